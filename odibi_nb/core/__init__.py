@@ -1,0 +1,1 @@
+"""The orchestrator itself: pure Python, no notebook, no DataFrame library, no database."""

@@ -1,0 +1,307 @@
+"""What a transformation gets besides its arguments: tables, files, logger, and when to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import logging
+import os
+import threading
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.decoding import decode_struct
+from odibi_nb.core.protocols import WriteInfo
+from odibi_nb.core.tables import TableName, is_location, map_location
+from odibi_nb.core.transformation import Output
+from odibi_nb.errors import DataError, RevokedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from odibi_nb.core.hooks import HookManager
+    from odibi_nb.core.protocols import DataFrame, TableEngine
+
+
+class Engine(str, Enum):
+    """The engines a transformation can be written for."""
+
+    SPARK = "spark"
+    PANDAS = "pandas"
+
+
+class TransformationLogger(logging.LoggerAdapter):  # type: ignore[type-arg]  # not generic on 3.10
+    """A standard logger that also takes the seed's ``logger.log("info", message)``."""
+
+    def log(self, level: int | str, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log at *level*, a number or a name in any case."""
+        number = getattr(logging, level.upper(), logging.INFO) if isinstance(level, str) else level
+        super().log(number, msg, *args, **kwargs)
+
+
+def transformation_logger(transformation_id: str) -> TransformationLogger:
+    """The logger that `ExecutionContext.logger` is."""
+    return TransformationLogger(logging.getLogger("odibi_nb.transformation"), {"id": transformation_id})
+
+
+class AttemptControl:
+    """Tells a running attempt that nobody waits for it any more; set from other threads.
+
+    `revoke` and the context's writes exclude each other, so that no write starts afterwards.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.reason: str | None = None
+
+    def revoke(self, reason: str) -> None:
+        """Refuse everything the attempt does through its context from now on."""
+        with self._lock:
+            self.reason = self.reason or reason
+
+    def check(self) -> None:
+        """Raises RevokedError once the attempt has been revoked."""
+        if self.reason is not None:
+            raise RevokedError(self.reason)
+
+
+@dataclass(slots=True)
+class TableUse:
+    """What an attempt did to one table or file."""
+
+    name: str
+    rows: int | None
+    columns: dict[str, str]
+
+
+@dataclass(kw_only=True)
+class ExecutionContext:
+    """The seed's context, and the tables.
+
+    Attributes:
+        engine: which engine's DataFrames `read` gives and `write` takes.
+        project: the project's name.
+        env: the environment.
+        spark: the Spark session, if there is one.
+        sql_provider: what ``auth_provider`` handed over.
+        logger: a standard logger; its lines are captured for this transformation.
+        hooks: the run's HookManager.
+        extras: ``plant``, ``asset``, ``layer``.
+        parameters: the manifest's ``parameters``.
+        tables: the engine; given by the runner, or by a test.
+        locations: prefix to prefix for files.
+        folder: where relative paths of files start: the manifest's folder.
+        connections: name to SQLAlchemy URL.
+    """
+
+    engine: Engine
+    project: str
+    env: str
+    spark: Any = None
+    sql_provider: Any = None
+    logger: Any = None
+    hooks: HookManager | None = None
+    extras: dict[str, Any] = field(default_factory=dict)
+    run_id: str = ""
+    transformation_id: str = ""
+    attempt: int = 1
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    tables: TableEngine | None = field(default=None, repr=False)
+    locations: Mapping[str, str] = field(default_factory=dict, repr=False)
+    folder: str = field(default="", repr=False)
+    connections: Mapping[str, str] = field(default_factory=dict, repr=False)
+    control: AttemptControl = field(default_factory=AttemptControl, repr=False)
+    reads: list[TableUse] = field(default_factory=list, repr=False)
+    writes: list[TableUse] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        self.engine = Engine(self.engine)
+        if self.logger is None:
+            self.logger = transformation_logger(self.transformation_id)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether to stop: a long loop may ask, and return."""
+        return self.control.reason is not None
+
+    def read(self, source: str | Mapping[str, Any]) -> DataFrame:
+        """Read one input, in any form a registry row can name it.
+
+        Args:
+            source: a table name; a file's path or URL (`locations` apply); or an object with
+                ``table``, ``sql``, or ``path`` (and ``format``, ``schema``, ``options``).
+
+        Raises:
+            DataError: if it does not exist or cannot be read.
+        """
+        self.control.check()
+        if isinstance(source, str):
+            source = {"path": source} if is_location(source) else {"table": source}
+        if "table" in source:
+            name = str(source["table"])
+            self._say(f"  → Reading from {name}")
+            frame = self._engine().read(TableName.parse(name))
+        elif "sql" in source:
+            name = str(source.get("name") or "query")
+            self._say(f"  → Reading from {name}")
+            frame = self._engine().query(str(source["sql"]))
+        elif "path" in source:
+            return self.read_file(
+                str(source["path"]),
+                format=source.get("format"),
+                schema=source.get("schema"),
+                options=source.get("options"),
+            )
+        else:
+            raise DataError(f"an input needs 'table', 'path' or 'sql', found {dict(source)!r:.80}")
+        return self._note_read(name, frame)
+
+    def read_file(
+        self,
+        location: str,
+        *,
+        format: str | None = None,
+        schema: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> DataFrame:
+        """Read a file; *format* is told by its suffix unless given.
+
+        Raises:
+            DataError: if it is missing or malformed.
+        """
+        self.control.check()
+        self._say(f"  → Reading from {location}")
+        frame = self._engine().read_file(
+            self.locate(location),
+            format=(format or format_of(location)).lower(),
+            schema=schema,
+            options=options,
+        )
+        return self._note_read(location, frame)
+
+    def write(self, frame: DataFrame, output: str | Mapping[str, Any] | Output) -> None:
+        """Write *frame* to a table, in one commit.
+
+        Args:
+            frame: a DataFrame of the row's engine.
+            output: a table name (overwrite), or one of the row's ``outputs``.
+
+        Raises:
+            DataError: if the table cannot take it.
+            RevokedError: if the transformation was cancelled or timed out meanwhile.
+        """
+        target = as_output(output)
+        engine = self._engine()
+        if not engine.is_frame(frame):
+            raise DataError(
+                f"{target.table}: expected a {self.engine.value} DataFrame, found {type(frame).__name__}"
+            )
+        self._say(f"  → Writing to {target.table}")
+        info = WriteInfo(
+            run_id=self.run_id, transformation_id=self.transformation_id, attempt=self.attempt
+        )
+        self.control.check()
+        rows = engine.write(frame, target, info)
+        self.writes.append(TableUse(target.table, rows, engine.schema(frame)))
+
+    def table_exists(self, table: str) -> bool:
+        """Whether *table* is there."""
+        return self._engine().exists(TableName.parse(table))
+
+    def locate(self, location: str) -> str:
+        """Where *location* really is, by the environment's `locations` and the project's folder."""
+        mapped = map_location(location, self.locations)
+        return mapped if "://" in mapped else os.path.join(self.folder, mapped)  # noqa: PTH118  stays text
+
+    @property
+    def rows_in(self) -> int | None:
+        """Rows read so far, where the engine can tell."""
+        return _total(self.reads)
+
+    @property
+    def rows_out(self) -> int | None:
+        """Rows written so far, where the engine can tell."""
+        return _total(self.writes)
+
+    def _engine(self) -> TableEngine:
+        if self.tables is None:
+            raise DataError("this context has no tables: pass ExecutionContext(tables=...)")
+        return self.tables
+
+    def _note_read(self, name: str, frame: DataFrame) -> DataFrame:
+        engine = self._engine()
+        self.reads.append(TableUse(name, engine.row_count(frame), engine.schema(frame)))
+        return frame
+
+    def _say(self, line: str) -> None:
+        self.logger.info(line)
+
+
+def as_output(output: str | Mapping[str, Any] | Output) -> Output:
+    """An `Output` from any of the forms `ExecutionContext.write` takes.
+
+    Raises:
+        DataError: if it is not one.
+    """
+    if isinstance(output, Output):
+        return output
+    raw = {"table": output} if isinstance(output, str) else output
+    decoded, problems = decode_struct(raw, Output, "output")
+    if decoded is None:
+        raise DataError("; ".join(map(str, problems)))
+    TableName.parse(decoded.table)
+    return decoded
+
+
+def format_of(location: str) -> str:
+    """The format that a file's suffix tells.
+
+    Raises:
+        DataError: if it tells none.
+    """
+    name = location.rstrip("/").rsplit("/", 1)[-1].lower()
+    for packed in (".gz", ".bz2", ".zip", ".xz", ".zst"):
+        name = name.removesuffix(packed)
+    suffix = name.rpartition(".")[2] if "." in name else ""
+    known = {
+        "csv": "csv",
+        "tsv": "csv",
+        "txt": "csv",
+        "json": "json",
+        "jsonl": "json",
+        "ndjson": "json",
+        "parquet": "parquet",
+        "pq": "parquet",
+        "xlsx": "excel",
+        "xls": "excel",
+        "xlsm": "excel",
+    }
+    if suffix not in known:
+        raise DataError(f"{location}: the format is not clear from its name; give 'format'")
+    return known[suffix]
+
+
+def _total(uses: list[TableUse]) -> int | None:
+    counts = [use.rows for use in uses]
+    return None if not counts or None in counts else sum(c for c in counts if c is not None)
+
+
+_current: contextvars.ContextVar[ExecutionContext | None] = contextvars.ContextVar(
+    "odibi_nb_context", default=None
+)
+
+
+def get_current_context() -> ExecutionContext | None:
+    """The context of the transformation that runs here, or None."""
+    return _current.get()
+
+
+@contextlib.contextmanager
+def current_context(context: ExecutionContext) -> Iterator[ExecutionContext]:
+    """Make *context* the current one inside the block, for `with_context`."""
+    token = _current.set(context)
+    try:
+        yield context
+    finally:
+        _current.reset(token)

@@ -1,0 +1,189 @@
+"""Decoding JSON into msgspec Structs so that every problem is found, not only the first."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import types
+import typing
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from odibi_nb.errors import Problem, did_you_mean
+
+StructT = TypeVar("StructT", bound=msgspec.Struct)
+
+_VARIABLE = re.compile(r"\$(\$|\{([A-Za-z_][A-Za-z0-9_]*)\})")
+_ERROR_PATH = re.compile(r" - at `\$?(.*)`$")
+_ERROR_BYTE = re.compile(r"\(byte (\d+)\)")
+
+
+def decode_json(text: str | bytes) -> Any:
+    """Decode JSON.
+
+    Raises:
+        ValueError: one line that says what is wrong, at which line and column.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        message = str(exc)
+        raw = text.encode() if isinstance(text, str) else text
+        found = _ERROR_BYTE.search(message)
+        if found is None:
+            raise ValueError(message) from exc
+        before = raw[: int(found[1])]
+        column = len(before) - (before.rfind(b"\n") + 1) + 1
+        place = f"line {before.count(bytes([10])) + 1}, column {column}"
+        raise ValueError(_ERROR_BYTE.sub(f"({place})", message)) from exc
+
+
+def as_json(value: Any) -> str:
+    """Encode *value* as JSON text; whatever JSON does not know becomes its ``str``."""
+    return msgspec.json.encode(value, enc_hook=_foreign).decode()
+
+
+def _foreign(value: Any) -> Any:
+    """What JSON has no form for: sets become lists, numbers of other libraries numbers."""
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=str)
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        return value.item()
+    return str(value)
+
+
+def utc_now() -> dt.datetime:
+    """The time, with its zone: UTC."""
+    return dt.datetime.now(dt.timezone.utc)
+
+
+@lru_cache(maxsize=64)
+def _field_types(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    hints = typing.get_type_hints(struct)
+    return {field.encode_name: hints[field.name] for field in msgspec.structs.fields(struct)}
+
+
+@lru_cache(maxsize=64)
+def _required(struct: type[msgspec.Struct]) -> frozenset[str]:
+    return frozenset(f.encode_name for f in msgspec.structs.fields(struct) if f.required)
+
+
+def decode_struct(
+    raw: Any, struct: type[StructT], path: str = "$"
+) -> tuple[StructT | None, list[Problem]]:
+    """Convert *raw* (decoded JSON) to *struct*, or say everything that is wrong with it.
+
+    Nested Structs, and dicts and lists of Structs, are looked into as well; a JSON ``null``
+    stands for the field's default.
+    """
+    if not isinstance(raw, Mapping):
+        return None, [Problem(path, f"expected an object, found {_shown(raw)}")]
+    fields = _field_types(struct)
+    problems = [
+        Problem(f"{path}.{name}", f"unknown field {name!r}{did_you_mean(str(name), fields)}")
+        for name in raw
+        if name not in fields
+    ]
+    problems += [
+        Problem(path, f"required field {name!r} is missing")
+        for name in sorted(_required(struct))
+        if raw.get(name) is None
+    ]
+    values: dict[str, Any] = {}
+    for name, expected in fields.items():
+        if raw.get(name) is not None:
+            values[name], found = _decode(raw[name], expected, f"{path}.{name}")
+            problems += found
+    if problems:
+        return None, problems
+    try:
+        return msgspec.convert(values, struct, from_attributes=True), []
+    except msgspec.ValidationError as exc:
+        return None, [_located(exc, path)]
+
+
+def _decode(raw: Any, expected: Any, path: str) -> tuple[Any, list[Problem]]:
+    struct = _struct_of(expected, list, tuple) if isinstance(raw, list) else None
+    if struct is not None:
+        found = [decode_struct(item, struct, f"{path}[{i}]") for i, item in enumerate(raw)]
+        return [value for value, _ in found], [p for _, problems in found for p in problems]
+    struct = _struct_of(expected, dict, Mapping) if isinstance(raw, Mapping) else None
+    if struct is not None:
+        by_key = {key: decode_struct(item, struct, f"{path}.{key}") for key, item in raw.items()}
+        return (
+            {key: value for key, (value, _) in by_key.items()},
+            [p for _, problems in by_key.values() for p in problems],
+        )
+    struct = _struct_of(expected) if isinstance(raw, Mapping) else None
+    if struct is not None:
+        return decode_struct(raw, struct, path)
+    try:
+        return msgspec.convert(raw, expected), []
+    except msgspec.ValidationError as exc:
+        return None, [_located(exc, path, raw)]
+
+
+def _struct_of(expected: Any, *containers: type) -> type[msgspec.Struct] | None:
+    """The Struct inside *expected* (also inside a union), or None."""
+    if isinstance(expected, types.UnionType) or typing.get_origin(expected) is typing.Union:
+        found = (_struct_of(option, *containers) for option in typing.get_args(expected))
+        return next((struct for struct in found if struct is not None), None)
+    if containers:
+        if typing.get_origin(expected) not in containers:
+            return None
+        options = [arg for arg in typing.get_args(expected) if arg not in {..., str}]
+        return _struct_of(options[0]) if options else None
+    is_struct = isinstance(expected, type) and issubclass(expected, msgspec.Struct)
+    return expected if is_struct else None
+
+
+def _located(exc: msgspec.ValidationError, path: str, raw: Any = None) -> Problem:
+    message = str(exc)
+    found = _ERROR_PATH.search(message)
+    where = path + (found[1] if found else "")
+    message = _ERROR_PATH.sub("", message)
+    shown = f", found {_shown(raw)}" if found is None and raw is not None else ""
+    return Problem(where, message[:1].lower() + message[1:] + shown)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def expand_variables(
+    raw: Any, path: str, environ: Mapping[str, str] | None = None
+) -> tuple[Any, list[Problem]]:
+    """Replace ``${NAME}`` in every string of *raw* from the process environment.
+
+    ``$$`` stands for a dollar sign. A variable that is not set is a problem.
+    """
+    environ = os.environ if environ is None else environ
+    problems: list[Problem] = []
+
+    def text(value: str, where: str) -> str:
+        def one(found: re.Match[str]) -> str:
+            name = found[2]
+            if name is None:
+                return "$"
+            if name not in environ:
+                problems.append(Problem(where, f"environment variable {name} is not set"))
+                return ""
+            return environ[name]
+
+        return _VARIABLE.sub(one, value)
+
+    def walk(value: Any, where: str) -> Any:
+        if isinstance(value, str):
+            return text(value, where)
+        if isinstance(value, Mapping):
+            return {k: walk(v, f"{where}.{k}") for k, v in value.items()}
+        if isinstance(value, list):
+            return [walk(v, f"{where}[{i}]") for i, v in enumerate(value)]
+        return value
+
+    return walk(raw, path), problems

@@ -1,0 +1,72 @@
+"""What can happen in a run, and how it can end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class EventType(str, Enum):
+    """The events of a run, in the seed's names and ours."""
+
+    RUN_START = "run_start"
+    RUN_END = "run_end"
+    BRONZE_START = "bronze_start"
+    BRONZE_END = "bronze_end"
+    LAYER_START = "layer_start"
+    LAYER_END = "layer_end"
+    CONFIGS_LOADED = "configs_loaded"
+    TRANSFORM_START = "transform_start"
+    TRANSFORM_RETRY = "transform_retry"
+    TRANSFORM_SUCCESS = "transform_success"
+    TRANSFORM_FAILURE = "transform_failure"
+    TRANSFORM_SKIPPED = "transform_skipped"
+    TRANSFORM_CANCELLED = "transform_cancelled"
+    LOG_FLUSHED = "log_flushed"
+
+
+class Status(str, Enum):
+    """How a transformation stands. `RUNNING` only in flight; the others are final."""
+
+    RUNNING = "RUNNING"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+    CANCELLED = "CANCELLED"
+    ABANDONED = "ABANDONED"
+
+
+class RunStatus(str, Enum):
+    """How a run ended."""
+
+    SUCCESS = "success"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ENDED: dict[EventType, Status] = {
+    EventType.TRANSFORM_RETRY: Status.FAILED,
+    EventType.TRANSFORM_SUCCESS: Status.SUCCESS,
+    EventType.TRANSFORM_FAILURE: Status.FAILED,
+    EventType.TRANSFORM_SKIPPED: Status.SKIPPED,
+    EventType.TRANSFORM_CANCELLED: Status.CANCELLED,
+}
+"""Events that end an attempt, and the status each leaves in the run log."""
+
+FINAL = frozenset(ENDED) - {EventType.TRANSFORM_RETRY}
+"""Events that end a transformation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvent:
+    """One thing that happened in a run.
+
+    Attributes:
+        type: what happened.
+        payload: the facts, as hooks get them: JSON-like, with `event`, `run_id`, `project`, `env`,
+            `layer`, `engine` and `timestamp` always there.
+    """
+
+    type: EventType
+    payload: dict[str, Any]

@@ -1,0 +1,303 @@
+"""The manifest: what a project is, in which layers it runs, and where its environments are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from odibi_nb.core.decoding import decode_json, decode_struct, expand_variables
+from odibi_nb.errors import ManifestError, Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+StructT = TypeVar("StructT", bound=msgspec.Struct)
+
+DEFAULT_LAYER_ORDER = ("Bronze", "Silver_1", "Gold_1")
+SEED_FOLDERS = ("projects", ".", "../projects")
+"""Where the seed looks for ``<slug>/manifest.json``, in this order."""
+
+
+class LayerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a manifest may say about one layer; `retry` overlays the run's retry policy."""
+
+    name: str | None = None
+    description: str = ""
+    depends_on: tuple[str, ...] = ()
+    max_workers: int | None = None
+    cache_tables: tuple[str, ...] = ()
+    retry: dict[str, Any] = msgspec.field(default_factory=dict)
+    timeout_seconds: float | None = None
+
+
+class RegistryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the TransformationRegistry is: an SQLAlchemy URL, a schema and a table."""
+
+    url: str
+    table: str = "TransformationRegistry"
+    schema: str | None = None
+
+
+class EnvironmentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One environment: which engine runs, where rows, tables and files are.
+
+    Attributes:
+        engine: ``pandas`` or ``spark``.
+        registry: SQLAlchemy URL of the TransformationRegistry, or an object with `url`, `table`, `schema`.
+        lake: root folder or URL of the tables of the embedded engines.
+        locations: prefix to prefix, so that ``adls://raw/…`` can be a local folder here.
+        protected: running needs the project's name typed, or ``--yes``.
+        run_log: table of the run log.
+        log_url: SQLAlchemy URL; the run log is also kept there.
+        auth_provider: ``module:function``, called as in the seed.
+        connections: name to SQLAlchemy URL, for ``odibi_nb.ingest.load_sql``.
+        storage_options: for `lake`, as its storage wants them.
+        spark: Spark configuration, or ``remote``.
+    """
+
+    engine: str | None = None
+    registry: str | RegistryConfig | None = None
+    lake: str | None = None
+    locations: dict[str, str] = msgspec.field(default_factory=dict)
+    protected: bool = False
+    run_log: str = "config_driven.TransformationRunLog"
+    log_url: str | None = None
+    auth_provider: str | None = None
+    connections: dict[str, str] = msgspec.field(default_factory=dict)
+    storage_options: dict[str, str] = msgspec.field(default_factory=dict)
+    spark: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A project's ``manifest.json``.
+
+    Environments are kept as written: ``${NAME}`` in them is only expanded for the one that is
+    used, by `environment`, so that prod's secrets need not be set on a laptop.
+    """
+
+    project: str
+    description: str = ""
+    layer_order: tuple[str, ...] = DEFAULT_LAYER_ORDER
+    cache_plan: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    version: str = "1.0.0"
+    owner: str | None = None
+    tags: tuple[str, ...] = ()
+    layers: dict[str, LayerConfig] = msgspec.field(default_factory=dict)
+    environments: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    default_env: str | None = None
+    entity_labels: dict[str, str] = msgspec.field(default_factory=dict)
+    transformation_modules: tuple[str, ...] = ()
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
+    project_type: str | None = None
+    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
+    path: Path | None = None
+
+    @classmethod
+    def from_json(cls, path: Path | str) -> ProjectManifest:
+        """Read a manifest file.
+
+        Raises:
+            ManifestError: with everything that is wrong with it.
+        """
+        path = Path(path)
+        try:
+            raw = decode_json(path.read_bytes())
+        except OSError as exc:
+            raise ManifestError(str(path), [f"cannot be read: {exc.strerror}"]) from exc
+        except ValueError as exc:
+            raise ManifestError(str(path), [str(exc)]) from exc
+        return cls.from_dict(raw, path)
+
+    @classmethod
+    def from_dict(cls, raw: Any, path: Path | None = None) -> ProjectManifest:
+        """Check and convert decoded JSON. `project_name` is understood for `project`.
+
+        Raises:
+            ManifestError: with everything that is wrong with it.
+        """
+        source = str(path) if path else "manifest"
+        if isinstance(raw, dict):
+            raw = dict(raw)
+            if "project_name" in raw:
+                raw.setdefault("project", raw.pop("project_name"))
+            if isinstance(raw.get("environments"), list):
+                raw["environments"] = {str(env): {} for env in raw["environments"]}
+            raw.pop("path", None)
+        manifest, problems = decode_struct(raw, cls)
+        if manifest is not None:
+            problems = [*_check_layers(manifest), *_check_environments(manifest)]
+        if manifest is None or problems:
+            raise ManifestError(source, problems)
+        return msgspec.structs.replace(manifest, path=path.resolve() if path else None)
+
+    @property
+    def folder(self) -> Path:
+        """The folder the manifest stands in; relative paths in it start here."""
+        return self.path.parent if self.path else Path.cwd()
+
+    def environment(self, env: str) -> EnvironmentConfig:
+        """The settings of *env*, with ``${NAME}`` expanded.
+
+        Raises:
+            ManifestError: if the manifest lists environments and *env* is none of them, if a
+                variable is not set, or if a value is wrong.
+        """
+        source = str(self.path or self.project)
+        if self.environments and env not in self.environments:
+            hint = did_you_mean(env, self.environments) or f": it has {', '.join(self.environments)}"
+            raise ManifestError(source, [Problem("$.environments", f"unknown env {env!r}{hint}")])
+        where = f"$.environments.{env}"
+        raw, problems = expand_variables(self.environments.get(env, {}), where)
+        config = None
+        if not problems:
+            config, problems = decode_struct(raw, EnvironmentConfig, where)
+        if config is None or problems:
+            raise ManifestError(source, problems)
+        return config
+
+    def select_layers(self, target_layers: Sequence[str] | None) -> tuple[str, ...]:
+        """*target_layers* in the manifest's order, or all layers when it is None or empty.
+
+        Raises:
+            ManifestError: if a layer is unknown.
+        """
+        if not target_layers:
+            return self.layer_order
+        by_fold = {layer.casefold(): layer for layer in self.layer_order}
+        problems = [
+            Problem(
+                "target_layers",
+                f"unknown layer {layer!r}"
+                + (
+                    did_you_mean(layer, self.layer_order)
+                    or f": layer_order is {', '.join(self.layer_order)}"
+                ),
+            )
+            for layer in target_layers
+            if layer.casefold() not in by_fold
+        ]
+        if problems:
+            raise ManifestError(str(self.path or self.project), problems)
+        wanted = {layer.casefold() for layer in target_layers}
+        return tuple(layer for layer in self.layer_order if layer.casefold() in wanted)
+
+
+def _check_layers(manifest: ProjectManifest) -> Iterator[Problem]:
+    known = manifest.layer_order
+    if not known:
+        yield Problem("$.layer_order", "names no layer")
+    folds = [layer.casefold() for layer in known]
+    for layer in {x for x in known if folds.count(x.casefold()) > 1}:
+        yield Problem("$.layer_order", f"names layer {layer!r} twice")
+    for field in ("cache_plan", "layers"):
+        for layer in getattr(manifest, field):
+            if layer not in known:
+                yield Problem(f"$.{field}.{layer}", f"unknown layer {layer!r}{did_you_mean(layer, known)}")
+    for layer, config in manifest.layers.items():
+        for upstream in config.depends_on:
+            if layer in known and upstream not in known[: known.index(layer)]:
+                yield Problem(
+                    f"$.layers.{layer}.depends_on", f"{upstream!r} does not come before it in layer_order"
+                )
+        if config.max_workers is not None and config.max_workers < 1:
+            yield Problem(
+                f"$.layers.{layer}.max_workers", f"expected at least 1, found {config.max_workers}"
+            )
+
+
+def _check_environments(manifest: ProjectManifest) -> Iterator[Problem]:
+    if not manifest.project.strip():
+        yield Problem("$.project", "is empty")
+    if manifest.default_env and manifest.environments and manifest.default_env not in manifest.environments:
+        yield Problem(
+            "$.default_env",
+            f"unknown env {manifest.default_env!r}{did_you_mean(manifest.default_env, manifest.environments)}",
+        )
+    for env, raw in manifest.environments.items():
+        _, problems = decode_struct(raw, EnvironmentConfig, f"$.environments.{env}")
+        yield from problems
+
+
+def slug(project: str) -> str:
+    """The seed's folder name for a project: lower-case, spaces as underscores."""
+    return project.lower().replace(" ", "_")
+
+
+def plain_slug(project: str) -> str:
+    """A folder name for a project that any file system takes: only letters, digits, underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", project.lower()).strip("_")
+
+
+def manifest_paths(folders: Iterable[str] = (), start: Path | None = None) -> list[Path]:
+    """Every ``*/manifest.json`` in the seed's folders and then in *folders*, seen from *start*."""
+    start = start or Path.cwd()
+    found: dict[Path, Path] = {}
+    for folder in (*SEED_FOLDERS, *folders):
+        for path in sorted((start / folder).glob("*/manifest.json")):
+            found.setdefault(path.resolve(), path)
+    own = start / "manifest.json"
+    if own.is_file():
+        found.setdefault(own.resolve(), own)
+    return list(found.values())
+
+
+def find_manifest(
+    project: str,
+    manifest_path: Path | str | None = None,
+    folders: Iterable[str] = (),
+    start: Path | None = None,
+) -> ProjectManifest:
+    """Read the manifest of *project*: at *manifest_path*, else where the seed looks for it.
+
+    After the seed's ``<slug>/manifest.json``, a manifest in those folders (and in *folders*) that
+    names the project is taken, whatever its own folder is called.
+
+    Raises:
+        ManifestError: if there is none, or the one found is of another project.
+    """
+    if manifest_path is not None:
+        manifest = ProjectManifest.from_json(manifest_path)
+        if project and not _same(project, manifest.project):
+            raise ManifestError(
+                str(manifest_path),
+                [Problem("$.project", f"is {manifest.project!r}, but {project!r} was asked for")],
+            )
+        return manifest
+    start = start or Path.cwd()
+    folders = tuple(folders)
+    for folder in (*SEED_FOLDERS, *folders):
+        for name in dict.fromkeys((slug(project), plain_slug(project))):
+            path = start / folder / name / "manifest.json" if _is_folder_name(name) else None
+            if path is not None and path.is_file():
+                manifest = ProjectManifest.from_json(path)
+                if _same(project, manifest.project):
+                    return manifest
+    names: list[str] = []
+    for path in manifest_paths(folders, start):
+        try:
+            manifest = ProjectManifest.from_json(path)
+        except ManifestError:
+            continue
+        if _same(project, manifest.project):
+            return manifest
+        names.append(manifest.project)
+    raise ManifestError(f"project {project!r}", [_not_found(project, names, folders, start)])
+
+
+def _same(asked: str, found: str) -> bool:
+    return plain_slug(asked) == plain_slug(found) and (
+        asked.casefold() == found.casefold() or asked in {slug(found), plain_slug(found)}
+    )
+
+
+def _is_folder_name(name: str) -> bool:
+    return bool(name) and not set(name) & set("/\\\0") and name not in {".", ".."}
+
+
+def _not_found(project: str, names: list[str], folders: Sequence[str], start: Path) -> str:
+    looked = ", ".join(f"{folder}/*/manifest.json" for folder in (*SEED_FOLDERS, *folders))
+    hint = did_you_mean(project, names) or (f"; there are {', '.join(map(repr, names))}" if names else "")
+    return f"no manifest found{hint}. Looked for {looked} from {start}; or give manifest_path"

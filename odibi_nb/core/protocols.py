@@ -1,0 +1,213 @@
+"""Every extension point, on one page.
+
+The core calls these and knows nothing about who implements them. ``DataFrame`` stands for
+whatever the engine's frames are.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from odibi_nb.core.manifest import EnvironmentConfig, ProjectManifest
+    from odibi_nb.core.results import RunResult
+    from odibi_nb.core.tables import TableName
+    from odibi_nb.core.transformation import Output
+
+DataFrame = Any
+Row = dict[str, Any]
+
+
+class DataType(str, Enum):
+    """The kinds of data a seed-style provider is asked for, by the seed's names."""
+
+    CSV = "csv"
+    JSON = "json"
+    AVRO = "avro"
+    PARQUET = "parquet"
+    DELTA = "delta"
+    CLOUDFILES = "cloudFiles"
+    SQL = "sql"
+    API = "api"
+
+
+class Hook(Protocol):
+    """A listener: gets the payload of one event."""
+
+    def __call__(self, payload: dict[str, Any], /) -> object: ...
+
+
+class SqlProvider(Protocol):
+    """What ``auth_provider`` hands over as ``sql_provider``, as in the seed."""
+
+    def read(
+        self, *, data_type: Any, container: str, path_prefix: str, object_name: str, spark: Any
+    ) -> Any:
+        """Run the query in *object_name*; a Spark or pandas DataFrame, or rows."""
+
+
+class RegistrySource(Protocol):
+    """Where the rows of the TransformationRegistry come from."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it; no password in it."""
+
+    def fetch(self, project: str, env: str) -> Iterable[Mapping[str, Any]]:
+        """Rows of *project* (compared without case) and *env*, enabled or not.
+
+        Raises:
+            RegistryError: if they cannot be read.
+        """
+
+    def census(self) -> list[tuple[str, str, int]]:
+        """(project, environment, number of enabled rows), for messages; empty if unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteInfo:
+    """Who writes: kept in the table's commit."""
+
+    run_id: str
+    transformation_id: str
+    attempt: int
+
+
+class TableEngine(Protocol):
+    """Reads and writes tables and files for transformations; called from several threads."""
+
+    name: str
+
+    def read(self, table: TableName) -> DataFrame:
+        """All of *table*.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+        """
+
+    def query(self, sql: str) -> DataFrame:
+        """The rows of a SELECT over the lake's tables.
+
+        Raises:
+            DataError: if the query is wrong, with the engine's reason.
+        """
+
+    def read_file(
+        self,
+        location: str,
+        *,
+        format: str,
+        schema: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> DataFrame:
+        """The rows of a file or folder, with *schema*'s types (column to type name).
+
+        Raises:
+            DataError: if it is missing or malformed.
+        """
+
+    def write(self, frame: DataFrame, output: Output, info: WriteInfo) -> int | None:
+        """Write *frame* as *output* says, in one commit; the rows written, where known.
+
+        Raises:
+            DataError: if the table cannot take the frame; the table is as it was.
+        """
+
+    def exists(self, table: TableName) -> bool:
+        """Whether *table* is there."""
+
+    def is_frame(self, value: object) -> bool:
+        """Whether *value* is a frame that `write` takes."""
+
+    def row_count(self, frame: DataFrame) -> int | None:
+        """How many rows *frame* has, or None where counting would cost a pass over the data."""
+
+    def schema(self, frame: DataFrame) -> dict[str, str]:
+        """Column to type name."""
+
+    def cache(self, table: TableName) -> None:
+        """Keep *table* at hand for later reads; a write to it ends that."""
+
+    def close(self) -> None:
+        """Give back what the run holds; called once, at its end."""
+
+
+class BaseLogSink(ABC):
+    """Where run log records go. Subclass it, write `write`, and pass it as ``log_sink``.
+
+    Called from one thread; may raise (the batch is tried again, then kept in the journal).
+    """
+
+    name: str = ""
+
+    @abstractmethod
+    def write(self, records: list[Row]) -> None:
+        """Append *records*, one per ended attempt: the seed's ten columns, then ours."""
+
+    def write_run(self, record: Row) -> None:  # noqa: B027  optional on purpose
+        """Append the record of a run that ended."""
+
+    def written(self, run_id: str) -> set[tuple[str, int]]:
+        """(transformation_id, attempt) already kept for *run_id*, asked before a batch is repeated."""
+        del run_id
+        return set()
+
+    def runs(self, limit: int) -> list[Row]:
+        """The newest *limit* runs, newest first; empty where this sink cannot be read."""
+        del limit
+        return []
+
+    def attempts(self, run_ids: Sequence[str]) -> list[Row]:
+        """The records of the given runs; empty where this sink cannot be read."""
+        del run_ids
+        return []
+
+    def close(self) -> None:  # noqa: B027  optional on purpose
+        """Give back what the run holds."""
+
+
+class View(Protocol):
+    """Something that shows a run while it goes on; called from the coordinator's thread only."""
+
+    def on_event(self, event: Any) -> None:
+        """A `RunEvent` happened."""
+
+    def on_output(self, transformation_id: str, line: str) -> None:
+        """A transformation printed or logged *line*."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What a run was bootstrapped with: as in the seed, a Spark session and an SQL provider."""
+
+    spark: Any = None
+    sql_provider: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Everything an adapter needs to know about where it is."""
+
+    manifest: ProjectManifest
+    env: str
+    config: EnvironmentConfig
+    state_dir: Path
+    session: Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters:
+    """How the core gets its implementations; one factory each, called when first needed."""
+
+    engine: Callable[[str, Place], TableEngine]
+    registry: Callable[[Place], RegistrySource]
+    sinks: Callable[[Place], Sequence[BaseLogSink]]
+    console: Callable[[str], View]
+    frame: Callable[[Sequence[str], Sequence[Row]], DataFrame]
+    html: Callable[[RunResult], str]

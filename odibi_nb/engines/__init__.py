@@ -1,0 +1,1 @@
+"""Adapters that read and write tables: one module per engine."""

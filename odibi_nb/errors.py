@@ -1,0 +1,160 @@
+"""Everything this package raises on purpose.
+
+::
+
+    OdibiError
+    ├── ConfigurationError        the user's input: nothing has run; exit code 2
+    │   ├── ManifestError
+    │   ├── SettingsError
+    │   ├── RegistryError
+    │   ├── PlanError
+    │   │   └── CycleError
+    │   ├── RunLockedError
+    │   └── HookError
+    ├── DataError                 a file or table cannot be read or written as asked
+    │   └── TableNotFoundError
+    ├── EngineError
+    │   └── EngineNotAvailableError
+    ├── RevokedError              a cancelled or timed-out transformation tried to go on
+    └── RunFailedError            only from ``RunResult.raise_for_status()``; exit code 1
+
+A transformation's own failure is a *result* and is never raised by the runner.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from odibi_nb.core.results import RunResult
+
+
+class Problem(NamedTuple):
+    """One thing wrong with the user's input: where it stands, and what is wrong there."""
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.message} - at {self.where}" if self.where else self.message
+
+
+class OdibiError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class ConfigurationError(OdibiError):
+    """The user's input cannot be used; nothing has run.
+
+    Attributes:
+        source: what was read (a path, a table, a command).
+        problems: everything wrong with it, in the order in which it stands there.
+    """
+
+    def __init__(self, source: str, problems: Iterable[Problem | str]) -> None:
+        self.source = source
+        self.problems = tuple(p if isinstance(p, Problem) else Problem("", p) for p in problems)
+        super().__init__(source, self.problems)
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return f"{self.source}: {self.problems[0]}"
+        lines = "".join(f"\n  - {problem}" for problem in self.problems)
+        return f"{self.source}: {len(self.problems)} problems{lines}"
+
+
+class ManifestError(ConfigurationError):
+    """A manifest is missing, malformed, or names things that do not exist."""
+
+
+class SettingsError(ConfigurationError):
+    """A settings file, environment variable or command option has a value it cannot have."""
+
+
+class RegistryError(ConfigurationError):
+    """The TransformationRegistry cannot be read, or rows in it cannot be understood."""
+
+
+class PlanError(ConfigurationError):
+    """Manifest and registry rows do not add up to something that can be run."""
+
+
+class CycleError(PlanError):
+    """Transformations wait for each other in a circle.
+
+    Attributes:
+        cycle: transformation ids along the circle; the first is also the last.
+    """
+
+    def __init__(self, source: str, cycle: Iterable[str]) -> None:
+        self.cycle = tuple(cycle)
+        super().__init__(source, [f"transformations wait for each other: {' -> '.join(self.cycle)}"])
+
+
+class RunLockedError(ConfigurationError):
+    """Another run of the same project and environment is going on."""
+
+
+class HookError(ConfigurationError):
+    """A listener cannot be registered as asked."""
+
+
+class DataError(OdibiError):
+    """A file or table cannot be read or written as asked; the message says which and why."""
+
+
+class TableNotFoundError(DataError):
+    """A table does not exist.
+
+    Attributes:
+        table: its name as asked for.
+    """
+
+    def __init__(self, table: str, message: str) -> None:
+        self.table = table
+        super().__init__(message)
+
+
+class EngineError(OdibiError):
+    """An engine cannot do what was asked of it."""
+
+
+class EngineNotAvailableError(EngineError):
+    """A library that an engine, source or sink needs is not installed.
+
+    Attributes:
+        needed_for: what was asked for.
+        extra: the extra of this package that installs the library.
+    """
+
+    def __init__(self, needed_for: str, extra: str, missing: str | None = None) -> None:
+        self.needed_for = needed_for
+        self.extra = extra
+        because = f" ({missing} is not installed)" if missing else ""
+        super().__init__(f"{needed_for} is not available{because}: pip install 'odibi-nb[{extra}]'")
+
+
+class RevokedError(OdibiError):
+    """A transformation went on after it was cancelled or ran out of time; refused."""
+
+
+class RunFailedError(OdibiError):
+    """A run did not succeed.
+
+    Attributes:
+        result: the whole RunResult.
+    """
+
+    def __init__(self, result: RunResult) -> None:
+        self.result = result
+        super().__init__(result.summary())
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" for the closest of *known*, or "" when none is close."""
+    by_fold = {k.casefold(): k for k in known}
+    close = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=0.6)
+    return f" (did you mean {by_fold[close[0]]!r}?)" if close else ""

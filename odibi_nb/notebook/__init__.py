@@ -1,0 +1,1 @@
+"""The IPython face: magic, live display, where we are."""

@@ -1,0 +1,1 @@
+"""Adapters that keep the run log: one module per kind of place."""
