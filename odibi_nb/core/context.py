@@ -6,7 +6,6 @@ import contextlib
 import contextvars
 import logging
 import os
-import threading
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -42,23 +41,23 @@ class TransformationLogger(logging.LoggerAdapter):  # type: ignore[type-arg]  # 
 
 def transformation_logger(transformation_id: str) -> TransformationLogger:
     """The logger that `ExecutionContext.logger` is."""
-    return TransformationLogger(logging.getLogger("odibi_nb.transformation"), {"id": transformation_id})
+    return TransformationLogger(
+        logging.getLogger("odibi_nb.transformation"), {"id": transformation_id}
+    )
 
 
 class AttemptControl:
-    """Tells a running attempt that nobody waits for it any more; set from other threads.
+    """Tells a running attempt that nobody waits for it any more; set from another thread.
 
-    `revoke` and the context's writes exclude each other, so that no write starts afterwards.
+    A read or write that has begun ends; no other one begins.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self.reason: str | None = None
 
     def revoke(self, reason: str) -> None:
-        """Refuse everything the attempt does through its context from now on."""
-        with self._lock:
-            self.reason = self.reason or reason
+        """Refuse everything the attempt begins through its context from now on."""
+        self.reason = self.reason or reason
 
     def check(self) -> None:
         """Raises RevokedError once the attempt has been revoked."""

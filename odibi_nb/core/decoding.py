@@ -17,6 +17,7 @@ from odibi_nb.errors import Problem, did_you_mean
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
+MAX_SHOWN = 60
 _VARIABLE = re.compile(r"\$(\$|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 _ERROR_PATH = re.compile(r" - at `\$?(.*)`$")
 _ERROR_BYTE = re.compile(r"\(byte (\d+)\)")
@@ -152,7 +153,7 @@ def _located(exc: msgspec.ValidationError, path: str, raw: Any = None) -> Proble
 
 def _shown(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
 
 
 def expand_variables(

@@ -78,7 +78,9 @@ class FunctionRegistry:
         """Forget *name* for *engine* (in *module*, or in all); whether it was there."""
         with self._lock:
             gone = [
-                key for key in self._entries if key[1:] == (name, engine.lower()) and module in (None, key[0])
+                key
+                for key in self._entries
+                if key[1:] == (name, engine.lower()) and module in (None, key[0])
             ]
             for key in gone:
                 del self._entries[key]
@@ -134,7 +136,9 @@ class FunctionRegistry:
         """(name, engine) of all entries, sorted."""
         return sorted({k[1:] for k in self._entries if engine is None or k[2] == engine.lower()})
 
-    def get_metadata(self, name: str, engine: str, module: str | None = None) -> dict[str, Any] | None:
+    def get_metadata(
+        self, name: str, engine: str, module: str | None = None
+    ) -> dict[str, Any] | None:
         """What was said of a function when it was registered, with its `module`; None if unknown."""
         entry = self.find(module, name, engine)
         return None if entry is None else {"module": entry.module, **entry.metadata}
@@ -162,7 +166,9 @@ def import_module(module: str) -> ModuleType:
             raise FunctionNotFoundError(
                 f"no module {module!r}: it must stand beside the manifest or be installed"
             ) from exc
-        raise FunctionNotFoundError(f"module {module!r} needs {exc.name!r}, which is not installed") from exc
+        raise FunctionNotFoundError(
+            f"module {module!r} needs {exc.name!r}, which is not installed"
+        ) from exc
     except (Exception, SystemExit) as exc:
         raise FunctionNotFoundError(
             f"importing module {module!r} failed: {type(exc).__name__}: {exc}{_place_of(exc)}"
@@ -221,7 +227,8 @@ class ProjectModules:
         changed = {
             name
             for name, file in mine.items()
-            if name not in foreign and self._loaded.get(name, (file, _mtime(file)))[1] != _mtime(file)
+            if name not in foreign
+            and self._loaded.get(name, (file, _mtime(file)))[1] != _mtime(file)
         }
         # A package is only consistent as a whole: one changed file reloads all of it.
         packages = {name.partition(".")[0] for name in changed | projects}
@@ -253,7 +260,9 @@ def module_allowed(module: str, prefixes: Sequence[str]) -> bool:
     """
     if module == INGEST_MODULE:
         return True
-    return not prefixes or any(module == p or module.startswith(p.rstrip(".") + ".") for p in prefixes)
+    return not prefixes or any(
+        module == p or module.startswith(p.rstrip(".") + ".") for p in prefixes
+    )
 
 
 @functools.lru_cache(maxsize=4096)
@@ -273,7 +282,11 @@ def accepted_keywords(fn: Callable[..., Any]) -> tuple[str, ...]:
         and p.default is kinds.empty
         and p.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)
     ]
-    extra += [p.name for p in parameters.values() if p.kind is kinds.POSITIONAL_ONLY and p.name not in extra]
+    extra += [
+        p.name
+        for p in parameters.values()
+        if p.kind is kinds.POSITIONAL_ONLY and p.name not in extra
+    ]
     if extra:
         raise ValueError(
             f"its parameters {', '.join(map(repr, extra))} cannot be filled: a transformation is called "

@@ -65,7 +65,7 @@ class HookManager:
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
 
-    def register(self, event: str, fn: Hook, filters: Mapping[str, Any] | None = None) -> Hook:
+    def register(self, event: str, fn: Any, filters: Mapping[str, Any] | None = None) -> Hook:
         """Call *fn* with the payload of every *event* from now on; ``"*"`` means all events.
 
         Args:
@@ -84,12 +84,14 @@ class HookManager:
         events = [e.value for e in EventType]
         if name != ANY_EVENT and name not in events:
             problems.append(
-                f"unknown event {name!r}" + (did_you_mean(name, events) or f": one of {', '.join(events)} or '*'")
+                f"unknown event {name!r}"
+                + (did_you_mean(name, events) or f": one of {', '.join(events)} or '*'")
             )
         if not callable(fn):
             problems.append(f"a listener must be callable, found {fn!r:.60}")
         problems += [
-            f"unknown filter {key!r}" + (did_you_mean(key, FILTER_KEYS) or f": one of {', '.join(FILTER_KEYS)}")
+            f"unknown filter {key!r}"
+            + (did_you_mean(key, FILTER_KEYS) or f": one of {', '.join(FILTER_KEYS)}")
             for key in filters or {}
             if key not in FILTER_KEYS
         ]

@@ -147,7 +147,9 @@ class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         """
         source = str(self.path or self.project)
         if self.environments and env not in self.environments:
-            hint = did_you_mean(env, self.environments) or f": it has {', '.join(self.environments)}"
+            hint = (
+                did_you_mean(env, self.environments) or f": it has {', '.join(self.environments)}"
+            )
             raise ManifestError(source, [Problem("$.environments", f"unknown env {env!r}{hint}")])
         where = f"$.environments.{env}"
         raw, problems = expand_variables(self.environments.get(env, {}), where)
@@ -195,12 +197,15 @@ def _check_layers(manifest: ProjectManifest) -> Iterator[Problem]:
     for field in ("cache_plan", "layers"):
         for layer in getattr(manifest, field):
             if layer not in known:
-                yield Problem(f"$.{field}.{layer}", f"unknown layer {layer!r}{did_you_mean(layer, known)}")
+                yield Problem(
+                    f"$.{field}.{layer}", f"unknown layer {layer!r}{did_you_mean(layer, known)}"
+                )
     for layer, config in manifest.layers.items():
         for upstream in config.depends_on:
             if layer in known and upstream not in known[: known.index(layer)]:
                 yield Problem(
-                    f"$.layers.{layer}.depends_on", f"{upstream!r} does not come before it in layer_order"
+                    f"$.layers.{layer}.depends_on",
+                    f"{upstream!r} does not come before it in layer_order",
                 )
         if config.max_workers is not None and config.max_workers < 1:
             yield Problem(
@@ -211,7 +216,11 @@ def _check_layers(manifest: ProjectManifest) -> Iterator[Problem]:
 def _check_environments(manifest: ProjectManifest) -> Iterator[Problem]:
     if not manifest.project.strip():
         yield Problem("$.project", "is empty")
-    if manifest.default_env and manifest.environments and manifest.default_env not in manifest.environments:
+    if (
+        manifest.default_env
+        and manifest.environments
+        and manifest.default_env not in manifest.environments
+    ):
         yield Problem(
             "$.default_env",
             f"unknown env {manifest.default_env!r}{did_you_mean(manifest.default_env, manifest.environments)}",
@@ -299,5 +308,7 @@ def _is_folder_name(name: str) -> bool:
 
 def _not_found(project: str, names: list[str], folders: Sequence[str], start: Path) -> str:
     looked = ", ".join(f"{folder}/*/manifest.json" for folder in (*SEED_FOLDERS, *folders))
-    hint = did_you_mean(project, names) or (f"; there are {', '.join(map(repr, names))}" if names else "")
+    hint = did_you_mean(project, names) or (
+        f"; there are {', '.join(map(repr, names))}" if names else ""
+    )
     return f"no manifest found{hint}. Looked for {looked} from {start}; or give manifest_path"

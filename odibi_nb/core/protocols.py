@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from odibi_nb.core.events import RunEvent
     from odibi_nb.core.manifest import EnvironmentConfig, ProjectManifest
+    from odibi_nb.core.plan import RunPlan
     from odibi_nb.core.results import RunResult
     from odibi_nb.core.tables import TableName
     from odibi_nb.core.transformation import Output
@@ -40,7 +42,8 @@ class DataType(str, Enum):
 class Hook(Protocol):
     """A listener: gets the payload of one event."""
 
-    def __call__(self, payload: dict[str, Any], /) -> object: ...
+    def __call__(self, payload: dict[str, Any], /) -> object:
+        """Something happened; what is returned is not looked at."""
 
 
 class SqlProvider(Protocol):
@@ -175,11 +178,17 @@ class BaseLogSink(ABC):
 class View(Protocol):
     """Something that shows a run while it goes on; called from the coordinator's thread only."""
 
-    def on_event(self, event: Any) -> None:
-        """A `RunEvent` happened."""
+    def on_plan(self, plan: RunPlan) -> None:
+        """The run is about to start; before its first event."""
+
+    def on_event(self, event: RunEvent) -> None:
+        """Something happened."""
 
     def on_output(self, transformation_id: str, line: str) -> None:
         """A transformation printed or logged *line*."""
+
+    def on_message(self, level: str, text: str) -> None:
+        """The run has something to say that is no event; *level* is a logging level's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,4 +219,5 @@ class Adapters:
     sinks: Callable[[Place], Sequence[BaseLogSink]]
     console: Callable[[str], View]
     frame: Callable[[Sequence[str], Sequence[Row]], DataFrame]
-    html: Callable[[RunResult], str]
+    result_html: Callable[[RunResult], str]
+    plan_html: Callable[[RunPlan], str]

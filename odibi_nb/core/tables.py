@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 _FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f:*?\"<>|]")
 _MAX_PARTS = 3
-_SECRET = re.compile(r"(?i)(passw|pwd|secret|token|api_?key|access_?key|account_?key|sas|credential)")
+_SECRET = re.compile(
+    r"(?i)(passw|pwd|secret|token|api_?key|access_?key|account_?key|sas|credential)"
+)
 REDACTED = "***"
 
 

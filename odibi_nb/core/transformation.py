@@ -41,7 +41,12 @@ OPTIONAL_COLUMNS = (
 )
 """Columns that are read where a table has them."""
 
-ALIASES = {"id": "transformation_id", "env": "environment", "plant": "entity_1", "asset": "entity_2"}
+ALIASES = {
+    "id": "transformation_id",
+    "env": "environment",
+    "plant": "entity_1",
+    "asset": "entity_2",
+}
 """The seed's query renames these; a provider may hand rows under either name."""
 
 JSON_COLUMNS: Mapping[str, type] = {"inputs": list, "constants": dict, "outputs": list}
@@ -84,6 +89,11 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         "DataError",
         "RevokedError",
     )
+
+    def delay(self, failures: int, random_part: float) -> float:
+        """Seconds to wait after the *failures*-th failure; *random_part* is from 0 to 1."""
+        doubled = self.base_delay * 2.0 ** min(failures - 1, 30)
+        return min(self.max_delay, doubled) + self.jitter * random_part
 
     def allows(self, error: BaseException, retries_done: int) -> bool:
         """Whether *error* may be followed by another attempt."""
@@ -291,6 +301,8 @@ def _parse_outputs(outputs: list[Any], where: str) -> tuple[tuple[Output, ...], 
         except DataError as exc:
             problems.append(Problem(place, str(exc)))
         if output.mode == "merge" and not output.keys:
-            problems.append(Problem(place, "mode 'merge' needs 'keys', the columns that identify a row"))
+            problems.append(
+                Problem(place, "mode 'merge' needs 'keys', the columns that identify a row")
+            )
         targets.append(output)
     return tuple(targets), problems

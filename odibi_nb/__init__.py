@@ -1,0 +1,103 @@
+"""The notebook cockpit for config-driven medallion pipelines.
+
+In a notebook: ``%load_ext odibi_nb`` and ``%odibi run "Energy Efficiency" --env qat``; in Python
+`run_project`; in a shell ``odibi run``. All three do the same.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from odibi_nb.api import (
+        GenericProjectOrchestrator,
+        TransformationRunnerFromConfig,
+        read_table,
+        run_project,
+    )
+    from odibi_nb.core.context import Engine, ExecutionContext, get_current_context
+    from odibi_nb.core.functions import (
+        REGISTRY,
+        odibi_function,
+        pandas_function,
+        spark_function,
+        universal_function,
+        with_context,
+    )
+    from odibi_nb.core.hooks import HookManager
+    from odibi_nb.core.manifest import ProjectManifest
+    from odibi_nb.core.plan import RunPlan
+    from odibi_nb.core.protocols import BaseLogSink, DataType
+    from odibi_nb.core.results import RunResult, TransformationResult
+    from odibi_nb.errors import OdibiError
+
+__all__ = [
+    "REGISTRY",
+    "BaseLogSink",
+    "DataType",
+    "Engine",
+    "ExecutionContext",
+    "GenericProjectOrchestrator",
+    "HookManager",
+    "OdibiError",
+    "ProjectManifest",
+    "RunPlan",
+    "RunResult",
+    "TransformationResult",
+    "TransformationRunnerFromConfig",
+    "get_current_context",
+    "odibi_function",
+    "pandas_function",
+    "read_table",
+    "run_project",
+    "spark_function",
+    "universal_function",
+    "with_context",
+]
+
+_HOMES = {
+    "api": "GenericProjectOrchestrator TransformationRunnerFromConfig read_table run_project",
+    "core.context": "Engine ExecutionContext get_current_context",
+    "core.functions": (
+        "REGISTRY odibi_function pandas_function spark_function universal_function with_context"
+    ),
+    "core.hooks": "HookManager",
+    "core.manifest": "ProjectManifest",
+    "core.plan": "RunPlan",
+    "core.protocols": "BaseLogSink DataType",
+    "core.results": "RunResult TransformationResult",
+    "errors": "OdibiError",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that importing the package costs nothing."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("odibi-nb")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """Register ``%odibi``; called by ``%load_ext odibi_nb``."""
+    from odibi_nb.notebook.magic import register
+
+    register(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """Take ``%odibi`` away again; called by ``%unload_ext odibi_nb``."""
+    from odibi_nb.notebook.magic import unregister
+
+    unregister(ipython)

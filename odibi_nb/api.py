@@ -1,0 +1,149 @@
+"""The seed's public names, with the package's adapters: the Python face."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.adapters import default_adapters
+from odibi_nb.core import orchestrator
+from odibi_nb.core.tables import TableName
+from odibi_nb.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from odibi_nb.core.hooks import HookManager
+    from odibi_nb.core.protocols import Adapters, BaseLogSink
+    from odibi_nb.core.results import RunResult
+
+
+class GenericProjectOrchestrator(orchestrator.GenericProjectOrchestrator):
+    """`odibi_nb.core.orchestrator.GenericProjectOrchestrator` with the package's adapters and settings."""
+
+    def __init__(self, project: str, env: str = "qat", *args: Any, **keywords: Any) -> None:
+        settings = load_settings()
+        keywords.setdefault("project_dirs", settings.project_dirs())
+        keywords.setdefault("state_dir", settings.get("state_dir"))
+        keywords["adapters"] = keywords.get("adapters") or default_adapters()
+        super().__init__(project, env, *args, **keywords)
+
+
+def run_project(
+    project: str,
+    env: str = "qat",
+    target_layers: Sequence[str] | None = None,
+    cache_plan: Mapping[str, Sequence[str]] | None = None,
+    manifest_path: Path | str | None = None,
+    log_level: str = "WARNING",
+    save_logs: bool = False,
+    auth_provider: Callable[..., Any] | None = None,
+    engine: str | None = None,
+    hooks: HookManager | None = None,
+    log_sink: BaseLogSink | None = None,
+    **options: Any,
+) -> RunResult:
+    """Run a project's layers in order, as its manifest and the TransformationRegistry say.
+
+    Args:
+        project: the project's name.
+        env: the environment.
+        target_layers: run only these, in the manifest's order.
+        cache_plan: layer to tables to cache after it; the manifest's if None.
+        manifest_path: the manifest; found by the project's name if None.
+        log_level: what the console shows: ``DEBUG``, ``INFO``, ``WARNING``, ``ERROR``.
+        save_logs: also write the captured logs of the run to a file.
+        auth_provider: called with ``env``, ``repo_path``, ``logger_metadata``; a dict with ``spark``
+            and ``sql_provider``.
+        engine: ``pandas`` or ``spark``; the environment's, else ``spark``, if None.
+        hooks: listeners of this run.
+        log_sink: where the run log goes instead of the environment's Delta table.
+        **options: `repo_path`, and those of `odibi_nb.core.options.RunOptions`: ``max_workers``,
+            ``on_error``, ``schedule``, ``retry``, ``timeout_seconds``, ``overrides``, ``confirm``.
+
+    Returns:
+        How it ended; also a mapping with ``status``, ``layers_executed``, ``duration_seconds`` …
+        A failed transformation is a result, not an exception: see `RunResult.raise_for_status`.
+
+    Raises:
+        ConfigurationError: if something is wrong with manifest, registry or options; nothing has run.
+    """
+    return GenericProjectOrchestrator(
+        project,
+        env,
+        manifest_path=manifest_path,
+        log_level=log_level,
+        save_logs=save_logs,
+        auth_provider=auth_provider,
+        engine=engine,
+        hooks=hooks,
+        log_sink=log_sink,
+    ).run(target_layers=target_layers, cache_plan=cache_plan, **options)
+
+
+class TransformationRunnerFromConfig:
+    """One layer of a project, as in the seed.
+
+    Args:
+        sql_provider: reads the TransformationRegistry; the environment's registry if None.
+        project: the project's name.
+        env: the environment.
+        log_level: what the console shows.
+        max_workers: transformations at a time in `run_parallel`.
+        layer: the layer.
+        engine: ``pandas`` or ``spark``; the environment's if None.
+        hooks: listeners.
+        log_sink: where the run log goes instead of the default.
+        spark: the Spark session.
+        **keywords: more of `GenericProjectOrchestrator`'s, such as `manifest_path`.
+    """
+
+    def __init__(
+        self,
+        sql_provider: Any = None,
+        project: str = "",
+        env: str = "qat",
+        log_level: str = "ERROR",
+        max_workers: int | None = None,
+        layer: str = "Silver_1",
+        engine: str | None = None,
+        hooks: HookManager | None = None,
+        log_sink: BaseLogSink | None = None,
+        spark: Any = None,
+        **keywords: Any,
+    ) -> None:
+        if sql_provider is not None:
+            session = {"spark": spark, "sql_provider": sql_provider}
+            keywords["auth_provider"] = lambda **_: session
+        self.layer = layer
+        self.max_workers = max_workers
+        self.orchestrator = GenericProjectOrchestrator(
+            project, env, log_level=log_level, engine=engine, hooks=hooks, log_sink=log_sink, **keywords
+        )
+
+    def run_all(self) -> RunResult:
+        """Run the layer's transformations one at a time."""
+        return self.orchestrator.run(target_layers=[self.layer], max_workers=1)
+
+    def run_parallel(self) -> RunResult:
+        """Run the layer's transformations at the same time, as far as they do not need each other."""
+        return self.orchestrator.run(target_layers=[self.layer], max_workers=self.max_workers)
+
+
+def read_table(project: str, table: str, env: str = "qat", **keywords: Any) -> Any:
+    """A table of the project's lake, as a DataFrame of its engine.
+
+    Args:
+        project: the project's name.
+        table: ``schema.table``.
+        env: the environment.
+        **keywords: more of `GenericProjectOrchestrator`'s, such as `manifest_path` or `engine`.
+
+    Raises:
+        TableNotFoundError: if the table does not exist.
+    """
+    project_ = GenericProjectOrchestrator(project, env, **keywords)
+    try:
+        return project_.tables(project_.engine).read(TableName.parse(table))
+    finally:
+        project_.close()

@@ -1,0 +1,267 @@
+"""One run of a plan: its journal, run log, contexts, cache and result."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core import journal as journals
+from odibi_nb.core.context import Engine, ExecutionContext, transformation_logger
+from odibi_nb.core.decoding import as_json, utc_now
+from odibi_nb.core.events import EventType, RunStatus, Status
+from odibi_nb.core.results import RunResult
+from odibi_nb.core.runlog import RunLogWriter, recover, run_record
+from odibi_nb.core.runner import RunnerSettings, TransformationRunner, default_workers
+from odibi_nb.core.stream import RunStream
+from odibi_nb.core.tables import TableName
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable
+
+    from odibi_nb.core.options import RunOptions
+    from odibi_nb.core.orchestrator import GenericProjectOrchestrator
+    from odibi_nb.core.plan import PlannedRow, RunPlan
+    from odibi_nb.core.results import TransformationResult
+
+PLUGIN_GROUP = "odibi_nb.hooks"
+VERSIONED = ("pandas", "pyarrow", "deltalake", "duckdb", "sqlalchemy", "pyspark")
+
+
+class RunExecution:
+    """Runs *plan* once, for *project*, which holds the lock meanwhile."""
+
+    def __init__(
+        self, project: GenericProjectOrchestrator, plan: RunPlan, options: RunOptions, run_id: str
+    ) -> None:
+        self.project = project
+        self.plan = plan
+        self.options = options
+        self.run_id = run_id
+        self.facts: dict[str, Any] = {
+            "run_id": run_id,
+            "project": project.project,
+            "env": project.env,
+            "engine": project.engine,
+        }
+
+    def run(self) -> RunResult:
+        """Run it, and keep its log."""
+        project = self.project
+        for dead in recover(project.state_dir, project.env, project.sinks()):
+            self._say_recovered(dead.text())
+        self.journal = journals.Journal(journals.runs_folder(project.state_dir) / self.run_id)
+        self.stream = RunStream(
+            facts=self.facts, hooks=project.hooks, journal=self.journal, views=project.views
+        )
+        self._load_plugins()
+        self.runner = self._make_runner()
+        self.stream.run_log = RunLogWriter(
+            run_id=self.run_id,
+            sinks=project.sinks(),
+            journal=self.journal,
+            on_flushed=self._flushed,
+        )
+        for view in project.views:
+            with self.stream.guarded(view):
+                view.on_plan(self.plan)
+        begin = self._begin()
+        started, clock = utc_now(), time.monotonic()
+        self.stream.publish(EventType.RUN_START, begin)
+        for notice in self.plan.notices:
+            self.stream.say("WARNING", f"⚠️ {notice}")
+        self.stream.publish(EventType.CONFIGS_LOADED, {"transformations": len(self.plan.rows)})
+        self.stream.say("INFO", f"🎯 Running layers: {list(self.plan.layers)}\n")
+        results = self.runner.run()
+        return self._end(begin, started, time.monotonic() - clock, results)
+
+    def _begin(self) -> dict[str, Any]:
+        """What run_start says besides the facts of every event."""
+        return {
+            "layers": list(self.plan.layers),
+            "transformations": len(self.plan.rows),
+            "options": self.options.recorded(),
+            "plan_hash": self.plan.plan_hash(),
+            "versions": as_json(_versions()),
+        }
+
+    def _end(
+        self,
+        begin: dict[str, Any],
+        started: dt.datetime,
+        duration: float,
+        results: dict[str, TransformationResult],
+    ) -> RunResult:
+        assert self.stream.run_log is not None
+        status = _run_status(results.values(), cancelled=self.runner.cancel_level > 0)
+        ended = utc_now()
+        self.runner.tell_the_rest()
+        record = run_record(
+            {**self.facts, **begin, "timestamp": started},
+            status=status.value,
+            end_time=ended,
+            records=self.stream.records,
+            warnings=self.stream.warnings,
+        )
+        self.journal.append({"event": "run_record", "run_record": record})
+        problems = self.stream.run_log.close(record)
+        for problem in problems:
+            self.stream.warn(problem)
+        self.runner.tell_the_rest()
+        result = RunResult(
+            run_id=self.run_id,
+            status=status,
+            project=self.project.project,
+            env=self.project.env,
+            engine=self.project.engine,
+            layers_executed=self.runner.layers_executed,
+            start_time=started,
+            end_time=ended,
+            duration_seconds=duration,
+            transformations=results,
+            warnings=self.stream.warnings,
+            records=self.stream.records,
+            log_path=self._save_logs(results) if self.project.save_logs else None,
+            leaked_threads=self.runner.leaked_threads,
+            to_frame_with=self.project.adapters.frame,
+            html_with=self.project.adapters.result_html,
+        )
+        facts = {
+            "status": status.value,
+            "layers_executed": result.layers_executed,
+            "duration_seconds": duration,
+            "counts": result.counts(),
+            "warnings": [*self.stream.warnings],
+        }
+        self.stream.publish(EventType.RUN_END, facts)
+        self.journal.close(complete=not problems)
+        journals.prune(self.project.state_dir)
+        return result
+
+    def _make_runner(self) -> TransformationRunner:
+        manifest, options = self.project.manifest, self.options
+        return TransformationRunner(
+            self.plan,
+            self.stream,
+            self._context,
+            RunnerSettings(
+                max_workers=options.max_workers or default_workers(),
+                layer_workers={
+                    layer: config.max_workers
+                    for layer, config in manifest.layers.items()
+                    if config.max_workers is not None
+                },
+                on_error=options.on_error,
+                schedule=options.schedule,
+            ),
+            finish_layer=self._cache_after if self._cache_plan() else None,
+            poll_cancel=lambda: journals.take_cancel_requests(self.journal.folder),
+        )
+
+    def _context(self, row: PlannedRow, attempt: int) -> ExecutionContext:
+        project, transformation = self.project, row.transformation
+        session, manifest = project.place().session, project.manifest
+        return ExecutionContext(
+            engine=Engine(row.engine),
+            project=transformation.project,
+            env=transformation.environment,
+            spark=session.spark,
+            sql_provider=session.sql_provider,
+            logger=transformation_logger(row.id),
+            hooks=project.hooks,
+            extras={
+                "plant": transformation.entity_1,
+                "asset": transformation.entity_2,
+                "layer": transformation.layer,
+            },
+            run_id=self.run_id,
+            transformation_id=row.id,
+            attempt=attempt,
+            parameters=manifest.parameters,
+            tables=project.tables(row.engine),
+            locations=project.config.locations,
+            folder=str(manifest.folder),
+            connections=project.config.connections,
+        )
+
+    # -- after a layer -------------------------------------------------------------------------
+
+    def _cache_plan(self) -> dict[str, tuple[str, ...]]:
+        if self.options.cache_plan is None:
+            return self.project.cache_plan
+        return {layer: tuple(tables) for layer, tables in self.options.cache_plan.items()}
+
+    def _cache_after(self, layer: str) -> None:
+        """Cache what the cache plan names for *layer*; called on a worker."""
+        tables = self._cache_plan().get(layer, ())
+        if not tables:
+            return
+        self._say_later("INFO", f"📦 Caching tables after {layer}")
+        for table in tables:
+            try:
+                self.project.tables(self.project.engine).cache(TableName.parse(table))
+            except Exception as exc:  # noqa: BLE001  a cache is an offer: the run goes on without it
+                self.runner.inbox.put(
+                    lambda t=table, e=exc: self.stream.warn(f"Could not cache {t}: {e}")
+                )
+            else:
+                self._say_later("INFO", f"✅ Cached table: {table}")
+
+    def _say_later(self, level: str, text: str) -> None:
+        """Say it on the coordinator's thread."""
+        self.runner.inbox.put(lambda: self.stream.say(level, text))
+
+    # -- what else there is --------------------------------------------------------------------
+
+    def _say_recovered(self, text: str) -> None:
+        for view in self.project.views:
+            view.on_message("WARNING", f"⚠️ {text}")
+
+    def _flushed(self, sink: str, count: int) -> None:
+        facts = {"sink": sink, "records": count}
+        self.runner.inbox.put(lambda: self.stream.publish(EventType.LOG_FLUSHED, facts))
+
+    def _load_plugins(self) -> None:
+        """Let installed packages register listeners: entry points that take the HookManager."""
+        for entry in metadata.entry_points(group=PLUGIN_GROUP):
+            try:
+                entry.load()(self.project.hooks)
+            except Exception as exc:  # noqa: BLE001  somebody else's plug-in never stops a run
+                self.stream.warn(f"plug-in {entry.name} failed: {type(exc).__name__}: {exc}")
+
+    def _save_logs(self, results: dict[str, TransformationResult]) -> str | None:
+        path = self.project.state_dir / "logs" / f"{self.run_id}.log"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("w", encoding="utf-8") as file:
+                for name, result in results.items():
+                    seconds = result.duration_seconds or 0.0
+                    file.write(f"== {name} {result.status.value} {seconds:.1f}s {result.reason}\n")
+                    file.writelines(f"{part}\n" for part in (result.log, result.traceback) if part)
+        except OSError as exc:
+            self.stream.warn(f"logs were not saved: {exc}")
+            return None
+        self.stream.say("INFO", f"🪶 Logs saved to {path}")
+        return str(path)
+
+
+def _run_status(results: Iterable[TransformationResult], *, cancelled: bool) -> RunStatus:
+    found = {result.status for result in results}
+    if found <= {Status.SUCCESS}:
+        return RunStatus.SUCCESS
+    if cancelled or (Status.CANCELLED in found and Status.FAILED not in found):
+        return RunStatus.CANCELLED
+    return RunStatus.FAILED
+
+
+def _versions() -> dict[str, str]:
+    """Python's, ours, and those of the libraries that are loaded."""
+    loaded = {
+        name: getattr(sys.modules[name], "__version__", "")
+        for name in VERSIONED
+        if name in sys.modules
+    }
+    return {"python": platform.python_version(), "odibi_nb": metadata.version("odibi-nb"), **loaded}

@@ -1,0 +1,326 @@
+"""A project, from its manifest to a RunResult."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.capture import routed_output
+from odibi_nb.core.context import Engine
+from odibi_nb.core.decoding import utc_now
+from odibi_nb.core.execution import RunExecution
+from odibi_nb.core.functions import REGISTRY, FunctionNotFoundError, ProjectModules, import_module
+from odibi_nb.core.history import expected_seconds
+from odibi_nb.core.hooks import HookManager
+from odibi_nb.core.lock import run_lock
+from odibi_nb.core.manifest import find_manifest
+from odibi_nb.core.options import RunOptions
+from odibi_nb.core.plan import PlanRequest, RunPlan, make_plan
+from odibi_nb.core.protocols import Place, Session
+from odibi_nb.core.stream import RunStream
+from odibi_nb.errors import ConfigurationError, ManifestError, PlanError, Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from odibi_nb.core.protocols import Adapters, BaseLogSink, TableEngine, View
+    from odibi_nb.core.results import RunResult
+
+DEFAULT_ENGINE = "spark"
+ENGINES = tuple(engine.value for engine in Engine)
+
+
+class GenericProjectOrchestrator:
+    """Runs a project's layers in order, as its manifest and the TransformationRegistry say.
+
+    Args:
+        project: the project's name.
+        env: the environment.
+        manifest_path: the manifest; found by the project's name if None.
+        log_level: what the console shows: ``DEBUG``, ``INFO``, ``WARNING``, ``ERROR``.
+        save_logs: also write the captured logs of the run to a file.
+        auth_provider: called with ``env``, ``repo_path``, ``logger_metadata``; a dict with ``spark``
+            and ``sql_provider``.
+        engine: ``pandas`` or ``spark``; the environment's, else ``spark``, if None.
+        hooks: listeners of this run.
+        log_sink: where the run log goes instead of the default.
+        adapters: the implementations.
+        views: what else shows the run.
+        state_dir: where journals and locks are; ``.odibi`` beside the manifest if None.
+        project_dirs: more folders to look for manifests in.
+
+    Raises:
+        ManifestError: if there is no usable manifest, or the environment is unknown.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        env: str = "qat",
+        manifest_path: Path | str | None = None,
+        log_level: str = "WARNING",
+        save_logs: bool = False,
+        auth_provider: Callable[..., Any] | None = None,
+        engine: str | None = None,
+        hooks: HookManager | None = None,
+        log_sink: BaseLogSink | None = None,
+        *,
+        adapters: Adapters,
+        views: Sequence[View] = (),
+        state_dir: Path | str | None = None,
+        project_dirs: Iterable[str] = (),
+    ) -> None:
+        self.manifest = find_manifest(project, manifest_path, project_dirs)
+        self.project = self.manifest.project
+        self.env = env
+        self.config = self.manifest.environment(env)
+        self.engine = self._checked_engine(engine or self.config.engine or DEFAULT_ENGINE)
+        self.save_logs = save_logs
+        self.auth_provider = auth_provider
+        self.hooks = hooks if hooks is not None else HookManager()
+        self.log_sink = log_sink
+        self.adapters = adapters
+        self.state_dir = Path(state_dir) if state_dir else self.manifest.folder / ".odibi"
+        self.session: Session | None = None
+        self._repo_path: str | None = None
+        self._modules = ProjectModules(self.manifest.folder)
+        self._engines: dict[str, TableEngine] = {}
+        self._sinks: Sequence[BaseLogSink] | None = None
+        self.views: list[View] = [adapters.console(log_level), *views]
+        self._say = RunStream(facts={}, hooks=HookManager(), views=self.views).say
+
+    @property
+    def layer_order(self) -> tuple[str, ...]:
+        """The manifest's layers, in order."""
+        return self.manifest.layer_order
+
+    @property
+    def cache_plan(self) -> dict[str, tuple[str, ...]]:
+        """The manifest's cache plan: layer to tables."""
+        plan = dict(self.manifest.cache_plan)
+        for layer, config in self.manifest.layers.items():
+            if config.cache_tables:
+                plan[layer] = (*plan.get(layer, ()), *config.cache_tables)
+        return plan
+
+    # -- the seed's steps ----------------------------------------------------------------------
+
+    def bootstrap(self, repo_path: str | None = None) -> Session:
+        """Get the Spark session and SQL provider from ``auth_provider``, if there is one; once.
+
+        Raises:
+            ConfigurationError: if the provider raises or returns something else than a dict.
+        """
+        if self.session is not None and repo_path == self._repo_path:
+            return self.session
+        self._say(
+            "INFO", f"⚙️ Bootstrapping environment for {self.project.upper()} (env={self.env})"
+        )
+        provider = self.auth_provider or self._named_provider()
+        self._repo_path = repo_path
+        self.session = self._authenticated(provider, repo_path) if provider else Session()
+        self._say("INFO", "Environment bootstrapped")
+        return self.session
+
+    def run_bronze_layer(self, **options: Any) -> RunResult:
+        """Run only the layer named Bronze."""
+        bronze = [layer for layer in self.layer_order if layer.casefold() == "bronze"]
+        if not bronze:
+            raise PlanError(str(self.manifest.path), ["layer_order has no layer 'Bronze'"])
+        return self.run(**{**options, "target_layers": bronze})
+
+    def run_silver_gold_layers(self, **options: Any) -> RunResult:
+        """Run the layers after Bronze, or those of them that ``target_layers`` names."""
+        wanted = self.manifest.select_layers(options.get("target_layers"))
+        layers = [layer for layer in wanted if layer.casefold() != "bronze"]
+        if not layers:
+            raise PlanError(str(self.manifest.path), ["there is no layer to run besides Bronze"])
+        return self.run(**{**options, "target_layers": layers})
+
+    def plan(self, **options: Any) -> RunPlan:
+        """What `run` with the same options would do. Writes nothing.
+
+        Raises:
+            ConfigurationError: if an option is wrong or the registry cannot be read; what is wrong
+                with rows is in the plan's problems.
+        """
+        return self._plan(RunOptions.from_keywords(options))
+
+    def run(self, *, repo_path: str | None = None, **options: Any) -> RunResult:
+        """Run the project; see `RunOptions` for the options.
+
+        Raises:
+            ConfigurationError: if something is wrong with manifest, registry or options; then
+                nothing has run. A transformation that fails is not raised: see
+                `RunResult.raise_for_status`.
+        """
+        chosen = RunOptions.from_keywords(options)
+        self._say("INFO", f"🚀 Starting pipeline: {self.project} (env={self.env})\n")
+        self._say("INFO", f"📋 Loaded manifest from {_shown_path(self.manifest.path)}")
+        self._confirm(chosen)
+        self.bootstrap(repo_path)
+        plan = self._plan(chosen)
+        plan.raise_for_problems()
+        run_id = f"{utc_now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+        execution = RunExecution(self, plan, chosen, run_id)
+        try:
+            for name in sorted({row.engine for row in plan.rows.values()}):
+                self.tables(name)
+            with run_lock(self.state_dir, self.project, self.env, run_id), routed_output():
+                return execution.run()
+        except OSError as exc:
+            raise ConfigurationError(str(self.state_dir), [f"cannot be used: {exc}"]) from exc
+        finally:
+            self.close()
+
+    # -- planning ------------------------------------------------------------------------------
+
+    def place(self) -> Place:
+        """Where this project runs, for adapters."""
+        return Place(
+            manifest=self.manifest,
+            env=self.env,
+            config=self.config,
+            state_dir=self.state_dir,
+            session=self.session or self.bootstrap(),
+        )
+
+    def sinks(self) -> Sequence[BaseLogSink]:
+        """Where the run log goes."""
+        if self._sinks is None:
+            self._sinks = [self.log_sink] if self.log_sink else self.adapters.sinks(self.place())
+        return self._sinks
+
+    def _plan(self, options: RunOptions) -> RunPlan:
+        layers = self.manifest.select_layers(options.target_layers)
+        source = self.adapters.registry(self.place())
+        rows = list(source.fetch(self.project, self.env))
+        if not rows:
+            raise PlanError(source.name, [self._no_rows(source.census())])
+        reloaded = self._modules.prepare()
+        if reloaded:
+            self._say("INFO", f"🔄 Loading changed modules anew: {', '.join(reloaded)}")
+        expected, notices = self._expected()
+        request = PlanRequest(
+            env=self.env,
+            engine=self.engine,
+            source=source.name,
+            layers=layers,
+            resolve=REGISTRY.resolve,
+            retry=options.retry,
+            timeout_seconds=options.timeout_seconds,
+            overrides=options.overrides,
+            expected=expected,
+        )
+        plan = make_plan(self.manifest, rows, request)
+        self._modules.remember()
+        return replace(plan, notices=(*plan.notices, *notices), html_with=self.adapters.plan_html)
+
+    def _expected(self) -> tuple[dict[str, float], list[str]]:
+        """What history expects; a plan is not worth less for want of one."""
+        try:
+            return expected_seconds(self.sinks(), self.project, self.env), []
+        except Exception as exc:  # noqa: BLE001  whatever the log's storage does, the plan stands
+            return {}, [f"no durations of past runs: {exc}"]
+
+    def _no_rows(self, census: list[tuple[str, str, int]]) -> str:
+        mine = [
+            (env, n) for project, env, n in census if project.casefold() == self.project.casefold()
+        ]
+        if mine:
+            there = ", ".join(f"{env} ({n} enabled)" for env, n in sorted(mine))
+            hint = did_you_mean(self.env, [env for env, _ in mine])
+            return f"no rows for project {self.project!r} in env {self.env!r}{hint}; it has rows for: {there}"
+        projects = sorted({project for project, _, _ in census})
+        hint = did_you_mean(self.project, projects)
+        there = f"; it has rows for: {', '.join(map(repr, projects))}" if projects else ""
+        return (
+            f"no rows for project {self.project!r}{hint}{there}. Load some: "
+            f"odibi registry import FILE {self.project!r} --env {self.env}"
+        )
+
+    def _confirm(self, options: RunOptions) -> None:
+        if (
+            self.config.protected
+            and options.confirm is not True
+            and options.confirm != self.project
+        ):
+            raise ConfigurationError(
+                f"env {self.env!r} of {self.project!r}",
+                [
+                    "is protected: confirm with the project's name, or with --yes where nobody can type"
+                ],
+            )
+
+    # -- what the run needs --------------------------------------------------------------------
+
+    def tables(self, engine: str) -> TableEngine:
+        """The tables as *engine* sees them; made when first asked for."""
+        if engine not in self._engines:
+            self._engines[engine] = self.adapters.engine(engine, self.place())
+        return self._engines[engine]
+
+    def close(self) -> None:
+        """Give back what a run held; the next one gets it anew."""
+        for engine in self._engines.values():
+            engine.close()
+        for sink in self._sinks or ():
+            sink.close()
+        self._engines.clear()
+        self._sinks = None
+
+    def _named_provider(self) -> Callable[..., Any] | None:
+        """The environment's ``auth_provider``, named as ``module:function``."""
+        if not self.config.auth_provider:
+            return None
+        module, _, function = self.config.auth_provider.partition(":")
+        where = Problem(f"$.environments.{self.env}.auth_provider", "")
+        self._modules.prepare()
+        try:
+            provider = getattr(import_module(module), function or "auth_provider", None)
+        except FunctionNotFoundError as exc:
+            raise ManifestError(
+                str(self.manifest.path), [where._replace(message=str(exc))]
+            ) from exc
+        if not callable(provider):
+            message = f"expected 'module:function', found {self.config.auth_provider!r}"
+            raise ManifestError(str(self.manifest.path), [where._replace(message=message)])
+        return provider  # type: ignore[no-any-return]
+
+    def _authenticated(
+        self, provider: Callable[..., Any], repo_path: str | None
+    ) -> Session:
+        try:
+            found = provider(
+                env=self.env,
+                repo_path=repo_path,
+                logger_metadata={"project": self.project, "stage": "Bootstrap"},
+            )
+        except Exception as exc:
+            raise ConfigurationError(
+                "auth_provider", [f"raised {type(exc).__name__}: {exc}"]
+            ) from exc
+        if not isinstance(found, Mapping):  # it is the user's code, whatever its type says
+            message = f"expected a dict with 'spark' and 'sql_provider', found {found!r:.60}"
+            raise ConfigurationError("auth_provider", [message])
+        return Session(spark=found.get("spark"), sql_provider=found.get("sql_provider"))
+
+    def _checked_engine(self, engine: str | Engine) -> str:
+        name = engine.value if isinstance(engine, Engine) else str(engine).lower()
+        if name not in ENGINES:
+            hint = did_you_mean(name, ENGINES) or ": expected 'pandas' or 'spark'"
+            raise ConfigurationError("engine", [f"unknown engine {engine!r}{hint}"])
+        return name
+
+
+def _shown_path(path: Path | None) -> str:
+    """The path as seen from here, where it is below."""
+    if path is None:
+        return "memory"
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,57 @@
+"""The columns of the run log, as every sink keeps them.
+
+A kind is ``string``, ``timestamp`` (UTC, microseconds), ``double`` or ``int`` (64 bits).
+"""
+
+from __future__ import annotations
+
+RECORD_COLUMNS: tuple[tuple[str, str], ...] = (
+    ("transformation_id", "string"),
+    ("project", "string"),
+    ("plant", "string"),
+    ("asset", "string"),
+    ("start_time", "timestamp"),
+    ("end_time", "timestamp"),
+    ("status", "string"),
+    ("duration_seconds", "double"),
+    ("error_message", "string"),
+    ("env", "string"),
+    ("run_id", "string"),
+    ("function", "string"),
+    ("module", "string"),
+    ("layer", "string"),
+    ("engine", "string"),
+    ("attempt", "int"),
+    ("rows_in", "int"),
+    ("rows_out", "int"),
+    ("error_type", "string"),
+    ("config_hash", "string"),
+    ("user", "string"),
+    ("host", "string"),
+)
+"""One row per ended attempt: the seed's ten columns, then ours."""
+
+RUN_COLUMNS: tuple[tuple[str, str], ...] = (
+    ("run_id", "string"),
+    ("project", "string"),
+    ("env", "string"),
+    ("status", "string"),
+    ("start_time", "timestamp"),
+    ("end_time", "timestamp"),
+    ("duration_seconds", "double"),
+    ("engine", "string"),
+    ("layers", "string"),
+    ("transformations", "int"),
+    ("succeeded", "int"),
+    ("failed", "int"),
+    ("skipped", "int"),
+    ("cancelled", "int"),
+    ("options", "string"),
+    ("plan_hash", "string"),
+    ("versions", "string"),
+    ("warnings", "string"),
+    ("user", "string"),
+    ("host", "string"),
+    ("retry_of", "string"),
+)
+"""One row per run that ended; `options`, `versions` and `warnings` hold JSON text."""

@@ -1,0 +1,325 @@
+"""The run log: one record per ended attempt, one per run; batched into sinks, recovered after a crash."""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import queue
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import tenacity
+
+from odibi_nb.core.decoding import as_json
+from odibi_nb.core.events import EventType, Status
+from odibi_nb.core.journal import open_runs, read_journal, release, taken_over
+from odibi_nb.core.records import RECORD_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from odibi_nb.core.journal import Journal
+    from odibi_nb.core.protocols import BaseLogSink, Row
+
+FLUSH_SECONDS = 5.0
+SYNC_SECONDS = 0.2
+SINK_TRIES = 4
+RECENT_RUNS = 1_000
+YOUNG_SECONDS = 60.0
+_FLUSH = object()
+
+
+@lru_cache(maxsize=1)
+def identity() -> tuple[str, str]:
+    """(user, host) of this process, for the records."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return user, socket.gethostname()
+
+
+def make_record(facts: dict[str, Any]) -> Row:
+    """A run log record, in `RECORD_COLUMNS`' order, from an event's facts; what is unknown is None."""
+    record = {name: facts.get(name) for name, _ in RECORD_COLUMNS}
+    record["user"], record["host"] = identity()
+    return record
+
+
+@dataclass(slots=True)
+class _Position:
+    """How far one sink is: *done* of the run's records are in it."""
+
+    sink: BaseLogSink
+    done: int = 0
+    tried: bool = False
+    failed: str | None = None
+
+
+@dataclass(kw_only=True)
+class RunLogWriter:
+    """Hands records to the sinks in batches, on its own thread, the only one that calls them.
+
+    A batch goes out when a layer ends (`flush`), at the end (`close`), and at most every
+    `FLUSH_SECONDS` in between. A sink that fails is tried again with every later batch.
+
+    Attributes:
+        on_flushed: told of every batch a sink took: its name and the number of records.
+    """
+
+    run_id: str
+    sinks: Sequence[BaseLogSink]
+    journal: Journal
+    on_flushed: Callable[[str, int], object] = lambda _name, _count: None
+    _records: list[Row] = field(default_factory=list)
+    _inbox: queue.SimpleQueue[object] = field(default_factory=queue.SimpleQueue)
+
+    def __post_init__(self) -> None:
+        self._positions = [_Position(sink) for sink in self.sinks]
+        self._thread = threading.Thread(target=self._work, name="odibi-run-log", daemon=True)
+        self._thread.start()
+
+    def add(self, record: Row) -> None:
+        """Take one record; never waits."""
+        self._records.append(record)
+
+    def flush(self) -> None:
+        """Ask for a batch now; never waits."""
+        self._inbox.put(_FLUSH)
+
+    def close(self, run_record: Row) -> list[str]:
+        """Write what is left and the run's own record; what went wrong, one line per sink.
+
+        Waits for the sinks; whatever they do not take stays in the journal for the next start.
+        """
+        self._inbox.put(run_record)
+        self._thread.join()
+        return [
+            f"run log sink {_name(p.sink)} failed, the records are kept in {self.journal.folder}: {p.failed}"
+            for p in self._positions
+            if p.failed is not None
+        ]
+
+    def _work(self) -> None:
+        waited = 0.0
+        while True:
+            try:
+                message = self._inbox.get(timeout=SYNC_SECONDS)
+            except queue.Empty:
+                message = None
+                waited += SYNC_SECONDS
+            self.journal.sync()
+            if message is not None or waited >= FLUSH_SECONDS:
+                waited = 0.0
+                for position in self._positions:
+                    self._hand_over(position, final=isinstance(message, dict))
+            if isinstance(message, dict):
+                for position in self._positions:
+                    self._hand_over_run(position, message)
+                return
+
+    def _hand_over_run(self, position: _Position, run_record: Row) -> None:
+        if position.failed is not None:
+            return
+        try:
+            position.sink.write_run(run_record)
+        except Exception as exc:  # noqa: BLE001  a sink never fails a run
+            position.failed = f"{type(exc).__name__}: {exc}"
+
+    def _hand_over(self, position: _Position, *, final: bool) -> None:
+        batch = self._records[position.done :]
+        if not batch:
+            return
+        tries = SINK_TRIES if final or not position.failed else 1
+        try:
+            for attempt in tenacity.Retrying(
+                stop=tenacity.stop_after_attempt(tries),
+                wait=tenacity.wait_random_exponential(multiplier=0.1, max=2),
+                reraise=True,
+            ):
+                with attempt:
+                    rest = unwritten(position.sink, self.run_id, batch) if position.tried else batch
+                    position.tried = True
+                    if rest:
+                        position.sink.write(rest)
+        except Exception as exc:  # noqa: BLE001  a sink never fails a run
+            position.failed = f"{type(exc).__name__}: {exc}"
+            return
+        position.failed, position.tried = None, False
+        position.done += len(batch)
+        self.journal.append(
+            {"event": "flushed", "sink": _name(position.sink), "records": position.done}
+        )
+        self.on_flushed(_name(position.sink), len(batch))
+
+
+def unwritten(sink: BaseLogSink, run_id: str, records: list[Row]) -> list[Row]:
+    """Those of *records* that *sink* does not have yet."""
+    there = sink.written(run_id)
+    return [r for r in records if (r["transformation_id"], r["attempt"]) not in there]
+
+
+def _name(sink: BaseLogSink) -> str:
+    return sink.name or type(sink).__name__
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveredRun:
+    """A dead run whose log was completed: how many attempts had ended, which had not."""
+
+    run_id: str
+    finished: int
+    abandoned: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """One line for people."""
+        lost = (
+            f", {len(self.abandoned)} ABANDONED: {', '.join(self.abandoned)}"
+            if self.abandoned
+            else ""
+        )
+        failed = f"; {'; '.join(self.problems)}" if self.problems else ""
+        return f"run {self.run_id} had died; its log is complete now: {self.finished} ended{lost}{failed}"
+
+
+def recover(state_dir: Path, env: str, sinks: Sequence[BaseLogSink]) -> list[RecoveredRun]:
+    """Complete the log of every run of *env* whose process died.
+
+    What had ended is written as it was; what was running becomes ABANDONED. Each record is in each
+    sink once: what a sink has already is asked of it first.
+    """
+    recovered = []
+    for folder in open_runs(state_dir):
+        with taken_over(folder) as owner:
+            if owner is None:
+                continue
+            lines = read_journal(folder)
+            start = next((x for x in lines if x.get("event") == EventType.RUN_START), None)
+            if start is None:
+                # A run that is just being started has a lock and no line yet.
+                if time.time() - folder.stat().st_mtime > YOUNG_SECONDS:
+                    release(owner, complete=True)
+            elif start.get("env") == env:
+                result = _complete(start, lines, sinks)
+                recovered.append(result)
+                release(owner, complete=not result.problems)
+    return recovered
+
+
+def _complete(start: Row, lines: list[Row], sinks: Sequence[BaseLogSink]) -> RecoveredRun:
+    run_id = str(start["run_id"])
+    records = [_with_times(line["record"]) for line in lines if line.get("record")]
+    abandoned = [_abandoned(line) for line in _running(lines)]
+    ended = next((x["run_record"] for x in lines if x.get("run_record")), None)
+    run_record = _with_times(ended) if ended else _dead_run(start, records, abandoned)
+    problems = []
+    for sink in sinks:
+        acknowledged = [
+            x["records"] for x in lines if x.get("event") == "flushed" and x["sink"] == _name(sink)
+        ]
+        rest = [*records[max(acknowledged, default=0) :], *abandoned]
+        try:
+            missing = unwritten(sink, run_id, rest)
+            if missing:
+                sink.write(missing)
+            if all(run["run_id"] != run_id for run in sink.runs(RECENT_RUNS)):
+                sink.write_run(run_record)
+        except Exception as exc:  # noqa: BLE001  a sink never fails a run, least of all a later one
+            problems.append(f"{_name(sink)}: {type(exc).__name__}: {exc}")
+    return RecoveredRun(
+        run_id=run_id,
+        finished=len(records),
+        abandoned=tuple(r["transformation_id"] for r in abandoned),
+        problems=tuple(problems),
+    )
+
+
+def _running(lines: list[Row]) -> list[Row]:
+    """The transform_start lines that nothing ended."""
+    open_starts: dict[str, Row] = {}
+    for line in lines:
+        if line.get("event") == EventType.TRANSFORM_START:
+            open_starts[line["transformation_id"]] = line
+        elif line.get("record"):
+            open_starts.pop(line["record"]["transformation_id"], None)
+    return list(open_starts.values())
+
+
+def _abandoned(start: Row) -> Row:
+    reason = "the process that ran it ended"
+    return make_record(
+        {
+            **start,
+            "status": Status.ABANDONED.value,
+            "start_time": _time(start["timestamp"]),
+            "error_type": "Abandoned",
+            "error_message": reason,
+        }
+    )
+
+
+def _dead_run(start: Row, records: list[Row], abandoned: list[Row]) -> Row:
+    begun = _time(start["timestamp"])
+    ends = [r["end_time"] for r in records if r["end_time"]]
+    return run_record(
+        start,
+        status="failed",
+        end_time=max(ends, default=begun),
+        records=[*records, *abandoned],
+        warnings=["the process ended before the run did"],
+    )
+
+
+def run_record(
+    start: Row, *, status: str, end_time: dt.datetime, records: list[Row], warnings: list[str]
+) -> Row:
+    """The record of a run, from its run_start payload and its attempts' records."""
+    final = {r["transformation_id"]: r["status"] for r in records}.values()
+    begun = _time(start["timestamp"])
+    user, host = identity()
+    return {
+        "run_id": start["run_id"],
+        "project": start["project"],
+        "env": start["env"],
+        "status": status,
+        "start_time": begun,
+        "end_time": end_time,
+        "duration_seconds": (end_time - begun).total_seconds(),
+        "engine": start["engine"],
+        "layers": ", ".join(start.get("layers") or []),
+        "transformations": start.get("transformations"),
+        **{
+            name: sum(s == value for s in final)
+            for name, value in (
+                ("succeeded", "SUCCESS"),
+                ("failed", "FAILED"),
+                ("skipped", "SKIPPED"),
+                ("cancelled", "CANCELLED"),
+            )
+        },
+        "options": start.get("options"),
+        "plan_hash": start.get("plan_hash"),
+        "versions": start.get("versions"),
+        "warnings": as_json(warnings) if warnings else None,
+        "user": user,
+        "host": host,
+        "retry_of": start.get("retry_of"),
+    }
+
+
+def _time(value: Any) -> dt.datetime:
+    return (
+        value
+        if isinstance(value, dt.datetime)
+        else dt.datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+    )
+
+
+def _with_times(record: Row) -> Row:
+    return {k: _time(v) if k in ("start_time", "end_time") and v else v for k, v in record.items()}

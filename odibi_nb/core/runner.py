@@ -1,0 +1,496 @@
+"""Running a plan: one coordinator that owns all state, and workers that only answer.
+
+State
+=====
+
+Only the coordinator, the thread that called `TransformationRunner.run`, holds state. Workers put one
+message on its inbox when an attempt has ended; so listeners, run log and views are called from one
+thread, in order.
+
+``schedule``    which rows may start now, and which later
+``running``     {id: the attempt that runs}
+``waiting``     {id: when its retry is due}
+``attempts``    {id: how often it was started}
+``first_start`` {id: (time, clock) of its first attempt}
+``results``     {id: TransformationResult}: the rows that ended
+``begun``       {layer: clock at its first row's start}
+
+A row that is released with an upstream that did not succeed is SKIPPED on the spot. Between two layers
+stands a gate, which opens when all rows of the layer have ended; ``schedule="graph"`` has none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import random
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from odibi_nb.core.capture import CapturedLog
+from odibi_nb.core.decoding import utc_now
+from odibi_nb.core.events import EventType, Status
+from odibi_nb.core.outcomes import (
+    ended_facts,
+    ended_result,
+    row_facts,
+    row_result,
+    unstarted_facts,
+)
+from odibi_nb.core.runlog import make_record
+from odibi_nb.core.schedule import Gate, Schedule
+from odibi_nb.core.workers import Attempt, AttemptEnded, WorkerPool, run_attempt
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Iterator, Mapping
+
+    from odibi_nb.core.context import ExecutionContext
+    from odibi_nb.core.plan import PlannedRow, RunPlan
+    from odibi_nb.core.results import TransformationResult
+    from odibi_nb.core.stream import RunStream
+
+TICK_SECONDS = 0.25
+DRAIN, STOP, ABANDON = 1, 2, 3
+"""How hard a cancel is: start nothing new; revoke what runs; wait for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """A request to end the run, or one transformation."""
+
+    transformation_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFinished:
+    """What had to be done after a layer is done."""
+
+    gate: Gate
+
+
+@dataclass(kw_only=True)
+class RunnerSettings:
+    """How a plan is run.
+
+    Attributes:
+        max_workers: transformations at a time.
+        layer_workers: layer to its own, lower limit.
+        on_error: ``continue`` or ``stop``.
+        schedule: ``layers`` (one after the other) or ``graph`` (by upstream alone).
+    """
+
+    max_workers: int = 4
+    layer_workers: Mapping[str, int] = field(default_factory=dict)
+    on_error: str = "continue"
+    schedule: str = "layers"
+
+
+def default_workers() -> int:
+    """Transformations at a time where nobody says: the number of CPUs, as in the seed."""
+    return os.cpu_count() or 1
+
+
+class TransformationRunner:
+    """Runs the rows of a plan, once.
+
+    Args:
+        plan: without problems.
+        stream: where events go.
+        make_context: row and attempt number to the context its function gets.
+        settings: how to run.
+        finish_layer: called on a worker when all rows of a layer have ended, before the next begins.
+        poll_cancel: asked a few times a second for cancel requests from elsewhere: ids, "" for all.
+    """
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        stream: RunStream,
+        make_context: Callable[[PlannedRow, int], ExecutionContext],
+        settings: RunnerSettings,
+        finish_layer: Callable[[str], None] | None = None,
+        poll_cancel: Callable[[], list[str]] = list,
+    ) -> None:
+        self.plan = plan
+        self.stream = stream
+        self.make_context = make_context
+        self.settings = settings
+        self.finish_layer = finish_layer
+        self.poll_cancel = poll_cancel
+        self.cancel_level = 0
+        self.leaked_threads = 0
+        self.layers_executed: list[str] = []
+        self.results: dict[str, TransformationResult] = {}
+        self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._pool = WorkerPool(settings.max_workers)
+        self._schedule = Schedule(
+            plan, gates=settings.schedule == "layers", limits=settings.layer_workers
+        )
+        self._running: dict[str, Attempt] = {}
+        self._running_in = dict.fromkeys(plan.layers, 0)
+        self._waiting: dict[str, float] = {}
+        self._attempts: dict[str, int] = {}
+        self._first_start: dict[str, tuple[dt.datetime, float]] = {}
+        self._begun: dict[str, float] = {}
+        self._unwanted: set[str] = set()
+        self._finishing = 0
+        self._releasing = False
+        self._stop_reason = ""
+        self._next_poll = 0.0
+
+    def cancel(self, transformation_id: str | None = None) -> None:
+        """Ask for the end of the run, or of one transformation; from any thread, at any time.
+
+        The first request for a run starts nothing new, the second revokes what runs, the third
+        waits for nothing.
+        """
+        self.inbox.put(CancelAsked(transformation_id))
+
+    def run(self) -> dict[str, TransformationResult]:
+        """Run everything; the results in the plan's order. Raises nothing of what happens in it."""
+        with self._interruptible():
+            self._release()
+            while self._unfinished():
+                try:
+                    self._step()
+                except KeyboardInterrupt:
+                    self._cancel_run()
+        self._pool.close()
+        return {name: self.results[name] for name in self.plan.rows}
+
+    def tell_the_rest(self) -> None:
+        """Publish what arrived on the inbox after the last row ended."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                message = self.inbox.get_nowait()
+                if callable(message):
+                    message()
+
+    def _unfinished(self) -> bool:
+        return len(self.results) < len(self.plan.rows) or self._finishing > 0
+
+    def _step(self) -> None:
+        self._start_what_may()
+        try:
+            message = self.inbox.get(timeout=self._patience())
+        except queue.Empty:
+            message = None
+        if isinstance(message, AttemptEnded):
+            self._attempt_ended(message)
+        elif isinstance(message, LayerFinished):
+            self._finishing -= 1
+            self._open(message.gate)
+        elif isinstance(message, CancelAsked):
+            self._cancel_asked(message.transformation_id)
+        elif callable(message):
+            message()
+        self._look_at_the_clock()
+
+    # -- starting ------------------------------------------------------------------------------
+
+    def _release(self) -> None:
+        """Handle whatever has nothing before it any more; ending one may release others."""
+        if self._releasing:
+            return  # the loop below goes on until nothing is released
+        self._releasing = True
+        while nodes := self._schedule.released():
+            for node in nodes:
+                if isinstance(node, Gate):
+                    self._reach(node)
+                else:
+                    self._released(self.plan.rows[node])
+        self._releasing = False
+
+    def _released(self, row: PlannedRow) -> None:
+        for other in row.upstream:
+            status = self.results[other].status
+            if status is not Status.SUCCESS:
+                self._never_start(row, Status.SKIPPED, f"upstream {other} {status.value.lower()}")
+                return
+        if self.cancel_level:
+            self._never_start(row, Status.CANCELLED, "the run was cancelled")
+        elif row.id in self._unwanted:
+            self._never_start(row, Status.CANCELLED, "cancelled")
+        elif self._stop_reason:
+            self._never_start(row, Status.SKIPPED, self._stop_reason)
+        else:
+            self._schedule.queue(row)
+
+    def _start_what_may(self) -> None:
+        while len(self._running) < self.settings.max_workers:
+            row = self._schedule.take(self._running_in)
+            if row is None:
+                return
+            self._start(row)
+
+    def _start(self, row: PlannedRow) -> None:
+        self._begin_layer(row.layer)
+        number = self._attempts[row.id] = self._attempts.get(row.id, 0) + 1
+        started = time.monotonic()
+        attempt = Attempt(
+            row=row,
+            number=number,
+            context=self.make_context(row, number),
+            log=CapturedLog(lambda line: self.inbox.put(lambda: self.stream.output(row.id, line))),
+            start_time=utc_now(),
+            started=started,
+            deadline=started + row.timeout_seconds if row.timeout_seconds else None,
+        )
+        self._first_start.setdefault(row.id, (attempt.start_time, started))
+        self._running[row.id] = attempt
+        self._running_in[row.layer] += 1
+        self.stream.publish(EventType.TRANSFORM_START, row_facts(row, number))
+        self._pool.submit(lambda: self.inbox.put(run_attempt(attempt)))
+
+    # -- layers --------------------------------------------------------------------------------
+
+    def _begin_layer(self, layer: str) -> None:
+        if layer in self._begun:
+            return
+        self._begun[layer] = time.monotonic()
+        facts = {"layer": layer, "transformations": len(self.plan.rows_of(layer))}
+        self.stream.publish(EventType.LAYER_START, facts)
+        if layer.casefold() == "bronze":
+            self.stream.publish(EventType.BRONZE_START, facts)
+
+    def _reach(self, gate: Gate) -> None:
+        """Everything before *gate* has ended; finish its layer, on a worker, if there is work to do."""
+        finish = self.finish_layer
+        if (
+            gate.step is not None
+            or finish is None
+            or self.cancel_level
+            or gate.layer not in self._begun
+        ):
+            self._open(gate)
+            return
+        self._finishing += 1
+
+        def work() -> None:
+            try:
+                finish(gate.layer)
+            except Exception as exc:  # noqa: BLE001  what it does never fails a run
+                text = f"after layer {gate.layer}: {type(exc).__name__}: {exc}"
+                self.inbox.put(lambda: self.stream.warn(text))
+            self.inbox.put(LayerFinished(gate))
+
+        self._pool.submit(work)
+
+    def _open(self, gate: Gate) -> None:
+        if gate.step is None:
+            self._end_layer(gate.layer)
+        self._schedule.done(gate)
+        self._release()
+
+    def _end_layer(self, layer: str) -> None:
+        rows = [self.results[row.id] for row in self.plan.rows_of(layer)]
+        if rows and layer not in self._begun:
+            return  # nothing of it was started
+        self._begin_layer(layer)
+        if any(result.attempts for result in rows):
+            self.layers_executed.append(layer)
+        failed = [r.transformation_id for r in rows if r.status is not Status.SUCCESS]
+        facts = {
+            "layer": layer,
+            "status": "failed" if failed else "success",
+            "duration_seconds": time.monotonic() - self._begun[layer],
+            "transformations": len(rows),
+            "failed": failed,
+        }
+        if layer.casefold() == "bronze":
+            self.stream.publish(EventType.BRONZE_END, facts)
+        self.stream.publish(EventType.LAYER_END, facts)
+        if self.stream.run_log is not None:
+            self.stream.run_log.flush()
+
+    # -- ending --------------------------------------------------------------------------------
+
+    def _attempt_ended(self, ended: AttemptEnded) -> None:
+        attempt = ended.attempt
+        if self._running.get(attempt.row.id) is not attempt:
+            return  # given up before: nobody waits for it any more
+        self._leave(attempt)
+        control = attempt.context.control
+        if ended.error is None:
+            self._finish(ended, Status.SUCCESS)
+        elif control.reason is not None:
+            self._finish(ended, Status.CANCELLED, control.reason)
+        elif not self.cancel_level and attempt.row.retry.allows(ended.error, attempt.number - 1):
+            self._retry_later(ended)
+        else:
+            self._finish(ended, Status.FAILED)
+
+    def _retry_later(self, ended: AttemptEnded) -> None:
+        """Wait here rather than on the worker, so that a row that waits keeps none from another."""
+        row, number = ended.attempt.row, ended.attempt.number
+        delay = row.retry.delay(number, random.random())  # noqa: S311  not a secret
+        self._waiting[row.id] = time.monotonic() + delay
+        facts = ended_facts(ended, Status.FAILED)
+        facts |= {"delay_seconds": delay, "max_retries": row.retry.max_retries}
+        self._publish_ended(EventType.TRANSFORM_RETRY, ended, facts)
+
+    def _finish(self, ended: AttemptEnded, status: Status, reason: str | None = None) -> None:
+        row = ended.attempt.row
+        self.results[row.id] = ended_result(ended, status, self._first_start[row.id], reason)
+        event = {
+            Status.SUCCESS: EventType.TRANSFORM_SUCCESS,
+            Status.CANCELLED: EventType.TRANSFORM_CANCELLED,
+        }.get(status, EventType.TRANSFORM_FAILURE)
+        self._publish_ended(event, ended, ended_facts(ended, status, reason))
+        if status is Status.FAILED and self.settings.on_error == "stop" and not self._stop_reason:
+            self._stop_reason = f"the run stopped after {row.id} failed"
+            self._clear_queue(Status.SKIPPED, self._stop_reason)
+        self._pass_on(row)
+
+    def _publish_ended(
+        self, event: EventType, ended: AttemptEnded, facts: dict[str, object]
+    ) -> None:
+        private: dict[str, object] = {}
+        if text := ended.attempt.log.text():
+            private["log"] = text
+        if ended.traceback:
+            private["traceback"] = ended.traceback
+        self._publish_record(event, ended.attempt.row, facts, private)
+
+    def _publish_record(
+        self,
+        event: EventType,
+        row: PlannedRow,
+        facts: dict[str, object],
+        private: dict[str, object] | None = None,
+    ) -> None:
+        config_hash = row.transformation.config_hash()
+        record = make_record({**self.stream.facts, **facts, "config_hash": config_hash})
+        self.stream.publish(event, facts, record=record, private=private)
+
+    def _never_start(self, row: PlannedRow, status: Status, reason: str) -> None:
+        """End a row that will not be started, or not again."""
+        attempts = self._attempts.get(row.id, 0)
+        first, now = self._first_start.get(row.id), utc_now()
+        self._waiting.pop(row.id, None)
+        self.results[row.id] = row_result(
+            row,
+            status,
+            attempts=attempts,
+            start_time=first[0] if first else None,
+            end_time=now,
+            duration_seconds=time.monotonic() - first[1] if first else None,
+            reason=reason,
+            error_message=reason,
+        )
+        skipped = status is Status.SKIPPED
+        event = EventType.TRANSFORM_SKIPPED if skipped else EventType.TRANSFORM_CANCELLED
+        number = attempts + 1 if attempts else 0
+        self._publish_record(event, row, unstarted_facts(row, number, status, now, reason))
+        self._pass_on(row)
+
+    def _leave(self, attempt: Attempt) -> None:
+        del self._running[attempt.row.id]
+        self._running_in[attempt.row.layer] -= 1
+
+    def _pass_on(self, row: PlannedRow) -> None:
+        if self.cancel_level < ABANDON:
+            self._schedule.done(row.id)
+            self._release()
+
+    # -- time and cancel -----------------------------------------------------------------------
+
+    def _patience(self) -> float:
+        """Seconds until something is due that no message will tell of; at most a tick."""
+        dues = [*self._waiting.values()]
+        dues += [a.deadline for a in self._running.values() if a.deadline is not None]
+        return max(0.0, min([TICK_SECONDS, *(due - time.monotonic() for due in dues)]))
+
+    def _look_at_the_clock(self) -> None:
+        now = time.monotonic()
+        for attempt in [*self._running.values()]:
+            if attempt.deadline is not None and attempt.deadline <= now:
+                seconds = attempt.row.timeout_seconds
+                error = TimeoutError(f"ran longer than timeout_seconds={seconds:g}")
+                self._give_up(attempt, Status.FAILED, error)
+        for name in [name for name, due in self._waiting.items() if due <= now]:
+            del self._waiting[name]
+            self._schedule.queue(self.plan.rows[name])
+        if now >= self._next_poll:
+            self._next_poll = now + TICK_SECONDS
+            for name in self.poll_cancel():
+                self._cancel_asked(name or None)
+
+    def _give_up(self, attempt: Attempt, status: Status, error: BaseException) -> None:
+        """End a row whose thread goes on: nothing it begins through its context counts any more."""
+        attempt.context.control.revoke(str(error))
+        self.leaked_threads += 1
+        self._pool.give_up_one()
+        self._leave(attempt)
+        duration = time.monotonic() - attempt.started
+        ended = AttemptEnded(
+            attempt=attempt, end_time=utc_now(), duration_seconds=duration, error=error
+        )
+        self._finish(ended, status)
+
+    def _cancel_asked(self, name: str | None) -> None:
+        if name is None:
+            self._cancel_run()
+        elif name in self._running:
+            self._running[name].context.control.revoke("cancelled")
+        elif name in self.plan.rows and name not in self.results:
+            row = self.plan.rows[name]
+            self._unwanted.add(name)
+            if self._schedule.withdraw(row) or name in self._waiting:
+                self._never_start(row, Status.CANCELLED, "cancelled")
+
+    def _cancel_run(self) -> None:
+        self.cancel_level = min(ABANDON, self.cancel_level + 1)
+        said = {
+            DRAIN: f"🛑 Cancelling: nothing new starts, {len(self._running)} running",
+            STOP: "🛑 Cancelling what runs; once more abandons it",
+            ABANDON: "🛑 Abandoning what runs",
+        }
+        self.stream.say("WARNING", said[self.cancel_level])
+        self._clear_queue(Status.CANCELLED, "the run was cancelled")
+        running = [*self._running.values()]
+        if self.cancel_level >= STOP:
+            for attempt in running:
+                attempt.context.control.revoke("the run was cancelled")
+        if self.cancel_level >= ABANDON:
+            self._abandon(running)
+
+    def _abandon(self, running: list[Attempt]) -> None:
+        for attempt in running:
+            error = InterruptedError("abandoned: it did not end when it was cancelled")
+            self._give_up(attempt, Status.ABANDONED, error)
+        self._finishing = 0
+        for name, row in self.plan.rows.items():
+            if name not in self.results:
+                self._never_start(row, Status.CANCELLED, "the run was cancelled")
+
+    def _clear_queue(self, status: Status, reason: str) -> None:
+        waiting = [self.plan.rows[name] for name in self._waiting]
+        for row in [*self._schedule.withdraw_all(), *waiting]:
+            self._never_start(row, status, reason)
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Take Ctrl-C as a cancel request, so that it does not strike in the middle of a step."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        presses = 0
+
+        def interrupted(_number: int, _frame: object) -> None:
+            nonlocal presses
+            presses += 1
+            self.inbox.put(CancelAsked(None))
+            if presses > ABANDON:  # the coordinator does not listen: a listener or view hangs
+                raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGINT, interrupted)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)

@@ -1,0 +1,184 @@
+"""What happens on a worker thread: one attempt of one transformation. The only threads of a run."""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.capture import CapturedLog, captured
+from odibi_nb.core.context import ExecutionContext, current_context
+from odibi_nb.core.decoding import utc_now
+from odibi_nb.errors import DataError, RevokedError
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable
+
+    from odibi_nb.core.plan import PlannedRow
+
+MAX_MESSAGE = 10_000
+MAX_TRACEBACK = 50_000
+_PACKAGE = str(Path(__file__).parent)
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One start of one transformation; made by the coordinator, run by a worker."""
+
+    row: PlannedRow
+    number: int
+    context: ExecutionContext
+    log: CapturedLog
+    start_time: dt.datetime
+    started: float
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEnded:
+    """What a worker has to say, once: how its attempt ended. *error* is None for a success."""
+
+    attempt: Attempt
+    end_time: dt.datetime
+    duration_seconds: float
+    error: BaseException | None = None
+    traceback: str = ""
+    revoked: bool = False
+
+
+def run_attempt(attempt: Attempt) -> AttemptEnded:
+    """Call the row's function and write what it returns. Never raises."""
+    error: BaseException | None = None
+    try:
+        with captured(attempt.log), current_context(attempt.context):
+            _call(attempt)
+    except BaseException as exc:  # noqa: BLE001  a worker that does not answer would hang the run
+        error = exc
+    return AttemptEnded(
+        attempt=attempt,
+        end_time=utc_now(),
+        duration_seconds=time.monotonic() - attempt.started,
+        error=error,
+        traceback=user_traceback(error) if error is not None else "",
+        revoked=isinstance(error, RevokedError),
+    )
+
+
+def _call(attempt: Attempt) -> None:
+    row, context = attempt.row, attempt.context
+    transformation = row.transformation
+    available = {
+        "inputs": transformation.inputs,
+        "constants": transformation.constants,
+        "outputs": transformation.outputs,
+        "spark": context.spark,
+        "env": context.env,
+        "context": context,
+    }
+    assert row.fn is not None
+    returned = row.fn(**{name: available[name] for name in row.keywords})
+    if returned is not None:
+        _write_returned(returned, attempt)
+
+
+def _write_returned(returned: Any, attempt: Attempt) -> None:
+    """Write a returned DataFrame to the row's one output, or each of ``{table: DataFrame}``.
+
+    Anything else that a function returns is its own business, as in the seed.
+    """
+    context, targets = attempt.context, attempt.row.transformation.targets
+    if context.tables is None:
+        return
+    if context.tables.is_frame(returned):
+        if len(targets) != 1:
+            raise DataError(
+                f"the function returned one DataFrame, but its row has {len(targets)} outputs: "
+                "return {table: DataFrame}"
+            )
+        context.write(returned, targets[0])
+    elif isinstance(returned, Mapping) and any(
+        context.tables.is_frame(v) for v in returned.values()
+    ):
+        by_key = {target.table.lower(): target for target in targets}
+        unknown = [name for name in returned if str(name).lower() not in by_key]
+        if unknown:
+            known = ", ".join(target.table for target in targets) or "none"
+            raise DataError(
+                f"the function returned {unknown[0]!r}, but its row's outputs are: {known}"
+            )
+        for name, frame in returned.items():
+            context.write(frame, by_key[str(name).lower()])
+
+
+def error_message(error: BaseException) -> str:
+    """The exception's text in at most `MAX_MESSAGE` characters, even if its ``__str__`` raises."""
+    try:
+        text = str(error)
+    except Exception as exc:  # noqa: BLE001  the user's exception class is broken; say so
+        return f"(its message cannot be shown: {type(exc).__name__})"
+    if len(text) > MAX_MESSAGE:
+        return f"{text[:MAX_MESSAGE]}… ({len(text)} characters in all)"
+    return text
+
+
+def user_traceback(error: BaseException) -> str:
+    """The traceback from the user's code on, as text."""
+    trace = error.__traceback__
+    first = trace
+    while first is not None and first.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        first = first.tb_next
+    try:
+        lines = traceback.format_exception(type(error), error, first or trace)
+    except Exception:  # noqa: BLE001  a broken exception class must not cost the traceback
+        lines = [
+            *traceback.format_tb(first or trace),
+            f"{type(error).__name__}: {error_message(error)}\n",
+        ]
+    return "".join(lines)[-MAX_TRACEBACK:]
+
+
+@dataclass(slots=True)
+class WorkerPool:
+    """Daemon threads that run jobs; at most *size*, plus one for each that is given up.
+
+    Not concurrent.futures: its threads are joined at interpreter exit, so one stuck
+    transformation would keep a kernel from ending.
+    """
+
+    size: int
+    _jobs: queue.SimpleQueue[tuple[contextvars.Context, Callable[[], None]] | None] = field(
+        default_factory=queue.SimpleQueue
+    )
+    _threads: int = 0
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Run *job* on a worker, with the caller's context variables."""
+        if self._threads < self.size:
+            self._threads += 1
+            name = f"odibi-worker-{self._threads}"
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+        self._jobs.put((contextvars.copy_context(), job))
+
+    def give_up_one(self) -> None:
+        """A worker hangs: let another thread take its place."""
+        self.size += 1
+
+    def close(self) -> None:
+        """Let the threads end when they have nothing to do; does not wait."""
+        for _ in range(self._threads):
+            self._jobs.put(None)
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            if job is None:
+                return
+            context, run = job
+            context.run(run)

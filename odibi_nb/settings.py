@@ -1,0 +1,168 @@
+"""Where defaults come from: ``odibi.toml`` or ``[tool.odibi]``, then ``ODIBI_*``, then our own.
+
+A call's argument comes before all of them; what a manifest says comes between file and environment.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from odibi_nb.core.decoding import decode_struct
+from odibi_nb.errors import Problem, SettingsError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PREFIX = "ODIBI_"
+
+
+class KnownSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Every setting, with its type.
+
+    Attributes:
+        project: the project where a command names none.
+        env: the environment where a command names none.
+        engine: ``pandas`` or ``spark``.
+        max_workers: transformations at a time.
+        log_level: what the console shows.
+        on_error: ``continue`` or ``stop``.
+        schedule: ``layers`` or ``graph``.
+        ui: ``auto``, ``html`` or ``text``.
+        state_dir: where journals and locks are.
+        project_dirs: more folders to look for manifests in, from the settings file's folder.
+        save_logs: also write captured logs to a file.
+    """
+
+    project: str | None = None
+    env: str | None = None
+    engine: str | None = None
+    max_workers: int | None = None
+    log_level: str | None = None
+    on_error: str | None = None
+    schedule: str | None = None
+    ui: str | None = None
+    state_dir: str | None = None
+    project_dirs: tuple[str, ...] = ()
+    save_logs: bool | None = None
+
+
+NAMES = KnownSettings.__struct_fields__
+
+
+class Setting(NamedTuple):
+    """A value, and where it came from."""
+
+    value: Any
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What file and environment variables set. `file` and `environment` map name to `Setting`."""
+
+    file: Mapping[str, Setting] = field(default_factory=dict)
+    environment: Mapping[str, Setting] = field(default_factory=dict)
+
+    def resolve(self, name: str, argument: Any = None, manifest: Any = None, default: Any = None) -> Setting:
+        """The effective value of *name*, and where it came from."""
+        if argument is not None:
+            return Setting(argument, "argument")
+        if name in self.file:
+            return self.file[name]
+        if manifest is not None:
+            return Setting(manifest, "manifest")
+        if name in self.environment:
+            return self.environment[name]
+        return Setting(default, "default")
+
+    def get(self, name: str) -> Any:
+        """The value of *name* from file or environment; None if neither sets it."""
+        return self.resolve(name).value
+
+    def project_dirs(self) -> tuple[str, ...]:
+        """More folders to look for manifests in."""
+        return tuple(self.get("project_dirs") or ())
+
+
+def load_settings(start: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the nearest settings file at or above *start*, and the environment.
+
+    Raises:
+        SettingsError: with everything that is wrong in them.
+    """
+    environ = os.environ if environ is None else environ
+    return Settings(_from_file(start or Path.cwd()), _from_environment(environ))
+
+
+def _from_file(start: Path) -> dict[str, Setting]:
+    for folder in (start, *start.parents):
+        for name in ("odibi.toml", "pyproject.toml"):
+            path = folder / name
+            if path.is_file():
+                table = _read(path)
+                if name == "pyproject.toml":
+                    table = table.get("tool", {}).get("odibi")
+                if table is not None:
+                    return _checked(table, path)
+    return {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise SettingsError(str(path), [str(exc)]) from exc
+
+
+def _checked(table: Any, path: Path) -> dict[str, Setting]:
+    known, problems = decode_struct(table, KnownSettings, path.name)
+    if known is None:
+        raise SettingsError(str(path), problems)
+    found = {name: getattr(known, name) for name in table}
+    if "project_dirs" in found:
+        found["project_dirs"] = tuple(str(path.parent / folder) for folder in found["project_dirs"])
+    if found.get("state_dir"):
+        found["state_dir"] = str(path.parent / found["state_dir"])
+    return {name: Setting(value, path.name) for name, value in found.items()}
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Setting]:
+    found: dict[str, Setting] = {}
+    problems: list[Problem] = []
+    for variable in sorted(environ):
+        name = variable.removeprefix(PREFIX).lower()
+        if not variable.startswith(PREFIX) or name not in NAMES or not environ[variable]:
+            continue
+        raw: Any = environ[variable]
+        if name == "project_dirs":
+            raw = raw.split(os.pathsep)
+        try:
+            struct = msgspec.convert({name: raw}, KnownSettings, strict=False)
+        except msgspec.ValidationError:
+            problems.append(Problem(variable, f"cannot be {raw!r}"))
+            continue
+        found[name] = Setting(getattr(struct, name), variable)
+    if problems:
+        raise SettingsError("environment variables", problems)
+    return found
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """``ODIBI_*`` variables that mean nothing, with what may have been meant; for ``doctor``."""
+    known = [PREFIX + name.upper() for name in NAMES]
+    return [
+        f"{name}{did_you_mean(name, known)}"
+        for name in sorted(environ)
+        if name.startswith(PREFIX) and name not in known
+    ]

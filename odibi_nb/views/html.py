@@ -1,0 +1,208 @@
+"""A run, a plan and a result as HTML: no scripts, every value escaped, both themes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from html import escape
+from typing import TYPE_CHECKING
+
+from odibi_nb.core.decoding import as_json
+from odibi_nb.core.events import Status
+from odibi_nb.core.tables import redact
+from odibi_nb.views.state import RETRYING, WAITING, RowState, RunSnapshot, snapshot_of
+
+if TYPE_CHECKING:
+    from odibi_nb.core.plan import PlannedRow, RunPlan
+    from odibi_nb.core.results import RunResult
+
+LIVE_ROWS = 200
+MAX_ERROR = 300
+
+# Colours with enough contrast on white and on near-black; the sign says the same without colour.
+_LOOK: dict[str, tuple[str, str]] = {
+    WAITING: ("·", "#8a8a8a"),
+    Status.RUNNING.value: ("▶", "#2f7de1"),
+    RETRYING: ("↻", "#b8860b"),
+    Status.SUCCESS.value: ("✔", "#2e9e4f"),
+    Status.FAILED.value: ("✖", "#d9433b"),
+    Status.SKIPPED.value: ("⤼", "#8d6fc7"),
+    Status.CANCELLED.value: ("■", "#a06a3a"),
+    Status.ABANDONED.value: ("?", "#d9433b"),
+}
+_RUN_LOOK = {
+    "success": _LOOK["SUCCESS"],
+    "failed": _LOOK["FAILED"],
+    "cancelled": _LOOK["CANCELLED"],
+}
+_COLUMNS = (
+    ("status", "left"),
+    ("transformation", "left"),
+    ("layer", "left"),
+    ("function", "left"),
+    ("engine", "left"),
+    ("attempt", "right"),
+    ("time", "left"),
+    ("seconds", "right"),
+    ("rows in", "right"),
+    ("rows out", "right"),
+    ("error", "left"),
+)
+_WRAP = (
+    "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
+    "max-width:100%;overflow-x:auto"
+)
+_TRACK = "position:relative;width:160px;height:10px;background:rgba(128,128,128,.18);border-radius:2px"
+
+
+def snapshot_html(snapshot: RunSnapshot) -> str:
+    """The summary line and the table of a run; at most `LIVE_ROWS` rows, the interesting ones."""
+    shown = _shown(snapshot.rows)
+    hidden = len(snapshot.rows) - len(shown)
+    note = f"<p>{hidden:,} rows that wait or succeeded are not shown.</p>" if hidden else ""
+    body = "".join(_row(row, snapshot) for row in shown)
+    warnings = "".join(f"<li>⚠️ {escape(text)}</li>" for text in snapshot.warnings)
+    return (
+        f"<div style='{_WRAP}'>{summary_html(snapshot)}{_table(_COLUMNS, body)}{note}"
+        + (f"<ul style='list-style:none;padding-left:0'>{warnings}</ul>" if warnings else "")
+        + "</div>"
+    )
+
+
+def summary_html(snapshot: RunSnapshot) -> str:
+    """One line: project, env, run, how many rows are how far, elapsed."""
+    counts = snapshot.counts()
+    done = sum(counts[status.value] for status in Status if status is not Status.RUNNING)
+    parts = [f"{done:,} of {len(snapshot.rows):,} done"]
+    parts += [
+        f"{counts[name]:,} {label}"
+        for name, label in (
+            (Status.RUNNING.value, "running"),
+            (Status.FAILED.value, "failed"),
+            (Status.ABANDONED.value, "abandoned"),
+            (Status.SKIPPED.value, "skipped"),
+            (Status.CANCELLED.value, "cancelled"),
+            (RETRYING, "retrying"),
+            (WAITING, "waiting"),
+        )
+        if counts[name]
+    ]
+    sign, colour = _RUN_LOOK.get(snapshot.status, _LOOK["RUNNING"])
+    state = f"<b style='color:{colour}'>{sign} {escape(snapshot.status)}</b>"
+    title = f"<b>{escape(snapshot.project)}</b> · env {escape(snapshot.env)}"
+    run = f" · run {escape(snapshot.run_id)}" if snapshot.run_id else ""
+    text = f"{state} · {title}{run} · {', '.join(parts)} · {snapshot.elapsed:,.1f} s"
+    return f"<p role='status' style='margin:4px 0'>{text}</p>"
+
+
+def result_html(result: RunResult) -> str:
+    """How a run ended; failures with their traceback and log folded below."""
+    details = "".join(
+        f"<details><summary>{escape(t.transformation_id)}: traceback and log</summary>"
+        f"<pre>{escape(t.traceback)}</pre><pre>{escape(t.log)}</pre></details>"
+        for t in result.failures()
+        if t.traceback or t.log
+    )
+    return snapshot_html(snapshot_of(result)) + (f"<div style='{_WRAP}'>{details}</div>" if details else "")
+
+
+def plan_html(plan: RunPlan) -> str:
+    """What would run: problems first, then every row, resolved."""
+    rows = list(plan.rows.values())[: LIVE_ROWS * 5]
+    hidden = len(plan.rows) - len(rows)
+    counts = Counter(row.layer for row in plan.rows.values())
+    layers = ", ".join(f"{layer} ({counts[layer]})" for layer in plan.layers)
+    head = (
+        f"<p style='margin:4px 0'><b>{escape(plan.project)}</b> · env {escape(plan.env)} · "
+        f"{len(plan.rows):,} rows · {escape(layers)} · registry {escape(plan.source)}</p>"
+    )
+    columns = ("transformation", "layer", "function", "engine", "inputs", "constants", "outputs", "after", "expected")
+    body = "".join(_plan_row(row) for row in rows)
+    return (
+        f"<div style='{_WRAP}'>{head}{_problems(plan)}"
+        f"{_table(tuple((c, 'left') for c in columns), body)}"
+        + (f"<p>{hidden:,} more rows</p>" if hidden else "")
+        + "</div>"
+    )
+
+
+def _problems(plan: RunPlan) -> str:
+    bad = "".join(f"<li>✖ {escape(str(problem))}</li>" for problem in plan.problems)
+    notes = "".join(f"<li>⚠️ {escape(text)}</li>" for text in plan.notices)
+    if plan.disabled:
+        notes += f"<li>disabled: {escape(', '.join(plan.disabled))}</li>"
+    head = f"<b style='color:{_LOOK['FAILED'][1]}'>{len(plan.problems)} problem(s): nothing will run</b>"
+    return (head if bad else "") + f"<ul style='list-style:none;padding-left:0'>{bad}{notes}</ul>"
+
+
+def _plan_row(row: PlannedRow) -> str:
+    transformation = row.transformation
+    expected = f"{row.expected_seconds:,.1f} s" if row.expected_seconds is not None else ""
+    cells = [
+        transformation.transformation_id,
+        transformation.layer,
+        transformation.qualified_function + ("" if row.fn else " (not found)"),
+        row.engine,
+        *(as_json(redact(x)) for x in (transformation.inputs, transformation.constants, transformation.outputs)),
+        ", ".join(row.upstream),
+        expected,
+    ]
+    return "<tr>" + "".join(f"<td {_cell('left')}>{escape(cell)}</td>" for cell in cells) + "</tr>"
+
+
+def _table(columns: tuple[tuple[str, str], ...], body: str) -> str:
+    head = "".join(f"<th scope='col' {_cell(align)}>{escape(name)}</th>" for name, align in columns)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(align: str) -> str:
+    return f"style='text-align:{align};vertical-align:top'"
+
+
+def _shown(rows: tuple[RowState, ...]) -> tuple[RowState, ...]:
+    """All rows, or the interesting ones where there are too many: bad, running, then the latest."""
+    if len(rows) <= LIVE_ROWS:
+        return rows
+    plain = {WAITING, Status.SUCCESS.value, Status.SKIPPED.value}
+    chosen = [row for row in rows if row.status not in plain][:LIVE_ROWS]
+    ended = sorted((r for r in rows if r.status in plain and r.end), key=lambda r: r.end or 0, reverse=True)  # type: ignore[arg-type, return-value]
+    ids = {row.id for row in [*chosen, *ended][:LIVE_ROWS]}
+    return tuple(row for row in rows if row.id in ids)
+
+
+def _row(row: RowState, snapshot: RunSnapshot) -> str:
+    sign, colour = _LOOK[row.status]
+    seconds = row.duration_seconds
+    if row.status == Status.RUNNING.value and row.start is not None:
+        seconds = (snapshot.at - row.start).total_seconds()
+    error = row.error if len(row.error) <= MAX_ERROR else row.error[:MAX_ERROR] + "…"
+    cells = (
+        f"<b style='color:{colour};white-space:nowrap'>{sign} {row.status}</b>",
+        escape(row.id),
+        escape(row.layer),
+        escape(row.function),
+        escape(row.engine),
+        str(row.attempt or ""),
+        _bar(row, snapshot, colour),
+        "" if seconds is None else f"{seconds:,.2f}",
+        "" if row.rows_in is None else f"{row.rows_in:,}",
+        "" if row.rows_out is None else f"{row.rows_out:,}",
+        escape(error),
+    )
+    aligned = zip(cells, _COLUMNS, strict=True)
+    return "<tr>" + "".join(f"<td {_cell(align)}>{cell}</td>" for cell, (_, align) in aligned) + "</tr>"
+
+
+def _bar(row: RowState, snapshot: RunSnapshot, colour: str) -> str:
+    """When it ran, within the run; the numbers stand in the next column and in the tooltip."""
+    if row.start is None or snapshot.start is None:
+        return f"<div style='{_TRACK}'></div>"
+    whole = max(snapshot.elapsed, 1e-6)
+    left = max(0.0, (row.start - snapshot.start).total_seconds() / whole * 100)
+    end = row.end or snapshot.at
+    width = max(1.0, (end - row.start).total_seconds() / whole * 100)
+    width = min(width, 100 - min(left, 99))
+    tip = f"{row.start:%H:%M:%S} to {end:%H:%M:%S} UTC" if row.end else f"since {row.start:%H:%M:%S} UTC"
+    inner = f"position:absolute;left:{left:.1f}%;width:{width:.1f}%;height:10px;background:{colour};border-radius:2px"
+    return f"<div style='{_TRACK}' title='{tip}'><div style='{inner}'></div></div>"
+
+

@@ -1,0 +1,82 @@
+"""A small table that a command returns: shown as text in a terminal, as HTML in a notebook."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+MAX_WIDTH = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Records(Sequence[dict[str, Any]]):
+    """Rows of the same columns, with a title.
+
+    Attributes:
+        frame_with: makes a DataFrame of columns and rows, where there is a library for it.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[dict[str, Any]]
+    frame_with: Callable[[Sequence[str], Sequence[dict[str, Any]]], Any] | None = field(
+        default=None, repr=False, compare=False
+    )
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.rows[index]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
+
+    def to_frame(self) -> Any:
+        """The rows as a pandas DataFrame."""
+        if self.frame_with is None:
+            raise TypeError("these records were made without a DataFrame library")
+        return self.frame_with(self.columns, self.rows)
+
+    def __str__(self) -> str:
+        if not self.rows:
+            return f"{self.title}: none"
+        table = [list(self.columns), *([_cell(row.get(c)) for c in self.columns] for row in self.rows)]
+        widths = [min(MAX_WIDTH, max(len(line[i]) for line in table)) for i in range(len(self.columns))]
+        lines = [
+            "  ".join(cell[:width].ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in table
+        ]
+        lines.insert(1, "  ".join("-" * width for width in widths))
+        return "\n".join([self.title, *lines])
+
+    def _repr_html_(self) -> str:
+        if not self.rows:
+            return f"<p>{escape(self.title)}: none</p>"
+        head = "".join(f"<th scope='col' style='text-align:left'>{escape(c)}</th>" for c in self.columns)
+        body = "".join(
+            "<tr>"
+            + "".join(
+                f"<td style='text-align:left;white-space:pre-wrap'>{escape(_cell(row.get(c)))}</td>"
+                for c in self.columns
+            )
+            + "</tr>"
+            for row in self.rows
+        )
+        return (
+            f"<table><caption style='text-align:left'>{escape(self.title)}</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dt.datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return " ".join(str(value).split())
