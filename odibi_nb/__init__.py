@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from odibi_nb.core.results import RunResult, TransformationResult
     from odibi_nb.errors import OdibiError
 
+__version__ = "0.1.0"
+
 __all__ = [
     "REGISTRY",
     "BaseLogSink",
@@ -74,10 +76,6 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that importing the package costs nothing."""
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("odibi-nb")
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)

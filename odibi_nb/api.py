@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from odibi_nb.core.hooks import HookManager
-    from odibi_nb.core.protocols import Adapters, BaseLogSink
+    from odibi_nb.core.protocols import BaseLogSink
     from odibi_nb.core.results import RunResult
 
 
@@ -118,7 +118,13 @@ class TransformationRunnerFromConfig:
         self.layer = layer
         self.max_workers = max_workers
         self.orchestrator = GenericProjectOrchestrator(
-            project, env, log_level=log_level, engine=engine, hooks=hooks, log_sink=log_sink, **keywords
+            project,
+            env,
+            log_level=log_level,
+            engine=engine,
+            hooks=hooks,
+            log_sink=log_sink,
+            **keywords,
         )
 
     def run_all(self) -> RunResult:

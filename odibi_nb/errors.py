@@ -91,7 +91,9 @@ class CycleError(PlanError):
 
     def __init__(self, source: str, cycle: Iterable[str]) -> None:
         self.cycle = tuple(cycle)
-        super().__init__(source, [f"transformations wait for each other: {' -> '.join(self.cycle)}"])
+        super().__init__(
+            source, [f"transformations wait for each other: {' -> '.join(self.cycle)}"]
+        )
 
 
 class RunLockedError(ConfigurationError):

@@ -74,7 +74,9 @@ class Settings:
     file: Mapping[str, Setting] = field(default_factory=dict)
     environment: Mapping[str, Setting] = field(default_factory=dict)
 
-    def resolve(self, name: str, argument: Any = None, manifest: Any = None, default: Any = None) -> Setting:
+    def resolve(
+        self, name: str, argument: Any = None, manifest: Any = None, default: Any = None
+    ) -> Setting:
         """The effective value of *name*, and where it came from."""
         if argument is not None:
             return Setting(argument, "argument")

@@ -8,6 +8,7 @@ import time
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb import __version__
 from odibi_nb.core import journal as journals
 from odibi_nb.core.context import Engine, ExecutionContext, transformation_logger
 from odibi_nb.core.decoding import as_json, utc_now
@@ -54,6 +55,18 @@ class RunExecution:
         for dead in recover(project.state_dir, project.env, project.sinks()):
             self._say_recovered(dead.text())
         self.journal = journals.Journal(journals.runs_folder(project.state_dir) / self.run_id)
+        try:
+            result, complete = self._run()
+        except BaseException:
+            self.journal.close(complete=False)
+            raise
+        self.journal.close(complete=complete)
+        journals.prune(project.state_dir)
+        return result
+
+    def _run(self) -> tuple[RunResult, bool]:
+        """The result, and whether every sink has all of the log."""
+        project = self.project
         self.stream = RunStream(
             facts=self.facts, hooks=project.hooks, journal=self.journal, views=project.views
         )
@@ -94,7 +107,7 @@ class RunExecution:
         started: dt.datetime,
         duration: float,
         results: dict[str, TransformationResult],
-    ) -> RunResult:
+    ) -> tuple[RunResult, bool]:
         assert self.stream.run_log is not None
         status = _run_status(results.values(), cancelled=self.runner.cancel_level > 0)
         ended = utc_now()
@@ -137,9 +150,7 @@ class RunExecution:
             "warnings": [*self.stream.warnings],
         }
         self.stream.publish(EventType.RUN_END, facts)
-        self.journal.close(complete=not problems)
-        journals.prune(self.project.state_dir)
-        return result
+        return result, not problems
 
     def _make_runner(self) -> TransformationRunner:
         manifest, options = self.project.manifest, self.options
@@ -264,4 +275,4 @@ def _versions() -> dict[str, str]:
         for name in VERSIONED
         if name in sys.modules
     }
-    return {"python": platform.python_version(), "odibi_nb": metadata.version("odibi-nb"), **loaded}
+    return {"python": platform.python_version(), "odibi_nb": __version__, **loaded}

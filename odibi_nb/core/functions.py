@@ -313,7 +313,6 @@ def odibi_function(
         auto_register: False only marks the function.
         **metadata: kept for `FunctionRegistry.get_metadata`.
     """
-
     if not isinstance(engine, str):
         return odibi_function()(engine)
 

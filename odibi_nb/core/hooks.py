@@ -65,7 +65,7 @@ class HookManager:
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
 
-    def register(self, event: str, fn: Any, filters: Mapping[str, Any] | None = None) -> Hook:
+    def register(self, event: str, fn: Any, filters: Mapping[str, Any] | None = None) -> Any:
         """Call *fn* with the payload of every *event* from now on; ``"*"`` means all events.
 
         Args:

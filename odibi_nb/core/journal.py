@@ -129,6 +129,16 @@ def taken_over(folder: Path) -> Iterator[filelock.BaseFileLock | None]:
             owner.release()
 
 
+def live_runs(state_dir: Path) -> list[Path]:
+    """Folders of the runs that go on now, in this process or another."""
+    live = []
+    for folder in open_runs(state_dir):
+        with taken_over(folder) as owner:
+            if owner is None:
+                live.append(folder)
+    return live
+
+
 def prune(state_dir: Path, keep: int = KEPT_RUNS) -> None:
     """Remove the folders of all but the newest *keep* complete runs."""
     complete = sorted(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.decoding import as_json
 from odibi_nb.core.tables import redact
 from odibi_nb.errors import ConfigurationError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 CHOICES = {"on_error": ("continue", "stop"), "schedule": ("layers", "graph")}
 

@@ -290,9 +290,7 @@ class GenericProjectOrchestrator:
             raise ManifestError(str(self.manifest.path), [where._replace(message=message)])
         return provider  # type: ignore[no-any-return]
 
-    def _authenticated(
-        self, provider: Callable[..., Any], repo_path: str | None
-    ) -> Session:
+    def _authenticated(self, provider: Callable[..., Any], repo_path: str | None) -> Session:
         try:
             found = provider(
                 env=self.env,

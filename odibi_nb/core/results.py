@@ -62,7 +62,7 @@ class TransformationResult:
     log: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RunResult(Mapping[str, Any]):
     """How a run ended; also a read-only mapping of `MAPPING_KEYS`, as in the seed.
 
@@ -153,6 +153,9 @@ class RunResult(Mapping[str, Any]):
             last = {record["transformation_id"]: record for record in records}
             records = [last[name] for name in self.transformations if name in last]
         return self.to_frame_with(list(records[0]) if records else [], records)
+
+    def __repr__(self) -> str:
+        return f"<RunResult: {self.summary()}>"
 
     def _repr_html_(self) -> str | None:
         return self.html_with(self) if self.html_with is not None else None

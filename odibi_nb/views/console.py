@@ -129,7 +129,10 @@ def _layer_end(payload: dict[str, Any]) -> tuple[str, str]:
 
 def _start(payload: dict[str, Any]) -> tuple[str, str]:
     entities = " ".join(x for x in (payload["plant"], payload["asset"]) if x)
-    return "INFO", f"Running [{payload['project']}] {entities} ({_name(payload)}) [engine={payload['engine']}]"
+    return (
+        "INFO",
+        f"Running [{payload['project']}] {entities} ({_name(payload)}) [engine={payload['engine']}]",
+    )
 
 
 def _retry(payload: dict[str, Any]) -> tuple[str, str]:

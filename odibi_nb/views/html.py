@@ -51,7 +51,9 @@ _WRAP = (
     "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
     "max-width:100%;overflow-x:auto"
 )
-_TRACK = "position:relative;width:160px;height:10px;background:rgba(128,128,128,.18);border-radius:2px"
+_TRACK = (
+    "position:relative;width:160px;height:10px;background:rgba(128,128,128,.18);border-radius:2px"
+)
 
 
 def snapshot_html(snapshot: RunSnapshot) -> str:
@@ -102,7 +104,9 @@ def result_html(result: RunResult) -> str:
         for t in result.failures()
         if t.traceback or t.log
     )
-    return snapshot_html(snapshot_of(result)) + (f"<div style='{_WRAP}'>{details}</div>" if details else "")
+    return snapshot_html(snapshot_of(result)) + (
+        f"<div style='{_WRAP}'>{details}</div>" if details else ""
+    )
 
 
 def plan_html(plan: RunPlan) -> str:
@@ -115,7 +119,17 @@ def plan_html(plan: RunPlan) -> str:
         f"<p style='margin:4px 0'><b>{escape(plan.project)}</b> · env {escape(plan.env)} · "
         f"{len(plan.rows):,} rows · {escape(layers)} · registry {escape(plan.source)}</p>"
     )
-    columns = ("transformation", "layer", "function", "engine", "inputs", "constants", "outputs", "after", "expected")
+    columns = (
+        "transformation",
+        "layer",
+        "function",
+        "engine",
+        "inputs",
+        "constants",
+        "outputs",
+        "after",
+        "expected",
+    )
     body = "".join(_plan_row(row) for row in rows)
     return (
         f"<div style='{_WRAP}'>{head}{_problems(plan)}"
@@ -142,7 +156,10 @@ def _plan_row(row: PlannedRow) -> str:
         transformation.layer,
         transformation.qualified_function + ("" if row.fn else " (not found)"),
         row.engine,
-        *(as_json(redact(x)) for x in (transformation.inputs, transformation.constants, transformation.outputs)),
+        *(
+            as_json(redact(x))
+            for x in (transformation.inputs, transformation.constants, transformation.outputs)
+        ),
         ", ".join(row.upstream),
         expected,
     ]
@@ -164,8 +181,13 @@ def _shown(rows: tuple[RowState, ...]) -> tuple[RowState, ...]:
         return rows
     plain = {WAITING, Status.SUCCESS.value, Status.SKIPPED.value}
     chosen = [row for row in rows if row.status not in plain][:LIVE_ROWS]
-    ended = sorted((r for r in rows if r.status in plain and r.end), key=lambda r: r.end or 0, reverse=True)  # type: ignore[arg-type, return-value]
-    ids = {row.id for row in [*chosen, *ended][:LIVE_ROWS]}
+    ended = sorted(
+        ((row.end, row) for row in rows if row.status in plain and row.end),
+        key=lambda pair: pair[0],
+        reverse=True,
+    )
+    interesting = [*chosen, *(row for _, row in ended)][:LIVE_ROWS]
+    ids = {row.id for row in interesting}
     return tuple(row for row in rows if row.id in ids)
 
 
@@ -189,7 +211,11 @@ def _row(row: RowState, snapshot: RunSnapshot) -> str:
         escape(error),
     )
     aligned = zip(cells, _COLUMNS, strict=True)
-    return "<tr>" + "".join(f"<td {_cell(align)}>{cell}</td>" for cell, (_, align) in aligned) + "</tr>"
+    return (
+        "<tr>"
+        + "".join(f"<td {_cell(align)}>{cell}</td>" for cell, (_, align) in aligned)
+        + "</tr>"
+    )
 
 
 def _bar(row: RowState, snapshot: RunSnapshot, colour: str) -> str:
@@ -201,8 +227,10 @@ def _bar(row: RowState, snapshot: RunSnapshot, colour: str) -> str:
     end = row.end or snapshot.at
     width = max(1.0, (end - row.start).total_seconds() / whole * 100)
     width = min(width, 100 - min(left, 99))
-    tip = f"{row.start:%H:%M:%S} to {end:%H:%M:%S} UTC" if row.end else f"since {row.start:%H:%M:%S} UTC"
+    tip = (
+        f"{row.start:%H:%M:%S} to {end:%H:%M:%S} UTC"
+        if row.end
+        else f"since {row.start:%H:%M:%S} UTC"
+    )
     inner = f"position:absolute;left:{left:.1f}%;width:{width:.1f}%;height:10px;background:{colour};border-radius:2px"
     return f"<div style='{_TRACK}' title='{tip}'><div style='{inner}'></div></div>"
-
-

@@ -44,10 +44,17 @@ class Records(Sequence[dict[str, Any]]):
     def __str__(self) -> str:
         if not self.rows:
             return f"{self.title}: none"
-        table = [list(self.columns), *([_cell(row.get(c)) for c in self.columns] for row in self.rows)]
-        widths = [min(MAX_WIDTH, max(len(line[i]) for line in table)) for i in range(len(self.columns))]
+        table = [
+            list(self.columns),
+            *([_cell(row.get(c)) for c in self.columns] for row in self.rows),
+        ]
+        widths = [
+            min(MAX_WIDTH, max(len(line[i]) for line in table)) for i in range(len(self.columns))
+        ]
         lines = [
-            "  ".join(cell[:width].ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            "  ".join(
+                cell[:width].ljust(width) for cell, width in zip(line, widths, strict=True)
+            ).rstrip()
             for line in table
         ]
         lines.insert(1, "  ".join("-" * width for width in widths))
@@ -56,7 +63,9 @@ class Records(Sequence[dict[str, Any]]):
     def _repr_html_(self) -> str:
         if not self.rows:
             return f"<p>{escape(self.title)}: none</p>"
-        head = "".join(f"<th scope='col' style='text-align:left'>{escape(c)}</th>" for c in self.columns)
+        head = "".join(
+            f"<th scope='col' style='text-align:left'>{escape(c)}</th>" for c in self.columns
+        )
         body = "".join(
             "<tr>"
             + "".join(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import threading
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,8 @@ from odibi_nb.core.decoding import utc_now
 from odibi_nb.core.events import EventType, RunEvent, Status
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from odibi_nb.core.plan import RunPlan
     from odibi_nb.core.results import RunResult
 
@@ -128,7 +129,9 @@ class RunState:
                 row,
                 status=RETRYING if retrying else payload["status"],
                 end=payload["end_time"] if row.start else None,
-                duration_seconds=(payload["end_time"] - row.start).total_seconds() if row.start else None,
+                duration_seconds=(payload["end_time"] - row.start).total_seconds()
+                if row.start
+                else None,
                 rows_in=payload["rows_in"],
                 rows_out=payload["rows_out"],
                 error=_error(payload),

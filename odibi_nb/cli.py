@@ -1,0 +1,73 @@
+"""The shell's face: ``odibi …``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.commands import CommandHelp, Face, execute, parse
+from odibi_nb.errors import ConfigurationError, OdibiError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from odibi_nb.core.protocols import View
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Do what *words* ask for; the exit code: 0, 1 (the run failed), 2 (the input was wrong)."""
+    try:
+        arguments = parse(sys.argv[1:] if words is None else words)
+        return _shown(
+            execute(arguments, Face(views=_views, ask=_ask if sys.stdin.isatty() else None))
+        )
+    except CommandHelp as help_text:
+        print(help_text)
+        return 0
+    except ConfigurationError as exc:
+        print(f"odibi: {exc}", file=sys.stderr)
+        return 2
+    except OdibiError as exc:
+        print(f"odibi: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("odibi: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _views(ui: str, log_level: str | None) -> tuple[Sequence[View], str]:
+    """Lines of text, throttled unless a log level is asked for."""
+    del ui
+    if log_level is not None:
+        return (), log_level
+    from odibi_nb.views.console import ThrottledConsole
+
+    return (ThrottledConsole("INFO"),), "CRITICAL"
+
+
+def _ask(question: str) -> str:
+    return input(question)
+
+
+def _shown(value: Any) -> int:
+    """Print what a command returned; the exit code."""
+    from odibi_nb.core.plan import RunPlan
+    from odibi_nb.core.results import RunResult
+
+    if isinstance(value, RunResult):
+        return 0 if value["status"] == "success" else 1
+    if isinstance(value, RunPlan):
+        from odibi_nb.views.plan_text import plan_text
+
+        print(plan_text(value))
+        return 2 if value.problems else 0
+    print(value)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""``doctor``: what is set, where it came from, and whether it works. Writes nothing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.adapters import lake_root, make_frame, make_registry
+from odibi_nb.commands.opening import open_manifest, open_project
+from odibi_nb.core.tables import redact_url
+from odibi_nb.errors import OdibiError
+from odibi_nb.settings import NAMES, load_settings, unknown_variables
+from odibi_nb.views.records import Records
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+    from odibi_nb.api import GenericProjectOrchestrator
+    from odibi_nb.commands.face import Face
+
+COLUMNS = ("check", "state", "value", "source")
+LIBRARIES = (
+    "odibi-nb",
+    "msgspec",
+    "tenacity",
+    "pandas",
+    "deltalake",
+    "duckdb",
+    "sqlalchemy",
+    "ipython",
+    "ipykernel",
+    "pyspark",
+)
+OK, BAD, NOTE = "✔ ok", "✖ problem", "· info"
+Row = dict[str, Any]
+
+
+def doctor(arguments: argparse.Namespace, face: Face) -> Records:
+    """Check what a run would need, without running or writing anything."""
+    del face
+    rows = [*_settings(), *_libraries()]
+    rows += _guarded("project", lambda: list(_project(arguments)))
+    return Records("odibi doctor", COLUMNS, rows, make_frame)
+
+
+def _row(check: str, state: str, value: Any, source: str = "") -> Row:
+    return dict(zip(COLUMNS, (check, state, value, source), strict=True))
+
+
+def _guarded(check: str, look: Callable[[], list[Row]]) -> list[Row]:
+    try:
+        return look()
+    except OdibiError as exc:
+        return [_row(check, BAD, str(exc))]
+
+
+def _settings() -> Iterator[Row]:
+    settings = load_settings()
+    for name in NAMES:
+        value, source = settings.resolve(name)
+        yield _row(f"setting {name}", NOTE, "(not set)" if value in (None, ()) else value, source)
+    for text in unknown_variables(os.environ):
+        yield _row("environment variable", NOTE, f"{text} is no setting", "environment")
+
+
+def _libraries() -> Iterator[Row]:
+    yield _row("python", OK, platform.python_version())
+    for name in LIBRARIES:
+        try:
+            yield _row(name, OK, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            yield _row(name, NOTE, "not installed")
+    java = shutil.which("java")
+    yield _row("java", NOTE, java or "not found (only the JVM Spark engine needs it)")
+
+
+def _project(arguments: argparse.Namespace) -> Iterator[Row]:
+    manifest = open_manifest(arguments)
+    yield _row("manifest", OK, str(manifest.path))
+    project = open_project(arguments, log_level="ERROR")
+    try:
+        yield _row("environment", OK, project.env)
+        yield _row("engine", OK, project.engine)
+        yield from _guarded("registry", lambda: [_registry(project)])
+        yield from _guarded("engine", lambda: _engine(project))
+        yield _folder("lake", lake_root(project.place()))
+        yield _folder("state", str(project.state_dir))
+    finally:
+        project.close()
+
+
+def _registry(project: GenericProjectOrchestrator) -> Row:
+    source = make_registry(project.place())
+    rows = list(source.fetch(project.project, project.env))
+    return _row("registry", OK if rows else BAD, f"{len(rows)} rows", source.name)
+
+
+def _engine(project: GenericProjectOrchestrator) -> list[Row]:
+    project.tables(project.engine)
+    return []
+
+
+def _folder(check: str, place: str) -> Row:
+    """Whether *place* can be written, as far as can be told without writing."""
+    if "://" in place:
+        return _row(check, NOTE, redact_url(place))
+    nearest = Path(place)
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    writable = nearest.is_dir() and os.access(nearest, os.W_OK)
+    state = "can be written" if Path(place).exists() else "will be created"
+    return _row(
+        check, OK if writable else BAD, f"{place}: {state if writable else 'cannot be written'}"
+    )

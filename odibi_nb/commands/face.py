@@ -1,0 +1,30 @@
+"""What a command needs of the face that calls it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from odibi_nb.core.protocols import View
+
+
+def _no_views(_ui: str, _log_level: str | None) -> tuple[Sequence[View], str]:
+    return (), "INFO"
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A notebook, a terminal, or nobody.
+
+    Attributes:
+        views: (ui, log level asked for) to the views of a run, and the log level of its console.
+        ask: asks the person a question; None where nobody can answer.
+        body: what stands below the command, in a cell magic.
+    """
+
+    views: Callable[[str, str | None], tuple[Sequence[View], str]] = _no_views
+    ask: Callable[[str], str] | None = None
+    body: str = ""

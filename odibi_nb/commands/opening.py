@@ -1,0 +1,96 @@
+"""From a command's arguments to a project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.api import GenericProjectOrchestrator
+from odibi_nb.core.manifest import ProjectManifest, find_manifest, manifest_paths
+from odibi_nb.errors import ConfigurationError, ManifestError
+from odibi_nb.settings import load_settings
+
+if TYPE_CHECKING:
+    import argparse
+
+    from odibi_nb.commands.face import Face
+
+DEFAULT_ENV = "qat"
+
+
+def found_manifests() -> tuple[list[ProjectManifest], list[ManifestError]]:
+    """Every manifest found from here, and what is wrong with the others."""
+    manifests, errors = [], []
+    for path in manifest_paths(load_settings().project_dirs()):
+        try:
+            manifests.append(ProjectManifest.from_json(path))
+        except ManifestError as exc:
+            errors.append(exc)
+    return manifests, errors
+
+
+def project_name(arguments: argparse.Namespace) -> str:
+    """The project that is meant: named, set, or the only one there is.
+
+    Raises:
+        ConfigurationError: if that is not clear.
+    """
+    named = arguments.project or load_settings().get("project")
+    if named or arguments.manifest:
+        return named or ""
+    manifests, errors = found_manifests()
+    if len(manifests) == 1:
+        return manifests[0].project
+    if not manifests and errors:
+        raise errors[0]
+    there = (
+        f"there are {', '.join(repr(m.project) for m in manifests)}"
+        if manifests
+        else "none found from here"
+    )
+    raise ConfigurationError("PROJECT", [f"say which project: {there}"])
+
+
+def open_manifest(arguments: argparse.Namespace) -> ProjectManifest:
+    """The manifest of the project that is meant."""
+    folders = load_settings().project_dirs()
+    return find_manifest(project_name(arguments), arguments.manifest, folders)
+
+
+def environment_name(arguments: argparse.Namespace, manifest: ProjectManifest) -> str:
+    """The environment that is meant: argument, setting, the manifest's default, or ``qat``."""
+    settings = load_settings()
+    return str(settings.resolve("env", arguments.env, manifest.default_env, DEFAULT_ENV).value)
+
+
+def open_project(arguments: argparse.Namespace, **keywords: Any) -> GenericProjectOrchestrator:
+    """The project that is meant, in the environment that is meant."""
+    settings = load_settings()
+    manifest = open_manifest(arguments)
+    env = environment_name(arguments, manifest)
+    engine = settings.resolve(
+        "engine", getattr(arguments, "engine", None), manifest.environment(env).engine
+    ).value
+    return GenericProjectOrchestrator(
+        manifest.project, env, manifest_path=manifest.path, engine=engine, **keywords
+    )
+
+
+def confirmation(
+    project: GenericProjectOrchestrator, face: Face, *, yes: bool, action: str
+) -> str | bool:
+    """What confirms *action* on a protected environment: ``--yes``, or the typed project name.
+
+    Raises:
+        ConfigurationError: if it was not confirmed.
+    """
+    if yes or not project.config.protected:
+        return yes or project.project
+    where = f"env {project.env!r} of {project.project!r}"
+    if face.ask is None:
+        raise ConfigurationError(where, [f"is protected: {action} it with --yes"])
+    typed = face.ask(f"{where} is protected. Type the project's name to {action} it: ").strip()
+    if typed != project.project:
+        raise ConfigurationError(
+            where, [f"not confirmed: expected {project.project!r}, found {typed!r}"]
+        )
+    return typed

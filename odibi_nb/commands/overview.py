@@ -1,0 +1,157 @@
+"""``projects``, ``history`` and ``cancel``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.adapters import make_frame
+from odibi_nb.api import GenericProjectOrchestrator
+from odibi_nb.commands.opening import (
+    found_manifests,
+    open_manifest,
+    open_project,
+)
+from odibi_nb.core import journal
+from odibi_nb.core.history import past_attempts, past_runs
+from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS
+from odibi_nb.errors import ConfigurationError, OdibiError, did_you_mean
+from odibi_nb.settings import load_settings
+from odibi_nb.views.records import Records
+
+if TYPE_CHECKING:
+    import argparse
+
+    from odibi_nb.commands.face import Face
+    from odibi_nb.core.manifest import ProjectManifest
+
+PROJECT_COLUMNS = ("project", "envs", "layers", "last run", "status", "manifest")
+HISTORY_COLUMNS = (
+    "run_id",
+    "status",
+    "start_time",
+    "duration_seconds",
+    "transformations",
+    "succeeded",
+    "failed",
+    "skipped",
+    "layers",
+    "user",
+)
+
+
+def projects(arguments: argparse.Namespace, face: Face) -> Records:
+    """Every project found from here, with its environments, layers and last run."""
+    del face
+    manifests, errors = found_manifests()
+    rows = [_project_row(manifest, look=not arguments.no_history) for manifest in manifests]
+    rows += [{"project": "(cannot be read)", "manifest": str(error)} for error in errors]
+    return Records("Projects", PROJECT_COLUMNS, rows, make_frame)
+
+
+def _project_row(manifest: ProjectManifest, *, look: bool) -> dict[str, Any]:
+    last: dict[str, Any] = {}
+    for env in manifest.environments if look else ():
+        try:
+            found = _last_run(manifest, env)
+        except (OdibiError, OSError):
+            continue  # an environment that cannot be reached from here has no last run to show
+        if found and (not last or found["start_time"] > last["start_time"]):
+            last = found
+    return {
+        "project": manifest.project,
+        "envs": ", ".join(manifest.environments),
+        "layers": ", ".join(manifest.layer_order),
+        "last run": last.get("start_time"),
+        "status": f"{last['status']} ({last['env']})" if last else None,
+        "manifest": _here(manifest.path),
+    }
+
+
+def _last_run(manifest: ProjectManifest, env: str) -> dict[str, Any]:
+    if manifest.environment(env).auth_provider or "://" in (manifest.environment(env).lake or ""):
+        return {}  # asking a remote place is not what a list is for
+    project = GenericProjectOrchestrator(
+        manifest.project, env, manifest_path=manifest.path, log_level="ERROR"
+    )
+    try:
+        runs = past_runs(project.sinks(), 1, manifest.project, env)
+    finally:
+        project.close()
+    return runs[0] if runs else {}
+
+
+def _here(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def history(arguments: argparse.Namespace, face: Face) -> Records:
+    """Past runs, newest first; or the run log of one."""
+    del face
+    project = open_project(arguments, log_level="ERROR")
+    try:
+        where = f"{project.project} · env {project.env}"
+        if arguments.run is None:
+            runs = past_runs(project.sinks(), arguments.limit, project.project, project.env)
+            rest = [name for name, _ in RUN_COLUMNS if name not in HISTORY_COLUMNS]
+            return Records(f"Runs of {where}", (*HISTORY_COLUMNS, *rest), runs, make_frame)
+        run_id = arguments.run
+        if run_id == "last":
+            newest = past_runs(project.sinks(), 1, project.project, project.env)
+            run_id = newest[0]["run_id"] if newest else run_id
+        rows = past_attempts(project.sinks(), [run_id])
+        if not rows:
+            known = [
+                r["run_id"] for r in past_runs(project.sinks(), 200, project.project, project.env)
+            ]
+            raise ConfigurationError(
+                where, [f"no run {run_id!r} in its log{did_you_mean(run_id, known)}"]
+            )
+        columns = tuple(name for name, _ in RECORD_COLUMNS)
+        return Records(f"Run {run_id} of {where}", columns, rows, make_frame)
+    finally:
+        project.close()
+
+
+def cancel(arguments: argparse.Namespace, face: Face) -> str:
+    """Ask a running run to end; once more asks harder, a third time abandons what does not end."""
+    del face
+    running = _running(arguments)
+    if arguments.run_id:
+        chosen = [folder for folder in running if folder.name == arguments.run_id]
+        if not chosen:
+            names = [folder.name for folder in running]
+            there = (
+                did_you_mean(arguments.run_id, names) or f"; running: {', '.join(names) or 'none'}"
+            )
+            raise ConfigurationError("cancel", [f"run {arguments.run_id!r} is not running{there}"])
+    else:
+        chosen = running
+    if not chosen:
+        raise ConfigurationError("cancel", ["nothing is running"])
+    if len(chosen) > 1:
+        which = ", ".join(folder.name for folder in chosen)
+        raise ConfigurationError("cancel", [f"say which run: {which}"])
+    journal.request_cancel(chosen[0], arguments.transformation or "")
+    what = (
+        f"transformation {arguments.transformation} of run" if arguments.transformation else "run"
+    )
+    return f"asked {what} {chosen[0].name} to end"
+
+
+def _running(arguments: argparse.Namespace) -> list[Path]:
+    """Folders of the runs that go on now, of the project that is meant or of all."""
+    settings = load_settings()
+    if arguments.project or arguments.manifest:
+        manifests = [open_manifest(arguments)]
+    else:
+        manifests, _ = found_manifests()
+    states = {
+        Path(settings.get("state_dir") or manifest.folder / ".odibi") for manifest in manifests
+    }
+    return sorted(folder for state in states for folder in journal.live_runs(state))

@@ -1,0 +1,227 @@
+"""The one grammar of ``%odibi`` and ``odibi``."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from odibi_nb.errors import ConfigurationError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from odibi_nb.commands.face import Face
+
+EXAMPLES = """examples:
+  odibi projects
+  odibi plan "Energy Efficiency" --env qat
+  odibi run "Energy Efficiency" --env qat --layers Silver_1 Gold_1
+  odibi history "Energy Efficiency" --limit 5
+"""
+
+
+class CommandLineError(ConfigurationError):
+    """A command cannot be understood; the message says what was meant, if it can be guessed."""
+
+
+class CommandHelp(Exception):  # noqa: N818  not an error: help was asked for
+    """Help was asked for; the text is the argument."""
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser that raises instead of ending the process: a kernel must live on."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises CommandLineError."""
+        found = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if found:
+            choices = re.findall(r"[\w-]+", found[2])
+            message += did_you_mean(found[1], choices)
+        unknown = re.search(r"unrecognized arguments: (--[\w-]+)", message)
+        if unknown:
+            message += did_you_mean(unknown[1], list(self._option_string_actions))
+        raise CommandLineError(self.prog, [f"{message}. See {self.prog} -h"])
+
+    def print_help(self, file: Any = None) -> NoReturn:
+        """Raises CommandHelp."""
+        del file
+        raise CommandHelp(self.format_help())
+
+
+def build_parser(prog: str = "odibi") -> CommandParser:
+    """The parser; *prog* is how the face calls it: ``odibi`` or ``%odibi``."""
+    parser = CommandParser(
+        prog=prog,
+        description="Run, watch and keep the log of config-driven medallion pipelines.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_plan(commands)
+    projects = _command(
+        commands, "projects", "list the projects found from here", "overview:projects"
+    )
+    projects.add_argument("--no-history", action="store_true", help="do not look up last runs")
+    _add_registry(commands)
+    history = _command(commands, "history", "past runs, newest first", "overview:history")
+    _add_project(history)
+    history.add_argument(
+        "--limit", type=_positive, default=20, metavar="N", help="at most N runs (20)"
+    )
+    history.add_argument(
+        "--run", metavar="RUN_ID", help="the run log of one run ('last' for the newest)"
+    )
+    doctor = _command(
+        commands, "doctor", "check settings, versions, registry and lake", "diagnosis:doctor"
+    )
+    _add_project(doctor)
+    _add_engine(doctor)
+    cancel = _command(
+        commands, "cancel", "end a run, here or in another process", "overview:cancel"
+    )
+    cancel.add_argument(
+        "run_id", nargs="?", metavar="RUN_ID", help="which run; the only one if left out"
+    )
+    cancel.add_argument("--transformation", metavar="ID", help="end only this transformation")
+    cancel.add_argument("--project", metavar="PROJECT", help="whose run")
+    _add_manifest(cancel)
+    return parser
+
+
+def _command(commands: Any, name: str, text: str, handler: str) -> Any:
+    parser = commands.add_parser(
+        name, help=text, description=text.capitalize() + ".", allow_abbrev=False
+    )
+    parser.set_defaults(handler=handler)
+    return parser
+
+
+def _add_project(parser: Any) -> None:
+    parser.add_argument(
+        "project", nargs="?", metavar="PROJECT", help="the project's name; the only one if left out"
+    )
+    parser.add_argument(
+        "--env", metavar="ENV", help="the environment (the manifest's default_env, else qat)"
+    )
+    _add_manifest(parser)
+
+
+def _add_manifest(parser: Any) -> None:
+    parser.add_argument(
+        "--manifest", metavar="PATH", help="the manifest, instead of looking for it"
+    )
+
+
+def _add_engine(parser: Any) -> None:
+    parser.add_argument(
+        "--engine", choices=["pandas", "spark"], help="instead of the environment's"
+    )
+
+
+def _add_what(parser: Any) -> None:
+    """What `run` and `plan` have in common."""
+    _add_project(parser)
+    _add_engine(parser)
+    parser.add_argument(
+        "--layers", nargs="+", metavar="LAYER", help="only these layers, in the manifest's order"
+    )
+    parser.add_argument(
+        "--retries", type=_not_negative, metavar="N", help="tries after a failed attempt (3)"
+    )
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for each attempt")
+
+
+def _add_run(commands: Any) -> None:
+    run = _command(commands, "run", "run a project", "running:run")
+    _add_what(run)
+    run.add_argument(
+        "--workers", type=_positive, metavar="N", help="transformations at a time (the CPUs)"
+    )
+    run.add_argument(
+        "--on-error", choices=["continue", "stop"], help="what a failure does to the others"
+    )
+    run.add_argument(
+        "--schedule",
+        choices=["layers", "graph"],
+        help="layer by layer, or as soon as inputs are there",
+    )
+    run.add_argument(
+        "--log-level", metavar="LEVEL", help="what the console shows: DEBUG, INFO, WARNING, ERROR"
+    )
+    run.add_argument(
+        "--save-logs", action="store_true", default=None, help="also write captured logs to a file"
+    )
+    run.add_argument("--ui", choices=["auto", "html", "text"], help="how the run is shown (auto)")
+    run.add_argument("--yes", action="store_true", help="confirm a protected environment")
+
+
+def _add_plan(commands: Any) -> None:
+    _add_what(_command(commands, "plan", "what a run would do; writes nothing", "running:plan"))
+
+
+def _add_registry(commands: Any) -> None:
+    registry = commands.add_parser(
+        "registry", help="the TransformationRegistry: init, import, export, list"
+    )
+    actions = registry.add_subparsers(dest="action", required=True, metavar="ACTION")
+    init = _command(
+        actions, "init", "create the table, or add the columns it lacks", "registry:init"
+    )
+    _add_project(init)
+    init.add_argument(
+        "--all-columns", action="store_true", help="also the optional columns (step, description …)"
+    )
+    load = _command(actions, "import", "load rows from a JSON or CSV file", "registry:import_rows")
+    load.add_argument("file", metavar="FILE", help="*.json or *.csv")
+    _add_project(load)
+    save = _command(actions, "export", "write the rows to a JSON or CSV file", "registry:export")
+    save.add_argument("file", metavar="FILE", help="*.json or *.csv")
+    _add_project(save)
+    listed = _command(
+        actions, "list", "the rows of a project and environment", "registry:list_rows"
+    )
+    _add_project(listed)
+    for parser in (init, load):
+        parser.add_argument("--yes", action="store_true", help="confirm a protected environment")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text}")
+    return value
+
+
+def _not_negative(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected 0 or more, found {text}")
+    return value
+
+
+def parse(words: Sequence[str], prog: str = "odibi") -> argparse.Namespace:
+    """Understand a command.
+
+    Raises:
+        CommandLineError: if it cannot be understood.
+        CommandHelp: if help was asked for.
+    """
+    parser = build_parser(prog)
+    if not words:
+        parser.print_help()
+    return parser.parse_args(list(words))
+
+
+def execute(arguments: argparse.Namespace, face: Face) -> Any:
+    """Do what was asked; what it returns is for the face to show.
+
+    Raises:
+        OdibiError: if it cannot be done.
+    """
+    module, _, function = arguments.handler.partition(":")
+    handler = getattr(import_module(f"odibi_nb.commands.{module}"), function)
+    return handler(arguments, face)

@@ -1,0 +1,89 @@
+"""``run`` and ``plan``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.commands.opening import confirmation, open_project
+from odibi_nb.errors import ConfigurationError
+from odibi_nb.settings import load_settings
+
+if TYPE_CHECKING:
+    import argparse
+
+    from odibi_nb.commands.face import Face
+    from odibi_nb.core.plan import RunPlan
+    from odibi_nb.core.results import RunResult
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def run(arguments: argparse.Namespace, face: Face) -> RunResult:
+    """Run a project; the cell's body overrides constants."""
+    settings = load_settings()
+    overrides = overrides_from(face.body)
+    ui = settings.resolve("ui", arguments.ui, default="auto").value
+    views, log_level = face.views(ui, settings.resolve("log_level", arguments.log_level).value)
+    project = open_project(
+        arguments,
+        views=views,
+        log_level=log_level,
+        save_logs=bool(settings.resolve("save_logs", arguments.save_logs).value),
+    )
+    return project.run(
+        **_options(arguments, overrides),
+        max_workers=settings.resolve("max_workers", arguments.workers).value,
+        on_error=settings.resolve("on_error", arguments.on_error).value,
+        schedule=settings.resolve("schedule", arguments.schedule).value,
+        confirm=confirmation(project, face, yes=arguments.yes, action="run"),
+    )
+
+
+def plan(arguments: argparse.Namespace, face: Face) -> RunPlan:
+    """What a run would do; writes nothing."""
+    project = open_project(arguments, log_level="ERROR")
+    try:
+        return project.plan(**_options(arguments, overrides_from(face.body)))
+    finally:
+        project.close()
+
+
+def _options(arguments: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "target_layers": arguments.layers,
+        "timeout_seconds": arguments.timeout,
+        "overrides": overrides,
+    }
+    if arguments.retries is not None:
+        options["retry"] = {"max_retries": arguments.retries}
+    return options
+
+
+def overrides_from(body: str) -> dict[str, dict[str, Any]]:
+    """Constants by transformation id, from TOML: ``[SILVER_001]``, then ``drop_nulls = false``.
+
+    Raises:
+        ConfigurationError: if it is not TOML, or a key stands outside a table.
+    """
+    if not body.strip():
+        return {}
+    # "[SILVER_001] drop_nulls = false" on one line is how people write it; TOML wants two.
+    lines = [
+        line.replace("] ", "]\n", 1) if line.lstrip().startswith("[") else line
+        for line in body.splitlines()
+    ]
+    try:
+        tables = tomllib.loads("\n".join(lines))
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigurationError("the cell's body", [f"is not TOML: {exc}"]) from exc
+    loose = [name for name, value in tables.items() if not isinstance(value, dict)]
+    if loose:
+        names = ", ".join(map(repr, loose))
+        raise ConfigurationError(
+            "the cell's body", [f"{names} must stand below a transformation: [SILVER_001]"]
+        )
+    return tables

@@ -1,0 +1,112 @@
+"""``%odibi`` and ``%%odibi``: parse, and call what the shell calls."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from IPython.display import publish_display_data
+
+from odibi_nb.commands import CommandHelp, Face, execute, parse
+from odibi_nb.core.events import RunStatus
+from odibi_nb.core.results import RunResult
+from odibi_nb.errors import OdibiError
+from odibi_nb.notebook.environment import HTML, can_answer, choose_ui
+from odibi_nb.views.records import Records
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from odibi_nb.core.protocols import View
+
+FRAMES = frozenset({"history", "projects", "registry"})
+"""Commands whose records are worth computing with: they come as DataFrames."""
+
+
+@magics_class
+class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
+    """The ``%odibi`` magic; `shown` is the (run_id, cell) that a live view has shown already."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self.shown: tuple[str, int] | None = None
+
+    @no_var_expand  # type: ignore[untyped-decorator]
+    @line_cell_magic  # type: ignore[untyped-decorator]
+    def odibi(self, line: str, cell: str | None = None) -> Any:
+        """Run, watch and keep the log of config-driven medallion pipelines; see ``%odibi -h``."""
+        try:
+            arguments = parse(shlex.split(self._expanded(line)), prog="%odibi")
+            if cell is not None and arguments.command not in {"run", "plan"}:
+                raise UsageError(
+                    f"%%odibi {arguments.command}: only run and plan take a cell's body"
+                )
+            value = execute(arguments, self._face(cell or ""))
+        except CommandHelp as help_text:
+            print(help_text)
+            return None
+        except ValueError as exc:
+            raise UsageError(f"%odibi: {exc}: {line}") from None
+        except OdibiError as exc:
+            raise UsageError(f"%odibi: {exc}") from None
+        return self._returned(arguments, value)
+
+    def _expanded(self, line: str) -> str:
+        """The line with ``{name}`` replaced from the user's variables, quoted as one word."""
+        names = {
+            name: shlex.quote(str(value))
+            for name, value in self.shell.user_ns.items()
+            if "{" + name + "}" in line
+        }
+        for name, value in names.items():
+            line = line.replace("{" + name + "}", value)
+        return line
+
+    def _face(self, body: str) -> Face:
+        return Face(views=self._views, ask=input if can_answer(self.shell) else None, body=body)
+
+    def _views(self, ui: str, log_level: str | None) -> tuple[Sequence[View], str]:
+        if choose_ui(self.shell, ui) == HTML:
+            from odibi_nb.notebook.live import HtmlLive
+
+            return (HtmlLive(),), log_level or "CRITICAL"
+        if log_level is not None:
+            return (), log_level
+        from odibi_nb.views.console import ThrottledConsole
+
+        return (ThrottledConsole("INFO"),), "CRITICAL"
+
+    def _returned(self, arguments: argparse.Namespace, value: Any) -> Any:
+        if isinstance(value, str):
+            print(value)
+            return None
+        if isinstance(value, Records) and arguments.command in FRAMES:
+            return value.to_frame()
+        if isinstance(value, RunResult):
+            self.shown = (value.run_id, self.shell.execution_count)
+            if value.status is not RunStatus.SUCCESS and not can_answer(self.shell):
+                value.raise_for_status()  # nobody looks on: a job must see that it failed
+        return value
+
+    def show_result(self, result: RunResult) -> None:
+        """Display *result*, unless the live view of this very cell has done so."""
+        if self.shown != (result.run_id, self.shell.execution_count):
+            html = result._repr_html_() or ""
+            publish_display_data({"text/html": html, "text/plain": result.summary()})
+
+
+def register(ipython: Any) -> None:
+    """Register the magic in *ipython*."""
+    magics = OdibiMagics(ipython)
+    ipython.register_magics(magics)
+    ipython.display_formatter.ipython_display_formatter.for_type(RunResult, magics.show_result)
+
+
+def unregister(ipython: Any) -> None:
+    """Take the magic out of *ipython*."""
+    for kind in ("line", "cell"):
+        ipython.magics_manager.magics[kind].pop("odibi", None)
+    ipython.display_formatter.ipython_display_formatter.pop(RunResult, None)

@@ -1,0 +1,43 @@
+"""A plan as text, for terminals and logs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from odibi_nb.views.records import Records
+
+if TYPE_CHECKING:
+    from odibi_nb.core.plan import RunPlan
+
+COLUMNS = ("transformation", "layer", "function", "engine", "reads", "writes", "after", "expected")
+
+
+def plan_text(plan: RunPlan) -> str:
+    """Every row that would run, then what is wrong and what to know."""
+    rows = [
+        {
+            "transformation": row.id,
+            "layer": row.layer,
+            "function": row.transformation.qualified_function,
+            "engine": row.engine,
+            "reads": ", ".join(
+                x
+                if isinstance(x, str)
+                else str(x.get("table") or x.get("path") or x.get("name") or "query")
+                for x in row.transformation.inputs
+            ),
+            "writes": ", ".join(f"{x.table} ({x.mode})" for x in row.transformation.targets),
+            "after": ", ".join(row.upstream),
+            "expected": f"{row.expected_seconds:.1f} s" if row.expected_seconds is not None else "",
+        }
+        for row in plan.rows.values()
+    ]
+    title = f"Plan of {plan.project!r}, env {plan.env}: {len(rows)} rows from {plan.source}"
+    lines = [str(Records(title, COLUMNS, rows))]
+    if plan.disabled:
+        lines.append(f"disabled: {', '.join(plan.disabled)}")
+    lines += [f"⚠️ {text}" for text in plan.notices]
+    if plan.problems:
+        lines.append(f"{len(plan.problems)} problem(s), nothing will run:")
+        lines += [f"  ✖ {problem}" for problem in plan.problems]
+    return "\n".join(lines)

@@ -1,0 +1,37 @@
+"""Fixtures for every test."""
+
+from __future__ import annotations
+
+import pytest
+from fakes import FakeProject
+
+from odibi_nb.core.functions import REGISTRY
+
+
+@pytest.fixture(autouse=True)
+def _own_functions():
+    """Each test starts with the functions that the package itself registers."""
+    before = dict(REGISTRY._entries)
+    yield
+    REGISTRY._entries.clear()
+    REGISTRY._entries.update(before)
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch):
+    """Settings of whoever runs the tests do not reach them."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("ODIBI_") and not name.startswith("ODIBI_TEST_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Makes a project of rows on fakes: project(row(...), ..., manifest={...})."""
+
+    def make(*rows, **keywords):
+        return FakeProject(tmp_path, list(rows), **keywords)
+
+    return make

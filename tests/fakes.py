@@ -1,0 +1,169 @@
+"""Small stand-ins for what is slow or far away: tables in a dict, rows in a list, a sink in memory."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+from odibi_nb.core.functions import REGISTRY
+from odibi_nb.core.orchestrator import GenericProjectOrchestrator
+from odibi_nb.core.protocols import Adapters, BaseLogSink
+from odibi_nb.errors import TableNotFoundError
+from odibi_nb.views.console import ConsoleView
+from odibi_nb.views.html import plan_html, result_html
+
+MODULE = "fake_functions"
+
+
+class FakeTables:
+    """An engine whose frames are lists of rows."""
+
+    name = "pandas"
+
+    def __init__(self):
+        self.tables: dict[str, list] = {}
+        self.cached: list[str] = []
+        self.lock = threading.Lock()
+
+    def read(self, table):
+        if table.key not in self.tables:
+            raise TableNotFoundError(str(table), f"no table {table}")
+        return list(self.tables[table.key])
+
+    def query(self, sql):
+        return [sql]
+
+    def read_file(self, location, *, format, schema=None, options=None):
+        return [location, format]
+
+    def write(self, frame, output, info):
+        with self.lock:
+            kept = self.tables.get(output.table.lower(), []) if output.mode == "append" else []
+            self.tables[output.table.lower()] = kept + frame
+        return len(frame)
+
+    def exists(self, table):
+        return table.key in self.tables
+
+    def is_frame(self, value):
+        return isinstance(value, list)
+
+    def row_count(self, frame):
+        return len(frame)
+
+    def schema(self, frame):
+        return {}
+
+    def cache(self, table):
+        self.read(table)
+        self.cached.append(str(table))
+
+    def close(self):
+        pass
+
+
+class MemorySink(BaseLogSink):
+    """A sink that keeps what it gets; *failures* says how often it raises first."""
+
+    name = "memory"
+
+    def __init__(self, failures: int = 0):
+        self.records: list[dict] = []
+        self.batches: list[int] = []
+        self.run_records: list[dict] = []
+        self.failures = failures
+
+    def write(self, records):
+        if self.failures:
+            self.failures -= 1
+            raise OSError("the sink is down")
+        self.batches.append(len(records))
+        self.records += records
+
+    def write_run(self, record):
+        self.run_records.append(record)
+
+    def written(self, run_id):
+        return {(r["transformation_id"], r["attempt"]) for r in self.records if r["run_id"] == run_id}
+
+    def runs(self, limit):
+        return self.run_records[::-1][:limit]
+
+    def attempts(self, run_ids):
+        return [r for r in self.records if r["run_id"] in run_ids]
+
+
+class ListRegistry:
+    """A registry whose rows stand in a list."""
+
+    name = "a list"
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def fetch(self, project, env):
+        return [r for r in self.rows if r["project"].lower() == project.lower() and r["environment"] == env]
+
+    def census(self):
+        return [(r["project"], r["environment"], 1) for r in self.rows]
+
+
+def row(name: str, fn: Any = None, **columns: Any) -> dict[str, Any]:
+    """A registry row of project P, env qat; *fn* is called for it."""
+    if fn is not None:
+        REGISTRY.register(name, "any", fn, module=MODULE)
+    defaults = {
+        "transformation_id": name,
+        "project": "P",
+        "environment": "qat",
+        "layer": "Silver_1",
+        "module": MODULE,
+        "function": name,
+        "inputs": "[]",
+        "constants": '{"retry": 0}',
+        "outputs": "[]",
+        "enabled": 1,
+    }
+    encoded = {k: json.dumps(v) if isinstance(v, (list, dict)) else v for k, v in columns.items()}
+    return {**defaults, **encoded}
+
+
+class FakeProject:
+    """A project on fakes: `run` runs *rows*; `tables` and `sink` are what it left."""
+
+    def __init__(self, folder: Path, rows, manifest: dict | None = None, sink: MemorySink | None = None):
+        self.tables = FakeTables()
+        self.sink = sink or MemorySink()
+        self.rows = rows
+        self.path = folder / "manifest.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        defaults = {"project": "P", "layer_order": ["Bronze", "Silver_1", "Gold_1"]}
+        self.path.write_text(json.dumps({**defaults, **(manifest or {})}))
+        self.state_dir = folder / ".odibi"
+
+    def adapters(self) -> Adapters:
+        return Adapters(
+            engine=lambda name, place: self.tables,
+            registry=lambda place: ListRegistry(self.rows),
+            sinks=lambda place: [self.sink],
+            console=ConsoleView,
+            frame=lambda columns, rows: [list(columns), *rows],
+            result_html=result_html,
+            plan_html=plan_html,
+        )
+
+    def orchestrator(self, **keywords: Any) -> GenericProjectOrchestrator:
+        keywords = {"project": "P", "manifest_path": self.path, "engine": "pandas", "log_level": "CRITICAL", **keywords}
+        return GenericProjectOrchestrator(adapters=self.adapters(), **keywords)
+
+    def run(self, *, hooks=None, views=(), log_level="CRITICAL", save_logs=False, log_sink=None, **options: Any):
+        return self.orchestrator(
+            hooks=hooks, views=views, log_level=log_level, save_logs=save_logs, log_sink=log_sink
+        ).run(**options)
+
+
+def statuses(result) -> dict[str, str]:
+    """Transformation id to final status."""
+    return {name: t.status.value for name, t in result.transformations.items()}
