@@ -39,9 +39,6 @@ class CommandParser(argparse.ArgumentParser):
         if found:
             choices = re.findall(r"[\w-]+", found[2])
             message += did_you_mean(found[1], choices)
-        unknown = re.search(r"unrecognized arguments: (--[\w-]+)", message)
-        if unknown:
-            message += did_you_mean(unknown[1], list(self._option_string_actions))
         raise CommandLineError(self.prog, [f"{message}. See {self.prog} -h"])
 
     def print_help(self, file: Any = None) -> NoReturn:
@@ -96,7 +93,7 @@ def _command(commands: Any, name: str, text: str, handler: str) -> Any:
     parser = commands.add_parser(
         name, help=text, description=text.capitalize() + ".", allow_abbrev=False
     )
-    parser.set_defaults(handler=handler)
+    parser.set_defaults(handler=handler, parser=parser)
     return parser
 
 
@@ -213,7 +210,11 @@ def parse(words: Sequence[str], prog: str = "odibi") -> argparse.Namespace:
     parser = build_parser(prog)
     if not words:
         parser.print_help()
-    return parser.parse_args(list(words))
+    arguments, rest = parser.parse_known_args(list(words))
+    if rest:
+        hint = did_you_mean(rest[0], arguments.parser._option_string_actions)  # noqa: SLF001  argparse has no public list
+        arguments.parser.error(f"unknown argument {rest[0]!r}{hint}")
+    return arguments
 
 
 def execute(arguments: argparse.Namespace, face: Face) -> Any:
