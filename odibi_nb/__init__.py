@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from odibi_nb.api import (
         GenericProjectOrchestrator,
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from odibi_nb.core.results import RunResult, TransformationResult
     from odibi_nb.errors import OdibiError
 
-__version__ = "0.1.0"
 
 __all__ = [
     "REGISTRY",

@@ -86,7 +86,9 @@ class MemorySink(BaseLogSink):
         self.run_records.append(record)
 
     def written(self, run_id):
-        return {(r["transformation_id"], r["attempt"]) for r in self.records if r["run_id"] == run_id}
+        return {
+            (r["transformation_id"], r["attempt"]) for r in self.records if r["run_id"] == run_id
+        }
 
     def runs(self, limit):
         return self.run_records[::-1][:limit]
@@ -104,7 +106,11 @@ class ListRegistry:
         self.rows = rows
 
     def fetch(self, project, env):
-        return [r for r in self.rows if r["project"].lower() == project.lower() and r["environment"] == env]
+        return [
+            r
+            for r in self.rows
+            if r["project"].lower() == project.lower() and r["environment"] == env
+        ]
 
     def census(self):
         return [(r["project"], r["environment"], 1) for r in self.rows]
@@ -133,7 +139,9 @@ def row(name: str, fn: Any = None, **columns: Any) -> dict[str, Any]:
 class FakeProject:
     """A project on fakes: `run` runs *rows*; `tables` and `sink` are what it left."""
 
-    def __init__(self, folder: Path, rows, manifest: dict | None = None, sink: MemorySink | None = None):
+    def __init__(
+        self, folder: Path, rows, manifest: dict | None = None, sink: MemorySink | None = None
+    ):
         self.tables = FakeTables()
         self.sink = sink or MemorySink()
         self.rows = rows
@@ -155,10 +163,25 @@ class FakeProject:
         )
 
     def orchestrator(self, **keywords: Any) -> GenericProjectOrchestrator:
-        keywords = {"project": "P", "manifest_path": self.path, "engine": "pandas", "log_level": "CRITICAL", **keywords}
+        keywords = {
+            "project": "P",
+            "manifest_path": self.path,
+            "engine": "pandas",
+            "log_level": "CRITICAL",
+            **keywords,
+        }
         return GenericProjectOrchestrator(adapters=self.adapters(), **keywords)
 
-    def run(self, *, hooks=None, views=(), log_level="CRITICAL", save_logs=False, log_sink=None, **options: Any):
+    def run(
+        self,
+        *,
+        hooks=None,
+        views=(),
+        log_level="CRITICAL",
+        save_logs=False,
+        log_sink=None,
+        **options: Any,
+    ):
         return self.orchestrator(
             hooks=hooks, views=views, log_level=log_level, save_logs=save_logs, log_sink=log_sink
         ).run(**options)

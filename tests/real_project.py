@@ -7,7 +7,7 @@ from pathlib import Path
 
 from odibi_nb.sources.sql import SqlRegistry
 
-FUNCTIONS = '''
+FUNCTIONS = """
 import pandas as pd
 
 
@@ -23,10 +23,12 @@ def double(inputs, context):
 
 def broken(inputs, context):
     raise KeyError("no column <script>alert(1)</script>")
-'''
+"""
 
 
-def registry_row(name, layer, function, inputs=(), constants=None, outputs=(), project="Plant One", env="qat"):
+def registry_row(
+    name, layer, function, inputs=(), constants=None, outputs=(), project="Plant One", env="qat"
+):
     return {
         "transformation_id": name,
         "project": project,
@@ -44,12 +46,18 @@ def registry_row(name, layer, function, inputs=(), constants=None, outputs=(), p
 
 def default_rows(project="Plant One"):
     return [
-        registry_row("B1", "Bronze", "load", constants={"rows": 3}, outputs=["bronze.x"], project=project),
-        registry_row("S1", "Silver_1", "double", ["bronze.x"], outputs=["silver.x"], project=project),
+        registry_row(
+            "B1", "Bronze", "load", constants={"rows": 3}, outputs=["bronze.x"], project=project
+        ),
+        registry_row(
+            "S1", "Silver_1", "double", ["bronze.x"], outputs=["silver.x"], project=project
+        ),
     ]
 
 
-def make_project(folder: Path, rows=None, project="Plant One", functions=FUNCTIONS, **manifest) -> Path:
+def make_project(
+    folder: Path, rows=None, project="Plant One", functions=FUNCTIONS, **manifest
+) -> Path:
     """Write the project below *folder*/projects; its folder."""
     home = folder / "projects" / "plant_one"
     home.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,6 @@ import time
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb import __version__
 from odibi_nb.core import journal as journals
 from odibi_nb.core.context import Engine, ExecutionContext, transformation_logger
 from odibi_nb.core.decoding import as_json, utc_now
@@ -18,6 +17,7 @@ from odibi_nb.core.runlog import RunLogWriter, recover, run_record
 from odibi_nb.core.runner import RunnerSettings, TransformationRunner, default_workers
 from odibi_nb.core.stream import RunStream
 from odibi_nb.core.tables import TableName
+from odibi_nb.version import __version__
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -36,7 +36,9 @@ def graphs(draw):
     return edges, failing, dict(zip(names, layers, strict=True))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(graph=graphs(), workers=st.integers(1, 4), schedule=st.sampled_from(["layers", "graph"]))
 def test_any_graph_ends(graph, workers, schedule, tmp_path_factory):
     """Each row ends exactly once; it runs iff all its upstream rows succeeded, and after them."""
@@ -128,14 +130,23 @@ def test_retries_are_counted_and_recorded(project):
     p = project(row("A", flaky, constants={"retry": {"base_delay": 0.01, "jitter": 0}}))
     result = p.run(hooks=hooks)
     assert result.transformations["A"].attempts == 3
-    assert [(r["attempt"], r["status"]) for r in p.sink.records] == [(1, "FAILED"), (2, "FAILED"), (3, "SUCCESS")]
+    assert [(r["attempt"], r["status"]) for r in p.sink.records] == [
+        (1, "FAILED"),
+        (2, "FAILED"),
+        (3, "SUCCESS"),
+    ]
     names = [e for e, _ in events if e.startswith("transform")]
-    assert names == ["transform_start", "transform_retry"] * 2 + ["transform_start", "transform_success"]
+    assert names == ["transform_start", "transform_retry"] * 2 + [
+        "transform_start",
+        "transform_success",
+    ]
     assert len(result.to_frame()) == 1 + 1
     assert len(result.to_frame(attempts=True)) == 1 + 3
 
 
-@pytest.mark.parametrize("error", [KeyError("x"), TypeError("x"), ImportError("x"), SystemExit(3), MemoryError()])
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), TypeError("x"), ImportError("x"), SystemExit(3), MemoryError()]
+)
 def test_what_a_retry_cannot_mend_is_final(project, error):
     """Errors of the never_retry list, their subclasses too, end a row at its first attempt."""
 
@@ -170,7 +181,9 @@ def test_cancel_ends_a_backoff_at_once(project):
         raise OSError("down")
 
     hooks = HookManager()
-    p = project(row("A", bad, constants={"retry": {"base_delay": 60}}), row("B", inputs=["t.x"], fn=bad))
+    p = project(
+        row("A", bad, constants={"retry": {"base_delay": 60}}), row("B", inputs=["t.x"], fn=bad)
+    )
     hooks.register("transform_retry", lambda payload: request(p))
     result = p.run(hooks=hooks)
     assert statuses(result)["A"] == "CANCELLED"
@@ -244,7 +257,9 @@ def test_one_transformation_can_be_cancelled(project):
         row("C", lambda: None, inputs=["t.b"]),
         row("D", lambda: None),
     )
-    hooks.register("transform_start", lambda payload: request(p, "B"), filters={"transformation_id": "A"})
+    hooks.register(
+        "transform_start", lambda payload: request(p, "B"), filters={"transformation_id": "A"}
+    )
     hooks.register("transform_cancelled", lambda payload: gate.set())
     result = p.run(hooks=hooks, max_workers=1)
     assert statuses(result) == {"A": "SUCCESS", "B": "CANCELLED", "C": "SKIPPED", "D": "SUCCESS"}
@@ -256,7 +271,9 @@ def test_ctrl_c_drains_the_run_and_the_handler_is_put_back(project):
     gate = threading.Event()
 
     def fn():
-        signal.raise_signal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+        signal.raise_signal(
+            signal.SIGINT
+        ) if threading.current_thread() is threading.main_thread() else None
         gate.wait(10)
 
     hooks = HookManager()
@@ -307,7 +324,10 @@ def test_a_long_chain_of_skips_does_not_exhaust_the_stack(project):
         raise KeyError("x")
 
     rows = [row("r0", bad, outputs=out("r0"))]
-    rows += [row(f"r{i}", lambda: None, inputs=[f"t.r{i - 1}"], outputs=out(f"r{i}")) for i in range(1, 3000)]
+    rows += [
+        row(f"r{i}", lambda: None, inputs=[f"t.r{i - 1}"], outputs=out(f"r{i}"))
+        for i in range(1, 3000)
+    ]
     result = project(*rows).run()
     assert result.counts() == {"FAILED": 1, "SKIPPED": 2999}
 

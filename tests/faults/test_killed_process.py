@@ -55,14 +55,18 @@ def test_a_killed_process_loses_no_finished_row(folder, time):
     finished = {name for event, _, name in events if event == "transform_success"}
     started = {name for event, _, name in events if event == "transform_start"}
     result = run_project("Killed", manifest_path=folder / "manifest.json", max_workers=8)
-    log = read_table("Killed", "config_driven.TransformationRunLog", manifest_path=folder / "manifest.json")
+    log = read_table(
+        "Killed", "config_driven.TransformationRunLog", manifest_path=folder / "manifest.json"
+    )
     mine = log[log["run_id"] == run_id]
     found = dict(zip(mine["transformation_id"], mine["status"], strict=True))
     assert Counter(mine["transformation_id"]).most_common(1)[0][1] == 1, f"killed at event {moment}"
     assert finished <= {name for name, status in found.items() if status == "SUCCESS"}
     assert started <= set(found)
     assert set(found.values()) <= {"SUCCESS", "ABANDONED"}
-    runs = read_table("Killed", "config_driven.TransformationRun", manifest_path=folder / "manifest.json")
+    runs = read_table(
+        "Killed", "config_driven.TransformationRun", manifest_path=folder / "manifest.json"
+    )
     assert list(runs["run_id"]).count(run_id) == 1
     assert result["status"] == "success"
     assert list(log["run_id"]).count(result.run_id) == 2 * 20

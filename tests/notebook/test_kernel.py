@@ -12,7 +12,9 @@ from real_project import default_rows, make_project, registry_row
 def execute(folder, *cells):
     """Run the cells in a new kernel whose working directory is *folder*; their outputs."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
-    client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}})
+    client = NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}}
+    )
     client.execute()
     return [cell["outputs"] for cell in notebook.cells]
 

@@ -68,7 +68,10 @@ def test_a_cell_overrides_constants(shell, tmp_path):
     [
         ('%odibi run "Plant On"', "did you mean 'Plant One'?"),
         ('%odibi run "Plant One" --env qta', "unknown env 'qta' (did you mean 'qat'?)"),
-        ('%odibi run "Plant One" --layers Silver', "unknown layer 'Silver' (did you mean 'Silver_1'?)"),
+        (
+            '%odibi run "Plant One" --layers Silver',
+            "unknown layer 'Silver' (did you mean 'Silver_1'?)",
+        ),
         ('%odibi rum "Plant One"', "(did you mean 'run'?)"),
         ('%odibi run "Plant One" --layer Bronze', "(did you mean '--layers'?)"),
         ('%odibi run "Plant One', "No closing quotation"),
@@ -103,7 +106,11 @@ def test_a_protected_environment_asks_for_the_projects_name(shell, tmp_path, mon
 
 def test_help_is_printed_and_nothing_ends(shell):
     """%odibi -h, %odibi run -h and %odibi alone print help."""
-    for line, word in (("%odibi -h", "COMMAND"), ("%odibi run -h", "--layers"), ("%odibi", "examples:")):
+    for line, word in (
+        ("%odibi -h", "COMMAND"),
+        ("%odibi run -h", "--layers"),
+        ("%odibi", "examples:"),
+    ):
         result, printed, _ = run(shell, line)
         assert result.success
         assert word in printed
@@ -119,7 +126,7 @@ def test_plan_shows_problems_and_runs_nothing(shell, tmp_path):
     assert "has no function 'dubble' (did you mean 'double'?)" in html.unescape(plan._repr_html_())
     assert not (home / "lake").exists()
     assert not (home / ".odibi").exists()
-    result, printed, _ = run(shell, '%odibi run "Plant One"')
+    _, printed, _ = run(shell, '%odibi run "Plant One"')
     assert "did you mean 'double'?" in printed
     assert not (home / ".odibi").exists()
 

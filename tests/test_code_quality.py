@@ -1,0 +1,122 @@
+"""Linting, formatting, types, layers and the built wheel are part of the tests."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAX_LINES = 500
+
+
+def check(*command):
+    """Run a command of this Python's environment at the root; fail with what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ruff", "check", "--no-cache", "."),
+        ("ruff", "format", "--check", "--no-cache", "."),
+        ("mypy",),
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_the_code_passes(command):
+    """Ruff finds nothing, the format is ruff's, and mypy in strict mode finds nothing."""
+    check(*command)
+
+
+def test_the_layers_hold():
+    """Faces call commands, commands wire adapters, adapters know only the core; the core is pure."""
+    code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_module_is_a_drawer():
+    """No module is longer than a reader takes in, and none is called utils or helpers."""
+    modules = list((ROOT / "odibi_nb").rglob("*.py"))
+    long = {
+        str(m.relative_to(ROOT)): n
+        for m in modules
+        if (n := len(m.read_text().splitlines())) > MAX_LINES
+    }
+    assert long == {}
+    assert not {m.stem for m in modules} & {"utils", "util", "helpers", "common", "misc"}
+
+
+def test_every_test_is_a_sentence_of_the_specification():
+    """Each test function says in its docstring what holds."""
+    silent = [
+        f"{path.name}:{node.lineno} {node.name}"
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The package, built."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "-w",
+        str(folder),
+        str(ROOT),
+    ]
+    subprocess.run(command, check=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_has_what_it_needs(wheel):
+    """The wheel carries every module, the type marker and the start-up file, and nothing else."""
+    names = zipfile.ZipFile(wheel).namelist()
+    modules = {str(m.relative_to(ROOT)) for m in (ROOT / "odibi_nb").rglob("*.py")}
+    assert modules <= set(names)
+    assert "odibi_nb/py.typed" in names
+    assert any(name.endswith("etc/ipython/startup/50-odibi_nb.py") for name in names)
+    assert not [name for name in names if name.startswith(("tests", "notebooks", "benchmarks"))]
+
+
+def test_the_wheel_runs_without_the_checkout(wheel, tmp_path):
+    """Unpacked somewhere else, the package runs a project: nothing is missing from it."""
+    from real_project import make_project
+
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    make_project(tmp_path)
+    code = (
+        "import odibi_nb; print(odibi_nb.__file__);"
+        "print(odibi_nb.run_project('Plant One')['status'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(site)!r}); {code}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    file, status = done.stdout.split()
+    assert Path(file).is_relative_to(site)
+    assert status == "success"
