@@ -1,0 +1,1 @@
+"""The transformations of the Energy Efficiency project, one module per medallion layer."""

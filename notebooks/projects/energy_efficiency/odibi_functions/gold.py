@@ -1,0 +1,111 @@
+"""Gold: energy per day, performance ratio, hourly metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from odibi_nb import pandas_function, spark_function, universal_function
+
+if TYPE_CHECKING:
+    from odibi_nb import ExecutionContext
+
+Constants = dict[str, Any]
+HOURS = 0.25
+"""How long one row of Silver lasts: a quarter of an hour."""
+
+
+@pandas_function
+def aggregate_hourly(
+    inputs: list[str], constants: Constants, context: ExecutionContext
+) -> pd.DataFrame:
+    """Means of every sensor per ``window``, such as ``1H`` or ``15min``.
+
+    Returns columns window_start (UTC), readings (how many there were) and each sensor's mean in its
+    own unit. A stamp is the end of an average, so 11:00 still belongs to the hour from 10:00.
+    """
+    sensors: pd.DataFrame = context.read(inputs[0])
+    context.logger.info("  → Aggregating with window=%s", constants["window"])
+    window = pd.Timedelta(constants["window"].lower())
+    start = (sensors["measured_on"] - pd.Timedelta(seconds=1)).dt.floor(window)
+    grouped = sensors.drop(columns="measured_on").groupby(start.rename("window_start"))
+    means = grouped.mean()
+    means.insert(0, "readings", grouped.size())
+    return means.reset_index()
+
+
+@spark_function("aggregate_hourly")  # type: ignore[untyped-decorator]
+def aggregate_hourly_on_spark(
+    inputs: list[str], constants: Constants, context: ExecutionContext
+) -> Any:
+    """As `aggregate_hourly`."""
+    from pyspark.sql import functions as sf
+
+    sensors = context.read(inputs[0])
+    context.logger.info("  → Aggregating with window=%s", constants["window"])
+    seconds = int(pd.Timedelta(constants["window"].lower()).total_seconds())
+    start = sf.window(sf.expr("measured_on - INTERVAL 1 SECOND"), f"{seconds} seconds")["start"]
+    means = [sf.avg(name).alias(name) for name in sensors.columns if name != "measured_on"]
+    return sensors.groupBy(start.alias("window_start")).agg(sf.count("*").alias("readings"), *means)
+
+
+@pandas_function
+def daily_energy(inputs: list[str], context: ExecutionContext) -> pd.DataFrame:
+    """The energy of every array on every day of the campus's calendar.
+
+    Returns columns site, date, energy_kwh (kWh) and hours: how much of the day there are readings
+    for.
+    """
+    columns = ["site", "interval_start", "ac_power_kw"]
+    power: pd.DataFrame = pd.concat([context.read(table)[columns] for table in inputs])
+    local = power["interval_start"].dt.tz_convert(context.parameters["timezone"])
+    power = power.assign(date=local.dt.date, energy_kwh=power["ac_power_kw"] * HOURS, hours=HOURS)
+    return power.groupby(["site", "date"], as_index=False)[["energy_kwh", "hours"]].sum()
+
+
+@pandas_function
+def performance_ratio(inputs: list[str], context: ExecutionContext) -> pd.DataFrame:
+    """What every array gave per day, as a part of what its capacity promised under that day's sun.
+
+    Returns columns site, date, energy_kwh (kWh), insolation_kwh_m2 (kWh/m² in the plane of the
+    array), idle_hours (sunny, but hardly any power), ambient_c (°C, null without weather) and
+    performance_ratio (1 = nothing lost). Days without sun in the data are left out.
+    """
+    quarters: pd.DataFrame = pd.concat([context.read(table) for table in inputs])
+    local = quarters["interval_start"].dt.tz_convert(context.parameters["timezone"])
+    quarters = quarters.assign(
+        date=local.dt.date,
+        energy_kwh=quarters["ac_power_kw"] * HOURS,
+        insolation_kwh_m2=quarters["poa_w_m2"] * HOURS / 1000,
+        idle_hours=quarters["idle_in_sun"] * HOURS,
+    )
+    sums = dict.fromkeys(["energy_kwh", "insolation_kwh_m2", "idle_hours"], "sum")
+    days = quarters.groupby(["site", "date"], as_index=False)
+    ratio = days.agg({**sums, "ambient_c": "mean"})
+    ratio = ratio[ratio["insolation_kwh_m2"] > 0].reset_index(drop=True)
+    capacity_kw = ratio["site"].map(context.parameters["capacity_kw_dc"])
+    promised_kwh = capacity_kw * ratio["insolation_kwh_m2"]
+    return ratio.assign(performance_ratio=ratio["energy_kwh"] / promised_kwh)
+
+
+@pandas_function
+def daily_clipping(inputs: list[str], context: ExecutionContext) -> pd.DataFrame:
+    """How long an inverter held its power down, per day of its own clock.
+
+    Returns columns date, hours (with readings), clipped_hours, clipped_share (of those hours).
+    """
+    readings: pd.DataFrame = context.read(inputs[0])
+    readings = readings.assign(
+        date=readings["interval_start"].dt.date,
+        hours=HOURS,
+        clipped_hours=readings["clipped"] * HOURS,
+    )
+    days = readings.groupby("date", as_index=False)[["hours", "clipped_hours"]].sum()
+    return days.assign(clipped_share=days["clipped_hours"] / days["hours"])
+
+
+@universal_function
+def site_summary(inputs: list[dict[str, Any]], context: ExecutionContext) -> Any:
+    """One row per array: the result of the row's query."""
+    return context.read(inputs[0])
