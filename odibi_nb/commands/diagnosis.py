@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.adapters import lake_root, make_frame, make_registry
-from odibi_nb.commands.opening import open_manifest, open_project
+from odibi_nb.commands.opening import DEFAULT_ENV, open_manifest, open_project
+from odibi_nb.core.options import RunOptions
+from odibi_nb.core.orchestrator import DEFAULT_ENGINE
+from odibi_nb.core.runner import default_workers
 from odibi_nb.core.tables import redact_url
 from odibi_nb.errors import OdibiError
 from odibi_nb.settings import NAMES, load_settings, unknown_variables
@@ -36,6 +39,20 @@ LIBRARIES = (
     "ipykernel",
     "pyspark",
 )
+DEFAULTS: dict[str, Callable[[], Any]] = {
+    "project": lambda: "(the only one found from here)",
+    "env": lambda: f"(the manifest's default_env, else {DEFAULT_ENV})",
+    "engine": lambda: f"(the environment's, else {DEFAULT_ENGINE})",
+    "max_workers": default_workers,
+    "log_level": lambda: "WARNING",
+    "on_error": lambda: RunOptions().on_error,
+    "schedule": lambda: RunOptions().schedule,
+    "ui": lambda: "auto",
+    "state_dir": lambda: "(.odibi beside the manifest)",
+    "project_dirs": tuple,
+    "save_logs": lambda: False,
+}
+"""What holds where nothing is set."""
 OK, BAD, NOTE = "✔ ok", "✖ problem", "· info"
 Row = dict[str, Any]
 
@@ -62,8 +79,8 @@ def _guarded(check: str, look: Callable[[], list[Row]]) -> list[Row]:
 def _settings() -> Iterator[Row]:
     settings = load_settings()
     for name in NAMES:
-        value, source = settings.resolve(name)
-        yield _row(f"setting {name}", NOTE, "(not set)" if value in (None, ()) else value, source)
+        value, source = settings.resolve(name, default=DEFAULTS[name]())
+        yield _row(f"setting {name}", NOTE, "(none)" if value in (None, ()) else value, source)
     for text in unknown_variables(os.environ):
         yield _row("environment variable", NOTE, f"{text} is no setting", "environment")
 

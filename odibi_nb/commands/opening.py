@@ -38,15 +38,12 @@ def project_name(arguments: argparse.Namespace) -> str:
     if named or arguments.manifest:
         return named or ""
     manifests, errors = found_manifests()
-    if len(manifests) == 1:
-        return manifests[0].project
-    if not manifests and errors:
+    names = list(dict.fromkeys(manifest.project for manifest in manifests))
+    if len(names) == 1:
+        return names[0]
+    if not names and errors:
         raise errors[0]
-    there = (
-        f"there are {', '.join(repr(m.project) for m in manifests)}"
-        if manifests
-        else "none found from here"
-    )
+    there = f"there are {', '.join(map(repr, names))}" if names else "none found from here"
     raise ConfigurationError("PROJECT", [f"say which project: {there}"])
 
 

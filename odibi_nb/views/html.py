@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from odibi_nb.core.decoding import as_json
 from odibi_nb.core.events import Status
 from odibi_nb.core.tables import redact
+from odibi_nb.views.plan_text import COLUMNS as PLAN_TEXT_COLUMNS
+from odibi_nb.views.plan_text import plan_cells
 from odibi_nb.views.state import RETRYING, WAITING, RowState, RunSnapshot, snapshot_of
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.results import RunResult
 
 LIVE_ROWS = 200
+PLAN_COLUMNS = (*PLAN_TEXT_COLUMNS, "constants")
 MAX_ERROR = 300
 
 # Colours with enough contrast on white and on near-black; the sign says the same without colour.
@@ -51,6 +54,7 @@ _WRAP = (
     "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
     "max-width:100%;overflow-x:auto"
 )
+_WIDE = "style='text-align:left;vertical-align:top;max-width:24em;overflow-wrap:anywhere'"
 _TRACK = (
     "position:relative;width:160px;height:10px;background:rgba(128,128,128,.18);border-radius:2px"
 )
@@ -119,21 +123,10 @@ def plan_html(plan: RunPlan) -> str:
         f"<p style='margin:4px 0'><b>{escape(plan.project)}</b> · env {escape(plan.env)} · "
         f"{len(plan.rows):,} rows · {escape(layers)} · registry {escape(plan.source)}</p>"
     )
-    columns = (
-        "transformation",
-        "layer",
-        "function",
-        "engine",
-        "inputs",
-        "constants",
-        "outputs",
-        "after",
-        "expected",
-    )
     body = "".join(_plan_row(row) for row in rows)
     return (
         f"<div style='{_WRAP}'>{head}{_problems(plan)}"
-        f"{_table(tuple((c, 'left') for c in columns), body)}"
+        f"{_table(tuple((c, 'left') for c in PLAN_COLUMNS), body)}"
         + (f"<p>{hidden:,} more rows</p>" if hidden else "")
         + "</div>"
     )
@@ -149,21 +142,12 @@ def _problems(plan: RunPlan) -> str:
 
 
 def _plan_row(row: PlannedRow) -> str:
-    transformation = row.transformation
-    expected = f"{row.expected_seconds:,.1f} s" if row.expected_seconds is not None else ""
-    cells = [
-        transformation.transformation_id,
-        transformation.layer,
-        transformation.qualified_function + ("" if row.fn else " (not found)"),
-        row.engine,
-        *(
-            as_json(redact(x))
-            for x in (transformation.inputs, transformation.constants, transformation.outputs)
-        ),
-        ", ".join(row.upstream),
-        expected,
-    ]
-    return "<tr>" + "".join(f"<td {_cell('left')}>{escape(cell)}</td>" for cell in cells) + "</tr>"
+    cells = plan_cells(row)
+    cells["function"] += "" if row.fn else " (not found)"
+    cells["constants"] = (
+        as_json(redact(row.transformation.constants)) if row.transformation.constants else ""
+    )
+    return "<tr>" + "".join(f"<td {_WIDE}>{escape(cells[c])}</td>" for c in PLAN_COLUMNS) + "</tr>"
 
 
 def _table(columns: tuple[tuple[str, str], ...], body: str) -> str:

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
-    from odibi_nb.core.plan import RunPlan
+    from odibi_nb.core.plan import PlannedRow, RunPlan
 
 COLUMNS = ("transformation", "layer", "function", "engine", "reads", "writes", "after", "expected")
 
 
 def plan_text(plan: RunPlan) -> str:
     """Every row that would run, then what is wrong and what to know."""
-    rows = [
-        {
-            "transformation": row.id,
-            "layer": row.layer,
-            "function": row.transformation.qualified_function,
-            "engine": row.engine,
-            "reads": ", ".join(
-                x
-                if isinstance(x, str)
-                else str(x.get("table") or x.get("path") or x.get("name") or "query")
-                for x in row.transformation.inputs
-            ),
-            "writes": ", ".join(f"{x.table} ({x.mode})" for x in row.transformation.targets),
-            "after": ", ".join(row.upstream),
-            "expected": f"{row.expected_seconds:.1f} s" if row.expected_seconds is not None else "",
-        }
-        for row in plan.rows.values()
-    ]
+    rows = [plan_cells(row) for row in plan.rows.values()]
     title = f"Plan of {plan.project!r}, env {plan.env}: {len(rows)} rows from {plan.source}"
     lines = [str(Records(title, COLUMNS, rows))]
     if plan.disabled:
@@ -41,3 +24,25 @@ def plan_text(plan: RunPlan) -> str:
         lines.append(f"{len(plan.problems)} problem(s), nothing will run:")
         lines += [f"  ✖ {problem}" for problem in plan.problems]
     return "\n".join(lines)
+
+
+def plan_cells(row: PlannedRow) -> dict[str, str]:
+    """`COLUMNS` to what stands there for *row*."""
+    transformation = row.transformation
+    return {
+        "transformation": row.id,
+        "layer": row.layer,
+        "function": transformation.qualified_function,
+        "engine": row.engine,
+        "reads": ", ".join(_input_name(item) for item in transformation.inputs),
+        "writes": ", ".join(f"{x.table} ({x.mode})" for x in transformation.targets),
+        "after": ", ".join(row.upstream),
+        "expected": f"{row.expected_seconds:.1f} s" if row.expected_seconds is not None else "",
+    }
+
+
+def _input_name(item: Any) -> str:
+    """What an input is called: its table, its file, or the name of its query."""
+    if isinstance(item, str):
+        return item
+    return str(item.get("table") or item.get("path") or item.get("name") or "query")

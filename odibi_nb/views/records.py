@@ -51,6 +51,8 @@ class Records(Sequence[dict[str, Any]]):
         widths = [
             min(MAX_WIDTH, max(len(line[i]) for line in table)) for i in range(len(self.columns))
         ]
+        last = max((i for i in range(len(widths)) if any(line[i] for line in table[1:])), default=0)
+        widths[last] = max(len(line[last]) for line in table)
         lines = [
             "  ".join(
                 cell[:width].ljust(width) for cell, width in zip(line, widths, strict=True)
