@@ -10,6 +10,7 @@ from typing import Any
 from odibi_nb.core.functions import REGISTRY
 from odibi_nb.core.orchestrator import GenericProjectOrchestrator
 from odibi_nb.core.protocols import Adapters, BaseLogSink
+from odibi_nb.core.tables import TableName
 from odibi_nb.errors import TableNotFoundError
 from odibi_nb.views.console import ConsoleView
 from odibi_nb.views.html import plan_html, result_html
@@ -40,12 +41,16 @@ class FakeTables:
 
     def write(self, frame, output, info):
         with self.lock:
-            kept = self.tables.get(output.table.lower(), []) if output.mode == "append" else []
-            self.tables[output.table.lower()] = kept + frame
+            key = TableName.parse(output.table).key
+            kept = self.tables.get(key, []) if output.mode == "append" else []
+            self.tables[key] = kept + frame
         return len(frame)
 
     def exists(self, table):
         return table.key in self.tables
+
+    def check_writable(self):
+        pass
 
     def is_frame(self, value):
         return isinstance(value, list)

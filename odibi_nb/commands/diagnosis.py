@@ -118,7 +118,7 @@ def _registry(project: GenericProjectOrchestrator) -> Row:
 
 
 def _engine(project: GenericProjectOrchestrator) -> list[Row]:
-    project.tables(project.engine)
+    project.tables(project.engine).check_writable()
     return []
 
 

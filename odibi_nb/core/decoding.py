@@ -9,10 +9,11 @@ import types
 import typing
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from odibi_nb.core.redaction import plain_text, redact
 from odibi_nb.errors import Problem, did_you_mean
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
@@ -21,40 +22,71 @@ MAX_SHOWN = 60
 _VARIABLE = re.compile(r"\$(\$|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 _ERROR_PATH = re.compile(r" - at `\$?(.*)`$")
 _ERROR_BYTE = re.compile(r"\(byte (\d+)\)")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def decode_json(text: str | bytes) -> Any:
-    """Decode JSON.
+    """Decode JSON; a byte order mark before it is passed over.
 
     Raises:
         ValueError: one line that says what is wrong, at which line and column.
     """
+    raw = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
+    raw = raw.removeprefix(_BYTE_ORDER_MARK)
     try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raw.decode()
+        return msgspec.json.decode(raw)
+    except UnicodeDecodeError as exc:
+        byte = raw[exc.start]
+        raise ValueError(f"is not UTF-8: byte 0x{byte:02x} ({_place(raw, exc.start)})") from exc
+    except RecursionError as exc:
+        raise ValueError("JSON is nested too deeply (line 1)") from exc
+    except msgspec.DecodeError as exc:
         message = str(exc)
-        raw = text.encode() if isinstance(text, str) else text
         found = _ERROR_BYTE.search(message)
-        if found is None:
-            raise ValueError(message) from exc
-        before = raw[: int(found[1])]
-        column = len(before) - (before.rfind(b"\n") + 1) + 1
-        place = f"line {before.count(bytes([10])) + 1}, column {column}"
-        raise ValueError(_ERROR_BYTE.sub(f"({place})", message)) from exc
+        if found is not None:
+            message = _ERROR_BYTE.sub(f"({_place(raw, int(found[1]))})", message)
+        elif not raw.strip():
+            message = "JSON is malformed: it is empty (line 1)"
+        elif "truncated" in message:
+            message = f"JSON is malformed: it ends too early ({_place(raw, len(raw))})"
+        raise ValueError(message) from exc
 
 
-def as_json(value: Any) -> str:
-    """Encode *value* as JSON text; whatever JSON does not know becomes its ``str``."""
-    return msgspec.json.encode(value, enc_hook=_foreign).decode()
+def _place(raw: bytes, byte: int) -> str:
+    """Line and column, both from 1 and in characters, of a byte."""
+    before = raw[:byte].decode(errors="replace")
+    return f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
+
+
+def as_json(value: Any, *, canonical: bool = False) -> str:
+    """Encode *value* as JSON text; whatever JSON does not know becomes its ``str``.
+
+    With *canonical*, equal values give equal text, whatever the order of their keys.
+    """
+    order: Literal["deterministic"] | None = "deterministic" if canonical else None
+    try:
+        return msgspec.json.encode(value, enc_hook=_foreign, order=order).decode()
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_encodable(value), enc_hook=_foreign, order=order).decode()
 
 
 def _foreign(value: Any) -> Any:
-    """What JSON has no form for: sets become lists, numbers of other libraries numbers."""
-    if isinstance(value, (set, frozenset)):
-        return sorted(value, key=str)
+    """What JSON has no form for: numbers of other libraries become numbers, the rest text."""
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
         return value.item()
-    return str(value)
+    return plain_text(str(value))
+
+
+def _encodable(value: Any) -> Any:
+    """*value* with text that is no Unicode made plain."""
+    if isinstance(value, str):
+        return plain_text(value)
+    if isinstance(value, Mapping):
+        return {_encodable(k): _encodable(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_encodable(v) for v in value]
+    return value
 
 
 def utc_now() -> dt.datetime:
@@ -82,7 +114,7 @@ def decode_struct(
     stands for the field's default.
     """
     if not isinstance(raw, Mapping):
-        return None, [Problem(path, f"expected an object, found {_shown(raw)}")]
+        return None, [Problem(path, f"expected an object, found {shown(raw)}")]
     fields = _field_types(struct)
     problems = [
         Problem(f"{path}.{name}", f"unknown field {name!r}{did_you_mean(str(name), fields)}")
@@ -122,6 +154,11 @@ def _decode(raw: Any, expected: Any, path: str) -> tuple[Any, list[Problem]]:
     struct = _struct_of(expected) if isinstance(raw, Mapping) else None
     if struct is not None:
         return decode_struct(raw, struct, path)
+    words = _words_of(expected)
+    if words and raw not in words:
+        known = " or ".join(map(repr, words))
+        hint = did_you_mean(raw, words) if isinstance(raw, str) else ""
+        return None, [Problem(path, f"expected {known}, found {shown(raw)}{hint}")]
     try:
         return msgspec.convert(raw, expected), []
     except msgspec.ValidationError as exc:
@@ -142,17 +179,27 @@ def _struct_of(expected: Any, *containers: type) -> type[msgspec.Struct] | None:
     return expected if is_struct else None
 
 
+def _words_of(expected: Any) -> tuple[str, ...]:
+    """The words of a ``Literal`` (also inside a union), or none."""
+    options = typing.get_args(expected)
+    if typing.get_origin(expected) is Literal:
+        return options
+    return next((words for option in options if (words := _words_of(option))), ())
+
+
 def _located(exc: msgspec.ValidationError, path: str, raw: Any = None) -> Problem:
     message = str(exc)
     found = _ERROR_PATH.search(message)
     where = path + (found[1] if found else "")
     message = _ERROR_PATH.sub("", message)
-    shown = f", found {_shown(raw)}" if found is None and raw is not None else ""
-    return Problem(where, message[:1].lower() + message[1:] + shown)
+    if found is None and raw is not None:
+        message += f", found {shown(raw)}"
+    return Problem(where, message[:1].lower() + message[1:])
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
+def shown(value: Any) -> str:
+    """*value* as a problem shows it: short, and without secrets."""
+    text = repr(redact(value))
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
 
 

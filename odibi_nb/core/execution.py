@@ -87,7 +87,7 @@ class RunExecution:
         for notice in self.plan.notices:
             self.stream.say("WARNING", f"⚠️ {notice}")
         self.stream.publish(EventType.CONFIGS_LOADED, {"transformations": len(self.plan.rows)})
-        self.stream.say("INFO", f"🎯 Running layers: {list(self.plan.layers)}\n")
+        self.stream.say("INFO", f"\n🎯 Running layers: {list(self.plan.layers)}\n")
         results = self.runner.run()
         return self._end(begin, started, time.monotonic() - clock, results)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from odibi_nb.core.decoding import decode_json, decode_struct, expand_variables
+from odibi_nb.core.decoding import decode_json, decode_struct, expand_variables, shown
 from odibi_nb.errors import ManifestError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -104,9 +105,12 @@ class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         """
         path = Path(path)
         try:
-            raw = decode_json(path.read_bytes())
-        except OSError as exc:
-            raise ManifestError(str(path), [f"cannot be read: {exc.strerror}"]) from exc
+            data = path.read_bytes()
+        except (OSError, ValueError) as exc:  # ValueError: a NUL in the path
+            why = exc.strerror if isinstance(exc, OSError) else exc
+            raise ManifestError(str(path), [f"cannot be read: {why}"]) from exc
+        try:
+            raw = decode_json(data)
         except ValueError as exc:
             raise ManifestError(str(path), [str(exc)]) from exc
         return cls.from_dict(raw, path)
@@ -119,16 +123,11 @@ class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             ManifestError: with everything that is wrong with it.
         """
         source = str(path) if path else "manifest"
-        if isinstance(raw, dict):
-            raw = dict(raw)
-            if "project_name" in raw:
-                raw.setdefault("project", raw.pop("project_name"))
-            if isinstance(raw.get("environments"), list):
-                raw["environments"] = {str(env): {} for env in raw["environments"]}
-            raw.pop("path", None)
+        raw, odd = _modern(raw) if isinstance(raw, dict) else (raw, [])
         manifest, problems = decode_struct(raw, cls)
+        problems = [*odd, *problems]
         if manifest is not None:
-            problems = [*_check_layers(manifest), *_check_environments(manifest)]
+            problems += [*_check_layers(manifest), *_check_environments(manifest)]
         if manifest is None or problems:
             raise ManifestError(source, problems)
         return msgspec.structs.replace(manifest, path=path.resolve() if path else None)
@@ -187,13 +186,33 @@ class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         return tuple(layer for layer in self.layer_order if layer.casefold() in wanted)
 
 
+def _modern(raw: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """*raw* with the framework's older forms in today's: `project_name`, environments as a list."""
+    raw = {key: value for key, value in raw.items() if key != "path"}
+    older = raw.pop("project_name", None)
+    if raw.get("project") is None and older is not None:
+        raw["project"] = older
+    names = raw.get("environments")
+    if not isinstance(names, list):
+        return raw, []
+    raw["environments"] = {name: {} for name in names if isinstance(name, str)}
+    return raw, [
+        Problem(f"$.environments[{i}]", f"expected an environment's name, found {shown(name)}")
+        for i, name in enumerate(names)
+        if not isinstance(name, str)
+    ]
+
+
 def _check_layers(manifest: ProjectManifest) -> Iterator[Problem]:
     known = manifest.layer_order
     if not known:
         yield Problem("$.layer_order", "names no layer")
     folds = [layer.casefold() for layer in known]
-    for layer in {x for x in known if folds.count(x.casefold()) > 1}:
-        yield Problem("$.layer_order", f"names layer {layer!r} twice")
+    for i, layer in enumerate(known):
+        if not layer.strip():
+            yield Problem(f"$.layer_order[{i}]", "is empty")
+        elif folds.index(layer.casefold()) < i:
+            yield Problem("$.layer_order", f"names layer {layer!r} twice")
     for field in ("cache_plan", "layers"):
         for layer in getattr(manifest, field):
             if layer not in known:
@@ -210,6 +229,11 @@ def _check_layers(manifest: ProjectManifest) -> Iterator[Problem]:
         if config.max_workers is not None and config.max_workers < 1:
             yield Problem(
                 f"$.layers.{layer}.max_workers", f"expected at least 1, found {config.max_workers}"
+            )
+        if config.timeout_seconds is not None and config.timeout_seconds <= 0:
+            yield Problem(
+                f"$.layers.{layer}.timeout_seconds",
+                f"expected seconds above 0, found {config.timeout_seconds:g}",
             )
 
 
@@ -265,7 +289,8 @@ def find_manifest(
     names the project is taken, whatever its own folder is called.
 
     Raises:
-        ManifestError: if there is none, or the one found is of another project.
+        ManifestError: if there is none or more than one, or the one at *manifest_path* is of another
+            project.
     """
     if manifest_path is not None:
         manifest = ProjectManifest.from_json(manifest_path)
@@ -279,27 +304,44 @@ def find_manifest(
     folders = tuple(folders)
     for folder in (*SEED_FOLDERS, *folders):
         for name in dict.fromkeys((slug(project), plain_slug(project))):
-            path = start / folder / name / "manifest.json" if _is_folder_name(name) else None
-            if path is not None and path.is_file():
+            path = start / folder / name / "manifest.json"
+            if _is_folder_name(name) and os.path.isfile(path):  # noqa: PTH113  never raises
                 manifest = ProjectManifest.from_json(path)
                 if _same(project, manifest.project):
                     return manifest
-    names: list[str] = []
+    return _by_name(project, folders, start)
+
+
+def _by_name(project: str, folders: Sequence[str], start: Path) -> ProjectManifest:
+    """The one manifest in those folders that names *project*."""
+    found: list[ProjectManifest] = []
+    others: list[str] = []
+    problems: list[Problem] = []
     for path in manifest_paths(folders, start):
         try:
             manifest = ProjectManifest.from_json(path)
-        except ManifestError:
+        except ManifestError as exc:
+            problems.append(Problem("", f"{path}: {exc.problems[0]}"))
             continue
         if _same(project, manifest.project):
-            return manifest
-        names.append(manifest.project)
-    raise ManifestError(f"project {project!r}", [_not_found(project, names, folders, start)])
+            found.append(manifest)
+        else:
+            others.append(manifest.project)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        paths = ", ".join(str(manifest.path) for manifest in found)
+        raise ManifestError(
+            f"project {project!r}", [f"several manifests name it: {paths}; give manifest_path"]
+        )
+    missing = Problem("", _not_found(project, others, folders, start))
+    raise ManifestError(f"project {project!r}", [missing, *problems])
 
 
 def _same(asked: str, found: str) -> bool:
-    return plain_slug(asked) == plain_slug(found) and (
-        asked.casefold() == found.casefold() or asked in {slug(found), plain_slug(found)}
-    )
+    if not asked.strip():
+        return False
+    return asked.casefold() == found.casefold() or asked in {slug(found), plain_slug(found)}
 
 
 def _is_folder_name(name: str) -> bool:

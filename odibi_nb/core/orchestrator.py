@@ -168,7 +168,7 @@ class GenericProjectOrchestrator:
         execution = RunExecution(self, plan, chosen, run_id)
         try:
             for name in sorted({row.engine for row in plan.rows.values()}):
-                self.tables(name)
+                self.tables(name).check_writable()
             with run_lock(self.state_dir, self.project, self.env, run_id), routed_output():
                 return execution.run()
         except OSError as exc:

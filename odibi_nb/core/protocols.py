@@ -125,6 +125,13 @@ class TableEngine(Protocol):
     def exists(self, table: TableName) -> bool:
         """Whether *table* is there."""
 
+    def check_writable(self) -> None:
+        """Make sure, before a run begins, that tables can be written; writes nothing itself.
+
+        Raises:
+            DataError: if they cannot.
+        """
+
     def is_frame(self, value: object) -> bool:
         """Whether *value* is a frame that `write` takes."""
 

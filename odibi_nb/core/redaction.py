@@ -1,0 +1,59 @@
+"""Hiding what looks like a secret, in values and in text that people get to see."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+REDACTED = "***"
+_SECRET_KEY = re.compile(
+    r"passw|passphrase|(?:^|[\W_])pass(?:$|[\W_])|pwd|secret|token|credential|authorization"
+    r"|(?:^|[\W_])sas|(?:^|[\W_])sig(?:$|[\W_])|signature"
+    r"|(?:api|access|account|private|shared|storage|signing|encryption)[\W_]?key"
+    r"|conn(?:ection)?[\W_]?str",
+    re.IGNORECASE,
+)
+# user:password@ after ://, up to the last @ before the path; where a password has an unescaped
+# slash, up to the last @ of all, unless it reads like host:port/path.
+_PASSWORD = re.compile(
+    r"(?<=://)([^\s:@/?#]*:)(?:[^\s/?#]*|(?!\d+[/?#])[^\s'\"<>]*)@(?=[^\s@]|$)"
+)
+_PAIR = re.compile(r"([^\s=&?;,'\"]{1,80})=([^\s&;,'\"]+)")
+
+
+def redact_text(text: str) -> str:
+    """Return *text* without passwords in URLs and without values of secret-looking ``key=value``."""
+    if "://" in text:
+        text = _PASSWORD.sub(rf"\1{REDACTED}@", text)
+    return _PAIR.sub(_without_value, text) if "=" in text else text
+
+
+def _without_value(found: re.Match[str]) -> str:
+    key, value = found[1], found[2]
+    packed = "%3D" in value and _SECRET_KEY.search(value)  # ODBC's: odbc_connect=…PWD%3D…
+    return f"{key}={REDACTED}" if packed or _SECRET_KEY.search(key) else found[0]
+
+
+def redact_url(url: str) -> str:
+    """Return *url* without its password and without values of secret-looking parameters."""
+    return redact_text(url)
+
+
+def redact(value: Any, key: str = "") -> Any:
+    """Return a copy of *value* in which whatever stands under a secret-looking key is hidden."""
+    if key and _SECRET_KEY.search(key) and value not in (None, "", {}, []):
+        return REDACTED
+    if isinstance(value, dict):
+        return {k: redact(v, str(k)) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redact(v) for v in value]
+    return redact_text(value) if isinstance(value, str) else value
+
+
+def plain_text(text: str) -> str:
+    """*text* as every encoding and screen can take it: what is no Unicode becomes ``\\udc..``."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
