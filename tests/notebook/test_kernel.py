@@ -69,3 +69,31 @@ def test_what_transformations_print_is_not_in_the_cell(tmp_path):
     )
     text = "".join(o["text"] for o in outputs if o["output_type"] == "stream")
     assert text.startswith("LOG: loading 3")
+
+
+def test_the_magic_is_there_without_loading_it(tmp_path):
+    """The installed start-up file makes %odibi work in a new kernel; nothing is imported before."""
+    make_project(tmp_path)
+    before, after = execute(
+        tmp_path,
+        "import sys\nprint('odibi_nb' in sys.modules)",
+        '%odibi registry list "Plant One"',
+    )
+    assert before[0]["text"].strip() == "False"
+    assert "B1" in displayed(after, "text/plain")[0]
+
+
+def test_a_run_in_one_cell_can_be_cancelled_from_a_thread_of_another(tmp_path):
+    """%odibi cancel ends a run of the same kernel, asked from another thread."""
+    functions = "import time\ndef load(context):\n    time.sleep(0.2)\ndef double():\n    pass\n"
+    make_project(tmp_path, functions=functions)
+    _, _, outputs = execute(
+        tmp_path,
+        "%load_ext odibi_nb\nimport threading",
+        "def ask(payload):\n    get_ipython().run_line_magic('odibi', 'cancel')\n"
+        "from odibi_nb import HookManager, run_project\nhooks = HookManager()\n"
+        "hooks.register('transform_start', lambda p: threading.Thread(target=ask, args=(p,)).start())",
+        "r = run_project('Plant One', hooks=hooks)\nprint(r['status'], r.counts())",
+    )
+    text = "".join(o["text"] for o in outputs if o["output_type"] == "stream")
+    assert "cancelled {'SUCCESS': 1, 'CANCELLED': 1}" in text
