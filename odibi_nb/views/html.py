@@ -48,12 +48,12 @@ _COLUMNS = (
     ("seconds", "right"),
     ("rows in", "right"),
     ("rows out", "right"),
-    ("error", "left"),
 )
 _WRAP = (
     "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
     "max-width:100%;overflow-x:auto"
 )
+_ERROR = "style='text-align:left;white-space:pre-wrap;overflow-wrap:anywhere;padding-left:2em'"
 _WIDE = "style='text-align:left;vertical-align:top;max-width:24em;overflow-wrap:anywhere'"
 _TRACK = (
     "position:relative;width:160px;height:10px;background:rgba(128,128,128,.18);border-radius:2px"
@@ -180,7 +180,7 @@ def _row(row: RowState, snapshot: RunSnapshot) -> str:
     seconds = row.duration_seconds
     if row.status == Status.RUNNING.value and row.start is not None:
         seconds = (snapshot.at - row.start).total_seconds()
-    error = row.error if len(row.error) <= MAX_ERROR else row.error[:MAX_ERROR] + "…"
+    text = row.error if len(row.error) <= MAX_ERROR else row.error[:MAX_ERROR] + "…"
     cells = (
         f"<b style='color:{colour};white-space:nowrap'>{sign} {row.status}</b>",
         escape(row.id),
@@ -192,13 +192,12 @@ def _row(row: RowState, snapshot: RunSnapshot) -> str:
         "" if seconds is None else f"{seconds:,.2f}",
         "" if row.rows_in is None else f"{row.rows_in:,}",
         "" if row.rows_out is None else f"{row.rows_out:,}",
-        escape(error),
     )
     aligned = zip(cells, _COLUMNS, strict=True)
-    return (
-        "<tr>"
-        + "".join(f"<td {_cell(align)}>{cell}</td>" for cell, (_, align) in aligned)
-        + "</tr>"
+    line = "".join(f"<td {_cell(align)}>{cell}</td>" for cell, (_, align) in aligned)
+    # The error gets a line of its own: in a last column it would be cut off where it matters.
+    return f"<tr>{line}</tr>" + (
+        f"<tr><td colspan='{len(_COLUMNS)}' {_ERROR}>↳ {escape(text)}</td></tr>" if text else ""
     )
 
 
