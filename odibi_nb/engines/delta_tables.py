@@ -1,0 +1,294 @@
+"""Delta tables through delta-rs: opening, scanning, and one commit per write."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.tables import redact_url
+from odibi_nb.engines.libraries import reason, require
+from odibi_nb.engines.pandas_frames import plain, pyarrow
+from odibi_nb.engines.table_schema import fit
+from odibi_nb.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from odibi_nb.core.protocols import WriteInfo
+    from odibi_nb.core.transformation import Output
+
+_MAX_COMMIT_RETRIES = 50
+_CONFLICT_TRIES = 10
+_SAMPLES = 3
+_UNSAFE = re.compile(r"[%#?\[\]^|]")
+
+_locks: dict[str, threading.Lock] = {}
+"""One per table of this process: writers of one table wait for each other instead of conflicting."""
+
+
+def write_lock(uri: str) -> threading.Lock:
+    """The lock to hold while writing to the table at *uri*."""
+    return _locks.setdefault(uri, threading.Lock())
+
+
+def deltalake() -> Any:
+    """The delta-rs library.
+
+    Raises:
+        EngineNotAvailableError: if it is not installed.
+    """
+    return require("deltalake", "the pandas engine")
+
+
+def check_path(path: str) -> None:
+    """Refuse a local path at which delta-rs would write files that it cannot find again.
+
+    Raises:
+        DataError: naming the character.
+    """
+    found = None if "://" in path else _UNSAFE.search(path)
+    if found:
+        raise DataError(f"{path}: a Delta table cannot stand in a path with {found[0]!r} in it")
+
+
+def open_table(
+    uri: str,
+    name: str,
+    storage_options: Mapping[str, str],
+    *,
+    version: int | None = None,
+    writing: bool = False,
+) -> Any:
+    """The Delta table at *uri*, or None if nothing is there.
+
+    Args:
+        uri: a local path or a URL.
+        name: what messages call it.
+        storage_options: as delta-rs wants them for *uri*.
+        version: an older version of the table.
+        writing: what a broken-off first write left there counts as nothing.
+
+    Raises:
+        DataError: if something else is there, or the table cannot be read.
+    """
+    check_path(uri)
+    shown = redact_url(uri)
+    lib = deltalake()
+    try:
+        return lib.DeltaTable(uri, version=version, storage_options=dict(storage_options) or None)
+    except lib.exceptions.TableNotFoundError:
+        if "://" not in uri:
+            _check_nothing_there(Path(uri), name, writing=writing)
+        return None
+    except Exception as exc:
+        if "://" not in uri:
+            _check_nothing_there(Path(uri), name, writing=writing)
+        raise DataError(f"{name}: {shown} cannot be read: {reason(exc)}") from exc
+
+
+def is_table(uri: str, storage_options: Mapping[str, str]) -> bool:
+    """Whether a Delta table stands at *uri*."""
+    lib = deltalake()
+    return bool(lib.DeltaTable.is_deltatable(uri, storage_options=dict(storage_options) or None))
+
+
+def _check_nothing_there(path: Path, name: str, *, writing: bool) -> None:
+    try:
+        entries = os.listdir(path)  # noqa: PTH208  names are enough
+    except FileNotFoundError:
+        return
+    except NotADirectoryError as exc:
+        raise DataError(f"{name}: {path} cannot be a table: a file is in the way") from exc
+    except OSError as exc:
+        raise DataError(f"{name}: {path} cannot be read: {exc.strerror}") from exc
+    if writing:
+        entries = [e for e in entries if not e.endswith(".parquet") and "=" not in e]
+    if entries and "_delta_log" not in entries:
+        raise DataError(f"{name}: {path} is there, but it is not a Delta table")
+
+
+def scan(table: Any, name: str) -> Any:
+    """All rows of the Delta *table* as an Arrow table; one file's rows stay in their order.
+
+    Raises:
+        DataError: if its files cannot be read.
+    """
+    # Not DeltaTable.to_pandas: a process that ends right after that sometimes aborts.
+    lib = deltalake()
+    try:
+        builder = lib.QueryBuilder()
+        builder.execute("SET datafusion.execution.target_partitions = 1").read_all()
+        builder.register("t", table)
+        return plain(pyarrow().table(builder.execute("SELECT * FROM t").read_all()))
+    except Exception as exc:
+        raise DataError(f"{name}: its files cannot be read: {reason(exc)}") from exc
+
+
+def check_output(data: Any, output: Output) -> None:
+    """Check that *output* can be done with the Arrow table *data*, whatever is there already.
+
+    Raises:
+        DataError: if it cannot.
+    """
+    if output.schema_mode == "overwrite" and output.mode != "overwrite":
+        raise DataError(
+            f"{output.table}: schema_mode 'overwrite' replaces the table, so it needs "
+            f"mode 'overwrite', found {output.mode!r}"
+        )
+    if output.mode == "merge" and not output.keys:
+        raise DataError(
+            f"{output.table}: mode 'merge' needs 'keys', the columns that identify a row"
+        )
+    for what in ("keys", "partition_by"):
+        for column in getattr(output, what):
+            if column not in data.column_names:
+                known = data.column_names
+                hint = did_you_mean(column, known) or f": it has {', '.join(known)}"
+                raise DataError(
+                    f"{output.table}: {what} names column {column!r}, which the frame does not "
+                    f"have{hint:.200}"
+                )
+    if output.mode == "merge":
+        _check_unique(data, output)
+
+
+def _check_unique(data: Any, output: Output) -> None:
+    compute = require("pyarrow.compute", "the pandas engine")
+    keys = list(output.keys)
+    try:
+        counts = data.group_by(keys).aggregate([([], "count_all")])
+    except pyarrow().ArrowException as exc:
+        raise DataError(
+            f"{output.table}: {', '.join(keys)} cannot be merge keys: {reason(exc)}"
+        ) from exc
+    twice = counts.filter(compute.greater(counts["count_all"], 1))
+    if twice.num_rows:
+        samples = "; ".join(
+            ", ".join(f"{key}={row[key]!r}" for key in keys) + f" ({row['count_all']} rows)"
+            for row in twice.slice(0, _SAMPLES).to_pylist()
+        )
+        raise DataError(
+            f"{output.table}: {twice.num_rows} keys ({', '.join(keys)}) come more than once in the "
+            f"frame, so it is not clear which row to keep: {samples}"
+        )
+
+
+def commit(
+    uri: str, data: Any, output: Output, info: WriteInfo, storage_options: Mapping[str, str]
+) -> None:
+    """Write the Arrow table *data* to the Delta table at *uri* as *output* says, in one commit.
+
+    When another process commits first, the write is done again on what is there then.
+
+    Raises:
+        DataError: if the table cannot take it; the table is as it was.
+    """
+    lib = deltalake()
+    properties = lib.CommitProperties(
+        custom_metadata={
+            "run_id": info.run_id,
+            "transformation_id": info.transformation_id,
+            "attempt": str(info.attempt),
+        },
+        max_commit_retries=_MAX_COMMIT_RETRIES,
+    )
+    conflict: Exception | None = None
+    for _ in range(_CONFLICT_TRIES):
+        table = open_table(uri, output.table, storage_options, writing=True)
+        try:
+            if table is None:
+                _create(uri, data, output, properties, storage_options)
+            elif output.mode == "merge":
+                _merge(table, data, output, properties)
+            else:
+                _write(table, data, output, properties)
+        except DataError:
+            raise
+        except lib.exceptions.CommitFailedError as exc:
+            conflict = exc
+        except Exception as exc:
+            if table is not None or not is_table(uri, storage_options):
+                raise DataError(
+                    f"{output.table}: writing to {redact_url(uri)} failed: {reason(exc)}"
+                ) from exc
+            conflict = exc  # somebody else has just created it
+        else:
+            return
+    raise DataError(
+        f"{output.table}: other writers kept changing the table; nothing was written: "
+        f"{reason(conflict) if conflict else ''}"
+    )
+
+
+def _create(
+    uri: str, data: Any, output: Output, properties: Any, storage_options: Mapping[str, str]
+) -> None:
+    deltalake().write_deltalake(
+        uri,
+        data,
+        mode="overwrite" if output.mode == "overwrite" else "append",
+        partition_by=list(output.partition_by) or None,
+        storage_options=dict(storage_options) or None,
+        commit_properties=properties,
+    )
+
+
+def _write(table: Any, data: Any, output: Output, properties: Any) -> None:
+    partition_by = _partitions(table, output)
+    schema_mode = output.schema_mode
+    if schema_mode != "overwrite":
+        data, differs = fit(data, _schema_of(table), output)
+        schema_mode = "merge" if differs else None
+    deltalake().write_deltalake(
+        table,
+        data,
+        mode=output.mode,
+        schema_mode=schema_mode,
+        partition_by=partition_by,
+        commit_properties=properties,
+    )
+
+
+def _partitions(table: Any, output: Output) -> list[str] | None:
+    """What to partition by from now on; None for as before."""
+    now, wanted = list(table.metadata().partition_columns), list(output.partition_by)
+    if wanted == now or (not wanted and output.schema_mode != "overwrite"):
+        return None
+    if output.schema_mode != "overwrite":
+        raise DataError(
+            f"{output.table}: it is partitioned by {now or 'nothing'}, not by {wanted}; only "
+            '"mode": "overwrite" with "schema_mode": "overwrite" changes that'
+        )
+    return wanted
+
+
+def _merge(table: Any, data: Any, output: Output, properties: Any) -> None:
+    """Update the rows whose keys are there, insert the others; null equals null."""
+    _partitions(table, output)
+    data, differs = fit(data, _schema_of(table), output)
+    sets = {_quoted(name): f"source.{_quoted(name)}" for name in data.column_names}
+    same = " AND ".join(
+        # "=" lets every version of delta-rs join by hash; it also is right where no key is null.
+        f"(target.{key} {'IS NOT DISTINCT FROM' if nulls else '='} source.{key})"
+        for key, nulls in ((_quoted(k), data[k].null_count) for k in output.keys)
+    )
+    merger = table.merge(
+        data,
+        same,
+        source_alias="source",
+        target_alias="target",
+        merge_schema=differs,
+        commit_properties=properties,
+    )
+    merger.when_matched_update(sets).when_not_matched_insert(sets).execute()
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _schema_of(table: Any) -> Any:
+    return pyarrow().schema(table.schema().to_arrow())

@@ -1,0 +1,168 @@
+"""The embedded engine: pandas DataFrames over Delta tables, without Java."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.tables import TableName, redact_url
+from odibi_nb.engines import delta_tables
+from odibi_nb.engines.libraries import reason
+from odibi_nb.engines.pandas_files import read_file
+from odibi_nb.engines.pandas_frames import from_arrow, to_arrow
+from odibi_nb.engines.pandas_query import select
+from odibi_nb.errors import DataError, TableNotFoundError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from odibi_nb.core.protocols import WriteInfo
+    from odibi_nb.core.transformation import Output
+
+
+class PandasEngine:
+    """The `TableEngine` of pandas: tables are Delta tables below *lake*.
+
+    Args:
+        lake: an absolute local path, or a URL.
+        storage_options: as delta-rs wants them for *lake*.
+    """
+
+    name = "pandas"
+
+    def __init__(self, lake: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self._lake = lake.rstrip("/") or lake
+        self._storage_options = dict(storage_options or {})
+        self._cached: dict[str, Any] = {}
+
+    def read(self, table: TableName) -> Any:
+        """All of *table* as a DataFrame of the caller's own; timestamps are in UTC.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+            DataError: if it cannot be read.
+        """
+        return from_arrow(self._arrow(table), str(table))
+
+    def query(self, sql: str) -> Any:
+        """The rows of one SELECT (DuckDB's SQL) over the lake's tables, and nothing else.
+
+        Raises:
+            DataError: if the query is wrong, with DuckDB's reason.
+            TableNotFoundError: if it names a table that does not exist.
+        """
+        return from_arrow(select(sql, self._arrow), "the query's result")
+
+    def read_file(
+        self,
+        location: str,
+        *,
+        format: str,
+        schema: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The rows of a file, folder, glob or Delta table; see `pandas_files.read_file`.
+
+        Raises:
+            DataError: if it is missing or malformed.
+        """
+        return read_file(location, format, schema, options)
+
+    def write(self, frame: Any, output: Output, info: WriteInfo) -> int:
+        """Write the DataFrame *frame* as *output* says, in one commit; the rows written.
+
+        Raises:
+            DataError: if the table cannot take it; the table is as it was.
+        """
+        table = TableName.parse(output.table)
+        uri = self._uri(table)
+        data = to_arrow(frame, output.table)
+        delta_tables.check_output(data, output)
+        with delta_tables.write_lock(uri):
+            try:
+                delta_tables.commit(uri, data, output, info, self._storage_options)
+            finally:
+                self._cached.pop(table.path, None)
+        return int(data.num_rows)
+
+    def exists(self, table: TableName) -> bool:
+        """Whether *table* is there.
+
+        Raises:
+            DataError: if the lake cannot be looked at.
+        """
+        uri = self._uri(table)
+        delta_tables.check_path(uri)
+        try:
+            return delta_tables.is_table(uri, self._storage_options)
+        except Exception as exc:
+            raise DataError(
+                f"{table}: {redact_url(uri)} cannot be looked at: {reason(exc)}"
+            ) from exc
+
+    def check_writable(self) -> None:
+        """Raises DataError if the lake, a local one, cannot be written; writes nothing to find out."""
+        if "://" in self._lake:
+            return
+        nearest = Path(self._lake)
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            raise DataError(f"lake {self._lake}: {nearest} is a file, not a folder")
+        if not os.access(nearest, os.R_OK | os.W_OK | os.X_OK):
+            raise DataError(f"lake {self._lake}: {nearest} cannot be read and written")
+
+    def is_frame(self, value: object) -> bool:
+        """Whether *value* is a pandas DataFrame."""
+        pandas = sys.modules.get("pandas")
+        return pandas is not None and isinstance(value, pandas.DataFrame)
+
+    def row_count(self, frame: Any) -> int:
+        """How many rows *frame* has."""
+        return len(frame)
+
+    def schema(self, frame: Any) -> dict[str, str]:
+        """Column to the name of its dtype."""
+        return {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
+
+    def cache(self, table: TableName) -> None:
+        """Keep *table* in memory for later reads and queries, until this engine writes to it.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+            DataError: if it cannot be read.
+        """
+        with delta_tables.write_lock(self._uri(table)):
+            self._cached[table.path] = self._scan(table)
+
+    def close(self) -> None:
+        """Forget what is cached."""
+        self._cached.clear()
+
+    def _arrow(self, table: TableName) -> Any:
+        cached = self._cached.get(table.path)
+        return self._scan(table) if cached is None else cached
+
+    def _scan(self, table: TableName) -> Any:
+        delta = delta_tables.open_table(self._uri(table), str(table), self._storage_options)
+        if delta is None:
+            hint = did_you_mean(str(table), self._neighbours(table))
+            lake = redact_url(self._lake)
+            raise TableNotFoundError(
+                str(table), f"table {str(table)!r} does not exist in {lake}{hint}"
+            )
+        return delta_tables.scan(delta, str(table))
+
+    def _neighbours(self, table: TableName) -> list[str]:
+        """The lake's tables with as many parts in their names; none where a look costs requests."""
+        if "://" in self._lake:
+            return []
+        folders = ["*"] * (len(table.parts) - 1) or [Path(table.path).parts[0]]
+        logs = Path(self._lake).glob("/".join([*folders, "*", "_delta_log"]))
+        paths = [log.parent.relative_to(self._lake).parts for log in logs]
+        return [".".join(parts[-len(table.parts) :]) for parts in paths]
+
+    def _uri(self, table: TableName) -> str:
+        return f"{self._lake}/{table.path}"

@@ -1,0 +1,256 @@
+"""Converting a file's columns to the types that a ``schema`` names, without changing a value."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.engines.libraries import require
+from odibi_nb.engines.pandas_frames import pyarrow
+from odibi_nb.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Cast = Callable[[Any], Any]
+
+TYPE_NAMES = (
+    "string",
+    "int",
+    "bigint",
+    "long",
+    "double",
+    "float",
+    "boolean",
+    "timestamp",
+    "date",
+    "decimal(p,s)",
+)
+"""What a ``schema`` may call a type: Spark's names, with Spark's ranges."""
+
+_DECIMAL = re.compile(r"decimal\(\s*(\d+)\s*,\s*(\d+)\s*\)")
+_MAX_PRECISION = 38
+_MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?Z?$"
+_TRUE = ("true", "t", "yes", "y", "1")
+_FALSE = ("false", "f", "no", "n", "0")
+_FIRST_PANDAS_WITH_ISO8601 = 2
+
+
+class Misfit(Exception):  # noqa: N818  says where; the caller makes the error of it
+    """The first value of a column that does not fit its type.
+
+    Attributes:
+        position: where it stands, from 0.
+        value: what it is.
+    """
+
+    def __init__(self, position: int, value: Any) -> None:
+        self.position = position
+        self.value = value.item() if hasattr(value, "item") else value
+        super().__init__(position, self.value)
+
+
+def parse_types(schema: Mapping[str, str], location: str) -> dict[str, str]:
+    """Check and normalize the type names of *schema*.
+
+    Raises:
+        DataError: if one is unknown.
+    """
+    types: dict[str, str] = {}
+    for column, given in schema.items():
+        name = str(given).strip().lower()
+        decimal = _DECIMAL.fullmatch(name)
+        fits = decimal and int(decimal[2]) <= int(decimal[1]) <= _MAX_PRECISION
+        if not fits and name not in TYPE_NAMES[:-1]:
+            hint = did_you_mean(name, TYPE_NAMES) or f": one of {', '.join(TYPE_NAMES)}"
+            raise DataError(f"{location}: schema gives {column!r} the unknown type {given!r}{hint}")
+        types[column] = {"long": "bigint"}.get(name, name)
+    return types
+
+
+def convert(series: Any, kind: str, options: Mapping[str, Any]) -> Any:
+    """*series* as type *kind*, a name from `parse_types`.
+
+    ``int`` has 32 and ``bigint`` 64 bits; where values are missing they are pandas' nullable
+    ``Int32`` and ``Int64``, and booleans ``boolean``. Decimals, and dates if all are missing, have
+    Arrow's dtypes, because pandas has none. Time stamps without a zone are UTC.
+
+    Args:
+        series: what the reader gave.
+        kind: the type.
+        options: the reader's; ``decimal``, ``thousands``, ``true_values``, ``false_values``,
+            ``date_format`` and ``dayfirst`` say how text is written.
+
+    Raises:
+        Misfit: at the first value that has no equal of this type.
+    """
+    if kind == "string":
+        found = require("pandas", "a schema").api.types.infer_dtype(series, skipna=True)
+        if series.isna().all():
+            return series.astype(object)  # a float column without values is no text
+        return series if found == "string" else series.map(str, na_action="ignore")
+    array = _arrow(series)
+    cast = _cast_to(kind, options, str(series.name))
+    try:
+        converted = cast(array)
+    except _errors():
+        position = _first_misfit(cast, array)
+        raise Misfit(position, series.iloc[position]) from None
+    return _to_pandas(converted, kind, series)
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    return (pyarrow().ArrowException, ValueError, OverflowError, TypeError)
+
+
+def _arrow(series: Any) -> Any:
+    """*series* in Arrow; as text, without blanks around it, if its values are of several types."""
+    pa = pyarrow()
+    compute = require("pyarrow.compute", "a schema")
+    try:
+        array = pa.array(series, from_pandas=True)
+    except _errors():
+        array = pa.array(series.map(str, na_action="ignore"), from_pandas=True)
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+        array = compute.utf8_trim_whitespace(array.cast(pa.string()))
+        array = compute.if_else(compute.equal(array, ""), pa.scalar(None, pa.string()), array)
+    return array
+
+
+def _first_misfit(cast: Cast, array: Any) -> int:
+    """Where the first value stands that *cast* refuses; whole halves of good values are passed."""
+    start, length = 0, len(array)
+    while length > 1:
+        half = length // 2
+        try:
+            cast(array.slice(start, half))
+        except _errors():
+            length = half
+        else:
+            start, length = start + half, length - half
+    return start
+
+
+def _cast_to(kind: str, options: Mapping[str, Any], column: str) -> Cast:
+    pa = pyarrow()
+    if kind == "boolean":
+        return lambda array: _to_boolean(array, options)
+    if kind == "timestamp":
+        return lambda array: _to_timestamp(array, options, column)
+    if kind == "date":
+        return lambda array: _to_date(array, options, column)
+    decimal = _DECIMAL.fullmatch(kind)
+    if decimal:
+        target = pa.decimal128(int(decimal[1]), int(decimal[2]))
+    else:
+        target = {
+            "int": pa.int32(),
+            "bigint": pa.int64(),
+            "float": pa.float32(),
+            "double": pa.float64(),
+        }[kind]
+    return lambda array: _to_number(array, target, options)
+
+
+def _to_number(array: Any, target: Any, options: Mapping[str, Any]) -> Any:
+    pa = pyarrow()
+    compute = require("pyarrow.compute", "a schema")
+    if pa.types.is_decimal(target) and not pa.types.is_string(array.type):
+        array = array.cast(pa.string())  # the shortest text that means the same float
+    if pa.types.is_boolean(array.type):
+        raise ValueError("true and false are no numbers")
+    if not pa.types.is_string(array.type):
+        # A float column may round (Spark's does); whole numbers may not.
+        return array.cast(target, safe=not pa.types.is_floating(target))
+    if options.get("thousands"):
+        array = compute.replace_substring(array, options["thousands"], "")
+    if options.get("decimal", ".") != ".":
+        array = compute.replace_substring(array, options["decimal"], ".")
+    try:
+        return array.cast(target)
+    except pa.ArrowInvalid:
+        if not pa.types.is_integer(target):
+            raise
+        return array.cast(pa.float64()).cast(target)  # "1.0": pandas wrote whole numbers with gaps
+
+
+def _to_boolean(array: Any, options: Mapping[str, Any]) -> Any:
+    pa = pyarrow()
+    if pa.types.is_boolean(array.type):
+        return array
+    meaning: dict[str | None, bool | None] = {None: None}
+    for words, value in ((_TRUE, True), (_FALSE, False)):
+        more = options.get(f"{str(value).lower()}_values") or ()
+        meaning.update({word.lower(): value for word in (*words, *more)})
+    values = array.cast(pa.string()).to_pylist()
+    try:
+        return pa.array([meaning[v if v is None else v.lower()] for v in values], pa.bool_())
+    except KeyError as exc:
+        raise ValueError(str(exc)) from None
+
+
+def _to_timestamp(array: Any, options: Mapping[str, Any], column: str) -> Any:
+    pa = pyarrow()
+    target = pa.timestamp("us", "UTC")
+    if pa.types.is_string(array.type):
+        return _parse_times(array, options, column).cast(target, safe=False)
+    if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
+        raise ValueError("a number does not say since when it counts, and what")
+    return array.cast(target, safe=not pa.types.is_timestamp(array.type))
+
+
+def _parse_times(array: Any, options: Mapping[str, Any], column: str) -> Any:
+    pa = pyarrow()
+    pd = require("pandas", "a schema")
+    written = options.get("date_format")
+    if isinstance(written, dict):
+        written = written.get(column)
+    dayfirst = bool(options.get("dayfirst"))
+    if written is None and not dayfirst:
+        for zone in (None, "UTC"):
+            with contextlib.suppress(pa.ArrowInvalid):
+                return array.cast(pa.timestamp("us", zone))
+        # Some have a zone, some have none. 01/02/2024 is January to some and February to others:
+        # only ISO 8601 goes without saying.
+        compute = require("pyarrow.compute", "a schema")
+        if compute.all(compute.match_substring_regex(array, r"^\d{4}-?\d\d")).as_py() is False:
+            raise ValueError("not an ISO 8601 date")
+        modern = int(pd.__version__.partition(".")[0]) >= _FIRST_PANDAS_WITH_ISO8601
+        written = "ISO8601" if modern else None
+    times = pd.to_datetime(array.to_pandas(), utc=True, format=written, dayfirst=dayfirst)
+    return pa.array(times, from_pandas=True)
+
+
+def _to_date(array: Any, options: Mapping[str, Any], column: str) -> Any:
+    pa = pyarrow()
+    if pa.types.is_date32(array.type):
+        return array
+    if pa.types.is_string(array.type) and not (
+        options.get("date_format") or options.get("dayfirst")
+    ):
+        compute = require("pyarrow.compute", "a schema")
+        return compute.replace_substring_regex(array, _MIDNIGHT, "").cast(pa.date32())
+    times = _to_timestamp(array, options, column)
+    dates = times.cast(pa.date32())
+    if not dates.cast(times.type).equals(times):
+        raise ValueError("a date has no time of day")
+    return dates
+
+
+def _to_pandas(array: Any, kind: str, series: Any) -> Any:
+    pa = pyarrow()
+    pd = require("pandas", "a schema")
+    if kind.startswith("decimal") or (kind == "date" and array.null_count == len(array)):
+        extension = pd.arrays.ArrowExtensionArray(pa.chunked_array([array]))
+        return pd.Series(extension, index=series.index)
+    mapped = None
+    if array.null_count:
+        nullable = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype()}
+        mapped = {**nullable, pa.bool_(): pd.BooleanDtype()}.get
+    converted = pa.table({"": array}).to_pandas(types_mapper=mapped)[""]
+    return converted.set_axis(series.index)

@@ -1,0 +1,220 @@
+"""pandas DataFrames to Arrow tables that every Delta reader takes, and back."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.engines.libraries import reason, require
+from odibi_nb.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_EXACT_IN_FLOAT = 2**53
+_MAX_PRECISION = 38
+_ADVICE = {
+    "duration": "store seconds: .dt.total_seconds()",
+    "extension<pandas.period": "convert it: .dt.to_timestamp()",
+    "time": "store it as text: .astype(str)",
+    "struct<>": "a dictionary without keys has no columns",
+}
+
+
+def pyarrow() -> Any:
+    """The Arrow library.
+
+    Raises:
+        EngineNotAvailableError: if it is not installed.
+    """
+    return require("pyarrow", "the pandas engine")
+
+
+def from_arrow(table: Any, name: str) -> Any:
+    """The rows of an Arrow *table* as a pandas DataFrame that the caller may change.
+
+    Columns get pandas' usual types; timestamps are ``datetime64`` in UTC, dates and decimals are
+    Python objects. Whole numbers with nulls are floats, as everywhere in pandas, unless a float
+    cannot hold them exactly: then ``Int64``.
+
+    Raises:
+        DataError: naming the table by *name*, if this version of pandas cannot hold its values.
+    """
+    pd = require("pandas", "the pandas engine")
+    table = plain(table)
+    try:
+        frame = table.to_pandas(ignore_metadata=True)
+    except pyarrow().ArrowException as exc:  # before pandas 2: years after 2262
+        raise DataError(f"{name}: pandas {pd.__version__} cannot hold it: {reason(exc)}") from exc
+    for i, column in enumerate(table.columns):
+        if _loses_digits(column):
+            frame.isetitem(i, pd.Series(column.to_pylist(), dtype="Int64"))
+    return frame
+
+
+def plain(table: Any) -> Any:
+    """The Arrow *table* with the types that Delta has for its values, wherever it has one."""
+    fields = [field.with_type(delta_type(field.type)) for field in table.schema]
+    schema = pyarrow().schema(fields)
+    return table if schema == table.schema else table.cast(schema)
+
+
+def _loses_digits(column: Any) -> bool:
+    pa = pyarrow()
+    if not pa.types.is_int64(column.type) or not 0 < column.null_count < len(column):
+        return False
+    limits = require("pyarrow.compute", "the pandas engine").min_max(column).as_py()
+    return bool(max(-limits["min"], limits["max"]) > _EXACT_IN_FLOAT)
+
+
+def delta_type(kind: Any) -> Any:
+    """The Arrow type in which values of *kind* are stored; *kind* itself where Delta has none."""
+    pa = pyarrow()
+    types = pa.types
+    if types.is_timestamp(kind):
+        return pa.timestamp("us", "UTC")
+    if types.is_dictionary(kind):
+        return delta_type(kind.value_type)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return pa.list_(delta_type(kind.value_type))
+    if types.is_map(kind):
+        return pa.map_(delta_type(kind.key_type), delta_type(kind.item_type))
+    if types.is_struct(kind):
+        fields = [kind.field(i) for i in range(kind.num_fields)]
+        return pa.struct([pa.field(field.name, delta_type(field.type)) for field in fields])
+    stored = {
+        "null": pa.string(),
+        "large_string": pa.string(),
+        "string_view": pa.string(),
+        "large_binary": pa.binary(),
+        "binary_view": pa.binary(),
+        "uint8": pa.int16(),
+        "uint16": pa.int32(),
+        "uint32": pa.int64(),
+        "uint64": pa.int64(),
+        "halffloat": pa.float32(),
+        "date64[ms]": pa.date32(),
+    }
+    return stored.get(str(kind), kind)
+
+
+def to_arrow(frame: Any, table: str) -> Any:
+    """*frame* as an Arrow table of types that Delta and all its readers know.
+
+    Named index levels become columns; an unnamed index that only counts rows is dropped. Time
+    stamps without a zone are UTC. Python decimals become ``decimal(38, s)``.
+
+    Raises:
+        DataError: naming *table*, the column, and what to do, if a column has no such type.
+    """
+    pa = pyarrow()
+    columns = [*_index_columns(frame, table)]
+    columns += [(name, frame.iloc[:, i]) for i, name in enumerate(frame.columns)]
+    _check_names([name for name, _ in columns], table)
+    arrays = [_to_array(series, f"{table}, column {name!r}") for name, series in columns]
+    return pa.Table.from_arrays(arrays, names=[name for name, _ in columns])
+
+
+def _index_columns(frame: Any, table: str) -> Iterator[tuple[Any, Any]]:
+    pd = require("pandas", "the pandas engine")
+    index = frame.index
+    if all(name is None for name in index.names):
+        counts = isinstance(index, pd.RangeIndex) or pd.api.types.is_integer_dtype(index.dtype)
+        if counts or not len(index):
+            return
+    if any(name is None for name in index.names):
+        raise DataError(
+            f"{table}: the frame's {type(index).__name__} has no name, so it cannot be a column: "
+            "name it (frame.index.name = ...), or drop it with frame.reset_index(drop=True)"
+        )
+    for i, name in enumerate(index.names):
+        yield name, index.get_level_values(i).to_series()
+
+
+def _check_names(names: list[Any], table: str) -> None:
+    if not names:
+        raise DataError(f"{table}: the frame has no columns, so there is no table to make of it")
+    odd = [name for name in names if not isinstance(name, str) or not name.strip()]
+    if odd:
+        raise DataError(
+            f"{table}: column names must be non-empty text, found {odd[0]!r}: rename the columns, "
+            "for example frame.columns = [str(c) for c in frame.columns]"
+        )
+    seen: dict[str, str] = {}
+    for name in names:
+        if name.casefold() in seen:
+            raise DataError(
+                f"{table}: two columns are called {seen[name.casefold()]!r} and {name!r}, which are "
+                "the same to a table (an index level counts as a column): rename or drop one"
+            )
+        seen[name.casefold()] = name
+
+
+def _to_array(series: Any, place: str) -> Any:
+    pa = pyarrow()
+    try:
+        array = pa.array(series, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as exc:
+        raise DataError(f"{place}: {_why_not(series, exc)}") from exc
+    kind = array.type
+    if series.dtype == object and not _is_uniform(series, kind):
+        raise DataError(f"{place}: {_why_not(series, None)}")
+    refused = _refused(kind)
+    if refused is not None:
+        advice = next((a for start, a in _ADVICE.items() if refused.startswith(start)), None)
+        raise DataError(
+            f"{place}: a table cannot store {series.dtype} values ({refused}); "
+            + (advice or "convert the column, for example with .astype(str)")
+        )
+    target = delta_type(kind)
+    if series.dtype == object and pa.types.is_decimal(kind):
+        # Precision and scale of the values at hand say nothing about the next ones.
+        target = pa.decimal128(_MAX_PRECISION, kind.scale)
+    try:
+        # Nanoseconds are cut off, as in every table of timestamps.
+        return array.cast(target, safe=not pa.types.is_timestamp(kind))
+    except pa.ArrowException as exc:
+        raise DataError(f"{place}: {reason(exc)}") from exc
+
+
+def _is_uniform(series: Any, kind: Any) -> bool:
+    """Whether Arrow took objects for what they are: it cuts the time off datetimes among dates."""
+    types = pyarrow().types
+    odd = dt.datetime if types.is_date(kind) else str if types.is_binary(kind) else None
+    missing = type(require("pandas", "the pandas engine").NaT)
+    return odd is None or not any(
+        issubclass(found, odd) and found is not missing for found in set(map(type, series))
+    )
+
+
+def _refused(kind: Any) -> str | None:
+    """The first type in *kind*, at any depth, that no table has; None if there is none."""
+    pa = pyarrow()
+    types = pa.types
+    if isinstance(kind, pa.BaseExtensionType) or types.is_struct(kind):
+        children = [kind.field(i).type for i in range(kind.num_fields)]
+        if isinstance(kind, pa.BaseExtensionType) or not children:
+            return str(kind)
+    elif types.is_map(kind):
+        children = [kind.key_type, kind.item_type]
+    elif types.is_nested(kind) or types.is_dictionary(kind):
+        children = [kind.value_type]
+    elif types.is_duration(kind) or types.is_time(kind) or types.is_interval(kind):
+        return str(kind)
+    else:
+        return str(kind) if types.is_decimal256(kind) else None
+    return next((found for found in map(_refused, children) if found is not None), None)
+
+
+def _why_not(series: Any, error: BaseException | None) -> str:
+    samples: dict[str, Any] = {}
+    for value in series.dropna():
+        samples.setdefault(type(value).__name__, value)
+    if len(samples) > 1:
+        shown = ", ".join(f"{kind} ({value!r:.40})" for kind, value in list(samples.items())[:3])
+        return (
+            f"it mixes values of different types: {shown}; "
+            "convert the column, for example with .astype(str)"
+        )
+    because = f": {reason(error)}" if error is not None else ""
+    return f"its values ({series.dtype}, {', '.join(samples)}) cannot be stored{because}"

@@ -1,0 +1,283 @@
+"""Ready-made Bronze functions: what a registry row names when files or tables only need loading.
+
+A row with ``module`` ``odibi_nb.ingest`` and one of the functions below needs no code. They take
+their arguments from ``constants`` and return the DataFrame, which the runner writes to the row's
+``outputs``. What all of them understand, besides the orchestrator's own constants:
+
+``rename``
+    old to new column name.
+``columns``
+    which columns to keep, in this order, by their new names.
+``add``
+    new column to constant value, such as the name of the site.
+
+Those that load files also understand:
+
+``source``
+    a path, a URL, or a list of them; the environment's ``locations`` apply.
+``schema``
+    column to type name (as in Spark's DDL), by the names that the file has.
+``options``
+    what the engine's reader is told: for pandas the keyword arguments of ``read_csv`` and so on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.context import Engine, TableUse
+from odibi_nb.core.transformation import RESERVED_CONSTANTS
+from odibi_nb.errors import DataError, EngineError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from odibi_nb.core.context import ExecutionContext
+
+Constants = dict[str, Any]
+
+_SHAPE: dict[str, type | tuple[type, ...]] = {"rename": dict, "columns": list, "add": dict}
+_FILE: dict[str, type | tuple[type, ...]] = {
+    "source": (str, list),
+    "schema": dict,
+    "options": dict,
+    **_SHAPE,
+}
+_SQL: dict[str, type | tuple[type, ...]] = {
+    "connection": str,
+    "url": str,
+    "table": str,
+    "query": str,
+    "params": dict,
+    **_SHAPE,
+}
+_KINDS = {dict: "an object", list: "a list", str: "text", (str, list): "text or a list"}
+
+
+def load_csv(inputs: Any, constants: Constants, outputs: Any, context: ExecutionContext) -> Any:
+    """The rows of CSV files.
+
+    Raises:
+        DataError: if a constant is wrong, or a file is missing or malformed.
+    """
+    del inputs, outputs
+    return _load("load_csv", "csv", constants, context)
+
+
+def load_json(inputs: Any, constants: Constants, outputs: Any, context: ExecutionContext) -> Any:
+    """The rows of JSON files: arrays of records, or one record per line (``.jsonl``, ``.ndjson``).
+
+    Raises:
+        DataError: if a constant is wrong, or a file is missing or malformed.
+    """
+    del inputs, outputs
+    return _load("load_json", "json", constants, context)
+
+
+def load_parquet(inputs: Any, constants: Constants, outputs: Any, context: ExecutionContext) -> Any:
+    """The rows of Parquet files.
+
+    Raises:
+        DataError: if a constant is wrong, or a file is missing or malformed.
+    """
+    del inputs, outputs
+    return _load("load_parquet", "parquet", constants, context)
+
+
+def load_excel(inputs: Any, constants: Constants, outputs: Any, context: ExecutionContext) -> Any:
+    """The rows of one sheet per workbook; ``options`` may name it: ``{"sheet_name": "May"}``.
+
+    Raises:
+        DataError: if a constant is wrong, or a file is missing or malformed.
+    """
+    del inputs, outputs
+    return _load("load_excel", "excel", constants, context)
+
+
+def load_delta(inputs: Any, constants: Constants, outputs: Any, context: ExecutionContext) -> Any:
+    """The rows of Delta tables by their paths or URLs, inside the lake or not.
+
+    Raises:
+        DataError: if a constant is wrong, or there is no Delta table.
+    """
+    del inputs, outputs
+    return _load("load_delta", "delta", constants, context)
+
+
+def load_file(inputs: Any, constants: Constants, outputs: Any, context: ExecutionContext) -> Any:
+    """The rows of files whose format is told by their suffix, or by the constant ``format``.
+
+    Raises:
+        DataError: if a constant is wrong, or a file is missing or malformed.
+    """
+    del inputs, outputs
+    return _load("load_file", None, constants, context)
+
+
+def load_sql(inputs: Any, constants: Constants, outputs: Any, context: ExecutionContext) -> Any:
+    """The rows of a database's table or query.
+
+    Constants: ``connection`` (a name in the environment's ``connections``) or ``url``; ``table``
+    (``name`` or ``schema.name``) or ``query`` (one SELECT) with ``params`` for its ``:names``.
+    Nothing that a query does to the database is kept. Exact decimals become floats where these
+    hold them exactly.
+
+    Raises:
+        DataError: if a constant is wrong, or the database refuses.
+        EngineError: on Spark.
+        EngineNotAvailableError: if SQLAlchemy or the database's driver is not installed.
+    """
+    del inputs, outputs
+    if context.engine is Engine.SPARK:
+        raise EngineError(
+            "load_sql on engine 'spark' comes with the Spark engine; this row can have "
+            '"engine": "pandas" in its constants'
+        )
+    given = _checked("load_sql", constants, _SQL)
+    url = _url(given, context)
+    if ("table" in given) == ("query" in given):
+        raise DataError("load_sql: give either the constant 'table' or 'query'")
+    from odibi_nb.sql_frames import SqlSource
+
+    source = SqlSource(url, Path(context.folder or "."))
+    context.control.check()
+    name = given.get("table", "query")
+    context.logger.info("  → Reading from %s", name)
+    if "query" in given:
+        frame = source.query(given["query"], given.get("params", {}))
+    else:
+        frame = source.table(given["table"])
+    types = {str(column): str(dtype) for column, dtype in frame.dtypes.items()}
+    context.reads.append(TableUse(name, len(frame), types))
+    return _shaped("load_sql", frame, given, context)
+
+
+def _load(
+    function: str, format: str | None, constants: Constants, context: ExecutionContext
+) -> Any:
+    known = _FILE if format else {**_FILE, "format": str}
+    given = _checked(function, constants, known)
+    if not given.get("source"):
+        raise DataError(f"{function}: the constant 'source' is missing: the path or URL to load")
+    sources = [given["source"]] if isinstance(given["source"], str) else given["source"]
+    frames = [
+        context.read_file(
+            str(source),
+            format=format or given.get("format"),
+            schema=given.get("schema"),
+            options=given.get("options"),
+        )
+        for source in sources
+    ]
+    return _shaped(function, _together(frames, context), given, context)
+
+
+def _checked(
+    function: str, constants: Constants, known: Mapping[str, type | tuple[type, ...]]
+) -> Constants:
+    """The function's own constants that have a value."""
+    given = {name: v for name, v in constants.items() if v is not None}
+    for name, value in given.items():
+        if name not in known and name not in RESERVED_CONSTANTS:
+            hint = did_you_mean(name, known) or f": it knows {', '.join(known)}"
+            raise DataError(f"{function}: unknown constant {name!r}{hint}")
+        if name in known and not isinstance(value, known[name]):
+            raise DataError(
+                f"{function}: constant {name!r} must be {_KINDS[known[name]]}, found {value!r:.60}"
+            )
+    return {name: value for name, value in given.items() if name in known}
+
+
+def _together(frames: Sequence[Any], context: ExecutionContext) -> Any:
+    """All rows, one frame after the other; columns go by their names."""
+    first, *others = frames
+    if not others:
+        return first
+    if context.engine is Engine.SPARK:
+        for other in others:
+            first = first.unionByName(other, allowMissingColumns=True)
+        return first
+    import pandas as pd
+
+    return pd.concat(frames, ignore_index=True)
+
+
+def _shaped(function: str, frame: Any, given: Constants, context: ExecutionContext) -> Any:
+    """*frame* after ``rename``, ``columns`` and ``add``."""
+    names = [str(name) for name in frame.columns]
+    rename, keep, add = given.get("rename", {}), given.get("columns"), given.get("add", {})
+    _check_known(function, "rename", rename, names)
+    renamed = [str(rename.get(name, name)) for name in names]
+    twice = {name for name in renamed if renamed.count(name) > 1}
+    if rename and twice:
+        raise DataError(f"{function}: rename makes two columns {min(twice)!r}")
+    _check_known(function, "columns", keep or (), renamed)
+    kept = renamed if keep is None else keep
+    for name, value in add.items():
+        if name in kept:
+            raise DataError(f"{function}: add would replace the column {name!r}")
+        if not isinstance(value, (str, int, float, bool, type(None))):
+            raise DataError(f"{function}: add gives {name!r} {value!r:.60}, which is not one value")
+    steps = _spark_steps() if context.engine is Engine.SPARK else _pandas_steps()
+    relabel, select, constant = steps
+    if rename:
+        frame = relabel(frame, renamed)
+    if keep is not None:
+        frame = select(frame, keep)
+    for name, value in add.items():
+        frame = constant(frame, name, value)
+    return frame
+
+
+def _check_known(function: str, what: str, wanted: Any, names: Sequence[str]) -> None:
+    for name in wanted:
+        if name not in names:
+            hint = did_you_mean(str(name), names) or f": there are {', '.join(names)}"
+            raise DataError(f"{function}: {what} names the unknown column {name!r}{hint:.300}")
+
+
+def _pandas_steps() -> tuple[Callable[..., Any], ...]:
+    """Naming columns anew, selecting some, adding one with a constant."""
+
+    def constant(frame: Any, name: str, value: Any) -> Any:
+        frame[name] = value
+        return frame
+
+    return (
+        lambda frame, names: frame.set_axis(names, axis=1),
+        lambda frame, names: frame[names].copy(deep=False),
+        constant,
+    )
+
+
+def _spark_steps() -> tuple[Callable[..., Any], ...]:
+    """As `_pandas_steps`."""
+    from pyspark.sql import functions as sf
+
+    def quoted(name: str) -> str:
+        return "`" + name.replace("`", "``") + "`"
+
+    def constant(frame: Any, name: str, value: Any) -> Any:
+        # The types that pandas' tables get for the same values.
+        kind = {type(None): "string", int: "bigint"}.get(type(value))
+        column = sf.lit(value)
+        return frame.withColumn(name, column if kind is None else column.cast(kind))
+
+    return (
+        lambda frame, names: frame.toDF(*names),
+        lambda frame, names: frame.select(*map(quoted, names)),
+        constant,
+    )
+
+
+def _url(given: Constants, context: ExecutionContext) -> str:
+    if ("connection" in given) == ("url" in given):
+        raise DataError("load_sql: give either the constant 'connection' or 'url'")
+    if "url" in given:
+        return str(given["url"])
+    name, known = given["connection"], context.connections
+    if name not in known:
+        hint = did_you_mean(name, known) or f": it has {', '.join(known) or 'none'}"
+        raise DataError(f"load_sql: the environment has no connection {name!r}{hint}")
+    return str(known[name])

@@ -1,0 +1,112 @@
+"""Tables and queries of SQL databases as pandas DataFrames; nothing is ever changed there."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.databases import Database, find_table
+from odibi_nb.errors import DataError, TableNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+_NOISE = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_SELECT = re.compile(r"(?i)[(\s]*(select|with)\b")
+_EXACT_IN_FLOAT = 2**53
+_LARGEST = 2**63 - 1
+_WRITES = re.compile(r"(?i);|\b(insert|update|delete|merge|into)\b")
+
+
+class SqlSource:
+    """A database that is only read; numbers of exact types are floats where these are exact, too.
+
+    Args:
+        url: its SQLAlchemy URL.
+        folder: where a relative SQLite path starts.
+    """
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self._database = Database(url, folder)
+
+    def table(self, name: str) -> Any:
+        """All rows of the table or view called *name*, ``table`` or ``schema.table``.
+
+        Raises:
+            TableNotFoundError: if there is none.
+            DataError: if the database cannot be reached.
+        """
+        return self._read(lambda connection: _select_all(connection, name), {})
+
+    def query(self, sql: str, parameters: Mapping[str, Any]) -> Any:
+        """The rows of one SELECT, with *parameters* bound to its ``:names``.
+
+        Raises:
+            DataError: if it is not one SELECT, or the database refuses it.
+        """
+        bare = _NOISE.sub(" ", sql).strip().rstrip(";")
+        if not _SELECT.match(bare) or _WRITES.search(bare):
+            raise DataError(
+                f"{self._database.shown}: a query must be one SELECT, found {sql!r:.80}"
+            )
+
+        def statement(_: Any) -> Any:
+            import sqlalchemy as sa
+
+            return sa.text(sql)
+
+        return self._read(statement, parameters)
+
+    def _read(self, statement: Callable[[Any], Any], parameters: Mapping[str, Any]) -> Any:
+        try:
+            with self._database.begin() as connection:
+                result = connection.execute(statement(connection), dict(parameters))
+                columns, rows = list(result.keys()), [tuple(row) for row in result]
+                connection.rollback()
+        except TableNotFoundError as exc:
+            raise TableNotFoundError(exc.table, f"{self._database.shown}: {exc}") from exc
+        except DataError as exc:
+            raise DataError(f"{self._database.shown}: {exc}") from exc
+        import pandas as pd
+
+        frame = pd.DataFrame.from_records(rows, columns=columns)
+        for i in range(len(columns)):
+            if frame.dtypes.iloc[i].kind in "Of":  # of objects, or of floats
+                exact = _exact([row[i] for row in rows])
+                if exact is not None:
+                    frame.isetitem(i, exact)
+        return frame
+
+
+def _select_all(connection: Any, name: str) -> Any:
+    import sqlalchemy as sa
+
+    schema, _, table = name.rpartition(".")
+    found = find_table(connection, table, schema or None)
+    columns: list[Any] = [sa.column(column) for column in found.columns]
+    return sa.select(*columns).select_from(sa.table(found.name, schema=schema or None))
+
+
+def _exact(values: list[Any]) -> Any:
+    """A column of *values* where pandas' own would be awkward or wrong; else None.
+
+    Decimals become floats unless that would change one; whole numbers with gaps stay whole where
+    a float would change one.
+    """
+    import pandas as pd
+
+    if any(isinstance(v, Decimal) for v in values):
+        floats = [float(v) if isinstance(v, Decimal) else v for v in values]
+        same = (
+            not isinstance(v, Decimal) or v.is_nan() or Decimal(repr(f)) == v
+            for v, f in zip(values, floats, strict=True)
+        )
+        return pd.Series(floats) if all(same) else None
+    whole = [v for v in values if isinstance(v, int)]
+    if len(whole) == len([v for v in values if v is not None]) and any(
+        _EXACT_IN_FLOAT < abs(v) <= _LARGEST for v in whole
+    ):
+        return pd.array(values, dtype="Int64") if max(map(abs, whole)) <= _LARGEST else None
+    return None

@@ -1,0 +1,256 @@
+"""What every engine does alike. An engine's tests subclass `EngineContract` and give its `engine`.
+
+Frames are made and looked at through two functions that the subclass overrides, so that the same
+tests run with pandas and with Spark.
+"""
+
+import datetime as dt
+
+import pytest
+
+from odibi_nb.core.protocols import WriteInfo
+from odibi_nb.core.tables import TableName
+from odibi_nb.core.transformation import Output
+from odibi_nb.errors import DataError, TableNotFoundError
+
+UTC = dt.timezone.utc
+INFO = WriteInfo(run_id="run-1", transformation_id="T_001", attempt=2)
+NOON = dt.datetime(2024, 1, 2, 12, tzinfo=UTC)
+
+
+def table(name):
+    """The parsed name."""
+    return TableName.parse(name)
+
+
+class EngineContract:
+    """The tests; *self.make* and *self.rows* are the engine's own."""
+
+    def make(self, rows, columns=None):
+        """A frame of the engine from a list of dicts."""
+        raise NotImplementedError
+
+    def rows(self, frame):
+        """A frame's rows as sorted dicts, nulls as None, timestamps as aware datetimes."""
+        raise NotImplementedError
+
+    def put(self, engine, rows, output="silver.t", **how):
+        """Write rows."""
+        return engine.write(self.make(rows), Output(table=output, **how), INFO)
+
+    def get(self, engine, name="silver.t"):
+        """Read rows."""
+        return self.rows(engine.read(table(name)))
+
+    def test_a_table_is_read_as_it_was_written(self, engine):
+        """Numbers, text, booleans, dates, timestamps and nulls survive a round trip."""
+        rows = [
+            {"n": 1, "x": 1.5, "s": "é", "b": True, "d": dt.date(2024, 1, 2), "t": NOON},
+            {"n": 2, "x": None, "s": None, "b": False, "d": None, "t": None},
+        ]
+        self.put(engine, rows)
+        assert self.get(engine) == rows
+
+    def test_names_of_tables_have_no_case(self, engine):
+        """A table is found under its name in any case."""
+        self.put(engine, [{"n": 1}], "Silver.Clean_Sensors")
+        assert self.get(engine, "SILVER.clean_sensors") == [{"n": 1}]
+        assert engine.exists(table("silver.CLEAN_sensors"))
+
+    def test_names_have_one_to_three_parts(self, engine):
+        """A table may stand in the default schema, in a schema, or in a catalog's schema."""
+        for n, name in enumerate(("plain", "silver.t", "plant.silver.t")):
+            self.put(engine, [{"n": n}], name)
+        assert [self.get(engine, name) for name in ("plain", "silver.t", "plant.silver.t")] == [
+            [{"n": 0}],
+            [{"n": 1}],
+            [{"n": 2}],
+        ]
+
+    def test_a_missing_table_is_a_table_not_found(self, engine):
+        """Reading a table that is not there raises an error that names it."""
+        assert not engine.exists(table("silver.nope"))
+        with pytest.raises(TableNotFoundError) as caught:
+            engine.read(table("silver.nope"))
+        assert caught.value.table == "silver.nope"
+
+    def test_overwrite_replaces_all_rows(self, engine):
+        """After an overwrite only the new rows are there."""
+        self.put(engine, [{"n": 1}, {"n": 2}])
+        self.put(engine, [{"n": 3}])
+        assert self.get(engine) == [{"n": 3}]
+
+    def test_append_adds_rows(self, engine):
+        """After an append old and new rows are there; the first append creates the table."""
+        self.put(engine, [{"n": 1}], mode="append")
+        self.put(engine, [{"n": 1}, {"n": 2}], mode="append")
+        assert self.get(engine) == [{"n": 1}, {"n": 1}, {"n": 2}]
+
+    def test_merge_updates_and_inserts(self, engine):
+        """A merge replaces the rows whose keys are there and adds the others."""
+        keys = {"mode": "merge", "keys": ("a", "b")}
+        self.put(engine, [{"a": 1, "b": "x", "v": 1}, {"a": 1, "b": "y", "v": 2}], **keys)
+        self.put(engine, [{"a": 1, "b": "y", "v": 20}, {"a": 2, "b": "y", "v": 3}], **keys)
+        assert self.get(engine) == [
+            {"a": 1, "b": "x", "v": 1},
+            {"a": 1, "b": "y", "v": 20},
+            {"a": 2, "b": "y", "v": 3},
+        ]
+
+    def test_merge_takes_null_for_equal_to_null(self, engine):
+        """A key that is null matches the row whose key is null, and no other."""
+        self.put(engine, [{"a": "x", "v": 1}, {"a": None, "v": 2}])
+        rows = [{"a": None, "v": 20}, {"a": "y", "v": 3}]
+        self.put(engine, rows, mode="merge", keys=("a",))
+        assert self.get(engine) == [
+            {"a": "x", "v": 1},
+            {"a": "y", "v": 3},
+            {"a": None, "v": 20},
+        ]
+
+    def test_merge_refuses_keys_that_come_twice(self, engine):
+        """Two rows of the frame with one key are an error that shows the key; nothing is written."""
+        self.put(engine, [{"a": 7, "v": 1}])
+        with pytest.raises(DataError, match=r"silver\.t: .*\(a\).*a=7"):
+            self.put(engine, [{"a": 7, "v": 2}, {"a": 7, "v": 3}], mode="merge", keys=("a",))
+        assert self.get(engine) == [{"a": 7, "v": 1}]
+
+    def test_merge_needs_its_keys_in_the_frame(self, engine):
+        """A key that the frame does not have is an error with a suggestion."""
+        with pytest.raises(DataError, match=r"'sensor_ids'.*did you mean 'sensor_id'"):
+            self.put(engine, [{"sensor_id": 1}], mode="merge", keys=("sensor_ids",))
+        with pytest.raises(DataError, match="needs 'keys'"):
+            self.put(engine, [{"sensor_id": 1}], mode="merge")
+
+    @pytest.mark.parametrize("mode", ["overwrite", "append", "merge"])
+    def test_other_columns_are_refused(self, engine, mode):
+        """Added and missing columns are listed, with what to put into outputs; nothing is written."""
+        keys = ("k",) if mode == "merge" else ()
+        self.put(engine, [{"k": 1, "old": "x"}])
+        with pytest.raises(DataError) as caught:
+            self.put(engine, [{"k": 1, "new": 2.5}], mode=mode, keys=keys)
+        text = str(caught.value)
+        assert text.startswith("silver.t: ")
+        assert "added 'new' (double)" in text
+        assert "missing 'old' (string)" in text
+        assert '"schema_mode": "merge"' in text
+        assert '"schema_mode": "overwrite"' in text
+        assert self.get(engine) == [{"k": 1, "old": "x"}]
+
+    @pytest.mark.parametrize("mode", ["overwrite", "append"])
+    def test_other_types_are_refused(self, engine, mode):
+        """A column whose values do not fit the table's type is listed with both types."""
+        self.put(engine, [{"k": 1}])
+        with pytest.raises(DataError, match=r"changed 'k' \(bigint in the table, string in the fr"):
+            self.put(engine, [{"k": "x"}], mode=mode, schema_mode="merge")
+        assert self.get(engine) == [{"k": 1}]
+
+    def test_schema_mode_merge_adds_columns(self, engine):
+        """Appending with schema_mode merge adds columns, and missing ones are null."""
+        self.put(engine, [{"k": 1, "old": "x"}])
+        self.put(engine, [{"k": 2, "new": 2.5}], mode="append", schema_mode="merge")
+        assert self.get(engine) == [
+            {"k": 1, "old": "x", "new": None},
+            {"k": 2, "old": None, "new": 2.5},
+        ]
+
+    def test_schema_mode_merge_works_for_merges(self, engine):
+        """Merging with schema_mode merge adds columns and leaves the values of missing ones."""
+        self.put(engine, [{"k": 1, "old": "x"}])
+        rows = [{"k": 1, "new": 1.5}, {"k": 2, "new": 2.5}]
+        self.put(engine, rows, mode="merge", keys=("k",), schema_mode="merge")
+        assert self.get(engine) == [
+            {"k": 1, "old": "x", "new": 1.5},
+            {"k": 2, "old": None, "new": 2.5},
+        ]
+
+    def test_schema_mode_overwrite_replaces_the_columns(self, engine):
+        """An overwrite with schema_mode overwrite gives the table the frame's columns."""
+        self.put(engine, [{"k": 1, "old": "x"}])
+        self.put(engine, [{"k": "a"}], schema_mode="overwrite")
+        assert self.get(engine) == [{"k": "a"}]
+
+    def test_schema_mode_overwrite_needs_mode_overwrite(self, engine):
+        """Replacing the columns while keeping the rows is an error."""
+        with pytest.raises(DataError, match="needs mode 'overwrite', found 'append'"):
+            self.put(engine, [{"k": 1}], mode="append", schema_mode="overwrite")
+
+    def test_a_frame_without_rows_makes_a_table(self, engine):
+        """No rows still give a table with the frame's columns, which later rows fit."""
+        empty = self.make([{"k": 1, "t": NOON}]).head(0)
+        engine.write(empty, Output(table="silver.t"), INFO)
+        assert engine.exists(table("silver.t"))
+        assert self.get(engine) == []
+        self.put(engine, [{"k": 1, "t": NOON}], mode="append")
+        assert self.get(engine) == [{"k": 1, "t": NOON}]
+
+    def test_tables_are_partitioned_as_asked(self, engine):
+        """partition_by is honoured when a table is created, nulls and odd characters included."""
+        rows = [{"k": 1, "p": "a/b c"}, {"k": 2, "p": None}]
+        self.put(engine, rows, partition_by=("p",))
+        self.put(engine, [{"k": 3, "p": "x"}], mode="append")
+        assert self.get(engine) == [*rows, {"k": 3, "p": "x"}]
+
+    def test_a_query_sees_the_lakes_tables(self, engine):
+        """SELECTs may name several tables, with aliases, in any case, with joins and WITH."""
+        self.put(engine, [{"k": 1, "v": 10}, {"k": 2, "v": 20}], "silver.a")
+        self.put(engine, [{"k": 1, "w": "x"}], "gold.b")
+        sql = """
+            WITH sums AS (SELECT k, sum(v) AS v FROM Silver.A GROUP BY k)
+            SELECT s.k, s.v, b.w FROM sums s LEFT JOIN GOLD.b AS b USING (k) ORDER BY k
+        """
+        assert self.rows(engine.query(sql)) == [
+            {"k": 1, "v": 10, "w": "x"},
+            {"k": 2, "v": 20, "w": None},
+        ]
+
+    def test_a_query_of_a_missing_table_says_which(self, engine):
+        """A query that names a table that is not there raises the error of a read."""
+        with pytest.raises(DataError, match=r"silver\.nope"):
+            engine.query("SELECT * FROM silver.nope")
+
+    def test_a_wrong_query_is_one_error(self, engine):
+        """What is wrong with a query is said by the engine, in one line."""
+        self.put(engine, [{"k": 1}])
+        for sql in ("SELECT nope FROM silver.t", "SELEC 1"):
+            with pytest.raises(DataError) as caught:
+                engine.query(sql)
+            assert "\n" not in str(caught.value)
+
+    def test_cached_tables_are_seen_anew_after_a_write(self, engine):
+        """A cached table is read from memory until the engine writes to it."""
+        self.put(engine, [{"k": 1}])
+        engine.cache(table("silver.t"))
+        assert self.get(engine) == [{"k": 1}]
+        self.put(engine, [{"k": 2}], mode="append")
+        assert self.get(engine) == [{"k": 1}, {"k": 2}]
+        engine.close()
+
+    def test_a_missing_table_cannot_be_cached(self, engine):
+        """Caching a table that is not there is a TableNotFoundError."""
+        with pytest.raises(TableNotFoundError):
+            engine.cache(table("silver.nope"))
+
+    def test_frames_are_known(self, engine):
+        """is_frame tells frames from other things; schema gives every column a type's name."""
+        frame = self.make([{"k": 1, "s": "x"}])
+        assert engine.is_frame(frame)
+        assert not engine.is_frame([{"k": 1}])
+        assert list(engine.schema(frame)) == ["k", "s"]
+        assert all(isinstance(name, str) for name in engine.schema(frame).values())
+
+    def test_csv_is_read_with_its_schema(self, engine, tmp_path):
+        """A CSV file's columns get the types that the schema names; zeros in front stay."""
+        path = tmp_path / "a.csv"
+        path.write_text("id,n,x,t\n007,1,1.5,2024-01-02 12:00:00\n008,,,\n")
+        types = {"id": "string", "n": "bigint", "x": "double", "t": "timestamp"}
+        frame = engine.read_file(str(path), format="csv", schema=types)
+        assert self.rows(frame) == [
+            {"id": "007", "n": 1, "x": 1.5, "t": NOON},
+            {"id": "008", "n": None, "x": None, "t": None},
+        ]
+
+    def test_a_missing_file_is_a_data_error(self, engine, tmp_path):
+        """Reading a file that is not there raises an error that names it."""
+        with pytest.raises(DataError, match=r"nope\.csv"):
+            engine.read_file(str(tmp_path / "nope.csv"), format="csv")
