@@ -112,8 +112,11 @@ class Database:
         for name in (url.drivername, f"{kind}+{driver}") if plain else (url.drivername,):
             try:
                 return self._make_engine(url.set(drivername=name))
-            except ImportError as exc:
-                missing = exc.name or str(exc)
+            except ModuleNotFoundError as exc:
+                missing = exc.name or driver
+            except ImportError as exc:  # it is there, but lacks a library of the system
+                reason = " ".join(str(exc).split())
+                raise DataError(f"its driver cannot be loaded: {reason}") from exc
             except sa.exc.NoSuchModuleError:
                 if kind != "databricks":  # the one whose dialect comes with its driver
                     hint = did_you_mean(kind, [*_EXTRAS, "sqlite"])
@@ -125,8 +128,9 @@ class Database:
     def _make_engine(self, url: sa.URL) -> sa.Engine:
         import sqlalchemy as sa
 
-        argument = _TIMEOUT_ARGUMENTS.get(url.get_driver_name())
-        seconds = self._timeout if argument == "timeout" else max(2, math.ceil(self._timeout))
+        driver = url.get_driver_name()
+        argument = _TIMEOUT_ARGUMENTS.get(driver)
+        seconds = self._timeout if driver == "pysqlite" else max(2, math.ceil(self._timeout))
         given = argument is None or argument in url.query
         return sa.create_engine(
             url,
@@ -153,7 +157,10 @@ class Database:
             )
         path = (self._folder or Path.cwd()) / url.database
         if create:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as exc:
+                raise DataError(f"the folder {path.parent} cannot be made: {exc.strerror}") from exc
         elif not path.exists():
             raise TableNotFoundError(url.database, f"the file {path} does not exist")
         return url.set(database=str(path))

@@ -56,7 +56,8 @@ class ConfigurationError(OdibiError):
 
     def __init__(self, source: str, problems: Iterable[Problem | str]) -> None:
         self.source = source
-        self.problems = tuple(p if isinstance(p, Problem) else Problem("", p) for p in problems)
+        found = (p if isinstance(p, Problem) else Problem("", p) for p in problems)
+        self.problems = tuple(dict.fromkeys(found))
         super().__init__(source, self.problems)
 
     def __str__(self) -> str:
@@ -157,6 +158,8 @@ class RunFailedError(OdibiError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return " (did you mean 'x'?)" for the closest of *known*, or "" when none is close."""
-    by_fold = {k.casefold(): k for k in known}
+    by_fold: dict[str, str] = {}
+    for one in known:
+        by_fold.setdefault(one.casefold(), one)
     close = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=0.6)
     return f" (did you mean {by_fold[close[0]]!r}?)" if close else ""

@@ -1,0 +1,175 @@
+"""The run log in CSV files, for a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.protocols import BaseLogSink
+from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS
+from odibi_nb.errors import DataError
+from odibi_nb.sinks.rows import restored_rows, stored_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from odibi_nb.core.protocols import Row
+    from odibi_nb.sinks.rows import Columns
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_LARGEST_CELL = 2**31 - 1
+_limit_lock = threading.Lock()
+
+
+class CsvLogSink(BaseLogSink):
+    """A CSV file of attempts, and beside it ``<stem>_runs.csv`` of runs; UTF-8, with a header.
+
+    For one process at a time. A batch is on the disk when `write` returns, or not in the file.
+
+    Text is safe to open in a spreadsheet: a cell that would be taken for a formula gets an
+    apostrophe in front, and so does one that begins with an apostrophe itself and one that is
+    empty text (None is an empty cell); `runs` and `attempts` take it off again.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """*path*: the attempts' file; made with its folder when the first record is written."""
+        self._log = Path(path)
+        self._runs = self._log.with_name(f"{self._log.stem}_runs{self._log.suffix or '.csv'}")
+        self.name = str(self._log)
+
+    def write(self, records: list[Row]) -> None:
+        """Append *records*.
+
+        Raises:
+            DataError: if the file cannot take them; it is as it was.
+        """
+        if records:
+            _append(self._log, records, RECORD_COLUMNS)
+
+    def write_run(self, record: Row) -> None:
+        """Append the record of a run that ended.
+
+        Raises:
+            DataError: if the file cannot take it; it is as it was.
+        """
+        _append(self._runs, [record], RUN_COLUMNS)
+
+    def written(self, run_id: str) -> set[tuple[str, int]]:
+        """(transformation_id, attempt) that the file has of *run_id*.
+
+        Raises:
+            DataError: if the file cannot be read.
+        """
+        return {(row["transformation_id"], row["attempt"] or 0) for row in self.attempts([run_id])}
+
+    def runs(self, limit: int) -> list[Row]:
+        """The newest *limit* runs, newest first; none while there is no file.
+
+        Raises:
+            DataError: if the file cannot be read.
+        """
+        rows = _read(self._runs, RUN_COLUMNS)
+        rows.sort(key=lambda row: (str(row["start_time"] or ""), row["run_id"] or ""), reverse=True)
+        return rows[:limit]
+
+    def attempts(self, run_ids: Sequence[str]) -> list[Row]:
+        """The records of the given runs, as they stand in the file; none while there is no file.
+
+        Raises:
+            DataError: if the file cannot be read.
+        """
+        wanted = set(run_ids)
+        return [row for row in _read(self._log, RECORD_COLUMNS) if row["run_id"] in wanted]
+
+
+def _append(path: Path, records: list[Row], columns: Columns) -> None:
+    names = [name for name, _ in columns]
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # One unbuffered write: a process that is killed leaves all of it or nothing.
+        with path.open("ab", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            if size:
+                _check_header(path, names)
+                if not _ends_line(path):
+                    text.write("\r\n")
+            else:
+                writer.writerow(names)
+            for row in stored_rows(records, columns):
+                writer.writerow([_cell(row[name]) for name in names])
+            try:
+                _write_all(file.fileno(), text.getvalue().encode())
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(size)
+                raise
+    except OSError as exc:
+        raise DataError(f"run log {path} cannot be written: {exc.strerror}") from exc
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _check_header(path: Path, names: list[str]) -> None:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        found = file.readline().rstrip("\r\n").split(",")
+    if found != names:
+        raise DataError(
+            f"run log {path} has other columns than these records "
+            f"({', '.join(sorted(set(names) ^ set(found))) or 'in another order'}): move the file away"
+        )
+
+
+def _ends_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        return str(value.isoformat()) if hasattr(value, "isoformat") else repr(value)
+    return f"'{value}" if not value or value.startswith(("'", *_FORMULA)) else value
+
+
+def _read(path: Path, columns: Columns) -> list[Row]:
+    """The file's rows; those that do not fit the header, torn by a crash or an editor, are left out."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            text = file.read()
+    except FileNotFoundError:
+        return []
+    except OSError as exc:
+        raise DataError(f"run log {path} cannot be read: {exc.strerror}") from exc
+    lines = _parse(text)
+    header = lines[0] if lines else []
+    rows = [
+        {name: _value(cell) for name, cell in zip(header, line, strict=True)}
+        for line in lines[1:]
+        if len(line) == len(header)
+    ]
+    return restored_rows(rows, columns)
+
+
+def _value(cell: str) -> str | None:
+    return cell.removeprefix("'") if cell else None
+
+
+def _parse(text: str) -> list[list[str]]:
+    # An error message may be longer than what the module takes by default, for the whole process.
+    with _limit_lock:
+        before = csv.field_size_limit(_LARGEST_CELL)
+        try:
+            return list(csv.reader(io.StringIO(text, newline="")))
+        finally:
+            csv.field_size_limit(before)

@@ -1,0 +1,163 @@
+"""The TransformationRegistry through the ``sql_provider`` that ``auth_provider`` handed over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.protocols import DataType
+from odibi_nb.core.transformation import SEED_COLUMNS
+from odibi_nb.databases import scrub
+from odibi_nb.errors import Problem, RegistryError, did_you_mean
+from odibi_nb.sources.changes import canonical_names
+
+if TYPE_CHECKING:
+    from odibi_nb.core.protocols import Row, SqlProvider
+
+_TABLE = re.compile(r"[\w .$\[\]`\"]+")
+_UNSAFE = re.compile(r"[\\\x00-\x1f\x7f]")
+
+
+class ProviderRegistry:
+    """The seed's way: one SQL query, run by whatever the provider connects to.
+
+    The provider may answer with a Spark or pandas DataFrame, SQLAlchemy rows, named tuples or
+    dicts; columns under the registry's names or under the aliases of the seed's query.
+    """
+
+    def __init__(
+        self, sql_provider: SqlProvider, spark: Any = None, table: str = "TransformationRegistry"
+    ) -> None:
+        """*spark* is handed on to the provider; it may be None."""
+        self._provider = sql_provider
+        self._spark = spark
+        self._table = table
+
+    @property
+    def name(self) -> str:
+        """Table and provider."""
+        return f"{self._table} through {type(self._provider).__name__}"
+
+    def fetch(self, project: str, env: str) -> list[Row]:
+        """Rows of *project* and *env* (both compared without case), enabled or not, ordered by id.
+
+        Raises:
+            RegistryError: if the provider fails, or answers with something that is no rows.
+        """
+        query = self._query(project, env)
+        try:
+            answer = self._provider.read(
+                data_type=_data_types().SQL,
+                container="",
+                path_prefix="",
+                object_name=query,
+                spark=self._spark,
+            )
+            rows = [canonical_names(row) for row in self._rows(answer)]
+        except RegistryError:
+            raise
+        except Exception as exc:
+            reason = " ".join(scrub(str(exc)).split())[:500]
+            raise RegistryError(
+                self.name, [f"the SQL provider failed: {type(exc).__name__}: {reason}"]
+            ) from exc
+        self._check_columns(rows)
+        # The query's literals are quoted for standard SQL; a database that reads them in another
+        # way must not get foreign rows in.
+        mine = [
+            row for row in rows if _same(row["project"], project) and _same(row["environment"], env)
+        ]
+        return sorted(mine, key=lambda row: str(row["transformation_id"]))
+
+    def census(self) -> list[tuple[str, str, int]]:
+        """Unknown: the provider is only asked for what a run needs."""
+        return []
+
+    def _query(self, project: str, env: str) -> str:
+        problems = [
+            Problem(
+                what,
+                f"{value!r} has a backslash or a control character, which no database quotes alike",
+            )
+            for what, value in (("project", project), ("env", env))
+            if _UNSAFE.search(value)
+        ]
+        if not _TABLE.fullmatch(self._table):
+            problems.append(Problem("table", f"{self._table!r} is not a table name"))
+        if problems:
+            raise RegistryError(self.name, problems)
+        return (
+            f"SELECT * FROM {self._table} "
+            f"WHERE LOWER(project) = LOWER({_literal(project)}) AND environment = {_literal(env)}"
+        )
+
+    def _rows(self, answer: Any) -> Iterable[Mapping[str, Any]]:
+        if hasattr(answer, "collect"):
+            answer = answer.collect()
+        elif hasattr(answer, "to_dict") and hasattr(answer, "notna"):
+            answer = _without_gaps(answer)
+        if isinstance(answer, (str, bytes, Mapping)) or not isinstance(answer, Iterable):
+            raise RegistryError(
+                self.name,
+                [
+                    f"expected a DataFrame or rows of the SQL provider, found {type(answer).__name__}"
+                ],
+            )
+        return [self._mapping(row) for row in answer]
+
+    def _mapping(self, row: Any) -> Mapping[str, Any]:
+        if isinstance(row, Mapping) or hasattr(row, "keys"):
+            return dict(row)
+        for method in ("asDict", "_asdict"):
+            if hasattr(row, method):
+                return dict(getattr(row, method)())
+        raise RegistryError(
+            self.name, [f"expected rows with column names, found {type(row).__name__} {row!r:.60}"]
+        )
+
+    def _check_columns(self, rows: list[Row]) -> None:
+        if not rows:
+            return
+        spare = [name for name in rows[0] if name not in SEED_COLUMNS]
+        missing = [
+            Problem("", f"column {name!r} is missing{did_you_mean(name, spare)}")
+            for name in SEED_COLUMNS
+            if name not in rows[0]
+        ]
+        if missing:
+            raise RegistryError(self.name, missing)
+
+
+def _data_types() -> Any:
+    """The enumeration that the provider compares with: the framework's own, where it is installed."""
+    try:
+        import odibi_de_v2.core as framework
+    except ImportError:
+        return DataType
+    return framework.DataType
+
+
+def _literal(text: str) -> str:
+    doubled = text.replace("'", "''")
+    return f"'{doubled}'"
+
+
+def _same(found: Any, asked: str) -> bool:
+    # Some databases pad text with blanks, and compare without case.
+    return str(found).strip().lower() == asked.strip().lower()
+
+
+def _without_gaps(frame: Any) -> list[Row]:
+    """The rows of a pandas DataFrame with None for what is missing, and whole numbers as such.
+
+    pandas makes a float column of whole numbers when one is missing.
+    """
+    records: list[Row] = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [
+        {
+            str(name): int(value) if isinstance(value, float) and value.is_integer() else value
+            for name, value in record.items()
+        }
+        for record in records
+    ]

@@ -1,0 +1,197 @@
+"""What every sink of the run log does."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+
+import pytest
+from log_records import START, record, run
+
+from odibi_nb.core.records import RECORD_COLUMNS
+from odibi_nb.sinks.csv import CsvLogSink
+from odibi_nb.sinks.delta import DeltaLogSink
+from odibi_nb.sinks.sql import SqlLogSink
+
+AWKWARD = [
+    "Dämpfer µ 漢字 🚀",
+    "quote \" and ' and , and ;",
+    "line\nline\r\nline\rline\ttab",
+    "=1+1",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    "'",
+    "'=quoted",
+    "\t=1",
+    "",
+    " ",
+    "\\' OR 1=1 --",
+    "x" * 10_000_000,
+]
+
+
+@pytest.fixture(params=["delta", "sqlite", "postgresql", "csv"])
+def make_sink(request, tmp_path):
+    """Makes a sink on one place, anew with every call: what it knows is what is there."""
+    if request.param == "delta":
+        return lambda: DeltaLogSink(str(tmp_path / "lake"))
+    if request.param == "csv":
+        return lambda: CsvLogSink(tmp_path / "logs/log.csv")
+    if request.param == "sqlite":
+        return lambda: SqlLogSink("sqlite:///logs/log.db", folder=tmp_path)
+    url = request.getfixturevalue("postgres_url")
+    return lambda: SqlLogSink(url)
+
+
+def test_records_come_back(make_sink):
+    """A record comes back as it was written, value and type, in the columns' order."""
+    records = [record("A"), record("B", 2), record("C", run_id="run-2")]
+    make_sink().write(records)
+    found = make_sink().attempts(["run-1"])
+    assert found == records[:2]
+    assert [list(r) for r in found] == [[name for name, _ in RECORD_COLUMNS]] * 2
+    assert {type(value) for value in found[0].values()} == {
+        str,
+        float,
+        int,
+        dt.datetime,
+        type(None),
+    }
+    assert found[0]["start_time"].tzinfo is dt.timezone.utc
+
+
+def test_runs_come_back(make_sink):
+    """Runs come back as written, newest first, at most as many as asked for."""
+    days = [run(f"run-{n}", start_time=START + dt.timedelta(days=n)) for n in (2, 1, 3)]
+    for one in days:
+        make_sink().write_run(one)
+    assert make_sink().runs(10) == [days[2], days[0], days[1]]
+    assert make_sink().runs(1) == [days[2]]
+
+
+def test_several_batches(make_sink):
+    """Batches are added to what is there, and records of several runs are read at once, oldest first."""
+    sink = make_sink()
+    later = START + dt.timedelta(seconds=1)
+    sink.write([record("A"), record("B", start_time=later)])
+    sink.write([record("A", run_id="run-2", start_time=later + dt.timedelta(days=1))])
+    found = make_sink().attempts(["run-1", "run-2", "run-3"])
+    assert [(r["run_id"], r["transformation_id"]) for r in found] == [
+        ("run-1", "A"),
+        ("run-1", "B"),
+        ("run-2", "A"),
+    ]
+
+
+def test_nothing_there(make_sink):
+    """Before anything is written there are no runs and no attempts, and reading makes nothing."""
+    sink = make_sink()
+    assert (sink.runs(5), sink.attempts(["run-1"]), sink.attempts([]), sink.written("run-1")) == (
+        [],
+        [],
+        [],
+        set(),
+    )
+
+
+def test_nothing_to_write(make_sink, tmp_path):
+    """An empty batch does nothing at all."""
+    make_sink().write([])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_written(make_sink):
+    """`written` names what is there of a run, so that a repeated batch leaves each record once."""
+    batch = [
+        record("A"),
+        record("A", 2),
+        record("B"),
+        record("C", 0, status="SKIPPED", start_time=None),
+    ]
+    make_sink().write(batch[:2])
+    sink = make_sink()
+    assert sink.written("run-1") == {("A", 1), ("A", 2)}
+    assert sink.written("run-2") == set()
+    sink.write(
+        [r for r in batch if (r["transformation_id"], r["attempt"]) not in sink.written("run-1")]
+    )
+    assert make_sink().written("run-1") == {("A", 1), ("A", 2), ("B", 1), ("C", 0)}
+    found = make_sink().attempts(["run-1"])
+    assert sorted((r["transformation_id"], r["attempt"]) for r in found) == [
+        ("A", 1),
+        ("A", 2),
+        ("B", 1),
+        ("C", 0),
+    ]
+
+
+@pytest.mark.parametrize("text", AWKWARD, ids=lambda text: repr(text)[:20])
+def test_any_text(make_sink, text):
+    """Text comes back as it was, whatever is in it, in every column."""
+    wanted = record(error_message=text, project=text, plant=text, host=text)
+    make_sink().write([wanted, record("T2")])
+    make_sink().write_run(run(warnings=text, options=text))
+    assert make_sink().attempts(["run-1"]) == [wanted, record("T2")]
+    assert make_sink().runs(5) == [run(warnings=text, options=text)]
+
+
+def test_text_that_no_place_holds(make_sink):
+    """A NUL and half surrogate pairs are replaced: a log never fails because of an error's text."""
+    make_sink().write([record(error_message="a\0b\ud800c")])
+    assert make_sink().attempts(["run-1"]) == [record(error_message="a\ufffdb?c")]
+
+
+@pytest.mark.parametrize("id_", ["O'Brien", "a' OR '1'='1", 'a"b', "a\\", "%_", "ü;--", "'", "=1"])
+def test_ids_are_data(make_sink, id_):
+    """Ids with quotes and other SQL in them are found, and find nothing else."""
+    sink = make_sink()
+    sink.write([record(id_, run_id=id_), record()])
+    sink.write_run(run(id_))
+    assert sink.written(id_) == {(id_, 1)}
+    assert sink.attempts([id_]) == [record(id_, run_id=id_)]
+    assert sink.runs(1)[0]["run_id"] == id_
+    assert sink.written("x' OR '1'='1") == set()
+    assert sink.attempts(["run-1"]) == [record()]
+
+
+def test_values_of_other_types(make_sink):
+    """Enumerations are their values, objects JSON text, local times UTC; foreign keys are left out."""
+
+    class Status(str, enum.Enum):
+        SUCCESS = "SUCCESS"
+
+    east = dt.timezone(dt.timedelta(hours=5, minutes=30))
+    given = record(status=Status.SUCCESS, start_time=START.astimezone(east), extra=1)
+    make_sink().write([given])
+    make_sink().write_run(run(options={"a": [1]}))
+    assert make_sink().attempts(["run-1"]) == [record()]
+    assert make_sink().runs(1)[0]["options"] == '{"a":[1]}'
+
+
+def test_what_is_missing_is_none(make_sink):
+    """A record needs no more than its key."""
+    make_sink().write([{"run_id": "run-1", "transformation_id": "A", "attempt": 1}])
+    [found] = make_sink().attempts(["run-1"])
+    assert {name for name, value in found.items() if value is not None} == {
+        "run_id",
+        "transformation_id",
+        "attempt",
+    }
+
+
+def test_many_records(make_sink):
+    """Thousands of records and of run ids are no matter."""
+    records = [record(f"T{n:04}", run_id=f"run-{n % 700}") for n in range(2_000)]
+    make_sink().write(records)
+    found = make_sink().attempts([f"run-{n}" for n in range(700)])
+    assert sorted(r["transformation_id"] for r in found) == [
+        r["transformation_id"] for r in records
+    ]
+
+
+def test_name(make_sink):
+    """A sink's name says where it is, without a password."""
+    name = make_sink().name
+    assert "log" in name.lower()
+    assert "***@" in name or "@" not in name

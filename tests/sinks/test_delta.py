@@ -1,0 +1,174 @@
+"""The run log in Delta tables."""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, QueryBuilder, write_deltalake
+from log_records import record, run
+
+from odibi_nb.core.records import RECORD_COLUMNS
+from odibi_nb.errors import DataError, EngineNotAvailableError
+from odibi_nb.sinks.delta import DeltaLogSink
+
+SEED = [name for name, _ in RECORD_COLUMNS[:10]]
+
+
+@pytest.fixture
+def lake(tmp_path) -> str:
+    """An empty lake."""
+    return str(tmp_path / "lake")
+
+
+def log_path(lake: str) -> str:
+    """Where the seed's table stands."""
+    return f"{lake}/config_driven/transformationrunlog"
+
+
+def test_tables(lake):
+    """Attempts and runs are two tables of the lake, beside each other, with explicit types."""
+    sink = DeltaLogSink(lake)
+    sink.write([record(plant=None)])
+    sink.write_run(run())
+    fields = {f.name: f.type.type for f in DeltaTable(log_path(lake)).schema().fields}
+    assert list(fields) == [name for name, _ in RECORD_COLUMNS]
+    kinds = {"string": "string", "timestamp": "timestamp", "double": "double", "int": "long"}
+    assert fields == {name: kinds[kind] for name, kind in RECORD_COLUMNS}
+    assert DeltaTable.is_deltatable(f"{lake}/config_driven/transformationrun")
+
+
+def test_other_name(lake):
+    """Another table's runs stand in the same schema as its attempts."""
+    sink = DeltaLogSink(lake + "/", table="Ops.Log")
+    sink.write_run(run())
+    assert DeltaTable.is_deltatable(f"{lake}/ops/transformationrun")
+    with pytest.raises(DataError, match="is not a table name"):
+        DeltaLogSink(lake, table="../log")
+
+
+def test_one_commit(lake):
+    """A batch is one commit."""
+    DeltaLogSink(lake).write([record(f"T{n}") for n in range(100)])
+    assert DeltaTable(log_path(lake)).version() == 0
+    DeltaLogSink(lake).write([record()])
+    assert DeltaTable(log_path(lake)).version() == 1
+
+
+def test_the_seeds_table(lake):
+    """A table with the seed's ten columns is widened; its old rows are kept."""
+    old = {name: record()[name] for name in SEED}
+    types = {
+        "start_time": pa.timestamp("us", "UTC"),
+        "end_time": pa.timestamp("us", "UTC"),
+        "duration_seconds": pa.float64(),
+    }
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in SEED])
+    write_deltalake(log_path(lake), pa.Table.from_pylist([old], schema=schema))
+    sink = DeltaLogSink(lake)
+    assert (sink.written("run-1"), sink.attempts(["run-1"])) == (set(), [])
+    sink.write([record()])
+    assert sink.attempts(["run-1"]) == [record()]
+    query = QueryBuilder().register("log", DeltaTable(log_path(lake)))
+    [count] = (
+        query.execute("SELECT count(*) AS n FROM log WHERE run_id IS NULL")
+        .read_all()
+        .column("n")
+        .to_pylist()
+    )
+    assert count == 1
+
+
+def test_other_types(lake):
+    """A table whose columns have other types keeps them, and what is read has ours."""
+    types = {
+        "start_time": pa.string(),
+        "end_time": pa.timestamp("us"),
+        "duration_seconds": pa.float32(),
+        "attempt": pa.int32(),
+    }
+    schema = pa.schema(
+        [(name, types.get(name, pa.string())) for name in (*SEED, "run_id", "attempt")]
+    )
+    write_deltalake(log_path(lake), schema.empty_table())
+    sink = DeltaLogSink(lake)
+    sink.write([record(duration_seconds=1.5)])
+    assert sink.attempts(["run-1"]) == [record(duration_seconds=1.5)]
+    fields = {f.name: f.type.type for f in DeltaTable(log_path(lake)).schema().fields}
+    assert [fields[name] for name in types] == ["string", "timestamp_ntz", "float", "integer"]
+
+
+def test_refused(lake):
+    """A table that cannot take the records is left as it was, and named in one line."""
+    write_deltalake(log_path(lake), pa.table({"transformation_id": pa.array([1], pa.int64())}))
+    with pytest.raises(
+        DataError, match=r"run log config_driven\.TransformationRunLog in .* cannot be written: "
+    ) as caught:
+        DeltaLogSink(lake).write([record("A")])
+    assert "\n" not in str(caught.value)
+    assert DeltaTable(log_path(lake)).version() == 0
+
+
+def test_unreadable(lake, tmp_path):
+    """A lake that cannot be reached is one clear error."""
+    (tmp_path / "lake").write_text("a file")
+    with pytest.raises(DataError, match="cannot be written"):
+        DeltaLogSink(lake).write([record()])
+    assert "s3cret" not in DeltaLogSink("abfss://user:s3cret@host/lake").name
+
+
+def test_maintenance(lake):
+    """After every 100 versions the small files are one, and nothing is lost."""
+    sink = DeltaLogSink(lake)
+    for n in range(102):
+        sink.write([record(f"T{n:03}")])
+    table = DeltaTable(log_path(lake))
+    assert len(table.file_uris()) <= 3
+    assert len(sink.written("run-1")) == 102
+    assert list(Path(log_path(lake), "_delta_log").glob("*.checkpoint.parquet"))
+
+
+def _append(lake: str, worker: int, batches: int) -> None:
+    sink = DeltaLogSink(lake)
+    for n in range(batches):
+        sink.write([record(f"T{n}", run_id=f"run-{worker}")])
+
+
+def test_four_processes(lake):
+    """Processes that append to one table at once, which none of them found there, lose nothing."""
+    spawn = multiprocessing.get_context("spawn")  # delta-rs is not fork-safe
+    workers = [spawn.Process(target=_append, args=(lake, n, 10)) for n in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    found = DeltaLogSink(lake).attempts([f"run-{n}" for n in range(4)])
+    assert sorted((r["run_id"], r["transformation_id"]) for r in found) == sorted(
+        (f"run-{worker}", f"T{n}") for worker in range(4) for n in range(10)
+    )
+
+
+def test_reading_does_not_break_the_exit(lake):
+    """A process that ends right after reading the log ends with code 0."""
+    DeltaLogSink(lake).write([record()])
+    DeltaLogSink(lake).write_run(run())
+    code = (
+        "import sys; from odibi_nb.sinks.delta import DeltaLogSink as S; s = S(sys.argv[1]); "
+        "assert s.runs(1) and s.attempts(['run-1']) and s.written('run-1')"
+    )
+    for _ in range(3):
+        assert subprocess.run([sys.executable, "-c", code, lake], check=False).returncode == 0
+
+
+def test_missing_library(lake, monkeypatch):
+    """Without deltalake, the error names the extra that installs it."""
+    monkeypatch.setitem(sys.modules, "deltalake", None)
+    monkeypatch.setitem(sys.modules, "deltalake.exceptions", None)
+    with pytest.raises(EngineNotAvailableError) as caught:
+        DeltaLogSink(lake).write([record()])
+    assert caught.value.extra == "pandas"
