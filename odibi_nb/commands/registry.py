@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.adapters import make_frame, sql_registry
 from odibi_nb.commands.opening import confirmation, open_project
-from odibi_nb.core.decoding import as_json
+from odibi_nb.core.decoding import as_json, decode_json
 from odibi_nb.core.tables import redact
-from odibi_nb.core.transformation import SEED_COLUMNS
+from odibi_nb.core.transformation import JSON_COLUMNS, SEED_COLUMNS
 from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
@@ -73,7 +74,13 @@ def list_rows(arguments: argparse.Namespace, face: Face) -> Records:
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: as_json(redact(value)) if isinstance(value, (dict, list)) else value
-        for key, value in row.items()
-    }
+    """The row with what its JSON columns keep secret hidden, also where they are JSON text."""
+    shown = dict(row)
+    for column in JSON_COLUMNS:
+        value = row.get(column)
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError):  # malformed: `plan` says so
+                value = decode_json(value)
+        if value is not None:
+            shown[column] = value if isinstance(value, str) else as_json(redact(value))
+    return shown
