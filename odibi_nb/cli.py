@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Do what *words* ask for; the exit code: 0, 1 (the run failed), 2 (the input was wrong)."""
+    _print_anything()
     try:
         arguments = parse(sys.argv[1:] if words is None else words)
         return _shown(
@@ -50,7 +52,18 @@ def _views(ui: str, log_level: str | None) -> tuple[Sequence[View], str]:
 
 
 def _ask(question: str) -> str:
-    return input(question)
+    try:
+        return input(question)
+    except EOFError:  # Ctrl-D: no answer
+        print()
+        return ""
+
+
+def _print_anything() -> None:
+    """Let a terminal that lacks the seed's signs show question marks for them."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _shown(value: Any) -> int:

@@ -156,10 +156,16 @@ class RunFailedError(OdibiError):
         super().__init__(result.summary())
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return " (did you mean 'x'?)" for the closest of *known*, or "" when none is close."""
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The one of *known* that *name* was probably meant to be; None when none is close."""
     by_fold: dict[str, str] = {}
     for one in known:
         by_fold.setdefault(one.casefold(), one)
     close = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=0.6)
-    return f" (did you mean {by_fold[close[0]]!r}?)" if close else ""
+    return by_fold[close[0]] if close else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " (did you mean 'x'?)" for the closest of *known*, or "" when none is close."""
+    close = closest(name, known)
+    return "" if close is None else f" (did you mean {close!r}?)"

@@ -9,12 +9,12 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
 from odibi_nb.core.decoding import decode_struct
-from odibi_nb.errors import Problem, SettingsError, did_you_mean
+from odibi_nb.errors import Problem, SettingsError, closest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,11 +47,11 @@ class KnownSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     project: str | None = None
     env: str | None = None
     engine: str | None = None
-    max_workers: int | None = None
+    max_workers: Annotated[int, msgspec.Meta(ge=1)] | None = None
     log_level: str | None = None
-    on_error: str | None = None
-    schedule: str | None = None
-    ui: str | None = None
+    on_error: Literal["continue", "stop"] | None = None
+    schedule: Literal["layers", "graph"] | None = None
+    ui: Literal["auto", "html", "text"] | None = None
     state_dir: str | None = None
     project_dirs: tuple[str, ...] = ()
     save_logs: bool | None = None
@@ -112,9 +112,10 @@ def _from_file(start: Path) -> dict[str, Setting]:
         for name in ("odibi.toml", "pyproject.toml"):
             path = folder / name
             if path.is_file():
-                table = _read(path)
+                table: Any = _read(path)
                 if name == "pyproject.toml":
-                    table = table.get("tool", {}).get("odibi")
+                    tools = table.get("tool")
+                    table = tools.get("odibi") if isinstance(tools, dict) else None
                 if table is not None:
                     return _checked(table, path)
     return {}
@@ -122,7 +123,7 @@ def _from_file(start: Path) -> dict[str, Setting]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         raise SettingsError(str(path), [str(exc)]) from exc
 
@@ -149,12 +150,10 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Setting]:
         raw: Any = environ[variable]
         if name == "project_dirs":
             raw = raw.split(os.pathsep)
-        try:
-            struct = msgspec.convert({name: raw}, KnownSettings, strict=False)
-        except msgspec.ValidationError:
-            problems.append(Problem(variable, f"cannot be {raw!r}"))
-            continue
-        found[name] = Setting(getattr(struct, name), variable)
+        struct, wrong = decode_struct({name: raw}, KnownSettings, variable, strict=False)
+        problems += [problem._replace(where=variable) for problem in wrong]
+        if struct is not None:
+            found[name] = Setting(getattr(struct, name), variable)
     if problems:
         raise SettingsError("environment variables", problems)
     return found
@@ -162,9 +161,11 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Setting]:
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """``ODIBI_*`` variables that mean nothing, with what may have been meant; for ``doctor``."""
-    known = [PREFIX + name.upper() for name in NAMES]
-    return [
-        f"{name}{did_you_mean(name, known)}"
-        for name in sorted(environ)
-        if name.startswith(PREFIX) and name not in known
-    ]
+    unknown = []
+    for variable in sorted(environ):
+        name = variable.removeprefix(PREFIX).lower()
+        if name != variable.lower() and name not in NAMES:
+            close = closest(name, NAMES)
+            hint = f" (did you mean {PREFIX + close.upper()!r}?)" if close else ""
+            unknown.append(variable + hint)
+    return unknown

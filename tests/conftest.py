@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from fakes import FakeProject
 
@@ -35,3 +37,16 @@ def project(tmp_path):
         return FakeProject(tmp_path, list(rows), **keywords)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def ipython():
+    """A real IPython shell; whatever it does to the process is undone."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    main = sys.modules["__main__"]
+    shell = InteractiveShell.instance()
+    yield shell
+    shell.reset(new_session=False)
+    InteractiveShell.clear_instance()
+    sys.modules["__main__"] = main

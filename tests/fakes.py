@@ -79,6 +79,7 @@ class MemorySink(BaseLogSink):
         self.batches: list[int] = []
         self.run_records: list[dict] = []
         self.failures = failures
+        self.closed = False
 
     def write(self, records):
         if self.failures:
@@ -100,6 +101,9 @@ class MemorySink(BaseLogSink):
 
     def attempts(self, run_ids):
         return [r for r in self.records if r["run_id"] in run_ids]
+
+    def close(self):
+        self.closed = True
 
 
 class ListRegistry:

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 from odibi_nb.core.manifest import ProjectManifest
@@ -29,12 +28,11 @@ def copy_notebooks(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory):
+def shell(tmp_path_factory, ipython):
     """A shell whose working directory is a copy of notebooks/."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(copy_notebooks(tmp_path_factory.mktemp("readme")))
-        yield InteractiveShell.instance()
-    InteractiveShell.clear_instance()
+        yield ipython
 
 
 @pytest.mark.parametrize(("kind", "code"), BLOCKS, ids=[f"{i}-{kind}" for i, (kind, _) in enumerate(BLOCKS)])

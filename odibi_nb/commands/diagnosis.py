@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.adapters import lake_root, make_frame, make_registry
-from odibi_nb.commands.opening import DEFAULT_ENV, open_manifest, open_project
+from odibi_nb.commands.opening import (
+    DEFAULT_ENV,
+    engine_setting,
+    environment_setting,
+    open_manifest,
+    open_project,
+)
 from odibi_nb.core.options import RunOptions
 from odibi_nb.core.orchestrator import DEFAULT_ENGINE
 from odibi_nb.core.runner import default_workers
@@ -101,8 +107,9 @@ def _project(arguments: argparse.Namespace) -> Iterator[Row]:
     yield _row("manifest", OK, str(manifest.path))
     project = open_project(arguments, log_level="ERROR")
     try:
-        yield _row("environment", OK, project.env)
-        yield _row("engine", OK, project.engine)
+        env = environment_setting(arguments, manifest)
+        yield _row("environment", OK, *env)
+        yield _row("engine", OK, *engine_setting(arguments, manifest, env.value))
         yield from _guarded("registry", lambda: [_registry(project)])
         yield from _guarded("engine", lambda: _engine(project))
         yield _folder("lake", lake_root(project.place()))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.api import GenericProjectOrchestrator
 from odibi_nb.core.manifest import ProjectManifest, find_manifest, manifest_paths
+from odibi_nb.core.orchestrator import DEFAULT_ENGINE
 from odibi_nb.errors import ConfigurationError, ManifestError
-from odibi_nb.settings import load_settings
+from odibi_nb.settings import Setting, load_settings
 
 if TYPE_CHECKING:
     import argparse
@@ -54,19 +55,27 @@ def open_manifest(arguments: argparse.Namespace) -> ProjectManifest:
 
 
 def environment_name(arguments: argparse.Namespace, manifest: ProjectManifest) -> str:
+    """The environment that is meant."""
+    return str(environment_setting(arguments, manifest).value)
+
+
+def environment_setting(arguments: argparse.Namespace, manifest: ProjectManifest) -> Setting:
     """The environment that is meant: argument, setting, the manifest's default, or ``qat``."""
-    settings = load_settings()
-    return str(settings.resolve("env", arguments.env, manifest.default_env, DEFAULT_ENV).value)
+    return load_settings().resolve("env", arguments.env, manifest.default_env, DEFAULT_ENV)
+
+
+def engine_setting(arguments: argparse.Namespace, manifest: ProjectManifest, env: str) -> Setting:
+    """The engine that is meant: argument, setting, the environment's, or ``spark``."""
+    asked = getattr(arguments, "engine", None)
+    environment = manifest.environment(env)
+    return load_settings().resolve("engine", asked, environment.engine, DEFAULT_ENGINE)
 
 
 def open_project(arguments: argparse.Namespace, **keywords: Any) -> GenericProjectOrchestrator:
     """The project that is meant, in the environment that is meant."""
-    settings = load_settings()
     manifest = open_manifest(arguments)
     env = environment_name(arguments, manifest)
-    engine = settings.resolve(
-        "engine", getattr(arguments, "engine", None), manifest.environment(env).engine
-    ).value
+    engine = engine_setting(arguments, manifest, env).value
     return GenericProjectOrchestrator(
         manifest.project, env, manifest_path=manifest.path, engine=engine, **keywords
     )

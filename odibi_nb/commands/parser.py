@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -129,7 +130,7 @@ def _add_what(parser: Any) -> None:
     parser.add_argument(
         "--retries", type=_not_negative, metavar="N", help="tries after a failed attempt (3)"
     )
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for each attempt")
+    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="for each attempt")
 
 
 def _add_run(commands: Any) -> None:
@@ -161,8 +162,9 @@ def _add_plan(commands: Any) -> None:
 
 
 def _add_registry(commands: Any) -> None:
+    text = "the TransformationRegistry: init, import, export, list"
     registry = commands.add_parser(
-        "registry", help="the TransformationRegistry: init, import, export, list"
+        "registry", help=text, description=text.capitalize() + ".", allow_abbrev=False
     )
     actions = registry.add_subparsers(dest="action", required=True, metavar="ACTION")
     init = _command(
@@ -187,16 +189,27 @@ def _add_registry(commands: Any) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text}")
-    return value
+    return _whole(text, 1, "a whole number of at least 1")
 
 
 def _not_negative(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"expected 0 or more, found {text}")
+    return _whole(text, 0, "0 or more")
+
+
+def _whole(text: str, least: int, expected: str) -> int:
+    value = int(text) if re.fullmatch(r"[+-]?\d{1,9}", text, re.ASCII) else least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"expected {expected}, found {text}")
+    return value
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, found {text}")
     return value
 
 
@@ -214,6 +227,7 @@ def parse(words: Sequence[str], prog: str = "odibi") -> argparse.Namespace:
     if rest:
         hint = did_you_mean(rest[0], arguments.parser._option_string_actions)  # noqa: SLF001  argparse has no public list
         arguments.parser.error(f"unknown argument {rest[0]!r}{hint}")
+    del arguments.parser
     return arguments
 
 

@@ -82,5 +82,5 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
             with contextlib.suppress(ValueError):  # malformed: `plan` says so
                 value = decode_json(value)
         if value is not None:
-            shown[column] = value if isinstance(value, str) else as_json(redact(value))
+            shown[column] = redact(value) if isinstance(value, str) else as_json(redact(value))
     return shown

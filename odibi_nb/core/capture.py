@@ -15,6 +15,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from odibi_nb.core.redaction import plain_text, redact_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -44,7 +46,7 @@ class CapturedLog:
                 complete.append(self._partial)
                 self._partial = ""
             for line in complete:
-                self._add(line[:MAX_LINE_LENGTH])
+                self._add(_shown(line))
 
     def _add(self, line: str) -> None:
         if len(self._lines) == MAX_LINES:
@@ -56,10 +58,15 @@ class CapturedLog:
     def text(self) -> str:
         """Everything kept, with a first line that says how much is not."""
         with self._lock:
-            lines = [*self._lines, self._partial] if self._partial else [*self._lines]
+            lines = [*self._lines, _shown(self._partial)] if self._partial else [*self._lines]
             if self._dropped:
                 lines.insert(0, f"… {self._dropped} earlier lines are not kept …")
         return "\n".join(lines)
+
+
+def _shown(line: str) -> str:
+    """The line as people see it: not endless, and without what looks like a secret."""
+    return redact_text(plain_text(line[:MAX_LINE_LENGTH]))
 
 
 _capture: contextvars.ContextVar[CapturedLog | None] = contextvars.ContextVar(

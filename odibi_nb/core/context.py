@@ -6,21 +6,25 @@ import contextlib
 import contextvars
 import logging
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.decoding import decode_struct
+from odibi_nb.core.decoding import decode_struct, own_copy, shown
 from odibi_nb.core.protocols import WriteInfo
+from odibi_nb.core.redaction import redact_text
 from odibi_nb.core.tables import TableName, is_location, map_location
-from odibi_nb.core.transformation import Output
+from odibi_nb.core.transformation import Output, check_output
 from odibi_nb.errors import DataError, RevokedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from odibi_nb.core.hooks import HookManager
     from odibi_nb.core.protocols import DataFrame, TableEngine
+    from odibi_nb.errors import Problem
 
 
 class Engine(str, Enum):
@@ -116,6 +120,7 @@ class ExecutionContext:
 
     def __post_init__(self) -> None:
         self.engine = Engine(self.engine)
+        self.parameters = own_copy(self.parameters)  # what one changes, no other finds changed
         if self.logger is None:
             self.logger = transformation_logger(self.transformation_id)
 
@@ -137,6 +142,8 @@ class ExecutionContext:
         self.control.check()
         if isinstance(source, str):
             source = {"path": source} if is_location(source) else {"table": source}
+        if not isinstance(source, Mapping):
+            raise DataError(f"expected a table name, a path, or an object, found {shown(source)}")
         if "table" in source:
             name = str(source["table"])
             self._say(f"  → Reading from {name}")
@@ -153,7 +160,7 @@ class ExecutionContext:
                 options=source.get("options"),
             )
         else:
-            raise DataError(f"an input needs 'table', 'path' or 'sql', found {dict(source)!r:.80}")
+            raise DataError(f"an input needs 'table', 'path' or 'sql', found {shown(source)}")
         return self._note_read(name, frame)
 
     def read_file(
@@ -170,14 +177,15 @@ class ExecutionContext:
             DataError: if it is missing or malformed.
         """
         self.control.check()
-        self._say(f"  → Reading from {location}")
+        name = redact_text(location)
+        self._say(f"  → Reading from {name}")
         frame = self._engine().read_file(
             self.locate(location),
             format=(format or format_of(location)).lower(),
             schema=schema,
             options=options,
         )
-        return self._note_read(location, frame)
+        return self._note_read(name, frame)
 
     def write(self, frame: DataFrame, output: str | Mapping[str, Any] | Output) -> None:
         """Write *frame* to a table, in one commit.
@@ -244,12 +252,15 @@ def as_output(output: str | Mapping[str, Any] | Output) -> Output:
         DataError: if it is not one.
     """
     if isinstance(output, Output):
-        return output
-    raw = {"table": output} if isinstance(output, str) else output
-    decoded, problems = decode_struct(raw, Output, "output")
-    if decoded is None:
+        decoded: Output | None = output
+        problems: list[Problem] = []
+    else:
+        raw = {"table": output} if isinstance(output, str) else output
+        decoded, problems = decode_struct(raw, Output, "output")
+    if decoded is not None:
+        problems = check_output(decoded, "output")
+    if decoded is None or problems:
         raise DataError("; ".join(map(str, problems)))
-    TableName.parse(decoded.table)
     return decoded
 
 
@@ -259,7 +270,8 @@ def format_of(location: str) -> str:
     Raises:
         DataError: if it tells none.
     """
-    name = location.rstrip("/").rsplit("/", 1)[-1].lower()
+    path = re.split("[?#]", location)[0] if "://" in location else location
+    name = path.rstrip("/").rsplit("/", 1)[-1].lower()
     for packed in (".gz", ".bz2", ".zip", ".xz", ".zst"):
         name = name.removesuffix(packed)
     suffix = name.rpartition(".")[2] if "." in name else ""
@@ -277,7 +289,9 @@ def format_of(location: str) -> str:
         "xlsm": "excel",
     }
     if suffix not in known:
-        raise DataError(f"{location}: the format is not clear from its name; give 'format'")
+        raise DataError(
+            f"{redact_text(location)}: the format is not clear from its name; give 'format'"
+        )
     return known[suffix]
 
 

@@ -25,7 +25,7 @@ _ERROR_BYTE = re.compile(r"\(byte (\d+)\)")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def decode_json(text: str | bytes) -> Any:
+def decode_json(text: str | bytes | bytearray) -> Any:
     """Decode JSON; a byte order mark before it is passed over.
 
     Raises:
@@ -89,6 +89,13 @@ def _encodable(value: Any) -> Any:
     return value
 
 
+def own_copy(value: Any) -> Any:
+    """*value* with dicts and lists of its own, at every depth; for what came from JSON."""
+    if isinstance(value, Mapping):
+        return {key: own_copy(item) for key, item in value.items()}
+    return [own_copy(item) for item in value] if isinstance(value, list) else value
+
+
 def utc_now() -> dt.datetime:
     """The time, with its zone: UTC."""
     return dt.datetime.now(dt.timezone.utc)
@@ -96,7 +103,7 @@ def utc_now() -> dt.datetime:
 
 @lru_cache(maxsize=64)
 def _field_types(struct: type[msgspec.Struct]) -> dict[str, Any]:
-    hints = typing.get_type_hints(struct)
+    hints = typing.get_type_hints(struct, include_extras=True)
     return {field.encode_name: hints[field.name] for field in msgspec.structs.fields(struct)}
 
 
@@ -106,15 +113,20 @@ def _required(struct: type[msgspec.Struct]) -> frozenset[str]:
 
 
 def decode_struct(
-    raw: Any, struct: type[StructT], path: str = "$"
+    raw: Any, struct: type[StructT], path: str = "$", *, strict: bool = True
 ) -> tuple[StructT | None, list[Problem]]:
     """Convert *raw* (decoded JSON) to *struct*, or say everything that is wrong with it.
 
     Nested Structs, and dicts and lists of Structs, are looked into as well; a JSON ``null``
-    stands for the field's default.
+    stands for the field's default. Unless *strict*, text stands for the number or boolean it spells.
     """
     if not isinstance(raw, Mapping):
         return None, [Problem(path, f"expected an object, found {shown(raw)}")]
+    if None not in raw.values():  # nearly always everything is in order
+        try:
+            return msgspec.convert(raw, struct, strict=strict), []
+        except msgspec.ValidationError:
+            pass
     fields = _field_types(struct)
     problems = [
         Problem(f"{path}.{name}", f"unknown field {name!r}{did_you_mean(str(name), fields)}")
@@ -129,7 +141,7 @@ def decode_struct(
     values: dict[str, Any] = {}
     for name, expected in fields.items():
         if raw.get(name) is not None:
-            values[name], found = _decode(raw[name], expected, f"{path}.{name}")
+            values[name], found = _decode(raw[name], expected, f"{path}.{name}", strict=strict)
             problems += found
     if problems:
         return None, problems
@@ -139,7 +151,7 @@ def decode_struct(
         return None, [_located(exc, path)]
 
 
-def _decode(raw: Any, expected: Any, path: str) -> tuple[Any, list[Problem]]:
+def _decode(raw: Any, expected: Any, path: str, *, strict: bool) -> tuple[Any, list[Problem]]:
     struct = _struct_of(expected, list, tuple) if isinstance(raw, list) else None
     if struct is not None:
         found = [decode_struct(item, struct, f"{path}[{i}]") for i, item in enumerate(raw)]
@@ -160,7 +172,7 @@ def _decode(raw: Any, expected: Any, path: str) -> tuple[Any, list[Problem]]:
         hint = did_you_mean(raw, words) if isinstance(raw, str) else ""
         return None, [Problem(path, f"expected {known}, found {shown(raw)}{hint}")]
     try:
-        return msgspec.convert(raw, expected), []
+        return msgspec.convert(raw, expected, strict=strict), []
     except msgspec.ValidationError as exc:
         return None, [_located(exc, path, raw)]
 

@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
-import sys
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from odibi_nb.core.context import get_current_context
+from odibi_nb.core.modules import (
+    INGEST_MODULE,
+    FunctionNotFoundError,
+    ModuleLoader,
+    import_module,
+)
 from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
     from types import ModuleType
+
+__all__ = [
+    "REGISTRY",
+    "SEED_KEYWORDS",
+    "FunctionNotFoundError",
+    "FunctionRegistry",
+    "ProjectModules",
+    "Registered",
+    "accepted_keywords",
+    "import_module",
+    "module_allowed",
+    "odibi_function",
+    "pandas_function",
+    "spark_function",
+    "universal_function",
+    "with_context",
+]
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
 ANY_ENGINE = "any"
-INGEST_MODULE = "odibi_nb.ingest"
 SEED_KEYWORDS = ("inputs", "constants", "outputs", "spark", "env", "context")
 """What a transformation is called with, each only if its signature takes it."""
-
-
-class FunctionNotFoundError(LookupError):
-    """A row names a module or function that is not there; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +80,14 @@ class FunctionRegistry:
         """
         engine = engine.lower()
         if not name:
-            raise ValueError("a function needs a name")
+            raise ValueError(f"a function needs a name: {fn!r:.60}")
         if engine not in {"spark", "pandas", ANY_ENGINE}:
             raise ValueError(f"engine must be 'spark', 'pandas' or 'any', found {engine!r}")
         if not callable(fn):
             raise TypeError(f"expected a function, found {fn!r:.60}")
         metadata.setdefault("description", inspect.getdoc(fn))
         with self._lock:
-            for home in {module or fn.__module__, fn.__module__}:
+            for home in {module or _module_of(fn), _module_of(fn)}:
                 self._entries[home, name, engine] = Registered(home, name, engine, fn, metadata)
 
     def unregister(self, name: str, engine: str, module: str | None = None) -> bool:
@@ -90,7 +106,9 @@ class FunctionRegistry:
         """Forget the functions that these modules define, because they are loaded anew."""
         names = set(modules)
         with self._lock:
-            self._entries = {k: e for k, e in self._entries.items() if e.fn.__module__ not in names}
+            self._entries = {
+                k: e for k, e in self._entries.items() if _module_of(e.fn) not in names
+            }
 
     def find(self, module: str | None, name: str, engine: str) -> Registered | None:
         """The entry for *engine*, else for any engine; without a module, if only one has the name."""
@@ -100,7 +118,7 @@ class FunctionRegistry:
                 if entry is not None:
                     return entry
             else:
-                same = {e.fn: e for k, e in self._entries.items() if k[1:] == (name, wanted)}
+                same = {id(e.fn): e for k, e in self._entries.items() if k[1:] == (name, wanted)}
                 if len(same) == 1:
                     return next(iter(same.values()))
         return None
@@ -121,12 +139,15 @@ class FunctionRegistry:
         if entry is not None:
             return entry.fn
         found = getattr(imported, function, None)
-        if not callable(found):
+        if not callable(found) or self._engines_of(module, function):
             raise FunctionNotFoundError(self._no_function(imported, function, engine))
         return found  # type: ignore[no-any-return]
 
+    def _engines_of(self, module: str, function: str) -> list[str]:
+        return sorted({k[2] for k in self._entries if k[:2] == (module, function)})
+
     def _no_function(self, module: ModuleType, function: str, engine: str) -> str:
-        others = sorted({k[2] for k in self._entries if k[:2] == (module.__name__, function)})
+        others = self._engines_of(module.__name__, function)
         if others:
             return f"{module.__name__}.{function} is registered for {', '.join(others)}, not for {engine}"
         names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
@@ -153,104 +174,18 @@ REGISTRY = FunctionRegistry()
 """The registry that the decorators file functions in."""
 
 
-def import_module(module: str) -> ModuleType:
-    """Import *module*.
-
-    Raises:
-        FunctionNotFoundError: if there is no such module, or importing it fails.
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as exc:
-        if exc.name and (module == exc.name or module.startswith(exc.name + ".")):
-            raise FunctionNotFoundError(
-                f"no module {module!r}: it must stand beside the manifest or be installed"
-            ) from exc
-        raise FunctionNotFoundError(
-            f"module {module!r} needs {exc.name!r}, which is not installed"
-        ) from exc
-    except (Exception, SystemExit) as exc:
-        raise FunctionNotFoundError(
-            f"importing module {module!r} failed: {type(exc).__name__}: {exc}{_place_of(exc)}"
-        ) from exc
-
-
-def _place_of(exc: BaseException) -> str:
-    if isinstance(exc, SyntaxError) and exc.filename:
-        return f" ({exc.filename}, line {exc.lineno})"
-    trace = exc.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f" ({trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno})" if trace else ""
-
-
-class ProjectModules:
-    """Makes the modules beside a manifest importable, fresh, and this project's own.
-
-    Modules are loaded anew when their file has changed since, or when the name was taken by
-    another project's module.
-    """
-
-    _lock = threading.RLock()
-    _loaded: dict[str, tuple[Path, float]] = {}  # noqa: RUF012  one table for the process, like sys.modules
+class ProjectModules(ModuleLoader):
+    """The modules beside a manifest, and what *registry* has of them."""
 
     def __init__(self, folder: Path, registry: FunctionRegistry = REGISTRY) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.registry = registry
 
     def prepare(self) -> list[str]:
-        """Put the folder first on ``sys.path``; the modules that will be loaded anew."""
-        with self._lock:
-            root = str(self.folder)
-            if root in sys.path:
-                sys.path.remove(root)
-            sys.path.insert(0, root)
-            importlib.invalidate_caches()
-            stale = self._stale()
-            for name in stale:
-                sys.modules.pop(name, None)
-                self._loaded.pop(name, None)
-            self.registry.forget_modules(stale)
-            return sorted(stale)
-
-    def _stale(self) -> set[str]:
-        tops = {p.stem for p in self.folder.glob("*.py")} | {
-            p.name for p in self.folder.iterdir() if p.is_dir() and p.name.isidentifier()
-        }
-        mine = {
-            name: Path(str(module.__file__))
-            for name, module in list(sys.modules.items())
-            if name.partition(".")[0] in tops and getattr(module, "__file__", None)
-        }
-        foreign = {name for name, file in mine.items() if self.folder not in file.parents}
-        projects = {name for name in foreign if self._is_project_module(name)}
-        changed = {
-            name
-            for name, file in mine.items()
-            if name not in foreign
-            and self._loaded.get(name, (file, _mtime(file)))[1] != _mtime(file)
-        }
-        # A package is only consistent as a whole: one changed file reloads all of it.
-        packages = {name.partition(".")[0] for name in changed | projects}
-        return {name for name in sys.modules if name.partition(".")[0] in packages}
-
-    def _is_project_module(self, name: str) -> bool:
-        return name in self._loaded
-
-    def remember(self) -> None:
-        """Note which files this project's modules came from, once they are imported."""
-        with self._lock:
-            for name, module in list(sys.modules.items()):
-                file = getattr(module, "__file__", None)
-                if file and name not in self._loaded and self.folder in Path(file).parents:
-                    self._loaded[name] = (Path(file), _mtime(Path(file)))
-
-
-def _mtime(path: Path) -> float:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return -1.0
+        """As `ModuleLoader.prepare`; functions that such modules registered are forgotten."""
+        stale = super().prepare()
+        self.registry.forget_modules(stale)
+        return stale
 
 
 def module_allowed(module: str, prefixes: Sequence[str]) -> bool:
@@ -265,36 +200,50 @@ def module_allowed(module: str, prefixes: Sequence[str]) -> bool:
     )
 
 
-@functools.lru_cache(maxsize=4096)
 def accepted_keywords(fn: Callable[..., Any]) -> tuple[str, ...]:
     """Which of the seed's keywords *fn* takes; all of them if it has ``**kwargs``.
 
     Raises:
-        ValueError: if *fn* has required parameters that none of them fills.
+        ValueError: if *fn* has required parameters that none of them fills, or if calling it would
+            not run it.
     """
-    parameters = inspect.signature(fn).parameters
+    plain = inspect.unwrap(_innermost(fn))
+    if inspect.iscoroutinefunction(plain):
+        raise ValueError("it is async, and nobody would await it: use def")
+    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
+        raise ValueError("it has a yield, so calling it would not run it: return the DataFrame")
+    parameters = inspect.signature(fn).parameters.values()
     kinds = inspect.Parameter
+    by_name = [
+        p.name for p in parameters if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
+    ]
+    filled = {*by_name} & {*SEED_KEYWORDS, getattr(fn, "_odibi_context_param", None)}
     extra = [
         p.name
-        for p in parameters.values()
-        if p.name not in SEED_KEYWORDS
-        and p.name != getattr(fn, "_odibi_context_param", None)
+        for p in parameters
+        if p.name not in filled
         and p.default is kinds.empty
         and p.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)
-    ]
-    extra += [
-        p.name
-        for p in parameters.values()
-        if p.kind is kinds.POSITIONAL_ONLY and p.name not in extra
     ]
     if extra:
         raise ValueError(
             f"its parameters {', '.join(map(repr, extra))} cannot be filled: a transformation is called "
             f"with the keywords {', '.join(SEED_KEYWORDS)}"
         )
-    if any(p.kind is kinds.VAR_KEYWORD for p in parameters.values()):
+    if any(p.kind is kinds.VAR_KEYWORD for p in parameters):
         return SEED_KEYWORDS
-    return tuple(name for name in SEED_KEYWORDS if name in parameters)
+    return tuple(name for name in SEED_KEYWORDS if name in by_name)
+
+
+def _innermost(fn: Any) -> Any:
+    """*fn* without the partials around it."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return fn
+
+
+def _module_of(fn: Any) -> str:
+    return str(getattr(_innermost(fn), "__module__", None) or "")
 
 
 def odibi_function(
@@ -318,7 +267,8 @@ def odibi_function(
 
     def decorate(fn: Function) -> Function:
         if auto_register:
-            REGISTRY.register(name or fn.__name__, engine, fn, module=module, **metadata)
+            own = str(name or getattr(fn, "__name__", ""))
+            REGISTRY.register(own, engine, fn, module=module, **metadata)
         return fn
 
     return decorate
@@ -361,13 +311,14 @@ def with_context(context_param: str | Callable[..., Any] = "context") -> Any:
         return with_context()(context_param)
 
     def decorate(fn: Function) -> Function:
-        if context_param not in inspect.signature(fn).parameters:
+        signature = inspect.signature(fn)
+        if context_param not in signature.parameters:
             return fn
 
         @functools.wraps(fn)
         def call(*args: Any, **kwargs: Any) -> Any:
             context = get_current_context()
-            if context is not None and context_param not in kwargs:
+            if context is not None and context_param not in _bound(signature, args, kwargs):
                 kwargs[context_param] = context
             return fn(*args, **kwargs)
 
@@ -375,3 +326,11 @@ def with_context(context_param: str | Callable[..., Any] = "context") -> Any:
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def _bound(signature: inspect.Signature, args: Any, kwargs: Any) -> Mapping[str, Any]:
+    """The parameters that a call fills; a call that does not fit fills those it names."""
+    try:
+        return signature.bind_partial(*args, **kwargs).arguments
+    except TypeError:
+        return kwargs  # type: ignore[no-any-return]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.decoding import own_copy
 from odibi_nb.core.events import EventType
 from odibi_nb.errors import HookError, did_you_mean
 
@@ -142,7 +143,9 @@ class HookManager:
             if listener.event in (name, ANY_EVENT):
                 try:
                     if listener.wants(payload):
-                        listener.fn(dict(payload))
-                except (Exception, SystemExit) as exc:  # noqa: BLE001  the run goes on
+                        listener.fn(own_copy(payload))
+                except KeyboardInterrupt:  # the user's, not the listener's
+                    raise
+                except BaseException as exc:  # noqa: BLE001  whatever it is, the run goes on
                     if on_error is not None:
                         on_error(listener, exc)

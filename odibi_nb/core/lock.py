@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import socket
@@ -30,7 +31,9 @@ def run_lock(state_dir: Path, project: str, env: str, run_id: str) -> Iterator[N
     """
     folder = state_dir / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{plain_slug(project)}-{plain_slug(env)}.lock"
+    # Names that look alike once they are plain are still different ones.
+    exact = hashlib.blake2b(f"{project}\0{env}".encode(), digest_size=4).hexdigest()
+    path = folder / f"{plain_slug(project)[:50]}-{plain_slug(env)[:50]}-{exact}.lock"
     owner = path.with_suffix(".json")
     lock = filelock.FileLock(str(path))
     try:

@@ -159,8 +159,14 @@ class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ManifestError(source, problems)
         return config
 
-    def select_layers(self, target_layers: Sequence[str] | None) -> tuple[str, ...]:
+    def select_layers(
+        self, target_layers: Sequence[str] | None, where: str = "target_layers"
+    ) -> tuple[str, ...]:
         """*target_layers* in the manifest's order, or all layers when it is None or empty.
+
+        Args:
+            target_layers: in any case and order.
+            where: what a problem calls them.
 
         Raises:
             ManifestError: if a layer is unknown.
@@ -170,7 +176,7 @@ class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         by_fold = {layer.casefold(): layer for layer in self.layer_order}
         problems = [
             Problem(
-                "target_layers",
+                where,
                 f"unknown layer {layer!r}"
                 + (
                     did_you_mean(layer, self.layer_order)
@@ -220,21 +226,20 @@ def _check_layers(manifest: ProjectManifest) -> Iterator[Problem]:
                     f"$.{field}.{layer}", f"unknown layer {layer!r}{did_you_mean(layer, known)}"
                 )
     for layer, config in manifest.layers.items():
-        for upstream in config.depends_on:
-            if layer in known and upstream not in known[: known.index(layer)]:
-                yield Problem(
-                    f"$.layers.{layer}.depends_on",
-                    f"{upstream!r} does not come before it in layer_order",
-                )
-        if config.max_workers is not None and config.max_workers < 1:
-            yield Problem(
-                f"$.layers.{layer}.max_workers", f"expected at least 1, found {config.max_workers}"
-            )
-        if config.timeout_seconds is not None and config.timeout_seconds <= 0:
-            yield Problem(
-                f"$.layers.{layer}.timeout_seconds",
-                f"expected seconds above 0, found {config.timeout_seconds:g}",
-            )
+        before = known[: known.index(layer)] if layer in known else known
+        yield from _check_layer(config, before, f"$.layers.{layer}")
+
+
+def _check_layer(config: LayerConfig, before: Sequence[str], where: str) -> Iterator[Problem]:
+    for upstream in config.depends_on:
+        if upstream not in before:
+            message = f"{upstream!r} does not come before it in layer_order"
+            yield Problem(f"{where}.depends_on", message)
+    workers, seconds = config.max_workers, config.timeout_seconds
+    if workers is not None and workers < 1:
+        yield Problem(f"{where}.max_workers", f"expected at least 1, found {workers}")
+    if seconds is not None and seconds <= 0:
+        yield Problem(f"{where}.timeout_seconds", f"expected seconds above 0, found {seconds:g}")
 
 
 def _check_environments(manifest: ProjectManifest) -> Iterator[Problem]:

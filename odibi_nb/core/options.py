@@ -2,17 +2,79 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.decoding import as_json
-from odibi_nb.core.tables import redact
-from odibi_nb.errors import ConfigurationError, did_you_mean
+from odibi_nb.core.decoding import as_json, decode_struct, shown
+from odibi_nb.core.redaction import redact
+from odibi_nb.core.retry import RetryPolicy
+from odibi_nb.errors import ConfigurationError, Problem, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-CHOICES = {"on_error": ("continue", "stop"), "schedule": ("layers", "graph")}
+
+def _one_of(*words: str) -> tuple[Callable[[Any], str], str]:
+    def understand(value: Any) -> str:
+        if value not in words:
+            raise ValueError(value)
+        return str(value)
+
+    return understand, " or ".join(map(repr, words))
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else tuple(value)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError
+    return names
+
+
+def _tables_by_layer(value: Any) -> dict[str, tuple[str, ...]]:
+    return {layer: _names(tables) for layer, tables in _mapping(value).items()}
+
+
+def _constants_by_id(value: Any) -> dict[str, dict[str, Any]]:
+    return {name: _mapping(constants) for name, constants in _mapping(value).items()}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise TypeError
+    return dict(value)
+
+
+def _workers(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(value)
+    return value
+
+
+def _seconds(value: Any) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise ValueError(value)
+    return value
+
+
+def _retry(value: Any) -> dict[str, Any]:
+    if isinstance(value, int):
+        return {"max_retries": int(value)}
+    return _mapping(value)
+
+
+_FORMS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "target_layers": (_names, "a list of layers' names"),
+    "cache_plan": (_tables_by_layer, "layers with lists of tables"),
+    "max_workers": (_workers, "a whole number of at least 1"),
+    "on_error": _one_of("continue", "stop"),
+    "schedule": _one_of("layers", "graph"),
+    "retry": (_retry, "a number of retries or an object"),
+    "timeout_seconds": (_seconds, "seconds above 0"),
+    "overrides": (_constants_by_id, "transformation ids with constants"),
+}
+"""Option to how its values are understood, and to what is expected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,27 +107,27 @@ class RunOptions:
     def from_keywords(cls, keywords: Mapping[str, Any]) -> RunOptions:
         """Options from ``**kwargs``, checked; None means the default.
 
+        One layer or table may be given as text, and retries as a number.
+
         Raises:
-            ConfigurationError: if a name is unknown or a value is wrong.
+            ConfigurationError: with everything that is wrong: unknown names, impossible values.
         """
         known = list(cls.__dataclass_fields__)
-        problems = [
+        problems: list[Problem | str] = [
             f"unknown option {name!r}{did_you_mean(name, known)}"
             for name in keywords
             if name not in known
         ]
-        given = {k: v for k, v in keywords.items() if v is not None}
-        if isinstance(given.get("target_layers"), str):
-            given["target_layers"] = [given["target_layers"]]
-        workers = given.get("max_workers")
-        if workers is not None and (not isinstance(workers, int) or workers < 1):
-            problems.append(
-                f"max_workers: expected a whole number of at least 1, found {workers!r}"
-            )
-        for name, choices in CHOICES.items():
-            if name in given and given[name] not in choices:
-                expected = " or ".join(map(repr, choices))
-                problems.append(f"{name}: expected {expected}, found {given[name]!r}")
+        given = {k: v for k, v in keywords.items() if k in known and v is not None}
+        for name, (understand, expected) in _FORMS.items():
+            if name not in given:
+                continue
+            try:
+                given[name] = understand(given[name])
+            except (TypeError, ValueError):
+                problems.append(f"{name}: expected {expected}, found {shown(given[name])}")
+        if isinstance(given.get("retry"), dict):
+            problems += decode_struct(given["retry"], RetryPolicy, "retry")[1]
         if problems:
             raise ConfigurationError("run options", problems)
         return cls(**given)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.capture import routed_output
 from odibi_nb.core.context import Engine
-from odibi_nb.core.decoding import utc_now
+from odibi_nb.core.decoding import shown, utc_now
 from odibi_nb.core.execution import RunExecution
 from odibi_nb.core.functions import REGISTRY, FunctionNotFoundError, ProjectModules, import_module
 from odibi_nb.core.history import expected_seconds
@@ -21,6 +21,7 @@ from odibi_nb.core.options import RunOptions
 from odibi_nb.core.plan import PlanRequest, RunPlan, make_plan
 from odibi_nb.core.protocols import Place, Session
 from odibi_nb.core.stream import RunStream
+from odibi_nb.core.workers import error_message
 from odibi_nb.errors import ConfigurationError, ManifestError, PlanError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class GenericProjectOrchestrator:
             ConfigurationError: if an option is wrong or the registry cannot be read; what is wrong
                 with rows is in the plan's problems.
         """
-        return self._plan(RunOptions.from_keywords(options))
+        return self._plan(self._chosen(options))
 
     def run(self, *, repo_path: str | None = None, **options: Any) -> RunResult:
         """Run the project; see `RunOptions` for the options.
@@ -157,13 +158,18 @@ class GenericProjectOrchestrator:
                 nothing has run. A transformation that fails is not raised: see
                 `RunResult.raise_for_status`.
         """
-        chosen = RunOptions.from_keywords(options)
+        chosen = self._chosen(options)
         self._say("INFO", f"🚀 Starting pipeline: {self.project} (env={self.env})\n")
         self._say("INFO", f"📋 Loaded manifest from {_shown_path(self.manifest.path)}")
         self._confirm(chosen)
         self.bootstrap(repo_path)
-        plan = self._plan(chosen)
-        plan.raise_for_problems()
+        try:
+            return self._execute(self._plan(chosen).raise_for_problems(), chosen)
+        finally:
+            self.close()
+            self._modules.remember()
+
+    def _execute(self, plan: RunPlan, chosen: RunOptions) -> RunResult:
         run_id = f"{utc_now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         execution = RunExecution(self, plan, chosen, run_id)
         try:
@@ -173,8 +179,6 @@ class GenericProjectOrchestrator:
                 return execution.run()
         except OSError as exc:
             raise ConfigurationError(str(self.state_dir), [f"cannot be used: {exc}"]) from exc
-        finally:
-            self.close()
 
     # -- planning ------------------------------------------------------------------------------
 
@@ -194,15 +198,23 @@ class GenericProjectOrchestrator:
             self._sinks = [self.log_sink] if self.log_sink else self.adapters.sinks(self.place())
         return self._sinks
 
+    def _chosen(self, keywords: Mapping[str, Any]) -> RunOptions:
+        """The options, checked, with layers as the manifest spells them."""
+        options = RunOptions.from_keywords(keywords)
+        self.manifest.select_layers(options.target_layers)
+        if not options.cache_plan:
+            return options
+        self.manifest.select_layers([*options.cache_plan], "cache_plan")
+        by_fold = {layer.casefold(): layer for layer in self.layer_order}
+        plan = {by_fold[layer.casefold()]: tables for layer, tables in options.cache_plan.items()}
+        return replace(options, cache_plan=plan)
+
     def _plan(self, options: RunOptions) -> RunPlan:
         layers = self.manifest.select_layers(options.target_layers)
         source = self.adapters.registry(self.place())
         rows = list(source.fetch(self.project, self.env))
         if not rows:
             raise PlanError(source.name, [self._no_rows(source.census())])
-        reloaded = self._modules.prepare()
-        if reloaded:
-            self._say("INFO", f"🔄 Loading changed modules anew: {', '.join(reloaded)}")
         expected, notices = self._expected()
         request = PlanRequest(
             env=self.env,
@@ -215,8 +227,10 @@ class GenericProjectOrchestrator:
             overrides=options.overrides,
             expected=expected,
         )
-        plan = make_plan(self.manifest, rows, request)
-        self._modules.remember()
+        with self._modules.importing() as reloaded:
+            if reloaded:
+                self._say("INFO", f"🔄 Loading changed modules anew: {', '.join(reloaded)}")
+            plan = make_plan(self.manifest, rows, request)
         return replace(plan, notices=(*plan.notices, *notices), html_with=self.adapters.plan_html)
 
     def _expected(self) -> tuple[dict[str, float], list[str]]:
@@ -224,7 +238,7 @@ class GenericProjectOrchestrator:
         try:
             return expected_seconds(self.sinks(), self.project, self.env), []
         except Exception as exc:  # noqa: BLE001  whatever the log's storage does, the plan stands
-            return {}, [f"no durations of past runs: {exc}"]
+            return {}, [f"no durations of past runs: {error_message(exc)}"]
 
     def _no_rows(self, census: list[tuple[str, str, int]]) -> str:
         mine = [
@@ -278,9 +292,9 @@ class GenericProjectOrchestrator:
             return None
         module, _, function = self.config.auth_provider.partition(":")
         where = Problem(f"$.environments.{self.env}.auth_provider", "")
-        self._modules.prepare()
         try:
-            provider = getattr(import_module(module), function or "auth_provider", None)
+            with self._modules.importing():
+                provider = getattr(import_module(module), function or "auth_provider", None)
         except FunctionNotFoundError as exc:
             raise ManifestError(
                 str(self.manifest.path), [where._replace(message=str(exc))]
@@ -297,12 +311,11 @@ class GenericProjectOrchestrator:
                 repo_path=repo_path,
                 logger_metadata={"project": self.project, "stage": "Bootstrap"},
             )
-        except Exception as exc:
-            raise ConfigurationError(
-                "auth_provider", [f"raised {type(exc).__name__}: {exc}"]
-            ) from exc
+        except (Exception, SystemExit) as exc:
+            why = f"raised {type(exc).__name__}: {error_message(exc)}"
+            raise ConfigurationError("auth_provider", [why]) from exc
         if not isinstance(found, Mapping):  # it is the user's code, whatever its type says
-            message = f"expected a dict with 'spark' and 'sql_provider', found {found!r:.60}"
+            message = f"expected a dict with 'spark' and 'sql_provider', found {shown(found)}"
             raise ConfigurationError("auth_provider", [message])
         return Session(spark=found.get("spark"), sql_provider=found.get("sql_provider"))
 

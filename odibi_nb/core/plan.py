@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-import graphlib
 import hashlib
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from odibi_nb.core.decoding import decode_struct
+from odibi_nb.core.decoding import decode_struct, shown
 from odibi_nb.core.functions import FunctionNotFoundError, accepted_keywords, module_allowed
-from odibi_nb.core.transformation import ALIASES, RetryPolicy, Transformation, parse_row
+from odibi_nb.core.ordering import depths, in_order, remaining
+from odibi_nb.core.retry import RetryPolicy
+from odibi_nb.core.tables import TableName
+from odibi_nb.core.transformation import (
+    Transformation,
+    enabled_from,
+    parse_columns,
+    row_columns,
+)
 from odibi_nb.errors import CycleError, PlanError, Problem, did_you_mean
 
 if TYPE_CHECKING:
-    from odibi_nb.core.manifest import LayerConfig, ProjectManifest
+    from odibi_nb.core.manifest import ProjectManifest
 
 Resolve = Callable[[str, str, str], Callable[..., Any]]
 ENGINES = ("pandas", "spark")
+UNKNOWN_SECONDS = 1.0
+"""What a row without history is taken to last when ranks are worked out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +147,7 @@ class _Planner:
 
     ``rows``     id to planned row, in the registry's order
     ``problems`` what is wrong so far
-    ``settings`` (layer, constants that matter) to the policy made of them, so that equal rows share one
+    ``policies`` layer to what its rows without a policy of their own share
     ``found``    (module, function, engine) to the function or to what is wrong with it
     """
 
@@ -151,39 +161,36 @@ class _Planner:
         self.notices: list[str] = []
         self.disabled: list[str] = []
         self.elsewhere: set[str] = set()
-        self.lost_layers: dict[str, int] = defaultdict(int)
-        self.policies: dict[str, tuple[RetryPolicy, float | None]] = {}
+        self.lost_layers: dict[str, tuple[str, int]] = {}
+        self.policies: dict[str, tuple[dict[str, Any], RetryPolicy, float | None]] = {}
         self.found: dict[
             tuple[str, str, str], tuple[Callable[..., Any] | None, tuple[str, ...], str]
         ] = {}
 
     def add(self, raw: Mapping[str, Any], number: int) -> None:
         """Take one registry row: plan it, or note why not."""
-        identity = str(_column(raw, "transformation_id") or f"number {number}")
-        layer = str(_column(raw, "layer") or "")
+        columns = row_columns(raw)
+        identity = str(columns.get("transformation_id") or f"number {number}")
+        layer = str(columns.get("layer") or "")
+        enabled = enabled_from(columns.get("enabled"))
         if layer and layer.casefold() not in self.layers:
             self.elsewhere.add(identity)
-            if layer.casefold() not in self.known_layers:
-                self.lost_layers[layer] += 1
+            if layer.casefold() not in self.known_layers and enabled is not False:
+                spelling, count = self.lost_layers.get(layer.casefold(), (layer, 0))
+                self.lost_layers[layer.casefold()] = spelling, count + 1
             return
-        row, problems = parse_row(raw, number)
-        if row is None:
-            if str(_column(raw, "enabled")).lower() in {"0", "false", "none"}:
-                self.disabled.append(identity)
-                self.notices.append(f"disabled row {identity!r} is malformed: {problems[0]}")
-            else:
-                self.problems += problems
-            return
-        if not row.enabled:
+        row, problems = parse_columns(columns, number)
+        if enabled is False:
             self.disabled.append(identity)
-            return
-        if identity in self.rows:
-            self.problems.append(
-                Problem(f"row {identity!r}", "this transformation_id stands twice")
-            )
-            return
-        row = self._finished(row)
-        self.rows[identity] = self._planned(row)
+            if problems:
+                self.notices.append(f"disabled row {identity!r} is malformed: {problems[0]}")
+        elif row is None:
+            self.problems += problems
+        elif identity in self.rows:
+            message = "this transformation_id stands twice"
+            self.problems.append(Problem(f"row {identity!r}", message))
+        else:
+            self.rows[identity] = self._planned(self._finished(row))
 
     def _finished(self, row: Transformation) -> Transformation:
         """The row with the manifest's spelling of its layer and the run's overrides."""
@@ -199,10 +206,14 @@ class _Planner:
     def _planned(self, row: Transformation) -> PlannedRow:
         where = f"row {row.transformation_id!r}"
         engine = self._engine(row, where)
-        retry, timeout = self._settings(row, where)
+        retry, timeout = self._settings(row, f"{where}, constants")
         fn, keywords, problem = self._function(row.module, row.function, engine)
         if problem:
             self.problems.append(Problem(where, problem))
+        priority = row.constants.get("priority")
+        if priority is not None and not _is_number(priority):
+            message = f"expected a number, found {shown(priority)}"
+            self.problems.append(Problem(f"{where}, constants.priority", message))
         return PlannedRow(
             transformation=row,
             fn=fn,
@@ -218,51 +229,49 @@ class _Planner:
         if engine is None:
             return self.request.engine
         name = str(engine).lower()
-        if name not in ENGINES:
-            hint = did_you_mean(name, ENGINES) or ": expected 'pandas' or 'spark'"
-            self.problems.append(
-                Problem(f"{where}, constants.engine", f"unknown engine {engine!r}{hint}")
-            )
-        return name
+        if name in ENGINES:
+            return name
+        hint = did_you_mean(name, ENGINES) or ": expected 'pandas' or 'spark'"
+        message = f"unknown engine {shown(engine)}{hint}"
+        self.problems.append(Problem(f"{where}, constants.engine", message))
+        return self.request.engine
 
     def _settings(self, row: Transformation, where: str) -> tuple[RetryPolicy, float | None]:
-        own_retry = row.constants.get("retry")
-        own_timeout = row.constants.get("timeout_seconds")
-        if own_retry is None and own_timeout is None:
-            if row.layer not in self.policies:
-                self.policies[row.layer] = self._policy(row.layer, {}, None, where)
-            return self.policies[row.layer]
-        return self._policy(row.layer, own_retry, own_timeout, where)
-
-    def _policy(
-        self, layer: str, own_retry: Any, own_timeout: Any, where: str
-    ) -> tuple[RetryPolicy, float | None]:
-        config: LayerConfig | None = self.manifest.layers.get(layer)
-        own = own_retry if isinstance(own_retry, dict) else {"max_retries": own_retry}
-        raw = {
-            **self.request.retry,
-            **(config.retry if config else {}),
-            **(own if own_retry else {}),
-        }
-        if own_retry == 0:
-            raw["max_retries"] = 0
-        policy, problems = decode_struct(raw, RetryPolicy, f"{where}, retry")
-        self.problems += problems
-        timeout = (
-            own_timeout
-            or (config.timeout_seconds if config else None)
-            or self.request.timeout_seconds
-        )
-        if timeout is not None and (
-            isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0
-        ):
-            self.problems.append(
-                Problem(
-                    f"{where}, timeout_seconds", f"expected seconds above 0, found {timeout!r:.40}"
-                )
+        """The row's retry policy and timeout: its own over its layer's over the run's."""
+        if row.layer not in self.policies:
+            self.policies[row.layer] = self._policy_of(row.layer)
+        base, policy, timeout = self.policies[row.layer]
+        retry, own_timeout = row.constants.get("retry"), row.constants.get("timeout_seconds")
+        if retry is not None:
+            own = (
+                retry
+                if isinstance(retry, dict)
+                else {"max_retries": 0 if retry is False else retry}
             )
-            timeout = None
-        return policy or RetryPolicy(), timeout
+            _, problems = decode_struct(own, RetryPolicy, f"{where}.retry")
+            self.problems += problems
+            if not problems:
+                policy = msgspec.convert({**base, **own}, RetryPolicy)
+        if own_timeout is not None:
+            if _is_number(own_timeout) and own_timeout > 0:
+                timeout = own_timeout
+            else:
+                message = f"expected seconds above 0, found {shown(own_timeout)}"
+                self.problems.append(Problem(f"{where}.timeout_seconds", message))
+        return policy, timeout
+
+    def _policy_of(self, layer: str) -> tuple[dict[str, Any], RetryPolicy, float | None]:
+        """The policy of a layer's rows: as a base to overlay, and as it is; and their timeout."""
+        config = self.manifest.layers.get(layer)
+        base, timeout = dict(self.request.retry), self.request.timeout_seconds
+        if config is not None:
+            source = self.manifest.path or "manifest"
+            where = f"{source}, $.layers.{layer}.retry"
+            _, problems = decode_struct(config.retry, RetryPolicy, where)
+            self.problems += problems
+            base |= {} if problems else config.retry
+            timeout = config.timeout_seconds or timeout
+        return base, msgspec.convert(base, RetryPolicy), timeout
 
     def _function(
         self, module: str, function: str, engine: str
@@ -277,14 +286,9 @@ class _Planner:
     ) -> tuple[Callable[..., Any] | None, tuple[str, ...], str]:
         allowed = self.manifest.transformation_modules
         if not module_allowed(module, allowed):
-            return (
-                None,
-                (),
-                (
-                    f"module {module!r} is not allowed: the manifest's transformation_modules are "
-                    f"{', '.join(allowed)}"
-                ),
-            )
+            names = ", ".join(allowed)
+            why = f"is not allowed: the manifest's transformation_modules are {names}"
+            return None, (), f"module {module!r} {why}"
         try:
             fn = self.request.resolve(module, function, engine)
             return fn, accepted_keywords(fn), ""
@@ -294,14 +298,9 @@ class _Planner:
             return None, (), f"{module}.{function} cannot be called: {exc}"
 
 
-def _column(raw: Mapping[str, Any], name: str) -> Any:
-    value = raw.get(name)
-    if value is None:
-        for column, found in raw.items():
-            lower = column.lower()
-            if ALIASES.get(lower, lower) == name:
-                return found
-    return value
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value)
 
 
 def make_plan(
@@ -315,12 +314,11 @@ def make_plan(
     for number, raw in enumerate(rows, 1):
         planner.add(raw, number)
     _note_the_unused(planner)
-    edges = _edges(planner)
-    ordered, cycle = _ordered(planner, edges)
-    if cycle:
-        planner.problems.append(
-            Problem("", f"transformations wait for each other: {' -> '.join(cycle)}")
-        )
+    ordered, cycles = _ordered(planner, _edges(planner))
+    planner.problems += [
+        Problem("", f"transformations wait for each other: {' -> '.join(cycle)}")
+        for cycle in cycles
+    ]
     return RunPlan(
         project=manifest.project,
         env=request.env,
@@ -329,20 +327,25 @@ def make_plan(
         layers=request.layers,
         rows=ordered,
         disabled=tuple(planner.disabled),
-        problems=tuple(planner.problems),
+        problems=tuple(dict.fromkeys(planner.problems)),
         notices=tuple(planner.notices),
-        cycle=cycle,
+        cycle=cycles[0] if cycles else (),
     )
 
 
 def _note_the_unused(planner: _Planner) -> None:
     for name in planner.request.overrides:
-        if name not in planner.rows:
+        if name in planner.rows:
+            continue
+        if name in planner.disabled:
+            hint = ": it is disabled"
+        elif name in planner.elsewhere:
+            hint = ": its layer is not run"
+        else:
             hint = did_you_mean(name, planner.rows)
-            planner.problems.append(
-                Problem(f"overrides.{name}", f"no transformation {name!r} in this run{hint}")
-            )
-    for layer, count in planner.lost_layers.items():
+        message = f"no transformation {name!r} in this run{hint}"
+        planner.problems.append(Problem(f"overrides.{name}", message))
+    for layer, count in planner.lost_layers.values():
         hint = did_you_mean(layer, planner.manifest.layer_order)
         planner.notices.append(
             f"{count} row(s) of layer {layer!r} never run: layer_order does not name it{hint}"
@@ -351,21 +354,7 @@ def _note_the_unused(planner: _Planner) -> None:
 
 def _edges(planner: _Planner) -> dict[str, set[str]]:
     """Id to the ids it needs: by tables, and by ``constants.depends_on``."""
-    producers: dict[str, list[str]] = defaultdict(list)
-    overwriters: dict[str, list[str]] = defaultdict(list)
-    for name, row in planner.rows.items():
-        for output in row.transformation.targets:
-            key = output.table.replace("`", "").lower()
-            producers[key].append(name)
-            if output.mode == "overwrite":
-                overwriters[key].append(name)
-    for table, names in overwriters.items():
-        if len(set(names)) > 1:
-            planner.problems.append(
-                Problem(
-                    f"table {table}", f"is overwritten by more than one row: {', '.join(names)}"
-                )
-            )
+    producers = _producers(planner)
     position = {layer: i for i, layer in enumerate(planner.request.layers)}
     edges: dict[str, set[str]] = {}
     for name, row in planner.rows.items():
@@ -376,10 +365,31 @@ def _edges(planner: _Planner) -> dict[str, set[str]]:
             for other in producers.get(key, ())
             if other != name and position[planner.rows[other].layer] <= mine
         }
-        if "depends_on" in row.transformation.constants:
+        if row.transformation.constants.get("depends_on") is not None:
             found |= _declared(planner, row, position)
         edges[name] = found
     return edges
+
+
+def _producers(planner: _Planner) -> dict[str, list[str]]:
+    """Key of a table to the ids that write it; problems where they would undo each other's work."""
+    producers: dict[str, list[str]] = defaultdict(list)
+    overwriters: dict[str, list[str]] = defaultdict(list)
+    for name, row in planner.rows.items():
+        for output in row.transformation.targets:
+            key = TableName.parse(output.table).key
+            if name in producers[key]:
+                message = "is named by more than one of its outputs"
+                planner.problems.append(Problem(f"row {name!r}, table {key}", message))
+                continue
+            producers[key].append(name)
+            if output.mode == "overwrite":
+                overwriters[key].append(name)
+    for key, names in overwriters.items():
+        if len(names) > 1:
+            message = f"is overwritten by more than one row: {', '.join(sorted(names))}"
+            planner.problems.append(Problem(f"table {key}", message))
+    return producers
 
 
 def _declared(planner: _Planner, row: PlannedRow, position: Mapping[str, int]) -> set[str]:
@@ -387,9 +397,8 @@ def _declared(planner: _Planner, row: PlannedRow, position: Mapping[str, int]) -
     where = f"row {row.id!r}, constants.depends_on"
     names = [raw] if isinstance(raw, str) else raw
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        planner.problems.append(
-            Problem(where, f"expected a list of transformation ids, found {raw!r:.60}")
-        )
+        message = f"expected a list of transformation ids, found {shown(raw)}"
+        planner.problems.append(Problem(where, message))
         return set()
     found = set()
     for name in names:
@@ -408,49 +417,33 @@ def _declared(planner: _Planner, row: PlannedRow, position: Mapping[str, int]) -
 
 
 def _ordered(
-    planner: _Planner, edges: Mapping[str, set[str]]
-) -> tuple[dict[str, PlannedRow], tuple[str, ...]]:
-    """The rows with upstream, depth and rank, layer by layer; and a cycle, if there is one."""
-    try:
-        order = list(graphlib.TopologicalSorter(edges).static_order())
-    except graphlib.CycleError as exc:
-        cycle = tuple(reversed(exc.args[1]))
-        order, edges = list(planner.rows), {name: set() for name in planner.rows}
-    else:
-        cycle = ()
-    depth: dict[str, int] = {}
-    for name in order:
-        depth[name] = 1 + max((depth[other] for other in edges[name]), default=-1)
-    remaining = _remaining(planner.rows, order, edges)
+    planner: _Planner, edges: dict[str, set[str]]
+) -> tuple[dict[str, PlannedRow], list[tuple[str, ...]]]:
+    """The rows with upstream, depth and rank, layer by layer; and the cycles."""
+    rows = planner.rows
+    order, edges, cycles = in_order(edges)
+    depth = depths(order, edges)
+    seconds = {name: _expected(row) for name, row in rows.items()}
+    left = remaining(order, edges, seconds)
     position = {layer: i for i, layer in enumerate(planner.request.layers)}
 
     def first_to_start(name: str) -> tuple[Any, ...]:
-        priority = planner.rows[name].transformation.constants.get("priority", 0)
-        urgent = -priority if isinstance(priority, (int, float)) else 0
-        return (urgent, -remaining[name], depth[name], name)
+        priority: Any = rows[name].transformation.constants.get("priority")
+        urgent = -priority if _is_number(priority) else 0
+        return (urgent, -left[name], depth[name], name)
 
     rank = {name: i for i, name in enumerate(sorted(order, key=first_to_start))}
-    shown = sorted(order, key=lambda name: (position[planner.rows[name].layer], depth[name], name))
+    listed = sorted(order, key=lambda name: (position[rows[name].layer], depth[name], name))
     return {
         name: replace(
-            planner.rows[name],
+            rows[name],
             upstream=tuple(sorted(edges[name])),
             depth=depth[name],
             rank=rank[name],
         )
-        for name in shown
-    }, cycle
+        for name in listed
+    }, cycles
 
 
-def _remaining(
-    rows: Mapping[str, PlannedRow], order: Sequence[str], edges: Mapping[str, set[str]]
-) -> dict[str, float]:
-    """Seconds from each row's start to the end of the longest chain behind it; 1 s where unknown."""
-    behind: dict[str, float] = defaultdict(float)
-    remaining: dict[str, float] = {}
-    for name in reversed(order):
-        own = rows[name].expected_seconds
-        remaining[name] = behind[name] + (1.0 if own is None else own)
-        for other in edges[name]:
-            behind[other] = max(behind[other], remaining[name])
-    return remaining
+def _expected(row: PlannedRow) -> float:
+    return UNKNOWN_SECONDS if row.expected_seconds is None else row.expected_seconds

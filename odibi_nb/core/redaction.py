@@ -15,17 +15,27 @@ _SECRET_KEY = re.compile(
 )
 # user:password@ after ://, up to the last @ before the path; where a password has an unescaped
 # slash, up to the last @ of all, unless it reads like host:port/path.
-_PASSWORD = re.compile(
-    r"(?<=://)([^\s:@/?#]*:)(?:[^\s/?#]*|(?!\d+[/?#])[^\s'\"<>]*)@(?=[^\s@]|$)"
-)
+_PASSWORD = re.compile(r"(?<=://)([^\s:@/?#]*:)(?:[^\s/?#]*|(?!\d+[/?#])[^\s'\"<>]*)@(?=[^\s@]|$)")
+_ITEM = re.compile(r"""(['"])([^'"\\\n]{1,80})\1(\s{0,9}:\s{0,9})(['"])((?:\\.|(?!\4)[^\n])*)\4""")
 _PAIR = re.compile(r"([^\s=&?;,'\"]{1,80})=([^\s&;,'\"]+)")
 
 
 def redact_text(text: str) -> str:
-    """Return *text* without passwords in URLs and without values of secret-looking ``key=value``."""
+    """Return *text* without passwords in URLs and without values of secret-looking keys.
+
+    Such a value stands in ``key=value``, or in ``"key": "value"`` as JSON and Python write it.
+    """
     if "://" in text:
         text = _PASSWORD.sub(rf"\1{REDACTED}@", text)
-    return _PAIR.sub(_without_value, text) if "=" in text else text
+    if "=" in text:
+        text = _PAIR.sub(_without_value, text)
+    return _ITEM.sub(_without_item, text) if ":" in text else text
+
+
+def _without_item(found: re.Match[str]) -> str:
+    if not _SECRET_KEY.search(found[2]):
+        return found[0]
+    return f"{found[1]}{found[2]}{found[1]}{found[3]}{found[4]}{REDACTED}{found[4]}"
 
 
 def _without_value(found: re.Match[str]) -> str:
@@ -51,7 +61,7 @@ def redact(value: Any, key: str = "") -> Any:
 
 
 def plain_text(text: str) -> str:
-    """*text* as every encoding and screen can take it: what is no Unicode becomes ``\\udc..``."""
+    """*text* as every encoding can take it: what is no Unicode is written as an escape."""
     try:
         text.encode()
     except UnicodeEncodeError:

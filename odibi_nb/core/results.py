@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.events import RunStatus, Status
+from odibi_nb.core.records import RECORD_COLUMNS
 from odibi_nb.errors import RunFailedError
 
 if TYPE_CHECKING:
@@ -152,7 +153,8 @@ class RunResult(Mapping[str, Any]):
         if not attempts:
             last = {record["transformation_id"]: record for record in records}
             records = [last[name] for name in self.transformations if name in last]
-        return self.to_frame_with(list(records[0]) if records else [], records)
+        columns = list(records[0]) if records else [name for name, _ in RECORD_COLUMNS]
+        return self.to_frame_with(columns, records)
 
     def __repr__(self) -> str:
         return f"<RunResult: {self.summary()}>"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.decoding import utc_now
 from odibi_nb.core.events import EventType, RunEvent
+from odibi_nb.core.workers import error_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,6 +38,7 @@ class RunStream:
     views: Sequence[View] = ()
     warnings: list[str] = field(default_factory=list)
     records: list[Row] = field(default_factory=list)
+    _raised: list[object] = field(default_factory=list, init=False, repr=False)
 
     def publish(
         self,
@@ -95,9 +97,9 @@ class RunStream:
             self.say("WARNING", f"⚠️ {text}")
 
     def _listener_raised(self, listener: Listener, exc: BaseException) -> None:
-        known = f"listener {listener.name} on {listener.event!r} raised "
-        if not any(text.startswith(known) for text in self.warnings):
-            self.warn(f"{known}{type(exc).__name__}: {exc}")
+        if self._first_time(listener):
+            text = f"{type(exc).__name__}: {error_message(exc)}"
+            self.warn(f"listener {listener.name} on {listener.event!r} raised {text}")
 
     @contextlib.contextmanager
     def guarded(self, view: View) -> Iterator[None]:
@@ -105,6 +107,15 @@ class RunStream:
         try:
             yield
         except Exception as exc:  # noqa: BLE001  see above
-            text = f"view {type(view).__name__} raised {type(exc).__name__}: {exc}"
-            if text not in self.warnings:
+            if self._first_time(view):
+                text = (
+                    f"view {type(view).__name__} raised {type(exc).__name__}: {error_message(exc)}"
+                )
                 self.warnings.append(text)
+
+    def _first_time(self, who: object) -> bool:
+        """Whether *who* raises for the first time in this run."""
+        if any(one is who for one in self._raised):
+            return False
+        self._raised.append(who)
+        return True

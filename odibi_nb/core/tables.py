@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "DEFAULT_SCHEMA",
     "REDACTED",
     "TableName",
     "is_location",
@@ -21,6 +22,8 @@ __all__ = [
 ]
 
 DEFAULT_SCHEMA = "default"
+_PLAIN = re.compile(r"\w{1,60}(\.\w{1,60}){0,2}")
+"""Nearly every name; the general rule, below, allows them too."""
 _FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f:*?\"'<>|;]")
 _MAX_PARTS = 3
 _MAX_BYTES = 255  # of a file's name
@@ -41,6 +44,8 @@ class TableName(NamedTuple):
         Raises:
             DataError: if a part is empty, or could lead out of the lake.
         """
+        if _PLAIN.fullmatch(name):
+            return cls(tuple(name.split(".")))
         parts = tuple(part.strip().strip("`") for part in name.split("."))
         wrong = not name.strip() or len(parts) > _MAX_PARTS
         if wrong or any(_unusable(part) for part in parts):
@@ -69,7 +74,11 @@ class TableName(NamedTuple):
 
 
 def _unusable(part: str) -> bool:
-    return not part or bool(_FORBIDDEN.search(part)) or len(part.encode("utf-8", "replace")) > _MAX_BYTES
+    return (
+        not part
+        or bool(_FORBIDDEN.search(part))
+        or len(part.encode("utf-8", "replace")) > _MAX_BYTES
+    )
 
 
 def is_location(text: str) -> bool:
@@ -85,4 +94,3 @@ def map_location(text: str, locations: Mapping[str, str]) -> str:
     prefix = max(fits, key=len)
     rest = text[len(prefix.rstrip("/")) :].lstrip("/")
     return f"{locations[prefix].rstrip('/')}/{rest}" if rest else locations[prefix]
-

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from odibi_nb.core.decoding import as_json, decode_json, decode_struct
-from odibi_nb.core.tables import TableName, is_location
+from odibi_nb.core.decoding import as_json, decode_json, decode_struct, shown
+from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName, is_location
 from odibi_nb.errors import DataError, Problem
 
 if TYPE_CHECKING:
@@ -50,59 +52,19 @@ ALIASES = {
 """The seed's query renames these; a provider may hand rows under either name."""
 
 JSON_COLUMNS: Mapping[str, type] = {"inputs": list, "constants": dict, "outputs": list}
+INPUT_FORMS = ("table", "sql", "path")
+"""What an input that is an object names; the first of these that it has."""
+
 RESERVED_CONSTANTS = frozenset({"engine", "retry", "timeout_seconds", "priority", "depends_on"})
 """Keys of ``constants`` that the orchestrator reads; the function gets them all the same."""
 
-_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
+_YES_NO = {
+    **dict.fromkeys(("1", "1.0", "true", "t", "yes", "y", "on", "\x01"), True),
+    **dict.fromkeys(("0", "0.0", "false", "f", "no", "n", "off", "\x00"), False),
+}
 _SQL_NOISE = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _SQL_NAME = re.compile(r"[\w`\"\[\].]+")
-
-
-class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often, and when, a failed transformation is tried again.
-
-    The wait before retry *n* (1, 2, …) is ``min(max_delay, base_delay * 2**(n-1))`` plus a random
-    part of up to *jitter*, in seconds. An error whose class, or a base of it, is named in
-    *never_retry* is final; so is every other one if *retry_on* is given and does not name it.
-    """
-
-    max_retries: int = 3
-    base_delay: float = 2.0
-    max_delay: float = 60.0
-    jitter: float = 1.0
-    retry_on: tuple[str, ...] = ()
-    never_retry: tuple[str, ...] = (
-        "ImportError",
-        "AttributeError",
-        "TypeError",
-        "NameError",
-        "LookupError",
-        "SyntaxError",
-        "ArithmeticError",
-        "AssertionError",
-        "NotImplementedError",
-        "MemoryError",
-        "SystemExit",
-        "KeyboardInterrupt",
-        "AnalysisException",
-        "ParseException",
-        "DataError",
-        "RevokedError",
-    )
-
-    def delay(self, failures: int, random_part: float) -> float:
-        """Seconds to wait after the *failures*-th failure; *random_part* is from 0 to 1."""
-        doubled = self.base_delay * 2.0 ** min(failures - 1, 30)
-        return min(self.max_delay, doubled) + self.jitter * random_part
-
-    def allows(self, error: BaseException, retries_done: int) -> bool:
-        """Whether *error* may be followed by another attempt."""
-        if retries_done >= self.max_retries:
-            return False
-        names = {cls.__name__ for cls in type(error).__mro__}
-        if names & set(self.retry_on):
-            return True
-        return not self.retry_on and not names & set(self.never_retry)
+_SQL_DOT = re.compile(r"\s*\.\s*")
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -157,43 +119,80 @@ class Transformation(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def config_hash(self) -> str:
         """16 hex digits that change when what the row would do changes."""
-        parts = [self.module, self.function, self.inputs, self.constants, self.outputs]
-        return hashlib.blake2b(as_json(parts).encode(), digest_size=8).hexdigest()
+        parts: list[Any] = [self.layer, self.step, self.entity_1, self.entity_2, self.entity_3]
+        parts += [self.module, self.function, self.inputs, self.constants, self.outputs]
+        text = as_json(parts, canonical=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def input_keys(self, known: Iterable[str] = ()) -> set[str]:
         """Keys of the tables this row reads; for queries those of *known* that they mention."""
         keys: set[str] = set()
         for item in self.inputs:
-            if isinstance(item, str):
-                if not is_location(item):
-                    keys.add(item.replace("`", "").lower())
-            elif item.get("table"):
-                keys.add(str(item["table"]).replace("`", "").lower())
+            named = item if isinstance(item, str) else item.get("table")
+            if named:
+                if isinstance(item, dict) or not is_location(named):
+                    keys.add(TableName.parse(named).key)
             elif item.get("sql"):
-                names = sql_names(str(item["sql"]))
+                names = sql_names(item["sql"])
                 keys.update(key for key in known if key in names)
         return keys
 
 
 def sql_names(sql: str) -> set[str]:
-    """Every name, dotted or not, that stands in *sql* outside literals and comments, lower-case."""
-    bare = _SQL_NOISE.sub(" ", sql)
-    return {re.sub(r'[`"\[\]]', "", name).lower() for name in _SQL_NAME.findall(bare)}
+    """Every name, dotted or not, that stands in *sql* outside literals and comments, lower-case.
+
+    A name without a schema may be a table of the default one; both are there.
+    """
+    bare = _SQL_DOT.sub(".", _SQL_NOISE.sub(" ", sql))
+    names = {re.sub(r'[`"\[\]]', "", name).lower() for name in _SQL_NAME.findall(bare)}
+    return names | {f"{DEFAULT_SCHEMA}.{name}" for name in names if "." not in name}
+
+
+def row_columns(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a registry row that hold something, by the registry's names.
+
+    Column names may have any case, and the seed's aliases (`id`, `env`, `plant`, `asset`) are
+    understood where the column itself is missing. NULL, NaN and blank text are nothing.
+    """
+    columns: dict[str, Any] = {}
+    for column, value in row.items():
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            continue
+        if isinstance(value, str):
+            value = value.strip()  # noqa: PLW2901  columns of fixed width are padded
+            if not value:
+                continue
+        columns[column.lower()] = value
+    for alias in ALIASES.keys() & columns.keys():
+        value = columns.pop(alias)
+        columns.setdefault(ALIASES[alias], value)
+    return columns
+
+
+def enabled_from(value: Any) -> bool | None:
+    """What a value of the column `enabled` means; nothing is no, and None is neither yes nor no."""
+    if value is None:
+        return False
+    if isinstance(value, (int, float, Decimal)):
+        return bool(value) if value in (0, 1) else None
+    text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    return _YES_NO.get(text.lower())
 
 
 def parse_row(row: Mapping[str, Any], number: int) -> tuple[Transformation | None, list[Problem]]:
     """Parse one registry row; *number* (from 1) names it where it has no usable id.
 
-    Column names may have any case, and the seed's aliases (`id`, `env`, `plant`, `asset`) are
-    understood. SQL NULL and "" mean the default.
+    The columns' names are as `row_columns` understands them.
     """
-    values: dict[str, Any] = {}
-    for column, value in row.items():
-        name = column.lower()
-        if value is not None and value != "":
-            values[ALIASES.get(name, name)] = value
+    return parse_columns(row_columns(row), number)
+
+
+def parse_columns(
+    values: dict[str, Any], number: int
+) -> tuple[Transformation | None, list[Problem]]:
+    """`parse_row` of what `row_columns` gave."""
     identity = values.get("transformation_id")
-    where = f"row {identity!r}" if identity is not None else f"row number {number}"
+    where = f"row {str(identity)!r}" if identity is not None else f"row number {number}"
     problems = [
         Problem(where, f"column {name!r} is empty or missing")
         for name in ("transformation_id", "project", "environment", "layer", "module", "function")
@@ -207,6 +206,10 @@ def parse_row(row: Mapping[str, Any], number: int) -> tuple[Transformation | Non
     problems += found
     step, found = _parse_step(values.get("step"), where)
     problems += found
+    enabled = enabled_from(values.get("enabled"))
+    if enabled is None:
+        message = f"expected 1 or 0, found {shown(values['enabled'])}"
+        problems.append(Problem(f"{where}, enabled", message))
     if problems:
         return None, problems
     return Transformation(
@@ -216,7 +219,7 @@ def parse_row(row: Mapping[str, Any], number: int) -> tuple[Transformation | Non
         layer=str(values["layer"]),
         module=str(values["module"]),
         function=str(values["function"]),
-        enabled=str(values.get("enabled", 0)).lower() in _TRUE,
+        enabled=bool(enabled),
         entity_1=_text(values.get("entity_1")),
         entity_2=_text(values.get("entity_2")),
         entity_3=_text(values.get("entity_3")),
@@ -235,17 +238,20 @@ def _text(value: Any) -> str | None:
 
 
 def _parse_step(value: Any, where: str) -> tuple[int | None, list[Problem]]:
+    if value is None:
+        return None, []
     try:
-        return (None if value is None else int(value)), []
+        number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
-        return None, [Problem(f"{where}, step", f"expected a whole number, found {value!r}")]
+        number = math.nan
+    if not number.is_integer():
+        return None, [Problem(f"{where}, step", f"expected a whole number, found {shown(value)}")]
+    return int(number), []
 
 
 def _parse_json(value: Any, expected: type, where: str) -> tuple[Any, list[Problem]]:
     """Decode a JSON column; databases with a JSON type hand over the decoded value."""
-    if value is None:
-        return expected(), []
-    if isinstance(value, (str, bytes)):
+    if isinstance(value, (str, bytes, bytearray)):
         try:
             value = decode_json(value)
         except ValueError as exc:
@@ -254,7 +260,7 @@ def _parse_json(value: Any, expected: type, where: str) -> tuple[Any, list[Probl
         return expected(), []
     if not isinstance(value, expected):
         kind = "a list" if expected is list else "an object"
-        return expected(), [Problem(where, f"expected {kind}, found {value!r:.60}")]
+        return expected(), [Problem(where, f"expected {kind}, found {shown(value)}")]
     return value, []
 
 
@@ -263,23 +269,24 @@ def _check_inputs(inputs: list[Any], where: str) -> list[Problem]:
     for i, item in enumerate(inputs):
         place = f"{where}, inputs[{i}]"
         if isinstance(item, str):
-            problems += _check_table(item, place)
-        elif not isinstance(item, dict) or not ({"table", "sql", "path"} & item.keys()):
+            problems += [] if is_location(item) else _check_table(item, place)
+            continue
+        form = next((f for f in INPUT_FORMS if f in item), "") if isinstance(item, dict) else ""
+        named = item[form] if form else None
+        if not isinstance(named, str) or not named.strip():
             problems.append(
                 Problem(
                     place,
                     "expected a table name, or an object with 'table', 'path' or 'sql', "
-                    f"found {item!r:.60}",
+                    f"found {shown(item)}",
                 )
             )
-        elif "table" in item:
-            problems += _check_table(str(item["table"]), place)
+        elif form == "table":
+            problems += _check_table(named, place)
     return problems
 
 
 def _check_table(name: str, where: str) -> list[Problem]:
-    if is_location(name):
-        return []
     try:
         TableName.parse(name)
     except DataError as exc:
@@ -296,13 +303,16 @@ def _parse_outputs(outputs: list[Any], where: str) -> tuple[tuple[Output, ...], 
         problems += found
         if output is None:
             continue
-        try:
-            TableName.parse(output.table)
-        except DataError as exc:
-            problems.append(Problem(place, str(exc)))
-        if output.mode == "merge" and not output.keys:
-            problems.append(
-                Problem(place, "mode 'merge' needs 'keys', the columns that identify a row")
-            )
+        problems += check_output(output, place)
         targets.append(output)
     return tuple(targets), problems
+
+
+def check_output(output: Output, where: str) -> list[Problem]:
+    """What is wrong with *output* besides its fields' types."""
+    problems = _check_table(output.table, where)
+    if output.mode == "merge" and not output.keys:
+        problems.append(
+            Problem(where, "mode 'merge' needs 'keys', the columns that identify a row")
+        )
+    return problems

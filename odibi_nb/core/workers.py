@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.capture import CapturedLog, captured
 from odibi_nb.core.context import ExecutionContext, current_context
-from odibi_nb.core.decoding import utc_now
+from odibi_nb.core.decoding import own_copy, utc_now
+from odibi_nb.core.redaction import plain_text, redact_text
+from odibi_nb.core.tables import TableName
 from odibi_nb.errors import DataError, RevokedError
 
 if TYPE_CHECKING:
@@ -75,9 +77,10 @@ def _call(attempt: Attempt) -> None:
     row, context = attempt.row, attempt.context
     transformation = row.transformation
     available = {
-        "inputs": transformation.inputs,
-        "constants": transformation.constants,
-        "outputs": transformation.outputs,
+        # What the function does to them is its own business, and no other attempt's.
+        "inputs": own_copy(transformation.inputs),
+        "constants": own_copy(transformation.constants),
+        "outputs": own_copy(transformation.outputs),
         "spark": context.spark,
         "env": context.env,
         "context": context,
@@ -106,21 +109,25 @@ def _write_returned(returned: Any, attempt: Attempt) -> None:
     elif isinstance(returned, Mapping) and any(
         context.tables.is_frame(v) for v in returned.values()
     ):
-        by_key = {target.table.lower(): target for target in targets}
-        unknown = [name for name in returned if str(name).lower() not in by_key]
+        by_key = {TableName.parse(target.table).key: target for target in targets}
+        keys = {name: TableName.parse(str(name)).key for name in returned}
+        unknown = [name for name, key in keys.items() if key not in by_key]
         if unknown:
             known = ", ".join(target.table for target in targets) or "none"
             raise DataError(
                 f"the function returned {unknown[0]!r}, but its row's outputs are: {known}"
             )
         for name, frame in returned.items():
-            context.write(frame, by_key[str(name).lower()])
+            context.write(frame, by_key[keys[name]])
 
 
 def error_message(error: BaseException) -> str:
-    """The exception's text in at most `MAX_MESSAGE` characters, even if its ``__str__`` raises."""
+    """The exception's text in at most `MAX_MESSAGE` characters, even if its ``__str__`` raises.
+
+    Passwords in URLs and the like are hidden.
+    """
     try:
-        text = str(error)
+        text = redact_text(plain_text(str(error)))
     except Exception as exc:  # noqa: BLE001  the user's exception class is broken; say so
         return f"(its message cannot be shown: {type(exc).__name__})"
     if len(text) > MAX_MESSAGE:
@@ -141,7 +148,7 @@ def user_traceback(error: BaseException) -> str:
             *traceback.format_tb(first or trace),
             f"{type(error).__name__}: {error_message(error)}\n",
         ]
-    return "".join(lines)[-MAX_TRACEBACK:]
+    return redact_text(plain_text("".join(lines)))[-MAX_TRACEBACK:]
 
 
 @dataclass(slots=True)

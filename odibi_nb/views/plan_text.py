@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.redaction import redact_url
 from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
@@ -44,5 +45,5 @@ def plan_cells(row: PlannedRow) -> dict[str, str]:
 def _input_name(item: Any) -> str:
     """What an input is called: its table, its file, or the name of its query."""
     if isinstance(item, str):
-        return item
-    return str(item.get("table") or item.get("path") or item.get("name") or "query")
+        return redact_url(item)
+    return redact_url(str(item.get("table") or item.get("path") or item.get("name") or "query"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from real_project import default_rows, make_project, registry_row
 
@@ -13,16 +12,14 @@ from odibi_nb.sources.sql import SqlRegistry
 
 
 @pytest.fixture
-def shell(tmp_path, monkeypatch):
+def shell(tmp_path, monkeypatch, ipython):
     """A shell with the extension loaded, in a folder with one project."""
     make_project(tmp_path)
     monkeypatch.chdir(tmp_path)
-    shell = InteractiveShell.instance()
-    shell.run_line_magic("load_ext", "odibi_nb")
-    yield shell
-    shell.run_line_magic("unload_ext", "odibi_nb")
-    shell.reset(new_session=False)
-    InteractiveShell.clear_instance()
+    ipython.run_line_magic("load_ext", "odibi_nb")
+    yield ipython
+    ipython.run_line_magic("unload_ext", "odibi_nb")
+    ipython.reset(new_session=False)
 
 
 def run(shell, code):

@@ -1,0 +1,184 @@
+"""Importing the modules that registry rows name: beside the manifest, fresh, and the right ones."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from odibi_nb.core.redaction import redact_text
+from odibi_nb.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+INGEST_MODULE = "odibi_nb.ingest"
+_NEVER_PURGED = frozenset({"__main__", "odibi_nb"})
+
+
+class FunctionNotFoundError(LookupError):
+    """A row names a module or function that is not there; the message says what to do."""
+
+
+def import_module(module: str) -> ModuleType:
+    """Import *module*.
+
+    Raises:
+        FunctionNotFoundError: if there is no such module, or importing it fails.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as exc:
+        if exc.name and (module == exc.name or module.startswith(exc.name + ".")):
+            hint = did_you_mean(module, [INGEST_MODULE, *_modules_here()])
+            raise FunctionNotFoundError(
+                f"no module {module!r}{hint}: it must stand beside the manifest or be installed"
+            ) from exc
+        if exc.name:
+            raise FunctionNotFoundError(
+                f"module {module!r} needs {exc.name!r}, which is not installed"
+            ) from exc
+        raise _failed(module, exc) from exc
+    except (Exception, SystemExit) as exc:
+        raise _failed(module, exc) from exc
+
+
+def _failed(module: str, exc: BaseException) -> FunctionNotFoundError:
+    why = " ".join(redact_text(str(exc)).split())
+    return FunctionNotFoundError(
+        f"importing module {module!r} failed: {type(exc).__name__}: {why}{_place_of(exc)}"
+    )
+
+
+def _place_of(exc: BaseException) -> str:
+    if isinstance(exc, SyntaxError) and exc.filename:
+        return f" ({exc.filename}, line {exc.lineno})"
+    trace = exc.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f" ({trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno})" if trace else ""
+
+
+def _modules_here() -> list[str]:
+    """Names of the modules beside the manifest that was prepared last, and one level deeper."""
+    folder = Path(sys.path[0])
+    if folder not in ModuleLoader.folders:
+        return []
+    return sorted(
+        ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+        for pattern in ("*.py", "*/*.py")
+        for path in folder.glob(pattern)
+    )
+
+
+class ModuleLoader:
+    """Makes the modules beside a manifest importable, fresh, and this project's own.
+
+    Modules are loaded anew when their file has changed since, or when the name was taken by
+    another project's module. Installed packages are left alone.
+    """
+
+    folders: ClassVar[set[Path]] = set()
+    """The folders of all projects of this process."""
+
+    _lock: ClassVar[Any] = threading.RLock()
+    _loaded: ClassVar[dict[str, tuple[ModuleType, tuple[int, int]]]] = {}
+    # name to module, and what its file was like then; one table for the process, like sys.modules
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextlib.contextmanager
+    def importing(self) -> Iterator[list[str]]:
+        """`prepare`, and `remember` what is imported in the block; one project at a time.
+
+        No bytecode is written meanwhile: planning leaves no trace, and Python would take the old
+        bytecode for a file that is changed twice in a second.
+        """
+        with self._lock:
+            before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+            try:
+                yield self.prepare()
+            finally:
+                sys.dont_write_bytecode = before
+                self.remember()
+
+    def prepare(self) -> list[str]:
+        """Put the folder first on ``sys.path``; the modules that will be loaded anew."""
+        with self._lock:
+            self.folders.add(self.folder)
+            root = str(self.folder)
+            if root in sys.path:
+                sys.path.remove(root)
+            sys.path.insert(0, root)
+            importlib.invalidate_caches()
+            stale = self._stale()
+            for name in stale:
+                sys.modules.pop(name, None)
+                self._loaded.pop(name, None)
+            return sorted(stale)
+
+    def _stale(self) -> set[str]:
+        """Names of this project's that are taken by another project, or whose file has changed."""
+        tops = self._names()
+        gone: set[str] = set()
+        for name, module in list(sys.modules.items()):
+            top = name.partition(".")[0]
+            if top not in tops:
+                continue
+            origin = _origin(module)
+            if origin is None:
+                continue
+            if _is_beside(origin, top, self.folder):
+                known, looks = self._loaded.get(name, (None, None))
+                changed = known is module and looks != _looks(origin)
+            else:
+                changed = any(_is_beside(origin, top, folder) for folder in self.folders)
+            if changed:
+                gone.add(top)
+        # A package is only consistent as a whole: one changed file reloads all of it.
+        return {name for name in sys.modules if name.partition(".")[0] in gone}
+
+    def remember(self) -> None:
+        """Note which files this project's modules came from, once they are imported."""
+        with self._lock:
+            tops = self._names()
+            for name, module in list(sys.modules.items()):
+                top = name.partition(".")[0]
+                known, _ = self._loaded.get(name, (None, None))
+                if top not in tops or known is module:
+                    continue
+                origin = _origin(module)
+                if origin is not None and _is_beside(origin, top, self.folder):
+                    self._loaded[name] = (module, _looks(origin))
+
+    def _names(self) -> set[str]:
+        """What modules and packages beside the manifest are called."""
+        found = {p.stem for p in self.folder.glob("*.py")} | {
+            p.name for p in self.folder.iterdir() if p.is_dir() and p.name.isidentifier()
+        }
+        return found - _NEVER_PURGED
+
+
+def _origin(module: ModuleType) -> Path | None:
+    """The module's file, or the folder of a package without one."""
+    place = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
+    return Path(str(place)) if place else None
+
+
+def _is_beside(origin: Path, top: str, folder: Path) -> bool:
+    """Whether *origin* belongs to the module or package called *top* that stands in *folder*."""
+    return folder in origin.parents and origin.relative_to(folder).parts[0] in (top, f"{top}.py")
+
+
+def _looks(path: Path) -> tuple[int, int]:
+    """What changes when a file does."""
+    try:
+        status = path.stat()
+    except OSError:
+        return -1, -1
+    return status.st_mtime_ns, status.st_size

@@ -1,0 +1,56 @@
+"""When a failed transformation is tried again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+NotNegative = msgspec.Meta(ge=0)
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often, and when, a failed transformation is tried again.
+
+    The wait before retry *n* (1, 2, …) is ``min(max_delay, base_delay * 2**(n-1))`` plus a random
+    part of up to *jitter*, in seconds. An error whose class, or a base of it, is named in
+    *never_retry* is final; so is every other one if *retry_on* is given and does not name it.
+    """
+
+    max_retries: Annotated[int, NotNegative] = 3
+    base_delay: Annotated[float, NotNegative] = 2.0
+    max_delay: Annotated[float, NotNegative] = 60.0
+    jitter: Annotated[float, NotNegative] = 1.0
+    retry_on: tuple[str, ...] = ()
+    never_retry: tuple[str, ...] = (
+        "ImportError",
+        "AttributeError",
+        "TypeError",
+        "NameError",
+        "LookupError",
+        "SyntaxError",
+        "ArithmeticError",
+        "AssertionError",
+        "NotImplementedError",
+        "MemoryError",
+        "SystemExit",
+        "KeyboardInterrupt",
+        "AnalysisException",
+        "ParseException",
+        "DataError",
+        "RevokedError",
+    )
+
+    def delay(self, failures: int, random_part: float) -> float:
+        """Seconds to wait after the *failures*-th failure; *random_part* is from 0 to 1."""
+        doubled = self.base_delay * 2.0 ** min(failures - 1, 30)
+        return min(self.max_delay, doubled) + self.jitter * random_part
+
+    def allows(self, error: BaseException, retries_done: int) -> bool:
+        """Whether *error* may be followed by another attempt."""
+        if retries_done >= self.max_retries:
+            return False
+        names = {cls.__name__ for cls in type(error).__mro__}
+        if names & set(self.retry_on):
+            return True
+        return not self.retry_on and not names & set(self.never_retry)

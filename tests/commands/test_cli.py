@@ -1,0 +1,272 @@
+"""The shell's face: exit codes, one line for a mistake, and nothing else."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from real_project import make_project, registry_row
+
+from odibi_nb.cli import main
+
+BROKEN = [registry_row("B1", "Bronze", "broken", inputs=["bronze.x"])]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with one project on the embedded engine."""
+    make_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    return tmp_path
+
+
+@pytest.fixture
+def odibi(capsys):
+    """Calls the shell's face: (exit code, standard output, standard error)."""
+
+    def call(*words):
+        code = main(words)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+def shell(folder, *words, **environment):
+    """The command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "odibi_nb.cli", *words],
+        cwd=folder,
+        capture_output=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+# -- in processes of their own -----------------------------------------------------------------
+
+
+def test_a_run_from_a_shell(tmp_path):
+    """`odibi run` runs the project, shows the seed's lines and ends with 0."""
+    make_project(tmp_path)
+    done = shell(tmp_path, "run", "Plant One")
+    assert (done.returncode, done.stderr) == (0, b"")
+    text = done.stdout.decode()
+    assert "🚀 Starting pipeline: Plant One (env=qat)" in text
+    assert "Pipeline completed successfully!" in text
+
+
+def test_a_mistake_is_one_line_and_2(tmp_path):
+    """A user's mistake is one line on standard error, no traceback, and exit code 2."""
+    make_project(tmp_path)
+    done = shell(tmp_path, "run", "Plant Oen")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.count(b"\n") == 1
+    assert done.stderr.startswith(
+        b"odibi: project 'Plant Oen': no manifest found (did you mean 'Plant One'?)"
+    )
+
+
+def test_a_terminal_without_emoji(tmp_path):
+    """A terminal or file whose encoding lacks the seed's signs gets question marks, not an error."""
+    make_project(tmp_path)
+    done = shell(tmp_path, "run", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"? Starting pipeline: Plant One (env=qat)" in done.stdout
+    assert b"Pipeline completed successfully!" in done.stdout
+
+
+def test_a_reader_that_has_seen_enough(tmp_path):
+    """Piping into a command that stops reading is no error."""
+    make_project(tmp_path)
+    command = f"{sys.executable} -m odibi_nb.cli registry list | head -c 1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+# -- exit codes --------------------------------------------------------------------------------
+
+
+def test_a_failed_run_is_1(here, odibi):
+    """A run whose transformations fail ends with 1 and says which."""
+    make_project(here, rows=BROKEN)
+    code, out, err = odibi("run")
+    assert code == 1
+    assert "TableNotFoundError" in out
+    assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["rnu"], "odibi: odibi: argument COMMAND: invalid choice: 'rnu'"),
+        (
+            ["run", "--evn", "x"],
+            "odibi: odibi run: unknown argument '--evn' (did you mean '--env'?)",
+        ),
+        (["run", "Plant Two"], "odibi: project 'Plant Two': no manifest found (did you mean"),
+        (["run", "--env", "qta"], "unknown env 'qta' (did you mean 'qat'?)"),
+        (["run", "--layers", "Bonze"], "unknown layer 'Bonze' (did you mean 'Bronze'?)"),
+        (["run", "--manifest", "no.json"], "odibi: no.json: cannot be read: No such file"),
+        (["run", "--env", "prod"], "env 'prod' of 'Plant One': is protected: run it with --yes"),
+        (["plan", "--manifest", "."], "cannot be read: Is a directory"),
+        (["history", "--run", "2025"], "no run '2025' in its log"),
+        (["cancel"], "odibi: cancel: nothing is running"),
+        (["cancel", "x"], "odibi: cancel: run 'x' is not running; running: none"),
+        (["registry", "import", "no.json"], "odibi: no.json: cannot be read: No such file"),
+        (["registry", "import", "no.txt"], "expected a file .json or .csv, found '.txt'"),
+        (["registry", "export", "no/where.json"], "odibi: no/where.json: cannot be written"),
+        (["registry", "init", "--env", "prod"], "is protected: change it with --yes"),
+    ],
+)
+def test_a_mistake_is_2(here, odibi, words, message):
+    """Whatever is wrong with the input: exit code 2 and one line, and nothing has begun."""
+    code, out, err = odibi(*words)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert err.startswith("odibi: ")
+
+
+def test_several_problems_are_told_together(here, odibi):
+    """A manifest with several problems is told with all of them, still with 2."""
+    (here / "projects" / "plant_one" / "manifest.json").write_text(
+        '{"projct": 1, "layer_order": 2}'
+    )
+    code, _, err = odibi("run", "Plant One")
+    assert code == 2
+    assert err.count("\n  - ") == 3
+    assert "did you mean 'project'?" in err
+
+
+def test_a_plan_with_problems_is_2(here, odibi):
+    """`odibi plan` shows everything, and its exit code says whether it could run."""
+    assert odibi("plan")[0] == 0
+    make_project(here, rows=[registry_row("B1", "Bronze", "laod")])
+    code, out, _ = odibi("plan")
+    assert code == 2
+    assert (
+        "module 'plant_functions' has no function 'laod' (did you mean 'load'?) - at row 'B1'"
+        in out
+    )
+
+
+@pytest.mark.parametrize("words", [["-h"], ["run", "-h"], []])
+def test_help_is_0(odibi, words):
+    """Help goes to standard output and is no error."""
+    code, out, err = odibi(*words)
+    assert (code, err) == (0, "")
+    assert out.startswith("usage: odibi")
+
+
+def test_a_question_that_is_not_answered(here, odibi, monkeypatch):
+    """Ctrl-D at the question for a protected environment is a no, not a traceback."""
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    code, _, err = odibi("run", "--env", "prod")
+    assert code == 2
+    assert err.startswith("odibi: ")
+    monkeypatch.setattr(sys, "stdin", Terminal("Plant Two\n"))
+    code, _, err = odibi("run", "--env", "prod")
+    assert code == 2
+    assert "not confirmed: expected 'Plant One', found 'Plant Two'" in err
+    monkeypatch.setattr(sys, "stdin", Terminal("Plant One\n"))
+    assert odibi("registry", "init", "--env", "prod")[0] == 0
+
+
+def test_interrupted(here, odibi, monkeypatch):
+    """Ctrl-C outside a run is 130, without a traceback."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("odibi_nb.cli.execute", interrupted)
+    assert odibi("projects") == (130, "", "odibi: interrupted\n")
+
+
+# -- what commands do --------------------------------------------------------------------------
+
+
+def test_every_command_on_a_real_project(here, odibi):
+    """From rows in a file to a run in the history: each command works from a shell."""
+    file = here / "rows.json"
+    assert odibi("registry", "export", str(file)) == (
+        0,
+        f"{file}: 2 rows of 'Plant One', env qat\n",
+        "",
+    )
+    assert len(json.loads(file.read_text())) == 2
+    assert odibi("registry", "import", str(file))[0] == 0
+    code, out, _ = odibi("registry", "list")
+    assert (code, "plant_functions" in out) == (0, True)
+    assert odibi("run", "--retries", "0", "--workers", "1", "--log-level", "ERROR") == (0, "", "")
+    code, out, _ = odibi("history", "--limit", "1")
+    assert (code, "success" in out) == (0, True)
+    code, out, _ = odibi("history", "--run", "last")
+    assert (code, "B1" in out, "S1" in out) == (0, True, True)
+    code, out, _ = odibi("projects")
+    assert (code, "success (qat)" in out) == (0, True)
+    code, out, _ = odibi("doctor")
+    assert (code, "✖" in out) == (0, False)
+
+
+def test_doctor_says_where_each_value_comes_from(here, odibi, monkeypatch):
+    """Each setting is shown with its value and its source, and so are environment and engine."""
+    (here / "odibi.toml").write_text('on_error = "stop"')
+    monkeypatch.setenv("ODIBI_MAX_WORKERS", "3")
+    monkeypatch.setenv("ODIBI_ENGIN", "pandas")
+    code, out, _ = odibi("doctor")
+    lines = {line.split("  ")[0]: line for line in out.splitlines()}
+    assert code == 0
+    assert "odibi.toml" in lines["setting on_error"]
+    assert "ODIBI_MAX_WORKERS" in lines["setting max_workers"]
+    assert "default" in lines["setting ui"]
+    assert "ODIBI_ENGINE'?) is no setting" in lines["environment variable"]
+    assert "manifest" in lines["engine"]
+    assert "default" in lines["environment"]
+
+
+def test_settings_reach_a_run(here, odibi, monkeypatch):
+    """Settings of the file and the environment count in a run, under the call's arguments."""
+    make_project(here, rows=[*BROKEN, registry_row("B2", "Bronze", "load", constants={"rows": 1})])
+    monkeypatch.setenv("ODIBI_ON_ERROR", "stop")
+    monkeypatch.setenv("ODIBI_MAX_WORKERS", "1")
+    assert odibi("run")[0] == 1
+    code, out, _ = odibi("history", "--run", "last")
+    assert "the run stopped after B1 failed" in out
+    odibi("run", "--on-error", "continue")
+    assert "the run stopped" not in odibi("history", "--run", "last")[1]
+    monkeypatch.setenv("ODIBI_UI", "htlm")
+    code, _, err = odibi("run")
+    assert (code, "ODIBI_UI" in err) == (2, True)
+
+
+def test_no_password_is_shown(here, odibi, monkeypatch):
+    """A password in the registry's URL is in no message, whatever goes wrong."""
+    home = here / "projects" / "plant_one"
+    manifest = json.loads((home / "manifest.json").read_text())
+    for url in (
+        "postgresql+psycopg://u:hunter2@127.0.0.1:1/db",
+        "postgresq://u:hunter2@127.0.0.1/db",
+        "sqlite://u:hunter2@/x",
+        "u:hunter2@127.0.0.1",
+    ):
+        manifest["environments"]["qat"]["registry"] = url
+        (home / "manifest.json").write_text(json.dumps(manifest))
+        for command in (["run"], ["plan"], ["doctor"], ["registry", "list"]):
+            code, out, err = odibi(*command)
+            assert (code in {1, 2}) or command == ["doctor"], (url, command)
+            assert ("✖" in out) is (command == ["doctor"])
+            assert "hunter2" not in out + err
+            assert "Traceback" not in out + err

@@ -1,0 +1,150 @@
+"""What the package offers by name, and what importing it costs."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import odibi_nb
+
+PACKAGE = Path(odibi_nb.__file__).parent
+HEAVY = {
+    "pandas",
+    "numpy",
+    "plotly",
+    "pyspark",
+    "IPython",
+    "ipywidgets",
+    "sqlalchemy",
+    "deltalake",
+    "pyarrow",
+    "duckdb",
+    "fsspec",
+}
+
+SEED_SIGNATURE = [
+    "project",
+    "env",
+    "target_layers",
+    "cache_plan",
+    "manifest_path",
+    "log_level",
+    "save_logs",
+    "auth_provider",
+    "engine",
+    "hooks",
+    "log_sink",
+]
+
+
+def fresh(code):
+    """What a new interpreter prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=PACKAGE.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_names_are_sorted_and_there():
+    """__all__ is sorted as ruff sorts, and each name can be imported and has a docstring."""
+    names = odibi_nb.__all__
+    assert len(set(names)) == len(names)
+    constants = sorted(n for n in names if n.isupper())
+    classes = sorted(n for n in names if n[0].isupper() and not n.isupper())
+    assert names == [*constants, *classes, *sorted(n for n in names if n[0].islower())]
+    for name in names:
+        assert inspect.getdoc(getattr(odibi_nb, name)), name
+
+
+def test_the_names_are_complete():
+    """Whatever can be had by name is in __all__, in dir(), and known to type checkers."""
+    assert set(odibi_nb._HOME_OF) == set(odibi_nb.__all__)
+    assert set(odibi_nb.__all__) < set(dir(odibi_nb))
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    typed = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("odibi_nb.")
+        for alias in node.names
+    }
+    assert set(odibi_nb.__all__) <= typed
+
+
+def test_a_name_that_does_not_exist():
+    """Asking for another name is the usual AttributeError, and hasattr works."""
+    assert not hasattr(odibi_nb, "run_projekt")
+    with pytest.raises(AttributeError, match="module 'odibi_nb' has no attribute 'run_projekt'"):
+        getattr(odibi_nb, "run_" + "projekt")
+    with pytest.raises(ImportError):
+        from odibi_nb import nothing  # noqa: F401
+
+
+def test_the_seeds_signature():
+    """run_project takes the seed's arguments, in the seed's order, with the seed's defaults."""
+    parameters = inspect.signature(odibi_nb.run_project).parameters
+    assert list(parameters)[: len(SEED_SIGNATURE)] == SEED_SIGNATURE
+    defaults = {name: p.default for name, p in parameters.items()}
+    assert (defaults["env"], defaults["log_level"], defaults["save_logs"]) == (
+        "qat",
+        "WARNING",
+        False,
+    )
+    assert parameters[list(parameters)[-1]].kind is inspect.Parameter.VAR_KEYWORD
+
+
+def test_importing_the_package_is_free():
+    """`import odibi_nb` loads nothing but its version: no heavy library, not even msgspec."""
+    code = "import sys; before = set(sys.modules); import odibi_nb; print(*(set(sys.modules) - before))"
+    loaded = set(fresh(code).split())
+    assert not {name.partition(".")[0] for name in loaded} & (HEAVY | {"msgspec", "tenacity"})
+    assert {name for name in loaded if name.startswith("odibi_nb.")} == {"odibi_nb.version"}
+
+
+def test_all_public_names_load_nothing_heavy():
+    """Using every public name, the shell's parser and the settings loads no heavy library either."""
+    code = (
+        "import sys, odibi_nb; [getattr(odibi_nb, n) for n in odibi_nb.__all__];"
+        "import odibi_nb.cli, odibi_nb.settings, odibi_nb.ingest;"
+        "from odibi_nb.commands import parse; parse(['projects']); print(*sys.modules)"
+    )
+    assert not {name.partition(".")[0] for name in fresh(code).split()} & HEAVY
+
+
+def test_the_core_is_pure():
+    """No module of the core names a heavy library, not even inside a function."""
+    for path in (PACKAGE / "core").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            assert not {name.partition(".")[0] for name in names} & HEAVY, path.name
+
+
+def test_every_module_says_what_it_is_for():
+    """Each module has a docstring, and can be imported where all extras are installed."""
+    for info in pkgutil.walk_packages([str(PACKAGE)], "odibi_nb."):
+        assert importlib.import_module(info.name).__doc__, info.name
+
+
+def test_errors_are_one_tree():
+    """Every exception of the package is an OdibiError, and its docstring draws the tree."""
+    errors = importlib.import_module("odibi_nb.errors")
+    classes = [
+        c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, Exception)
+    ]
+    assert all(issubclass(c, errors.OdibiError) for c in classes)
+    assert all(c.__name__ in errors.__doc__ for c in classes)
