@@ -130,7 +130,7 @@ class RunExecution:
             project=self.project.project,
             env=self.project.env,
             engine=self.project.engine,
-            layers_executed=self.runner.layers_executed,
+            layers_executed=self.runner.layers.executed,
             start_time=started,
             end_time=ended,
             duration_seconds=duration,

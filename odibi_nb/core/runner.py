@@ -13,7 +13,7 @@ thread, in order.
 ``attempts``    {id: how often it was started}
 ``first_start`` {id: (time, clock) of its first attempt}
 ``results``     {id: TransformationResult}: the rows that ended
-``begun``       {layer: clock at its first row's start}
+``layers``      which layers have begun
 
 A row that is released with an upstream that did not succeed is SKIPPED on the spot. Between two layers
 stands a gate, which opens when all rows of the layer have ended; ``schedule="graph"`` has none.
@@ -25,8 +25,6 @@ import contextlib
 import os
 import queue
 import random
-import signal
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -34,6 +32,8 @@ from typing import TYPE_CHECKING
 from odibi_nb.core.capture import CapturedLog
 from odibi_nb.core.decoding import utc_now
 from odibi_nb.core.events import EventType, Status
+from odibi_nb.core.interrupts import interrupts_as_requests
+from odibi_nb.core.layers import LayerProgress
 from odibi_nb.core.outcomes import (
     ended_facts,
     ended_result,
@@ -47,7 +47,7 @@ from odibi_nb.core.workers import Attempt, AttemptEnded, WorkerPool, run_attempt
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from odibi_nb.core.context import ExecutionContext
     from odibi_nb.core.plan import PlannedRow, RunPlan
@@ -124,7 +124,7 @@ class TransformationRunner:
         self.poll_cancel = poll_cancel
         self.cancel_level = 0
         self.leaked_threads = 0
-        self.layers_executed: list[str] = []
+        self.layers = LayerProgress(plan, stream)
         self.results: dict[str, TransformationResult] = {}
         self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._pool = WorkerPool(settings.max_workers)
@@ -136,7 +136,6 @@ class TransformationRunner:
         self._waiting: dict[str, float] = {}
         self._attempts: dict[str, int] = {}
         self._first_start: dict[str, tuple[dt.datetime, float]] = {}
-        self._begun: dict[str, float] = {}
         self._unwanted: set[str] = set()
         self._finishing = 0
         self._releasing = False
@@ -153,7 +152,7 @@ class TransformationRunner:
 
     def run(self) -> dict[str, TransformationResult]:
         """Run everything; the results in the plan's order. Raises nothing of what happens in it."""
-        with self._interruptible():
+        with interrupts_as_requests(self.cancel, patience=ABANDON):
             self._release()
             while self._unfinished():
                 try:
@@ -229,7 +228,7 @@ class TransformationRunner:
             self._start(row)
 
     def _start(self, row: PlannedRow) -> None:
-        self._begin_layer(row.layer)
+        self.layers.begin(row.layer)
         number = self._attempts[row.id] = self._attempts.get(row.id, 0) + 1
         started = time.monotonic()
         attempt = Attempt(
@@ -249,15 +248,6 @@ class TransformationRunner:
 
     # -- layers --------------------------------------------------------------------------------
 
-    def _begin_layer(self, layer: str) -> None:
-        if layer in self._begun:
-            return
-        self._begun[layer] = time.monotonic()
-        facts = {"layer": layer, "transformations": len(self.plan.rows_of(layer))}
-        self.stream.publish(EventType.LAYER_START, facts)
-        if layer.casefold() == "bronze":
-            self.stream.publish(EventType.BRONZE_START, facts)
-
     def _reach(self, gate: Gate) -> None:
         """Everything before *gate* has ended; finish its layer, on a worker, if there is work to do."""
         finish = self.finish_layer
@@ -265,7 +255,7 @@ class TransformationRunner:
             gate.step is not None
             or finish is None
             or self.cancel_level
-            or gate.layer not in self._begun
+            or gate.layer not in self.layers.begun
         ):
             self._open(gate)
             return
@@ -283,30 +273,9 @@ class TransformationRunner:
 
     def _open(self, gate: Gate) -> None:
         if gate.step is None:
-            self._end_layer(gate.layer)
+            self.layers.end(gate.layer, self.results)
         self._schedule.done(gate)
         self._release()
-
-    def _end_layer(self, layer: str) -> None:
-        rows = [self.results[row.id] for row in self.plan.rows_of(layer)]
-        if rows and layer not in self._begun:
-            return  # nothing of it was started
-        self._begin_layer(layer)
-        if any(result.attempts for result in rows):
-            self.layers_executed.append(layer)
-        failed = [r.transformation_id for r in rows if r.status is not Status.SUCCESS]
-        facts = {
-            "layer": layer,
-            "status": "failed" if failed else "success",
-            "duration_seconds": time.monotonic() - self._begun[layer],
-            "transformations": len(rows),
-            "failed": failed,
-        }
-        if layer.casefold() == "bronze":
-            self.stream.publish(EventType.BRONZE_END, facts)
-        self.stream.publish(EventType.LAYER_END, facts)
-        if self.stream.run_log is not None:
-            self.stream.run_log.flush()
 
     # -- ending --------------------------------------------------------------------------------
 
@@ -473,24 +442,3 @@ class TransformationRunner:
         waiting = [self.plan.rows[name] for name in self._waiting]
         for row in [*self._schedule.withdraw_all(), *waiting]:
             self._never_start(row, status, reason)
-
-    @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Take Ctrl-C as a cancel request, so that it does not strike in the middle of a step."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        presses = 0
-
-        def interrupted(_number: int, _frame: object) -> None:
-            nonlocal presses
-            presses += 1
-            self.inbox.put(CancelAsked(None))
-            if presses > ABANDON:  # the coordinator does not listen: a listener or view hangs
-                raise KeyboardInterrupt
-
-        before = signal.signal(signal.SIGINT, interrupted)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
