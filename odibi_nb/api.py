@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.adapters import default_adapters
 from odibi_nb.core import orchestrator
 from odibi_nb.core.tables import TableName
-from odibi_nb.settings import load_settings
+from odibi_nb.settings import Setting, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,11 +22,26 @@ class GenericProjectOrchestrator(orchestrator.GenericProjectOrchestrator):
     """`odibi_nb.core.orchestrator.GenericProjectOrchestrator` with the package's adapters and settings."""
 
     def __init__(self, project: str, env: str = "qat", *args: Any, **keywords: Any) -> None:
-        settings = load_settings()
-        keywords.setdefault("project_dirs", settings.project_dirs())
-        keywords.setdefault("state_dir", settings.get("state_dir"))
+        self.settings = load_settings()
+        keywords.setdefault("project_dirs", self.settings.project_dirs())
+        keywords.setdefault("state_dir", self.settings.get("state_dir"))
         keywords["adapters"] = keywords.get("adapters") or default_adapters()
         super().__init__(project, env, *args, **keywords)
+
+    def engine_name(self, argument: Any) -> Any:
+        """The engine: what was asked for, else as `engine_setting`."""
+        return self.engine_setting(argument).value
+
+    def engine_setting(self, argument: Any = None) -> Setting:
+        """The engine and where it came from: argument, setting, the environment, or ``spark``."""
+        default = orchestrator.DEFAULT_ENGINE
+        return self.settings.resolve("engine", argument, self.config.engine, default)
+
+    def run(self, *, repo_path: str | None = None, **options: Any) -> RunResult:
+        """As `odibi_nb.core.orchestrator.GenericProjectOrchestrator.run`; settings fill what is not given."""
+        for name in ("max_workers", "on_error", "schedule"):
+            options[name] = self.settings.resolve(name, options.get(name)).value
+        return super().run(repo_path=repo_path, **options)
 
 
 def run_project(

@@ -23,7 +23,9 @@ INSTALLS = [code.strip() for kind, code in BLOCKS if kind == "sh" and "pip insta
 
 def copy_notebooks(folder: Path) -> Path:
     """A copy of notebooks/ without what earlier runs left."""
-    left = shutil.ignore_patterns(".odibi", "lake", "registry.db", "executed", "__pycache__", ".ipynb_checkpoints")
+    left = shutil.ignore_patterns(
+        ".odibi", "lake", "registry.db", "executed", "__pycache__", ".ipynb_checkpoints"
+    )
     return Path(shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=left))
 
 
@@ -35,7 +37,9 @@ def shell(tmp_path_factory, ipython):
         yield ipython
 
 
-@pytest.mark.parametrize(("kind", "code"), BLOCKS, ids=[f"{i}-{kind}" for i, (kind, _) in enumerate(BLOCKS)])
+@pytest.mark.parametrize(
+    ("kind", "code"), BLOCKS, ids=[f"{i}-{kind}" for i, (kind, _) in enumerate(BLOCKS)]
+)
 def test_the_block_works(kind, code, shell):
     """Each block of the README does what it shows: cells, Python, shell lines, JSON."""
     if kind in ("ipython", "python"):

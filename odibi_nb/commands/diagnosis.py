@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.adapters import lake_root, make_frame, make_registry
 from odibi_nb.commands.opening import (
     DEFAULT_ENV,
-    engine_setting,
     environment_setting,
     open_manifest,
     open_project,
@@ -109,7 +108,7 @@ def _project(arguments: argparse.Namespace) -> Iterator[Row]:
     try:
         env = environment_setting(arguments, manifest)
         yield _row("environment", OK, *env)
-        yield _row("engine", OK, *engine_setting(arguments, manifest, env.value))
+        yield _row("engine", OK, *project.engine_setting(arguments.engine))
         yield from _guarded("registry", lambda: [_registry(project)])
         yield from _guarded("engine", lambda: _engine(project))
         yield _folder("lake", lake_root(project.place()))

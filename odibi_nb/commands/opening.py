@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.api import GenericProjectOrchestrator
 from odibi_nb.core.manifest import ProjectManifest, find_manifest, manifest_paths
-from odibi_nb.core.orchestrator import DEFAULT_ENGINE
 from odibi_nb.errors import ConfigurationError, ManifestError
 from odibi_nb.settings import Setting, load_settings
 
@@ -64,18 +63,11 @@ def environment_setting(arguments: argparse.Namespace, manifest: ProjectManifest
     return load_settings().resolve("env", arguments.env, manifest.default_env, DEFAULT_ENV)
 
 
-def engine_setting(arguments: argparse.Namespace, manifest: ProjectManifest, env: str) -> Setting:
-    """The engine that is meant: argument, setting, the environment's, or ``spark``."""
-    asked = getattr(arguments, "engine", None)
-    environment = manifest.environment(env)
-    return load_settings().resolve("engine", asked, environment.engine, DEFAULT_ENGINE)
-
-
 def open_project(arguments: argparse.Namespace, **keywords: Any) -> GenericProjectOrchestrator:
     """The project that is meant, in the environment that is meant."""
     manifest = open_manifest(arguments)
     env = environment_name(arguments, manifest)
-    engine = engine_setting(arguments, manifest, env).value
+    engine = getattr(arguments, "engine", None)
     return GenericProjectOrchestrator(
         manifest.project, env, manifest_path=manifest.path, engine=engine, **keywords
     )

@@ -36,9 +36,9 @@ def run(arguments: argparse.Namespace, face: Face) -> RunResult:
     )
     return project.run(
         **_options(arguments, overrides),
-        max_workers=settings.resolve("max_workers", arguments.workers).value,
-        on_error=settings.resolve("on_error", arguments.on_error).value,
-        schedule=settings.resolve("schedule", arguments.schedule).value,
+        max_workers=arguments.workers,
+        on_error=arguments.on_error,
+        schedule=arguments.schedule,
         confirm=confirmation(project, face, yes=arguments.yes, action="run"),
     )
 

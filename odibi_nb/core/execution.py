@@ -12,6 +12,7 @@ from odibi_nb.core import journal as journals
 from odibi_nb.core.context import Engine, ExecutionContext, transformation_logger
 from odibi_nb.core.decoding import as_json, utc_now
 from odibi_nb.core.events import EventType, RunStatus, Status
+from odibi_nb.core.redaction import error_message, error_text
 from odibi_nb.core.results import RunResult
 from odibi_nb.core.runlog import RunLogWriter, recover, run_record
 from odibi_nb.core.runner import RunnerSettings, TransformationRunner, default_workers
@@ -52,7 +53,7 @@ class RunExecution:
     def run(self) -> RunResult:
         """Run it, and keep its log."""
         project = self.project
-        for dead in recover(project.state_dir, project.env, project.sinks()):
+        for dead in recover(project.state_dir, project.project, project.env, project.sinks()):
             self._say_recovered(dead.text())
         self.journal = journals.Journal(journals.runs_folder(project.state_dir) / self.run_id)
         try:
@@ -216,7 +217,9 @@ class RunExecution:
                 self.project.tables(self.project.engine).cache(TableName.parse(table))
             except Exception as exc:  # noqa: BLE001  a cache is an offer: the run goes on without it
                 self.runner.inbox.put(
-                    lambda t=table, e=exc: self.stream.warn(f"Could not cache {t}: {e}")
+                    lambda t=table, e=exc: self.stream.warn(
+                        f"Could not cache {t}: {error_message(e)}"
+                    )
                 )
             else:
                 self._say_later("INFO", f"✅ Cached table: {table}")
@@ -241,7 +244,7 @@ class RunExecution:
             try:
                 entry.load()(self.project.hooks)
             except Exception as exc:  # noqa: BLE001  somebody else's plug-in never stops a run
-                self.stream.warn(f"plug-in {entry.name} failed: {type(exc).__name__}: {exc}")
+                self.stream.warn(f"plug-in {entry.name} failed: {error_text(exc)}")
 
     def _save_logs(self, results: dict[str, TransformationResult]) -> str | None:
         path = self.project.state_dir / "logs" / f"{self.run_id}.log"

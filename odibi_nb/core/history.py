@@ -44,7 +44,8 @@ def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> di
     runs = past_runs(sinks, RUNS_LOOKED_AT, project, env)
     durations: dict[str, list[float]] = defaultdict(list)
     if runs:
-        for record in past_attempts(sinks, [run["run_id"] for run in runs]):
-            if record["status"] == "SUCCESS" and record["duration_seconds"] is not None:
-                durations[record["transformation_id"]].append(record["duration_seconds"])
+        run_ids = [run["run_id"] for run in runs]
+        found = next((rows for sink in sinks if (rows := sink.durations(run_ids))), [])
+        for name, seconds in found:
+            durations[name].append(seconds)
     return {name: median(seconds) for name, seconds in durations.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from odibi_nb.core.events import EventType
 from odibi_nb.errors import HookError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from odibi_nb.core.protocols import Hook
 
@@ -90,15 +91,19 @@ class HookManager:
             )
         if not callable(fn):
             problems.append(f"a listener must be callable, found {fn!r:.60}")
+        wanted: Any = {} if filters is None else filters
+        if not isinstance(wanted, Mapping):
+            problems.append(f"filters must be a dict, found {wanted!r:.60}")
+            wanted = {}
         problems += [
             f"unknown filter {key!r}"
-            + (did_you_mean(key, FILTER_KEYS) or f": one of {', '.join(FILTER_KEYS)}")
-            for key in filters or {}
+            + (did_you_mean(str(key), FILTER_KEYS) or f": one of {', '.join(FILTER_KEYS)}")
+            for key in wanted
             if key not in FILTER_KEYS
         ]
         if problems:
             raise HookError("hooks.register", problems)
-        self._listeners.append(Listener(name, fn, dict(filters or {})))
+        self._listeners.append(Listener(name, fn, dict(wanted)))
         return fn
 
     def unregister(self, event: str, fn: Hook) -> bool:

@@ -147,7 +147,8 @@ class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         source = str(self.path or self.project)
         if self.environments and env not in self.environments:
             hint = (
-                did_you_mean(env, self.environments) or f": it has {', '.join(self.environments)}"
+                did_you_mean(str(env), self.environments)
+                or f": it has {', '.join(self.environments)}"
             )
             raise ManifestError(source, [Problem("$.environments", f"unknown env {env!r}{hint}")])
         where = f"$.environments.{env}"

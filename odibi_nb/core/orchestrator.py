@@ -18,10 +18,11 @@ from odibi_nb.core.hooks import HookManager
 from odibi_nb.core.lock import run_lock
 from odibi_nb.core.manifest import find_manifest
 from odibi_nb.core.options import RunOptions
-from odibi_nb.core.plan import PlanRequest, RunPlan, make_plan
+from odibi_nb.core.plan import PlanRequest, RunPlan
+from odibi_nb.core.planning import make_plan
 from odibi_nb.core.protocols import Place, Session
+from odibi_nb.core.redaction import error_message
 from odibi_nb.core.stream import RunStream
-from odibi_nb.core.workers import error_message
 from odibi_nb.errors import ConfigurationError, ManifestError, PlanError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class GenericProjectOrchestrator:
         log_level: str = "WARNING",
         save_logs: bool = False,
         auth_provider: Callable[..., Any] | None = None,
-        engine: str | None = None,
+        engine: str | Engine | None = None,
         hooks: HookManager | None = None,
         log_sink: BaseLogSink | None = None,
         *,
@@ -78,7 +79,7 @@ class GenericProjectOrchestrator:
         self.project = self.manifest.project
         self.env = env
         self.config = self.manifest.environment(env)
-        self.engine = self._checked_engine(engine or self.config.engine or DEFAULT_ENGINE)
+        self.engine = self._checked_engine(self.engine_name(engine))
         self.save_logs = save_logs
         self.auth_provider = auth_provider
         self.hooks = hooks if hooks is not None else HookManager()
@@ -92,6 +93,10 @@ class GenericProjectOrchestrator:
         self._sinks: Sequence[BaseLogSink] | None = None
         self.views: list[View] = [adapters.console(log_level), *views]
         self._say = RunStream(facts={}, hooks=HookManager(), views=self.views).say
+
+    def engine_name(self, argument: Any) -> Any:
+        """The engine: what was asked for, else the environment's, else ``spark``, as in the seed."""
+        return argument or self.config.engine or DEFAULT_ENGINE
 
     @property
     def layer_order(self) -> tuple[str, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.redaction import error_message
 from odibi_nb.core.results import TransformationResult
-from odibi_nb.core.workers import error_message
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -27,6 +27,8 @@ def row_facts(row: PlannedRow, attempt: int) -> dict[str, Any]:
         "plant": transformation.entity_1,
         "asset": transformation.entity_2,
         "attempt": attempt,
+        "input_tables": list(row.reads),
+        "output_tables": [output.table for output in transformation.targets],
         "error_type": None,
         "error_message": None,
         "rows_in": None,

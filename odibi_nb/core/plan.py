@@ -1,45 +1,28 @@
-"""Manifest and registry rows, joined into a plan: what would run, in which order, and what is wrong."""
+"""A plan: what would run, in which order, and what is wrong with it."""
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
-from odibi_nb.core.decoding import decode_struct, shown
-from odibi_nb.core.functions import FunctionNotFoundError, accepted_keywords, module_allowed
-from odibi_nb.core.ordering import depths, in_order, remaining
 from odibi_nb.core.retry import RetryPolicy
-from odibi_nb.core.tables import TableName
-from odibi_nb.core.transformation import (
-    Transformation,
-    enabled_from,
-    parse_columns,
-    row_columns,
-)
-from odibi_nb.errors import CycleError, PlanError, Problem, did_you_mean
-
-if TYPE_CHECKING:
-    from odibi_nb.core.manifest import ProjectManifest
+from odibi_nb.core.transformation import Transformation
+from odibi_nb.errors import CycleError, PlanError, Problem
 
 Resolve = Callable[[str, str, str], Callable[..., Any]]
-ENGINES = ("pandas", "spark")
-UNKNOWN_SECONDS = 1.0
-"""What a row without history is taken to last when ranks are worked out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedRow:
+class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A transformation that will run.
 
     Attributes:
         fn: the function its row names, for its engine; None where that is a problem of the plan.
         keywords: which of the seed's keywords *fn* takes.
+        reads: keys of the tables it reads, as far as they can be told.
         upstream: ids that must have succeeded before it starts.
         depth: how many rows of the plan must run before it, one after the other.
         rank: ready rows start in this order.
@@ -52,6 +35,7 @@ class PlannedRow:
     engine: str
     retry: RetryPolicy
     timeout_seconds: float | None
+    reads: tuple[str, ...] = ()
     upstream: tuple[str, ...] = ()
     depth: int = 0
     rank: int = 0
@@ -68,7 +52,7 @@ class PlannedRow:
         return self.transformation.layer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RunPlan:
     """What a run will do.
 
@@ -115,6 +99,10 @@ class RunPlan:
             digest.update(f"{name}={row.transformation.config_hash()};".encode())
         return digest.hexdigest()
 
+    def __repr__(self) -> str:
+        problems = f", {len(self.problems)} problem(s)" if self.problems else ""
+        return f"<RunPlan of {self.project!r}, env {self.env}: {len(self.rows)} rows{problems}>"
+
     def _repr_html_(self) -> str | None:
         return self.html_with(self) if self.html_with is not None else None
 
@@ -140,310 +128,3 @@ class PlanRequest:
     timeout_seconds: float | None = None
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     expected: Mapping[str, float] = field(default_factory=dict)
-
-
-class _Planner:
-    """Collects rows and problems while a plan is made.
-
-    ``rows``     id to planned row, in the registry's order
-    ``problems`` what is wrong so far
-    ``policies`` layer to what its rows without a policy of their own share
-    ``found``    (module, function, engine) to the function or to what is wrong with it
-    """
-
-    def __init__(self, manifest: ProjectManifest, request: PlanRequest) -> None:
-        self.manifest = manifest
-        self.request = request
-        self.layers = {layer.casefold(): layer for layer in request.layers}
-        self.known_layers = {layer.casefold() for layer in manifest.layer_order}
-        self.rows: dict[str, PlannedRow] = {}
-        self.problems: list[Problem] = []
-        self.notices: list[str] = []
-        self.disabled: list[str] = []
-        self.elsewhere: set[str] = set()
-        self.lost_layers: dict[str, tuple[str, int]] = {}
-        self.policies: dict[str, tuple[dict[str, Any], RetryPolicy, float | None]] = {}
-        self.found: dict[
-            tuple[str, str, str], tuple[Callable[..., Any] | None, tuple[str, ...], str]
-        ] = {}
-
-    def add(self, raw: Mapping[str, Any], number: int) -> None:
-        """Take one registry row: plan it, or note why not."""
-        columns = row_columns(raw)
-        identity = str(columns.get("transformation_id") or f"number {number}")
-        layer = str(columns.get("layer") or "")
-        enabled = enabled_from(columns.get("enabled"))
-        if layer and layer.casefold() not in self.layers:
-            self.elsewhere.add(identity)
-            if layer.casefold() not in self.known_layers and enabled is not False:
-                spelling, count = self.lost_layers.get(layer.casefold(), (layer, 0))
-                self.lost_layers[layer.casefold()] = spelling, count + 1
-            return
-        row, problems = parse_columns(columns, number)
-        if enabled is False:
-            self.disabled.append(identity)
-            if problems:
-                self.notices.append(f"disabled row {identity!r} is malformed: {problems[0]}")
-        elif row is None:
-            self.problems += problems
-        elif identity in self.rows:
-            message = "this transformation_id stands twice"
-            self.problems.append(Problem(f"row {identity!r}", message))
-        else:
-            self.rows[identity] = self._planned(self._finished(row))
-
-    def _finished(self, row: Transformation) -> Transformation:
-        """The row with the manifest's spelling of its layer and the run's overrides."""
-        changes: dict[str, Any] = {}
-        layer = self.layers[row.layer.casefold()]
-        if layer != row.layer:
-            changes["layer"] = layer
-        overrides = self.request.overrides.get(row.transformation_id)
-        if overrides:
-            changes["constants"] = {**row.constants, **overrides}
-        return msgspec.structs.replace(row, **changes) if changes else row
-
-    def _planned(self, row: Transformation) -> PlannedRow:
-        where = f"row {row.transformation_id!r}"
-        engine = self._engine(row, where)
-        retry, timeout = self._settings(row, f"{where}, constants")
-        fn, keywords, problem = self._function(row.module, row.function, engine)
-        if problem:
-            self.problems.append(Problem(where, problem))
-        priority = row.constants.get("priority")
-        if priority is not None and not _is_number(priority):
-            message = f"expected a number, found {shown(priority)}"
-            self.problems.append(Problem(f"{where}, constants.priority", message))
-        return PlannedRow(
-            transformation=row,
-            fn=fn,
-            keywords=keywords,
-            engine=engine,
-            retry=retry,
-            timeout_seconds=timeout,
-            expected_seconds=self.request.expected.get(row.transformation_id),
-        )
-
-    def _engine(self, row: Transformation, where: str) -> str:
-        engine = row.constants.get("engine")
-        if engine is None:
-            return self.request.engine
-        name = str(engine).lower()
-        if name in ENGINES:
-            return name
-        hint = did_you_mean(name, ENGINES) or ": expected 'pandas' or 'spark'"
-        message = f"unknown engine {shown(engine)}{hint}"
-        self.problems.append(Problem(f"{where}, constants.engine", message))
-        return self.request.engine
-
-    def _settings(self, row: Transformation, where: str) -> tuple[RetryPolicy, float | None]:
-        """The row's retry policy and timeout: its own over its layer's over the run's."""
-        if row.layer not in self.policies:
-            self.policies[row.layer] = self._policy_of(row.layer)
-        base, policy, timeout = self.policies[row.layer]
-        retry, own_timeout = row.constants.get("retry"), row.constants.get("timeout_seconds")
-        if retry is not None:
-            own = (
-                retry
-                if isinstance(retry, dict)
-                else {"max_retries": 0 if retry is False else retry}
-            )
-            _, problems = decode_struct(own, RetryPolicy, f"{where}.retry")
-            self.problems += problems
-            if not problems:
-                policy = msgspec.convert({**base, **own}, RetryPolicy)
-        if own_timeout is not None:
-            if _is_number(own_timeout) and own_timeout > 0:
-                timeout = own_timeout
-            else:
-                message = f"expected seconds above 0, found {shown(own_timeout)}"
-                self.problems.append(Problem(f"{where}.timeout_seconds", message))
-        return policy, timeout
-
-    def _policy_of(self, layer: str) -> tuple[dict[str, Any], RetryPolicy, float | None]:
-        """The policy of a layer's rows: as a base to overlay, and as it is; and their timeout."""
-        config = self.manifest.layers.get(layer)
-        base, timeout = dict(self.request.retry), self.request.timeout_seconds
-        if config is not None:
-            source = self.manifest.path or "manifest"
-            where = f"{source}, $.layers.{layer}.retry"
-            _, problems = decode_struct(config.retry, RetryPolicy, where)
-            self.problems += problems
-            base |= {} if problems else config.retry
-            timeout = config.timeout_seconds or timeout
-        return base, msgspec.convert(base, RetryPolicy), timeout
-
-    def _function(
-        self, module: str, function: str, engine: str
-    ) -> tuple[Callable[..., Any] | None, tuple[str, ...], str]:
-        key = (module, function, engine)
-        if key not in self.found:
-            self.found[key] = self._look_up(*key)
-        return self.found[key]
-
-    def _look_up(
-        self, module: str, function: str, engine: str
-    ) -> tuple[Callable[..., Any] | None, tuple[str, ...], str]:
-        allowed = self.manifest.transformation_modules
-        if not module_allowed(module, allowed):
-            names = ", ".join(allowed)
-            why = f"is not allowed: the manifest's transformation_modules are {names}"
-            return None, (), f"module {module!r} {why}"
-        try:
-            fn = self.request.resolve(module, function, engine)
-            return fn, accepted_keywords(fn), ""
-        except FunctionNotFoundError as exc:
-            return None, (), str(exc)
-        except (ValueError, TypeError) as exc:
-            return None, (), f"{module}.{function} cannot be called: {exc}"
-
-
-def _is_number(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value)
-
-
-def make_plan(
-    manifest: ProjectManifest, rows: Iterable[Mapping[str, Any]], request: PlanRequest
-) -> RunPlan:
-    """Join *manifest* and registry *rows* (enabled or not) into a plan; nothing is run.
-
-    Functions are resolved, which imports their modules. Problems are in the plan, all of them.
-    """
-    planner = _Planner(manifest, request)
-    for number, raw in enumerate(rows, 1):
-        planner.add(raw, number)
-    _note_the_unused(planner)
-    ordered, cycles = _ordered(planner, _edges(planner))
-    planner.problems += [
-        Problem("", f"transformations wait for each other: {' -> '.join(cycle)}")
-        for cycle in cycles
-    ]
-    return RunPlan(
-        project=manifest.project,
-        env=request.env,
-        engine=request.engine,
-        source=request.source,
-        layers=request.layers,
-        rows=ordered,
-        disabled=tuple(planner.disabled),
-        problems=tuple(dict.fromkeys(planner.problems)),
-        notices=tuple(planner.notices),
-        cycle=cycles[0] if cycles else (),
-    )
-
-
-def _note_the_unused(planner: _Planner) -> None:
-    for name in planner.request.overrides:
-        if name in planner.rows:
-            continue
-        if name in planner.disabled:
-            hint = ": it is disabled"
-        elif name in planner.elsewhere:
-            hint = ": its layer is not run"
-        else:
-            hint = did_you_mean(name, planner.rows)
-        message = f"no transformation {name!r} in this run{hint}"
-        planner.problems.append(Problem(f"overrides.{name}", message))
-    for layer, count in planner.lost_layers.values():
-        hint = did_you_mean(layer, planner.manifest.layer_order)
-        planner.notices.append(
-            f"{count} row(s) of layer {layer!r} never run: layer_order does not name it{hint}"
-        )
-
-
-def _edges(planner: _Planner) -> dict[str, set[str]]:
-    """Id to the ids it needs: by tables, and by ``constants.depends_on``."""
-    producers = _producers(planner)
-    position = {layer: i for i, layer in enumerate(planner.request.layers)}
-    edges: dict[str, set[str]] = {}
-    for name, row in planner.rows.items():
-        mine = position[row.layer]
-        found = {
-            other
-            for key in row.transformation.input_keys(producers)
-            for other in producers.get(key, ())
-            if other != name and position[planner.rows[other].layer] <= mine
-        }
-        if row.transformation.constants.get("depends_on") is not None:
-            found |= _declared(planner, row, position)
-        edges[name] = found
-    return edges
-
-
-def _producers(planner: _Planner) -> dict[str, list[str]]:
-    """Key of a table to the ids that write it; problems where they would undo each other's work."""
-    producers: dict[str, list[str]] = defaultdict(list)
-    overwriters: dict[str, list[str]] = defaultdict(list)
-    for name, row in planner.rows.items():
-        for output in row.transformation.targets:
-            key = TableName.parse(output.table).key
-            if name in producers[key]:
-                message = "is named by more than one of its outputs"
-                planner.problems.append(Problem(f"row {name!r}, table {key}", message))
-                continue
-            producers[key].append(name)
-            if output.mode == "overwrite":
-                overwriters[key].append(name)
-    for key, names in overwriters.items():
-        if len(names) > 1:
-            message = f"is overwritten by more than one row: {', '.join(sorted(names))}"
-            planner.problems.append(Problem(f"table {key}", message))
-    return producers
-
-
-def _declared(planner: _Planner, row: PlannedRow, position: Mapping[str, int]) -> set[str]:
-    raw = row.transformation.constants["depends_on"]
-    where = f"row {row.id!r}, constants.depends_on"
-    names = [raw] if isinstance(raw, str) else raw
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        message = f"expected a list of transformation ids, found {shown(raw)}"
-        planner.problems.append(Problem(where, message))
-        return set()
-    found = set()
-    for name in names:
-        other = planner.rows.get(name)
-        if other is None:
-            if name not in planner.elsewhere and name not in planner.disabled:
-                hint = did_you_mean(name, planner.rows)
-                planner.problems.append(Problem(where, f"unknown transformation {name!r}{hint}"))
-        elif position[other.layer] > position[row.layer]:
-            planner.problems.append(
-                Problem(where, f"{name!r} is in layer {other.layer}, which runs after {row.layer}")
-            )
-        else:
-            found.add(name)
-    return found
-
-
-def _ordered(
-    planner: _Planner, edges: dict[str, set[str]]
-) -> tuple[dict[str, PlannedRow], list[tuple[str, ...]]]:
-    """The rows with upstream, depth and rank, layer by layer; and the cycles."""
-    rows = planner.rows
-    order, edges, cycles = in_order(edges)
-    depth = depths(order, edges)
-    seconds = {name: _expected(row) for name, row in rows.items()}
-    left = remaining(order, edges, seconds)
-    position = {layer: i for i, layer in enumerate(planner.request.layers)}
-
-    def first_to_start(name: str) -> tuple[Any, ...]:
-        priority: Any = rows[name].transformation.constants.get("priority")
-        urgent = -priority if _is_number(priority) else 0
-        return (urgent, -left[name], depth[name], name)
-
-    rank = {name: i for i, name in enumerate(sorted(order, key=first_to_start))}
-    listed = sorted(order, key=lambda name: (position[rows[name].layer], depth[name], name))
-    return {
-        name: replace(
-            rows[name],
-            upstream=tuple(sorted(edges[name])),
-            depth=depth[name],
-            rank=rank[name],
-        )
-        for name in listed
-    }, cycles
-
-
-def _expected(row: PlannedRow) -> float:
-    return UNKNOWN_SECONDS if row.expected_seconds is None else row.expected_seconds

@@ -178,6 +178,14 @@ class BaseLogSink(ABC):
         del run_ids
         return []
 
+    def durations(self, run_ids: Sequence[str]) -> list[tuple[str, float]]:
+        """(transformation_id, seconds) of the successes in these runs, for every plan."""
+        return [
+            (record["transformation_id"], record["duration_seconds"])
+            for record in self.attempts(run_ids)
+            if record["status"] == "SUCCESS" and record["duration_seconds"] is not None
+        ]
+
     def close(self) -> None:  # noqa: B027  optional on purpose
         """Give back what the run holds."""
 

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 REDACTED = "***"
+MAX_MESSAGE = 10_000
 _SECRET_KEY = re.compile(
     r"passw|passphrase|(?:^|[\W_])pass(?:$|[\W_])|pwd|secret|token|credential|authorization"
     r"|(?:^|[\W_])sas|(?:^|[\W_])sig(?:$|[\W_])|signature"
@@ -67,3 +68,22 @@ def plain_text(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "backslashreplace").decode()
     return text
+
+
+def error_message(error: BaseException) -> str:
+    """The exception's text in at most `MAX_MESSAGE` characters, even if its ``__str__`` raises.
+
+    Passwords in URLs and the like are hidden.
+    """
+    try:
+        text = redact_text(plain_text(str(error)))
+    except Exception as exc:  # noqa: BLE001  the user's exception class is broken; say so
+        return f"(its message cannot be shown: {type(exc).__name__})"
+    if len(text) > MAX_MESSAGE:
+        return f"{text[:MAX_MESSAGE]}… ({len(text)} characters in all)"
+    return text
+
+
+def error_text(error: BaseException) -> str:
+    """The exception's class and `error_message`, as one line of a warning."""
+    return f"{type(error).__name__}: {error_message(error)}"

@@ -18,6 +18,7 @@ from odibi_nb.core.decoding import as_json
 from odibi_nb.core.events import EventType, Status
 from odibi_nb.core.journal import open_runs, read_journal, release, taken_over
 from odibi_nb.core.records import RECORD_COLUMNS
+from odibi_nb.core.redaction import error_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -129,7 +130,7 @@ class RunLogWriter:
         try:
             position.sink.write_run(run_record)
         except Exception as exc:  # noqa: BLE001  a sink never fails a run
-            position.failed = f"{type(exc).__name__}: {exc}"
+            position.failed = error_text(exc)
 
     def _hand_over(self, position: _Position, *, final: bool) -> None:
         batch = self._records[position.done :]
@@ -148,7 +149,7 @@ class RunLogWriter:
                     if rest:
                         position.sink.write(rest)
         except Exception as exc:  # noqa: BLE001  a sink never fails a run
-            position.failed = f"{type(exc).__name__}: {exc}"
+            position.failed = error_text(exc)
             return
         position.failed, position.tried = None, False
         position.done += len(batch)
@@ -188,8 +189,10 @@ class RecoveredRun:
         return f"run {self.run_id} had died; its log is complete now: {self.finished} ended{lost}{failed}"
 
 
-def recover(state_dir: Path, env: str, sinks: Sequence[BaseLogSink]) -> list[RecoveredRun]:
-    """Complete the log of every run of *env* whose process died.
+def recover(
+    state_dir: Path, project: str, env: str, sinks: Sequence[BaseLogSink]
+) -> list[RecoveredRun]:
+    """Complete the log of every run of *project* and *env* whose process died.
 
     What had ended is written as it was; what was running becomes ABANDONED. Each record is in each
     sink once: what a sink has already is asked of it first.
@@ -205,7 +208,7 @@ def recover(state_dir: Path, env: str, sinks: Sequence[BaseLogSink]) -> list[Rec
                 # A run that is just being started has a lock and no line yet.
                 if time.time() - folder.stat().st_mtime > YOUNG_SECONDS:
                     release(owner, complete=True)
-            elif start.get("env") == env:
+            elif (start.get("project"), start.get("env")) == (project, env):
                 result = _complete(start, lines, sinks)
                 recovered.append(result)
                 release(owner, complete=not result.problems)
@@ -231,7 +234,7 @@ def _complete(start: Row, lines: list[Row], sinks: Sequence[BaseLogSink]) -> Rec
             if all(run["run_id"] != run_id for run in sink.runs(RECENT_RUNS)):
                 sink.write_run(run_record)
         except Exception as exc:  # noqa: BLE001  a sink never fails a run, least of all a later one
-            problems.append(f"{_name(sink)}: {type(exc).__name__}: {exc}")
+            problems.append(f"{_name(sink)}: {error_text(exc)}")
     return RecoveredRun(
         run_id=run_id,
         finished=len(records),

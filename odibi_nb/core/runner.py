@@ -41,6 +41,7 @@ from odibi_nb.core.outcomes import (
     row_result,
     unstarted_facts,
 )
+from odibi_nb.core.redaction import error_text
 from odibi_nb.core.runlog import make_record
 from odibi_nb.core.schedule import Gate, Schedule
 from odibi_nb.core.workers import Attempt, AttemptEnded, WorkerPool, run_attempt
@@ -265,7 +266,7 @@ class TransformationRunner:
             try:
                 finish(gate.layer)
             except Exception as exc:  # noqa: BLE001  what it does never fails a run
-                text = f"after layer {gate.layer}: {type(exc).__name__}: {exc}"
+                text = f"after layer {gate.layer}: {error_text(exc)}"
                 self.inbox.put(lambda: self.stream.warn(text))
             self.inbox.put(LayerFinished(gate))
 

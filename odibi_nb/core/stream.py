@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.decoding import utc_now
 from odibi_nb.core.events import EventType, RunEvent
-from odibi_nb.core.workers import error_message
+from odibi_nb.core.redaction import error_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.core.redaction import REDACTED, redact, redact_url
@@ -38,6 +39,7 @@ class TableName(NamedTuple):
     parts: tuple[str, ...]
 
     @classmethod
+    @lru_cache(maxsize=1 << 14)
     def parse(cls, name: str) -> TableName:
         """Split *name* at its dots.
 

@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -15,7 +16,7 @@ from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName, is_location
 from odibi_nb.errors import DataError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Mapping
 
 SEED_COLUMNS = (
     "transformation_id",
@@ -51,6 +52,9 @@ ALIASES = {
 }
 """The seed's query renames these; a provider may hand rows under either name."""
 
+_REQUIRED = dict.fromkeys(
+    ("transformation_id", "project", "environment", "layer", "module", "function")
+)
 JSON_COLUMNS: Mapping[str, type] = {"inputs": list, "constants": dict, "outputs": list}
 INPUT_FORMS = ("table", "sql", "path")
 """What an input that is an object names; the first of these that it has."""
@@ -67,7 +71,7 @@ _SQL_NAME = re.compile(r"[\w`\"\[\].]+")
 _SQL_DOT = re.compile(r"\s*\.\s*")
 
 
-class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Output(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """Where a transformation writes: a table and how.
 
     *schema_mode* says what happens when the columns differ from the table's: refused unless
@@ -81,7 +85,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     partition_by: tuple[str, ...] = ()
 
 
-class Transformation(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A registry row, parsed. `inputs`, `constants` and `outputs` are what the function gets."""
 
     transformation_id: str
@@ -124,7 +128,7 @@ class Transformation(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         text = as_json(parts, canonical=True)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
-    def input_keys(self, known: Iterable[str] = ()) -> set[str]:
+    def input_keys(self, known: Container[str] = ()) -> set[str]:
         """Keys of the tables this row reads; for queries those of *known* that they mention."""
         keys: set[str] = set()
         for item in self.inputs:
@@ -134,7 +138,7 @@ class Transformation(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                     keys.add(TableName.parse(named).key)
             elif item.get("sql"):
                 names = sql_names(item["sql"])
-                keys.update(key for key in known if key in names)
+                keys.update(name for name in names if name in known)
         return keys
 
 
@@ -146,6 +150,9 @@ def sql_names(sql: str) -> set[str]:
     bare = _SQL_DOT.sub(".", _SQL_NOISE.sub(" ", sql))
     names = {re.sub(r'[`"\[\]]', "", name).lower() for name in _SQL_NAME.findall(bare)}
     return names | {f"{DEFAULT_SCHEMA}.{name}" for name in names if "." not in name}
+
+
+_lower = lru_cache(maxsize=256)(str.lower)
 
 
 def row_columns(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,7 +169,7 @@ def row_columns(row: Mapping[str, Any]) -> dict[str, Any]:
             value = value.strip()  # noqa: PLW2901  columns of fixed width are padded
             if not value:
                 continue
-        columns[column.lower()] = value
+        columns[_lower(column)] = value
     for alias in ALIASES.keys() & columns.keys():
         value = columns.pop(alias)
         columns.setdefault(ALIASES[alias], value)
@@ -193,11 +200,13 @@ def parse_columns(
     """`parse_row` of what `row_columns` gave."""
     identity = values.get("transformation_id")
     where = f"row {str(identity)!r}" if identity is not None else f"row number {number}"
-    problems = [
-        Problem(where, f"column {name!r} is empty or missing")
-        for name in ("transformation_id", "project", "environment", "layer", "module", "function")
-        if name not in values
-    ]
+    problems: list[Problem] = []
+    if not _REQUIRED.keys() <= values.keys():
+        problems += [
+            Problem(where, f"column {name!r} is empty or missing")
+            for name in _REQUIRED
+            if name not in values
+        ]
     for column, expected in JSON_COLUMNS.items():
         values[column], found = _parse_json(values.get(column), expected, f"{where}, {column}")
         problems += found
@@ -299,10 +308,14 @@ def _parse_outputs(outputs: list[Any], where: str) -> tuple[tuple[Output, ...], 
     problems: list[Problem] = []
     for i, raw in enumerate(outputs):
         place = f"{where}, outputs[{i}]"
-        output, found = decode_struct(raw, Output, place)
-        problems += found
-        if output is None:
-            continue
+        try:
+            output = msgspec.convert(raw, Output)
+        except msgspec.ValidationError:  # rare: find everything that is wrong, or a null
+            decoded, found = decode_struct(raw, Output, place)
+            problems += found
+            if decoded is None:
+                continue
+            output = decoded
         problems += check_output(output, place)
         targets.append(output)
     return tuple(targets), problems

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.capture import CapturedLog, captured
 from odibi_nb.core.context import ExecutionContext, current_context
 from odibi_nb.core.decoding import own_copy, utc_now
-from odibi_nb.core.redaction import plain_text, redact_text
+from odibi_nb.core.redaction import error_message, plain_text, redact_text
 from odibi_nb.core.tables import TableName
 from odibi_nb.errors import DataError, RevokedError
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.plan import PlannedRow
 
-MAX_MESSAGE = 10_000
 MAX_TRACEBACK = 50_000
 _PACKAGE = str(Path(__file__).parent)
 
@@ -119,20 +118,6 @@ def _write_returned(returned: Any, attempt: Attempt) -> None:
             )
         for name, frame in returned.items():
             context.write(frame, by_key[keys[name]])
-
-
-def error_message(error: BaseException) -> str:
-    """The exception's text in at most `MAX_MESSAGE` characters, even if its ``__str__`` raises.
-
-    Passwords in URLs and the like are hidden.
-    """
-    try:
-        text = redact_text(plain_text(str(error)))
-    except Exception as exc:  # noqa: BLE001  the user's exception class is broken; say so
-        return f"(its message cannot be shown: {type(exc).__name__})"
-    if len(text) > MAX_MESSAGE:
-        return f"{text[:MAX_MESSAGE]}… ({len(text)} characters in all)"
-    return text
 
 
 def user_traceback(error: BaseException) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COMMIT_TRIES = 50
 SCHEMA_TRIES = 10
 MAINTENANCE_VERSIONS = 100
+CHECKPOINT_VERSIONS = 10
 KEPT_HOURS = 168
 """Replaced files are kept for a week, for readers that still use them."""
 
@@ -59,6 +60,7 @@ class DeltaLogSink(BaseLogSink):
         self._log = f"{lake.rstrip('/')}/{log.path}"
         self._runs = f"{lake.rstrip('/')}/{runs.path}"
         self._options = storage_options
+        self._tables: dict[str, Any] = {}
 
     def write(self, records: list[Row]) -> None:
         """Append *records* in one commit.
@@ -107,6 +109,26 @@ class DeltaLogSink(BaseLogSink):
         order = 'ORDER BY "start_time", "transformation_id", "attempt"'
         return self._select(self._log, RECORD_COLUMNS, ("run_id", run_ids), order)
 
+    def durations(self, run_ids: Sequence[str]) -> list[tuple[str, float]]:
+        """(transformation_id, median seconds of its successes in these runs).
+
+        Raises:
+            DataError: if the table cannot be read.
+        """
+        with self._clear("read"):
+            table = self._open(self._log)
+            if table is None or not run_ids:
+                return []
+            from deltalake import QueryBuilder
+
+            query = (
+                "SELECT transformation_id, median(duration_seconds) FROM log"
+                f" WHERE run_id IN ({', '.join(map(_literal, run_ids))}) AND status = 'SUCCESS'"
+                " GROUP BY transformation_id"
+            )
+            found = QueryBuilder().register("log", table).execute(query).read_all()
+            return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
+
     def _append(self, uri: str, records: list[Row], columns: Columns) -> None:
         with self._clear("written"):
             rows = stored_rows(records, columns)
@@ -132,21 +154,25 @@ class DeltaLogSink(BaseLogSink):
             storage_options=self._options,
             commit_properties=CommitProperties(max_commit_retries=COMMIT_TRIES),
         )
-        if (
-            table is not None
-            and table.version() // MAINTENANCE_VERSIONS > before // MAINTENANCE_VERSIONS
-        ):
-            _maintain(table)
+        if table is not None:
+            _maintain(table, before)
 
     def _open(self, uri: str) -> Any:
         """The DeltaTable at *uri*, or None if there is none."""
         from deltalake import DeltaTable
         from deltalake.exceptions import TableNotFoundError
 
+        # Reading a table's log takes long; a table that was opened before only reads what is new.
+        table = self._tables.pop(uri, None)
         try:
-            return DeltaTable(uri, storage_options=self._options)
+            if table is None:
+                table = DeltaTable(uri, storage_options=self._options)
+            else:
+                table.update_incremental()
         except TableNotFoundError:
             return None
+        self._tables[uri] = table
+        return table
 
     def _select(
         self,
@@ -231,11 +257,18 @@ def _literal(text: str) -> str:
     return f"'{doubled}'"
 
 
-def _maintain(table: Any) -> None:
-    """Compact small files and forget old ones; a failure leaves the table as it was."""
+def _maintain(table: Any, before: int) -> None:
+    """Now and then write a checkpoint, so that opening stays fast, and compact small files.
+
+    A failure leaves the table as it was; it is not the write's.
+    """
+    now = table.version()
     try:
-        table.optimize.compact()
-        table.create_checkpoint()
-        table.vacuum(retention_hours=KEPT_HOURS, enforce_retention_duration=True, dry_run=False)
+        if now // MAINTENANCE_VERSIONS > before // MAINTENANCE_VERSIONS:
+            table.optimize.compact()
+            table.create_checkpoint()
+            table.vacuum(retention_hours=KEPT_HOURS, enforce_retention_duration=True, dry_run=False)
+        elif now // CHECKPOINT_VERSIONS > before // CHECKPOINT_VERSIONS:
+            table.create_checkpoint()
     except Exception:
         _logger.warning("the run log could not be compacted; writing goes on", exc_info=True)

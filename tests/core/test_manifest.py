@@ -231,8 +231,9 @@ def test_an_unknown_environment_is_one_clear_message():
     with pytest.raises(ManifestError) as excinfo:
         manifest.environment("qta")
     assert said(excinfo) == ["unknown env 'qta' (did you mean 'qat'?) - at $.environments"]
-    with pytest.raises(ManifestError, match="it has qat, production"):
-        manifest.environment("xyz")
+    for name in ("xyz", None):
+        with pytest.raises(ManifestError, match="it has qat, production"):
+            manifest.environment(name)
 
 
 def test_a_password_in_the_wrong_place_is_not_shown(monkeypatch):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from odibi_nb.core.functions import REGISTRY
 from odibi_nb.core.hooks import HookManager
 from odibi_nb.core.manifest import ProjectManifest
-from odibi_nb.core.plan import PlanRequest, make_plan
+from odibi_nb.core.plan import PlanRequest
+from odibi_nb.core.planning import MAX_HINTS, make_plan
 from odibi_nb.errors import ConfigurationError, CycleError, ManifestError, PlanError
 from odibi_nb.views.html import plan_html
 from odibi_nb.views.plan_text import plan_text
@@ -340,6 +341,14 @@ def test_depends_on_what_cannot_be(names, problem):
     """An id that does not exist, runs later or is the row itself is a problem."""
     rows = [r("A1"), r("G", layer="Gold_1"), r("X", constants={"depends_on": names})]
     assert problems(*rows) == [problem]
+
+
+def test_guesses_are_made_for_the_first_problems_only():
+    """Among thousands of unknown ids each is told, but what was meant is only guessed for some."""
+    rows = [r(f"ROW_{i:03}", constants={"depends_on": [f"ROWS_{i:03}"]}) for i in range(60)]
+    found = problems(*rows, overrides={"ROWZ_001": {}})
+    assert len(found) == 61
+    assert sum("did you mean" in problem for problem in found) == MAX_HINTS
 
 
 def test_a_cycle_is_told_with_its_path():
