@@ -1,0 +1,80 @@
+"""Print the table of all figures.
+
+Each figure's method is in the docstring of the function that yields it. Ratios are what counts: what
+both sides of one took depends on the machine and on what else it does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.figures import table
+from benchmarks.imports import imports
+from benchmarks.log import run_log
+from benchmarks.planning import plan
+from benchmarks.rows import growth, no_op_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.figures import Figure
+
+SHOWN_VERSIONS = ("kedro", "deltalake", "sqlalchemy", "msgspec")
+
+
+def main() -> None:
+    """Measure, with what is being measured on standard error; then print the one table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="smaller sizes, fewer turns; the limits are for full sizes",
+    )
+    quick = parser.parse_args().quick
+    figures = []
+    with tempfile.TemporaryDirectory() as folder:
+        for figure in _figures(Path(folder), quick=quick):
+            print(f"… {figure.name}", file=sys.stderr, flush=True)
+            figures.append(figure)
+    print(_machine() + ("; quick: the limits are for full sizes" if quick else ""))
+    print(table(figures))
+
+
+def _figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
+    if quick:
+        yield from no_op_rows(folder / "rows", 500, 3)
+        yield from growth(folder / "growth", 200, 2_000, 3)
+        yield from run_log(folder / "log", 200, 2)
+        yield from plan(folder / "plan", 1_000, 3)
+        yield from imports(3)
+    else:
+        yield from no_op_rows(folder / "rows", 1_000, 7)
+        yield from growth(folder / "growth", 1_000, 20_000, 5)
+        yield from run_log(folder / "log", 1_000, 5)
+        yield from plan(folder / "plan", 10_000, 7)
+        yield from imports(15)
+
+
+def _machine() -> str:
+    """What the figures were measured on."""
+    versions = {name: _version(name) for name in SHOWN_VERSIONS}
+    known = [f"{name} {version}" for name, version in versions.items() if version]
+    return f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {', '.join(known)}"
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""What importing costs, and that it loads nothing heavy. Each import is a new process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from benchmarks.figures import Figure, compared
+from benchmarks.timing import seconds_of, side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HEAVY = ("pandas", "plotly", "pyspark", "IPython", "sqlalchemy", "deltalake")
+
+
+def imports(turns: int) -> Iterator[Figure]:
+    """Import times, taking turns, each in a new interpreter.
+
+    The first line is the whole process, beside one that imports nothing. In the others the new
+    process measures its import itself, because starting Python takes longer than most of them.
+    ``%load_ext odibi_nb`` imports `odibi_nb.notebook.magic` into a kernel that has IPython already:
+    so that is imported first, and only the magic is measured; it is set against IPython's own import.
+    """
+    ours, bare, lazy, used, msgspec, magic, ipython = side_by_side(
+        [
+            lambda: seconds_of(lambda: _python("import odibi_nb")),
+            lambda: seconds_of(lambda: _python("pass")),
+            lambda: _import_seconds("import odibi_nb"),
+            lambda: _import_seconds("from odibi_nb import run_project"),
+            lambda: _import_seconds("import msgspec"),
+            lambda: _import_seconds("import odibi_nb.notebook.magic", before="import IPython"),
+            lambda: _import_seconds("import IPython"),
+        ],
+        turns,
+    )
+    yield compared("python -c 'import odibi_nb'", ours, bare, peer="python -c pass")
+    yield compared("import odibi_nb", lazy, msgspec, peer="import msgspec")
+    yield compared("from odibi_nb import run_project", used, msgspec, peer="import msgspec")
+    yield compared("%load_ext odibi_nb (its imports)", magic, ipython, peer="import IPython")
+    for statement in ("import odibi_nb", "from odibi_nb import run_project"):
+        yield _loads_nothing_heavy(statement)
+
+
+def _loads_nothing_heavy(statement: str) -> Figure:
+    """Which of `HEAVY` stand in ``sys.modules`` after *statement*."""
+    code = f"{statement}; import sys; print(*[n for n in {HEAVY!r} if n in sys.modules])"
+    names = _python(code).split()
+    return Figure(
+        name=f"heavy libraries that '{statement}' loads",
+        ours=", ".join(names) or "none",
+        baseline=f"of {', '.join(HEAVY)}",
+        wanted="none",
+        holds=not names,
+    )
+
+
+def _import_seconds(statement: str, before: str = "pass") -> float:
+    clock = "__import__('time').perf_counter"
+    return float(_python(f"{before}\nt = {clock}()\n{statement}\nprint({clock}() - t)"))
+
+
+def _python(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout

@@ -1,0 +1,81 @@
+"""What the run log costs where rows take time, and how many commits it makes."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING
+
+from benchmarks import work
+from benchmarks.figures import Figure, compared
+from benchmarks.project import Project, RowsInMemory, row
+from benchmarks.timing import seconds_of, side_by_side
+from odibi_nb.core.tables import TableName
+from odibi_nb.sinks.delta import DeltaLogSink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+WORKERS = 16
+LAYERS = ("Bronze", "Silver_1", "Gold_1")
+TABLES = ("config_driven.TransformationRunLog", "config_driven.TransformationRun")
+
+
+def run_log(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
+    """Rows that sleep for 10 ms, in three layers: with the Delta run log, without, and on a bare pool.
+
+    "Without" is the same run with a sink that does nothing (the journal stays: it is part of every
+    run). The pool sleeps as often, and waits at the end of each layer too. The Delta tables are the
+    same in all turns, so the log is appended to, and read for the durations of past runs.
+
+    Commits are those of one more run in a new lake, both tables counted: the attempts' and the runs'.
+    """
+    per_layer = [rows // len(LAYERS) + (i < rows % len(LAYERS)) for i in range(len(LAYERS))]
+    registry = RowsInMemory(
+        [
+            row(i, "sleep", layer=layer)
+            for layer, count in zip(LAYERS, per_layer, strict=True)
+            for i in range(count)
+        ]
+    )
+    lake = str(folder / "lake")
+    logged = Project(folder / "on", registry, LAYERS, lambda: DeltaLogSink(lake))
+    unlogged = Project(folder / "off", registry, LAYERS)
+    on, off, pool = side_by_side(
+        [partial(logged.run, WORKERS), partial(unlogged.run, WORKERS), partial(_pool, per_layer)],
+        turns,
+    )
+    name = f"{rows:,} rows × 10 ms, 3 layers, Delta log"
+    yield compared(name, on, off, peer="without run log", at_most=1.1)
+    yield compared(name, on, pool, peer="ThreadPoolExecutor")
+    yield _commits(folder, registry)
+
+
+def _commits(folder: Path, registry: RowsInMemory) -> Figure:
+    from deltalake import DeltaTable
+
+    lake = folder / "new lake"
+    Project(folder / "commits", registry, LAYERS, lambda: DeltaLogSink(str(lake))).run(WORKERS)
+    attempts, runs = (
+        DeltaTable(str(lake / TableName.parse(table).path)).version() + 1 for table in TABLES
+    )
+    extra = attempts + runs - len(LAYERS)
+    return Figure(
+        name=f"commits of that run ({attempts} of attempts, {runs} of runs)",
+        ours=f"{attempts + runs} commits",
+        baseline=f"{len(LAYERS)} layers",
+        ratio=f"layers {extra:+d}",
+        wanted="≤ layers +3",
+        holds=extra <= 3,
+    )
+
+
+def _pool(layers: list[int]) -> float:
+    def run() -> None:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for count in layers:
+                for future in [pool.submit(work.sleep) for _ in range(count)]:
+                    future.result()
+
+    return seconds_of(run)

@@ -1,0 +1,36 @@
+"""Measuring contestants side by side, so that what slows the machine slows all of them."""
+
+from __future__ import annotations
+
+import gc
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Contestant = Callable[[], float]
+
+
+def side_by_side(contestants: Sequence[Contestant], turns: int) -> list[list[float]]:
+    """The seconds of each contestant in each of its *turns*, in the contestants' order.
+
+    Each runs once to warm up, then they take turns (A B C A B C …). A contestant returns the seconds
+    it took, so that what it prepares does not count. Garbage is collected before each turn: nobody
+    pays for what another left behind.
+    """
+    for run in contestants:
+        run()
+    taken: list[list[float]] = [[] for _ in contestants]
+    for _ in range(turns):
+        for seconds, run in zip(taken, contestants, strict=True):
+            gc.collect()
+            seconds.append(run())
+    return taken
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """How long *call* takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
