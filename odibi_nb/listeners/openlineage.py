@@ -1,0 +1,302 @@
+"""The lineage of every run, with OpenLineage (``pip install 'odibi-nb[openlineage]'``).
+
+By hand::
+
+    from odibi_nb import HookManager, run_project
+    from odibi_nb.listeners import openlineage
+
+    hooks = HookManager()
+    openlineage.register(hooks, namespace="lakehouse-qat")
+    run_project("Energy Efficiency", hooks=hooks)
+
+For every run, by an entry point of any package that is installed, in its ``pyproject.toml``::
+
+    [project.entry-points."odibi_nb.hooks"]
+    openlineage = "odibi_nb.listeners.openlineage:register"
+
+Where events go is OpenLineage's own configuration: ``openlineage.yml``, or environment variables such
+as ``OPENLINEAGE_URL``. The namespace is that of the variable ``OPENLINEAGE_NAMESPACE``, else ``odibi``.
+Jobs and tables have the same names in every environment: give each environment a namespace.
+
+Events
+======
+
+================================  ==================================================================
+job ``<project>``                 the run as a whole: START, then COMPLETE, FAIL or ABORT (cancelled)
+job ``<project>.<layer>.<id>``    an attempt of a transformation: START, then COMPLETE, FAIL or ABORT
+                                  (cancelled or abandoned). A retry is a run of its own; what was
+                                  never started has no events.
+================================  ==================================================================
+
+Facets of an attempt: ``parent`` (the run as a whole), ``tags`` (run_id and env, engine, attempt: where
+to look in the run log), ``jobType``, ``errorMessage`` of what did not succeed, and ``outputStatistics``
+with the rows written, where the row has one output. Datasets are the tables that the registry row
+names, in lower case with their schema, for equal tables have equal names. Run ids are
+`lineage_run_id`, so the run log leads to the lineage.
+
+Events are sent in the background, in order: a slow server does not hold up transformations. What is
+not sent ten seconds after the run's end is given up, which is a warning of the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.events import ENDED, EventType
+from odibi_nb.core.tables import TableName, is_location, redact_url
+from odibi_nb.errors import EngineNotAvailableError, HookError
+from odibi_nb.listeners import register_once
+from odibi_nb.listeners.sending import BackgroundSender
+from odibi_nb.version import __version__
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Mapping
+
+    from openlineage.client import OpenLineageClient
+    from openlineage.client.event_v2 import InputDataset, OutputDataset
+
+    from odibi_nb.core.hooks import HookManager
+
+DEFAULT_NAMESPACE = "odibi"
+WHAT = "lineage events"
+PRODUCER = f"urn:odibi-nb:{__version__}"
+_IDS = uuid.uuid5(uuid.NAMESPACE_OID, "odibi_nb")
+_STATES = {"SUCCESS": "COMPLETE", "FAILED": "FAIL"}  # every other end is an ABORT
+
+
+def lineage_run_id(
+    run_id: str, transformation_id: str | None = None, attempt: int | None = None
+) -> str:
+    """The UUID of an attempt in the lineage; with *run_id* alone that of the run as a whole."""
+    return str(uuid.uuid5(_IDS, json.dumps([run_id, transformation_id, attempt])))
+
+
+def register(
+    hooks: HookManager,
+    *,
+    namespace: str | None = None,
+    client: OpenLineageClient | None = None,
+) -> None:
+    """Send the lineage of the runs that *hooks* hears of.
+
+    Called again for the same HookManager it changes nothing, unless it is given a *namespace* or a
+    *client*; then these take the place of those before.
+
+    Args:
+        hooks: given to `run_project`, or by it to an entry point.
+        namespace: of jobs and tables; ``OPENLINEAGE_NAMESPACE``, else ``odibi``, if None.
+        client: sends the events, and stays open; if None, each run makes its own from OpenLineage's
+            configuration.
+
+    Raises:
+        EngineNotAvailableError: if OpenLineage is not installed.
+    """
+    try:
+        import openlineage.client  # noqa: F401
+    except ImportError as exc:
+        needed_for = "lineage with OpenLineage"
+        raise EngineNotAvailableError(needed_for, "openlineage", "openlineage-python") from exc
+    place = namespace or os.environ.get("OPENLINEAGE_NAMESPACE") or DEFAULT_NAMESPACE
+    given = namespace is not None or client is not None
+    register_once(hooks, OpenLineageListener(place, client), replace=given)
+
+
+class OpenLineageListener:
+    """Sends the events of any number of runs, one after the other or at the same time."""
+
+    def __init__(self, namespace: str, client: OpenLineageClient | None) -> None:
+        self._namespace = namespace
+        self._client = client
+        self._runs: dict[str, _RunLineage] = {}
+
+    def __repr__(self) -> str:
+        return "OpenLineage"
+
+    def __call__(self, payload: Mapping[str, Any]) -> None:
+        """Hear of one event; those of a run whose start was not heard have no lineage.
+
+        Raises:
+            HookError: if OpenLineage's configuration cannot be used.
+            OdibiError: at a run's end, if events of it could not be sent.
+        """
+        event, run_id = EventType(payload["event"]), str(payload.get("run_id"))
+        if event is EventType.RUN_START:
+            self._runs[run_id] = _RunLineage(self._namespace, self._sender(), payload)
+        elif event is EventType.RUN_END:
+            if run := self._runs.pop(run_id, None):
+                run.end(payload)
+        elif run := self._runs.get(run_id):
+            run.tell(event, payload)
+
+    def _sender(self) -> BackgroundSender:
+        from openlineage.client import OpenLineageClient
+
+        if self._client is not None:
+            return BackgroundSender(WHAT, self._client.emit)
+        try:
+            client = OpenLineageClient()
+        except Exception as exc:  # whatever the chosen transport raises
+            why = f"its configuration cannot be used: {type(exc).__name__}: {exc}"
+            raise HookError("OpenLineage", [why]) from exc
+        # A transport with a thread of its own loses what it has not sent when it is not closed.
+        return BackgroundSender(WHAT, client.emit, client.close)
+
+
+class _RunLineage:
+    """One run of a project: the job that is the parent of its transformations' jobs."""
+
+    def __init__(
+        self, namespace: str, sender: BackgroundSender, payload: Mapping[str, Any]
+    ) -> None:
+        self._namespace = namespace
+        self._sender = sender
+        self._run_id: str = payload["run_id"]
+        self._project: str = payload["project"]
+        self._started: dict[tuple[str, int], Mapping[str, Any]] = {}  # attempts that have not ended
+        self._send_run("START", payload)
+
+    def tell(self, event: EventType, payload: Mapping[str, Any]) -> None:
+        """Something happened between the run's start and its end."""
+        if event is EventType.TRANSFORM_START:
+            self._started[payload["transformation_id"], payload["attempt"]] = payload
+            self._send_attempt("START", payload, payload["timestamp"])
+        elif event in ENDED:
+            key = payload["transformation_id"], payload["attempt"]
+            if self._started.pop(key, None) is not None:
+                state = _STATES.get(payload["status"], "ABORT")
+                self._send_attempt(state, payload, payload["end_time"])
+
+    def end(self, payload: Mapping[str, Any]) -> None:
+        """Nothing more will happen.
+
+        Raises:
+            OdibiError: if events could not be sent.
+        """
+        try:
+            for started in self._started.values():
+                self._send_attempt("ABORT", started, payload["timestamp"])
+            self._send_run(_STATES.get(payload["status"].upper(), "ABORT"), payload)
+        finally:
+            self._sender.finish()
+
+    def _send_run(self, state: str, payload: Mapping[str, Any]) -> None:
+        error = None
+        if state == "FAIL":
+            error = ", ".join(f"{n} {status}" for status, n in payload["counts"].items())
+        self._send(
+            state,
+            payload["timestamp"],
+            run_uuid=lineage_run_id(self._run_id),
+            job_name=self._project,
+            job_type="PIPELINE",
+            run_facets={**_tags(payload), **_error(error)},
+        )
+
+    def _send_attempt(self, state: str, payload: Mapping[str, Any], time: dt.datetime) -> None:
+        from openlineage.client.event_v2 import InputDataset
+
+        name = payload["transformation_id"]
+        error = payload["error_message"]
+        if payload["error_type"]:
+            error = f"{payload['error_type']}: {error}"
+        inputs = [InputDataset(self._namespace, table) for table in _names(payload, "input_tables")]
+        self._send(
+            state,
+            time,
+            run_uuid=lineage_run_id(self._run_id, name, payload["attempt"]),
+            job_name=f"{self._project}.{payload['layer']}.{name}",
+            job_type="TRANSFORMATION",
+            run_facets={**self._parent(), **_tags(payload), **_error(error)},
+            inputs=inputs,
+            outputs=self._outputs(payload),
+        )
+
+    def _outputs(self, payload: Mapping[str, Any]) -> list[OutputDataset]:
+        from openlineage.client.event_v2 import OutputDataset
+        from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
+
+        outputs = [
+            OutputDataset(self._namespace, table) for table in _names(payload, "output_tables")
+        ]
+        if len(outputs) == 1 and payload["rows_out"] is not None:  # else whose rows are they?
+            outputs[0].outputFacets = {
+                "outputStatistics": statistics.OutputStatisticsOutputDatasetFacet(
+                    rowCount=payload["rows_out"], producer=PRODUCER
+                )
+            }
+        return outputs
+
+    def _parent(self) -> dict[str, Any]:
+        from openlineage.client.facet_v2 import parent_run
+
+        return {
+            "parent": parent_run.ParentRunFacet(
+                run=parent_run.Run(runId=lineage_run_id(self._run_id)),
+                job=parent_run.Job(namespace=self._namespace, name=self._project),
+                producer=PRODUCER,
+            )
+        }
+
+    def _send(
+        self,
+        state: str,
+        time: dt.datetime,
+        *,
+        run_uuid: str,
+        job_name: str,
+        job_type: str,
+        run_facets: dict[str, Any],
+        inputs: list[InputDataset] | None = None,
+        outputs: list[OutputDataset] | None = None,
+    ) -> None:
+        from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
+        from openlineage.client.facet_v2 import job_type_job
+
+        kind = job_type_job.JobTypeJobFacet(
+            processingType="BATCH", integration="ODIBI_NB", jobType=job_type, producer=PRODUCER
+        )
+        self._sender.put(
+            RunEvent(
+                eventType=RunState(state),
+                eventTime=time.isoformat(),
+                run=Run(runId=run_uuid, facets=run_facets),
+                job=Job(namespace=self._namespace, name=job_name, facets={"jobType": kind}),
+                inputs=inputs or [],
+                outputs=outputs or [],
+                producer=PRODUCER,
+            )
+        )
+
+
+def _tags(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What finds the run log's record: a facet of the run."""
+    from openlineage.client.facet_v2 import tags_run
+
+    keys = [key for key in ("run_id", "env", "engine", "attempt") if payload.get(key) is not None]
+    tags = [tags_run.TagsRunFacetFields(key, str(payload[key]), "ODIBI_NB") for key in keys]
+    return {"tags": tags_run.TagsRunFacet(tags=tags, producer=PRODUCER)}
+
+
+def _error(message: str | None) -> dict[str, Any]:
+    """Why it did not succeed, if so: a facet of the run."""
+    from openlineage.client.facet_v2 import error_message_run
+
+    if not message:
+        return {}
+    facet = error_message_run.ErrorMessageRunFacet(
+        message=message, programmingLanguage="PYTHON", producer=PRODUCER
+    )
+    return {"errorMessage": facet}
+
+
+def _names(payload: Mapping[str, Any], key: str) -> list[str]:
+    """The tables under *key*, each once."""
+    names = {  # a dict, for its order
+        redact_url(table) if is_location(table) else TableName.parse(table).key: None
+        for table in payload.get(key) or ()
+    }
+    return [*names]

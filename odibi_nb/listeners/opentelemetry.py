@@ -1,0 +1,247 @@
+"""A trace of every run, with OpenTelemetry (``pip install 'odibi-nb[opentelemetry]'``).
+
+By hand::
+
+    from odibi_nb import HookManager, run_project
+    from odibi_nb.listeners import opentelemetry
+
+    hooks = HookManager()
+    opentelemetry.register(hooks)
+    run_project("Energy Efficiency", hooks=hooks)
+
+For every run, by an entry point of any package that is installed, in its ``pyproject.toml``::
+
+    [project.entry-points."odibi_nb.hooks"]
+    opentelemetry = "odibi_nb.listeners.opentelemetry:register"
+
+Where spans go is OpenTelemetry's own configuration: the TracerProvider of the application, or of
+``opentelemetry-instrument``. Without one, nothing is recorded.
+
+Spans
+=====
+
+::
+
+    run <project>                          a child of the span that is current where the run starts
+    └── layer <layer>                      from its first row to its last
+        └── transform <transformation_id>  one per attempt, so a retry is a span of its own
+            └── ...                        what the transformation traces itself
+
+Attributes have the prefix ``odibi.``: on all spans ``project``, ``env``, ``run_id``, ``engine``; then
+``layer``, ``transformation_id``, ``attempt``, ``module``, ``function``, ``plant``, ``asset``,
+``rows_in``, ``rows_out``, ``status``, as far as they are known. What failed has the status ERROR, and
+an attempt its error as an event ``exception``. What was cancelled is no error; ``odibi.reason`` says
+why. A row that was never started is an event of its layer's span, ``transform_skipped`` or
+``transform_cancelled``. A layer in which nothing was started ends with the last of these.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.events import ENDED, EventType, RunStatus, Status
+from odibi_nb.errors import EngineNotAvailableError
+from odibi_nb.listeners import register_once
+from odibi_nb.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.trace import Span, Tracer, TracerProvider
+
+    from odibi_nb.core.hooks import HookManager
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_OF_A_RUN = ("project", "env", "run_id", "engine")
+_OF_A_ROW = (
+    *_OF_A_RUN,
+    "layer",
+    "transformation_id",
+    "attempt",
+    "module",
+    "function",
+    "plant",
+    "asset",
+)
+_OF_AN_END = ("status", "rows_in", "rows_out")
+
+
+def register(hooks: HookManager, *, tracer_provider: TracerProvider | None = None) -> None:
+    """Trace the runs that *hooks* hears of.
+
+    Called again for the same HookManager it changes nothing, unless a *tracer_provider* is given,
+    which then takes the place of the one before.
+
+    Args:
+        hooks: given to `run_project`, or by it to an entry point.
+        tracer_provider: makes the spans; OpenTelemetry's global one if None.
+
+    Raises:
+        EngineNotAvailableError: if OpenTelemetry is not installed.
+    """
+    try:
+        from opentelemetry import trace
+    except ImportError as exc:
+        needed_for = "tracing with OpenTelemetry"
+        raise EngineNotAvailableError(needed_for, "opentelemetry", "opentelemetry-api") from exc
+    tracer = trace.get_tracer("odibi_nb", __version__, tracer_provider)
+    register_once(hooks, OpenTelemetryListener(tracer), replace=tracer_provider is not None)
+
+
+class OpenTelemetryListener:
+    """Makes the spans of any number of runs, one after the other or at the same time."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+        self._runs: dict[str, _RunTrace] = {}
+
+    def __repr__(self) -> str:
+        return "OpenTelemetry"
+
+    def __call__(self, payload: Mapping[str, Any]) -> None:
+        """Hear of one event; those of a run whose start was not heard are not traced."""
+        event, run_id = EventType(payload["event"]), str(payload.get("run_id"))
+        if event is EventType.RUN_START:
+            self._runs[run_id] = _RunTrace(self._tracer, payload)
+        elif event is EventType.RUN_END:
+            if run := self._runs.pop(run_id, None):
+                run.end(payload)
+        elif run := self._runs.get(run_id):
+            run.tell(event, payload)
+
+
+class _RunTrace:
+    """The spans of one run that are open."""
+
+    def __init__(self, tracer: Tracer, payload: Mapping[str, Any]) -> None:
+        self._tracer = tracer
+        self._layers: dict[str, Span] = {}
+        self._last_unstarted: dict[str, int] = {}  # of layers in which nothing started so far
+        self._attempts: dict[tuple[str, int], Span] = {}
+        self._token: Any = None
+        self._facts = _attributes(payload, _OF_A_RUN)
+        self._span = tracer.start_span(
+            f"run {payload['project']}",
+            attributes=self._facts,
+            start_time=_nanoseconds(payload["timestamp"]),
+        )
+
+    def tell(self, event: EventType, payload: Mapping[str, Any]) -> None:
+        """Something happened between the run's start and its end."""
+        self._leave_attempt()
+        if event is EventType.LAYER_START:
+            self._layer(payload)
+            self._last_unstarted.pop(payload["layer"], None)
+        elif event is EventType.LAYER_END:
+            self._end_layer(payload)
+        elif event is EventType.TRANSFORM_START:
+            self._start_attempt(payload)
+        elif event in ENDED:
+            span = self._attempts.pop((payload["transformation_id"], payload["attempt"]), None)
+            if span is None:
+                self._never_started(event, payload)
+            else:
+                _end_attempt(span, payload)
+
+    def end(self, payload: Mapping[str, Any]) -> None:
+        """End whatever is still open: after a run that was abandoned, or that lost an event."""
+        self._leave_attempt()
+        now = _nanoseconds(payload["timestamp"])
+        for span in self._attempts.values():
+            span.set_attribute("odibi.status", Status.ABANDONED.value)
+            span.end(now)
+        for layer, span in self._layers.items():
+            span.end(self._last_unstarted.get(layer, now))
+        self._span.set_attributes(_attributes(payload, _OF_AN_END))
+        if payload["status"] == RunStatus.FAILED.value:
+            counts = ", ".join(f"{n} {status}" for status, n in payload["counts"].items())
+            _set_error(self._span, counts)
+        self._span.end(now)
+
+    def _layer(self, payload: Mapping[str, Any]) -> Span:
+        """The span of the layer of *payload*, which begins if need be."""
+        layer = payload["layer"]
+        if layer not in self._layers:
+            facts = {
+                **self._facts,
+                "odibi.layer": layer,
+            }  # not the engine of the row that came first
+            self._layers[layer] = self._child(self._span, f"layer {layer}", payload, facts)
+        return self._layers[layer]
+
+    def _end_layer(self, payload: Mapping[str, Any]) -> None:
+        span = self._layer(payload)
+        del self._layers[payload["layer"]]
+        span.set_attributes(_attributes(payload, _OF_AN_END))
+        if payload["failed"]:
+            bad, rows = len(payload["failed"]), payload["transformations"]
+            _set_error(span, f"{bad} of {rows} transformations did not succeed")
+        span.end(_nanoseconds(payload["timestamp"]))
+
+    def _start_attempt(self, payload: Mapping[str, Any]) -> None:
+        from opentelemetry import context, trace
+
+        name = payload["transformation_id"]
+        facts = _attributes(payload, _OF_A_ROW)
+        span = self._child(self._layer(payload), f"transform {name}", payload, facts)
+        self._attempts[name, payload["attempt"]] = span
+        # The worker takes over the context variables of this thread as they are after this event,
+        # so what the transformation traces itself, or a library in it, becomes a child.
+        self._token = context.attach(trace.set_span_in_context(span))
+
+    def _leave_attempt(self) -> None:
+        """Let this thread be where it was before the last attempt started."""
+        from opentelemetry import context
+
+        if self._token is not None:
+            context.detach(self._token)
+            self._token = None
+
+    def _never_started(self, event: EventType, payload: Mapping[str, Any]) -> None:
+        layer, now = payload["layer"], _nanoseconds(payload["timestamp"])
+        if layer not in self._layers or layer in self._last_unstarted:
+            self._last_unstarted[layer] = now
+        facts = _attributes({**payload, "reason": payload["error_message"]}, (*_OF_A_ROW, "reason"))
+        self._layer(payload).add_event(event.value, facts, timestamp=now)
+
+    def _child(
+        self, parent: Span, name: str, payload: Mapping[str, Any], facts: dict[str, Any]
+    ) -> Span:
+        from opentelemetry import trace
+
+        return self._tracer.start_span(
+            name,
+            context=trace.set_span_in_context(parent),
+            attributes=facts,
+            start_time=_nanoseconds(payload["timestamp"]),
+        )
+
+
+def _end_attempt(span: Span, payload: Mapping[str, Any]) -> None:
+    ended = _nanoseconds(payload["end_time"])
+    kind, message = payload["error_type"], payload["error_message"]
+    span.set_attributes(_attributes(payload, _OF_AN_END))
+    if payload["status"] == Status.CANCELLED.value:
+        span.set_attribute("odibi.reason", message or "")
+    elif payload["status"] != Status.SUCCESS.value:
+        error = {"exception.type": kind or "", "exception.message": message or ""}
+        span.add_event("exception", error, timestamp=ended)
+        _set_error(span, f"{kind}: {message}")
+    span.end(ended)
+
+
+def _set_error(span: Span, text: str) -> None:
+    from opentelemetry.trace import StatusCode
+
+    span.set_status(StatusCode.ERROR, text)
+
+
+def _attributes(payload: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    """Those of *keys* that are known, as attributes."""
+    return {f"odibi.{key}": payload[key] for key in keys if payload.get(key) is not None}
+
+
+def _nanoseconds(time: dt.datetime) -> int:
+    """Since 1970, exactly: a float of seconds has too few digits."""
+    return (time - _EPOCH) // dt.timedelta(microseconds=1) * 1000

@@ -1,0 +1,74 @@
+"""Sending in the background, so that a slow server does not hold up a run."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.errors import OdibiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FLUSH_SECONDS = 10.0
+"""How long a run waits at its end for what is not sent yet."""
+
+
+class BackgroundSender:
+    """Sends the events of one run on a thread of its own, in order.
+
+    Args:
+        what: the events' name in messages, in the plural.
+        send: called with one event; may take its time, and may raise.
+        close: called after the last event with the seconds it has; False means that not all is sent.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        send: Callable[[Any], object],
+        close: Callable[[float], object] | None = None,
+    ) -> None:
+        self._what = what
+        self._send = send
+        self._close = close
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._wanted = self._sent = 0
+        self._problem = f"not done in {FLUSH_SECONDS:g} s"
+        self._closed: object = None
+        self._given_up = False
+        self._thread = threading.Thread(target=self._work, name="odibi-sender", daemon=True)
+        self._thread.start()
+
+    def put(self, event: object) -> None:
+        """Send *event* when those before it are sent, or have failed."""
+        self._wanted += 1
+        self._queue.put(event)
+
+    def finish(self) -> None:
+        """Wait until everything is sent, for `FLUSH_SECONDS` at most; then give up the rest.
+
+        Raises:
+            OdibiError: if something was not sent.
+        """
+        self._queue.put(None)
+        self._thread.join(FLUSH_SECONDS)
+        self._given_up = True
+        missing = self._wanted - self._sent
+        if missing:
+            raise OdibiError(
+                f"{missing} of {self._wanted} {self._what} were not sent: {self._problem}"
+            )
+        if self._thread.is_alive() or self._closed is False:
+            raise OdibiError(f"some {self._what} were not sent: {self._problem}")
+
+    def _work(self) -> None:
+        while (event := self._queue.get()) is not None and not self._given_up:
+            try:
+                self._send(event)
+                self._sent += 1
+            except Exception as exc:  # noqa: BLE001  said at the end of the run
+                self._problem = f"{type(exc).__name__}: {exc}"
+        if self._close is not None:
+            self._closed = self._close(FLUSH_SECONDS / 2)
