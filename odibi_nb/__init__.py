@@ -19,14 +19,14 @@ if TYPE_CHECKING:
         run_project,
     )
     from odibi_nb.core.context import Engine, ExecutionContext, get_current_context
-    from odibi_nb.core.functions import (
-        REGISTRY,
+    from odibi_nb.core.decorators import (
         odibi_function,
         pandas_function,
         spark_function,
         universal_function,
         with_context,
     )
+    from odibi_nb.core.functions import REGISTRY
     from odibi_nb.core.hooks import HookManager
     from odibi_nb.core.manifest import ProjectManifest
     from odibi_nb.core.plan import RunPlan
@@ -62,9 +62,10 @@ __all__ = [
 _HOMES = {
     "api": "GenericProjectOrchestrator TransformationRunnerFromConfig read_table run_project",
     "core.context": "Engine ExecutionContext get_current_context",
-    "core.functions": (
-        "REGISTRY odibi_function pandas_function spark_function universal_function with_context"
+    "core.decorators": (
+        "odibi_function pandas_function spark_function universal_function with_context"
     ),
+    "core.functions": "REGISTRY",
     "core.hooks": "HookManager",
     "core.manifest": "ProjectManifest",
     "core.plan": "RunPlan",

@@ -6,9 +6,8 @@ import functools
 import inspect
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.context import get_current_context
 from odibi_nb.core.modules import (
     INGEST_MODULE,
     FunctionNotFoundError,
@@ -21,25 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
     from types import ModuleType
-
-__all__ = [
-    "REGISTRY",
-    "SEED_KEYWORDS",
-    "FunctionNotFoundError",
-    "FunctionRegistry",
-    "ProjectModules",
-    "Registered",
-    "accepted_keywords",
-    "import_module",
-    "module_allowed",
-    "odibi_function",
-    "pandas_function",
-    "spark_function",
-    "universal_function",
-    "with_context",
-]
-
-Function = TypeVar("Function", bound="Callable[..., Any]")
 
 ANY_ENGINE = "any"
 SEED_KEYWORDS = ("inputs", "constants", "outputs", "spark", "env", "context")
@@ -244,93 +224,3 @@ def _innermost(fn: Any) -> Any:
 
 def _module_of(fn: Any) -> str:
     return str(getattr(_innermost(fn), "__module__", None) or "")
-
-
-def odibi_function(
-    engine: str | Callable[..., Any] = ANY_ENGINE,
-    name: str | None = None,
-    module: str | None = None,
-    auto_register: bool = True,
-    **metadata: Any,
-) -> Any:
-    """Register the decorated function; it stays as it is. Works with and without parentheses.
-
-    Args:
-        engine: ``spark``, ``pandas`` or ``any``.
-        name: the name rows use; the function's own by default.
-        module: a name rows may use for its module, besides the real one.
-        auto_register: False only marks the function.
-        **metadata: kept for `FunctionRegistry.get_metadata`.
-    """
-    if not isinstance(engine, str):
-        return odibi_function()(engine)
-
-    def decorate(fn: Function) -> Function:
-        if auto_register:
-            own = str(name or getattr(fn, "__name__", ""))
-            REGISTRY.register(own, engine, fn, module=module, **metadata)
-        return fn
-
-    return decorate
-
-
-def spark_function(
-    name: str | Callable[..., Any] | None = None, module: str | None = None, **metadata: Any
-) -> Any:
-    """`odibi_function` for the Spark engine."""
-    if callable(name):
-        return odibi_function("spark")(name)
-    return odibi_function("spark", name, module, **metadata)
-
-
-def pandas_function(
-    name: str | Callable[..., Any] | None = None, module: str | None = None, **metadata: Any
-) -> Any:
-    """`odibi_function` for the pandas engine."""
-    if callable(name):
-        return odibi_function("pandas")(name)
-    return odibi_function("pandas", name, module, **metadata)
-
-
-def universal_function(
-    name: str | Callable[..., Any] | None = None, module: str | None = None, **metadata: Any
-) -> Any:
-    """`odibi_function` for every engine."""
-    if callable(name):
-        return odibi_function(ANY_ENGINE)(name)
-    return odibi_function(ANY_ENGINE, name, module, **metadata)
-
-
-def with_context(context_param: str | Callable[..., Any] = "context") -> Any:
-    """Fill the parameter *context_param* with the running transformation's context.
-
-    A value passed by the caller wins; outside a run the parameter keeps its default. Works with
-    and without parentheses.
-    """
-    if not isinstance(context_param, str):
-        return with_context()(context_param)
-
-    def decorate(fn: Function) -> Function:
-        signature = inspect.signature(fn)
-        if context_param not in signature.parameters:
-            return fn
-
-        @functools.wraps(fn)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            context = get_current_context()
-            if context is not None and context_param not in _bound(signature, args, kwargs):
-                kwargs[context_param] = context
-            return fn(*args, **kwargs)
-
-        call._odibi_context_param = context_param  # type: ignore[attr-defined]  # noqa: SLF001  see odibi_function
-        return call  # type: ignore[return-value]
-
-    return decorate
-
-
-def _bound(signature: inspect.Signature, args: Any, kwargs: Any) -> Mapping[str, Any]:
-    """The parameters that a call fills; a call that does not fit fills those it names."""
-    try:
-        return signature.bind_partial(*args, **kwargs).arguments
-    except TypeError:
-        return kwargs  # type: ignore[no-any-return]

@@ -12,11 +12,12 @@ from odibi_nb.core.capture import routed_output
 from odibi_nb.core.context import Engine
 from odibi_nb.core.decoding import shown, utc_now
 from odibi_nb.core.execution import RunExecution
-from odibi_nb.core.functions import REGISTRY, FunctionNotFoundError, ProjectModules, import_module
+from odibi_nb.core.functions import REGISTRY, ProjectModules
 from odibi_nb.core.history import expected_seconds
 from odibi_nb.core.hooks import HookManager
 from odibi_nb.core.lock import run_lock
 from odibi_nb.core.manifest import find_manifest
+from odibi_nb.core.modules import FunctionNotFoundError, import_module
 from odibi_nb.core.options import RunOptions
 from odibi_nb.core.plan import PlanRequest, RunPlan
 from odibi_nb.core.planning import make_plan

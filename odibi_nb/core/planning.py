@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from odibi_nb.core.decoding import decode_struct, shown
-from odibi_nb.core.functions import FunctionNotFoundError, accepted_keywords, module_allowed
+from odibi_nb.core.functions import accepted_keywords, module_allowed
+from odibi_nb.core.modules import FunctionNotFoundError
 from odibi_nb.core.ordering import depths, in_order, remaining
 from odibi_nb.core.plan import PlannedRow, PlanRequest, RunPlan
 from odibi_nb.core.retry import RetryPolicy

@@ -13,6 +13,13 @@ import pytest
 from fakes import FakeProject, row, statuses
 
 from odibi_nb.core.context import Engine, ExecutionContext, current_context
+from odibi_nb.core.decorators import (
+    odibi_function,
+    pandas_function,
+    spark_function,
+    universal_function,
+    with_context,
+)
 from odibi_nb.core.functions import (
     REGISTRY,
     SEED_KEYWORDS,
@@ -21,11 +28,6 @@ from odibi_nb.core.functions import (
     ProjectModules,
     accepted_keywords,
     module_allowed,
-    odibi_function,
-    pandas_function,
-    spark_function,
-    universal_function,
-    with_context,
 )
 
 HERE = __name__

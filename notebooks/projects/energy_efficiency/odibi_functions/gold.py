@@ -35,7 +35,7 @@ def aggregate_hourly(
     return means.reset_index()
 
 
-@spark_function("aggregate_hourly")  # type: ignore[untyped-decorator]
+@spark_function("aggregate_hourly")
 def aggregate_hourly_on_spark(
     inputs: list[str], constants: Constants, context: ExecutionContext
 ) -> Any:

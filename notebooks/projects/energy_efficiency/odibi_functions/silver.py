@@ -50,7 +50,7 @@ def clean_sensor_data(
     return sensors.assign(measured_on=stamps).reset_index(drop=True)
 
 
-@spark_function("clean_sensor_data")  # type: ignore[untyped-decorator]
+@spark_function("clean_sensor_data")
 def clean_sensor_data_on_spark(
     inputs: list[str], constants: Constants, context: ExecutionContext
 ) -> Any:
@@ -139,7 +139,7 @@ def join_weather(
     return joined.assign(idle_in_sun=sunny & idle)
 
 
-@spark_function("join_weather")  # type: ignore[untyped-decorator]
+@spark_function("join_weather")
 def join_weather_on_spark(
     inputs: list[str], constants: Constants, context: ExecutionContext
 ) -> Any:
