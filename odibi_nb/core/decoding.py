@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import os
 import re
@@ -32,9 +31,10 @@ def decode_json(text: str | bytes | bytearray) -> Any:
     Raises:
         ValueError: one line that says what is wrong, at which line and column.
     """
-    if isinstance(text, str):
-        with contextlib.suppress(msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-            return msgspec.json.decode(text)  # nearly always; else say what is wrong
+    try:
+        return msgspec.json.decode(text)  # nearly always; else say what is wrong
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        pass
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
     raw = raw.removeprefix(_BYTE_ORDER_MARK)
     try:

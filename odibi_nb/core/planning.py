@@ -16,7 +16,7 @@ from odibi_nb.core.modules import FunctionNotFoundError
 from odibi_nb.core.ordering import depths, in_order, remaining
 from odibi_nb.core.plan import PlannedRow, PlanRequest, RunPlan
 from odibi_nb.core.retry import RetryPolicy
-from odibi_nb.core.tables import TableName
+from odibi_nb.core.tables import table_key
 from odibi_nb.core.transformation import (
     Transformation,
     enabled_from,
@@ -305,7 +305,7 @@ def _producers(planner: _Planner) -> dict[str, list[str]]:
     overwriters: dict[str, list[str]] = defaultdict(list)
     for name, row in planner.rows.items():
         for output in row.transformation.targets:
-            key = TableName.parse(output.table).key
+            key = table_key(output.table)
             if name in producers[key]:
                 message = "is named by more than one of its outputs"
                 planner.problems.append(Problem(f"row {name!r}, table {key}", message))

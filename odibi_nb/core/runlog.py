@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import tenacity
-
 from odibi_nb.core.decoding import as_json
 from odibi_nb.core.events import EventType, Status
 from odibi_nb.core.journal import open_runs, read_journal, release, taken_over
@@ -136,6 +134,8 @@ class RunLogWriter:
         batch = self._records[position.done :]
         if not batch:
             return
+        import tenacity  # late: where tornado is installed it imports that, and asyncio
+
         tries = SINK_TRIES if final or not position.failed else 1
         try:
             for attempt in tenacity.Retrying(

@@ -83,6 +83,16 @@ def _unusable(part: str) -> bool:
     )
 
 
+@lru_cache(maxsize=1 << 14)
+def table_key(name: str) -> str:
+    """`TableName.key` of *name*.
+
+    Raises:
+        DataError: if it is not a table's name.
+    """
+    return TableName.parse(name).key
+
+
 def is_location(text: str) -> bool:
     """Whether *text* names a file or folder rather than a table."""
     return "/" in text or "\\" in text

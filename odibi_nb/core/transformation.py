@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from odibi_nb.core.decoding import as_json, decode_json, decode_struct, shown
-from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName, is_location
+from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName, is_location, table_key
 from odibi_nb.errors import DataError, Problem
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             named = item if isinstance(item, str) else item.get("table")
             if named:
                 if isinstance(item, dict) or not is_location(named):
-                    keys.add(TableName.parse(named).key)
+                    keys.add(table_key(named))
             elif item.get("sql"):
                 names = sql_names(item["sql"])
                 keys.update(name for name in names if name in known)
@@ -163,16 +163,17 @@ def row_columns(row: Mapping[str, Any]) -> dict[str, Any]:
     """
     columns: dict[str, Any] = {}
     for column, value in row.items():
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            continue
         if isinstance(value, str):
             value = value.strip()  # noqa: PLW2901  columns of fixed width are padded
             if not value:
                 continue
+        elif value is None or (isinstance(value, float) and math.isnan(value)):
+            continue
         columns[_lower(column)] = value
-    for alias in ALIASES.keys() & columns.keys():
-        value = columns.pop(alias)
-        columns.setdefault(ALIASES[alias], value)
+    for alias, name in ALIASES.items():
+        if alias in columns:
+            value = columns.pop(alias)
+            columns.setdefault(name, value)
     return columns
 
 
