@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from functools import lru_cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -241,7 +240,7 @@ class RunExecution:
 
     def _load_plugins(self) -> None:
         """Let installed packages register listeners: entry points that take the HookManager."""
-        for entry in _plugins():
+        for entry in metadata.entry_points(group=PLUGIN_GROUP):
             try:
                 entry.load()(self.project.hooks)
             except Exception as exc:  # noqa: BLE001  somebody else's plug-in never stops a run
@@ -261,12 +260,6 @@ class RunExecution:
             return None
         self.stream.say("INFO", f"🪶 Logs saved to {path}")
         return str(path)
-
-
-@lru_cache(maxsize=1)
-def _plugins() -> tuple[metadata.EntryPoint, ...]:
-    """The entry points of installed packages; looked for once, it takes milliseconds."""
-    return tuple(metadata.entry_points(group=PLUGIN_GROUP))
 
 
 def _run_status(results: Iterable[TransformationResult], *, cancelled: bool) -> RunStatus:
