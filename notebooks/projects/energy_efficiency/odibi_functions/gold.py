@@ -27,7 +27,7 @@ def aggregate_hourly(
     """
     sensors: pd.DataFrame = context.read(inputs[0])
     context.logger.info("  → Aggregating with window=%s", constants["window"])
-    window = pd.Timedelta(constants["window"].lower())
+    window: Any = pd.Timedelta(constants["window"].lower())
     start = (sensors["measured_on"] - pd.Timedelta(seconds=1)).dt.floor(window)
     grouped = sensors.drop(columns="measured_on").groupby(start.rename("window_start"))
     means = grouped.mean()
