@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.manifest import RegistryConfig
 from odibi_nb.core.protocols import Adapters
 from odibi_nb.errors import EngineError, EngineNotAvailableError, ManifestError, Problem
+from odibi_nb.views.bundles import result_bundle
 from odibi_nb.views.console import ConsoleView
-from odibi_nb.views.html import plan_html, result_html
+from odibi_nb.views.html import plan_html
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ def default_adapters() -> Adapters:
         sinks=make_sinks,
         console=ConsoleView,
         frame=make_frame,
-        result_html=result_html,
+        result_bundle=result_bundle,
         plan_html=plan_html,
     )
 

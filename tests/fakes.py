@@ -12,8 +12,9 @@ from odibi_nb.core.orchestrator import GenericProjectOrchestrator
 from odibi_nb.core.protocols import Adapters, BaseLogSink
 from odibi_nb.core.tables import TableName
 from odibi_nb.errors import TableNotFoundError
+from odibi_nb.views.bundles import result_bundle
 from odibi_nb.views.console import ConsoleView
-from odibi_nb.views.html import plan_html, result_html
+from odibi_nb.views.html import plan_html
 
 MODULE = "fake_functions"
 
@@ -167,7 +168,7 @@ class FakeProject:
             sinks=lambda place: [self.sink],
             console=ConsoleView,
             frame=lambda columns, rows: [list(columns), *rows],
-            result_html=result_html,
+            result_bundle=result_bundle,
             plan_html=plan_html,
         )
 

@@ -141,7 +141,7 @@ class RunExecution:
             log_path=self._save_logs(results) if self.project.save_logs else None,
             leaked_threads=self.runner.leaked_threads,
             to_frame_with=self.project.adapters.frame,
-            html_with=self.project.adapters.result_html,
+            bundle_with=self.project.adapters.result_bundle,
         )
         facts = {
             "status": status.value,

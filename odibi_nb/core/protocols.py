@@ -234,5 +234,5 @@ class Adapters:
     sinks: Callable[[Place], Sequence[BaseLogSink]]
     console: Callable[[str], View]
     frame: Callable[[Sequence[str], Sequence[Row]], DataFrame]
-    result_html: Callable[[RunResult], str]
+    result_bundle: Callable[[RunResult], dict[str, Any]]
     plan_html: Callable[[RunPlan], str]

@@ -93,7 +93,7 @@ class RunResult(Mapping[str, Any]):
     to_frame_with: Callable[[Sequence[str], Sequence[dict[str, Any]]], Any] | None = field(
         default=None, repr=False
     )
-    html_with: Callable[[RunResult], str] | None = field(default=None, repr=False)
+    bundle_with: Callable[[RunResult], dict[str, Any]] | None = field(default=None, repr=False)
 
     def __getitem__(self, key: str) -> Any:
         if key not in MAPPING_KEYS:
@@ -159,5 +159,10 @@ class RunResult(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"<RunResult: {self.summary()}>"
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        del include, exclude  # IPython filters what it gets
+        return self.bundle_with(self) if self.bundle_with is not None else {}
+
     def _repr_html_(self) -> str | None:
-        return self.html_with(self) if self.html_with is not None else None
+        html: str | None = self._repr_mimebundle_().get("text/html")
+        return html

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from odibi_nb.core.decoding import as_json
 from odibi_nb.core.events import Status
 from odibi_nb.core.tables import redact
+from odibi_nb.views.gantt import gantt_of, shortened
+from odibi_nb.views.gantt_svg import gantt_svg
+from odibi_nb.views.looks import LOOKS, RUN_LOOKS, look_of
 from odibi_nb.views.plan_text import COLUMNS as PLAN_TEXT_COLUMNS
 from odibi_nb.views.plan_text import plan_cells
 from odibi_nb.views.state import RETRYING, WAITING, RowState, RunSnapshot, snapshot_of
@@ -21,22 +24,6 @@ LIVE_ROWS = 200
 PLAN_COLUMNS = (*PLAN_TEXT_COLUMNS, "constants")
 MAX_ERROR = 300
 
-# Colours with enough contrast on white and on near-black; the sign says the same without colour.
-_LOOK: dict[str, tuple[str, str]] = {
-    WAITING: ("·", "#8a8a8a"),
-    Status.RUNNING.value: ("▶", "#2f7de1"),
-    RETRYING: ("↻", "#b8860b"),
-    Status.SUCCESS.value: ("✔", "#2e9e4f"),
-    Status.FAILED.value: ("✖", "#d9433b"),
-    Status.SKIPPED.value: ("⤼", "#8d6fc7"),
-    Status.CANCELLED.value: ("■", "#a06a3a"),
-    Status.ABANDONED.value: ("?", "#d9433b"),
-}
-_RUN_LOOK = {
-    "success": _LOOK["SUCCESS"],
-    "failed": _LOOK["FAILED"],
-    "cancelled": _LOOK["CANCELLED"],
-}
 _COLUMNS = (
     ("status", "left"),
     ("transformation", "left"),
@@ -44,7 +31,7 @@ _COLUMNS = (
     ("function", "left"),
     ("engine", "left"),
     ("attempt", "right"),
-    ("time", "left"),
+    ("start (UTC)", "left"),
     ("seconds", "right"),
     ("rows in", "right"),
     ("rows out", "right"),
@@ -55,27 +42,49 @@ _WRAP = (
 )
 _ERROR = "style='text-align:left;white-space:pre-wrap;overflow-wrap:anywhere;padding-left:2em'"
 _WIDE = "style='text-align:left;vertical-align:top;max-width:24em;overflow-wrap:anywhere'"
-_TRACK = (
-    "position:relative;width:160px;height:10px;background:rgba(128,128,128,.18);border-radius:2px"
-)
 
 
 def snapshot_html(snapshot: RunSnapshot) -> str:
-    """The summary line and the table of a run; at most `LIVE_ROWS` rows, the interesting ones."""
-    shown = _shown(snapshot.rows)
+    """A run: the summary line, the Gantt chart, the table."""
+    return picture_html(snapshot) + table_html(snapshot)
+
+
+def picture_html(snapshot: RunSnapshot) -> str:
+    """The summary line, and the Gantt chart below it."""
+    chart = gantt_svg(gantt_of(snapshot), f"g{snapshot.run_id}")
+    return f"<div style='{_WRAP}'>{summary_html(snapshot)}{chart}</div>"
+
+
+def table_html(snapshot: RunSnapshot, limit: int = LIVE_ROWS) -> str:
+    """The table of a run, at most *limit* rows of it, the interesting ones; its warnings below."""
+    shown = _shown(snapshot.rows, limit)
     hidden = len(snapshot.rows) - len(shown)
     note = f"<p>{hidden:,} rows that wait or succeeded are not shown.</p>" if hidden else ""
     body = "".join(_row(row, snapshot) for row in shown)
     warnings = "".join(f"<li>⚠️ {escape(text)}</li>" for text in snapshot.warnings)
     return (
-        f"<div style='{_WRAP}'>{summary_html(snapshot)}{_table(_COLUMNS, body)}{note}"
+        f"<div style='{_WRAP}'>{_table(_COLUMNS, body)}{note}"
         + (f"<ul style='list-style:none;padding-left:0'>{warnings}</ul>" if warnings else "")
         + "</div>"
     )
 
 
 def summary_html(snapshot: RunSnapshot) -> str:
-    """One line: project, env, run, how many rows are how far, elapsed."""
+    """One line: how it stands, project, env, run, how many rows are how far, elapsed."""
+    sign, colour, _ = RUN_LOOKS.get(snapshot.status, LOOKS["RUNNING"])
+    state = f"<b style='color:{colour}'>{sign} {escape(snapshot.status)}</b>"
+    text = escape(" · ".join(summary_parts(snapshot)))
+    return f"<p role='status' style='margin:4px 0'>{state} · {text}</p>"
+
+
+def summary_text(snapshot: RunSnapshot) -> str:
+    """The summary line as plain text."""
+    sign = RUN_LOOKS.get(snapshot.status, LOOKS["RUNNING"]).sign
+    return " · ".join([f"{sign} {snapshot.status}", *summary_parts(snapshot)])
+
+
+def summary_parts(snapshot: RunSnapshot) -> list[str]:
+    """Project, env, run, how many rows are how far, elapsed; plain text."""
     counts = snapshot.counts()
     done = sum(counts[status.value] for status in Status if status is not Status.RUNNING)
     parts = [f"{done:,} of {len(snapshot.rows):,} done"]
@@ -92,25 +101,26 @@ def summary_html(snapshot: RunSnapshot) -> str:
         )
         if counts[name]
     ]
-    sign, colour = _RUN_LOOK.get(snapshot.status, _LOOK["RUNNING"])
-    state = f"<b style='color:{colour}'>{sign} {escape(snapshot.status)}</b>"
-    title = f"<b>{escape(snapshot.project)}</b> · env {escape(snapshot.env)}"
-    run = f" · run {escape(snapshot.run_id)}" if snapshot.run_id else ""
-    text = f"{state} · {title}{run} · {', '.join(parts)} · {snapshot.elapsed:,.1f} s"
-    return f"<p role='status' style='margin:4px 0'>{text}</p>"
+    run = [f"run {snapshot.run_id}"] if snapshot.run_id else []
+    elapsed = f"{snapshot.elapsed:,.1f} s"
+    return [snapshot.project, f"env {snapshot.env}", *run, ", ".join(parts), elapsed]
 
 
 def result_html(result: RunResult) -> str:
     """How a run ended; failures with their traceback and log folded below."""
+    snapshot = snapshot_of(result)
+    return picture_html(snapshot) + table_html(snapshot) + details_html(result)
+
+
+def details_html(result: RunResult) -> str:
+    """The traceback and log of each failed transformation, folded; "" if there is none."""
     details = "".join(
         f"<details><summary>{escape(t.transformation_id)}: traceback and log</summary>"
         f"<pre>{escape(t.traceback)}</pre><pre>{escape(t.log)}</pre></details>"
         for t in result.failures()
         if t.traceback or t.log
     )
-    return snapshot_html(snapshot_of(result)) + (
-        f"<div style='{_WRAP}'>{details}</div>" if details else ""
-    )
+    return f"<div style='{_WRAP}'>{details}</div>" if details else ""
 
 
 def plan_html(plan: RunPlan) -> str:
@@ -137,7 +147,7 @@ def _problems(plan: RunPlan) -> str:
     notes = "".join(f"<li>⚠️ {escape(text)}</li>" for text in plan.notices)
     if plan.disabled:
         notes += f"<li>disabled: {escape(', '.join(plan.disabled))}</li>"
-    head = f"<b style='color:{_LOOK['FAILED'][1]}'>{len(plan.problems)} problem(s): nothing will run</b>"
+    head = f"<b style='color:{LOOKS['FAILED'].colour}'>{len(plan.problems)} problem(s): nothing will run</b>"
     return (head if bad else "") + f"<ul style='list-style:none;padding-left:0'>{bad}{notes}</ul>"
 
 
@@ -156,31 +166,31 @@ def _table(columns: tuple[tuple[str, str], ...], body: str) -> str:
 
 
 def _cell(align: str) -> str:
-    return f"style='text-align:{align};vertical-align:top'"
+    return f"style=text-align:{align}"
 
 
-def _shown(rows: tuple[RowState, ...]) -> tuple[RowState, ...]:
+def _shown(rows: tuple[RowState, ...], limit: int) -> tuple[RowState, ...]:
     """All rows, or the interesting ones where there are too many: bad, running, then the latest."""
-    if len(rows) <= LIVE_ROWS:
+    if len(rows) <= limit:
         return rows
     plain = {WAITING, Status.SUCCESS.value, Status.SKIPPED.value}
-    chosen = [row for row in rows if row.status not in plain][:LIVE_ROWS]
+    chosen = [row for row in rows if row.status not in plain][:limit]
     ended = sorted(
         ((row.end, row) for row in rows if row.status in plain and row.end),
         key=lambda pair: pair[0],
         reverse=True,
     )
-    interesting = [*chosen, *(row for _, row in ended)][:LIVE_ROWS]
+    interesting = [*chosen, *(row for _, row in ended)][:limit]
     ids = {row.id for row in interesting}
     return tuple(row for row in rows if row.id in ids)
 
 
 def _row(row: RowState, snapshot: RunSnapshot) -> str:
-    sign, colour = _LOOK[row.status]
+    sign, colour, _ = look_of(row.status)
     seconds = row.duration_seconds
     if row.status == Status.RUNNING.value and row.start is not None:
         seconds = (snapshot.at - row.start).total_seconds()
-    text = row.error if len(row.error) <= MAX_ERROR else row.error[:MAX_ERROR] + "…"
+    text = shortened(row.error, MAX_ERROR)
     cells = (
         f"<b style='color:{colour};white-space:nowrap'>{sign} {row.status}</b>",
         escape(row.id),
@@ -188,7 +198,7 @@ def _row(row: RowState, snapshot: RunSnapshot) -> str:
         escape(row.function),
         escape(row.engine),
         str(row.attempt or ""),
-        _bar(row, snapshot, colour),
+        "" if row.start is None else f"{row.start:%H:%M:%S}",
         "" if seconds is None else f"{seconds:,.2f}",
         "" if row.rows_in is None else f"{row.rows_in:,}",
         "" if row.rows_out is None else f"{row.rows_out:,}",
@@ -199,21 +209,3 @@ def _row(row: RowState, snapshot: RunSnapshot) -> str:
     return f"<tr>{line}</tr>" + (
         f"<tr><td colspan='{len(_COLUMNS)}' {_ERROR}>↳ {escape(text)}</td></tr>" if text else ""
     )
-
-
-def _bar(row: RowState, snapshot: RunSnapshot, colour: str) -> str:
-    """When it ran, within the run; the numbers stand in the next column and in the tooltip."""
-    if row.start is None or snapshot.start is None:
-        return f"<div style='{_TRACK}'></div>"
-    whole = max(snapshot.elapsed, 1e-6)
-    left = max(0.0, (row.start - snapshot.start).total_seconds() / whole * 100)
-    end = row.end or snapshot.at
-    width = max(1.0, (end - row.start).total_seconds() / whole * 100)
-    width = min(width, 100 - min(left, 99))
-    tip = (
-        f"{row.start:%H:%M:%S} to {end:%H:%M:%S} UTC"
-        if row.end
-        else f"since {row.start:%H:%M:%S} UTC"
-    )
-    inner = f"position:absolute;left:{left:.1f}%;width:{width:.1f}%;height:10px;background:{colour};border-radius:2px"
-    return f"<div style='{_TRACK}' title='{tip}'><div style='{inner}'></div></div>"

@@ -5,24 +5,43 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.decoding import utc_now
 from odibi_nb.core.events import EventType, RunEvent, Status
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Mapping
 
     from odibi_nb.core.plan import RunPlan
     from odibi_nb.core.results import RunResult
 
 WAITING, RETRYING = "WAITING", "RETRYING"
 """What a row is besides `Status`: not started yet; between two attempts."""
+_UNSTARTED = frozenset({Status.SKIPPED.value, Status.CANCELLED.value})
+"""How a row can end while it waits for its first or next attempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One attempt; *end* is None while it runs, *status* is a `Status`' value."""
+
+    number: int
+    start: dt.datetime
+    end: dt.datetime | None = None
+    status: str = Status.RUNNING.value
+    error: str = ""
+    rows_in: int | None = None
+    rows_out: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowState:
-    """How one transformation stands; *status* is a `Status`' value, WAITING or RETRYING."""
+    """How one transformation stands; *status* is a `Status`' value, WAITING or RETRYING.
+
+    *bars* are its attempts, oldest first. *end* is when it ended, also if it never started.
+    """
 
     id: str
     layer: str
@@ -36,6 +55,17 @@ class RowState:
     rows_in: int | None = None
     rows_out: int | None = None
     error: str = ""
+    bars: tuple[Bar, ...] = ()
+
+    def waits(self, now: dt.datetime) -> list[tuple[dt.datetime, dt.datetime]]:
+        """From when to when it waited for its next attempt; one that goes on ends *now*."""
+        ends = [bar.start for bar in self.bars[1:]]
+        if self.status == RETRYING:
+            ends.append(now)
+        elif self.bars and self.status in _UNSTARTED and self.end is not None:
+            ends.append(self.end)
+        pairs = zip((bar.end for bar in self.bars), ends, strict=False)
+        return [(begin, end) for begin, end in pairs if begin is not None and begin < end]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,28 +144,10 @@ class RunState:
     def _take(self, event: RunEvent) -> None:
         payload = event.payload
         row = self._rows[payload["transformation_id"]]
-        started = event.type is EventType.TRANSFORM_START
-        if started:
-            row = replace(
-                row,
-                status=Status.RUNNING.value,
-                attempt=payload["attempt"],
-                start=row.start or payload["timestamp"],
-                end=None,
-            )
-        else:
-            retrying = event.type is EventType.TRANSFORM_RETRY
-            row = replace(
-                row,
-                status=RETRYING if retrying else payload["status"],
-                end=payload["end_time"] if row.start else None,
-                duration_seconds=(payload["end_time"] - row.start).total_seconds()
-                if row.start
-                else None,
-                rows_in=payload["rows_in"],
-                rows_out=payload["rows_out"],
-                error=_error(payload),
-            )
+        change = _started if event.type is EventType.TRANSFORM_START else _ended
+        row = change(row, payload)
+        if event.type is EventType.TRANSFORM_RETRY:
+            row = replace(row, status=RETRYING)
         self._rows[row.id] = row
 
     def on_output(self, transformation_id: str, line: str) -> None:
@@ -151,13 +163,54 @@ class RunState:
             return replace(self._head, at=at, rows=tuple(self._rows.values()), version=self.version)
 
 
-def _error(payload: dict[str, object]) -> str:
+def _started(row: RowState, payload: dict[str, Any]) -> RowState:
+    """*row* with a new attempt."""
+    bar = Bar(number=payload["attempt"], start=payload["timestamp"])
+    return replace(
+        row,
+        status=bar.status,
+        attempt=bar.number,
+        start=row.start or bar.start,
+        end=None,
+        bars=(*row.bars, bar),
+    )
+
+
+def _ended(row: RowState, payload: dict[str, Any]) -> RowState:
+    """*row* with its attempt ended; or, where none ran, without another one."""
+    facts = _outcome(payload)
+    bars = row.bars
+    if bars and bars[-1].end is None:
+        times = {"start": payload["start_time"], "end": payload["end_time"]}
+        bars = (*bars[:-1], replace(bars[-1], **times, **facts))
+    return replace(
+        row,
+        start=bars[0].start if bars else None,
+        end=payload["end_time"],
+        duration_seconds=(payload["end_time"] - row.start).total_seconds() if row.start else None,
+        bars=bars,
+        **facts,
+    )
+
+
+def _outcome(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What an event's payload or a run log record says of how an attempt ended."""
+    return {
+        "status": facts["status"],
+        "error": _error(facts),
+        "rows_in": facts["rows_in"],
+        "rows_out": facts["rows_out"],
+    }
+
+
+def _error(payload: Mapping[str, Any]) -> str:
     kind, message = payload["error_type"], payload["error_message"]
     return f"{kind}: {message}" if kind else str(message or "")
 
 
 def snapshot_of(result: RunResult) -> RunSnapshot:
     """A run that has ended, as its views saw it last."""
+    bars = _bars(result)
     return RunSnapshot(
         project=result.project,
         env=result.env,
@@ -175,12 +228,24 @@ def snapshot_of(result: RunResult) -> RunSnapshot:
                 status=t.status.value,
                 attempt=t.attempts,
                 start=t.start_time,
-                end=t.end_time if t.start_time else None,
+                end=t.end_time,
                 duration_seconds=t.duration_seconds,
                 rows_in=t.rows_in,
                 rows_out=t.rows_out,
                 error=t.reason,
+                bars=tuple(bars.get(t.transformation_id, ())),
             )
             for t in result.transformations.values()
         ),
     )
+
+
+def _bars(result: RunResult) -> dict[str, list[Bar]]:
+    """Id to attempts, from the run log's records; those of rows that were not started are none."""
+    bars: dict[str, list[Bar]] = {}
+    for record in result.records:
+        name, number = record["transformation_id"], record["attempt"]
+        if 0 < number <= result.transformations[name].attempts:
+            times = {"start": record["start_time"], "end": record["end_time"]}
+            bars.setdefault(name, []).append(Bar(number=number, **times, **_outcome(record)))
+    return bars

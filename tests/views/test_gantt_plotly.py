@@ -1,0 +1,106 @@
+"""The Gantt chart as Plotly's JSON: as data, and as Plotly itself takes it."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import struct
+
+import pytest
+from views.snapshots import EVIL, bar, everything, many, row, run
+
+from odibi_nb.views.gantt import gantt_of
+from odibi_nb.views.gantt_plotly import MAX_HEIGHT, MAX_TOLD, gantt_plotly
+from odibi_nb.views.looks import LOOKS
+
+
+def test_one_trace_of_one_colour_per_kind():
+    """Each kind is one bar trace with a constant colour and its own pattern."""
+    data = gantt_plotly(gantt_of(everything()))["data"]
+    assert [t["name"] for t in data] == [f"{k.sign} {n.lower()}" for n, k in LOOKS.items()]
+    assert len({t["marker"]["pattern"]["shape"] for t in data}) == len(LOOKS)
+    for trace in data:
+        assert trace["type"] == "bar"
+        assert isinstance(trace["marker"]["color"], str)
+        assert trace["marker"]["line"]["width"] == 0
+        assert trace["width"] == 0.9
+
+
+def test_bars_say_where_they_are():
+    """A bar starts at its base and is as long as it took; y is its row."""
+    data = {t["name"]: t for t in gantt_plotly(gantt_of(everything()))["data"]}
+    running = data["▶ running"]
+    assert (running["base"], running["x"], running["y"]) == ([5], [5], [8])
+    assert running["customdata"][0].startswith("BUSY<br>m.f<br>▶ running, attempt 1<br>")
+    assert "<extra></extra>" in running["hovertemplate"]
+
+
+def test_a_live_figure_keeps_its_traces():
+    """Live, kinds without bars have a trace that is not in the legend; saved, they have none."""
+    gantt = gantt_of(run(row("A", bar(1, 0))))
+    live, saved = gantt_plotly(gantt, live=True), gantt_plotly(gantt)
+    assert [t["showlegend"] for t in live["data"]].count(True) == 1
+    assert len(live["data"]) == len(LOOKS)
+    assert [t["name"] for t in saved["data"]] == ["▶ running"]
+
+
+def test_rows_are_labelled_top_to_bottom():
+    """The first row is at the top; rows have their names, layers theirs, lines part the layers."""
+    layout = gantt_plotly(gantt_of(everything()))["layout"]
+    assert layout["yaxis"]["range"] == [10.5, -0.5]
+    assert layout["yaxis"]["ticktext"][:2] == ["OK", "LATE"]
+    assert [a["text"] for a in layout["annotations"]] == ["Bronze", "Silver_1", "Gold_1"]
+    assert [s["y0"] for s in layout["shapes"]] == [-0.5, 1.5, 9.5, 0]
+    assert layout["shapes"][-1]["x0"] == 10
+
+
+def test_it_suits_both_themes():
+    """Transparent ground, mid-grey text, no template that says otherwise."""
+    layout = gantt_plotly(gantt_of(everything()))["layout"]
+    assert layout["paper_bgcolor"] == layout["plot_bgcolor"] == "rgba(0,0,0,0)"
+    assert layout["font"]["color"] == "#888888"
+    assert layout["template"] == {}
+
+
+@pytest.mark.parametrize("count", [5, 50, 500, 2_000])
+def test_many_rows_fit(count):
+    """The height grows with the rows and then stays; 2,000 rows stay below 90 kB as saved."""
+    figure = gantt_plotly(gantt_of(many(count)))
+    assert 180 <= figure["layout"]["height"] <= max(MAX_HEIGHT, 110 + 18 * 60)
+    assert len(json.dumps(figure, indent=1)) < 90_000
+
+
+def test_packed_numbers_are_the_same():
+    """Above MAX_TOLD rows, numbers are packed little-endian; failures still say why."""
+    gantt = gantt_of(many(MAX_TOLD + 1))
+    packed = {t["name"]: t for t in gantt_plotly(gantt)["data"]}
+    plain = {t["name"]: t for t in gantt_plotly(gantt, live=True)["data"]}
+    for name, trace in packed.items():
+        for key in ("x", "base", "y"):
+            raw = base64.b64decode(trace[key]["bdata"])
+            kind = trace[key]["dtype"][0]
+            values = struct.unpack(f"<{len(raw) // 4}{kind}", raw)
+            assert values == pytest.approx(plain[name][key], abs=1e-3)
+    assert packed["✖ failed"]["customdata"][0].endswith("ValueError: x")
+    assert packed["✔ success"]["customdata"][0] == "SILVER_0000"
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("count", [1, MAX_TOLD + 1])
+def test_plotly_takes_it(live, count):
+    """Plotly itself accepts the figure."""
+    graph_objects = pytest.importorskip("plotly.graph_objects")
+    for snapshot in (everything(), many(count)):
+        figure = gantt_plotly(gantt_of(snapshot), "title", live=live)
+        assert len(graph_objects.Figure(figure).data) == len(figure["data"])
+
+
+def test_markup_stays_text():
+    """A <script> in an id, layer, function, error or title is escaped."""
+    evil = dataclasses.replace(row(EVIL, bar(1, 0, 1, "FAILED", EVIL), layer=EVIL), function=EVIL)
+    snapshot = dataclasses.replace(run(evil, row(EVIL, layer="B")), project=EVIL)
+    for live in (True, False):
+        text = json.dumps(gantt_plotly(gantt_of(snapshot), EVIL, live=live))
+        assert "<script" not in text
+        assert text.count("&lt;script&gt;") >= 5

@@ -1,0 +1,107 @@
+"""The Gantt chart as SVG, read as XML."""
+
+from __future__ import annotations
+
+import dataclasses
+from xml.etree import ElementTree
+
+import pytest
+from views.snapshots import EVIL, bar, everything, many, row, run
+
+from odibi_nb.views.gantt import gantt_of
+from odibi_nb.views.gantt_svg import FIT_HEIGHT, WIDTH, gantt_svg
+from odibi_nb.views.looks import LOOKS
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def drawn(snapshot):
+    return ElementTree.fromstring(gantt_svg(gantt_of(snapshot), "run-1"))
+
+
+def texts(svg):
+    return [element.text for element in svg.iter(f"{SVG}text")]
+
+
+def test_it_is_an_image_with_words():
+    """role=img, and the counts as its label."""
+    svg = drawn(everything())
+    assert svg.get("role") == "img"
+    assert svg.get("aria-label") == gantt_of(everything()).label
+
+
+def test_every_bar_has_its_tooltip():
+    """Each bar is a rectangle with a title that starts with its id."""
+    svg, gantt = drawn(everything()), gantt_of(everything())
+    titles = [r.findtext(f"{SVG}title") for r in svg.findall(f"{SVG}rect") if len(r)]
+    assert titles == ["\n".join(gantt.told(span)) for span in gantt.spans]
+
+
+def test_a_kind_is_told_by_pattern_and_legend():
+    """Each kind that is drawn has its own pattern, with the plain colour to fall back on, and a legend."""
+    svg = drawn(everything())
+    patterns = [p.get("id") for p in svg.iter(f"{SVG}pattern")]
+    assert len(set(patterns)) == len(LOOKS)
+    assert all(name.startswith("run1") for name in patterns)
+    fills = {r.get("fill") for r in svg.findall(f"{SVG}rect")}
+    assert fills == {
+        f"url(#{n}) {look.colour}" for n, look in zip(patterns, LOOKS.values(), strict=True)
+    }
+    assert {"✔ success", "✖ failed", "· queued", "↻ retrying"} <= set(texts(svg))
+
+
+@pytest.mark.parametrize("count", [1, 5, 50, 120])
+def test_names_can_be_read(count):
+    """Up to 120 rows have their name beside them, none on another."""
+    svg = drawn(many(count))
+    assert {f"SILVER_{i:04}" for i in range(count)} <= set(texts(svg))
+    named = [e for e in svg.iter(f"{SVG}text") if (e.text or "").startswith("SILVER_0")]
+    ys = [float(e.get("y")) for e in named]
+    sizes = {float(e.get("font-size")) for e in named}
+    assert all(b - a >= max(sizes) for a, b in zip(ys, ys[1:], strict=False))
+
+
+@pytest.mark.parametrize("count", [121, 500, 2_000])
+def test_very_many_rows_fit(count):
+    """With more rows the picture has a fixed height, the layers' names, and stays small."""
+    text = gantt_svg(gantt_of(many(count)))
+    svg = ElementTree.fromstring(text)
+    assert float(svg.get("viewBox").split()[3]) < FIT_HEIGHT + 100
+    assert {"Bronze", "Silver_1", "Gold_1"} <= set(texts(svg))
+    assert "SILVER_0000" not in texts(svg)
+    assert len(text) < 90_000
+
+
+def test_it_is_as_wide_as_its_place():
+    """Full width, scaled through the viewBox; everything lies inside."""
+    svg = drawn(everything())
+    assert svg.get("width") == "100%"
+    assert svg.get("viewBox").startswith(f"0 0 {WIDTH} ")
+    for rect in svg.findall(f"{SVG}rect"):
+        assert 0 <= float(rect.get("x")) <= float(rect.get("x")) + float(rect.get("width")) <= WIDTH
+
+
+def test_markup_stays_text():
+    """A <script> in an id, layer, function, error or project is escaped."""
+    evil = dataclasses.replace(
+        row(EVIL, bar(1, 0, 1, "FAILED", EVIL), layer=EVIL), function=EVIL, engine=EVIL
+    )
+    snapshot = dataclasses.replace(run(evil), project=EVIL, run_id=EVIL, env=EVIL)
+    text = gantt_svg(gantt_of(snapshot), EVIL)
+    assert "<script" not in text
+    svg = ElementTree.fromstring(text)
+    assert EVIL in svg.get("aria-label")
+    assert svg.findtext(f"{SVG}rect/{SVG}title").startswith(EVIL)
+
+
+def test_nothing_is_loaded_or_run():
+    """No scripts, no handlers, no addresses but the namespace."""
+    text = gantt_svg(gantt_of(everything())).replace("http://www.w3.org/2000/svg", "")
+    assert "http" not in text
+    assert " on" not in text
+    assert "href" not in text
+
+
+def test_without_rows_there_is_no_picture():
+    """A run of nothing has no chart."""
+    assert gantt_svg(gantt_of(run())) == ""
