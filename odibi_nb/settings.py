@@ -38,7 +38,8 @@ class KnownSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         log_level: what the console shows.
         on_error: ``continue`` or ``stop``.
         schedule: ``layers`` or ``graph``.
-        ui: ``auto``, ``html`` or ``text``.
+        ui: how a run is shown: ``plotly``, ``widgets``, ``html`` or ``text``; ``auto`` takes the
+            first of these that works where it runs.
         state_dir: where journals and locks are.
         project_dirs: more folders to look for manifests in, from the settings file's folder.
         save_logs: also write captured logs to a file.
@@ -51,7 +52,7 @@ class KnownSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     log_level: str | None = None
     on_error: Literal["continue", "stop"] | None = None
     schedule: Literal["layers", "graph"] | None = None
-    ui: Literal["auto", "html", "text"] | None = None
+    ui: Literal["auto", "plotly", "widgets", "html", "text"] | None = None
     state_dir: str | None = None
     project_dirs: tuple[str, ...] = ()
     save_logs: bool | None = None

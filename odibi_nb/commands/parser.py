@@ -153,7 +153,11 @@ def _add_run(commands: Any) -> None:
     run.add_argument(
         "--save-logs", action="store_true", default=None, help="also write captured logs to a file"
     )
-    run.add_argument("--ui", choices=["auto", "html", "text"], help="how the run is shown (auto)")
+    run.add_argument(
+        "--ui",
+        choices=["auto", "plotly", "widgets", "html", "text"],
+        help="how the run is shown (auto: the first of these that works here)",
+    )
     run.add_argument("--yes", action="store_true", help="confirm a protected environment")
 
 

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import importlib.metadata
+import importlib.util
+import os
+from typing import TYPE_CHECKING, Any
 
-HTML, TEXT = "html", "text"
+from odibi_nb.adapters import require
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PLOTLY, WIDGETS, HTML, TEXT = "plotly", "widgets", "html", "text"
+MAX_PLOTLY_ROWS = 500
+"""With more rows a browser cannot keep up with a live Plotly figure."""
+_OWN_WIDGET = 6
+"""From this major on, Plotly's live figure is a widget of anywidget's."""
 
 
 def has_kernel(ipython: Any) -> bool:
@@ -26,8 +38,49 @@ def can_answer(ipython: Any) -> bool:
         return True
 
 
-def choose_ui(ipython: Any, asked: str) -> str:
-    """``html`` or ``text``: what was asked for, or the best that works here."""
-    if asked in (HTML, TEXT):
+def choose_ui(
+    ipython: Any, asked: str, rows: int = 0, environ: Mapping[str, str] = os.environ
+) -> str:
+    """``plotly``, ``widgets``, ``html`` or ``text``: what was asked for, or the best that works here.
+
+    Args:
+        ipython: the shell.
+        asked: one of these four, or ``auto``.
+        rows: how many transformations will run.
+        environ: environment variables; Databricks' say so.
+
+    Raises:
+        EngineNotAvailableError: if what was asked for needs a library that is not installed.
+    """
+    if asked in (PLOTLY, WIDGETS):
+        require(f"--ui {asked}", "notebook", "ipywidgets")
+        if asked == PLOTLY:
+            require("--ui plotly", "notebook", "plotly", *_plotly_needs())
+    if asked in (PLOTLY, WIDGETS, HTML, TEXT):
         return asked
-    return HTML if has_kernel(ipython) else TEXT
+    if not has_kernel(ipython):
+        return TEXT
+    databricks = bool(environ.get("DATABRICKS_RUNTIME_VERSION"))
+    listening = databricks or can_answer(ipython)
+    if not listening or not _installed("ipywidgets"):
+        return HTML
+    # Databricks refuses messages above 5 MB, and Plotly's widget brings its own 5 MB of JavaScript.
+    if databricks or rows > MAX_PLOTLY_ROWS or not _has_live_plotly():
+        return WIDGETS
+    return PLOTLY
+
+
+def _has_live_plotly() -> bool:
+    return _installed("plotly") and all(map(_installed, _plotly_needs()))
+
+
+def _plotly_needs() -> tuple[str, ...]:
+    """What Plotly's live figure needs besides ipywidgets."""
+    if not _installed("plotly"):
+        return ()
+    major = int(importlib.metadata.version("plotly").partition(".")[0])
+    return ("anywidget",) if major >= _OWN_WIDGET else ()
+
+
+def _installed(library: str) -> bool:
+    return importlib.util.find_spec(library) is not None

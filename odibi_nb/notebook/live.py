@@ -1,72 +1,100 @@
-"""A run as a live table in a cell's output: one thread that paints, at most four times a second."""
+"""A run in a cell's output while it goes on: one thread that paints, at most four times a second."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from typing import TYPE_CHECKING, Any
-
-from IPython.display import display
+from typing import TYPE_CHECKING
 
 from odibi_nb.core.events import EventType, RunEvent
-from odibi_nb.views.html import snapshot_html
-from odibi_nb.views.state import RunSnapshot, RunState
+from odibi_nb.notebook.environment import HTML
+from odibi_nb.notebook.rungs import RUNGS, HtmlRung
+from odibi_nb.views.state import RunState, snapshot_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from odibi_nb.core.plan import RunPlan
+    from odibi_nb.core.results import RunResult
 
 PAINT_SECONDS = 0.25
 PAINT_SHARE = 4
 """After painting it rests at least this many times as long as painting took."""
 
 
-class HtmlLive(RunState):
-    """The ``html`` rung of the ladder: a table that is updated through its display id.
+class LiveView(RunState):
+    """Shows a run on a rung of the ladder, in the output of the cell in which it starts.
 
-    The output belongs to the cell in which the run starts; painting it never fails the run: `error`
-    says why it stopped, if it did.
+    Painting never fails a run: `error` says why it stopped, if it did.
+
+    Args:
+        choose: number of rows to the name of the rung, a key of `RUNGS`; asked once per run.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, choose: Callable[[int], str]) -> None:
         super().__init__()
         self.error: BaseException | None = None
         self.paints = 0
-        self._handle: Any = None
+        self.rung = HtmlRung()
+        self._choose = choose
         self._over = threading.Event()
         self._painter: threading.Thread | None = None
 
     def on_plan(self, plan: RunPlan) -> None:
-        """Show the table, and start to paint it."""
+        """Show the run, and start to paint it."""
         super().on_plan(plan)
-        self._handle = display(_bundle(self.snapshot()), raw=True, display_id=True)
+        self._show(self._choose(len(plan.rows)))
         self._over.clear()
         self._painter = threading.Thread(target=self._paint_on, name="odibi-painter", daemon=True)
         self._painter.start()
 
     def on_event(self, event: RunEvent) -> None:
-        """Take the event into account; after the last one, paint the end."""
+        """Take the event into account; after the last one, leave what a saved notebook keeps."""
         super().on_event(event)
         if event.type is EventType.RUN_END and self._painter is not None:
             self._over.set()
             self._painter.join(timeout=5)
-            self._paint()
+            with self._harmless():
+                self.rung.end(self.snapshot())
+
+    def add_details(self, result: RunResult) -> None:
+        """Add the tracebacks and logs of what failed, which only the result knows."""
+        if result.failures():
+            with self._harmless():
+                self.rung.end(snapshot_of(result), result)
+
+    def close(self) -> None:
+        """Paint no more, also if the run ended without saying so."""
+        self._over.set()
+
+    def _show(self, name: str) -> None:
+        self.rung = RUNGS[name]()
+        if name != HTML:
+            try:
+                self.rung.show(self.snapshot())
+            except Exception as exc:  # noqa: BLE001  widgets are there, but not as we know them
+                self.error = exc
+                self.rung = HtmlRung()
+            else:
+                return
+        self.rung.show(self.snapshot())
 
     def _paint_on(self) -> None:
         rest = PAINT_SECONDS
-        while not self._over.wait(rest) and self.error is None:
+        while not self._over.wait(rest):
             started = time.perf_counter()
-            self._paint()
+            try:
+                self.rung.paint(self.snapshot())
+            except Exception as exc:  # noqa: BLE001  a picture of a run is not the run
+                self.error = exc
+                return
+            self.paints += 1
             rest = max(PAINT_SECONDS, PAINT_SHARE * (time.perf_counter() - started))
 
-    def _paint(self) -> None:
+    @contextlib.contextmanager
+    def _harmless(self) -> Iterator[None]:
         try:
-            self._handle.update(_bundle(self.snapshot()), raw=True)
-            self.paints += 1
+            yield
         except Exception as exc:  # noqa: BLE001  a picture of a run is not the run
             self.error = exc
-
-
-def _bundle(snapshot: RunSnapshot) -> dict[str, str]:
-    counts = ", ".join(f"{n} {name.lower()}" for name, n in snapshot.counts().items())
-    plain = f"{snapshot.project} (env={snapshot.env}) {snapshot.status}: {counts}"
-    return {"text/html": snapshot_html(snapshot), "text/plain": plain}

@@ -13,14 +13,17 @@ from odibi_nb.commands import CommandHelp, Face, execute, parse
 from odibi_nb.core.events import RunStatus
 from odibi_nb.core.results import RunResult
 from odibi_nb.errors import OdibiError
-from odibi_nb.notebook.environment import HTML, can_answer, choose_ui
+from odibi_nb.notebook.environment import TEXT, can_answer, choose_ui
+from odibi_nb.views.bundles import picture_bundle, table_bundle
 from odibi_nb.views.records import Records
+from odibi_nb.views.state import snapshot_of
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
     from odibi_nb.core.protocols import View
+    from odibi_nb.notebook.live import LiveView
 
 FRAMES = frozenset({"history", "projects", "registry"})
 """Commands whose records are worth computing with: they come as DataFrames."""
@@ -33,11 +36,13 @@ class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self.shown: tuple[str, int] | None = None
+        self.live: LiveView | None = None
 
     @no_var_expand  # type: ignore[untyped-decorator]
     @line_cell_magic  # type: ignore[untyped-decorator]
     def odibi(self, line: str, cell: str | None = None) -> Any:
         """Run, watch and keep the log of config-driven medallion pipelines; see ``%odibi -h``."""
+        self.live = None
         try:
             arguments = parse(shlex.split(self._expanded(line)), prog="%odibi")
             if cell is not None and arguments.command not in {"run", "plan"}:
@@ -52,6 +57,8 @@ class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
             raise UsageError(f"%odibi: {exc}: {line}") from None
         except OdibiError as exc:
             raise UsageError(f"%odibi: {exc}") from None
+        finally:
+            self._stop_painting()
         return self._returned(arguments, value)
 
     def _expanded(self, line: str) -> str:
@@ -69,15 +76,20 @@ class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
         return Face(views=self._views, ask=input if can_answer(self.shell) else None, body=body)
 
     def _views(self, ui: str, log_level: str | None) -> tuple[Sequence[View], str]:
-        if choose_ui(self.shell, ui) == HTML:
-            from odibi_nb.notebook.live import HtmlLive
+        if choose_ui(self.shell, ui) != TEXT:
+            from odibi_nb.notebook.live import LiveView
 
-            return (HtmlLive(),), log_level or "CRITICAL"
+            self.live = LiveView(lambda rows: choose_ui(self.shell, ui, rows))
+            return (self.live,), log_level or "CRITICAL"
         if log_level is not None:
             return (), log_level
         from odibi_nb.views.console import ThrottledConsole
 
         return (ThrottledConsole("INFO"),), "CRITICAL"
+
+    def _stop_painting(self) -> None:
+        if self.live is not None:
+            self.live.close()
 
     def _returned(self, arguments: argparse.Namespace, value: Any) -> Any:
         if isinstance(value, str):
@@ -87,6 +99,8 @@ class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
             return value.to_frame()
         if isinstance(value, RunResult):
             self.shown = (value.run_id, self.shell.execution_count)
+            if self.live is not None:
+                self.live.add_details(value)
             if value.status is not RunStatus.SUCCESS and not can_answer(self.shell):
                 value.raise_for_status()  # nobody looks on: a job must see that it failed
         return value
@@ -94,8 +108,9 @@ class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
     def show_result(self, result: RunResult) -> None:
         """Display *result*, unless the live view of this very cell has done so."""
         if self.shown != (result.run_id, self.shell.execution_count):
-            html = result._repr_html_() or ""
-            publish_display_data({"text/html": html, "text/plain": result.summary()})
+            snapshot = snapshot_of(result)
+            publish_display_data(picture_bundle(snapshot))
+            publish_display_data(table_bundle(snapshot, result))
 
 
 def register(ipython: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from odibi_nb.core.events import Status
 from odibi_nb.views.looks import LOOKS, QUEUED
@@ -15,7 +15,7 @@ MAX_QUEUED_ROWS = 500
 """With more rows, what waited for its first attempt is left out: it would hide what ran."""
 MAX_ERROR = 160
 TICKS = 8
-MARK = 0.006
+MARK = 0.01
 """How wide the mark of a row that never started is, as a part of the axis."""
 _UNENDED_WAIT = frozenset({RETRYING, Status.SKIPPED.value, Status.CANCELLED.value})
 LIVE = frozenset({"starting", "running"})

@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.views.gantt import Gantt, Span, shortened
-from odibi_nb.views.looks import LOOKS, QUEUED
+from odibi_nb.views.looks import LOOKS, QUEUED, WAITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ def _trace(gantt: Gantt, kind: str, spans: list[Span], *, told: bool) -> dict[st
         "x": x if told else _packed("f", x),
         "base": base if told else _packed("f", base),
         "y": rows if told else _packed("i", rows),
-        "width": 0.9,
+        "width": 0.3 if kind in WAITS else 0.9,
         "marker": {
             "color": look.colour,
             "line": {"width": 0},
@@ -59,11 +59,11 @@ def _trace(gantt: Gantt, kind: str, spans: list[Span], *, told: bool) -> dict[st
                 "shape": look.pattern,
                 "fillmode": "overlay",
                 "fgcolor": "rgba(255,255,255,0.75)",
-                "size": 7,
-                "solidity": 0.25,
+                "size": 6 if kind in WAITS else 10,
+                "solidity": 0.2,
             },
         },
-        "opacity": 0.35 if kind == QUEUED else 1,
+        "opacity": 0.6 if kind == QUEUED else 1,
         "customdata": [_text(gantt.told(span)) if told else _brief(gantt, span) for span in spans],
         "hovertemplate": "%{customdata}<extra></extra>",
         "showlegend": bool(spans),

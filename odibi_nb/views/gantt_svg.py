@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.gantt import Gantt, Span, shortened
-from odibi_nb.views.looks import LOOKS, Look
+from odibi_nb.views.looks import LOOKS, WAITS, Look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,7 @@ class _Drawing:
         look = LOOKS[kind]
         width = 2 if look.pattern == "." else 1
         mark = _PATTERN.get(look.pattern)
-        faint = ' opacity=".35"' if look.sign == "·" else ""
+        faint = ' opacity=".6"' if look.sign == "·" else ""
         lines = (
             f'<path d="{mark}" stroke="#fff" stroke-opacity=".75" stroke-width="{width}"/>'
             if mark
@@ -154,7 +154,7 @@ class _Drawing:
 
     def _box(self, span: Span) -> tuple[float, float, float, float]:
         """Left, top, width and height; what took no time is still seen."""
-        gap = 0.15 * self.row if self.row > 4 else 0.0  # noqa: PLR2004
+        gap = 0.35 * self.row if span.kind in WAITS else 0.1 * self.row
         width = max(1.5, (span.end - span.start) * self.scale)
         return self._x(span.start), TOP + span.row * self.row + gap, width, self.row - 2 * gap
 

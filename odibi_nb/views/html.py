@@ -162,7 +162,7 @@ def _plan_row(row: PlannedRow) -> str:
 
 def _table(columns: tuple[tuple[str, str], ...], body: str) -> str:
     head = "".join(f"<th scope='col' {_cell(align)}>{escape(name)}</th>" for name, align in columns)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<table cellpadding=4><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _cell(align: str) -> str:

@@ -30,6 +30,8 @@ LOOKS: dict[str, Look] = {
     Status.ABANDONED.value: Look("?", "#c2397f", "+"),
     QUEUED: Look("·", "#9a9a9a", "/"),
 }
+WAITS = frozenset({QUEUED, RETRYING})
+"""Kinds of bars that are no work: drawn thin."""
 WAITING_LOOK = Look("·", "#8a8a8a", "/")
 RUN_LOOKS = {
     "success": LOOKS["SUCCESS"],

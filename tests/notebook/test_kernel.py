@@ -6,6 +6,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
 from real_project import default_rows, make_project, registry_row
 
 
@@ -20,25 +21,84 @@ def execute(folder, *cells):
 
 
 def displayed(outputs, kind):
-    return [o["data"][kind] for o in outputs if o["output_type"] != "stream" and kind in o["data"]]
+    return [o["data"][kind] for o in outputs if kind in o.get("data", ())]
 
 
-def test_a_run_ends_as_one_table_in_the_cells_output(tmp_path):
-    """The live table ends with the final state, once, as HTML and as text, in the cell that ran it."""
+PLOTLY = "application/vnd.plotly.v1+json"
+
+
+@pytest.mark.parametrize("ui", ["auto", "html", "widgets", "plotly"])
+def test_a_run_ends_as_a_picture_and_a_table(tmp_path, ui):
+    """On every rung, once each and in the cell that ran it: Gantt chart as Plotly and SVG, and the table."""
     make_project(tmp_path)
     _, run, again, _ = execute(
         tmp_path,
         "%load_ext odibi_nb",
-        '%odibi run "Plant One" --env qat',
-        '%odibi run "Plant One" --env qat',
+        f'%odibi run "Plant One" --env qat --ui {ui}',
+        f'%odibi run "Plant One" --env qat --ui {ui}',
         "result = _\nresult",
     )
     for outputs in (run, again):
-        pages = displayed(outputs, "text/html")
-        assert len(pages) == 1
-        assert pages[0].count("SUCCESS") == 2
-        assert "2 of 2 done" in pages[0]
+        picture, table = displayed(outputs, "text/html")
+        assert 'role="img" aria-label="Gantt chart of Plant One: 2 success"' in picture
+        assert "2 of 2 done" in picture
+        assert table.count("SUCCESS") == 2
+        assert "<script" not in picture + table
+        (figure,) = displayed(outputs, PLOTLY)
+        assert [trace["name"] for trace in figure["data"]] == ["✔ success"]
         assert displayed(outputs, "text/plain")[0].startswith("Plant One (env=qat) success")
+        assert not displayed(outputs, "application/vnd.jupyter.widget-view+json")
+
+
+def test_nbconvert_shows_picture_and_table(tmp_path):
+    """A notebook that ran without a front end becomes HTML with the SVG and the table."""
+    make_project(tmp_path)
+    outputs = execute(tmp_path, "%load_ext odibi_nb", '%odibi run "Plant One"')[1]
+    cell = nbformat.v4.new_code_cell("", outputs=outputs)
+    page, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    assert "Gantt chart of Plant One: 2 success" in page
+    assert page.count("SUCCESS</b>") == 2
+
+
+def test_a_failed_row_keeps_its_traceback_below_the_table(tmp_path):
+    """When the run has ended, the table's output also has what failed, with traceback and log."""
+    rows = [*default_rows(), registry_row("S2", "Silver_1", "broken")]
+    make_project(tmp_path, rows=rows)
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell('%load_ext odibi_nb\n%odibi run "Plant One" --retries 0')]
+    )
+    resources = {"metadata": {"path": tmp_path}}
+    with pytest.raises(CellExecutionError):
+        NotebookClient(notebook, kernel_name="python3", resources=resources).execute()
+    _, table = displayed(notebook.cells[0]["outputs"], "text/html")
+    assert "S2: traceback and log" in table
+    assert "plant_functions.py" in table
+    assert "&lt;script&gt;" in table
+    assert "<script" not in table
+
+
+def test_a_broken_picture_does_not_fail_the_run(tmp_path):
+    """Where widgets cannot be made, the run is shown as HTML and succeeds."""
+    make_project(tmp_path)
+    broken = "import ipywidgets\ndef no(*a, **k): raise OSError('no widgets')\nipywidgets.HTML = no"
+    _, outputs = execute(
+        tmp_path, f"%load_ext odibi_nb\n{broken}", '%odibi run "Plant One" --ui widgets'
+    )
+    picture, table = displayed(outputs, "text/html")
+    assert "2 of 2 done" in picture
+    assert table.count("SUCCESS") == 2
+
+
+@pytest.mark.parametrize(("count", "limit"), [(20, 100_000), (2_000, 300_000)])
+def test_a_saved_notebook_is_small(tmp_path, count, limit):
+    """100 kB for 20 rows, 300 kB for 2,000: without the PNG that JupyterLab adds of its own."""
+    functions = "def nothing():\n    pass\n"
+    rows = [registry_row(f"SILVER_{i:04}", "Silver_1", "nothing") for i in range(count)]
+    make_project(tmp_path, functions=functions, rows=rows)
+    code = '%load_ext odibi_nb\nr = %odibi run "Plant One" --ui widgets'
+    outputs = execute(tmp_path, code)
+    cell = nbformat.v4.new_code_cell(code, outputs=outputs[0])
+    assert len(nbformat.writes(nbformat.v4.new_notebook(cells=[cell]))) < limit
 
 
 def test_a_failed_run_fails_an_unattended_notebook(tmp_path):

@@ -16,7 +16,7 @@ from odibi_nb.views.looks import LOOKS
 
 
 def test_one_trace_of_one_colour_per_kind():
-    """Each kind is one bar trace with a constant colour and its own pattern."""
+    """Each kind is one bar trace with a constant colour, its own pattern, and thin if it is a wait."""
     data = gantt_plotly(gantt_of(everything()))["data"]
     assert [t["name"] for t in data] == [f"{k.sign} {n.lower()}" for n, k in LOOKS.items()]
     assert len({t["marker"]["pattern"]["shape"] for t in data}) == len(LOOKS)
@@ -24,7 +24,9 @@ def test_one_trace_of_one_colour_per_kind():
         assert trace["type"] == "bar"
         assert isinstance(trace["marker"]["color"], str)
         assert trace["marker"]["line"]["width"] == 0
-        assert trace["width"] == 0.9
+        assert trace["width"] == (
+            0.3 if "queued" in trace["name"] or "retry" in trace["name"] else 0.9
+        )
 
 
 def test_bars_say_where_they_are():

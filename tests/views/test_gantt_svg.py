@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from xml.etree import ElementTree
+import itertools
+from xml.etree import ElementTree as ET
 
 import pytest
 from views.snapshots import EVIL, bar, everything, many, row, run
@@ -16,7 +17,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def drawn(snapshot):
-    return ElementTree.fromstring(gantt_svg(gantt_of(snapshot), "run-1"))
+    return ET.fromstring(gantt_svg(gantt_of(snapshot), "run-1"))
 
 
 def texts(svg):
@@ -58,14 +59,14 @@ def test_names_can_be_read(count):
     named = [e for e in svg.iter(f"{SVG}text") if (e.text or "").startswith("SILVER_0")]
     ys = [float(e.get("y")) for e in named]
     sizes = {float(e.get("font-size")) for e in named}
-    assert all(b - a >= max(sizes) for a, b in zip(ys, ys[1:], strict=False))
+    assert all(b - a >= max(sizes) for a, b in itertools.pairwise(ys))
 
 
 @pytest.mark.parametrize("count", [121, 500, 2_000])
 def test_very_many_rows_fit(count):
     """With more rows the picture has a fixed height, the layers' names, and stays small."""
     text = gantt_svg(gantt_of(many(count)))
-    svg = ElementTree.fromstring(text)
+    svg = ET.fromstring(text)
     assert float(svg.get("viewBox").split()[3]) < FIT_HEIGHT + 100
     assert {"Bronze", "Silver_1", "Gold_1"} <= set(texts(svg))
     assert "SILVER_0000" not in texts(svg)
@@ -89,7 +90,7 @@ def test_markup_stays_text():
     snapshot = dataclasses.replace(run(evil), project=EVIL, run_id=EVIL, env=EVIL)
     text = gantt_svg(gantt_of(snapshot), EVIL)
     assert "<script" not in text
-    svg = ElementTree.fromstring(text)
+    svg = ET.fromstring(text)
     assert EVIL in svg.get("aria-label")
     assert svg.findtext(f"{SVG}rect/{SVG}title").startswith(EVIL)
 

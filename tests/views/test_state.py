@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 from fakes import row
@@ -92,6 +93,6 @@ def test_an_event_changes_one_row_only(project):
     names = [f"T{i}" for i in range(30)]
     project(*(row(name, lambda: None) for name in names)).run(views=[state], hooks=hooks)
     snapshots.append(state.snapshot())
-    for before, after in zip(snapshots, snapshots[1:], strict=False):
+    for before, after in itertools.pairwise(snapshots):
         changed = [a.id for b, a in zip(before.rows, after.rows, strict=True) if b is not a]
         assert len(changed) <= 1

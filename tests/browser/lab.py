@@ -1,0 +1,177 @@
+"""JupyterLab in a real browser: a server of our own, Debian's Chromium, nothing from elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
+QUIET = {
+    "@jupyterlab/apputils-extension:notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+        "doNotDisturbMode": True,
+    },
+    "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
+    # every output stays in the page, also what has scrolled away
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+}
+DARK = {"@jupyterlab/apputils-extension:themes": {"theme": "JupyterLab Dark"}}
+WIDGET = "jupyterapp.shell.currentWidget"
+PROGRAM_ERRORS = ("error", "pageerror")
+
+
+class Lab:
+    """A JupyterLab server on *root*; nothing of the user's settings reaches it."""
+
+    def __init__(self, root, settings=None):
+        self.root = Path(root)
+        self.settings = {**QUIET, **(settings or {})}
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self):
+        state = self.root / ".jupyter-state"
+        (state / "config" / "labconfig").mkdir(parents=True)
+        overrides = state / "config" / "labconfig" / "default_setting_overrides.json"
+        overrides.write_text(json.dumps(self.settings))
+        own = {
+            "JUPYTER_CONFIG_DIR": "config",
+            "JUPYTER_DATA_DIR": "data",
+            "JUPYTER_RUNTIME_DIR": "runtime",
+            "IPYTHONDIR": "ipython",
+            "JUPYTERLAB_SETTINGS_DIR": "settings",
+            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        }
+        environment = {**os.environ, **{name: str(state / own[name]) for name in own}}
+        self.log = (state / "server.log").open("wb")
+        self.server = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root"),
+                *("--ip=127.0.0.1", f"--port={self.port}", "--ServerApp.port_retries=0"),
+                *("--IdentityProvider.token=", f"--ServerApp.root_dir={self.root}"),
+                *("--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
+            ],
+            env=environment,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+        )
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.url}/api/status", timeout=1).read()
+            except OSError:
+                if self.server.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError((state / "server.log").read_text()) from None
+            else:
+                return self
+
+    def __exit__(self, *exception):
+        self.server.send_signal(signal.SIGTERM)  # the server ends its kernels
+        try:
+            self.server.wait(15)
+        except subprocess.TimeoutExpired:
+            self.server.kill()
+        self.log.close()
+
+
+@contextlib.contextmanager
+def chromium_page(size=(1400, 1000)):
+    """A page of a headless Chromium, with what went wrong in it as `page.wrong`."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_ARGUMENTS)
+        page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+        page.set_default_timeout(15_000)
+        page.wrong, page.foreign = [], []
+        page.on("console", lambda m: m.type == "error" and page.wrong.append(m.text))
+        page.on("pageerror", lambda error: page.wrong.append(str(error)))
+        page.on(
+            "request", lambda request: _is_foreign(request.url) and page.foreign.append(request.url)
+        )
+        yield page
+        browser.close()
+
+
+def _is_foreign(url):
+    return not url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:"))
+
+
+class Notebook:
+    """A notebook that is open in the page."""
+
+    def __init__(self, lab, page, name, cells=()):
+        self.lab, self.page, self.path = lab, page, lab.root / name
+        if cells:
+            notebook = nbformat.v4.new_notebook(
+                cells=[nbformat.v4.new_code_cell(cell) for cell in cells]
+            )
+            notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+            nbformat.write(notebook, self.path)
+        self.outputs = page.locator(f"{PANEL} .jp-OutputArea-output")
+
+    def open(self):
+        """Open it and wait for its kernel."""
+        self.page.evaluate(
+            "p => jupyterapp.commands.execute('docmanager:open', {path: p, factory: 'Notebook', "
+            "kernel: {name: 'python3'}}).then(w => w.context.ready).then(() => true)",
+            self.path.name,
+        )
+        session = f"{WIDGET}.context?.sessionContext?.session"
+        self.page.wait_for_function(f"() => {session}?.kernel?.info && true", timeout=60_000)
+        return self
+
+    def start(self):
+        """Run all cells; do not wait for them."""
+        self.page.evaluate(
+            "() => { window.ran = false; jupyterapp.commands.execute("
+            "'notebook:run-all-cells').then(() => { window.ran = true; }); }"
+        )
+
+    def finish(self):
+        """Wait until the last cell has replied."""
+        self.page.wait_for_function("() => window.ran", timeout=60_000)
+
+    def interrupt(self):
+        """Press the stop button."""
+        self.page.evaluate(
+            "() => jupyterapp.commands.execute('notebook:interrupt-kernel').then(() => true)"
+        )
+
+    def save(self):
+        """Save it; the notebook as it is on disk."""
+        self.page.evaluate("() => jupyterapp.commands.execute('docmanager:save').then(() => true)")
+        return nbformat.read(self.path, as_version=4)
+
+    def close(self):
+        """Close it and end its kernel."""
+        self.page.evaluate(
+            f"async () => {{ const w = {WIDGET}; await w.context.save(); "
+            "await w.context.sessionContext.shutdown(); w.dispose(); }"
+        )
+
+
+PANEL = ".jp-NotebookPanel:not(.lm-mod-hidden)"

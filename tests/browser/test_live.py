@@ -1,0 +1,145 @@
+"""What people see of a run in JupyterLab: it grows, it fails, it stops, it is kept."""
+
+from __future__ import annotations
+
+import pytest
+from real_project import make_project, registry_row
+
+FUNCTIONS = """
+import pathlib, time
+
+def until_told(context, constants):
+    while not pathlib.Path(constants["file"]).exists():
+        context.cancelled and 1 / 0
+        time.sleep(0.02)
+
+def deaf(constants):
+    while not pathlib.Path(constants["file"]).exists():
+        time.sleep(0.02)
+
+def bad():
+    raise KeyError("no column <script>window.hacked = true</script>")
+
+def good():
+    pass
+"""
+
+
+@pytest.fixture
+def plant(tmp_path):
+    """A project whose rows end when the file `plant.go` is there."""
+
+    class Plant:
+        folder, go = tmp_path, tmp_path / "go"
+
+        def row(self, name, function="until_told", layer="Bronze", **constants):
+            constants = {"file": str(self.go), "retry": 0, **constants}
+            return registry_row(name, layer, function, constants=constants)
+
+        def cells(self, *rows, options=""):
+            make_project(tmp_path, rows=list(rows), functions=FUNCTIONS)
+            return (
+                f"%cd -q {tmp_path}\n%load_ext odibi_nb",
+                f'r = %odibi run "Plant One" {options}\nprint("status", r["status"], r.counts())',
+            )
+
+    return Plant()
+
+
+def bar_width(page):
+    """The width of the widest bar of a Plotly figure in the page."""
+    return page.evaluate(
+        "() => Math.max(0, ...[...document.querySelectorAll('.js-plotly-plot .bars .point path')]"
+        ".map(p => p.getBBox().width))"
+    )
+
+
+def printed(notebook):
+    return notebook.page.locator(
+        ".jp-OutputArea-output[data-mime-type*='stdout']"
+    ).last.inner_text()
+
+
+def test_bars_grow_and_a_failure_turns_up_while_the_cell_runs(notebook, plant):
+    """A live Plotly figure: bars grow, a failed row shows its error; the end is kept as a plot and a table."""
+    nb = notebook(*plant.cells(plant.row("SLOW"), plant.row("BAD<script>", "bad")))
+    page = nb.page
+    nb.start()
+    page.wait_for_selector(
+        ".jp-OutputArea-output .js-plotly-plot .bars .point path", state="attached"
+    )
+    first = bar_width(page)
+    page.wait_for_function(
+        "w => [...document.querySelectorAll('.js-plotly-plot .bars .point path')]"
+        ".some(p => p.getBBox().width > w + 5)",
+        arg=first,
+    )
+    assert not page.evaluate("() => window.ran")
+    page.wait_for_selector(".jp-OutputArea-output >> text=↳ KeyError: 'no column <script>")
+    page.wait_for_selector(".jp-OutputArea-output >> text=1 of 2 done, 1 running, 1 failed")
+    plant.go.touch()
+    nb.finish()
+    page.wait_for_selector(".jp-RenderedPlotly .bars .point", state="attached")
+    page.wait_for_selector(".jp-OutputArea-output >> text=BAD<script>: traceback and log")
+    assert page.evaluate("() => window.hacked") is None
+    saved = nb.save()
+    kinds = [set(o["data"]) for o in saved.cells[1]["outputs"] if "data" in o]
+    assert {"application/vnd.plotly.v1+json", "text/html", "text/plain"} <= kinds[0]
+    assert kinds[1] == {"text/html", "text/plain"}
+
+
+def test_a_saved_notebook_shows_the_run_again(notebook, plant):
+    """Closed and opened again, with nothing run, the notebook shows the plot, alive under the mouse, and the table."""
+    plant.go.touch()
+    nb = notebook(*plant.cells(plant.row("ONE"), plant.row("TWO")))
+    nb.start()
+    nb.finish()
+    nb.close()
+    nb.open()
+    page = nb.page
+    page.hover(".jp-RenderedPlotly")
+    page.wait_for_selector(".jp-RenderedPlotly .bars .point", state="attached")
+    page.wait_for_selector(".jp-OutputArea-output td >> text=ONE")
+
+
+@pytest.mark.parametrize("ui", ["widgets", "html"])
+def test_the_other_rungs_are_live_too(notebook, plant, ui):
+    """Widgets and HTML show the SVG chart while the cell runs; the end is the same plot."""
+    nb = notebook(*plant.cells(plant.row("SLOW"), plant.row("BAD", "bad"), options=f"--ui {ui}"))
+    page = nb.page
+    nb.start()
+    page.wait_for_selector(".jp-OutputArea-output svg[aria-label*='1 running, 1 failed']")
+    assert not page.evaluate("() => window.ran")
+    plant.go.touch()
+    nb.finish()
+    page.wait_for_selector(".jp-RenderedPlotly .bars .point", state="attached")
+
+
+def test_the_stop_button_ends_the_run(notebook, plant):
+    """The first press starts nothing new and lets what runs end; a second one revokes it."""
+    rows = [plant.row(name) for name in ("A", "B", "C")]
+    nb = notebook(*plant.cells(*rows, options="--workers 1 --ui widgets"))
+    nb.start()
+    nb.page.wait_for_selector(".jp-OutputArea-output >> text=1 running, 2 waiting")
+    nb.interrupt()
+    nb.page.wait_for_selector(".jp-OutputArea-output >> text=1 running, 2 cancelled")
+    nb.interrupt()
+    nb.finish()
+    assert printed(nb).strip().split(maxsplit=2)[1:] == ["cancelled", "{'CANCELLED': 3}"]
+
+
+def test_the_third_press_waits_for_nothing(notebook, plant):
+    """What does not listen is abandoned: the cell ends while the function goes on."""
+    nb = notebook(
+        *plant.cells(plant.row("DEAF", "deaf"), plant.row("B"), options="--workers 1 --ui widgets")
+    )
+    nb.start()
+    nb.page.wait_for_selector(".jp-OutputArea-output >> text=1 running, 1 waiting")
+    nb.interrupt()
+    nb.page.wait_for_selector(".jp-OutputArea-output >> text=1 running, 1 cancelled")
+    nb.interrupt()
+    nb.interrupt()
+    nb.finish()
+    assert not plant.go.exists()
+    assert "'ABANDONED': 1" in printed(nb)
+    plant.go.touch()

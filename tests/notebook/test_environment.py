@@ -1,0 +1,66 @@
+"""Which rung of the ladder is used where."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from odibi_nb.errors import EngineNotAvailableError
+from odibi_nb.notebook import environment
+from odibi_nb.notebook.environment import MAX_PLOTLY_ROWS, can_answer, choose_ui
+
+
+def shell(allow_stdin=True):
+    """A shell of a kernel whose front end can answer, or not."""
+    parent = {"content": {"allow_stdin": allow_stdin}}
+    return SimpleNamespace(kernel=SimpleNamespace(get_parent=lambda channel: parent))
+
+
+TERMINAL = SimpleNamespace()
+DATABRICKS = {"DATABRICKS_RUNTIME_VERSION": "17.3"}
+
+
+@pytest.mark.parametrize(
+    ("ipython", "rows", "environ", "ui"),
+    [
+        (shell(), 20, {}, "plotly"),
+        (shell(), MAX_PLOTLY_ROWS, {}, "plotly"),
+        (shell(), MAX_PLOTLY_ROWS + 1, {}, "widgets"),
+        (shell(), 20, DATABRICKS, "widgets"),
+        (shell(allow_stdin=False), 20, DATABRICKS, "widgets"),
+        (shell(allow_stdin=False), 20, {}, "html"),
+        (TERMINAL, 20, {}, "text"),
+        (None, 20, {}, "text"),
+    ],
+)
+def test_the_best_that_works_is_chosen(ipython, rows, environ, ui):
+    """Live Plotly, widgets on Databricks and for many rows, HTML where nobody answers, else text."""
+    assert choose_ui(ipython, "auto", rows, environ) == ui
+
+
+@pytest.mark.parametrize("ui", ["plotly", "widgets", "html", "text"])
+def test_what_is_asked_for_is_taken(ui):
+    """--ui forces a rung, wherever it is and however many rows there are."""
+    assert choose_ui(shell(), ui, 5_000, DATABRICKS) == ui
+
+
+def test_without_widget_libraries_there_is_html(monkeypatch):
+    """Without Plotly (or its widget) core widgets show it; without those, HTML."""
+    missing = set()
+    monkeypatch.setattr(environment, "_installed", lambda name: name not in missing)
+    for library, ui in (("anywidget", "widgets"), ("plotly", "widgets"), ("ipywidgets", "html")):
+        missing.add(library)
+        assert choose_ui(shell(), "auto") == ui
+
+
+def test_a_rung_that_is_not_installed_is_refused(monkeypatch):
+    """--ui plotly without its libraries says what to install."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(EngineNotAvailableError, match=r"odibi-nb\[notebook\]"):
+        choose_ui(shell(), "widgets")
+
+
+def test_a_kernel_that_does_not_say_can_be_asked():
+    """Where the front end does not say whether it can answer, it is taken to."""
+    assert can_answer(SimpleNamespace(kernel=SimpleNamespace()))
