@@ -53,10 +53,7 @@ class LiveView(RunState):
         """Take the event into account; after the last one, leave what a saved notebook keeps."""
         super().on_event(event)
         if event.type is EventType.RUN_END and self._painter is not None:
-            self._over.set()
-            self._painter.join(timeout=5)
-            with self._harmless():
-                self.rung.end(self.snapshot())
+            self._end()
 
     def add_details(self, result: RunResult) -> None:
         """Add the tracebacks and logs of what failed, which only the result knows."""
@@ -65,8 +62,16 @@ class LiveView(RunState):
                 self.rung.end(snapshot_of(result), result)
 
     def close(self) -> None:
-        """Paint no more, also if the run ended without saying so."""
+        """Paint no more; of a run that ended without saying so, leave what was seen last."""
+        if self._painter is not None and self.give_up():
+            self._end()
+
+    def _end(self) -> None:
+        assert self._painter is not None
         self._over.set()
+        self._painter.join(timeout=5)
+        with self._harmless():
+            self.rung.end(self.snapshot())
 
     def _show(self, name: str) -> None:
         self.rung = RUNGS[name]()

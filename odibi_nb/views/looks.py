@@ -37,6 +37,7 @@ RUN_LOOKS = {
     "success": LOOKS["SUCCESS"],
     "failed": LOOKS["FAILED"],
     "cancelled": LOOKS["CANCELLED"],
+    "interrupted": LOOKS["CANCELLED"],
 }
 
 

@@ -70,7 +70,10 @@ class RowState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSnapshot:
-    """A run at a moment; *rows* in the plan's order, *status* "running" until it has ended."""
+    """A run at a moment; *rows* in the plan's order.
+
+    *status* is "starting", "running", a `RunStatus`' value, or "interrupted" if it never said its end.
+    """
 
     project: str = ""
     env: str = ""
@@ -149,6 +152,15 @@ class RunState:
         if event.type is EventType.TRANSFORM_RETRY:
             row = replace(row, status=RETRYING)
         self._rows[row.id] = row
+
+    def give_up(self) -> bool:
+        """The run will not say its end any more; whether it had not."""
+        with self._lock:
+            lost = self._head.status in ("starting", "running")
+            if lost:
+                self.version += 1
+                self._head = replace(self._head, status="interrupted", at=utc_now())
+            return lost
 
     def on_output(self, transformation_id: str, line: str) -> None:
         """Output is not part of the score."""

@@ -107,13 +107,18 @@ def chromium_page(size=(1400, 1000)):
         page = browser.new_page(viewport={"width": size[0], "height": size[1]})
         page.set_default_timeout(15_000)
         page.wrong, page.foreign = [], []
-        page.on("console", lambda m: m.type == "error" and page.wrong.append(m.text))
+        page.on("console", lambda m: _is_wrong(m) and page.wrong.append(m.text))
         page.on("pageerror", lambda error: page.wrong.append(str(error)))
         page.on(
             "request", lambda request: _is_foreign(request.url) and page.foreign.append(request.url)
         )
         yield page
         browser.close()
+
+
+def _is_wrong(message):
+    """An error; but JupyterLab says so itself when a kernel ends while it looks for a debugger."""
+    return message.type == "error" and "debugger state" not in message.text
 
 
 def _is_foreign(url):

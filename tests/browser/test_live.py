@@ -131,7 +131,7 @@ def test_the_stop_button_ends_the_run(notebook, plant):
 def test_the_third_press_waits_for_nothing(notebook, plant):
     """What does not listen is abandoned: the cell ends while the function goes on."""
     nb = notebook(
-        *plant.cells(plant.row("DEAF", "deaf"), plant.row("B"), options="--workers 1 --ui widgets")
+        *plant.cells(plant.row("A", "deaf"), plant.row("B"), options="--workers 1 --ui widgets")
     )
     nb.start()
     nb.page.wait_for_selector(".jp-OutputArea-output >> text=1 running, 1 waiting")
