@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.results import RunResult
 
 PLOTLY, HTML, TEXT = "application/vnd.plotly.v1+json", "text/html", "text/plain"
-MANY_ROWS, FEW_ROWS = 500, 100
+MANY_ROWS, FEW_ROWS = 500, 60
 """With more than many rows, a saved table has few of them."""
 Bundle = dict[str, Any]
 _FINE = frozenset({"SUCCESS", "RUNNING", "WAITING", "RETRYING"})

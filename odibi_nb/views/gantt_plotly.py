@@ -17,7 +17,9 @@ MAX_LABELLED = 120
 """With more rows, the layers' names stand where the rows' would."""
 MAX_TOLD = 200
 """With more rows, a saved figure packs its numbers, and its tooltips say the id and errors only."""
-MAX_HEIGHT = 720
+MAX_HEIGHT = 560
+MIN_BAR = 1.2 / 450
+"""The height of a bar, as a part of the plot: what is thinner than a pixel fades away."""
 _GREY = "#888888"
 _GRID = "rgba(128,128,128,0.25)"
 _CLEAR = "rgba(0,0,0,0)"
@@ -51,7 +53,7 @@ def _trace(gantt: Gantt, kind: str, spans: list[Span], *, told: bool) -> dict[st
         "x": x if told else _packed("f", x),
         "base": base if told else _packed("f", base),
         "y": rows if told else _packed("i", rows),
-        "width": 0.3 if kind in WAITS else 0.9,
+        "width": 0.3 if kind in WAITS else max(0.9, round(MIN_BAR * len(gantt.rows), 1)),
         "marker": {
             "color": look.colour,
             "line": {"width": 0},
@@ -90,7 +92,7 @@ def _packed(kind: str, numbers: Sequence[float]) -> dict[str, str]:
 def _layout(gantt: Gantt, title: str) -> dict[str, Any]:
     count = len(gantt.rows)
     labelled = count <= MAX_LABELLED
-    height = 26 if count <= 20 else 18 if count <= 60 else 12  # noqa: PLR2004
+    height = 22 if count <= 20 else 18 if count <= 60 else 12  # noqa: PLR2004
     names = [_text([shortened(row.id, 30)]) for row in gantt.rows] if labelled else []
     ticks = gantt.ticks()
     return {

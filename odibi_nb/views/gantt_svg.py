@@ -19,6 +19,8 @@ MAX_LABELLED = 120
 MAX_HOVER = 300
 """With more bars, they have no tooltips and are drawn as one path per status."""
 FIT_HEIGHT = 560
+MIN_HEIGHT = 1.2
+"""What is thinner fades away; bars of neighbours may overlap instead."""
 LEFT, RIGHT, TOP, BOTTOM = 200, 96, 30, 24
 _TEXT = "fill:var(--jp-ui-font-color1,currentColor)"
 _FAINT = "fill:var(--jp-ui-font-color2,#888)"
@@ -146,17 +148,20 @@ class _Drawing:
                 )
             return
         paths: dict[str, list[str]] = defaultdict(list)
+        heights: dict[str, float] = {}
         for span in self.gantt.spans:
-            x, y, width, height = self._box(span)
-            paths[span.kind].append(f"M{x:.1f} {y:.1f}h{width:.1f}v{height:.1f}h-{width:.1f}")
+            x, y, width, heights[span.kind] = self._box(span)
+            paths[span.kind].append(f"M{x:.1f} {y + heights[span.kind] / 2:.1f}h{width:.1f}")
         for kind in self.kinds:
-            yield f'<path d="{"".join(paths[kind])}" {self._fill(kind)}/>'
+            paint = self._fill(kind).replace("fill=", "stroke=")
+            yield f'<path d="{"".join(paths[kind])}" {paint} stroke-width="{heights[kind]:.1f}"/>'
 
     def _box(self, span: Span) -> tuple[float, float, float, float]:
         """Left, top, width and height; what took no time is still seen."""
         gap = 0.35 * self.row if span.kind in WAITS else 0.1 * self.row
         width = max(1.5, (span.end - span.start) * self.scale)
-        return self._x(span.start), TOP + span.row * self.row + gap, width, self.row - 2 * gap
+        height = max(MIN_HEIGHT, self.row - 2 * gap)
+        return self._x(span.start), TOP + span.row * self.row + gap, width, height
 
     def _now(self) -> Iterator[str]:
         now = self.gantt.now
