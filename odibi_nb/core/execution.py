@@ -12,10 +12,11 @@ from odibi_nb.core import journal as journals
 from odibi_nb.core.context import Engine, ExecutionContext, transformation_logger
 from odibi_nb.core.decoding import as_json, utc_now
 from odibi_nb.core.events import EventType, RunStatus, Status
+from odibi_nb.core.interrupts import interrupts_as_requests
 from odibi_nb.core.redaction import error_message, error_text
 from odibi_nb.core.results import RunResult
 from odibi_nb.core.runlog import RunLogWriter, recover, run_record
-from odibi_nb.core.runner import RunnerSettings, TransformationRunner, default_workers
+from odibi_nb.core.runner import ABANDON, RunnerSettings, TransformationRunner, default_workers
 from odibi_nb.core.stream import RunStream
 from odibi_nb.core.tables import TableName
 from odibi_nb.version import __version__
@@ -89,8 +90,10 @@ class RunExecution:
             self.stream.say("WARNING", f"⚠️ {notice}")
         self.stream.publish(EventType.CONFIGS_LOADED, {"transformations": len(self.plan.rows)})
         self.stream.say("INFO", f"\n🎯 Running layers: {list(self.plan.layers)}\n")
-        results = self.runner.run()
-        return self._end(begin, started, time.monotonic() - clock, results)
+        # Until the log is written: an interrupt in the middle of that would lose the run's end.
+        with interrupts_as_requests(self.runner.cancel, patience=ABANDON):
+            results = self.runner.run()
+            return self._end(begin, started, time.monotonic() - clock, results)
 
     def _begin(self) -> dict[str, Any]:
         """What run_start says besides the facts of every event."""

@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING
 from odibi_nb.core.capture import CapturedLog
 from odibi_nb.core.decoding import utc_now
 from odibi_nb.core.events import EventType, Status
-from odibi_nb.core.interrupts import interrupts_as_requests
 from odibi_nb.core.layers import LayerProgress
 from odibi_nb.core.outcomes import (
     ended_facts,
@@ -153,13 +152,12 @@ class TransformationRunner:
 
     def run(self) -> dict[str, TransformationResult]:
         """Run everything; the results in the plan's order. Raises nothing of what happens in it."""
-        with interrupts_as_requests(self.cancel, patience=ABANDON):
-            self._release()
-            while self._unfinished():
-                try:
-                    self._step()
-                except KeyboardInterrupt:
-                    self._cancel_run()
+        self._release()
+        while self._unfinished():
+            try:
+                self._step()
+            except KeyboardInterrupt:
+                self._cancel_run()
         self._pool.close()
         return {name: self.results[name] for name in self.plan.rows}
 

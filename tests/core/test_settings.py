@@ -119,7 +119,10 @@ def test_a_file_from_a_windows_editor(tmp_path):
             "expected 'continue' or 'stop', found 'stopp' (did you mean 'stop'?)",
         ),
         ('schedule = "graf"', "expected 'layers' or 'graph', found 'graf' (did you mean 'graph'?)"),
-        ('ui = "htlm"', "expected 'auto' or 'plotly' or 'widgets' or 'html' or 'text', found 'htlm' (did you mean 'html'?)"),
+        (
+            'ui = "htlm"',
+            "expected 'auto' or 'plotly' or 'widgets' or 'html' or 'text', found 'htlm' (did you mean 'html'?)",
+        ),
         ('project_dirs = "projects"', "expected `array`, got `str`, found 'projects'"),
     ],
 )
@@ -158,7 +161,11 @@ def test_a_file_that_is_no_text(tmp_path):
         ("ODIBI_MAX_WORKERS", "many", "expected `int | null`, got `str`, found 'many'"),
         ("ODIBI_MAX_WORKERS", "0", "expected `int` >= 1, found '0'"),
         ("ODIBI_SAVE_LOGS", "maybe", "expected `bool | null`, got `str`, found 'maybe'"),
-        ("ODIBI_UI", "htlm", "expected 'auto' or 'plotly' or 'widgets' or 'html' or 'text', found 'htlm' (did you mean 'html'?)"),
+        (
+            "ODIBI_UI",
+            "htlm",
+            "expected 'auto' or 'plotly' or 'widgets' or 'html' or 'text', found 'htlm' (did you mean 'html'?)",
+        ),
         ("ODIBI_ON_ERROR", "x", "expected 'continue' or 'stop', found 'x'"),
     ],
 )
