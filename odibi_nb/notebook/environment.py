@@ -7,8 +7,6 @@ import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.adapters import require
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -52,6 +50,8 @@ def choose_ui(
     Raises:
         EngineNotAvailableError: if what was asked for needs a library that is not installed.
     """
+    from odibi_nb.adapters import require
+
     if asked in (PLOTLY, WIDGETS):
         require(f"--ui {asked}", "notebook", "ipywidgets")
         if asked == PLOTLY:

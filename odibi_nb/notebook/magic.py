@@ -14,9 +14,7 @@ from odibi_nb.core.events import RunStatus
 from odibi_nb.core.results import RunResult
 from odibi_nb.errors import OdibiError
 from odibi_nb.notebook.environment import TEXT, can_answer, choose_ui
-from odibi_nb.views.bundles import picture_bundle, table_bundle
 from odibi_nb.views.records import Records
-from odibi_nb.views.state import snapshot_of
 
 if TYPE_CHECKING:
     import argparse
@@ -108,6 +106,9 @@ class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
     def show_result(self, result: RunResult) -> None:
         """Display *result*, unless the live view of this very cell has done so."""
         if self.shown != (result.run_id, self.shell.execution_count):
+            from odibi_nb.views.bundles import picture_bundle, table_bundle
+            from odibi_nb.views.state import snapshot_of
+
             snapshot = snapshot_of(result)
             publish_display_data(picture_bundle(snapshot))
             publish_display_data(table_bundle(snapshot, result))
