@@ -41,7 +41,10 @@ _WRAP = (
     "max-width:100%;overflow-x:auto"
 )
 _ERROR = "style='text-align:left;white-space:pre-wrap;overflow-wrap:anywhere;padding-left:2em'"
-_WIDE = "style='text-align:left;vertical-align:top;max-width:24em;overflow-wrap:anywhere'"
+_WIDE = "style='text-align:left;vertical-align:top;max-width:24em;overflow-wrap:break-word'"
+_WHOLE = "style='text-align:left;vertical-align:top;white-space:nowrap'"
+_WHOLE_COLUMNS = frozenset({"transformation", "layer", "function", "engine", "expected"})
+MAX_CELL = 100
 
 
 def snapshot_html(snapshot: RunSnapshot) -> str:
@@ -154,10 +157,17 @@ def _problems(plan: RunPlan) -> str:
 def _plan_row(row: PlannedRow) -> str:
     cells = plan_cells(row)
     cells["function"] += "" if row.fn else " (not found)"
-    cells["constants"] = (
-        as_json(redact(row.transformation.constants)) if row.transformation.constants else ""
-    )
-    return "<tr>" + "".join(f"<td {_WIDE}>{escape(cells[c])}</td>" for c in PLAN_COLUMNS) + "</tr>"
+    constants = row.transformation.constants
+    cells["constants"] = as_json(redact(constants)) if constants else ""
+    return "<tr>" + "".join(_plan_cell(name, cells[name]) for name in PLAN_COLUMNS) + "</tr>"
+
+
+def _plan_cell(name: str, text: str) -> str:
+    """A cell of a plan: short words stay whole, long text is cut and stands in the tooltip."""
+    style = _WHOLE if name in _WHOLE_COLUMNS else _WIDE
+    if len(text) <= MAX_CELL:
+        return f"<td {style}>{escape(text)}</td>"
+    return f"<td {style} title='{escape(text)}'>{escape(text[:MAX_CELL])}…</td>"
 
 
 def _table(columns: tuple[tuple[str, str], ...], body: str) -> str:

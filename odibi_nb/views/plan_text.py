@@ -38,7 +38,7 @@ def plan_cells(row: PlannedRow) -> dict[str, str]:
         "reads": ", ".join(_input_name(item) for item in transformation.inputs),
         "writes": ", ".join(f"{x.table} ({x.mode})" for x in transformation.targets),
         "after": ", ".join(row.upstream),
-        "expected": f"{row.expected_seconds:.1f} s" if row.expected_seconds is not None else "",
+        "expected": f"{row.expected_seconds:.2f} s" if row.expected_seconds is not None else "",
     }
 
 
