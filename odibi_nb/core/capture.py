@@ -101,6 +101,9 @@ class _Router(io.TextIOBase):
         if _capture.get() is None:
             self.original.flush()
 
+    def close(self) -> None:
+        """Nothing: the original is not ours to close, nor to flush when this object is forgotten."""
+
     def writable(self) -> bool:
         return True
 

@@ -243,3 +243,17 @@ def test_a_run_keeps_each_transformations_log(project, capsys):
     for name in "AB":
         assert result.transformations[name].log == f"printed {name}\nlogged"
     assert "printed" not in capsys.readouterr().out
+
+
+def test_a_forgotten_router_leaves_the_stream_alone():
+    """When a router is forgotten after its stream was closed, nobody hears of it."""
+    import io
+
+    from odibi_nb.core.capture import _Router
+
+    stream = io.StringIO()
+    router = _Router(stream)
+    router.close()
+    assert not stream.closed
+    stream.close()
+    router.close()  # what Python does when it forgets an object like this

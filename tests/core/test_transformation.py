@@ -143,7 +143,7 @@ def test_enabled_or_not_is_not_guessed(value):
         ("outputs", "[{", "JSON is malformed: it ends too early (line 1, column 3)"),
         ("constants", "{'a': 1}", "JSON is malformed: object keys must be strings (line 1"),
         ("inputs", b"[\xff]", "is not UTF-8"),
-        ("inputs", "[" * 5000, "JSON is nested too deeply"),
+        ("inputs", "[" * 100_000, "JSON is nested too deeply"),
     ],
 )
 def test_malformed_json_names_row_column_and_place(column, text, message):
