@@ -44,6 +44,8 @@ class RunExecution:
         self.plan = plan
         self.options = options
         self.run_id = run_id
+        self.session = project.place().session
+        self.cache_plan = self._cache_plan()
         self.facts: dict[str, Any] = {
             "run_id": run_id,
             "project": project.project,
@@ -172,13 +174,13 @@ class RunExecution:
                 on_error=options.on_error,
                 schedule=options.schedule,
             ),
-            finish_layer=self._cache_after if self._cache_plan() else None,
+            finish_layer=self._cache_after if self.cache_plan else None,
             poll_cancel=lambda: journals.take_cancel_requests(self.journal.folder),
         )
 
     def _context(self, row: PlannedRow, attempt: int) -> ExecutionContext:
         project, transformation = self.project, row.transformation
-        session, manifest = project.place().session, project.manifest
+        session, manifest = self.session, project.manifest
         return ExecutionContext(
             engine=Engine(row.engine),
             project=transformation.project,
@@ -211,7 +213,7 @@ class RunExecution:
 
     def _cache_after(self, layer: str) -> None:
         """Cache what the cache plan names for *layer*; called on a worker."""
-        tables = self._cache_plan().get(layer, ())
+        tables = self.cache_plan.get(layer, ())
         if not tables:
             return
         self._say_later("INFO", f"📦 Caching tables after {layer}")

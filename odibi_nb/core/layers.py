@@ -10,7 +10,7 @@ from odibi_nb.core.events import EventType, Status
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from odibi_nb.core.plan import PlannedRow, RunPlan
+    from odibi_nb.core.plan import RunPlan
     from odibi_nb.core.results import TransformationResult
     from odibi_nb.core.stream import RunStream
 
@@ -25,9 +25,7 @@ class LayerProgress:
 
     def __init__(self, plan: RunPlan, stream: RunStream) -> None:
         self.stream = stream
-        self.rows: dict[str, list[PlannedRow]] = {layer: [] for layer in plan.layers}
-        for row in plan.rows.values():
-            self.rows[row.layer].append(row)
+        self.rows = plan.by_layer()
         self.begun: dict[str, float] = {}
         self.executed: list[str] = []
 

@@ -88,9 +88,12 @@ class RunPlan:
             raise PlanError(self.source, self.problems)
         return self
 
-    def rows_of(self, layer: str) -> list[PlannedRow]:
-        """The rows of *layer*, in the plan's order."""
-        return [row for row in self.rows.values() if row.layer == layer]
+    def by_layer(self) -> dict[str, list[PlannedRow]]:
+        """Each of `layers` and its rows, in the plan's order."""
+        grouped: dict[str, list[PlannedRow]] = {layer: [] for layer in self.layers}
+        for row in self.rows.values():
+            grouped[row.layer].append(row)
+        return grouped
 
     def plan_hash(self) -> str:
         """16 hex digits that change when any row's configuration does."""

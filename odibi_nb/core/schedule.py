@@ -36,10 +36,7 @@ class Schedule:
         self.queues: dict[str, list[tuple[int, str]]] = {layer: [] for layer in plan.layers}
         self.sorter: graphlib.TopologicalSorter[str | Gate] = graphlib.TopologicalSorter()
         before: list[Gate] = []
-        by_layer: dict[str, list[PlannedRow]] = {layer: [] for layer in plan.layers}
-        for row in plan.rows.values():
-            by_layer[row.layer].append(row)
-        for layer, rows in by_layer.items():
+        for layer, rows in plan.by_layer().items():
             gate = Gate(layer)
             self.sorter.add(gate, *before, *(row.id for row in rows))
             for row in rows:

@@ -35,7 +35,6 @@ class LiveView(RunState):
     def __init__(self, choose: Callable[[int], str]) -> None:
         super().__init__()
         self.error: BaseException | None = None
-        self.paints = 0
         self.rung = HtmlRung()
         self._choose = choose
         self._over = threading.Event()
@@ -94,7 +93,6 @@ class LiveView(RunState):
             except Exception as exc:  # noqa: BLE001  a picture of a run is not the run
                 self.error = exc
                 return
-            self.paints += 1
             rest = max(PAINT_SECONDS, PAINT_SHARE * (time.perf_counter() - started))
 
     @contextlib.contextmanager

@@ -14,7 +14,7 @@ from odibi_nb.views.gantt_svg import gantt_svg
 from odibi_nb.views.looks import LOOKS, RUN_LOOKS, look_of
 from odibi_nb.views.plan_text import COLUMNS as PLAN_TEXT_COLUMNS
 from odibi_nb.views.plan_text import plan_cells
-from odibi_nb.views.state import RETRYING, WAITING, RowState, RunSnapshot, snapshot_of
+from odibi_nb.views.state import RETRYING, WAITING, RowState, RunSnapshot
 
 if TYPE_CHECKING:
     from odibi_nb.core.plan import PlannedRow, RunPlan
@@ -45,11 +45,6 @@ _WIDE = "style='text-align:left;vertical-align:top;max-width:24em;overflow-wrap:
 _WHOLE = "style='text-align:left;vertical-align:top;white-space:nowrap'"
 _WHOLE_COLUMNS = frozenset({"transformation", "layer", "function", "engine", "expected"})
 MAX_CELL = 100
-
-
-def snapshot_html(snapshot: RunSnapshot) -> str:
-    """A run: the summary line, the Gantt chart, the table."""
-    return picture_html(snapshot) + table_html(snapshot)
 
 
 def picture_html(snapshot: RunSnapshot) -> str:
@@ -107,12 +102,6 @@ def summary_parts(snapshot: RunSnapshot) -> list[str]:
     run = [f"run {snapshot.run_id}"] if snapshot.run_id else []
     elapsed = f"{snapshot.elapsed:,.1f} s"
     return [snapshot.project, f"env {snapshot.env}", *run, ", ".join(parts), elapsed]
-
-
-def result_html(result: RunResult) -> str:
-    """How a run ended; failures with their traceback and log folded below."""
-    snapshot = snapshot_of(result)
-    return picture_html(snapshot) + table_html(snapshot) + details_html(result)
 
 
 def details_html(result: RunResult) -> str:

@@ -448,7 +448,7 @@ def test_a_layer_without_rows():
     """A layer without rows is no problem."""
     plan = plan_of(r("A"), layers=("Silver_1", "Gold_1"))
     assert plan.layers == ("Silver_1", "Gold_1")
-    assert plan.rows_of("Gold_1") == []
+    assert plan.by_layer()["Gold_1"] == []
 
 
 def test_overrides():

@@ -9,7 +9,7 @@ import pytest
 from fakes import row
 
 from odibi_nb.core.hooks import HookManager
-from odibi_nb.views.html import LIVE_ROWS, plan_html, snapshot_html
+from odibi_nb.views.html import LIVE_ROWS, picture_html, plan_html, table_html
 from odibi_nb.views.records import Records
 from odibi_nb.views.state import RowState, RunSnapshot, RunState, snapshot_of
 
@@ -77,6 +77,11 @@ def test_secrets_do_not_show(project):
     plan = project(row("A", lambda: None, constants=constants)).orchestrator().plan()
     assert "hunter2" not in plan_html(plan)
     assert "joe:***@db" in plan_html(plan)
+
+
+def snapshot_html(snapshot):
+    """All that is shown of a run: the picture and the table."""
+    return picture_html(snapshot) + table_html(snapshot)
 
 
 def snapshot_with(count, status="WAITING"):
