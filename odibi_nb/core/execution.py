@@ -76,6 +76,7 @@ class RunExecution:
         )
         self._load_plugins()
         self.runner = self._make_runner()
+        project.cancel_with = self.runner.cancel
         self.stream.run_log = RunLogWriter(
             run_id=self.run_id,
             sinks=project.sinks(),

@@ -92,6 +92,7 @@ class GenericProjectOrchestrator:
         self._modules = ProjectModules(self.manifest.folder)
         self._engines: dict[str, TableEngine] = {}
         self._sinks: Sequence[BaseLogSink] | None = None
+        self.cancel_with: Callable[[str | None], None] | None = None
         self.views: list[View] = [adapters.console(log_level), *views]
         self._say = RunStream(facts={}, hooks=HookManager(), views=self.views).say
 
@@ -175,6 +176,16 @@ class GenericProjectOrchestrator:
             self.close()
             self._modules.remember()
 
+    def cancel(self, transformation_id: str | None = None) -> bool:
+        """Ask for the end of the run that goes on, or of one of its transformations; from any thread.
+
+        As `TransformationRunner.cancel`; whether there is a run to hear it.
+        """
+        cancel = self.cancel_with
+        if cancel is not None:
+            cancel(transformation_id)
+        return cancel is not None
+
     def _execute(self, plan: RunPlan, chosen: RunOptions) -> RunResult:
         run_id = f"{utc_now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         execution = RunExecution(self, plan, chosen, run_id)
@@ -185,6 +196,8 @@ class GenericProjectOrchestrator:
                 return execution.run()
         except OSError as exc:
             raise ConfigurationError(str(self.state_dir), [f"cannot be used: {exc}"]) from exc
+        finally:
+            self.cancel_with = None
 
     # -- planning ------------------------------------------------------------------------------
 

@@ -67,13 +67,15 @@ class WidgetRung(HtmlRung):
 
     def show(self, snapshot: RunSnapshot) -> None:
         """Show two widgets, each in an output of its own."""
+        text = plain_text(snapshot)
+        self._outputs = [_displayed(widget, text) for widget in self.make(snapshot)]
+
+    def make(self, snapshot: RunSnapshot) -> tuple[Any, Any]:
+        """The picture and the table, as widgets that `paint` keeps up to date."""
         import ipywidgets
 
         self._table = ipywidgets.HTML(table_html(snapshot, FEW_ROWS))
-        self._outputs = [
-            _displayed(widget, plain_text(snapshot))
-            for widget in (self._make_picture(snapshot), self._table)
-        ]
+        return self._make_picture(snapshot), self._table
 
     def paint(self, snapshot: RunSnapshot) -> None:
         """Send what changed."""
