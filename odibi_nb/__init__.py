@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         read_table,
         run_project,
     )
+    from odibi_nb.core.checks import expect
     from odibi_nb.core.context import Engine, ExecutionContext, get_current_context
     from odibi_nb.core.decorators import (
         odibi_function,
@@ -49,6 +50,7 @@ __all__ = [
     "RunResult",
     "TransformationResult",
     "TransformationRunnerFromConfig",
+    "expect",
     "get_current_context",
     "odibi_function",
     "pandas_function",
@@ -61,6 +63,7 @@ __all__ = [
 
 _HOMES = {
     "api": "GenericProjectOrchestrator TransformationRunnerFromConfig read_table run_project",
+    "core.checks": "expect",
     "core.context": "Engine ExecutionContext get_current_context",
     "core.decorators": (
         "odibi_function pandas_function spark_function universal_function with_context"

@@ -12,7 +12,8 @@
     │   ├── RunLockedError
     │   └── HookError
     ├── DataError                 a file or table cannot be read or written as asked
-    │   └── TableNotFoundError
+    │   ├── TableNotFoundError
+    │   └── DataCheckError
     ├── EngineError
     │   └── EngineNotAvailableError
     ├── RevokedError              a cancelled or timed-out transformation tried to go on
@@ -119,6 +120,10 @@ class TableNotFoundError(DataError):
     def __init__(self, table: str, message: str) -> None:
         self.table = table
         super().__init__(message)
+
+
+class DataCheckError(DataError):
+    """What a transformation wrote, or was about to write, breaks a data check that must hold."""
 
 
 class EngineError(OdibiError):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.checking import CheckResult, kept_rows
 from odibi_nb.core.decoding import decode_struct, own_copy, shown
 from odibi_nb.core.protocols import WriteInfo
 from odibi_nb.core.redaction import redact_text
@@ -22,6 +23,7 @@ from odibi_nb.errors import DataError, RevokedError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from odibi_nb.core.checks import Rule
     from odibi_nb.core.hooks import HookManager
     from odibi_nb.core.protocols import DataFrame, TableEngine
     from odibi_nb.errors import Problem
@@ -96,6 +98,7 @@ class ExecutionContext:
         locations: prefix to prefix for files.
         folder: where relative paths of files start: the manifest's folder.
         connections: name to SQLAlchemy URL.
+        checks: what must hold of what is written; `check_results` says how that ended.
     """
 
     engine: Engine
@@ -117,6 +120,8 @@ class ExecutionContext:
     control: AttemptControl = field(default_factory=AttemptControl, repr=False)
     reads: list[TableUse] = field(default_factory=list, repr=False)
     writes: list[TableUse] = field(default_factory=list, repr=False)
+    checks: tuple[Rule, ...] = field(default=(), repr=False)
+    check_results: list[CheckResult] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         self.engine = Engine(self.engine)
@@ -196,6 +201,7 @@ class ExecutionContext:
 
         Raises:
             DataError: if the table cannot take it.
+            DataCheckError: if it breaks a check that must hold; nothing has been written.
             RevokedError: if the transformation was cancelled or timed out meanwhile.
         """
         target = as_output(output)
@@ -205,12 +211,16 @@ class ExecutionContext:
                 f"{target.table}: expected a {self.engine.value} DataFrame, found {type(frame).__name__}"
             )
         self._say(f"  → Writing to {target.table}")
-        info = WriteInfo(
+        frame = kept_rows(frame, target, self)
+        self.control.check()
+        rows = engine.write(frame, target, self.write_info())
+        self.writes.append(TableUse(target.table, rows, engine.schema(frame)))
+
+    def write_info(self) -> WriteInfo:
+        """Who writes."""
+        return WriteInfo(
             run_id=self.run_id, transformation_id=self.transformation_id, attempt=self.attempt
         )
-        self.control.check()
-        rows = engine.write(frame, target, info)
-        self.writes.append(TableUse(target.table, rows, engine.schema(frame)))
 
     def table_exists(self, table: str) -> bool:
         """Whether *table* is there."""

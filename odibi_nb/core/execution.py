@@ -203,6 +203,7 @@ class RunExecution:
             locations=project.config.locations,
             folder=str(manifest.folder),
             connections=project.config.connections,
+            checks=row.checks,
         )
 
     # -- after a layer -------------------------------------------------------------------------

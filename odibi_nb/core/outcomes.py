@@ -33,6 +33,7 @@ def row_facts(row: PlannedRow, attempt: int) -> dict[str, Any]:
         "error_message": None,
         "rows_in": None,
         "rows_out": None,
+        "checks": [],
     }
 
 
@@ -47,6 +48,7 @@ def ended_facts(ended: AttemptEnded, status: Status, reason: str | None = None) 
         "duration_seconds": ended.duration_seconds,
         "rows_in": attempt.context.rows_in,
         "rows_out": attempt.context.rows_out,
+        "checks": [result.payload() for result in attempt.context.check_results],
         "error_type": type(error).__name__ if error is not None else None,
         "error_message": reason or (error_message(error) if error is not None else None),
     }
@@ -92,6 +94,7 @@ def ended_result(
         error=error,
         traceback=ended.traceback,
         log=attempt.log.text(),
+        checks=tuple(attempt.context.check_results),
     )
 
 

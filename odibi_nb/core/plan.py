@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from odibi_nb.core.checks import Rule
 from odibi_nb.core.retry import RetryPolicy
 from odibi_nb.core.transformation import Transformation
 from odibi_nb.errors import CycleError, PlanError, Problem
@@ -27,6 +28,7 @@ class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         depth: how many rows of the plan must run before it, one after the other.
         rank: ready rows start in this order.
         expected_seconds: the median of its last successes, where known.
+        checks: what must hold of what it writes.
     """
 
     transformation: Transformation
@@ -40,6 +42,7 @@ class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     depth: int = 0
     rank: int = 0
     expected_seconds: float | None = None
+    checks: tuple[Rule, ...] = ()
 
     @property
     def id(self) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from odibi_nb.core.checks import DECLARED, parse_checks
 from odibi_nb.core.decoding import decode_struct, shown
 from odibi_nb.core.functions import accepted_keywords, module_allowed
 from odibi_nb.core.modules import FunctionNotFoundError
@@ -28,6 +29,7 @@ from odibi_nb.errors import Problem, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from odibi_nb.core.checks import Rule
     from odibi_nb.core.manifest import ProjectManifest
 
 ENGINES = ("pandas", "spark")
@@ -117,6 +119,7 @@ class _Planner:
         if priority is not None and not _is_number(priority):
             message = f"expected a number, found {shown(priority)}"
             self.problems.append(Problem(f"{where}, constants.priority", message))
+        checks = self._checks(row, fn, where)
         return PlannedRow(
             transformation=row,
             fn=fn,
@@ -125,7 +128,18 @@ class _Planner:
             retry=retry,
             timeout_seconds=timeout,
             expected_seconds=self.request.expected.get(row.transformation_id),
+            checks=checks,
         )
+
+    def _checks(
+        self, row: Transformation, fn: Callable[..., Any] | None, where: str
+    ) -> tuple[Rule, ...]:
+        raw, declared = row.constants.get("checks"), getattr(fn, DECLARED, ())
+        if raw is None and not declared:
+            return ()
+        rules, problems = parse_checks(raw, declared, row.targets, where, self._check_function)
+        self.problems += problems
+        return rules
 
     def _engine(self, row: Transformation, where: str) -> str:
         engine = row.constants.get("engine")
@@ -187,18 +201,32 @@ class _Planner:
     def _look_up(
         self, module: str, function: str, engine: str
     ) -> tuple[Callable[..., Any] | None, tuple[str, ...], str]:
+        fn, problem = self._resolved(module, function, engine)
+        if fn is None:
+            return None, (), problem
+        try:
+            return fn, accepted_keywords(fn), ""
+        except (ValueError, TypeError) as exc:
+            return None, (), f"{module}.{function} cannot be called: {exc}"
+
+    def _check_function(self, module: str, function: str) -> tuple[Callable[..., Any] | None, str]:
+        """The function that a data check calls."""
+        return self._resolved(module, function, self.request.engine)
+
+    def _resolved(
+        self, module: str, function: str, engine: str
+    ) -> tuple[Callable[..., Any] | None, str]:
         allowed = self.manifest.transformation_modules
         if not module_allowed(module, allowed):
             names = ", ".join(allowed)
             why = f"is not allowed: the manifest's transformation_modules are {names}"
-            return None, (), f"module {module!r} {why}"
+            return None, f"module {module!r} {why}"
         try:
-            fn = self.request.resolve(module, function, engine)
-            return fn, accepted_keywords(fn), ""
+            return self.request.resolve(module, function, engine), ""
         except FunctionNotFoundError as exc:
-            return None, (), str(exc)
+            return None, str(exc)
         except (ValueError, TypeError) as exc:
-            return None, (), f"{module}.{function} cannot be called: {exc}"
+            return None, f"{module}.{function} cannot be called: {exc}"
 
 
 def _is_number(value: Any) -> bool:

@@ -12,9 +12,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from odibi_nb.core.checks import Rule
     from odibi_nb.core.events import RunEvent
     from odibi_nb.core.manifest import EnvironmentConfig, ProjectManifest
     from odibi_nb.core.plan import RunPlan
@@ -82,6 +84,23 @@ class WriteInfo:
     attempt: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """What a data check's rule is judged by.
+
+    Attributes:
+        total: rows of the frame.
+        failed: rows that break the rule, for rules about rows.
+        samples: a few values that break it, as text.
+        newest: the greatest time (UTC) of the rule's column, for ``fresh``.
+    """
+
+    total: int
+    failed: int = 0
+    samples: tuple[str, ...] = ()
+    newest: dt.datetime | None = None
+
+
 class TableEngine(Protocol):
     """Reads and writes tables and files for transformations; called from several threads."""
 
@@ -140,6 +159,19 @@ class TableEngine(Protocol):
 
     def schema(self, frame: DataFrame) -> dict[str, str]:
         """Column to type name."""
+
+    def measure(self, frame: DataFrame, rules: Sequence[Rule]) -> list[Measure]:
+        """What each of *rules* (none of kind ``call``) is judged by; their columns are there.
+
+        Raises:
+            DataError: if a rule cannot be evaluated on its columns.
+        """
+
+    def split(self, frame: DataFrame, rules: Sequence[Rule]) -> tuple[DataFrame, DataFrame]:
+        """The rows that keep all of *rules*, and those that break one.
+
+        The latter have two more columns: ``_failed_checks``, which rules, and ``_quarantined_at``.
+        """
 
     def cache(self, table: TableName) -> None:
         """Keep *table* at hand for later reads; a write to it ends that."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Sequence
 
+    from odibi_nb.core.checking import CheckResult
+
 MAPPING_KEYS = (
     "run_id",
     "status",
@@ -39,6 +41,7 @@ class TransformationResult:
         error: the exception of the last attempt, with its traceback alive.
         traceback: its text, from the user's code on.
         log: what the last attempt printed and logged.
+        checks: how the data checks of its last attempt ended.
     """
 
     transformation_id: str
@@ -61,6 +64,7 @@ class TransformationResult:
     error: BaseException | None = field(default=None, repr=False, compare=False)
     traceback: str = field(default="", repr=False)
     log: str = field(default="", repr=False)
+    checks: tuple[CheckResult, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -47,6 +47,7 @@ def make_record(facts: dict[str, Any]) -> Row:
     """A run log record, in `RECORD_COLUMNS`' order, from an event's facts; what is unknown is None."""
     record = {name: facts.get(name) for name, _ in RECORD_COLUMNS}
     record["user"], record["host"] = identity()
+    record["checks"] = as_json(record["checks"]) if record["checks"] else None
     return record
 
 

@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.capture import CapturedLog
+from odibi_nb.core.checking import BREACHES
 from odibi_nb.core.decoding import utc_now
 from odibi_nb.core.events import EventType, Status
 from odibi_nb.core.layers import LayerProgress
@@ -310,6 +311,9 @@ class TransformationRunner:
             Status.CANCELLED: EventType.TRANSFORM_CANCELLED,
         }.get(status, EventType.TRANSFORM_FAILURE)
         self._publish_ended(event, ended, ended_facts(ended, status, reason))
+        for check in ended.attempt.context.check_results:
+            if check.status in BREACHES:
+                self.stream.warn(f"{row.id}: {check}")
         if status is Status.FAILED and self.settings.on_error == "stop" and not self._stop_reason:
             self._stop_reason = f"the run stopped after {row.id} failed"
             self._clear_queue(Status.SKIPPED, self._stop_reason)

@@ -59,7 +59,9 @@ JSON_COLUMNS: Mapping[str, type] = {"inputs": list, "constants": dict, "outputs"
 INPUT_FORMS = ("table", "sql", "path")
 """What an input that is an object names; the first of these that it has."""
 
-RESERVED_CONSTANTS = frozenset({"engine", "retry", "timeout_seconds", "priority", "depends_on"})
+RESERVED_CONSTANTS = frozenset(
+    {"engine", "retry", "timeout_seconds", "priority", "depends_on", "checks"}
+)
 """Keys of ``constants`` that the orchestrator reads; the function gets them all the same."""
 
 _YES_NO = {

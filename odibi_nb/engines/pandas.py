@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.tables import TableName, redact_url
-from odibi_nb.engines import delta_tables
+from odibi_nb.engines import delta_tables, pandas_checks
 from odibi_nb.engines.libraries import reason
 from odibi_nb.engines.pandas_files import read_file
 from odibi_nb.engines.pandas_frames import from_arrow, to_arrow
@@ -16,9 +16,10 @@ from odibi_nb.engines.pandas_query import select
 from odibi_nb.errors import DataError, TableNotFoundError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from odibi_nb.core.protocols import WriteInfo
+    from odibi_nb.core.checks import Rule
+    from odibi_nb.core.protocols import Measure, WriteInfo
     from odibi_nb.core.transformation import Output
 
 
@@ -126,6 +127,18 @@ class PandasEngine:
     def schema(self, frame: Any) -> dict[str, str]:
         """Column to the name of its dtype."""
         return {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
+
+    def measure(self, frame: Any, rules: Sequence[Rule]) -> list[Measure]:
+        """What each of *rules* is judged by; see `TableEngine.measure`.
+
+        Raises:
+            DataError: if a rule cannot be evaluated on its columns.
+        """
+        return [pandas_checks.measure(frame, rule) for rule in rules]
+
+    def split(self, frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
+        """The rows that keep all of *rules*, and those that break one; see `TableEngine.split`."""
+        return pandas_checks.split(frame, rules)
 
     def cache(self, table: TableName) -> None:
         """Keep *table* in memory for later reads and queries, until this engine writes to it.

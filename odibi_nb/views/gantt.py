@@ -14,6 +14,7 @@ from odibi_nb.views.state import RETRYING, WAITING, Bar, RowState, RunSnapshot
 MAX_QUEUED_ROWS = 500
 """With more rows, what waited for its first attempt is left out: it would hide what ran."""
 MAX_ERROR = 160
+MAX_CHECKS = 5
 TICKS = 8
 MARK = 0.01
 """How wide the mark of a row that never started is, as a part of the axis."""
@@ -91,6 +92,8 @@ class Gantt:
         ]
         if bar and (bar.rows_in is not None or bar.rows_out is not None):
             lines.append(f"rows in {_count(bar.rows_in)}, out {_count(bar.rows_out)}")
+        if bar:
+            lines += [f"⚠ {shortened(check, MAX_ERROR)}" for check in bar.checks[:MAX_CHECKS]]
         error = bar.error if bar else row.error if span.kind == row.status else ""
         return [*lines, shortened(error, MAX_ERROR)] if error else lines
 

@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.decoding import utc_now
+from odibi_nb.core.checking import PASSED
+from odibi_nb.core.decoding import decode_json, utc_now
 from odibi_nb.core.events import EventType, RunEvent, Status
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ _UNSTARTED = frozenset({Status.SKIPPED.value, Status.CANCELLED.value})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One attempt; *end* is None while it runs, *status* is a `Status`' value."""
+    """One attempt; *end* is None while it runs, *status* is a `Status`' value.
+
+    *checks* are the data checks that were not kept, in words.
+    """
 
     number: int
     start: dt.datetime
@@ -34,6 +38,7 @@ class Bar:
     error: str = ""
     rows_in: int | None = None
     rows_out: int | None = None
+    checks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +199,7 @@ def _ended(row: RowState, payload: dict[str, Any]) -> RowState:
     bars = row.bars
     if bars and bars[-1].end is None:
         times = {"start": payload["start_time"], "end": payload["end_time"]}
-        bars = (*bars[:-1], replace(bars[-1], **times, **facts))
+        bars = (*bars[:-1], replace(bars[-1], **times, **facts, checks=_broken(payload["checks"])))
     return replace(
         row,
         start=bars[0].start if bars else None,
@@ -218,6 +223,15 @@ def _outcome(facts: Mapping[str, Any]) -> dict[str, Any]:
 def _error(payload: Mapping[str, Any]) -> str:
     kind, message = payload["error_type"], payload["error_message"]
     return f"{kind}: {message}" if kind else str(message or "")
+
+
+def _broken(checks: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The data checks that were not kept, in words."""
+    return tuple(
+        f"{check['check']} {check['status']}: {check['message']}"
+        for check in checks
+        if check["status"] != PASSED
+    )
 
 
 def snapshot_of(result: RunResult) -> RunSnapshot:
@@ -259,5 +273,6 @@ def _bars(result: RunResult) -> dict[str, list[Bar]]:
         name, number = record["transformation_id"], record["attempt"]
         if 0 < number <= result.transformations[name].attempts:
             times = {"start": record["start_time"], "end": record["end_time"]}
-            bars.setdefault(name, []).append(Bar(number=number, **times, **_outcome(record)))
+            facts = _outcome(record) | {"checks": _broken(decode_json(record["checks"] or "[]"))}
+            bars.setdefault(name, []).append(Bar(number=number, **times, **facts))
     return bars
