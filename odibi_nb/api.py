@@ -73,8 +73,9 @@ def run_project(
         engine: ``pandas`` or ``spark``; the environment's, else ``spark``, if None.
         hooks: listeners of this run.
         log_sink: where the run log goes instead of the environment's Delta table.
-        **options: `repo_path`, and those of `odibi_nb.core.options.RunOptions`: ``max_workers``,
-            ``on_error``, ``schedule``, ``retry``, ``timeout_seconds``, ``overrides``, ``confirm``.
+        **options: `repo_path`, and those of `odibi_nb.core.options.RunOptions`: ``select``,
+            ``exclude``, ``max_workers``, ``on_error``, ``schedule``, ``retry``, ``timeout_seconds``,
+            ``overrides``, ``confirm``.
 
     Returns:
         How it ended; also a mapping with ``status``, ``layers_executed``, ``duration_seconds`` …

@@ -127,10 +127,29 @@ def _add_what(parser: Any) -> None:
     parser.add_argument(
         "--layers", nargs="+", metavar="LAYER", help="only these layers, in the manifest's order"
     )
+    _add_selection(parser)
     parser.add_argument(
         "--retries", type=_not_negative, metavar="N", help="tries after a failed attempt (3)"
     )
     parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="for each attempt")
+
+
+def _add_selection(parser: Any) -> None:
+    """Which rows; what stands behind these options is as in `odibi_nb.core.selection`."""
+    parser.add_argument(
+        "--select",
+        nargs="+",
+        action="extend",
+        metavar="ROWS",
+        help="only these rows: an id, SILVER_*, +ID (with what it needs), ID+ (with what needs it), "
+        "layer:…, tag:…, plant:…, engine:…, function:…, state:failed; a comma means 'and'",
+    )
+    parser.add_argument(
+        "--exclude", nargs="+", action="extend", metavar="ROWS", help="but not these rows"
+    )
+    parser.add_argument(
+        "--only", nargs="+", action="extend", metavar="ID", help="exactly these rows, by their ids"
+    )
 
 
 def _add_run(commands: Any) -> None:

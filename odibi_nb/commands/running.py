@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.commands.opening import confirmation, open_project
+from odibi_nb.core.selection import exactly
 from odibi_nb.errors import ConfigurationError
 from odibi_nb.settings import load_settings
 
@@ -55,12 +56,19 @@ def plan(arguments: argparse.Namespace, face: Face) -> RunPlan:
 def _options(arguments: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> dict[str, Any]:
     options: dict[str, Any] = {
         "target_layers": arguments.layers,
+        "select": selected(arguments),
+        "exclude": arguments.exclude,
         "timeout_seconds": arguments.timeout,
         "overrides": overrides,
     }
     if arguments.retries is not None:
         options["retry"] = {"max_retries": arguments.retries}
     return options
+
+
+def selected(arguments: argparse.Namespace) -> list[str]:
+    """What ``--select`` and ``--only`` ask for."""
+    return [*(arguments.select or ()), *map(exactly, arguments.only or ())]
 
 
 def overrides_from(body: str) -> dict[str, dict[str, Any]]:

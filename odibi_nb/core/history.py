@@ -1,10 +1,12 @@
-"""What past runs say: how long transformations take."""
+"""What past runs say: how long transformations take, how each ended last, which run retried which."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,6 +14,23 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import BaseLogSink, Row
 
 RUNS_LOOKED_AT = 5
+RUNS_SEARCHED = 500
+LAST = "last"
+
+
+class RunChain(NamedTuple):
+    """A run and the runs it goes on from: each, but for the first, is a retry of the one before.
+
+    ``runs``     their records, oldest first
+    ``records``  transformation id to the record of its last attempt in any of them
+    """
+
+    runs: list[Row]
+    records: dict[str, Row]
+
+    def states(self) -> dict[str, str]:
+        """Transformation id to how it ended last."""
+        return {name: record["status"] for name, record in self.records.items()}
 
 
 def past_runs(
@@ -49,3 +68,26 @@ def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> di
         for name, seconds in found:
             durations[name].append(seconds)
     return {name: median(seconds) for name, seconds in durations.items()}
+
+
+def run_chain(sinks: Sequence[BaseLogSink], project: str, env: str, run_id: str = LAST) -> RunChain:
+    """The run called *run_id*, or the newest, and what it goes on from.
+
+    Raises:
+        LookupError: if the run log has no such run; the message says so.
+    """
+    runs = past_runs(sinks, RUNS_SEARCHED, project, env)
+    by_id = {run["run_id"]: run for run in runs}
+    if not runs:
+        raise LookupError(f"the run log has no run of {project!r}, env {env}")
+    newest = runs[0]["run_id"] if run_id == LAST else run_id
+    if newest not in by_id:
+        hint = did_you_mean(newest, by_id)
+        raise LookupError(f"the run log of {project!r}, env {env}, has no run {newest!r}{hint}")
+    links = [by_id[newest]]
+    while (before := by_id.pop(links[0]["retry_of"] or "", None)) is not None:
+        links.insert(0, before)
+    position = {run["run_id"]: i for i, run in enumerate(links)}
+    attempts = past_attempts(sinks, [*position])
+    ordered = sorted(attempts, key=lambda r: (position[r["run_id"]], r["attempt"] or 0))
+    return RunChain(links, {record["transformation_id"]: record for record in ordered})

@@ -66,6 +66,8 @@ def _retry(value: Any) -> dict[str, Any]:
 
 _FORMS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "target_layers": (_names, "a list of layers' names"),
+    "select": (_names, "text or a list of text"),
+    "exclude": (_names, "text or a list of text"),
     "cache_plan": (_tables_by_layer, "layers with lists of tables"),
     "max_workers": (_workers, "a whole number of at least 1"),
     "on_error": _one_of("continue", "stop"),
@@ -83,6 +85,9 @@ class RunOptions:
 
     Attributes:
         target_layers: only these, in the manifest's order; all if empty.
+        select: only these rows, as in `odibi_nb.core.selection`; all if empty. What the others write
+            is taken as there.
+        exclude: not these rows.
         cache_plan: layer to tables, instead of the manifest's.
         max_workers: transformations at a time; the number of CPUs by default.
         on_error: ``continue``: dependants of a failed row are skipped, others go on; ``stop``.
@@ -94,6 +99,8 @@ class RunOptions:
     """
 
     target_layers: Sequence[str] = ()
+    select: Sequence[str] = ()
+    exclude: Sequence[str] = ()
     cache_plan: Mapping[str, Sequence[str]] | None = None
     max_workers: int | None = None
     on_error: str = "continue"
@@ -107,7 +114,7 @@ class RunOptions:
     def from_keywords(cls, keywords: Mapping[str, Any]) -> RunOptions:
         """Options from ``**kwargs``, checked; None means the default.
 
-        One layer or table may be given as text, and retries as a number.
+        One layer, table or selection may be given as text, and retries as a number.
 
         Raises:
             ConfigurationError: with everything that is wrong: unknown names, impossible values.

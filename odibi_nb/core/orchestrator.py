@@ -13,7 +13,7 @@ from odibi_nb.core.context import Engine
 from odibi_nb.core.decoding import shown, utc_now
 from odibi_nb.core.execution import RunExecution
 from odibi_nb.core.functions import REGISTRY, ProjectModules
-from odibi_nb.core.history import expected_seconds
+from odibi_nb.core.history import expected_seconds, run_chain
 from odibi_nb.core.hooks import HookManager
 from odibi_nb.core.lock import run_lock
 from odibi_nb.core.manifest import find_manifest
@@ -245,6 +245,9 @@ class GenericProjectOrchestrator:
             timeout_seconds=options.timeout_seconds,
             overrides=options.overrides,
             expected=expected,
+            select=tuple(options.select),
+            exclude=tuple(options.exclude),
+            states=lambda run: run_chain(self.sinks(), self.project, self.env, run).states(),
         )
         with self._modules.importing() as reloaded:
             if reloaded:

@@ -11,6 +11,7 @@ import msgspec
 
 from odibi_nb.core.checks import Rule
 from odibi_nb.core.retry import RetryPolicy
+from odibi_nb.core.selection import no_states
 from odibi_nb.core.transformation import Transformation
 from odibi_nb.errors import CycleError, PlanError, Problem
 
@@ -63,6 +64,7 @@ class RunPlan:
         layers: the layers that are looked at, in order.
         rows: by id; layer by layer, upstream first.
         disabled: ids of rows of these layers that are switched off.
+        selection: what was selected, as a command would spell it; "" for everything.
         problems: why it cannot run; empty when it can.
         notices: what a person should know all the same.
     """
@@ -76,6 +78,7 @@ class RunPlan:
     disabled: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     notices: tuple[str, ...] = ()
+    selection: str = ""
     cycle: tuple[str, ...] = ()
     html_with: Callable[[RunPlan], str] | None = field(default=None, repr=False, compare=False)
 
@@ -123,6 +126,11 @@ class PlanRequest:
         retry: overlay of the run on the retry policy.
         overrides: transformation id to constants that replace the row's.
         expected: transformation id to seconds, from history.
+        select: which rows, as in `odibi_nb.core.selection`; all if empty. Rows that are not selected
+            are no part of the plan, and what they write is taken as there.
+        exclude: which rows not.
+        states: run id or ``last`` to {transformation id: status}; see `Population.states`.
+        may_be_empty: selecting nothing is no problem.
     """
 
     env: str
@@ -134,3 +142,12 @@ class PlanRequest:
     timeout_seconds: float | None = None
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     expected: Mapping[str, float] = field(default_factory=dict)
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    states: Callable[[str], Mapping[str, str]] = no_states
+    may_be_empty: bool = False
+
+    @property
+    def selects(self) -> bool:
+        """Whether only some of the rows are wanted."""
+        return bool(self.select or self.exclude)

@@ -60,7 +60,7 @@ INPUT_FORMS = ("table", "sql", "path")
 """What an input that is an object names; the first of these that it has."""
 
 RESERVED_CONSTANTS = frozenset(
-    {"engine", "retry", "timeout_seconds", "priority", "depends_on", "checks"}
+    {"engine", "retry", "timeout_seconds", "priority", "depends_on", "checks", "tags"}
 )
 """Keys of ``constants`` that the orchestrator reads; the function gets them all the same."""
 
@@ -187,6 +187,14 @@ def enabled_from(value: Any) -> bool | None:
         return bool(value) if value in (0, 1) else None
     text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
     return _YES_NO.get(text.lower())
+
+
+def tags_from(constants: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tags of a row: ``constants.tags``, a list of text or one text; what else it holds is none."""
+    tags = constants.get("tags")
+    if isinstance(tags, str):
+        return (tags,)
+    return tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
 
 
 def parse_row(row: Mapping[str, Any], number: int) -> tuple[Transformation | None, list[Problem]]:

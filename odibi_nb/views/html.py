@@ -137,6 +137,8 @@ def plan_html(plan: RunPlan) -> str:
 def _problems(plan: RunPlan) -> str:
     bad = "".join(f"<li>✖ {escape(str(problem))}</li>" for problem in plan.problems)
     notes = "".join(f"<li>⚠️ {escape(text)}</li>" for text in plan.notices)
+    if plan.selection:
+        notes += f"<li>selected: <code>{escape(plan.selection)}</code></li>"
     if plan.disabled:
         notes += f"<li>disabled: {escape(', '.join(plan.disabled))}</li>"
     head = f"<b style='color:{LOOKS['FAILED'].colour}'>{len(plan.problems)} problem(s): nothing will run</b>"

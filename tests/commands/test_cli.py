@@ -106,6 +106,44 @@ def test_a_failed_run_is_1(here, odibi):
 
 
 @pytest.mark.parametrize(
+    ("words", "ran"),
+    [
+        (["--select", "S*"], ["S1"]),
+        (["--only", "B1"], ["B1"]),
+        (["--select", "layer:bronze", "--only", "S1"], ["B1", "S1"]),
+        (["--exclude", "function:double"], ["B1"]),
+        (["--select", "+S1", "--layers", "Silver_1"], ["S1"]),
+    ],
+)
+def test_only_some_rows_run(here, odibi, words, ran):
+    """--select, --exclude and --only say which rows run; the tables of the others stand as they are."""
+    assert odibi("run")[0] == 0
+    code, out, _ = odibi("plan", *words)
+    assert code == 0
+    assert "selected: --" in out
+    assert odibi("run", *words)[0] == 0
+    _, out, _ = odibi("history", "--run", "last")
+    assert [line.split()[0] for line in out.splitlines()[3:]] == ran
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--select", "B11"], "no transformation 'B11' (did you mean 'B1'?) - at select"),
+        (["--only", "S*"], "no transformation 'S*'"),
+        (["--exclude", "*"], "--exclude '*' selects nothing"),
+    ],
+)
+def test_a_selection_that_is_not_understood_is_2(here, odibi, words, message):
+    """A selection with a mistake in it, or of nothing, runs nothing and says what was meant."""
+    code, _, err = odibi("run", *words)
+    assert code == 2
+    assert message in err
+    assert not (here / "projects" / "plant_one" / "lake").exists()
+    assert odibi("plan", *words)[0] == 2
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["rnu"], "odibi: odibi: argument COMMAND: invalid choice: 'rnu'"),

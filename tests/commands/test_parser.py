@@ -171,7 +171,7 @@ def test_every_option_of_run():
     found = words(
         'run "Energy Efficiency" --env qat --manifest m.json --engine pandas --layers Silver_1 Gold_1'
         " --retries 0 --timeout 1.5 --workers 2 --on-error stop --schedule graph --log-level INFO"
-        " --save-logs --ui text --yes"
+        " --save-logs --ui text --yes --select SILVER_* tag:daily --exclude S3 --select +G1 --only S4"
     )
     assert vars(found) == {
         "command": "run",
@@ -190,6 +190,9 @@ def test_every_option_of_run():
         "save_logs": True,
         "ui": "text",
         "yes": True,
+        "select": ["SILVER_*", "tag:daily", "+G1"],
+        "exclude": ["S3"],
+        "only": ["S4"],
     }
 
 
