@@ -37,11 +37,11 @@ class GenericProjectOrchestrator(orchestrator.GenericProjectOrchestrator):
         default = orchestrator.DEFAULT_ENGINE
         return self.settings.resolve("engine", argument, self.config.engine, default)
 
-    def run(self, *, repo_path: str | None = None, **options: Any) -> RunResult:
-        """As `odibi_nb.core.orchestrator.GenericProjectOrchestrator.run`; settings fill what is not given."""
-        for name in ("max_workers", "on_error", "schedule"):
-            options[name] = self.settings.resolve(name, options.get(name)).value
-        return super().run(repo_path=repo_path, **options)
+    def with_settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of a run; settings fill what is not given."""
+        names = ("max_workers", "on_error", "schedule")
+        found = {name: self.settings.resolve(name, options.get(name)).value for name in names}
+        return {**options, **found}
 
 
 def run_project(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PROJECT_COLUMNS = ("project", "envs", "layers", "last run", "status", "manifest")
 HISTORY_COLUMNS = (
     "run_id",
+    "retry_of",
     "status",
     "start_time",
     "duration_seconds",

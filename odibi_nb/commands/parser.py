@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   odibi projects
   odibi plan "Energy Efficiency" --env qat
   odibi run "Energy Efficiency" --env qat --layers Silver_1 Gold_1
+  odibi retry last --project "Energy Efficiency"
   odibi history "Energy Efficiency" --limit 5
 """
 
@@ -60,6 +61,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
     _add_plan(commands)
+    _add_retry(commands)
     projects = _command(
         commands, "projects", "list the projects found from here", "overview:projects"
     )
@@ -102,6 +104,10 @@ def _add_project(parser: Any) -> None:
     parser.add_argument(
         "project", nargs="?", metavar="PROJECT", help="the project's name; the only one if left out"
     )
+    _add_env(parser)
+
+
+def _add_env(parser: Any) -> None:
     parser.add_argument(
         "--env", metavar="ENV", help="the environment (the manifest's default_env, else qat)"
     )
@@ -123,6 +129,11 @@ def _add_engine(parser: Any) -> None:
 def _add_what(parser: Any) -> None:
     """What `run` and `plan` have in common."""
     _add_project(parser)
+    _add_choices(parser)
+
+
+def _add_choices(parser: Any) -> None:
+    """What of a run can be chosen: rows, layers, engine, attempts."""
     _add_engine(parser)
     parser.add_argument(
         "--layers", nargs="+", metavar="LAYER", help="only these layers, in the manifest's order"
@@ -155,6 +166,30 @@ def _add_selection(parser: Any) -> None:
 def _add_run(commands: Any) -> None:
     run = _command(commands, "run", "run a project", "running:run")
     _add_what(run)
+    _add_how(run)
+
+
+def _add_retry(commands: Any) -> None:
+    text = "run again what did not succeed in a run, and what needs it"
+    retry = _command(commands, "retry", text, "running:retry")
+    retry.add_argument(
+        "run_id",
+        nargs="?",
+        default="last",
+        metavar="RUN_ID",
+        help="which run ('last' for the newest)",
+    )
+    retry.add_argument("--project", metavar="PROJECT", help="whose run; the only one if left out")
+    _add_env(retry)
+    retry.add_argument(
+        "--only-failed", action="store_true", help="only what failed, not what waited for it"
+    )
+    _add_choices(retry)
+    _add_how(retry)
+
+
+def _add_how(run: Any) -> None:
+    """How to run, and how to show it."""
     run.add_argument(
         "--workers", type=_positive, metavar="N", help="transformations at a time (the CPUs)"
     )

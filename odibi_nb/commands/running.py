@@ -1,4 +1,4 @@
-"""``run`` and ``plan``."""
+"""``run``, ``retry`` and ``plan``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from odibi_nb.settings import load_settings
 if TYPE_CHECKING:
     import argparse
 
+    from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
     from odibi_nb.core.plan import RunPlan
     from odibi_nb.core.results import RunResult
@@ -25,23 +26,44 @@ else:
 
 def run(arguments: argparse.Namespace, face: Face) -> RunResult:
     """Run a project; the cell's body overrides constants."""
+    options = _run_options(arguments, face)
+    project = _open_to_run(arguments, face)
+    confirm = confirmation(project, face, yes=arguments.yes, action="run")
+    return project.run(**options, confirm=confirm)
+
+
+def retry(arguments: argparse.Namespace, face: Face) -> RunResult | str:
+    """Run again what did not succeed in a run; why not, where there is nothing to do."""
+    options = _run_options(arguments, face)
+    project = _open_to_run(arguments, face)
+    confirm = confirmation(project, face, yes=arguments.yes, action="run")
+    result = project.retry(
+        arguments.run_id, only_failed=arguments.only_failed, **options, confirm=confirm
+    )
+    if result.transformations:
+        return result
+    return "\n".join(result.warnings) if arguments.log_level is None else ""
+
+
+def _open_to_run(arguments: argparse.Namespace, face: Face) -> GenericProjectOrchestrator:
     settings = load_settings()
-    overrides = overrides_from(face.body)
     ui = settings.resolve("ui", arguments.ui, default="auto").value
     views, log_level = face.views(ui, settings.resolve("log_level", arguments.log_level).value)
-    project = open_project(
+    return open_project(
         arguments,
         views=views,
         log_level=log_level,
         save_logs=bool(settings.resolve("save_logs", arguments.save_logs).value),
     )
-    return project.run(
-        **_options(arguments, overrides),
-        max_workers=arguments.workers,
-        on_error=arguments.on_error,
-        schedule=arguments.schedule,
-        confirm=confirmation(project, face, yes=arguments.yes, action="run"),
-    )
+
+
+def _run_options(arguments: argparse.Namespace, face: Face) -> dict[str, Any]:
+    return {
+        **_options(arguments, overrides_from(face.body)),
+        "max_workers": arguments.workers,
+        "on_error": arguments.on_error,
+        "schedule": arguments.schedule,
+    }
 
 
 def plan(arguments: argparse.Namespace, face: Face) -> RunPlan:

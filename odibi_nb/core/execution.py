@@ -15,7 +15,7 @@ from odibi_nb.core.events import EventType, RunStatus, Status
 from odibi_nb.core.interrupts import interrupts_as_requests
 from odibi_nb.core.redaction import error_message, error_text
 from odibi_nb.core.results import RunResult
-from odibi_nb.core.runlog import RunLogWriter, recover, run_record
+from odibi_nb.core.runlog import RunLogWriter, planned_line, run_record
 from odibi_nb.core.runner import ABANDON, RunnerSettings, TransformationRunner, default_workers
 from odibi_nb.core.stream import RunStream
 from odibi_nb.core.tables import TableName
@@ -38,12 +38,18 @@ class RunExecution:
     """Runs *plan* once, for *project*, which holds the lock meanwhile."""
 
     def __init__(
-        self, project: GenericProjectOrchestrator, plan: RunPlan, options: RunOptions, run_id: str
+        self,
+        project: GenericProjectOrchestrator,
+        plan: RunPlan,
+        options: RunOptions,
+        run_id: str,
+        retry_of: str | None = None,
     ) -> None:
         self.project = project
         self.plan = plan
         self.options = options
         self.run_id = run_id
+        self.retry_of = retry_of
         self.session = project.place().session
         self.cache_plan = self._cache_plan()
         self.facts: dict[str, Any] = {
@@ -56,8 +62,6 @@ class RunExecution:
     def run(self) -> RunResult:
         """Run it, and keep its log."""
         project = self.project
-        for dead in recover(project.state_dir, project.project, project.env, project.sinks()):
-            self._say_recovered(dead.text())
         self.journal = journals.Journal(journals.runs_folder(project.state_dir) / self.run_id)
         try:
             result, complete = self._run()
@@ -89,8 +93,12 @@ class RunExecution:
         begin = self._begin()
         started, clock = utc_now(), time.monotonic()
         self.stream.publish(EventType.RUN_START, begin)
+        self.journal.append(planned_line(self.plan))
         for notice in self.plan.notices:
-            self.stream.say("WARNING", f"⚠️ {notice}")
+            if self.retry_of is None:
+                self.stream.say("WARNING", f"⚠️ {notice}")
+            else:  # whoever looks at the retry later should know as well
+                self.stream.warn(notice)
         self.stream.publish(EventType.CONFIGS_LOADED, {"transformations": len(self.plan.rows)})
         self.stream.say("INFO", f"\n🎯 Running layers: {list(self.plan.layers)}\n")
         # Until the log is written: an interrupt in the middle of that would lose the run's end.
@@ -105,7 +113,8 @@ class RunExecution:
             "transformations": len(self.plan.rows),
             "options": self.options.recorded(),
             "plan_hash": self.plan.plan_hash(),
-            "versions": as_json(_versions()),
+            "versions": as_json({**_versions(), "functions": self.plan.source_hashes()}),
+            "retry_of": self.retry_of,
         }
 
     def _end(
@@ -144,6 +153,7 @@ class RunExecution:
             transformations=results,
             warnings=self.stream.warnings,
             records=self.stream.records,
+            retry_of=self.retry_of,
             log_path=self._save_logs(results) if self.project.save_logs else None,
             leaked_threads=self.runner.leaked_threads,
             to_frame_with=self.project.adapters.frame,
@@ -236,10 +246,6 @@ class RunExecution:
         self.runner.inbox.put(lambda: self.stream.say(level, text))
 
     # -- what else there is --------------------------------------------------------------------
-
-    def _say_recovered(self, text: str) -> None:
-        for view in self.project.views:
-            view.on_message("WARNING", f"⚠️ {text}")
 
     def _flushed(self, sink: str, count: int) -> None:
         facts = {"sink": sink, "records": count}

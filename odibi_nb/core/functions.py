@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 import threading
 from dataclasses import dataclass
@@ -213,6 +214,15 @@ def accepted_keywords(fn: Callable[..., Any]) -> tuple[str, ...]:
     if any(p.kind is kinds.VAR_KEYWORD for p in parameters):
         return SEED_KEYWORDS
     return tuple(name for name in SEED_KEYWORDS if name in by_name)
+
+
+def source_hash(fn: Callable[..., Any]) -> str:
+    """16 hex digits that change when the source text of *fn* does; "" where there is none."""
+    try:
+        source = inspect.getsource(inspect.unwrap(_innermost(fn)))
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return ""
+    return hashlib.blake2b(source.encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
 def _innermost(fn: Any) -> Any:

@@ -70,8 +70,17 @@ def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> di
     return {name: median(seconds) for name, seconds in durations.items()}
 
 
-def run_chain(sinks: Sequence[BaseLogSink], project: str, env: str, run_id: str = LAST) -> RunChain:
+def run_chain(
+    sinks: Sequence[BaseLogSink],
+    project: str,
+    env: str,
+    run_id: str = LAST,
+    *,
+    to_its_end: bool = False,
+) -> RunChain:
     """The run called *run_id*, or the newest, and what it goes on from.
+
+    With *to_its_end* also the runs that went on from it.
 
     Raises:
         LookupError: if the run log has no such run; the message says so.
@@ -84,9 +93,12 @@ def run_chain(sinks: Sequence[BaseLogSink], project: str, env: str, run_id: str 
     if newest not in by_id:
         hint = did_you_mean(newest, by_id)
         raise LookupError(f"the run log of {project!r}, env {env}, has no run {newest!r}{hint}")
-    links = [by_id[newest]]
+    links = [by_id.pop(newest)]
     while (before := by_id.pop(links[0]["retry_of"] or "", None)) is not None:
         links.insert(0, before)
+    followers = {run["retry_of"]: run for run in reversed(by_id.values())} if to_its_end else {}
+    while (after := followers.pop(links[-1]["run_id"], None)) is not None:
+        links.append(after)
     position = {run["run_id"]: i for i, run in enumerate(links)}
     attempts = past_attempts(sinks, [*position])
     ordered = sorted(attempts, key=lambda r: (position[r["run_id"]], r["attempt"] or 0))

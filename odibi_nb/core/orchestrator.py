@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ from odibi_nb.core.context import Engine
 from odibi_nb.core.decoding import shown, utc_now
 from odibi_nb.core.execution import RunExecution
 from odibi_nb.core.functions import REGISTRY, ProjectModules
-from odibi_nb.core.history import expected_seconds, run_chain
+from odibi_nb.core.history import LAST, expected_seconds, run_chain
 from odibi_nb.core.hooks import HookManager
+from odibi_nb.core.journal import open_runs
 from odibi_nb.core.lock import run_lock
 from odibi_nb.core.manifest import find_manifest
 from odibi_nb.core.modules import FunctionNotFoundError, import_module
@@ -23,6 +25,8 @@ from odibi_nb.core.plan import PlanRequest, RunPlan
 from odibi_nb.core.planning import make_plan
 from odibi_nb.core.protocols import Place, Session
 from odibi_nb.core.redaction import error_message
+from odibi_nb.core.repair import Repair
+from odibi_nb.core.runlog import recover
 from odibi_nb.core.stream import RunStream
 from odibi_nb.errors import ConfigurationError, ManifestError, PlanError, Problem, did_you_mean
 
@@ -81,6 +85,7 @@ class GenericProjectOrchestrator:
         self.env = env
         self.config = self.manifest.environment(env)
         self.engine = self._checked_engine(self.engine_name(engine))
+        self._engine_given = engine is not None
         self.save_logs = save_logs
         self.auth_provider = auth_provider
         self.hooks = hooks if hooks is not None else HookManager()
@@ -99,6 +104,10 @@ class GenericProjectOrchestrator:
     def engine_name(self, argument: Any) -> Any:
         """The engine: what was asked for, else the environment's, else ``spark``, as in the seed."""
         return argument or self.config.engine or DEFAULT_ENGINE
+
+    def with_settings(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The options of a run, with what is set elsewhere for those that are not given."""
+        return options
 
     @property
     def layer_order(self) -> tuple[str, ...]:
@@ -171,10 +180,88 @@ class GenericProjectOrchestrator:
         self._confirm(chosen)
         self.bootstrap(repo_path)
         try:
+            self._recover()
             return self._execute(self._plan(chosen).raise_for_problems(), chosen)
         finally:
             self.close()
             self._modules.remember()
+
+    def retry(
+        self,
+        run_id: str = LAST,
+        *,
+        only_failed: bool = False,
+        repo_path: str | None = None,
+        **overrides: Any,
+    ) -> RunResult:
+        """Run again what did not succeed in a run, and what needs that.
+
+        The options of that run hold again. Where it was retried before, this goes on from its last
+        retry: what succeeded in any of them is not run again.
+
+        Args:
+            run_id: which run; ``last`` for the newest.
+            only_failed: only what FAILED or was ABANDONED, not what waited for it.
+            repo_path: for the ``auth_provider``.
+            **overrides: `RunOptions` that replace that run's; ``select`` and ``exclude`` choose among
+                what would be run.
+
+        Returns:
+            How it ended, with its `retry_of`. Where there is nothing to do, a success without
+            transformations, whose last warning says why.
+
+        Raises:
+            ConfigurationError: as `run`; and if there is no such run, or if a secret in that run's
+                options, which the log does not keep, is not given again.
+        """
+        chosen = self._chosen(overrides)
+        self._confirm(chosen)
+        self.bootstrap(repo_path)
+        try:
+            self._recover()
+            repair = Repair.find(
+                self.sinks(),
+                self.project,
+                self.env,
+                run_id,
+                only_failed=only_failed,
+                given=overrides,
+            )
+            return self._repaired(repair)
+        finally:
+            self.close()
+            self._modules.remember()
+
+    def _repaired(self, repair: Repair) -> RunResult:
+        before = self.engine
+        if not self._engine_given:
+            self.engine = self._checked_engine(repair.engine)
+        try:
+            options = self._chosen(repair.options())
+            plan = self._plan(options, repair)
+            if not plan.rows and not plan.problems:
+                nothing = repair.nothing(plan)
+                for text in nothing.warnings:  # to the console: for other views nothing begins
+                    self.views[0].on_message("WARNING", f"⚠️ {text}")
+                return nothing
+            plan = repair.checked(plan).raise_for_problems()
+            overrides = {n: c for n, c in options.overrides.items() if n in plan.rows}
+            options = replace(options, overrides=overrides)
+            for text in repair.texts(plan, options):
+                self._say("INFO", text)
+            return self._execute(plan, options, repair.run_id)
+        finally:
+            self.engine = before
+
+    def _recover(self) -> None:
+        """Complete the log of runs whose process died, so that what is asked of it is there."""
+        if not open_runs(self.state_dir):
+            return  # as nearly always: then nobody need open the run log
+        try:
+            for dead in recover(self.state_dir, self.project, self.env, self.sinks()):
+                self._say("WARNING", f"⚠️ {dead.text()}")
+        except OSError as exc:
+            raise ConfigurationError(str(self.state_dir), [f"cannot be used: {exc}"]) from exc
 
     def cancel(self, transformation_id: str | None = None) -> bool:
         """Ask for the end of the run that goes on, or of one of its transformations; from any thread.
@@ -186,9 +273,9 @@ class GenericProjectOrchestrator:
             cancel(transformation_id)
         return cancel is not None
 
-    def _execute(self, plan: RunPlan, chosen: RunOptions) -> RunResult:
+    def _execute(self, plan: RunPlan, chosen: RunOptions, retry_of: str | None = None) -> RunResult:
         run_id = f"{utc_now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
-        execution = RunExecution(self, plan, chosen, run_id)
+        execution = RunExecution(self, plan, chosen, run_id, retry_of)
         try:
             for name in sorted({row.engine for row in plan.rows.values()}):
                 self.tables(name).check_writable()
@@ -219,7 +306,7 @@ class GenericProjectOrchestrator:
 
     def _chosen(self, keywords: Mapping[str, Any]) -> RunOptions:
         """The options, checked, with layers as the manifest spells them."""
-        options = RunOptions.from_keywords(keywords)
+        options = RunOptions.from_keywords(self.with_settings(keywords))
         self.manifest.select_layers(options.target_layers)
         if not options.cache_plan:
             return options
@@ -228,7 +315,7 @@ class GenericProjectOrchestrator:
         plan = {by_fold[layer.casefold()]: tables for layer, tables in options.cache_plan.items()}
         return replace(options, cache_plan=plan)
 
-    def _plan(self, options: RunOptions) -> RunPlan:
+    def _plan(self, options: RunOptions, repair: Repair | None = None) -> RunPlan:
         layers = self.manifest.select_layers(options.target_layers)
         source = self.adapters.registry(self.place())
         rows = list(source.fetch(self.project, self.env))
@@ -247,13 +334,19 @@ class GenericProjectOrchestrator:
             expected=expected,
             select=tuple(options.select),
             exclude=tuple(options.exclude),
-            states=lambda run: run_chain(self.sinks(), self.project, self.env, run).states(),
+            within=repair.within if repair else (),
+            states=lru_cache(self._states),
+            lenient=repair is not None,
         )
         with self._modules.importing() as reloaded:
             if reloaded:
                 self._say("INFO", f"🔄 Loading changed modules anew: {', '.join(reloaded)}")
             plan = make_plan(self.manifest, rows, request)
         return replace(plan, notices=(*plan.notices, *notices), html_with=self.adapters.plan_html)
+
+    def _states(self, run: str) -> dict[str, str]:
+        """How the transformations of *run* ended, or, where it went on from another, before it."""
+        return run_chain(self.sinks(), self.project, self.env, run).states()
 
     def _expected(self) -> tuple[dict[str, float], list[str]]:
         """What history expects; a plan is not worth less for want of one."""

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from odibi_nb.core.checks import Rule
+from odibi_nb.core.functions import source_hash
 from odibi_nb.core.retry import RetryPolicy
 from odibi_nb.core.selection import no_states
 from odibi_nb.core.transformation import Transformation
@@ -49,6 +50,11 @@ class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def id(self) -> str:
         """The transformation's id."""
         return self.transformation.transformation_id
+
+    @property
+    def function_key(self) -> str:
+        """``module.function@engine``: rows of the same have the same function."""
+        return f"{self.transformation.qualified_function}@{self.engine}"
 
     @property
     def layer(self) -> str:
@@ -101,12 +107,22 @@ class RunPlan:
             grouped[row.layer].append(row)
         return grouped
 
+    def config_hashes(self) -> dict[str, str]:
+        """Id to `Transformation.config_hash`."""
+        return {name: row.transformation.config_hash() for name, row in self.rows.items()}
+
     def plan_hash(self) -> str:
         """16 hex digits that change when any row's configuration does."""
         digest = hashlib.blake2b(digest_size=8)
-        for name, row in self.rows.items():
-            digest.update(f"{name}={row.transformation.config_hash()};".encode())
+        for name, config_hash in self.config_hashes().items():
+            digest.update(f"{name}={config_hash};".encode())
         return digest.hexdigest()
+
+    def source_hashes(self) -> dict[str, str]:
+        """`PlannedRow.function_key` to `source_hash` of the function, where it has a source."""
+        functions = {row.function_key: row.fn for row in self.rows.values()}
+        found = {key: source_hash(fn) for key, fn in functions.items() if fn is not None}
+        return {key: digest for key, digest in sorted(found.items()) if digest}
 
     def __repr__(self) -> str:
         problems = f", {len(self.problems)} problem(s)" if self.problems else ""
@@ -129,8 +145,9 @@ class PlanRequest:
         select: which rows, as in `odibi_nb.core.selection`; all if empty. Rows that are not selected
             are no part of the plan, and what they write is taken as there.
         exclude: which rows not.
+        within: of those only these rows, as *select* says it.
         states: run id or ``last`` to {transformation id: status}; see `Population.states`.
-        may_be_empty: selecting nothing is no problem.
+        lenient: selecting nothing is no problem, nor are overrides of rows that do not run.
     """
 
     env: str
@@ -144,10 +161,11 @@ class PlanRequest:
     expected: Mapping[str, float] = field(default_factory=dict)
     select: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    within: tuple[str, ...] = ()
     states: Callable[[str], Mapping[str, str]] = no_states
-    may_be_empty: bool = False
+    lenient: bool = False
 
     @property
     def selects(self) -> bool:
         """Whether only some of the rows are wanted."""
-        return bool(self.select or self.exclude)
+        return bool(self.select or self.exclude or self.within)

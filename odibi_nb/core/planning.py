@@ -313,18 +313,20 @@ def _selected(planner: _Planner, found: Edges) -> dict[str, set[str]]:
     request = planner.request
     population = _population(planner, found)
     chosen = select(population, request.select, request.exclude)
-    planner.problems += chosen.problems
-    planner.notices += chosen.notices
+    inside = select(population, request.within)
+    planner.problems += [*chosen.problems, *inside.problems]
+    planner.notices += dict.fromkeys((*chosen.notices, *inside.notices))
+    wanted = chosen.ids & inside.ids
     running = {layer.casefold() for layer in request.layers}
     for name, row in population.rows.items():
-        if name not in chosen.ids:
+        if name not in wanted:
             planner.elsewhere[name] = "it is not selected"
         elif row.layer.casefold() not in running:
             planner.elsewhere[name] = "its layer is not run"
-    ids = chosen.ids - planner.elsewhere.keys()
-    if not ids and not chosen.problems and not request.may_be_empty:
+    ids = wanted - planner.elsewhere.keys()
+    if not ids and not planner.problems and not request.lenient:
         text = selection_text(request.select, request.exclude)
-        among = f" in {', '.join(request.layers)}" if chosen.ids else ""
+        among = f" in {', '.join(request.layers)}" if wanted else ""
         planner.problems.append(Problem("", f"{text} selects nothing{among}"))
     for name in [name for name in planner.wrong if name not in ids]:
         problem = planner.wrong.pop(name)[0]
@@ -367,7 +369,7 @@ def _population(planner: _Planner, found: Edges) -> Population:
 
 def _note_the_unused(planner: _Planner) -> None:
     for name in planner.request.overrides:
-        if name in planner.planned:
+        if name in planner.planned or (planner.request.lenient and name in planner.elsewhere):
             continue
         if name in planner.disabled:
             hint = ": it is disabled"

@@ -77,6 +77,7 @@ class RunResult(Mapping[str, Any]):
         transformations: by id, in the run's order.
         warnings: what went wrong beside the transformations: listeners, sinks, views.
         records: the run log's records of this run, one per ended attempt.
+        retry_of: the run that this one goes on from, if it is a retry.
         log_path: where the captured logs were saved, with ``save_logs``.
     """
 
@@ -92,6 +93,7 @@ class RunResult(Mapping[str, Any]):
     transformations: dict[str, TransformationResult]
     warnings: list[str]
     records: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    retry_of: str | None = None
     log_path: str | None = None
     leaked_threads: int = 0
     to_frame_with: Callable[[Sequence[str], Sequence[dict[str, Any]]], Any] | None = field(
@@ -127,6 +129,8 @@ class RunResult(Mapping[str, Any]):
     def summary(self) -> str:
         """One line, and one more per failed transformation."""
         counts = ", ".join(f"{n} {status.lower()}" for status, n in self.counts().items())
+        if not self.run_id:
+            return "\n".join(self.warnings)
         lines = [
             f"run {self.run_id} of {self.project!r} env {self.env} {self.status.value}: {counts}"
         ]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from odibi_nb.core.journal import Journal
+    from odibi_nb.core.plan import RunPlan
     from odibi_nb.core.protocols import BaseLogSink, Row
 
 FLUSH_SECONDS = 5.0
@@ -30,6 +31,8 @@ SYNC_SECONDS = 0.2
 SINK_TRIES = 4
 RECENT_RUNS = 1_000
 YOUNG_SECONDS = 60.0
+SHOWN = 10
+PLANNED = "planned"
 _FLUSH = object()
 
 
@@ -181,11 +184,10 @@ class RecoveredRun:
 
     def text(self) -> str:
         """One line for people."""
-        lost = (
-            f", {len(self.abandoned)} ABANDONED: {', '.join(self.abandoned)}"
-            if self.abandoned
-            else ""
-        )
+        lost = ""
+        if self.abandoned:
+            shown = [*self.abandoned[:SHOWN], *(["…"] if len(self.abandoned) > SHOWN else [])]
+            lost = f", {len(self.abandoned)} ABANDONED: {', '.join(shown)}"
         failed = f"; {'; '.join(self.problems)}" if self.problems else ""
         return f"run {self.run_id} had died; its log is complete now: {self.finished} ended{lost}{failed}"
 
@@ -195,8 +197,8 @@ def recover(
 ) -> list[RecoveredRun]:
     """Complete the log of every run of *project* and *env* whose process died.
 
-    What had ended is written as it was; what was running becomes ABANDONED. Each record is in each
-    sink once: what a sink has already is asked of it first.
+    What had ended is written as it was; what was running, or had not started, becomes ABANDONED. Each
+    record is in each sink once: what a sink has already is asked of it first.
     """
     recovered = []
     for folder in open_runs(state_dir):
@@ -219,8 +221,11 @@ def recover(
 def _complete(start: Row, lines: list[Row], sinks: Sequence[BaseLogSink]) -> RecoveredRun:
     run_id = str(start["run_id"])
     records = [_with_times(line["record"]) for line in lines if line.get("record")]
-    abandoned = [_abandoned(line) for line in _running(lines)]
+    planned = _planned(lines)
+    abandoned = [_abandoned(line, planned) for line in _running(lines)]
     ended = next((x["run_record"] for x in lines if x.get("run_record")), None)
+    if not ended:
+        abandoned += _never_started(lines, start, planned)
     run_record = _with_times(ended) if ended else _dead_run(start, records, abandoned)
     problems = []
     for sink in sinks:
@@ -255,10 +260,54 @@ def _running(lines: list[Row]) -> list[Row]:
     return list(open_starts.values())
 
 
-def _abandoned(start: Row) -> Row:
+def planned_line(plan: RunPlan) -> Row:
+    """The journal's line that says which rows are to run, for those that never do."""
+    hashes = plan.config_hashes()
+    rows = [
+        {
+            "transformation_id": row.id,
+            "plant": row.transformation.entity_1,
+            "asset": row.transformation.entity_2,
+            "function": row.transformation.function,
+            "module": row.transformation.module,
+            "layer": row.layer,
+            "engine": row.engine,
+            "config_hash": hashes[row.id],
+        }
+        for row in plan.rows.values()
+    ]
+    return {"event": PLANNED, "rows": rows}
+
+
+def _planned(lines: list[Row]) -> dict[str, Row]:
+    """Id to what `planned_line` said of it."""
+    rows: list[Row] = next((line["rows"] for line in lines if line.get("event") == PLANNED), [])
+    return {row["transformation_id"]: row for row in rows}
+
+
+def _never_started(lines: list[Row], start: Row, planned: dict[str, Row]) -> list[Row]:
+    """Records of the rows of which nothing was heard: at no attempt, when the run was heard of last."""
+    heard = {line.get("transformation_id") for line in lines}
+    last = _time(next(line["timestamp"] for line in reversed(lines) if line.get("timestamp")))
+    facts = {
+        "attempt": 0,
+        "start_time": last,
+        "end_time": last,
+        "duration_seconds": 0.0,
+        "status": Status.ABANDONED.value,
+        "error_type": "Abandoned",
+        "error_message": "the process that ran it ended before it started",
+    }
+    return [
+        make_record({**start, **row, **facts}) for name, row in planned.items() if name not in heard
+    ]
+
+
+def _abandoned(start: Row, planned: dict[str, Row]) -> Row:
     reason = "the process that ran it ended"
     return make_record(
         {
+            **planned.get(start["transformation_id"], {}),
             **start,
             "status": Status.ABANDONED.value,
             "start_time": _time(start["timestamp"]),

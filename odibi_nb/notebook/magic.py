@@ -43,9 +43,9 @@ class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
         self.live = None
         try:
             arguments = parse(shlex.split(self._expanded(line)), prog="%odibi")
-            if cell is not None and arguments.command not in {"run", "plan"}:
+            if cell is not None and arguments.command not in {"run", "plan", "retry"}:
                 raise UsageError(
-                    f"%%odibi {arguments.command}: only run and plan take a cell's body"
+                    f"%%odibi {arguments.command}: only run, plan and retry take a cell's body"
                 )
             value = execute(arguments, self._face(cell or ""))
         except CommandHelp as help_text:

@@ -100,6 +100,7 @@ def summary_parts(snapshot: RunSnapshot) -> list[str]:
         if counts[name]
     ]
     run = [f"run {snapshot.run_id}"] if snapshot.run_id else []
+    run += [f"retry of {snapshot.retry_of}"] if snapshot.retry_of else []
     elapsed = f"{snapshot.elapsed:,.1f} s"
     return [snapshot.project, f"env {snapshot.env}", *run, ", ".join(parts), elapsed]
 

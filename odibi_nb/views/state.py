@@ -77,12 +77,13 @@ class RowState:
 class RunSnapshot:
     """A run at a moment; *rows* in the plan's order.
 
-    *status* is "starting", "running", a `RunStatus`' value, or "interrupted" if it never said its end.
+    *retry_of* is the run that it goes on from, or "". *status* is "starting", "running", a `RunStatus`' value, or "interrupted" if it never said its end.
     """
 
     project: str = ""
     env: str = ""
     run_id: str = ""
+    retry_of: str = ""
     status: str = "starting"
     start: dt.datetime | None = None
     at: dt.datetime = field(default_factory=utc_now)
@@ -136,6 +137,7 @@ class RunState:
                 self._head = replace(
                     self._head,
                     run_id=payload["run_id"],
+                    retry_of=payload.get("retry_of") or "",
                     status="running",
                     start=payload["timestamp"],
                 )
@@ -241,6 +243,7 @@ def snapshot_of(result: RunResult) -> RunSnapshot:
         project=result.project,
         env=result.env,
         run_id=result.run_id,
+        retry_of=result.retry_of or "",
         status=result.status.value,
         start=result.start_time,
         at=result.end_time,

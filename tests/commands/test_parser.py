@@ -20,6 +20,7 @@ from odibi_nb.errors import ConfigurationError
 COMMANDS = [
     ["run"],
     ["plan"],
+    ["retry"],
     ["projects"],
     ["history"],
     ["doctor"],
