@@ -11,9 +11,12 @@ from IPython.display import publish_display_data
 
 from odibi_nb.commands import CommandHelp, Face, execute, parse
 from odibi_nb.core.events import RunStatus
+from odibi_nb.core.plan import RunPlan
 from odibi_nb.core.results import RunResult
 from odibi_nb.errors import OdibiError
+from odibi_nb.notebook.completion import IDENTIFIER, matcher_of
 from odibi_nb.notebook.environment import TEXT, can_answer, choose_ui
+from odibi_nb.notebook.local_names import LocalNames
 from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
@@ -35,6 +38,8 @@ class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
         super().__init__(shell)
         self.shown: tuple[str, int] | None = None
         self.live: LiveView | None = None
+        self.names = LocalNames()
+        self.matcher = matcher_of(self.names)
 
     @no_var_expand  # type: ignore[untyped-decorator]
     @line_cell_magic  # type: ignore[untyped-decorator]
@@ -95,6 +100,8 @@ class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
             return None
         if isinstance(value, Records) and arguments.command in FRAMES:
             return value.to_frame()
+        if isinstance(value, RunPlan):
+            self.names.remember(value.project, value.env, value.rows)
         if isinstance(value, RunResult):
             self.shown = (value.run_id, self.shell.execution_count)
             if self.live is not None:
@@ -119,6 +126,8 @@ def register(ipython: Any) -> None:
     magics = OdibiMagics(ipython)
     ipython.register_magics(magics)
     ipython.display_formatter.ipython_display_formatter.for_type(RunResult, magics.show_result)
+    _forget_matchers(ipython)
+    ipython.Completer.custom_matchers.append(magics.matcher)
 
 
 def unregister(ipython: Any) -> None:
@@ -126,3 +135,13 @@ def unregister(ipython: Any) -> None:
     for kind in ("line", "cell"):
         ipython.magics_manager.magics[kind].pop("odibi", None)
     ipython.display_formatter.ipython_display_formatter.pop(RunResult, None)
+    _forget_matchers(ipython)
+
+
+def _forget_matchers(ipython: Any) -> None:
+    """Take ours out of the completer, also one that a reload has left behind."""
+    ipython.Completer.custom_matchers[:] = [
+        matcher
+        for matcher in ipython.Completer.custom_matchers
+        if getattr(matcher, "matcher_identifier", None) != IDENTIFIER
+    ]
