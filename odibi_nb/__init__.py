@@ -14,6 +14,7 @@ from odibi_nb.version import __version__ as __version__
 if TYPE_CHECKING:
     from odibi_nb.api import (
         GenericProjectOrchestrator,
+        ProjectManifest,
         TransformationRunnerFromConfig,
         read_table,
         run_project,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     )
     from odibi_nb.core.functions import REGISTRY
     from odibi_nb.core.hooks import HookManager
-    from odibi_nb.core.manifest import ProjectManifest
     from odibi_nb.core.plan import RunPlan
     from odibi_nb.core.protocols import BaseLogSink, DataType
     from odibi_nb.core.results import RunResult, TransformationResult
@@ -60,14 +60,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api": "GenericProjectOrchestrator TransformationRunnerFromConfig read_table run_project",
+    "api": (
+        "GenericProjectOrchestrator ProjectManifest TransformationRunnerFromConfig read_table"
+        " run_project"
+    ),
     "core.context": "Engine ExecutionContext get_current_context",
     "core.decorators": (
         "odibi_function pandas_function spark_function universal_function with_context"
     ),
     "core.functions": "REGISTRY",
     "core.hooks": "HookManager",
-    "core.manifest": "ProjectManifest",
     "core.plan": "RunPlan",
     "core.protocols": "BaseLogSink DataType",
     "core.results": "RunResult TransformationResult",

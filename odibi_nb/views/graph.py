@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.views.looks import LOOKS, look_of
-from odibi_nb.views.state import WAITING
+from odibi_nb.views.state import RETRYING, WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,7 +57,7 @@ class Graph:
         edges: each with how many dependencies it stands for; they have no circle.
         circle: edges along which transformations wait for each other; those that would close a
             circle are not among `edges`.
-        legend: the signs in use with what they mean.
+        legend: the signs in use, with how many nodes have them and what they mean.
         label: the picture in words.
         note: what is not in the picture; "" if all is.
     """
@@ -66,7 +66,7 @@ class Graph:
     nodes: Mapping[str, Node]
     edges: Mapping[Edge, int]
     circle: tuple[Edge, ...] = ()
-    legend: Mapping[str, str] = field(default_factory=dict)
+    legend: tuple[str, ...] = ()
     label: str = ""
     note: str = ""
 
@@ -170,25 +170,25 @@ def _node(row: PlannedRow, problems: tuple[str, ...], status: str) -> Node:
     )
 
 
-def _legend(nodes: Iterable[Node]) -> dict[str, str]:
-    """Each sign in use, with how many nodes have it."""
+def _legend(nodes: Iterable[Node]) -> tuple[str, ...]:
+    """How many nodes have which status, and how many a problem, each with its sign."""
     nodes = tuple(nodes)
     counts = Counter(node.status for node in nodes if node.status)
-    legend = {
-        look_of(status).sign + " " + status.lower(): f"{counts[status]:,}"
-        for status in (*LOOKS, WAITING)
-        if counts[status]
-    }
     wrong = sum(bool(node.problems) for node in nodes)
-    if wrong:
-        legend[f"{PROBLEM_SIGN} with a problem"] = f"{wrong:,}"
-    return legend
+    return (
+        *(
+            f"{look_of(status).sign} {counts[status]:,} {status.lower()}"
+            for status in (*LOOKS, WAITING)
+            if counts[status]
+        ),
+        *([f"{PROBLEM_SIGN} {wrong:,} with a problem"] if wrong else []),
+    )
 
 
 def _label(plan: RunPlan, nodes: Iterable[Node], edges: int) -> str:
     nodes = tuple(nodes)
     parts = [f"{len(nodes):,} transformations", f"{edges:,} dependencies"]
-    parts += [f"{count} {words[2:]}" for words, count in _legend(nodes).items()]
+    parts += [text[2:] for text in _legend(nodes)]
     return f"Dependency graph of {plan.project}: {', '.join(parts)}"
 
 
@@ -219,19 +219,13 @@ def _by_layer(graph: Graph) -> Graph:
 def _layer_node(layer: str, rows: list[Node], inside: int) -> Node:
     size = f"{len(rows):,} transformations"
     among = (f"{inside:,} dependencies inside",) if inside else ()
-    counts = Counter(node.status for node in rows if node.status)
-    told = tuple(
-        f"{look_of(status).sign} {counts[status]:,} {status.lower()}"
-        for status in (*LOOKS, WAITING)
-        if counts[status]
-    )
+    lines = (layer, size, *among, *_legend(rows))
     wrong = sum(bool(node.problems) for node in rows)
     problems = (f"{wrong:,} with a problem",) if wrong else ()
-    lines = (layer, size, *among, *told, *(f"{PROBLEM_SIGN} {text}" for text in problems))
-    return Node(layer, layer, lines, lines, _worst(counts), problems)
+    return Node(layer, layer, lines, lines, _worst({node.status for node in rows}), problems)
 
 
-def _worst(counts: Mapping[str, int]) -> str:
+def _worst(statuses: set[str]) -> str:
     """The status that a person should know of first."""
-    order = ("FAILED", "ABANDONED", "CANCELLED", "SKIPPED", "RETRYING", "RUNNING", WAITING)
-    return next((status for status in order if counts.get(status)), "SUCCESS" if counts else "")
+    order = ("FAILED", "ABANDONED", "CANCELLED", "SKIPPED", RETRYING, "RUNNING", WAITING)
+    return next((status for status in (*order, "SUCCESS") if status in statuses), "")

@@ -217,10 +217,9 @@ class _Drawing:
 
     def _foot(self) -> str:
         """What the signs mean, and what is not in the picture; below it, where lines can break."""
-        legend = ", ".join(f"{words} {count}" for words, count in self.graph.legend.items())
         return "".join(
             f'<p style="margin:4px {MARGIN}px;font-size:12px">{escape(text)}</p>'
-            for text in (legend, self.graph.note)
+            for text in (", ".join(self.graph.legend), self.graph.note)
             if text
         )
 

@@ -33,7 +33,7 @@ def test_a_run_shows_in_signs(tmp_path):
     plan = planned(tmp_path, task("A"), task("B"), task("C"))
     graph = graph_of(plan, {"A": "SUCCESS", "B": "FAILED", "X": "RUNNING"})
     assert [node.sign for node in graph.nodes.values()] == ["✔", "✖", "·"]
-    assert graph.legend == {"✔ success": "1", "✖ failed": "1", "· waiting": "1"}
+    assert graph.legend == ("✔ 1 success", "✖ 1 failed", "· 1 waiting")
     assert graph.label.endswith("1 success, 1 failed, 1 waiting")
     assert graph_of(plan, {"A": "FROM_THE_FUTURE"}).nodes["A"].status == "WAITING"
     assert {node.sign for node in graph_of(plan).nodes.values()} == {""}
@@ -47,7 +47,7 @@ def test_problems_are_marked_where_they_are(tmp_path):
     assert [name for name, node in graph.nodes.items() if node.problems] == ["IT'S", "LOST"]
     assert graph.nodes["IT'S"].sign == "⚠"
     assert graph.nodes["IT'S"].told[-1] == "⚠ expected a number, found 'x'"
-    assert graph.legend == {"⚠ with a problem": "2"}
+    assert graph.legend == ("⚠ 2 with a problem",)
 
 
 def test_a_circle_is_shown_as_one(tmp_path):

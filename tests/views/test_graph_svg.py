@@ -62,7 +62,7 @@ def test_a_status_is_told_by_sign_and_word(tmp_path):
     assert {"✖ A", "· B"} <= {t.text for t in svg.iter(f"{SVG}text")}
     assert LOOKS["FAILED"].colour in text
     assert "✖ failed" in titles(svg)[0]
-    assert "✖ failed 1, · waiting 1" in text
+    assert "✖ 1 failed, · 1 waiting" in text
 
 
 def test_a_circle_is_drawn(tmp_path):
