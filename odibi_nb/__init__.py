@@ -14,6 +14,7 @@ from odibi_nb.version import __version__ as __version__
 if TYPE_CHECKING:
     from odibi_nb.api import (
         GenericProjectOrchestrator,
+        ProjectManifest,
         TransformationRunnerFromConfig,
         read_table,
         run_project,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     )
     from odibi_nb.core.functions import REGISTRY
     from odibi_nb.core.hooks import HookManager
-    from odibi_nb.core.manifest import ProjectManifest
     from odibi_nb.core.plan import RunPlan
     from odibi_nb.core.protocols import BaseLogSink, DataType
     from odibi_nb.core.results import RunResult, TransformationResult
@@ -62,7 +62,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api": "GenericProjectOrchestrator TransformationRunnerFromConfig read_table run_project",
+    "api": (
+        "GenericProjectOrchestrator ProjectManifest TransformationRunnerFromConfig read_table"
+        " run_project"
+    ),
     "core.checks": "expect",
     "core.context": "Engine ExecutionContext get_current_context",
     "core.decorators": (
@@ -70,7 +73,6 @@ _HOMES = {
     ),
     "core.functions": "REGISTRY",
     "core.hooks": "HookManager",
-    "core.manifest": "ProjectManifest",
     "core.plan": "RunPlan",
     "core.protocols": "BaseLogSink DataType",
     "core.results": "RunResult TransformationResult",

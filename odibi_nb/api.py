@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.adapters import default_adapters
 from odibi_nb.core import orchestrator
+from odibi_nb.core.manifest import ProjectManifest
 from odibi_nb.core.tables import TableName
 from odibi_nb.settings import Setting, load_settings
+from odibi_nb.views.manifest_html import manifest_html
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +18,17 @@ if TYPE_CHECKING:
     from odibi_nb.core.hooks import HookManager
     from odibi_nb.core.protocols import BaseLogSink
     from odibi_nb.core.results import RunResult
+
+__all__ = [
+    "GenericProjectOrchestrator",
+    "ProjectManifest",
+    "TransformationRunnerFromConfig",
+    "read_table",
+    "run_project",
+]
+
+# A manifest is made by whoever reads one: nobody could hand it its view, as plans and results get theirs.
+ProjectManifest.html_with = manifest_html
 
 
 class GenericProjectOrchestrator(orchestrator.GenericProjectOrchestrator):

@@ -15,6 +15,10 @@ def _no_views(_ui: str, _log_level: str | None) -> tuple[Sequence[View], str]:
     return (), "INFO"
 
 
+def _text_only(_ui: str) -> tuple[str, str]:
+    return "text", "no notebook: lines of text"
+
+
 @dataclass(frozen=True, slots=True)
 class Face:
     """A notebook, a terminal, or nobody.
@@ -23,8 +27,10 @@ class Face:
         views: (ui, log level asked for) to the views of a run, and the log level of its console.
         ask: asks the person a question; None where nobody can answer.
         body: what stands below the command, in a cell magic.
+        ui: how a run would be shown, and why so, from what is asked for.
     """
 
     views: Callable[[str, str | None], tuple[Sequence[View], str]] = _no_views
     ask: Callable[[str], str] | None = None
     body: str = ""
+    ui: Callable[[str], tuple[str, str]] = _text_only

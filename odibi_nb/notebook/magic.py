@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import publish_display_data
+from traitlets import TraitError
 
 from odibi_nb.commands import CommandHelp, Face, execute, parse
 from odibi_nb.core.events import RunStatus
+from odibi_nb.core.plan import RunPlan
 from odibi_nb.core.results import RunResult
 from odibi_nb.errors import OdibiError
-from odibi_nb.notebook.environment import TEXT, can_answer, choose_ui
+from odibi_nb.notebook.completion import IDENTIFIER, matcher_of
+from odibi_nb.notebook.environment import TEXT, can_answer, choose_ui, explain_ui
+from odibi_nb.notebook.local_names import LocalNames
+from odibi_nb.notebook.session import SessionSettings
 from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
@@ -28,13 +34,15 @@ FRAMES = frozenset({"history", "projects", "registry"})
 
 
 @magics_class
-class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
+class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is not typed
     """The ``%odibi`` magic; `shown` is the (run_id, cell) that a live view has shown already."""
 
     def __init__(self, shell: Any) -> None:
-        super().__init__(shell)
+        super().__init__(shell=shell)
         self.shown: tuple[str, int] | None = None
         self.live: LiveView | None = None
+        self.names = LocalNames()
+        self.matcher = matcher_of(self.names)
 
     @no_var_expand  # type: ignore[untyped-decorator]
     @line_cell_magic  # type: ignore[untyped-decorator]
@@ -71,7 +79,12 @@ class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
         return line
 
     def _face(self, body: str) -> Face:
-        return Face(views=self._views, ask=input if can_answer(self.shell) else None, body=body)
+        return Face(
+            views=self._views,
+            ask=input if can_answer(self.shell) else None,
+            body=body,
+            ui=lambda asked: explain_ui(self.shell, asked),
+        )
 
     def _views(self, ui: str, log_level: str | None) -> tuple[Sequence[View], str]:
         if choose_ui(self.shell, ui) != TEXT:
@@ -95,6 +108,8 @@ class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
             return None
         if isinstance(value, Records) and arguments.command in FRAMES:
             return value.to_frame()
+        if isinstance(value, RunPlan):
+            self.names.remember(value.project, value.env, value.rows)
         if isinstance(value, RunResult):
             self.shown = (value.run_id, self.shell.execution_count)
             if self.live is not None:
@@ -116,9 +131,16 @@ class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
 
 def register(ipython: Any) -> None:
     """Register the magic in *ipython*."""
-    magics = OdibiMagics(ipython)
+    _forget(ipython)
+    try:
+        magics = OdibiMagics(ipython)
+    except TraitError as exc:  # IPython keeps what %config was refused, too
+        warnings.warn(f"%config OdibiMagics is not heeded: {exc}", stacklevel=2)
+        del ipython.config[OdibiMagics.__name__]
+        magics = OdibiMagics(ipython)
     ipython.register_magics(magics)
     ipython.display_formatter.ipython_display_formatter.for_type(RunResult, magics.show_result)
+    ipython.Completer.custom_matchers.append(magics.matcher)
 
 
 def unregister(ipython: Any) -> None:
@@ -126,3 +148,16 @@ def unregister(ipython: Any) -> None:
     for kind in ("line", "cell"):
         ipython.magics_manager.magics[kind].pop("odibi", None)
     ipython.display_formatter.ipython_display_formatter.pop(RunResult, None)
+    _forget(ipython)
+
+
+def _forget(ipython: Any) -> None:
+    """Take our completion and what `%config` knows of us out of *ipython*, also after a reload."""
+    ipython.Completer.custom_matchers[:] = [
+        matcher
+        for matcher in ipython.Completer.custom_matchers
+        if getattr(matcher, "matcher_identifier", None) != IDENTIFIER
+    ]
+    for one in [x for x in ipython.configurables if type(x).__name__ == OdibiMagics.__name__]:
+        one.forget()
+        ipython.configurables.remove(one)

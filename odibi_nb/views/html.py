@@ -11,6 +11,7 @@ from odibi_nb.core.events import Status
 from odibi_nb.core.tables import redact
 from odibi_nb.views.gantt import gantt_of, shortened
 from odibi_nb.views.gantt_svg import gantt_svg
+from odibi_nb.views.graph_svg import graph_svg
 from odibi_nb.views.looks import LOOKS, RUN_LOOKS, look_of
 from odibi_nb.views.plan_text import COLUMNS as PLAN_TEXT_COLUMNS
 from odibi_nb.views.plan_text import plan_cells
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 LIVE_ROWS = 200
 PLAN_COLUMNS = (*PLAN_TEXT_COLUMNS, "constants")
 MAX_ERROR = 300
+MAX_OPEN_GRAPH = 40
+"""The graph of a plan with more rows than that is folded away: it is higher than a screen."""
 
 _COLUMNS = (
     ("status", "left"),
@@ -117,7 +120,7 @@ def details_html(result: RunResult) -> str:
 
 
 def plan_html(plan: RunPlan) -> str:
-    """What would run: problems first, then every row, resolved."""
+    """What would run: problems first, then the graph, then every row, resolved."""
     rows = list(plan.rows.values())[: LIVE_ROWS * 5]
     hidden = len(plan.rows) - len(rows)
     counts = Counter(row.layer for row in plan.rows.values())
@@ -128,7 +131,7 @@ def plan_html(plan: RunPlan) -> str:
     )
     body = "".join(_plan_row(row) for row in rows)
     return (
-        f"<div style='{_WRAP}'>{head}{_problems(plan)}"
+        f"<div style='{_WRAP}'>{head}{_problems(plan)}{_graph(plan)}"
         f"{_table(tuple((c, 'left') for c in PLAN_COLUMNS), body)}"
         + (f"<p>{hidden:,} more rows</p>" if hidden else "")
         + "</div>"
@@ -144,6 +147,13 @@ def _problems(plan: RunPlan) -> str:
         notes += f"<li>disabled: {escape(', '.join(plan.disabled))}</li>"
     head = f"<b style='color:{LOOKS['FAILED'].colour}'>{len(plan.problems)} problem(s): nothing will run</b>"
     return (head if bad else "") + f"<ul style='list-style:none;padding-left:0'>{bad}{notes}</ul>"
+
+
+def _graph(plan: RunPlan) -> str:
+    if not plan.rows:
+        return ""
+    unfolded = " open" if len(plan.rows) <= MAX_OPEN_GRAPH else ""
+    return f"<details{unfolded}><summary>What waits for what</summary>{graph_svg(plan)}</details>"
 
 
 def _plan_row(row: PlannedRow) -> str:
