@@ -91,6 +91,7 @@ class ExecutionContext:
         logger: a standard logger; its lines are captured for this transformation.
         hooks: the run's HookManager.
         extras: ``plant``, ``asset``, ``layer``.
+        repairs: runs whose work this one redoes.
         parameters: the manifest's ``parameters``.
         tables: the engine; given by the runner, or by a test.
         locations: prefix to prefix for files.
@@ -109,6 +110,7 @@ class ExecutionContext:
     run_id: str = ""
     transformation_id: str = ""
     attempt: int = 1
+    repairs: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     tables: TableEngine | None = field(default=None, repr=False)
     locations: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -206,7 +208,11 @@ class ExecutionContext:
             )
         self._say(f"  → Writing to {target.table}")
         info = WriteInfo(
-            run_id=self.run_id, transformation_id=self.transformation_id, attempt=self.attempt
+            run_id=self.run_id,
+            transformation_id=self.transformation_id,
+            attempt=self.attempt,
+            repairs=self.repairs,
+            check=self.control.check,
         )
         self.control.check()
         rows = engine.write(frame, target, info)
