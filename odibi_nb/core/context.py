@@ -93,6 +93,7 @@ class ExecutionContext:
         logger: a standard logger; its lines are captured for this transformation.
         hooks: the run's HookManager.
         extras: ``plant``, ``asset``, ``layer``.
+        repairs: runs whose work this one redoes.
         parameters: the manifest's ``parameters``.
         tables: the engine; given by the runner, or by a test.
         locations: prefix to prefix for files.
@@ -112,6 +113,7 @@ class ExecutionContext:
     run_id: str = ""
     transformation_id: str = ""
     attempt: int = 1
+    repairs: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     tables: TableEngine | None = field(default=None, repr=False)
     locations: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -219,7 +221,11 @@ class ExecutionContext:
     def write_info(self) -> WriteInfo:
         """Who writes."""
         return WriteInfo(
-            run_id=self.run_id, transformation_id=self.transformation_id, attempt=self.attempt
+            run_id=self.run_id,
+            transformation_id=self.transformation_id,
+            attempt=self.attempt,
+            repairs=self.repairs,
+            check=self.control.check,
         )
 
     def table_exists(self, table: str) -> bool:

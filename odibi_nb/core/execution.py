@@ -208,6 +208,7 @@ class RunExecution:
             run_id=self.run_id,
             transformation_id=row.id,
             attempt=attempt,
+            repairs=tuple(self.options.repairs),
             parameters=manifest.parameters,
             tables=project.tables(row.engine),
             locations=project.config.locations,

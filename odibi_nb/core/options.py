@@ -75,6 +75,7 @@ _FORMS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "retry": (_retry, "a number of retries or an object"),
     "timeout_seconds": (_seconds, "seconds above 0"),
     "overrides": (_constants_by_id, "transformation ids with constants"),
+    "repairs": (_names, "a list of run ids"),
 }
 """Option to how its values are understood, and to what is expected."""
 
@@ -95,6 +96,7 @@ class RunOptions:
         retry: overlay on `RetryPolicy`.
         timeout_seconds: for each attempt of each transformation.
         overrides: transformation id to constants that replace the row's.
+        repairs: runs whose work this one redoes: what they appended for the same rows is replaced.
         confirm: the project's name, for a protected environment; True where nobody can type.
     """
 
@@ -108,6 +110,7 @@ class RunOptions:
     retry: Mapping[str, Any] = field(default_factory=dict)
     timeout_seconds: float | None = None
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    repairs: Sequence[str] = ()
     confirm: str | bool = ""
 
     @classmethod

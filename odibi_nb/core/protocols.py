@@ -7,7 +7,7 @@ whatever the engine's frames are.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -75,13 +75,24 @@ class RegistrySource(Protocol):
         """(project, environment, number of enabled rows), for messages; empty if unknown."""
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteInfo:
-    """Who writes: kept in the table's commit."""
+    """Who writes: kept in the table's commit.
+
+    Attributes:
+        repairs: runs whose work this one redoes: what they appended for the same row is replaced.
+        check: to be called right before the commit; raises RevokedError if nobody waits for it.
+    """
 
     run_id: str
     transformation_id: str
     attempt: int
+    repairs: tuple[str, ...] = ()
+    check: Callable[[], None] = field(default=_nothing, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +148,12 @@ class TableEngine(Protocol):
     def write(self, frame: DataFrame, output: Output, info: WriteInfo) -> int | None:
         """Write *frame* as *output* says, in one commit; the rows written, where known.
 
+        Several appends of one attempt all count. The first append of a later attempt of the same
+        row, in this run or one that repairs it, takes the place of those of the attempts before.
+
         Raises:
             DataError: if the table cannot take the frame; the table is as it was.
+            RevokedError: if nobody waits for the write any more.
         """
 
     def exists(self, table: TableName) -> bool:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.tables import TableName, redact_url
 from odibi_nb.engines import delta_tables, pandas_checks
+from odibi_nb.engines.delta_appends import Appends
+from odibi_nb.engines.delta_writes import TableWrite, commit, write_lock
 from odibi_nb.engines.libraries import reason
 from odibi_nb.engines.pandas_files import read_file
 from odibi_nb.engines.pandas_frames import from_arrow, to_arrow
@@ -37,6 +39,7 @@ class PandasEngine:
         self._lake = lake.rstrip("/") or lake
         self._storage_options = dict(storage_options or {})
         self._cached: dict[str, Any] = {}
+        self._appends = Appends()
 
     def read(self, table: TableName) -> Any:
         """All of *table* as a DataFrame of the caller's own; timestamps are in UTC.
@@ -74,16 +77,20 @@ class PandasEngine:
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int:
         """Write the DataFrame *frame* as *output* says, in one commit; the rows written.
 
+        A retried append takes the place of what the attempts before it appended: `delta_appends`.
+
         Raises:
             DataError: if the table cannot take it; the table is as it was.
+            RevokedError: if nobody waits for the write any more.
         """
         table = TableName.parse(output.table)
         uri = self._uri(table)
         data = to_arrow(frame, output.table)
         delta_tables.check_output(data, output)
-        with delta_tables.write_lock(uri):
+        write = TableWrite(uri=uri, output=output, info=info, storage_options=self._storage_options)
+        with write_lock(uri):
             try:
-                delta_tables.commit(uri, data, output, info, self._storage_options)
+                commit(write, data, self._appends)
             finally:
                 self._cached.pop(table.path, None)
         return int(data.num_rows)
@@ -147,7 +154,7 @@ class PandasEngine:
             TableNotFoundError: if it does not exist.
             DataError: if it cannot be read.
         """
-        with delta_tables.write_lock(self._uri(table)):
+        with write_lock(self._uri(table)):
             self._cached[table.path] = self._scan(table)
 
     def close(self) -> None:
