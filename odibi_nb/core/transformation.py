@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from odibi_nb.core.decoding import as_json, decode_json, decode_struct, shown
+from odibi_nb.core.redaction import plain_text
 from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName, is_location, table_key
 from odibi_nb.errors import DataError, Problem
 
@@ -218,6 +219,9 @@ def parse_columns(
             for name in _REQUIRED
             if name not in values
         ]
+    if isinstance(identity, str) and not _storable(identity):
+        # Run logs would keep another id than the one that runs.
+        problems.append(Problem(where, "a transformation_id cannot hold a NUL or half a character"))
     for column, expected in JSON_COLUMNS.items():
         values[column], found = _parse_json(values.get(column), expected, f"{where}, {column}")
         problems += found
@@ -251,6 +255,11 @@ def parse_columns(
         outputs=values["outputs"],
         targets=targets,
     ), []
+
+
+def _storable(text: str) -> bool:
+    """Whether every kind of place can keep *text* as it is."""
+    return "\0" not in text and (text.isascii() or text == plain_text(text))
 
 
 def _text(value: Any) -> str | None:
