@@ -55,19 +55,25 @@ def transformation_logger(transformation_id: str) -> TransformationLogger:
 class AttemptControl:
     """Tells a running attempt that nobody waits for it any more; set from another thread.
 
-    A read or write that has begun ends; no other one begins.
+    A read or write that has begun ends; no other one begins. `heard` says whether the attempt knows.
     """
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        self.heard = False
 
     def revoke(self, reason: str) -> None:
         """Refuse everything the attempt begins through its context from now on."""
         self.reason = self.reason or reason
 
+    def asks_to_stop(self) -> bool:
+        """Whether the attempt has been revoked; asked by the attempt."""
+        self.heard = self.reason is not None
+        return self.heard
+
     def check(self) -> None:
         """Raises RevokedError once the attempt has been revoked."""
-        if self.reason is not None:
+        if self.asks_to_stop():
             raise RevokedError(self.reason)
 
 
@@ -134,7 +140,7 @@ class ExecutionContext:
     @property
     def cancelled(self) -> bool:
         """Whether to stop: a long loop may ask, and return."""
-        return self.control.reason is not None
+        return self.control.asks_to_stop()
 
     def read(self, source: str | Mapping[str, Any]) -> DataFrame:
         """Read one input, in any form a registry row can name it.

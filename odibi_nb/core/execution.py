@@ -280,7 +280,7 @@ def _run_status(results: Iterable[TransformationResult], *, cancelled: bool) -> 
     found = {result.status for result in results}
     if found <= {Status.SUCCESS}:
         return RunStatus.SUCCESS
-    if cancelled or (Status.CANCELLED in found and Status.FAILED not in found):
+    if cancelled or (found & {Status.CANCELLED, Status.ABANDONED} and Status.FAILED not in found):
         return RunStatus.CANCELLED
     return RunStatus.FAILED
 

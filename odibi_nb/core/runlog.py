@@ -279,6 +279,18 @@ def planned_line(plan: RunPlan) -> Row:
     return {"event": PLANNED, "rows": rows}
 
 
+def journaled_states(folder: Path) -> dict[str, str]:
+    """Id to status of the rows of the run in *folder*, by its journal; ``WAITING`` for a next attempt."""
+    lines = read_journal(folder)
+    states = dict.fromkeys(_planned(lines), "WAITING")
+    for line in lines:
+        if line.get("record") and line.get("event") != EventType.TRANSFORM_RETRY:
+            states[line["record"]["transformation_id"]] = line["record"]["status"]
+    for line in _running(lines):
+        states[line["transformation_id"]] = Status.RUNNING.value
+    return states
+
+
 def _planned(lines: list[Row]) -> dict[str, Row]:
     """Id to what `planned_line` said of it."""
     rows: list[Row] = next((line["rows"] for line in lines if line.get("event") == PLANNED), [])

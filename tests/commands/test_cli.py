@@ -8,10 +8,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 from real_project import make_project, registry_row
 
+from odibi_nb import HookManager, run_project
 from odibi_nb.cli import main
 
 BROKEN = [registry_row("B1", "Bronze", "broken", inputs=["bronze.x"])]
@@ -357,3 +359,36 @@ def test_no_password_is_shown(here, odibi, monkeypatch):
             assert ("✖" in out) is (command == ["doctor"])
             assert "hunter2" not in out + err
             assert "Traceback" not in out + err
+
+
+def test_cancel_of_one_transformation(here, odibi):
+    """`odibi cancel --transformation` ends one row of a running run, and says if there is none to end."""
+    functions = (
+        "import pathlib, time\n"
+        "def load():\n    print('loaded')\n"
+        "def double(context):\n"
+        "    while not context.cancelled:\n"
+        "        time.sleep(0.01)\n"
+    )
+    make_project(here, functions=functions)
+    hooks, begun, results = HookManager(), threading.Event(), []
+    hooks.register("transform_start", lambda _: begun.set(), filters={"transformation_id": "S1"})
+    run = threading.Thread(target=lambda: results.append(run_project("Plant One", hooks=hooks)))
+    run.start()
+    begun.wait(30)
+    code, _, err = odibi("cancel", "--transformation", "S11")
+    assert code == 2
+    assert "has no transformation 'S11' (did you mean 'S1'?)" in err
+    code, _, err = odibi("cancel", "--transformation", "B1")
+    assert code == 2
+    assert "transformation B1 of run" in err
+    assert "has ended: SUCCESS" in err
+    code, out, _ = odibi("cancel", "--transformation", "S1")
+    assert code == 0
+    assert out.startswith("asked transformation S1 of run")
+    run.join(60)
+    assert {n: t.status.value for n, t in results[0].transformations.items()} == {
+        "B1": "SUCCESS",
+        "S1": "CANCELLED",
+    }
+    assert results[0]["status"] == "cancelled"
