@@ -1,4 +1,4 @@
-"""``projects``, ``history`` and ``cancel``."""
+"""``projects``, ``history``, ``compare`` and ``cancel``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from odibi_nb.commands.opening import (
     open_project,
 )
 from odibi_nb.core import journal
+from odibi_nb.core.comparison import COLUMNS, compare_runs
 from odibi_nb.core.events import Status
 from odibi_nb.core.history import past_attempts, past_runs
 from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS
@@ -119,6 +120,22 @@ def history(arguments: argparse.Namespace, face: Face) -> Records:
         return Records(f"Run {run_id} of {where}", columns, rows, make_frame)
     finally:
         project.close()
+
+
+def compare(arguments: argparse.Namespace, face: Face) -> Records:
+    """Two runs side by side: what each transformation did in both, and what changed."""
+    del face
+    project = open_project(arguments, log_level="ERROR")
+    where = f"{project.project} · env {project.env}"
+    try:
+        runs = (arguments.run_a, arguments.run_b)
+        found = compare_runs(project.sinks(), project.project, project.env, *runs)
+    except LookupError as exc:
+        raise ConfigurationError("compare", [str(exc.args[0])]) from exc
+    finally:
+        project.close()
+    a, b = (f"{run['run_id']} ({run['status']})" for run in found.runs)
+    return Records(f"Runs of {where}: a = {a}, b = {b}", COLUMNS, found.rows, make_frame)
 
 
 def cancel(arguments: argparse.Namespace, face: Face) -> str:

@@ -75,6 +75,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     history.add_argument(
         "--run", metavar="RUN_ID", help="the run log of one run ('last' for the newest)"
     )
+    _add_compare(commands)
     doctor = _command(
         commands, "doctor", "check settings, versions, registry and lake", "diagnosis:doctor"
     )
@@ -186,6 +187,21 @@ def _add_retry(commands: Any) -> None:
     )
     _add_choices(retry)
     _add_how(retry)
+
+
+def _add_compare(commands: Any) -> None:
+    text = "two runs side by side: status, seconds, rows, and what changed"
+    compare = _command(commands, "compare", text, "overview:compare")
+    compare.add_argument(
+        "run_a", nargs="?", metavar="RUN_ID", help="the earlier run (the one before the later one)"
+    )
+    compare.add_argument(
+        "run_b", nargs="?", default="last", metavar="RUN_ID", help="the later run (the newest)"
+    )
+    compare.add_argument(
+        "--project", metavar="PROJECT", help="whose runs; the only one if left out"
+    )
+    _add_env(compare)
 
 
 def _add_how(run: Any) -> None:

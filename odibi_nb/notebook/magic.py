@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import View
     from odibi_nb.notebook.live import LiveView
 
-FRAMES = frozenset({"history", "projects", "registry"})
+FRAMES = frozenset({"compare", "history", "projects", "registry"})
 """Commands whose records are worth computing with: they come as DataFrames."""
 
 

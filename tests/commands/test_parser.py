@@ -21,6 +21,7 @@ COMMANDS = [
     ["run"],
     ["plan"],
     ["retry"],
+    ["compare"],
     ["projects"],
     ["history"],
     ["doctor"],
