@@ -77,15 +77,19 @@ def run_chain(
     run_id: str = LAST,
     *,
     to_its_end: bool = False,
+    dead: Sequence[tuple[Row, list[Row]]] = (),
 ) -> RunChain:
     """The run called *run_id*, or the newest, and what it goes on from.
 
-    With *to_its_end* also the runs that went on from it.
+    With *to_its_end* also the runs that went on from it. *dead* are runs and their attempts' records,
+    newest first, which the log may not have yet.
 
     Raises:
         LookupError: if the run log has no such run; the message says so.
     """
-    runs = past_runs(sinks, RUNS_SEARCHED, project, env)
+    unlogged = {run["run_id"]: records for run, records in dead}
+    logged = past_runs(sinks, RUNS_SEARCHED, project, env)
+    runs = [run for run, _ in dead] + [run for run in logged if run["run_id"] not in unlogged]
     by_id = {run["run_id"]: run for run in runs}
     if not runs:
         raise LookupError(f"the run log has no run of {project!r}, env {env}")
@@ -100,6 +104,7 @@ def run_chain(
     while (after := followers.pop(links[-1]["run_id"], None)) is not None:
         links.append(after)
     position = {run["run_id"]: i for i, run in enumerate(links)}
-    attempts = past_attempts(sinks, [*position])
+    attempts = past_attempts(sinks, [run_id for run_id in position if run_id not in unlogged])
+    attempts += [record for run_id in position for record in unlogged.get(run_id, ())]
     ordered = sorted(attempts, key=lambda r: (position[r["run_id"]], r["attempt"] or 0))
     return RunChain(links, {record["transformation_id"]: record for record in ordered})

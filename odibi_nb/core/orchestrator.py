@@ -14,7 +14,7 @@ from odibi_nb.core.context import Engine
 from odibi_nb.core.decoding import shown, utc_now
 from odibi_nb.core.execution import RunExecution
 from odibi_nb.core.functions import REGISTRY, ProjectModules
-from odibi_nb.core.history import LAST, expected_seconds, run_chain
+from odibi_nb.core.history import LAST, RunChain, expected_seconds, run_chain
 from odibi_nb.core.hooks import HookManager
 from odibi_nb.core.journal import open_runs
 from odibi_nb.core.lock import run_lock
@@ -26,7 +26,7 @@ from odibi_nb.core.planning import make_plan
 from odibi_nb.core.protocols import Place, Session
 from odibi_nb.core.redaction import error_message
 from odibi_nb.core.repair import Repair
-from odibi_nb.core.runlog import recover
+from odibi_nb.core.runlog import dead_runs, recover
 from odibi_nb.core.stream import RunStream
 from odibi_nb.errors import ConfigurationError, ManifestError, PlanError, Problem, did_you_mean
 
@@ -219,15 +219,11 @@ class GenericProjectOrchestrator:
         self.bootstrap(repo_path)
         try:
             self._recover()
-            repair = Repair.find(
-                self.sinks(),
-                self.project,
-                self.env,
-                run_id,
-                only_failed=only_failed,
-                given=overrides,
-            )
-            return self._repaired(repair)
+            chain = self._chain(run_id, to_its_end=True)
+            given = {name: value for name, value in overrides.items() if value is not None}
+            return self._repaired(Repair(chain=chain, only_failed=only_failed, given=given))
+        except LookupError as exc:
+            raise ConfigurationError("retry", [str(exc.args[0])]) from exc
         finally:
             self.close()
             self._modules.remember()
@@ -346,7 +342,13 @@ class GenericProjectOrchestrator:
 
     def _states(self, run: str) -> dict[str, str]:
         """How the transformations of *run* ended, or, where it went on from another, before it."""
-        return run_chain(self.sinks(), self.project, self.env, run).states()
+        return self._chain(run).states()
+
+    def _chain(self, run: str, *, to_its_end: bool = False) -> RunChain:
+        """What the log says of *run*, and the journals of what died since."""
+        dead = dead_runs(self.state_dir, self.project, self.env)
+        where = self.sinks(), self.project, self.env, run
+        return run_chain(*where, to_its_end=to_its_end, dead=dead)
 
     def _expected(self) -> tuple[dict[str, float], list[str]]:
         """What history expects; a plan is not worth less for want of one."""

@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.decoding import as_json, decode_json, utc_now
 from odibi_nb.core.events import RunStatus, Status
-from odibi_nb.core.history import run_chain
 from odibi_nb.core.options import RunOptions
 from odibi_nb.core.redaction import REDACTED, redact
 from odibi_nb.core.results import RunResult
-from odibi_nb.errors import ConfigurationError, Problem, did_you_mean
+from odibi_nb.errors import Problem, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from odibi_nb.core.history import RunChain
     from odibi_nb.core.plan import RunPlan
-    from odibi_nb.core.protocols import BaseLogSink
 
 NOT_REUSED = ("target_layers", "select", "exclude", "confirm")
 """What chose the rows of the run is not asked again: they are in its log."""
@@ -31,35 +29,13 @@ class Repair:
     """A retry of the last run of *chain*.
 
     Attributes:
+        only_failed: not what waited for what failed.
         given: the keywords of this retry, which replace those of the run.
     """
 
     chain: RunChain
     only_failed: bool
     given: Mapping[str, Any]
-
-    @classmethod
-    def find(
-        cls,
-        sinks: Sequence[BaseLogSink],
-        project: str,
-        env: str,
-        run_id: str,
-        *,
-        only_failed: bool,
-        given: Mapping[str, Any],
-    ) -> Repair:
-        """What there is to go on from: the run, or its last retry.
-
-        Raises:
-            ConfigurationError: if the run log has no such run.
-        """
-        try:
-            chain = run_chain(sinks, project, env, run_id, to_its_end=True)
-        except LookupError as exc:
-            raise ConfigurationError("retry", [str(exc.args[0])]) from exc
-        given = {name: value for name, value in given.items() if value is not None}
-        return cls(chain=chain, only_failed=only_failed, given=given)
 
     @property
     def run_id(self) -> str:

@@ -218,15 +218,34 @@ def recover(
     return recovered
 
 
-def _complete(start: Row, lines: list[Row], sinks: Sequence[BaseLogSink]) -> RecoveredRun:
-    run_id = str(start["run_id"])
+def dead_runs(state_dir: Path, project: str, env: str) -> list[tuple[Row, list[Row]]]:
+    """What `recover` would complete: each run's record and its attempts', newest first; writes nothing."""
+    found = []
+    for folder in reversed(open_runs(state_dir)):
+        with taken_over(folder) as owner:
+            lines = read_journal(folder) if owner is not None else []
+        start = next((x for x in lines if x.get("event") == EventType.RUN_START), None)
+        if start is not None and (start.get("project"), start.get("env")) == (project, env):
+            run, records, abandoned = _as_logged(start, lines)
+            found.append((run, [*records, *abandoned]))
+    return found
+
+
+def _as_logged(start: Row, lines: list[Row]) -> tuple[Row, list[Row], list[Row]]:
+    """A dead run's record, those of its ended attempts, and those of what it left."""
     records = [_with_times(line["record"]) for line in lines if line.get("record")]
     planned = _planned(lines)
     abandoned = [_abandoned(line, planned) for line in _running(lines)]
     ended = next((x["run_record"] for x in lines if x.get("run_record")), None)
     if not ended:
         abandoned += _never_started(lines, start, planned)
-    run_record = _with_times(ended) if ended else _dead_run(start, records, abandoned)
+    run = _with_times(ended) if ended else _dead_run(start, records, abandoned)
+    return run, records, abandoned
+
+
+def _complete(start: Row, lines: list[Row], sinks: Sequence[BaseLogSink]) -> RecoveredRun:
+    run_id = str(start["run_id"])
+    run, records, abandoned = _as_logged(start, lines)
     problems = []
     for sink in sinks:
         acknowledged = [
@@ -237,8 +256,8 @@ def _complete(start: Row, lines: list[Row], sinks: Sequence[BaseLogSink]) -> Rec
             missing = unwritten(sink, run_id, rest)
             if missing:
                 sink.write(missing)
-            if all(run["run_id"] != run_id for run in sink.runs(RECENT_RUNS)):
-                sink.write_run(run_record)
+            if all(known["run_id"] != run_id for known in sink.runs(RECENT_RUNS)):
+                sink.write_run(run)
         except Exception as exc:  # noqa: BLE001  a sink never fails a run, least of all a later one
             problems.append(f"{_name(sink)}: {error_text(exc)}")
     return RecoveredRun(

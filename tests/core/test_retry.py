@@ -11,7 +11,7 @@ from fakes import FakeProject, MemorySink, row, statuses
 from real_project import make_project, registry_row
 
 from odibi_nb import GenericProjectOrchestrator, HookManager, run_project
-from odibi_nb.core.repair import Repair
+from odibi_nb.core.history import run_chain
 from odibi_nb.errors import ConfigurationError, PlanError
 from odibi_nb.sinks.csv import CsvLogSink
 from odibi_nb.sinks.sql import SqlLogSink
@@ -274,8 +274,8 @@ def test_a_chain_across_runs_in_a_circle_ends(project, parts):
     project.run()
     (record,) = project.sink.run_records
     record["retry_of"] = record["run_id"]
-    found = Repair.find([project.sink], "P", "qat", "last", only_failed=False, given={})
-    assert [run["run_id"] for run in found.chain.runs] == [record["run_id"]]
+    found = run_chain([project.sink], "P", "qat", to_its_end=True)
+    assert [run["run_id"] for run in found.runs] == [record["run_id"]]
 
 
 # -- real tables, real logs, new processes -----------------------------------------------------
@@ -356,6 +356,8 @@ def test_a_killed_process_is_gone_on_from(here):
     (here / "dies").touch()
     assert odibi(here, "run").returncode not in (0, 1, 2)
     (here / "dies").unlink()
+    plan = GenericProjectOrchestrator("Plant One").plan(select="state:abandoned")
+    assert list(plan.rows) == ["B2", "S1"]
     done = odibi(here, "retry")
     assert done.returncode == 0, done.stderr
     assert "2 ABANDONED: B2, S1" in done.stdout
