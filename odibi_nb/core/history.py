@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import BaseLogSink, Row
 
 RUNS_LOOKED_AT = 5
+MOST_RUNS_LOOKED_AT = 20
 RUNS_SEARCHED = 500
 LAST = "last"
 
@@ -59,8 +60,11 @@ def past_attempts(sinks: Sequence[BaseLogSink], run_ids: Sequence[str]) -> list[
 
 
 def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> dict[str, float]:
-    """Transformation id to the median duration of its successes in the last runs."""
-    runs = past_runs(sinks, RUNS_LOOKED_AT, project, env)
+    """Transformation id to the median duration of its successes in the last runs.
+
+    Retries and runs of a selection say little of the other rows, so they do not count as runs here.
+    """
+    runs = _last_whole_runs(past_runs(sinks, MOST_RUNS_LOOKED_AT, project, env))
     durations: dict[str, list[float]] = defaultdict(list)
     if runs:
         run_ids = [run["run_id"] for run in runs]
@@ -68,6 +72,17 @@ def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> di
         for name, seconds in found:
             durations[name].append(seconds)
     return {name: median(seconds) for name, seconds in durations.items()}
+
+
+def _last_whole_runs(runs: Sequence[Row]) -> Sequence[Row]:
+    """*runs*, newest first, up to the last few of all rows; with the others in between."""
+    whole = 0
+    for number, run in enumerate(runs, 1):
+        options = run["options"] or ""
+        whole += not (run["retry_of"] or '"select"' in options or '"exclude"' in options)
+        if whole == RUNS_LOOKED_AT:
+            return runs[:number]
+    return runs
 
 
 def run_chain(

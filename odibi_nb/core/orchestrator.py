@@ -219,14 +219,18 @@ class GenericProjectOrchestrator:
         self.bootstrap(repo_path)
         try:
             self._recover()
-            chain = self._chain(run_id, to_its_end=True)
             given = {name: value for name, value in overrides.items() if value is not None}
+            chain = self._chain_to_retry(run_id)
             return self._repaired(Repair(chain=chain, only_failed=only_failed, given=given))
-        except LookupError as exc:
-            raise ConfigurationError("retry", [str(exc.args[0])]) from exc
         finally:
             self.close()
             self._modules.remember()
+
+    def _chain_to_retry(self, run_id: str) -> RunChain:
+        try:
+            return self._chain(run_id, to_its_end=True)
+        except LookupError as exc:
+            raise ConfigurationError("retry", [str(exc.args[0])]) from exc
 
     def _repaired(self, repair: Repair) -> RunResult:
         before = self.engine

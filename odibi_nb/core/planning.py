@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from odibi_nb.core.checks import DECLARED, parse_checks
+from odibi_nb.core.choosing import selected_edges
 from odibi_nb.core.decoding import decode_struct, shown
-from odibi_nb.core.edges import Edges, find_edges
+from odibi_nb.core.edges import find_edges
 from odibi_nb.core.functions import accepted_keywords, module_allowed
 from odibi_nb.core.modules import FunctionNotFoundError
-from odibi_nb.core.ordering import depths, in_order, passed_over, remaining
+from odibi_nb.core.ordering import depths, in_order, remaining
 from odibi_nb.core.plan import PlannedRow, PlanRequest, RunPlan
 from odibi_nb.core.retry import RetryPolicy
-from odibi_nb.core.selection import ENTITIES, Population, Selectable, select, selection_text
+from odibi_nb.core.selection import selection_text
 from odibi_nb.core.transformation import (
     Transformation,
     enabled_from,
     parse_columns,
     row_columns,
-    tags_from,
 )
 from odibi_nb.errors import Problem, did_you_mean
 
@@ -40,7 +40,7 @@ UNKNOWN_SECONDS = 1.0
 """What a row without history is taken to last when ranks are worked out."""
 
 
-class _Planner:
+class Planner:
     """Collects rows and problems while a plan is made.
 
     ``looked_at`` the layers whose rows are parsed: those that run; with a selection all, for the graph
@@ -276,12 +276,12 @@ def _no_garbage_collection() -> Iterator[None]:
 def _make_plan(
     manifest: ProjectManifest, rows: Iterable[Mapping[str, Any]], request: PlanRequest
 ) -> RunPlan:
-    planner = _Planner(manifest, request)
+    planner = Planner(manifest, request)
     for number, raw in enumerate(rows, 1):
         planner.add(raw, number)
     not_run = {*planner.disabled, *planner.elsewhere}
     found = find_edges(planner.rows, planner.looked_at, not_run, planner.hint)
-    edges = _selected(planner, found) if request.selects else found.upstream
+    edges = selected_edges(planner, found) if request.selects else found.upstream
     planner.problems += [p for problems in planner.wrong.values() for p in problems]
     planner.planned = {name: planner.plan_row(planner.rows[name]) for name in edges}
     planner.problems += found.problems(edges)
@@ -308,66 +308,7 @@ def _make_plan(
     )
 
 
-def _selected(planner: _Planner, found: Edges) -> dict[str, set[str]]:
-    """The edges among the rows that are selected and whose layer is run; `wrong` without the others."""
-    request = planner.request
-    population = _population(planner, found)
-    chosen = select(population, request.select, request.exclude)
-    inside = select(population, request.within)
-    planner.problems += [*chosen.problems, *inside.problems]
-    planner.notices += dict.fromkeys((*chosen.notices, *inside.notices))
-    wanted = chosen.ids & inside.ids
-    running = {layer.casefold() for layer in request.layers}
-    for name, row in population.rows.items():
-        if name not in wanted:
-            planner.elsewhere[name] = "it is not selected"
-        elif row.layer.casefold() not in running:
-            planner.elsewhere[name] = "its layer is not run"
-    ids = wanted - planner.elsewhere.keys()
-    if not ids and not planner.problems and not request.lenient:
-        text = selection_text(request.select, request.exclude)
-        among = f" in {', '.join(request.layers)}" if wanted else ""
-        planner.problems.append(Problem("", f"{text} selects nothing{among}"))
-    for name in [name for name in planner.wrong if name not in ids]:
-        problem = planner.wrong.pop(name)[0]
-        planner.notices.append(f"row {name!r}, which is not selected, is malformed: {problem}")
-    return passed_over(found.upstream, ids & planner.rows.keys())
-
-
-def _population(planner: _Planner, found: Edges) -> Population:
-    """All rows there are, also those that cannot be parsed, so that nobody wonders where they are."""
-    rows = {
-        name: Selectable(
-            layer=row.layer,
-            module=row.module,
-            function=row.function,
-            engine=str(row.constants.get("engine", planner.request.engine)).lower(),
-            tags=tags_from(row.constants),
-            entities=(row.entity_1, row.entity_2, row.entity_3),
-        )
-        for name, row in planner.rows.items()
-    }
-    for name, columns in planner.malformed.items():
-        layer, module, function = (str(columns.get(c, "")) for c in ("layer", "module", "function"))
-        entities = tuple(None if columns.get(c) is None else str(columns[c]) for c in ENTITIES)
-        lost = Selectable(layer, module, function, planner.request.engine, (), entities)
-        rows.setdefault(name, lost)
-    return Population(
-        rows=rows,
-        upstream=found.upstream,
-        layers=planner.looked_at,
-        engines=ENGINES,
-        disabled=frozenset(planner.disabled),
-        labels={
-            label: entity
-            for entity, label in planner.manifest.entity_labels.items()
-            if entity in ENTITIES
-        },
-        states=planner.request.states,
-    )
-
-
-def _note_the_unused(planner: _Planner) -> None:
+def _note_the_unused(planner: Planner) -> None:
     for name in planner.request.overrides:
         if name in planner.planned or (planner.request.lenient and name in planner.elsewhere):
             continue
@@ -387,7 +328,7 @@ def _note_the_unused(planner: _Planner) -> None:
 
 
 def _ordered(
-    planner: _Planner, edges: dict[str, set[str]], reads: Mapping[str, tuple[str, ...]]
+    planner: Planner, edges: dict[str, set[str]], reads: Mapping[str, tuple[str, ...]]
 ) -> tuple[dict[str, PlannedRow], list[tuple[str, ...]]]:
     """The rows with upstream, depth and rank, layer by layer; and the cycles."""
     rows = planner.planned

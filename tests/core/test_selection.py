@@ -358,6 +358,16 @@ def test_the_state_is_that_of_the_last_run(project):
         project.run(select="state:failed@never")
 
 
+def test_durations_are_expected_after_many_small_runs(project):
+    """Runs of a few rows do not make a plan forget how long the others take."""
+    project.run()
+    for _ in range(8):
+        project.run(select="S1")
+    plan = project.orchestrator().plan()
+    assert plan.rows["G1"].expected_seconds is not None
+    assert plan.rows["B2"].expected_seconds is None
+
+
 def test_a_selection_is_text_or_a_list_of_text(project):
     """Anything else is one message."""
     for wrong in (3, ["S1", 3]):
