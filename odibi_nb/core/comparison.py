@@ -61,7 +61,7 @@ def compare_runs(
             if record["run_id"] == run["run_id"]:
                 records[record["transformation_id"]] = record
     sources = _sources(pair[0]), _sources(pair[1])
-    names = dict.fromkeys((*found[0], *found[1]))
+    names = dict.fromkeys(record["transformation_id"] for record in attempts)
     return Comparison(pair, [_row(n, found[0].get(n), found[1].get(n), sources) for n in names])
 
 

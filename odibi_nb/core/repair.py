@@ -121,7 +121,7 @@ class Repair:
         counts = Counter(states.get(name, "new") for name in plan.rows)
         shown = ", ".join(f"{n} {status.lower()}" for status, n in sorted(counts.items()))
         yield (
-            f"🔁 Retry of run {self.run_id}: {len(plan.rows)} of its {len(states)} transformations"
+            f"🔁 Retry of run {self.run_id} of {plan.project} (env={plan.env}): {len(plan.rows)} of its {len(states)} transformations"
             f" ({shown} before)"
         )
         given = {k: v for k, v in self.given.items() if k != "confirm" and v not in ((), [], {})}
@@ -138,7 +138,9 @@ class Repair:
         if not states:
             why = f"run {self.run_id} has no transformations in its log"
         elif not open_ones:
-            why = f"all {len(states)} transformations of run {self.run_id} have succeeded"
+            first = self.chain.runs[0]["run_id"]
+            run = f"run {first}" + (" and its retries" if first != self.run_id else "")
+            why = f"all {len(states)} transformations of {run} have succeeded"
         else:
             named = _listed([f"{name} ({states[name].lower()})" for name in sorted(open_ones)])
             why = f"nothing that is left of run {self.run_id} is selected or still there: {named}"

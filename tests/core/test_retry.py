@@ -99,7 +99,7 @@ def test_a_retry_of_a_retry_goes_on_from_all_of_them(project, parts):
         nothing = project.orchestrator().retry(run_id)
         assert nothing["status"] == "success"
         assert dict(nothing.transformations) == {}
-        text = f"nothing to retry: all 5 transformations of run {third.run_id} have succeeded"
+        text = f"nothing to retry: all 5 transformations of run {first.run_id} and its retries have succeeded"
         assert nothing.warnings == [text]
         assert nothing.summary() == text
     assert parts["B1"].calls == 2
@@ -361,7 +361,7 @@ def test_a_killed_process_is_gone_on_from(here):
     done = odibi(here, "retry")
     assert done.returncode == 0, done.stderr
     assert "2 ABANDONED: B2, S1" in done.stdout
-    assert "2 of its 3 transformations (2 abandoned before)" in done.stdout
+    assert "of Plant One (env=qat): 2 of its 3 transformations (2 abandoned before)" in done.stdout
     again = odibi(here, "retry", "last", "--project", "Plant One")
     assert again.returncode == 0
     assert again.stdout.splitlines()[-1].startswith("nothing to retry: all 3 transformations")
