@@ -8,6 +8,8 @@ import sys
 
 import pytest
 from fakes import FakeProject, MemorySink, row, statuses
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from real_project import make_project, registry_row
 
 from odibi_nb import GenericProjectOrchestrator, HookManager, run_project
@@ -276,6 +278,50 @@ def test_a_chain_across_runs_in_a_circle_ends(project, parts):
     record["retry_of"] = record["run_id"]
     found = run_chain([project.sink], "P", "qat", to_its_end=True)
     assert [run["run_id"] for run in found.runs] == [record["run_id"]]
+
+
+NAMES = [f"n{i}" for i in range(6)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.sets(st.sampled_from(range(5)), max_size=3), min_size=6, max_size=6),
+    st.lists(st.sets(st.sampled_from(NAMES), max_size=4), min_size=1, max_size=3),
+    st.booleans(),
+    st.sampled_from(["layers", "graph"]),
+)
+def test_in_the_end_each_row_has_succeeded_once(tmp_path_factory, needs, failing, only, schedule):
+    """Whatever fails in a run and in its retries: retried until it works, each row succeeds once."""
+    succeeded, bad = [], set()
+
+    def function(name):
+        def fn():
+            if name in bad:
+                raise KeyError("broken")
+            succeeded.append(name)
+
+        return fn
+
+    rows = [
+        row(
+            name,
+            function(name),
+            inputs=[f"t.{NAMES[j]}" for j in sorted(needs[i]) if j < i],
+            outputs=[{"table": f"t.{name}"}],
+            layer=["Bronze", "Silver_1", "Gold_1"][i // 2],
+        )
+        for i, name in enumerate(NAMES)
+    ]
+    project = FakeProject(tmp_path_factory.mktemp("retried"), rows)
+    for number, names in enumerate([*failing, set(), set()]):
+        bad.clear()
+        bad |= names
+        if number == 0:
+            project.run(schedule=schedule)
+        else:  # what only_failed leaves is run by the last retry
+            project.orchestrator().retry(only_failed=only and number <= len(failing))
+    assert sorted(succeeded) == NAMES
+    assert "have succeeded" in project.orchestrator().retry().warnings[-1]
 
 
 # -- real tables, real logs, new processes -----------------------------------------------------

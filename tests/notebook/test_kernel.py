@@ -5,9 +5,9 @@ from __future__ import annotations
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
-from real_project import default_rows, make_project, registry_row
+from real_project import FUNCTIONS, default_rows, make_project, registry_row
 
 
 def execute(folder, *cells):
@@ -157,3 +157,32 @@ def test_a_run_in_one_cell_can_be_cancelled_from_a_thread_of_another(tmp_path):
     )
     text = "".join(o["text"] for o in outputs if o["output_type"] == "stream")
     assert "cancelled {'SUCCESS': 1, 'CANCELLED': 1}" in text
+
+
+def test_retry_in_a_new_kernel_goes_on_from_one_that_died(tmp_path):
+    """After the kernel died in a run, a new one retries the rest: its picture says of which run it is."""
+    functions = FUNCTIONS.replace(
+        "    frame = context.read(inputs[0])\n",
+        "    import os, pathlib\n"
+        "    if pathlib.Path('dies').exists():\n"
+        "        os._exit(9)\n"
+        "    frame = context.read(inputs[0])\n",
+    )
+    make_project(tmp_path, functions=functions)
+    (tmp_path / "dies").touch()
+    with pytest.raises(DeadKernelError):
+        execute(tmp_path, "%load_ext odibi_nb", '%odibi run "Plant One"')
+    (tmp_path / "dies").unlink()
+    _, retry, history, nothing = execute(
+        tmp_path,
+        "%load_ext odibi_nb",
+        "%odibi retry",
+        "h = %odibi history\nh['retry_of'][0] == h['run_id'][1], h['status'].tolist()",
+        "%odibi retry",
+    )
+    picture, table = displayed(retry, "text/html")
+    assert "1 of 1 done" in picture
+    assert "retry of 20" in picture
+    assert table.count("SUCCESS") == 1
+    assert displayed(history, "text/plain") == ["(True, ['success', 'failed'])"]
+    assert "nothing to retry: all 2 transformations" in nothing[0]["text"]
