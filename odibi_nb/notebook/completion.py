@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from IPython.core.completer import SimpleCompletion, context_matcher
 
 from odibi_nb.commands.grammar import Place, choices_of, place_after
+from odibi_nb.core.context import Engine
+from odibi_nb.core.selection import STATES
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from odibi_nb.core.manifest import ProjectManifest
     from odibi_nb.notebook.local_names import LocalNames
 
 IDENTIFIER = "odibi_nb"
 """What IPython calls our matcher."""
+ENGINES = tuple(engine.value for engine in Engine)
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _MAGIC = re.compile(r"\s*(?:%\w+\s+|[^=#'\"!%]+=\s*)?(?P<signs>%%?)odibi\s")
 _CELL = re.compile(r"%%odibi\s")
 _TABLE = re.compile(r"\s*\[(?P<name>[^\]\[=]*)$")
 _WORD = re.compile(r"[\w@%+=:,./-]+")
+_LAST_TERM = re.compile(r"(?P<before>(?:.*,)?(?:\d*\+)?)(?P<method>\w+:)?(?P<value>.*)", re.DOTALL)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -161,7 +165,7 @@ class Completer:
         if choices:
             return _starting(choices, typed)
         if action.metavar == "ROWS":
-            return list(self._rows(place, typed))
+            return self._rows(place, typed)
         if action.metavar == "PROJECT":
             return self._projects(typed)
         known: dict[str, Callable[[Place], Iterable[str]]] = {
@@ -175,17 +179,21 @@ class Completer:
         given = place.given.get(action.dest, ())
         return [x for x in _starting(find(place), typed) if x not in given] if find else []
 
-    def _rows(self, place: Place, typed: str) -> Iterator[str]:
-        """Selectors: what is typed last, behind a comma, a ``+`` or ``layer:``."""
-        head, comma, last = typed.rpartition(",")
-        before = head + comma
-        if last.startswith("layer:"):
-            layers = _starting(self._layers(place), last.removeprefix("layer:"))
-            yield from (f"{before}layer:{layer}" for layer in layers)
-            return
-        plus = "+" if last.startswith("+") else ""
-        for name in _starting(self._transformations(place), last.removeprefix("+")):
-            yield before + plus + name
+    def _rows(self, place: Place, typed: str) -> list[str]:
+        """Selectors: what is typed last of one, behind a comma, a ``+`` or a method such as ``layer:``."""
+        found = _LAST_TERM.fullmatch(typed)
+        assert found is not None  # it matches anything
+        known: dict[str, Callable[[Place], Iterable[str]]] = {
+            "layer:": self._layers,
+            "state:": lambda _place: STATES,
+            "engine:": lambda _place: ENGINES,
+        }
+        before, method, value = found["before"], found["method"] or "", found["value"]
+        if method:
+            values = known[method](place) if method in known else ()
+            return [before + method + text for text in _starting(values, value)]
+        texts = [*self._transformations(place), *known]
+        return [before + text for text in _starting(texts, value)]
 
     def _manifests(self, place: Place) -> list[ProjectManifest]:
         given = {name: values[-1] for name, values in place.given.items()}

@@ -116,6 +116,34 @@ def test_ids_come_from_past_runs(find, here):
     assert find(f"%odibi cancel --project {quoted(QUOTED)} --transformation ")[1] == []
 
 
+@pytest.mark.parametrize(
+    ("typed", "texts"),
+    [
+        ("B", ["B1"]),
+        ("+s", ["+S1", "+state:"]),
+        ("2+S", ["2+S1", "2+state:"]),
+        ("B1,lay", ["B1,layer:"]),
+        ("layer:S", ["layer:Silver_1"]),
+        ("B1,+layer:br", ["B1,+layer:Bronze"]),
+        ("state:fa", ["state:failed"]),
+        ("engine:p", ["engine:pandas"]),
+        ("tag:x", []),
+    ],
+)
+def test_selectors(find, typed, texts):
+    """Behind --select: ids, and methods with what they can be given, after ``+`` and ``,`` too."""
+    run_project("Plant One", log_level="CRITICAL")
+    assert find(f"%odibi run 'Plant One' --select X {typed}") == (typed, texts)
+
+
+def test_a_run_can_be_retried_by_its_id(find):
+    """`retry` offers the past runs; `--only` each id once."""
+    run = run_project("Plant One", log_level="CRITICAL")
+    assert find("%odibi retry ")[1][:2] == ["last", run.run_id]
+    assert find("%odibi run 'Plant One' --only B1 ")[1][0] == "S1"
+    assert "B1" not in find("%odibi run 'Plant One' --only B1 ")[1]
+
+
 def test_a_cells_body_names_transformations(find):
     """In the body of %%odibi run, [ completes to the tables of its project's transformations."""
     run_project("Plant One", log_level="CRITICAL")
