@@ -9,7 +9,8 @@ import pytest
 from fakes import row
 
 from odibi_nb.core.hooks import HookManager
-from odibi_nb.views.html import LIVE_ROWS, picture_html, plan_html, table_html
+from odibi_nb.views.html import LIVE_ROWS, picture_html, table_html
+from odibi_nb.views.plan_html import plan_html
 from odibi_nb.views.records import Records
 from odibi_nb.views.state import RowState, RunSnapshot, RunState, snapshot_of
 
