@@ -213,6 +213,12 @@ def _add_how(run: Any) -> None:
         help="how the run is shown (auto: the first of these that works here)",
     )
     run.add_argument("--yes", action="store_true", help="confirm a protected environment")
+    run.add_argument(
+        "--background",
+        action="store_true",
+        default=None,
+        help="let other cells run meanwhile (in a notebook)",
+    )
 
 
 def _add_plan(commands: Any) -> None:

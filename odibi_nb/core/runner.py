@@ -153,6 +153,9 @@ class TransformationRunner:
 
     def run(self) -> dict[str, TransformationResult]:
         """Run everything; the results in the plan's order. Raises nothing of what happens in it."""
+        with contextlib.suppress(queue.Empty):  # who asked before the run began was heard, too
+            while True:
+                self._hear(self.inbox.get_nowait())
         self._release()
         while self._unfinished():
             try:
@@ -179,6 +182,10 @@ class TransformationRunner:
             message = self.inbox.get(timeout=self._patience())
         except queue.Empty:
             message = None
+        self._hear(message)
+        self._look_at_the_clock()
+
+    def _hear(self, message: object) -> None:
         if isinstance(message, AttemptEnded):
             self._attempt_ended(message)
         elif isinstance(message, LayerFinished):
@@ -188,7 +195,6 @@ class TransformationRunner:
             self._cancel_asked(message.transformation_id)
         elif callable(message):
             message()
-        self._look_at_the_clock()
 
     # -- starting ------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from odibi_nb.notebook.rungs import RUNGS, HtmlRung
 from odibi_nb.views.state import RunState, snapshot_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from odibi_nb.core.plan import RunPlan
     from odibi_nb.core.results import RunResult
@@ -30,13 +30,17 @@ class LiveView(RunState):
 
     Args:
         choose: number of rows to the name of the rung, a key of `RUNGS`; asked once per run.
+        rungs: what makes the rungs; those in the cell's own outputs by default.
     """
 
-    def __init__(self, choose: Callable[[int], str]) -> None:
+    def __init__(
+        self, choose: Callable[[int], str], rungs: Mapping[str, Callable[[], HtmlRung]] = RUNGS
+    ) -> None:
         super().__init__()
         self.error: BaseException | None = None
         self.rung = HtmlRung()
         self._choose = choose
+        self._rungs = rungs
         self._over = threading.Event()
         self._painter: threading.Thread | None = None
 
@@ -73,13 +77,13 @@ class LiveView(RunState):
             self.rung.end(self.snapshot())
 
     def _show(self, name: str) -> None:
-        self.rung = RUNGS[name]()
+        self.rung = self._rungs[name]()
         if name != HTML:
             try:
                 self.rung.show(self.snapshot())
             except Exception as exc:  # noqa: BLE001  widgets are there, but not as we know them
                 self.error = exc
-                self.rung = HtmlRung()
+                self.rung = self._rungs[HTML]()
             else:
                 return
         self.rung.show(self.snapshot())

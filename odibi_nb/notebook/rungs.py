@@ -68,7 +68,8 @@ class WidgetRung(HtmlRung):
     def show(self, snapshot: RunSnapshot) -> None:
         """Show two widgets, each in an output of its own."""
         text = plain_text(snapshot)
-        self._outputs = [_displayed(widget, text) for widget in self.make(snapshot)]
+        bundles = [widget_bundle(widget, text) for widget in self.make(snapshot)]
+        self._outputs = [display(bundle, raw=True, display_id=True) for bundle in bundles]
 
     def make(self, snapshot: RunSnapshot) -> tuple[Any, Any]:
         """The picture and the table, as widgets that `paint` keeps up to date."""
@@ -130,10 +131,10 @@ class PlotlyRung(WidgetRung):
         self._drawn = now
 
 
-def _displayed(widget: Any, text: str) -> Any:
-    """Display *widget* so that its output can be replaced later, with ipywidgets 7 and 8 alike."""
+def widget_bundle(widget: Any, text: str) -> dict[str, Any]:
+    """What displays *widget* with ipywidgets 7 and 8 alike, in an output that can be replaced later."""
     view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
-    return display({_WIDGET_VIEW: view, "text/plain": text}, raw=True, display_id=True)
+    return {_WIDGET_VIEW: view, "text/plain": text}
 
 
 RUNGS: dict[str, type[HtmlRung]] = {PLOTLY: PlotlyRung, WIDGETS: WidgetRung, HTML: HtmlRung}

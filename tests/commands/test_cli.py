@@ -357,3 +357,16 @@ def test_no_password_is_shown(here, odibi, monkeypatch):
             assert ("✖" in out) is (command == ["doctor"])
             assert "hunter2" not in out + err
             assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "Plant One", "--background"], "--background: works in a notebook; in a shell"),
+    ],
+)
+def test_what_needs_a_notebook_says_so(words, message, here, odibi):
+    """A panel, and a run beside something, are refused in a shell with one message; exit code 2."""
+    code, _, err = odibi(*words)
+    assert code == 2
+    assert message in err

@@ -7,22 +7,8 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
+from notebook_cells import displayed, execute
 from real_project import default_rows, make_project, registry_row
-
-
-def execute(folder, *cells):
-    """Run the cells in a new kernel whose working directory is *folder*; their outputs."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
-    client = NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}}
-    )
-    client.execute()
-    return [cell["outputs"] for cell in notebook.cells]
-
-
-def displayed(outputs, kind):
-    return [o["data"][kind] for o in outputs if kind in o.get("data", ())]
-
 
 PLOTLY = "application/vnd.plotly.v1+json"
 
