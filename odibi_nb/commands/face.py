@@ -32,6 +32,8 @@ class Face:
         ui: how a run would be shown, and why so, from what is asked for.
         background: (project, what it shall do, ui) to a run that has been started and goes on
             beside the face; None where nothing can.
+        panel: (project, env, engine, path of the manifest), each possibly None, to a panel; None where
+            there is no place for one.
     """
 
     views: Callable[[str, str | None], tuple[Sequence[View], str]] = _no_views
@@ -41,3 +43,4 @@ class Face:
     background: (
         Callable[[GenericProjectOrchestrator, Callable[..., RunResult], str], Any] | None
     ) = None
+    panel: Callable[[str | None, str | None, str | None, str | None], Any] | None = None

@@ -91,6 +91,14 @@ def _run_options(arguments: argparse.Namespace, face: Face) -> dict[str, Any]:
     }
 
 
+def panel(arguments: argparse.Namespace, face: Face) -> Any:
+    """A panel to run projects by point and click."""
+    if face.panel is None:
+        why = "needs a notebook with widgets; here there are odibi plan and odibi run"
+        raise ConfigurationError("panel", [why])
+    return face.panel(arguments.project, arguments.env, arguments.engine, arguments.manifest)
+
+
 def plan(arguments: argparse.Namespace, face: Face) -> RunPlan:
     """What a run would do; writes nothing."""
     project = open_project(arguments, log_level="ERROR")

@@ -22,6 +22,7 @@ from odibi_nb.notebook.environment import (
     can_answer,
     choose_ui,
     explain_ui,
+    has_kernel,
 )
 from odibi_nb.notebook.local_names import LocalNames
 from odibi_nb.notebook.session import SessionSettings
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import View
     from odibi_nb.notebook.background import BackgroundRun
     from odibi_nb.notebook.live import LiveView
+    from odibi_nb.notebook.panel import RunPanel
 
 FRAMES = frozenset({"history", "projects", "registry"})
 """Commands whose records are worth computing with: they come as DataFrames."""
@@ -95,6 +97,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             body=body,
             ui=lambda asked: explain_ui(self.shell, asked),
             background=self._start,
+            panel=self._panel if has_kernel(self.shell) else None,
         )
 
     def _views(self, ui: str, log_level: str | None) -> tuple[Sequence[View], str]:
@@ -125,6 +128,13 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         if view is not None:
             self.shown = (run, self.shell.execution_count)
         return run.start()
+
+    def _panel(
+        self, project: str | None, env: str | None, engine: str | None, manifest: str | None
+    ) -> RunPanel:
+        from odibi_nb.notebook.panel import RunPanel
+
+        return RunPanel(project, env, engine=engine, manifest_path=manifest)
 
     def _stop_painting(self) -> None:
         if self.live is not None:

@@ -363,6 +363,7 @@ def test_no_password_is_shown(here, odibi, monkeypatch):
     ("words", "message"),
     [
         (["run", "Plant One", "--background"], "--background: works in a notebook; in a shell"),
+        (["panel", "Plant One"], "panel: needs a notebook with widgets"),
     ],
 )
 def test_what_needs_a_notebook_says_so(words, message, here, odibi):

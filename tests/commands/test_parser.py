@@ -21,6 +21,7 @@ COMMANDS = [
     ["run"],
     ["plan"],
     ["retry"],
+    ["panel"],
     ["projects"],
     ["history"],
     ["doctor"],
