@@ -10,6 +10,7 @@ from odibi_nb.core.orchestrator import DEFAULT_ENGINE, ENGINES
 from odibi_nb.core.runner import default_workers
 from odibi_nb.notebook.labelled import labelled
 from odibi_nb.notebook.panel_choices import Choices
+from odibi_nb.notebook.panel_layers import LayerBoxes
 from odibi_nb.notebook.panel_rows import NOT_LISTED, RowChooser
 
 if TYPE_CHECKING:
@@ -59,9 +60,7 @@ class PanelForm:
         )
         self.env = labelled(w.Dropdown(), "Environment", "Where it runs: registry, lake and engine")
         self.engine = labelled(w.Dropdown(), "Engine", "What works with the tables")
-        self.layers = labelled(
-            w.SelectMultiple(rows=5), "Layers", "Only these layers; all of them if none is chosen"
-        )
+        self.layers = LayerBoxes(changed)
         self.rows = RowChooser(changed)
         self.schedule = labelled(
             w.Dropdown(
@@ -107,7 +106,7 @@ class PanelForm:
         for control in (self.project, self.env):
             control.observe(self._on_place, names="value")
         for control in (
-            *(self.engine, self.layers, self.schedule, self.workers, self.on_error),
+            *(self.engine, self.schedule, self.workers, self.on_error),
             *(self.overrides, self.confirm),
         ):
             control.observe(self._on_change, names="value")
@@ -140,7 +139,7 @@ class PanelForm:
             project=project.manifest.project,
             env=self.env.value,
             engine=self.engine.value or None,
-            layers=tuple(self.layers.value),
+            layers=self.layers.chosen,
             only=self.rows.chosen,
             schedule=self._said("schedule", self.schedule.value, RunOptions().schedule),
             workers=self._said("max_workers", self.workers.value, default_workers()),
@@ -174,8 +173,7 @@ class PanelForm:
         wanted = [before, self._default("env", None), manifest.default_env, "qat", envs[0]]
         self.env.options = envs
         self.env.value = next(env for env in wanted if env in envs)
-        self.layers.options = manifest.layer_order
-        self.layers.rows = min(max(len(manifest.layer_order), 3), 6)
+        self.layers.offer(manifest.layer_order)
         self._offer_engines()
 
     def _offer_engines(self) -> None:
@@ -215,7 +213,7 @@ class PanelForm:
         import ipywidgets as w
 
         columns = (
-            (self.project, self.env, self.engine, self.layers, self.confirm),
+            (self.project, self.env, self.engine, self.layers.widget, self.confirm),
             self.rows.controls,
             (self.schedule, self.workers, self.on_error, self.overrides),
         )

@@ -61,10 +61,19 @@ class RowChooser:
         self.clear = w.Button(
             description="Choose none", tooltip="Run all transformations again", icon="times"
         )
-        below = w.VBox([self.note, self.clear], layout=w.Layout(margin="0 0 0 98px"))
+        # JupyterLab takes the arrow keys away from lists; so what is searched for has a button, too.
+        self.add = w.Button(
+            description="Choose found",
+            tooltip="Choose all that fit the search",
+            icon="check",
+            disabled=True,
+        )
+        buttons = w.HBox([self.add, self.clear])
+        below = w.VBox([self.note, buttons], layout=w.Layout(margin="0 0 0 98px"))
         self.controls = (self.search, self.only, below)
         self.search.observe(self._on_search, names="value")
         self.only.observe(self._on_only, names="value")
+        self.add.on_click(self._on_add)
         self.clear.on_click(self._on_clear)
 
     @property
@@ -105,6 +114,7 @@ class RowChooser:
             self.only.value = self.chosen
         finally:
             self._filling = False
+        self.add.disabled = not words or not found
         self._count()
 
     def _count(self) -> None:
@@ -125,6 +135,12 @@ class RowChooser:
         with self._lock:
             self.chosen = tuple(self.only.value)
             self._count()
+        self._changed()
+
+    def _on_add(self, _button: Any) -> None:
+        with self._lock:
+            self.chosen = tuple(value for _, value in self.only.options)
+            self._fill()
         self._changed()
 
     def _on_clear(self, _button: Any) -> None:

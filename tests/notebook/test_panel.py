@@ -77,6 +77,10 @@ def waiting_row(folder, name="WAIT"):
     return registry_row(name, "Bronze", "until_told", constants=constants)
 
 
+def layer_names(panel):
+    return [box.description for box in panel._form.layers._boxes]
+
+
 def previewed(panel):
     panel.preview().join(30)
     return panel._tabs.preview.value
@@ -91,14 +95,14 @@ def test_it_starts_with_what_would_hold_anyway(panel):
     assert p.command == "%odibi run 'Plant One' --env qat"
     assert repr(p) == "<RunPanel: %odibi run 'Plant One' --env qat>"
     assert p._form.engine.label == "default (pandas)"
-    assert tuple(p._form.layers.options) == ("Bronze", "Silver_1")
+    assert layer_names(p) == ["Bronze", "Silver_1"]
 
 
 def test_the_command_follows_every_control(panel):
     """Whatever is chosen stands in the line at once, escaped."""
     p = panel()
     form = p._form
-    form.layers.value = ("Silver_1",)
+    form.layers.tick("Silver_1")
     form.rows.only.value = ("S1",)
     form.schedule.value = "graph"
     form.workers.value = 7
@@ -147,9 +151,9 @@ def test_every_project_found_from_here_can_be_chosen(here):
     )
     p = RunPanel('O\'Brien & "Co"')
     assert set(p._form.project.options) == {"Plant One", 'O\'Brien & "Co"'}
-    assert tuple(p._form.layers.options) == ("Raw",)
+    assert layer_names(p) == ["Raw"]
     p._form.project.value = "Plant One"
-    assert tuple(p._form.layers.options) == ("Bronze", "Silver_1")
+    assert layer_names(p) == ["Bronze", "Silver_1"]
     with pytest.raises(ManifestError, match="did you mean 'Plant One'"):
         RunPanel("Plant On")
     with pytest.raises(ManifestError, match="did you mean 'qat'"):
@@ -179,6 +183,9 @@ def test_searching_keeps_what_is_chosen(panel):
     form.rows.only.value = ("T3", "T12")
     form.rows.search.value = ""
     assert p.choices.only == ("T3", "T12")
+    form.rows.search.value = "T1"
+    form.rows.add.click()
+    assert p.choices.only == ("T3", "T12", "T1", *(f"T1{i}" for i in range(10) if i != 2))
     form.rows.clear.click()
     assert p.choices.only == ()
     assert form.rows.only.value == ()
@@ -208,24 +215,12 @@ def test_every_control_has_a_label_and_a_tooltip(panel):
     """Controls are labelled and explained, buttons too."""
     p = panel()
     form = p._form
+    rows, buttons = form.rows, p._buttons
     controls = (
-        *(
-            form.project,
-            form.env,
-            form.engine,
-            form.layers,
-            form.rows.search,
-            form.rows.only,
-            form.rows.clear,
-        ),
-        *(form.schedule, form.workers, form.on_error, form.overrides, form.confirm),
-        *(
-            p._buttons.preview,
-            p._buttons.run,
-            p._buttons.retry,
-            p._buttons.cancel.widget,
-            p._tabs.filter,
-        ),
+        *(form.project, form.env, form.engine, *form.layers._boxes, form.confirm),
+        *(rows.search, rows.only, rows.add, rows.clear),
+        *(form.schedule, form.workers, form.on_error, form.overrides),
+        *(buttons.preview, buttons.run, buttons.cancel.widget, buttons.retry, p._tabs.filter),
     )
     for control in controls:
         tip = control.tooltip if control.has_trait("tooltip") else control.description_tooltip
@@ -306,7 +301,7 @@ def test_a_run_by_buttons(panel):
 def test_choices_survive_a_run(panel):
     """After a run everything is chosen as it was before."""
     p = panel()
-    p._form.layers.value = ("Bronze",)
+    p._form.layers.tick("Bronze")
     p._form.overrides.value = "[B1]\nrows = 5"
     before = p.choices
     p.run()
@@ -350,7 +345,7 @@ def test_retry_failed(panel):
     p.run()
     first = p.wait(60)
     assert not p._buttons.retry.disabled
-    p._form.layers.value = ("Bronze",)
+    p._form.layers.tick("Bronze")
     p._buttons.retry.click()
     assert p._buttons.retry.disabled
     again = p.wait(60)
@@ -377,12 +372,12 @@ def test_two_panels_do_not_disturb_each_other(panel, tmp_path):
     p = panel(waiting_row(tmp_path))
     other = RunPanel("Plant One")
     settle()
-    other._form.layers.value = ("Silver_1",)
+    other._form.layers.tick("Silver_1")
     assert p.choices.layers == ()
     run = p.run()
     while not run._state.snapshot().run_id:
         assert run.running
-    other._form.layers.value = ()
+    other._form.layers.tick()
     other.run()._thread.join(60)
     assert "is going on; wait for it, or end it" in other._tabs.result.value
     assert not other._buttons.run.disabled
