@@ -22,7 +22,8 @@ class LayerBoxes:
 
         self._changed = changed
         self._boxes: tuple[Any, ...] = ()
-        self._box = w.VBox(layout=w.Layout(max_height="140px", overflow="auto", width="200px"))
+        place = w.Layout(max_height="140px", overflow="auto", width="196px", margin="4px 0 0 8px")
+        self._box = w.VBox(layout=place)
         label = w.Label("Layers", layout=w.Layout(width="90px", justify_content="flex-end"))
         self.widget = w.HBox([label, self._box], layout=w.Layout(width="300px"))
 

@@ -17,7 +17,7 @@ from odibi_nb.views.looks import LOOKS
 from odibi_nb.views.plan_text import plan_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from odibi_nb.core.plan import PlannedRow, RunPlan
 
@@ -135,18 +135,20 @@ def _layer(
     title = f"<b>{escape(layer)}</b> <span {_FAINT}>{number}</span>"
     if not rows:
         return f"<p style='margin:12px 0 4px'>{title}</p>"
-    head = "".join(f"<th scope='col' style='{_CELL}'>{name}</th>" for name in COLUMNS)
-    body = "".join(_row(row, problems.get(row.id, ())) for row in rows)
+    known = any(row.expected_seconds is not None for row in rows)
+    columns = COLUMNS if known else COLUMNS[:-1]  # without history nothing is expected
+    head = "".join(f"<th scope='col' style='{_CELL}'>{name}</th>" for name in columns)
+    body = "".join(_row(row, columns, problems.get(row.id, ())) for row in rows)
     caption = f"<caption style='text-align:left;padding:12px 0 4px'>{title}</caption>"
     return (
         f"<table cellpadding=4>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
 
 
-def _row(row: PlannedRow, problems: Iterable[str]) -> str:
+def _row(row: PlannedRow, columns: Sequence[str], problems: Iterable[str]) -> str:
     transformation, cells = row.transformation, plan_cells(row)
     bad = "".join(
-        f"<tr><td colspan='{len(COLUMNS)}' style='{_CELL};padding-left:2em;overflow-wrap:anywhere'>"
+        f"<tr><td colspan='{len(columns)}' style='{_CELL};padding-left:2em;overflow-wrap:anywhere'>"
         f"<b style='{_BAD}'>{LOOKS['FAILED'].sign} problem</b> {escape(text)}</td></tr>"
         for text in problems
     )
@@ -163,7 +165,7 @@ def _row(row: PlannedRow, problems: Iterable[str]) -> str:
         "constants": _constants(transformation.constants),
     }
     line = ""
-    for name in COLUMNS:
+    for name in columns:
         style = _WHOLE if name in _WHOLE_COLUMNS else _WIDE
         below = f"<br><span {_FAINT}>{second[name]}</span>" if second.get(name) else ""
         line += f"<td {style}>{values[name]}{below}</td>"

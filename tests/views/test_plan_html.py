@@ -44,7 +44,7 @@ def test_a_row_shows_what_it_would_do(project):
     assert f"test_plan_html.py:{noop.__code__.co_firstlineno}|" in line
     assert "|pandas|bronze.x|" in line
     assert "retry = 0drop = true" in line
-    assert line.endswith("|A||")
+    assert line.endswith("|A|")
     assert any("|bronze.x (append)|" in line for line in cells(page))
 
 
