@@ -49,6 +49,10 @@ class Opened:
         """Press a button once it can be."""
         self.button(name).and_(self.page.locator(":enabled")).click()
 
+    def cannot_press(self, name):
+        """Wait until a button is off."""
+        self.button(name).and_(self.page.locator(":disabled")).wait_for()
+
     def open(self, tab):
         self.root.get_by_role("tab", name=tab, exact=True).click()
 
@@ -162,11 +166,11 @@ def test_a_protected_environment_asks(panel):
     p.root.get_by_label("Environment").select_option("prod")
     confirm = p.root.get_by_label("Confirm")
     confirm.wait_for()
-    assert p.button("Run").is_disabled()
+    p.cannot_press("Run")
     confirm.fill("Plant One")
     p.press("Run")
     p.sees(re.compile("✔ success .* 2 of 2 done"))
-    assert p.button("Run").is_disabled()
+    p.cannot_press("Run")
 
 
 def test_cancel_says_what_its_next_press_does(panel, folder):
@@ -177,12 +181,12 @@ def test_cancel_says_what_its_next_press_does(panel, folder):
     p.sees(re.compile("--workers 1"))
     p.press("Run")
     p.sees(re.compile("▶ running .* 1 running, 1 waiting"))
-    assert p.button("Run").is_disabled()
+    p.cannot_press("Run")
     p.press("Cancel")
     p.sees(re.compile("1 running, 1 cancelled"))
     p.press("Stop what runs")
     p.sees(re.compile("■ cancelled .* 2 of 2 done, 2 cancelled"))
-    p.button("Cancel").and_(p.page.locator(":disabled")).wait_for()
+    p.cannot_press("Cancel")
     p.button("Run").and_(p.page.locator(":enabled")).wait_for()
 
 
