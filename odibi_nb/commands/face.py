@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.core.protocols import View
 
 
@@ -28,9 +29,11 @@ class Face:
         ask: asks the person a question; None where nobody can answer.
         body: what stands below the command, in a cell magic.
         ui: how a run would be shown, and why so, from what is asked for.
+        opened: told of the project that is about to run.
     """
 
     views: Callable[[str, str | None], tuple[Sequence[View], str]] = _no_views
     ask: Callable[[str], str] | None = None
     body: str = ""
     ui: Callable[[str], tuple[str, str]] = _text_only
+    opened: Callable[[GenericProjectOrchestrator], object] = id

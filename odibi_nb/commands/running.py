@@ -49,12 +49,14 @@ def _open_to_run(arguments: argparse.Namespace, face: Face) -> GenericProjectOrc
     settings = load_settings()
     ui = settings.resolve("ui", arguments.ui, default="auto").value
     views, log_level = face.views(ui, settings.resolve("log_level", arguments.log_level).value)
-    return open_project(
+    project = open_project(
         arguments,
         views=views,
         log_level=log_level,
         save_logs=bool(settings.resolve("save_logs", arguments.save_logs).value),
     )
+    face.opened(project)
+    return project
 
 
 def _run_options(arguments: argparse.Namespace, face: Face) -> dict[str, Any]:

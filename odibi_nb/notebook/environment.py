@@ -36,6 +36,18 @@ def can_answer(ipython: Any) -> bool:
         return True
 
 
+def hears_widgets(ipython: Any) -> bool:
+    """Whether a press of a widget's button reaches the kernel while a cell runs.
+
+    It does where the front end has asked the kernel for a subshell, which JupyterLab does for the
+    messages of widgets, and ipykernel gives it from 7.1 on.
+    """
+    try:
+        return bool(ipython.kernel.shell_channel_thread.manager.list_subshell())
+    except (AttributeError, AssertionError):  # older kernels, and those without subshells
+        return False
+
+
 def choose_ui(
     ipython: Any, asked: str, rows: int = 0, environ: Mapping[str, str] = os.environ
 ) -> str:

@@ -17,7 +17,7 @@ from odibi_nb.core.plan import RunPlan
 from odibi_nb.core.results import RunResult
 from odibi_nb.errors import OdibiError
 from odibi_nb.notebook.completion import IDENTIFIER, matcher_of
-from odibi_nb.notebook.environment import TEXT, can_answer, choose_ui, explain_ui
+from odibi_nb.notebook.environment import TEXT, can_answer, choose_ui, explain_ui, hears_widgets
 from odibi_nb.notebook.local_names import LocalNames
 from odibi_nb.notebook.session import SessionSettings
 from odibi_nb.views.records import Records
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.core.protocols import View
     from odibi_nb.notebook.live import LiveView
 
@@ -84,6 +85,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             ask=input if can_answer(self.shell) else None,
             body=body,
             ui=lambda asked: explain_ui(self.shell, asked),
+            opened=self._opened,
         )
 
     def _views(self, ui: str, log_level: str | None) -> tuple[Sequence[View], str]:
@@ -97,6 +99,13 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         from odibi_nb.views.console import ThrottledConsole
 
         return (ThrottledConsole("INFO"),), "CRITICAL"
+
+    def _opened(self, project: GenericProjectOrchestrator) -> None:
+        """Let the live view end the run of *project*."""
+        if self.live is not None:
+            from odibi_nb.notebook.cancelling import Cancelling
+
+            self.live.cancelling = Cancelling(project.cancel, lambda: hears_widgets(self.shell))
 
     def _stop_painting(self) -> None:
         if self.live is not None:
