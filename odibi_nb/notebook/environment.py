@@ -36,11 +36,11 @@ def can_answer(ipython: Any) -> bool:
         return True
 
 
-def hears_widgets(ipython: Any) -> bool:
-    """Whether a press of a widget's button reaches the kernel while a cell runs.
+def has_subshell(ipython: Any) -> bool:
+    """Whether the front end has asked the kernel for a subshell, which ipykernel gives from 7.1 on.
 
-    It does where the front end has asked the kernel for a subshell, which JupyterLab does for the
-    messages of widgets, and ipykernel gives it from 7.1 on.
+    JupyterLab does, and sends the messages of widgets there, so that they are heard while a cell runs;
+    but not if its settings say otherwise.
     """
     try:
         return bool(ipython.kernel.shell_channel_thread.manager.list_subshell())

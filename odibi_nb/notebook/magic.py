@@ -16,10 +16,7 @@ from odibi_nb.core.events import RunStatus
 from odibi_nb.core.plan import RunPlan
 from odibi_nb.core.results import RunResult
 from odibi_nb.errors import OdibiError
-from odibi_nb.notebook.completion import IDENTIFIER, matcher_of
-from odibi_nb.notebook.environment import TEXT, can_answer, choose_ui, explain_ui, hears_widgets
-from odibi_nb.notebook.local_names import LocalNames
-from odibi_nb.notebook.session import SessionSettings
+from odibi_nb.notebook.environment import TEXT, can_answer, choose_ui, explain_ui, has_subshell
 from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
@@ -105,7 +102,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         if self.live is not None:
             from odibi_nb.notebook.cancelling import Cancelling
 
-            self.live.cancelling = Cancelling(project.cancel, lambda: hears_widgets(self.shell))
+            self.live.cancelling = Cancelling(project.cancel, lambda: has_subshell(self.shell))
 
     def _stop_painting(self) -> None:
         if self.live is not None:

@@ -98,6 +98,7 @@ class WidgetRung(HtmlRung):
         self._head = ipywidgets.HBox([self._summary], layout={"align_items": "center"})
         if self.cancelling is not None:
             self._button = CancelButton(self.cancelling)
+            self._head.children = (self._summary, self._button.probe)
         picture = ipywidgets.VBox([self._head, self._make_picture(snapshot)])
         self._table = _html_widgets(table_parts(snapshot, FEW_ROWS))
         return picture, ipywidgets.VBox(self._table)
@@ -115,12 +116,10 @@ class WidgetRung(HtmlRung):
         super().end(snapshot, result)
 
     def _paint_head(self, snapshot: RunSnapshot) -> None:
-        button = self._button
-        heard = button is not None and button.update(snapshot)
-        if button is not None and heard is not (button.widget in self._head.children):
-            self._head.children = (self._summary, button.widget) if heard else (self._summary,)
-        hint = "" if heard else self._hint(snapshot)
-        self._summary.value = summary_html(snapshot, hint)
+        heard = self._button is not None and self._button.update(snapshot)
+        if self._button is not None and (heard or self._button.heard):
+            self._head.children = (self._summary, *([self._button.widget] if heard else []))
+        self._summary.value = summary_html(snapshot, "" if heard else self._hint(snapshot))
 
     def _make_picture(self, snapshot: RunSnapshot) -> Any:
         import ipywidgets

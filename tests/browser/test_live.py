@@ -21,6 +21,10 @@ def bad():
     print("about to fail <script>window.hacked = true</script>")
     raise KeyError("no column <script>window.hacked = true</script>")
 
+def bad_late():
+    time.sleep(0.3)
+    bad()
+
 def good():
     pass
 """
@@ -176,16 +180,15 @@ def test_the_third_press_of_the_button_abandons(notebook, plant):
 def test_where_a_button_is_not_heard_there_is_none(notebook, plant):
     """A front end that sends widgets' messages to the busy shell gets no button, but a word about ■."""
     nb = notebook(*plant.cells(plant.row("A"), plant.row("B"), options="--ui widgets --workers 1"))
-    nb.page.evaluate(
-        "() => { jupyterapp.shell.currentWidget.context.sessionContext.session.kernel"
-        ".commsOverSubshells = 'disabled'; }"
-    )
+    subshells = "jupyterapp.serviceManager.kernels.commsOverSubshells"
+    usual = nb.page.evaluate(f"() => {subshells}")
+    nb.page.evaluate(f"() => {{ {subshells} = 'disabled'; }}")
     nb.start()
+    nb.page.wait_for_selector(".jp-OutputArea-output >> text=/, 2 waiting|1 waiting/")
+    nb.page.wait_for_selector(".odibi-log >> text=/^3$/")  # long enough to find out
     nb.page.wait_for_selector(".jp-OutputArea-output >> text=■ cancels")
-    nb.page.wait_for_function(  # painted again, and still
-        "() => document.querySelector('.jp-OutputArea-output p[role=status]').innerText > ''"
-    )
     assert nb.page.get_by_role("button", name="Cancel", exact=True).count() == 0
+    nb.page.evaluate(f"usual => {{ {subshells} = usual; }}", usual)
     nb.interrupt()
     nb.page.wait_for_selector(".jp-OutputArea-output >> text=■ again stops what runs")
     plant.go.touch()

@@ -8,8 +8,8 @@ import pytest
 from views.snapshots import bar, row, run
 
 from odibi_nb.core.events import CANCEL_SIGN
-from odibi_nb.notebook.cancelling import PRESSES, CancelButton, Cancelling
-from odibi_nb.notebook.environment import hears_widgets
+from odibi_nb.notebook.cancelling import PRESSES, PROBES, CancelButton, Cancelling
+from odibi_nb.notebook.environment import has_subshell
 from odibi_nb.notebook.rungs import RUNGS
 from odibi_nb.views.state import RunState
 
@@ -32,6 +32,7 @@ def button(asked):
 
 def test_the_label_says_what_the_next_press_does(button):
     """Cancel, then stop what runs, then abandon it; each with its tooltip; then there is no more to press."""
+    button.probe.value = 1
     for level, (label, tooltip) in enumerate(PRESSES):
         assert button.update(snapshot(level))
         assert (button.widget.description, button.widget.tooltip) == (label, tooltip)
@@ -64,20 +65,31 @@ def test_a_press_that_nobody_heard_can_be_repeated():
 
 @pytest.mark.parametrize("ui", ["widgets", "plotly"])
 def test_the_button_is_there_only_while_it_is_heard(asked, ui):
-    """It appears when the front end has a subshell, and goes with the run; meanwhile ■ is named."""
-    heard = []
+    """It appears when the page has answered, and goes with the run; meanwhile ■ is named."""
     rung = RUNGS[ui]()
-    rung.cancelling = Cancelling(lambda: True, lambda: bool(heard))
+    rung.cancelling = Cancelling(lambda: True, lambda: True)
     rung.make(snapshot())
     rung.paint(snapshot())
-    assert len(rung._head.children) == 1
+    probe = rung._head.children[1]
+    assert probe.layout.display == "none"
     assert rung._summary.value.endswith("■ cancels</p>")
-    heard.append(1)
+    probe.value = 1  # what a page does
     rung.paint(snapshot())
     assert rung._head.children[1].description == "Cancel"
     assert "■" not in rung._summary.value
     rung.paint(snapshot(0, "success"))
     assert len(rung._head.children) == 1
+
+
+def test_a_page_is_asked_for_a_while_only():
+    """The probe plays and pauses in turn, some seconds long, and only where it is worth it."""
+    for worth in (True, False):
+        button = CancelButton(Cancelling(lambda: True, lambda worth=worth: worth))
+        seen = []
+        button.probe.observe(lambda change, seen=seen: seen.append(change.new), "playing")
+        for _ in range(3 * PROBES):
+            assert not button.update(snapshot())
+        assert seen == [True, False] * (PROBES // 2) * worth
 
 
 def test_without_a_way_to_cancel_nothing_is_promised():
@@ -97,8 +109,8 @@ def test_every_request_to_end_is_counted(project):
     assert state.snapshot().cancel_level == 1
 
 
-def test_only_a_kernel_with_a_subshell_hears_widgets():
-    """Older kernels, and front ends that ask for no subshell, do not hear a button while a cell runs."""
+def test_only_a_kernel_with_a_subshell_has_subshell():
+    """Older kernels have no subshells, and some front ends ask for none."""
 
     def shell(subshells):
         manager = SimpleNamespace(list_subshell=lambda: subshells)
@@ -106,8 +118,8 @@ def test_only_a_kernel_with_a_subshell_hears_widgets():
             kernel=SimpleNamespace(shell_channel_thread=SimpleNamespace(manager=manager))
         )
 
-    assert hears_widgets(shell(["one"]))
-    assert not hears_widgets(shell([]))
-    assert not hears_widgets(SimpleNamespace(kernel=SimpleNamespace(shell_channel_thread=None)))
-    assert not hears_widgets(SimpleNamespace(kernel=SimpleNamespace()))
-    assert not hears_widgets(SimpleNamespace())
+    assert has_subshell(shell(["one"]))
+    assert not has_subshell(shell([]))
+    assert not has_subshell(SimpleNamespace(kernel=SimpleNamespace(shell_channel_thread=None)))
+    assert not has_subshell(SimpleNamespace(kernel=SimpleNamespace()))
+    assert not has_subshell(SimpleNamespace())
