@@ -16,7 +16,10 @@ from odibi_nb.core.events import RunStatus
 from odibi_nb.core.plan import RunPlan
 from odibi_nb.core.results import RunResult
 from odibi_nb.errors import OdibiError
+from odibi_nb.notebook.completion import IDENTIFIER, matcher_of
 from odibi_nb.notebook.environment import TEXT, can_answer, choose_ui, explain_ui, has_subshell
+from odibi_nb.notebook.local_names import LocalNames
+from odibi_nb.notebook.session import SessionSettings
 from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
