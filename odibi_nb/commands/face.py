@@ -30,6 +30,7 @@ class Face:
         ask: asks the person a question; None where nobody can answer.
         body: what stands below the command, in a cell magic.
         ui: how a run would be shown, and why so, from what is asked for.
+        opened: told of the project that is about to run.
         background: (project, what it shall do, ui) to a run that has been started and goes on
             beside the face; None where nothing can.
         panel: (project, env, engine, path of the manifest), each possibly None, to a panel; None where
@@ -40,6 +41,7 @@ class Face:
     ask: Callable[[str], str] | None = None
     body: str = ""
     ui: Callable[[str], tuple[str, str]] = _text_only
+    opened: Callable[[GenericProjectOrchestrator], object] = id
     background: (
         Callable[[GenericProjectOrchestrator, Callable[..., RunResult], str], Any] | None
     ) = None

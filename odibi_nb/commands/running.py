@@ -57,12 +57,14 @@ def _open_to_run(arguments: argparse.Namespace, face: Face) -> GenericProjectOrc
         raise ConfigurationError("--background", [why])
     else:
         views, log_level = (), "CRITICAL"
-    return open_project(
+    project = open_project(
         arguments,
         views=views,
         log_level=log_level,
         save_logs=bool(settings.resolve("save_logs", arguments.save_logs).value),
     )
+    face.opened(project)
+    return project
 
 
 def _started(

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 from odibi_nb.core.capture import CapturedLog
 from odibi_nb.core.checking import BREACHES
 from odibi_nb.core.decoding import utc_now
-from odibi_nb.core.events import EventType, Status
+from odibi_nb.core.events import CANCEL_SIGN, EventType, Status
 from odibi_nb.core.layers import LayerProgress
 from odibi_nb.core.outcomes import (
     ended_facts,
@@ -425,9 +425,9 @@ class TransformationRunner:
     def _cancel_run(self) -> None:
         self.cancel_level = min(ABANDON, self.cancel_level + 1)
         said = {
-            DRAIN: f"🛑 Cancelling: nothing new starts, {len(self._running)} running",
-            STOP: "🛑 Cancelling what runs; once more abandons it",
-            ABANDON: "🛑 Abandoning what runs",
+            DRAIN: f"{CANCEL_SIGN} Cancelling: nothing new starts, {len(self._running)} running",
+            STOP: f"{CANCEL_SIGN} Cancelling what runs; once more abandons it",
+            ABANDON: f"{CANCEL_SIGN} Abandoning what runs",
         }
         self.stream.say("WARNING", said[self.cancel_level])
         self._clear_queue(Status.CANCELLED, "the run was cancelled")

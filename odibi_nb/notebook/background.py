@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.display import display
 
 from odibi_nb.core.capture import CapturedLog, captured, routed_output
+from odibi_nb.core.events import CANCEL_SIGN
 from odibi_nb.core.redaction import error_text
 from odibi_nb.errors import OdibiError
 from odibi_nb.views.html import summary_html, summary_text
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from odibi_nb.core.results import RunResult
     from odibi_nb.notebook.placed import PlacedView
 
-MOST_REQUESTS = 3
-"""A run listens to so many requests to end: each asks harder than the one before."""
-
 
 class BackgroundRun:
     """A run that goes on beside the cells; what ``%odibi run … --background`` returns.
@@ -39,7 +37,6 @@ class BackgroundRun:
 
     Attributes:
         error: why it could not run, or not go on; "" if it could.
-        requests: how often the whole run was asked to end, at most `MOST_REQUESTS`.
     """
 
     def __init__(
@@ -52,7 +49,7 @@ class BackgroundRun:
     ) -> None:
         self.name = name
         self.error = ""
-        self.requests = 0
+        self._asked = 0
         self._open_project = open_project
         self._act = act
         self._view = view
@@ -80,6 +77,11 @@ class BackgroundRun:
     def running(self) -> bool:
         """Whether it goes on."""
         return not self._over.is_set()
+
+    @property
+    def requests(self) -> int:
+        """How often the whole run was asked to end, from here or from elsewhere."""
+        return max(self._asked, self._state.snapshot().cancel_level)
 
     @property
     def result(self) -> RunResult | None:
@@ -115,7 +117,7 @@ class BackgroundRun:
             if not self.running:
                 return
             if transformation_id is None:
-                self.requests = min(self.requests + 1, MOST_REQUESTS)
+                self._asked = self.requests + 1
             if self._project is None or not self._project.cancel(transformation_id):
                 self._unheard.append(transformation_id)
 
@@ -159,7 +161,7 @@ class BackgroundRun:
             # Listeners and modules print, too; on a thread that would land in whichever cell ran last.
             with routed_output(), captured(self._said):
                 project = self._open_project()
-                project.views += [_Ear(self._heard, self._said), self._state]
+                project.views += [self._state, _Ear(self._heard, self._hears)]
                 self._project = project
                 self._result = self._act(project)
         except OdibiError as exc:
@@ -184,6 +186,12 @@ class BackgroundRun:
                 self._project.cancel(transformation_id)
             self._unheard.clear()
 
+    def _hears(self, text: str) -> None:
+        """The run says *text*."""
+        self._said.write(f"{text}\n")
+        if text.startswith(CANCEL_SIGN) and self._view is not None:
+            self._view.watch(self)
+
     def _draw_the_end(self) -> None:
         if self._view is None:
             return
@@ -203,15 +211,15 @@ class BackgroundRun:
 
 
 class _Ear:
-    """A view that tells when the run can be asked to end, and keeps what it says."""
+    """A view that tells when the run can be asked to end, and what it says."""
 
-    def __init__(self, hears: Callable[[], None], said: CapturedLog) -> None:
-        self._hears = hears
-        self._said = said
+    def __init__(self, begins: Callable[[], None], says: Callable[[str], None]) -> None:
+        self._begins = begins
+        self._says = says
 
     def on_plan(self, plan: RunPlan) -> None:
         del plan
-        self._hears()
+        self._begins()
 
     def on_event(self, event: RunEvent) -> None:
         pass
@@ -221,4 +229,4 @@ class _Ear:
 
     def on_message(self, level: str, text: str) -> None:
         del level
-        self._said.write(f"{text}\n")
+        self._says(text)

@@ -23,6 +23,7 @@ from odibi_nb.notebook.environment import (
     choose_ui,
     explain_ui,
     has_kernel,
+    has_subshell,
 )
 from odibi_nb.notebook.local_names import LocalNames
 from odibi_nb.notebook.session import SessionSettings
@@ -96,6 +97,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             ask=input if can_answer(self.shell) else None,
             body=body,
             ui=lambda asked: explain_ui(self.shell, asked),
+            opened=self._opened,
             background=self._start,
             panel=self._panel if has_kernel(self.shell) else None,
         )
@@ -111,6 +113,13 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         from odibi_nb.views.console import ThrottledConsole
 
         return (ThrottledConsole("INFO"),), "CRITICAL"
+
+    def _opened(self, project: GenericProjectOrchestrator) -> None:
+        """Let the live view end the run of *project*."""
+        if self.live is not None:
+            from odibi_nb.notebook.cancelling import Cancelling
+
+            self.live.cancelling = Cancelling(project.cancel, lambda: has_subshell(self.shell))
 
     def _start(
         self, project: GenericProjectOrchestrator, act: Callable[..., RunResult], ui: str

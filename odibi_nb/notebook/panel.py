@@ -185,7 +185,7 @@ class RunPanel:
         with self._lock:  # a second click may come before the first has switched the button off
             if self.last_run is not None and self.last_run.running:
                 return self.last_run
-            view = PanelView(self._tabs, self._buttons.say)
+            view = PanelView(self._tabs, self._buttons.say, self._refresh)
             run = self.last_run = BackgroundRun(
                 lambda: open_chosen(chosen), act, name, view, lambda run: self._ended(run, chosen)
             )

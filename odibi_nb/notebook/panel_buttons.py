@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.notebook.placed import CancelButton
+from odibi_nb.notebook.placed import EndButton
 from odibi_nb.views.notices import note_html
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class PanelButtons:
             description="Preview", icon="eye", tooltip="Show what would run; changes nothing"
         )
         self.run = w.Button(description="Run", icon="play", button_style="primary")
-        self.cancel = CancelButton()
+        self.cancel = EndButton()
         self.retry = w.Button(
             description="Retry failed",
             icon="repeat",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.events import RunEvent
     from odibi_nb.core.plan import RunPlan
     from odibi_nb.core.results import RunResult
+    from odibi_nb.notebook.background import BackgroundRun
     from odibi_nb.notebook.rungs import HtmlRung
     from odibi_nb.views.state import RunSnapshot
 
@@ -100,15 +101,24 @@ class PanelView(PlacedView):
     Args:
         tabs: where.
         say: shows one line about how the run stands.
+        watched: called when the run was asked to end, or is over.
     """
 
-    def __init__(self, tabs: PanelTabs, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, tabs: PanelTabs, say: Callable[[str], None], watched: Callable[[], None]
+    ) -> None:
         boxes = (tabs.gantt, tabs.table)
         # No Plotly: its figures fail in a tab that is not in front, whenever the page is resized.
         super().__init__(lambda _rows: WIDGETS, [BoxOutput(box) for box in boxes], boxes)
         self._tabs = tabs
         self._say = say
+        self._watched = watched
         self._rungs = {name: _beside(make, self._paint_more) for name, make in self._rungs.items()}
+
+    def watch(self, run: BackgroundRun) -> None:
+        """Let the panel's buttons follow *run*."""
+        del run
+        self._watched()
 
     def on_plan(self, plan: RunPlan) -> None:
         """Make room for the run."""
@@ -127,6 +137,7 @@ class PanelView(PlacedView):
 
     def on_message(self, level: str, text: str) -> None:
         """Keep what the run said."""
+        super().on_message(level, text)
         self._tabs.lines.on_message(level, text)
 
     def _paint_more(self, snapshot: RunSnapshot) -> None:

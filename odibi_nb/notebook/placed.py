@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.display import display
 
+from odibi_nb.notebook.cancelling import PRESSES
 from odibi_nb.notebook.environment import HTML, PLOTLY, WIDGETS
 from odibi_nb.notebook.live import LiveView
 from odibi_nb.notebook.rungs import HtmlRung, PlotlyRung, WidgetRung, widget_bundle
@@ -23,13 +24,7 @@ if TYPE_CHECKING:
     from odibi_nb.views.state import RunSnapshot
 
 STARTING = "Starting: reading manifest and registry …"
-REQUESTS = (
-    ("Cancel", "Start nothing new, and let what runs end"),
-    ("Stop what runs", "Refuse the writes of what still runs"),
-    ("Abandon what runs", "Wait no longer for what does not end"),
-    ("Abandoning …", "Nothing more can be asked for"),
-)
-"""Label and tooltip of a cancel button, by how often the run was asked to end."""
+GIVEN_UP = ("Abandoning …", "Nothing more can be asked for")
 
 
 class PlacedHtml(HtmlRung):
@@ -97,7 +92,7 @@ class PlacedView(LiveView):
             )
 
     def watch(self, run: BackgroundRun) -> None:
-        """*run* is what will be shown, or is over now."""
+        """*run* is what will be shown, was asked to end, or is over now."""
 
     def live_bundle(self) -> dict[str, Any]:
         """What shows the run once more, alive, in another output; nothing where that cannot be."""
@@ -118,7 +113,7 @@ class CellView(PlacedView):
             return
         import ipywidgets
 
-        self.button = CancelButton()
+        self.button = EndButton()
         picture = ipywidgets.VBox([ipywidgets.HTML(note_html(STARTING))])
         table = ipywidgets.VBox([])
         top = ipywidgets.VBox([self.button.widget, picture])
@@ -140,8 +135,11 @@ class CellView(PlacedView):
         return widget_bundle(self._whole, STARTING) if self._boxes else {}
 
 
-class CancelButton:
-    """A button that asks a run to end, and says what its next press does."""
+class EndButton:
+    """A button that asks a background run to end, and says what its next press does.
+
+    Unlike `CancelButton` it is heard wherever there are widgets: no cell keeps the kernel busy.
+    """
 
     def __init__(self) -> None:
         import ipywidgets
@@ -156,8 +154,9 @@ class CancelButton:
         self._run = run
         going = run is not None and run.running
         requests = run.requests if run is not None and going else 0
-        self.widget.description, self.widget.tooltip = REQUESTS[requests]
-        self.widget.disabled = not going or requests == len(REQUESTS) - 1
+        heard = requests < len(PRESSES)
+        self.widget.description, self.widget.tooltip = PRESSES[requests] if heard else GIVEN_UP
+        self.widget.disabled = not (going and heard)
 
     def _pressed(self, _button: Any) -> None:
         run = self._run

@@ -6,8 +6,9 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.gantt import shortened
-from odibi_nb.views.html import MAX_ERROR, summary_html
+from odibi_nb.views.html import summary_html
 from odibi_nb.views.looks import look_of
+from odibi_nb.views.run_table import MAX_ERROR
 from odibi_nb.views.state import snapshot_of
 
 if TYPE_CHECKING:
