@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.views.state import RowState, RunSnapshot
 
-FEW_BARS, MANY_BARS = 16, 128
+FEW_BARS, MANY_BARS = 16, 64
 """Bars in one settled picture: few where each has a tooltip, many where they share a path."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.events import Status
 from odibi_nb.views.gantt import Gantt, Span, shortened
 from odibi_nb.views.looks import LOOKS, QUEUED, WAITS
 
@@ -15,6 +16,9 @@ MAX_LABELLED = 120
 """With more rows, the layers' names stand where the rows' would."""
 MAX_TOLD = 200
 """With more rows, a saved figure's tooltips say the id and errors only."""
+LIVE_BARS = 64
+"""Bars in one trace of a live figure, of the kinds of which there are many."""
+MANY = frozenset({Status.SUCCESS.value, QUEUED})
 MAX_HEIGHT = 560
 MIN_BAR = 1.2 / 450
 """The height of a bar, as a part of the plot: what is thinner than a pixel fades away."""
@@ -29,14 +33,33 @@ def gantt_plotly(gantt: Gantt, run: str = "", *, live: bool = False) -> dict[str
     Args:
         gantt: the chart.
         run: the run's id, by which the table of that run knows the figure.
-        live: with all there is to tell, and traces that have no bars yet: they keep their places.
+        live: with all there is to tell; with traces that have no bars yet, as they keep their places;
+            and with several for what there is most of, so that few of them change.
     """
-    spans: dict[str, list[Span]] = {kind: [] for kind in LOOKS}
-    for span in gantt.spans:
-        spans[span.kind].append(span)
     told = live or len(gantt.rows) <= MAX_TOLD
-    data = [_trace(gantt, kind, own, told=told) for kind, own in spans.items() if own or live]
+    data: list[dict[str, Any]] = []
+    for kind in LOOKS:
+        own = [span for span in gantt.spans if span.kind == kind]
+        traces = [
+            _trace(gantt, kind, some, told=told) for some in _parts(gantt, kind, own, live=live)
+        ]
+        traces[0]["showlegend"] = bool(own)
+        data += traces if own or live else []
     return {"data": data, "layout": {**_layout(gantt), "meta": {"run": _text([run])}}}
+
+
+def _parts(gantt: Gantt, kind: str, spans: list[Span], *, live: bool) -> list[list[Span]]:
+    """*spans* of one kind, trace by trace; live, as many all the time.
+
+    What is over stands in the order in which it ended, so that only the last trace of it grows; what is
+    not over changes all the time, and stands apart.
+    """
+    if not live or kind not in MANY:
+        return [spans]
+    over = sorted((span for span in spans if not span.open), key=lambda span: span.end)
+    last = len(gantt.rows) // LIVE_BARS * LIVE_BARS
+    parts = [over[i : i + LIVE_BARS] for i in range(0, last, LIVE_BARS)]
+    return [*parts, over[last:], [span for span in spans if span.open]]
 
 
 def _trace(gantt: Gantt, kind: str, spans: list[Span], *, told: bool) -> dict[str, Any]:
@@ -61,15 +84,24 @@ def _trace(gantt: Gantt, kind: str, spans: list[Span], *, told: bool) -> dict[st
             },
         },
         "opacity": 0.6 if kind == QUEUED else 1,
-        "customdata": [_text(gantt.told(span)) if told else _brief(gantt, span) for span in spans],
+        "customdata": [
+            _text(gantt.told(span)) if told and not _waits(span) else _brief(gantt, span)
+            for span in spans
+        ],
         "hovertemplate": "%{customdata}<extra></extra>",
-        "showlegend": bool(spans),
+        "legendgroup": kind,
+        "showlegend": False,
     }
 
 
 def _text(lines: Sequence[str]) -> str:
     """Lines as Plotly's text: it knows a few tags, so that all that looks like one is escaped."""
     return "<br>".join(escape(line, quote=False) for line in lines)
+
+
+def _waits(span: Span) -> bool:
+    """Whether it waits for its first attempt: there are many, and there is nothing to tell but that."""
+    return span.kind == QUEUED and span.open
 
 
 def _brief(gantt: Gantt, span: Span) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.core.events import Status
-from odibi_nb.views.gantt import shortened
+from odibi_nb.views.gantt import MAX_CHECKS, shortened
 from odibi_nb.views.looks import LOOKS, WAITING_LOOK, look_of
 from odibi_nb.views.state import RETRYING, WAITING, RowState, RunSnapshot
 
@@ -193,34 +193,34 @@ def _head() -> str:
 def _body(
     row: RowState, snapshot: RunSnapshot, number: int | None = None, details: Details | None = None
 ) -> str:
-    """A transformation: its line, and below it its error and what unfolds.
+    """A transformation: its line, and below it its error, what checks found, and what unfolds.
 
     The error gets a line of its own: in a last column it would be cut off where it matters. Of what
     never started, the reason stands where the figures would.
     """
     told = "" if number is None else f" data-row={number} data-status={row.status}"
-    error = "" if row.start is None else shortened(row.error, MAX_ERROR)
-    more = (f"↳ {escape(error)}" if error else "") + _folded(details)
-    kind = "odibi-error" if error else "odibi-more"
-    return f"<tbody{told}><tr>{''.join(_cells(row, snapshot))}</tr>" + (
+    lines = [f"↳ {shortened(row.error, MAX_ERROR)}"] if row.error and row.start else []
+    checks = row.bars[-1].checks[:MAX_CHECKS] if row.bars else ()
+    lines += [f"⚠ {shortened(check, MAX_ERROR)}" for check in checks]
+    more = escape("\n".join(lines)) + _folded(details)
+    kind = "odibi-error" if lines else "odibi-more"
+    return f"<tbody{told}><tr>{''.join(_cells(row, snapshot, saved=number is not None))}</tr>" + (
         f"<tr class={kind}><td colspan={len(COLUMNS)}>{more}</tr></tbody>" if more else "</tbody>"
     )
 
 
-def _cells(row: RowState, snapshot: RunSnapshot) -> Iterable[str]:
-    seconds = "" if row.duration_seconds is None else f"{row.duration_seconds:,.2f}"
-    if row.status == Status.RUNNING.value and row.start is not None:
-        seconds = (
-            f"{(snapshot.at - row.start).total_seconds():,.0f}"  # so that it changes once a second
-        )
+def _cells(row: RowState, snapshot: RunSnapshot, *, saved: bool) -> Iterable[str]:
     yield f"<td><b class=odibi-{row.status}>{look_of(row.status).sign} {row.status}</b>"
     yield from (f"<td>{escape(text)}" for text in (row.id, row.layer, row.function, row.engine))
     if row.start is None:
         reason = f"↳ {escape(shortened(row.error, MAX_ERROR))}" if row.error else ""
         yield f"<td class=odibi-reason colspan={len(COLUMNS) - 5}>{reason}"
         return
-    yield f"<td>{row.attempt}<td title='{row.start.isoformat(' ', 'milliseconds')}'>{row.start:%H:%M:%S}"
-    yield f"<td>{seconds}"
+    whole = f" title='{row.start.isoformat(' ', 'milliseconds')}'" if saved else ""
+    seconds = "" if row.duration_seconds is None else f"{row.duration_seconds:,.2f}"
+    if row.status == Status.RUNNING.value:  # in whole seconds: it changes once in each
+        seconds = f"{(snapshot.at - row.start).total_seconds():,.0f}"
+    yield f"<td>{row.attempt}<td{whole}>{row.start:%H:%M:%S}<td>{seconds}"
     for count in (row.rows_in, row.rows_out):
         yield "<td>" if count is None else f"<td>{count:,}"
 

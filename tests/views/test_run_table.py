@@ -207,3 +207,10 @@ def test_many_failures_share_the_room(project):
     assert len(details) == 20
     assert all(details[f"BAD{i:02}"].traceback.endswith(f"OSError: no {i}") for i in range(20))
     assert "are not kept here" not in page
+
+
+def test_what_a_check_found_stands_below_its_row():
+    """Data checks that were not kept are told, of a row that succeeded too, without unfolding anything."""
+    warned = dataclasses.replace(bar(1, 0, 1), checks=("not_null(x) warned: 3 of 9 rows",))
+    ((*_, more),) = cells_of(table_html(run(row_of("A", warned))))
+    assert more == "⚠ not_null(x) warned: 3 of 9 rows"
