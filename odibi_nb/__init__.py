@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import BaseLogSink, DataType
     from odibi_nb.core.results import RunResult, TransformationResult
     from odibi_nb.errors import OdibiError
+    from odibi_nb.notebook.panel import RunPanel
 
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "HookManager",
     "OdibiError",
     "ProjectManifest",
+    "RunPanel",
     "RunPlan",
     "RunResult",
     "TransformationResult",
@@ -77,6 +79,7 @@ _HOMES = {
     "core.protocols": "BaseLogSink DataType",
     "core.results": "RunResult TransformationResult",
     "errors": "OdibiError",
+    "notebook.panel": "RunPanel",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

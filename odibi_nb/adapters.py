@@ -10,7 +10,7 @@ from odibi_nb.core.protocols import Adapters
 from odibi_nb.errors import EngineError, EngineNotAvailableError, ManifestError, Problem
 from odibi_nb.views.bundles import result_bundle
 from odibi_nb.views.console import ConsoleView
-from odibi_nb.views.html import plan_html
+from odibi_nb.views.plan_html import plan_html
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

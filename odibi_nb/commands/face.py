@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.core.protocols import View
+    from odibi_nb.core.results import RunResult
 
 
 def _no_views(_ui: str, _log_level: str | None) -> tuple[Sequence[View], str]:
@@ -28,9 +30,19 @@ class Face:
         ask: asks the person a question; None where nobody can answer.
         body: what stands below the command, in a cell magic.
         ui: how a run would be shown, and why so, from what is asked for.
+        opened: told of the project that is about to run.
+        background: (project, what it shall do, ui) to a run that has been started and goes on
+            beside the face; None where nothing can.
+        panel: (project, env, engine, path of the manifest), each possibly None, to a panel; None where
+            there is no place for one.
     """
 
     views: Callable[[str, str | None], tuple[Sequence[View], str]] = _no_views
     ask: Callable[[str], str] | None = None
     body: str = ""
     ui: Callable[[str], tuple[str, str]] = _text_only
+    opened: Callable[[GenericProjectOrchestrator], object] = id
+    background: (
+        Callable[[GenericProjectOrchestrator, Callable[..., RunResult], str], Any] | None
+    ) = None
+    panel: Callable[[str | None, str | None, str | None, str | None], Any] | None = None

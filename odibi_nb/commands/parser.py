@@ -62,6 +62,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     _add_run(commands)
     _add_plan(commands)
     _add_retry(commands)
+    _add_panel(commands)
     projects = _command(
         commands, "projects", "list the projects found from here", "overview:projects"
     )
@@ -229,6 +230,18 @@ def _add_how(run: Any) -> None:
         help="how the run is shown (auto: the first of these that works here)",
     )
     run.add_argument("--yes", action="store_true", help="confirm a protected environment")
+    run.add_argument(
+        "--background",
+        action="store_true",
+        default=None,
+        help="let other cells run meanwhile (in a notebook)",
+    )
+
+
+def _add_panel(commands: Any) -> None:
+    panel = _command(commands, "panel", "run by point and click (in a notebook)", "running:panel")
+    _add_project(panel)
+    _add_engine(panel)
 
 
 def _add_plan(commands: Any) -> None:

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 from odibi_nb.core.capture import CapturedLog
 from odibi_nb.core.checking import BREACHES
 from odibi_nb.core.decoding import utc_now
-from odibi_nb.core.events import EventType, Status
+from odibi_nb.core.events import CANCEL_SIGN, EventType, Status
 from odibi_nb.core.layers import LayerProgress
 from odibi_nb.core.outcomes import (
     ended_facts,
@@ -154,6 +154,9 @@ class TransformationRunner:
 
     def run(self) -> dict[str, TransformationResult]:
         """Run everything; the results in the plan's order. Raises nothing of what happens in it."""
+        with contextlib.suppress(queue.Empty):  # who asked before the run began was heard, too
+            while True:
+                self._hear(self.inbox.get_nowait())
         self._release()
         while self._unfinished():
             try:
@@ -180,6 +183,10 @@ class TransformationRunner:
             message = self.inbox.get(timeout=self._patience())
         except queue.Empty:
             message = None
+        self._hear(message)
+        self._look_at_the_clock()
+
+    def _hear(self, message: object) -> None:
         if isinstance(message, AttemptEnded):
             self._attempt_ended(message)
         elif isinstance(message, LayerFinished):
@@ -189,7 +196,6 @@ class TransformationRunner:
             self._cancel_asked(message.transformation_id)
         elif callable(message):
             message()
-        self._look_at_the_clock()
 
     # -- starting ------------------------------------------------------------------------------
 
@@ -448,9 +454,9 @@ class TransformationRunner:
     def _cancel_run(self) -> None:
         self.cancel_level = min(ABANDON, self.cancel_level + 1)
         said = {
-            DRAIN: f"🛑 Cancelling: nothing new starts, {len(self._running)} running",
-            STOP: "🛑 Cancelling what runs; once more abandons it",
-            ABANDON: "🛑 Abandoning what runs",
+            DRAIN: f"{CANCEL_SIGN} Cancelling: nothing new starts, {len(self._running)} running",
+            STOP: f"{CANCEL_SIGN} Cancelling what runs; once more abandons it",
+            ABANDON: f"{CANCEL_SIGN} Abandoning what runs",
         }
         self.stream.say("WARNING", said[self.cancel_level])
         self._clear_queue(Status.CANCELLED, "the run was cancelled")

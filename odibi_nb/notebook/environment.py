@@ -36,6 +36,18 @@ def can_answer(ipython: Any) -> bool:
         return True
 
 
+def has_subshell(ipython: Any) -> bool:
+    """Whether the front end has asked the kernel for a subshell, which ipykernel gives from 7.1 on.
+
+    JupyterLab does, and sends the messages of widgets there, so that they are heard while a cell runs;
+    but not if its settings say otherwise.
+    """
+    try:
+        return bool(ipython.kernel.shell_channel_thread.manager.list_subshell())
+    except (AttributeError, AssertionError):  # older kernels, and those without subshells
+        return False
+
+
 def choose_ui(
     ipython: Any, asked: str, rows: int = 0, environ: Mapping[str, str] = os.environ
 ) -> str:

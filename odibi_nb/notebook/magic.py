@@ -17,29 +17,42 @@ from odibi_nb.core.plan import RunPlan
 from odibi_nb.core.results import RunResult
 from odibi_nb.errors import OdibiError
 from odibi_nb.notebook.completion import IDENTIFIER, matcher_of
-from odibi_nb.notebook.environment import TEXT, can_answer, choose_ui, explain_ui
+from odibi_nb.notebook.environment import (
+    TEXT,
+    can_answer,
+    choose_ui,
+    explain_ui,
+    has_kernel,
+    has_subshell,
+)
 from odibi_nb.notebook.local_names import LocalNames
 from odibi_nb.notebook.session import SessionSettings
 from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.core.protocols import View
+    from odibi_nb.notebook.background import BackgroundRun
     from odibi_nb.notebook.live import LiveView
+    from odibi_nb.notebook.panel import RunPanel
 
 FRAMES = frozenset({"compare", "history", "projects", "registry"})
 """Commands whose records are worth computing with: they come as DataFrames."""
 
+BACKGROUND_RUN = ("odibi_nb.notebook.background", "BackgroundRun")
+"""A class by name: it is imported when there is a run of that kind."""
+
 
 @magics_class
 class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is not typed
-    """The ``%odibi`` magic; `shown` is the (run_id, cell) that a live view has shown already."""
+    """The ``%odibi`` magic; `shown` is the (run, cell) that a live view has shown already."""
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell=shell)
-        self.shown: tuple[str, int] | None = None
+        self.shown: tuple[object, int] | None = None
         self.live: LiveView | None = None
         self.names = LocalNames()
         self.matcher = matcher_of(self.names)
@@ -84,6 +97,9 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             ask=input if can_answer(self.shell) else None,
             body=body,
             ui=lambda asked: explain_ui(self.shell, asked),
+            opened=self._opened,
+            background=self._start,
+            panel=self._panel if has_kernel(self.shell) else None,
         )
 
     def _views(self, ui: str, log_level: str | None) -> tuple[Sequence[View], str]:
@@ -97,6 +113,37 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         from odibi_nb.views.console import ThrottledConsole
 
         return (ThrottledConsole("INFO"),), "CRITICAL"
+
+    def _opened(self, project: GenericProjectOrchestrator) -> None:
+        """Let the live view end the run of *project*."""
+        if self.live is not None:
+            from odibi_nb.notebook.cancelling import Cancelling
+
+            self.live.cancelling = Cancelling(project.cancel, lambda: has_subshell(self.shell))
+
+    def _start(
+        self, project: GenericProjectOrchestrator, act: Callable[..., RunResult], ui: str
+    ) -> BackgroundRun:
+        """Start a run beside the cells, shown in the output of this one."""
+        from odibi_nb.notebook.background import BackgroundRun
+
+        view = None
+        if choose_ui(self.shell, ui) != TEXT:
+            from odibi_nb.notebook.placed import CellView
+
+            view = CellView(lambda rows: choose_ui(self.shell, ui, rows))
+        name = f"{project.project} (env={project.env})"
+        run = BackgroundRun(lambda: project, act, name, view)
+        if view is not None:
+            self.shown = (run, self.shell.execution_count)
+        return run.start()
+
+    def _panel(
+        self, project: str | None, env: str | None, engine: str | None, manifest: str | None
+    ) -> RunPanel:
+        from odibi_nb.notebook.panel import RunPanel
+
+        return RunPanel(project, env, engine=engine, manifest_path=manifest)
 
     def _stop_painting(self) -> None:
         if self.live is not None:
@@ -117,6 +164,11 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             if value.status is not RunStatus.SUCCESS and not can_answer(self.shell):
                 value.raise_for_status()  # nobody looks on: a job must see that it failed
         return value
+
+    def show_background(self, run: BackgroundRun) -> None:
+        """Display *run*, unless this very cell shows it already."""
+        if self.shown != (run, self.shell.execution_count):
+            run._ipython_display_()
 
     def show_result(self, result: RunResult) -> None:
         """Display *result*, unless the live view of this very cell has done so."""
@@ -139,7 +191,9 @@ def register(ipython: Any) -> None:
         del ipython.config[OdibiMagics.__name__]
         magics = OdibiMagics(ipython)
     ipython.register_magics(magics)
-    ipython.display_formatter.ipython_display_formatter.for_type(RunResult, magics.show_result)
+    displays = ipython.display_formatter.ipython_display_formatter
+    displays.for_type(RunResult, magics.show_result)
+    displays.for_type_by_name(*BACKGROUND_RUN, magics.show_background)
     ipython.Completer.custom_matchers.append(magics.matcher)
 
 
@@ -147,7 +201,9 @@ def unregister(ipython: Any) -> None:
     """Take the magic out of *ipython*."""
     for kind in ("line", "cell"):
         ipython.magics_manager.magics[kind].pop("odibi", None)
-    ipython.display_formatter.ipython_display_formatter.pop(RunResult, None)
+    displays = ipython.display_formatter.ipython_display_formatter
+    displays.pop(RunResult, None)
+    displays.pop(".".join(BACKGROUND_RUN), None)
     _forget(ipython)
 
 

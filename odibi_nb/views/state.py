@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.checking import PASSED
 from odibi_nb.core.decoding import decode_json, utc_now
-from odibi_nb.core.events import EventType, RunEvent, Status
+from odibi_nb.core.events import CANCEL_SIGN, EventType, RunEvent, Status
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 WAITING, RETRYING = "WAITING", "RETRYING"
 """What a row is besides `Status`: not started yet; between two attempts."""
+LIVE = frozenset({"starting", "running"})
+"""What a run is besides `RunStatus`, while it goes on."""
 _UNSTARTED = frozenset({Status.SKIPPED.value, Status.CANCELLED.value})
 """How a row can end while it waits for its first or next attempt."""
 
@@ -77,7 +79,8 @@ class RowState:
 class RunSnapshot:
     """A run at a moment; *rows* in the plan's order.
 
-    *retry_of* is the run that it goes on from, or "". *status* is "starting", "running", a `RunStatus`' value, or "interrupted" if it never said its end.
+    *retry_of* is the run that it goes on from, or "". *status* is "starting", "running", a `RunStatus`'
+    value, or "interrupted" if it never said its end. *cancel_level* is how often it was asked to end.
     """
 
     project: str = ""
@@ -90,6 +93,12 @@ class RunSnapshot:
     rows: tuple[RowState, ...] = ()
     warnings: tuple[str, ...] = ()
     version: int = 0
+    cancel_level: int = 0
+
+    @property
+    def live(self) -> bool:
+        """Whether it goes on."""
+        return self.status in LIVE
 
     @property
     def elapsed(self) -> float:
@@ -163,7 +172,7 @@ class RunState:
     def give_up(self) -> bool:
         """The run will not say its end any more; whether it had not."""
         with self._lock:
-            lost = self._head.status in ("starting", "running")
+            lost = self._head.live
             if lost:
                 self.version += 1
                 self._head = replace(self._head, status="interrupted", at=utc_now())
@@ -173,12 +182,17 @@ class RunState:
         """Output is not part of the score."""
 
     def on_message(self, level: str, text: str) -> None:
-        """Messages are not part of the score."""
+        """Of messages only those count that say that the run was asked to end."""
+        del level
+        if text.startswith(CANCEL_SIGN):
+            with self._lock:
+                self.version += 1
+                self._head = replace(self._head, cancel_level=self._head.cancel_level + 1)
 
     def snapshot(self) -> RunSnapshot:
         """The run as it stands now."""
         with self._lock:
-            at = self._head.at if self._head.status not in ("starting", "running") else utc_now()
+            at = utc_now() if self._head.live else self._head.at
             return replace(self._head, at=at, rows=tuple(self._rows.values()), version=self.version)
 
 

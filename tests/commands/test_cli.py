@@ -392,3 +392,17 @@ def test_cancel_of_one_transformation(here, odibi):
         "S1": "CANCELLED",
     }
     assert results[0]["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "Plant One", "--background"], "--background: works in a notebook; in a shell"),
+        (["panel", "Plant One"], "panel: needs a notebook with widgets"),
+    ],
+)
+def test_what_needs_a_notebook_says_so(words, message, here, odibi):
+    """A panel, and a run beside something, are refused in a shell with one message; exit code 2."""
+    code, _, err = odibi(*words)
+    assert code == 2
+    assert message in err

@@ -22,6 +22,7 @@ COMMANDS = [
     ["plan"],
     ["retry"],
     ["compare"],
+    ["panel"],
     ["projects"],
     ["history"],
     ["doctor"],
@@ -174,6 +175,7 @@ def test_every_option_of_run():
         'run "Energy Efficiency" --env qat --manifest m.json --engine pandas --layers Silver_1 Gold_1'
         " --retries 0 --timeout 1.5 --workers 2 --on-error stop --schedule graph --log-level INFO"
         " --save-logs --ui text --yes --select SILVER_* tag:daily --exclude S3 --select +G1 --only S4"
+        " --background"
     )
     assert vars(found) == {
         "command": "run",
@@ -195,6 +197,7 @@ def test_every_option_of_run():
         "select": ["SILVER_*", "tag:daily", "+G1"],
         "exclude": ["S3"],
         "only": ["S4"],
+        "background": True,
     }
 
 

@@ -12,8 +12,8 @@ from views.snapshots import EVIL
 
 from odibi_nb.views.graph_mermaid import graph_mermaid
 from odibi_nb.views.graph_svg import graph_svg
-from odibi_nb.views.html import plan_html
 from odibi_nb.views.looks import LOOKS
+from odibi_nb.views.plan_html import plan_html
 
 SVG = "{http://www.w3.org/2000/svg}"
 
