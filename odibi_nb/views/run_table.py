@@ -41,7 +41,7 @@ COLUMNS = (
     ("function", "auto"),
     ("engine", "5em"),
     ("attempt", "5em"),
-    ("start (UTC)", "7.5em"),
+    ("start (UTC)", "8em"),
     ("seconds", "5.5em"),
     ("rows in", "5.5em"),
     ("rows out", "6em"),
