@@ -12,7 +12,7 @@ from odibi_nb.core.tables import redact
 from odibi_nb.views.gantt import gantt_of
 from odibi_nb.views.gantt_svg import gantt_svg
 from odibi_nb.views.graph_svg import graph_svg
-from odibi_nb.views.looks import LOOKS, RUN_LOOKS
+from odibi_nb.views.looks import LOOKS, RUN_LOOKS, readable
 from odibi_nb.views.plan_text import COLUMNS as PLAN_TEXT_COLUMNS
 from odibi_nb.views.plan_text import plan_cells
 from odibi_nb.views.state import RETRYING, WAITING, RunSnapshot
@@ -47,7 +47,7 @@ def chart_html(snapshot: RunSnapshot) -> str:
 def summary_html(snapshot: RunSnapshot, hint: str = "") -> str:
     """One line: how it stands, project, env, run, how many rows are how far, elapsed; and a *hint*."""
     sign, colour, _ = RUN_LOOKS.get(snapshot.status, LOOKS["RUNNING"])
-    state = f"<b style='color:{colour}'>{sign} {escape(snapshot.status)}</b>"
+    state = f"<b style='{readable(colour)}'>{sign} {escape(snapshot.status)}</b>"
     hints = [hint] if hint else []
     text = escape(" · ".join([*summary_parts(snapshot), *hints]))
     return f"<p role='status' style='margin:4px 0'>{state} · {text}</p>"
