@@ -102,13 +102,13 @@ def _last_state(updates: list[dict[str, str]], rows: int) -> Figure:
 
 
 def first_picture(folder: Path, turns: int) -> Iterator[Figure]:
-    """From Enter to the first picture in a new kernel, the extension loaded, against Plotly's empty figure.
+    """From Enter to the first picture in a new kernel, the extension loaded, against an empty widget.
 
     The picture is there when the message that displays it arrives; ours has read manifest, registry and
-    history by then, planned 20 rows and started the run.
+    history by then, planned 20 rows, and imported what draws them.
     """
     project_on_disk(folder, 20, "wait")
-    own = "from plotly.graph_objects import FigureWidget\nFigureWidget()"
+    own = "import ipywidgets\ndisplay(ipywidgets.HTML())"
     plotly, widgets, empty = side_by_side(
         [
             partial(_until_displayed, folder, FIRST.format(ui="plotly")),
@@ -117,8 +117,10 @@ def first_picture(folder: Path, turns: int) -> Iterator[Figure]:
         ],
         turns,
     )
-    yield compared("Enter to first picture, plotly", plotly, empty, peer="an empty FigureWidget")
-    yield compared("Enter to first picture, widgets", widgets, empty, peer="an empty FigureWidget")
+    yield compared("Enter to first picture, plotly", plotly, empty, peer="an empty ipywidgets.HTML")
+    yield compared(
+        "Enter to first picture, widgets", widgets, empty, peer="an empty ipywidgets.HTML"
+    )
 
 
 def saved_notebooks(folder: Path, sizes: dict[int, int]) -> Iterator[Figure]:

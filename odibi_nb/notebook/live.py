@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from odibi_nb.notebook.cancelling import Cancelling
 
 PAINT_SECONDS = 0.25
+PATIENCE = 5
+"""It gives up after so many failures in a row: one can be bad luck, as with a library half imported."""
 PAINT_SHARE = 4
 """After painting it rests at least this many times as long as painting took."""
 
@@ -98,14 +100,16 @@ class LiveView(RunState):
         return rung
 
     def _paint_on(self) -> None:
-        rest = PAINT_SECONDS
-        while not self._over.wait(rest):
+        rest, failures = PAINT_SECONDS, 0
+        while failures < PATIENCE and not self._over.wait(rest):
             started = time.perf_counter()
             try:
                 self.rung.paint(self.snapshot())
             except Exception as exc:  # noqa: BLE001  a picture of a run is not the run
                 self.error = exc
-                return
+                failures += 1
+            else:
+                self.error, failures = None, 0
             rest = max(PAINT_SECONDS, PAINT_SHARE * (time.perf_counter() - started))
 
     @contextlib.contextmanager

@@ -7,7 +7,7 @@ from html import escape
 from odibi_nb.core.events import Status
 from odibi_nb.views.gantt import gantt_of
 from odibi_nb.views.gantt_svg import gantt_svg
-from odibi_nb.views.looks import LOOKS, RUN_LOOKS
+from odibi_nb.views.looks import LOOKS, RUN_LOOKS, readable
 from odibi_nb.views.state import RETRYING, WAITING, RunSnapshot
 
 _WRAP = (
@@ -30,7 +30,7 @@ def chart_html(snapshot: RunSnapshot) -> str:
 def summary_html(snapshot: RunSnapshot, hint: str = "") -> str:
     """One line: how it stands, project, env, run, how many rows are how far, elapsed; and a *hint*."""
     sign, colour, _ = RUN_LOOKS.get(snapshot.status, LOOKS["RUNNING"])
-    state = f"<b style='color:{colour}'>{sign} {escape(snapshot.status)}</b>"
+    state = f"<b style='{readable(colour)}'>{sign} {escape(snapshot.status)}</b>"
     hints = [hint] if hint else []
     text = escape(" · ".join([*summary_parts(snapshot), *hints]))
     return f"<p role='status' style='margin:4px 0'>{state} · {text}</p>"

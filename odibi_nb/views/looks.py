@@ -45,3 +45,9 @@ RUN_LOOKS = {
 def look_of(status: str) -> Look:
     """The look of a row's status."""
     return WAITING_LOOK if status == WAITING else LOOKS[status]
+
+
+def readable(colour: str) -> str:
+    """CSS of text in *colour*, mixed with the text's own so that it can be read in both themes."""
+    mixed = f"color-mix(in srgb,{colour} 70%,var(--jp-ui-font-color0,currentColor))"
+    return f"color:{colour};color:{mixed}"

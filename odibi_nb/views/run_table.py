@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.core.events import Status
 from odibi_nb.views.gantt import MAX_CHECKS, shortened
-from odibi_nb.views.looks import LOOKS, WAITING_LOOK, look_of
+from odibi_nb.views.looks import LOOKS, WAITING_LOOK, look_of, readable
 from odibi_nb.views.state import RETRYING, WAITING, RowState, RunSnapshot
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ MOST_DETAILS, LEAST_DETAILS, FINE_DETAILS = 10_000, 1_200, 1_000
 """Characters of a failed row's: at most, and at least, however many failed; of a row's that did not fail."""
 
 COLUMNS = (
-    ("status", "8em"),
+    ("status", "9em"),
     ("transformation", "auto"),
     ("layer", "6.5em"),
     ("function", "auto"),
     ("engine", "5em"),
     ("attempt", "5em"),
-    ("start (UTC)", "7.5em"),
+    ("start (UTC)", "8em"),
     ("seconds", "5.5em"),
     ("rows in", "5.5em"),
     ("rows out", "6em"),
@@ -244,12 +244,7 @@ def script_text() -> str:
 def style_html() -> str:
     """The table's style sheet: both themes, and columns that are as wide in each part of a live table."""
     colours = {name: look.colour for name, look in LOOKS.items()} | {WAITING: WAITING_LOOK.colour}
-    # Mixed with the text's own colour a status can be read on a light and on a dark ground.
-    signs = "".join(
-        f".odibi-{name}{{color:{colour};color:color-mix(in srgb,{colour} 70%,"
-        "var(--jp-ui-font-color0,currentColor))}"
-        for name, colour in colours.items()
-    )
+    signs = "".join(f".odibi-{name}{{{readable(colour)}}}" for name, colour in colours.items())
     widths = "".join(
         f".odibi-log col:nth-child({number}){{width:{width}}}"
         for number, (_, width) in enumerate(COLUMNS, 1)
