@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   odibi run "Energy Efficiency" --env qat --layers Silver_1 Gold_1
   odibi retry last --project "Energy Efficiency"
   odibi history "Energy Efficiency" --limit 5
+  odibi explain SILVER_001
 """
 
 
@@ -75,6 +76,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     history.add_argument(
         "--run", metavar="RUN_ID", help="the run log of one run ('last' for the newest)"
     )
+    _add_debugging(commands)
     doctor = _command(
         commands, "doctor", "check settings, versions, registry and lake", "diagnosis:doctor"
     )
@@ -219,6 +221,48 @@ def _add_plan(commands: Any) -> None:
     _add_what(_command(commands, "plan", "what a run would do; writes nothing", "running:plan"))
 
 
+def _add_debugging(commands: Any) -> None:
+    """The commands about one transformation."""
+    load = _command(
+        commands,
+        "load",
+        "a transformation's inputs and function, to try things on",
+        "debugging:load",
+    )
+    load.add_argument(
+        "--as", dest="name", metavar="NAME", help="as one variable instead of several"
+    )
+    trial = _command(
+        commands, "try", "call its function with writes captured, and compare", "debugging:try_out"
+    )
+    trial.add_argument("--write", action="store_true", help="write after all, if it succeeds")
+    trial.add_argument("--yes", action="store_true", help="confirm a protected environment")
+    debug = _command(commands, "debug", "why a transformation failed", "debugging:debug")
+    explain = _command(
+        commands, "explain", "everything that bears on a transformation", "explaining:explain"
+    )
+    log = _command(commands, "log", "what a transformation printed", "debugging:log")
+    log.add_argument("--run", metavar="RUN_ID", help="in this run (the newest that has it)")
+    log.add_argument("--follow", action="store_true", help="go on until it has ended")
+    for parser in (load, trial, debug, explain, log):
+        if parser is debug:
+            parser.add_argument("id", nargs="?", default="last", metavar="ID", help="or 'last'")
+        else:
+            parser.add_argument("id", metavar="ID", help="the transformation")
+        parser.add_argument("--project", metavar="PROJECT", help="the only one if left out")
+        parser.add_argument("--env", metavar="ENV", help="the manifest's default_env, else qat")
+        _add_manifest(parser)
+    for parser in (load, trial, explain):
+        _add_engine(parser)
+    for parser in (load, trial):
+        parser.add_argument(
+            "--limit", type=_positive, metavar="N", help="at most N rows of each input"
+        )
+        parser.add_argument(
+            "--sample", type=_fraction, metavar="FRACTION", help="this share of each input's rows"
+        )
+
+
 def _add_registry(commands: Any) -> None:
     text = "the TransformationRegistry: init, import, export, list"
     registry = commands.add_parser(
@@ -268,6 +312,16 @@ def _seconds(text: str) -> float:
         value = math.nan
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"expected seconds above 0, found {text}")
+    return value
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, found {text}")
     return value
 
 

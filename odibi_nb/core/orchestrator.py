@@ -28,6 +28,7 @@ from odibi_nb.core.redaction import error_message
 from odibi_nb.core.repair import Repair
 from odibi_nb.core.runlog import recover
 from odibi_nb.core.stream import RunStream
+from odibi_nb.core.transformation import row_id
 from odibi_nb.errors import ConfigurationError, ManifestError, PlanError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class GenericProjectOrchestrator:
         self._modules = ProjectModules(self.manifest.folder)
         self._engines: dict[str, TableEngine] = {}
         self._sinks: Sequence[BaseLogSink] | None = None
+        self.reloaded: tuple[str, ...] = ()
         self.cancel_with: Callable[[str | None], None] | None = None
         self.views: list[View] = [adapters.console(log_level), *views]
         self._say = RunStream(facts={}, hooks=HookManager(), views=self.views).say
@@ -165,6 +167,15 @@ class GenericProjectOrchestrator:
                 with rows is in the plan's problems.
         """
         return self._plan(self._chosen(options))
+
+    def plan_with(self, transformation_id: str) -> RunPlan:
+        """The plan of all layers, with this transformation in it also if it is disabled.
+
+        Raises:
+            ConfigurationError: if the registry cannot be read; what is wrong with rows is in the
+                plan's problems.
+        """
+        return self._plan(RunOptions(), enabled=transformation_id)
 
     def run(self, *, repo_path: str | None = None, **options: Any) -> RunResult:
         """Run the project; see `RunOptions` for the options.
@@ -315,12 +326,16 @@ class GenericProjectOrchestrator:
         plan = {by_fold[layer.casefold()]: tables for layer, tables in options.cache_plan.items()}
         return replace(options, cache_plan=plan)
 
-    def _plan(self, options: RunOptions, repair: Repair | None = None) -> RunPlan:
+    def _plan(
+        self, options: RunOptions, repair: Repair | None = None, enabled: str | None = None
+    ) -> RunPlan:
         layers = self.manifest.select_layers(options.target_layers)
         source = self.adapters.registry(self.place())
         rows = list(source.fetch(self.project, self.env))
         if not rows:
             raise PlanError(source.name, [self._no_rows(source.census())])
+        if enabled is not None:
+            rows = [_as_enabled(row) if row_id(row) == enabled else row for row in rows]
         expected, notices = self._expected()
         request = PlanRequest(
             env=self.env,
@@ -339,6 +354,7 @@ class GenericProjectOrchestrator:
             lenient=repair is not None,
         )
         with self._modules.importing() as reloaded:
+            self.reloaded = tuple(reloaded)
             if reloaded:
                 self._say("INFO", f"🔄 Loading changed modules anew: {', '.join(reloaded)}")
             plan = make_plan(self.manifest, rows, request)
@@ -440,6 +456,11 @@ class GenericProjectOrchestrator:
             hint = did_you_mean(name, ENGINES) or ": expected 'pandas' or 'spark'"
             raise ConfigurationError("engine", [f"unknown engine {engine!r}{hint}"])
         return name
+
+
+def _as_enabled(row: Mapping[str, Any]) -> dict[str, Any]:
+    others = {name: value for name, value in row.items() if name.lower() != "enabled"}
+    return {**others, "enabled": 1}
 
 
 def _shown_path(path: Path | None) -> str:

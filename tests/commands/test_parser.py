@@ -30,6 +30,11 @@ COMMANDS = [
     ["registry", "import"],
     ["registry", "export"],
     ["registry", "list"],
+    ["load"],
+    ["try"],
+    ["debug"],
+    ["explain"],
+    ["log"],
 ]
 
 
