@@ -78,8 +78,17 @@ def last_failed(state_dir: Path, project: str, env: str) -> str | None:
 
 def _folders(state_dir: Path, run_id: str | None) -> list[Path]:
     """The folders of the runs, newest first."""
-    folders = sorted(runs_folder(state_dir).glob("*/"), key=lambda f: f.name, reverse=True)
+    folders = sorted(runs_folder(state_dir).glob("*/"), key=_age, reverse=True)
     return [f for f in folders if run_id is None or f.name == run_id]
+
+
+def _age(folder: Path) -> tuple[str, int]:
+    """When a run began, to the second by its id; then which journal was written to last."""
+    try:
+        written = (folder / "journal.jsonl").stat().st_mtime_ns
+    except OSError:
+        written = 0
+    return folder.name.rpartition("-")[0], written
 
 
 def _belongs(lines: list[dict[str, Any]], project: str, env: str) -> bool:

@@ -73,6 +73,15 @@ def user_trace(error: BaseException) -> TracebackType | None:
     return first or trace
 
 
+def depth_in_libraries(error: BaseException) -> int:
+    """How many library frames *error* has below the innermost of the user's."""
+    views = frames_of(error)
+    below = 0
+    while below < len(views) and views[-1 - below].library:
+        below += 1
+    return below if below < len(views) else 0
+
+
 def headline(error: BaseException) -> str:
     """The error in a line or two: Spark's without the JVM's trace."""
     if is_spark_error(error):

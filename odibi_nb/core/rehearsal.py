@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from odibi_nb.core.plan import PlannedRow, RunPlan
 
 
+MAX_LISTED = 10
+"""A message that lists what there is stays readable."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
     """A transformation that can be called without consequences.
@@ -134,8 +138,8 @@ def open_rehearsal(
     if row is None:
         unknown = f"no transformation {transformation_id!r} in env {project.env!r}"
         hint = did_you_mean(transformation_id, plan.rows)
-        lost = f": {plan.notices[0]}" if plan.notices and not hint else ""
-        raise PlanError(plan.source, problems or [f"{unknown}{hint}{lost}"])
+        there = f"; it has {', '.join([*plan.rows][:MAX_LISTED])}" if not hint else ""
+        raise PlanError(plan.source, problems or [f"{unknown}{hint}{there}", *plan.notices])
     engine = project.tables(row.engine)
     if not isinstance(engine, RehearsingEngine):
         raise EngineError(f"{row.id}: the {row.engine} engine cannot capture writes")

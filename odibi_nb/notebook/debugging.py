@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from odibi_nb.core.postmortem import headline, user_trace
+from odibi_nb.core.postmortem import depth_in_libraries, headline, user_trace
 from odibi_nb.notebook.environment import can_answer, has_kernel
 
 if TYPE_CHECKING:
@@ -62,4 +62,7 @@ def post_mortem(shell: Any, failure: Failure) -> None:
     print("(u: up, d: down, p NAME: print, l: the code, q: quit)")
     debugger = shell.debugger_cls()
     debugger.reset()
+    below = depth_in_libraries(failure.error)
+    if below:
+        debugger.cmdqueue.append(f"up {below}")  # the user's own line is what one wants to see
     debugger.interaction(None, user_trace(failure.error))

@@ -50,7 +50,9 @@ def test_an_edit_of_the_same_size_within_a_tick_is_seen(project):
 
 def test_a_file_that_was_only_touched_is_not_loaded_again(project):
     """A new time alone is no new text: nothing is loaded anew, and module state lives on."""
-    folder = project("a", touched_module="calls = []\ndef work():\n    calls.append(1)\n    return len(calls)\n")
+    folder = project(
+        "a", touched_module="calls = []\ndef work():\n    calls.append(1)\n    return len(calls)\n"
+    )
     assert call(folder, "touched_module") == (1, [])
     os.utime(folder / "touched_module.py", ns=(1, 1))
     assert call(folder, "touched_module") == (2, [])
