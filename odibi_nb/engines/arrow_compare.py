@@ -18,13 +18,15 @@ SAMPLES = 5
 PREVIEW_ROWS = 10
 MAX_EXACT = 1_000_000
 """Of more rows distinct values are estimated."""
+_FLOAT_DIGITS = {"double": 9, "float": 5}
 _CUT = "the inputs were cut, so rows that are missing do not count as removed"
 
 
 def compare(before: Any, after: Any, output: Output, *, partial: bool = False) -> TableChange:
     """What writing *after* as *output* says would change in a table that holds *before*.
 
-    Null equals null, and every other value only itself. With the output's keys rows are added,
+    Null equals null. Floats are equal if they agree but for rounding, as sums in another order do:
+    to 9 digits, or 5 of single precision; every other value equals only itself. With the output's keys rows are added,
     removed or changed; without, whole rows are added or removed, however often each comes.
 
     Args:
@@ -115,13 +117,17 @@ class _Comparison:
         others = [name for name in self.shared if name not in self.keys]
         differs = {name: self._differs(name) for name in others}
         changed_if = " OR ".join(differs.values()) or "false"
+        inexact = " OR ".join(self._differs(name, exactly=True) for name in others) or "false"
         added = f"FROM written a ANTI JOIN present b ON {on}"
         removed = f"FROM present b ANTI JOIN written a ON {on}"
         both = f"FROM written a JOIN present b ON {on}"
-        sums = ", ".join(
-            f"coalesce(count_if({test}), 0)" for test in (changed_if, *differs.values())
-        )
-        matched, changed, *each = self._all(f"SELECT count(*), {sums} {both}")[0]
+        tests = (changed_if, inexact, *differs.values())
+        sums = ", ".join(f"coalesce(count_if({test}), 0)" for test in tests)
+        matched, changed, differing, *each = self._all(f"SELECT count(*), {sums} {both}")[0]
+        if differing > changed:
+            self.notes.append(
+                f"{differing - changed:,} rows differ only by the rounding of floats: unchanged"
+            )
         facts: dict[str, Any] = {
             "compared_by": tuple(self.keys),
             "added": self._one(f"SELECT count(*) {added}"),
@@ -153,15 +159,30 @@ class _Comparison:
             "removed_rows": self._rows(f"SELECT * FROM {removed} ORDER BY ALL LIMIT {SAMPLES}"),
         }
 
-    def _differs(self, name: str) -> str:
+    def _differs(self, name: str, *, exactly: bool = False) -> str:
         column = _quoted(name)
+        digits = self._digits(name)
+        if digits and not exactly:
+            apart = f"abs(a.{column} - b.{column})"
+            larger = f"greatest(abs(a.{column}), abs(b.{column}))"
+            near = f"coalesce(isfinite({apart}) AND {apart} <= {larger} * 1e-{digits}, false)"
+            return f"(a.{column} IS DISTINCT FROM b.{column} AND NOT {near})"
         if self._same_type(name):
             return f"a.{column} IS DISTINCT FROM b.{column}"
         return f"a.{column}::VARCHAR IS DISTINCT FROM b.{column}::VARCHAR"
 
     def _comparable(self, name: str) -> str:
         column = _quoted(name)
+        digits = self._digits(name)
+        if digits:
+            return f"format('{{:.{digits - 1}e}}', {column} + 0.0)::DOUBLE AS {column}"
         return column if self._same_type(name) else f"{column}::VARCHAR AS {column}"
+
+    def _digits(self, name: str) -> int:
+        """To how many digits a column of floats is compared; 0 where it is compared exactly."""
+        if not self._same_type(name):
+            return 0
+        return _FLOAT_DIGITS.get(str(self.after.schema.field(name).type), 0)
 
     def _same_type(self, name: str) -> bool:
         return bool(self.before.schema.field(name).type == self.after.schema.field(name).type)

@@ -77,6 +77,23 @@ def test_without_keys_whole_rows_are_compared_as_often_as_they_come(engine):
     assert change.added_rows == ({"id": 2, "v": None, "s": "b"},)
 
 
+def test_floats_that_differ_by_rounding_are_equal(engine):
+    """Sums in another order differ in the last digits: with and without keys that is no change."""
+    values = [0.1 + 0.2, None, float("inf"), 1e300]
+    engine.write(pd.DataFrame({"id": [1, 2, 3, 4], "v": values}), Output(table="silver.f"), INFO)
+    again = pd.DataFrame({"id": [1, 2, 3, 4], "v": [0.3, None, float("inf"), 1e300]})
+    for keys in ((), ("id",)):
+        captured = CapturedWrites(engine)
+        captured.write(again, Output(table="silver.f", keys=keys), INFO)
+        change = captured.changes()["silver.f"]
+        assert change.unchanged == 4
+        captured.writes.clear()
+        other = again.assign(v=[0.3001, 0.0, float("-inf"), 1e301])
+        captured.write(other, Output(table="silver.f", keys=keys), INFO)
+        assert captured.changes()["silver.f"].unchanged == 0
+    assert change.notes == ("1 rows differ only by the rounding of floats: unchanged",)
+
+
 def test_a_merge_removes_nothing(engine):
     """Rows that a merge does not name stay as they are."""
     frame = pd.DataFrame({"id": [1, 5], "v": [1.5, 5.0], "s": ["a", "e"]})
