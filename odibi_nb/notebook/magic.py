@@ -56,9 +56,8 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         try:
             arguments = parse(shlex.split(self._expanded(line)), prog="%odibi")
             if cell is not None and arguments.command not in BODIES:
-                raise UsageError(
-                    f"%%odibi {arguments.command}: only {', '.join(BODIES)} take a cell's body"
-                )
+                takers = f"{', '.join(BODIES[:-1])} and {BODIES[-1]}"
+                raise UsageError(f"%%odibi {arguments.command}: only {takers} take a cell's body")
             if self._debugged(arguments):
                 return None
             value = execute(arguments, self._face(cell or ""))
