@@ -241,14 +241,20 @@ def _add_debugging(commands: Any) -> None:
     explain = _command(
         commands, "explain", "everything that bears on a transformation", "explaining:explain"
     )
+    lineage = _command(
+        commands, "lineage", "what leads to a transformation, and what follows", "lineage:lineage"
+    )
+    lineage.add_argument("id", nargs="?", metavar="ID", help="around this one (all if left out)")
+    lineage.add_argument("--up", type=_not_negative, metavar="N", help="N steps before it (all)")
+    lineage.add_argument("--down", type=_not_negative, metavar="N", help="N steps after it (all)")
+    lineage.add_argument("--mermaid", action="store_true", help="as Mermaid text")
     log = _command(commands, "log", "what a transformation printed", "debugging:log")
     log.add_argument("--run", metavar="RUN_ID", help="in this run (the newest that has it)")
     log.add_argument("--follow", action="store_true", help="go on until it has ended")
-    for parser in (load, trial, debug, explain, log):
-        if parser is debug:
-            parser.add_argument("id", nargs="?", default="last", metavar="ID", help="or 'last'")
-        else:
-            parser.add_argument("id", metavar="ID", help="the transformation")
+    debug.add_argument("id", nargs="?", default="last", metavar="ID", help="or 'last'")
+    for parser in (load, trial, explain, log):
+        parser.add_argument("id", metavar="ID", help="the transformation")
+    for parser in (load, trial, debug, explain, lineage, log):
         parser.add_argument("--project", metavar="PROJECT", help="the only one if left out")
         parser.add_argument("--env", metavar="ENV", help="the manifest's default_env, else qat")
         _add_manifest(parser)

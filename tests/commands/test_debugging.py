@@ -129,3 +129,31 @@ def test_the_log_of_an_older_run(ran, capsys):
     assert execute(parse(["log", "B1"]), Face()).attempts[0].run_id == second.run_id
     named = execute(parse(["log", "B1", "--run", first.run_id]), Face())
     assert named.attempts[0].run_id == first.run_id
+
+
+def test_the_lineage_of_a_row(ran, capsys):
+    """What leads to a row and what follows, so many steps, with how each ended last; also as Mermaid."""
+    assert main(["lineage", "S1"]) == 0
+    printed = capsys.readouterr().out
+    assert "lineage of S1 · Plant One · env qat · as of run " in printed
+    assert "  ✔ S1  ← B1  (SUCCESS)" in printed
+    assert "BAD" not in printed
+    assert main(["lineage", "--mermaid"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("flowchart LR")
+    assert "✖ BAD" in text
+    alone = execute(parse(["lineage", "B1", "--down", "0"]), Face())
+    assert list(alone.plan.rows) == ["B1"]
+    page = execute(parse(["lineage", "B1"]), Face())._repr_html_()
+    assert "<svg" in page
+    assert "S1" in page
+    assert main(["lineage", "S9"]) == 2
+    assert "no transformation 'S9'" in capsys.readouterr().err
+
+
+def test_a_lineage_without_runs_has_no_states(folder, capsys):
+    """Before the first run the graph is there, and no state is made up."""
+    assert main(["lineage"]) == 0
+    printed = capsys.readouterr().out
+    assert "as of run" not in printed
+    assert "  · S1  ← B1" in printed

@@ -34,6 +34,7 @@ COMMANDS = [
     ["try"],
     ["debug"],
     ["explain"],
+    ["lineage"],
     ["log"],
 ]
 
