@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from odibi_nb.core.results import RunResult
 
 DEFAULT_ENGINE = "spark"
+RELOADED = "🔄 Loading changed modules anew"
+"""How a message begins that says which modules were edited since the last run."""
 ENGINES = tuple(engine.value for engine in Engine)
 
 
@@ -356,7 +358,7 @@ class GenericProjectOrchestrator:
         with self._modules.importing() as reloaded:
             self.reloaded = tuple(reloaded)
             if reloaded:
-                self._say("INFO", f"🔄 Loading changed modules anew: {', '.join(reloaded)}")
+                self._say("INFO", f"{RELOADED}: {', '.join(reloaded)}")
             plan = make_plan(self.manifest, rows, request)
         return replace(plan, notices=(*plan.notices, *notices), html_with=self.adapters.plan_html)
 
