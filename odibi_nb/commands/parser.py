@@ -77,6 +77,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
         "--run", metavar="RUN_ID", help="the run log of one run ('last' for the newest)"
     )
     _add_debugging(commands)
+    _add_editing(commands)
     doctor = _command(
         commands, "doctor", "check settings, versions, registry and lake", "diagnosis:doctor"
     )
@@ -267,6 +268,21 @@ def _add_debugging(commands: Any) -> None:
         parser.add_argument(
             "--sample", type=_fraction, metavar="FRACTION", help="this share of each input's rows"
         )
+
+
+def _add_editing(commands: Any) -> None:
+    """The commands that change registry rows."""
+    text = "write the cell's rows (TOML or JSON) into the registry"
+    register = _command(commands, "register", text, "editing:register")
+    enable = _command(commands, "enable", "let transformations run again", "editing:enable")
+    disable = _command(commands, "disable", "leave transformations out of runs", "editing:disable")
+    for parser in (enable, disable):
+        parser.add_argument("ids", nargs="+", metavar="ID", help="which ones")
+    for parser in (register, enable, disable):
+        parser.add_argument("--project", metavar="PROJECT", help="the only one if left out")
+        parser.add_argument("--env", metavar="ENV", help="the manifest's default_env, else qat")
+        _add_manifest(parser)
+        parser.add_argument("--yes", action="store_true", help="confirm a protected environment")
 
 
 def _add_registry(commands: Any) -> None:

@@ -34,7 +34,7 @@ from odibi_nb.errors import ConfigurationError, ManifestError, PlanError, Proble
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from odibi_nb.core.protocols import Adapters, BaseLogSink, TableEngine, View
+    from odibi_nb.core.protocols import Adapters, BaseLogSink, Row, TableEngine, View
     from odibi_nb.core.results import RunResult
 
 DEFAULT_ENGINE = "spark"
@@ -177,7 +177,23 @@ class GenericProjectOrchestrator:
             ConfigurationError: if the registry cannot be read; what is wrong with rows is in the
                 plan's problems.
         """
-        return self._plan(RunOptions(), enabled=transformation_id)
+
+        def enable(rows: list[Row]) -> list[Row]:
+            return [_enabled(row) if row_id(row) == transformation_id else row for row in rows]
+
+        return self._plan(RunOptions(), change=enable)
+
+    def plan_changed(self, change: Callable[[list[Row]], list[Row]]) -> RunPlan:
+        """The plan of all layers as it would be with other registry rows.
+
+        Args:
+            change: gets the registry's rows; what it returns is planned.
+
+        Raises:
+            ConfigurationError: if the registry cannot be read; what is wrong with rows is in the
+                plan's problems.
+        """
+        return self._plan(RunOptions(), change=change)
 
     def run(self, *, repo_path: str | None = None, **options: Any) -> RunResult:
         """Run the project; see `RunOptions` for the options.
@@ -329,15 +345,17 @@ class GenericProjectOrchestrator:
         return replace(options, cache_plan=plan)
 
     def _plan(
-        self, options: RunOptions, repair: Repair | None = None, enabled: str | None = None
+        self,
+        options: RunOptions,
+        repair: Repair | None = None,
+        change: Callable[[list[Row]], list[Row]] | None = None,
     ) -> RunPlan:
         layers = self.manifest.select_layers(options.target_layers)
         source = self.adapters.registry(self.place())
-        rows = list(source.fetch(self.project, self.env))
+        rows = [dict(row) for row in source.fetch(self.project, self.env)]
+        rows = rows if change is None else change(rows)
         if not rows:
             raise PlanError(source.name, [self._no_rows(source.census())])
-        if enabled is not None:
-            rows = [_as_enabled(row) if row_id(row) == enabled else row for row in rows]
         expected, notices = self._expected()
         request = PlanRequest(
             env=self.env,
@@ -460,7 +478,7 @@ class GenericProjectOrchestrator:
         return name
 
 
-def _as_enabled(row: Mapping[str, Any]) -> dict[str, Any]:
+def _enabled(row: Row) -> Row:
     others = {name: value for name, value in row.items() if name.lower() != "enabled"}
     return {**others, "enabled": 1}
 

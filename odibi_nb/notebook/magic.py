@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 FRAMES = frozenset({"history", "projects", "registry"})
 """Commands whose records are worth computing with: they come as DataFrames."""
-BODIES = ("run", "plan", "retry", "try")
+BODIES = ("run", "plan", "retry", "try", "register")
 """Commands that have a use for what stands below them in a cell."""
 
 

@@ -34,6 +34,9 @@ COMMANDS = [
     ["try"],
     ["debug"],
     ["explain"],
+    ["register"],
+    ["enable"],
+    ["disable"],
     ["lineage"],
     ["log"],
 ]
@@ -214,7 +217,7 @@ def test_every_command_has_a_handler(command):
     """Each command names a function that exists."""
     from importlib import import_module
 
-    needs_one = {"import", "export", "load", "try", "explain", "log"}
+    needs_one = {"import", "export", "load", "try", "explain", "log", "enable", "disable"}
     file = ["x.json"] if command[-1] in needs_one else []
     if command == ["registry"]:
         return

@@ -129,7 +129,7 @@ def test_try_shows_and_returns_the_trial(shell, folder):
         ("%odibi debug NOPE", "no attempt of 'NOPE'"),
         ("%odibi log NOPE", "no attempt of 'NOPE'"),
         ("%odibi log B1 --run nope", "no attempt of 'B1' in run nope"),
-        ("%%odibi explain S1\nx", "only run, plan, retry and try take"),
+        ("%%odibi explain S1\nx", "only run, plan, retry, try and register take"),
     ],
 )
 def test_a_mistake_is_one_message(shell, cell, message):
