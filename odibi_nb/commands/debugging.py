@@ -88,7 +88,7 @@ def _report(failure: Failure) -> FailureReport:
         headline=headline(failure.error),
         frames=tuple(frames_of(failure.error)),
         traceback=failure.traceback,
-        folded=folded,
+        jvm_trace=folded,
         log=_tail(failure.log),
         note=f"its inputs: %odibi load {name}",
     )
@@ -109,7 +109,7 @@ def _report_from_log(project: GenericProjectOrchestrator, wanted: str) -> Failur
         run_id=last.run_id,
         headline=str(short),
         traceback=last.traceback or last.error,
-        folded=short.folded,
+        jvm_trace=short.folded,
         log=_tail(last.log),
         note=f"{gone}; its inputs: %odibi load {last.transformation_id}",
     )

@@ -21,7 +21,7 @@ from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
@@ -90,9 +90,7 @@ def _function_facts(rehearsal: Rehearsal) -> Iterator[Fact]:
     source = source_of(planned.fn)
     if source is not None:
         yield Fact("file", f"{_shown(source.file)}:{source.line}", _link(source))
-    yield Fact(
-        "signature", f"{getattr(planned.fn, '__name__', '?')}{inspect.signature(planned.fn)}"
-    )
+    yield Fact("signature", _declared(planned.fn))
     row = planned.transformation
     values = {
         "inputs": row.inputs,
@@ -110,6 +108,25 @@ def _function_facts(rehearsal: Rehearsal) -> Iterator[Fact]:
     doc = inspect.getdoc(planned.fn)
     if doc:
         yield Fact("says", doc)
+
+
+def _declared(fn: Callable[..., Any]) -> str:
+    """How *fn* is declared; annotations that are kept as text without their quotes."""
+    found = inspect.signature(fn)
+    bare = [p.replace(annotation=_unquoted(p.annotation)) for p in found.parameters.values()]
+    shown = found.replace(parameters=bare, return_annotation=_unquoted(found.return_annotation))
+    return f"{getattr(fn, '__name__', '?')}{shown}"
+
+
+class _Text(str):
+    """Text that shows itself without quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _unquoted(annotation: Any) -> Any:
+    return _Text(annotation) if isinstance(annotation, str) else annotation
 
 
 def _given(rehearsal: Rehearsal, name: str) -> str:
@@ -148,7 +165,8 @@ def _settings(
     policy = row.retry
     yield Fact(
         "retry",
-        f"{policy.max_retries} more attempts, after {policy.base_delay:g} s, then longer "
+        f"{policy.max_retries} {'retry' if policy.max_retries == 1 else 'retries'}, the first after "
+        f"{policy.base_delay:g} s "
         f"({', then '.join([*retry_from, 'default'])})",
     )
     if row.timeout_seconds is None:
@@ -211,5 +229,10 @@ def _runs(
     shown = [last[run_id] for run_id in sorted(last, key=order.__getitem__)][:RUNS_SHOWN]
     if not shown:
         return (Fact("none", "it has not run yet"),), None
-    records = [{**row, "error": redact_text(row["error_message"] or "")} for row in shown]
+    records = [{**row, "error": _error(row)} for row in shown]
     return (), Records("runs", RUN_COLUMNS, records, make_frame)
+
+
+def _error(row: dict[str, Any]) -> str:
+    message = redact_text(row["error_message"] or "")
+    return f"{row['error_type']}: {message}" if row["error_type"] else message

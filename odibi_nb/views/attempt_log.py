@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.looks import look_of
+from odibi_nb.views.markup import block, head, pre
 
 if TYPE_CHECKING:
     from odibi_nb.core.attempt_logs import AttemptLog
@@ -34,15 +35,13 @@ class AttemptLogs:
     def _repr_html_(self) -> str:
         parts = []
         for attempt in self.attempts:
-            look = look_of(attempt.status)
-            said = escape(attempt.log) or "(nothing printed or logged)"
-            text = escape(_ended(attempt) if attempt.status != "RUNNING" else "▶ it runs …")
-            parts.append(
-                f"<p style='margin:.4em 0 0'>{escape(_started(attempt))}</p>"
-                f"<pre style='white-space:pre-wrap;overflow-wrap:anywhere;margin:0 0 0 1em'>{said}</pre>"
-                f"<p style='margin:0'><b style='color:{look.colour}'>{text}</b></p>"
-            )
-        return "".join(parts)
+            running = attempt.status == "RUNNING"
+            parts += [
+                f"<p style='margin:.4em 0 0'>{escape(_started(attempt))}</p>",
+                pre(attempt.log or "(nothing printed or logged)"),
+                head("▶ it runs …" if running else _ended(attempt), look_of(attempt.status).colour),
+            ]
+        return block(*parts)
 
 
 def _started(attempt: AttemptLog) -> str:

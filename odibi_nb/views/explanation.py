@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING
+
+from odibi_nb.views.markup import block, folded, head
 
 if TYPE_CHECKING:
     from odibi_nb.views.records import Records
@@ -49,16 +51,14 @@ class Explanation:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        parts = [f"<p style='margin:0'><b>{escape(self.title)}</b></p>"]
+        parts = [head(self.title)]
         for section in self.sections:
             rows = "".join(map(_row, section.facts))
-            facts = f"<table><tbody>{rows}</tbody></table>" if rows else ""
-            table = section.table._repr_html_() if section.table is not None else ""
-            parts.append(
-                f"<details open><summary>{escape(section.title)}</summary>{facts}{table}</details>"
-            )
-        style = "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit)"
-        return f"<div style='{style};max-width:100%;overflow-x:auto'>{''.join(parts)}</div>"
+            html = f"<table><tbody>{rows}</tbody></table>" if rows else ""
+            if section.table is not None:
+                html += replace(section.table, title="")._repr_html_()
+            parts.append(folded(section.title, html, is_open=True))
+        return block(*parts)
 
 
 def _row(fact: Fact) -> str:

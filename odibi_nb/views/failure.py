@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.looks import LOOKS
+from odibi_nb.views.markup import block, folded, head, pre
 
 if TYPE_CHECKING:
     from odibi_nb.core.postmortem import FrameView, Variable
@@ -20,7 +21,7 @@ class FailureReport:
         headline: the error in a line or two.
         frames: with their variables, outermost first; empty where they are not alive any more.
         traceback: as text.
-        folded: what is rarely needed: a JVM's trace.
+        jvm_trace: what is rarely needed: a JVM's trace.
         log: the end of what it printed.
         note: what is missing, and what to do next.
     """
@@ -30,7 +31,7 @@ class FailureReport:
     headline: str
     frames: tuple[FrameView, ...] = ()
     traceback: str = ""
-    folded: str = ""
+    jvm_trace: str = ""
     log: str = ""
     note: str = ""
 
@@ -43,28 +44,29 @@ class FailureReport:
             lines.append(self.traceback.rstrip())
         if self.log:
             lines += ["", "printed and logged:", *(f"  {line}" for line in self.log.splitlines())]
-        if self.folded:
-            lines.append(f"\n({len(self.folded.splitlines()):,} lines of the JVM's trace: .folded)")
+        if self.jvm_trace:
+            lines.append(
+                f"\n({len(self.jvm_trace.splitlines()):,} lines of the JVM's trace: .jvm_trace)"
+            )
         return "\n".join([*lines, *(["", self.note] if self.note else [])])
 
     def _repr_html_(self) -> str:
-        where = f" in run {escape(self.run_id)}" if self.run_id else ""
-        head = f"✖ {escape(self.transformation_id)} failed{where}"
+        where = f" in run {self.run_id}" if self.run_id else ""
+        blamed = self._blamed()
         parts = [
-            f"<p style='margin:0'><b style='color:{LOOKS['FAILED'].colour}'>{head}</b></p>",
-            _pre(self.headline),
-            *(_frame_html(f, is_open=f is self._blamed()) for f in self.frames),
+            head(f"✖ {self.transformation_id} failed{where}", LOOKS["FAILED"].colour),
+            pre(self.headline),
+            *(_frame_html(frame, is_open=frame is blamed) for frame in self.frames),
         ]
         if not self.frames:
-            parts.append(_pre(self.traceback))
+            parts.append(pre(self.traceback))
         if self.log:
-            parts.append(_folded("printed and logged", _pre(self.log), is_open=True))
-        if self.folded:
-            parts.append(_folded("the JVM's trace", _pre(self.folded)))
+            parts.append(folded("printed and logged", pre(self.log), is_open=True))
+        if self.jvm_trace:
+            parts.append(folded("the JVM's trace", pre(self.jvm_trace)))
         if self.note:
             parts.append(f"<p>{escape(self.note)}</p>")
-        style = "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit)"
-        return f"<div style='{style};max-width:100%;overflow-x:auto'>{''.join(parts)}</div>"
+        return block(*parts)
 
     def _blamed(self) -> FrameView | None:
         """The innermost frame that is the user's."""
@@ -102,21 +104,14 @@ def _frame_html(frame: FrameView, *, is_open: bool) -> str:
         if rows
         else ""
     )
-    return _folded(place, _pre(code) + table, is_open=is_open)
+    return folded(place, pre(code) + table, is_open=is_open)
 
 
 def _variable_html(variable: Variable) -> str:
     name = escape(variable.name) + (" (argument)" if variable.argument else "")
-    value = escape(variable.summary) + (_pre(variable.table) if variable.table else "")
-    cell = "style='text-align:left;vertical-align:top;white-space:pre-wrap'"
+    value = escape(variable.summary)
+    if variable.table:
+        types, _, rows = variable.table.partition("\n")
+        value += f"<br>{escape(types)}{pre(rows, wide=True)}"
+    cell = "style='text-align:left;vertical-align:top;overflow-wrap:anywhere;max-width:70em'"
     return f"<tr><th scope='row' {cell}>{name}</th><td {cell}>{value}</td></tr>"
-
-
-def _pre(text: str) -> str:
-    return f"<pre style='white-space:pre-wrap;overflow-wrap:anywhere'>{escape(text)}</pre>"
-
-
-def _folded(title: str, html: str, *, is_open: bool = False) -> str:
-    """*html* below a title that opens it."""
-    mark = " open" if is_open else ""
-    return f"<details{mark}><summary>{escape(title)}</summary>{html}</details>"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.graph_mermaid import graph_mermaid
 from odibi_nb.views.graph_svg import graph_svg
 from odibi_nb.views.looks import look_of
+from odibi_nb.views.markup import block, head
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +50,4 @@ class Lineage:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        style = "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit)"
-        picture = graph_svg(self.plan, self.states)
-        return f"<div style='{style}'><p style='margin:0'><b>{escape(self.title)}</b></p>{picture}</div>"
+        return block(head(self.title), graph_svg(self.plan, self.states))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
+
+from odibi_nb.views.markup import block, head, pre
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -34,8 +35,4 @@ class RegistryEdit:
         return "\n".join([self.summary(), *([self.diff] if self.diff else [])])
 
     def _repr_html_(self) -> str:
-        head = f"<p style='margin:0'><b>{escape(self.summary())}</b></p>"
-        if not self.diff:
-            return head
-        style = "white-space:pre-wrap;overflow-wrap:anywhere"
-        return f"{head}<pre style='{style}'>{escape(self.diff)}</pre>"
+        return block(head(self.summary()), pre(self.diff) if self.diff else "")

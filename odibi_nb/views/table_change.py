@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.tables import redact
+from odibi_nb.views.markup import folded, head
 from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
@@ -32,13 +34,15 @@ def change_html(change: TableChange) -> str:
     notes = "".join(f"<li>{escape(note)}</li>" for note in change.notes)
     columns = "".join(f"<li>column {escape(_column(c))}</li>" for c in change.columns)
     listed = f"<ul style='margin:0'>{notes}{columns}</ul>" if notes or columns else ""
-    tables = _tables(change)
-    folded = "".join(
-        f"<details{' open' if _tells_difference(table) else ''}><summary>{escape(table.title)}</summary>"
-        f"<div style='overflow-x:auto'>{table._repr_html_()}</div></details>"
-        for table in tables
+    tables = "".join(
+        folded(
+            table.title,
+            replace(table, title="")._repr_html_(),
+            is_open=_tells_difference(table),
+        )
+        for table in _tables(change)
     )
-    return f"<p style='margin:.6em 0 0'><b>{escape(_head(change))}</b></p>{listed}{folded}"
+    return head(_head(change)) + listed + tables
 
 
 def _tells_difference(table: Records) -> bool:

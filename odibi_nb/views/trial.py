@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.errors import TrialFailedError
 from odibi_nb.views.looks import LOOKS
+from odibi_nb.views.markup import block, folded, head, pre
 from odibi_nb.views.table_change import change_html, change_text
 
 if TYPE_CHECKING:
@@ -118,28 +119,23 @@ class Trial:
 
     def _repr_html_(self) -> str:
         look = LOOKS["SUCCESS" if self.succeeded else "FAILED"]
-        parts = [
-            f"<p style='margin:0'><b style='color:{look.colour}'>{escape(self.summary())}</b></p>"
-        ]
+        parts = [head(self.summary(), look.colour)]
         if self.error is not None:
-            parts.append(
-                f"{_pre(self.traceback)}<p>Look into it: <code>%odibi debug "
-                f"{escape(self.transformation_id)}</code></p>"
-            )
+            command = escape(f"%odibi debug {self.transformation_id}")
+            parts += [pre(self.traceback), f"<p>Look into it: <code>{command}</code></p>"]
         if self.log:
-            parts.append(_folded("printed and logged", "\n".join(self._log_lines())))
+            parts.append(folded("printed and logged", pre("\n".join(self._log_lines()))))
         parts += [change_html(change) for change in self.changes.values()]
         if self.checks:
             checks = "\n".join(map(str, self.checks))
-            parts.append(_folded("data checks", checks, is_open=True))
+            parts.append(folded("data checks", pre(checks), is_open=True))
         if not self.changes and self.succeeded:
             parts.append("<p>It wrote no table.</p>")
         if self.source_diff:
-            parts.append(_folded(self._source_title(), self.source_diff, is_open=True))
+            parts.append(folded(self._source_title(), pre(self.source_diff), is_open=True))
         elif self.source_note:
             parts.append(f"<p>{escape(self.source_note)}</p>")
-        style = "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit)"
-        return f"<div style='{style};max-width:100%;overflow-x:auto'>{''.join(parts)}</div>"
+        return block(*parts)
 
     def _log_lines(self) -> list[str]:
         lines = self.log.splitlines()
@@ -149,12 +145,3 @@ class Trial:
     @staticmethod
     def _source_title() -> str:
         return "to keep it, change the module so (the file is as it was)"
-
-
-def _pre(text: str) -> str:
-    return f"<pre style='white-space:pre-wrap;overflow-wrap:anywhere'>{escape(text)}</pre>"
-
-
-def _folded(title: str, text: str, *, is_open: bool = False) -> str:
-    mark = " open" if is_open else ""
-    return f"<details{mark}><summary>{escape(title)}</summary>{_pre(text)}</details>"
