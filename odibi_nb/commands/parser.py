@@ -68,6 +68,8 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     )
     projects.add_argument("--no-history", action="store_true", help="do not look up last runs")
     _add_registry(commands)
+    new = _command(commands, "init", "make a new project that runs at once", "scaffold:init")
+    new.add_argument("name", metavar="NAME", help="what the project will be called")
     history = _command(commands, "history", "past runs, newest first", "overview:history")
     _add_project(history)
     history.add_argument(

@@ -34,6 +34,7 @@ COMMANDS = [
     ["try"],
     ["debug"],
     ["explain"],
+    ["init"],
     ["register"],
     ["enable"],
     ["disable"],
@@ -217,7 +218,7 @@ def test_every_command_has_a_handler(command):
     """Each command names a function that exists."""
     from importlib import import_module
 
-    needs_one = {"import", "export", "load", "try", "explain", "log", "enable", "disable"}
+    needs_one = {"import", "export", "load", "try", "explain", "log", "init", "enable", "disable"}
     file = ["x.json"] if command[-1] in needs_one else []
     if command == ["registry"]:
         return
