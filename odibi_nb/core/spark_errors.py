@@ -22,6 +22,7 @@ _PYTHON = re.compile(
     r"Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)+?([A-Za-z_][\w.]*(?::.*)?)$",
     re.MULTILINE,
 )
+_CALLED_FROM = re.compile(r"\s*== DataFrame ==\s*\"(\w+)\" was called from\s*(\S+)")
 _DETAIL = re.compile(r"\s*SQLSTATE: \w+\s*|== SQL .*", re.DOTALL)
 _WRAPPERS = (
     "SparkException",
@@ -76,7 +77,8 @@ def short_spark_error(text: str) -> SparkError:
     condition = _CLASS.search(message)
     named, suggested = _NAMED.search(message), _SUGGESTED.search(message)
     suggestions = tuple(re.findall(r"`((?:[^`]|``)*)`", suggested[1])) if suggested else ()
-    short = _DETAIL.sub("", _SUGGESTED.sub("", _CLASS.sub("", message, count=1)))
+    message = _CALLED_FROM.sub(r" (called at \2)", message)
+    short = _DETAIL.sub(" ", _SUGGESTED.sub("", _CLASS.sub("", message, count=1)))
     return SparkError(
         message=" ".join(short.split()).rstrip(";. ")[:MAX_SHORT],
         condition=condition[1] if condition else "",

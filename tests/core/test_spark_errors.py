@@ -48,6 +48,21 @@ FILE_GONE = """An error occurred while calling o55.load.
 """
 
 
+CAST = """[CAST_INVALID_INPUT] The value 'abc' of the type "STRING" cannot be cast to "INT" because it is malformed. SQLSTATE: 22018
+== DataFrame ==
+"cast" was called from
+/home/me/silver.py:21
+"""
+
+
+def test_the_users_line_stays():
+    """Where Spark says which line of the user's built the expression, the message keeps it."""
+    assert short_spark_error(CAST).message == (
+        'The value \'abc\' of the type "STRING" cannot be cast to "INT" because it is malformed. '
+        "(called at /home/me/silver.py:21)"
+    )
+
+
 def test_an_unknown_column_comes_with_its_suggestions():
     """Of an unresolved column there remain its name and what Spark suggests; plan and trace are folded."""
     short = short_spark_error(UNRESOLVED)
