@@ -78,7 +78,8 @@ def _shown(value: Any) -> int:
 
         print(plan_text(value))
         return 2 if value.problems else 0
-    print(value)
+    if value is not None:
+        print(value)
     return getattr(value, "exit_code", 0)
 
 

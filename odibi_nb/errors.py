@@ -17,7 +17,8 @@
     ├── EngineError
     │   └── EngineNotAvailableError
     ├── RevokedError              a cancelled or timed-out transformation tried to go on
-    └── RunFailedError            only from ``RunResult.raise_for_status()``; exit code 1
+    ├── RunFailedError            only from ``RunResult.raise_for_status()``; exit code 1
+    └── TrialFailedError          only from ``Trial.raise_for_status()``
 
 A transformation's own failure is a *result* and is never raised by the runner.
 """
@@ -159,6 +160,13 @@ class RunFailedError(OdibiError):
     def __init__(self, result: RunResult) -> None:
         self.result = result
         super().__init__(result.summary())
+
+
+class TrialFailedError(OdibiError):
+    """A function that was tried out failed."""
+
+    def __init__(self, transformation_id: str, headline: str) -> None:
+        super().__init__(f"{transformation_id} failed: {headline}")
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:

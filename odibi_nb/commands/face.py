@@ -28,6 +28,7 @@ class Face:
     Attributes:
         views: (ui, log level asked for) to the views of a run, and the log level of its console.
         ask: asks the person a question; None where nobody can answer.
+        say: shows a line at once, of a command that goes on.
         body: what stands below the command, in a cell magic.
         ui: how a run would be shown, and why so, from what is asked for.
         opened: told of the project that is about to run.
@@ -39,6 +40,7 @@ class Face:
 
     views: Callable[[str, str | None], tuple[Sequence[View], str]] = _no_views
     ask: Callable[[str], str] | None = None
+    say: Callable[[str], object] = print
     body: str = ""
     ui: Callable[[str], tuple[str, str]] = _text_only
     opened: Callable[[GenericProjectOrchestrator], object] = id

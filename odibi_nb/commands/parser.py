@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   odibi run "Energy Efficiency" --env qat --layers Silver_1 Gold_1
   odibi retry last --project "Energy Efficiency"
   odibi history "Energy Efficiency" --limit 5
+  odibi explain SILVER_001
 """
 
 
@@ -68,6 +69,8 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     )
     projects.add_argument("--no-history", action="store_true", help="do not look up last runs")
     _add_registry(commands)
+    new = _command(commands, "init", "make a new project that runs at once", "scaffold:init")
+    new.add_argument("name", metavar="NAME", help="what the project will be called")
     history = _command(commands, "history", "past runs, newest first", "overview:history")
     _add_project(history)
     history.add_argument(
@@ -77,6 +80,8 @@ def build_parser(prog: str = "odibi") -> CommandParser:
         "--run", metavar="RUN_ID", help="the run log of one run ('last' for the newest)"
     )
     _add_compare(commands)
+    _add_debugging(commands)
+    _add_editing(commands)
     doctor = _command(
         commands, "doctor", "check settings, versions, registry and lake", "diagnosis:doctor"
     )
@@ -248,6 +253,69 @@ def _add_plan(commands: Any) -> None:
     _add_what(_command(commands, "plan", "what a run would do; writes nothing", "running:plan"))
 
 
+def _add_debugging(commands: Any) -> None:
+    """The commands about one transformation."""
+    load = _command(
+        commands,
+        "load",
+        "a transformation's inputs and function, to try things on",
+        "debugging:load",
+    )
+    load.add_argument(
+        "--as", dest="name", metavar="NAME", help="as one variable instead of several"
+    )
+    trial = _command(
+        commands, "try", "call its function with writes captured, and compare", "debugging:try_out"
+    )
+    trial.add_argument("--write", action="store_true", help="write after all, if it succeeds")
+    trial.add_argument("--yes", action="store_true", help="confirm a protected environment")
+    debug = _command(commands, "debug", "why a transformation failed", "debugging:debug")
+    explain = _command(
+        commands, "explain", "everything that bears on a transformation", "explaining:explain"
+    )
+    lineage = _command(
+        commands, "lineage", "what leads to a transformation, and what follows", "lineage:lineage"
+    )
+    lineage.add_argument("id", nargs="?", metavar="ID", help="around this one (all if left out)")
+    lineage.add_argument("--up", type=_not_negative, metavar="N", help="N steps before it (all)")
+    lineage.add_argument("--down", type=_not_negative, metavar="N", help="N steps after it (all)")
+    lineage.add_argument("--mermaid", action="store_true", help="as Mermaid text")
+    log = _command(commands, "log", "what a transformation printed", "debugging:log")
+    log.add_argument("--run", metavar="RUN_ID", help="in this run (the newest that has it)")
+    log.add_argument("--follow", action="store_true", help="go on until it has ended")
+    debug.add_argument("id", nargs="?", default="last", metavar="ID", help="or 'last'")
+    for parser in (load, trial, explain, log):
+        parser.add_argument("id", metavar="ID", help="the transformation")
+    for parser in (load, trial, debug, explain, lineage, log):
+        parser.add_argument("--project", metavar="PROJECT", help="the only one if left out")
+        parser.add_argument("--env", metavar="ENV", help="the manifest's default_env, else qat")
+        _add_manifest(parser)
+    for parser in (load, trial, explain):
+        _add_engine(parser)
+    for parser in (load, trial):
+        parser.add_argument(
+            "--limit", type=_positive, metavar="N", help="at most N rows of each input"
+        )
+        parser.add_argument(
+            "--sample", type=_fraction, metavar="FRACTION", help="this share of each input's rows"
+        )
+
+
+def _add_editing(commands: Any) -> None:
+    """The commands that change registry rows."""
+    text = "write the cell's rows (TOML or JSON) into the registry"
+    register = _command(commands, "register", text, "editing:register")
+    enable = _command(commands, "enable", "let transformations run again", "editing:enable")
+    disable = _command(commands, "disable", "leave transformations out of runs", "editing:disable")
+    for parser in (enable, disable):
+        parser.add_argument("ids", nargs="+", metavar="ID", help="which ones")
+    for parser in (register, enable, disable):
+        parser.add_argument("--project", metavar="PROJECT", help="the only one if left out")
+        parser.add_argument("--env", metavar="ENV", help="the manifest's default_env, else qat")
+        _add_manifest(parser)
+        parser.add_argument("--yes", action="store_true", help="confirm a protected environment")
+
+
 def _add_registry(commands: Any) -> None:
     text = "the TransformationRegistry: init, import, export, list"
     registry = commands.add_parser(
@@ -297,6 +365,16 @@ def _seconds(text: str) -> float:
         value = math.nan
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"expected seconds above 0, found {text}")
+    return value
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, found {text}")
     return value
 
 

@@ -12,6 +12,7 @@ from odibi_nb.core import journal as journals
 from odibi_nb.core.context import Engine, ExecutionContext, transformation_logger
 from odibi_nb.core.decoding import as_json, utc_now
 from odibi_nb.core.events import EventType, RunStatus, Status
+from odibi_nb.core.failures import FAILURES
 from odibi_nb.core.interrupts import interrupts_as_requests
 from odibi_nb.core.redaction import error_message, error_text
 from odibi_nb.core.results import RunResult
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable
 
+    from odibi_nb.core.hooks import HookManager
     from odibi_nb.core.options import RunOptions
     from odibi_nb.core.orchestrator import GenericProjectOrchestrator
     from odibi_nb.core.plan import PlannedRow, RunPlan
+    from odibi_nb.core.protocols import TableEngine
     from odibi_nb.core.results import TransformationResult
 
 PLUGIN_GROUP = "odibi_nb.hooks"
@@ -50,7 +53,6 @@ class RunExecution:
         self.options = options
         self.run_id = run_id
         self.retry_of = retry_of
-        self.session = project.place().session
         self.cache_plan = self._cache_plan()
         self.facts: dict[str, Any] = {
             "run_id": run_id,
@@ -167,6 +169,7 @@ class RunExecution:
             "warnings": [*self.stream.warnings],
         }
         self.stream.publish(EventType.RUN_END, facts)
+        FAILURES.note(result)
         return result, not problems
 
     def _make_runner(self) -> TransformationRunner:
@@ -190,31 +193,9 @@ class RunExecution:
         )
 
     def _context(self, row: PlannedRow, attempt: int) -> ExecutionContext:
-        project, transformation = self.project, row.transformation
-        session, manifest = self.session, project.manifest
-        return ExecutionContext(
-            engine=Engine(row.engine),
-            project=transformation.project,
-            env=transformation.environment,
-            spark=session.spark,
-            sql_provider=session.sql_provider,
-            logger=transformation_logger(row.id),
-            hooks=project.hooks,
-            extras={
-                "plant": transformation.entity_1,
-                "asset": transformation.entity_2,
-                "layer": transformation.layer,
-            },
-            run_id=self.run_id,
-            transformation_id=row.id,
-            attempt=attempt,
-            repairs=tuple(self.options.repairs),
-            parameters=manifest.parameters,
-            tables=project.tables(row.engine),
-            locations=project.config.locations,
-            folder=str(manifest.folder),
-            connections=project.config.connections,
-            checks=row.checks,
+        tables, repairs = self.project.tables(row.engine), tuple(self.options.repairs)
+        return make_context(
+            self.project, row, tables, run_id=self.run_id, attempt=attempt, repairs=repairs
         )
 
     # -- after a layer -------------------------------------------------------------------------
@@ -274,6 +255,44 @@ class RunExecution:
             return None
         self.stream.say("INFO", f"🪶 Logs saved to {path}")
         return str(path)
+
+
+def make_context(
+    project: GenericProjectOrchestrator,
+    row: PlannedRow,
+    tables: TableEngine,
+    *,
+    run_id: str = "",
+    attempt: int = 1,
+    repairs: tuple[str, ...] = (),
+    hooks: HookManager | None = None,
+) -> ExecutionContext:
+    """What *row*'s function gets of *project*; *hooks* are the project's if None."""
+    place, transformation = project.place(), row.transformation
+    return ExecutionContext(
+        engine=Engine(row.engine),
+        project=transformation.project,
+        env=transformation.environment,
+        spark=place.session.spark,
+        sql_provider=place.session.sql_provider,
+        logger=transformation_logger(row.id),
+        hooks=project.hooks if hooks is None else hooks,
+        extras={
+            "plant": transformation.entity_1,
+            "asset": transformation.entity_2,
+            "layer": transformation.layer,
+        },
+        run_id=run_id,
+        transformation_id=row.id,
+        attempt=attempt,
+        repairs=repairs,
+        parameters=place.manifest.parameters,
+        tables=tables,
+        locations=place.config.locations,
+        folder=str(place.manifest.folder),
+        connections=place.config.connections,
+        checks=row.checks,
+    )
 
 
 def _run_status(results: Iterable[TransformationResult], *, cancelled: bool) -> RunStatus:

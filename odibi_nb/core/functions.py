@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import inspect
@@ -18,7 +19,7 @@ from odibi_nb.core.modules import (
 from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import ModuleType
 
@@ -144,6 +145,16 @@ class FunctionRegistry:
         """What was said of a function when it was registered, with its `module`; None if unknown."""
         entry = self.find(module, name, engine)
         return None if entry is None else {"module": entry.module, **entry.metadata}
+
+    @contextlib.contextmanager
+    def preserved(self) -> Iterator[None]:
+        """Whatever is registered inside the block is forgotten after it."""
+        before = dict(self._entries)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._entries = before
 
     def clear(self) -> None:
         """Forget everything; for tests."""

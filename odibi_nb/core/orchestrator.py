@@ -28,15 +28,18 @@ from odibi_nb.core.redaction import error_message
 from odibi_nb.core.repair import Repair
 from odibi_nb.core.runlog import dead_runs, recover
 from odibi_nb.core.stream import RunStream
+from odibi_nb.core.transformation import row_id
 from odibi_nb.errors import ConfigurationError, ManifestError, PlanError, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from odibi_nb.core.protocols import Adapters, BaseLogSink, TableEngine, View
+    from odibi_nb.core.protocols import Adapters, BaseLogSink, Row, TableEngine, View
     from odibi_nb.core.results import RunResult
 
 DEFAULT_ENGINE = "spark"
+RELOADED = "🔄 Loading changed modules anew"
+"""How a message begins that says which modules were edited since the last run."""
 ENGINES = tuple(engine.value for engine in Engine)
 
 
@@ -97,6 +100,7 @@ class GenericProjectOrchestrator:
         self._modules = ProjectModules(self.manifest.folder)
         self._engines: dict[str, TableEngine] = {}
         self._sinks: Sequence[BaseLogSink] | None = None
+        self.reloaded: tuple[str, ...] = ()
         self.cancel_with: Callable[[str | None], None] | None = None
         self.views: list[View] = [adapters.console(log_level), *views]
         self._say = RunStream(facts={}, hooks=HookManager(), views=self.views).say
@@ -165,6 +169,31 @@ class GenericProjectOrchestrator:
                 with rows is in the plan's problems.
         """
         return self._plan(self._chosen(options))
+
+    def plan_with(self, transformation_id: str) -> RunPlan:
+        """The plan of all layers, with this transformation in it also if it is disabled.
+
+        Raises:
+            ConfigurationError: if the registry cannot be read; what is wrong with rows is in the
+                plan's problems.
+        """
+
+        def enable(rows: list[Row]) -> list[Row]:
+            return [_enabled(row) if row_id(row) == transformation_id else row for row in rows]
+
+        return self._plan(RunOptions(), change=enable)
+
+    def plan_changed(self, change: Callable[[list[Row]], list[Row]]) -> RunPlan:
+        """The plan of all layers as it would be with other registry rows.
+
+        Args:
+            change: gets the registry's rows; what it returns is planned.
+
+        Raises:
+            ConfigurationError: if the registry cannot be read; what is wrong with rows is in the
+                plan's problems.
+        """
+        return self._plan(RunOptions(), change=change)
 
     def run(self, *, repo_path: str | None = None, **options: Any) -> RunResult:
         """Run the project; see `RunOptions` for the options.
@@ -315,10 +344,16 @@ class GenericProjectOrchestrator:
         plan = {by_fold[layer.casefold()]: tables for layer, tables in options.cache_plan.items()}
         return replace(options, cache_plan=plan)
 
-    def _plan(self, options: RunOptions, repair: Repair | None = None) -> RunPlan:
+    def _plan(
+        self,
+        options: RunOptions,
+        repair: Repair | None = None,
+        change: Callable[[list[Row]], list[Row]] | None = None,
+    ) -> RunPlan:
         layers = self.manifest.select_layers(options.target_layers)
         source = self.adapters.registry(self.place())
-        rows = list(source.fetch(self.project, self.env))
+        rows = [dict(row) for row in source.fetch(self.project, self.env)]
+        rows = rows if change is None else change(rows)
         if not rows:
             raise PlanError(source.name, [self._no_rows(source.census())])
         expected, notices = self._expected()
@@ -339,8 +374,9 @@ class GenericProjectOrchestrator:
             lenient=repair is not None,
         )
         with self._modules.importing() as reloaded:
+            self.reloaded = tuple(reloaded)
             if reloaded:
-                self._say("INFO", f"🔄 Loading changed modules anew: {', '.join(reloaded)}")
+                self._say("INFO", f"{RELOADED}: {', '.join(reloaded)}")
             plan = make_plan(self.manifest, rows, request)
         return replace(plan, notices=(*plan.notices, *notices), html_with=self.adapters.plan_html)
 
@@ -446,6 +482,11 @@ class GenericProjectOrchestrator:
             hint = did_you_mean(name, ENGINES) or ": expected 'pandas' or 'spark'"
             raise ConfigurationError("engine", [f"unknown engine {engine!r}{hint}"])
         return name
+
+
+def _enabled(row: Row) -> Row:
+    others = {name: value for name, value in row.items() if name.lower() != "enabled"}
+    return {**others, "enabled": 1}
 
 
 def _shown_path(path: Path | None) -> str:

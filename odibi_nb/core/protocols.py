@@ -9,13 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from odibi_nb.core.changes import TableChange
     from odibi_nb.core.checks import Rule
     from odibi_nb.core.events import RunEvent
     from odibi_nb.core.manifest import EnvironmentConfig, ProjectManifest
@@ -193,6 +194,84 @@ class TableEngine(Protocol):
 
     def close(self) -> None:
         """Give back what the run holds; called once, at its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portion:
+    """A part of a table, to try things on: at most *limit* rows, or each row with chance *fraction*.
+
+    Both together are a sample of at most *limit* rows. The same table gives the same sample.
+    """
+
+    limit: int | None = None
+    fraction: float | None = None
+
+    def __bool__(self) -> bool:
+        """Whether it is less than everything."""
+        return self.limit is not None or self.fraction is not None
+
+    def __str__(self) -> str:
+        parts = [f"{self.fraction:.3g} of the rows"] if self.fraction is not None else []
+        parts += [f"at most {self.limit:,} rows"] if self.limit is not None else []
+        return ", ".join(parts) or "all rows"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableDetails:
+    """What a table's metadata say, without reading its rows.
+
+    Attributes:
+        rows: how many it has, where that is known.
+        columns: column to type name.
+        version: of the table.
+        modified_at: when it was written last (UTC).
+        run_id: of the run that did so, if one did.
+        transformation_id: which of its transformations.
+    """
+
+    rows: int | None
+    columns: dict[str, str]
+    version: int
+    modified_at: dt.datetime | None = None
+    run_id: str | None = None
+    transformation_id: str | None = None
+
+
+@runtime_checkable
+class RehearsingEngine(TableEngine, Protocol):
+    """What `load`, `try` and `explain` need of an engine besides; nothing here writes."""
+
+    def read_portion(self, table: TableName, portion: Portion) -> DataFrame:
+        """*portion* of *table*, reading no more than it takes.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+        """
+
+    def take(self, frame: DataFrame, portion: Portion) -> DataFrame:
+        """*portion* of *frame*; what is done to it later does not touch *frame*."""
+
+    def prepared(self, frame: DataFrame, output: Output) -> DataFrame:
+        """A copy of *frame* as *output*'s table would give it back.
+
+        Raises:
+            DataError: if `write` would: the table cannot take it.
+        """
+
+    def combined(self, before: DataFrame, frame: DataFrame, output: Output) -> DataFrame:
+        """What a table that holds *before* holds after an append or merge of *frame*."""
+
+    def changes(self, frame: DataFrame, output: Output, *, partial: bool) -> TableChange:
+        """What a `write` of the prepared *frame* would change in *output*'s table.
+
+        Args:
+            frame: from `prepared`.
+            output: where and how.
+            partial: the frame was made of parts of its inputs: what it lacks is not removed.
+        """
+
+    def details(self, table: TableName) -> TableDetails | None:
+        """What the metadata of *table* say; None if it does not exist."""
 
 
 class BaseLogSink(ABC):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import getpass
 import queue
 import socket
@@ -12,13 +11,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.decoding import as_json
+from odibi_nb.core.decoding import as_json, as_time
 from odibi_nb.core.events import EventType, Status
 from odibi_nb.core.journal import open_runs, read_journal, release, taken_over
 from odibi_nb.core.records import RECORD_COLUMNS
 from odibi_nb.core.redaction import error_text
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
@@ -398,11 +398,9 @@ def run_record(
 
 
 def _time(value: Any) -> dt.datetime:
-    return (
-        value
-        if isinstance(value, dt.datetime)
-        else dt.datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-    )
+    time_ = as_time(value)
+    assert time_ is not None
+    return time_
 
 
 def _with_times(record: Row) -> Row:

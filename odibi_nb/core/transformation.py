@@ -180,6 +180,12 @@ def row_columns(row: Mapping[str, Any]) -> dict[str, Any]:
     return columns
 
 
+def row_id(row: Mapping[str, Any]) -> str | None:
+    """The id of a registry row, as `row_columns` finds it; None if it has none."""
+    identity = row_columns(row).get("transformation_id")
+    return None if identity is None else str(identity)
+
+
 def enabled_from(value: Any) -> bool | None:
     """What a value of the column `enabled` means; nothing is no, and None is neither yes nor no."""
     if value is None:

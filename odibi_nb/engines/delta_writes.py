@@ -144,10 +144,10 @@ def _create(write: TableWrite, data: Any, properties: Any) -> None:
 
 
 def _add_or_replace(table: Any, data: Any, output: Output, properties: Any) -> None:
-    partition_by = _partitions(table, output)
+    partition_by = partitions(table, output)
     schema_mode = output.schema_mode
     if schema_mode != "overwrite":
-        data, differs = fit(data, _schema_of(table), output)
+        data, differs = fit(data, schema_of(table), output)
         schema_mode = "merge" if differs else None
     deltalake().write_deltalake(
         table,
@@ -159,8 +159,12 @@ def _add_or_replace(table: Any, data: Any, output: Output, properties: Any) -> N
     )
 
 
-def _partitions(table: Any, output: Output) -> list[str] | None:
-    """What to partition by from now on; None for as before."""
+def partitions(table: Any, output: Output) -> list[str] | None:
+    """What to partition by from now on; None for as before.
+
+    Raises:
+        DataError: if that changes, and *output* does not replace the table.
+    """
     now, wanted = list(table.metadata().partition_columns), list(output.partition_by)
     if wanted == now or (not wanted and output.schema_mode != "overwrite"):
         return None
@@ -174,8 +178,8 @@ def _partitions(table: Any, output: Output) -> list[str] | None:
 
 def _merge(table: Any, data: Any, output: Output, properties: Any) -> None:
     """Update the rows whose keys are there, insert the others; null equals null."""
-    _partitions(table, output)
-    data, differs = fit(data, _schema_of(table), output)
+    partitions(table, output)
+    data, differs = fit(data, schema_of(table), output)
     sets = {_quoted(name): f"source.{_quoted(name)}" for name in data.column_names}
     same = " AND ".join(
         # "=" lets every version of delta-rs join by hash; it also is right where no key is null.
@@ -197,5 +201,6 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _schema_of(table: Any) -> Any:
+def schema_of(table: Any) -> Any:
+    """The Arrow schema of the Delta *table*."""
     return pyarrow().schema(table.schema().to_arrow())

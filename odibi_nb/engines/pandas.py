@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.tables import TableName, redact_url
-from odibi_nb.engines import delta_tables, pandas_checks
+from odibi_nb.engines import delta_tables, pandas_checks, pandas_rehearsal
 from odibi_nb.engines.delta_appends import Appends
 from odibi_nb.engines.delta_writes import TableWrite, commit, write_lock
 from odibi_nb.engines.libraries import reason
@@ -20,8 +20,9 @@ from odibi_nb.errors import DataError, TableNotFoundError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from odibi_nb.core.changes import TableChange
     from odibi_nb.core.checks import Rule
-    from odibi_nb.core.protocols import Measure, WriteInfo
+    from odibi_nb.core.protocols import Measure, Portion, TableDetails, WriteInfo
     from odibi_nb.core.transformation import Output
 
 
@@ -161,11 +162,53 @@ class PandasEngine:
         """Forget what is cached."""
         self._cached.clear()
 
+    def read_portion(self, table: TableName, portion: Portion) -> Any:
+        """*portion* of *table*: a limit ends reading, a fraction only keeps memory small.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+            DataError: if it cannot be read.
+        """
+        rows = pandas_rehearsal.scan_portion(self._existing(table), str(table), portion)
+        return from_arrow(rows, str(table))
+
+    def take(self, frame: Any, portion: Portion) -> Any:
+        """*portion* of *frame*, a copy."""
+        return pandas_rehearsal.take(frame, portion)
+
+    def prepared(self, frame: Any, output: Output) -> Any:
+        """A copy of *frame* as *output*'s table would give it back.
+
+        Raises:
+            DataError: if the table cannot take it.
+        """
+        return pandas_rehearsal.prepared(frame, output, self._open_for(output))
+
+    def combined(self, before: Any, frame: Any, output: Output) -> Any:
+        """What a table that holds *before* holds after an append or merge of *frame*."""
+        return pandas_rehearsal.combined(before, frame, output)
+
+    def changes(self, frame: Any, output: Output, *, partial: bool) -> TableChange:
+        """What writing the prepared *frame* would change in *output*'s table."""
+        return pandas_rehearsal.changes(frame, output, self._open_for(output), partial=partial)
+
+    def details(self, table: TableName) -> TableDetails | None:
+        """What the Delta log of *table* says; None if it does not exist."""
+        delta = delta_tables.open_table(self._uri(table), str(table), self._storage_options)
+        return None if delta is None else pandas_rehearsal.details(delta)
+
+    def _open_for(self, output: Output) -> Any:
+        uri = self._uri(TableName.parse(output.table))
+        return delta_tables.open_table(uri, output.table, self._storage_options, writing=True)
+
     def _arrow(self, table: TableName) -> Any:
         cached = self._cached.get(table.path)
         return self._scan(table) if cached is None else cached
 
     def _scan(self, table: TableName) -> Any:
+        return delta_tables.scan(self._existing(table), str(table))
+
+    def _existing(self, table: TableName) -> Any:
         delta = delta_tables.open_table(self._uri(table), str(table), self._storage_options)
         if delta is None:
             hint = did_you_mean(str(table), self._neighbours(table))
@@ -173,7 +216,7 @@ class PandasEngine:
             raise TableNotFoundError(
                 str(table), f"table {str(table)!r} does not exist in {lake}{hint}"
             )
-        return delta_tables.scan(delta, str(table))
+        return delta
 
     def _neighbours(self, table: TableName) -> list[str]:
         """The lake's tables with as many parts in their names; none where a look costs requests."""

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.events import EventType, RunEvent
+from odibi_nb.core.orchestrator import RELOADED
 from odibi_nb.notebook.environment import HTML
 from odibi_nb.notebook.rungs import RUNGS, HtmlRung
 from odibi_nb.views.state import RunState, snapshot_of
@@ -58,6 +59,12 @@ class LiveView(RunState):
         self._over.clear()
         self._painter = threading.Thread(target=self._paint_on, name="odibi-painter", daemon=True)
         self._painter.start()
+
+    def on_message(self, level: str, text: str) -> None:
+        """Print which modules were loaded anew: the picture has no place for it."""
+        del level
+        if text.startswith(RELOADED):
+            print(text)
 
     def on_event(self, event: RunEvent) -> None:
         """Take the event into account; after the last one, leave what a saved notebook keeps."""

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
-from IPython.display import publish_display_data
+from IPython.display import display, publish_display_data
 from traitlets import TraitError
 
 from odibi_nb.commands import CommandHelp, Face, execute, parse
 from odibi_nb.core.events import RunStatus
+from odibi_nb.core.failures import FAILURES, KEPT
 from odibi_nb.core.plan import RunPlan
 from odibi_nb.core.results import RunResult
 from odibi_nb.errors import OdibiError
+from odibi_nb.notebook import debugging
 from odibi_nb.notebook.completion import IDENTIFIER, matcher_of
 from odibi_nb.notebook.environment import (
     TEXT,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 FRAMES = frozenset({"compare", "history", "projects", "registry"})
 """Commands whose records are worth computing with: they come as DataFrames."""
+BODIES = ("run", "plan", "retry", "try", "register")
+"""Commands that have a use for what stands below them in a cell."""
 
 BACKGROUND_RUN = ("odibi_nb.notebook.background", "BackgroundRun")
 """A class by name: it is imported when there is a run of that kind."""
@@ -64,10 +68,11 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         self.live = None
         try:
             arguments = parse(shlex.split(self._expanded(line)), prog="%odibi")
-            if cell is not None and arguments.command not in {"run", "plan", "retry"}:
-                raise UsageError(
-                    f"%%odibi {arguments.command}: only run, plan and retry take a cell's body"
-                )
+            if cell is not None and arguments.command not in BODIES:
+                takers = f"{', '.join(BODIES[:-1])} and {BODIES[-1]}"
+                raise UsageError(f"%%odibi {arguments.command}: only {takers} take a cell's body")
+            if self._debugged(arguments):
+                return None
             value = execute(arguments, self._face(cell or ""))
         except CommandHelp as help_text:
             print(help_text)
@@ -157,6 +162,12 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             return value.to_frame()
         if isinstance(value, RunPlan):
             self.names.remember(value.project, value.env, value.rows)
+        if arguments.command == "load":
+            debugging.put_into(self.shell, value, arguments.name)
+            return None
+        if arguments.command == "try" and not value.succeeded and not can_answer(self.shell):
+            display(value)
+            value.raise_for_status()  # nobody looks on: a job must see that it failed
         if isinstance(value, RunResult):
             self.shown = (value.run_id, self.shell.execution_count)
             if self.live is not None:
@@ -169,6 +180,19 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         """Display *run*, unless this very cell shows it already."""
         if self.shown != (run, self.shell.execution_count):
             run._ipython_display_()
+
+    def _debugged(self, arguments: argparse.Namespace) -> bool:
+        """Open the debugger, if that is what was asked for and a failure is alive; whether it was."""
+        if arguments.command == "load":
+            debugging.check_name(arguments.name)
+        if arguments.command != "debug" or not debugging.can_debug(self.shell):
+            return False
+        from odibi_nb.commands.debugging import kept_failure
+
+        failure = kept_failure(arguments)
+        if failure is not None:
+            debugging.post_mortem(self.shell, failure)
+        return failure is not None
 
     def show_result(self, result: RunResult) -> None:
         """Display *result*, unless the live view of this very cell has done so."""
@@ -190,6 +214,7 @@ def register(ipython: Any) -> None:
         warnings.warn(f"%config OdibiMagics is not heeded: {exc}", stacklevel=2)
         del ipython.config[OdibiMagics.__name__]
         magics = OdibiMagics(ipython)
+    FAILURES.limit = KEPT
     ipython.register_magics(magics)
     displays = ipython.display_formatter.ipython_display_formatter
     displays.for_type(RunResult, magics.show_result)
@@ -199,6 +224,8 @@ def register(ipython: Any) -> None:
 
 def unregister(ipython: Any) -> None:
     """Take the magic out of *ipython*."""
+    FAILURES.limit = 0
+    FAILURES.clear()
     for kind in ("line", "cell"):
         ipython.magics_manager.magics[kind].pop("odibi", None)
     displays = ipython.display_formatter.ipython_display_formatter

@@ -77,7 +77,7 @@ def test_a_cell_overrides_constants(shell, tmp_path):
         ('%%odibi run "Plant One"\n[B9]\nrows = 1', "no transformation 'B9' in this run"),
         ('%%odibi run "Plant One"\nrows = 1', "'rows' must stand below a transformation"),
         ('%%odibi run "Plant One"\n[B1', "is not TOML"),
-        ("%%odibi history\nx", "only run, plan and retry take a cell's body"),
+        ("%%odibi history\nx", "only run, plan, retry, try and register take a cell's body"),
         ('%odibi history "Plant One" --run nope', "no run 'nope'"),
         ("%odibi cancel", "nothing is running"),
     ],
