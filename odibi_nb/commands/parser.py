@@ -229,6 +229,13 @@ def _add_how(run: Any) -> None:
         help="how the run is shown (auto: the first of these that works here)",
     )
     run.add_argument("--yes", action="store_true", help="confirm a protected environment")
+    run.add_argument("--run-timeout", type=_seconds, metavar="SECONDS", help="for the whole run")
+    run.add_argument(
+        "--force",
+        action="store_true",
+        default=None,
+        help="take the place of a run that goes on, and end it",
+    )
 
 
 def _add_plan(commands: Any) -> None:

@@ -63,6 +63,8 @@ def _run_options(arguments: argparse.Namespace, face: Face) -> dict[str, Any]:
         "max_workers": arguments.workers,
         "on_error": arguments.on_error,
         "schedule": arguments.schedule,
+        "run_timeout_seconds": arguments.run_timeout,
+        "force": arguments.force,
     }
 
 

@@ -279,8 +279,18 @@ class GenericProjectOrchestrator:
         try:
             for name in sorted({row.engine for row in plan.rows.values()}):
                 self.tables(name).check_writable()
-            with run_lock(self.state_dir, self.project, self.env, run_id), routed_output():
-                return execution.run()
+            with (
+                run_lock(
+                    self.state_dir,
+                    self.project,
+                    self.env,
+                    run_id,
+                    force=chosen.force,
+                    say=lambda text: self._say("WARNING", text),
+                ) as lock,
+                routed_output(),
+            ):
+                return execution.run(lock)
         except OSError as exc:
             raise ConfigurationError(str(self.state_dir), [f"cannot be used: {exc}"]) from exc
         finally:

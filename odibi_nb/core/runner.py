@@ -14,6 +14,7 @@ thread, in order.
 ``first_start`` {id: (time, clock) of its first attempt}
 ``results``     {id: TransformationResult}: the rows that ended
 ``layers``      which layers have begun
+``given_up``    attempts that ended as far as the run goes, but whose threads do not
 
 A row that is released with an upstream that did not succeed is SKIPPED on the spot. Between two layers
 stands a gate, which opens when all rows of the layer have ended; ``schedule="graph"`` has none.
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.stream import RunStream
 
 TICK_SECONDS = 0.25
+ABANDONED_TEXT = "abandoned: it did not end when it was cancelled"
 DRAIN, STOP, ABANDON = 1, 2, 3
 """How hard a cancel is: start nothing new; revoke what runs; wait for nothing."""
 
@@ -84,12 +86,14 @@ class RunnerSettings:
         layer_workers: layer to its own, lower limit.
         on_error: ``continue`` or ``stop``.
         schedule: ``layers`` (one after the other) or ``graph`` (by upstream alone).
+        timeout_seconds: for the whole run.
     """
 
     max_workers: int = 4
     layer_workers: Mapping[str, int] = field(default_factory=dict)
     on_error: str = "continue"
     schedule: str = "layers"
+    timeout_seconds: float | None = None
 
 
 def default_workers() -> int:
@@ -107,6 +111,7 @@ class TransformationRunner:
         settings: how to run.
         finish_layer: called on a worker when all rows of a layer have ended, before the next begins.
         poll_cancel: asked a few times a second for cancel requests from elsewhere: ids, "" for all.
+        poll_revoked: asked likewise for a reason to end the run and revoke what runs; "" if none.
     """
 
     def __init__(
@@ -117,6 +122,7 @@ class TransformationRunner:
         settings: RunnerSettings,
         finish_layer: Callable[[str], None] | None = None,
         poll_cancel: Callable[[], list[str]] = list,
+        poll_revoked: Callable[[], str] = str,
     ) -> None:
         self.plan = plan
         self.stream = stream
@@ -124,8 +130,9 @@ class TransformationRunner:
         self.settings = settings
         self.finish_layer = finish_layer
         self.poll_cancel = poll_cancel
+        self.poll_revoked = poll_revoked
         self.cancel_level = 0
-        self.leaked_threads = 0
+        self.given_up: list[Attempt] = []
         self.layers = LayerProgress(plan, stream)
         self.results: dict[str, TransformationResult] = {}
         self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
@@ -142,6 +149,9 @@ class TransformationRunner:
         self._finishing = 0
         self._releasing = False
         self._stop_reason = ""
+        self._cancel_reason = "the run was cancelled"
+        self._over = False
+        self._deadline: float | None = None
         self._next_poll = 0.0
 
     def cancel(self, transformation_id: str | None = None) -> None:
@@ -154,6 +164,8 @@ class TransformationRunner:
 
     def run(self) -> dict[str, TransformationResult]:
         """Run everything; the results in the plan's order. Raises nothing of what happens in it."""
+        if self.settings.timeout_seconds is not None:
+            self._deadline = time.monotonic() + self.settings.timeout_seconds
         self._release()
         while self._unfinished():
             try:
@@ -168,7 +180,9 @@ class TransformationRunner:
         with contextlib.suppress(queue.Empty):
             while True:
                 message = self.inbox.get_nowait()
-                if callable(message):
+                if isinstance(message, AttemptEnded):
+                    self._attempt_ended(message)
+                elif callable(message):
                     message()
 
     def _unfinished(self) -> bool:
@@ -213,7 +227,7 @@ class TransformationRunner:
                 self._never_start(row, Status.SKIPPED, f"upstream {other} {status.value.lower()}")
                 return
         if self.cancel_level:
-            self._never_start(row, Status.CANCELLED, "the run was cancelled")
+            self._never_start(row, Status.CANCELLED, self._cancel_reason)
         elif row.id in self._unwanted:
             self._never_start(row, Status.CANCELLED, "cancelled")
         elif self._stop_reason:
@@ -283,7 +297,9 @@ class TransformationRunner:
     def _attempt_ended(self, ended: AttemptEnded) -> None:
         attempt = ended.attempt
         if self._running.get(attempt.row.id) is not attempt:
-            return  # given up before: nobody waits for it any more
+            # Nobody waits for it any more; but its thread has ended after all.
+            self.given_up = [other for other in self.given_up if other is not attempt]
+            return
         self._leave(attempt)
         control, error = attempt.context.control, ended.error
         if error is None and not control.heard:
@@ -367,7 +383,7 @@ class TransformationRunner:
         self._running_in[attempt.row.layer] -= 1
 
     def _pass_on(self, row: PlannedRow) -> None:
-        if self.cancel_level < ABANDON:
+        if not self._over:
             self._schedule.done(row.id)
             self._release()
 
@@ -377,6 +393,7 @@ class TransformationRunner:
         """Seconds until something is due that no message will tell of; at most a tick."""
         dues = [*self._waiting.values()]
         dues += [a.deadline for a in self._running.values() if a.deadline is not None]
+        dues += [] if self._deadline is None or self._over else [self._deadline]
         return max(0.0, min([TICK_SECONDS, *(due - time.monotonic() for due in dues)]))
 
     def _look_at_the_clock(self) -> None:
@@ -387,10 +404,20 @@ class TransformationRunner:
         for name in [name for name, due in self._waiting.items() if due <= now]:
             del self._waiting[name]
             self._schedule.queue(self.plan.rows[name])
+        if self._deadline is not None and self._deadline <= now and not self._over:
+            reason = (
+                f"the run ran longer than run_timeout_seconds={self.settings.timeout_seconds:g}"
+            )
+            self.stream.say("WARNING", f"⏱️ {reason}")
+            self._end_at_once(Status.FAILED, TimeoutError(reason), Status.SKIPPED, reason)
         if now >= self._next_poll:
             self._next_poll = now + TICK_SECONDS
             for name in self.poll_cancel():
                 self._cancel_asked(name or None)
+            if reason := self.poll_revoked():
+                self._cancel_reason = reason
+                self.cancel_level = max(self.cancel_level, DRAIN)
+                self._cancel_run()
 
     def _time_out(self, attempt: Attempt) -> None:
         if attempt.context.control.reason is not None:
@@ -405,13 +432,13 @@ class TransformationRunner:
 
     def _abandon(self, attempt: Attempt) -> None:
         """End a row that was cancelled and goes on all the same."""
-        error = InterruptedError("abandoned: it did not end when it was cancelled")
+        error = InterruptedError(ABANDONED_TEXT)
         self._finish(self._give_up(attempt, error), Status.ABANDONED)
 
     def _give_up(self, attempt: Attempt, error: BaseException) -> AttemptEnded:
         """Wait no more for an attempt whose thread goes on: what it begins through its context fails."""
         attempt.context.control.revoke(str(error))
-        self.leaked_threads += 1
+        self.given_up.append(attempt)
         self._pool.give_up_one()
         self._leave(attempt)
         duration = time.monotonic() - attempt.started
@@ -453,21 +480,27 @@ class TransformationRunner:
             ABANDON: "🛑 Abandoning what runs",
         }
         self.stream.say("WARNING", said[self.cancel_level])
-        self._clear_queue(Status.CANCELLED, "the run was cancelled")
-        running = [*self._running.values()]
+        self._clear_queue(Status.CANCELLED, self._cancel_reason)
         if self.cancel_level >= STOP:
-            for attempt in running:
-                attempt.context.control.revoke("the run was cancelled")
+            for attempt in self._running.values():
+                attempt.context.control.revoke(self._cancel_reason)
         if self.cancel_level >= ABANDON:
-            self._abandon_all(running)
+            error = InterruptedError(ABANDONED_TEXT)
+            self._end_at_once(Status.ABANDONED, error, Status.CANCELLED, self._cancel_reason)
 
-    def _abandon_all(self, running: list[Attempt]) -> None:
-        for attempt in running:
-            self._abandon(attempt)
+    def _end_at_once(
+        self, running: Status, error: BaseException, others: Status, reason: str
+    ) -> None:
+        """Wait for nothing any more: *running* is how what runs ends, *others* how the rest does."""
+        self._over = True
+        for attempt in [*self._running.values()]:
+            self._finish(self._give_up(attempt, error), running)
         self._finishing = 0
         for name, row in self.plan.rows.items():
             if name not in self.results:
-                self._never_start(row, Status.CANCELLED, "the run was cancelled")
+                self._never_start(row, others, reason)
+        for layer in self.layers.begun.keys() - self.layers.executed:
+            self.layers.end(layer, self.results)
 
     def _clear_queue(self, status: Status, reason: str) -> None:
         waiting = [self.plan.rows[name] for name in self._waiting]

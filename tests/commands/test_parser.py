@@ -174,6 +174,7 @@ def test_every_option_of_run():
         'run "Energy Efficiency" --env qat --manifest m.json --engine pandas --layers Silver_1 Gold_1'
         " --retries 0 --timeout 1.5 --workers 2 --on-error stop --schedule graph --log-level INFO"
         " --save-logs --ui text --yes --select SILVER_* tag:daily --exclude S3 --select +G1 --only S4"
+        " --run-timeout 60 --force"
     )
     assert vars(found) == {
         "command": "run",
@@ -195,6 +196,8 @@ def test_every_option_of_run():
         "select": ["SILVER_*", "tag:daily", "+G1"],
         "exclude": ["S3"],
         "only": ["S4"],
+        "run_timeout": 60.0,
+        "force": True,
     }
 
 
