@@ -204,18 +204,23 @@ def _add_compare(commands: Any) -> None:
     _add_env(compare)
 
 
-def _add_how(run: Any) -> None:
-    """How to run, and how to show it."""
-    run.add_argument(
+def _add_pace(parser: Any) -> None:
+    """How much runs at a time, and what waits for what."""
+    parser.add_argument(
         "--workers", type=_positive, metavar="N", help="transformations at a time (the CPUs)"
     )
-    run.add_argument(
-        "--on-error", choices=["continue", "stop"], help="what a failure does to the others"
-    )
-    run.add_argument(
+    parser.add_argument(
         "--schedule",
         choices=["layers", "graph"],
         help="layer by layer, or as soon as inputs are there",
+    )
+
+
+def _add_how(run: Any) -> None:
+    """How to run, and how to show it."""
+    _add_pace(run)
+    run.add_argument(
+        "--on-error", choices=["continue", "stop"], help="what a failure does to the others"
     )
     run.add_argument(
         "--log-level", metavar="LEVEL", help="what the console shows: DEBUG, INFO, WARNING, ERROR"
@@ -239,7 +244,9 @@ def _add_how(run: Any) -> None:
 
 
 def _add_plan(commands: Any) -> None:
-    _add_what(_command(commands, "plan", "what a run would do; writes nothing", "running:plan"))
+    plan = _command(commands, "plan", "what a run would do; writes nothing", "running:plan")
+    _add_what(plan)
+    _add_pace(plan)
 
 
 def _add_registry(commands: Any) -> None:

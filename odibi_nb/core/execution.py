@@ -16,7 +16,7 @@ from odibi_nb.core.interrupts import interrupts_as_requests
 from odibi_nb.core.redaction import error_message, error_text
 from odibi_nb.core.results import RunResult
 from odibi_nb.core.runlog import RunLogWriter, planned_line, run_record
-from odibi_nb.core.runner import ABANDON, RunnerSettings, TransformationRunner, default_workers
+from odibi_nb.core.runner import ABANDON, TransformationRunner
 from odibi_nb.core.stream import RunStream
 from odibi_nb.core.tables import TableName
 from odibi_nb.version import __version__
@@ -188,22 +188,12 @@ class RunExecution:
             )
 
     def _make_runner(self) -> TransformationRunner:
-        manifest, options = self.project.manifest, self.options
         return TransformationRunner(
             self.plan,
             self.stream,
             self._context,
-            RunnerSettings(
-                max_workers=options.max_workers or default_workers(),
-                layer_workers={
-                    layer: config.max_workers
-                    for layer, config in manifest.layers.items()
-                    if config.max_workers is not None
-                },
-                on_error=options.on_error,
-                schedule=options.schedule,
-                timeout_seconds=options.run_timeout_seconds,
-            ),
+            on_error=self.options.on_error,
+            timeout_seconds=self.options.run_timeout_seconds,
             finish_layer=self._cache_after if self.cache_plan else None,
             poll_cancel=lambda: journals.take_cancel_requests(self.journal.folder),
             poll_revoked=self._overridden,

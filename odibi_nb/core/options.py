@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,11 @@ from odibi_nb.errors import ConfigurationError, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+def default_workers() -> int:
+    """Transformations at a time where nobody says: the number of CPUs, as in the seed."""
+    return os.cpu_count() or 1
 
 
 def _one_of(*words: str) -> tuple[Callable[[Any], str], str]:

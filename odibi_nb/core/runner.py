@@ -23,11 +23,10 @@ stands a gate, which opens when all rows of the layer have ended; ``schedule="gr
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.capture import CapturedLog
@@ -77,30 +76,6 @@ class LayerFinished:
     gate: Gate
 
 
-@dataclass(kw_only=True)
-class RunnerSettings:
-    """How a plan is run.
-
-    Attributes:
-        max_workers: transformations at a time.
-        layer_workers: layer to its own, lower limit.
-        on_error: ``continue`` or ``stop``.
-        schedule: ``layers`` (one after the other) or ``graph`` (by upstream alone).
-        timeout_seconds: for the whole run.
-    """
-
-    max_workers: int = 4
-    layer_workers: Mapping[str, int] = field(default_factory=dict)
-    on_error: str = "continue"
-    schedule: str = "layers"
-    timeout_seconds: float | None = None
-
-
-def default_workers() -> int:
-    """Transformations at a time where nobody says: the number of CPUs, as in the seed."""
-    return os.cpu_count() or 1
-
-
 class TransformationRunner:
     """Runs the rows of a plan, once.
 
@@ -108,7 +83,8 @@ class TransformationRunner:
         plan: without problems.
         stream: where events go.
         make_context: row and attempt number to the context its function gets.
-        settings: how to run.
+        on_error: ``continue`` or ``stop``.
+        timeout_seconds: for the whole run.
         finish_layer: called on a worker when all rows of a layer have ended, before the next begins.
         poll_cancel: asked a few times a second for cancel requests from elsewhere: ids, "" for all.
         poll_revoked: asked likewise for a reason to end the run and revoke what runs; "" if none.
@@ -119,7 +95,9 @@ class TransformationRunner:
         plan: RunPlan,
         stream: RunStream,
         make_context: Callable[[PlannedRow, int], ExecutionContext],
-        settings: RunnerSettings,
+        *,
+        on_error: str = "continue",
+        timeout_seconds: float | None = None,
         finish_layer: Callable[[str], None] | None = None,
         poll_cancel: Callable[[], list[str]] = list,
         poll_revoked: Callable[[], str] = str,
@@ -127,7 +105,8 @@ class TransformationRunner:
         self.plan = plan
         self.stream = stream
         self.make_context = make_context
-        self.settings = settings
+        self.on_error = on_error
+        self.timeout_seconds = timeout_seconds
         self.finish_layer = finish_layer
         self.poll_cancel = poll_cancel
         self.poll_revoked = poll_revoked
@@ -136,10 +115,8 @@ class TransformationRunner:
         self.layers = LayerProgress(plan, stream)
         self.results: dict[str, TransformationResult] = {}
         self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
-        self._pool = WorkerPool(settings.max_workers)
-        self._schedule = Schedule(
-            plan, gates=settings.schedule == "layers", limits=settings.layer_workers
-        )
+        self._pool = WorkerPool(plan.workers)
+        self._schedule = Schedule(plan, gates=plan.schedule == "layers", limits=plan.layer_workers)
         self._running: dict[str, Attempt] = {}
         self._running_in = dict.fromkeys(plan.layers, 0)
         self._waiting: dict[str, float] = {}
@@ -164,8 +141,8 @@ class TransformationRunner:
 
     def run(self) -> dict[str, TransformationResult]:
         """Run everything; the results in the plan's order. Raises nothing of what happens in it."""
-        if self.settings.timeout_seconds is not None:
-            self._deadline = time.monotonic() + self.settings.timeout_seconds
+        if self.timeout_seconds is not None:
+            self._deadline = time.monotonic() + self.timeout_seconds
         self._release()
         while self._unfinished():
             try:
@@ -236,7 +213,7 @@ class TransformationRunner:
             self._schedule.queue(row)
 
     def _start_what_may(self) -> None:
-        while len(self._running) < self.settings.max_workers:
+        while len(self._running) < self.plan.workers:
             row = self._schedule.take(self._running_in)
             if row is None:
                 return
@@ -267,7 +244,7 @@ class TransformationRunner:
         """Everything before *gate* has ended; finish its layer, on a worker, if there is work to do."""
         finish = self.finish_layer
         if (
-            gate.step is not None
+            gate.part is not None
             or finish is None
             or self.cancel_level
             or gate.layer not in self.layers.begun
@@ -287,7 +264,7 @@ class TransformationRunner:
         self._pool.submit(work)
 
     def _open(self, gate: Gate) -> None:
-        if gate.step is None:
+        if gate.part is None:
             self.layers.end(gate.layer, self.results)
         self._schedule.done(gate)
         self._release()
@@ -331,7 +308,7 @@ class TransformationRunner:
         for check in ended.attempt.context.check_results:
             if check.status in BREACHES:
                 self.stream.warn(f"{row.id}: {check}")
-        if status is Status.FAILED and self.settings.on_error == "stop" and not self._stop_reason:
+        if status is Status.FAILED and self.on_error == "stop" and not self._stop_reason:
             self._stop_reason = f"the run stopped after {row.id} failed"
             self._clear_queue(Status.SKIPPED, self._stop_reason)
         self._pass_on(row)
@@ -405,9 +382,7 @@ class TransformationRunner:
             del self._waiting[name]
             self._schedule.queue(self.plan.rows[name])
         if self._deadline is not None and self._deadline <= now and not self._over:
-            reason = (
-                f"the run ran longer than run_timeout_seconds={self.settings.timeout_seconds:g}"
-            )
+            reason = f"the run ran longer than run_timeout_seconds={self.timeout_seconds:g}"
             self.stream.say("WARNING", f"⏱️ {reason}")
             self._end_at_once(Status.FAILED, TimeoutError(reason), Status.SKIPPED, reason)
         if now >= self._next_poll:

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 from odibi_nb.core.decoding import as_json
 from odibi_nb.core.events import Status
+from odibi_nb.core.forecast import forecast
 from odibi_nb.core.tables import redact
+from odibi_nb.views.eta import rough
+from odibi_nb.views.forecast import COLUMNS as FORECAST_COLUMNS
+from odibi_nb.views.forecast import forecast_lines, makespan_table
 from odibi_nb.views.gantt import gantt_of, shortened
 from odibi_nb.views.gantt_svg import gantt_svg
 from odibi_nb.views.graph_svg import graph_svg
@@ -18,6 +22,7 @@ from odibi_nb.views.plan_text import plan_cells
 from odibi_nb.views.state import RETRYING, WAITING, RowState, RunSnapshot
 
 if TYPE_CHECKING:
+    from odibi_nb.core.forecast import Forecast
     from odibi_nb.core.plan import PlannedRow, RunPlan
     from odibi_nb.core.results import RunResult
 
@@ -46,7 +51,7 @@ _WRAP = (
 _ERROR = "style='text-align:left;white-space:pre-wrap;overflow-wrap:anywhere;padding-left:2em'"
 _WIDE = "style='text-align:left;vertical-align:top;max-width:24em;overflow-wrap:break-word'"
 _WHOLE = "style='text-align:left;vertical-align:top;white-space:nowrap'"
-_WHOLE_COLUMNS = frozenset({"transformation", "layer", "function", "engine", "expected"})
+_WHOLE_COLUMNS = frozenset({"transformation", "layer", "function", "engine", *FORECAST_COLUMNS})
 MAX_CELL = 100
 
 
@@ -105,6 +110,8 @@ def summary_parts(snapshot: RunSnapshot) -> list[str]:
     run = [f"run {snapshot.run_id}"] if snapshot.run_id else []
     run += [f"retry of {snapshot.retry_of}"] if snapshot.retry_of else []
     elapsed = f"{snapshot.elapsed:,.1f} s"
+    if snapshot.seconds_left is not None:
+        elapsed += f", {rough(snapshot.seconds_left)} left"
     return [snapshot.project, f"env {snapshot.env}", *run, ", ".join(parts), elapsed]
 
 
@@ -129,9 +136,10 @@ def plan_html(plan: RunPlan) -> str:
         f"<p style='margin:4px 0'><b>{escape(plan.project)}</b> · env {escape(plan.env)} · "
         f"{len(plan.rows):,} rows · {escape(layers)} · registry {escape(plan.source)}</p>"
     )
-    body = "".join(_plan_row(row) for row in rows)
+    expected = forecast(plan)
+    body = "".join(_plan_row(row, expected) for row in rows)
     return (
-        f"<div style='{_WRAP}'>{head}{_problems(plan)}{_graph(plan)}"
+        f"<div style='{_WRAP}'>{head}{_problems(plan)}{_forecast(plan, expected)}{_graph(plan)}"
         f"{_table(tuple((c, 'left') for c in PLAN_COLUMNS), body)}"
         + (f"<p>{hidden:,} more rows</p>" if hidden else "")
         + "</div>"
@@ -156,8 +164,25 @@ def _graph(plan: RunPlan) -> str:
     return f"<details{unfolded}><summary>What waits for what</summary>{graph_svg(plan)}</details>"
 
 
-def _plan_row(row: PlannedRow) -> str:
-    cells = plan_cells(row)
+def _forecast(plan: RunPlan, expected: Forecast | None) -> str:
+    lines = "".join(f"<li>⏱ {escape(text)}</li>" for text in forecast_lines(plan, expected))
+    table = ""
+    if expected is not None and len(expected.makespans) > 1:
+        records = makespan_table(expected)
+        cell = f"<td {_cell('right')}>{{}}</td>"
+        body = "".join(
+            f"<tr>{''.join(cell.format(escape(text)) for text in row.values())}</tr>"
+            for row in records
+        )
+        columns = tuple((name, "right") for name in records.columns)
+        table = (
+            f"<details><summary>{escape(records.title)}</summary>{_table(columns, body)}</details>"
+        )
+    return (lines and f"<ul style='list-style:none;padding-left:0'>{lines}</ul>") + table
+
+
+def _plan_row(row: PlannedRow, expected: Forecast | None) -> str:
+    cells = plan_cells(row, expected)
     cells["function"] += "" if row.fn else " (not found)"
     constants = row.transformation.constants
     cells["constants"] = as_json(redact(constants)) if constants else ""

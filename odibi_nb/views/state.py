@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.checking import PASSED
 from odibi_nb.core.decoding import decode_json, utc_now
 from odibi_nb.core.events import EventType, RunEvent, Status
+from odibi_nb.views.eta import Eta
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -77,7 +78,7 @@ class RowState:
 class RunSnapshot:
     """A run at a moment; *rows* in the plan's order.
 
-    *retry_of* is the run that it goes on from, or "". *status* is "starting", "running", a `RunStatus`' value, or "interrupted" if it never said its end.
+    *seconds_left* is how long it will still take, where history tells; *retry_of* is the run that it goes on from, or "". *status* is "starting", "running", a `RunStatus`' value, or "interrupted" if it never said its end.
     """
 
     project: str = ""
@@ -89,6 +90,7 @@ class RunSnapshot:
     at: dt.datetime = field(default_factory=utc_now)
     rows: tuple[RowState, ...] = ()
     warnings: tuple[str, ...] = ()
+    seconds_left: float | None = None
     version: int = 0
 
     @property
@@ -111,11 +113,14 @@ class RunState:
         self._lock = threading.Lock()
         self._head = RunSnapshot()
         self._rows: dict[str, RowState] = {}
+        self._eta: Eta | None = None
         self.version = 0
 
     def on_plan(self, plan: RunPlan) -> None:
         """Every row waits."""
+        eta = Eta(plan)
         with self._lock:
+            self._eta = eta
             self._head = RunSnapshot(project=plan.project, env=plan.env)
             self._rows = {
                 row.id: RowState(
@@ -179,7 +184,10 @@ class RunState:
         """The run as it stands now."""
         with self._lock:
             at = self._head.at if self._head.status not in ("starting", "running") else utc_now()
-            return replace(self._head, at=at, rows=tuple(self._rows.values()), version=self.version)
+            rows, left = tuple(self._rows.values()), None
+            if self._eta is not None and self._head.start and self._head.status == "running":
+                left = self._eta.seconds_left(rows, self._head.start, at)
+            return replace(self._head, at=at, rows=rows, seconds_left=left, version=self.version)
 
 
 def _started(row: RowState, payload: dict[str, Any]) -> RowState:
