@@ -16,9 +16,8 @@ from odibi_nb.commands.opening import (
     open_manifest,
     open_project,
 )
-from odibi_nb.core.options import RunOptions
+from odibi_nb.core.options import RunOptions, default_workers
 from odibi_nb.core.orchestrator import DEFAULT_ENGINE
-from odibi_nb.core.runner import default_workers
 from odibi_nb.core.tables import redact_url
 from odibi_nb.errors import ConfigurationError, OdibiError
 from odibi_nb.settings import NAMES, load_settings, unknown_variables

@@ -210,18 +210,23 @@ def _add_compare(commands: Any) -> None:
     _add_env(compare)
 
 
-def _add_how(run: Any) -> None:
-    """How to run, and how to show it."""
-    run.add_argument(
+def _add_pace(parser: Any) -> None:
+    """How much runs at a time, and what waits for what."""
+    parser.add_argument(
         "--workers", type=_positive, metavar="N", help="transformations at a time (the CPUs)"
     )
-    run.add_argument(
-        "--on-error", choices=["continue", "stop"], help="what a failure does to the others"
-    )
-    run.add_argument(
+    parser.add_argument(
         "--schedule",
         choices=["layers", "graph"],
         help="layer by layer, or as soon as inputs are there",
+    )
+
+
+def _add_how(run: Any) -> None:
+    """How to run, and how to show it."""
+    _add_pace(run)
+    run.add_argument(
+        "--on-error", choices=["continue", "stop"], help="what a failure does to the others"
     )
     run.add_argument(
         "--log-level", metavar="LEVEL", help="what the console shows: DEBUG, INFO, WARNING, ERROR"
@@ -241,6 +246,13 @@ def _add_how(run: Any) -> None:
         default=None,
         help="let other cells run meanwhile (in a notebook)",
     )
+    run.add_argument("--run-timeout", type=_seconds, metavar="SECONDS", help="for the whole run")
+    run.add_argument(
+        "--force",
+        action="store_true",
+        default=None,
+        help="take the place of a run that goes on, and end it",
+    )
 
 
 def _add_panel(commands: Any) -> None:
@@ -250,7 +262,9 @@ def _add_panel(commands: Any) -> None:
 
 
 def _add_plan(commands: Any) -> None:
-    _add_what(_command(commands, "plan", "what a run would do; writes nothing", "running:plan"))
+    plan = _command(commands, "plan", "what a run would do; writes nothing", "running:plan")
+    _add_what(plan)
+    _add_pace(plan)
 
 
 def _add_debugging(commands: Any) -> None:

@@ -87,9 +87,9 @@ def _ui(arguments: argparse.Namespace) -> str:
 def _run_options(arguments: argparse.Namespace, face: Face) -> dict[str, Any]:
     return {
         **_options(arguments, overrides_from(face.body)),
-        "max_workers": arguments.workers,
         "on_error": arguments.on_error,
-        "schedule": arguments.schedule,
+        "run_timeout_seconds": arguments.run_timeout,
+        "force": arguments.force,
     }
 
 
@@ -115,6 +115,8 @@ def _options(arguments: argparse.Namespace, overrides: dict[str, dict[str, Any]]
         "target_layers": arguments.layers,
         "select": selected(arguments),
         "exclude": arguments.exclude,
+        "max_workers": arguments.workers,
+        "schedule": arguments.schedule,
         "timeout_seconds": arguments.timeout,
         "overrides": overrides,
     }

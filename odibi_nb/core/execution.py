@@ -17,7 +17,7 @@ from odibi_nb.core.interrupts import interrupts_as_requests
 from odibi_nb.core.redaction import error_message, error_text
 from odibi_nb.core.results import RunResult
 from odibi_nb.core.runlog import RunLogWriter, planned_line, run_record
-from odibi_nb.core.runner import ABANDON, RunnerSettings, TransformationRunner, default_workers
+from odibi_nb.core.runner import ABANDON, TransformationRunner
 from odibi_nb.core.stream import RunStream
 from odibi_nb.core.tables import TableName
 from odibi_nb.version import __version__
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from odibi_nb.core.hooks import HookManager
+    from odibi_nb.core.lock import RunLock
     from odibi_nb.core.options import RunOptions
     from odibi_nb.core.orchestrator import GenericProjectOrchestrator
     from odibi_nb.core.plan import PlannedRow, RunPlan
@@ -34,11 +35,12 @@ if TYPE_CHECKING:
     from odibi_nb.core.results import TransformationResult
 
 PLUGIN_GROUP = "odibi_nb.hooks"
+SHOWN_NAMES = 5
 VERSIONED = ("pandas", "pyarrow", "deltalake", "duckdb", "sqlalchemy", "pyspark")
 
 
 class RunExecution:
-    """Runs *plan* once, for *project*, which holds the lock meanwhile."""
+    """Runs *plan* once, for *project*."""
 
     def __init__(
         self,
@@ -61,8 +63,9 @@ class RunExecution:
             "engine": project.engine,
         }
 
-    def run(self) -> RunResult:
-        """Run it, and keep its log."""
+    def run(self, lock: RunLock) -> RunResult:
+        """Run it under *lock*, and keep its log."""
+        self.lock = lock
         project = self.project
         self.journal = journals.Journal(journals.runs_folder(project.state_dir) / self.run_id)
         try:
@@ -96,6 +99,11 @@ class RunExecution:
         started, clock = utc_now(), time.monotonic()
         self.stream.publish(EventType.RUN_START, begin)
         self.journal.append(planned_line(self.plan))
+        if self.lock.overrode:
+            self.stream.warn(
+                f"took the place of {self.lock.overrode}: it ends as soon as it notices; what it has "
+                "begun to write can still be committed"
+            )
         for notice in self.plan.notices:
             if self.retry_of is None:
                 self.stream.say("WARNING", f"⚠️ {notice}")
@@ -130,6 +138,7 @@ class RunExecution:
         status = _run_status(results.values(), cancelled=self.runner.cancel_level > 0)
         ended = utc_now()
         self.runner.tell_the_rest()
+        self._warn_of_threads()
         record = run_record(
             {**self.facts, **begin, "timestamp": started},
             status=status.value,
@@ -157,7 +166,7 @@ class RunExecution:
             records=self.stream.records,
             retry_of=self.retry_of,
             log_path=self._save_logs(results) if self.project.save_logs else None,
-            leaked_threads=self.runner.leaked_threads,
+            leaked_threads=len(self.runner.given_up),
             to_frame_with=self.project.adapters.frame,
             bundle_with=self.project.adapters.result_bundle,
         )
@@ -172,25 +181,31 @@ class RunExecution:
         FAILURES.note(result)
         return result, not problems
 
+    def _warn_of_threads(self) -> None:
+        names = [attempt.row.id for attempt in self.runner.given_up]
+        if names:
+            shown = ", ".join(names[:SHOWN_NAMES]) + (" …" if len(names) > SHOWN_NAMES else "")
+            self.stream.warn(
+                f"{len(names)} thread(s) still run, of transformations that were given up: {shown}; "
+                "they can read and write nothing more through their context, and end with the process"
+            )
+
     def _make_runner(self) -> TransformationRunner:
-        manifest, options = self.project.manifest, self.options
         return TransformationRunner(
             self.plan,
             self.stream,
             self._context,
-            RunnerSettings(
-                max_workers=options.max_workers or default_workers(),
-                layer_workers={
-                    layer: config.max_workers
-                    for layer, config in manifest.layers.items()
-                    if config.max_workers is not None
-                },
-                on_error=options.on_error,
-                schedule=options.schedule,
-            ),
+            on_error=self.options.on_error,
+            timeout_seconds=self.options.run_timeout_seconds,
             finish_layer=self._cache_after if self.cache_plan else None,
             poll_cancel=lambda: journals.take_cancel_requests(self.journal.folder),
+            poll_revoked=self._overridden,
         )
+
+    def _overridden(self) -> str:
+        """Keep the lock alive; why the run must end if somebody else has it now."""
+        who = self.lock.beat()
+        return f"{who} has taken the place of this run" if who else ""
 
     def _context(self, row: PlannedRow, attempt: int) -> ExecutionContext:
         tables, repairs = self.project.tables(row.engine), tuple(self.options.repairs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,11 @@ from odibi_nb.errors import ConfigurationError, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+def default_workers() -> int:
+    """Transformations at a time where nobody says: the number of CPUs, as in the seed."""
+    return os.cpu_count() or 1
 
 
 def _one_of(*words: str) -> tuple[Callable[[Any], str], str]:
@@ -52,6 +58,12 @@ def _workers(value: Any) -> int:
     return value
 
 
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(value)
+    return value
+
+
 def _seconds(value: Any) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
         raise ValueError(value)
@@ -74,8 +86,10 @@ _FORMS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "schedule": _one_of("layers", "graph"),
     "retry": (_retry, "a number of retries or an object"),
     "timeout_seconds": (_seconds, "seconds above 0"),
+    "run_timeout_seconds": (_seconds, "seconds above 0"),
     "overrides": (_constants_by_id, "transformation ids with constants"),
     "repairs": (_names, "a list of run ids"),
+    "force": (_flag, "True or False"),
 }
 """Option to how its values are understood, and to what is expected."""
 
@@ -95,8 +109,10 @@ class RunOptions:
         schedule: ``layers`` one after the other, or ``graph``: a row starts when its upstream is done.
         retry: overlay on `RetryPolicy`.
         timeout_seconds: for each attempt of each transformation.
+        run_timeout_seconds: for the whole run: then what runs is FAILED, and nothing else starts.
         overrides: transformation id to constants that replace the row's.
         repairs: runs whose work this one redoes: what they appended for the same rows is replaced.
+        force: take the place of a run of the same project and environment that goes on.
         confirm: the project's name, for a protected environment; True where nobody can type.
     """
 
@@ -109,8 +125,10 @@ class RunOptions:
     schedule: str = "layers"
     retry: Mapping[str, Any] = field(default_factory=dict)
     timeout_seconds: float | None = None
+    run_timeout_seconds: float | None = None
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     repairs: Sequence[str] = ()
+    force: bool = False
     confirm: str | bool = ""
 
     @classmethod

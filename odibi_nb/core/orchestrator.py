@@ -20,7 +20,7 @@ from odibi_nb.core.journal import open_runs
 from odibi_nb.core.lock import run_lock
 from odibi_nb.core.manifest import find_manifest
 from odibi_nb.core.modules import FunctionNotFoundError, import_module
-from odibi_nb.core.options import RunOptions
+from odibi_nb.core.options import RunOptions, default_workers
 from odibi_nb.core.plan import PlanRequest, RunPlan
 from odibi_nb.core.planning import make_plan
 from odibi_nb.core.protocols import Place, Session
@@ -308,8 +308,18 @@ class GenericProjectOrchestrator:
         try:
             for name in sorted({row.engine for row in plan.rows.values()}):
                 self.tables(name).check_writable()
-            with run_lock(self.state_dir, self.project, self.env, run_id), routed_output():
-                return execution.run()
+            with (
+                run_lock(
+                    self.state_dir,
+                    self.project,
+                    self.env,
+                    run_id,
+                    force=chosen.force,
+                    say=lambda text: self._say("WARNING", text),
+                ) as lock,
+                routed_output(),
+            ):
+                return execution.run(lock)
         except OSError as exc:
             raise ConfigurationError(str(self.state_dir), [f"cannot be used: {exc}"]) from exc
         finally:
@@ -378,7 +388,18 @@ class GenericProjectOrchestrator:
             if reloaded:
                 self._say("INFO", f"{RELOADED}: {', '.join(reloaded)}")
             plan = make_plan(self.manifest, rows, request)
-        return replace(plan, notices=(*plan.notices, *notices), html_with=self.adapters.plan_html)
+        return replace(
+            plan,
+            notices=(*plan.notices, *notices),
+            workers=options.max_workers or default_workers(),
+            layer_workers={
+                layer: config.max_workers
+                for layer, config in self.manifest.layers.items()
+                if config.max_workers is not None
+            },
+            schedule=options.schedule,
+            html_with=self.adapters.plan_html,
+        )
 
     def _states(self, run: str) -> dict[str, str]:
         """How the transformations of *run* ended, or, where it went on from another, before it."""

@@ -73,6 +73,9 @@ class RunPlan:
         selection: what was selected, as a command would spell it; "" for everything.
         problems: why it cannot run; empty when it can.
         notices: what a person should know all the same.
+        workers: rows that run at a time.
+        layer_workers: layer to its own, lower limit.
+        schedule: ``layers`` or ``graph``.
     """
 
     project: str
@@ -86,6 +89,9 @@ class RunPlan:
     notices: tuple[str, ...] = ()
     selection: str = ""
     cycle: tuple[str, ...] = ()
+    workers: int = 1
+    layer_workers: Mapping[str, int] = field(default_factory=dict)
+    schedule: str = "layers"
     html_with: Callable[[RunPlan], str] | None = field(default=None, repr=False, compare=False)
 
     def raise_for_problems(self) -> RunPlan:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from odibi_nb.core.history import RunChain
     from odibi_nb.core.plan import RunPlan
 
-NOT_REUSED = ("target_layers", "select", "exclude", "confirm")
-"""What chose the rows of the run is not asked again: they are in its log."""
+NOT_REUSED = ("target_layers", "select", "exclude", "repairs", "force", "confirm")
+"""What chose the rows of the run is not asked again: they are in its log. The rest is each run's own."""
 MAX_NAMED = 20
 
 
@@ -64,7 +64,8 @@ class Repair:
                 overrides[name] = {**overrides.get(name, {}), **constants}
         known = RunOptions.__dataclass_fields__
         reused = {k: v for k, v in links[-1].items() if k in known and k not in NOT_REUSED}
-        return {**reused, **self.given, "overrides": overrides}
+        repairs = [run["run_id"] for run in self.chain.runs]
+        return {**reused, **self.given, "overrides": overrides, "repairs": repairs}
 
     def checked(self, plan: RunPlan) -> RunPlan:
         """*plan* with what is wrong with a retry of it, and what should be known of it."""
@@ -125,7 +126,8 @@ class Repair:
             f" ({shown} before)"
         )
         given = {k: v for k, v in self.given.items() if k != "confirm" and v not in ((), [], {})}
-        reused = {k: v for k, v in _json(options.recorded()).items() if k not in given}
+        own = {*given, *NOT_REUSED}
+        reused = {k: v for k, v in _json(options.recorded()).items() if k not in own}
         if reused:
             yield f"   with its options {as_json(reused)}"
         if given:

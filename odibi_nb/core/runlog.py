@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import getpass
+import datetime as dt
 import queue
-import socket
 import threading
 import time
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.decoding import as_json, as_time
 from odibi_nb.core.events import EventType, Status
 from odibi_nb.core.journal import open_runs, read_journal, release, taken_over
+from odibi_nb.core.owners import identity
 from odibi_nb.core.records import RECORD_COLUMNS
 from odibi_nb.core.redaction import error_text
 
@@ -34,16 +33,6 @@ YOUNG_SECONDS = 60.0
 SHOWN = 10
 PLANNED = "planned"
 _FLUSH = object()
-
-
-@lru_cache(maxsize=1)
-def identity() -> tuple[str, str]:
-    """(user, host) of this process, for the records."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"
-    return user, socket.gethostname()
 
 
 def make_record(facts: dict[str, Any]) -> Row:

@@ -14,6 +14,7 @@ thread, in order.
 ``first_start`` {id: (time, clock) of its first attempt}
 ``results``     {id: TransformationResult}: the rows that ended
 ``layers``      which layers have begun
+``given_up``    attempts that ended as far as the run goes, but whose threads do not
 
 A row that is released with an upstream that did not succeed is SKIPPED on the spot. Between two layers
 stands a gate, which opens when all rows of the layer have ended; ``schedule="graph"`` has none.
@@ -22,11 +23,10 @@ stands a gate, which opens when all rows of the layer have ended; ``schedule="gr
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.capture import CapturedLog
@@ -49,7 +49,7 @@ from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from odibi_nb.core.context import ExecutionContext
     from odibi_nb.core.plan import PlannedRow, RunPlan
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.stream import RunStream
 
 TICK_SECONDS = 0.25
+ABANDONED_TEXT = "abandoned: it did not end when it was cancelled"
 DRAIN, STOP, ABANDON = 1, 2, 3
 """How hard a cancel is: start nothing new; revoke what runs; wait for nothing."""
 
@@ -75,28 +76,6 @@ class LayerFinished:
     gate: Gate
 
 
-@dataclass(kw_only=True)
-class RunnerSettings:
-    """How a plan is run.
-
-    Attributes:
-        max_workers: transformations at a time.
-        layer_workers: layer to its own, lower limit.
-        on_error: ``continue`` or ``stop``.
-        schedule: ``layers`` (one after the other) or ``graph`` (by upstream alone).
-    """
-
-    max_workers: int = 4
-    layer_workers: Mapping[str, int] = field(default_factory=dict)
-    on_error: str = "continue"
-    schedule: str = "layers"
-
-
-def default_workers() -> int:
-    """Transformations at a time where nobody says: the number of CPUs, as in the seed."""
-    return os.cpu_count() or 1
-
-
 class TransformationRunner:
     """Runs the rows of a plan, once.
 
@@ -104,9 +83,11 @@ class TransformationRunner:
         plan: without problems.
         stream: where events go.
         make_context: row and attempt number to the context its function gets.
-        settings: how to run.
+        on_error: ``continue`` or ``stop``.
+        timeout_seconds: for the whole run.
         finish_layer: called on a worker when all rows of a layer have ended, before the next begins.
         poll_cancel: asked a few times a second for cancel requests from elsewhere: ids, "" for all.
+        poll_revoked: asked likewise for a reason to end the run and revoke what runs; "" if none.
     """
 
     def __init__(
@@ -114,25 +95,28 @@ class TransformationRunner:
         plan: RunPlan,
         stream: RunStream,
         make_context: Callable[[PlannedRow, int], ExecutionContext],
-        settings: RunnerSettings,
+        *,
+        on_error: str = "continue",
+        timeout_seconds: float | None = None,
         finish_layer: Callable[[str], None] | None = None,
         poll_cancel: Callable[[], list[str]] = list,
+        poll_revoked: Callable[[], str] = str,
     ) -> None:
         self.plan = plan
         self.stream = stream
         self.make_context = make_context
-        self.settings = settings
+        self.on_error = on_error
+        self.timeout_seconds = timeout_seconds
         self.finish_layer = finish_layer
         self.poll_cancel = poll_cancel
+        self.poll_revoked = poll_revoked
         self.cancel_level = 0
-        self.leaked_threads = 0
+        self.given_up: list[Attempt] = []
         self.layers = LayerProgress(plan, stream)
         self.results: dict[str, TransformationResult] = {}
         self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
-        self._pool = WorkerPool(settings.max_workers)
-        self._schedule = Schedule(
-            plan, gates=settings.schedule == "layers", limits=settings.layer_workers
-        )
+        self._pool = WorkerPool(plan.workers)
+        self._schedule = Schedule(plan, gates=plan.schedule == "layers", limits=plan.layer_workers)
         self._running: dict[str, Attempt] = {}
         self._running_in = dict.fromkeys(plan.layers, 0)
         self._waiting: dict[str, float] = {}
@@ -142,6 +126,9 @@ class TransformationRunner:
         self._finishing = 0
         self._releasing = False
         self._stop_reason = ""
+        self._cancel_reason = "the run was cancelled"
+        self._over = False
+        self._deadline: float | None = None
         self._next_poll = 0.0
 
     def cancel(self, transformation_id: str | None = None) -> None:
@@ -157,6 +144,8 @@ class TransformationRunner:
         with contextlib.suppress(queue.Empty):  # who asked before the run began was heard, too
             while True:
                 self._hear(self.inbox.get_nowait())
+        if self.timeout_seconds is not None:
+            self._deadline = time.monotonic() + self.timeout_seconds
         self._release()
         while self._unfinished():
             try:
@@ -171,7 +160,9 @@ class TransformationRunner:
         with contextlib.suppress(queue.Empty):
             while True:
                 message = self.inbox.get_nowait()
-                if callable(message):
+                if isinstance(message, AttemptEnded):
+                    self._attempt_ended(message)
+                elif callable(message):
                     message()
 
     def _unfinished(self) -> bool:
@@ -219,7 +210,7 @@ class TransformationRunner:
                 self._never_start(row, Status.SKIPPED, f"upstream {other} {status.value.lower()}")
                 return
         if self.cancel_level:
-            self._never_start(row, Status.CANCELLED, "the run was cancelled")
+            self._never_start(row, Status.CANCELLED, self._cancel_reason)
         elif row.id in self._unwanted:
             self._never_start(row, Status.CANCELLED, "cancelled")
         elif self._stop_reason:
@@ -228,7 +219,7 @@ class TransformationRunner:
             self._schedule.queue(row)
 
     def _start_what_may(self) -> None:
-        while len(self._running) < self.settings.max_workers:
+        while len(self._running) < self.plan.workers:
             row = self._schedule.take(self._running_in)
             if row is None:
                 return
@@ -259,7 +250,7 @@ class TransformationRunner:
         """Everything before *gate* has ended; finish its layer, on a worker, if there is work to do."""
         finish = self.finish_layer
         if (
-            gate.step is not None
+            gate.part is not None
             or finish is None
             or self.cancel_level
             or gate.layer not in self.layers.begun
@@ -279,7 +270,7 @@ class TransformationRunner:
         self._pool.submit(work)
 
     def _open(self, gate: Gate) -> None:
-        if gate.step is None:
+        if gate.part is None:
             self.layers.end(gate.layer, self.results)
         self._schedule.done(gate)
         self._release()
@@ -289,7 +280,9 @@ class TransformationRunner:
     def _attempt_ended(self, ended: AttemptEnded) -> None:
         attempt = ended.attempt
         if self._running.get(attempt.row.id) is not attempt:
-            return  # given up before: nobody waits for it any more
+            # Nobody waits for it any more; but its thread has ended after all.
+            self.given_up = [other for other in self.given_up if other is not attempt]
+            return
         self._leave(attempt)
         control, error = attempt.context.control, ended.error
         if error is None and not control.heard:
@@ -321,7 +314,7 @@ class TransformationRunner:
         for check in ended.attempt.context.check_results:
             if check.status in BREACHES:
                 self.stream.warn(f"{row.id}: {check}")
-        if status is Status.FAILED and self.settings.on_error == "stop" and not self._stop_reason:
+        if status is Status.FAILED and self.on_error == "stop" and not self._stop_reason:
             self._stop_reason = f"the run stopped after {row.id} failed"
             self._clear_queue(Status.SKIPPED, self._stop_reason)
         self._pass_on(row)
@@ -373,7 +366,7 @@ class TransformationRunner:
         self._running_in[attempt.row.layer] -= 1
 
     def _pass_on(self, row: PlannedRow) -> None:
-        if self.cancel_level < ABANDON:
+        if not self._over:
             self._schedule.done(row.id)
             self._release()
 
@@ -383,6 +376,7 @@ class TransformationRunner:
         """Seconds until something is due that no message will tell of; at most a tick."""
         dues = [*self._waiting.values()]
         dues += [a.deadline for a in self._running.values() if a.deadline is not None]
+        dues += [] if self._deadline is None or self._over else [self._deadline]
         return max(0.0, min([TICK_SECONDS, *(due - time.monotonic() for due in dues)]))
 
     def _look_at_the_clock(self) -> None:
@@ -393,10 +387,18 @@ class TransformationRunner:
         for name in [name for name, due in self._waiting.items() if due <= now]:
             del self._waiting[name]
             self._schedule.queue(self.plan.rows[name])
+        if self._deadline is not None and self._deadline <= now and not self._over:
+            reason = f"the run ran longer than run_timeout_seconds={self.timeout_seconds:g}"
+            self.stream.say("WARNING", f"⏱️ {reason}")
+            self._end_at_once(Status.FAILED, TimeoutError(reason), Status.SKIPPED, reason)
         if now >= self._next_poll:
             self._next_poll = now + TICK_SECONDS
             for name in self.poll_cancel():
                 self._cancel_asked(name or None)
+            if reason := self.poll_revoked():
+                self._cancel_reason = reason
+                self.cancel_level = max(self.cancel_level, DRAIN)
+                self._cancel_run()
 
     def _time_out(self, attempt: Attempt) -> None:
         if attempt.context.control.reason is not None:
@@ -411,13 +413,13 @@ class TransformationRunner:
 
     def _abandon(self, attempt: Attempt) -> None:
         """End a row that was cancelled and goes on all the same."""
-        error = InterruptedError("abandoned: it did not end when it was cancelled")
+        error = InterruptedError(ABANDONED_TEXT)
         self._finish(self._give_up(attempt, error), Status.ABANDONED)
 
     def _give_up(self, attempt: Attempt, error: BaseException) -> AttemptEnded:
         """Wait no more for an attempt whose thread goes on: what it begins through its context fails."""
         attempt.context.control.revoke(str(error))
-        self.leaked_threads += 1
+        self.given_up.append(attempt)
         self._pool.give_up_one()
         self._leave(attempt)
         duration = time.monotonic() - attempt.started
@@ -459,21 +461,27 @@ class TransformationRunner:
             ABANDON: f"{CANCEL_SIGN} Abandoning what runs",
         }
         self.stream.say("WARNING", said[self.cancel_level])
-        self._clear_queue(Status.CANCELLED, "the run was cancelled")
-        running = [*self._running.values()]
+        self._clear_queue(Status.CANCELLED, self._cancel_reason)
         if self.cancel_level >= STOP:
-            for attempt in running:
-                attempt.context.control.revoke("the run was cancelled")
+            for attempt in self._running.values():
+                attempt.context.control.revoke(self._cancel_reason)
         if self.cancel_level >= ABANDON:
-            self._abandon_all(running)
+            error = InterruptedError(ABANDONED_TEXT)
+            self._end_at_once(Status.ABANDONED, error, Status.CANCELLED, self._cancel_reason)
 
-    def _abandon_all(self, running: list[Attempt]) -> None:
-        for attempt in running:
-            self._abandon(attempt)
+    def _end_at_once(
+        self, running: Status, error: BaseException, others: Status, reason: str
+    ) -> None:
+        """Wait for nothing any more: *running* is how what runs ends, *others* how the rest does."""
+        self._over = True
+        for attempt in [*self._running.values()]:
+            self._finish(self._give_up(attempt, error), running)
         self._finishing = 0
         for name, row in self.plan.rows.items():
             if name not in self.results:
-                self._never_start(row, Status.CANCELLED, "the run was cancelled")
+                self._never_start(row, others, reason)
+        for layer in self.layers.begun.keys() - self.layers.executed:
+            self.layers.end(layer, self.results)
 
     def _clear_queue(self, status: Status, reason: str) -> None:
         waiting = [self.plan.rows[name] for name in self._waiting]

@@ -7,6 +7,8 @@ import heapq
 import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
+from odibi_nb.core.tables import table_key
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -16,10 +18,13 @@ NO_LIMIT = 1 << 30
 
 
 class Gate(NamedTuple):
-    """Stands between what must have ended and what may start then: a layer, or a step in it."""
+    """Stands between what must have ended and what may start then.
+
+    *part* is None for a whole layer, or a step of it, or the key of a table that its rows use.
+    """
 
     layer: str
-    step: int | None = None
+    part: int | str | None = None
 
 
 class Schedule:
@@ -43,6 +48,8 @@ class Schedule:
                 self.sorter.add(row.id, *row.upstream, *before)
             self._add_steps(layer, rows)
             before = [gate] if gates else []
+        if not gates:
+            self._keep_order_of_tables()
         self.sorter.prepare()
 
     def _add_steps(self, layer: str, rows: list[PlannedRow]) -> None:
@@ -56,6 +63,33 @@ class Schedule:
             self.sorter.add(gate, *steps[number])
             for name in steps[following]:
                 self.sorter.add(name, gate)
+
+    def _keep_order_of_tables(self) -> None:
+        """Let a row write a table when all rows of earlier layers that read or write it have ended.
+
+        With gates they have. Without, a row would read what is written too early, or an overwrite
+        take away what a later layer has appended.
+        """
+        layers = self.plan.by_layer()
+        written = {
+            row.id: {table_key(target.table) for target in row.transformation.targets}
+            for row in self.plan.rows.values()
+        }
+        writer_after: set[str] = set()
+        used: dict[str, set[str]] = {}
+        for layer in reversed(layers):  # only tables that a later layer writes need a gate
+            keys = {key for row in layers[layer] for key in (*row.reads, *written[row.id])}
+            used[layer] = keys & writer_after
+            writer_after |= {key for row in layers[layer] for key in written[row.id]}
+        before: dict[str, list[Gate]] = {}
+        for layer, rows in layers.items():
+            for row in rows:
+                for key in written[row.id]:
+                    self.sorter.add(row.id, *before.get(key, ()))
+                for key in used[layer].intersection((*row.reads, *written[row.id])):
+                    self.sorter.add(Gate(layer, key), row.id)
+            for key in used[layer]:
+                before.setdefault(key, []).append(Gate(layer, key))
 
     def released(self) -> tuple[str | Gate, ...]:
         """Rows and gates with nothing before them any more; each is returned once."""

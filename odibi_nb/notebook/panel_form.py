@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from odibi_nb.core.options import RunOptions
+from odibi_nb.core.options import RunOptions, default_workers
 from odibi_nb.core.orchestrator import DEFAULT_ENGINE, ENGINES
-from odibi_nb.core.runner import default_workers
 from odibi_nb.notebook.labelled import labelled
 from odibi_nb.notebook.panel_choices import Choices
 from odibi_nb.notebook.panel_layers import LayerBoxes

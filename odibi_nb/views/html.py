@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from odibi_nb.core.events import Status
+from odibi_nb.views.eta import rough
 from odibi_nb.views.gantt import gantt_of
 from odibi_nb.views.gantt_svg import gantt_svg
 from odibi_nb.views.looks import LOOKS, RUN_LOOKS, readable
@@ -63,4 +64,6 @@ def summary_parts(snapshot: RunSnapshot) -> list[str]:
     run = [f"run {snapshot.run_id}"] if snapshot.run_id else []
     run += [f"retry of {snapshot.retry_of}"] if snapshot.retry_of else []
     elapsed = f"{snapshot.elapsed:,.1f} s"
+    if snapshot.seconds_left is not None:
+        elapsed += f", {rough(snapshot.seconds_left)} left"
     return [snapshot.project, f"env {snapshot.env}", *run, ", ".join(parts), elapsed]

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.decoding import as_json
+from odibi_nb.core.forecast import forecast
 from odibi_nb.core.redaction import redact
+from odibi_nb.views.forecast import COLUMNS as FORECAST_COLUMNS
+from odibi_nb.views.forecast import forecast_lines, makespan_table
 from odibi_nb.views.graph_svg import graph_svg
 from odibi_nb.views.looks import LOOKS
 from odibi_nb.views.plan_text import plan_cells
@@ -19,6 +22,7 @@ from odibi_nb.views.plan_text import plan_cells
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from odibi_nb.core.forecast import Forecast
     from odibi_nb.core.plan import PlannedRow, RunPlan
 
 MAX_ROWS = 300
@@ -36,7 +40,7 @@ COLUMNS = (
     "constants",
     "writes",
     "after",
-    "expected",
+    *FORECAST_COLUMNS,
 )
 _WRAP = (
     "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
@@ -48,7 +52,7 @@ _FAINT = "style='color:var(--jp-ui-font-color2,#888)'"
 _CELL = "text-align:left;vertical-align:top"
 _WHOLE = f"style='{_CELL};white-space:nowrap'"
 _WIDE = f"style='{_CELL};min-width:8em;max-width:26em;overflow-wrap:break-word'"
-_WHOLE_COLUMNS = frozenset({"engine", "expected"})
+_WHOLE_COLUMNS = frozenset({"engine", *FORECAST_COLUMNS})
 _BAD = f"color:{LOOKS['FAILED'].colour}"
 
 
@@ -57,9 +61,10 @@ def plan_html(plan: RunPlan) -> str:
     problems = _by_row(plan)
     rows = _shown(plan, problems)
     hidden = len(plan.rows) - sum(map(len, rows.values()))
-    body = "".join(_layer(plan, layer, rows[layer], problems) for layer in plan.layers)
+    expected = forecast(plan)
+    body = "".join(_layer(plan, layer, rows[layer], problems, expected) for layer in plan.layers)
     more = f"<p>{hidden:,} more rows are not shown.</p>" if hidden else ""
-    top = f"{_head(plan)}{_problems(plan)}{_notes(plan)}{_graph(plan)}"
+    top = f"{_head(plan)}{_problems(plan)}{_notes(plan)}{_forecast(plan, expected)}{_graph(plan)}"
     return f"<div style='{_WRAP}'>{top}{body}{more}</div>"
 
 
@@ -102,6 +107,22 @@ def _graph(plan: RunPlan) -> str:
     return f"<details{unfolded}><summary>What waits for what</summary>{graph_svg(plan)}</details>"
 
 
+def _forecast(plan: RunPlan, expected: Forecast | None) -> str:
+    """How long it takes, and with more workers."""
+    lines = "".join(f"<li>⏱ {escape(text)}</li>" for text in forecast_lines(plan, expected))
+    listed = f"<ul {_LIST}>{lines}</ul>" if lines else ""
+    if expected is None or len(expected.makespans) < 2:  # noqa: PLR2004  nothing to choose from
+        return listed
+    records = makespan_table(expected)
+    head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in records.columns)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row.values())}</tr>"
+        for row in records
+    )
+    table = f"<table cellpadding=4><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"{listed}<details><summary>{escape(records.title)}</summary>{table}</details>"
+
+
 def _by_row(plan: RunPlan) -> dict[str, list[str]]:
     """Transformation id to what is wrong with its row, and where in it."""
     ids = {f"row {name!r}": name for name in plan.rows}
@@ -128,25 +149,31 @@ def _shown(plan: RunPlan, problems: dict[str, list[str]]) -> dict[str, list[Plan
 
 
 def _layer(
-    plan: RunPlan, layer: str, rows: list[PlannedRow], problems: dict[str, list[str]]
+    plan: RunPlan,
+    layer: str,
+    rows: list[PlannedRow],
+    problems: dict[str, list[str]],
+    expected: Forecast | None,
 ) -> str:
     count = sum(row.layer == layer for row in plan.rows.values())
     number = f"{count:,} row{'' if count == 1 else 's'}" if count else "nothing to run"
     title = f"<b>{escape(layer)}</b> <span {_FAINT}>{number}</span>"
     if not rows:
         return f"<p style='margin:12px 0 4px'>{title}</p>"
-    known = any(row.expected_seconds is not None for row in rows)
-    columns = COLUMNS if known else COLUMNS[:-1]  # without history nothing is expected
+    # Without history nothing is expected.
+    columns = COLUMNS if expected is not None else COLUMNS[: -len(FORECAST_COLUMNS)]
     head = "".join(f"<th scope='col' style='{_CELL}'>{name}</th>" for name in columns)
-    body = "".join(_row(row, columns, problems.get(row.id, ())) for row in rows)
+    body = "".join(_row(row, columns, problems.get(row.id, ()), expected) for row in rows)
     caption = f"<caption style='text-align:left;padding:12px 0 4px'>{title}</caption>"
     return (
         f"<table cellpadding=4>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
 
 
-def _row(row: PlannedRow, columns: Sequence[str], problems: Iterable[str]) -> str:
-    transformation, cells = row.transformation, plan_cells(row)
+def _row(
+    row: PlannedRow, columns: Sequence[str], problems: Iterable[str], expected: Forecast | None
+) -> str:
+    transformation, cells = row.transformation, plan_cells(row, expected)
     bad = "".join(
         f"<tr><td colspan='{len(columns)}' style='{_CELL};padding-left:2em;overflow-wrap:anywhere'>"
         f"<b style='{_BAD}'>{LOOKS['FAILED'].sign} problem</b> {escape(text)}</td></tr>"

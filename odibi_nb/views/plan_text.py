@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.forecast import forecast
 from odibi_nb.core.redaction import redact_url
+from odibi_nb.views.forecast import COLUMNS as FORECAST_COLUMNS
+from odibi_nb.views.forecast import forecast_cells, forecast_lines, makespan_table
 from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
+    from odibi_nb.core.forecast import Forecast
     from odibi_nb.core.plan import PlannedRow, RunPlan
 
-COLUMNS = ("transformation", "layer", "function", "engine", "reads", "writes", "after", "expected")
+COLUMNS = (
+    *("transformation", "layer", "function", "engine", "reads", "writes", "after"),
+    *FORECAST_COLUMNS,
+)
 
 
 def plan_text(plan: RunPlan) -> str:
     """Every row that would run, then what is wrong and what to know."""
-    rows = [plan_cells(row) for row in plan.rows.values()]
+    expected = forecast(plan)
+    rows = [plan_cells(row, expected) for row in plan.rows.values()]
     title = f"Plan of {plan.project!r}, env {plan.env}: {len(rows)} rows from {plan.source}"
     lines = [str(Records(title, COLUMNS, rows))]
+    lines += forecast_lines(plan, expected)
+    if expected is not None and len(expected.makespans) > 1:
+        lines.append(str(makespan_table(expected)))
     if plan.selection:
         lines.append(f"selected: {plan.selection}")
     if plan.disabled:
@@ -29,7 +40,7 @@ def plan_text(plan: RunPlan) -> str:
     return "\n".join(lines)
 
 
-def plan_cells(row: PlannedRow) -> dict[str, str]:
+def plan_cells(row: PlannedRow, expected: Forecast | None) -> dict[str, str]:
     """`COLUMNS` to what stands there for *row*."""
     transformation = row.transformation
     return {
@@ -40,7 +51,7 @@ def plan_cells(row: PlannedRow) -> dict[str, str]:
         "reads": ", ".join(_input_name(item) for item in transformation.inputs),
         "writes": ", ".join(f"{x.table} ({x.mode})" for x in transformation.targets),
         "after": ", ".join(row.upstream),
-        "expected": f"{row.expected_seconds:.2f} s" if row.expected_seconds is not None else "",
+        **forecast_cells(row, expected),
     }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.checking import PASSED
 from odibi_nb.core.decoding import decode_json, utc_now
 from odibi_nb.core.events import CANCEL_SIGN, EventType, RunEvent, Status
+from odibi_nb.views.eta import Eta
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -80,7 +81,8 @@ class RunSnapshot:
     """A run at a moment; *rows* in the plan's order.
 
     *retry_of* is the run that it goes on from, or "". *status* is "starting", "running", a `RunStatus`'
-    value, or "interrupted" if it never said its end. *cancel_level* is how often it was asked to end.
+    value, or "interrupted" if it never said its end. *cancel_level* is how often it was asked to end,
+    *seconds_left* how long it will still take, where history tells.
     """
 
     project: str = ""
@@ -92,6 +94,7 @@ class RunSnapshot:
     at: dt.datetime = field(default_factory=utc_now)
     rows: tuple[RowState, ...] = ()
     warnings: tuple[str, ...] = ()
+    seconds_left: float | None = None
     version: int = 0
     cancel_level: int = 0
 
@@ -120,11 +123,14 @@ class RunState:
         self._lock = threading.Lock()
         self._head = RunSnapshot()
         self._rows: dict[str, RowState] = {}
+        self._eta: Eta | None = None
         self.version = 0
 
     def on_plan(self, plan: RunPlan) -> None:
         """Every row waits."""
+        eta = Eta(plan)
         with self._lock:
+            self._eta = eta
             self._head = RunSnapshot(project=plan.project, env=plan.env)
             self._rows = {
                 row.id: RowState(
@@ -193,7 +199,10 @@ class RunState:
         """The run as it stands now."""
         with self._lock:
             at = utc_now() if self._head.live else self._head.at
-            return replace(self._head, at=at, rows=tuple(self._rows.values()), version=self.version)
+            rows, left = tuple(self._rows.values()), None
+            if self._eta is not None and self._head.start and self._head.status == "running":
+                left = self._eta.seconds_left(rows, self._head.start, at)
+            return replace(self._head, at=at, rows=rows, seconds_left=left, version=self.version)
 
 
 def _started(row: RowState, payload: dict[str, Any]) -> RowState:

@@ -201,6 +201,18 @@ def test_a_plan_with_problems_is_2(here, odibi):
     )
 
 
+def test_a_plan_tells_how_long_it_will_take(here, odibi):
+    """A first plan has no history; after a run it has times for the workers and the schedule that are asked for."""
+    code, out, _ = odibi("plan", "Plant One", "--workers", "3", "--schedule", "graph")
+    assert code == 0
+    assert "No history yet" in out
+    assert odibi("run", "Plant One")[0] == 0
+    _, out, _ = odibi("plan", "Plant One", "--workers", "3", "--schedule", "graph")
+    assert " with 3 workers, each row when its inputs are there" in out
+    assert ": B1 → S1\n" in out
+    assert out.count("◆ critical") == 2
+
+
 @pytest.mark.parametrize("words", [["-h"], ["run", "-h"], []])
 def test_help_is_0(odibi, words):
     """Help goes to standard output and is no error."""

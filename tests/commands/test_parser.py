@@ -186,6 +186,7 @@ def test_every_option_of_run():
         " --retries 0 --timeout 1.5 --workers 2 --on-error stop --schedule graph --log-level INFO"
         " --save-logs --ui text --yes --select SILVER_* tag:daily --exclude S3 --select +G1 --only S4"
         " --background"
+        " --run-timeout 60 --force"
     )
     assert vars(found) == {
         "command": "run",
@@ -208,6 +209,8 @@ def test_every_option_of_run():
         "exclude": ["S3"],
         "only": ["S4"],
         "background": True,
+        "run_timeout": 60.0,
+        "force": True,
     }
 
 

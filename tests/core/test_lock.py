@@ -2,28 +2,94 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import signal
+import subprocess
+import sys
 import threading
 
+import msgspec
 import pytest
-from fakes import row
+from fakes import row, statuses
 
-from odibi_nb.core.lock import run_lock
+from odibi_nb.core import lock as locks
+from odibi_nb.core.lock import RunLock, run_lock
+from odibi_nb.core.owners import read_owner, this_process, write_owner
 from odibi_nb.errors import ConfigurationError, RunLockedError
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """The dead are told from the living within a third of a second."""
+    monkeypatch.setattr(locks, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(locks, "MISSED_BEATS", 6)
+    monkeypatch.setattr(locks, "WATCH_SECONDS", 0.01)
+
+
+@pytest.fixture
+def share(monkeypatch, quick):
+    """A network share that does not lock files."""
+    import fcntl
+
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+
+
+def owner_file(folder):
+    """The file that tells who runs."""
+    (path,) = (folder / "locks").glob("*.json")
+    return path
+
+
+@contextlib.contextmanager
+def beating(lock):
+    """Let *lock* beat inside the block, as a run's coordinator does; what its beats said."""
+    done, said = threading.Event(), []
+
+    def beats():
+        while not done.wait(0.01):
+            said.append(lock.beat())
+
+    thread = threading.Thread(target=beats)
+    thread.start()
+    try:
+        yield said
+    finally:
+        done.set()
+        thread.join()
+
+
+def left_by(folder, **facts):
+    """What a run of another host left behind."""
+    with run_lock(folder, "P", "qat", "gone"):
+        path = owner_file(folder)
+    owner = this_process("gone", locked=True)
+    write_owner(path, msgspec.structs.replace(owner, host="elsewhere", **facts))
+    return path
+
+
 def test_a_second_run_is_told_who_runs(tmp_path):
-    """While a run goes on, another one ends in one message that says which run, since when, and what to do."""
+    """While a run goes on, another one ends in one message: which run, where, since when, what to do."""
     with (
         run_lock(tmp_path, "P", "qat", "first"),
         pytest.raises(RunLockedError) as excinfo,
         run_lock(tmp_path, "P", "qat", "second"),
     ):
         pass
+    owner = this_process("first", locked=True)
     text = str(excinfo.value)
-    assert text.startswith("project 'P', env 'qat': run first (process ")
-    assert str(os.getpid()) in text
-    assert text.endswith("wait for it, or end it: odibi cancel first")
+    assert text.startswith(
+        f"project 'P', env 'qat': run first (process {os.getpid()} on {owner.host}, "
+        f"by {owner.user}, since "
+    )
+    assert " UTC, last sign of life " in text
+    assert text.endswith(
+        "wait for it, or end it: odibi cancel first; or take its place: odibi run --force (force=True)"
+    )
 
 
 def test_a_lock_ends_with_its_run(tmp_path):
@@ -85,3 +151,214 @@ def test_two_runs_in_two_threads(project):
     thread.join()
     assert result["status"] == "success"
     assert [type(e) for e in errors] == [RunLockedError]
+
+
+# Taking over
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from odibi_nb.core.lock import run_lock
+
+with run_lock(Path(sys.argv[1]), "P", "qat", "first"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_killed_process_leaves_a_free_lock(tmp_path):
+    """After SIGKILL of its owner the lock is free at once, without any watching."""
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(RunLockedError, match=rf"run first \(process {holder.pid} on "):
+            run_lock(tmp_path, "P", "qat", "second").__enter__()
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    said = []
+    with run_lock(tmp_path, "P", "qat", "second", say=said.append) as lock:
+        assert (said, lock.overrode) == ([], "")
+        assert read_owner(owner_file(tmp_path)).run_id == "second"
+    assert not list((tmp_path / "locks").glob("*.json"))
+
+
+def test_force_takes_the_place_of_a_run_which_notices(tmp_path):
+    """With force a run starts beside another one, says whose place it took, and that one learns of it, once."""
+    first, second = (RunLock(tmp_path, "P", "qat", name) for name in ("first", "second"))
+    first.acquire(force=False, say=print)
+    assert first.beat() == ""
+    second.acquire(force=True, say=print)
+    assert second.overrode.startswith("run first (process ")
+    assert first.beat().startswith("run second (process ")
+    assert first.beat() == ""
+    assert second.beat() == ""
+    with pytest.raises(RunLockedError, match="run second"):
+        run_lock(tmp_path, "P", "qat", "third").__enter__()
+    first.release()
+    assert read_owner(owner_file(tmp_path)).run_id == "second"
+    second.beat()
+    assert read_owner(owner_file(tmp_path)).locked
+    with pytest.raises(RunLockedError, match="run second"):
+        run_lock(tmp_path, "P", "qat", "third").__enter__()
+    second.release()
+    with run_lock(tmp_path, "P", "qat", "third") as third:
+        assert third.overrode == ""
+
+
+def test_a_forced_run_that_has_not_got_the_systems_lock_yet_is_not_taken_for_dead(tmp_path, quick):
+    """Between the end of the overridden run and its own next beat, a forced run keeps its place."""
+    first, second = (RunLock(tmp_path, "P", "qat", name) for name in ("first", "second"))
+    first.acquire(force=False, say=print)
+    second.acquire(force=True, say=print)
+    first.release()
+    third = RunLock(tmp_path, "P", "qat", "third")
+    with beating(second), pytest.raises(RunLockedError, match="run second"):
+        third.acquire(force=False, say=print)
+    third.release()
+    second.release()
+
+
+@pytest.mark.parametrize("year", ["1970", "2026", "2099"])
+def test_a_dead_owner_on_another_host_is_taken_over(tmp_path, quick, year):
+    """A lock of another host that shows no sign of life while we watch is taken over, whatever its clock said."""
+    left_by(tmp_path, since=f"{year}-01-01 00:00:00 UTC", at=f"{year}-01-01 00:00:00 UTC", beat=9)
+    said = []
+    with run_lock(tmp_path, "P", "qat", "second", say=said.append):
+        assert read_owner(owner_file(tmp_path)).run_id == "second"
+    assert len(said) == 1
+    assert "run gone (process" in said[0]
+    assert "on elsewhere" in said[0]
+
+
+@pytest.mark.parametrize("year", ["1970", "2099"])
+def test_a_living_owner_on_another_host_is_not(tmp_path, quick, year):
+    """A lock of another host that is renewed while we watch stays its own, whatever its clock says."""
+    path = left_by(tmp_path)
+    owner = read_owner(path)
+
+    def renew(_):
+        at = f"{year}-01-01 00:00:00 UTC"
+        write_owner(path, msgspec.structs.replace(owner, beat=owner.beat + 1, at=at))
+
+    with pytest.raises(RunLockedError, match="on elsewhere"):
+        run_lock(tmp_path, "P", "qat", "second", say=renew).__enter__()
+    assert read_owner(path).host == "elsewhere"
+
+
+def test_a_run_that_ends_while_it_is_watched_makes_room(tmp_path, quick):
+    """If the owner on another host ends while we watch, we begin."""
+    path = left_by(tmp_path)
+    with run_lock(tmp_path, "P", "qat", "second", say=lambda _: path.unlink()) as lock:
+        assert lock.overrode == ""
+
+
+# Where the operating system locks no files
+
+
+def test_on_a_share_without_locks_a_living_run_is_seen_by_its_beats(tmp_path, share):
+    """Where file locks do not work, a run that renews its file keeps others out; a silent one does not."""
+    first, second = (RunLock(tmp_path, "P", "qat", name) for name in ("first", "second"))
+    first.acquire(force=False, say=print)
+    with beating(first) as said, pytest.raises(RunLockedError, match="run first"):
+        second.acquire(force=False, say=print)
+    second.acquire(force=False, say=print)
+    assert first.beat().startswith("run second")
+    assert set(said) == {""}
+    first.release()
+    assert second.beat() == ""
+    second.release()
+    assert not list((tmp_path / "locks").glob("*.json"))
+
+
+def test_of_many_that_take_over_one_gets_it(tmp_path, share):
+    """Of eight runs that find a dead owner at the same time, exactly one takes its place."""
+    with run_lock(tmp_path, "P", "qat", "gone"):
+        content, path = owner_file(tmp_path).read_bytes(), owner_file(tmp_path)
+    path.write_bytes(content)
+    together, got, refused = threading.Barrier(8), [], []
+
+    def take(name):
+        lock = RunLock(tmp_path, "P", "qat", name)
+        together.wait()
+        try:
+            lock.acquire(force=False, say=lambda _: None)
+            got.append(name)
+        except RunLockedError:
+            refused.append(name)
+
+    threads = [threading.Thread(target=take, args=(f"r{i}",)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(got), len(refused)) == (1, 7)
+    assert read_owner(path).run_id == got[0]
+
+
+def test_a_file_that_says_nothing_is_watched_like_any_other(tmp_path, share):
+    """What a crash in the middle of taking the lock left keeps nobody out for ever."""
+    with run_lock(tmp_path, "P", "qat", "first"):
+        path = owner_file(tmp_path)
+    path.write_bytes(b"")
+    said = []
+    with run_lock(tmp_path, "P", "qat", "second", say=said.append):
+        assert read_owner(path).run_id == "second"
+    assert said[0].startswith("⏳ Another run has left a lock")
+
+
+def test_a_project_runs_on_a_share_without_locks(project, share):
+    """Runs, their journals and the recovery of dead ones work where the system locks no files."""
+    p = project(row("A", lambda: None))
+    dead = p.state_dir / "runs" / "20260101-000000-dead00"
+    dead.mkdir(parents=True)
+    (dead / "owner.lock").touch()
+    facts = {"event": "run_start", "run_id": dead.name, "project": "P", "env": "qat"}
+    (dead / "journal.jsonl").write_bytes(
+        msgspec.json.encode(
+            {**facts, "timestamp": "2026-01-01T00:00:00Z", "engine": "pandas", "layers": []}
+            | {"transformations": 1, "options": "{}", "plan_hash": "", "versions": "{}"}
+        )
+        + b"\n"
+    )
+    assert p.run()["status"] == "success"
+    assert p.run()["status"] == "success"
+    assert [r["status"] for r in p.sink.run_records] == ["failed", "success", "success"]
+    assert not list((p.state_dir / "runs").glob("*/owner.lock"))
+
+
+# In a run
+
+
+def test_a_run_whose_place_was_taken_ends_as_cancelled(project):
+    """`force=True` ends the other run: its row is revoked and names who took its place; both say so."""
+    begun, results = threading.Event(), {}
+
+    def first_waits(context):
+        if begun.is_set():
+            return
+        begun.set()
+        while not context.cancelled:
+            threading.Event().wait(0.01)
+        context.write([1], "t.late")
+
+    p = project(row("A", first_waits), row("B", lambda: None, step=1))
+
+    def second():
+        begun.wait(10)
+        results["second"] = p.run(force=True)
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    first = p.run(max_workers=1)
+    thread.join()
+    taken = results["second"]
+    assert taken["status"] == "success"
+    assert taken.warnings[0].startswith(f"took the place of run {first.run_id} (process ")
+    assert first["status"] == "cancelled"
+    assert statuses(first)["A"] == "CANCELLED"
+    assert first.transformations["A"].reason.startswith(f"run {taken.run_id} (process")
+    assert first.transformations["A"].reason.endswith("has taken the place of this run")
+    assert "t.late" not in p.tables.tables
+    assert p.run()["status"] == "success"

@@ -9,7 +9,7 @@ import sys
 import pytest
 from real_project import make_project, registry_row
 
-from odibi_nb import read_table, run_project
+from odibi_nb import GenericProjectOrchestrator, read_table, run_project
 
 FUNCTIONS = """
 import os
@@ -37,7 +37,7 @@ def appends(context, constants, outputs):
         context.write(pd.DataFrame({"x": batch}), outputs[0])
     if first and constants["ends"] == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
-    if first and constants["ends"] == "failed":
+    if constants["ends"] == "always" or (first and constants["ends"] == "failed"):
         raise OSError("after the write")
 """
 BATCHES = {"first": [[1, 2], [3]], "then": [[1], [2, 3, 4]]}
@@ -85,12 +85,25 @@ def test_two_rows_that_append_to_one_table(tmp_path):
 
 
 def test_a_process_killed_between_write_and_log(tmp_path):
-    """After SIGKILL between write and log, the run that repairs the dead one has the rows once."""
+    """After SIGKILL between write and log, a retry of the dead run leaves the rows once."""
     folder = make_project(tmp_path, [append_row("A", ends="killed")], functions=FUNCTIONS)
     dead = killed_run(folder)
     assert found(folder) == [1, 2, 3]
-    result = run_project("Plant One", manifest_path=folder / "manifest.json", repairs=[dead])
-    assert result["status"] == "success"
+    project = GenericProjectOrchestrator("Plant One", manifest_path=folder / "manifest.json")
+    result = project.retry(dead)
+    assert (result["status"], result.retry_of) == ("success", dead)
+    assert found(folder) == [1, 2, 3, 4]
+
+
+def test_retries_of_retries_count_once(tmp_path):
+    """However often a run is retried, its row's appends are in the table once."""
+    row = append_row("A", ends="always")
+    row["constants"]["retry"] = 0
+    folder = make_project(tmp_path, [row], functions=FUNCTIONS)
+    project = GenericProjectOrchestrator("Plant One", manifest_path=folder / "manifest.json")
+    project.run()
+    for _ in range(2):
+        assert project.retry()["status"] == "failed"
     assert found(folder) == [1, 2, 3, 4]
 
 
