@@ -62,7 +62,7 @@ class LiveView(RunState):
 
     def on_message(self, level: str, text: str) -> None:
         """Print which modules were loaded anew: the picture has no place for it."""
-        del level
+        super().on_message(level, text)
         if text.startswith(RELOADED):
             print(text)
 

@@ -62,7 +62,7 @@ def test_four_steps_from_red_to_green(notebook, tmp_path, home):
     nb.finish()
     # 1: red, with its traceback and what it printed
     page.wait_for_selector(".jp-OutputArea-output b:has-text('✖ FAILED'):visible")
-    page.click(".jp-OutputArea-output summary:has-text('S1: traceback and log')")
+    page.click(".jp-OutputArea-output .odibi-log td button:has-text('S1')")
     page.wait_for_selector(".jp-OutputArea-output pre:has-text(\"KeyError: 'watts'\"):visible")
     page.wait_for_selector(".jp-OutputArea-output pre:has-text('cleaning 5 rows'):visible")
     # 2: loaded, and its source is the next cell
