@@ -144,8 +144,16 @@ class ModuleLoader:
                 changed = any(_is_beside(origin, top, folder) for folder in self.folders)
             if changed:
                 gone.add(top)
-        # A package is only consistent as a whole: one changed file reloads all of it.
-        return {name for name in sys.modules if name.partition(".")[0] in gone}
+        # A package is only consistent as a whole: one changed file reloads all of it; but what somebody
+        # else has below a name without a file, such as ``tests``, is not ours to forget.
+        return {
+            name for name in [*sys.modules] if name.partition(".")[0] in gone and self._ours(name)
+        }
+
+    def _ours(self, name: str) -> bool:
+        """Whether the module comes from the folder of any project."""
+        origin, top = _origin(sys.modules[name]), name.partition(".")[0]
+        return origin is not None and any(_is_beside(origin, top, f) for f in self.folders)
 
     def remember(self) -> None:
         """Note which files this project's modules came from, once they are imported."""
@@ -171,9 +179,15 @@ class ModuleLoader:
 
 
 def _origin(module: ModuleType) -> Path | None:
-    """The module's file, or the folder of a package without one."""
-    place = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
-    return Path(str(place)) if place else None
+    """The module's file, or the one folder of a package without one."""
+    file = getattr(module, "__file__", None)
+    if file:
+        return Path(str(file))
+    try:
+        places = [*getattr(module, "__path__", ())]
+    except KeyError:  # of a package whose parent somebody has forgotten
+        return None
+    return Path(str(places[0])) if len(places) == 1 else None
 
 
 def _is_beside(origin: Path, top: str, folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import py_compile
 import sys
@@ -109,3 +110,18 @@ def test_stale_bytecode_is_not_taken_for_new_text(project):
     file.write_text("def work(): return 2\n")
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert call(folder, "compiled_module")[0] == 2
+
+
+def test_a_folder_of_a_common_name_takes_nothing_from_others(tmp_path, monkeypatch):
+    """A project's folder ``tests`` without a file of its own leaves others' modules below that name alone."""
+    elsewhere, project = tmp_path / "elsewhere", tmp_path / "project"
+    for folder in (elsewhere, project):
+        (folder / "shared_name").mkdir(parents=True)
+    (elsewhere / "shared_name" / "theirs.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(elsewhere)
+    theirs = importlib.import_module("shared_name.theirs")
+    for _ in range(2):
+        with ProjectModules(project).importing():
+            (project / "shared_name" / "ours.py").write_text("y = 2\n")
+            importlib.import_module("shared_name")
+    assert sys.modules["shared_name.theirs"] is theirs
