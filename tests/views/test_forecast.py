@@ -11,7 +11,8 @@ from plans import plan_of, planned
 from odibi_nb.core.events import EventType, RunEvent
 from odibi_nb.views.eta import Eta, rough
 from odibi_nb.views.forecast import duration
-from odibi_nb.views.html import plan_html, summary_text
+from odibi_nb.views.html import summary_text
+from odibi_nb.views.plan_html import plan_html
 from odibi_nb.views.plan_text import plan_text
 from odibi_nb.views.state import RowState, RunSnapshot, RunState
 
