@@ -434,10 +434,10 @@ class TransformationRunner:
             self._cancel_attempt(self._running[name])
         elif name in self.results:
             status = self.results[name].status.value
-            self.stream.say("WARNING", f"🛑 {name} cannot be cancelled: it has ended, {status}")
+            self.stream.say("WARNING", f"⏹ {name} cannot be cancelled: it has ended, {status}")
         elif name not in self.plan.rows:
             hint = did_you_mean(name, self.plan.rows)
-            self.stream.say("WARNING", f"🛑 there is no transformation {name!r} to cancel{hint}")
+            self.stream.say("WARNING", f"⏹ there is no transformation {name!r} to cancel{hint}")
         else:
             row = self.plan.rows[name]
             self._unwanted.add(name)
@@ -450,7 +450,7 @@ class TransformationRunner:
             self._abandon(attempt)
             return
         attempt.context.control.revoke("cancelled")
-        text = f"🛑 Cancelling {attempt.row.id}; once more abandons it"
+        text = f"⏹ Cancelling {attempt.row.id}; once more abandons it"
         self.stream.say("WARNING", text)
 
     def _cancel_run(self) -> None:
