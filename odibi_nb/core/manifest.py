@@ -378,3 +378,13 @@ def _not_found(project: str, names: list[str], folders: Sequence[str], start: Pa
         f"; there are {', '.join(map(repr, names))}" if names else ""
     )
     return f"no manifest found{hint}. Looked for {looked} from {start}; or give manifest_path"
+
+
+def shown_path(path: Path | None) -> str:
+    """The path as seen from here, where it is below."""
+    if path is None:
+        return "memory"
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

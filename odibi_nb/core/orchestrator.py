@@ -18,11 +18,11 @@ from odibi_nb.core.history import LAST, RunChain, expected_seconds, run_chain
 from odibi_nb.core.hooks import HookManager
 from odibi_nb.core.journal import open_runs
 from odibi_nb.core.lock import run_lock
-from odibi_nb.core.manifest import find_manifest
+from odibi_nb.core.manifest import find_manifest, shown_path
 from odibi_nb.core.modules import FunctionNotFoundError, import_module
 from odibi_nb.core.options import RunOptions, default_workers
 from odibi_nb.core.plan import PlanRequest, RunPlan
-from odibi_nb.core.planning import make_plan
+from odibi_nb.core.planning import make_plan, no_rows_message
 from odibi_nb.core.protocols import Place, Session
 from odibi_nb.core.redaction import error_message
 from odibi_nb.core.repair import Repair
@@ -205,7 +205,7 @@ class GenericProjectOrchestrator:
         """
         chosen = self._chosen(options)
         self._say("INFO", f"🚀 Starting pipeline: {self.project} (env={self.env})\n")
-        self._say("INFO", f"📋 Loaded manifest from {_shown_path(self.manifest.path)}")
+        self._say("INFO", f"📋 Loaded manifest from {shown_path(self.manifest.path)}")
         self._confirm(chosen)
         self.bootstrap(repo_path)
         try:
@@ -365,7 +365,7 @@ class GenericProjectOrchestrator:
         rows = [dict(row) for row in source.fetch(self.project, self.env)]
         rows = rows if change is None else change(rows)
         if not rows:
-            raise PlanError(source.name, [self._no_rows(source.census())])
+            raise PlanError(source.name, [no_rows_message(self.project, self.env, source.census())])
         expected, notices = self._expected()
         request = PlanRequest(
             env=self.env,
@@ -417,22 +417,6 @@ class GenericProjectOrchestrator:
             return expected_seconds(self.sinks(), self.project, self.env), []
         except Exception as exc:  # noqa: BLE001  whatever the log's storage does, the plan stands
             return {}, [f"no durations of past runs: {error_message(exc)}"]
-
-    def _no_rows(self, census: list[tuple[str, str, int]]) -> str:
-        mine = [
-            (env, n) for project, env, n in census if project.casefold() == self.project.casefold()
-        ]
-        if mine:
-            there = ", ".join(f"{env} ({n} enabled)" for env, n in sorted(mine))
-            hint = did_you_mean(self.env, [env for env, _ in mine])
-            return f"no rows for project {self.project!r} in env {self.env!r}{hint}; it has rows for: {there}"
-        projects = sorted({project for project, _, _ in census})
-        hint = did_you_mean(self.project, projects)
-        there = f"; it has rows for: {', '.join(map(repr, projects))}" if projects else ""
-        return (
-            f"no rows for project {self.project!r}{hint}{there}. Load some: "
-            f"odibi registry import FILE {self.project!r} --env {self.env}"
-        )
 
     def _confirm(self, options: RunOptions) -> None:
         if (
@@ -508,13 +492,3 @@ class GenericProjectOrchestrator:
 def _enabled(row: Row) -> Row:
     others = {name: value for name, value in row.items() if name.lower() != "enabled"}
     return {**others, "enabled": 1}
-
-
-def _shown_path(path: Path | None) -> str:
-    """The path as seen from here, where it is below."""
-    if path is None:
-        return "memory"
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

@@ -359,3 +359,19 @@ def _ordered(
 
 def _expected(row: PlannedRow) -> float:
     return UNKNOWN_SECONDS if row.expected_seconds is None else row.expected_seconds
+
+
+def no_rows_message(project_: str, env_: str, census: list[tuple[str, str, int]]) -> str:
+    """What to say when the registry has no rows of *project_* and *env_*, but those of *census*."""
+    mine = [(env, n) for project, env, n in census if project.casefold() == project_.casefold()]
+    if mine:
+        there = ", ".join(f"{env} ({n} enabled)" for env, n in sorted(mine))
+        hint = did_you_mean(env_, [env for env, _ in mine])
+        return f"no rows for project {project_!r} in env {env_!r}{hint}; it has rows for: {there}"
+    projects = sorted({project for project, _, _ in census})
+    hint = did_you_mean(project_, projects)
+    there = f"; it has rows for: {', '.join(map(repr, projects))}" if projects else ""
+    return (
+        f"no rows for project {project_!r}{hint}{there}. Load some: "
+        f"odibi registry import FILE {project_!r} --env {env_}"
+    )
