@@ -222,7 +222,9 @@ def test_read_only_file(tmp_path):
     )
     message = the_error(lambda: SqlRegistry(url).upsert([row()]))
     assert message == f"TransformationRegistry in {url}: no"
-    assert "cannot hold a NUL or half a character" in the_error(lambda: SqlRegistry(url).upsert([row("\ud800")]))
+    assert "cannot hold a NUL or half a character" in the_error(
+        lambda: SqlRegistry(url).upsert([row("\ud800")])
+    )
 
 
 def test_stamps(registry):
