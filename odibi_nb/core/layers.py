@@ -28,6 +28,7 @@ class LayerProgress:
         self.rows = plan.by_layer()
         self.begun: dict[str, float] = {}
         self.executed: list[str] = []
+        self._ended: set[str] = set()
 
     def begin(self, layer: str) -> None:
         """A row of *layer* is about to start."""
@@ -39,12 +40,19 @@ class LayerProgress:
         if layer.casefold() == "bronze":
             self.stream.publish(EventType.BRONZE_START, facts)
 
+    def end_all(self, results: Mapping[str, TransformationResult]) -> None:
+        """All rows have ended, whatever stands between the layers: end those that have begun."""
+        for layer in [*self.begun]:
+            if layer not in self._ended:
+                self.end(layer, results)
+
     def end(self, layer: str, results: Mapping[str, TransformationResult]) -> None:
         """All rows of *layer* have ended; a layer of which nothing was started is passed over."""
         rows = [results[row.id] for row in self.rows[layer]]
         if rows and layer not in self.begun:
             return
         self.begin(layer)
+        self._ended.add(layer)
         if any(result.attempts for result in rows):
             self.executed.append(layer)
         failed = [r.transformation_id for r in rows if r.status is not Status.SUCCESS]

@@ -480,8 +480,7 @@ class TransformationRunner:
         for name, row in self.plan.rows.items():
             if name not in self.results:
                 self._never_start(row, others, reason)
-        for layer in self.layers.begun.keys() - self.layers.executed:
-            self.layers.end(layer, self.results)
+        self.layers.end_all(self.results)
 
     def _clear_queue(self, status: Status, reason: str) -> None:
         waiting = [self.plan.rows[name] for name in self._waiting]

@@ -10,6 +10,8 @@ import pytest
 from fakes import row, statuses
 from real_project import make_project, registry_row
 
+from odibi_nb.core.hooks import HookManager
+
 
 @pytest.fixture
 def hold():
@@ -135,6 +137,15 @@ def test_the_run_has_a_timeout_too(project, hold):
     assert result.layers_executed == ["Silver_1"]
     assert sorted(r["transformation_id"] for r in p.sink.records) == ["A", "B", "C"]
     assert len(p.sink.run_records) == 1
+
+
+def test_a_run_timeout_ends_each_layer_once(project, hold):
+    """When the run's time is up, each layer that began ends once: also one without rows, which has ended before."""
+    hooks, ended = HookManager(), []
+    hooks.register("layer_end", lambda payload: ended.append(payload["layer"]))
+    rows = [row("B", lambda: None, layer="Bronze"), row("G", lambda: hold.wait(20), layer="Gold_1")]
+    project(*rows).run(hooks=hooks, run_timeout_seconds=0.2)
+    assert ended == ["Bronze", "Silver_1", "Gold_1"]
 
 
 def test_a_run_timeout_ends_a_backoff(project):

@@ -245,11 +245,13 @@ def test_a_cancelled_run_is_no_error(cancelled_run, traced):
 
 
 def test_an_abandoned_run_leaves_no_span_open(cancelled_run, traced):
-    """Layers that a run abandoned without an end are ended with it; the hanging attempt is an ERROR."""
+    """The layers of an abandoned run end as failed, before it does; the hanging attempt is an ERROR."""
     result = cancelled_run(traced.hooks, times=3)
     assert result.transformations["A"].status.value == "ABANDONED"
     assert traced.one("transform A").status.status_code is StatusCode.ERROR
-    assert traced.one("layer Silver_1").end_time == traced.one("run P").end_time
+    layer, run = traced.one("layer Silver_1"), traced.one("run P")
+    assert layer.status.status_code is StatusCode.ERROR
+    assert layer.start_time < layer.end_time <= run.end_time
     assert {span.name for span in traced.spans} == {
         "run P",
         "layer Bronze",
