@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -23,11 +25,21 @@ class FakeTables:
     """An engine whose frames are lists of rows."""
 
     name = "pandas"
+    cannot_cache = ""
 
     def __init__(self):
         self.tables: dict[str, list] = {}
         self.cached: list[str] = []
         self.lock = threading.Lock()
+
+    def spark_session(self):
+        return None
+
+    def default_workers(self):
+        return os.cpu_count() or 1
+
+    def attempt_scope(self, info, tables, control):
+        return contextlib.nullcontext()
 
     def read(self, table):
         if table.key not in self.tables:

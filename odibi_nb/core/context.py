@@ -7,6 +7,7 @@ import contextvars
 import logging
 import os
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -20,7 +21,7 @@ from odibi_nb.core.transformation import Output, check_output
 from odibi_nb.errors import DataError, RevokedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from odibi_nb.core.hooks import HookManager
     from odibi_nb.core.protocols import DataFrame, TableEngine
@@ -53,15 +54,31 @@ def transformation_logger(transformation_id: str) -> TransformationLogger:
 class AttemptControl:
     """Tells a running attempt that nobody waits for it any more; set from another thread.
 
-    A read or write that has begun ends; no other one begins.
+    A read or write that has begun ends, or is ended by whoever asked to be told with `on_revoke`;
+    no other one begins.
     """
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        self._lock = threading.Lock()
+        self._told: list[Callable[[], None]] = []
 
     def revoke(self, reason: str) -> None:
         """Refuse everything the attempt begins through its context from now on."""
-        self.reason = self.reason or reason
+        with self._lock:
+            if self.reason is not None:
+                return
+            self.reason = reason
+        for tell in self._told:
+            tell()
+
+    def on_revoke(self, tell: Callable[[], None]) -> None:
+        """Call *tell*, which must return at once, when the attempt is revoked, or now if it is."""
+        with self._lock:
+            self._told.append(tell)
+            late = self.reason is not None
+        if late:
+            tell()
 
     def check(self) -> None:
         """Raises RevokedError once the attempt has been revoked."""
@@ -205,11 +222,8 @@ class ExecutionContext:
                 f"{target.table}: expected a {self.engine.value} DataFrame, found {type(frame).__name__}"
             )
         self._say(f"  → Writing to {target.table}")
-        info = WriteInfo(
-            run_id=self.run_id, transformation_id=self.transformation_id, attempt=self.attempt
-        )
         self.control.check()
-        rows = engine.write(frame, target, info)
+        rows = engine.write(frame, target, self.write_info)
         self.writes.append(TableUse(target.table, rows, engine.schema(frame)))
 
     def table_exists(self, table: str) -> bool:
@@ -220,6 +234,13 @@ class ExecutionContext:
         """Where *location* really is, by the environment's `locations` and the project's folder."""
         mapped = map_location(location, self.locations)
         return mapped if "://" in mapped else os.path.join(self.folder, mapped)  # noqa: PTH118  stays text
+
+    @property
+    def write_info(self) -> WriteInfo:
+        """Whose attempt this is, for the tables it writes."""
+        return WriteInfo(
+            run_id=self.run_id, transformation_id=self.transformation_id, attempt=self.attempt
+        )
 
     @property
     def rows_in(self) -> int | None:

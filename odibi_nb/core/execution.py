@@ -16,7 +16,7 @@ from odibi_nb.core.interrupts import interrupts_as_requests
 from odibi_nb.core.redaction import error_message, error_text
 from odibi_nb.core.results import RunResult
 from odibi_nb.core.runlog import RunLogWriter, recover, run_record
-from odibi_nb.core.runner import ABANDON, RunnerSettings, TransformationRunner, default_workers
+from odibi_nb.core.runner import ABANDON, RunnerSettings, TransformationRunner
 from odibi_nb.core.stream import RunStream
 from odibi_nb.core.tables import TableName
 from odibi_nb.version import __version__
@@ -166,7 +166,8 @@ class RunExecution:
             self.stream,
             self._context,
             RunnerSettings(
-                max_workers=options.max_workers or default_workers(),
+                max_workers=options.max_workers
+                or self.project.tables(self.project.engine).default_workers(),
                 layer_workers={
                     layer: config.max_workers
                     for layer, config in manifest.layers.items()
@@ -186,7 +187,7 @@ class RunExecution:
             engine=Engine(row.engine),
             project=transformation.project,
             env=transformation.environment,
-            spark=session.spark,
+            spark=project.spark_session(),
             sql_provider=session.sql_provider,
             logger=transformation_logger(row.id),
             hooks=project.hooks,
@@ -217,10 +218,14 @@ class RunExecution:
         tables = self.cache_plan.get(layer, ())
         if not tables:
             return
+        engine = self.project.tables(self.project.engine)
+        if engine.cannot_cache:
+            self._say_later("INFO", f"📦 Not caching tables after {layer}: {engine.cannot_cache}")
+            return
         self._say_later("INFO", f"📦 Caching tables after {layer}")
         for table in tables:
             try:
-                self.project.tables(self.project.engine).cache(TableName.parse(table))
+                engine.cache(TableName.parse(table))
             except Exception as exc:  # noqa: BLE001  a cache is an offer: the run goes on without it
                 self.runner.inbox.put(
                     lambda t=table, e=exc: self.stream.warn(

@@ -296,6 +296,14 @@ class GenericProjectOrchestrator:
             self._engines[engine] = self.adapters.engine(engine, self.place())
         return self._engines[engine]
 
+    def spark_session(self) -> Any:
+        """The session that transformations get: the provider's, else the engine's; or None."""
+        session = self.session or self.bootstrap()
+        if session.spark is not None:
+            return session.spark
+        found = (engine.spark_session() for engine in self._engines.values())
+        return next((spark for spark in found if spark is not None), None)
+
     def close(self) -> None:
         """Give back what a run held; the next one gets it anew."""
         for engine in self._engines.values():

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from odibi_nb.core.context import AttemptControl
     from odibi_nb.core.events import RunEvent
     from odibi_nb.core.manifest import EnvironmentConfig, ProjectManifest
     from odibi_nb.core.plan import RunPlan
@@ -83,9 +85,36 @@ class WriteInfo:
 
 
 class TableEngine(Protocol):
-    """Reads and writes tables and files for transformations; called from several threads."""
+    """Reads and writes tables and files for transformations; called from several threads.
+
+    Attributes:
+        name: what rows call it.
+        cannot_cache: why `cache` is not to be called here; empty where it may be.
+    """
 
     name: str
+    cannot_cache: str
+
+    def spark_session(self) -> Any:
+        """The Spark session that transformations get, started if need be; None without Spark.
+
+        Raises:
+            EngineError: if there should be one and it cannot be had; says what to do.
+        """
+
+    def default_workers(self) -> int:
+        """Transformations at a time where nobody says."""
+
+    def attempt_scope(
+        self, info: WriteInfo, tables: Sequence[str], control: AttemptControl
+    ) -> AbstractContextManager[None]:
+        """Surrounds an attempt, on its thread; what it begins there ends when *control* is revoked.
+
+        Args:
+            info: whose attempt it is.
+            tables: the names of the row's input and output tables.
+            control: tells when nobody waits for the attempt any more.
+        """
 
     def read(self, table: TableName) -> DataFrame:
         """All of *table*.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import queue
 import threading
@@ -22,6 +23,7 @@ from odibi_nb.errors import DataError, RevokedError
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from odibi_nb.core.plan import PlannedRow
 
@@ -58,7 +60,7 @@ def run_attempt(attempt: Attempt) -> AttemptEnded:
     """Call the row's function and write what it returns. Never raises."""
     error: BaseException | None = None
     try:
-        with captured(attempt.log), current_context(attempt.context):
+        with captured(attempt.log), current_context(attempt.context), _engine_scope(attempt):
             _call(attempt)
     except BaseException as exc:  # noqa: BLE001  a worker that does not answer would hang the run
         error = exc
@@ -70,6 +72,15 @@ def run_attempt(attempt: Attempt) -> AttemptEnded:
         traceback=user_traceback(error) if error is not None else "",
         revoked=isinstance(error, RevokedError),
     )
+
+
+def _engine_scope(attempt: Attempt) -> AbstractContextManager[None]:
+    context, transformation = attempt.context, attempt.row.transformation
+    if context.tables is None:
+        return contextlib.nullcontext()
+    tables = [name for name in transformation.inputs if isinstance(name, str)]
+    tables += [target.table for target in transformation.targets]
+    return context.tables.attempt_scope(context.write_info, tables, context.control)
 
 
 def _call(attempt: Attempt) -> None:
