@@ -89,11 +89,13 @@ class TableEngine(Protocol):
 
     Attributes:
         name: what rows call it.
-        cannot_cache: why `cache` is not to be called here; empty where it may be.
     """
 
     name: str
-    cannot_cache: str
+
+    @property
+    def cannot_cache(self) -> str:
+        """Why `cache` is not to be called here; empty where it may be."""
 
     def spark_session(self) -> Any:
         """The Spark session that transformations get, started if need be; None without Spark.

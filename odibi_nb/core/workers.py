@@ -17,7 +17,7 @@ from odibi_nb.core.capture import CapturedLog, captured
 from odibi_nb.core.context import ExecutionContext, current_context
 from odibi_nb.core.decoding import own_copy, utc_now
 from odibi_nb.core.redaction import error_message, plain_text, redact_text
-from odibi_nb.core.tables import TableName
+from odibi_nb.core.tables import TableName, is_location
 from odibi_nb.errors import DataError, RevokedError
 
 if TYPE_CHECKING:
@@ -78,7 +78,10 @@ def _engine_scope(attempt: Attempt) -> AbstractContextManager[None]:
     context, transformation = attempt.context, attempt.row.transformation
     if context.tables is None:
         return contextlib.nullcontext()
-    tables = [name for name in transformation.inputs if isinstance(name, str)]
+    inputs = [
+        item if isinstance(item, str) else item.get("table") for item in transformation.inputs
+    ]
+    tables = [name for name in inputs if name and not is_location(name)]
     tables += [target.table for target in transformation.targets]
     return context.tables.attempt_scope(context.write_info, tables, context.control)
 

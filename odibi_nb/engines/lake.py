@@ -32,6 +32,10 @@ class Lake:
         """The path or URL of *table*."""
         return f"{self.root}/{table.path}"
 
+    def has(self, table: TableName) -> bool | None:
+        """Whether *table* is there; None where a look costs requests."""
+        return (Path(self.uri(table)) / "_delta_log").is_dir() if self.is_local else None
+
     def check_writable(self) -> None:
         """Raises DataError if a local lake cannot be written; writes nothing to find out."""
         if not self.is_local:

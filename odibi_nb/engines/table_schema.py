@@ -58,9 +58,7 @@ def fit(data: Any, schema: Any, output: Output) -> tuple[Any, bool]:
                 found = type_name(data.schema.field(name).type)
                 changed.append(retyped(name, type_name(kind), found))
     if changed or ((added or missing) and output.schema_mode != "merge"):
-        raise columns_differ(
-            output, _typed(added, data.schema), _typed(missing, schema), changed
-        )
+        raise columns_differ(output, _typed(added, data.schema), _typed(missing, schema), changed)
     columns.update({name: data[name] for name in added})
     return pyarrow().table(columns), bool(added or missing)
 
