@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.manifest import RegistryConfig
 from odibi_nb.core.protocols import Adapters
+from odibi_nb.core.tables import TableName
 from odibi_nb.errors import EngineNotAvailableError, ManifestError, Problem
+from odibi_nb.sinks.rows import RUN_TABLE
 from odibi_nb.views.bundles import result_bundle
 from odibi_nb.views.console import ConsoleView
 from odibi_nb.views.html import plan_html
@@ -56,7 +58,9 @@ def make_engine(name: str, place: Place) -> TableEngine:
     from odibi_nb.engines.spark import SparkEngine
     from odibi_nb.engines.spark_session import connect
 
-    return SparkEngine(lambda: connect(place), Lake(lake_root(place)))
+    log = TableName.parse(place.config.run_log)
+    spelled = [str(log), str(TableName((*log.parts[:-1], RUN_TABLE)))]
+    return SparkEngine(lambda: connect(place), Lake(lake_root(place)), spelled)
 
 
 def make_registry(place: Place) -> RegistrySource:

@@ -49,13 +49,18 @@ class SparkEngine:
     Args:
         connect: gives the session; called once, when it is first needed.
         lake: where the tables are.
+        spelled: tables that others make, such as the run log, as people spell them: Sail's names
+            have case.
     """
 
     name = "spark"
 
-    def __init__(self, connect: Callable[[], Connection], lake: Lake) -> None:
+    def __init__(
+        self, connect: Callable[[], Connection], lake: Lake, spelled: Sequence[str] = ()
+    ) -> None:
         self._connect = connect
         self._lake = lake
+        self._spelled = tuple(spelled)
         self._lock = threading.RLock()
         self._connection: Connection | None = None
         self._catalog: SparkCatalog | None = None
@@ -70,7 +75,7 @@ class SparkEngine:
                 connection = self._connect()
                 _check_lake(connection, self._lake)
                 self._catalog = SparkCatalog(connection, self._lake)
-                self._catalog.show_all()
+                self._show_all(self._catalog)
                 self._connection = connection
             return self._connection
 
@@ -164,9 +169,14 @@ class SparkEngine:
         except Exception as exc:
             missing = missing_table(exc)
             if missing is not None:
-                raise self._lake.not_found(self._spelled(missing, sql)) from exc
+                raise self._lake.not_found(_in_full(missing, sql)) from exc
             raise DataError(f"the query failed: {reason(exc)} - in: {shown}") from exc
         return frame
+
+    def _show_all(self, catalog: SparkCatalog) -> None:
+        catalog.show_all()
+        with contextlib.suppress(Exception):  # whoever names one is told what is wrong
+            catalog.show(name for name in self._spelled if self._lake.has(TableName.parse(name)))
 
     def _mentioned(self, sql: str) -> list[str]:
         """The names in *sql* that are tables of the lake."""
@@ -176,15 +186,6 @@ class SparkEngine:
                 if self._lake.has(TableName.parse(name)) is not False:
                     names.append(name)
         return sorted(names)
-
-    def _spelled(self, missing: str, sql: str) -> TableName:
-        """The table that a query names, in full: Sail only says the last part of a name."""
-        names = [
-            n
-            for n in sql_mentions(sql)
-            if n.split(".")[-1].casefold() == missing.rsplit(".", maxsplit=1)[-1].casefold()
-        ]
-        return TableName.parse(max(names, key=len, default=missing))
 
     def read_file(
         self,
@@ -268,7 +269,7 @@ class SparkEngine:
         for path in [*self._cached]:
             self._uncache(TableName(tuple(path.split("/"))))
         if self._catalog is not None:
-            self._catalog.show_all()  # what pandas rows and the run log have made meanwhile
+            self._show_all(self._catalog)  # what pandas rows and the run log have made meanwhile
 
     def _uncache(self, table: TableName) -> None:
         frame = self._cached.pop(table.path, None)
@@ -292,6 +293,13 @@ class SparkEngine:
             if is_no_table(exc):
                 return None
             raise DataError(f"{table}: cannot be looked at: {reason(exc)}") from exc
+
+
+def _in_full(missing: str, sql: str) -> TableName:
+    """The table that a query names: Sail's error only has the last part of a name."""
+    last = missing.rpartition(".")[2].casefold()
+    names = [name for name in sql_mentions(sql) if name.rpartition(".")[2].casefold() == last]
+    return TableName.parse(max(names, key=len, default=missing))
 
 
 def _check_lake(connection: Connection, lake: Lake) -> None:

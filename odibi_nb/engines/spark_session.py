@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import importlib.util
+import logging
 import os
 import sys
 import threading
@@ -269,8 +270,19 @@ def _require(module: str, needed_for: str, extra: str) -> None:
 def _keep(key: tuple[Any, ...], connection: Connection) -> Connection:
     if not _own:
         atexit.register(stop_own)
+    _quieten()
     _own[key] = connection
     return connection
+
+
+def _quieten() -> None:
+    """Keep pyspark from logging every failed query as pages of JSON; the error itself is raised."""
+    with contextlib.suppress(ImportError):  # before pyspark 4
+        from pyspark.logger import PySparkLogger
+
+        for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+            PySparkLogger.getLogger(name).setLevel(logging.CRITICAL + 1)
+    logging.getLogger("pyspark.sql.connect.client.logging").setLevel(logging.CRITICAL + 1)
 
 
 def stop_own() -> None:
