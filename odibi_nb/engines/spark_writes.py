@@ -144,7 +144,18 @@ def _merge(target: DeltaTarget, frame: Any, output: Output, *, differs: bool) ->
         ).collect()
     finally:
         target.connection.spark.catalog.dropTempView(view)
-    return int(done[0][0]) if done and len(done[0]) else None
+    if done and "num_affected_rows" in done[0].asDict():
+        return int(done[0]["num_affected_rows"])
+    return _rows_merged(target)
+
+
+def _rows_merged(target: DeltaTarget) -> int | None:
+    """The rows that the newest commit updated and inserted; Sail's answer counts copied ones, too."""
+    log = _log(target)
+    commits = log.history(1) if log is not None else []
+    metrics = commits[0].get("operationMetrics") or {} if commits else {}
+    counts = [metrics.get(f"numTargetRows{what}") for what in ("Updated", "Inserted")]
+    return None if None in counts else sum(map(int, counts))
 
 
 def _check_unique(frame: Any, output: Output) -> None:

@@ -2,9 +2,10 @@
 
 import pytest
 
-pytest.register_assert_rewrite("engines.contract")
+pytest.register_assert_rewrite("engines.contract", "engines.spark_behaviour")
 
 from engines.contract import EngineContract  # noqa: E402
+from engines.spark_behaviour import SparkBehaviour  # noqa: E402
 from spark_sessions import connect, make, rows_of  # noqa: E402
 from spark_sessions import engine as make_engine  # noqa: E402
 
@@ -39,3 +40,7 @@ class TestContract(EngineContract):
     def without_rows(self, frame):
         """The DataFrame's columns alone."""
         return frame.limit(0)
+
+
+class TestBehaviour(SparkBehaviour):
+    """What is Spark's own, on a JVM."""
