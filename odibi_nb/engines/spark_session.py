@@ -12,8 +12,10 @@ import contextlib
 import importlib.util
 import logging
 import os
+import socket
 import sys
 import threading
+import urllib.parse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 CLASSIC, CONNECT, SAIL = "classic", "connect", "sail"
 SAIL_TIMEOUT_SECONDS = 7 * 24 * 3600
 """Sail ends a session after 15 minutes without a request, running queries included."""
+CONNECT_PORT = 15002
+REACH_SECONDS = 10
 _SUBMITTED = ("PYSPARK_GATEWAY_PORT", "DATABRICKS_RUNTIME_VERSION", "SPARK_REMOTE")
 _lock = threading.RLock()
 _own: dict[tuple[Any, ...], Connection] = {}
@@ -68,6 +72,7 @@ def connect(place: Place) -> Connection:
     with _lock:
         found = existing(place)
         if found is not None:
+            _check_delta(found)
             return found
         remote, settings = _wanted(place)
         if remote == SAIL:
@@ -137,6 +142,18 @@ def _wanted(place: Place) -> tuple[str | None, dict[str, str]]:
 def _foreign(spark: Any, why: str) -> Connection:
     connected = type(spark).__module__.startswith("pyspark.sql.connect")
     return Connection(spark, CONNECT if connected else CLASSIC, own=False, why=why)
+
+
+def _check_delta(connection: Connection) -> None:
+    """Refuse a classic session that cannot write the lake's tables."""
+    if connection.kind != CLASSIC or "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        return
+    if "Delta" not in str(connection.spark.conf.get("spark.sql.extensions", "")):
+        raise EngineError(
+            f"{connection.why} has no Delta Lake: build it with delta.configure_spark_with_delta_pip "
+            "and io.delta.sql.DeltaSparkSessionExtension, or stop it (spark.stop()) and let the run "
+            "start its own"
+        )
 
 
 def _active() -> Any:
@@ -209,7 +226,7 @@ def _on_sail(place: Place, settings: Mapping[str, str]) -> Connection:
     _check_sail()
     key = (SAIL, str(place.state_dir), place.env, tuple(sorted(settings.items())))
     if key in _own and not _is_stopped(_own[key].spark):
-        return _own[key]
+        return _activated(_own[key])
     _check_alone(SAIL)
     if not _sail:
         os.environ.setdefault("SAIL_SPARK__SESSION_TIMEOUT_SECS", str(SAIL_TIMEOUT_SECONDS))
@@ -223,12 +240,22 @@ def _on_sail(place: Place, settings: Mapping[str, str]) -> Connection:
     warehouse = str(place.state_dir / "spark-warehouse")
     defaults = {"spark.sql.session.timeZone": "UTC", "spark.sql.warehouse.dir": warehouse}
     spark = _connected(f"sc://{host}:{port}", {**defaults, **settings})
-    return _keep(key, Connection(spark, SAIL, own=True, why="Sail in this process"))
+    return _activated(_keep(key, Connection(spark, SAIL, own=True, why="Sail in this process")))
+
+
+def _activated(connection: Connection) -> Connection:
+    """Make a session what ``SparkSession.getActiveSession`` gives on this thread: the last run's."""
+    # pyspark does it for the first session only, and has no public way.
+    on_this_thread = getattr(type(connection.spark), "_active_session", None)
+    if on_this_thread is not None:
+        on_this_thread.session = connection.spark
+    return connection
 
 
 def _connected(url: str, settings: Mapping[str, str]) -> Any:
     from pyspark.sql import SparkSession
 
+    _check_reachable(url)
     builder = SparkSession.builder.remote(url)
     for name, value in settings.items():
         builder = builder.config(name, value)
@@ -240,6 +267,16 @@ def _connected(url: str, settings: Mapping[str, str]) -> Any:
             f"Spark Connect at {redact_url(url)} does not answer: {reason(exc)}"
         ) from exc
     return spark
+
+
+def _check_reachable(url: str) -> None:
+    """Raises EngineError if nobody listens: pyspark would try again for ten minutes."""
+    found = urllib.parse.urlsplit(url)
+    try:
+        place = (found.hostname or "localhost", found.port or CONNECT_PORT)
+        socket.create_connection(place, timeout=REACH_SECONDS).close()
+    except (OSError, ValueError) as exc:
+        raise EngineError(f"Spark Connect at {redact_url(url)} does not answer: {exc}") from exc
 
 
 def _check_alone(kind: str) -> None:
