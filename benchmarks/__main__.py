@@ -17,16 +17,18 @@ from typing import TYPE_CHECKING
 
 from benchmarks.figures import table
 from benchmarks.imports import imports
+from benchmarks.live import first_picture, live_run, saved_notebooks
 from benchmarks.log import run_log
 from benchmarks.planning import plan
 from benchmarks.rows import growth, no_op_rows
+from benchmarks.ticks import bytes_per_tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.figures import Figure
 
-SHOWN_VERSIONS = ("kedro", "deltalake", "sqlalchemy", "msgspec")
+SHOWN_VERSIONS = ("kedro", "deltalake", "sqlalchemy", "msgspec", "ipykernel", "plotly")
 
 
 def main() -> None:
@@ -54,12 +56,22 @@ def _figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
         yield from run_log(folder / "log", 200, 2)
         yield from plan(folder / "plan", 1_000, 3)
         yield from imports(3)
+        yield from _live(folder / "live", 300, 2)
     else:
         yield from no_op_rows(folder / "rows", 1_000, 7)
         yield from growth(folder / "growth", 1_000, 20_000, 5)
         yield from run_log(folder / "log", 1_000, 5)
         yield from plan(folder / "plan", 10_000, 7)
         yield from imports(15)
+        yield from _live(folder / "live", 2_000, 5)
+
+
+def _live(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
+    yield from live_run(folder / "run", rows, turns)
+    yield from bytes_per_tick("widgets", rows)
+    yield from bytes_per_tick("plotly", min(rows, 500))
+    yield from saved_notebooks(folder / "saved", {20: 100, rows: 300})
+    yield from first_picture(folder / "first", turns)
 
 
 def _machine() -> str:

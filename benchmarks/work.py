@@ -19,3 +19,13 @@ def pass_on(inputs, context):
 def sleep() -> None:
     """Wait for 10 ms, as a query elsewhere would."""
     time.sleep(SLEEP_SECONDS)
+
+
+def wait() -> None:
+    """Wait for 100 ms."""
+    time.sleep(10 * SLEEP_SECONDS)
+
+
+def say(context) -> None:
+    """Print a line."""
+    print("nothing to do for", context.transformation_id)

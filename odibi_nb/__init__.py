@@ -14,10 +14,12 @@ from odibi_nb.version import __version__ as __version__
 if TYPE_CHECKING:
     from odibi_nb.api import (
         GenericProjectOrchestrator,
+        ProjectManifest,
         TransformationRunnerFromConfig,
         read_table,
         run_project,
     )
+    from odibi_nb.core.checks import expect
     from odibi_nb.core.context import Engine, ExecutionContext, get_current_context
     from odibi_nb.core.decorators import (
         odibi_function,
@@ -28,11 +30,11 @@ if TYPE_CHECKING:
     )
     from odibi_nb.core.functions import REGISTRY
     from odibi_nb.core.hooks import HookManager
-    from odibi_nb.core.manifest import ProjectManifest
     from odibi_nb.core.plan import RunPlan
     from odibi_nb.core.protocols import BaseLogSink, DataType
     from odibi_nb.core.results import RunResult, TransformationResult
     from odibi_nb.errors import OdibiError
+    from odibi_nb.notebook.panel import RunPanel
 
 
 __all__ = [
@@ -45,10 +47,12 @@ __all__ = [
     "HookManager",
     "OdibiError",
     "ProjectManifest",
+    "RunPanel",
     "RunPlan",
     "RunResult",
     "TransformationResult",
     "TransformationRunnerFromConfig",
+    "expect",
     "get_current_context",
     "odibi_function",
     "pandas_function",
@@ -60,18 +64,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api": "GenericProjectOrchestrator TransformationRunnerFromConfig read_table run_project",
+    "api": (
+        "GenericProjectOrchestrator ProjectManifest TransformationRunnerFromConfig read_table"
+        " run_project"
+    ),
+    "core.checks": "expect",
     "core.context": "Engine ExecutionContext get_current_context",
     "core.decorators": (
         "odibi_function pandas_function spark_function universal_function with_context"
     ),
     "core.functions": "REGISTRY",
     "core.hooks": "HookManager",
-    "core.manifest": "ProjectManifest",
     "core.plan": "RunPlan",
     "core.protocols": "BaseLogSink DataType",
     "core.results": "RunResult TransformationResult",
     "errors": "OdibiError",
+    "notebook.panel": "RunPanel",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.adapters import default_adapters
 from odibi_nb.core import orchestrator
+from odibi_nb.core.manifest import ProjectManifest
 from odibi_nb.core.tables import TableName
 from odibi_nb.settings import Setting, load_settings
+from odibi_nb.views.manifest_html import manifest_html
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +18,17 @@ if TYPE_CHECKING:
     from odibi_nb.core.hooks import HookManager
     from odibi_nb.core.protocols import BaseLogSink
     from odibi_nb.core.results import RunResult
+
+__all__ = [
+    "GenericProjectOrchestrator",
+    "ProjectManifest",
+    "TransformationRunnerFromConfig",
+    "read_table",
+    "run_project",
+]
+
+# A manifest is made by whoever reads one: nobody could hand it its view, as plans and results get theirs.
+ProjectManifest.html_with = manifest_html
 
 
 class GenericProjectOrchestrator(orchestrator.GenericProjectOrchestrator):
@@ -37,11 +50,11 @@ class GenericProjectOrchestrator(orchestrator.GenericProjectOrchestrator):
         default = orchestrator.DEFAULT_ENGINE
         return self.settings.resolve("engine", argument, self.config.engine, default)
 
-    def run(self, *, repo_path: str | None = None, **options: Any) -> RunResult:
-        """As `odibi_nb.core.orchestrator.GenericProjectOrchestrator.run`; settings fill what is not given."""
-        for name in ("max_workers", "on_error", "schedule"):
-            options[name] = self.settings.resolve(name, options.get(name)).value
-        return super().run(repo_path=repo_path, **options)
+    def with_settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of a run; settings fill what is not given."""
+        names = ("max_workers", "on_error", "schedule")
+        found = {name: self.settings.resolve(name, options.get(name)).value for name in names}
+        return {**options, **found}
 
 
 def run_project(
@@ -73,8 +86,9 @@ def run_project(
         engine: ``pandas`` or ``spark``; the environment's, else ``spark``, if None.
         hooks: listeners of this run.
         log_sink: where the run log goes instead of the environment's Delta table.
-        **options: `repo_path`, and those of `odibi_nb.core.options.RunOptions`: ``max_workers``,
-            ``on_error``, ``schedule``, ``retry``, ``timeout_seconds``, ``overrides``, ``confirm``.
+        **options: `repo_path`, and those of `odibi_nb.core.options.RunOptions`: ``select``,
+            ``exclude``, ``max_workers``, ``on_error``, ``schedule``, ``retry``, ``timeout_seconds``,
+            ``overrides``, ``confirm``.
 
     Returns:
         How it ended; also a mapping with ``status``, ``layers_executed``, ``duration_seconds`` …

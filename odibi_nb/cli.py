@@ -78,8 +78,9 @@ def _shown(value: Any) -> int:
 
         print(plan_text(value))
         return 2 if value.problems else 0
-    print(value)
-    return 0
+    if value is not None:
+        print(value)
+    return getattr(value, "exit_code", 0)
 
 
 if __name__ == "__main__":

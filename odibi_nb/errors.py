@@ -12,11 +12,13 @@
     │   ├── RunLockedError
     │   └── HookError
     ├── DataError                 a file or table cannot be read or written as asked
-    │   └── TableNotFoundError
+    │   ├── TableNotFoundError
+    │   └── DataCheckError
     ├── EngineError
     │   └── EngineNotAvailableError
     ├── RevokedError              a cancelled or timed-out transformation tried to go on
-    └── RunFailedError            only from ``RunResult.raise_for_status()``; exit code 1
+    ├── RunFailedError            only from ``RunResult.raise_for_status()``; exit code 1
+    └── TrialFailedError          only from ``Trial.raise_for_status()``
 
 A transformation's own failure is a *result* and is never raised by the runner.
 """
@@ -121,6 +123,10 @@ class TableNotFoundError(DataError):
         super().__init__(message)
 
 
+class DataCheckError(DataError):
+    """What a transformation wrote, or was about to write, breaks a data check that must hold."""
+
+
 class EngineError(OdibiError):
     """An engine cannot do what was asked of it."""
 
@@ -154,6 +160,13 @@ class RunFailedError(OdibiError):
     def __init__(self, result: RunResult) -> None:
         self.result = result
         super().__init__(result.summary())
+
+
+class TrialFailedError(OdibiError):
+    """A function that was tried out failed."""
+
+    def __init__(self, transformation_id: str, headline: str) -> None:
+        super().__init__(f"{transformation_id} failed: {headline}")
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:

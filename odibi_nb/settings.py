@@ -1,4 +1,4 @@
-"""Where defaults come from: ``odibi.toml`` or ``[tool.odibi]``, then ``ODIBI_*``, then our own.
+"""Where defaults come from: ``%config``, ``odibi.toml`` or ``[tool.odibi]``, ``ODIBI_*``, then our own.
 
 A call's argument comes before all of them; what a manifest says comes between file and environment.
 """
@@ -17,7 +17,7 @@ from odibi_nb.core.decoding import decode_struct
 from odibi_nb.errors import Problem, SettingsError, closest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -47,9 +47,9 @@ class KnownSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     project: str | None = None
     env: str | None = None
-    engine: str | None = None
+    engine: Literal["pandas", "spark"] | None = None
     max_workers: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    log_level: str | None = None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] | None = None
     on_error: Literal["continue", "stop"] | None = None
     schedule: Literal["layers", "graph"] | None = None
     ui: Literal["auto", "plotly", "widgets", "html", "text"] | None = None
@@ -59,6 +59,10 @@ class KnownSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 NAMES = KnownSettings.__struct_fields__
+_SPELLED: dict[str, Callable[[str], str]] = {"engine": str.lower, "log_level": str.upper}
+"""Settings that may be written in any case."""
+_session: dict[str, Setting] = {}
+"""What was set for this process alone."""
 
 
 class Setting(NamedTuple):
@@ -70,10 +74,17 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What file and environment variables set. `file` and `environment` map name to `Setting`."""
+    """What was set, and where; each attribute maps name to `Setting`.
+
+    Attributes:
+        file: of the settings file.
+        environment: of environment variables.
+        session: of this process alone, by `set_for_session`.
+    """
 
     file: Mapping[str, Setting] = field(default_factory=dict)
     environment: Mapping[str, Setting] = field(default_factory=dict)
+    session: Mapping[str, Setting] = field(default_factory=dict)
 
     def resolve(
         self, name: str, argument: Any = None, manifest: Any = None, default: Any = None
@@ -81,8 +92,9 @@ class Settings:
         """The effective value of *name*, and where it came from."""
         if argument is not None:
             return Setting(argument, "argument")
-        if name in self.file:
-            return self.file[name]
+        for place in (self.session, self.file):
+            if name in place:
+                return place[name]
         if manifest is not None:
             return Setting(manifest, "manifest")
         if name in self.environment:
@@ -90,7 +102,7 @@ class Settings:
         return Setting(default, "default")
 
     def get(self, name: str) -> Any:
-        """The value of *name* from file or environment; None if neither sets it."""
+        """The value of *name* from session, file or environment; None if none of them sets it."""
         return self.resolve(name).value
 
     def project_dirs(self) -> tuple[str, ...]:
@@ -99,13 +111,44 @@ class Settings:
 
 
 def load_settings(start: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the nearest settings file at or above *start*, and the environment.
+    """Read the nearest settings file at or above *start*, and the environment; add the session's.
 
     Raises:
         SettingsError: with everything that is wrong in them.
     """
     environ = os.environ if environ is None else environ
-    return Settings(_from_file(start or Path.cwd()), _from_environment(environ))
+    return Settings(_from_file(start or Path.cwd()), _from_environment(environ), dict(_session))
+
+
+def checked_setting(name: str, value: Any) -> Any:
+    """*value* as the setting *name* has it; None means that it is not set.
+
+    Raises:
+        SettingsError: if *name* cannot have this value.
+    """
+    if value is None:
+        return None
+    struct, problems = decode_struct({name: _spelled(name, value)}, KnownSettings, "")
+    if struct is None:
+        raise SettingsError(name, [problem._replace(where="") for problem in problems])
+    return getattr(struct, name)
+
+
+def set_for_session(name: str, value: Any, source: str) -> None:
+    """Let *value* hold in this process, before what files say; None takes it back.
+
+    Args:
+        name: one of `NAMES`.
+        value: what `checked_setting` returned.
+        source: what ``doctor`` says where it came from.
+    """
+    _session.pop(name, None)
+    if value is not None:
+        _session[name] = Setting(value, source)
+
+
+def _spelled(name: str, value: Any) -> Any:
+    return _SPELLED[name](value) if name in _SPELLED and isinstance(value, str) else value
 
 
 def _from_file(start: Path) -> dict[str, Setting]:
@@ -130,6 +173,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _checked(table: Any, path: Path) -> dict[str, Setting]:
+    if isinstance(table, dict):
+        table = {name: _spelled(name, value) for name, value in table.items()}
     known, problems = decode_struct(table, KnownSettings, path.name)
     if known is None:
         raise SettingsError(str(path), problems)
@@ -148,7 +193,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Setting]:
         name = variable.removeprefix(PREFIX).lower()
         if not variable.startswith(PREFIX) or name not in NAMES or not environ[variable]:
             continue
-        raw: Any = environ[variable]
+        raw: Any = _spelled(name, environ[variable])
         if name == "project_dirs":
             raw = raw.split(os.pathsep)
         struct, wrong = decode_struct({name: raw}, KnownSettings, variable, strict=False)

@@ -16,7 +16,7 @@ from odibi_nb.core.tables import TableName
 from odibi_nb.errors import TableNotFoundError
 from odibi_nb.views.bundles import result_bundle
 from odibi_nb.views.console import ConsoleView
-from odibi_nb.views.html import plan_html
+from odibi_nb.views.plan_html import plan_html
 
 MODULE = "fake_functions"
 

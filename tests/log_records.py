@@ -34,6 +34,7 @@ def record(transformation_id: str = "T1", attempt: int = 1, run_id: str = "run-1
         "config_hash": "0123456789abcdef",
         "user": "u",
         "host": "h",
+        "checks": None,
         **values,
     }
 

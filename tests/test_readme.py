@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from IPython.utils.capture import capture_output
+from notebook_copies import ROOT, copy_notebooks
 
 from odibi_nb.core.manifest import ProjectManifest
 from odibi_nb.core.transformation import parse_row
 
-ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
 INSTALLS = [code.strip() for kind, code in BLOCKS if kind == "sh" and "pip install" in code]
-
-
-def copy_notebooks(folder: Path) -> Path:
-    """A copy of notebooks/ without what earlier runs left."""
-    left = shutil.ignore_patterns(
-        ".odibi", "lake", "registry.db", "executed", "__pycache__", ".ipynb_checkpoints"
-    )
-    return Path(shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=left))
 
 
 @pytest.fixture(scope="module")

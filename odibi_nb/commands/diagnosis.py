@@ -20,7 +20,7 @@ from odibi_nb.core.options import RunOptions
 from odibi_nb.core.orchestrator import DEFAULT_ENGINE
 from odibi_nb.core.runner import default_workers
 from odibi_nb.core.tables import redact_url
-from odibi_nb.errors import OdibiError
+from odibi_nb.errors import ConfigurationError, OdibiError
 from odibi_nb.settings import NAMES, load_settings, unknown_variables
 from odibi_nb.views.records import Records
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
 
-COLUMNS = ("check", "state", "value", "source")
+COLUMNS = ("check", "state", "source", "value")
 LIBRARIES = (
     "odibi-nb",
     "msgspec",
@@ -42,6 +42,9 @@ LIBRARIES = (
     "sqlalchemy",
     "ipython",
     "ipykernel",
+    "ipywidgets",
+    "anywidget",
+    "plotly",
     "pyspark",
 )
 DEFAULTS: dict[str, Callable[[], Any]] = {
@@ -58,25 +61,43 @@ DEFAULTS: dict[str, Callable[[], Any]] = {
     "save_logs": lambda: False,
 }
 """What holds where nothing is set."""
+_LAB_WIDGETS = {"7": "1", "8": "3"}
+"""The major of ipywidgets to that of its half in JupyterLab."""
 OK, BAD, NOTE = "✔ ok", "✖ problem", "· info"
+EXIT_CODE = "exit_code"
+"""A key of every row, besides its columns."""
 Row = dict[str, Any]
 
 
-def doctor(arguments: argparse.Namespace, face: Face) -> Records:
+class Diagnosis(Records):
+    """What `doctor` found."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 if nothing is wrong, 2 if something is with the user's input, else 1; as for a run."""
+        return max((row[EXIT_CODE] for row in self.rows), default=0)
+
+
+def doctor(arguments: argparse.Namespace, face: Face) -> Diagnosis:
     """Check what a run would need, without running or writing anything."""
-    del face
-    rows = [*_settings(), *_libraries()]
+    rows = [*_settings(), *_libraries(), *_bad_pairs()]
+    rows += _guarded("ui", lambda: [_ui(face)])
     rows += _guarded("project", lambda: list(_project(arguments)))
-    return Records("odibi doctor", COLUMNS, rows, make_frame)
+    return Diagnosis("odibi doctor", COLUMNS, rows, make_frame)
 
 
-def _row(check: str, state: str, value: Any, source: str = "") -> Row:
-    return dict(zip(COLUMNS, (check, state, value, source), strict=True))
+def _row(check: str, state: str, value: Any, source: str = "", exit_code: int | None = None) -> Row:
+    """A line; *exit_code* is what it makes of a shell's, 1 for what is wrong if it is None."""
+    row = dict(zip(COLUMNS, (check, state, source, value), strict=True))
+    row[EXIT_CODE] = int(state == BAD) if exit_code is None else exit_code
+    return row
 
 
 def _guarded(check: str, look: Callable[[], list[Row]]) -> list[Row]:
     try:
         return look()
+    except ConfigurationError as exc:
+        return [_row(check, BAD, str(exc), exit_code=2)]
     except OdibiError as exc:
         return [_row(check, BAD, str(exc))]
 
@@ -101,6 +122,35 @@ def _libraries() -> Iterator[Row]:
     yield _row("java", NOTE, java or "not found (only the JVM Spark engine needs it)")
 
 
+def _bad_pairs() -> Iterator[Row]:
+    """What is installed and does not work together."""
+    kernel, widgets, front = map(_version, ("ipykernel", "ipywidgets", "jupyterlab_widgets"))
+    if kernel[:2] == ["7", "0"]:
+        text = "ipykernel 7.0 cannot update widgets while a cell runs: install ipykernel 7.1 or 6"
+        yield _row("ipykernel and widgets", BAD, text)
+    expected = _LAB_WIDGETS.get(widgets[0], front[0])
+    if front[0] and front[0] != expected:
+        text = (
+            f"ipywidgets {widgets[0]} needs jupyterlab_widgets {expected}, found {front[0]}: "
+            "the browser would not show its widgets"
+        )
+        yield _row("ipywidgets and JupyterLab", BAD, text)
+
+
+def _version(library: str) -> list[str]:
+    """The parts of a library's version; one empty part if it is not installed."""
+    try:
+        return importlib.metadata.version(library).split(".")
+    except importlib.metadata.PackageNotFoundError:
+        return [""]
+
+
+def _ui(face: Face) -> Row:
+    asked, source = load_settings().resolve("ui", default="auto")
+    chosen, why = face.ui(asked)
+    return _row("ui", OK, f"{chosen} ({why})", source)
+
+
 def _project(arguments: argparse.Namespace) -> Iterator[Row]:
     manifest = open_manifest(arguments)
     yield _row("manifest", OK, str(manifest.path))
@@ -120,7 +170,9 @@ def _project(arguments: argparse.Namespace) -> Iterator[Row]:
 def _registry(project: GenericProjectOrchestrator) -> Row:
     source = make_registry(project.place())
     rows = list(source.fetch(project.project, project.env))
-    return _row("registry", OK if rows else BAD, f"{len(rows)} rows", source.name)
+    if not rows:
+        return _row("registry", BAD, f"no rows for env {project.env!r}", source.name, exit_code=2)
+    return _row("registry", OK, f"{len(rows)} rows", source.name)
 
 
 def _engine(project: GenericProjectOrchestrator) -> list[Row]:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.core.protocols import View
+    from odibi_nb.core.results import RunResult
 
 
 def _no_views(_ui: str, _log_level: str | None) -> tuple[Sequence[View], str]:
     return (), "INFO"
+
+
+def _text_only(_ui: str) -> tuple[str, str]:
+    return "text", "no notebook: lines of text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +28,23 @@ class Face:
     Attributes:
         views: (ui, log level asked for) to the views of a run, and the log level of its console.
         ask: asks the person a question; None where nobody can answer.
+        say: shows a line at once, of a command that goes on.
         body: what stands below the command, in a cell magic.
+        ui: how a run would be shown, and why so, from what is asked for.
+        opened: told of the project that is about to run.
+        background: (project, what it shall do, ui) to a run that has been started and goes on
+            beside the face; None where nothing can.
+        panel: (project, env, engine, path of the manifest), each possibly None, to a panel; None where
+            there is no place for one.
     """
 
     views: Callable[[str, str | None], tuple[Sequence[View], str]] = _no_views
     ask: Callable[[str], str] | None = None
+    say: Callable[[str], object] = print
     body: str = ""
+    ui: Callable[[str], tuple[str, str]] = _text_only
+    opened: Callable[[GenericProjectOrchestrator], object] = id
+    background: (
+        Callable[[GenericProjectOrchestrator, Callable[..., RunResult], str], Any] | None
+    ) = None
+    panel: Callable[[str | None, str | None, str | None, str | None], Any] | None = None

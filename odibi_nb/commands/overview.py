@@ -1,4 +1,4 @@
-"""``projects``, ``history`` and ``cancel``."""
+"""``projects``, ``history``, ``compare`` and ``cancel``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from odibi_nb.commands.opening import (
     open_project,
 )
 from odibi_nb.core import journal
+from odibi_nb.core.comparison import COLUMNS, compare_runs
+from odibi_nb.core.events import Status
 from odibi_nb.core.history import past_attempts, past_runs
 from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS
+from odibi_nb.core.runlog import journaled_states
 from odibi_nb.errors import ConfigurationError, OdibiError, did_you_mean
 from odibi_nb.settings import load_settings
 from odibi_nb.views.records import Records
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 PROJECT_COLUMNS = ("project", "envs", "layers", "last run", "status", "manifest")
 HISTORY_COLUMNS = (
     "run_id",
+    "retry_of",
     "status",
     "start_time",
     "duration_seconds",
@@ -118,6 +122,22 @@ def history(arguments: argparse.Namespace, face: Face) -> Records:
         project.close()
 
 
+def compare(arguments: argparse.Namespace, face: Face) -> Records:
+    """Two runs side by side: what each transformation did in both, and what changed."""
+    del face
+    project = open_project(arguments, log_level="ERROR")
+    where = f"{project.project} · env {project.env}"
+    try:
+        runs = (arguments.run_a, arguments.run_b)
+        found = compare_runs(project.sinks(), project.project, project.env, *runs)
+    except LookupError as exc:
+        raise ConfigurationError("compare", [str(exc.args[0])]) from exc
+    finally:
+        project.close()
+    a, b = (f"{run['run_id']} ({run['status']})" for run in found.runs)
+    return Records(f"Runs of {where}: a = {a}, b = {b}", COLUMNS, found.rows, make_frame)
+
+
 def cancel(arguments: argparse.Namespace, face: Face) -> str:
     """Ask a running run to end; once more asks harder, a third time abandons what does not end."""
     del face
@@ -137,11 +157,28 @@ def cancel(arguments: argparse.Namespace, face: Face) -> str:
     if len(chosen) > 1:
         which = ", ".join(folder.name for folder in chosen)
         raise ConfigurationError("cancel", [f"say which run: {which}"])
+    if arguments.transformation:
+        _check_transformation(chosen[0], arguments.transformation)
     journal.request_cancel(chosen[0], arguments.transformation or "")
     what = (
         f"transformation {arguments.transformation} of run" if arguments.transformation else "run"
     )
     return f"asked {what} {chosen[0].name} to end"
+
+
+def _check_transformation(run: Path, name: str) -> None:
+    """Raises ConfigurationError if there is nothing to cancel."""
+    states = journaled_states(run)
+    if not states:
+        return  # of an older version, or just being started: the run itself will say
+    status = states.get(name)
+    if status is None:
+        why = f"has no transformation {name!r}{did_you_mean(name, states)}"
+        raise ConfigurationError("cancel", [f"run {run.name} {why}"])
+    if status not in ("WAITING", Status.RUNNING.value):
+        raise ConfigurationError(
+            "cancel", [f"transformation {name} of run {run.name} has ended: {status}"]
+        )
 
 
 def _running(arguments: argparse.Namespace) -> list[Path]:

@@ -19,7 +19,9 @@ EXAMPLES = """examples:
   odibi projects
   odibi plan "Energy Efficiency" --env qat
   odibi run "Energy Efficiency" --env qat --layers Silver_1 Gold_1
+  odibi retry last --project "Energy Efficiency"
   odibi history "Energy Efficiency" --limit 5
+  odibi explain SILVER_001
 """
 
 
@@ -60,11 +62,15 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
     _add_plan(commands)
+    _add_retry(commands)
+    _add_panel(commands)
     projects = _command(
         commands, "projects", "list the projects found from here", "overview:projects"
     )
     projects.add_argument("--no-history", action="store_true", help="do not look up last runs")
     _add_registry(commands)
+    new = _command(commands, "init", "make a new project that runs at once", "scaffold:init")
+    new.add_argument("name", metavar="NAME", help="what the project will be called")
     history = _command(commands, "history", "past runs, newest first", "overview:history")
     _add_project(history)
     history.add_argument(
@@ -73,6 +79,9 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     history.add_argument(
         "--run", metavar="RUN_ID", help="the run log of one run ('last' for the newest)"
     )
+    _add_compare(commands)
+    _add_debugging(commands)
+    _add_editing(commands)
     doctor = _command(
         commands, "doctor", "check settings, versions, registry and lake", "diagnosis:doctor"
     )
@@ -102,6 +111,10 @@ def _add_project(parser: Any) -> None:
     parser.add_argument(
         "project", nargs="?", metavar="PROJECT", help="the project's name; the only one if left out"
     )
+    _add_env(parser)
+
+
+def _add_env(parser: Any) -> None:
     parser.add_argument(
         "--env", metavar="ENV", help="the environment (the manifest's default_env, else qat)"
     )
@@ -123,19 +136,82 @@ def _add_engine(parser: Any) -> None:
 def _add_what(parser: Any) -> None:
     """What `run` and `plan` have in common."""
     _add_project(parser)
+    _add_choices(parser)
+
+
+def _add_choices(parser: Any) -> None:
+    """What of a run can be chosen: rows, layers, engine, attempts."""
     _add_engine(parser)
     parser.add_argument(
         "--layers", nargs="+", metavar="LAYER", help="only these layers, in the manifest's order"
     )
+    _add_selection(parser)
     parser.add_argument(
         "--retries", type=_not_negative, metavar="N", help="tries after a failed attempt (3)"
     )
     parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="for each attempt")
 
 
+def _add_selection(parser: Any) -> None:
+    """Which rows; what stands behind these options is as in `odibi_nb.core.selection`."""
+    parser.add_argument(
+        "--select",
+        nargs="+",
+        action="extend",
+        metavar="ROWS",
+        help="only these rows: an id, SILVER_*, +ID (with what it needs), ID+ (with what needs it), "
+        "layer:…, tag:…, plant:…, engine:…, function:…, state:failed; a comma means 'and'",
+    )
+    parser.add_argument(
+        "--exclude", nargs="+", action="extend", metavar="ROWS", help="but not these rows"
+    )
+    parser.add_argument(
+        "--only", nargs="+", action="extend", metavar="ID", help="exactly these rows, by their ids"
+    )
+
+
 def _add_run(commands: Any) -> None:
     run = _command(commands, "run", "run a project", "running:run")
     _add_what(run)
+    _add_how(run)
+
+
+def _add_retry(commands: Any) -> None:
+    text = "run again what did not succeed in a run, and what needs it"
+    retry = _command(commands, "retry", text, "running:retry")
+    retry.add_argument(
+        "run_id",
+        nargs="?",
+        default="last",
+        metavar="RUN_ID",
+        help="which run ('last' for the newest)",
+    )
+    retry.add_argument("--project", metavar="PROJECT", help="whose run; the only one if left out")
+    _add_env(retry)
+    retry.add_argument(
+        "--only-failed", action="store_true", help="only what failed, not what waited for it"
+    )
+    _add_choices(retry)
+    _add_how(retry)
+
+
+def _add_compare(commands: Any) -> None:
+    text = "two runs side by side: status, seconds, rows, and what changed"
+    compare = _command(commands, "compare", text, "overview:compare")
+    compare.add_argument(
+        "run_a", nargs="?", metavar="RUN_ID", help="the earlier run (the one before the later one)"
+    )
+    compare.add_argument(
+        "run_b", nargs="?", default="last", metavar="RUN_ID", help="the later run (the newest)"
+    )
+    compare.add_argument(
+        "--project", metavar="PROJECT", help="whose runs; the only one if left out"
+    )
+    _add_env(compare)
+
+
+def _add_how(run: Any) -> None:
+    """How to run, and how to show it."""
     run.add_argument(
         "--workers", type=_positive, metavar="N", help="transformations at a time (the CPUs)"
     )
@@ -159,10 +235,85 @@ def _add_run(commands: Any) -> None:
         help="how the run is shown (auto: the first of these that works here)",
     )
     run.add_argument("--yes", action="store_true", help="confirm a protected environment")
+    run.add_argument(
+        "--background",
+        action="store_true",
+        default=None,
+        help="let other cells run meanwhile (in a notebook)",
+    )
+
+
+def _add_panel(commands: Any) -> None:
+    panel = _command(commands, "panel", "run by point and click (in a notebook)", "running:panel")
+    _add_project(panel)
+    _add_engine(panel)
 
 
 def _add_plan(commands: Any) -> None:
     _add_what(_command(commands, "plan", "what a run would do; writes nothing", "running:plan"))
+
+
+def _add_debugging(commands: Any) -> None:
+    """The commands about one transformation."""
+    load = _command(
+        commands,
+        "load",
+        "a transformation's inputs and function, to try things on",
+        "debugging:load",
+    )
+    load.add_argument(
+        "--as", dest="name", metavar="NAME", help="as one variable instead of several"
+    )
+    trial = _command(
+        commands, "try", "call its function with writes captured, and compare", "debugging:try_out"
+    )
+    trial.add_argument("--write", action="store_true", help="write after all, if it succeeds")
+    trial.add_argument("--yes", action="store_true", help="confirm a protected environment")
+    debug = _command(commands, "debug", "why a transformation failed", "debugging:debug")
+    explain = _command(
+        commands, "explain", "everything that bears on a transformation", "explaining:explain"
+    )
+    lineage = _command(
+        commands, "lineage", "what leads to a transformation, and what follows", "lineage:lineage"
+    )
+    lineage.add_argument("id", nargs="?", metavar="ID", help="around this one (all if left out)")
+    lineage.add_argument("--up", type=_not_negative, metavar="N", help="N steps before it (all)")
+    lineage.add_argument("--down", type=_not_negative, metavar="N", help="N steps after it (all)")
+    lineage.add_argument("--mermaid", action="store_true", help="as Mermaid text")
+    log = _command(commands, "log", "what a transformation printed", "debugging:log")
+    log.add_argument("--run", metavar="RUN_ID", help="in this run (the newest that has it)")
+    log.add_argument("--follow", action="store_true", help="go on until it has ended")
+    debug.add_argument("id", nargs="?", default="last", metavar="ID", help="or 'last'")
+    for parser in (load, trial, explain, log):
+        parser.add_argument("id", metavar="ID", help="the transformation")
+    for parser in (load, trial, debug, explain, lineage, log):
+        parser.add_argument("--project", metavar="PROJECT", help="the only one if left out")
+        parser.add_argument("--env", metavar="ENV", help="the manifest's default_env, else qat")
+        _add_manifest(parser)
+    for parser in (load, trial, explain):
+        _add_engine(parser)
+    for parser in (load, trial):
+        parser.add_argument(
+            "--limit", type=_positive, metavar="N", help="at most N rows of each input"
+        )
+        parser.add_argument(
+            "--sample", type=_fraction, metavar="FRACTION", help="this share of each input's rows"
+        )
+
+
+def _add_editing(commands: Any) -> None:
+    """The commands that change registry rows."""
+    text = "write the cell's rows (TOML or JSON) into the registry"
+    register = _command(commands, "register", text, "editing:register")
+    enable = _command(commands, "enable", "let transformations run again", "editing:enable")
+    disable = _command(commands, "disable", "leave transformations out of runs", "editing:disable")
+    for parser in (enable, disable):
+        parser.add_argument("ids", nargs="+", metavar="ID", help="which ones")
+    for parser in (register, enable, disable):
+        parser.add_argument("--project", metavar="PROJECT", help="the only one if left out")
+        parser.add_argument("--env", metavar="ENV", help="the manifest's default_env, else qat")
+        _add_manifest(parser)
+        parser.add_argument("--yes", action="store_true", help="confirm a protected environment")
 
 
 def _add_registry(commands: Any) -> None:
@@ -214,6 +365,16 @@ def _seconds(text: str) -> float:
         value = math.nan
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"expected seconds above 0, found {text}")
+    return value
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, found {text}")
     return value
 
 

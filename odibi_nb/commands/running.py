@@ -1,4 +1,4 @@
-"""``run`` and ``plan``."""
+"""``run``, ``retry`` and ``plan``."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.commands.opening import confirmation, open_project
+from odibi_nb.core.selection import exactly
 from odibi_nb.errors import ConfigurationError
 from odibi_nb.settings import load_settings
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Sequence
 
+    from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
     from odibi_nb.core.plan import RunPlan
+    from odibi_nb.core.protocols import View
     from odibi_nb.core.results import RunResult
 
 if sys.version_info >= (3, 11):
@@ -22,25 +26,79 @@ else:
     import tomli as tomllib
 
 
-def run(arguments: argparse.Namespace, face: Face) -> RunResult:
-    """Run a project; the cell's body overrides constants."""
+def run(arguments: argparse.Namespace, face: Face) -> Any:
+    """Run a project; the cell's body overrides constants. Beside the face, what goes on."""
+    options = _run_options(arguments, face)
+    project = _open_to_run(arguments, face)
+    confirm = confirmation(project, face, yes=arguments.yes, action="run")
+    return _started(arguments, face, project, lambda p: p.run(**options, confirm=confirm))
+
+
+def retry(arguments: argparse.Namespace, face: Face) -> Any:
+    """Run again what did not succeed in a run; why not, where there is nothing to do."""
+    options = _run_options(arguments, face)
+    project = _open_to_run(arguments, face)
+    confirm = confirmation(project, face, yes=arguments.yes, action="run")
+    options |= {"only_failed": arguments.only_failed, "confirm": confirm}
+    result = _started(arguments, face, project, lambda p: p.retry(arguments.run_id, **options))
+    if arguments.background or result.transformations:
+        return result
+    return "\n".join(result.warnings) if arguments.log_level is None else ""
+
+
+def _open_to_run(arguments: argparse.Namespace, face: Face) -> GenericProjectOrchestrator:
     settings = load_settings()
-    overrides = overrides_from(face.body)
-    ui = settings.resolve("ui", arguments.ui, default="auto").value
-    views, log_level = face.views(ui, settings.resolve("log_level", arguments.log_level).value)
+    log_level = settings.resolve("log_level", arguments.log_level).value
+    views: Sequence[View]
+    if not arguments.background:
+        views, log_level = face.views(_ui(arguments), log_level)
+    elif face.background is None:
+        why = "works in a notebook; in a shell leave it out, and end the line with &"
+        raise ConfigurationError("--background", [why])
+    else:
+        views, log_level = (), "CRITICAL"
     project = open_project(
         arguments,
         views=views,
         log_level=log_level,
         save_logs=bool(settings.resolve("save_logs", arguments.save_logs).value),
     )
-    return project.run(
-        **_options(arguments, overrides),
-        max_workers=arguments.workers,
-        on_error=arguments.on_error,
-        schedule=arguments.schedule,
-        confirm=confirmation(project, face, yes=arguments.yes, action="run"),
-    )
+    face.opened(project)
+    return project
+
+
+def _started(
+    arguments: argparse.Namespace,
+    face: Face,
+    project: GenericProjectOrchestrator,
+    act: Callable[[GenericProjectOrchestrator], RunResult],
+) -> Any:
+    """What *act* makes of the project; or, with ``--background``, what goes on beside the face."""
+    if not arguments.background:
+        return act(project)
+    assert face.background is not None
+    return face.background(project, act, _ui(arguments))
+
+
+def _ui(arguments: argparse.Namespace) -> str:
+    return str(load_settings().resolve("ui", arguments.ui, default="auto").value)
+
+
+def _run_options(arguments: argparse.Namespace, face: Face) -> dict[str, Any]:
+    return {
+        **_options(arguments, overrides_from(face.body)),
+        "max_workers": arguments.workers,
+        "on_error": arguments.on_error,
+        "schedule": arguments.schedule,
+    }
+
+
+def panel(arguments: argparse.Namespace, face: Face) -> Any:
+    """A panel to run projects by point and click."""
+    if face.panel is None:
+        why = "needs a notebook with widgets; here there are odibi plan and odibi run"
+        raise ConfigurationError("panel", [why])
+    return face.panel(arguments.project, arguments.env, arguments.engine, arguments.manifest)
 
 
 def plan(arguments: argparse.Namespace, face: Face) -> RunPlan:
@@ -55,12 +113,19 @@ def plan(arguments: argparse.Namespace, face: Face) -> RunPlan:
 def _options(arguments: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> dict[str, Any]:
     options: dict[str, Any] = {
         "target_layers": arguments.layers,
+        "select": selected(arguments),
+        "exclude": arguments.exclude,
         "timeout_seconds": arguments.timeout,
         "overrides": overrides,
     }
     if arguments.retries is not None:
         options["retry"] = {"max_retries": arguments.retries}
     return options
+
+
+def selected(arguments: argparse.Namespace) -> list[str]:
+    """What ``--select`` and ``--only`` ask for."""
+    return [*(arguments.select or ()), *map(exactly, arguments.only or ())]
 
 
 def overrides_from(body: str) -> dict[str, dict[str, Any]]:

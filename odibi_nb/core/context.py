@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.checking import CheckResult, kept_rows
 from odibi_nb.core.decoding import decode_struct, own_copy, shown
 from odibi_nb.core.protocols import WriteInfo
 from odibi_nb.core.redaction import redact_text
@@ -23,6 +24,7 @@ from odibi_nb.errors import DataError, RevokedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from odibi_nb.core.checks import Rule
     from odibi_nb.core.hooks import HookManager
     from odibi_nb.core.protocols import DataFrame, TableEngine
     from odibi_nb.errors import Problem
@@ -55,13 +57,14 @@ class AttemptControl:
     """Tells a running attempt that nobody waits for it any more; set from another thread.
 
     A read or write that has begun ends, or is ended by whoever asked to be told with `on_revoke`;
-    no other one begins.
+    no other one begins. `heard` says whether the attempt knows.
     """
 
     def __init__(self) -> None:
         self.reason: str | None = None
         self._lock = threading.Lock()
         self._told: list[Callable[[], None]] = []
+        self.heard = False
 
     def revoke(self, reason: str) -> None:
         """Refuse everything the attempt begins through its context from now on."""
@@ -80,9 +83,14 @@ class AttemptControl:
         if late:
             tell()
 
+    def asks_to_stop(self) -> bool:
+        """Whether the attempt has been revoked; asked by the attempt."""
+        self.heard = self.reason is not None
+        return self.heard
+
     def check(self) -> None:
         """Raises RevokedError once the attempt has been revoked."""
-        if self.reason is not None:
+        if self.asks_to_stop():
             raise RevokedError(self.reason)
 
 
@@ -108,11 +116,13 @@ class ExecutionContext:
         logger: a standard logger; its lines are captured for this transformation.
         hooks: the run's HookManager.
         extras: ``plant``, ``asset``, ``layer``.
+        repairs: runs whose work this one redoes.
         parameters: the manifest's ``parameters``.
         tables: the engine; given by the runner, or by a test.
         locations: prefix to prefix for files.
         folder: where relative paths of files start: the manifest's folder.
         connections: name to SQLAlchemy URL.
+        checks: what must hold of what is written; `check_results` says how that ended.
     """
 
     engine: Engine
@@ -126,6 +136,7 @@ class ExecutionContext:
     run_id: str = ""
     transformation_id: str = ""
     attempt: int = 1
+    repairs: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     tables: TableEngine | None = field(default=None, repr=False)
     locations: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -134,6 +145,8 @@ class ExecutionContext:
     control: AttemptControl = field(default_factory=AttemptControl, repr=False)
     reads: list[TableUse] = field(default_factory=list, repr=False)
     writes: list[TableUse] = field(default_factory=list, repr=False)
+    checks: tuple[Rule, ...] = field(default=(), repr=False)
+    check_results: list[CheckResult] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         self.engine = Engine(self.engine)
@@ -144,7 +157,7 @@ class ExecutionContext:
     @property
     def cancelled(self) -> bool:
         """Whether to stop: a long loop may ask, and return."""
-        return self.control.reason is not None
+        return self.control.asks_to_stop()
 
     def read(self, source: str | Mapping[str, Any]) -> DataFrame:
         """Read one input, in any form a registry row can name it.
@@ -213,6 +226,7 @@ class ExecutionContext:
 
         Raises:
             DataError: if the table cannot take it.
+            DataCheckError: if it breaks a check that must hold; nothing has been written.
             RevokedError: if the transformation was cancelled or timed out meanwhile.
         """
         target = as_output(output)
@@ -222,9 +236,20 @@ class ExecutionContext:
                 f"{target.table}: expected a {self.engine.value} DataFrame, found {type(frame).__name__}"
             )
         self._say(f"  → Writing to {target.table}")
+        frame = kept_rows(frame, target, self)
         self.control.check()
-        rows = engine.write(frame, target, self.write_info)
+        rows = engine.write(frame, target, self.write_info())
         self.writes.append(TableUse(target.table, rows, engine.schema(frame)))
+
+    def write_info(self) -> WriteInfo:
+        """Who writes."""
+        return WriteInfo(
+            run_id=self.run_id,
+            transformation_id=self.transformation_id,
+            attempt=self.attempt,
+            repairs=self.repairs,
+            check=self.control.check,
+        )
 
     def table_exists(self, table: str) -> bool:
         """Whether *table* is there."""
@@ -234,13 +259,6 @@ class ExecutionContext:
         """Where *location* really is, by the environment's `locations` and the project's folder."""
         mapped = map_location(location, self.locations)
         return mapped if "://" in mapped else os.path.join(self.folder, mapped)  # noqa: PTH118  stays text
-
-    @property
-    def write_info(self) -> WriteInfo:
-        """Whose attempt this is, for the tables it writes."""
-        return WriteInfo(
-            run_id=self.run_id, transformation_id=self.transformation_id, attempt=self.attempt
-        )
 
     @property
     def rows_in(self) -> int | None:

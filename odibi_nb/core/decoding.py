@@ -105,6 +105,13 @@ def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.timezone.utc)
 
 
+def as_time(value: Any) -> dt.datetime | None:
+    """A time as JSON has it; None if there is none."""
+    if value is None or isinstance(value, dt.datetime):
+        return value
+    return dt.datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+
+
 @lru_cache(maxsize=64)
 def _field_types(struct: type[msgspec.Struct]) -> dict[str, Any]:
     hints = typing.get_type_hints(struct, include_extras=True)

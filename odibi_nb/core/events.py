@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+CANCEL_SIGN = "🛑"
+"""How the run's message about a request to end it begins; there is one for each."""
+
 
 class EventType(str, Enum):
     """The events of a run, in the seed's names and ours."""

@@ -12,10 +12,11 @@ from odibi_nb.core import journal as journals
 from odibi_nb.core.context import Engine, ExecutionContext, transformation_logger
 from odibi_nb.core.decoding import as_json, utc_now
 from odibi_nb.core.events import EventType, RunStatus, Status
+from odibi_nb.core.failures import FAILURES
 from odibi_nb.core.interrupts import interrupts_as_requests
 from odibi_nb.core.redaction import error_message, error_text
 from odibi_nb.core.results import RunResult
-from odibi_nb.core.runlog import RunLogWriter, recover, run_record
+from odibi_nb.core.runlog import RunLogWriter, planned_line, run_record
 from odibi_nb.core.runner import ABANDON, RunnerSettings, TransformationRunner
 from odibi_nb.core.stream import RunStream
 from odibi_nb.core.tables import TableName
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable
 
+    from odibi_nb.core.hooks import HookManager
     from odibi_nb.core.options import RunOptions
     from odibi_nb.core.orchestrator import GenericProjectOrchestrator
     from odibi_nb.core.plan import PlannedRow, RunPlan
+    from odibi_nb.core.protocols import TableEngine
     from odibi_nb.core.results import TransformationResult
 
 PLUGIN_GROUP = "odibi_nb.hooks"
@@ -38,13 +41,18 @@ class RunExecution:
     """Runs *plan* once, for *project*, which holds the lock meanwhile."""
 
     def __init__(
-        self, project: GenericProjectOrchestrator, plan: RunPlan, options: RunOptions, run_id: str
+        self,
+        project: GenericProjectOrchestrator,
+        plan: RunPlan,
+        options: RunOptions,
+        run_id: str,
+        retry_of: str | None = None,
     ) -> None:
         self.project = project
         self.plan = plan
         self.options = options
         self.run_id = run_id
-        self.session = project.place().session
+        self.retry_of = retry_of
         self.cache_plan = self._cache_plan()
         self.facts: dict[str, Any] = {
             "run_id": run_id,
@@ -56,8 +64,6 @@ class RunExecution:
     def run(self) -> RunResult:
         """Run it, and keep its log."""
         project = self.project
-        for dead in recover(project.state_dir, project.project, project.env, project.sinks()):
-            self._say_recovered(dead.text())
         self.journal = journals.Journal(journals.runs_folder(project.state_dir) / self.run_id)
         try:
             result, complete = self._run()
@@ -89,8 +95,12 @@ class RunExecution:
         begin = self._begin()
         started, clock = utc_now(), time.monotonic()
         self.stream.publish(EventType.RUN_START, begin)
+        self.journal.append(planned_line(self.plan))
         for notice in self.plan.notices:
-            self.stream.say("WARNING", f"⚠️ {notice}")
+            if self.retry_of is None:
+                self.stream.say("WARNING", f"⚠️ {notice}")
+            else:  # whoever looks at the retry later should know as well
+                self.stream.warn(notice)
         self.stream.publish(EventType.CONFIGS_LOADED, {"transformations": len(self.plan.rows)})
         self.stream.say("INFO", f"\n🎯 Running layers: {list(self.plan.layers)}\n")
         # Until the log is written: an interrupt in the middle of that would lose the run's end.
@@ -105,7 +115,8 @@ class RunExecution:
             "transformations": len(self.plan.rows),
             "options": self.options.recorded(),
             "plan_hash": self.plan.plan_hash(),
-            "versions": as_json(_versions()),
+            "versions": as_json({**_versions(), "functions": self.plan.source_hashes()}),
+            "retry_of": self.retry_of,
         }
 
     def _end(
@@ -144,6 +155,7 @@ class RunExecution:
             transformations=results,
             warnings=self.stream.warnings,
             records=self.stream.records,
+            retry_of=self.retry_of,
             log_path=self._save_logs(results) if self.project.save_logs else None,
             leaked_threads=self.runner.leaked_threads,
             to_frame_with=self.project.adapters.frame,
@@ -157,6 +169,7 @@ class RunExecution:
             "warnings": [*self.stream.warnings],
         }
         self.stream.publish(EventType.RUN_END, facts)
+        FAILURES.note(result)
         return result, not problems
 
     def _make_runner(self) -> TransformationRunner:
@@ -181,29 +194,9 @@ class RunExecution:
         )
 
     def _context(self, row: PlannedRow, attempt: int) -> ExecutionContext:
-        project, transformation = self.project, row.transformation
-        session, manifest = self.session, project.manifest
-        return ExecutionContext(
-            engine=Engine(row.engine),
-            project=transformation.project,
-            env=transformation.environment,
-            spark=project.spark_session(),
-            sql_provider=session.sql_provider,
-            logger=transformation_logger(row.id),
-            hooks=project.hooks,
-            extras={
-                "plant": transformation.entity_1,
-                "asset": transformation.entity_2,
-                "layer": transformation.layer,
-            },
-            run_id=self.run_id,
-            transformation_id=row.id,
-            attempt=attempt,
-            parameters=manifest.parameters,
-            tables=project.tables(row.engine),
-            locations=project.config.locations,
-            folder=str(manifest.folder),
-            connections=project.config.connections,
+        tables, repairs = self.project.tables(row.engine), tuple(self.options.repairs)
+        return make_context(
+            self.project, row, tables, run_id=self.run_id, attempt=attempt, repairs=repairs
         )
 
     # -- after a layer -------------------------------------------------------------------------
@@ -241,10 +234,6 @@ class RunExecution:
 
     # -- what else there is --------------------------------------------------------------------
 
-    def _say_recovered(self, text: str) -> None:
-        for view in self.project.views:
-            view.on_message("WARNING", f"⚠️ {text}")
-
     def _flushed(self, sink: str, count: int) -> None:
         facts = {"sink": sink, "records": count}
         self.runner.inbox.put(lambda: self.stream.publish(EventType.LOG_FLUSHED, facts))
@@ -273,11 +262,49 @@ class RunExecution:
         return str(path)
 
 
+def make_context(
+    project: GenericProjectOrchestrator,
+    row: PlannedRow,
+    tables: TableEngine,
+    *,
+    run_id: str = "",
+    attempt: int = 1,
+    repairs: tuple[str, ...] = (),
+    hooks: HookManager | None = None,
+) -> ExecutionContext:
+    """What *row*'s function gets of *project*; *hooks* are the project's if None."""
+    place, transformation = project.place(), row.transformation
+    return ExecutionContext(
+        engine=Engine(row.engine),
+        project=transformation.project,
+        env=transformation.environment,
+        spark=project.spark_session(),
+        sql_provider=place.session.sql_provider,
+        logger=transformation_logger(row.id),
+        hooks=project.hooks if hooks is None else hooks,
+        extras={
+            "plant": transformation.entity_1,
+            "asset": transformation.entity_2,
+            "layer": transformation.layer,
+        },
+        run_id=run_id,
+        transformation_id=row.id,
+        attempt=attempt,
+        repairs=repairs,
+        parameters=place.manifest.parameters,
+        tables=tables,
+        locations=place.config.locations,
+        folder=str(place.manifest.folder),
+        connections=place.config.connections,
+        checks=row.checks,
+    )
+
+
 def _run_status(results: Iterable[TransformationResult], *, cancelled: bool) -> RunStatus:
     found = {result.status for result in results}
     if found <= {Status.SUCCESS}:
         return RunStatus.SUCCESS
-    if cancelled or (Status.CANCELLED in found and Status.FAILED not in found):
+    if cancelled or (found & {Status.CANCELLED, Status.ABANDONED} and Status.FAILED not in found):
         return RunStatus.CANCELLED
     return RunStatus.FAILED
 

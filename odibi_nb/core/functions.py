@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
 import inspect
 import threading
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from odibi_nb.core.modules import (
 from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import ModuleType
 
@@ -144,6 +146,16 @@ class FunctionRegistry:
         entry = self.find(module, name, engine)
         return None if entry is None else {"module": entry.module, **entry.metadata}
 
+    @contextlib.contextmanager
+    def preserved(self) -> Iterator[None]:
+        """Whatever is registered inside the block is forgotten after it."""
+        before = dict(self._entries)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._entries = before
+
     def clear(self) -> None:
         """Forget everything; for tests."""
         with self._lock:
@@ -213,6 +225,15 @@ def accepted_keywords(fn: Callable[..., Any]) -> tuple[str, ...]:
     if any(p.kind is kinds.VAR_KEYWORD for p in parameters):
         return SEED_KEYWORDS
     return tuple(name for name in SEED_KEYWORDS if name in by_name)
+
+
+def source_hash(fn: Callable[..., Any]) -> str:
+    """16 hex digits that change when the source text of *fn* does; "" where there is none."""
+    try:
+        source = inspect.getsource(inspect.unwrap(_innermost(fn)))
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return ""
+    return hashlib.blake2b(source.encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
 def _innermost(fn: Any) -> Any:

@@ -1,10 +1,12 @@
-"""What past runs say: how long transformations take."""
+"""What past runs say: how long transformations take, how each ended last, which run retried which."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,6 +14,24 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import BaseLogSink, Row
 
 RUNS_LOOKED_AT = 5
+MOST_RUNS_LOOKED_AT = 20
+RUNS_SEARCHED = 500
+LAST = "last"
+
+
+class RunChain(NamedTuple):
+    """A run and the runs it goes on from: each, but for the first, is a retry of the one before.
+
+    ``runs``     their records, oldest first
+    ``records``  transformation id to the record of its last attempt in any of them
+    """
+
+    runs: list[Row]
+    records: dict[str, Row]
+
+    def states(self) -> dict[str, str]:
+        """Transformation id to how it ended last."""
+        return {name: record["status"] for name, record in self.records.items()}
 
 
 def past_runs(
@@ -40,8 +60,11 @@ def past_attempts(sinks: Sequence[BaseLogSink], run_ids: Sequence[str]) -> list[
 
 
 def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> dict[str, float]:
-    """Transformation id to the median duration of its successes in the last runs."""
-    runs = past_runs(sinks, RUNS_LOOKED_AT, project, env)
+    """Transformation id to the median duration of its successes in the last runs.
+
+    Retries and runs of a selection say little of the other rows, so they do not count as runs here.
+    """
+    runs = _last_whole_runs(past_runs(sinks, MOST_RUNS_LOOKED_AT, project, env))
     durations: dict[str, list[float]] = defaultdict(list)
     if runs:
         run_ids = [run["run_id"] for run in runs]
@@ -49,3 +72,54 @@ def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> di
         for name, seconds in found:
             durations[name].append(seconds)
     return {name: median(seconds) for name, seconds in durations.items()}
+
+
+def _last_whole_runs(runs: Sequence[Row]) -> Sequence[Row]:
+    """*runs*, newest first, up to the last few of all rows; with the others in between."""
+    whole = 0
+    for number, run in enumerate(runs, 1):
+        options = run["options"] or ""
+        whole += not (run["retry_of"] or '"select"' in options or '"exclude"' in options)
+        if whole == RUNS_LOOKED_AT:
+            return runs[:number]
+    return runs
+
+
+def run_chain(
+    sinks: Sequence[BaseLogSink],
+    project: str,
+    env: str,
+    run_id: str = LAST,
+    *,
+    to_its_end: bool = False,
+    dead: Sequence[tuple[Row, list[Row]]] = (),
+) -> RunChain:
+    """The run called *run_id*, or the newest, and what it goes on from.
+
+    With *to_its_end* also the runs that went on from it. *dead* are runs and their attempts' records,
+    newest first, which the log may not have yet.
+
+    Raises:
+        LookupError: if the run log has no such run; the message says so.
+    """
+    unlogged = {run["run_id"]: records for run, records in dead}
+    logged = past_runs(sinks, RUNS_SEARCHED, project, env)
+    runs = [run for run, _ in dead] + [run for run in logged if run["run_id"] not in unlogged]
+    by_id = {run["run_id"]: run for run in runs}
+    if not runs:
+        raise LookupError(f"the run log has no run of {project!r}, env {env}")
+    newest = runs[0]["run_id"] if run_id == LAST else run_id
+    if newest not in by_id:
+        hint = did_you_mean(newest, by_id)
+        raise LookupError(f"the run log of {project!r}, env {env}, has no run {newest!r}{hint}")
+    links = [by_id.pop(newest)]
+    while (before := by_id.pop(links[0]["retry_of"] or "", None)) is not None:
+        links.insert(0, before)
+    followers = {run["retry_of"]: run for run in reversed(by_id.values())} if to_its_end else {}
+    while (after := followers.pop(links[-1]["run_id"], None)) is not None:
+        links.append(after)
+    position = {run["run_id"]: i for i, run in enumerate(links)}
+    attempts = past_attempts(sinks, [run_id for run_id in position if run_id not in unlogged])
+    attempts += [record for run_id in position for record in unlogged.get(run_id, ())]
+    ordered = sorted(attempts, key=lambda r: (position[r["run_id"]], r["attempt"] or 0))
+    return RunChain(links, {record["transformation_id"]: record for record in ordered})

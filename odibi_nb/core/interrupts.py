@@ -1,8 +1,9 @@
-"""Ctrl-C, ■ and their like, taken as requests instead of exceptions."""
+"""Ctrl-C, ■, SIGTERM and their like, taken as requests instead of exceptions."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from typing import TYPE_CHECKING
@@ -16,12 +17,15 @@ def interrupts_as_requests(ask: Callable[[], None], patience: int) -> Iterator[N
     """Call *ask* for every SIGINT inside the block, so that it strikes in the middle of nothing.
 
     After *patience* of them nobody seems to listen, and KeyboardInterrupt is raised after all.
-    Signals reach the main thread only: elsewhere this changes nothing.
+    SIGTERM, with which schedulers announce that they will kill soon, counts as two; when the block
+    has ended it does what it would have done. Signals reach the main thread only: elsewhere this
+    changes nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     presses = 0
+    terminated = False
 
     def interrupted(_number: int, _frame: object) -> None:
         nonlocal presses
@@ -30,8 +34,18 @@ def interrupts_as_requests(ask: Callable[[], None], patience: int) -> Iterator[N
         if presses > patience:
             raise KeyboardInterrupt
 
+    def told_to_end(_number: int, _frame: object) -> None:
+        nonlocal terminated
+        terminated = True
+        ask()
+        ask()
+
     before = signal.signal(signal.SIGINT, interrupted)
+    ended_by = signal.signal(signal.SIGTERM, told_to_end)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, ended_by)
+        if terminated:
+            os.kill(os.getpid(), signal.SIGTERM)

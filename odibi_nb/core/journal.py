@@ -2,7 +2,8 @@
 
 One folder a run, ``<state>/runs/<run_id>/``::
 
-    journal.jsonl   one JSON object a line: an event's payload, with its run log ``record``
+    journal.jsonl   one JSON object a line: an event's payload, with its run log ``record``; and what
+                    transformations print, as ``output`` lines
     owner.lock      held by the process that runs; gone when the run's log is complete
     cancel          a request of another process or cell: a transformation's id, or nothing for all
 """
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEPT_RUNS = 100
+OUTPUT = "output"
+"""The ``event`` of a line that a transformation printed."""
 _encoder = msgspec.json.Encoder(enc_hook=str)
 _decoder = msgspec.json.Decoder()
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -77,7 +78,12 @@ class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     Environments are kept as written: ``${NAME}`` in them is only expanded for the one that is
     used, by `environment`, so that prod's secrets need not be set on a laptop.
+
+    Attributes:
+        html_with: how a notebook shows it; set once, by whoever has views.
     """
+
+    html_with: ClassVar[Callable[[ProjectManifest], str] | None] = None
 
     project: str
     description: str = ""
@@ -191,6 +197,18 @@ class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ManifestError(str(self.path or self.project), problems)
         wanted = {layer.casefold() for layer in target_layers}
         return tuple(layer for layer in self.layer_order if layer.casefold() in wanted)
+
+    def __repr__(self) -> str:
+        envs = ", ".join(
+            f"{env} (protected)" if raw.get("protected") else env
+            for env, raw in self.environments.items()
+        )
+        layers = " → ".join(self.layer_order)
+        return f"<ProjectManifest {self.project!r}: {layers}; envs {envs or 'any'}>"
+
+    def _repr_html_(self) -> str | None:
+        show = type(self).html_with
+        return show(self) if show is not None else None
 
 
 def _modern(raw: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:

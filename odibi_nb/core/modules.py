@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -86,11 +88,12 @@ class ModuleLoader:
     """The folders of all projects of this process."""
 
     _lock: ClassVar[Any] = threading.RLock()
-    _loaded: ClassVar[dict[str, tuple[ModuleType, tuple[int, int]]]] = {}
+    _loaded: ClassVar[dict[str, tuple[ModuleType, str | None]]] = {}
     # name to module, and what its file was like then; one table for the process, like sys.modules
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._prepared_ns = 0
 
     @contextlib.contextmanager
     def importing(self) -> Iterator[list[str]]:
@@ -117,8 +120,9 @@ class ModuleLoader:
             sys.path.insert(0, root)
             importlib.invalidate_caches()
             stale = self._stale()
+            self._prepared_ns = time.time_ns()
             for name in stale:
-                sys.modules.pop(name, None)
+                _forget_bytecode(sys.modules.pop(name, None))
                 self._loaded.pop(name, None)
             return sorted(stale)
 
@@ -135,7 +139,7 @@ class ModuleLoader:
                 continue
             if _is_beside(origin, top, self.folder):
                 known, looks = self._loaded.get(name, (None, None))
-                changed = known is module and looks != _looks(origin)
+                changed = known is module and (looks is None or looks != _looks(origin))
             else:
                 changed = any(_is_beside(origin, top, folder) for folder in self.folders)
             if changed:
@@ -154,7 +158,9 @@ class ModuleLoader:
                     continue
                 origin = _origin(module)
                 if origin is not None and _is_beside(origin, top, self.folder):
-                    self._loaded[name] = (module, _looks(origin))
+                    # What was written after the import began may not be what was imported.
+                    newer = _written_ns(origin) > self._prepared_ns
+                    self._loaded[name] = (module, None if newer else _looks(origin))
 
     def _names(self) -> set[str]:
         """What modules and packages beside the manifest are called."""
@@ -175,10 +181,26 @@ def _is_beside(origin: Path, top: str, folder: Path) -> bool:
     return folder in origin.parents and origin.relative_to(folder).parts[0] in (top, f"{top}.py")
 
 
-def _looks(path: Path) -> tuple[int, int]:
-    """What changes when a file does."""
+def _looks(path: Path) -> str:
+    """What changes when a file's text does, however soon after; of a folder, its time."""
     try:
-        status = path.stat()
+        if path.is_dir():
+            return str(path.stat().st_mtime_ns)
+        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
     except OSError:
-        return -1, -1
-    return status.st_mtime_ns, status.st_size
+        return ""
+
+
+def _written_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _forget_bytecode(module: ModuleType | None) -> None:
+    """Remove a changed file's bytecode: Python tells by second and size whether it is still right."""
+    cached = getattr(module, "__cached__", None)
+    if cached:
+        with contextlib.suppress(OSError):
+            Path(cached).unlink()

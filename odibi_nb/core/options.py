@@ -66,6 +66,8 @@ def _retry(value: Any) -> dict[str, Any]:
 
 _FORMS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "target_layers": (_names, "a list of layers' names"),
+    "select": (_names, "text or a list of text"),
+    "exclude": (_names, "text or a list of text"),
     "cache_plan": (_tables_by_layer, "layers with lists of tables"),
     "max_workers": (_workers, "a whole number of at least 1"),
     "on_error": _one_of("continue", "stop"),
@@ -73,6 +75,7 @@ _FORMS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "retry": (_retry, "a number of retries or an object"),
     "timeout_seconds": (_seconds, "seconds above 0"),
     "overrides": (_constants_by_id, "transformation ids with constants"),
+    "repairs": (_names, "a list of run ids"),
 }
 """Option to how its values are understood, and to what is expected."""
 
@@ -83,6 +86,9 @@ class RunOptions:
 
     Attributes:
         target_layers: only these, in the manifest's order; all if empty.
+        select: only these rows, as in `odibi_nb.core.selection`; all if empty. What the others write
+            is taken as there.
+        exclude: not these rows.
         cache_plan: layer to tables, instead of the manifest's.
         max_workers: transformations at a time; the number of CPUs by default.
         on_error: ``continue``: dependants of a failed row are skipped, others go on; ``stop``.
@@ -90,10 +96,13 @@ class RunOptions:
         retry: overlay on `RetryPolicy`.
         timeout_seconds: for each attempt of each transformation.
         overrides: transformation id to constants that replace the row's.
+        repairs: runs whose work this one redoes: what they appended for the same rows is replaced.
         confirm: the project's name, for a protected environment; True where nobody can type.
     """
 
     target_layers: Sequence[str] = ()
+    select: Sequence[str] = ()
+    exclude: Sequence[str] = ()
     cache_plan: Mapping[str, Sequence[str]] | None = None
     max_workers: int | None = None
     on_error: str = "continue"
@@ -101,13 +110,14 @@ class RunOptions:
     retry: Mapping[str, Any] = field(default_factory=dict)
     timeout_seconds: float | None = None
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    repairs: Sequence[str] = ()
     confirm: str | bool = ""
 
     @classmethod
     def from_keywords(cls, keywords: Mapping[str, Any]) -> RunOptions:
         """Options from ``**kwargs``, checked; None means the default.
 
-        One layer or table may be given as text, and retries as a number.
+        One layer, table or selection may be given as text, and retries as a number.
 
         Raises:
             ConfigurationError: with everything that is wrong: unknown names, impossible values.

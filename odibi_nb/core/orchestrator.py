@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ from odibi_nb.core.context import Engine
 from odibi_nb.core.decoding import shown, utc_now
 from odibi_nb.core.execution import RunExecution
 from odibi_nb.core.functions import REGISTRY, ProjectModules
-from odibi_nb.core.history import expected_seconds
+from odibi_nb.core.history import LAST, RunChain, expected_seconds, run_chain
 from odibi_nb.core.hooks import HookManager
+from odibi_nb.core.journal import open_runs
 from odibi_nb.core.lock import run_lock
 from odibi_nb.core.manifest import find_manifest
 from odibi_nb.core.modules import FunctionNotFoundError, import_module
@@ -23,16 +25,21 @@ from odibi_nb.core.plan import PlanRequest, RunPlan
 from odibi_nb.core.planning import make_plan
 from odibi_nb.core.protocols import Place, Session
 from odibi_nb.core.redaction import error_message
+from odibi_nb.core.repair import Repair
+from odibi_nb.core.runlog import dead_runs, recover
 from odibi_nb.core.stream import RunStream
+from odibi_nb.core.transformation import row_id
 from odibi_nb.errors import ConfigurationError, ManifestError, PlanError, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from odibi_nb.core.protocols import Adapters, BaseLogSink, TableEngine, View
+    from odibi_nb.core.protocols import Adapters, BaseLogSink, Row, TableEngine, View
     from odibi_nb.core.results import RunResult
 
 DEFAULT_ENGINE = "spark"
+RELOADED = "🔄 Loading changed modules anew"
+"""How a message begins that says which modules were edited since the last run."""
 ENGINES = tuple(engine.value for engine in Engine)
 
 
@@ -81,6 +88,7 @@ class GenericProjectOrchestrator:
         self.env = env
         self.config = self.manifest.environment(env)
         self.engine = self._checked_engine(self.engine_name(engine))
+        self._engine_given = engine is not None
         self.save_logs = save_logs
         self.auth_provider = auth_provider
         self.hooks = hooks if hooks is not None else HookManager()
@@ -92,6 +100,7 @@ class GenericProjectOrchestrator:
         self._modules = ProjectModules(self.manifest.folder)
         self._engines: dict[str, TableEngine] = {}
         self._sinks: Sequence[BaseLogSink] | None = None
+        self.reloaded: tuple[str, ...] = ()
         self.cancel_with: Callable[[str | None], None] | None = None
         self.views: list[View] = [adapters.console(log_level), *views]
         self._say = RunStream(facts={}, hooks=HookManager(), views=self.views).say
@@ -99,6 +108,10 @@ class GenericProjectOrchestrator:
     def engine_name(self, argument: Any) -> Any:
         """The engine: what was asked for, else the environment's, else ``spark``, as in the seed."""
         return argument or self.config.engine or DEFAULT_ENGINE
+
+    def with_settings(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The options of a run, with what is set elsewhere for those that are not given."""
+        return options
 
     @property
     def layer_order(self) -> tuple[str, ...]:
@@ -157,6 +170,31 @@ class GenericProjectOrchestrator:
         """
         return self._plan(self._chosen(options))
 
+    def plan_with(self, transformation_id: str) -> RunPlan:
+        """The plan of all layers, with this transformation in it also if it is disabled.
+
+        Raises:
+            ConfigurationError: if the registry cannot be read; what is wrong with rows is in the
+                plan's problems.
+        """
+
+        def enable(rows: list[Row]) -> list[Row]:
+            return [_enabled(row) if row_id(row) == transformation_id else row for row in rows]
+
+        return self._plan(RunOptions(), change=enable)
+
+    def plan_changed(self, change: Callable[[list[Row]], list[Row]]) -> RunPlan:
+        """The plan of all layers as it would be with other registry rows.
+
+        Args:
+            change: gets the registry's rows; what it returns is planned.
+
+        Raises:
+            ConfigurationError: if the registry cannot be read; what is wrong with rows is in the
+                plan's problems.
+        """
+        return self._plan(RunOptions(), change=change)
+
     def run(self, *, repo_path: str | None = None, **options: Any) -> RunResult:
         """Run the project; see `RunOptions` for the options.
 
@@ -171,10 +209,88 @@ class GenericProjectOrchestrator:
         self._confirm(chosen)
         self.bootstrap(repo_path)
         try:
+            self._recover()
             return self._execute(self._plan(chosen).raise_for_problems(), chosen)
         finally:
             self.close()
             self._modules.remember()
+
+    def retry(
+        self,
+        run_id: str = LAST,
+        *,
+        only_failed: bool = False,
+        repo_path: str | None = None,
+        **overrides: Any,
+    ) -> RunResult:
+        """Run again what did not succeed in a run, and what needs that.
+
+        The options of that run hold again. Where it was retried before, this goes on from its last
+        retry: what succeeded in any of them is not run again.
+
+        Args:
+            run_id: which run; ``last`` for the newest.
+            only_failed: only what FAILED or was ABANDONED, not what waited for it.
+            repo_path: for the ``auth_provider``.
+            **overrides: `RunOptions` that replace that run's; ``select`` and ``exclude`` choose among
+                what would be run.
+
+        Returns:
+            How it ended, with its `retry_of`. Where there is nothing to do, a success without
+            transformations, whose last warning says why.
+
+        Raises:
+            ConfigurationError: as `run`; and if there is no such run, or if a secret in that run's
+                options, which the log does not keep, is not given again.
+        """
+        chosen = self._chosen(overrides)
+        self._confirm(chosen)
+        self.bootstrap(repo_path)
+        try:
+            self._recover()
+            given = {name: value for name, value in overrides.items() if value is not None}
+            chain = self._chain_to_retry(run_id)
+            return self._repaired(Repair(chain=chain, only_failed=only_failed, given=given))
+        finally:
+            self.close()
+            self._modules.remember()
+
+    def _chain_to_retry(self, run_id: str) -> RunChain:
+        try:
+            return self._chain(run_id, to_its_end=True)
+        except LookupError as exc:
+            raise ConfigurationError("retry", [str(exc.args[0])]) from exc
+
+    def _repaired(self, repair: Repair) -> RunResult:
+        before = self.engine
+        if not self._engine_given:
+            self.engine = self._checked_engine(repair.engine)
+        try:
+            options = self._chosen(repair.options())
+            plan = self._plan(options, repair)
+            if not plan.rows and not plan.problems:
+                nothing = repair.nothing(plan)
+                for text in nothing.warnings:  # to the console: for other views nothing begins
+                    self.views[0].on_message("WARNING", f"⚠️ {text}")
+                return nothing
+            plan = repair.checked(plan).raise_for_problems()
+            overrides = {n: c for n, c in options.overrides.items() if n in plan.rows}
+            options = replace(options, overrides=overrides)
+            for text in repair.texts(plan, options):
+                self._say("INFO", text)
+            return self._execute(plan, options, repair.run_id)
+        finally:
+            self.engine = before
+
+    def _recover(self) -> None:
+        """Complete the log of runs whose process died, so that what is asked of it is there."""
+        if not open_runs(self.state_dir):
+            return  # as nearly always: then nobody need open the run log
+        try:
+            for dead in recover(self.state_dir, self.project, self.env, self.sinks()):
+                self._say("WARNING", f"⚠️ {dead.text()}")
+        except OSError as exc:
+            raise ConfigurationError(str(self.state_dir), [f"cannot be used: {exc}"]) from exc
 
     def cancel(self, transformation_id: str | None = None) -> bool:
         """Ask for the end of the run that goes on, or of one of its transformations; from any thread.
@@ -186,9 +302,9 @@ class GenericProjectOrchestrator:
             cancel(transformation_id)
         return cancel is not None
 
-    def _execute(self, plan: RunPlan, chosen: RunOptions) -> RunResult:
+    def _execute(self, plan: RunPlan, chosen: RunOptions, retry_of: str | None = None) -> RunResult:
         run_id = f"{utc_now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
-        execution = RunExecution(self, plan, chosen, run_id)
+        execution = RunExecution(self, plan, chosen, run_id, retry_of)
         try:
             for name in sorted({row.engine for row in plan.rows.values()}):
                 self.tables(name).check_writable()
@@ -219,7 +335,7 @@ class GenericProjectOrchestrator:
 
     def _chosen(self, keywords: Mapping[str, Any]) -> RunOptions:
         """The options, checked, with layers as the manifest spells them."""
-        options = RunOptions.from_keywords(keywords)
+        options = RunOptions.from_keywords(self.with_settings(keywords))
         self.manifest.select_layers(options.target_layers)
         if not options.cache_plan:
             return options
@@ -228,10 +344,16 @@ class GenericProjectOrchestrator:
         plan = {by_fold[layer.casefold()]: tables for layer, tables in options.cache_plan.items()}
         return replace(options, cache_plan=plan)
 
-    def _plan(self, options: RunOptions) -> RunPlan:
+    def _plan(
+        self,
+        options: RunOptions,
+        repair: Repair | None = None,
+        change: Callable[[list[Row]], list[Row]] | None = None,
+    ) -> RunPlan:
         layers = self.manifest.select_layers(options.target_layers)
         source = self.adapters.registry(self.place())
-        rows = list(source.fetch(self.project, self.env))
+        rows = [dict(row) for row in source.fetch(self.project, self.env)]
+        rows = rows if change is None else change(rows)
         if not rows:
             raise PlanError(source.name, [self._no_rows(source.census())])
         expected, notices = self._expected()
@@ -245,12 +367,28 @@ class GenericProjectOrchestrator:
             timeout_seconds=options.timeout_seconds,
             overrides=options.overrides,
             expected=expected,
+            select=tuple(options.select),
+            exclude=tuple(options.exclude),
+            within=repair.within if repair else (),
+            states=lru_cache(self._states),
+            lenient=repair is not None,
         )
         with self._modules.importing() as reloaded:
+            self.reloaded = tuple(reloaded)
             if reloaded:
-                self._say("INFO", f"🔄 Loading changed modules anew: {', '.join(reloaded)}")
+                self._say("INFO", f"{RELOADED}: {', '.join(reloaded)}")
             plan = make_plan(self.manifest, rows, request)
         return replace(plan, notices=(*plan.notices, *notices), html_with=self.adapters.plan_html)
+
+    def _states(self, run: str) -> dict[str, str]:
+        """How the transformations of *run* ended, or, where it went on from another, before it."""
+        return self._chain(run).states()
+
+    def _chain(self, run: str, *, to_its_end: bool = False) -> RunChain:
+        """What the log says of *run*, and the journals of what died since."""
+        dead = dead_runs(self.state_dir, self.project, self.env)
+        where = self.sinks(), self.project, self.env, run
+        return run_chain(*where, to_its_end=to_its_end, dead=dead)
 
     def _expected(self) -> tuple[dict[str, float], list[str]]:
         """What history expects; a plan is not worth less for want of one."""
@@ -352,6 +490,11 @@ class GenericProjectOrchestrator:
             hint = did_you_mean(name, ENGINES) or ": expected 'pandas' or 'spark'"
             raise ConfigurationError("engine", [f"unknown engine {engine!r}{hint}"])
         return name
+
+
+def _enabled(row: Row) -> Row:
+    others = {name: value for name, value in row.items() if name.lower() != "enabled"}
+    return {**others, "enabled": 1}
 
 
 def _shown_path(path: Path | None) -> str:

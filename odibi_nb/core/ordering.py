@@ -45,6 +45,31 @@ def _least_first(cycle: Sequence[str]) -> tuple[str, ...]:
     return (*cycle[start:], *cycle[:start], cycle[start])
 
 
+def passed_over(edges: Edges, chosen: set[str]) -> Edges:
+    """The edges among *chosen*, in the order of *edges*; ids that are not chosen are passed over.
+
+    What needs a chosen id through others that are not chosen needs it still.
+    """
+    order, acyclic, _ = in_order(edges)
+    behind: dict[str, set[str]] = {}
+    for name in order:
+        if name not in chosen:
+            behind[name] = _chosen_before(acyclic[name], behind)
+    return {
+        name: _chosen_before(needed, behind) - {name}
+        for name, needed in edges.items()
+        if name in chosen
+    }
+
+
+def _chosen_before(needed: set[str], behind: Mapping[str, set[str]]) -> set[str]:
+    """The chosen ones of *needed*, and for each other one those *behind* it."""
+    found: set[str] = set()
+    for name in needed:
+        found |= behind.get(name, {name})
+    return found
+
+
 def depths(order: Sequence[str], edges: Mapping[str, set[str]]) -> dict[str, int]:
     """How many ids must come before each, one after the other."""
     depth: dict[str, int] = {}

@@ -9,7 +9,10 @@ from typing import Any
 
 import msgspec
 
+from odibi_nb.core.checks import Rule
+from odibi_nb.core.functions import source_hash
 from odibi_nb.core.retry import RetryPolicy
+from odibi_nb.core.selection import no_states
 from odibi_nb.core.transformation import Transformation
 from odibi_nb.errors import CycleError, PlanError, Problem
 
@@ -27,6 +30,7 @@ class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         depth: how many rows of the plan must run before it, one after the other.
         rank: ready rows start in this order.
         expected_seconds: the median of its last successes, where known.
+        checks: what must hold of what it writes.
     """
 
     transformation: Transformation
@@ -40,11 +44,17 @@ class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     depth: int = 0
     rank: int = 0
     expected_seconds: float | None = None
+    checks: tuple[Rule, ...] = ()
 
     @property
     def id(self) -> str:
         """The transformation's id."""
         return self.transformation.transformation_id
+
+    @property
+    def function_key(self) -> str:
+        """``module.function@engine``: rows of the same have the same function."""
+        return f"{self.transformation.qualified_function}@{self.engine}"
 
     @property
     def layer(self) -> str:
@@ -60,6 +70,7 @@ class RunPlan:
         layers: the layers that are looked at, in order.
         rows: by id; layer by layer, upstream first.
         disabled: ids of rows of these layers that are switched off.
+        selection: what was selected, as a command would spell it; "" for everything.
         problems: why it cannot run; empty when it can.
         notices: what a person should know all the same.
     """
@@ -73,6 +84,7 @@ class RunPlan:
     disabled: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     notices: tuple[str, ...] = ()
+    selection: str = ""
     cycle: tuple[str, ...] = ()
     html_with: Callable[[RunPlan], str] | None = field(default=None, repr=False, compare=False)
 
@@ -95,12 +107,22 @@ class RunPlan:
             grouped[row.layer].append(row)
         return grouped
 
+    def config_hashes(self) -> dict[str, str]:
+        """Id to `Transformation.config_hash`."""
+        return {name: row.transformation.config_hash() for name, row in self.rows.items()}
+
     def plan_hash(self) -> str:
         """16 hex digits that change when any row's configuration does."""
         digest = hashlib.blake2b(digest_size=8)
-        for name, row in self.rows.items():
-            digest.update(f"{name}={row.transformation.config_hash()};".encode())
+        for name, config_hash in self.config_hashes().items():
+            digest.update(f"{name}={config_hash};".encode())
         return digest.hexdigest()
+
+    def source_hashes(self) -> dict[str, str]:
+        """`PlannedRow.function_key` to `source_hash` of the function, where it has a source."""
+        functions = {row.function_key: row.fn for row in self.rows.values()}
+        found = {key: source_hash(fn) for key, fn in functions.items() if fn is not None}
+        return {key: digest for key, digest in sorted(found.items()) if digest}
 
     def __repr__(self) -> str:
         problems = f", {len(self.problems)} problem(s)" if self.problems else ""
@@ -120,6 +142,12 @@ class PlanRequest:
         retry: overlay of the run on the retry policy.
         overrides: transformation id to constants that replace the row's.
         expected: transformation id to seconds, from history.
+        select: which rows, as in `odibi_nb.core.selection`; all if empty. Rows that are not selected
+            are no part of the plan, and what they write is taken as there.
+        exclude: which rows not.
+        within: of those only these rows, as *select* says it.
+        states: run id or ``last`` to {transformation id: status}; see `Population.states`.
+        lenient: selecting nothing is no problem, nor are overrides of rows that do not run.
     """
 
     env: str
@@ -131,3 +159,13 @@ class PlanRequest:
     timeout_seconds: float | None = None
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     expected: Mapping[str, float] = field(default_factory=dict)
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    within: tuple[str, ...] = ()
+    states: Callable[[str], Mapping[str, str]] = no_states
+    lenient: bool = False
+
+    @property
+    def selects(self) -> bool:
+        """Whether only some of the rows are wanted."""
+        return bool(self.select or self.exclude or self.within)

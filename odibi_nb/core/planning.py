@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from odibi_nb.core.checks import DECLARED, parse_checks
+from odibi_nb.core.choosing import selected_edges
 from odibi_nb.core.decoding import decode_struct, shown
+from odibi_nb.core.edges import find_edges
 from odibi_nb.core.functions import accepted_keywords, module_allowed
 from odibi_nb.core.modules import FunctionNotFoundError
 from odibi_nb.core.ordering import depths, in_order, remaining
 from odibi_nb.core.plan import PlannedRow, PlanRequest, RunPlan
 from odibi_nb.core.retry import RetryPolicy
-from odibi_nb.core.tables import table_key
+from odibi_nb.core.selection import selection_text
 from odibi_nb.core.transformation import (
     Transformation,
     enabled_from,
@@ -28,6 +30,7 @@ from odibi_nb.errors import Problem, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from odibi_nb.core.checks import Rule
     from odibi_nb.core.manifest import ProjectManifest
 
 ENGINES = ("pandas", "spark")
@@ -37,27 +40,35 @@ UNKNOWN_SECONDS = 1.0
 """What a row without history is taken to last when ranks are worked out."""
 
 
-class _Planner:
+class Planner:
     """Collects rows and problems while a plan is made.
 
-    ``rows``     id to planned row, in the registry's order
-    ``reads``    id to the keys of the tables it reads
-    ``problems`` what is wrong so far
-    ``policies`` layer to what its rows without a policy of their own share
-    ``found``    (module, function, engine) to the function or to what is wrong with it
+    ``looked_at`` the layers whose rows are parsed: those that run; with a selection all, for the graph
+    ``rows``      id to row, in the registry's order
+    ``malformed`` id to the columns of a row that cannot be parsed
+    ``wrong``     id to what is wrong with the row, which is a problem if it is to run
+    ``planned``   id to planned row
+    ``problems``  what is wrong so far
+    ``disabled``  ids of rows that are switched off, to their layers in lower case
+    ``elsewhere`` ids of rows that do not run, to why
+    ``policies``  layer to what its rows without a policy of their own share
+    ``found``     (module, function, engine) to the function or to what is wrong with it
     """
 
     def __init__(self, manifest: ProjectManifest, request: PlanRequest) -> None:
         self.manifest = manifest
         self.request = request
-        self.layers = {layer.casefold(): layer for layer in request.layers}
+        self.looked_at = manifest.layer_order if request.selects else request.layers
+        self.layers = {layer.casefold(): layer for layer in self.looked_at}
         self.known_layers = {layer.casefold() for layer in manifest.layer_order}
-        self.rows: dict[str, PlannedRow] = {}
-        self.reads: dict[str, tuple[str, ...]] = {}
+        self.rows: dict[str, Transformation] = {}
+        self.malformed: dict[str, dict[str, Any]] = {}
+        self.wrong: dict[str, list[Problem]] = {}
+        self.planned: dict[str, PlannedRow] = {}
         self.problems: list[Problem] = []
         self.notices: list[str] = []
-        self.disabled: list[str] = []
-        self.elsewhere: set[str] = set()
+        self.disabled: dict[str, str] = {}
+        self.elsewhere: dict[str, str] = {}
         self.hints = 0
         self.lost_layers: dict[str, tuple[str, int]] = {}
         self.policies: dict[str, tuple[dict[str, Any], RetryPolicy, float | None]] = {}
@@ -66,29 +77,31 @@ class _Planner:
         ] = {}
 
     def add(self, raw: Mapping[str, Any], number: int) -> None:
-        """Take one registry row: plan it, or note why not."""
+        """Take one registry row: keep it, or note why not."""
         columns = row_columns(raw)
         identity = str(columns.get("transformation_id") or f"number {number}")
         layer = str(columns.get("layer") or "")
         enabled = enabled_from(columns.get("enabled"))
         if layer and layer.casefold() not in self.layers:
-            self.elsewhere.add(identity)
+            self.elsewhere[identity] = "its layer is not run"
             if layer.casefold() not in self.known_layers and enabled is not False:
                 spelling, count = self.lost_layers.get(layer.casefold(), (layer, 0))
                 self.lost_layers[layer.casefold()] = spelling, count + 1
             return
         row, problems = parse_columns(columns, number)
         if enabled is False:
-            self.disabled.append(identity)
+            self.disabled[identity] = layer.casefold()
             if problems:
                 self.notices.append(f"disabled row {identity!r} is malformed: {problems[0]}")
         elif row is None:
-            self.problems += problems
+            self.malformed.setdefault(identity, columns)
+            self.wrong.setdefault(identity, []).extend(problems)
         elif identity in self.rows:
             message = "this transformation_id stands twice"
-            self.problems.append(Problem(f"row {identity!r}", message))
+            twice = Problem(f"row {identity!r}", message)
+            self.wrong.setdefault(identity, []).append(twice)
         else:
-            self.rows[identity] = self._planned(self._finished(row))
+            self.rows[identity] = self._finished(row)
 
     def hint(self, name: str) -> str:
         """Which id of this run was probably meant by *name*."""
@@ -106,7 +119,8 @@ class _Planner:
             changes["constants"] = {**row.constants, **overrides}
         return msgspec.structs.replace(row, **changes) if changes else row
 
-    def _planned(self, row: Transformation) -> PlannedRow:
+    def plan_row(self, row: Transformation) -> PlannedRow:
+        """*row* with its function, engine and policies; what is wrong with them is a problem."""
         where = f"row {row.transformation_id!r}"
         engine = self._engine(row, where)
         retry, timeout = self._settings(row, f"{where}, constants")
@@ -117,6 +131,7 @@ class _Planner:
         if priority is not None and not _is_number(priority):
             message = f"expected a number, found {shown(priority)}"
             self.problems.append(Problem(f"{where}, constants.priority", message))
+        checks = self._checks(row, fn, where)
         return PlannedRow(
             transformation=row,
             fn=fn,
@@ -125,7 +140,18 @@ class _Planner:
             retry=retry,
             timeout_seconds=timeout,
             expected_seconds=self.request.expected.get(row.transformation_id),
+            checks=checks,
         )
+
+    def _checks(
+        self, row: Transformation, fn: Callable[..., Any] | None, where: str
+    ) -> tuple[Rule, ...]:
+        raw, declared = row.constants.get("checks"), getattr(fn, DECLARED, ())
+        if raw is None and not declared:
+            return ()
+        rules, problems = parse_checks(raw, declared, row.targets, where, self._check_function)
+        self.problems += problems
+        return rules
 
     def _engine(self, row: Transformation, where: str) -> str:
         engine = row.constants.get("engine")
@@ -187,18 +213,32 @@ class _Planner:
     def _look_up(
         self, module: str, function: str, engine: str
     ) -> tuple[Callable[..., Any] | None, tuple[str, ...], str]:
+        fn, problem = self._resolved(module, function, engine)
+        if fn is None:
+            return None, (), problem
+        try:
+            return fn, accepted_keywords(fn), ""
+        except (ValueError, TypeError) as exc:
+            return None, (), f"{module}.{function} cannot be called: {exc}"
+
+    def _check_function(self, module: str, function: str) -> tuple[Callable[..., Any] | None, str]:
+        """The function that a data check calls."""
+        return self._resolved(module, function, self.request.engine)
+
+    def _resolved(
+        self, module: str, function: str, engine: str
+    ) -> tuple[Callable[..., Any] | None, str]:
         allowed = self.manifest.transformation_modules
         if not module_allowed(module, allowed):
             names = ", ".join(allowed)
             why = f"is not allowed: the manifest's transformation_modules are {names}"
-            return None, (), f"module {module!r} {why}"
+            return None, f"module {module!r} {why}"
         try:
-            fn = self.request.resolve(module, function, engine)
-            return fn, accepted_keywords(fn), ""
+            return self.request.resolve(module, function, engine), ""
         except FunctionNotFoundError as exc:
-            return None, (), str(exc)
+            return None, str(exc)
         except (ValueError, TypeError) as exc:
-            return None, (), f"{module}.{function} cannot be called: {exc}"
+            return None, f"{module}.{function} cannot be called: {exc}"
 
 
 def _is_number(value: Any) -> bool:
@@ -236,37 +276,46 @@ def _no_garbage_collection() -> Iterator[None]:
 def _make_plan(
     manifest: ProjectManifest, rows: Iterable[Mapping[str, Any]], request: PlanRequest
 ) -> RunPlan:
-    planner = _Planner(manifest, request)
+    planner = Planner(manifest, request)
     for number, raw in enumerate(rows, 1):
         planner.add(raw, number)
+    not_run = {*planner.disabled, *planner.elsewhere}
+    found = find_edges(planner.rows, planner.looked_at, not_run, planner.hint)
+    edges = selected_edges(planner, found) if request.selects else found.upstream
+    planner.problems += [p for problems in planner.wrong.values() for p in problems]
+    planner.planned = {name: planner.plan_row(planner.rows[name]) for name in edges}
+    planner.problems += found.problems(edges)
     _note_the_unused(planner)
-    ordered, cycles = _ordered(planner, _edges(planner))
+    ordered, cycles = _ordered(planner, edges, found.reads)
     planner.problems += [
         Problem("", f"transformations wait for each other: {' -> '.join(cycle)}")
         for cycle in cycles
     ]
+    layers = {layer.casefold() for layer in request.layers}
+    running = {row.layer for row in planner.planned.values()}
     return RunPlan(
         project=manifest.project,
         env=request.env,
         engine=request.engine,
         source=request.source,
-        layers=request.layers,
+        layers=tuple(x for x in request.layers if x in running or not request.selects),
         rows=ordered,
-        disabled=tuple(planner.disabled),
+        disabled=tuple(name for name, layer in planner.disabled.items() if layer in layers),
         problems=tuple(dict.fromkeys(planner.problems)),
         notices=tuple(planner.notices),
+        selection=selection_text(request.select, request.exclude),
         cycle=cycles[0] if cycles else (),
     )
 
 
-def _note_the_unused(planner: _Planner) -> None:
+def _note_the_unused(planner: Planner) -> None:
     for name in planner.request.overrides:
-        if name in planner.rows:
+        if name in planner.planned or (planner.request.lenient and name in planner.elsewhere):
             continue
         if name in planner.disabled:
             hint = ": it is disabled"
         elif name in planner.elsewhere:
-            hint = ": its layer is not run"
+            hint = f": {planner.elsewhere[name]}"
         else:
             hint = planner.hint(name)
         message = f"no transformation {name!r} in this run{hint}"
@@ -278,77 +327,11 @@ def _note_the_unused(planner: _Planner) -> None:
         )
 
 
-def _edges(planner: _Planner) -> dict[str, set[str]]:
-    """Id to the ids it needs: by tables, and by ``constants.depends_on``."""
-    producers = _producers(planner)
-    position = {layer: i for i, layer in enumerate(planner.request.layers)}
-    edges: dict[str, set[str]] = {}
-    for name, row in planner.rows.items():
-        mine = position[row.layer]
-        keys = row.transformation.input_keys(producers)
-        planner.reads[name] = tuple(sorted(keys))
-        found = {
-            other
-            for key in keys
-            for other in producers.get(key, ())
-            if other != name and position[planner.rows[other].layer] <= mine
-        }
-        if row.transformation.constants.get("depends_on") is not None:
-            found |= _declared(planner, row, position)
-        edges[name] = found
-    return edges
-
-
-def _producers(planner: _Planner) -> dict[str, list[str]]:
-    """Key of a table to the ids that write it; problems where they would undo each other's work."""
-    producers: dict[str, list[str]] = defaultdict(list)
-    overwriters: dict[str, list[str]] = defaultdict(list)
-    for name, row in planner.rows.items():
-        for output in row.transformation.targets:
-            key = table_key(output.table)
-            if name in producers[key]:
-                message = "is named by more than one of its outputs"
-                planner.problems.append(Problem(f"row {name!r}, table {key}", message))
-                continue
-            producers[key].append(name)
-            if output.mode == "overwrite":
-                overwriters[key].append(name)
-    for key, names in overwriters.items():
-        if len(names) > 1:
-            message = f"is overwritten by more than one row: {', '.join(sorted(names))}"
-            planner.problems.append(Problem(f"table {key}", message))
-    return producers
-
-
-def _declared(planner: _Planner, row: PlannedRow, position: Mapping[str, int]) -> set[str]:
-    raw = row.transformation.constants["depends_on"]
-    where = f"row {row.id!r}, constants.depends_on"
-    names = [raw] if isinstance(raw, str) else raw
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        message = f"expected a list of transformation ids, found {shown(raw)}"
-        planner.problems.append(Problem(where, message))
-        return set()
-    found = set()
-    for name in names:
-        other = planner.rows.get(name)
-        if other is None:
-            if name not in planner.elsewhere and name not in planner.disabled:
-                message = f"unknown transformation {name!r}{planner.hint(name)}"
-                planner.problems.append(Problem(where, message))
-        elif position[other.layer] > position[row.layer]:
-            planner.problems.append(
-                Problem(where, f"{name!r} is in layer {other.layer}, which runs after {row.layer}")
-            )
-        else:
-            found.add(name)
-    return found
-
-
 def _ordered(
-    planner: _Planner, edges: dict[str, set[str]]
+    planner: Planner, edges: dict[str, set[str]], reads: Mapping[str, tuple[str, ...]]
 ) -> tuple[dict[str, PlannedRow], list[tuple[str, ...]]]:
     """The rows with upstream, depth and rank, layer by layer; and the cycles."""
-    rows = planner.rows
+    rows = planner.planned
     order, edges, cycles = in_order(edges)
     depth = depths(order, edges)
     seconds = {name: _expected(row) for name, row in rows.items()}
@@ -365,7 +348,7 @@ def _ordered(
     return {
         name: msgspec.structs.replace(
             rows[name],
-            reads=planner.reads[name],
+            reads=reads[name],
             upstream=tuple(sorted(edges[name])),
             depth=depth[name],
             rank=rank[name],

@@ -7,15 +7,18 @@ whatever the engine's frames are.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from odibi_nb.core.changes import TableChange
+    from odibi_nb.core.checks import Rule
     from odibi_nb.core.context import AttemptControl
     from odibi_nb.core.events import RunEvent
     from odibi_nb.core.manifest import EnvironmentConfig, ProjectManifest
@@ -75,13 +78,41 @@ class RegistrySource(Protocol):
         """(project, environment, number of enabled rows), for messages; empty if unknown."""
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteInfo:
-    """Who writes: kept in the table's commit."""
+    """Who writes: kept in the table's commit.
+
+    Attributes:
+        repairs: runs whose work this one redoes: what they appended for the same row is replaced.
+        check: to be called right before the commit; raises RevokedError if nobody waits for it.
+    """
 
     run_id: str
     transformation_id: str
     attempt: int
+    repairs: tuple[str, ...] = ()
+    check: Callable[[], None] = field(default=_nothing, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """What a data check's rule is judged by.
+
+    Attributes:
+        total: rows of the frame.
+        failed: rows that break the rule, for rules about rows.
+        samples: a few values that break it, as text.
+        newest: the greatest time (UTC) of the rule's column, for ``fresh``.
+    """
+
+    total: int
+    failed: int = 0
+    samples: tuple[str, ...] = ()
+    newest: dt.datetime | None = None
 
 
 class TableEngine(Protocol):
@@ -149,8 +180,12 @@ class TableEngine(Protocol):
     def write(self, frame: DataFrame, output: Output, info: WriteInfo) -> int | None:
         """Write *frame* as *output* says, in one commit; the rows written, where known.
 
+        Several appends of one attempt all count. The first append of a later attempt of the same
+        row, in this run or one that repairs it, takes the place of those of the attempts before.
+
         Raises:
             DataError: if the table cannot take the frame; the table is as it was.
+            RevokedError: if nobody waits for the write any more.
         """
 
     def exists(self, table: TableName) -> bool:
@@ -172,11 +207,102 @@ class TableEngine(Protocol):
     def schema(self, frame: DataFrame) -> dict[str, str]:
         """Column to type name."""
 
+    def measure(self, frame: DataFrame, rules: Sequence[Rule]) -> list[Measure]:
+        """What each of *rules* (none of kind ``call``) is judged by; their columns are there.
+
+        Raises:
+            DataError: if a rule cannot be evaluated on its columns.
+        """
+
+    def split(self, frame: DataFrame, rules: Sequence[Rule]) -> tuple[DataFrame, DataFrame]:
+        """The rows that keep all of *rules*, and those that break one.
+
+        The latter have two more columns: ``_failed_checks``, which rules, and ``_quarantined_at``.
+        """
+
     def cache(self, table: TableName) -> None:
         """Keep *table* at hand for later reads; a write to it ends that."""
 
     def close(self) -> None:
         """Give back what the run holds; called once, at its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portion:
+    """A part of a table, to try things on: at most *limit* rows, or each row with chance *fraction*.
+
+    Both together are a sample of at most *limit* rows. The same table gives the same sample.
+    """
+
+    limit: int | None = None
+    fraction: float | None = None
+
+    def __bool__(self) -> bool:
+        """Whether it is less than everything."""
+        return self.limit is not None or self.fraction is not None
+
+    def __str__(self) -> str:
+        parts = [f"{self.fraction:.3g} of the rows"] if self.fraction is not None else []
+        parts += [f"at most {self.limit:,} rows"] if self.limit is not None else []
+        return ", ".join(parts) or "all rows"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableDetails:
+    """What a table's metadata say, without reading its rows.
+
+    Attributes:
+        rows: how many it has, where that is known.
+        columns: column to type name.
+        version: of the table.
+        modified_at: when it was written last (UTC).
+        run_id: of the run that did so, if one did.
+        transformation_id: which of its transformations.
+    """
+
+    rows: int | None
+    columns: dict[str, str]
+    version: int
+    modified_at: dt.datetime | None = None
+    run_id: str | None = None
+    transformation_id: str | None = None
+
+
+@runtime_checkable
+class RehearsingEngine(TableEngine, Protocol):
+    """What `load`, `try` and `explain` need of an engine besides; nothing here writes."""
+
+    def read_portion(self, table: TableName, portion: Portion) -> DataFrame:
+        """*portion* of *table*, reading no more than it takes.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+        """
+
+    def take(self, frame: DataFrame, portion: Portion) -> DataFrame:
+        """*portion* of *frame*; what is done to it later does not touch *frame*."""
+
+    def prepared(self, frame: DataFrame, output: Output) -> DataFrame:
+        """A copy of *frame* as *output*'s table would give it back.
+
+        Raises:
+            DataError: if `write` would: the table cannot take it.
+        """
+
+    def combined(self, before: DataFrame, frame: DataFrame, output: Output) -> DataFrame:
+        """What a table that holds *before* holds after an append or merge of *frame*."""
+
+    def changes(self, frame: DataFrame, output: Output, *, partial: bool) -> TableChange:
+        """What a `write` of the prepared *frame* would change in *output*'s table.
+
+        Args:
+            frame: from `prepared`.
+            output: where and how.
+            partial: the frame was made of parts of its inputs: what it lacks is not removed.
+        """
+
+    def details(self, table: TableName) -> TableDetails | None:
+        """What the metadata of *table* say; None if it does not exist."""
 
 
 class BaseLogSink(ABC):

@@ -28,8 +28,9 @@ RECORD_COLUMNS: tuple[tuple[str, str], ...] = (
     ("config_hash", "string"),
     ("user", "string"),
     ("host", "string"),
+    ("checks", "string"),
 )
-"""One row per ended attempt: the seed's ten columns, then ours."""
+"""One row per ended attempt: the seed's ten columns, then ours; `checks` holds JSON text."""
 
 RUN_COLUMNS: tuple[tuple[str, str], ...] = (
     ("run_id", "string"),

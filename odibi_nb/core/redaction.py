@@ -33,6 +33,11 @@ def redact_text(text: str) -> str:
     return _ITEM.sub(_without_item, text) if ":" in text else text
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether what is called *name* is probably nobody else's business."""
+    return bool(_SECRET_KEY.search(name))
+
+
 def _without_item(found: re.Match[str]) -> str:
     if not _SECRET_KEY.search(found[2]):
         return found[0]

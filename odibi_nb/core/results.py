@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Sequence
 
+    from odibi_nb.core.checking import CheckResult
+
 MAPPING_KEYS = (
     "run_id",
     "status",
@@ -39,6 +41,7 @@ class TransformationResult:
         error: the exception of the last attempt, with its traceback alive.
         traceback: its text, from the user's code on.
         log: what the last attempt printed and logged.
+        checks: how the data checks of its last attempt ended.
     """
 
     transformation_id: str
@@ -61,6 +64,7 @@ class TransformationResult:
     error: BaseException | None = field(default=None, repr=False, compare=False)
     traceback: str = field(default="", repr=False)
     log: str = field(default="", repr=False)
+    checks: tuple[CheckResult, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -73,6 +77,7 @@ class RunResult(Mapping[str, Any]):
         transformations: by id, in the run's order.
         warnings: what went wrong beside the transformations: listeners, sinks, views.
         records: the run log's records of this run, one per ended attempt.
+        retry_of: the run that this one goes on from, if it is a retry.
         log_path: where the captured logs were saved, with ``save_logs``.
     """
 
@@ -88,6 +93,7 @@ class RunResult(Mapping[str, Any]):
     transformations: dict[str, TransformationResult]
     warnings: list[str]
     records: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    retry_of: str | None = None
     log_path: str | None = None
     leaked_threads: int = 0
     to_frame_with: Callable[[Sequence[str], Sequence[dict[str, Any]]], Any] | None = field(
@@ -123,6 +129,8 @@ class RunResult(Mapping[str, Any]):
     def summary(self) -> str:
         """One line, and one more per failed transformation."""
         counts = ", ".join(f"{n} {status.lower()}" for status, n in self.counts().items())
+        if not self.run_id:
+            return "\n".join(self.warnings)
         lines = [
             f"run {self.run_id} of {self.project!r} env {self.env} {self.status.value}: {counts}"
         ]

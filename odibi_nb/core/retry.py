@@ -13,8 +13,12 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """How often, and when, a failed transformation is tried again.
 
     The wait before retry *n* (1, 2, …) is ``min(max_delay, base_delay * 2**(n-1))`` plus a random
-    part of up to *jitter*, in seconds. An error whose class, or a base of it, is named in
-    *never_retry* is final; so is every other one if *retry_on* is given and does not name it.
+    part of up to *jitter*, in seconds.
+
+    An error is tried again unless its class is named in *never_retry*; if *retry_on* is given, only if
+    it is named there. A name stands for the classes derived from it, too; the nearest one counts, and
+    *retry_on* where both have it. An attempt that ran out of time is tried again only with
+    *retry_on_timeout*: its thread may still be at work.
     """
 
     max_retries: Annotated[int, NotNegative] = 3
@@ -22,6 +26,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_delay: Annotated[float, NotNegative] = 60.0
     jitter: Annotated[float, NotNegative] = 1.0
     retry_on: tuple[str, ...] = ()
+    retry_on_timeout: bool = False
     never_retry: tuple[str, ...] = (
         "ImportError",
         "AttributeError",
@@ -50,7 +55,13 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         """Whether *error* may be followed by another attempt."""
         if retries_done >= self.max_retries:
             return False
-        names = {cls.__name__ for cls in type(error).__mro__}
-        if names & set(self.retry_on):
-            return True
-        return not self.retry_on and not names & set(self.never_retry)
+        for cls in type(error).__mro__:
+            if cls.__name__ in self.retry_on:
+                return True
+            if cls.__name__ in self.never_retry:
+                return False
+        return not self.retry_on
+
+    def allows_after_timeout(self, retries_done: int) -> bool:
+        """Whether an attempt that ran longer than it may is followed by another one."""
+        return self.retry_on_timeout and retries_done < self.max_retries

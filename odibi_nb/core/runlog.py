@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import getpass
 import queue
 import socket
@@ -12,17 +11,19 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.decoding import as_json
+from odibi_nb.core.decoding import as_json, as_time
 from odibi_nb.core.events import EventType, Status
 from odibi_nb.core.journal import open_runs, read_journal, release, taken_over
 from odibi_nb.core.records import RECORD_COLUMNS
 from odibi_nb.core.redaction import error_text
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from odibi_nb.core.journal import Journal
+    from odibi_nb.core.plan import RunPlan
     from odibi_nb.core.protocols import BaseLogSink, Row
 
 FLUSH_SECONDS = 5.0
@@ -30,6 +31,8 @@ SYNC_SECONDS = 0.2
 SINK_TRIES = 4
 RECENT_RUNS = 1_000
 YOUNG_SECONDS = 60.0
+SHOWN = 10
+PLANNED = "planned"
 _FLUSH = object()
 
 
@@ -47,6 +50,7 @@ def make_record(facts: dict[str, Any]) -> Row:
     """A run log record, in `RECORD_COLUMNS`' order, from an event's facts; what is unknown is None."""
     record = {name: facts.get(name) for name, _ in RECORD_COLUMNS}
     record["user"], record["host"] = identity()
+    record["checks"] = as_json(record["checks"]) if record["checks"] else None
     return record
 
 
@@ -180,11 +184,10 @@ class RecoveredRun:
 
     def text(self) -> str:
         """One line for people."""
-        lost = (
-            f", {len(self.abandoned)} ABANDONED: {', '.join(self.abandoned)}"
-            if self.abandoned
-            else ""
-        )
+        lost = ""
+        if self.abandoned:
+            shown = [*self.abandoned[:SHOWN], *(["…"] if len(self.abandoned) > SHOWN else [])]
+            lost = f", {len(self.abandoned)} ABANDONED: {', '.join(shown)}"
         failed = f"; {'; '.join(self.problems)}" if self.problems else ""
         return f"run {self.run_id} had died; its log is complete now: {self.finished} ended{lost}{failed}"
 
@@ -194,8 +197,8 @@ def recover(
 ) -> list[RecoveredRun]:
     """Complete the log of every run of *project* and *env* whose process died.
 
-    What had ended is written as it was; what was running becomes ABANDONED. Each record is in each
-    sink once: what a sink has already is asked of it first.
+    What had ended is written as it was; what was running, or had not started, becomes ABANDONED. Each
+    record is in each sink once: what a sink has already is asked of it first.
     """
     recovered = []
     for folder in open_runs(state_dir):
@@ -215,12 +218,34 @@ def recover(
     return recovered
 
 
+def dead_runs(state_dir: Path, project: str, env: str) -> list[tuple[Row, list[Row]]]:
+    """What `recover` would complete: each run's record and its attempts', newest first; writes nothing."""
+    found = []
+    for folder in reversed(open_runs(state_dir)):
+        with taken_over(folder) as owner:
+            lines = read_journal(folder) if owner is not None else []
+        start = next((x for x in lines if x.get("event") == EventType.RUN_START), None)
+        if start is not None and (start.get("project"), start.get("env")) == (project, env):
+            run, records, abandoned = _as_logged(start, lines)
+            found.append((run, [*records, *abandoned]))
+    return found
+
+
+def _as_logged(start: Row, lines: list[Row]) -> tuple[Row, list[Row], list[Row]]:
+    """A dead run's record, those of its ended attempts, and those of what it left."""
+    records = [_with_times(line["record"]) for line in lines if line.get("record")]
+    planned = _planned(lines)
+    abandoned = [_abandoned(line, planned) for line in _running(lines)]
+    ended = next((x["run_record"] for x in lines if x.get("run_record")), None)
+    if not ended:
+        abandoned += _never_started(lines, start, planned)
+    run = _with_times(ended) if ended else _dead_run(start, records, abandoned)
+    return run, records, abandoned
+
+
 def _complete(start: Row, lines: list[Row], sinks: Sequence[BaseLogSink]) -> RecoveredRun:
     run_id = str(start["run_id"])
-    records = [_with_times(line["record"]) for line in lines if line.get("record")]
-    abandoned = [_abandoned(line) for line in _running(lines)]
-    ended = next((x["run_record"] for x in lines if x.get("run_record")), None)
-    run_record = _with_times(ended) if ended else _dead_run(start, records, abandoned)
+    run, records, abandoned = _as_logged(start, lines)
     problems = []
     for sink in sinks:
         acknowledged = [
@@ -231,8 +256,8 @@ def _complete(start: Row, lines: list[Row], sinks: Sequence[BaseLogSink]) -> Rec
             missing = unwritten(sink, run_id, rest)
             if missing:
                 sink.write(missing)
-            if all(run["run_id"] != run_id for run in sink.runs(RECENT_RUNS)):
-                sink.write_run(run_record)
+            if all(known["run_id"] != run_id for known in sink.runs(RECENT_RUNS)):
+                sink.write_run(run)
         except Exception as exc:  # noqa: BLE001  a sink never fails a run, least of all a later one
             problems.append(f"{_name(sink)}: {error_text(exc)}")
     return RecoveredRun(
@@ -254,10 +279,66 @@ def _running(lines: list[Row]) -> list[Row]:
     return list(open_starts.values())
 
 
-def _abandoned(start: Row) -> Row:
+def planned_line(plan: RunPlan) -> Row:
+    """The journal's line that says which rows are to run, for those that never do."""
+    hashes = plan.config_hashes()
+    rows = [
+        {
+            "transformation_id": row.id,
+            "plant": row.transformation.entity_1,
+            "asset": row.transformation.entity_2,
+            "function": row.transformation.function,
+            "module": row.transformation.module,
+            "layer": row.layer,
+            "engine": row.engine,
+            "config_hash": hashes[row.id],
+        }
+        for row in plan.rows.values()
+    ]
+    return {"event": PLANNED, "rows": rows}
+
+
+def journaled_states(folder: Path) -> dict[str, str]:
+    """Id to status of the rows of the run in *folder*, by its journal; ``WAITING`` for a next attempt."""
+    lines = read_journal(folder)
+    states = dict.fromkeys(_planned(lines), "WAITING")
+    for line in lines:
+        if line.get("record") and line.get("event") != EventType.TRANSFORM_RETRY:
+            states[line["record"]["transformation_id"]] = line["record"]["status"]
+    for line in _running(lines):
+        states[line["transformation_id"]] = Status.RUNNING.value
+    return states
+
+
+def _planned(lines: list[Row]) -> dict[str, Row]:
+    """Id to what `planned_line` said of it."""
+    rows: list[Row] = next((line["rows"] for line in lines if line.get("event") == PLANNED), [])
+    return {row["transformation_id"]: row for row in rows}
+
+
+def _never_started(lines: list[Row], start: Row, planned: dict[str, Row]) -> list[Row]:
+    """Records of the rows of which nothing was heard: at no attempt, when the run was heard of last."""
+    heard = {line.get("transformation_id") for line in lines}
+    last = _time(next(line["timestamp"] for line in reversed(lines) if line.get("timestamp")))
+    facts = {
+        "attempt": 0,
+        "start_time": last,
+        "end_time": last,
+        "duration_seconds": 0.0,
+        "status": Status.ABANDONED.value,
+        "error_type": "Abandoned",
+        "error_message": "the process that ran it ended before it started",
+    }
+    return [
+        make_record({**start, **row, **facts}) for name, row in planned.items() if name not in heard
+    ]
+
+
+def _abandoned(start: Row, planned: dict[str, Row]) -> Row:
     reason = "the process that ran it ended"
     return make_record(
         {
+            **planned.get(start["transformation_id"], {}),
             **start,
             "status": Status.ABANDONED.value,
             "start_time": _time(start["timestamp"]),
@@ -317,11 +398,9 @@ def run_record(
 
 
 def _time(value: Any) -> dt.datetime:
-    return (
-        value
-        if isinstance(value, dt.datetime)
-        else dt.datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-    )
+    time_ = as_time(value)
+    assert time_ is not None
+    return time_
 
 
 def _with_times(record: Row) -> Row:

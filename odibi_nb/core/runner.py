@@ -30,8 +30,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.capture import CapturedLog
+from odibi_nb.core.checking import BREACHES
 from odibi_nb.core.decoding import utc_now
-from odibi_nb.core.events import EventType, Status
+from odibi_nb.core.events import CANCEL_SIGN, EventType, Status
 from odibi_nb.core.layers import LayerProgress
 from odibi_nb.core.outcomes import (
     ended_facts,
@@ -44,6 +45,7 @@ from odibi_nb.core.redaction import error_text
 from odibi_nb.core.runlog import make_record
 from odibi_nb.core.schedule import Gate, Schedule
 from odibi_nb.core.workers import Attempt, AttemptEnded, WorkerPool, run_attempt
+from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -146,12 +148,15 @@ class TransformationRunner:
         """Ask for the end of the run, or of one transformation; from any thread, at any time.
 
         The first request for a run starts nothing new, the second revokes what runs, the third
-        waits for nothing.
+        waits for nothing. The first for a transformation revokes it, the second waits no more.
         """
         self.inbox.put(CancelAsked(transformation_id))
 
     def run(self) -> dict[str, TransformationResult]:
         """Run everything; the results in the plan's order. Raises nothing of what happens in it."""
+        with contextlib.suppress(queue.Empty):  # who asked before the run began was heard, too
+            while True:
+                self._hear(self.inbox.get_nowait())
         self._release()
         while self._unfinished():
             try:
@@ -178,6 +183,10 @@ class TransformationRunner:
             message = self.inbox.get(timeout=self._patience())
         except queue.Empty:
             message = None
+        self._hear(message)
+        self._look_at_the_clock()
+
+    def _hear(self, message: object) -> None:
         if isinstance(message, AttemptEnded):
             self._attempt_ended(message)
         elif isinstance(message, LayerFinished):
@@ -187,7 +196,6 @@ class TransformationRunner:
             self._cancel_asked(message.transformation_id)
         elif callable(message):
             message()
-        self._look_at_the_clock()
 
     # -- starting ------------------------------------------------------------------------------
 
@@ -283,12 +291,12 @@ class TransformationRunner:
         if self._running.get(attempt.row.id) is not attempt:
             return  # given up before: nobody waits for it any more
         self._leave(attempt)
-        control = attempt.context.control
-        if ended.error is None:
+        control, error = attempt.context.control, ended.error
+        if error is None and not control.heard:
             self._finish(ended, Status.SUCCESS)
-        elif control.reason is not None:
+        elif error is None or control.reason is not None:
             self._finish(ended, Status.CANCELLED, control.reason)
-        elif not self.cancel_level and attempt.row.retry.allows(ended.error, attempt.number - 1):
+        elif not self.cancel_level and attempt.row.retry.allows(error, attempt.number - 1):
             self._retry_later(ended)
         else:
             self._finish(ended, Status.FAILED)
@@ -310,6 +318,9 @@ class TransformationRunner:
             Status.CANCELLED: EventType.TRANSFORM_CANCELLED,
         }.get(status, EventType.TRANSFORM_FAILURE)
         self._publish_ended(event, ended, ended_facts(ended, status, reason))
+        for check in ended.attempt.context.check_results:
+            if check.status in BREACHES:
+                self.stream.warn(f"{row.id}: {check}")
         if status is Status.FAILED and self.settings.on_error == "stop" and not self._stop_reason:
             self._stop_reason = f"the run stopped after {row.id} failed"
             self._clear_queue(Status.SKIPPED, self._stop_reason)
@@ -378,9 +389,7 @@ class TransformationRunner:
         now = time.monotonic()
         for attempt in [*self._running.values()]:
             if attempt.deadline is not None and attempt.deadline <= now:
-                seconds = attempt.row.timeout_seconds
-                error = TimeoutError(f"ran longer than timeout_seconds={seconds:g}")
-                self._give_up(attempt, Status.FAILED, error)
+                self._time_out(attempt)
         for name in [name for name, due in self._waiting.items() if due <= now]:
             del self._waiting[name]
             self._schedule.queue(self.plan.rows[name])
@@ -389,35 +398,65 @@ class TransformationRunner:
             for name in self.poll_cancel():
                 self._cancel_asked(name or None)
 
-    def _give_up(self, attempt: Attempt, status: Status, error: BaseException) -> None:
-        """End a row whose thread goes on: nothing it begins through its context counts any more."""
+    def _time_out(self, attempt: Attempt) -> None:
+        if attempt.context.control.reason is not None:
+            self._abandon(attempt)
+            return
+        seconds = attempt.row.timeout_seconds
+        ended = self._give_up(attempt, TimeoutError(f"ran longer than timeout_seconds={seconds:g}"))
+        if not self.cancel_level and attempt.row.retry.allows_after_timeout(attempt.number - 1):
+            self._retry_later(ended)
+        else:
+            self._finish(ended, Status.FAILED)
+
+    def _abandon(self, attempt: Attempt) -> None:
+        """End a row that was cancelled and goes on all the same."""
+        error = InterruptedError("abandoned: it did not end when it was cancelled")
+        self._finish(self._give_up(attempt, error), Status.ABANDONED)
+
+    def _give_up(self, attempt: Attempt, error: BaseException) -> AttemptEnded:
+        """Wait no more for an attempt whose thread goes on: what it begins through its context fails."""
         attempt.context.control.revoke(str(error))
         self.leaked_threads += 1
         self._pool.give_up_one()
         self._leave(attempt)
         duration = time.monotonic() - attempt.started
-        ended = AttemptEnded(
+        return AttemptEnded(
             attempt=attempt, end_time=utc_now(), duration_seconds=duration, error=error
         )
-        self._finish(ended, status)
 
     def _cancel_asked(self, name: str | None) -> None:
         if name is None:
             self._cancel_run()
         elif name in self._running:
-            self._running[name].context.control.revoke("cancelled")
-        elif name in self.plan.rows and name not in self.results:
+            self._cancel_attempt(self._running[name])
+        elif name in self.results:
+            status = self.results[name].status.value
+            self.stream.say("WARNING", f"🛑 {name} cannot be cancelled: it has ended, {status}")
+        elif name not in self.plan.rows:
+            hint = did_you_mean(name, self.plan.rows)
+            self.stream.say("WARNING", f"🛑 there is no transformation {name!r} to cancel{hint}")
+        else:
             row = self.plan.rows[name]
             self._unwanted.add(name)
             if self._schedule.withdraw(row) or name in self._waiting:
                 self._never_start(row, Status.CANCELLED, "cancelled")
 
+    def _cancel_attempt(self, attempt: Attempt) -> None:
+        """Revoke what runs; the second time, abandon it."""
+        if attempt.context.control.reason is not None:
+            self._abandon(attempt)
+            return
+        attempt.context.control.revoke("cancelled")
+        text = f"🛑 Cancelling {attempt.row.id}; once more abandons it"
+        self.stream.say("WARNING", text)
+
     def _cancel_run(self) -> None:
         self.cancel_level = min(ABANDON, self.cancel_level + 1)
         said = {
-            DRAIN: f"🛑 Cancelling: nothing new starts, {len(self._running)} running",
-            STOP: "🛑 Cancelling what runs; once more abandons it",
-            ABANDON: "🛑 Abandoning what runs",
+            DRAIN: f"{CANCEL_SIGN} Cancelling: nothing new starts, {len(self._running)} running",
+            STOP: f"{CANCEL_SIGN} Cancelling what runs; once more abandons it",
+            ABANDON: f"{CANCEL_SIGN} Abandoning what runs",
         }
         self.stream.say("WARNING", said[self.cancel_level])
         self._clear_queue(Status.CANCELLED, "the run was cancelled")
@@ -426,12 +465,11 @@ class TransformationRunner:
             for attempt in running:
                 attempt.context.control.revoke("the run was cancelled")
         if self.cancel_level >= ABANDON:
-            self._abandon(running)
+            self._abandon_all(running)
 
-    def _abandon(self, running: list[Attempt]) -> None:
+    def _abandon_all(self, running: list[Attempt]) -> None:
         for attempt in running:
-            error = InterruptedError("abandoned: it did not end when it was cancelled")
-            self._give_up(attempt, Status.ABANDONED, error)
+            self._abandon(attempt)
         self._finishing = 0
         for name, row in self.plan.rows.items():
             if name not in self.results:

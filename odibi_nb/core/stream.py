@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.decoding import utc_now
 from odibi_nb.core.events import EventType, RunEvent
+from odibi_nb.core.journal import OUTPUT
 from odibi_nb.core.redaction import error_message
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ class RunStream:
 
     def output(self, transformation_id: str, line: str) -> None:
         """A transformation printed *line*."""
+        if self.journal is not None:
+            line_said = {"event": OUTPUT, "transformation_id": transformation_id, "line": line}
+            self.journal.append(line_said)
         for view in self.views:
             with self.guarded(view):
                 view.on_output(transformation_id, line)

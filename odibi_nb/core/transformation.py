@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from odibi_nb.core.decoding import as_json, decode_json, decode_struct, shown
+from odibi_nb.core.redaction import plain_text
 from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName, is_location, table_key
 from odibi_nb.errors import DataError, Problem
 
@@ -59,7 +60,9 @@ JSON_COLUMNS: Mapping[str, type] = {"inputs": list, "constants": dict, "outputs"
 INPUT_FORMS = ("table", "sql", "path")
 """What an input that is an object names; the first of these that it has."""
 
-RESERVED_CONSTANTS = frozenset({"engine", "retry", "timeout_seconds", "priority", "depends_on"})
+RESERVED_CONSTANTS = frozenset(
+    {"engine", "retry", "timeout_seconds", "priority", "depends_on", "checks", "tags"}
+)
 """Keys of ``constants`` that the orchestrator reads; the function gets them all the same."""
 
 _YES_NO = {
@@ -182,6 +185,12 @@ def row_columns(row: Mapping[str, Any]) -> dict[str, Any]:
     return columns
 
 
+def row_id(row: Mapping[str, Any]) -> str | None:
+    """The id of a registry row, as `row_columns` finds it; None if it has none."""
+    identity = row_columns(row).get("transformation_id")
+    return None if identity is None else str(identity)
+
+
 def enabled_from(value: Any) -> bool | None:
     """What a value of the column `enabled` means; nothing is no, and None is neither yes nor no."""
     if value is None:
@@ -190,6 +199,14 @@ def enabled_from(value: Any) -> bool | None:
         return bool(value) if value in (0, 1) else None
     text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
     return _YES_NO.get(text.lower())
+
+
+def tags_from(constants: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tags of a row: ``constants.tags``, a list of text or one text; what else it holds is none."""
+    tags = constants.get("tags")
+    if isinstance(tags, str):
+        return (tags,)
+    return tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
 
 
 def parse_row(row: Mapping[str, Any], number: int) -> tuple[Transformation | None, list[Problem]]:
@@ -213,6 +230,9 @@ def parse_columns(
             for name in _REQUIRED
             if name not in values
         ]
+    if isinstance(identity, str) and not _storable(identity):
+        # Run logs would keep another id than the one that runs.
+        problems.append(Problem(where, "a transformation_id cannot hold a NUL or half a character"))
     for column, expected in JSON_COLUMNS.items():
         values[column], found = _parse_json(values.get(column), expected, f"{where}, {column}")
         problems += found
@@ -246,6 +266,11 @@ def parse_columns(
         outputs=values["outputs"],
         targets=targets,
     ), []
+
+
+def _storable(text: str) -> bool:
+    """Whether every kind of place can keep *text* as it is."""
+    return "\0" not in text and (text.isascii() or text == plain_text(text))
 
 
 def _text(value: Any) -> str | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.capture import CapturedLog, captured
+from odibi_nb.core.checking import check_what_is_there
 from odibi_nb.core.context import ExecutionContext, current_context
 from odibi_nb.core.decoding import own_copy, utc_now
 from odibi_nb.core.redaction import error_message, plain_text, redact_text
@@ -83,7 +84,7 @@ def _engine_scope(attempt: Attempt) -> AbstractContextManager[None]:
     ]
     tables = [name for name in inputs if name and not is_location(name)]
     tables += [target.table for target in transformation.targets]
-    return context.tables.attempt_scope(context.write_info, tables, context.control)
+    return context.tables.attempt_scope(context.write_info(), tables, context.control)
 
 
 def _call(attempt: Attempt) -> None:
@@ -102,6 +103,8 @@ def _call(attempt: Attempt) -> None:
     returned = row.fn(**{name: available[name] for name in row.keywords})
     if returned is not None:
         _write_returned(returned, attempt)
+    if context.checks:
+        check_what_is_there(transformation.targets, context)
 
 
 def _write_returned(returned: Any, attempt: Attempt) -> None:

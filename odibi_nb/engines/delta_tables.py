@@ -1,10 +1,9 @@
-"""Delta tables through delta-rs: opening, scanning, and one commit per write."""
+"""Delta tables through delta-rs: opening, scanning, and what a frame must be to be written."""
 
 from __future__ import annotations
 
 import os
 import re
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,26 +11,14 @@ from odibi_nb.core.tables import redact_url
 from odibi_nb.engines import output_checks
 from odibi_nb.engines.libraries import reason, require
 from odibi_nb.engines.pandas_frames import plain, pyarrow
-from odibi_nb.engines.table_schema import fit
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from odibi_nb.core.protocols import WriteInfo
     from odibi_nb.core.transformation import Output
 
-_MAX_COMMIT_RETRIES = 50
-_CONFLICT_TRIES = 10
 _UNSAFE = re.compile(r"[%#?\[\]^|]")
-
-_locks: dict[str, threading.Lock] = {}
-"""One per table of this process: writers of one table wait for each other instead of conflicting."""
-
-
-def write_lock(uri: str) -> threading.Lock:
-    """The lock to hold while writing to the table at *uri*."""
-    return _locks.setdefault(uri, threading.Lock())
 
 
 def deltalake() -> Any:
@@ -154,118 +141,3 @@ def _check_unique(data: Any, output: Output) -> None:
             for row in twice.slice(0, output_checks.SAMPLES).to_pylist()
         ]
         raise output_checks.keys_come_twice(output, str(twice.num_rows), samples)
-
-
-def commit(
-    uri: str, data: Any, output: Output, info: WriteInfo, storage_options: Mapping[str, str]
-) -> None:
-    """Write the Arrow table *data* to the Delta table at *uri* as *output* says, in one commit.
-
-    When another process commits first, the write is done again on what is there then.
-
-    Raises:
-        DataError: if the table cannot take it; the table is as it was.
-    """
-    lib = deltalake()
-    properties = lib.CommitProperties(
-        custom_metadata={
-            "run_id": info.run_id,
-            "transformation_id": info.transformation_id,
-            "attempt": str(info.attempt),
-        },
-        max_commit_retries=_MAX_COMMIT_RETRIES,
-    )
-    conflict: Exception | None = None
-    for _ in range(_CONFLICT_TRIES):
-        table = open_table(uri, output.table, storage_options, writing=True)
-        try:
-            if table is None:
-                _create(uri, data, output, properties, storage_options)
-            elif output.mode == "merge":
-                _merge(table, data, output, properties)
-            else:
-                _write(table, data, output, properties)
-        except DataError:
-            raise
-        except lib.exceptions.CommitFailedError as exc:
-            conflict = exc
-        except Exception as exc:
-            if table is not None or not is_table(uri, storage_options):
-                raise DataError(
-                    f"{output.table}: writing to {redact_url(uri)} failed: {reason(exc)}"
-                ) from exc
-            conflict = exc  # somebody else has just created it
-        else:
-            return
-    raise DataError(
-        f"{output.table}: other writers kept changing the table; nothing was written: "
-        f"{reason(conflict) if conflict else ''}"
-    )
-
-
-def _create(
-    uri: str, data: Any, output: Output, properties: Any, storage_options: Mapping[str, str]
-) -> None:
-    deltalake().write_deltalake(
-        uri,
-        data,
-        mode="overwrite" if output.mode == "overwrite" else "append",
-        partition_by=list(output.partition_by) or None,
-        storage_options=dict(storage_options) or None,
-        commit_properties=properties,
-    )
-
-
-def _write(table: Any, data: Any, output: Output, properties: Any) -> None:
-    partition_by = _partitions(table, output)
-    schema_mode = output.schema_mode
-    if schema_mode != "overwrite":
-        data, differs = fit(data, _schema_of(table), output)
-        schema_mode = "merge" if differs else None
-    deltalake().write_deltalake(
-        table,
-        data,
-        mode=output.mode,
-        schema_mode=schema_mode,
-        partition_by=partition_by,
-        commit_properties=properties,
-    )
-
-
-def _partitions(table: Any, output: Output) -> list[str] | None:
-    """What to partition by from now on; None for as before."""
-    now, wanted = list(table.metadata().partition_columns), list(output.partition_by)
-    if wanted == now or (not wanted and output.schema_mode != "overwrite"):
-        return None
-    if output.schema_mode != "overwrite":
-        raise output_checks.partitioned_otherwise(output, now)
-    return wanted
-
-
-def _merge(table: Any, data: Any, output: Output, properties: Any) -> None:
-    """Update the rows whose keys are there, insert the others; null equals null."""
-    _partitions(table, output)
-    data, differs = fit(data, _schema_of(table), output)
-    sets = {_quoted(name): f"source.{_quoted(name)}" for name in data.column_names}
-    same = " AND ".join(
-        # "=" lets every version of delta-rs join by hash; it also is right where no key is null.
-        f"(target.{key} {'IS NOT DISTINCT FROM' if nulls else '='} source.{key})"
-        for key, nulls in ((_quoted(k), data[k].null_count) for k in output.keys)
-    )
-    merger = table.merge(
-        data,
-        same,
-        source_alias="source",
-        target_alias="target",
-        merge_schema=differs,
-        commit_properties=properties,
-    )
-    merger.when_matched_update(sets).when_not_matched_insert(sets).execute()
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _schema_of(table: Any) -> Any:
-    return pyarrow().schema(table.schema().to_arrow())

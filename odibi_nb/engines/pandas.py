@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.runner import default_workers
 from odibi_nb.core.tables import TableName, redact_url
-from odibi_nb.engines import delta_tables
+from odibi_nb.engines import delta_tables, pandas_checks, pandas_rehearsal
+from odibi_nb.engines.delta_appends import Appends
+from odibi_nb.engines.delta_writes import TableWrite, commit, write_lock
 from odibi_nb.engines.lake import Lake
 from odibi_nb.engines.libraries import reason
 from odibi_nb.engines.pandas_files import read_file
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from odibi_nb.core.changes import TableChange
+    from odibi_nb.core.checks import Rule
     from odibi_nb.core.context import AttemptControl
-    from odibi_nb.core.protocols import WriteInfo
+    from odibi_nb.core.protocols import Measure, Portion, TableDetails, WriteInfo
     from odibi_nb.core.transformation import Output
 
 
@@ -40,13 +44,14 @@ class PandasEngine:
         self._lake = Lake(lake)
         self._storage_options = dict(storage_options or {})
         self._cached: dict[str, Any] = {}
+        self._appends = Appends()
 
     def spark_session(self) -> None:
         """None: there is no Spark here."""
 
     def default_workers(self) -> int:
         """The number of CPUs, as in the seed."""
-        return os.cpu_count() or 1
+        return default_workers()
 
     def attempt_scope(
         self, info: WriteInfo, tables: Sequence[str], control: AttemptControl
@@ -91,16 +96,20 @@ class PandasEngine:
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int:
         """Write the DataFrame *frame* as *output* says, in one commit; the rows written.
 
+        A retried append takes the place of what the attempts before it appended: `delta_appends`.
+
         Raises:
             DataError: if the table cannot take it; the table is as it was.
+            RevokedError: if nobody waits for the write any more.
         """
         table = TableName.parse(output.table)
         uri = self._lake.uri(table)
         data = to_arrow(frame, output.table)
         delta_tables.check_output(data, output)
-        with delta_tables.write_lock(uri):
+        write = TableWrite(uri=uri, output=output, info=info, storage_options=self._storage_options)
+        with write_lock(uri):
             try:
-                delta_tables.commit(uri, data, output, info, self._storage_options)
+                commit(write, data, self._appends)
             finally:
                 self._cached.pop(table.path, None)
         return int(data.num_rows)
@@ -137,6 +146,18 @@ class PandasEngine:
         """Column to the name of its dtype."""
         return {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
 
+    def measure(self, frame: Any, rules: Sequence[Rule]) -> list[Measure]:
+        """What each of *rules* is judged by; see `TableEngine.measure`.
+
+        Raises:
+            DataError: if a rule cannot be evaluated on its columns.
+        """
+        return [pandas_checks.measure(frame, rule) for rule in rules]
+
+    def split(self, frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
+        """The rows that keep all of *rules*, and those that break one; see `TableEngine.split`."""
+        return pandas_checks.split(frame, rules)
+
     def cache(self, table: TableName) -> None:
         """Keep *table* in memory for later reads and queries, until this engine writes to it.
 
@@ -144,19 +165,61 @@ class PandasEngine:
             TableNotFoundError: if it does not exist.
             DataError: if it cannot be read.
         """
-        with delta_tables.write_lock(self._lake.uri(table)):
+        with write_lock(self._lake.uri(table)):
             self._cached[table.path] = self._scan(table)
 
     def close(self) -> None:
         """Forget what is cached."""
         self._cached.clear()
 
+    def read_portion(self, table: TableName, portion: Portion) -> Any:
+        """*portion* of *table*: a limit ends reading, a fraction only keeps memory small.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+            DataError: if it cannot be read.
+        """
+        rows = pandas_rehearsal.scan_portion(self._existing(table), str(table), portion)
+        return from_arrow(rows, str(table))
+
+    def take(self, frame: Any, portion: Portion) -> Any:
+        """*portion* of *frame*, a copy."""
+        return pandas_rehearsal.take(frame, portion)
+
+    def prepared(self, frame: Any, output: Output) -> Any:
+        """A copy of *frame* as *output*'s table would give it back.
+
+        Raises:
+            DataError: if the table cannot take it.
+        """
+        return pandas_rehearsal.prepared(frame, output, self._open_for(output))
+
+    def combined(self, before: Any, frame: Any, output: Output) -> Any:
+        """What a table that holds *before* holds after an append or merge of *frame*."""
+        return pandas_rehearsal.combined(before, frame, output)
+
+    def changes(self, frame: Any, output: Output, *, partial: bool) -> TableChange:
+        """What writing the prepared *frame* would change in *output*'s table."""
+        return pandas_rehearsal.changes(frame, output, self._open_for(output), partial=partial)
+
+    def details(self, table: TableName) -> TableDetails | None:
+        """What the Delta log of *table* says; None if it does not exist."""
+        delta = delta_tables.open_table(self._lake.uri(table), str(table), self._storage_options)
+        return None if delta is None else pandas_rehearsal.details(delta)
+
+    def _open_for(self, output: Output) -> Any:
+        uri = self._lake.uri(TableName.parse(output.table))
+        return delta_tables.open_table(uri, output.table, self._storage_options, writing=True)
+
     def _arrow(self, table: TableName) -> Any:
         cached = self._cached.get(table.path)
         return self._scan(table) if cached is None else cached
 
     def _scan(self, table: TableName) -> Any:
+        return delta_tables.scan(self._existing(table), str(table))
+
+    def _existing(self, table: TableName) -> Any:
         delta = delta_tables.open_table(self._lake.uri(table), str(table), self._storage_options)
         if delta is None:
             raise self._lake.not_found(table)
-        return delta_tables.scan(delta, str(table))
+        return delta

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.runner import default_workers
 from odibi_nb.core.tables import TableName
 from odibi_nb.core.transformation import sql_mentions
-from odibi_nb.engines import spark_files, spark_writes
+from odibi_nb.engines import spark_checks, spark_files, spark_writes
+from odibi_nb.engines.delta_appends import Appends
 from odibi_nb.engines.delta_tables import check_path
+from odibi_nb.engines.delta_writes import write_lock
 from odibi_nb.engines.spark_cancel import ClassicJobs, ConnectJobs, attempt_scope
 from odibi_nb.engines.spark_catalog import SparkCatalog
 from odibi_nb.engines.spark_errors import is_no_table, missing_table, reason
@@ -29,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from odibi_nb.core.checks import Rule
     from odibi_nb.core.context import AttemptControl
-    from odibi_nb.core.protocols import WriteInfo
+    from odibi_nb.core.protocols import Measure, WriteInfo
     from odibi_nb.core.transformation import Output
     from odibi_nb.engines.lake import Lake
     from odibi_nb.engines.spark_session import Connection
@@ -65,6 +68,7 @@ class SparkEngine:
         self._connection: Connection | None = None
         self._catalog: SparkCatalog | None = None
         self._cached: dict[str, Any] = {}
+        self._appends = Appends()
         self._counts: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
     @property
@@ -205,18 +209,22 @@ class SparkEngine:
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int | None:
         """Write the DataFrame *frame* as *output* says, in one commit; the rows written, if known.
 
+        A retried append takes the place of what the attempts before it appended: `delta_appends`.
+
         Raises:
             DataError: if the table cannot take it; the table is as it was.
+            RevokedError: if nobody waits for the write any more.
         """
         table = TableName.parse(output.table)
         target = self._target(table)
         spark = self.connection.spark
         time_zone = spark.conf.get("spark.sql.session.timeZone")
         frame = storable(frame, output.table, time_zone)
-        with spark_writes.write_lock(target.identifier):
+        request = spark_writes.Request(output, info)
+        with write_lock(target.key):
             try:
                 rows = spark_writes.write(
-                    target, frame, lambda: self._schema(target, table), output, info
+                    target, frame, lambda: self._schema(target, table), request, self._appends
                 )
             finally:
                 self._uncache(table)
@@ -253,6 +261,18 @@ class SparkEngine:
         """Column to the name of its type."""
         return types_of(frame.schema)
 
+    def measure(self, frame: Any, rules: Sequence[Rule]) -> list[Measure]:
+        """What each of *rules* is judged by; see `TableEngine.measure`.
+
+        Raises:
+            DataError: if a rule cannot be evaluated on its columns.
+        """
+        return spark_checks.measure(frame, rules)
+
+    def split(self, frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
+        """The rows that keep all of *rules*, and those that break one; see `TableEngine.split`."""
+        return spark_checks.split(frame, rules)
+
     def cache(self, table: TableName) -> None:
         """Keep *table* in the cluster's memory until this engine writes to it or is closed.
 
@@ -260,7 +280,7 @@ class SparkEngine:
             TableNotFoundError: if it does not exist.
         """
         frame = self.read(table)
-        with spark_writes.write_lock(self._target(table).identifier):
+        with write_lock(self._target(table).key):
             frame.persist().count()
             self._cached[table.path] = frame
 

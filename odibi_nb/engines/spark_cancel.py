@@ -11,7 +11,6 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from odibi_nb.engines import spark_errors
 from odibi_nb.errors import RevokedError
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 AGAIN_SECONDS = 0.2
 """How long until what a cancelled attempt began meanwhile is cancelled too."""
 _LOCAL = ("spark.scheduler.pool", "spark.jobGroup.id", "spark.job.description", "spark.job.tags")
-_MESSAGE_FIELDS = ("_desc", "desc", "_message")
 
 
 class Jobs(Protocol):
@@ -117,19 +115,8 @@ def attempt_scope(jobs: Jobs, control: AttemptControl) -> Iterator[None]:
     except Exception as exc:
         if control.reason is not None and not isinstance(exc, RevokedError):
             raise RevokedError(control.reason) from exc
-        _shorten(exc)
         raise
     finally:
         ended.set()
         with contextlib.suppress(Exception):  # a session that is gone has nothing set any more
             jobs.end()
-
-
-def _shorten(error: Exception) -> None:
-    """Leave of a Spark error's message what people need: its class and traceback stay."""
-    if type(error).__module__.partition(".")[0] != "pyspark":
-        return
-    for name in _MESSAGE_FIELDS:
-        if isinstance(getattr(error, name, None), str):
-            with contextlib.suppress(AttributeError):
-                setattr(error, name, spark_errors.reason(error))

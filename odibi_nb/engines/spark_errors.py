@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import re
 
+from odibi_nb.core.spark_errors import short_spark_error
 from odibi_nb.engines import libraries
 
-_PLAN = re.compile(r"(;?\n+'|;\n+[A-Z+!]|\n+JVM stacktrace:|\n+== ).*", re.DOTALL)
-_STATE = re.compile(r"\s*SQLSTATE: \w{5}")
-_JAVA = re.compile(r"An error occurred while calling [\w.]+\.\s*:?\s*")
-_CAUSE = re.compile(r"^Caused by: (?:[\w$]+\.)+[\w$]+: (.+)$", re.MULTILINE)
-_STACK = re.compile(r"\n\s+at .*", re.DOTALL)
 _MISSING_PATHS = (
     "PATH_NOT_FOUND",
     "DELTA_TABLE_NOT_FOUND",
@@ -19,28 +15,22 @@ _MISSING_PATHS = (
     "No commit files found",
     "not a Delta table",
 )
-_CONFLICTS = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED", "Concurrent")
-_CANCELLED = ("SPARK_JOB_CANCELLED", "OPERATION_CANCELED", "OPERATION_CANCELLED", "cancelled part")
+_CONFLICTS = (
+    "DELTA_CONCURRENT",
+    "DELTA_METADATA_CHANGED",
+    "DELTA_PROTOCOL_CHANGED",
+    "Concurrent",
+    "CommitFailed",
+)
 _MISSING_TABLE = re.compile(
     r"(?:table or view (?:not found: )?)(?P<name>(?:`[^`]+`|[\w$]+)(?:\.(?:`[^`]+`|[\w$]+))*)",
     re.IGNORECASE,
 )
 
 
-def is_spark_error(error: BaseException) -> bool:
-    """Whether *error* comes from Spark, its JVM, or a Connect server."""
-    home = type(error).__module__.partition(".")[0]
-    return home in {"pyspark", "py4j", "delta", "grpc"}
-
-
 def reason(error: BaseException) -> str:
     """What *error* says, in one line: without plans, stack frames and passwords."""
-    text = str(error)
-    if type(error).__module__.startswith("py4j"):
-        causes = _CAUSE.findall(text)
-        text = causes[-1] if causes else _JAVA.sub("", _STACK.sub("", text))
-    text = _STATE.sub("", _STACK.sub("", _PLAN.sub("", text)))
-    return libraries.reason(Exception(text or type(error).__name__))
+    return libraries.reason(Exception(str(short_spark_error(str(error))) or type(error).__name__))
 
 
 def is_no_table(error: BaseException) -> bool:
@@ -65,8 +55,3 @@ def is_conflict(error: BaseException) -> bool:
     """Whether another writer of the table came first."""
     text = f"{type(error).__name__} {str(error)[:500]}"
     return any(word in text for word in _CONFLICTS)
-
-
-def is_cancelled(error: BaseException) -> bool:
-    """Whether the job was cancelled."""
-    return any(word in str(error) for word in _CANCELLED)

@@ -5,12 +5,19 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import threading
 import uuid
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.engines import output_checks
-from odibi_nb.engines.spark_errors import is_conflict
+from odibi_nb.engines.delta_appends import (
+    KEPT_FOR,
+    appended_by,
+    metadata,
+    take_back,
+    transaction_key,
+)
+from odibi_nb.engines.spark_errors import is_conflict, reason
 from odibi_nb.engines.spark_frames import fit, quoted
 from odibi_nb.engines.spark_session import SAIL
 from odibi_nb.errors import DataError
@@ -20,16 +27,24 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.protocols import WriteInfo
     from odibi_nb.core.transformation import Output
+    from odibi_nb.engines.delta_appends import Appends
     from odibi_nb.engines.spark_session import Connection
 
 _CONFLICT_TRIES = 10
 _LOOK_BACK = 20
-_locks: dict[str, threading.Lock] = {}
 
 
-def write_lock(target: str) -> threading.Lock:
-    """The lock to hold while writing to *target*: writers of this process do not conflict."""
-    return _locks.setdefault(target, threading.Lock())
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be written how, and who does it."""
+
+    output: Output
+    info: WriteInfo
+
+    @property
+    def only_once(self) -> bool:
+        """Whether it must not be done twice; what is no part of a run is nobody's retry."""
+        return self.output.mode == "append" and bool(self.info.run_id)
 
 
 class DeltaTarget:
@@ -50,6 +65,11 @@ class DeltaTarget:
         self.identifier = identifier
         self.path = path
 
+    @property
+    def key(self) -> str:
+        """What tells it from other tables."""
+        return self.path or self.identifier
+
     def frame(self) -> Any:
         """All of the table, read when something is done with it."""
         spark = self.connection.spark
@@ -66,69 +86,108 @@ class DeltaTarget:
 
 
 def write(
-    target: DeltaTarget, frame: Any, schema: Any, output: Output, info: WriteInfo
+    target: DeltaTarget,
+    frame: Any,
+    schema: Callable[[], Any],
+    request: Request,
+    appends: Appends,
 ) -> int | None:
-    """Write *frame* as *output* says; the rows written, where the table's log tells.
+    """Write *frame* as asked; the rows written, where the table's log tells.
 
     Args:
-        target: the table.
+        target: the table; its `write_lock` must be held.
         frame: what `spark_frames.storable` gave.
-        schema: asked for the table's schema, None if it does not exist, before each try.
-        output: what is to be done.
-        info: who does it.
+        schema: gives the table's schema, None if it does not exist, before each try.
+        request: what is to be done, and who does it.
+        appends: what the attempts of this process have appended.
 
     Raises:
         DataError: if the table cannot take the frame, or other writers keep changing it.
+        RevokedError: if nobody waits for the write any more.
     """
+    output = request.output
     output_checks.check_output(frame.columns, output)
     if output.mode == "merge":
         _check_unique(frame, output)
+    number = appends.count(target.key, request.info) + 1
     conflict: Exception | None = None
     for _ in range(_CONFLICT_TRIES):
         try:
-            return _once(target, frame, schema(), output, info)
+            there = schema()
+            if request.only_once and there is not None:
+                _take_back(target, request, appends)
+            request.info.check()
+            rows = _once(target, frame, there, request, number)
         except Exception as exc:
             if not is_conflict(exc):
                 raise
             conflict = exc
-    raise DataError(
-        f"{output.table}: other writers kept changing the table; nothing was written: {conflict}"
-    )
+        else:
+            break
+    else:
+        raise DataError(
+            f"{output.table}: other writers kept changing the table; nothing was written: "
+            f"{reason(conflict) if conflict else ''}"
+        )
+    if request.only_once:
+        appends.note(target.key, request.info, number)
+    return rows
+
+
+def _take_back(target: DeltaTarget, request: Request, appends: Appends) -> None:
+    """Remove what earlier attempts of the row appended; see `delta_appends`."""
+    info, log = request.info, _log(target)
+    if log is None:
+        if appends.earlier(target.key, None, replace(info, repairs=())):
+            raise DataError(
+                f"{target.name}: what an earlier attempt appended cannot be taken back: that needs "
+                "the library deltalake, and a lake on this machine"
+            )
+        return
+    earlier = appends.earlier(target.key, log, info)
+    if not earlier and target.connection.kind == SAIL and not appends.knows(target.key, info):
+        earlier = [one for run_id in info.repairs for one in appended_by(log, run_id, info)]
+    if earlier:
+        info.check()
+        take_back(log, target.name, earlier, info, lambda version: _log(target, version))
+        appends.note(target.key, info, 0)
 
 
 def _once(
-    target: DeltaTarget, frame: Any, schema: Any, output: Output, info: WriteInfo
+    target: DeltaTarget, frame: Any, schema: Any, request: Request, number: int
 ) -> int | None:
-    differs = False
+    output, differs = request.output, False
     if schema is not None:
         if output.schema_mode != "overwrite":
             frame, differs = fit(frame, schema, output)
         _check_partitions(target, output)
         if output.mode == "merge":
             return _merge(target, frame, output, differs=differs)
-    replaced = output.mode == "overwrite"
-    mark = json.dumps(
-        {
-            "run_id": info.run_id,
-            "transformation_id": info.transformation_id,
-            "attempt": info.attempt,
-            "write": uuid.uuid4().hex,
-        }
-    )
-    writer = frame.write.format("delta").mode("overwrite" if replaced else "append")
-    writer = writer.option("userMetadata", mark)
+    mark = json.dumps({**metadata(request.info), "mode": output.mode, "write": uuid.uuid4().hex})
+    writer = frame.write.format("delta").option("userMetadata", mark)
+    writer = writer.mode("overwrite" if output.mode == "overwrite" else "append")
+    if request.only_once and target.connection.kind != SAIL:
+        name, version = transaction_key(request.info, number)
+        writer = writer.option("txnAppId", name).option("txnVersion", str(version))
     if schema is None or output.schema_mode == "overwrite":
-        if output.partition_by:
-            writer = writer.partitionBy(*output.partition_by)
-        if target.connection.kind != SAIL and target.path is not None:
-            # delta-rs, through which pandas rows read, cannot read them.
-            writer = writer.option("delta.enableDeletionVectors", "false")
+        writer = _as_new(target, writer, output)
     if schema is not None and output.schema_mode == "overwrite":
         writer = writer.option("overwriteSchema", "true")
     if differs:
         writer = writer.option("mergeSchema", "true")
     target.save(writer)
     return _rows_written(target, mark)
+
+
+def _as_new(target: DeltaTarget, writer: Any, output: Output) -> Any:
+    """*writer* with what only counts when a table is made."""
+    if output.partition_by:
+        writer = writer.partitionBy(*output.partition_by)
+    if target.connection.kind != SAIL:
+        # delta-rs, through which pandas rows read, cannot read deletion vectors.
+        properties = {**KEPT_FOR, "delta.enableDeletionVectors": "false"}
+        writer = writer.options(**properties)
+    return writer
 
 
 def _merge(target: DeltaTarget, frame: Any, output: Output, *, differs: bool) -> int | None:
@@ -155,7 +214,7 @@ def _rows_merged(target: DeltaTarget) -> int | None:
     commits = log.history(1) if log is not None else []
     metrics = commits[0].get("operationMetrics") or {} if commits else {}
     counts = [metrics.get(f"numTargetRows{what}") for what in ("Updated", "Inserted")]
-    return None if None in counts else sum(map(int, counts))
+    return None if None in counts else sum(int(count) for count in counts if count is not None)
 
 
 def _check_unique(frame: Any, output: Output) -> None:
@@ -216,7 +275,7 @@ def rows_in_table(target: DeltaTarget) -> int | None:
     return None
 
 
-def _log(target: DeltaTarget) -> Any:
+def _log(target: DeltaTarget, version: int | None = None) -> Any:
     """The table's log through delta-rs, which takes milliseconds; None where that cannot be."""
     if target.path is None or "://" in target.path:
         return None
@@ -225,7 +284,7 @@ def _log(target: DeltaTarget) -> Any:
     from deltalake import DeltaTable
 
     with contextlib.suppress(Exception):  # Spark may know more than this library does
-        return DeltaTable(target.path)
+        return DeltaTable(target.path, version=version)
     return None
 
 

@@ -36,6 +36,18 @@ def can_answer(ipython: Any) -> bool:
         return True
 
 
+def has_subshell(ipython: Any) -> bool:
+    """Whether the front end has asked the kernel for a subshell, which ipykernel gives from 7.1 on.
+
+    JupyterLab does, and sends the messages of widgets there, so that they are heard while a cell runs;
+    but not if its settings say otherwise.
+    """
+    try:
+        return bool(ipython.kernel.shell_channel_thread.manager.list_subshell())
+    except (AttributeError, AssertionError):  # older kernels, and those without subshells
+        return False
+
+
 def choose_ui(
     ipython: Any, asked: str, rows: int = 0, environ: Mapping[str, str] = os.environ
 ) -> str:
@@ -50,6 +62,17 @@ def choose_ui(
     Raises:
         EngineNotAvailableError: if what was asked for needs a library that is not installed.
     """
+    return explain_ui(ipython, asked, rows, environ)[0]
+
+
+def explain_ui(
+    ipython: Any, asked: str, rows: int = 0, environ: Mapping[str, str] = os.environ
+) -> tuple[str, str]:
+    """What `choose_ui` chooses, and why.
+
+    Raises:
+        EngineNotAvailableError: as `choose_ui`.
+    """
     from odibi_nb.adapters import require
 
     if asked in (PLOTLY, WIDGETS):
@@ -57,21 +80,30 @@ def choose_ui(
         if asked == PLOTLY:
             require("--ui plotly", "notebook", "plotly", *_plotly_needs())
     if asked in (PLOTLY, WIDGETS, HTML, TEXT):
-        return asked
+        return asked, "asked for"
     if not has_kernel(ipython):
-        return TEXT
+        return TEXT, "no kernel: a terminal"
     databricks = bool(environ.get("DATABRICKS_RUNTIME_VERSION"))
-    listening = databricks or can_answer(ipython)
-    if not listening or not _installed("ipywidgets"):
-        return HTML
-    # Databricks refuses messages above 5 MB, and Plotly's widget brings its own 5 MB of JavaScript.
-    if databricks or rows > MAX_PLOTLY_ROWS or not _has_live_plotly():
-        return WIDGETS
-    return PLOTLY
+    if not databricks and not can_answer(ipython):
+        return HTML, "no front end answers, as under nbclient or in a job: widgets would stay empty"
+    if not _installed("ipywidgets"):
+        return HTML, "ipywidgets is not installed"
+    return _best_widget(rows, databricks=databricks)
 
 
-def _has_live_plotly() -> bool:
-    return _installed("plotly") and all(map(_installed, _plotly_needs()))
+def _best_widget(rows: int, *, databricks: bool) -> tuple[str, str]:
+    if databricks:
+        # It refuses messages above 5 MB, and Plotly's widget brings its own 5 MB of JavaScript.
+        return WIDGETS, "Databricks: Plotly's live figure is too large for its messages"
+    if rows > MAX_PLOTLY_ROWS:
+        return WIDGETS, f"more than {MAX_PLOTLY_ROWS} rows"
+    missing = next((name for name in ("plotly", *_plotly_needs()) if not _installed(name)), None)
+    if missing:
+        return WIDGETS, f"{missing} is not installed"
+    versions = ", ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in ("ipywidgets", "plotly")
+    )
+    return PLOTLY, f"a notebook with {versions}; widgets above {MAX_PLOTLY_ROWS} rows"
 
 
 def _plotly_needs() -> tuple[str, ...]:

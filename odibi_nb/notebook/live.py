@@ -8,17 +8,21 @@ import time
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.events import EventType, RunEvent
+from odibi_nb.core.orchestrator import RELOADED
 from odibi_nb.notebook.environment import HTML
 from odibi_nb.notebook.rungs import RUNGS, HtmlRung
 from odibi_nb.views.state import RunState, snapshot_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from odibi_nb.core.plan import RunPlan
     from odibi_nb.core.results import RunResult
+    from odibi_nb.notebook.cancelling import Cancelling
 
 PAINT_SECONDS = 0.25
+PATIENCE = 5
+"""It gives up after so many failures in a row: one can be bad luck, as with a library half imported."""
 PAINT_SHARE = 4
 """After painting it rests at least this many times as long as painting took."""
 
@@ -30,13 +34,21 @@ class LiveView(RunState):
 
     Args:
         choose: number of rows to the name of the rung, a key of `RUNGS`; asked once per run.
+        rungs: what makes the rungs; those in the cell's own outputs by default.
+
+    Attributes:
+        cancelling: how people can end the run from its output; to be set before the run begins.
     """
 
-    def __init__(self, choose: Callable[[int], str]) -> None:
+    def __init__(
+        self, choose: Callable[[int], str], rungs: Mapping[str, Callable[[], HtmlRung]] = RUNGS
+    ) -> None:
         super().__init__()
+        self.cancelling: Cancelling | None = None
         self.error: BaseException | None = None
         self.rung = HtmlRung()
         self._choose = choose
+        self._rungs = rungs
         self._over = threading.Event()
         self._painter: threading.Thread | None = None
 
@@ -48,6 +60,12 @@ class LiveView(RunState):
         self._painter = threading.Thread(target=self._paint_on, name="odibi-painter", daemon=True)
         self._painter.start()
 
+    def on_message(self, level: str, text: str) -> None:
+        """Print which modules were loaded anew: the picture has no place for it."""
+        del level
+        if text.startswith(RELOADED):
+            print(text)
+
     def on_event(self, event: RunEvent) -> None:
         """Take the event into account; after the last one, leave what a saved notebook keeps."""
         super().on_event(event)
@@ -55,10 +73,9 @@ class LiveView(RunState):
             self._end()
 
     def add_details(self, result: RunResult) -> None:
-        """Add the tracebacks and logs of what failed, which only the result knows."""
-        if result.failures():
-            with self._harmless():
-                self.rung.end(snapshot_of(result), result)
+        """Add the tracebacks and logs, which only the result knows."""
+        with self._harmless():
+            self.rung.end(snapshot_of(result), result)
 
     def close(self) -> None:
         """Paint no more; of a run that ended without saying so, leave what was seen last."""
@@ -73,26 +90,33 @@ class LiveView(RunState):
             self.rung.end(self.snapshot())
 
     def _show(self, name: str) -> None:
-        self.rung = RUNGS[name]()
+        self.rung = self._made(name)
         if name != HTML:
             try:
                 self.rung.show(self.snapshot())
             except Exception as exc:  # noqa: BLE001  widgets are there, but not as we know them
                 self.error = exc
-                self.rung = HtmlRung()
+                self.rung = self._made(HTML)
             else:
                 return
         self.rung.show(self.snapshot())
 
+    def _made(self, name: str) -> HtmlRung:
+        rung = self._rungs[name]()
+        rung.cancelling = self.cancelling
+        return rung
+
     def _paint_on(self) -> None:
-        rest = PAINT_SECONDS
-        while not self._over.wait(rest):
+        rest, failures = PAINT_SECONDS, 0
+        while failures < PATIENCE and not self._over.wait(rest):
             started = time.perf_counter()
             try:
                 self.rung.paint(self.snapshot())
             except Exception as exc:  # noqa: BLE001  a picture of a run is not the run
                 self.error = exc
-                return
+                failures += 1
+            else:
+                self.error, failures = None, 0
             rest = max(PAINT_SECONDS, PAINT_SHARE * (time.perf_counter() - started))
 
     @contextlib.contextmanager

@@ -3,38 +3,63 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
-from IPython.display import publish_display_data
+from IPython.display import display, publish_display_data
+from traitlets import TraitError
 
 from odibi_nb.commands import CommandHelp, Face, execute, parse
 from odibi_nb.core.events import RunStatus
+from odibi_nb.core.failures import FAILURES, KEPT
+from odibi_nb.core.plan import RunPlan
 from odibi_nb.core.results import RunResult
 from odibi_nb.errors import OdibiError
-from odibi_nb.notebook.environment import TEXT, can_answer, choose_ui
+from odibi_nb.notebook import debugging
+from odibi_nb.notebook.completion import IDENTIFIER, matcher_of
+from odibi_nb.notebook.environment import (
+    TEXT,
+    can_answer,
+    choose_ui,
+    explain_ui,
+    has_kernel,
+    has_subshell,
+)
+from odibi_nb.notebook.local_names import LocalNames
+from odibi_nb.notebook.session import SessionSettings
 from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.core.protocols import View
+    from odibi_nb.notebook.background import BackgroundRun
     from odibi_nb.notebook.live import LiveView
+    from odibi_nb.notebook.panel import RunPanel
 
-FRAMES = frozenset({"history", "projects", "registry"})
+FRAMES = frozenset({"compare", "history", "projects", "registry"})
 """Commands whose records are worth computing with: they come as DataFrames."""
+BODIES = ("run", "plan", "retry", "try", "register")
+"""Commands that have a use for what stands below them in a cell."""
+
+BACKGROUND_RUN = ("odibi_nb.notebook.background", "BackgroundRun")
+"""A class by name: it is imported when there is a run of that kind."""
 
 
 @magics_class
-class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
-    """The ``%odibi`` magic; `shown` is the (run_id, cell) that a live view has shown already."""
+class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is not typed
+    """The ``%odibi`` magic; `shown` is the (run, cell) that a live view has shown already."""
 
     def __init__(self, shell: Any) -> None:
-        super().__init__(shell)
-        self.shown: tuple[str, int] | None = None
+        super().__init__(shell=shell)
+        self.shown: tuple[object, int] | None = None
         self.live: LiveView | None = None
+        self.names = LocalNames()
+        self.matcher = matcher_of(self.names)
 
     @no_var_expand  # type: ignore[untyped-decorator]
     @line_cell_magic  # type: ignore[untyped-decorator]
@@ -43,10 +68,11 @@ class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
         self.live = None
         try:
             arguments = parse(shlex.split(self._expanded(line)), prog="%odibi")
-            if cell is not None and arguments.command not in {"run", "plan"}:
-                raise UsageError(
-                    f"%%odibi {arguments.command}: only run and plan take a cell's body"
-                )
+            if cell is not None and arguments.command not in BODIES:
+                takers = f"{', '.join(BODIES[:-1])} and {BODIES[-1]}"
+                raise UsageError(f"%%odibi {arguments.command}: only {takers} take a cell's body")
+            if self._debugged(arguments):
+                return None
             value = execute(arguments, self._face(cell or ""))
         except CommandHelp as help_text:
             print(help_text)
@@ -71,7 +97,15 @@ class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
         return line
 
     def _face(self, body: str) -> Face:
-        return Face(views=self._views, ask=input if can_answer(self.shell) else None, body=body)
+        return Face(
+            views=self._views,
+            ask=input if can_answer(self.shell) else None,
+            body=body,
+            ui=lambda asked: explain_ui(self.shell, asked),
+            opened=self._opened,
+            background=self._start,
+            panel=self._panel if has_kernel(self.shell) else None,
+        )
 
     def _views(self, ui: str, log_level: str | None) -> tuple[Sequence[View], str]:
         if choose_ui(self.shell, ui) != TEXT:
@@ -85,6 +119,37 @@ class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
 
         return (ThrottledConsole("INFO"),), "CRITICAL"
 
+    def _opened(self, project: GenericProjectOrchestrator) -> None:
+        """Let the live view end the run of *project*."""
+        if self.live is not None:
+            from odibi_nb.notebook.cancelling import Cancelling
+
+            self.live.cancelling = Cancelling(project.cancel, lambda: has_subshell(self.shell))
+
+    def _start(
+        self, project: GenericProjectOrchestrator, act: Callable[..., RunResult], ui: str
+    ) -> BackgroundRun:
+        """Start a run beside the cells, shown in the output of this one."""
+        from odibi_nb.notebook.background import BackgroundRun
+
+        view = None
+        if choose_ui(self.shell, ui) != TEXT:
+            from odibi_nb.notebook.placed import CellView
+
+            view = CellView(lambda rows: choose_ui(self.shell, ui, rows))
+        name = f"{project.project} (env={project.env})"
+        run = BackgroundRun(lambda: project, act, name, view)
+        if view is not None:
+            self.shown = (run, self.shell.execution_count)
+        return run.start()
+
+    def _panel(
+        self, project: str | None, env: str | None, engine: str | None, manifest: str | None
+    ) -> RunPanel:
+        from odibi_nb.notebook.panel import RunPanel
+
+        return RunPanel(project, env, engine=engine, manifest_path=manifest)
+
     def _stop_painting(self) -> None:
         if self.live is not None:
             self.live.close()
@@ -95,6 +160,14 @@ class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
             return None
         if isinstance(value, Records) and arguments.command in FRAMES:
             return value.to_frame()
+        if isinstance(value, RunPlan):
+            self.names.remember(value.project, value.env, value.rows)
+        if arguments.command == "load":
+            debugging.put_into(self.shell, value, arguments.name)
+            return None
+        if arguments.command == "try" and not value.succeeded and not can_answer(self.shell):
+            display(value)
+            value.raise_for_status()  # nobody looks on: a job must see that it failed
         if isinstance(value, RunResult):
             self.shown = (value.run_id, self.shell.execution_count)
             if self.live is not None:
@@ -102,6 +175,24 @@ class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
             if value.status is not RunStatus.SUCCESS and not can_answer(self.shell):
                 value.raise_for_status()  # nobody looks on: a job must see that it failed
         return value
+
+    def show_background(self, run: BackgroundRun) -> None:
+        """Display *run*, unless this very cell shows it already."""
+        if self.shown != (run, self.shell.execution_count):
+            run._ipython_display_()
+
+    def _debugged(self, arguments: argparse.Namespace) -> bool:
+        """Open the debugger, if that is what was asked for and a failure is alive; whether it was."""
+        if arguments.command == "load":
+            debugging.check_name(arguments.name)
+        if arguments.command != "debug" or not debugging.can_debug(self.shell):
+            return False
+        from odibi_nb.commands.debugging import kept_failure
+
+        failure = kept_failure(arguments)
+        if failure is not None:
+            debugging.post_mortem(self.shell, failure)
+        return failure is not None
 
     def show_result(self, result: RunResult) -> None:
         """Display *result*, unless the live view of this very cell has done so."""
@@ -116,13 +207,40 @@ class OdibiMagics(Magics):  # type: ignore[misc]  # IPython is not typed
 
 def register(ipython: Any) -> None:
     """Register the magic in *ipython*."""
-    magics = OdibiMagics(ipython)
+    _forget(ipython)
+    try:
+        magics = OdibiMagics(ipython)
+    except TraitError as exc:  # IPython keeps what %config was refused, too
+        warnings.warn(f"%config OdibiMagics is not heeded: {exc}", stacklevel=2)
+        del ipython.config[OdibiMagics.__name__]
+        magics = OdibiMagics(ipython)
+    FAILURES.limit = KEPT
     ipython.register_magics(magics)
-    ipython.display_formatter.ipython_display_formatter.for_type(RunResult, magics.show_result)
+    displays = ipython.display_formatter.ipython_display_formatter
+    displays.for_type(RunResult, magics.show_result)
+    displays.for_type_by_name(*BACKGROUND_RUN, magics.show_background)
+    ipython.Completer.custom_matchers.append(magics.matcher)
 
 
 def unregister(ipython: Any) -> None:
     """Take the magic out of *ipython*."""
+    FAILURES.limit = 0
+    FAILURES.clear()
     for kind in ("line", "cell"):
         ipython.magics_manager.magics[kind].pop("odibi", None)
-    ipython.display_formatter.ipython_display_formatter.pop(RunResult, None)
+    displays = ipython.display_formatter.ipython_display_formatter
+    displays.pop(RunResult, None)
+    displays.pop(".".join(BACKGROUND_RUN), None)
+    _forget(ipython)
+
+
+def _forget(ipython: Any) -> None:
+    """Take our completion and what `%config` knows of us out of *ipython*, also after a reload."""
+    ipython.Completer.custom_matchers[:] = [
+        matcher
+        for matcher in ipython.Completer.custom_matchers
+        if getattr(matcher, "matcher_identifier", None) != IDENTIFIER
+    ]
+    for one in [x for x in ipython.configurables if type(x).__name__ == OdibiMagics.__name__]:
+        one.forget()
+        ipython.configurables.remove(one)

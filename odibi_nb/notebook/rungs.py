@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.display import display
 
+from odibi_nb.notebook.cancelling import CancelButton, Cancelling
 from odibi_nb.notebook.environment import HTML, PLOTLY, WIDGETS
 from odibi_nb.views.bundles import picture_bundle, plain_text, table_bundle
 from odibi_nb.views.gantt import gantt_of
+from odibi_nb.views.gantt_layers import GanttLayers
 from odibi_nb.views.gantt_plotly import gantt_plotly
-from odibi_nb.views.html import picture_html, summary_html, table_html
+from odibi_nb.views.html import picture_html, summary_html
+from odibi_nb.views.run_table import table_html, table_parts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from odibi_nb.core.results import RunResult
     from odibi_nb.views.state import RunSnapshot
 
@@ -26,12 +31,20 @@ FEW_ROWS = 60
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 _CHANGING = ("x", "base", "y", "customdata", "showlegend")
 """What changes in a trace while a run goes on."""
+_LAYERS_STYLE = (
+    "<style>.odibi-layers>*{pointer-events:none}.odibi-layers rect{pointer-events:auto}</style>"
+)
 
 
 class HtmlRung:
-    """The ``html`` rung: two outputs of HTML, updated through their display ids."""
+    """The ``html`` rung: two outputs of HTML, updated through their display ids.
+
+    Attributes:
+        cancelling: how people can end the run from where it is shown; None if they cannot.
+    """
 
     def __init__(self) -> None:
+        self.cancelling: Cancelling | None = None
         self._outputs: list[Any] = []
 
     def show(self, snapshot: RunSnapshot) -> None:
@@ -44,7 +57,7 @@ class HtmlRung:
             output.update(bundle, raw=True)
 
     def end(self, snapshot: RunSnapshot, result: RunResult | None = None) -> None:
-        """Leave what a saved notebook keeps; with *result*, its tracebacks too."""
+        """Leave what a saved notebook keeps; with *result*, its logs and tracebacks too."""
         if result is None:
             self._outputs[0].update(picture_bundle(snapshot), raw=True)
         self._outputs[1].update(table_bundle(snapshot, result), raw=True)
@@ -52,35 +65,50 @@ class HtmlRung:
     def _bundles(self, snapshot: RunSnapshot) -> list[dict[str, Any]]:
         text = plain_text(snapshot)
         return [
-            {"text/html": picture_html(snapshot), "text/plain": text},
+            {"text/html": picture_html(snapshot, self._hint(snapshot)), "text/plain": text},
             {"text/html": table_html(snapshot, FEW_ROWS), "text/plain": text},
         ]
 
+    def _hint(self, snapshot: RunSnapshot) -> str:
+        return "" if self.cancelling is None else self.cancelling.hint(snapshot)
+
 
 class WidgetRung(HtmlRung):
-    """The ``widgets`` rung: the same HTML in core widgets; only what changed is sent."""
+    """The ``widgets`` rung: the same in core widgets; only those of which the content changed are sent."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._picture: Any = None
-        self._table: Any = None
+        self._head: Any = None
+        self._summary: Any = None
+        self._button: CancelButton | None = None
+        self._layers: GanttLayers | None = None
+        self._pictures: Sequence[Any] = ()
+        self._table: Sequence[Any] = ()
 
     def show(self, snapshot: RunSnapshot) -> None:
         """Show two widgets, each in an output of its own."""
         text = plain_text(snapshot)
-        self._outputs = [_displayed(widget, text) for widget in self.make(snapshot)]
+        bundles = [widget_bundle(widget, text) for widget in self.make(snapshot)]
+        self._outputs = [display(bundle, raw=True, display_id=True) for bundle in bundles]
 
     def make(self, snapshot: RunSnapshot) -> tuple[Any, Any]:
         """The picture and the table, as widgets that `paint` keeps up to date."""
         import ipywidgets
 
-        self._table = ipywidgets.HTML(table_html(snapshot, FEW_ROWS))
-        return self._make_picture(snapshot), self._table
+        self._summary = ipywidgets.HTML(summary_html(snapshot, self._hint(snapshot)))
+        self._head = ipywidgets.HBox([self._summary], layout={"align_items": "center"})
+        if self.cancelling is not None:
+            self._button = CancelButton(self.cancelling)
+            self._head.children = (self._summary, self._button.probe)
+        picture = ipywidgets.VBox([self._head, self._make_picture(snapshot)])
+        self._table = _html_widgets(table_parts(snapshot, FEW_ROWS))
+        return picture, ipywidgets.VBox(self._table)
 
     def paint(self, snapshot: RunSnapshot) -> None:
         """Send what changed."""
+        self._paint_head(snapshot)
         self._paint_picture(snapshot)
-        self._table.value = table_html(snapshot, FEW_ROWS)
+        _fill(self._table, table_parts(snapshot, FEW_ROWS))
 
     def end(self, snapshot: RunSnapshot, result: RunResult | None = None) -> None:
         """As `HtmlRung.end`; after a reload of the page that does not arrive, so that they agree."""
@@ -88,14 +116,28 @@ class WidgetRung(HtmlRung):
             self.paint(snapshot)
         super().end(snapshot, result)
 
+    def _paint_head(self, snapshot: RunSnapshot) -> None:
+        heard = self._button is not None and self._button.update(snapshot)
+        if self._button is not None and (heard or self._button.heard):
+            self._head.children = (self._summary, *([self._button.widget] if heard else []))
+        self._summary.value = summary_html(snapshot, "" if heard else self._hint(snapshot))
+
     def _make_picture(self, snapshot: RunSnapshot) -> Any:
         import ipywidgets
 
-        self._picture = ipywidgets.HTML(picture_html(snapshot))
-        return self._picture
+        self._layers = GanttLayers(len(snapshot.rows))
+        self._pictures = _html_widgets(self._layers.update(snapshot), grid_area="chart")
+        style = ipywidgets.HTML(_LAYERS_STYLE, layout=self._pictures[0].layout)
+        # All in one cell of a grid: so they lie on each other, without positions of their own.
+        box = ipywidgets.GridBox(
+            (style, *self._pictures),
+            layout={"grid_template_areas": "'chart'", "grid_template_columns": "100%"},
+        )
+        return box.add_class("odibi-layers")
 
     def _paint_picture(self, snapshot: RunSnapshot) -> None:
-        self._picture.value = picture_html(snapshot)
+        assert self._layers is not None
+        _fill(self._pictures, self._layers.update(snapshot))
 
 
 class PlotlyRung(WidgetRung):
@@ -103,22 +145,19 @@ class PlotlyRung(WidgetRung):
 
     def __init__(self) -> None:
         super().__init__()
-        self._summary: Any = None
+        self._figure: Any = None
         self._drawn: dict[str, Any] = {}
 
     def _make_picture(self, snapshot: RunSnapshot) -> Any:
-        import ipywidgets
         from plotly.graph_objects import FigureWidget
 
         self._drawn = gantt_plotly(gantt_of(snapshot), live=True)
-        self._picture = FigureWidget(self._drawn)
-        self._summary = ipywidgets.HTML(summary_html(snapshot))
-        return ipywidgets.VBox([self._summary, self._picture])
+        self._figure = FigureWidget(self._drawn)
+        return self._figure
 
     def _paint_picture(self, snapshot: RunSnapshot) -> None:
-        self._summary.value = summary_html(snapshot)
         before, now = self._drawn, gantt_plotly(gantt_of(snapshot), live=True)
-        figure = self._picture
+        figure = self._figure
         with figure.batch_update():  # one message, whatever changes
             for trace, old, new in zip(figure.data, before["data"], now["data"], strict=True):
                 for key in _CHANGING:
@@ -130,10 +169,24 @@ class PlotlyRung(WidgetRung):
         self._drawn = now
 
 
-def _displayed(widget: Any, text: str) -> Any:
-    """Display *widget* so that its output can be replaced later, with ipywidgets 7 and 8 alike."""
+def _html_widgets(texts: Sequence[str], **layout: str) -> tuple[Any, ...]:
+    """A widget for each text, all with one layout."""
+    import ipywidgets
+
+    shared = ipywidgets.Layout(margin="0", **layout)
+    return tuple(ipywidgets.HTML(text, layout=shared) for text in texts)
+
+
+def _fill(widgets: Sequence[Any], texts: Sequence[str]) -> None:
+    """Give each widget its text; one that has it already sends nothing."""
+    for widget, text in zip(widgets, texts, strict=True):
+        widget.value = text
+
+
+def widget_bundle(widget: Any, text: str) -> dict[str, Any]:
+    """What displays *widget* with ipywidgets 7 and 8 alike, in an output that can be replaced later."""
     view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
-    return display({_WIDGET_VIEW: view, "text/plain": text}, raw=True, display_id=True)
+    return {_WIDGET_VIEW: view, "text/plain": text}
 
 
 RUNGS: dict[str, type[HtmlRung]] = {PLOTLY: PlotlyRung, WIDGETS: WidgetRung, HTML: HtmlRung}

@@ -10,47 +10,37 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.views.gantt import gantt_of, shortened
 from odibi_nb.views.gantt_plotly import gantt_plotly
-from odibi_nb.views.html import (
-    LIVE_ROWS,
-    MAX_ERROR,
-    details_html,
-    picture_html,
-    summary_text,
-    table_html,
-)
+from odibi_nb.views.html import chart_html, summary_html
 from odibi_nb.views.looks import look_of
+from odibi_nb.views.run_table import LIVE_ROWS, MAX_ERROR, table_html
 from odibi_nb.views.state import RunSnapshot, snapshot_of
 
 if TYPE_CHECKING:
     from odibi_nb.core.results import RunResult
 
 PLOTLY, HTML, TEXT = "application/vnd.plotly.v1+json", "text/html", "text/plain"
-MANY_ROWS, FEW_ROWS = 500, 60
-"""With more than many rows, a saved table has few of them."""
+MAX_FIGURE_ROWS = 500
+"""With more rows the picture is the SVG alone: Plotly would be slow, and JupyterLab, which adds a PNG of
+what Plotly drew to the notebook, would make it large."""
 Bundle = dict[str, Any]
 _FINE = frozenset({"SUCCESS", "RUNNING", "WAITING", "RETRYING"})
 
 
 def picture_bundle(snapshot: RunSnapshot) -> Bundle:
-    """Summary line and Gantt chart: as a Plotly figure, as SVG, as a line of text."""
-    return {
-        PLOTLY: _figure(snapshot),
-        HTML: picture_html(snapshot),
-        TEXT: plain_text(snapshot),
-    }
+    """The Gantt chart: as a Plotly figure, as SVG; and a line of text."""
+    figure = {PLOTLY: _figure(snapshot)} if len(snapshot.rows) <= MAX_FIGURE_ROWS else {}
+    return {**figure, HTML: chart_html(snapshot), TEXT: plain_text(snapshot)}
 
 
 def table_bundle(snapshot: RunSnapshot, result: RunResult | None = None) -> Bundle:
-    """The table: as HTML, with the tracebacks and logs of *result*; as text, what did not succeed."""
-    limit = LIVE_ROWS if len(snapshot.rows) <= MANY_ROWS else FEW_ROWS
-    details = details_html(result) if result is not None else ""
+    """Summary line and table: as HTML, with the tracebacks and logs of *result*; as text, what failed."""
     lines = [
         f"{look_of(row.status).sign} {row.id} {row.status.lower()}: {shortened(row.error, MAX_ERROR)}"
         for row in snapshot.rows
         if row.status not in _FINE
     ]
     return {
-        HTML: table_html(snapshot, limit) + details,
+        HTML: table_html(snapshot, LIVE_ROWS, result, summary=summary_html(snapshot)),
         TEXT: "\n".join([f"run log: {len(snapshot.rows):,} transformations", *lines]),
     }
 
@@ -59,11 +49,7 @@ def result_bundle(result: RunResult) -> Bundle:
     """A run that has ended, in one bundle: Gantt chart, table, tracebacks."""
     snapshot = snapshot_of(result)
     picture, table = picture_bundle(snapshot), table_bundle(snapshot, result)
-    return {
-        PLOTLY: picture[PLOTLY],
-        HTML: picture[HTML] + table[HTML],
-        TEXT: repr(result),
-    }
+    return {**picture, HTML: picture[HTML] + table[HTML], TEXT: repr(result)}
 
 
 def plain_text(snapshot: RunSnapshot) -> str:
@@ -73,5 +59,5 @@ def plain_text(snapshot: RunSnapshot) -> str:
 
 
 def _figure(snapshot: RunSnapshot) -> Bundle:
-    figure = gantt_plotly(gantt_of(snapshot), title=summary_text(snapshot))
+    figure = gantt_plotly(gantt_of(snapshot), run=snapshot.run_id)
     return {**figure, "config": {"responsive": True, "displaylogo": False}}

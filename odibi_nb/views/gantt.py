@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from odibi_nb.core.events import Status
@@ -14,18 +14,18 @@ from odibi_nb.views.state import RETRYING, WAITING, Bar, RowState, RunSnapshot
 MAX_QUEUED_ROWS = 500
 """With more rows, what waited for its first attempt is left out: it would hide what ran."""
 MAX_ERROR = 160
+MAX_CHECKS = 5
 TICKS = 8
 MARK = 0.01
 """How wide the mark of a row that never started is, as a part of the axis."""
 _UNENDED_WAIT = frozenset({RETRYING, Status.SKIPPED.value, Status.CANCELLED.value})
-LIVE = frozenset({"starting", "running"})
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 
 
 class Span(NamedTuple):
     """A bar: row number *row*, from *start* to *end* in seconds of the run.
 
-    *kind* is a key of `LOOKS`; *bar* is the attempt, None for what is not one.
+    *kind* is a key of `LOOKS`; *bar* is the attempt, None for what is not one. *open* is what goes on.
     """
 
     row: int
@@ -33,6 +33,7 @@ class Span(NamedTuple):
     start: float
     end: float
     bar: Bar | None = None
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,51 +83,58 @@ class Gantt:
         row, bar = self.rows[span.row], span.bar
         sign, word = LOOKS[span.kind].sign, span.kind.lower()
         attempt = f", attempt {bar.number}" if bar else ""
-        walls = f"{self.wall(span.start)} to {self.wall(span.end)} UTC"
-        lines = [
-            row.id,
-            row.function,
-            f"{sign} {word}{attempt}",
-            f"{span.start:,.2f} s to {span.end:,.2f} s ({walls})",
-        ]
+        # What goes on says nothing that changes while it does.
+        since = f"{span.start:,.2f} s to {span.end:,.2f} s ({self.wall(span.start)} to {self.wall(span.end)} UTC)"
+        if span.open:
+            since = f"since {span.start:,.2f} s ({self.wall(span.start)} UTC)"
+        lines = [row.id, row.function, f"{sign} {word}{attempt}", since]
         if bar and (bar.rows_in is not None or bar.rows_out is not None):
             lines.append(f"rows in {_count(bar.rows_in)}, out {_count(bar.rows_out)}")
+        if bar:
+            lines += [f"⚠ {shortened(check, MAX_ERROR)}" for check in bar.checks[:MAX_CHECKS]]
         error = bar.error if bar else row.error if span.kind == row.status else ""
         return [*lines, shortened(error, MAX_ERROR)] if error else lines
 
 
 def gantt_of(snapshot: RunSnapshot) -> Gantt:
     """The chart of a run as it stands."""
-    live, begin = snapshot.status in LIVE, snapshot.start
-    longest = max(snapshot.elapsed, 0.1)
-    until = _roomy(longest) if live else longest * 1.01
+    chart = empty_gantt(snapshot)
     begun: dict[str, dt.datetime] = {}
     for row in snapshot.rows:
         if row.bars:
             first = row.bars[0].start
             begun[row.layer] = min(first, begun.get(row.layer, first))
     spans: list[Span] = []
-    if begin is not None:
+    if chart.begin is not None:
         queued = len(snapshot.rows) <= MAX_QUEUED_ROWS
         for number, row in enumerate(snapshot.rows):
             if row.bars or row.end or row.layer in begun:
                 since = begun.get(row.layer) if queued else None
-                spans += _spans(number, row, snapshot, since, until)
+                spans += row_spans(number, row, snapshot, since, chart.until)
+    return replace(chart, spans=tuple(spans))
+
+
+def empty_gantt(snapshot: RunSnapshot) -> Gantt:
+    """The chart of a run as it stands, without its spans."""
+    longest = max(snapshot.elapsed, 0.1)
     return Gantt(
         rows=snapshot.rows,
-        spans=tuple(spans),
+        spans=(),
         bands=_bands(snapshot.rows),
-        until=until,
-        now=snapshot.elapsed if live and begin is not None else None,
-        begin=begin,
+        until=_roomy(longest) if snapshot.live else longest * 1.01,
+        now=snapshot.elapsed if snapshot.live and snapshot.start is not None else None,
+        begin=snapshot.start,
         label=_label(snapshot),
     )
 
 
-def _spans(
+def row_spans(
     number: int, row: RowState, snapshot: RunSnapshot, queued: dt.datetime | None, until: float
 ) -> list[Span]:
-    """The bars of one row; *queued* is since when it may have waited for its first attempt."""
+    """The bars of one row; *queued* is since when it may have waited for its first attempt.
+
+    An open one, if there is one, is the last.
+    """
     assert snapshot.start is not None
     zero, now = snapshot.start, snapshot.at
 
@@ -135,17 +143,19 @@ def _spans(
         return passed if passed > 0 else 0.0
 
     spans = [
-        Span(number, bar.status, seconds(bar.start), seconds(bar.end or now), bar)
+        Span(number, bar.status, seconds(bar.start), seconds(bar.end or now), bar, bar.end is None)
         for bar in row.bars
     ]
     if len(row.bars) > 1 or row.status in _UNENDED_WAIT:
-        waits = row.waits(now)
-        spans += [Span(number, RETRYING, seconds(start), seconds(end)) for start, end in waits]
+        for since, until_then in row.waits(now):
+            still = row.status == RETRYING and since == row.bars[-1].end
+            spans.append(Span(number, RETRYING, seconds(since), seconds(until_then), None, still))
         spans.sort(key=lambda span: span.start)
     if queued is not None:
         first = row.bars[0].start if row.bars else row.end or now
         if first > queued:
-            spans.insert(0, Span(number, QUEUED, seconds(queued), seconds(first)))
+            still = not row.bars and row.end is None
+            spans.insert(0, Span(number, QUEUED, seconds(queued), seconds(first), None, still))
     unstarted = row.status != RETRYING and (not row.bars or row.bars[-1].status != row.status)
     if row.end is not None and unstarted:
         end = min(max(seconds(row.end), until * MARK), until)

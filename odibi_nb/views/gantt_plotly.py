@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import struct
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.events import Status
 from odibi_nb.views.gantt import Gantt, Span, shortened
 from odibi_nb.views.looks import LOOKS, QUEUED, WAITS
 
@@ -16,43 +15,62 @@ if TYPE_CHECKING:
 MAX_LABELLED = 120
 """With more rows, the layers' names stand where the rows' would."""
 MAX_TOLD = 200
-"""With more rows, a saved figure packs its numbers, and its tooltips say the id and errors only."""
+"""With more rows, a saved figure's tooltips say the id and errors only."""
+LIVE_BARS = 64
+"""Bars in one trace of a live figure, of the kinds of which there are many."""
+MANY = frozenset({Status.SUCCESS.value, QUEUED})
 MAX_HEIGHT = 560
 MIN_BAR = 1.2 / 450
 """The height of a bar, as a part of the plot: what is thinner than a pixel fades away."""
-_GREY = "#888888"
+_GREY = "#777777"
 _GRID = "rgba(128,128,128,0.25)"
 _CLEAR = "rgba(0,0,0,0)"
 
 
-def gantt_plotly(gantt: Gantt, title: str = "", *, live: bool = False) -> dict[str, Any]:
+def gantt_plotly(gantt: Gantt, run: str = "", *, live: bool = False) -> dict[str, Any]:
     """A figure: ``{"data": [...], "layout": {...}}``, one trace per kind of bar.
 
     Args:
         gantt: the chart.
-        title: stands above it, as text.
-        live: with all there is to tell, and traces that have no bars yet: they keep their places.
+        run: the run's id, by which the table of that run knows the figure.
+        live: with all there is to tell; with traces that have no bars yet, as they keep their places;
+            and with several for what there is most of, so that few of them change.
     """
-    spans: dict[str, list[Span]] = {kind: [] for kind in LOOKS}
-    for span in gantt.spans:
-        spans[span.kind].append(span)
     told = live or len(gantt.rows) <= MAX_TOLD
-    data = [_trace(gantt, kind, own, told=told) for kind, own in spans.items() if own or live]
-    return {"data": data, "layout": _layout(gantt, title)}
+    data: list[dict[str, Any]] = []
+    for kind in LOOKS:
+        own = [span for span in gantt.spans if span.kind == kind]
+        traces = [
+            _trace(gantt, kind, some, told=told) for some in _parts(gantt, kind, own, live=live)
+        ]
+        traces[0]["showlegend"] = bool(own)
+        data += traces if own or live else []
+    return {"data": data, "layout": {**_layout(gantt), "meta": {"run": _text([run])}}}
+
+
+def _parts(gantt: Gantt, kind: str, spans: list[Span], *, live: bool) -> list[list[Span]]:
+    """*spans* of one kind, trace by trace; live, as many all the time.
+
+    What is over stands in the order in which it ended, so that only the last trace of it grows; what is
+    not over changes all the time, and stands apart.
+    """
+    if not live or kind not in MANY:
+        return [spans]
+    over = sorted((span for span in spans if not span.open), key=lambda span: span.end)
+    last = len(gantt.rows) // LIVE_BARS * LIVE_BARS
+    parts = [over[i : i + LIVE_BARS] for i in range(0, last, LIVE_BARS)]
+    return [*parts, over[last:], [span for span in spans if span.open]]
 
 
 def _trace(gantt: Gantt, kind: str, spans: list[Span], *, told: bool) -> dict[str, Any]:
     look = LOOKS[kind]
-    x = [round(span.end - span.start, 3) for span in spans]
-    base = [round(span.start, 3) for span in spans]
-    rows = [span.row for span in spans]
     return {
         "type": "bar",
         "orientation": "h",
         "name": f"{look.sign} {kind.lower()}",
-        "x": x if told else _packed("f", x),
-        "base": base if told else _packed("f", base),
-        "y": rows if told else _packed("i", rows),
+        "x": [round(span.end - span.start, 3) for span in spans],
+        "base": [round(span.start, 3) for span in spans],
+        "y": [span.row for span in spans],
         "width": 0.3 if kind in WAITS else max(0.9, round(MIN_BAR * len(gantt.rows), 1)),
         "marker": {
             "color": look.colour,
@@ -66,9 +84,13 @@ def _trace(gantt: Gantt, kind: str, spans: list[Span], *, told: bool) -> dict[st
             },
         },
         "opacity": 0.6 if kind == QUEUED else 1,
-        "customdata": [_text(gantt.told(span)) if told else _brief(gantt, span) for span in spans],
+        "customdata": [
+            _text(gantt.told(span)) if told and not _waits(span) else _brief(gantt, span)
+            for span in spans
+        ],
         "hovertemplate": "%{customdata}<extra></extra>",
-        "showlegend": bool(spans),
+        "legendgroup": kind,
+        "showlegend": False,
     }
 
 
@@ -77,19 +99,18 @@ def _text(lines: Sequence[str]) -> str:
     return "<br>".join(escape(line, quote=False) for line in lines)
 
 
+def _waits(span: Span) -> bool:
+    """Whether it waits for its first attempt: there are many, and there is nothing to tell but that."""
+    return span.kind == QUEUED and span.open
+
+
 def _brief(gantt: Gantt, span: Span) -> str:
     """The id, and the error of what did not succeed."""
     lines = gantt.told(span)
     return _text(lines if span.bar and span.bar.error else lines[:1])
 
 
-def _packed(kind: str, numbers: Sequence[float]) -> dict[str, str]:
-    """Numbers in Plotly's typed array: base64 of 4 little-endian bytes each."""
-    data = struct.pack(f"<{len(numbers)}{kind}", *numbers)
-    return {"dtype": f"{kind}4", "bdata": base64.b64encode(data).decode("ascii")}
-
-
-def _layout(gantt: Gantt, title: str) -> dict[str, Any]:
+def _layout(gantt: Gantt) -> dict[str, Any]:
     count = len(gantt.rows)
     labelled = count <= MAX_LABELLED
     height = 22 if count <= 20 else 18 if count <= 60 else 12  # noqa: PLR2004
@@ -99,11 +120,10 @@ def _layout(gantt: Gantt, title: str) -> dict[str, Any]:
         "template": {},
         "autosize": True,
         "height": max(180, 110 + height * count) if labelled else MAX_HEIGHT,
-        "margin": {"l": 60 if labelled else 20, "r": 100, "t": 70 if title else 40, "b": 40},
+        "margin": {"l": 60 if labelled else 20, "r": 100, "t": 40, "b": 40},
         "paper_bgcolor": _CLEAR,
         "plot_bgcolor": _CLEAR,
-        "font": {"color": _GREY, "size": 12},
-        "title": {"text": _text([title]), "font": {"size": 13}, "x": 0, "xanchor": "left"},
+        "font": {"color": _GREY, "size": 11},
         "barmode": "overlay",
         "hovermode": "closest",
         "hoverlabel": {"align": "left"},
@@ -127,7 +147,9 @@ def _layout(gantt: Gantt, title: str) -> dict[str, Any]:
             "range": [count - 0.5, -0.5],
             "tickvals": list(range(count)) if labelled else [],
             "ticktext": names,
-            "tickfont": {"size": min(12, height - 2)},
+            "tickfont": {"size": min(11, height - 2)},
+            "ticks": "outside",
+            "tickcolor": _CLEAR,
             "automargin": True,
             "showgrid": False,
             "zeroline": False,

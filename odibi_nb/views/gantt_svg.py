@@ -10,9 +10,9 @@ from odibi_nb.views.gantt import Gantt, Span, shortened
 from odibi_nb.views.looks import LOOKS, WAITS, Look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-WIDTH = 1200
+WIDTH = 1000
 """The width of the drawing's own coordinates; it is scaled to its place."""
 MAX_LABELLED = 120
 """With more rows, their names are left out: they could not be read."""
@@ -21,7 +21,9 @@ MAX_HOVER = 300
 FIT_HEIGHT = 560
 MIN_HEIGHT = 1.2
 """What is thinner fades away; bars of neighbours may overlap instead."""
-LEFT, RIGHT, TOP, BOTTOM = 200, 96, 30, 24
+MAX_LEFT, RIGHT, TOP, BOTTOM = 232, 96, 30, 24
+LETTER = 7.2
+"""The width of a name's letter, about."""
 _TEXT = "fill:var(--jp-ui-font-color1,currentColor)"
 _FAINT = "fill:var(--jp-ui-font-color2,#888)"
 _GRID = "stroke:var(--jp-border-color2,rgba(128,128,128,.35));stroke-width:1"
@@ -36,45 +38,72 @@ _PATTERN = {
 }
 
 
-def gantt_svg(gantt: Gantt, name: str = "g") -> str:
-    """The chart as an ``<svg>`` element; *name* keeps its patterns apart from others' on a page."""
-    if not gantt.rows:
-        return ""
-    drawing = _Drawing(gantt, "".join(c for c in name if c.isalnum()) or "g")
-    return drawing.svg()
+def gantt_svg(gantt: Gantt, run: str = "") -> str:
+    """The chart as an ``<svg>`` element.
+
+    *run* is the run's id: by it the table of that run knows the picture, and it keeps the picture's
+    patterns apart from others' on a page.
+    """
+    return Drawing(gantt, run).whole() if gantt.rows else ""
 
 
-class _Drawing:
-    """One chart, its scales, and the prefix of its ids."""
+class Drawing:
+    """One chart, its scales, and the prefix of its ids.
 
-    def __init__(self, gantt: Gantt, name: str) -> None:
+    Args:
+        gantt: the chart.
+        run: as in `gantt_svg`.
+        kinds: what has a pattern and stands in the legend; those of the chart's spans if None.
+    """
+
+    def __init__(self, gantt: Gantt, run: str, kinds: Collection[str] | None = None) -> None:
         self.gantt = gantt
-        self.name = name
+        self.run = run
+        self.name = "".join(c for c in run if c.isalnum())[-6:] or "g"
         count = len(gantt.rows)
         self.labelled = count <= MAX_LABELLED
         height = 22 if count <= 20 else 16 if count <= 60 else 11  # noqa: PLR2004
         self.row = float(height) if self.labelled else FIT_HEIGHT / count
         self.height = TOP + self.row * count + BOTTOM
-        self.scale = (WIDTH - LEFT - RIGHT) / gantt.until
-        kinds = {span.kind for span in gantt.spans}
-        self.kinds = [kind for kind in LOOKS if kind in kinds]
+        longest = max((len(row.id) for row in gantt.rows if self.labelled), default=0)
+        self.left = min(MAX_LEFT, round(16 + LETTER * longest))
+        self.scale = (WIDTH - self.left - RIGHT) / gantt.until
+        shown = {span.kind for span in gantt.spans} if kinds is None else kinds
+        self.kinds = [kind for kind in LOOKS if kind in shown]
 
-    def svg(self) -> str:
-        label = escape(self.gantt.label)
+    def whole(self) -> str:
+        """All of the chart in one picture."""
+        bars = self.bars(self.gantt.spans, told=len(self.gantt.spans) <= MAX_HOVER)
+        return self.picture([self._frame(), bars, *self._now()], label=self.gantt.label)
+
+    def frame(self) -> str:
+        """The picture of what changes with the scale only: legend, axis, layers, names."""
+        return self.picture([self._frame()])
+
+    def moving(self, spans: Sequence[Span], columns: Sequence[str], *, told: bool) -> str:
+        """The picture of what changes all the time: bars, and the now-line; it has the label."""
+        bars = self.bars(spans, told=told)
+        return self.picture([*columns, bars, *self._now()], label=self.gantt.label)
+
+    def picture(self, content: Iterable[str], label: str = "") -> str:
+        """An ``<svg>`` of this chart's size; without a *label* it is not for those who listen."""
+        role = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
+        first, each = TOP / self.height, self.row / self.height
+        # Double quotes would each be escaped in a notebook's JSON; there are none but these.
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{label}" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" {role} data-run="{escape(self.run)}" '
+            f'data-rows="{first:.6f} {each:.6f} {len(self.gantt.rows)}" '
             f'viewBox="0 0 {WIDTH} {self.height:.0f}" width="100%" '
-            'style="display:block;max-width:1800px;height:auto;'
-            'font-family:var(--jp-ui-font-family,sans-serif)">'
-            f"<defs>{''.join(map(self._pattern, self.kinds))}</defs>"
-            + "".join((*self._legend(), *self._axis(), *self._bands(), *self._names()))
-            + "".join(self._bars())
-            + "".join(self._now())
-            + "</svg>"
-        )
+            'style="display:block;max-width:1600px;height:auto;'
+            f'font-family:var(--jp-ui-font-family,sans-serif)">{"".join(content)}</svg>'
+        ).replace('"', "'")
+
+    def _frame(self) -> str:
+        patterns = f"<defs>{''.join(map(self._pattern, self.kinds))}</defs>"
+        return patterns + "".join((*self._legend(), *self._axis(), *self._bands(), *self._names()))
 
     def _x(self, seconds: float) -> float:
-        return LEFT + seconds * self.scale
+        return self.left + seconds * self.scale
 
     def _pattern(self, kind: str) -> str:
         look = LOOKS[kind]
@@ -99,7 +128,7 @@ class _Drawing:
         return f'fill="url(#{self._id(look)}) {look.colour}"'
 
     def _legend(self) -> Iterator[str]:
-        x = LEFT
+        x = self.left
         for kind in self.kinds:
             text = f"{LOOKS[kind].sign} {kind.lower()}"
             yield f'<rect x="{x}" y="6" width="14" height="12" rx="2" {self._fill(kind)}/>'
@@ -130,31 +159,50 @@ class _Drawing:
         if not self.labelled:
             return
         size = min(12.0, self.row - 1)
+        yield f'<g text-anchor="end" font-size="{size:.0f}" style="{_TEXT}">'
         for number, row in enumerate(self.gantt.rows):
             y = TOP + (number + 0.5) * self.row + size * 0.36
-            yield (
-                f'<text x="{LEFT - 8}" y="{y:.1f}" font-size="{size:.0f}" text-anchor="end" '
-                f'style="{_TEXT}">{escape(shortened(row.id, 30))}</text>'
-            )
+            yield f'<text x="{self.left - 8}" y="{y:.1f}">{escape(shortened(row.id, 30))}</text>'
+        yield "</g>"
 
-    def _bars(self) -> Iterator[str]:
-        if len(self.gantt.spans) <= MAX_HOVER:
-            for span in self.gantt.spans:
-                x, y, width, height = self._box(span)
-                yield (
-                    f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" '
-                    f'rx="2" {self._fill(span.kind)}>'
-                    f"<title>{escape(chr(10).join(self.gantt.told(span)))}</title></rect>"
-                )
-            return
+    def bars(self, spans: Sequence[Span], *, told: bool) -> str:
+        """*spans*, drawn one by one with tooltips, or as one path per kind."""
+        if told:
+            # Waits first: the mark of what was given up lies on its wait.
+            return "".join(
+                f"<g {self._fill(kind)}>{''.join(self._bar(s) for s in spans if s.kind == kind)}</g>"
+                for kind in reversed(LOOKS)
+                if any(span.kind == kind for span in spans)
+            )
         paths: dict[str, list[str]] = defaultdict(list)
         heights: dict[str, float] = {}
-        for span in self.gantt.spans:
+        for span in spans:
             x, y, width, heights[span.kind] = self._box(span)
             paths[span.kind].append(f"M{x:.1f} {y + heights[span.kind] / 2:.1f}h{width:.1f}")
-        for kind in self.kinds:
-            paint = self._fill(kind).replace("fill=", "stroke=")
-            yield f'<path d="{"".join(paths[kind])}" {paint} stroke-width="{heights[kind]:.1f}"/>'
+        return "".join(
+            f'<path d="{"".join(paths[kind])}" {self._stroke(kind)} stroke-width="{heights[kind]:.1f}"/>'
+            for kind in LOOKS
+            if kind in paths
+        )
+
+    def column(self, kind: str, first: int, last: int, start: float, end: float) -> str:
+        """A bar of *kind* in each row from *first* to *last*, all of one length, in one path."""
+        _, top, width, height = self._box(Span(first, kind, start, end))
+        x, bottom = self._x(start) + width / 2, TOP + (last + 1) * self.row
+        return (
+            f'<path d="M{x:.1f} {top:.1f}V{bottom:.1f}" {self._stroke(kind)} '
+            f'stroke-width="{width:.1f}" stroke-dasharray="{height:.2f} {self.row - height:.2f}"/>'
+        )
+
+    def _bar(self, span: Span) -> str:
+        x, y, width, height = self._box(span)
+        return (
+            f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" '
+            f'rx="2"><title>{escape(chr(10).join(self.gantt.told(span)))}</title></rect>'
+        )
+
+    def _stroke(self, kind: str) -> str:
+        return self._fill(kind).replace("fill=", "stroke=")
 
     def _box(self, span: Span) -> tuple[float, float, float, float]:
         """Left, top, width and height; what took no time is still seen."""

@@ -18,6 +18,8 @@ def plan_text(plan: RunPlan) -> str:
     rows = [plan_cells(row) for row in plan.rows.values()]
     title = f"Plan of {plan.project!r}, env {plan.env}: {len(rows)} rows from {plan.source}"
     lines = [str(Records(title, COLUMNS, rows))]
+    if plan.selection:
+        lines.append(f"selected: {plan.selection}")
     if plan.disabled:
         lines.append(f"disabled: {', '.join(plan.disabled)}")
     lines += [f"⚠️ {text}" for text in plan.notices]

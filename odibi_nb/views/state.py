@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.decoding import utc_now
-from odibi_nb.core.events import EventType, RunEvent, Status
+from odibi_nb.core.checking import PASSED
+from odibi_nb.core.decoding import decode_json, utc_now
+from odibi_nb.core.events import CANCEL_SIGN, EventType, RunEvent, Status
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -19,13 +20,18 @@ if TYPE_CHECKING:
 
 WAITING, RETRYING = "WAITING", "RETRYING"
 """What a row is besides `Status`: not started yet; between two attempts."""
+LIVE = frozenset({"starting", "running"})
+"""What a run is besides `RunStatus`, while it goes on."""
 _UNSTARTED = frozenset({Status.SKIPPED.value, Status.CANCELLED.value})
 """How a row can end while it waits for its first or next attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One attempt; *end* is None while it runs, *status* is a `Status`' value."""
+    """One attempt; *end* is None while it runs, *status* is a `Status`' value.
+
+    *checks* are the data checks that were not kept, in words.
+    """
 
     number: int
     start: dt.datetime
@@ -34,6 +40,7 @@ class Bar:
     error: str = ""
     rows_in: int | None = None
     rows_out: int | None = None
+    checks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,18 +79,26 @@ class RowState:
 class RunSnapshot:
     """A run at a moment; *rows* in the plan's order.
 
-    *status* is "starting", "running", a `RunStatus`' value, or "interrupted" if it never said its end.
+    *retry_of* is the run that it goes on from, or "". *status* is "starting", "running", a `RunStatus`'
+    value, or "interrupted" if it never said its end. *cancel_level* is how often it was asked to end.
     """
 
     project: str = ""
     env: str = ""
     run_id: str = ""
+    retry_of: str = ""
     status: str = "starting"
     start: dt.datetime | None = None
     at: dt.datetime = field(default_factory=utc_now)
     rows: tuple[RowState, ...] = ()
     warnings: tuple[str, ...] = ()
     version: int = 0
+    cancel_level: int = 0
+
+    @property
+    def live(self) -> bool:
+        """Whether it goes on."""
+        return self.status in LIVE
 
     @property
     def elapsed(self) -> float:
@@ -131,6 +146,7 @@ class RunState:
                 self._head = replace(
                     self._head,
                     run_id=payload["run_id"],
+                    retry_of=payload.get("retry_of") or "",
                     status="running",
                     start=payload["timestamp"],
                 )
@@ -156,7 +172,7 @@ class RunState:
     def give_up(self) -> bool:
         """The run will not say its end any more; whether it had not."""
         with self._lock:
-            lost = self._head.status in ("starting", "running")
+            lost = self._head.live
             if lost:
                 self.version += 1
                 self._head = replace(self._head, status="interrupted", at=utc_now())
@@ -166,12 +182,17 @@ class RunState:
         """Output is not part of the score."""
 
     def on_message(self, level: str, text: str) -> None:
-        """Messages are not part of the score."""
+        """Of messages only those count that say that the run was asked to end."""
+        del level
+        if text.startswith(CANCEL_SIGN):
+            with self._lock:
+                self.version += 1
+                self._head = replace(self._head, cancel_level=self._head.cancel_level + 1)
 
     def snapshot(self) -> RunSnapshot:
         """The run as it stands now."""
         with self._lock:
-            at = self._head.at if self._head.status not in ("starting", "running") else utc_now()
+            at = utc_now() if self._head.live else self._head.at
             return replace(self._head, at=at, rows=tuple(self._rows.values()), version=self.version)
 
 
@@ -194,7 +215,7 @@ def _ended(row: RowState, payload: dict[str, Any]) -> RowState:
     bars = row.bars
     if bars and bars[-1].end is None:
         times = {"start": payload["start_time"], "end": payload["end_time"]}
-        bars = (*bars[:-1], replace(bars[-1], **times, **facts))
+        bars = (*bars[:-1], replace(bars[-1], **times, **facts, checks=_broken(payload["checks"])))
     return replace(
         row,
         start=bars[0].start if bars else None,
@@ -220,6 +241,15 @@ def _error(payload: Mapping[str, Any]) -> str:
     return f"{kind}: {message}" if kind else str(message or "")
 
 
+def _broken(checks: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The data checks that were not kept, in words."""
+    return tuple(
+        f"{check['check']} {check['status']}: {check['message']}"
+        for check in checks
+        if check["status"] != PASSED
+    )
+
+
 def snapshot_of(result: RunResult) -> RunSnapshot:
     """A run that has ended, as its views saw it last."""
     bars = _bars(result)
@@ -227,6 +257,7 @@ def snapshot_of(result: RunResult) -> RunSnapshot:
         project=result.project,
         env=result.env,
         run_id=result.run_id,
+        retry_of=result.retry_of or "",
         status=result.status.value,
         start=result.start_time,
         at=result.end_time,
@@ -259,5 +290,6 @@ def _bars(result: RunResult) -> dict[str, list[Bar]]:
         name, number = record["transformation_id"], record["attempt"]
         if 0 < number <= result.transformations[name].attempts:
             times = {"start": record["start_time"], "end": record["end_time"]}
-            bars.setdefault(name, []).append(Bar(number=number, **times, **_outcome(record)))
+            facts = _outcome(record) | {"checks": _broken(decode_json(record["checks"] or "[]"))}
+            bars.setdefault(name, []).append(Bar(number=number, **times, **facts))
     return bars

@@ -130,6 +130,7 @@ class Notebook:
 
     def __init__(self, lab, page, name, cells=()):
         self.lab, self.page, self.path = lab, page, lab.root / name
+        self.reloaded = False
         if cells:
             notebook = nbformat.v4.new_notebook(
                 cells=[nbformat.v4.new_code_cell(cell) for cell in cells]
@@ -145,6 +146,9 @@ class Notebook:
             "kernel: {name: 'python3'}}).then(w => w.context.ready).then(() => true)",
             self.path.name,
         )
+        return self._with_kernel()
+
+    def _with_kernel(self):
         session = f"{WIDGET}.context?.sessionContext?.session"
         self.page.wait_for_function(f"() => {session}?.kernel?.info && true", timeout=60_000)
         return self
@@ -171,12 +175,27 @@ class Notebook:
         self.page.evaluate("() => jupyterapp.commands.execute('docmanager:save').then(() => true)")
         return nbformat.read(self.path, as_version=4)
 
+    def reload(self):
+        """Save it and load the page anew, which finds notebook and kernel again."""
+        self.save()
+        self.reloaded = True
+        self.page.reload()
+        self.page.wait_for_function(
+            f"p => window.jupyterapp && {WIDGET}?.context?.path === p",
+            arg=self.path.name,
+            timeout=60_000,
+        )
+        return self._with_kernel()
+
     def close(self):
         """Close it and end its kernel."""
         self.page.evaluate(
             f"async () => {{ const w = {WIDGET}; await w.context.save(); "
             "await w.context.sessionContext.shutdown(); w.dispose(); }"
         )
+        if self.reloaded:  # the page would open it again with the next notebook
+            self.page.goto(f"{self.lab.url}/lab?reset")
+            self.page.wait_for_selector(".jp-Launcher", timeout=60_000)
 
 
 PANEL = ".jp-NotebookPanel:not(.lm-mod-hidden)"

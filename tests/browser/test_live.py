@@ -18,7 +18,12 @@ def deaf(constants):
         time.sleep(0.02)
 
 def bad():
+    print("about to fail <script>window.hacked = true</script>")
     raise KeyError("no column <script>window.hacked = true</script>")
+
+def bad_late():
+    time.sleep(0.3)
+    bad()
 
 def good():
     pass
@@ -80,7 +85,7 @@ def test_bars_grow_and_a_failure_turns_up_while_the_cell_runs(notebook, plant):
     plant.go.touch()
     nb.finish()
     page.wait_for_selector(".jp-RenderedPlotly .bars .point", state="attached")
-    page.wait_for_selector(".jp-OutputArea-output >> text=BAD<script>: traceback and log")
+    page.wait_for_selector(".odibi-log button >> text=BAD<script>")
     assert page.evaluate("() => window.hacked") is None
     saved = nb.save()
     kinds = [set(o["data"]) for o in saved.cells[1]["outputs"] if "data" in o]
@@ -143,3 +148,49 @@ def test_the_third_press_waits_for_nothing(notebook, plant):
     assert not plant.go.exists()
     assert "'ABANDONED': 1" in printed(nb)
     plant.go.touch()
+
+
+@pytest.mark.parametrize("ui", ["widgets", "plotly"])
+def test_the_cancel_button_ends_the_run(notebook, plant, ui):
+    """While the cell runs, Cancel is heard: nothing new starts; the next press revokes what runs."""
+    rows = [plant.row(name) for name in ("A", "B", "C")]
+    nb = notebook(*plant.cells(*rows, options=f"--workers 1 --ui {ui}"))
+    nb.start()
+    nb.page.get_by_role("button", name="Cancel", exact=True).click()
+    nb.page.wait_for_selector(".jp-OutputArea-output >> text=1 running, 2 cancelled")
+    assert not nb.page.evaluate("() => window.ran")
+    stop = nb.page.get_by_role("button", name="Stop what runs")
+    assert stop.get_attribute("title").startswith("Refuse what runs its writes")
+    stop.click()
+    nb.finish()
+    assert printed(nb).strip().split(maxsplit=2)[1:] == ["cancelled", "{'CANCELLED': 3}"]
+
+
+def test_the_third_press_of_the_button_abandons(notebook, plant):
+    """Cancel, Stop, Abandon: what does not listen is given up, and the cell ends."""
+    nb = notebook(*plant.cells(plant.row("A", "deaf"), options="--ui widgets"))
+    nb.start()
+    for label in ("Cancel", "Stop what runs", "Abandon what runs"):
+        nb.page.get_by_role("button", name=label, exact=True).click()
+    nb.finish()
+    assert "'ABANDONED': 1" in printed(nb)
+    plant.go.touch()
+
+
+def test_where_a_button_is_not_heard_there_is_none(notebook, plant):
+    """A front end that sends widgets' messages to the busy shell gets no button, but a word about ■."""
+    nb = notebook(*plant.cells(plant.row("A"), plant.row("B"), options="--ui widgets --workers 1"))
+    subshells = "jupyterapp.serviceManager.kernels.commsOverSubshells"
+    usual = nb.page.evaluate(f"() => {subshells}")
+    nb.page.evaluate(f"() => {{ {subshells} = 'disabled'; }}")
+    nb.start()
+    nb.page.wait_for_selector(".jp-OutputArea-output >> text=/, 2 waiting|1 waiting/")
+    nb.page.wait_for_selector(".odibi-log >> text=/^3$/")  # long enough to find out
+    nb.page.wait_for_selector(".jp-OutputArea-output >> text=■ cancels")
+    assert nb.page.get_by_role("button", name="Cancel", exact=True).count() == 0
+    nb.page.evaluate(f"usual => {{ {subshells} = usual; }}", usual)
+    nb.interrupt()
+    nb.page.wait_for_selector(".jp-OutputArea-output >> text=■ again stops what runs")
+    plant.go.touch()
+    nb.finish()
+    assert "cancelled" in printed(nb)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 from real_project import make_project, registry_row
 
+from odibi_nb import HookManager, run_project
 from odibi_nb.cli import main
 
 BROKEN = [registry_row("B1", "Bronze", "broken", inputs=["bronze.x"])]
@@ -103,6 +106,44 @@ def test_a_failed_run_is_1(here, odibi):
     assert code == 1
     assert "TableNotFoundError" in out
     assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("words", "ran"),
+    [
+        (["--select", "S*"], ["S1"]),
+        (["--only", "B1"], ["B1"]),
+        (["--select", "layer:bronze", "--only", "S1"], ["B1", "S1"]),
+        (["--exclude", "function:double"], ["B1"]),
+        (["--select", "+S1", "--layers", "Silver_1"], ["S1"]),
+    ],
+)
+def test_only_some_rows_run(here, odibi, words, ran):
+    """--select, --exclude and --only say which rows run; the tables of the others stand as they are."""
+    assert odibi("run")[0] == 0
+    code, out, _ = odibi("plan", *words)
+    assert code == 0
+    assert "selected: --" in out
+    assert odibi("run", *words)[0] == 0
+    _, out, _ = odibi("history", "--run", "last")
+    assert [line.split()[0] for line in out.splitlines()[3:]] == ran
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--select", "B11"], "no transformation 'B11' (did you mean 'B1'?) - at select"),
+        (["--only", "S*"], "no transformation 'S*'"),
+        (["--exclude", "*"], "--exclude '*' selects nothing"),
+    ],
+)
+def test_a_selection_that_is_not_understood_is_2(here, odibi, words, message):
+    """A selection with a mistake in it, or of nothing, runs nothing and says what was meant."""
+    code, _, err = odibi("run", *words)
+    assert code == 2
+    assert message in err
+    assert not (here / "projects" / "plant_one" / "lake").exists()
+    assert odibi("plan", *words)[0] == 2
 
 
 @pytest.mark.parametrize(
@@ -239,6 +280,52 @@ def test_doctor_says_where_each_value_comes_from(here, odibi, monkeypatch):
     assert "default" in lines["environment"]
 
 
+def test_doctors_exit_code_says_what_is_wrong(here, odibi, monkeypatch):
+    """0 if nothing is wrong, 2 if the user's input is, 1 if something else is: as for a run."""
+    home = here / "projects" / "plant_one"
+    assert odibi("doctor")[0] == 0
+    code, out, _ = odibi("doctor", "--env", "prod")
+    assert (code, "no rows for env 'prod'" in out) == (2, True)
+    code, out, err = odibi("doctor", "Plant Oen")
+    assert (code, err) == (2, "")
+    assert "✖ problem" in out
+    assert "did you mean 'Plant One'?" in out
+    (home / "lake").write_text("a file, no folder")
+    code, out, _ = odibi("doctor")
+    assert (code, "cannot be written" in out) == (1, True)
+    code, out, _ = odibi("doctor", "--env", "prod")
+    assert code == 2
+
+
+def test_doctor_says_how_a_run_is_shown(odibi, here):
+    """In a shell a run is lines of text, and doctor says so."""
+    _, out, _ = odibi("doctor")
+    (line,) = [line for line in out.splitlines() if line.startswith("ui ")]
+    assert "text (no notebook: lines of text)" in line
+
+
+@pytest.mark.parametrize(
+    ("installed", "message"),
+    [
+        ({"ipykernel": "7.0.1"}, "ipykernel 7.0 cannot update widgets"),
+        (
+            {"ipywidgets": "8.1.9", "jupyterlab_widgets": "1.1.11"},
+            "ipywidgets 8 needs jupyterlab_widgets 3, found 1",
+        ),
+        ({"ipywidgets": "7.8.1", "jupyterlab_widgets": "1.1.11"}, ""),
+        ({"ipykernel": "7.4.0", "ipywidgets": "8.1.9", "jupyterlab_widgets": "3.0.1"}, ""),
+    ],
+)
+def test_doctor_knows_what_does_not_work_together(here, odibi, monkeypatch, installed, message):
+    """Versions that are known not to work together are a problem, with what to do."""
+    real = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: installed.get(name) or real(name)
+    )
+    code, out, _ = odibi("doctor")
+    assert (code, message in out) == (int(bool(message)), True)
+
+
 def test_settings_reach_a_run(here, odibi, monkeypatch):
     """Settings of the file and the environment count in a run, under the call's arguments."""
     make_project(here, rows=[*BROKEN, registry_row("B2", "Bronze", "load", constants={"rows": 1})])
@@ -268,7 +355,54 @@ def test_no_password_is_shown(here, odibi, monkeypatch):
         (home / "manifest.json").write_text(json.dumps(manifest))
         for command in (["run"], ["plan"], ["doctor"], ["registry", "list"]):
             code, out, err = odibi(*command)
-            assert (code in {1, 2}) or command == ["doctor"], (url, command)
+            assert code in {1, 2}, (url, command)
             assert ("✖" in out) is (command == ["doctor"])
             assert "hunter2" not in out + err
             assert "Traceback" not in out + err
+
+
+def test_cancel_of_one_transformation(here, odibi):
+    """`odibi cancel --transformation` ends one row of a running run, and says if there is none to end."""
+    functions = (
+        "import pathlib, time\n"
+        "def load():\n    print('loaded')\n"
+        "def double(context):\n"
+        "    while not context.cancelled:\n"
+        "        time.sleep(0.01)\n"
+    )
+    make_project(here, functions=functions)
+    hooks, begun, results = HookManager(), threading.Event(), []
+    hooks.register("transform_start", lambda _: begun.set(), filters={"transformation_id": "S1"})
+    run = threading.Thread(target=lambda: results.append(run_project("Plant One", hooks=hooks)))
+    run.start()
+    begun.wait(30)
+    code, _, err = odibi("cancel", "--transformation", "S11")
+    assert code == 2
+    assert "has no transformation 'S11' (did you mean 'S1'?)" in err
+    code, _, err = odibi("cancel", "--transformation", "B1")
+    assert code == 2
+    assert "transformation B1 of run" in err
+    assert "has ended: SUCCESS" in err
+    code, out, _ = odibi("cancel", "--transformation", "S1")
+    assert code == 0
+    assert out.startswith("asked transformation S1 of run")
+    run.join(60)
+    assert {n: t.status.value for n, t in results[0].transformations.items()} == {
+        "B1": "SUCCESS",
+        "S1": "CANCELLED",
+    }
+    assert results[0]["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "Plant One", "--background"], "--background: works in a notebook; in a shell"),
+        (["panel", "Plant One"], "panel: needs a notebook with widgets"),
+    ],
+)
+def test_what_needs_a_notebook_says_so(words, message, here, odibi):
+    """A panel, and a run beside something, are refused in a shell with one message; exit code 2."""
+    code, _, err = odibi(*words)
+    assert code == 2
+    assert message in err

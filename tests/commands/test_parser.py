@@ -20,6 +20,9 @@ from odibi_nb.errors import ConfigurationError
 COMMANDS = [
     ["run"],
     ["plan"],
+    ["retry"],
+    ["compare"],
+    ["panel"],
     ["projects"],
     ["history"],
     ["doctor"],
@@ -29,6 +32,16 @@ COMMANDS = [
     ["registry", "import"],
     ["registry", "export"],
     ["registry", "list"],
+    ["load"],
+    ["try"],
+    ["debug"],
+    ["explain"],
+    ["init"],
+    ["register"],
+    ["enable"],
+    ["disable"],
+    ["lineage"],
+    ["log"],
 ]
 
 
@@ -171,7 +184,8 @@ def test_every_option_of_run():
     found = words(
         'run "Energy Efficiency" --env qat --manifest m.json --engine pandas --layers Silver_1 Gold_1'
         " --retries 0 --timeout 1.5 --workers 2 --on-error stop --schedule graph --log-level INFO"
-        " --save-logs --ui text --yes"
+        " --save-logs --ui text --yes --select SILVER_* tag:daily --exclude S3 --select +G1 --only S4"
+        " --background"
     )
     assert vars(found) == {
         "command": "run",
@@ -190,6 +204,10 @@ def test_every_option_of_run():
         "save_logs": True,
         "ui": "text",
         "yes": True,
+        "select": ["SILVER_*", "tag:daily", "+G1"],
+        "exclude": ["S3"],
+        "only": ["S4"],
+        "background": True,
     }
 
 
@@ -204,7 +222,8 @@ def test_every_command_has_a_handler(command):
     """Each command names a function that exists."""
     from importlib import import_module
 
-    file = ["x.json"] if command[-1] in {"import", "export"} else []
+    needs_one = {"import", "export", "load", "try", "explain", "log", "init", "enable", "disable"}
+    file = ["x.json"] if command[-1] in needs_one else []
     if command == ["registry"]:
         return
     module, _, function = parse([*command, *file]).handler.partition(":")

@@ -15,7 +15,7 @@ from odibi_nb.core.manifest import ProjectManifest
 from odibi_nb.core.plan import PlanRequest
 from odibi_nb.core.planning import MAX_HINTS, make_plan
 from odibi_nb.errors import ConfigurationError, CycleError, ManifestError, PlanError
-from odibi_nb.views.html import plan_html
+from odibi_nb.views.plan_html import plan_html
 from odibi_nb.views.plan_text import plan_text
 
 LAYERS = ("Bronze", "Silver_1", "Gold_1")

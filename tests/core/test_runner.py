@@ -7,12 +7,13 @@ import threading
 import time
 
 import pytest
-from fakes import MemorySink, row, statuses
+from fakes import FakeProject, MemorySink, row, statuses
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from odibi_nb.core.events import EventType
 from odibi_nb.core.hooks import HookManager
+from odibi_nb.core.retry import RetryPolicy
 
 
 def out(name):
@@ -158,6 +159,111 @@ def test_what_a_retry_cannot_mend_is_final(project, error):
     assert result.transformations["A"].error_type == type(error).__name__
 
 
+@pytest.mark.parametrize(
+    ("policy", "error", "attempts"),
+    [
+        ({"retry_on": ["OSError"]}, ConnectionError("x"), 2),
+        ({"retry_on": ["OSError"]}, ValueError("x"), 1),
+        ({"retry_on": ["KeyError"]}, KeyError("x"), 2),
+        ({"retry_on": ["OSError"], "never_retry": ["FileNotFoundError"]}, FileNotFoundError(), 1),
+        ({"retry_on": ["FileNotFoundError"], "never_retry": ["OSError"]}, FileNotFoundError(), 2),
+        ({"never_retry": ["OSError"]}, ConnectionError("x"), 1),
+        ({"never_retry": ["OSError"]}, KeyError("x"), 2),
+        ({"never_retry": []}, KeyError("x"), 2),
+    ],
+)
+@pytest.mark.parametrize("level", ["run", "layer", "row"])
+def test_which_errors_are_tried_again(tmp_path, policy, error, attempts, level):
+    """retry_on and never_retry may stand at run, layer or row; the nearest class of an error counts."""
+
+    def bad():
+        raise error
+
+    policy = {"max_retries": 1, "base_delay": 0, "jitter": 0, **policy}
+    manifest = {"layers": {"Silver_1": {"retry": policy if level == "layer" else {}}}}
+    constants = {"retry": policy} if level == "row" else {}
+    p = FakeProject(tmp_path, [row("A", bad, constants=constants)], manifest)
+    result = p.run(retry=policy if level == "run" else {})
+    assert result.transformations["A"].attempts == attempts
+
+
+def test_a_row_over_its_layer_over_the_run(tmp_path):
+    """Each level replaces only what it names of the level above."""
+    manifest = {"layers": {"Silver_1": {"retry": {"base_delay": 7, "jitter": 7}}}}
+    p = FakeProject(
+        tmp_path, [row("A", works([], "A"), constants={"retry": {"jitter": 3}})], manifest
+    )
+    plan = p.orchestrator().plan(retry={"base_delay": 1, "max_delay": 9, "retry_on": ["OSError"]})
+    policy = plan.rows["A"].retry
+    assert (policy.base_delay, policy.max_delay, policy.jitter) == (7, 9, 3)
+    assert policy.retry_on == ("OSError",)
+
+
+@given(st.integers(1, 100), st.floats(0, 1))
+def test_waits_double_up_to_the_longest(failures, part):
+    """The wait doubles with each failure, up to max_delay, plus a random part of up to jitter."""
+    policy = RetryPolicy(base_delay=2, max_delay=60, jitter=1)
+    wait = policy.delay(failures, part)
+    assert wait == min(60, 2 * 2.0 ** min(failures - 1, 30)) + part
+    assert RetryPolicy(base_delay=0, jitter=0).delay(failures, part) == 0
+
+
+def test_a_timeout_is_tried_again_only_where_the_policy_says_so(project):
+    """With retry_on_timeout an attempt that ran out of time is followed by another; its own writes fail."""
+    hold, late, calls = threading.Event(), [], []
+
+    def slow_once(context):
+        calls.append(context.attempt)
+        if context.attempt == 1:
+            hold.wait(20)
+            try:
+                context.write([1], "t.a")
+            except Exception as exc:
+                late.append(type(exc).__name__)
+                raise
+            finally:
+                hold.clear()
+        else:
+            context.write([2], "t.a")
+
+    policy = {"base_delay": 0, "jitter": 0, "retry_on_timeout": True}
+    constants = {"timeout_seconds": 0.3, "retry": policy}
+    p = project(row("A", slow_once, outputs=out("a"), constants=constants))
+    result = p.run(max_workers=1)
+    assert statuses(result) == {"A": "SUCCESS"}
+    assert [(r["attempt"], r["status"], r["error_type"]) for r in p.sink.records] == [
+        (1, "FAILED", "TimeoutError"),
+        (2, "SUCCESS", None),
+    ]
+    assert result.leaked_threads == 1
+    hold.set()
+    while hold.is_set():
+        threading.Event().wait(0.01)
+    assert late == ["RevokedError"]
+    assert p.tables.tables["t.a"] == [2]
+
+
+def test_a_timeout_is_final_by_default(project):
+    """Without retry_on_timeout, an attempt that ran out of time is the last, also with retries left."""
+    hold = threading.Event()
+    constants = {"timeout_seconds": 0.2, "retry": {"base_delay": 0, "jitter": 0}}
+    result = project(row("A", lambda: hold.wait(20), constants=constants)).run()
+    hold.set()
+    assert statuses(result) == {"A": "FAILED"}
+    assert result.transformations["A"].attempts == 1
+
+
+def test_timeouts_end_when_no_retry_is_left(project):
+    """retry_on_timeout counts towards max_retries."""
+    hold = threading.Event()
+    policy = {"max_retries": 1, "base_delay": 0, "jitter": 0, "retry_on_timeout": True}
+    constants = {"timeout_seconds": 0.2, "retry": policy}
+    result = project(row("A", lambda: hold.wait(20), constants=constants)).run(max_workers=1)
+    hold.set()
+    assert statuses(result) == {"A": "FAILED"}
+    assert result.transformations["A"].attempts == result.leaked_threads == 2
+
+
 def test_a_waiting_retry_keeps_no_worker(project):
     """While a row waits for its retry, others run on its worker."""
     calls = []
@@ -263,6 +369,146 @@ def test_one_transformation_can_be_cancelled(project):
     hooks.register("transform_cancelled", lambda payload: gate.set())
     result = p.run(hooks=hooks, max_workers=1)
     assert statuses(result) == {"A": "SUCCESS", "B": "CANCELLED", "C": "SKIPPED", "D": "SUCCESS"}
+
+
+def reading(gate):
+    """A function that reads from when *gate* opens until that is refused."""
+
+    def fn(context):
+        gate.wait(10)
+        while True:
+            context.read("t.x")
+
+    return fn
+
+
+def test_a_running_transformation_can_be_cancelled_alone(project):
+    """A cancel of one that runs ends it at what it does next through its context; others go on."""
+    gate = threading.Event()
+    p = project(
+        row("A", reading(gate), outputs=out("A")),
+        row("B", lambda: None, inputs=["t.a"]),
+        row("C", lambda: None),
+    )
+    p.tables.tables["t.x"] = []
+    orchestrator = p.orchestrator()
+    orchestrator.hooks.register(
+        "transform_start",
+        lambda _: (orchestrator.cancel("A"), gate.set()),
+        filters={"transformation_id": "A"},
+    )
+    result = orchestrator.run(max_workers=2)
+    assert statuses(result) == {"A": "CANCELLED", "B": "SKIPPED", "C": "SUCCESS"}
+    assert result.transformations["A"].reason == "cancelled"
+    assert result.transformations["B"].reason == "upstream A cancelled"
+    assert result["status"] == "cancelled"
+    assert result.leaked_threads == 0
+
+
+def test_one_that_asks_and_returns_was_cancelled(project):
+    """A transformation that sees `context.cancelled` and returns early is CANCELLED, not a SUCCESS."""
+
+    def loop(context):
+        while not context.cancelled:
+            threading.Event().wait(0.01)
+
+    p = project(row("A", loop, outputs=out("A")), row("B", lambda: None, inputs=["t.a"]))
+    orchestrator = p.orchestrator()
+    orchestrator.hooks.register(
+        "transform_start", lambda _: orchestrator.cancel("A"), filters={"transformation_id": "A"}
+    )
+    result = orchestrator.run()
+    assert statuses(result) == {"A": "CANCELLED", "B": "SKIPPED"}
+    assert result.transformations["A"].reason == "cancelled"
+    assert p.sink.records[0]["error_message"] == "cancelled"
+
+
+def test_one_that_ends_before_it_hears_of_its_cancel_succeeded(project):
+    """A cancel that comes too late changes nothing: what was done was done."""
+    gate = threading.Event()
+    p = project(row("A", lambda: gate.wait(10)))
+    orchestrator = p.orchestrator()
+    orchestrator.hooks.register("transform_start", lambda _: (orchestrator.cancel("A"), gate.set()))
+    assert statuses(orchestrator.run()) == {"A": "SUCCESS"}
+
+
+def test_one_that_does_not_listen_is_abandoned_alone(project):
+    """The second cancel of one transformation waits for it no more; others go on."""
+    hold = threading.Event()
+    p = project(row("A", lambda: hold.wait(20)), row("B", lambda: None))
+    orchestrator = p.orchestrator()
+    orchestrator.hooks.register(
+        "transform_start",
+        lambda _: (orchestrator.cancel("A"), orchestrator.cancel("A")),
+        filters={"transformation_id": "A"},
+    )
+    result = orchestrator.run(max_workers=1)
+    hold.set()
+    assert statuses(result) == {"A": "ABANDONED", "B": "SUCCESS"}
+    assert "it did not end when it was cancelled" in result.transformations["A"].reason
+    assert result["status"] == "cancelled"
+    assert result.leaked_threads == 1
+
+
+def test_a_backoff_of_one_transformation_ends_at_once(project):
+    """A cancel of one that waits for its retry ends it alone, with its attempts so far."""
+
+    def bad():
+        raise OSError("down")
+
+    p = project(row("A", bad, constants={"retry": {"base_delay": 60}}), row("B", lambda: None))
+    orchestrator = p.orchestrator()
+    orchestrator.hooks.register("transform_retry", lambda _: orchestrator.cancel("A"))
+    result = orchestrator.run()
+    assert statuses(result) == {"A": "CANCELLED", "B": "SUCCESS"}
+    assert result.transformations["A"].attempts == 1
+    assert [
+        (r["attempt"], r["status"]) for r in p.sink.records if r["transformation_id"] == "A"
+    ] == [
+        (1, "FAILED"),
+        (2, "CANCELLED"),
+    ]
+
+
+def test_one_that_was_not_released_yet_can_be_cancelled(project):
+    """A row that waits for its upstream is CANCELLED when its turn comes, not started."""
+    calls = []
+    p = project(
+        row("A", works(calls, "A"), outputs=out("A")),
+        row("B", works(calls, "B"), inputs=["t.a"], layer="Gold_1"),
+    )
+    orchestrator = p.orchestrator()
+    orchestrator.hooks.register("run_start", lambda _: orchestrator.cancel("B"))
+    assert statuses(orchestrator.run()) == {"A": "SUCCESS", "B": "CANCELLED"}
+    assert calls == ["A"]
+
+
+def test_what_cannot_be_cancelled_is_said(project, capsys):
+    """A cancel of a row that has ended, or of none, changes nothing and says so."""
+    p = project(row("A", lambda: None, outputs=out("A")), row("B", lambda: None, inputs=["t.a"]))
+    orchestrator = p.orchestrator(log_level="WARNING")
+    orchestrator.hooks.register(
+        "transform_start",
+        lambda _: (orchestrator.cancel("A"), orchestrator.cancel("BB")),
+        filters={"transformation_id": "B"},
+    )
+    assert orchestrator.run()["status"] == "success"
+    said = capsys.readouterr().out
+    assert "A cannot be cancelled: it has ended, SUCCESS" in said
+    assert "there is no transformation 'BB' to cancel" in said
+
+
+def test_a_cancelled_row_that_runs_out_of_time_is_abandoned(project):
+    """What was cancelled, did not end and reaches its timeout is ABANDONED, and not tried again."""
+    hold = threading.Event()
+    constants = {"timeout_seconds": 0.3, "retry": {"retry_on_timeout": True, "base_delay": 0}}
+    p = project(row("A", lambda: hold.wait(20), constants=constants))
+    orchestrator = p.orchestrator()
+    orchestrator.hooks.register("transform_start", lambda _: orchestrator.cancel("A"))
+    result = orchestrator.run()
+    hold.set()
+    assert statuses(result) == {"A": "ABANDONED"}
+    assert result.transformations["A"].attempts == 1
 
 
 def test_ctrl_c_drains_the_run_and_the_handler_is_put_back(project):

@@ -6,7 +6,15 @@ import pytest
 from fakes import row
 
 from odibi_nb.errors import SettingsError
-from odibi_nb.settings import NAMES, Setting, Settings, load_settings, unknown_variables
+from odibi_nb.settings import (
+    NAMES,
+    Setting,
+    Settings,
+    checked_setting,
+    load_settings,
+    set_for_session,
+    unknown_variables,
+)
 
 
 def write(folder, text, name="odibi.toml"):
@@ -197,3 +205,46 @@ def test_settings_do_not_reach_the_core(project, monkeypatch):
     monkeypatch.setenv("ODIBI_TARGET", "x")
     monkeypatch.setenv("ODIBI_MAX_WORKERS", "many")
     assert project(row("A", lambda: None)).run()["status"] == "success"
+
+
+@pytest.fixture
+def session():
+    """What was set for the process is taken back."""
+    yield
+    for name in NAMES:
+        set_for_session(name, None, "")
+
+
+def test_the_session_comes_before_the_file(tmp_path, session):
+    """What is set for this process holds before the file, after a call's argument, until taken back."""
+    write(tmp_path, 'env = "file"')
+    set_for_session("env", "prod", "%config")
+    assert load(tmp_path).resolve("env") == ("prod", "%config")
+    assert load(tmp_path).resolve("env", "argument") == ("argument", "argument")
+    set_for_session("env", None, "%config")
+    assert load(tmp_path).resolve("env") == ("file", "odibi.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("engine", "pandsa", "engine: expected 'pandas' or 'spark', found 'pandsa'"),
+        ("on_error", "stopp", "found 'stopp' (did you mean 'stop'?)"),
+        ("log_level", "infoo", "found 'INFOO' (did you mean 'INFO'?)"),
+        ("max_workers", 0, "max_workers: expected `int` >= 1, found 0"),
+    ],
+)
+def test_a_value_is_checked_at_once(name, value, message):
+    """A value that a setting cannot have is refused with what it may be."""
+    with pytest.raises(SettingsError) as refusal:
+        checked_setting(name, value)
+    assert message in str(refusal.value)
+
+
+def test_case_does_not_count_where_it_says_nothing(tmp_path):
+    """Engines and log levels may be written in any case, wherever they are set."""
+    write(tmp_path, 'engine = "Pandas"')
+    settings = load(tmp_path, ODIBI_LOG_LEVEL="info")
+    assert (settings.get("engine"), settings.get("log_level")) == ("pandas", "INFO")
+    assert checked_setting("engine", "SPARK") == "spark"
+    assert checked_setting("engine", None) is None

@@ -460,3 +460,12 @@ def test_retry_on_goes_before_never_retry():
     assert policy.allows(KeyError(), 0)
     assert policy.allows(Transient(), 0)
     assert not policy.allows(ValueError(), 0)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "ü\udfff"])
+def test_an_id_that_no_log_can_keep_is_a_problem(name):
+    """A transformation_id with a NUL or half a surrogate pair cannot be told apart in every run log."""
+    _, problems = parse_row(dict(SEED_ROW, transformation_id=name), 1)
+    assert [p.message for p in problems] == [
+        "a transformation_id cannot hold a NUL or half a character"
+    ]

@@ -9,6 +9,7 @@ from engines.contract import INFO, NOON, table
 from spark_sessions import engine as make_engine
 from spark_sessions import make, rows_of
 
+from odibi_nb.core.checks import Rule
 from odibi_nb.core.context import AttemptControl
 from odibi_nb.core.transformation import Output
 from odibi_nb.engines.pandas import PandasEngine
@@ -213,3 +214,44 @@ class SparkBehaviour:
         (tmp_path / "sensors.csv").write_text("a\n1\n")
         with pytest.raises(DataError, match=r"sensor\.csv: no such file.*'sensors\.csv'"):
             engine.read_file(str(tmp_path / "sensor.csv"), format="csv")
+
+    def test_data_checks_judge_as_on_pandas(self, engine, spark, pandas):
+        """Every kind of rule gives the numbers and samples that the pandas engine gives."""
+        rows = [
+            {"k": 1, "s": "OK", "x": 5.0, "t": NOON},
+            {"k": 1, "s": "odd", "x": -1.0, "t": None},
+            {"k": 2, "s": None, "x": None, "t": NOON - dt.timedelta(days=1)},
+        ]
+        rules = [
+            Rule(kind="not_null", text="not_null(s, x)", columns=("s", "x")),
+            Rule(kind="unique", text="unique(k)", columns=("k",)),
+            Rule(kind="accepted_values", text="accepted", columns=("s",), values=("OK", "it's")),
+            Rule(kind="between", text="between(x)", columns=("x",), low=0, high=10.5),
+            Rule(kind="between", text="between(t)", columns=("t",), low="2024-01-02"),
+            Rule(kind="row_count", text="row_count"),
+            Rule(kind="fresh", text="fresh(t)", columns=("t",)),
+        ]
+        ours = engine.measure(make(spark, rows), rules)
+        theirs = pandas.measure(pd.DataFrame(rows), rules)
+        assert ours == theirs
+        assert [m.failed for m in ours] == [1, 2, 1, 1, 1, 0, 0]
+        assert ours[-1].newest == NOON
+
+    def test_rows_that_break_a_rule_are_set_apart(self, engine, spark):
+        """The good rows keep their columns; the others say which rules they break, and when."""
+        rules = [
+            Rule(kind="not_null", text="not_null(s)", columns=("s",)),
+            Rule(kind="between", text="it's low", columns=("k",), low=2),
+        ]
+        frame = make(spark, [{"k": 1, "s": None}, {"k": 1, "s": "x"}, {"k": 2, "s": "y"}])
+        good, bad = engine.split(frame, rules)
+        assert rows_of(good) == [{"k": 2, "s": "y"}]
+        told = sorted(row["_failed_checks"] for row in rows_of(bad))
+        assert told == ["it's low", "not_null(s); it's low"]
+        assert engine.schema(bad)["_quarantined_at"] == "timestamp"
+
+    def test_a_rule_that_does_not_fit_its_column_is_one_message(self, engine, spark):
+        """Comparing a number with text is an error that names the rule."""
+        rule = Rule(kind="between", text="between(k)", columns=("k",), low="abc")
+        with pytest.raises(DataError, match=r"between\(k\) cannot be checked"):
+            engine.measure(make(spark, [{"k": 1}]), [rule])

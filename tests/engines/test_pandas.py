@@ -10,18 +10,21 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("engines.contract")
+pytest.register_assert_rewrite("engines.contract", "engines.retried_writes")
 
+import deltalake  # noqa: E402
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import pyarrow as pa  # noqa: E402
 from deltalake import DeltaTable, write_deltalake  # noqa: E402
 from engines.contract import INFO, NOON, EngineContract, table  # noqa: E402
+from engines.retried_writes import RetriedWrites  # noqa: E402
 from hypothesis import HealthCheck, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from odibi_nb.core.transformation import Output  # noqa: E402
-from odibi_nb.engines import delta_tables  # noqa: E402
+from odibi_nb.engines.delta_appends import Appends  # noqa: E402
+from odibi_nb.engines.delta_writes import TableWrite, commit  # noqa: E402
 from odibi_nb.engines.pandas import PandasEngine  # noqa: E402
 from odibi_nb.engines.pandas_frames import from_arrow, to_arrow  # noqa: E402
 from odibi_nb.errors import DataError, TableNotFoundError  # noqa: E402
@@ -42,8 +45,10 @@ def plain(value):
     return value.item() if hasattr(value, "item") else value
 
 
-class TestContract(EngineContract):
+class TestContract(RetriedWrites, EngineContract):
     """The contract, kept by pandas."""
+
+    removes_files = hasattr(deltalake.transaction, "RemoveAction")
 
     def make(self, rows, columns=None):
         """A DataFrame."""
@@ -514,7 +519,7 @@ def test_a_write_that_lost_the_race_is_done_again(engine):
     def act(number):
         data = to_arrow(pd.DataFrame({"k": [number]}), "silver.t")
         output = Output(table="silver.t", mode="merge", keys=("k",))
-        delta_tables.commit(uri, data, output, INFO, {})
+        commit(TableWrite(uri=uri, output=output, info=INFO, storage_options={}), data, Appends())
 
     assert in_threads(3, act) == []
     assert sorted(engine.read(table("silver.t"))["k"]) == [-1, 0, 1, 2]

@@ -2,9 +2,12 @@
 
 import pytest
 
-pytest.register_assert_rewrite("engines.contract", "engines.spark_behaviour")
+pytest.register_assert_rewrite(
+    "engines.contract", "engines.retried_writes", "engines.spark_behaviour"
+)
 
 from engines.contract import EngineContract  # noqa: E402
+from engines.retried_writes import RetriedWrites  # noqa: E402
 from engines.spark_behaviour import SparkBehaviour  # noqa: E402
 from spark_sessions import connect, make, rows_of  # noqa: E402
 from spark_sessions import engine as make_engine  # noqa: E402
@@ -22,7 +25,7 @@ def engine(connection, tmp_path):
     return make_engine(connection, tmp_path)
 
 
-class TestContract(EngineContract):
+class TestContract(RetriedWrites, EngineContract):
     """The contract, kept by Spark on Sail."""
 
     key_of_sums = "k"  # Sail only knows it without its table

@@ -235,8 +235,8 @@ def test_a_wrong_column_is_said_once_and_shortly(run):
         1,
         "AnalysisException",
     )
-    assert "temperature" in failed.error_message
-    assert "\n" not in failed.error_message
+    assert failed.error_message.endswith("\ndid you mean: temperature")
+    assert failed.error_message.count("\n") == 1
 
 
 def test_tables_of_the_cache_plan_are_cached_until_the_run_ends(run, engine, spark):

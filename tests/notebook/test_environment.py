@@ -8,7 +8,7 @@ import pytest
 
 from odibi_nb.errors import EngineNotAvailableError
 from odibi_nb.notebook import environment
-from odibi_nb.notebook.environment import MAX_PLOTLY_ROWS, can_answer, choose_ui
+from odibi_nb.notebook.environment import MAX_PLOTLY_ROWS, can_answer, choose_ui, explain_ui
 
 
 def shell(allow_stdin=True):
@@ -64,3 +64,22 @@ def test_a_rung_that_is_not_installed_is_refused(monkeypatch):
 def test_a_kernel_that_does_not_say_can_be_asked():
     """Where the front end does not say whether it can answer, it is taken to."""
     assert can_answer(SimpleNamespace(kernel=SimpleNamespace()))
+
+
+def test_each_choice_has_its_reason(monkeypatch):
+    """Whoever asks learns why: what was asked for, where it runs, how many rows, what is missing."""
+    why = [
+        explain_ui(*given)[1]
+        for given in (
+            (shell(), "html"),
+            (TERMINAL, "auto"),
+            (shell(allow_stdin=False), "auto"),
+            (shell(), "auto", 0, DATABRICKS),
+            (shell(), "auto", 501, {}),
+            (shell(), "auto", 0, {}),
+        )
+    ]
+    parts = "asked for", "a terminal", "no front end", "Databricks", "500 rows", "with ipywidgets "
+    assert all(part in text for part, text in zip(parts, why, strict=True))
+    monkeypatch.setattr(environment, "_installed", lambda name: name != "anywidget")
+    assert explain_ui(shell(), "auto")[1] == "anywidget is not installed"

@@ -5,24 +5,11 @@ from __future__ import annotations
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
-from real_project import default_rows, make_project, registry_row
-
-
-def execute(folder, *cells):
-    """Run the cells in a new kernel whose working directory is *folder*; their outputs."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
-    client = NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}}
-    )
-    client.execute()
-    return [cell["outputs"] for cell in notebook.cells]
-
-
-def displayed(outputs, kind):
-    return [o["data"][kind] for o in outputs if kind in o.get("data", ())]
-
+from notebook_cells import displayed, execute
+from pages import without_our_script
+from real_project import FUNCTIONS, default_rows, make_project, registry_row
 
 PLOTLY = "application/vnd.plotly.v1+json"
 
@@ -40,10 +27,10 @@ def test_a_run_ends_as_a_picture_and_a_table(tmp_path, ui):
     )
     for outputs in (run, again):
         picture, table = displayed(outputs, "text/html")
-        assert 'role="img" aria-label="Gantt chart of Plant One: 2 success"' in picture
-        assert "2 of 2 done" in picture
-        assert table.count("SUCCESS") == 2
-        assert "<script" not in picture + table
+        assert "role='img' aria-label='Gantt chart of Plant One: 2 success'" in picture
+        assert "2 of 2 done" in table
+        assert table.count("SUCCESS</b>") == 2
+        assert "<script" not in without_our_script(picture + table)
         (figure,) = displayed(outputs, PLOTLY)
         assert [trace["name"] for trace in figure["data"]] == ["✔ success"]
         assert displayed(outputs, "text/plain")[0].startswith("Plant One (env=qat) success")
@@ -60,8 +47,8 @@ def test_nbconvert_shows_picture_and_table(tmp_path):
     assert page.count("SUCCESS</b>") == 2
 
 
-def test_a_failed_row_keeps_its_traceback_below_the_table(tmp_path):
-    """When the run has ended, the table's output also has what failed, with traceback and log."""
+def test_each_row_keeps_its_log_and_traceback(tmp_path):
+    """When the run has ended, what a row printed unfolds below it, and the traceback of one that failed."""
     rows = [*default_rows(), registry_row("S2", "Silver_1", "broken")]
     make_project(tmp_path, rows=rows)
     notebook = nbformat.v4.new_notebook(
@@ -71,10 +58,11 @@ def test_a_failed_row_keeps_its_traceback_below_the_table(tmp_path):
     with pytest.raises(CellExecutionError):
         NotebookClient(notebook, kernel_name="python3", resources=resources).execute()
     _, table = displayed(notebook.cells[0]["outputs"], "text/html")
-    assert "S2: traceback and log" in table
+    assert "<summary>log</summary><pre>loading 3" in table
+    assert "<summary>traceback</summary><pre>Traceback" in table
     assert "plant_functions.py" in table
     assert "&lt;script&gt;" in table
-    assert "<script" not in table
+    assert "<script" not in without_our_script(table)
 
 
 def test_a_broken_picture_does_not_fail_the_run(tmp_path):
@@ -85,8 +73,8 @@ def test_a_broken_picture_does_not_fail_the_run(tmp_path):
         tmp_path, f"%load_ext odibi_nb\n{broken}", '%odibi run "Plant One" --ui widgets'
     )
     picture, table = displayed(outputs, "text/html")
-    assert "2 of 2 done" in picture
-    assert table.count("SUCCESS") == 2
+    assert "2 success" in picture
+    assert table.count("SUCCESS</b>") == 2
 
 
 @pytest.mark.parametrize(("count", "limit"), [(20, 100_000), (2_000, 300_000)])
@@ -157,3 +145,32 @@ def test_a_run_in_one_cell_can_be_cancelled_from_a_thread_of_another(tmp_path):
     )
     text = "".join(o["text"] for o in outputs if o["output_type"] == "stream")
     assert "cancelled {'SUCCESS': 1, 'CANCELLED': 1}" in text
+
+
+def test_retry_in_a_new_kernel_goes_on_from_one_that_died(tmp_path):
+    """After the kernel died in a run, a new one retries the rest: its picture says of which run it is."""
+    functions = FUNCTIONS.replace(
+        "    frame = context.read(inputs[0])\n",
+        "    import os, pathlib\n"
+        "    if pathlib.Path('dies').exists():\n"
+        "        os._exit(9)\n"
+        "    frame = context.read(inputs[0])\n",
+    )
+    make_project(tmp_path, functions=functions)
+    (tmp_path / "dies").touch()
+    with pytest.raises(DeadKernelError):
+        execute(tmp_path, "%load_ext odibi_nb", '%odibi run "Plant One"')
+    (tmp_path / "dies").unlink()
+    _, retry, history, nothing = execute(
+        tmp_path,
+        "%load_ext odibi_nb",
+        "%odibi retry",
+        "h = %odibi history\nh['retry_of'][0] == h['run_id'][1], h['status'].tolist()",
+        "%odibi retry",
+    )
+    picture, table = displayed(retry, "text/html")
+    assert "1 of 1 done" in picture
+    assert "retry of 20" in picture
+    assert table.count("SUCCESS") == 1
+    assert displayed(history, "text/plain") == ["(True, ['success', 'failed'])"]
+    assert "nothing to retry: all 2 transformations" in nothing[0]["text"]

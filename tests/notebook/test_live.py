@@ -80,6 +80,24 @@ def test_what_painting_raises_does_not_reach_the_run(project, recorder):
     assert Recorder.made[0].calls[-1] == ("end", "success")
 
 
+def test_painting_goes_on_after_a_failure(project, recorder, monkeypatch):
+    """A picture that could not be drawn once does not end the live view: the next one is drawn."""
+    moods = iter([OSError("half imported")])
+
+    class Moody(Recorder):
+        def paint(self, snapshot):
+            for error in moods:
+                raise error
+            super().paint(snapshot)
+
+    monkeypatch.setitem(rungs.RUNGS, "moody", Moody)
+    view = LiveView(lambda rows: "moody")
+    result = project(row("A", wait_for_paint)).run(views=[view])
+    assert result["status"] == "success"
+    assert ("paint", "running") in Recorder.made[0].calls
+    assert view.error is None
+
+
 def test_a_run_that_never_says_its_end_is_shown_as_interrupted(project, recorder):
     """Closed before the run has ended, the view draws a last picture and its thread ends."""
     view = LiveView(lambda rows: "recorder")

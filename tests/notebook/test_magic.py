@@ -6,7 +6,8 @@ import html
 
 import pytest
 from IPython.utils.capture import capture_output
-from real_project import default_rows, make_project, registry_row
+from pages import without_our_script
+from real_project import FUNCTIONS, default_rows, make_project, registry_row
 
 from odibi_nb.sources.sql import SqlRegistry
 
@@ -76,7 +77,7 @@ def test_a_cell_overrides_constants(shell, tmp_path):
         ('%%odibi run "Plant One"\n[B9]\nrows = 1', "no transformation 'B9' in this run"),
         ('%%odibi run "Plant One"\nrows = 1', "'rows' must stand below a transformation"),
         ('%%odibi run "Plant One"\n[B1', "is not TOML"),
-        ("%%odibi history\nx", "only run and plan take a cell's body"),
+        ("%%odibi history\nx", "only run, plan, retry, try and register take a cell's body"),
         ('%odibi history "Plant One" --run nope', "no run 'nope'"),
         ("%odibi cancel", "nothing is running"),
     ],
@@ -137,7 +138,7 @@ def test_a_failed_run_shows_its_error_as_text_not_markup(shell, tmp_path):
     result = shell.user_ns["r"]
     assert result["status"] == "failed"
     page = result._repr_html_()
-    assert "<script>" not in page
+    assert "<script" not in without_our_script(page)
     assert "&lt;script&gt;" in page
     assert "plant_functions.py" in result.transformations["S2"].traceback
     assert "workers.py" not in result.transformations["S2"].traceback
@@ -154,3 +155,28 @@ def test_the_extension_can_be_loaded_again(shell):
     """%load_ext and %reload_ext may be repeated."""
     for line in ("%load_ext odibi_nb", "%reload_ext odibi_nb", "%odibi projects"):
         assert run(shell, line)[0].success
+
+
+def test_retry_goes_on_from_the_last_run(shell, tmp_path):
+    """`%odibi retry` runs what failed and takes constants from its body; done, it says so and returns."""
+    functions = f"""{FUNCTIONS}
+
+def picky(inputs, constants):
+    if constants["token"] == "wrong":
+        raise KeyError("wrong token")
+"""
+    rows = [*default_rows(), registry_row("S2", "Silver_1", "picky", ["bronze.x"])]
+    make_project(tmp_path, rows=rows, functions=functions)
+    run(shell, '%%odibi run "Plant One"\n[S2] token = "wrong"')
+    _, printed, _ = run(shell, "%odibi retry")
+    assert "overrides.S2.token" in printed
+    assert "give it again" in printed
+    _, printed, _ = run(shell, '%%odibi retry last --project "Plant One"\n[S2] token = "right"')
+    assert "🔁 Retry of run" in printed
+    assert "right" not in printed
+    assert shell.user_ns["_"]["status"] == "success"
+    assert list(shell.user_ns["_"].transformations) == ["S2"]
+    result, printed, _ = run(shell, "%odibi retry")
+    assert result.success
+    assert printed.splitlines()[-1].startswith("nothing to retry: all 3 transformations")
+    assert printed.count("nothing to retry") == 1

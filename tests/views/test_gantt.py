@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from views.snapshots import bar, everything, many, row, run
@@ -141,3 +142,12 @@ def test_before_the_run_starts_there_is_nothing_to_draw():
     assert (gantt.spans, gantt.now) == ((), None)
     assert gantt.ticks()
     assert gantt_of(RunSnapshot()).bands == ()
+
+
+def test_a_bar_tells_which_data_checks_were_not_kept():
+    """The tooltip of an attempt names the checks that it broke, five of them at most."""
+    broken = tuple(f"not_null(c{i}) warned: 1 of 4 rows" for i in range(9))
+    attempt = replace(bar(1, 0, 2), checks=broken)
+    gantt = gantt_of(run(row("A", attempt), status="success"))
+    told = gantt.told(next(span for span in gantt.spans if span.bar))
+    assert told[-5:] == [f"⚠ {check}" for check in broken[:5]]

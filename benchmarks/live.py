@@ -1,0 +1,162 @@
+"""What showing a run live costs: time, processor, bytes, and what a saved notebook keeps of it."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING
+
+from benchmarks import png
+from benchmarks.figures import Figure, compared, shown
+from benchmarks.kernel import KernelSession, project_on_disk
+from benchmarks.timing import side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+WORKERS = 32
+KILOBYTE = 1_000
+PLAIN_UI = "--ui text --log-level CRITICAL"
+FIRST = '%odibi run "Benchmark" --ui {ui}'
+WATCH = """
+import time
+from odibi_nb.notebook import live
+spent = {"painter": 0.0, "events": 0.0, "ticks": 0}
+def counted(name, method, key):
+    def call(self, *arguments):
+        begin = time.thread_time()
+        try:
+            return method(self, *arguments)
+        finally:
+            spent[key] += time.thread_time() - begin
+    setattr(live.LiveView, name, call)
+counted("_paint_on", live.LiveView._paint_on, "painter")
+counted("on_event", live.LiveView.on_event, "events")
+from odibi_nb.notebook import rungs
+paint = rungs.WidgetRung.paint
+def ticking(self, snapshot):
+    spent["ticks"] += 1
+    paint(self, snapshot)
+rungs.WidgetRung.paint = ticking
+"""
+RUN = """
+import time
+begin = time.perf_counter()
+r = get_ipython().run_line_magic("odibi", 'run "Benchmark" --workers {workers} {ui}')
+print("took", time.perf_counter() - begin, r["status"])
+"""
+
+
+def live_run(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
+    """Rows that wait for 100 ms on 32 threads, in a real kernel: with the ``widgets`` rung, and with no view.
+
+    The processor time is the painter's thread and the view's part of the coordinator's, over the time
+    of the run. Bytes are those of all messages that reach the front end while the run goes on. "Last
+    state" is what the last update of the picture says.
+    """
+    project_on_disk(folder, rows, "wait")
+    with KernelSession(folder) as kernel:
+        kernel.run("%load_ext odibi_nb")
+        plain = partial(_seconds, kernel, PLAIN_UI)
+        widgets = partial(_seconds, kernel, "--ui widgets")
+        kernel.run(WATCH)
+        on, off = side_by_side([widgets, plain], turns)
+        name = f"{rows:,} rows × 100 ms, live widgets"
+        yield compared(name, on, off, peer="no view", at_most=1.03)
+        before = json.loads(kernel.run("import json; print(json.dumps(spent))").text)
+        took = widgets()
+        last = kernel.last
+        after = json.loads(kernel.run("print(json.dumps(spent))").text)
+        spent = {key: after[key] - before[key] for key in after}
+        share = (spent["painter"] + spent["events"]) / took
+        yield Figure(
+            name=f"its processor time ({spent['ticks']} pictures in {took:.1f} s)",
+            ours=shown(spent["painter"] + spent["events"]),
+            baseline=f"{shown(took)}  of one core",
+            ratio=f"{share:.3f}",
+            wanted="≤ 0.05",
+            holds=share <= 0.05,
+        )
+        yield Figure(
+            name="its messages",
+            ours=f"{last.bytes / KILOBYTE:,.0f} kB",
+            baseline=f"{last.messages:,} messages",
+        )
+        yield _last_state(last.updates, rows)
+
+
+def _last_state(updates: list[dict[str, str]], rows: int) -> Figure:
+    page = "".join(update.get("text/html", "") for update in updates[-3:])
+    drawn = (
+        f"Gantt chart of Benchmark: {rows:,} success" in page
+        and f"{rows:,} of {rows:,} done" in page
+    )
+    return Figure(
+        name="the last state is drawn",
+        ours="yes" if drawn else "no",
+        baseline="–",
+        wanted="yes",
+        holds=drawn,
+    )
+
+
+def first_picture(folder: Path, turns: int) -> Iterator[Figure]:
+    """From Enter to the first picture in a new kernel, the extension loaded, against an empty widget.
+
+    The picture is there when the message that displays it arrives; ours has read manifest, registry and
+    history by then, planned 20 rows, and imported what draws them.
+    """
+    project_on_disk(folder, 20, "wait")
+    own = "import ipywidgets\ndisplay(ipywidgets.HTML())"
+    plotly, widgets, empty = side_by_side(
+        [
+            partial(_until_displayed, folder, FIRST.format(ui="plotly")),
+            partial(_until_displayed, folder, FIRST.format(ui="widgets")),
+            partial(_until_displayed, folder, own),
+        ],
+        turns,
+    )
+    yield compared("Enter to first picture, plotly", plotly, empty, peer="an empty ipywidgets.HTML")
+    yield compared(
+        "Enter to first picture, widgets", widgets, empty, peer="an empty ipywidgets.HTML"
+    )
+
+
+def saved_notebooks(folder: Path, sizes: dict[int, int]) -> Iterator[Figure]:
+    """The notebook of one run cell as it is saved, for each number of rows; *sizes* has the limits in kB.
+
+    Rows print a line each, which is kept. To figures with a Plotly figure the PNG is added that
+    JupyterLab saves with it, drawn by the same Plotly, 1,000 pixels wide.
+    """
+    for rows, limit in sizes.items():
+        home = folder / str(rows)
+        project_on_disk(home, rows, "say")
+        with KernelSession(home) as kernel:
+            kernel.run("%load_ext odibi_nb")
+            size, figure = kernel.saved('r = %odibi run "Benchmark" --ui widgets')
+        drawn = png.size_of(figure) if figure else 0
+        note = (
+            "no Plotly figure" if not figure else "PNG not known" if drawn is None else "with PNG"
+        )
+        total = size + (drawn or 0)
+        yield Figure(
+            name=f"saved notebook of {rows:,} rows",
+            ours=f"{total / KILOBYTE:,.0f} kB",
+            baseline=note,
+            wanted=f"≤ {limit} kB",
+            holds=None if drawn is None else total <= limit * KILOBYTE,
+        )
+
+
+def _seconds(kernel: KernelSession, ui: str) -> float:
+    word, seconds, status = kernel.run(RUN.format(workers=WORKERS, ui=ui)).text.split()
+    if (word, status) != ("took", "success"):
+        raise RuntimeError(f"the run ended {status}")
+    return float(seconds)
+
+
+def _until_displayed(folder: Path, code: str) -> float:
+    with KernelSession(folder) as kernel:
+        kernel.run("%load_ext odibi_nb")
+        return kernel.run(code).first_display

@@ -1,0 +1,171 @@
+"""Make the README's pictures: ``python notebooks/screenshots.py`` (needs Debian's Chromium and playwright).
+
+The example project is run in JupyterLab, in a browser, in a copy of this folder; what its cells show, in the
+light and the dark theme, becomes ``docs/images/NAME-light.png`` and ``NAME-dark.png``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the same laboratory as the tests'
+
+from browser.lab import DARK, Lab, Notebook, chromium_page  # noqa: E402
+
+from odibi_nb.commands.grammar import choices_of, place_after  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+IMAGES = ROOT / "docs" / "images"
+PROJECT = "Energy Efficiency"
+WINDOW = (1200, 1400)
+"""The browser's, in pixels; it makes every picture as wide as its cells."""
+MARGIN = 30
+"""How much of a cell's left edge is cut off."""
+MAX_BYTES = 150_000
+SETTLING_MS = 1_500
+"""How long a figure may take to draw itself once its cell has ended."""
+
+
+class Picture(NamedTuple):
+    """A cell and what is photographed of it.
+
+    Attributes:
+        name: the file's name, without the theme.
+        cell: what is run.
+        height: of the picture, in pixels.
+        command: the command that must be there.
+        shows: a selector of something that must be seen before the picture is taken.
+    """
+
+    name: str
+    cell: str
+    height: int
+    command: str
+    shows: str
+
+
+PICTURES = (
+    Picture("plan", f'%odibi plan "{PROJECT}" --env qat', 560, "plan", "svg"),
+    Picture(
+        "run",
+        f'result = %odibi run "{PROJECT}" --env qat',
+        830,
+        "run",
+        ".jp-RenderedPlotly .bars .point",
+    ),
+    Picture(
+        "failed-run",
+        f'%%odibi run "{PROJECT}" --layers Silver_1 Silver_2 --retries 1\n'
+        '[SILVER_004]\npower = "ac_power_kw"',
+        730,
+        "run",
+        ".jp-RenderedPlotly .bars .point",
+    ),
+    Picture("panel", f'%odibi panel "{PROJECT}"', 720, "panel", ".jupyter-widgets"),
+)
+
+
+def take(pictures: Sequence[Picture], folder: Path) -> list[Path]:
+    """Take *pictures* in both themes; the files.
+
+    Raises:
+        RuntimeError: if something went wrong in the page, or a picture is too large for a README.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as place:
+        notebooks = Path(place) / "notebooks"
+        left = shutil.ignore_patterns(".odibi", "lake", "registry.db", "executed", "__pycache__")
+        shutil.copytree(ROOT / "notebooks", notebooks, ignore=left)
+        _prepare(notebooks)
+        return [
+            path
+            for theme, settings in (("light", {}), ("dark", DARK))
+            for path in _in_theme(theme, settings, notebooks, pictures, folder)
+        ]
+
+
+def _prepare(notebooks: Path) -> None:
+    """Give the example its registry, and a past run, so that durations are known."""
+    rows = "projects/energy_efficiency/registry.json"
+    for words in (["registry", "init"], ["registry", "import", rows], ["run"]):
+        command = [sys.executable, "-m", "odibi_nb.cli", *words]
+        subprocess.run(command, cwd=notebooks, check=True, stdout=subprocess.DEVNULL)
+
+
+def _in_theme(
+    theme: str, settings: dict[str, Any], notebooks: Path, pictures: Sequence[Picture], folder: Path
+) -> Iterator[Path]:
+    with (
+        Lab(_fresh(notebooks, theme), settings) as lab,
+        chromium_page(WINDOW) as page,
+    ):
+        page.goto(f"{lab.url}/lab?reset")
+        page.wait_for_selector(".jp-Launcher", timeout=60_000)
+        page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area')")
+        for picture in pictures:
+            path = folder / f"{picture.name}-{theme}.png"
+            _photograph(lab, page, picture, path)
+            print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1000} kB", flush=True)
+            if path.stat().st_size > MAX_BYTES:
+                raise RuntimeError(f"{path} is larger than {MAX_BYTES // 1000} kB")
+            yield path
+        if page.wrong:
+            raise RuntimeError(f"went wrong in the page: {page.wrong}")
+
+
+def _fresh(notebooks: Path, theme: str) -> Path:
+    """A copy for one theme, so that both show the same run for the same cell."""
+    return Path(shutil.copytree(notebooks, notebooks.parent / theme))
+
+
+def _photograph(lab: Any, page: Any, picture: Picture, path: Path) -> None:
+    notebook = Notebook(lab, page, f"{picture.name}.ipynb", ("%load_ext odibi_nb", picture.cell))
+    notebook.open()
+    notebook.start()
+    notebook.finish()
+    panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+    panel.locator(f".jp-OutputArea {picture.shows}").first.wait_for(state="attached")
+    cell = panel.locator(".jp-Cell").nth(1)
+    # The first cell becomes the active one: no frame and no buttons around ours.
+    page.evaluate("() => { jupyterapp.shell.currentWidget.content.activeCellIndex = 0; }")
+    cell.evaluate("cell => cell.scrollIntoView({block: 'start'})")
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(SETTLING_MS)
+    box = cell.bounding_box()
+    x, width = box["x"] + MARGIN, box["width"] - MARGIN
+    clip = {"x": x, "y": box["y"], "width": width, "height": min(picture.height, box["height"])}
+    page.screenshot(path=path, clip=clip)
+    notebook.close()
+
+
+def main() -> int:
+    """Take the pictures that are named on the command line, or all whose command there is."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = [picture.name for picture in PICTURES]
+    parser.add_argument("names", nargs="*", choices=[*names, []], metavar="NAME", help=str(names))
+    chosen = parser.parse_args().names or names
+    action = place_after([]).takes
+    commands = choices_of(action) if action is not None else {}
+    pictures = [x for x in PICTURES if x.name in chosen and x.command in commands]
+    for picture in PICTURES:
+        if picture.name in chosen and picture not in pictures:
+            print(f"{picture.name}: not taken, there is no command {picture.command!r} yet")
+    os.environ.pop("ODIBI_UI", None)
+    take(pictures, IMAGES)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

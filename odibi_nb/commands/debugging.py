@@ -1,0 +1,191 @@
+"""``load``, ``try``, ``debug`` and ``log``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.commands.opening import confirmation, open_project
+from odibi_nb.core.attempt_logs import known_ids, last_failed, newest_attempts
+from odibi_nb.core.events import Status
+from odibi_nb.core.failures import FAILURES, Failure
+from odibi_nb.core.history import past_attempts, past_runs
+from odibi_nb.core.postmortem import frames_of, headline
+from odibi_nb.core.protocols import Portion
+from odibi_nb.core.spark_errors import is_spark_error, short_spark_error
+from odibi_nb.debugging import load_transformation, try_transformation
+from odibi_nb.errors import ConfigurationError, did_you_mean
+from odibi_nb.views.attempt_log import AttemptLogs
+from odibi_nb.views.failure import FailureReport
+
+if TYPE_CHECKING:
+    import argparse
+
+    from odibi_nb.api import GenericProjectOrchestrator
+    from odibi_nb.commands.face import Face
+    from odibi_nb.core.attempt_logs import AttemptLog
+    from odibi_nb.debugging import LoadedTransformation
+    from odibi_nb.views.trial import Trial
+
+LAST = "last"
+LOG_LINES = 40
+FOLLOW_SECONDS = 0.3
+RUNS_LOOKED_AT = 50
+
+
+def load(arguments: argparse.Namespace, face: Face) -> LoadedTransformation:
+    """A transformation's inputs and all else that its function gets; writes nothing."""
+    del face
+    project = open_project(arguments, log_level="ERROR")
+    return load_transformation(project, arguments.id, _portion(arguments))
+
+
+def try_out(arguments: argparse.Namespace, face: Face) -> Trial:
+    """Call the cell's function (or the module's) as a run would; writes nothing unless told to."""
+    project = open_project(arguments, log_level="ERROR")
+    if arguments.write:
+        confirmation(project, face, yes=arguments.yes, action="write to")
+    return try_transformation(
+        project, arguments.id, face.body, _portion(arguments), write=arguments.write
+    )
+
+
+def _portion(arguments: argparse.Namespace) -> Portion | None:
+    portion = Portion(limit=arguments.limit, fraction=arguments.sample)
+    return portion or None
+
+
+def debug(arguments: argparse.Namespace, face: Face) -> FailureReport:
+    """Why a transformation failed: frame by frame while they are alive, else as the log has it."""
+    del face
+    failure = kept_failure(arguments)
+    if failure is not None:
+        return _report(failure)
+    return _report_from_log(open_project(arguments, log_level="ERROR"), arguments.id)
+
+
+def kept_failure(arguments: argparse.Namespace) -> Failure | None:
+    """The failure that is meant, if it is alive in this process: the newest, or that of an id."""
+    for failure in FAILURES.newest_first():
+        if arguments.project not in {None, failure.project} or arguments.env not in {
+            None,
+            failure.env,
+        }:
+            continue
+        if arguments.id in {LAST, failure.transformation_id}:
+            return failure
+    return None
+
+
+def _report(failure: Failure) -> FailureReport:
+    folded = ""
+    if is_spark_error(failure.error):
+        folded = short_spark_error(str(failure.error)).folded
+    name = failure.transformation_id
+    return FailureReport(
+        transformation_id=name,
+        run_id=failure.run_id,
+        headline=headline(failure.error),
+        frames=tuple(frames_of(failure.error)),
+        traceback=failure.traceback,
+        jvm_trace=folded,
+        log=_tail(failure.log),
+        note=f"its inputs: %odibi load {name}",
+    )
+
+
+def _report_from_log(project: GenericProjectOrchestrator, wanted: str) -> FailureReport:
+    place = (project.state_dir, project.project, project.env)
+    name = last_failed(*place) if wanted == LAST else wanted
+    attempts = newest_attempts(*place, name) if name else []
+    failed = [a for a in attempts if a.status == Status.FAILED.value]
+    if not failed or failed[-1] is not attempts[-1]:
+        raise ConfigurationError(f"debug {wanted}", [_nothing_failed(project, wanted, attempts)])
+    last = failed[-1]
+    gone = "the process that ran it has ended, so its variables are gone"
+    short = short_spark_error(last.error)
+    return FailureReport(
+        transformation_id=last.transformation_id,
+        run_id=last.run_id,
+        headline=str(short),
+        traceback=last.traceback or last.error,
+        jvm_trace=short.folded,
+        log=_tail(last.log),
+        note=f"{gone}; its inputs: %odibi load {last.transformation_id}",
+    )
+
+
+def _nothing_failed(
+    project: GenericProjectOrchestrator, wanted: str, attempts: list[AttemptLog]
+) -> str:
+    where = f"{project.project!r}, env {project.env}"
+    if wanted == LAST:
+        return f"no transformation of {where} has failed in the runs that are kept here"
+    if attempts:
+        return f"its last attempt, in run {attempts[-1].run_id}, is {attempts[-1].status}"
+    return _unknown(project, wanted)
+
+
+def _unknown(project: GenericProjectOrchestrator, name: str, run_id: str | None = None) -> str:
+    known = known_ids(project.state_dir, project.project, project.env, run_id)
+    which = f"run {run_id}" if run_id else "the runs that are kept here"
+    return f"no attempt of {name!r} in {which}{did_you_mean(name, known)}"
+
+
+def _tail(log: str) -> str:
+    return "\n".join(log.splitlines()[-LOG_LINES:])
+
+
+def log(arguments: argparse.Namespace, face: Face) -> AttemptLogs | None:
+    """What a transformation printed and logged, in its newest run or in the one named."""
+    project = open_project(arguments, log_level="ERROR")
+    run_id = None if arguments.run == LAST else arguments.run
+    if arguments.follow:
+        _follow(project, arguments.id, run_id, face)
+        return None
+    found = newest_attempts(project.state_dir, project.project, project.env, arguments.id, run_id)
+    if not found:
+        recorded = _recorded(project, arguments.id, run_id)
+        raise ConfigurationError(
+            f"log {arguments.id}", [recorded or _unknown(project, arguments.id, run_id)]
+        )
+    return AttemptLogs(tuple(found))
+
+
+def _recorded(project: GenericProjectOrchestrator, name: str, run_id: str | None) -> str:
+    """What the run log has of a run whose journal is not here: that it ran, but not what it said."""
+    try:
+        ids = (
+            [run_id]
+            if run_id
+            else [
+                run["run_id"]
+                for run in past_runs(project.sinks(), RUNS_LOOKED_AT, project.project, project.env)
+            ]
+        )
+        rows = [r for r in past_attempts(project.sinks(), ids) if r["transformation_id"] == name]
+    finally:
+        project.close()
+    if not rows:
+        return ""
+    row: dict[str, Any] = rows[-1]
+    return (
+        f"it ended {row['status']} in run {row['run_id']} on host {row['host']}; what it printed is kept "
+        "there, for the last 100 runs"
+    )
+
+
+def _follow(project: GenericProjectOrchestrator, name: str, run_id: str | None, face: Face) -> None:
+    """Say what the transformation prints as it comes, until it has ended."""
+    said = 0
+    while True:
+        found = newest_attempts(project.state_dir, project.project, project.env, name, run_id)
+        if not found:
+            raise ConfigurationError(f"log {name}", [_unknown(project, name, run_id)])
+        lines = AttemptLogs(tuple(found)).lines()
+        for line in lines[said:]:
+            face.say(line)
+        said = len(lines)
+        if found[-1].status != Status.RUNNING.value:
+            return
+        time.sleep(FOLLOW_SECONDS)

@@ -1,0 +1,72 @@
+"""``lineage``: the graph around a transformation, with how its rows ended last. Writes nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from odibi_nb.commands.opening import open_project
+from odibi_nb.core.history import run_chain
+from odibi_nb.errors import ConfigurationError, OdibiError, did_you_mean
+from odibi_nb.views.lineage import Lineage
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Mapping
+
+    from odibi_nb.api import GenericProjectOrchestrator
+    from odibi_nb.commands.face import Face
+    from odibi_nb.core.plan import RunPlan
+
+
+def lineage(arguments: argparse.Namespace, face: Face) -> Lineage | str:
+    """The rows that lead to a transformation and those that follow from it, or all of them."""
+    del face
+    project = open_project(arguments, log_level="ERROR")
+    try:
+        plan = project.plan() if arguments.id is None else project.plan_with(arguments.id)
+        states, run = _states(project)
+    finally:
+        project.close()
+    what = "all transformations"
+    if arguments.id is not None:
+        plan = _around(plan, arguments.id, arguments.up, arguments.down)
+        what = arguments.id
+    told = f" · as of run {run}" if run else ""
+    title = f"lineage of {what} · {project.project} · env {project.env}{told}"
+    found = Lineage(title=title, plan=plan, states=states)
+    return found.mermaid if arguments.mermaid else found
+
+
+def _states(project: GenericProjectOrchestrator) -> tuple[Mapping[str, str] | None, str]:
+    """How rows ended in the last run, and what it repeated; None where there is none to ask."""
+    try:
+        chain = run_chain(project.sinks(), project.project, project.env, "last")
+    except (LookupError, OdibiError, OSError):
+        return None, ""
+    return chain.states(), chain.runs[-1]["run_id"]
+
+
+def _around(plan: RunPlan, name: str, up: int | None, down: int | None) -> RunPlan:
+    """The plan with only *name*, and what is at most so many steps before and after it."""
+    if name not in plan.rows:
+        hint = did_you_mean(name, plan.rows)
+        raise ConfigurationError(plan.source, [f"no transformation {name!r}{hint}"])
+    before = {row.id: row.upstream for row in plan.rows.values()}
+    after: dict[str, list[str]] = defaultdict(list)
+    for row in plan.rows.values():
+        for other in row.upstream:
+            after[other].append(row.id)
+    near = _reached(name, before, up) | _reached(name, after, down)
+    return replace(plan, rows={key: row for key, row in plan.rows.items() if key in near})
+
+
+def _reached(name: str, edges: Mapping[str, Iterable[str]], steps: int | None) -> set[str]:
+    """What is at most *steps* edges away from *name*, itself among it."""
+    found, newest = {name}, {name}
+    while newest and steps != 0:
+        newest = {other for one in newest for other in edges.get(one, ())} - found
+        found |= newest
+        steps = None if steps is None else steps - 1
+    return found

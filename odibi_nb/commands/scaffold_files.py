@@ -1,0 +1,125 @@
+"""The texts of a new project's files."""
+
+from __future__ import annotations
+
+DATA = """sensor,measured_on,value
+A,2026-01-01T00:00:00Z,1.0
+A,2026-01-01T12:00:00Z,3.0
+A,2026-01-02T00:00:00Z,
+A,2026-01-02T12:00:00Z,5.0
+B,2026-01-01T00:00:00Z,-1.0
+B,2026-01-01T12:00:00Z,8.0
+"""
+
+SILVER = '''"""Silver: whole readings only, with real times."""
+
+from __future__ import annotations
+
+from odibi_nb import pandas_function, spark_function
+
+
+@pandas_function
+def clean_readings(inputs, constants, context):
+    """Readings that have a value of at least ``least``, with ``measured_on`` as a time (UTC)."""
+    import pandas as pd
+
+    readings = context.read(inputs[0])
+    readings = readings[readings["value"] >= constants["least"]]
+    times = pd.to_datetime(readings["measured_on"], utc=True)
+    return readings.assign(measured_on=times).reset_index(drop=True)
+
+
+@spark_function("clean_readings")
+def clean_readings_on_spark(inputs, constants, context):
+    """As `clean_readings`."""
+    from pyspark.sql import functions as sf
+
+    readings = context.read(inputs[0])
+    readings = readings.where(sf.col("value") >= constants["least"])
+    return readings.withColumn("measured_on", sf.to_timestamp("measured_on"))
+'''
+
+GOLD = '''"""Gold: what people ask for."""
+
+from __future__ import annotations
+
+from odibi_nb import pandas_function, spark_function
+
+
+@pandas_function
+def daily_mean(inputs, context):
+    """The mean value per sensor and day (UTC)."""
+    readings = context.read(inputs[0])
+    days = readings.assign(day=readings["measured_on"].dt.strftime("%Y-%m-%d"))
+    return days.groupby(["sensor", "day"], as_index=False)["value"].mean()
+
+
+@spark_function("daily_mean")
+def daily_mean_on_spark(inputs, context):
+    """As `daily_mean`."""
+    from pyspark.sql import functions as sf
+
+    readings = context.read(inputs[0])
+    days = readings.withColumn("day", sf.date_format("measured_on", "yyyy-MM-dd"))
+    return days.groupBy("sensor", "day").agg(sf.mean("value").alias("value"))
+'''
+
+TESTS = '''"""The transformations, without a lake: a context that reads what the test gives."""
+
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from odibi_functions import gold, silver
+
+RAW = {
+    "sensor": ["A", "A", "B", "B"],
+    "measured_on": ["2026-01-01T00:00:00Z", "2026-01-01T12:00:00Z"] * 2,
+    "value": [1.0, 3.0, -1.0, None],
+}
+
+
+def reading(frame):
+    """A context whose every table is *frame*."""
+    return SimpleNamespace(read=lambda table: frame)
+
+
+def test_on_pandas():
+    """Readings without a value, or below the least one, are left out; the rest is averaged by day."""
+    clean = silver.clean_readings(["t"], {"least": 0}, reading(pd.DataFrame(RAW)))
+    assert list(clean["value"]) == [1.0, 3.0]
+    daily = gold.daily_mean(["t"], reading(clean))
+    assert daily.to_dict("records") == [{"sensor": "A", "day": "2026-01-01", "value": 2.0}]
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
+def test_on_spark():
+    """Spark gives the same."""
+    sql = pytest.importorskip("pyspark.sql")
+    spark = sql.SparkSession.builder.master("local[1]").getOrCreate()
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
+    rows = list(zip(*RAW.values()))
+    raw = spark.createDataFrame(rows, "sensor string, measured_on string, value double")
+    clean = silver.clean_readings_on_spark(["t"], {"least": 0}, reading(raw))
+    daily = gold.daily_mean_on_spark(["t"], reading(clean))
+    assert [tuple(row) for row in daily.collect()] == [("A", "2026-01-01", 2.0)]
+'''
+
+
+def cells(name: str) -> list[tuple[str, str]]:
+    """(kind, text) of the notebook's cells for the project called *name*."""
+    # In a cell {name} would be a variable, so the name is given once, as one.
+    return [
+        ("markdown", f"# {name}"),
+        ("code", f"%load_ext odibi_nb\nproject = {name!r}"),
+        ("code", "%odibi plan {project}"),
+        ("code", "result = %odibi run {project}"),
+        ("code", "%odibi explain SILVER_001 --project {project}"),
+        ("code", "import odibi_nb\n\nodibi_nb.read_table(project, 'gold.daily_mean')"),
+    ]

@@ -1,0 +1,137 @@
+"""What transformations printed, and why they failed: from the journals of the last runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.decoding import as_time
+from odibi_nb.core.events import EventType, Status
+from odibi_nb.core.journal import OUTPUT, live_runs, read_journal, runs_folder
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptLog:
+    """What is known of one attempt; *status* is a `Status`' value, RUNNING while it goes on.
+
+    Attributes:
+        log: what it printed and logged; of one that runs, so far.
+        traceback: of one that failed.
+    """
+
+    run_id: str
+    transformation_id: str
+    attempt: int
+    status: str
+    start_time: dt.datetime | None
+    error: str = ""
+    log: str = ""
+    traceback: str = ""
+
+
+def newest_attempts(
+    state_dir: Path,
+    project: str,
+    env: str,
+    transformation_id: str,
+    run_id: str | None = None,
+) -> list[AttemptLog]:
+    """The attempts of a transformation in the newest run that has any, or in that run; oldest first."""
+    live = {folder.name for folder in live_runs(state_dir)}
+    for folder in _folders(state_dir, run_id):
+        lines = read_journal(folder)
+        if not _belongs(lines, project, env):
+            continue
+        found = [*_attempts(folder.name, lines, transformation_id, live=folder.name in live)]
+        if found:
+            return found
+    return []
+
+
+def known_ids(state_dir: Path, project: str, env: str, run_id: str | None = None) -> list[str]:
+    """The transformations of the newest run that is in a journal, or of that run."""
+    for folder in _folders(state_dir, run_id):
+        lines = read_journal(folder)
+        if _belongs(lines, project, env):
+            return [
+                *dict.fromkeys(
+                    str(x["transformation_id"]) for x in lines if x.get("transformation_id")
+                )
+            ]
+    return []
+
+
+def last_failed(state_dir: Path, project: str, env: str) -> str | None:
+    """The transformation that failed last, in the newest run in which one did."""
+    for folder in _folders(state_dir, None):
+        lines = read_journal(folder)
+        failed = [x for x in lines if x.get("event") == EventType.TRANSFORM_FAILURE]
+        if failed and _belongs(lines, project, env):
+            return str(failed[-1]["transformation_id"])
+    return None
+
+
+def _folders(state_dir: Path, run_id: str | None) -> list[Path]:
+    """The folders of the runs, newest first."""
+    folders = sorted(runs_folder(state_dir).glob("*/"), key=_age, reverse=True)
+    return [f for f in folders if run_id is None or f.name == run_id]
+
+
+def _age(folder: Path) -> tuple[str, int]:
+    """When a run began, to the second by its id; then which journal was written to last."""
+    try:
+        written = (folder / "journal.jsonl").stat().st_mtime_ns
+    except OSError:
+        written = 0
+    return folder.name.rpartition("-")[0], written
+
+
+def _belongs(lines: list[dict[str, Any]], project: str, env: str) -> bool:
+    return any((x.get("project"), x.get("env")) == (project, env) for x in lines[:5])
+
+
+def _attempts(
+    run_id: str, lines: list[dict[str, Any]], transformation_id: str, *, live: bool
+) -> Iterator[AttemptLog]:
+    started: dict[str, Any] | None = None
+    said: list[str] = []
+    for line in lines:
+        if line.get("transformation_id") != transformation_id:
+            continue
+        if line.get("event") == OUTPUT:
+            said.append(str(line.get("line", "")))
+        elif line.get("event") == EventType.TRANSFORM_START:
+            started, said = line, []
+        elif line.get("record"):
+            yield _ended(run_id, line, said)
+            started = None
+    if started is not None:
+        yield AttemptLog(
+            run_id=run_id,
+            transformation_id=transformation_id,
+            attempt=int(started.get("attempt") or 1),
+            status=(Status.RUNNING if live else Status.ABANDONED).value,
+            start_time=as_time(started.get("timestamp")),
+            error="" if live else "the process that ran it ended",
+            log="\n".join(said),
+        )
+
+
+def _ended(run_id: str, line: dict[str, Any], said: list[str]) -> AttemptLog:
+    record = line["record"]
+    kind, message = record.get("error_type"), record.get("error_message") or ""
+    return AttemptLog(
+        run_id=run_id,
+        transformation_id=str(record["transformation_id"]),
+        attempt=int(record.get("attempt") or 1),
+        status=str(record["status"]),
+        start_time=as_time(record.get("start_time")),
+        error=f"{kind}: {message}" if kind else message,
+        log=str(line.get("log") or "\n".join(said)),
+        traceback=str(line.get("traceback") or ""),
+    )

@@ -1,0 +1,194 @@
+"""A failure's frames as data: code, arguments and variables, short and without secrets."""
+
+from __future__ import annotations
+
+import itertools
+import linecache
+import reprlib
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.redaction import REDACTED, is_secret_name, plain_text, redact, redact_text
+from odibi_nb.core.spark_errors import is_spark_error, short_spark_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType, TracebackType
+
+CONTEXT_LINES = 3
+MAX_VARIABLES = 40
+MAX_VALUE = 400
+MAX_ITEMS = 12
+MAX_TABLE = 4_000
+HEAD_ROWS = 5
+MAX_COLUMNS = 30
+_OWN = str(Path(__file__).parents[1])
+_LIBRARIES = tuple(
+    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """A variable of a frame: what it is in a line, and as a table where it is one."""
+
+    name: str
+    summary: str
+    table: str = ""
+    argument: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameView:
+    """One frame.
+
+    Attributes:
+        library: it is not the user's code: no variables are shown.
+        code: (line number, text) around *line*.
+    """
+
+    function: str
+    file: str
+    line: int
+    library: bool
+    code: tuple[tuple[int, str], ...] = ()
+    variables: tuple[Variable, ...] = ()
+
+
+def frames_of(error: BaseException) -> list[FrameView]:
+    """The frames of *error* from the user's code on, outermost first."""
+    found = [*_user_frames(error.__traceback__)]
+    # Users' functions may be installed as a package: then it is that package which is not a library.
+    mine = _package_of(found[0][0]) if found else ""
+    return [_view(frame, line, mine) for frame, line in found]
+
+
+def user_trace(error: BaseException) -> TracebackType | None:
+    """The traceback from the user's code on; None if it is not alive any more."""
+    first = trace = error.__traceback__
+    while first is not None and _is_own(first.tb_frame):
+        first = first.tb_next
+    return first or trace
+
+
+def depth_in_libraries(error: BaseException) -> int:
+    """How many library frames *error* has below the innermost of the user's."""
+    views = frames_of(error)
+    below = 0
+    while below < len(views) and views[-1 - below].library:
+        below += 1
+    return below if below < len(views) else 0
+
+
+def headline(error: BaseException) -> str:
+    """The error in a line or two: Spark's without the JVM's trace."""
+    if is_spark_error(error):
+        return f"{type(error).__name__}: {redact_text(str(short_spark_error(str(error))))}"
+    try:
+        text = redact_text(plain_text(str(error)))
+    except Exception as exc:  # noqa: BLE001  the user's exception class is broken; say so
+        text = f"(its message cannot be shown: {type(exc).__name__})"
+    return f"{type(error).__name__}: {text}"
+
+
+def _user_frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
+    begun = False
+    while trace is not None:
+        begun = begun or not _is_own(trace.tb_frame)
+        if begun:
+            yield trace.tb_frame, trace.tb_lineno
+        trace = trace.tb_next
+
+
+def _is_own(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(_OWN)
+
+
+def _package_of(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+def _view(frame: FrameType, line: int, mine: str) -> FrameView:
+    code = frame.f_code
+    file = code.co_filename
+    if file.startswith((_OWN, "<frozen", *_LIBRARIES)) and _package_of(frame) != mine:
+        return FrameView(function=code.co_name, file=code.co_filename, line=line, library=True)
+    lines = [
+        (
+            number,
+            redact_text(linecache.getline(code.co_filename, number, frame.f_globals).rstrip("\n")),
+        )
+        for number in range(max(1, line - CONTEXT_LINES), line + CONTEXT_LINES + 1)
+    ]
+    arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    names = [*arguments, *(n for n in frame.f_locals if n not in arguments)]
+    return FrameView(
+        function=code.co_name,
+        file=code.co_filename,
+        line=line,
+        library=False,
+        code=tuple((number, text) for number, text in lines if text or number == line),
+        variables=tuple(
+            _variable(name, frame.f_locals[name], argument=name in arguments)
+            for name in [n for n in names if n in frame.f_locals and not n.startswith("__")][
+                :MAX_VARIABLES
+            ]
+        ),
+    )
+
+
+def _variable(name: str, value: Any, *, argument: bool) -> Variable:
+    if is_secret_name(name):
+        return Variable(name=name, summary=REDACTED, argument=argument)
+    try:
+        summary, table = _described(value)
+    except Exception as exc:  # noqa: BLE001  a broken __repr__ must not cost the other variables
+        summary, table = f"({type(value).__name__}; cannot be shown: {type(exc).__name__})", ""
+    return Variable(name=name, summary=summary, table=table, argument=argument)
+
+
+def _described(value: Any) -> tuple[str, str]:
+    """A value in a line; of a DataFrame or Series also its first rows, with their types."""
+    kind = type(value).__name__
+    if hasattr(value, "dtypes") and hasattr(value, "head") and hasattr(value, "shape"):
+        rows = value.shape[0]
+        if len(value.shape) == 1:
+            return f"{kind}: {rows:,} values of {value.dtype}", _head(value)
+        return f"{kind}: {rows:,} rows × {value.shape[1]:,} columns", _types(value) + _head(value)
+    if hasattr(value, "dtypes") and hasattr(value, "schema"):  # Spark's: counting would run it
+        return f"{kind}: {len(value.columns):,} columns", _types(value)
+    text = _short.repr(_redacted(value))
+    return redact_text(plain_text(text))[:MAX_VALUE], ""
+
+
+def _redacted(value: Any) -> Any:
+    """*value* without secrets; of what holds many things only as much as is shown."""
+    if type(value) is dict:
+        return redact(dict(itertools.islice(value.items(), MAX_ITEMS + 1)))
+    return redact(value[: MAX_ITEMS + 1]) if type(value) in {list, tuple} else value
+
+
+def _types(frame: Any) -> str:
+    pairs = frame.dtypes.items() if hasattr(frame.dtypes, "items") else frame.dtypes
+    columns = [f"{name}: {kind}" for name, kind in pairs]
+    more = f", … {len(columns) - MAX_COLUMNS} more" if len(columns) > MAX_COLUMNS else ""
+    return ", ".join(columns[:MAX_COLUMNS]) + more + "\n"
+
+
+def _head(frame: Any) -> str:
+    head = frame.head(HEAD_ROWS)
+    if len(head.shape) > 1:
+        head = head.iloc[:, :MAX_COLUMNS].copy()
+        for i, name in enumerate(head.columns):
+            if is_secret_name(str(name)):
+                head.isetitem(i, [REDACTED] * len(head))
+    elif is_secret_name(str(head.name)):
+        return REDACTED
+    return redact_text(plain_text(head.to_string()))[:MAX_TABLE]
+
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = MAX_VALUE
+_short.maxdict = _short.maxlist = _short.maxtuple = _short.maxset = MAX_ITEMS

@@ -1,0 +1,95 @@
+"""Spark's error texts, short: what is wrong and what it suggests; the JVM's trace apart."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_TRACE = re.compile(
+    r"^\s*(?:JVM stacktrace:|at [\w$.<>]+\(|Driver stacktrace:|\.\.\. \d+ more)", re.MULTILINE
+)
+_PLAN = re.compile(r"(?:;\s*line \d+ pos \d+)?[;.]?\s*\n\s*'?(?:\+- |[A-Z]\w+ (?:\[|'|\())")
+_CLASS = re.compile(r"\[([A-Z][A-Z0-9_]+(?:\.[A-Z0-9_]+)*)\]\s*")
+_SUGGESTED = re.compile(
+    r"Did you mean (?:one of the following|any of these columns)\?\s*\[([^\]]*)\]"
+)
+_NAMED = re.compile(r"with name (`[^\n]*?`) cannot be resolved")
+_CALLED = re.compile(r"^An error occurred while calling [\w.]+\.?\s*:?\s*", re.MULTILINE)
+_CAUSE = re.compile(
+    r"^\s*(?:Caused by: |: )?([\w$.]+\.[\w$]*(?:Exception|Error)): (.*)$", re.MULTILINE
+)
+_PYTHON = re.compile(
+    r"Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)+?([A-Za-z_][\w.]*(?::.*)?)$",
+    re.MULTILINE,
+)
+_CALLED_FROM = re.compile(r"\s*== DataFrame ==\s*\"(\w+)\" was called from\s*(\S+)")
+_DETAIL = re.compile(r"\s*SQLSTATE: \w+\s*|== SQL .*", re.DOTALL)
+_WRAPPERS = (
+    "SparkException",
+    "PythonException",
+    "Py4JJavaError",
+    "ExecutionException",
+    "RuntimeException",
+)
+MAX_SHORT = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SparkError:
+    """A Spark error in few words.
+
+    Attributes:
+        message: what is wrong, in a line or two.
+        condition: Spark's name for it, such as ``UNRESOLVED_COLUMN.WITH_SUGGESTION``; or "".
+        subject: the column that was not found; or "".
+        suggestions: what Spark thinks was meant.
+        folded: the rest: query plan and JVM trace.
+    """
+
+    message: str
+    condition: str = ""
+    subject: str = ""
+    suggestions: tuple[str, ...] = ()
+    folded: str = ""
+
+    def __str__(self) -> str:
+        hint = f"\ndid you mean: {', '.join(self.suggestions)}" if self.suggestions else ""
+        return f"{self.message}{hint}"
+
+
+def is_spark_error(error: BaseException) -> bool:
+    """Whether *error* is PySpark's or comes from its JVM."""
+    modules = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    return bool(modules & {"pyspark", "py4j"})
+
+
+def short_spark_error(text: str) -> SparkError:
+    """The text of a Spark error, taken apart; of any other text, all of it is the message."""
+    folded_from = [found.start() for found in (_TRACE.search(text), _PLAN.search(text)) if found]
+    cut = min(folded_from, default=len(text))
+    message, folded = text[:cut].strip(), text[cut:].strip()
+    python = _PYTHON.search(text)
+    if python is not None:  # a Python worker's error: its last line says it, the frames are folded
+        message, folded = python[1].strip(), text.strip()
+    else:
+        message = _CALLED.sub("", message).strip().removeprefix(":").strip()
+        message = _innermost(text, message)
+    condition = _CLASS.search(message)
+    named, suggested = _NAMED.search(message), _SUGGESTED.search(message)
+    suggestions = tuple(re.findall(r"`((?:[^`]|``)*)`", suggested[1])) if suggested else ()
+    message = _CALLED_FROM.sub(r" (called at \2)", message)
+    short = _DETAIL.sub(" ", _SUGGESTED.sub("", _CLASS.sub("", message, count=1)))
+    return SparkError(
+        message=" ".join(short.split()).rstrip(";. ")[:MAX_SHORT],
+        condition=condition[1] if condition else "",
+        subject=named[1].strip("`") if named else "",
+        suggestions=suggestions,
+        folded=folded,
+    )
+
+
+def _innermost(text: str, message: str) -> str:
+    """The cause that says most: the last one that only wraps nothing."""
+    causes = [(kind.rpartition(".")[2], said) for kind, said in _CAUSE.findall(text)]
+    telling = [f"{kind}: {said}" for kind, said in causes if kind not in _WRAPPERS and said.strip()]
+    return telling[-1] if telling else message

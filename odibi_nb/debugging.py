@@ -1,0 +1,287 @@
+"""Load a transformation, try another version of it, look into its failure: the Python face."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.cells import CellFunction, function_from
+from odibi_nb.core.decoding import own_copy, utc_now
+from odibi_nb.core.failures import FAILURES, Failure
+from odibi_nb.core.lock import run_lock
+from odibi_nb.core.postmortem import headline
+from odibi_nb.core.protocols import Portion, WriteInfo
+from odibi_nb.core.rehearsal import Rehearsal, open_rehearsal
+from odibi_nb.core.source import FunctionSource, module_diff, source_of, with_helpers
+from odibi_nb.errors import ConfigurationError, DataError, PlanError
+from odibi_nb.views.trial import Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from odibi_nb.core.context import ExecutionContext
+    from odibi_nb.core.orchestrator import GenericProjectOrchestrator
+    from odibi_nb.core.rehearsal import Inputs
+    from odibi_nb.core.transformation import Transformation
+    from odibi_nb.core.workers import AttemptEnded
+
+NAMES = ("inputs", "constants", "outputs", "context", "fn", "row")
+"""What a loaded transformation puts into a namespace, besides a variable per input."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedTransformation:
+    """A transformation's arguments, real and at hand; what is written through `context` is captured.
+
+    Attributes:
+        inputs: table name to DataFrame; by position the row's inputs, as the function gets them.
+        variables: input name to a name for it that Python allows.
+        constants, outputs: as the function gets them.
+        fn: the function; None if it cannot be had: `problems` says why.
+        row: the registry row.
+        cell: the function's source with the helpers of its module, to edit and try; "" if there is
+            none to edit.
+        file: where the function stands, with its line.
+        notes: what else is worth a line.
+    """
+
+    inputs: Inputs
+    variables: dict[str, str]
+    constants: dict[str, Any]
+    outputs: list[dict[str, Any]]
+    context: ExecutionContext
+    fn: Callable[..., Any] | None
+    row: Transformation
+    cell: str
+    file: str
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+    shapes: dict[str, str]
+
+    def namespace(self) -> dict[str, Any]:
+        """Names to values: `NAMES`, and one variable per input."""
+        frames = {self.variables[name]: frame for name, frame in self.inputs.items()}
+        return {**frames, **{name: getattr(self, name) for name in NAMES}}
+
+    def summary(self) -> str:
+        """One line: what there is now."""
+        frames = [f"{self.variables[n]} ({shape})" for n, shape in self.shapes.items()]
+        there = ", ".join([*frames, *NAMES])
+        return f"{self.row.transformation_id} loaded: {there}; writes through context are captured"
+
+    def __repr__(self) -> str:
+        return "\n".join([self.summary(), *self.problems, *self.notes])
+
+
+def load_transformation(
+    project: GenericProjectOrchestrator, transformation_id: str, portion: Portion | None = None
+) -> LoadedTransformation:
+    """Read a transformation's inputs, and what else its function gets. Writes nothing.
+
+    Args:
+        project: the project.
+        transformation_id: of a row of its registry, enabled or not.
+        portion: how much of each input; all if None.
+
+    Raises:
+        PlanError: if there is no such row, or it is malformed.
+        DataError: if inputs are missing, saying what makes them, or cannot be read.
+    """
+    rehearsal = open_rehearsal(project, transformation_id, portion)
+    check_inputs(project, rehearsal)
+    inputs = rehearsal.read_inputs()
+    row, fn = rehearsal.row.transformation, rehearsal.row.fn
+    source = source_of(fn) if fn is not None else None
+    return LoadedTransformation(
+        inputs=inputs,
+        variables=variable_names([*inputs]),
+        constants=own_copy(row.constants),
+        outputs=own_copy(row.outputs),
+        context=rehearsal.context,
+        fn=fn,
+        row=row,
+        cell=_offered_cell(source, transformation_id),
+        file=f"{source.file}:{source.line}" if source is not None else "",
+        problems=tuple(f"⚠️ {problem}" for problem in rehearsal.problems),
+        notes=tuple(_notes(project, source, portion)),
+        shapes={name: _shape(rehearsal, frame) for name, frame in inputs.items()},
+    )
+
+
+def try_transformation(
+    project: GenericProjectOrchestrator,
+    transformation_id: str,
+    cell: str = "",
+    portion: Portion | None = None,
+    *,
+    write: bool = False,
+) -> Trial:
+    """Call a transformation's function as a run would, with writes captured, and compare.
+
+    Args:
+        project: the project.
+        transformation_id: of a row of its registry, enabled or not.
+        cell: Python text that defines the function; its module's if empty.
+        portion: how much of each input; all if None.
+        write: do the captured writes after all, once the function has succeeded.
+
+    Raises:
+        PlanError: if there is no such row, or its function cannot be had.
+        DataError: if inputs are missing, or a table cannot take what was written.
+        ConfigurationError: if the cell cannot be used; or if a part of the inputs were to be written.
+    """
+    if write and portion:
+        raise ConfigurationError(
+            transformation_id,
+            ["what a part of the inputs gives would replace the whole: nothing is written"],
+        )
+    rehearsal = open_rehearsal(project, transformation_id, portion)
+    check_inputs(project, rehearsal)
+    function = _function(rehearsal, cell)
+    ended = rehearsal.call(function.fn, function.keywords)
+    changes = rehearsal.captured.changes() if ended.error is None else {}
+    if ended.error is not None:
+        FAILURES.keep(_failure(project, rehearsal, ended))
+    elif write:
+        _write(project, rehearsal)
+    note = f"loaded anew: {', '.join(project.reloaded)}" if project.reloaded else ""
+    diff, source_note = _difference(rehearsal, cell, function.name)
+    return Trial(
+        transformation_id=transformation_id,
+        project=project.project,
+        env=project.env,
+        engine=rehearsal.row.engine,
+        function=function.name if cell else rehearsal.row.transformation.qualified_function,
+        duration_seconds=ended.duration_seconds,
+        expected_seconds=rehearsal.row.expected_seconds,
+        rows_in=rehearsal.context.rows_in,
+        rows_out=rehearsal.context.rows_out,
+        log=ended.attempt.log.text(),
+        error=ended.error,
+        headline="" if ended.error is None else headline(ended.error),
+        traceback=ended.traceback,
+        outputs={w.output.table: w.frame for w in rehearsal.captured.writes},
+        changes=changes,
+        checks=tuple(rehearsal.context.check_results),
+        source_diff=diff,
+        source_note="; ".join(filter(None, (source_note, note))),
+        inputs_cut=str(portion) if portion else "",
+        written=write and ended.error is None,
+    )
+
+
+def check_inputs(project: GenericProjectOrchestrator, rehearsal: Rehearsal) -> None:
+    """Make sure that the tables a transformation reads are there.
+
+    Raises:
+        DataError: naming each that is not, what makes it, and how to run just that.
+    """
+    missing = rehearsal.missing_inputs()
+    if not missing:
+        return
+    told = []
+    for table, producer in missing.items():
+        if producer is None:
+            told.append(f"{table} does not exist, and no transformation makes it")
+        else:
+            command = f'%odibi run "{project.project}" --env {project.env} --only {producer}'
+            told.append(f"{table} does not exist yet: {producer} makes it: {command}")
+    raise DataError(f"{rehearsal.row.id}: " + "; ".join(told))
+
+
+def variable_names(names: list[str]) -> dict[str, str]:
+    """Input name to a variable: the table without its schema, with it where that is not enough."""
+    found: dict[str, str] = {}
+    short = {name: _identifier(re.split(r"[./\\]", name)[-1] or name) for name in names}
+    taken = set(NAMES)
+    for name in names:
+        alone = list(short.values()).count(short[name]) == 1
+        variable = short[name] if alone else _identifier(name)
+        while variable in taken:
+            variable += "_"
+        taken.add(variable)
+        found[name] = variable
+    return found
+
+
+def _identifier(text: str) -> str:
+    name = re.sub(r"\W+", "_", text).strip("_") or "input_1"
+    name = f"_{name}" if name[0].isdigit() else name
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def _shape(rehearsal: Rehearsal, frame: Any) -> str:
+    rows = rehearsal.captured.row_count(frame)
+    columns = f"{len(rehearsal.captured.schema(frame)):,} columns"
+    return columns if rows is None else f"{rows:,} rows × {columns}"
+
+
+def _notes(
+    project: GenericProjectOrchestrator, source: FunctionSource | None, portion: Portion | None
+) -> list[str]:
+    notes = [f"each input: {portion}"] if portion else []
+    if project.reloaded:
+        notes.append(f"🔄 loaded anew: {', '.join(project.reloaded)}")
+    if source is not None and source.ready_made:
+        notes.append("fn comes with odibi_nb: what it does is said by the row's constants")
+    return notes
+
+
+def _offered_cell(source: FunctionSource | None, transformation_id: str) -> str:
+    if source is None or source.ready_made:
+        return ""
+    quoted = (
+        transformation_id
+        if re.fullmatch(r"[\w.-]+", transformation_id)
+        else f'"{transformation_id}"'
+    )
+    return f"%%odibi try {quoted}\n{with_helpers(source)}"
+
+
+def _function(rehearsal: Rehearsal, cell: str) -> CellFunction:
+    row = rehearsal.row
+    if cell.strip():
+        known = getattr(row.fn, "__name__", None)
+        return function_from(cell, row.transformation, row.engine, known)
+    if row.fn is None:
+        raise PlanError(rehearsal.plan.source, rehearsal.problems)
+    return CellFunction(fn=row.fn, keywords=row.keywords, name=row.transformation.function)
+
+
+def _difference(rehearsal: Rehearsal, cell: str, name: str) -> tuple[str, str]:
+    """The module's source against the cell's; and what to say where there is none to compare."""
+    if not cell.strip():
+        return "", ""
+    source = source_of(rehearsal.row.fn) if rehearsal.row.fn is not None else None
+    if source is None:
+        return "", "the module's source cannot be had, so it is not compared with the cell"
+    if source.ready_made:
+        return "", "the row names a function of odibi_nb: put yours into a module of the project"
+    diff = module_diff(source, cell, name)
+    return diff, "" if diff else "the module has the cell's version already"
+
+
+def _write(project: GenericProjectOrchestrator, rehearsal: Rehearsal) -> None:
+    """Do the captured writes, as the transformation's; no run may go on meanwhile."""
+    run_id = f"try-{utc_now():%Y%m%d-%H%M%S}"
+    info = WriteInfo(run_id=run_id, transformation_id=rehearsal.row.id, attempt=1)
+    with run_lock(project.state_dir, project.project, project.env, run_id):
+        for write in rehearsal.captured.writes:
+            rehearsal.captured.tables.write(write.frame, write.output, info)
+
+
+def _failure(
+    project: GenericProjectOrchestrator, rehearsal: Rehearsal, ended: AttemptEnded
+) -> Failure:
+    assert ended.error is not None
+    return Failure(
+        project=project.project,
+        env=project.env,
+        transformation_id=rehearsal.row.id,
+        run_id="",
+        error=ended.error,
+        traceback=ended.traceback,
+        log=ended.attempt.log.text(),
+    )

@@ -1,0 +1,257 @@
+"""Tab behind ``%odibi``: commands, options and their values, projects, environments, ids.
+
+What is a command or an option is asked of the parser; names come from `LocalNames`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from IPython.core.completer import SimpleCompletion, context_matcher
+
+from odibi_nb.commands.grammar import Place, choices_of, place_after
+from odibi_nb.core.context import Engine
+from odibi_nb.core.selection import STATES
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable
+
+    from odibi_nb.core.manifest import ProjectManifest
+    from odibi_nb.notebook.local_names import LocalNames
+
+IDENTIFIER = "odibi_nb"
+"""What IPython calls our matcher."""
+ENGINES = tuple(engine.value for engine in Engine)
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_MAGIC = re.compile(r"\s*(?:%\w+\s+|[^=#'\"!%]+=\s*)?(?P<signs>%%?)odibi\s")
+_CELL = re.compile(r"%%odibi\s")
+_TABLE = re.compile(r"\s*\[(?P<name>[^\]\[=]*)$")
+_WORD = re.compile(r"[\w@%+=:,./-]+")
+_LAST_TERM = re.compile(r"(?P<before>(?:.*,)?(?:\d*\+)?)(?P<method>\w+:)?(?P<value>.*)", re.DOTALL)
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class Word(NamedTuple):
+    """A word of a command line: where it starts, what it means, the quote that is open at its end."""
+
+    start: int
+    text: str
+    quote: str = ""
+
+
+class Found(NamedTuple):
+    """What can stand in place of the last *fragment* characters before the cursor."""
+
+    fragment: str
+    texts: list[str]
+    kind: str = ""
+
+
+NOTHING = Found("", [])
+
+
+def words_of(line: str) -> list[Word]:
+    """The words of *line* as the shell splits them; the last is the one at the cursor, maybe empty."""
+    words: list[Word] = []
+    start, text, quote, inside = 0, "", "", False
+    i = 0
+    while i < len(line):
+        c = line[i]
+        if quote:
+            if c == quote:
+                quote = ""
+            elif c == "\\" and quote == '"' and line[i + 1 : i + 2] in ('"', "\\"):
+                i, text = i + 1, text + line[i + 1]
+            else:
+                text += c
+        elif c.isspace():
+            if inside:
+                words.append(Word(start, text))
+            text, inside = "", False
+        else:
+            start, inside = (start, True) if inside else (i, True)
+            if c in "'\"":
+                quote = c
+            elif c == "\\" and i + 1 < len(line):
+                i, text = i + 1, text + line[i + 1]
+            else:
+                text += c
+        i += 1
+    words.append(Word(start if inside else len(line), text, quote))
+    return words
+
+
+def quoted(text: str, after: str = "") -> str:
+    """*text* as one word of a command line.
+
+    *after* is what stands behind the cursor already: an editor may have closed the quotes.
+    """
+    if _WORD.fullmatch(text):
+        return text
+    word = '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+    return word[:-1] if after.startswith('"') else word
+
+
+@dataclass(frozen=True, slots=True)
+class Completer:
+    """Completes ``%odibi`` lines with *names*."""
+
+    names: LocalNames
+
+    def find(self, line: str, cell: str = "", after: str = "", *, first: bool = True) -> Found:
+        """What can stand at the end of *line*.
+
+        Args:
+            line: the cursor's line, up to the cursor.
+            cell: the whole cell.
+            after: what stands behind the cursor on its line.
+            first: whether the line is the cell's first.
+        """
+        magic = _MAGIC.match(line)
+        if magic and (first or magic["signs"] == "%"):
+            return self._in_line(line[magic.end() :], after)
+        table = _TABLE.match(line)
+        if table and not first and _CELL.match(cell):
+            return self._in_body(cell.partition("\n")[0], table["name"], after)
+        return NOTHING
+
+    def _in_line(self, line: str, after: str) -> Found:
+        *before, word = words_of(line)
+        place = place_after(one.text for one in before)
+        option = place.option(word.text.partition("=")[0]) if "=" in word.text else None
+        if option is not None and not word.quote:
+            name, _, value = word.text.partition("=")
+            texts = [f"{name}={quoted(x)}" for x in self._values(option, place, value)]
+            return Found(line[word.start :], texts, str(option.metavar or "value").lower())
+        if word.text.startswith("-") and not place.waits and not word.quote:
+            return Found(line[word.start :], _options(place, word.text), "option")
+        texts, kind = [], "value"
+        if place.takes is not None:
+            opened = after if word.quote else ""
+            texts = [quoted(x, opened) for x in self._values(place.takes, place, word.text)]
+            kind = str(place.takes.metavar or "value").lower()
+        if not texts and not word.quote and "project" in place.given:
+            return self._unquoted_project(line, before, word)
+        if not word.text and not word.quote and not place.waits:
+            texts += _options(place, "--")
+        return Found(line[word.start :], texts, kind)
+
+    def _unquoted_project(self, line: str, before: list[Word], word: Word) -> Found:
+        """A project with spaces in its name that is being typed without quotes."""
+        for one in before[1:]:
+            typed = line[one.start :]
+            texts = [quoted(x) for x in self._projects(typed)] if " " in typed else []
+            if texts:
+                return Found(typed, texts, "project")
+        return Found(line[word.start :], [])
+
+    def _in_body(self, head: str, typed: str, after: str) -> Found:
+        """``[ID`` in the body of a cell: the tables of TOML are named after transformations."""
+        *words, _ = words_of(head.partition("odibi")[2] + " ")
+        place = place_after(one.text for one in words)
+        texts = [
+            (x if _BARE_KEY.fullmatch(x) else '"' + re.sub(r'(["\\])', r"\\\1", x) + '"')
+            + ("" if after.startswith("]") else "]")
+            for x in _starting(self._transformations(place), typed.strip("\"' "))
+        ]
+        return Found(typed, texts, "transformation")
+
+    def _values(self, action: argparse.Action, place: Place, typed: str) -> list[str]:
+        """What can be given to *action*, from what has been *typed* of it on."""
+        choices = choices_of(action)
+        if choices:
+            return _starting(choices, typed)
+        if action.metavar == "ROWS":
+            return self._rows(place, typed)
+        if action.metavar == "PROJECT":
+            return self._projects(typed)
+        known: dict[str, Callable[[Place], Iterable[str]]] = {
+            "ENV": self._envs,
+            "LAYER": self._layers,
+            "ID": self._transformations,
+            "RUN_ID": self._runs,
+            "LEVEL": lambda _place: LEVELS,
+        }
+        find = known.get(str(action.metavar))
+        given = place.given.get(action.dest, ())
+        return [x for x in _starting(find(place), typed) if x not in given] if find else []
+
+    def _rows(self, place: Place, typed: str) -> list[str]:
+        """Selectors: what is typed last of one, behind a comma, a ``+`` or a method such as ``layer:``."""
+        found = _LAST_TERM.fullmatch(typed)
+        assert found is not None  # it matches anything
+        known: dict[str, Callable[[Place], Iterable[str]]] = {
+            "layer:": self._layers,
+            "state:": lambda _place: STATES,
+            "engine:": lambda _place: ENGINES,
+        }
+        before, method, value = found["before"], found["method"] or "", found["value"]
+        if method:
+            values = known[method](place) if method in known else ()
+            return [before + method + text for text in _starting(values, value)]
+        texts = [*self._transformations(place), *known]
+        return [before + text for text in _starting(texts, value)]
+
+    def _manifests(self, place: Place) -> list[ProjectManifest]:
+        given = {name: values[-1] for name, values in place.given.items()}
+        return self.names.manifests(given.get("project", ""), given.get("manifest", ""))
+
+    def _projects(self, typed: str) -> list[str]:
+        return _starting((m.project for m in self.names.manifests()), typed)
+
+    def _envs(self, place: Place) -> list[str]:
+        return [env for manifest in self._manifests(place) for env in manifest.environments]
+
+    def _layers(self, place: Place) -> list[str]:
+        return [layer for manifest in self._manifests(place) for layer in manifest.layer_order]
+
+    def _transformations(self, place: Place) -> list[str]:
+        return self.names.transformations(self._manifests(place), _env(place))
+
+    def _runs(self, place: Place) -> list[str]:
+        manifests = self._manifests(place)
+        if place.command == ("cancel",):
+            return self.names.runs(manifests, _env(place), unfinished=True)
+        runs = self.names.runs(manifests, _env(place))
+        return ["last", *runs] if runs else []
+
+
+def _env(place: Place) -> str:
+    return place.given.get("env", [""])[-1]
+
+
+def _options(place: Place, typed: str) -> list[str]:
+    names = (max(x.option_strings, key=len) for x in place.options)
+    return sorted(name for name in names if name.startswith(typed))
+
+
+def _starting(texts: Iterable[str], typed: str) -> list[str]:
+    """Those of *texts* that start with *typed*, in any case; each once."""
+    folded = typed.casefold()
+    return [text for text in dict.fromkeys(texts) if text.casefold().startswith(folded)]
+
+
+def matcher_of(names: LocalNames) -> Any:
+    """A matcher for ``IPCompleter.custom_matchers``; whatever goes wrong, it only finds nothing."""
+    completer = Completer(names)
+
+    @context_matcher(identifier=IDENTIFIER)  # type: ignore[untyped-decorator]
+    def odibi_matcher(context: Any) -> dict[str, Any]:
+        line, column = context.line_with_cursor, context.cursor_position
+        try:
+            found = completer.find(
+                line[:column], context.full_text, line[column:], first=context.cursor_line == 0
+            )
+        except Exception:  # noqa: BLE001  a key that does nothing is better than a traceback
+            found = NOTHING
+        return {
+            "completions": [SimpleCompletion(text=text, type=found.kind) for text in found.texts],
+            "matched_fragment": found.fragment,
+            "suppress": bool(found.texts),
+            "ordered": True,
+        }
+
+    return odibi_matcher

@@ -1,0 +1,62 @@
+"""A panel's layers: a box to tick for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.notebook.labelled import explained
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class LayerBoxes:
+    """Chooses layers. Boxes rather than a list, of which JupyterLab would take the arrow keys away.
+
+    Args:
+        changed: called after every change of what is chosen.
+    """
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        import ipywidgets as w
+
+        self._changed = changed
+        self._boxes: tuple[Any, ...] = ()
+        place = w.Layout(max_height="140px", overflow="auto", width="196px", margin="4px 0 0 8px")
+        self._box = w.VBox(layout=place)
+        label = w.Label("Layers", layout=w.Layout(width="90px", justify_content="flex-end"))
+        self.widget = w.HBox([label, self._box], layout=w.Layout(width="300px"))
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The ticked layers, in the manifest's order; () if all are, or none is."""
+        ticked = tuple(box.description for box in self._boxes if box.value)
+        return () if len(ticked) == len(self._boxes) else ticked
+
+    def offer(self, layers: Iterable[str]) -> None:
+        """Let *layers* be chosen; all of them are, at first."""
+        import ipywidgets as w
+
+        before = self._boxes
+        self._boxes = tuple(
+            explained(
+                w.Checkbox(
+                    True, description=layer, indent=False, layout=w.Layout(width="auto", margin="0")
+                ),
+                "Run this layer; all of them run where none is ticked",
+            )
+            for layer in layers
+        )
+        for box in self._boxes:
+            box.observe(self._on_tick, names="value")
+        self._box.children = self._boxes
+        for box in before:
+            box.close()
+
+    def tick(self, *layers: str) -> None:
+        """Choose exactly *layers*."""
+        for box in self._boxes:
+            box.value = box.description in layers
+
+    def _on_tick(self, _change: Any) -> None:
+        self._changed()

@@ -1,0 +1,67 @@
+"""``%config OdibiMagics.<setting> = value``: settings of this kernel alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from traitlets import Int, TraitError, Unicode, observe, validate
+from traitlets.config import Configurable
+
+from odibi_nb.errors import SettingsError
+from odibi_nb.settings import checked_setting, set_for_session
+
+SETTINGS = (
+    "project",
+    "env",
+    "engine",
+    "max_workers",
+    "log_level",
+    "on_error",
+    "schedule",
+    "ui",
+)
+"""The settings that can change from cell to cell; the others are for files."""
+
+
+def _text(help_text: str) -> Any:
+    return Unicode(None, allow_none=True, help=help_text).tag(config=True)
+
+
+class SessionSettings(Configurable):
+    """Settings as IPython shows them, for `%config` and for IPython's own configuration files.
+
+    They come before ``odibi.toml``; a command's own options come before them. None takes one back.
+    """
+
+    project = _text("The project where a command names none.")
+    env = _text("The environment where a command names none.")
+    engine = _text("pandas or spark.")
+    max_workers = Int(None, allow_none=True, help="How many transformations run at a time.").tag(
+        config=True
+    )
+    log_level = _text("What the console shows: DEBUG, INFO, WARNING, ERROR.")
+    on_error = _text("continue or stop.")
+    schedule = _text("layers (one after the other) or graph.")
+    ui = _text("How a run is shown: auto, plotly, widgets, html or text.")
+
+    @validate(*SETTINGS)
+    def _checked(self, proposal: Any) -> Any:
+        """The value as the setting has it.
+
+        Raises:
+            TraitError: if the setting cannot have it; `%config` shows the message.
+        """
+        try:
+            return checked_setting(proposal["trait"].name, proposal["value"])
+        except SettingsError as exc:
+            raise TraitError(str(exc)) from None
+
+    @observe(*SETTINGS)
+    def _settled(self, change: Any) -> None:
+        name = change["name"]
+        set_for_session(name, change["new"], f"%config {type(self).__name__}.{name}")
+
+    def forget(self) -> None:
+        """Take all of them back."""
+        for name in SETTINGS:
+            set_for_session(name, None, "")

@@ -1,0 +1,34 @@
+"""Small pieces of HTML that several views are made of: no scripts, every value escaped, both themes."""
+
+from __future__ import annotations
+
+from html import escape
+
+_PRE = "margin:0;white-space:pre-wrap;overflow-wrap:anywhere"
+_WIDE = "margin:0;white-space:pre;overflow-x:auto"
+_FONT = "font-family:var(--jp-code-font-family,monospace)"
+_BLOCK = (
+    "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
+    "max-width:100%;overflow-x:auto"
+)
+
+
+def block(*parts: str) -> str:
+    """Pieces of HTML below each other, as wide as their place."""
+    return f"<div style='{_BLOCK}'>{''.join(parts)}</div>"
+
+
+def head(text: str, colour: str = "inherit") -> str:
+    """A line that stands out."""
+    return f"<p style='margin:.4em 0 0'><b style='color:{colour}'>{escape(text)}</b></p>"
+
+
+def pre(text: str, *, wide: bool = False) -> str:
+    """Text whose lines stay as they are; *wide* lines are scrolled, others wrapped."""
+    return f"<pre style='{_WIDE if wide else _PRE};{_FONT}'>{escape(text)}</pre>"
+
+
+def folded(title: str, html: str, *, is_open: bool = False) -> str:
+    """*html* below a title that opens it."""
+    mark = " open" if is_open else ""
+    return f"<details{mark}><summary>{escape(title)}</summary>{html}</details>"

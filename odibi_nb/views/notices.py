@@ -1,0 +1,24 @@
+"""Single messages as HTML: why something cannot be done, and what a person should know."""
+
+from __future__ import annotations
+
+from html import escape
+
+from odibi_nb.views.looks import LOOKS
+
+_TEXT = "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);margin:4px 0;line-height:1.4"
+_WHOLE = "white-space:pre-wrap;overflow-wrap:anywhere"
+
+
+def error_html(title: str, text: str) -> str:
+    """What went wrong, as a heading, and why; read out at once by a screen reader."""
+    sign, colour, _ = LOOKS["FAILED"]
+    return (
+        f"<div role='alert' style='{_TEXT};{_WHOLE}'>"
+        f"<b style='color:{colour}'>{sign} {escape(title)}</b>\n{escape(text)}</div>"
+    )
+
+
+def note_html(text: str) -> str:
+    """A line of text; read out by a screen reader when nothing else is."""
+    return f"<p role='status' style='{_TEXT}'>{escape(text)}</p>"

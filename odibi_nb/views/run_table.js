@@ -1,0 +1,78 @@
+// Makes the saved table of a run sortable and filterable, and opens a row's details from its bar.
+// Where scripts are taken out, the table is complete without it and its details unfold by themselves.
+for (const root of document.querySelectorAll(".odibi-log:not(.on)")) {
+  root.classList.add("on");
+  const table = root.querySelector("table"), rows = [...table.tBodies], heads = [...table.rows[0].cells];
+  table.insertAdjacentHTML("beforebegin",
+    "<p><label>Filter <input type=search title='Rows with this text'></label> " +
+    "<label>Status <select title='Rows of this status'><option value=''>all</select></label> " +
+    "<span role=status></span>");
+  const [words, status, told] = table.previousSibling.querySelectorAll("input,select,span");
+  for (const name of new Set(rows.map(row => row.dataset.status))) status.add(new Option(name));
+  const filter = () => {
+    let shown = 0;
+    for (const row of rows)
+      shown += !(row.hidden = !row.dataset.status.startsWith(status.value) ||
+        !row.textContent.toLowerCase().includes(words.value.toLowerCase()));
+    told.textContent = `${shown} of ${rows.length} rows`;
+  };
+  words.oninput = status.onchange = filter;
+  filter();
+  const button = (cell, title, onclick) => {
+    const made = Object.assign(document.createElement("button"), {title, onclick});
+    made.append(...cell.childNodes);
+    cell.append(made);
+    return made;
+  };
+  heads.forEach((head, i) => button(head, "Sort", () => {
+    const sign = head.ariaSort == "ascending" ? -1 : 1;
+    for (const one of heads) one.ariaSort = null;
+    head.ariaSort = sign > 0 ? "ascending" : "descending";
+    const key = row => {
+      const cell = row.rows[0].cells[i], text = cell?.title || cell?.textContent || "";
+      return +text.replaceAll(",", "") || text;
+    };
+    const pairs = rows.map(row => [key(row), row]);
+    pairs.sort(([a], [b]) => !a - !b || sign * (a - b || `${a}`.localeCompare(b)));
+    table.append(...pairs.map(pair => pair[1]));
+  }));
+  for (const row of rows) {
+    const more = row.querySelector("details");
+    if (!more) continue;
+    const opener = button(row.rows[0].cells[1], "Log and traceback", () => more.open = !more.open);
+    more.ontoggle = () => opener.ariaExpanded = row.classList.toggle("open", more.open);
+    more.ontoggle();
+  }
+  const select = number => {
+    words.value = status.value = "";
+    filter();
+    const row = rows.find(row => row.dataset.row == number);
+    if (!row) return told.textContent = "Not in this table";
+    for (const one of rows) one.classList.toggle("hit", one == row);
+    const more = row.querySelector("details");
+    if (more) more.open = true;
+    row.querySelector("button")?.focus();
+    row.scrollIntoView({block: "center"});
+  };
+  // A picture of this run, perhaps in another output; of several tables of it, the nearest answers.
+  const ours = (at, run) => {
+    let found;
+    for (; run && at && !found; at = at.parentElement)
+      found = at.querySelector(`.odibi-log[data-run="${run}"]`);
+    return found == root;
+  };
+  document.addEventListener("click", event => {
+    const svg = event.target.closest("svg[data-run]");
+    if (!svg || !ours(svg, svg.dataset.run)) return;
+    const {top, height} = svg.getBoundingClientRect(), [first, each, count] = svg.dataset.rows.split(" ");
+    const number = Math.floor(((event.y - top) / height - first) / each);
+    if (number >= 0 && number < count) select(number);
+  });
+  const clicked = event => select(event.points[0].y);
+  document.addEventListener("mousedown", event => {
+    const plot = event.target.closest(".js-plotly-plot");
+    if (!plot || !ours(plot, plot.layout.meta?.run)) return;
+    plot.removeListener("plotly_click", clicked);
+    plot.on("plotly_click", clicked);
+  }, true);
+}

@@ -1,0 +1,260 @@
+"""The run log as an HTML table: in parts while the run goes on, whole and with details when it is over.
+
+Every value is escaped. The one script is constant: it adds sorting, a filter and the way from a bar to
+its row to a table that is complete without it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from heapq import nlargest
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from odibi_nb.core.events import Status
+from odibi_nb.views.gantt import MAX_CHECKS, shortened
+from odibi_nb.views.looks import LOOKS, WAITING_LOOK, look_of, readable
+from odibi_nb.views.state import RETRYING, WAITING, RowState, RunSnapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from odibi_nb.core.results import RunResult, TransformationResult
+
+LIVE_ROWS = 200
+LIVE_PART = 10
+"""Rows of a live table that are sent together, where all rows are shown."""
+BAD_ROWS, RUNNING_ROWS, ENDED_ROWS = 20, 20, 10
+"""Where not all rows are shown: how many of those that need attention, that run, and that ended last."""
+MAX_ERROR = 300
+MAX_DETAILS = 24_000
+"""Characters of HTML that all logs and tracebacks of a table have, failed rows' first."""
+MOST_DETAILS, LEAST_DETAILS, FINE_DETAILS = 10_000, 1_200, 1_000
+"""Characters of a failed row's: at most, and at least, however many failed; of a row's that did not fail."""
+
+COLUMNS = (
+    ("status", "9em"),
+    ("transformation", "auto"),
+    ("layer", "6.5em"),
+    ("function", "auto"),
+    ("engine", "5em"),
+    ("attempt", "5em"),
+    ("start (UTC)", "8em"),
+    ("seconds", "5.5em"),
+    ("rows in", "5.5em"),
+    ("rows out", "6em"),
+)
+"""Name and width; those of "auto" share what is left."""
+_COLS = f"<colgroup>{'<col>' * len(COLUMNS)}</colgroup>"
+_NUMBERS = (6, 8, 9, 10)
+_BAD = frozenset({Status.FAILED.value, Status.ABANDONED.value, Status.CANCELLED.value, RETRYING})
+_PLAIN = frozenset({WAITING, Status.SUCCESS.value, Status.SKIPPED.value})
+
+
+class Details(NamedTuple):
+    """What is kept of one transformation's last attempt, as text."""
+
+    traceback: str
+    log: str
+
+
+def details_of(result: RunResult, shown: Iterable[str]) -> dict[str, Details]:
+    """Id to details of the *shown* transformations that have some; one by one and all in all not too long."""
+    rows = [result.transformations[name] for name in shown]
+    failed = sum(bool(row.traceback) for row in rows)
+    share = min(MOST_DETAILS, max(LEAST_DETAILS, MAX_DETAILS // max(1, failed)))
+    left = MAX_DETAILS
+    kept: dict[str, Details] = {}
+    for row in sorted(rows, key=lambda row: not row.traceback):
+        details = _details(row, share if row.traceback else FINE_DETAILS)
+        size = sum(len(escape(text)) for text in details)
+        if 0 < size <= left:
+            left -= size
+            kept[row.transformation_id] = details
+    return kept
+
+
+def _details(row: TransformationResult, length: int) -> Details:
+    name = f"result.transformations[{row.transformation_id!r}]"
+    trace = _tail(row.traceback, length * 3 // 5, f"{name}.traceback")
+    return Details(trace, _tail(row.log, length - len(escape(trace)), f"{name}.log"))
+
+
+def _tail(text: str, length: int, whole: str) -> str:
+    """The last lines of *text*, as HTML no longer than *length*; and where the *whole* is, if that is not all."""
+    text = text.rstrip("\n")
+    if len(text) <= length and len(escape(text)) <= length:
+        return text
+    note = f"… all of it: {whole}\n"
+    kept = text[-length:]
+    while kept and len(escape(note + kept)) > length:
+        kept = kept[1 + len(kept) // 8 :]
+    return f"{note}{kept[kept.find(chr(10)) + 1 :]}"
+
+
+def table_html(
+    snapshot: RunSnapshot,
+    limit: int = LIVE_ROWS,
+    result: RunResult | None = None,
+    *,
+    summary: str = "",
+) -> str:
+    """The table of a run, at most *limit* rows of it, the interesting ones; its warnings below.
+
+    With the *result* of the run it is what is kept: with each row's log and traceback, and the script.
+    *summary* is HTML that stands above it.
+    """
+    shown = interesting_rows(snapshot.rows, limit)
+    numbers = {id(row): number for number, row in enumerate(snapshot.rows)}
+    details = {} if result is None else details_of(result, [row.id for row in shown])
+    notes = _notes(snapshot, len(snapshot.rows) - len(shown))
+    if result is not None:
+        notes += _unkept(result, details)
+    body = "".join(_body(row, snapshot, numbers[id(row)], details.get(row.id)) for row in shown)
+    script = "" if result is None else f"<script>{script_text()}</script>"
+    run = f" data-run='{escape(snapshot.run_id)}'" if snapshot.run_id else ""
+    return (
+        f"<div class=odibi-log{run}>{style_html()}{summary}<table>{_COLS}{_head()}{body}</table>"
+        f"{notes}{script}</div>"
+    )
+
+
+def table_parts(snapshot: RunSnapshot, limit: int) -> list[str]:
+    """The table of a run that goes on, as elements that stand one below the other.
+
+    There are as many of them all the time, and one changes only when its rows do. With more than
+    *limit* rows these are the ones that need attention, that run, and that ended last.
+    """
+    rows = snapshot.rows
+    groups: list[Sequence[RowState]]
+    if len(rows) <= limit:
+        groups = [rows[i : i + LIVE_PART] for i in range(0, len(rows), LIVE_PART)]
+    else:
+        groups = _attention(rows)
+    head = f"{style_html()}<div class=odibi-log><table>{_COLS}{_head()}</table></div>"
+    shown = sum(map(len, groups))
+    return [
+        head,
+        *(_part(group, snapshot) for group in groups),
+        f"<div class=odibi-log>{_notes(snapshot, len(rows) - shown)}</div>",
+    ]
+
+
+def _part(rows: Sequence[RowState], snapshot: RunSnapshot) -> str:
+    body = "".join(_body(row, snapshot) for row in rows)
+    return f"<div class=odibi-log><table>{_COLS}{body}</table></div>" if body else ""
+
+
+def _attention(rows: Sequence[RowState]) -> list[Sequence[RowState]]:
+    """What needs attention, what runs, and what ended last."""
+    bad = [row for row in rows if row.status in _BAD]
+    running = [row for row in rows if row.status == Status.RUNNING.value]
+    return [bad[:BAD_ROWS], running[:RUNNING_ROWS], _latest(rows, ENDED_ROWS)]
+
+
+def interesting_rows(rows: tuple[RowState, ...], limit: int) -> tuple[RowState, ...]:
+    """All rows, or the interesting ones where there are too many: bad, running, then the latest."""
+    if len(rows) <= limit:
+        return rows
+    chosen = [row for row in rows if row.status not in _PLAIN][:limit]
+    ids = {row.id for row in (*chosen, *_latest(rows, limit - len(chosen)))}
+    return tuple(row for row in rows if row.id in ids)
+
+
+def _latest(rows: Sequence[RowState], count: int) -> list[RowState]:
+    """Of those that need no attention, the *count* that ended last, the last one first."""
+    ended = ((row.end, i) for i, row in enumerate(rows) if row.end and row.status in _PLAIN)
+    return [rows[i] for _, i in nlargest(count, ended)]
+
+
+def _notes(snapshot: RunSnapshot, hidden: int) -> str:
+    note = f"<p>{hidden:,} rows are not shown: result.to_frame() has all.</p>" if hidden else ""
+    warnings = "".join(f"<li>⚠️ {escape(text)}</li>" for text in snapshot.warnings)
+    return note + (f"<ul>{warnings}</ul>" if warnings else "")
+
+
+def _unkept(result: RunResult, kept: Collection[str]) -> str:
+    """That not all logs are kept, if so."""
+    spoke = [name for name, t in result.transformations.items() if t.log or t.traceback]
+    missing = sum(name not in kept for name in spoke)
+    return (
+        f"<p>Logs of {missing:,} rows are not kept here: result.transformations[id].log</p>"
+        if missing
+        else ""
+    )
+
+
+def _head() -> str:
+    return f"<thead><tr>{''.join(f'<th scope=col>{name}' for name, _ in COLUMNS)}</thead>"
+
+
+def _body(
+    row: RowState, snapshot: RunSnapshot, number: int | None = None, details: Details | None = None
+) -> str:
+    """A transformation: its line, and below it its error, what checks found, and what unfolds.
+
+    The error gets a line of its own: in a last column it would be cut off where it matters. Of what
+    never started, the reason stands where the figures would.
+    """
+    told = "" if number is None else f" data-row={number} data-status={row.status}"
+    lines = [f"↳ {shortened(row.error, MAX_ERROR)}"] if row.error and row.start else []
+    checks = row.bars[-1].checks[:MAX_CHECKS] if row.bars else ()
+    lines += [f"⚠ {shortened(check, MAX_ERROR)}" for check in checks]
+    more = escape("\n".join(lines)) + _folded(details)
+    kind = "odibi-error" if lines else "odibi-more"
+    return f"<tbody{told}><tr>{''.join(_cells(row, snapshot, saved=number is not None))}</tr>" + (
+        f"<tr class={kind}><td colspan={len(COLUMNS)}>{more}</tr></tbody>" if more else "</tbody>"
+    )
+
+
+def _cells(row: RowState, snapshot: RunSnapshot, *, saved: bool) -> Iterable[str]:
+    yield f"<td><b class=odibi-{row.status}>{look_of(row.status).sign} {row.status}</b>"
+    yield from (f"<td>{escape(text)}" for text in (row.id, row.layer, row.function, row.engine))
+    if row.start is None:
+        reason = f"↳ {escape(shortened(row.error, MAX_ERROR))}" if row.error else ""
+        yield f"<td class=odibi-reason colspan={len(COLUMNS) - 5}>{reason}"
+        return
+    whole = f" title='{row.start.isoformat(' ', 'milliseconds')}'" if saved else ""
+    seconds = "" if row.duration_seconds is None else f"{row.duration_seconds:,.2f}"
+    if row.status == Status.RUNNING.value:  # in whole seconds: it changes once in each
+        seconds = f"{(snapshot.at - row.start).total_seconds():,.0f}"
+    yield f"<td>{row.attempt}<td{whole}>{row.start:%H:%M:%S}<td>{seconds}"
+    for count in (row.rows_in, row.rows_out):
+        yield "<td>" if count is None else f"<td>{count:,}"
+
+
+def _folded(details: Details | None) -> str:
+    if details is None:
+        return ""
+    words = [name for name, text in zip(details._fields, details, strict=True) if text]
+    texts = "".join(f"<pre>{escape(text)}</pre>" for text in details if text)
+    return f"<details><summary>{' and '.join(words)}</summary>{texts}</details>"
+
+
+@cache
+def script_text() -> str:
+    """The script of a saved table, without what only its readers need."""
+    text = "".join(line for line in _lines_of("run_table.js") if not line.startswith("//"))
+    return re.sub(r" ([-+*/<>=&|?:!]+) |(?<=[,;]) ", r"\1", text)
+
+
+@cache
+def style_html() -> str:
+    """The table's style sheet: both themes, and columns that are as wide in each part of a live table."""
+    colours = {name: look.colour for name, look in LOOKS.items()} | {WAITING: WAITING_LOOK.colour}
+    signs = "".join(f".odibi-{name}{{{readable(colour)}}}" for name, colour in colours.items())
+    widths = "".join(
+        f".odibi-log col:nth-child({number}){{width:{width}}}"
+        for number, (_, width) in enumerate(COLUMNS, 1)
+    )
+    right = ",".join(f".odibi-log.odibi-log table tr>:nth-child({number})" for number in _NUMBERS)
+    rules = "".join(_lines_of("run_table.css"))
+    return f"<style>{rules}{right}{{text-align:right}}{widths}{signs}</style>"
+
+
+def _lines_of(name: str) -> list[str]:
+    """The lines of a file beside this one, without their indentation."""
+    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    return [line.strip() for line in text.splitlines()]

@@ -1,0 +1,147 @@
+"""A transformation that was tried out: what it made, and what that would change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.errors import TrialFailedError
+from odibi_nb.views.looks import LOOKS
+from odibi_nb.views.markup import block, folded, head, pre
+from odibi_nb.views.table_change import change_html, change_text
+
+if TYPE_CHECKING:
+    from odibi_nb.core.changes import TableChange
+    from odibi_nb.core.checking import CheckResult
+
+LOG_LINES = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Trial:
+    """How a function did on its real inputs, with writes captured. Shows itself.
+
+    Attributes:
+        function: what was called: ``module.function``, or the cell's.
+        error: what it raised; None if it succeeded.
+        headline: the error in a line or two.
+        traceback: its text, from the user's code on.
+        log: what it printed and logged.
+        duration_seconds: of the call; `expected_seconds` is the median of its last successes.
+        rows_in, rows_out: read and written, where known.
+        outputs: table to the DataFrame that was captured.
+        changes: table to what writing it would change.
+        checks: how the row's data checks ended.
+        source_diff: the module's source against the cell's, as a unified diff; "" if they agree.
+        inputs_cut: which part of its inputs it got, "" for all.
+        written: whether the captured writes were done after all.
+    """
+
+    transformation_id: str
+    project: str
+    env: str
+    engine: str
+    function: str
+    duration_seconds: float
+    expected_seconds: float | None = None
+    rows_in: int | None = None
+    rows_out: int | None = None
+    log: str = ""
+    error: BaseException | None = None
+    headline: str = ""
+    traceback: str = ""
+    outputs: dict[str, Any]
+    changes: dict[str, TableChange]
+    checks: tuple[CheckResult, ...] = ()
+    source_diff: str = ""
+    source_note: str = ""
+    inputs_cut: str = ""
+    written: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the function ran to its end."""
+        return self.error is None
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell is told: 1 if the function failed."""
+        return 0 if self.succeeded else 1
+
+    def raise_for_status(self) -> Trial:
+        """Return the trial itself.
+
+        Raises:
+            TrialFailedError: if the function failed.
+        """
+        if self.error is not None:
+            raise TrialFailedError(self.transformation_id, self.headline)
+        return self
+
+    def summary(self) -> str:
+        """One line: how it went, how much, how long."""
+        look = LOOKS["SUCCESS" if self.succeeded else "FAILED"]
+        usual = (
+            "" if self.expected_seconds is None else f" (usually {self.expected_seconds:,.2f} s)"
+        )
+        rows = [
+            f"{n:,} rows {way}"
+            for n, way in ((self.rows_in, "in"), (self.rows_out, "out"))
+            if n is not None
+        ]
+        facts = [*rows, f"{self.duration_seconds:,.2f} s{usual}"]
+        if self.inputs_cut:
+            facts.append(f"inputs: {self.inputs_cut}")
+        facts.append("written" if self.written else "nothing was written")
+        how = "ran" if self.succeeded else "failed"
+        return f"{look.sign} {self.transformation_id} {how}: {', '.join(facts)}"
+
+    def __repr__(self) -> str:
+        parts = [self.summary()]
+        if self.error is not None:
+            parts += [
+                self.traceback.rstrip(),
+                f"look into it: %odibi debug {self.transformation_id}",
+            ]
+        if self.log:
+            parts += ["printed and logged:", *(f"  {line}" for line in self._log_lines())]
+        parts += [change_text(change) for change in self.changes.values()]
+        if self.checks:
+            parts += ["data checks:", *(f"  {check}" for check in self.checks)]
+        if not self.changes and self.succeeded:
+            parts.append("it wrote no table")
+        if self.source_diff:
+            parts += [f"{self._source_title()}:", self.source_diff]
+        elif self.source_note:
+            parts.append(self.source_note)
+        return "\n".join(parts)
+
+    def _repr_html_(self) -> str:
+        look = LOOKS["SUCCESS" if self.succeeded else "FAILED"]
+        parts = [head(self.summary(), look.colour)]
+        if self.error is not None:
+            command = escape(f"%odibi debug {self.transformation_id}")
+            parts += [pre(self.traceback), f"<p>Look into it: <code>{command}</code></p>"]
+        if self.log:
+            parts.append(folded("printed and logged", pre("\n".join(self._log_lines()))))
+        parts += [change_html(change) for change in self.changes.values()]
+        if self.checks:
+            checks = "\n".join(map(str, self.checks))
+            parts.append(folded("data checks", pre(checks), is_open=True))
+        if not self.changes and self.succeeded:
+            parts.append("<p>It wrote no table.</p>")
+        if self.source_diff:
+            parts.append(folded(self._source_title(), pre(self.source_diff), is_open=True))
+        elif self.source_note:
+            parts.append(f"<p>{escape(self.source_note)}</p>")
+        return block(*parts)
+
+    def _log_lines(self) -> list[str]:
+        lines = self.log.splitlines()
+        hidden = len(lines) - LOG_LINES
+        return [f"… {hidden:,} earlier lines: .log …", *lines[-LOG_LINES:]] if hidden > 0 else lines
+
+    @staticmethod
+    def _source_title() -> str:
+        return "to keep it, change the module so (the file is as it was)"

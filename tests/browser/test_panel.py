@@ -1,0 +1,291 @@
+"""The panel, and a run in the background, as people use them: in JupyterLab, with mouse and keyboard."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from browser.lab import PANEL
+from real_project import default_rows, make_project, registry_row
+
+FUNCTIONS = """
+import pathlib, time
+import pandas as pd
+
+def load(constants):
+    print("loading", constants["rows"])
+    return pd.DataFrame({"x": range(constants["rows"])})
+
+def double(inputs, context):
+    frame = context.read(inputs[0])
+    return frame.assign(x=frame["x"] * 2)
+
+def bad():
+    print("<script>window.hacked = 1</script>")
+    raise KeyError("<script>window.hacked = 2</script>")
+
+def until_told(context, constants):
+    while not pathlib.Path(constants["file"]).exists():
+        context.cancelled and 1 / 0
+        time.sleep(0.02)
+"""
+TABS = ("Preview", "Gantt", "Run log", "Log", "Result")
+
+
+class Opened:
+    """A panel in the page."""
+
+    def __init__(self, notebook, number=0):
+        self.notebook, self.page = notebook, notebook.page
+        outputs = self.page.locator(f"{PANEL} .jp-OutputArea-output")
+        self.root = outputs.filter(has=self.page.locator(".jupyter-button")).nth(number)
+
+    def button(self, name):
+        return self.root.locator("button.jupyter-button").filter(
+            has_text=re.compile(rf"^\s*{name}\s*$")
+        )
+
+    def press(self, name):
+        """Press a button once it can be."""
+        self.button(name).and_(self.page.locator(":enabled")).click()
+
+    def cannot_press(self, name):
+        """Wait until a button is off."""
+        self.button(name).and_(self.page.locator(":disabled")).wait_for()
+
+    def open(self, tab):
+        self.root.get_by_role("tab", name=tab, exact=True).click()
+
+    def sees(self, text, timeout=30_000):
+        """Wait for *text* where it can be seen."""
+        self.root.get_by_text(text).locator("visible=true").first.wait_for(timeout=timeout)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path
+
+
+@pytest.fixture
+def panel(notebook, folder):
+    """Opens a panel of a project of the given rows."""
+
+    def opened(*rows, more=(), **manifest):
+        make_project(folder, rows=list(rows) or default_rows(), functions=FUNCTIONS, **manifest)
+        cells = (
+            f"%cd -q {folder}\n%load_ext odibi_nb",
+            'panel = %odibi panel "Plant One"\npanel',
+            *more,
+        )
+        nb = notebook(*cells)
+        nb.start()
+        nb.finish()
+        return Opened(nb)
+
+    return opened
+
+
+def waiting(folder, *names):
+    constants = {"file": str(folder / "go"), "retry": 0}
+    return [registry_row(name, "Bronze", "until_told", constants=constants) for name in names]
+
+
+def test_a_project_is_run_by_clicks_alone(panel):
+    """Preview, Run and the five tabs show the whole story; a second run works alike."""
+    p = panel()
+    p.press("Preview")
+    p.sees("2 transformations would run.")
+    p.sees("What waits for what")
+    p.sees("plant_functions.double")
+    for _ in range(2):
+        p.press("Run")
+        p.sees(re.compile("✔ success .* 2 of 2 done"))
+        p.root.locator("svg[aria-label='Gantt chart of Plant One: 2 success']").wait_for()
+        p.open("Run log")
+        p.sees("✔ SUCCESS")
+        p.open("Log")
+        p.sees("loading 3")
+        p.open("Result")
+        p.sees("panel.result.to_frame()")
+
+
+def test_the_command_follows_what_is_chosen(panel):
+    """What is chosen with the keyboard stands in the command at once, and is what runs."""
+    p = panel()
+    p.sees("2 of 2 listed")
+    find = p.root.get_by_label("Find")
+    find.focus()
+    find.press_sequentially("S1")
+    p.sees("1 of 2 listed")
+    p.button("Choose found").press("Enter")
+    p.sees("%odibi run 'Plant One' --env qat --only S1")
+    p.root.get_by_label("Bronze").press("Space")
+    p.sees("%odibi run 'Plant One' --env qat --layers Silver_1 --only S1")
+    p.root.get_by_label("Schedule").focus()
+    for key in ("Space", "ArrowDown", "Enter"):  # a list that drops down keeps its keys
+        p.page.keyboard.press(key)
+    p.sees("--only S1 --schedule graph")
+    p.button("Preview").press("Enter")
+    p.sees("1 transformation would run.")
+
+
+def test_a_broken_registry_is_shown_before_anything_runs(panel):
+    """Preview marks what is wrong at its rows; Run is refused with the same words, and the panel lives on."""
+    p = panel(*default_rows(), registry_row("S2", "Silver_1", "dubble"))
+    p.press("Preview")
+    p.sees("1 problem(s): nothing will run.")
+    p.sees(re.compile("✖ problem module .* has no function 'dubble' .did you mean 'double'"))
+    p.press("Run")
+    p.sees("Plant One (env=qat) could not run.")
+    p.sees(re.compile("has no function 'dubble'"))
+    p.press("Preview")
+    p.sees("1 problem(s): nothing will run.")
+
+
+def test_a_failure_can_be_retried(panel):
+    """A failed run shows its error as text, and Retry failed runs what failed again."""
+    p = panel(
+        *default_rows(),
+        registry_row("X<script>", "Silver_1", "bad", constants={"retry": 0, "a": "<script>"}),
+    )
+    p.press("Preview")
+    p.sees("3 transformations would run.")
+    p.press("Run")
+    p.sees(re.compile("✖ failed .* 3 of 3 done, 1 failed"))
+    for tab in TABS:
+        p.open(tab)
+        p.sees(re.compile("X<script>"))
+    p.press("Retry failed")
+    p.sees(re.compile("✖ failed .* 1 of 1 done, 1 failed"))
+    assert p.page.evaluate("() => window.hacked") is None
+
+
+def test_a_protected_environment_asks(panel):
+    """In a protected environment Run is off until the project's name has been typed."""
+    p = panel(*[{**row, "environment": "prod"} for row in default_rows()])
+    p.root.get_by_label("Environment").select_option("prod")
+    confirm = p.root.get_by_label("Confirm")
+    confirm.wait_for()
+    p.cannot_press("Run")
+    confirm.fill("Plant One")
+    p.press("Run")
+    p.sees(re.compile("✔ success .* 2 of 2 done"))
+    p.cannot_press("Run")
+
+
+def test_cancel_says_what_its_next_press_does(panel, folder):
+    """While a run goes on Cancel is on: it drains, then stops what runs; afterwards Run is on again."""
+    p = panel(*waiting(folder, "A", "B"))
+    p.root.get_by_label("Workers").fill("1")
+    p.root.get_by_label("Workers").press("Enter")
+    p.sees(re.compile("--workers 1"))
+    p.press("Run")
+    p.sees(re.compile("▶ running .* 1 running, 1 waiting"))
+    p.cannot_press("Run")
+    p.press("Cancel")
+    p.sees(re.compile("1 running, 1 cancelled"))
+    p.press("Stop what runs")
+    p.sees(re.compile("■ cancelled .* 2 of 2 done, 2 cancelled"))
+    p.cannot_press("Cancel")
+    p.button("Run").and_(p.page.locator(":enabled")).wait_for()
+
+
+def test_two_panels_are_strangers(panel, folder):
+    """What is chosen and run in one panel changes nothing in another of the same notebook."""
+    p = panel(*waiting(folder, "A"), more=('other = %odibi panel "Plant One"\nother',))
+    other = Opened(p.notebook, 1)
+    p.press("Run")
+    p.sees(re.compile("▶ running .* 1 running"))
+    other.sees("Ready.")
+    other.press("Run")
+    other.sees(re.compile("is going on; wait for it, or end it"))
+    (folder / "go").touch()
+    p.sees(re.compile("✔ success .* 1 of 1 done"))
+
+
+def test_every_control_can_be_reached_by_keyboard(panel):
+    """Tab goes through every control, in the order in which they stand, and each has a name."""
+    p = panel()
+    p.sees("2 of 2 listed")
+    p.root.get_by_label("Project").focus()
+    names = []
+    for _ in range(15):
+        names.append(
+            p.page.evaluate(
+                "() => { const e = document.activeElement; return (e.labels?.[0]?.innerText "
+                "|| e.getAttribute('aria-label') || e.innerText || '').trim() }"
+            )
+        )
+        p.page.keyboard.press("Tab")
+    assert names == [
+        *("Project", "Environment", "Engine", "Bronze", "Silver_1", "Find", "Only", "Choose none"),
+        *("Schedule", "Workers", "On error", "Constants", "Preview", "Run"),
+        "The same as a command, to copy",
+    ]
+
+
+def test_a_saved_panel_shows_its_last_run_without_a_kernel(panel, notebook):
+    """Closed and opened again, the notebook shows how the last run ended, with chart and table."""
+    p = panel()
+    p.press("Run")
+    p.sees(re.compile("✔ success .* 2 of 2 done"))
+    kept = p.page.get_by_text(re.compile("Kept in the notebook: run .* success: 2 success"))
+    kept.wait_for()
+    nb = p.notebook
+    saved = nb.save()
+    kinds = [set(output["data"]) for output in saved.cells[1]["outputs"]]
+    assert "application/vnd.jupyter.widget-view+json" in kinds[0]
+    assert kinds[1] == {"text/html", "text/plain"}
+    page = saved.cells[1]["outputs"][1]["data"]["text/html"]
+    assert "Gantt chart of Plant One: 2 success" in page
+    assert page.count("SUCCESS") >= 2
+    nb.close()
+    nb.open()
+    kept.click()
+    nb.outputs.locator("svg[aria-label='Gantt chart of Plant One: 2 success']").wait_for()
+    # JupyterLab complains of every widget whose kernel is gone.
+    nb.page.wrong[:] = [text for text in nb.page.wrong if "widget model not found" not in text]
+
+
+BACKGROUND = 'h = %odibi run "Plant One" --background --ui widgets'
+
+
+def test_a_run_in_the_background_is_found_again_after_a_reload(notebook, folder):
+    """The page is loaded anew while a run goes on: its cell shows it alive, and its button ends it."""
+    make_project(folder, rows=waiting(folder, "A", "B"), functions=FUNCTIONS)
+    cells = (
+        f"%cd -q {folder}\n%load_ext odibi_nb",
+        f"{BACKGROUND} --workers 1",
+        "print('another', 'cell')",
+    )
+    nb = notebook(*cells)
+    page = nb.page
+    nb.start()
+    nb.finish()
+    page.wait_for_selector(".jp-OutputArea-output >> text=another cell")
+    page.wait_for_selector(".jp-OutputArea-output >> text=1 running, 1 waiting")
+    nb.reload()
+    page.wait_for_selector(".jp-OutputArea-output >> text=1 running, 1 waiting", timeout=60_000)
+    page.locator(f"{PANEL} button.jupyter-button", has_text="Cancel").click()
+    page.wait_for_selector(".jp-OutputArea-output >> text=1 running, 1 cancelled")
+    (folder / "go").touch()
+    page.wait_for_selector(".jp-OutputArea-output >> text=2 of 2 done, 1 cancelled")
+
+
+def test_a_run_in_the_background_ends_as_a_picture_in_its_own_cell(notebook, folder):
+    """Other cells run meanwhile; the end is drawn where the run began, and the handle knows it."""
+    make_project(folder, rows=waiting(folder, "A"), functions=FUNCTIONS)
+    nb = notebook(
+        f"%cd -q {folder}\n%load_ext odibi_nb\nfrom pathlib import Path",
+        'h = %odibi run "Plant One" --background',
+        "Path('go').touch()\nprint(h.wait()['status'])",
+    )
+    page = nb.page
+    nb.start()
+    nb.finish()
+    cell = page.locator(f"{PANEL} .jp-CodeCell").nth(1)
+    cell.locator(".jp-RenderedPlotly .bars .point").first.wait_for(state="attached")
+    cell.locator("td >> text=A").first.wait_for()
+    saved = nb.save()
+    assert saved.cells[2]["outputs"][0]["text"] == "success\n"
+    assert {"text/html", "text/plain"} <= set(saved.cells[1]["outputs"][0]["data"])

@@ -1,0 +1,180 @@
+"""What the saved table of a run does without a kernel: it sorts, filters, and opens a row from its bar."""
+
+from __future__ import annotations
+
+import pytest
+from browser.test_live import plant  # noqa: F401  a fixture
+from nbconvert import HTMLExporter
+from pages import without_our_script
+
+TABLE = ".jp-OutputArea-output .odibi-log"
+
+
+@pytest.fixture
+def ended(notebook, plant):  # noqa: F811
+    """A notebook in which a run of three rows has ended; one of them failed, with a script in its log."""
+    plant.go.touch()
+    rows = [plant.row("LONG"), plant.row("BAD<script>", "bad_late"), plant.row("ALSO", "good")]
+    nb = notebook(*plant.cells(*rows, options="--workers 1"))
+    nb.start()
+    nb.finish()
+    nb.page.wait_for_selector(f"{TABLE}.on")
+    return nb
+
+
+def ids(page, where=TABLE):
+    """The transformations that the table shows, top to bottom."""
+    rows = page.locator(f"{where} tbody:not([hidden]) > tr:first-child > td:nth-child(2)")
+    return [text.strip() for text in rows.all_inner_texts()]
+
+
+def test_a_row_unfolds_its_traceback_and_log(ended):
+    """Its button opens what it printed and why it failed, by mouse and keyboard; scripts in it are text."""
+    page = ended.page
+    opener = page.locator(f"{TABLE} td button")
+    assert opener.all_inner_texts() == ["BAD<script>"]  # the others printed nothing
+    assert opener.get_attribute("aria-expanded") == "false"
+    opener.click()
+    page.wait_for_selector(f"{TABLE} pre >> text=Traceback (most recent call last)")
+    page.wait_for_selector(f"{TABLE} pre >> text=about to fail <script>")
+    assert opener.get_attribute("aria-expanded") == "true"
+    opener.press("Enter")
+    page.wait_for_selector(f"{TABLE} pre", state="hidden")
+    assert page.evaluate("() => window.hacked") is None
+
+
+MIDDLE_OF_THE_FAILED_BAR = """() => {
+  const plot = document.querySelector('.jp-RenderedPlotly.js-plotly-plot, .jp-RenderedPlotly .js-plotly-plot');
+  const axes = plot._fullLayout, box = plot.getBoundingClientRect();
+  const trace = plot.data.find(t => t.name.includes('failed'));
+  return [box.x + axes.xaxis._offset + axes.xaxis.d2p(trace.base[0] + trace.x[0] / 2),
+          box.y + axes.yaxis._offset + axes.yaxis.d2p(trace.y[0])];
+}"""
+
+
+def point_at_the_failed_bar(page):
+    """Move the mouse onto the bar until Plotly has seen it: meanwhile the page may still be settling."""
+    from playwright import sync_api
+
+    for _ in range(10):
+        at = page.evaluate(MIDDLE_OF_THE_FAILED_BAR)
+        page.mouse.move(0, 0)
+        page.mouse.move(*at)
+        try:
+            page.wait_for_selector(".jp-RenderedPlotly .hovertext", state="attached", timeout=2_000)
+        except sync_api.TimeoutError:
+            continue
+        return at
+    raise AssertionError("no tooltip")
+
+
+def test_a_bar_of_the_plot_opens_its_row(ended):
+    """A click on a bar of the Plotly figure, in the output above, unfolds and marks that row."""
+    page = ended.page
+    page.hover(".jp-RenderedPlotly")
+    page.wait_for_selector(".jp-RenderedPlotly .bars .point path", state="attached")
+    page.mouse.click(*point_at_the_failed_bar(page))
+    page.wait_for_selector(f"{TABLE} tbody.hit pre >> text=Traceback (most recent call last)")
+    assert page.locator(f"{TABLE} tbody.hit").get_attribute("data-status") == "FAILED"
+
+
+def test_the_table_sorts_and_filters(ended):
+    """Headers sort, numbers as numbers, and say how; a box and a list filter, and say how many are left."""
+    page = ended.page
+    assert ids(page) == ["ALSO", "BAD<script>", "LONG"]
+    head = page.get_by_role("button", name="transformation")
+    head.click()
+    assert ids(page) == ["ALSO", "BAD<script>", "LONG"]
+    column = page.locator(f"{TABLE} th", has_text="transformation")
+    assert column.get_attribute("aria-sort") == "ascending"
+    head.press("Enter")
+    assert ids(page) == ["LONG", "BAD<script>", "ALSO"]
+    assert column.get_attribute("aria-sort") == "descending"
+    page.get_by_role("button", name="seconds").click()
+    seconds = page.locator(f"{TABLE} tbody > tr:first-child > td:nth-child(8)").all_inner_texts()
+    assert seconds == sorted(seconds, key=float)
+    assert column.get_attribute("aria-sort") is None
+    page.get_by_label("Filter", exact=True).fill("about to")
+    assert ids(page) == ["BAD<script>"]
+    page.wait_for_selector(f"{TABLE} [role=status] >> text=1 of 3 rows")
+    page.get_by_label("Filter", exact=True).fill("")
+    page.get_by_label("Status all").select_option("SUCCESS")
+    assert sorted(ids(page)) == ["ALSO", "LONG"]
+
+
+def test_every_control_has_a_label_and_a_tooltip(ended):
+    """Whatever can be pressed or filled in says what it does, also to those who cannot see it."""
+    missing = ended.page.evaluate(
+        """() => [...document.querySelectorAll('.odibi-log button, .odibi-log input, .odibi-log select')]
+             .filter(e => !e.title || !(e.textContent.trim() || e.labels?.[0]?.textContent.trim()))
+             .map(e => e.outerHTML)"""
+    )
+    assert missing == []
+
+
+def page_of(page, *notebooks):
+    """The notebooks as nbconvert's HTML, in one page of their own, cut off from everybody else."""
+    other = page.context.browser.new_page()
+    other.route("**/*", lambda route: route.abort())
+    other.wrong = []
+    other.on("pageerror", lambda error: other.wrong.append(str(error)))
+    bodies = [HTMLExporter(template_name="basic").from_notebook_node(nb)[0] for nb in notebooks]
+    other.set_content("<!doctype html><body>")
+    before = other.evaluate("() => Object.keys(window)")
+    other.set_content(f"<!doctype html><body>{''.join(bodies)}</body>")
+    assert (
+        other.evaluate("before => Object.keys(window).filter(k => !before.includes(k))", before)
+        == []
+    )
+    return other
+
+
+def test_converted_to_html_the_picture_opens_rows(ended):
+    """Nbconvert's HTML has the SVG: a click on a bar or name opens that row, in the table that is nearest."""
+    saved = ended.save()
+    for output in (o for cell in saved.cells for o in cell.get("outputs", ())):
+        output.get("data", {}).pop("application/vnd.plotly.v1+json", None)
+        output.get("data", {}).pop("image/png", None)
+    page = page_of(ended.page, saved, saved)
+    tables = page.locator(".odibi-log")
+    assert tables.count() == 2
+    page.locator("svg[data-run]").nth(1).get_by_text("BAD<script>", exact=True).click()
+    page.wait_for_selector(".odibi-log >> nth=1 >> tbody.hit pre >> text=Traceback")
+    assert tables.nth(0).locator(".hit").count() == 0
+    page.locator("svg[data-run]").nth(0).locator("rect title").filter(has_text="LONG").locator(
+        ".."
+    ).last.click()
+    assert tables.nth(0).locator(".hit td:nth-child(2)").first.inner_text() == "LONG"
+    assert page.wrong == []
+    page.close()
+
+
+def test_without_scripts_the_table_is_complete(ended):
+    """Where a front end takes scripts out, every row is there, and what it printed unfolds by itself."""
+    saved = ended.save()
+    html = "".join(o["data"]["text/html"] for o in saved.cells[1]["outputs"] if "data" in o)
+    page = ended.page.context.browser.new_page()
+    page.set_content(f"<!doctype html><body>{without_our_script(html)}</body>")
+    assert ids(page, ".odibi-log") == ["ALSO", "BAD<script>", "LONG"]
+    assert page.locator(".odibi-log button").count() == 0
+    page.locator("details summary").click()
+    page.wait_for_selector("pre >> text=Traceback")
+    page.close()
+
+
+def test_a_result_shown_later_is_the_same(notebook, plant):  # noqa: F811
+    """Evaluated in another cell, the result shows picture and table again, with the same details."""
+    plant.go.touch()
+    first, run = plant.cells(plant.row("BAD", "bad"))
+    nb = notebook(first, run, "r")
+    nb.start()
+    nb.finish()
+    tables = nb.page.locator(f"{TABLE}.on")
+    tables.nth(1).locator("td button").click()
+    nb.page.wait_for_selector(f"{TABLE} >> nth=1 >> pre >> text=Traceback")
+    assert tables.nth(0).locator("details[open]").count() == 0
+    one, two = (
+        [o["data"]["text/html"] for o in cell["outputs"] if "data" in o]
+        for cell in nb.save().cells[1:]
+    )
+    assert one[1] == two[1]

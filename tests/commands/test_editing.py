@@ -1,0 +1,144 @@
+"""Registry rows from a cell: checked as a plan would, shown as a diff, written all or none."""
+
+from __future__ import annotations
+
+import pytest
+from real_project import default_rows, make_project
+
+from odibi_nb.commands import Face, execute, parse
+from odibi_nb.errors import ConfigurationError, OdibiError
+from odibi_nb.sources.sql import SqlRegistry
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A project whose registry has B1 and S1, in qat and in the protected prod."""
+    rows = [{**row, "environment": env} for row in default_rows() for env in ("qat", "prod")]
+    home = make_project(tmp_path, rows=rows)
+    monkeypatch.chdir(tmp_path)
+    return home
+
+
+def rows_of(home, env="qat"):
+    """The rows as they are stored, by id."""
+    registry = SqlRegistry("sqlite:///registry.db", folder=home)
+    return {row["transformation_id"]: row for row in registry.export("Plant One", env)}
+
+
+def do(line, body="", **face):
+    return execute(parse(line.split()), Face(body=body, **face))
+
+
+NEW = """
+[S2]
+layer = "Silver_1"
+module = "plant_functions"
+function = "double"
+inputs = ["silver.x"]
+outputs = [{table = "silver.twice"}]
+
+[S2.constants]
+priority = 3
+"""
+
+
+def test_toml_rows_are_added(home):
+    """A table per id is a row; project, environment and enabled go without saying."""
+    edit = do("register", NEW)
+    assert (edit.inserted, edit.updated) == (("S2",), ())
+    assert '+inputs = ["silver.x"]' in edit.diff.replace("[\n+  ", "[").replace("\n+]", "]")
+    row = rows_of(home)["S2"]
+    assert (row["environment"], row["enabled"]) == ("qat", 1)
+    assert row["constants"] == '{"priority":3}'
+    assert "1 new, 0 changed, 0 unchanged" in edit._repr_html_()
+    again = do("register", NEW)
+    assert (again.unchanged, again.diff) == (1, "")
+
+
+def test_only_what_the_cell_says_changes(home):
+    """A row that is there keeps the columns that the cell leaves out; the diff shows the rest."""
+    edit = do("register", "[B1]\nconstants = {rows = 5}\n")
+    assert edit.updated == ("B1",)
+    assert '-  "rows": 3' in edit.diff
+    assert '+  "rows": 5' in edit.diff
+    row = rows_of(home)["B1"]
+    assert (row["function"], row["constants"]) == ("load", '{"rows":5}')
+    assert rows_of(home, "prod")["B1"]["constants"] == '{"rows":3}'
+
+
+def test_json_rows_are_those_of_a_registry_file(home):
+    """A JSON array as in a file, with the seed's aliases, does the same."""
+    edit = do("register", '[{"id": "B1", "plant": "Plant_B"}]')
+    assert edit.updated == ("B1",)
+    assert rows_of(home)["B1"]["entity_1"] == "Plant_B"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("", "is empty: give rows"),
+        ("[B1", "is not TOML"),
+        ('[{"id": "B1"', "is not JSON: JSON is malformed"),
+        ("rows = 1", "'rows' must stand below a transformation"),
+        ("[B1]\nfuncton = 'load'", "unknown column 'functon' (did you mean 'function'?)"),
+        ("[B1]\nfunction = 'laod'", "has no function 'laod' (did you mean 'load'?)"),
+        (f"[S1]\ninputs = ['silver.twice']\n{NEW}", "wait for each other: S1 -> S2 -> S1"),
+        ("[S3]\nlayer = 'Silver_1'", "column 'module' is empty or missing"),
+        ("[B1]\noutputs = [{table = '../x'}]", "is not a table name"),
+        ("[B1]\nenvironment = 'prod'", "say --project and --env"),
+        ('[{"layer": "Bronze"}]', "has no transformation_id"),
+        (
+            "[S2]\nlayer='Silver_1'\nmodule='plant_functions'\nfunction='double'\noutputs=[{table='silver.x'}]",
+            "overwritten by more than one row",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_and_nothing_is_written(home, body, message):
+    """Malformed text, unknown columns, functions that are not there, cycles: one message, no change."""
+    before = rows_of(home)
+    with pytest.raises(ConfigurationError) as wrong:
+        do("register", body)
+    assert message in str(wrong.value)
+    assert rows_of(home) == before
+
+
+def test_problems_of_other_rows_do_not_stand_in_the_way(home):
+    """What was wrong before is not this change's fault, and a change may mend it."""
+    registry = SqlRegistry("sqlite:///registry.db", folder=home)
+    bad = {**default_rows()[0], "transformation_id": "BAD", "function": "gone", "outputs": []}
+    registry.upsert([bad])
+    assert do("register", "[B1]\nconstants = {rows = 7}\n").updated == ("B1",)
+    assert do("register", "[BAD]\nfunction = 'load'\nconstants = {rows = 1}\n").updated == ("BAD",)
+
+
+def test_rows_are_switched_off_and_on(home):
+    """Disable leaves rows out of runs, enable brings them back; unknown ids are told."""
+    assert do("disable S1").updated == ("S1",)
+    assert rows_of(home)["S1"]["enabled"] == 0
+    assert do("disable S1").unchanged == 1
+    edit = do("enable S1 B1")
+    assert (edit.updated, edit.unchanged) == (("S1",), 1)
+    assert rows_of(home)["S1"]["enabled"] == 1
+    with pytest.raises(OdibiError, match="no transformation 'S9'"):
+        do("enable S9")
+
+
+def test_a_protected_environment_shows_the_change_and_asks(home):
+    """The diff comes before the question; without the project's name nothing is written."""
+    said = []
+    with pytest.raises(ConfigurationError, match="not confirmed"):
+        do("disable S1 --env prod", say=said.append, ask=lambda _: "no")
+    assert rows_of(home, "prod")["S1"]["enabled"] == 1
+    do("disable S1 --env prod", say=said.append, ask=lambda _: "Plant One")
+    assert "-enabled = 1" in said[0]
+    assert rows_of(home, "prod")["S1"]["enabled"] == 0
+    with pytest.raises(ConfigurationError, match="change it with --yes"):
+        do("enable S1 --env prod")
+    assert do("enable S1 --env prod --yes").updated == ("S1",)
+
+
+def test_secrets_are_not_shown(home):
+    """What a constant keeps secret is hidden in the diff."""
+    edit = do("register", "[B1]\nconstants = {rows = 3, password = 'hunter2'}\n")
+    assert "hunter2" not in repr(edit)
+    assert "***" in edit.diff

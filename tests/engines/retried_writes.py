@@ -1,0 +1,130 @@
+"""What every engine does with the writes of a row that is tried again.
+
+An engine's tests subclass `RetriedWrites` beside `EngineContract`, whose `make`, `rows` and `get` it uses.
+"""
+
+import pytest
+
+from odibi_nb.core.protocols import WriteInfo
+from odibi_nb.core.transformation import Output
+from odibi_nb.errors import RevokedError
+
+
+def by(attempt=1, run="run-1", row="T_001", **more):
+    """Who writes."""
+    return WriteInfo(run_id=run, transformation_id=row, attempt=attempt, **more)
+
+
+class RetriedWrites:
+    """The tests; mix into a subclass of `EngineContract`."""
+
+    removes_files = True
+    """Whether the engine can take back what others have written after; if not, it refuses to."""
+
+    odd = "é%20=x"
+    """A partition's value that a path cannot have as it is."""
+
+    def others_write_after(self):
+        """Skip the test where `removes_files` is false."""
+        if not self.removes_files:
+            pytest.skip("this version of the engine refuses that")
+
+    def append(self, engine, values, info, output="silver.t", **how):
+        """Append rows with these values of column n."""
+        frame = self.make([{"n": n} for n in values])
+        engine.write(frame, Output(table=output, mode="append", **how), info)
+
+    def values(self, engine, name="silver.t"):
+        """All values of column n, sorted."""
+        return sorted(row["n"] for row in self.get(engine, name))
+
+    def test_a_retried_append_takes_the_place_of_the_first(self, engine):
+        """What attempt 2 appends replaces what attempt 1 appended, also if it is other data."""
+        self.append(engine, [0], by(row="other"))
+        self.append(engine, [1, 2], by(1))
+        self.append(engine, [2, 3, 4], by(2))
+        assert self.values(engine) == [0, 2, 3, 4]
+
+    def test_an_attempt_may_append_several_times(self, engine):
+        """All appends of one attempt count; those of the attempt before are gone, all of them."""
+        for n in (1, 2, 3):
+            self.append(engine, [n], by(1))
+        assert self.values(engine) == [1, 2, 3]
+        self.append(engine, [1, 2], by(2))
+        self.append(engine, [3], by(2))
+        self.append(engine, [3], by(2))
+        assert self.values(engine) == [1, 2, 3, 3]
+        self.append(engine, [9], by(3))
+        assert self.values(engine) == [9]
+
+    def test_what_others_appended_meanwhile_stays(self, engine):
+        """Two rows append to one table; retrying one leaves the other's rows alone, and vice versa."""
+        self.others_write_after()
+        self.append(engine, [1], by(1, row="A"))
+        self.append(engine, [10], by(1, row="B"))
+        self.append(engine, [2], by(2, row="A"))
+        self.append(engine, [20], by(2, row="B"))
+        self.append(engine, [3], by(3, row="A"))
+        assert self.values(engine) == [3, 20]
+
+    def test_retried_appends_to_partitions(self, engine):
+        """Files in partitions are taken back too, whatever their values are."""
+        self.others_write_after()
+        how = {"mode": "append", "partition_by": ("p",)}
+        for attempt in (1, 2):
+            frame = self.make([{"n": attempt, "p": p} for p in ("a/b c", self.odd, None)])
+            engine.write(frame, Output(table="silver.t", **how), by(attempt))
+            self.append_partition(engine)
+        assert self.values(engine) == [0, 0, 2, 2, 2]
+
+    def append_partition(self, engine):
+        """Another row's append to the partitioned table."""
+        frame = self.make([{"n": 0, "p": "a/b c"}])
+        engine.write(frame, Output(table="silver.t", mode="append"), by(row="other"))
+
+    def test_another_run_appends_anew(self, engine):
+        """The same row in another run appends its own rows, whatever attempt it is."""
+        self.append(engine, [1], by(1, run="run-1"))
+        self.append(engine, [1], by(1, run="run-2"))
+        self.append(engine, [1], by(2, run="run-3"))
+        assert self.values(engine) == [1, 1, 1]
+
+    def test_a_merge_is_done_again(self, engine):
+        """A retried merge leaves one row per key, with the last attempt's values."""
+        how = {"table": "silver.t", "mode": "merge", "keys": ("n",)}
+        for attempt in (1, 2):
+            rows = [{"n": n, "v": attempt} for n in (1, 2)]
+            engine.write(self.make(rows), Output(**how), by(attempt))
+            engine.write(self.make([{"n": 9, "v": 9}]), Output(**how), by(row="other"))
+        assert self.get(engine) == [{"n": 1, "v": 2}, {"n": 2, "v": 2}, {"n": 9, "v": 9}]
+
+    def test_an_overwrite_then_appends(self, engine):
+        """A row that overwrites and then appends leaves the last attempt's rows."""
+        for attempt in (1, 2):
+            engine.write(self.make([{"n": attempt}]), Output(table="silver.t"), by(attempt))
+            self.append(engine, [10 * attempt], by(attempt))
+        assert self.values(engine) == [2, 20]
+
+    def test_nobody_is_written_for_any_more(self, engine):
+        """Right before the commit a write asks whether it is still wanted; if not, nothing changes."""
+
+        def revoked():
+            raise RevokedError("timed out")
+
+        self.append(engine, [1], by(1))
+        for attempt in (1, 2):
+            with pytest.raises(RevokedError):
+                self.append(engine, [2], by(attempt, check=revoked))
+        assert self.values(engine) == [1]
+
+    def test_a_run_that_repairs_others_replaces_their_appends(self, engine):
+        """A run that repairs earlier ones takes back what those appended for the same row, once."""
+        self.others_write_after()
+        self.append(engine, [1], by(2, run="run-1"))
+        self.append(engine, [2], by(2, run="run-1"))
+        self.append(engine, [7], by(1, run="run-1", row="other"))
+        self.append(engine, [3], by(1, run="run-2", repairs=("run-1",)))
+        assert self.values(engine) == [3, 7]
+        self.append(engine, [4], by(1, run="run-3", repairs=("run-2", "run-1")))
+        self.append(engine, [5], by(1, run="run-3", repairs=("run-2", "run-1")))
+        assert self.values(engine) == [4, 5, 7]

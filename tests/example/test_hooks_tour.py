@@ -1,0 +1,38 @@
+"""The hooks tour, executed as a user does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import nbformat
+from notebook_copies import copy_notebooks
+
+
+def test_the_hooks_tour_shows_what_it_says(tmp_path):
+    """Every cell works: events, filters, an alert on a failure, a listener that raises, a sink."""
+    notebooks = copy_notebooks(tmp_path)
+    done = subprocess.run(
+        [sys.executable, str(notebooks / "execute.py"), "hooks_tour"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    notebook = nbformat.read(notebooks / "executed" / "hooks_tour.ipynb", as_version=4)
+    shown = {
+        cell["id"]: "".join(
+            o.get("text") or o["data"].get("text/plain", "") for o in cell["outputs"]
+        )
+        for cell in notebook.cells
+        if cell["cell_type"] == "code"
+    }
+    assert "✅ BRONZE_001 in" in shown["first"]
+    assert "did you mean 'transform_success'?" in shown["mistake"]
+    assert "'transform_success': 19" in shown["all"]
+    assert "'SILVER_003', 'RSF II'" in shown["filters"]
+    assert "Silver_2" in shown["timing"]
+    assert "{'SUCCESS': 13, 'FAILED': 1, 'SKIPPED': 5}" in shown["alert"]
+    assert "❌ Energy Efficiency (qat): BRONZE_004 load_csv failed in attempt 1" in shown["alert"]
+    assert "raised ConnectionError: the chat is down" in shown["raises"]
+    assert "success, 19 transformations" in shown["sink"]

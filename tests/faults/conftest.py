@@ -1,0 +1,33 @@
+"""The example project, prepared once, copied for each fault."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from faults.example_run import Example, prepare
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """The project after one undisturbed run, and what its tables hold then."""
+    folder = tmp_path_factory.mktemp("example") / "energy_efficiency"
+    prepare(folder)
+    example = Example(folder)
+    example.run().raise_for_status()
+    return folder, example.tables()
+
+
+@pytest.fixture
+def example(template, tmp_path):
+    """The project, its lake as an undisturbed run left it."""
+    folder, reference = template
+    shutil.copytree(folder, tmp_path / "energy_efficiency")
+    return Example(tmp_path / "energy_efficiency", reference)
+
+
+@pytest.fixture
+def fresh(template, tmp_path):
+    """The project before its first run."""
+    prepare(tmp_path / "energy_efficiency")
+    return Example(tmp_path / "energy_efficiency", template[1])

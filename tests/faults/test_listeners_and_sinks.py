@@ -1,0 +1,98 @@
+"""Faults beside the transformations: listeners, sinks, the journal's disk, the clock."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import sys
+
+import pytest
+from faults.example_run import Child
+
+from odibi_nb import HookManager
+from odibi_nb.sinks.delta import DeltaLogSink
+
+
+@pytest.mark.parametrize("event", ["transform_start", "transform_success", "run_end", "*"])
+def test_a_listener_that_raises_costs_a_warning(example, event):
+    """A listener that always raises changes nothing but the run's warnings, where it is named once."""
+    hooks = HookManager()
+
+    def broken(payload):
+        raise ValueError("the pager is down")
+
+    hooks.register(event, broken)
+    result = example.run(hooks=hooks)
+    assert result["status"] == "success"
+    assert len([w for w in result.warnings if "the pager is down" in w]) == 1
+    assert "broken" in result.warnings[0]
+    example.check(result)
+
+
+class FlakySink(DeltaLogSink):
+    """A sink that raises for its first *failures* batches."""
+
+    def __init__(self, lake, failures):
+        super().__init__(str(lake))
+        self.failures = failures
+
+    def write(self, records):
+        if self.failures > 0:
+            self.failures -= 1
+            raise OSError("the log's storage is down")
+        super().write(records)
+
+
+def test_a_sink_that_raises_once_is_tried_again(example):
+    """A batch that a sink refuses once is there in the end, once."""
+    result = example.run(log_sink=FlakySink(example.lake, 1))
+    assert result["status"] == "success"
+    example.check(result)
+
+
+def test_a_sink_that_always_raises_loses_nothing(example):
+    """What a sink never took stays in the journal, is said, and the next run writes it."""
+    result = example.run(log_sink=FlakySink(example.lake, 10**6))
+    assert result["status"] == "success"
+    assert "the log's storage is down" in " ".join(result.warnings)
+    assert example.log(result.run_id) == []
+    example.check_lake()
+    example.check_next_run()
+    example.check_log(result)
+
+
+def test_a_full_disk_below_the_journal_stops_nothing(example):
+    """When the journal's file can grow no more, the run ends well, says so, and its log is complete."""
+    row = example.fault("BRONZE_001", "for i in range(9000): print('x' * 99)")
+    limit = (
+        "import resource, signal; resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"
+    )
+    child = Child(example, before=limit)
+    run_id = child.wait_for("run_start")[1]
+    assert child.end() == 0, child.errors
+    assert "result success {'SUCCESS': 19}" in child.lines
+    assert "the journal is incomplete" in child.lines[-1]
+    assert [r["status"] for r in example.log(run_id)] == ["SUCCESS"] * 19
+    example.check_lake()
+    example.mend(row)
+    example.check_next_run()
+
+
+def test_a_clock_that_jumps_back_breaks_nothing(example, monkeypatch):
+    """When the wall clock goes back an hour at every look, durations stay positive and order holds."""
+    begun = dt.datetime.now(dt.timezone.utc)
+    looks = itertools.count()
+
+    def backwards():
+        return begun - dt.timedelta(hours=next(looks))
+
+    for name, module in sys.modules.items():
+        if name.startswith("odibi_nb.") and hasattr(module, "utc_now"):
+            monkeypatch.setattr(module, "utc_now", backwards)
+    result = example.run()
+    monkeypatch.undo()
+    assert result["status"] == "success"
+    assert all(t.duration_seconds >= 0 for t in result.transformations.values())
+    assert result.duration_seconds >= 0
+    assert "<svg" in result._repr_html_()
+    example.check(result)

@@ -1,0 +1,102 @@
+"""What a row that wrote and then failed, or was killed, leaves; and what its retry makes of it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+from real_project import make_project, registry_row
+
+from odibi_nb import read_table, run_project
+
+FUNCTIONS = """
+import os
+import pathlib
+import signal
+
+import pandas as pd
+
+MARKS = pathlib.Path(__file__).parent
+
+
+def first_time(name):
+    path = MARKS / f"{name}.seen"
+    if path.exists():
+        return False
+    path.touch()
+    return True
+
+
+def appends(context, constants, outputs):
+    first = first_time(context.transformation_id)
+    # The second attempt sees other data, and cuts it into other batches.
+    batches = constants["first"] if first else constants["then"]
+    for batch in batches:
+        context.write(pd.DataFrame({"x": batch}), outputs[0])
+    if first and constants["ends"] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if first and constants["ends"] == "failed":
+        raise OSError("after the write")
+"""
+BATCHES = {"first": [[1, 2], [3]], "then": [[1], [2, 3, 4]]}
+
+
+def append_row(name, ends="failed", mode="append"):
+    """A registry row that appends to silver.t and then ends somehow, the first time."""
+    constants = {**BATCHES, "ends": ends, "retry": {"base_delay": 0, "jitter": 0}}
+    row = registry_row(name, "Bronze", "appends", constants=constants)
+    keys = {"keys": ["x"]} if mode == "merge" else {}
+    return row | {"outputs": [{"table": "silver.t", "mode": mode, **keys}]}
+
+
+def killed_run(folder):
+    """Run the project in a process that kills itself in the middle; the dead run's id."""
+    code = f"import odibi_nb; odibi_nb.run_project('Plant One', manifest_path={str(folder / 'manifest.json')!r})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, check=False)
+    assert done.returncode == -signal.SIGKILL
+    (run,) = (folder / ".odibi" / "runs").iterdir()
+    return run.name
+
+
+def found(folder):
+    """What stands in silver.t, sorted."""
+    frame = read_table("Plant One", "silver.t", manifest_path=folder / "manifest.json")
+    return sorted(frame["x"])
+
+
+@pytest.mark.parametrize("mode", ["append", "merge"])
+def test_an_append_followed_by_a_failure_counts_once(tmp_path, mode):
+    """A row that appended and then failed is tried again: the table has the second attempt's rows only."""
+    folder = make_project(tmp_path, [append_row("A", mode=mode)], functions=FUNCTIONS)
+    result = run_project("Plant One", manifest_path=folder / "manifest.json")
+    assert result.transformations["A"].attempts == 2
+    assert found(folder) == [1, 2, 3, 4]
+
+
+def test_two_rows_that_append_to_one_table(tmp_path):
+    """Two rows append to one table at once, and both fail after it: each one's rows are there once."""
+    rows = [append_row("A"), append_row("B"), append_row("C", ends="well")]
+    folder = make_project(tmp_path, rows, functions=FUNCTIONS)
+    result = run_project("Plant One", manifest_path=folder / "manifest.json", max_workers=3)
+    assert result["status"] == "success"
+    assert found(folder) == sorted([1, 2, 3, 4] * 2 + [1, 2, 3])
+
+
+def test_a_process_killed_between_write_and_log(tmp_path):
+    """After SIGKILL between write and log, the run that repairs the dead one has the rows once."""
+    folder = make_project(tmp_path, [append_row("A", ends="killed")], functions=FUNCTIONS)
+    dead = killed_run(folder)
+    assert found(folder) == [1, 2, 3]
+    result = run_project("Plant One", manifest_path=folder / "manifest.json", repairs=[dead])
+    assert result["status"] == "success"
+    assert found(folder) == [1, 2, 3, 4]
+
+
+def test_a_new_run_after_a_killed_one_appends_its_own_rows(tmp_path):
+    """A run that repairs none leaves what the dead one appended: each run's rows are its own."""
+    folder = make_project(tmp_path, [append_row("A", ends="killed")], functions=FUNCTIONS)
+    killed_run(folder)
+    run_project("Plant One", manifest_path=folder / "manifest.json")
+    assert found(folder) == sorted([1, 2, 3, 1, 2, 3, 4])

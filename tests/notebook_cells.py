@@ -1,0 +1,26 @@
+"""Cells in a real kernel, and what they left."""
+
+from __future__ import annotations
+
+import nbformat
+from nbclient import NotebookClient
+
+
+def execute(folder, *cells):
+    """Run the cells in a new kernel whose working directory is *folder*; their outputs."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    client = NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}}
+    )
+    client.execute()
+    return [cell["outputs"] for cell in notebook.cells]
+
+
+def displayed(outputs, kind):
+    """What was displayed, as MIME type *kind*."""
+    return [o["data"][kind] for o in outputs if kind in o.get("data", ())]
+
+
+def printed(outputs):
+    """What was printed."""
+    return "".join(o["text"] for o in outputs if o["output_type"] == "stream")
