@@ -63,6 +63,18 @@ def make_engine(name: str, place: Place) -> TableEngine:
     return SparkEngine(lambda: connect(place), Lake(lake_root(place)), spelled)
 
 
+def spark_session(place: Place) -> str:
+    """Which Spark session a run would use, and why, for people; starts nothing.
+
+    Raises:
+        EngineError: if something is missing; says what to do.
+    """
+    require("the Spark engine", "spark", "pyspark")
+    from odibi_nb.engines.spark_session import planned
+
+    return planned(place)
+
+
 def make_registry(place: Place) -> RegistrySource:
     """The TransformationRegistry: the provider's, else the environment's.
 

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.adapters import lake_root, make_frame, make_registry
+from odibi_nb.adapters import lake_root, make_frame, make_registry, spark_session
 from odibi_nb.commands.opening import (
     DEFAULT_ENV,
     environment_setting,
@@ -176,6 +176,8 @@ def _registry(project: GenericProjectOrchestrator) -> Row:
 
 
 def _engine(project: GenericProjectOrchestrator) -> list[Row]:
+    if project.engine == "spark":  # making sure would start a session
+        return [_row("spark", OK, spark_session(project.place()))]
     project.tables(project.engine).check_writable()
     return []
 

@@ -7,7 +7,6 @@ on Sail; only pools, job groups and caching need a JVM, and are left out without
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 import weakref
 from pathlib import Path
@@ -15,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.runner import default_workers
 from odibi_nb.core.tables import TableName
-from odibi_nb.core.transformation import sql_mentions
-from odibi_nb.engines import spark_checks, spark_files, spark_writes
+from odibi_nb.engines import spark_checks, spark_files, spark_query, spark_writes
 from odibi_nb.engines.delta_appends import Appends
 from odibi_nb.engines.delta_tables import check_path
 from odibi_nb.engines.delta_writes import write_lock
@@ -39,11 +37,6 @@ if TYPE_CHECKING:
     from odibi_nb.engines.spark_session import Connection
 
 LEAST_WORKERS = 4
-_SHOWN_SQL = 120
-_NOISE = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
-_SELECT = re.compile(r"[(\s]*(select|with|from|values|table)\b", re.IGNORECASE)
-_WRITES = re.compile(r"\b(insert|update|delete|merge|into)\b|;", re.IGNORECASE)
-_FILES = re.compile(r"`[^`]*[/\\:][^`]*`")
 
 
 class SparkEngine:
@@ -157,14 +150,8 @@ class SparkEngine:
             DataError: if the query is wrong, with Spark's reason.
             TableNotFoundError: if it names a table that does not exist.
         """
-        shown = " ".join(sql.split())
-        shown = shown if len(shown) <= _SHOWN_SQL else shown[: _SHOWN_SQL - 3] + "..."
-        bare = _NOISE.sub(" x ", sql.strip().rstrip(";"))
-        if not _SELECT.match(bare) or _WRITES.search(bare):
-            raise DataError(f"a query must be one SELECT, found: {shown or 'nothing'}")
-        if found := _FILES.search(sql):
-            raise DataError(f"{found[0]} is not a table: a query sees tables only - in: {shown}")
-        self.catalog.show(self._mentioned(sql))
+        shown = spark_query.checked(sql)
+        self.catalog.show(spark_query.lake_tables(sql, self._lake))
         try:
             frame = self.connection.spark.sql(sql)
             frame.schema  # noqa: B018  Connect looks at the query only now
@@ -173,7 +160,7 @@ class SparkEngine:
         except Exception as exc:
             missing = missing_table(exc)
             if missing is not None:
-                raise self._lake.not_found(_in_full(missing, sql)) from exc
+                raise self._lake.not_found(spark_query.in_full(missing, sql)) from exc
             raise DataError(f"the query failed: {reason(exc)} - in: {shown}") from exc
         return frame
 
@@ -181,15 +168,6 @@ class SparkEngine:
         catalog.show_all()
         with contextlib.suppress(Exception):  # whoever names one is told what is wrong
             catalog.show(name for name in self._spelled if self._lake.has(TableName.parse(name)))
-
-    def _mentioned(self, sql: str) -> list[str]:
-        """The names in *sql* that are tables of the lake."""
-        names = []
-        for name in sql_mentions(sql):
-            with contextlib.suppress(DataError):
-                if self._lake.has(TableName.parse(name)) is not False:
-                    names.append(name)
-        return sorted(names)
 
     def read_file(
         self,
@@ -313,13 +291,6 @@ class SparkEngine:
             if is_no_table(exc):
                 return None
             raise DataError(f"{table}: cannot be looked at: {reason(exc)}") from exc
-
-
-def _in_full(missing: str, sql: str) -> TableName:
-    """The table that a query names: Sail's error only has the last part of a name."""
-    last = missing.rpartition(".")[2].casefold()
-    names = [name for name in sql_mentions(sql) if name.rpartition(".")[2].casefold() == last]
-    return TableName.parse(max(names, key=len, default=missing))
 
 
 def _check_lake(connection: Connection, lake: Lake) -> None:

@@ -12,17 +12,21 @@ import contextlib
 import importlib.util
 import logging
 import os
-import socket
 import sys
 import threading
-import urllib.parse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.tables import redact_url
 from odibi_nb.engines import spark_jvm
-from odibi_nb.engines.spark_errors import reason
-from odibi_nb.errors import EngineError, EngineNotAvailableError, ManifestError, Problem
+from odibi_nb.engines.spark_connect import (
+    connected,
+    require,
+    require_connect,
+    sail_url,
+    stop_sail,
+)
+from odibi_nb.errors import EngineError, ManifestError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,14 +34,9 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import Place
 
 CLASSIC, CONNECT, SAIL = "classic", "connect", "sail"
-SAIL_TIMEOUT_SECONDS = 7 * 24 * 3600
-"""Sail ends a session after 15 minutes without a request, running queries included."""
-CONNECT_PORT = 15002
-REACH_SECONDS = 10
 _SUBMITTED = ("PYSPARK_GATEWAY_PORT", "DATABRICKS_RUNTIME_VERSION", "SPARK_REMOTE")
 _lock = threading.RLock()
 _own: dict[tuple[Any, ...], Connection] = {}
-_sail: list[Any] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ def planned(place: Place) -> str:
         _check_sail()
         return "Sail, started in this process: environments.*.spark.remote is 'sail'"
     if remote:
-        _require_connect()
+        require_connect()
         return f"Spark Connect at {redact_url(remote)}: environments.*.spark.remote"
     if _is_submitted():
         return "the session of the platform that runs this process"
@@ -183,7 +182,7 @@ def _is_submitted() -> bool:
 
 
 def _local(place: Place, settings: Mapping[str, str]) -> Connection:
-    _require("pyspark", "a local Spark session", "spark")
+    require("pyspark", "a local Spark session", "spark")
     if _is_submitted():
         from pyspark.sql import SparkSession
 
@@ -209,12 +208,12 @@ def _local(place: Place, settings: Mapping[str, str]) -> Connection:
 
 
 def _remote(place: Place, url: str, settings: Mapping[str, str]) -> Connection:
-    _require_connect()
+    require_connect()
     key = (CONNECT, url, tuple(sorted(settings.items())))
     if key in _own and not _is_stopped(_own[key].spark):
         return _own[key]
     _check_alone(CONNECT)
-    spark = _connected(url, {"spark.sql.session.timeZone": "UTC", **settings})
+    spark = connected(url, {"spark.sql.session.timeZone": "UTC", **settings})
     del place
     return _keep(
         key, Connection(spark, CONNECT, own=True, why=f"Spark Connect at {redact_url(url)}")
@@ -228,18 +227,9 @@ def _on_sail(place: Place, settings: Mapping[str, str]) -> Connection:
     if key in _own and not _is_stopped(_own[key].spark):
         return _activated(_own[key])
     _check_alone(SAIL)
-    if not _sail:
-        os.environ.setdefault("SAIL_SPARK__SESSION_TIMEOUT_SECS", str(SAIL_TIMEOUT_SECONDS))
-        os.environ.setdefault("RUST_LOG", "error")
-        from pysail.spark import SparkConnectServer
-
-        server = SparkConnectServer("127.0.0.1", 0)
-        server.start(background=True)
-        _sail.append(server)
-    host, port = _sail[0].listening_address
     warehouse = str(place.state_dir / "spark-warehouse")
     defaults = {"spark.sql.session.timeZone": "UTC", "spark.sql.warehouse.dir": warehouse}
-    spark = _connected(f"sc://{host}:{port}", {**defaults, **settings})
+    spark = connected(sail_url(), {**defaults, **settings})
     return _activated(_keep(key, Connection(spark, SAIL, own=True, why="Sail in this process")))
 
 
@@ -250,33 +240,6 @@ def _activated(connection: Connection) -> Connection:
     if on_this_thread is not None:
         on_this_thread.session = connection.spark
     return connection
-
-
-def _connected(url: str, settings: Mapping[str, str]) -> Any:
-    from pyspark.sql import SparkSession
-
-    _check_reachable(url)
-    builder = SparkSession.builder.remote(url)
-    for name, value in settings.items():
-        builder = builder.config(name, value)
-    try:
-        spark = builder.create()
-        spark.version  # noqa: B018  the first request: is anybody there?
-    except Exception as exc:
-        raise EngineError(
-            f"Spark Connect at {redact_url(url)} does not answer: {reason(exc)}"
-        ) from exc
-    return spark
-
-
-def _check_reachable(url: str) -> None:
-    """Raises EngineError if nobody listens: pyspark would try again for ten minutes."""
-    found = urllib.parse.urlsplit(url)
-    try:
-        place = (found.hostname or "localhost", found.port or CONNECT_PORT)
-        socket.create_connection(place, timeout=REACH_SECONDS).close()
-    except (OSError, ValueError) as exc:
-        raise EngineError(f"Spark Connect at {redact_url(url)} does not answer: {exc}") from exc
 
 
 def _check_alone(kind: str) -> None:
@@ -290,18 +253,8 @@ def _check_alone(kind: str) -> None:
 
 
 def _check_sail() -> None:
-    _require("pysail", "Sail", "sail")
-    _require_connect("sail")
-
-
-def _require_connect(extra: str = "spark") -> None:
-    for module in ("pyspark", "grpc", "pandas", "pyarrow"):
-        _require(module, "a Spark Connect session", extra)
-
-
-def _require(module: str, needed_for: str, extra: str) -> None:
-    if importlib.util.find_spec(module) is None:
-        raise EngineNotAvailableError(needed_for, extra, module)
+    require("pysail", "Sail", "sail")
+    require_connect("sail")
 
 
 def _keep(key: tuple[Any, ...], connection: Connection) -> Connection:
@@ -329,8 +282,5 @@ def stop_own() -> None:
             with contextlib.suppress(Exception):  # it may be gone
                 connection.spark.stop()
         _own.clear()
-        for server in _sail:
-            with contextlib.suppress(Exception):
-                server.stop()
-        _sail.clear()
+        stop_sail()
         os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)
