@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.manifest import RegistryConfig
 from odibi_nb.core.protocols import Adapters
-from odibi_nb.errors import EngineError, EngineNotAvailableError, ManifestError, Problem
+from odibi_nb.core.tables import TableName
+from odibi_nb.errors import EngineNotAvailableError, ManifestError, Problem
+from odibi_nb.sinks.rows import RUN_TABLE
 from odibi_nb.views.bundles import result_bundle
 from odibi_nb.views.console import ConsoleView
 from odibi_nb.views.plan_html import plan_html
@@ -41,20 +43,36 @@ def lake_root(place: Place) -> str:
 
 
 def make_engine(name: str, place: Place) -> TableEngine:
-    """The engine called *name*.
+    """The engine called *name*, ``pandas`` or ``spark``; Spark starts when it is first needed.
 
     Raises:
-        EngineError: if it is not available.
+        EngineNotAvailableError: if a library that it needs is not installed.
     """
     if name == "pandas":
         require("the pandas engine", "pandas", "pandas", "pyarrow", "deltalake")
         from odibi_nb.engines.pandas import PandasEngine
 
         return PandasEngine(lake_root(place), place.config.storage_options)
-    raise EngineError(
-        f"engine {name!r} is not part of this version: choose engine 'pandas' "
-        f"(environments.{place.env}.engine in the manifest, or --engine pandas)"
-    )
+    require("the Spark engine", "spark", "pyspark")
+    from odibi_nb.engines.lake import Lake
+    from odibi_nb.engines.spark import SparkEngine
+    from odibi_nb.engines.spark_session import connect
+
+    log = TableName.parse(place.config.run_log)
+    spelled = [str(log), str(TableName((*log.parts[:-1], RUN_TABLE)))]
+    return SparkEngine(lambda: connect(place), Lake(lake_root(place)), spelled)
+
+
+def spark_session(place: Place) -> str:
+    """Which Spark session a run would use, and why, for people; starts nothing.
+
+    Raises:
+        EngineError: if something is missing; says what to do.
+    """
+    require("the Spark engine", "spark", "pyspark")
+    from odibi_nb.engines.spark_session import planned
+
+    return planned(place)
 
 
 def make_registry(place: Place) -> RegistrySource:

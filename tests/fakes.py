@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from pathlib import Path
@@ -23,11 +24,18 @@ class FakeTables:
     """An engine whose frames are lists of rows."""
 
     name = "pandas"
+    cannot_cache = ""
 
     def __init__(self):
         self.tables: dict[str, list] = {}
         self.cached: list[str] = []
         self.lock = threading.Lock()
+
+    def spark_session(self):
+        return None
+
+    def attempt_scope(self, info, tables, control):
+        return contextlib.nullcontext()
 
     def read(self, table):
         if table.key not in self.tables:

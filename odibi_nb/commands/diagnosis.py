@@ -9,14 +9,14 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.adapters import lake_root, make_frame, make_registry
+from odibi_nb.adapters import lake_root, make_frame, make_registry, spark_session
 from odibi_nb.commands.opening import (
     DEFAULT_ENV,
     environment_setting,
     open_manifest,
     open_project,
 )
-from odibi_nb.core.options import RunOptions, default_workers
+from odibi_nb.core.options import RunOptions
 from odibi_nb.core.orchestrator import DEFAULT_ENGINE
 from odibi_nb.core.tables import redact_url
 from odibi_nb.errors import ConfigurationError, OdibiError
@@ -50,7 +50,7 @@ DEFAULTS: dict[str, Callable[[], Any]] = {
     "project": lambda: "(the only one found from here)",
     "env": lambda: f"(the manifest's default_env, else {DEFAULT_ENV})",
     "engine": lambda: f"(the environment's, else {DEFAULT_ENGINE})",
-    "max_workers": default_workers,
+    "max_workers": lambda: "(the number of CPUs, on Spark at least 4)",
     "log_level": lambda: "WARNING",
     "on_error": lambda: RunOptions().on_error,
     "schedule": lambda: RunOptions().schedule,
@@ -175,6 +175,8 @@ def _registry(project: GenericProjectOrchestrator) -> Row:
 
 
 def _engine(project: GenericProjectOrchestrator) -> list[Row]:
+    if project.engine == "spark":  # making sure would start a session
+        return [_row("spark", OK, spark_session(project.place()))]
     project.tables(project.engine).check_writable()
     return []
 

@@ -15,9 +15,11 @@ from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from odibi_nb.core.changes import TableChange
     from odibi_nb.core.checks import Rule
+    from odibi_nb.core.context import AttemptControl
     from odibi_nb.core.protocols import DataFrame, Measure, RehearsingEngine, WriteInfo
     from odibi_nb.core.transformation import Output
 
@@ -45,8 +47,19 @@ class CapturedWrites:
         self.tables = tables
         self.portion = portion or Portion()
         self.name = tables.name
+        self.cannot_cache = "nothing is kept while a row is tried out"
         self.writes: list[CapturedWrite] = []
         self._lock = threading.Lock()
+
+    def spark_session(self) -> Any:
+        """The engine's."""
+        return self.tables.spark_session()
+
+    def attempt_scope(
+        self, info: WriteInfo, tables: Sequence[str], control: AttemptControl
+    ) -> AbstractContextManager[None]:
+        """The engine's."""
+        return self.tables.attempt_scope(info, tables, control)
 
     def read(self, table: TableName) -> DataFrame:
         """*table* as the writes so far would have left it."""

@@ -7,6 +7,7 @@ import contextvars
 import logging
 import os
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -21,7 +22,7 @@ from odibi_nb.core.transformation import Output, check_output
 from odibi_nb.errors import DataError, RevokedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from odibi_nb.core.checks import Rule
     from odibi_nb.core.hooks import HookManager
@@ -55,16 +56,32 @@ def transformation_logger(transformation_id: str) -> TransformationLogger:
 class AttemptControl:
     """Tells a running attempt that nobody waits for it any more; set from another thread.
 
-    A read or write that has begun ends; no other one begins. `heard` says whether the attempt knows.
+    A read or write that has begun ends, or is ended by whoever asked to be told with `on_revoke`;
+    no other one begins. `heard` says whether the attempt knows.
     """
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        self._lock = threading.Lock()
+        self._told: list[Callable[[], None]] = []
         self.heard = False
 
     def revoke(self, reason: str) -> None:
         """Refuse everything the attempt begins through its context from now on."""
-        self.reason = self.reason or reason
+        with self._lock:
+            if self.reason is not None:
+                return
+            self.reason = reason
+        for tell in self._told:
+            tell()
+
+    def on_revoke(self, tell: Callable[[], None]) -> None:
+        """Call *tell*, which must return at once, when the attempt is revoked, or now if it is."""
+        with self._lock:
+            self._told.append(tell)
+            late = self.reason is not None
+        if late:
+            tell()
 
     def asks_to_stop(self) -> bool:
         """Whether the attempt has been revoked; asked by the attempt."""

@@ -225,10 +225,14 @@ class RunExecution:
         tables = self.cache_plan.get(layer, ())
         if not tables:
             return
+        engine = self.project.tables(self.project.engine)
+        if engine.cannot_cache:
+            self._say_later("INFO", f"📦 Not caching tables after {layer}: {engine.cannot_cache}")
+            return
         self._say_later("INFO", f"📦 Caching tables after {layer}")
         for table in tables:
             try:
-                self.project.tables(self.project.engine).cache(TableName.parse(table))
+                engine.cache(TableName.parse(table))
             except Exception as exc:  # noqa: BLE001  a cache is an offer: the run goes on without it
                 self.runner.inbox.put(
                     lambda t=table, e=exc: self.stream.warn(
@@ -288,7 +292,7 @@ def make_context(
         engine=Engine(row.engine),
         project=transformation.project,
         env=transformation.environment,
-        spark=place.session.spark,
+        spark=project.spark_session(),
         sql_provider=place.session.sql_provider,
         logger=transformation_logger(row.id),
         hooks=project.hooks if hooks is None else hooks,

@@ -17,9 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def default_workers() -> int:
-    """Transformations at a time where nobody says: the number of CPUs, as in the seed."""
-    return os.cpu_count() or 1
+LEAST_SPARK_WORKERS = 4
+
+
+def default_workers(engine: str) -> int:
+    """Transformations at a time where nobody says: the number of CPUs, as in the seed.
+
+    On Spark at least 4: there a worker mostly waits for the driver and the cluster.
+    """
+    cpus = os.cpu_count() or 1
+    return max(LEAST_SPARK_WORKERS, cpus) if engine == "spark" else cpus
 
 
 def _one_of(*words: str) -> tuple[Callable[[Any], str], str]:
@@ -104,7 +111,7 @@ class RunOptions:
             is taken as there.
         exclude: not these rows.
         cache_plan: layer to tables, instead of the manifest's.
-        max_workers: transformations at a time; the number of CPUs by default.
+        max_workers: transformations at a time; the number of CPUs by default, on Spark at least 4.
         on_error: ``continue``: dependants of a failed row are skipped, others go on; ``stop``.
         schedule: ``layers`` one after the other, or ``graph``: a row starts when its upstream is done.
         retry: overlay on `RetryPolicy`.

@@ -391,7 +391,7 @@ class GenericProjectOrchestrator:
         return replace(
             plan,
             notices=(*plan.notices, *notices),
-            workers=options.max_workers or default_workers(),
+            workers=options.max_workers or default_workers(self.engine),
             layer_workers={
                 layer: config.max_workers
                 for layer, config in self.manifest.layers.items()
@@ -438,6 +438,14 @@ class GenericProjectOrchestrator:
         if engine not in self._engines:
             self._engines[engine] = self.adapters.engine(engine, self.place())
         return self._engines[engine]
+
+    def spark_session(self) -> Any:
+        """The session that transformations get: the provider's, else the engine's; or None."""
+        session = self.session or self.bootstrap()
+        if session.spark is not None:
+            return session.spark
+        found = (engine.spark_session() for engine in self._engines.values())
+        return next((spark for spark in found if spark is not None), None)
 
     def close(self) -> None:
         """Give back what a run held; the next one gets it anew."""

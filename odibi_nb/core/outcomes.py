@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.redaction import error_message
 from odibi_nb.core.results import TransformationResult
+from odibi_nb.core.spark_errors import is_spark_error, short_spark_error
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -50,8 +51,14 @@ def ended_facts(ended: AttemptEnded, status: Status, reason: str | None = None) 
         "rows_out": attempt.context.rows_out,
         "checks": [result.payload() for result in attempt.context.check_results],
         "error_type": type(error).__name__ if error is not None else None,
-        "error_message": reason or (error_message(error) if error is not None else None),
+        "error_message": reason or (_said(error) if error is not None else None),
     }
+
+
+def _said(error: BaseException) -> str:
+    """What an error says; of one of Spark's, what is wrong and what it suggests."""
+    text = error_message(error)
+    return str(short_spark_error(text)) or text if is_spark_error(error) else text
 
 
 def unstarted_facts(
@@ -77,7 +84,7 @@ def ended_result(
 ) -> TransformationResult:
     """The result of a row whose last attempt ended; *first_start* is (time, monotonic clock)."""
     attempt, error = ended.attempt, ended.error
-    message = error_message(error) if error is not None else None
+    message = _said(error) if error is not None else None
     error_type = type(error).__name__ if error is not None else None
     return row_result(
         attempt.row,

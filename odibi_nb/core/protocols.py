@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from odibi_nb.core.changes import TableChange
     from odibi_nb.core.checks import Rule
+    from odibi_nb.core.context import AttemptControl
     from odibi_nb.core.events import RunEvent
     from odibi_nb.core.manifest import EnvironmentConfig, ProjectManifest
     from odibi_nb.core.plan import RunPlan
@@ -114,9 +116,35 @@ class Measure:
 
 
 class TableEngine(Protocol):
-    """Reads and writes tables and files for transformations; called from several threads."""
+    """Reads and writes tables and files for transformations; called from several threads.
+
+    Attributes:
+        name: what rows call it.
+    """
 
     name: str
+
+    @property
+    def cannot_cache(self) -> str:
+        """Why `cache` is not to be called here; empty where it may be."""
+
+    def spark_session(self) -> Any:
+        """The Spark session that transformations get, started if need be; None without Spark.
+
+        Raises:
+            EngineError: if there should be one and it cannot be had; says what to do.
+        """
+
+    def attempt_scope(
+        self, info: WriteInfo, tables: Sequence[str], control: AttemptControl
+    ) -> AbstractContextManager[None]:
+        """Surrounds an attempt, on its thread; what it begins there ends when *control* is revoked.
+
+        Args:
+            info: whose attempt it is.
+            tables: the names of the row's input and output tables.
+            control: tells when nobody waits for the attempt any more.
+        """
 
     def read(self, table: TableName) -> DataFrame:
         """All of *table*.

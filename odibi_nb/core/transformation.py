@@ -150,9 +150,14 @@ def sql_names(sql: str) -> set[str]:
 
     A name without a schema may be a table of the default one; both are there.
     """
-    bare = _SQL_DOT.sub(".", _SQL_NOISE.sub(" ", sql))
-    names = {re.sub(r'[`"\[\]]', "", name).lower() for name in _SQL_NAME.findall(bare)}
+    names = {name.lower() for name in sql_mentions(sql)}
     return names | {f"{DEFAULT_SCHEMA}.{name}" for name in names if "." not in name}
+
+
+def sql_mentions(sql: str) -> set[str]:
+    """Every name, dotted or not, that stands in *sql* outside literals and comments, as spelled."""
+    bare = _SQL_DOT.sub(".", _SQL_NOISE.sub(" ", sql))
+    return {re.sub(r'[`"\[\]]', "", name) for name in _SQL_NAME.findall(bare)}
 
 
 _lower = lru_cache(maxsize=256)(str.lower)

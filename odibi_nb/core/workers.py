@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import queue
 import threading
@@ -17,12 +18,13 @@ from odibi_nb.core.checking import check_what_is_there
 from odibi_nb.core.context import ExecutionContext, current_context
 from odibi_nb.core.decoding import own_copy, utc_now
 from odibi_nb.core.redaction import error_message, plain_text, redact_text
-from odibi_nb.core.tables import TableName
+from odibi_nb.core.tables import TableName, is_location
 from odibi_nb.errors import DataError, RevokedError
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from odibi_nb.core.plan import PlannedRow
 
@@ -59,7 +61,7 @@ def run_attempt(attempt: Attempt) -> AttemptEnded:
     """Call the row's function and write what it returns. Never raises."""
     error: BaseException | None = None
     try:
-        with captured(attempt.log), current_context(attempt.context):
+        with captured(attempt.log), current_context(attempt.context), _engine_scope(attempt):
             _call(attempt)
     except BaseException as exc:  # noqa: BLE001  a worker that does not answer would hang the run
         error = exc
@@ -71,6 +73,18 @@ def run_attempt(attempt: Attempt) -> AttemptEnded:
         traceback=user_traceback(error) if error is not None else "",
         revoked=isinstance(error, RevokedError),
     )
+
+
+def _engine_scope(attempt: Attempt) -> AbstractContextManager[None]:
+    context, transformation = attempt.context, attempt.row.transformation
+    if context.tables is None:
+        return contextlib.nullcontext()
+    inputs = [
+        item if isinstance(item, str) else item.get("table") for item in transformation.inputs
+    ]
+    tables = [name for name in inputs if name and not is_location(name)]
+    tables += [target.table for target in transformation.targets]
+    return context.tables.attempt_scope(context.write_info(), tables, context.control)
 
 
 def _call(attempt: Attempt) -> None:

@@ -21,10 +21,12 @@ attempt had stay. An overwrite replaces whatever was there.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
+from odibi_nb.core.decoding import decode_json
 from odibi_nb.engines.libraries import reason, require
 from odibi_nb.errors import DataError
 
@@ -76,6 +78,10 @@ class Appends:
                 found.append(Appended(run_id, attempt, count))
         return found
 
+    def knows(self, uri: str, info: WriteInfo) -> bool:
+        """Whether the row has appended to the table in this run, or taken back what others did."""
+        return (uri, info.run_id, info.transformation_id) in self._last
+
     def count(self, uri: str, info: WriteInfo) -> int:
         """How often this attempt has appended to the table so far."""
         last = self._last.get((uri, info.run_id, info.transformation_id))
@@ -87,6 +93,18 @@ class Appends:
         self._last[uri, info.run_id, info.transformation_id] = last
 
 
+def appended_by(table: Any, run_id: str, info: WriteInfo) -> list[Appended]:
+    """What the last attempt of the row in another run appended, by the *table*'s history.
+
+    For tables whose writer keeps no ``txn``.
+    """
+    wanted = {"run_id": run_id, "transformation_id": info.transformation_id}
+    found = [commit_metadata(entry) for entry in table.history() if _appends(entry)]
+    attempts = [int(said["attempt"]) for said in found if wanted.items() <= said.items()]
+    last = max(attempts, default=0)
+    return [Appended(run_id, last, attempts.count(last))] if attempts else []
+
+
 def metadata(info: WriteInfo) -> dict[str, str]:
     """What a commit says of who made it."""
     return {
@@ -94,6 +112,15 @@ def metadata(info: WriteInfo) -> dict[str, str]:
         "transformation_id": info.transformation_id,
         "attempt": str(info.attempt),
     }
+
+
+def commit_metadata(entry: dict[str, Any]) -> dict[str, Any]:
+    """What an entry of a table's history says of who made it: delta-rs's keys, or Spark's text."""
+    text = entry.get("userMetadata")
+    if isinstance(text, str) and text.startswith("{"):
+        with contextlib.suppress(ValueError):
+            return {**entry, **decode_json(text)}
+    return entry
 
 
 def transaction(info: WriteInfo, count: int) -> Any:
@@ -104,6 +131,11 @@ def transaction(info: WriteInfo, count: int) -> Any:
 def landed(table: Any, info: WriteInfo, count: int) -> bool:
     """Whether the attempt's *count*-th append is in the Delta *table*."""
     return _landed_version(table, info.run_id, info) == info.attempt << _BITS | count
+
+
+def transaction_key(info: WriteInfo, count: int) -> tuple[str, int]:
+    """Application id and version of the ``txn`` action of an attempt's *count*-th append."""
+    return _application_id(info.run_id, info.transformation_id), info.attempt << _BITS | count
 
 
 def _transaction(run_id: str, transformation_id: str, attempt: int, count: int) -> Any:
@@ -147,6 +179,12 @@ def take_back(
             why = "the table's files were rewritten since"
             raise DataError(_refusal(name, f"version {version}", why))
         paths += sorted(added & live)
+    odd = next((path for path in paths if not path.isascii()), None)
+    if (
+        odd is not None
+    ):  # Spark writes such paths as they are, delta-rs only encoded: no file's name
+        why = f"they stand in {odd.rpartition('/')[0]}, a name that only Spark writes so"
+        raise DataError(_refusal(name, ", ".join(map(str, appended)), why))
     if not paths:
         return  # somebody has replaced all of the table since
     library = require("deltalake", "the pandas engine")
@@ -185,7 +223,7 @@ def _commits(table: Any, name: str, one: Appended, info: WriteInfo) -> list[tupl
         history = table.history(limit)
         rewritten, found = False, []
         for entry in history:
-            if wanted.items() <= entry.items() and _appends(entry):
+            if wanted.items() <= commit_metadata(entry).items() and _appends(entry):
                 found.append((entry["version"], rewritten))
             rewritten = rewritten or entry.get("operation") in _REWRITES
         if len(found) >= one.commits:
@@ -197,7 +235,8 @@ def _commits(table: Any, name: str, one: Appended, info: WriteInfo) -> list[tupl
 
 def _appends(entry: dict[str, Any]) -> bool:
     mode = (entry.get("operationParameters") or {}).get("mode")
-    return mode == "Append" and "takes_back" not in entry
+    mode = commit_metadata(entry).get("mode", mode)
+    return mode in {"Append", "append"} and "takes_back" not in entry
 
 
 def _paths(table: Any) -> set[str]:

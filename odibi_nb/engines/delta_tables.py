@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.tables import redact_url
+from odibi_nb.engines import output_checks
 from odibi_nb.engines.libraries import reason, require
 from odibi_nb.engines.pandas_frames import plain, pyarrow
-from odibi_nb.errors import DataError, did_you_mean
+from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from odibi_nb.core.transformation import Output
 
-_SAMPLES = 3
 _UNSAFE = re.compile(r"[%#?\[\]^|]")
 
 
@@ -120,24 +120,7 @@ def check_output(data: Any, output: Output) -> None:
     Raises:
         DataError: if it cannot.
     """
-    if output.schema_mode == "overwrite" and output.mode != "overwrite":
-        raise DataError(
-            f"{output.table}: schema_mode 'overwrite' replaces the table, so it needs "
-            f"mode 'overwrite', found {output.mode!r}"
-        )
-    if output.mode == "merge" and not output.keys:
-        raise DataError(
-            f"{output.table}: mode 'merge' needs 'keys', the columns that identify a row"
-        )
-    for what in ("keys", "partition_by"):
-        for column in getattr(output, what):
-            if column not in data.column_names:
-                known = data.column_names
-                hint = did_you_mean(column, known) or f": it has {', '.join(known)}"
-                raise DataError(
-                    f"{output.table}: {what} names column {column!r}, which the frame does not "
-                    f"have{hint:.200}"
-                )
+    output_checks.check_output(data.column_names, output)
     if output.mode == "merge":
         _check_unique(data, output)
 
@@ -153,11 +136,8 @@ def _check_unique(data: Any, output: Output) -> None:
         ) from exc
     twice = counts.filter(compute.greater(counts["count_all"], 1))
     if twice.num_rows:
-        samples = "; ".join(
+        samples = [
             ", ".join(f"{key}={row[key]!r}" for key in keys) + f" ({row['count_all']} rows)"
-            for row in twice.slice(0, _SAMPLES).to_pylist()
-        )
-        raise DataError(
-            f"{output.table}: {twice.num_rows} keys ({', '.join(keys)}) come more than once in the "
-            f"frame, so it is not clear which row to keep: {samples}"
-        )
+            for row in twice.slice(0, output_checks.SAMPLES).to_pylist()
+        ]
+        raise output_checks.keys_come_twice(output, str(twice.num_rows), samples)

@@ -10,6 +10,7 @@ from odibi_nb.core.tables import redact_url
 from odibi_nb.engines.delta_appends import KEPT_FOR, landed, metadata, take_back, transaction
 from odibi_nb.engines.delta_tables import deltalake, is_table, open_table
 from odibi_nb.engines.libraries import reason
+from odibi_nb.engines.output_checks import partitioned_otherwise
 from odibi_nb.engines.pandas_frames import pyarrow
 from odibi_nb.engines.table_schema import fit
 from odibi_nb.errors import DataError, RevokedError
@@ -169,10 +170,7 @@ def partitions(table: Any, output: Output) -> list[str] | None:
     if wanted == now or (not wanted and output.schema_mode != "overwrite"):
         return None
     if output.schema_mode != "overwrite":
-        raise DataError(
-            f"{output.table}: it is partitioned by {now or 'nothing'}, not by {wanted}; only "
-            '"mode": "overwrite" with "schema_mode": "overwrite" changes that'
-        )
+        raise partitioned_otherwise(output, now)
     return wanted
 
 

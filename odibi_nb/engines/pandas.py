@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.tables import TableName, redact_url
 from odibi_nb.engines import delta_tables, pandas_checks, pandas_rehearsal
 from odibi_nb.engines.delta_appends import Appends
 from odibi_nb.engines.delta_writes import TableWrite, commit, write_lock
+from odibi_nb.engines.lake import Lake
 from odibi_nb.engines.libraries import reason
 from odibi_nb.engines.pandas_files import read_file
 from odibi_nb.engines.pandas_frames import from_arrow, to_arrow
 from odibi_nb.engines.pandas_query import select
-from odibi_nb.errors import DataError, TableNotFoundError, did_you_mean
+from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from odibi_nb.core.changes import TableChange
     from odibi_nb.core.checks import Rule
+    from odibi_nb.core.context import AttemptControl
     from odibi_nb.core.protocols import Measure, Portion, TableDetails, WriteInfo
     from odibi_nb.core.transformation import Output
 
@@ -35,12 +37,23 @@ class PandasEngine:
     """
 
     name = "pandas"
+    cannot_cache = ""
 
     def __init__(self, lake: str, storage_options: Mapping[str, str] | None = None) -> None:
-        self._lake = lake.rstrip("/") or lake
+        self._lake = Lake(lake)
         self._storage_options = dict(storage_options or {})
         self._cached: dict[str, Any] = {}
         self._appends = Appends()
+
+    def spark_session(self) -> None:
+        """None: there is no Spark here."""
+
+    def attempt_scope(
+        self, info: WriteInfo, tables: Sequence[str], control: AttemptControl
+    ) -> AbstractContextManager[None]:
+        """Nothing: a thread cannot be ended, and what it reads and writes is over soon."""
+        del info, tables, control
+        return contextlib.nullcontext()
 
     def read(self, table: TableName) -> Any:
         """All of *table* as a DataFrame of the caller's own; timestamps are in UTC.
@@ -85,7 +98,7 @@ class PandasEngine:
             RevokedError: if nobody waits for the write any more.
         """
         table = TableName.parse(output.table)
-        uri = self._uri(table)
+        uri = self._lake.uri(table)
         data = to_arrow(frame, output.table)
         delta_tables.check_output(data, output)
         write = TableWrite(uri=uri, output=output, info=info, storage_options=self._storage_options)
@@ -102,7 +115,7 @@ class PandasEngine:
         Raises:
             DataError: if the lake cannot be looked at.
         """
-        uri = self._uri(table)
+        uri = self._lake.uri(table)
         delta_tables.check_path(uri)
         try:
             return delta_tables.is_table(uri, self._storage_options)
@@ -113,15 +126,7 @@ class PandasEngine:
 
     def check_writable(self) -> None:
         """Raises DataError if the lake, a local one, cannot be written; writes nothing to find out."""
-        if "://" in self._lake:
-            return
-        nearest = Path(self._lake)
-        while not nearest.exists() and nearest != nearest.parent:
-            nearest = nearest.parent
-        if not nearest.is_dir():
-            raise DataError(f"lake {self._lake}: {nearest} is a file, not a folder")
-        if not os.access(nearest, os.R_OK | os.W_OK | os.X_OK):
-            raise DataError(f"lake {self._lake}: {nearest} cannot be read and written")
+        self._lake.check_writable()
 
     def is_frame(self, value: object) -> bool:
         """Whether *value* is a pandas DataFrame."""
@@ -155,7 +160,7 @@ class PandasEngine:
             TableNotFoundError: if it does not exist.
             DataError: if it cannot be read.
         """
-        with write_lock(self._uri(table)):
+        with write_lock(self._lake.uri(table)):
             self._cached[table.path] = self._scan(table)
 
     def close(self) -> None:
@@ -194,11 +199,11 @@ class PandasEngine:
 
     def details(self, table: TableName) -> TableDetails | None:
         """What the Delta log of *table* says; None if it does not exist."""
-        delta = delta_tables.open_table(self._uri(table), str(table), self._storage_options)
+        delta = delta_tables.open_table(self._lake.uri(table), str(table), self._storage_options)
         return None if delta is None else pandas_rehearsal.details(delta)
 
     def _open_for(self, output: Output) -> Any:
-        uri = self._uri(TableName.parse(output.table))
+        uri = self._lake.uri(TableName.parse(output.table))
         return delta_tables.open_table(uri, output.table, self._storage_options, writing=True)
 
     def _arrow(self, table: TableName) -> Any:
@@ -209,23 +214,7 @@ class PandasEngine:
         return delta_tables.scan(self._existing(table), str(table))
 
     def _existing(self, table: TableName) -> Any:
-        delta = delta_tables.open_table(self._uri(table), str(table), self._storage_options)
+        delta = delta_tables.open_table(self._lake.uri(table), str(table), self._storage_options)
         if delta is None:
-            hint = did_you_mean(str(table), self._neighbours(table))
-            lake = redact_url(self._lake)
-            raise TableNotFoundError(
-                str(table), f"table {str(table)!r} does not exist in {lake}{hint}"
-            )
+            raise self._lake.not_found(table)
         return delta
-
-    def _neighbours(self, table: TableName) -> list[str]:
-        """The lake's tables with as many parts in their names; none where a look costs requests."""
-        if "://" in self._lake:
-            return []
-        folders = ["*"] * (len(table.parts) - 1) or [Path(table.path).parts[0]]
-        logs = Path(self._lake).glob("/".join([*folders, "*", "_delta_log"]))
-        paths = [log.parent.relative_to(self._lake).parts for log in logs]
-        return [".".join(parts[-len(table.parts) :]) for parts in paths]
-
-    def _uri(self, table: TableName) -> str:
-        return f"{self._lake}/{table.path}"

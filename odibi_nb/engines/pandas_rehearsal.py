@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.protocols import TableDetails
 from odibi_nb.engines import delta_tables
 from odibi_nb.engines.arrow_compare import compare
+from odibi_nb.engines.delta_appends import commit_metadata
 from odibi_nb.engines.delta_writes import partitions, schema_of
 from odibi_nb.engines.libraries import reason, require
 from odibi_nb.engines.pandas_frames import from_arrow, plain, pyarrow, to_arrow
@@ -119,6 +120,7 @@ def details(table: Any) -> TableDetails:
     """What the log of the Delta *table* says."""
     commits = table.history(_COMMITS_LOOKED_AT)
     newest: dict[str, Any] = next((c for c in commits if c.get("operation") not in _UPKEEP), {})
+    newest = commit_metadata(newest)
     stamp = newest.get("timestamp")
     schema = schema_of(table)
     return TableDetails(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.engines.output_checks import columns_differ, respelled, retyped
 from odibi_nb.engines.pandas_frames import pyarrow
-from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,9 +45,9 @@ def fit(data: Any, schema: Any, output: Output) -> tuple[Any, bool]:
     added = [n for n, found in zip(data.column_names, known, strict=True) if found is None]
     missing = [name for name in schema.names if name not in known]
     changed = [
-        f"{n!r} (the table spells it {found!r})"
+        respelled(n, found)
         for n, found in zip(data.column_names, known, strict=True)
-        if found not in {None, n}
+        if found is not None and found != n
     ]
     columns = {}
     for name in schema.names:
@@ -56,33 +56,15 @@ def fit(data: Any, schema: Any, output: Output) -> tuple[Any, bool]:
             columns[name] = _same_values(data[name], kind)
             if columns[name] is None:
                 found = type_name(data.schema.field(name).type)
-                changed.append(f"{name!r} ({type_name(kind)} in the table, {found} in the frame)")
+                changed.append(retyped(name, type_name(kind), found))
     if changed or ((added or missing) and output.schema_mode != "merge"):
-        parts = [
-            *_listed("added", added, data.schema),
-            *_listed("missing", missing, schema),
-            *([f"changed {', '.join(changed)}"] if changed else []),
-        ]
-        raise DataError(
-            f"{output.table}: the frame's columns are not the table's: {'; '.join(parts)}. "
-            + _advice(output, changed)
-        )
+        raise columns_differ(output, _typed(added, data.schema), _typed(missing, schema), changed)
     columns.update({name: data[name] for name in added})
     return pyarrow().table(columns), bool(added or missing)
 
 
-def _listed(what: str, names: Sequence[str], schema: Any) -> list[str]:
-    shown = ", ".join(f"{name!r} ({type_name(schema.field(name).type)})" for name in names)
-    return [f"{what} {shown}"] if names else []
-
-
-def _advice(output: Output, changed: Sequence[str]) -> str:
-    if changed:
-        keep = "Convert the changed columns in the function"
-    else:
-        keep = 'In the outputs, "schema_mode": "merge" adds columns and leaves missing ones null'
-    mode = "" if output.mode == "overwrite" else '"mode": "overwrite" and '
-    return f'{keep}; {mode}"schema_mode": "overwrite" replaces the table, columns and all'
+def _typed(names: Sequence[str], schema: Any) -> list[tuple[str, str]]:
+    return [(name, type_name(schema.field(name).type)) for name in names]
 
 
 def _same_values(column: Any, kind: Any) -> Any:

@@ -53,6 +53,7 @@ class PanelForm:
         self._changed = changed
         self._place_changed = place_changed
         self._filling = False
+        self._offered_workers = 1
         self._lock = threading.RLock()
         self.project = labelled(
             w.Dropdown(options=list(self._projects)), "Project", "Which project to run"
@@ -73,9 +74,7 @@ class PanelForm:
             "What a transformation waits for",
         )
         self.workers = labelled(
-            w.BoundedIntText(
-                value=self._default("max_workers", default_workers()), min=1, max=1000
-            ),
+            w.BoundedIntText(value=self._offered_workers, min=1, max=1000),
             "Workers",
             "Transformations at a time",
         )
@@ -141,7 +140,7 @@ class PanelForm:
             layers=self.layers.chosen,
             only=self.rows.chosen,
             schedule=self._said("schedule", self.schedule.value, RunOptions().schedule),
-            workers=self._said("max_workers", self.workers.value, default_workers()),
+            workers=self._said("max_workers", self.workers.value, self._usual_workers()),
             on_error=self._said("on_error", self.on_error.value, RunOptions().on_error),
             overrides=self.overrides.value,
             manifest=project.path,
@@ -157,9 +156,29 @@ class PanelForm:
             self.env.value = env
             self._offer_engines()
         self.engine.value = engine or ""
+        self._offer_workers()
 
     def _default(self, name: str, default: Any) -> Any:
         return self._settings.resolve(name, default=default).value
+
+    def _usual_workers(self) -> int:
+        """Transformations at a time that the chosen engine would get."""
+        engine = self.engine.value or self._own_engine()
+        workers: int = self._default("max_workers", default_workers(engine))
+        return workers
+
+    def _own_engine(self) -> str:
+        """The engine of the chosen environment."""
+        own = self.environment.get("engine")
+        name: str = self._settings.resolve("engine", None, own, DEFAULT_ENGINE).value
+        return name
+
+    def _offer_workers(self) -> None:
+        """Show what the engine would get, unless somebody has chosen another number."""
+        usual = self._usual_workers()
+        if self.workers.value == self._offered_workers:
+            self.workers.value = usual
+        self._offered_workers = usual
 
     def _said(self, name: str, value: Any, default: Any) -> Any:
         """None where *value* is what holds anyway."""
@@ -177,9 +196,8 @@ class PanelForm:
 
     def _offer_engines(self) -> None:
         before = self.engine.value or ""
-        own = self._settings.resolve("engine", None, self.environment.get("engine"), DEFAULT_ENGINE)
         self.engine.options = [
-            (f"default ({own.value})", ""),
+            (f"default ({self._own_engine()})", ""),
             *((name, name) for name in ENGINES),
         ]
         self.engine.value = before
@@ -188,9 +206,16 @@ class PanelForm:
 
     # -- what happens to the controls ----------------------------------------------------------
 
-    def _on_change(self, _change: Any) -> None:
-        if not self._filling:
-            self._changed()
+    def _on_change(self, change: Any) -> None:
+        if self._filling:
+            return
+        if change["owner"] is self.engine:
+            self._filling = True
+            try:
+                self._offer_workers()
+            finally:
+                self._filling = False
+        self._changed()
 
     def _on_place(self, change: Any) -> None:
         if self._filling:
@@ -202,6 +227,7 @@ class PanelForm:
                     self._offer_place()
                 else:
                     self._offer_engines()
+                self._offer_workers()
             finally:
                 self._filling = False
         self.rows.offer_none(NOT_LISTED)

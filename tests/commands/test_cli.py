@@ -309,6 +309,15 @@ def test_doctors_exit_code_says_what_is_wrong(here, odibi, monkeypatch):
     assert code == 2
 
 
+def test_doctor_says_which_spark_session_a_run_would_use(here, odibi, monkeypatch):
+    """Doctor names the session and why, or what is missing and the command that mends it; starts none."""
+    monkeypatch.setenv("JAVA_HOME", str(here))
+    code, out, _ = odibi("doctor", "--engine", "spark")
+    assert code == 1
+    assert f"Spark needs Java, and JAVA_HOME ({here}) has none: install Java 17" in out
+    assert "pip install 'odibi-nb[sail]'" in out
+
+
 def test_doctor_says_how_a_run_is_shown(odibi, here):
     """In a shell a run is lines of text, and doctor says so."""
     _, out, _ = odibi("doctor")

@@ -21,6 +21,9 @@ class RetriedWrites:
     removes_files = True
     """Whether the engine can take back what others have written after; if not, it refuses to."""
 
+    odd = "é%20=x"
+    """A partition's value that a path cannot have as it is."""
+
     def others_write_after(self):
         """Skip the test where `removes_files` is false."""
         if not self.removes_files:
@@ -69,7 +72,7 @@ class RetriedWrites:
         self.others_write_after()
         how = {"mode": "append", "partition_by": ("p",)}
         for attempt in (1, 2):
-            frame = self.make([{"n": attempt, "p": p} for p in ("a/b c", "é%20=x", None)])
+            frame = self.make([{"n": attempt, "p": p} for p in ("a/b c", self.odd, None)])
             engine.write(frame, Output(table="silver.t", **how), by(attempt))
             self.append_partition(engine)
         assert self.values(engine) == [0, 0, 2, 2, 2]

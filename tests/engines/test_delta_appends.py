@@ -40,7 +40,7 @@ def values(engine):
 
 def delta(engine):
     """The Delta table."""
-    return DeltaTable(f"{engine._lake}/silver/t")
+    return DeltaTable(f"{engine._lake.root}/silver/t")
 
 
 def test_a_commit_says_who_made_it(engine):
@@ -143,7 +143,7 @@ def test_a_log_that_does_not_go_back_is_said(engine):
 
 def engine_path(engine):
     """The folder of the table."""
-    return Path(engine._lake) / "silver" / "t"
+    return Path(engine._lake.root) / "silver" / "t"
 
 
 @pytest.mark.parametrize("before", [False, True])
@@ -169,7 +169,7 @@ def test_readers_see_the_old_table_until_an_overwrite_is_committed(engine):
     seen, done = [], threading.Event()
 
     def read():
-        other = PandasEngine(engine._lake)
+        other = PandasEngine(engine._lake.root)
         while not done.is_set():
             frame = other.read(TABLE)
             seen.append((len(frame), frame["n"].nunique(), int(frame["n"].iloc[0])))

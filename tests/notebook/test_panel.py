@@ -11,6 +11,7 @@ from real_project import default_rows, make_project, registry_row
 
 from odibi_nb import GenericProjectOrchestrator, RunPanel
 from odibi_nb.commands import Face, execute, parse
+from odibi_nb.core.options import default_workers
 from odibi_nb.errors import ConfigurationError, ManifestError
 from odibi_nb.notebook.panel_rows import MAX_LISTED
 from odibi_nb.notebook.panel_tabs import GANTT, LOG, PREVIEW, RESULT
@@ -118,6 +119,20 @@ def test_the_command_follows_every_control(panel):
     assert p.command.startswith("%%odibi run")
     assert "&lt;script&gt;" in p._buttons.command.value
     assert "<script" not in p._buttons.command.value
+
+
+def test_the_workers_offered_are_those_that_the_engine_would_get(panel):
+    """Another engine offers its own number of workers, unless somebody has chosen one."""
+    p = panel()
+    form = p._form
+    form.engine.value = "pandas"
+    assert form.workers.value == default_workers("pandas")
+    form.engine.value = "spark"
+    assert form.workers.value == default_workers("spark")
+    assert "--workers" not in p.command
+    form.workers.value = 9
+    form.engine.value = "pandas"
+    assert "--workers 9" in p.command
 
 
 def test_settings_are_the_defaults_that_need_not_be_said(panel, monkeypatch):

@@ -64,6 +64,32 @@ def daily_energy(inputs: list[str], context: ExecutionContext) -> pd.DataFrame:
     return power.groupby(["site", "date"], as_index=False)[["energy_kwh", "hours"]].sum()
 
 
+@spark_function("daily_energy")
+def daily_energy_on_spark(inputs: list[str], context: ExecutionContext) -> Any:
+    """As `daily_energy`."""
+    from pyspark.sql import functions as sf
+
+    power = all_of(inputs, context, ["site", "interval_start", "ac_power_kw"])
+    energy = sf.sum(sf.col("ac_power_kw") * HOURS).alias("energy_kwh")
+    hours = (sf.count("*") * HOURS).alias("hours")
+    return power.groupBy("site", local_date(context).alias("date")).agg(energy, hours)
+
+
+def all_of(tables: list[str], context: ExecutionContext, columns: list[str]) -> Any:
+    """These columns of all rows of several tables, a Spark DataFrame."""
+    first, *others = (context.read(table).select(*columns) for table in tables)
+    for other in others:
+        first = first.unionByName(other)
+    return first
+
+
+def local_date(context: ExecutionContext) -> Any:
+    """The day of the campus's calendar, a Spark column."""
+    from pyspark.sql import functions as sf
+
+    return sf.to_date(sf.from_utc_timestamp("interval_start", context.parameters["timezone"]))
+
+
 @pandas_function
 def performance_ratio(inputs: list[str], context: ExecutionContext) -> pd.DataFrame:
     """What every array gave per day, as a part of what its capacity promised under that day's sun.
@@ -89,6 +115,26 @@ def performance_ratio(inputs: list[str], context: ExecutionContext) -> pd.DataFr
     return ratio.assign(performance_ratio=ratio["energy_kwh"] / promised_kwh)
 
 
+@spark_function("performance_ratio")
+def performance_ratio_on_spark(inputs: list[str], context: ExecutionContext) -> Any:
+    """As `performance_ratio`."""
+    from pyspark.sql import functions as sf
+
+    columns = ["site", "interval_start", "ac_power_kw", "poa_w_m2", "idle_in_sun", "ambient_c"]
+    quarters = all_of(inputs, context, columns)
+    days = quarters.groupBy("site", local_date(context).alias("date")).agg(
+        sf.sum(sf.col("ac_power_kw") * HOURS).alias("energy_kwh"),
+        sf.sum(sf.col("poa_w_m2") * HOURS / 1000).alias("insolation_kwh_m2"),
+        sf.sum(sf.col("idle_in_sun").cast("double") * HOURS).alias("idle_hours"),
+        sf.avg("ambient_c").alias("ambient_c"),
+    )
+    capacities = context.parameters["capacity_kw_dc"]
+    known = [sf.lit(value) for site in capacities for value in (site, float(capacities[site]))]
+    promised_kwh = sf.create_map(*known)[sf.col("site")] * sf.col("insolation_kwh_m2")
+    ratio = sf.col("energy_kwh") / promised_kwh
+    return days.filter("insolation_kwh_m2 > 0").withColumn("performance_ratio", ratio)
+
+
 @pandas_function
 def daily_clipping(inputs: list[str], context: ExecutionContext) -> pd.DataFrame:
     """How long an inverter held its power down, per day of its own clock.
@@ -103,6 +149,18 @@ def daily_clipping(inputs: list[str], context: ExecutionContext) -> pd.DataFrame
     )
     days = readings.groupby("date", as_index=False)[["hours", "clipped_hours"]].sum()
     return days.assign(clipped_share=days["clipped_hours"] / days["hours"])
+
+
+@spark_function("daily_clipping")
+def daily_clipping_on_spark(inputs: list[str], context: ExecutionContext) -> Any:
+    """As `daily_clipping`."""
+    from pyspark.sql import functions as sf
+
+    clipped = sf.sum(sf.col("clipped").cast("double") * HOURS).alias("clipped_hours")
+    hours = (sf.count("*") * HOURS).alias("hours")
+    days = context.read(inputs[0]).groupBy(sf.to_date("interval_start").alias("date"))
+    share = sf.col("clipped_hours") / sf.col("hours")
+    return days.agg(hours, clipped).withColumn("clipped_share", share)
 
 
 @universal_function

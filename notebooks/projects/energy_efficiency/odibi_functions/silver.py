@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from odibi_nb import ExecutionContext
 
 Constants = dict[str, Any]
+QUARTER = 15 * 60
+"""Seconds of a row of the 15-minute grid."""
 
 
 def to_utc(stamps: pd.Series, utc_offset: str) -> pd.Series:
@@ -36,6 +38,34 @@ def interval_start(
     return (stamps - pd.Timedelta(minutes=constants.get("averaged_minutes", 0))).dt.floor("15min")
 
 
+def to_utc_on_spark(column: str, utc_offset: str) -> Any:
+    """As `to_utc`, for a column of stamps such as ``1/2/2022 0:05`` or ``2022-01-02 00:05:00``."""
+    from pyspark.sql import functions as sf
+
+    stamp = sf.col(column)
+    has_offset = stamp.rlike(r"(Z|[+-]\d\d:?\d\d)$")
+    whole = sf.when(has_offset, stamp).otherwise(sf.concat(stamp, sf.lit(utc_offset)))
+    american = sf.try_to_timestamp(whole, sf.lit("M/d/yyyy H:mmXXX"))
+    return sf.when(stamp.contains("/"), american).otherwise(whole.try_cast("timestamp"))
+
+
+def interval_start_on_spark(constants: Constants, context: ExecutionContext) -> Any:
+    """As `interval_start`, a column."""
+    from pyspark.sql import functions as sf
+
+    offset = constants.get("utc_offset", context.parameters["utc_offset"])
+    seconds = sf.unix_timestamp(to_utc_on_spark("measured_on", offset))
+    begun = seconds - 60 * constants.get("averaged_minutes", 0)
+    return sf.timestamp_seconds(sf.floor(begun / QUARTER) * QUARTER)
+
+
+def not_negative(column: str) -> Any:
+    """A Spark column with 0 for what is less; null stays null."""
+    from pyspark.sql import functions as sf
+
+    return sf.when(sf.col(column) < 0, sf.lit(0.0)).otherwise(sf.col(column)).alias(column)
+
+
 @pandas_function
 def clean_sensor_data(
     inputs: list[str], constants: Constants, context: ExecutionContext
@@ -55,15 +85,13 @@ def clean_sensor_data_on_spark(
     inputs: list[str], constants: Constants, context: ExecutionContext
 ) -> Any:
     """As `clean_sensor_data`."""
-    from pyspark.sql import functions as sf
-
     sensors = context.read(inputs[0])
     drop_nulls = bool(constants.get("drop_nulls", False))
     context.logger.info("  → Cleaning: drop_nulls=%s", drop_nulls)
     if drop_nulls:
         sensors = sensors.dropna()
-    stamp = sf.concat("measured_on", sf.lit(context.parameters["utc_offset"]))
-    return sensors.withColumn("measured_on", sf.to_timestamp(stamp, "M/d/yyyy H:mmXXX"))
+    stamps = to_utc_on_spark("measured_on", context.parameters["utc_offset"])
+    return sensors.withColumn("measured_on", stamps)
 
 
 @pandas_function
@@ -82,6 +110,19 @@ def weather_15min(
     )
     columns = ["ambient_c", "wind_m_s", "ghi_w_m2"]
     return readings.groupby("interval_start", as_index=False)[columns].mean()
+
+
+@spark_function("weather_15min")
+def weather_15min_on_spark(
+    inputs: list[str], constants: Constants, context: ExecutionContext
+) -> Any:
+    """As `weather_15min`."""
+    from pyspark.sql import functions as sf
+
+    start = interval_start_on_spark(constants, context).alias("interval_start")
+    columns = ["ambient_c", "wind_m_s", "ghi_w_m2"]
+    readings = context.read(inputs[0]).select(start, *columns[:2], not_negative("ghi_w_m2"))
+    return readings.groupBy("interval_start").agg(*(sf.avg(name).alias(name) for name in columns))
 
 
 @pandas_function
@@ -107,6 +148,23 @@ def site_power_15min(
     return readings.groupby(["site", "interval_start"], as_index=False)[columns].mean()
 
 
+@spark_function("site_power_15min")
+def site_power_15min_on_spark(
+    inputs: list[str], constants: Constants, context: ExecutionContext
+) -> Any:
+    """As `site_power_15min`."""
+    from pyspark.sql import functions as sf
+
+    readings = context.read(inputs[0])
+    per_kw = {"W": 1000, "kW": 1}[constants["unit"]]
+    readings = readings.withColumn("ac_power_kw", sf.col(constants["power"]) / per_kw)
+    columns = [name for name in ("ac_power_kw", "poa_w_m2") if name in readings.columns]
+    start = interval_start_on_spark(constants, context).alias("interval_start")
+    readings = readings.select("site", start, *map(not_negative, columns))
+    means = [sf.avg(name).alias(name) for name in columns]
+    return readings.groupBy("site", "interval_start").agg(*means)
+
+
 @pandas_function
 def flag_clipping(
     inputs: list[str], constants: Constants, context: ExecutionContext
@@ -119,6 +177,15 @@ def flag_clipping(
     readings: pd.DataFrame = context.read(inputs[0])
     readings = readings.assign(interval_start=interval_start(readings, constants, context))
     return readings[["interval_start", "power_fraction", "clipped"]]
+
+
+@spark_function("flag_clipping")
+def flag_clipping_on_spark(
+    inputs: list[str], constants: Constants, context: ExecutionContext
+) -> Any:
+    """As `flag_clipping`."""
+    start = interval_start_on_spark(constants, context).alias("interval_start")
+    return context.read(inputs[0]).select(start, "power_fraction", "clipped")
 
 
 @pandas_function
@@ -151,4 +218,5 @@ def join_weather_on_spark(
     promised_kw = sf.col("poa_w_m2") * (capacity_kw / 1000)
     sunny = sf.col("poa_w_m2") >= constants["sunny_w_m2"]
     idle = sf.col("ac_power_kw") < promised_kw * constants["idle_share"]
-    return power.join(weather, "interval_start", "left").withColumn("idle_in_sun", sunny & idle)
+    flag = sf.coalesce(sunny & idle, sf.lit(False))
+    return power.join(weather, "interval_start", "left").withColumn("idle_in_sun", flag)

@@ -1,0 +1,66 @@
+"""A lake: a root folder or URL below which tables stand, the same for every engine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from odibi_nb.core.tables import redact_url
+from odibi_nb.errors import DataError, TableNotFoundError, did_you_mean
+
+if TYPE_CHECKING:
+    from odibi_nb.core.tables import TableName
+
+
+class Lake:
+    """Where tables are: ``<root>/<schema>/<table>``.
+
+    Args:
+        root: an absolute local path, or a URL.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root.rstrip("/") or root
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of this machine."""
+        return "://" not in self.root
+
+    def uri(self, table: TableName) -> str:
+        """The path or URL of *table*."""
+        return f"{self.root}/{table.path}"
+
+    def has(self, table: TableName) -> bool | None:
+        """Whether *table* is there; None where a look costs requests."""
+        return (Path(self.uri(table)) / "_delta_log").is_dir() if self.is_local else None
+
+    def check_writable(self) -> None:
+        """Raises DataError if a local lake cannot be written; writes nothing to find out."""
+        if not self.is_local:
+            return
+        nearest = Path(self.root)
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            raise DataError(f"lake {self.root}: {nearest} is a file, not a folder")
+        if not os.access(nearest, os.R_OK | os.W_OK | os.X_OK):
+            raise DataError(f"lake {self.root}: {nearest} cannot be read and written")
+
+    def tables(self, parts: int = 2) -> list[tuple[str, ...]]:
+        """The names of all tables *parts* folders deep; none where a look costs requests."""
+        if not self.is_local:
+            return []
+        logs = Path(self.root).glob("/".join(["*"] * parts + ["_delta_log"]))
+        return sorted(log.parent.relative_to(self.root).parts for log in logs)
+
+    def not_found(self, table: TableName) -> TableNotFoundError:
+        """The error for *table*, which is not there; with the name that was probably meant."""
+        depth = max(2, len(table.parts))
+        names = [".".join(parts[-len(table.parts) :]) for parts in self.tables(depth)]
+        hint = did_you_mean(str(table), names)
+        where = redact_url(self.root)
+        return TableNotFoundError(
+            str(table), f"table {str(table)!r} does not exist in {where}{hint}"
+        )

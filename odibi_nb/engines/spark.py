@@ -1,0 +1,296 @@
+"""The Spark engine: DataFrames of a Spark session over the lake's Delta tables.
+
+It runs on classic Spark, on Spark Connect (Databricks' serverless and shared compute among them) and
+on Sail; only pools, job groups and caching need a JVM, and are left out without one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.tables import TableName
+from odibi_nb.engines import spark_checks, spark_files, spark_query, spark_writes
+from odibi_nb.engines.delta_appends import Appends
+from odibi_nb.engines.delta_tables import check_path
+from odibi_nb.engines.delta_writes import write_lock
+from odibi_nb.engines.spark_cancel import ClassicJobs, ConnectJobs, attempt_scope
+from odibi_nb.engines.spark_catalog import SparkCatalog
+from odibi_nb.engines.spark_errors import is_no_table, missing_table, reason
+from odibi_nb.engines.spark_frames import quoted, storable, types_of
+from odibi_nb.engines.spark_session import SAIL
+from odibi_nb.errors import DataError, OdibiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from odibi_nb.core.checks import Rule
+    from odibi_nb.core.context import AttemptControl
+    from odibi_nb.core.protocols import Measure, WriteInfo
+    from odibi_nb.core.transformation import Output
+    from odibi_nb.engines.lake import Lake
+    from odibi_nb.engines.spark_session import Connection
+
+
+class SparkEngine:
+    """The `TableEngine` of Spark: tables are Delta tables below *lake*.
+
+    Args:
+        connect: gives the session; called once, when it is first needed.
+        lake: where the tables are.
+        spelled: tables that others make, such as the run log, as people spell them: Sail's names
+            have case.
+    """
+
+    name = "spark"
+
+    def __init__(
+        self, connect: Callable[[], Connection], lake: Lake, spelled: Sequence[str] = ()
+    ) -> None:
+        self._connect = connect
+        self._lake = lake
+        self._spelled = tuple(spelled)
+        self._lock = threading.RLock()
+        self._connection: Connection | None = None
+        self._catalog: SparkCatalog | None = None
+        self._cached: dict[str, Any] = {}
+        self._appends = Appends()
+        self._counts: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
+    @property
+    def connection(self) -> Connection:
+        """The session, and what is to be known about it."""
+        with self._lock:
+            if self._connection is None:
+                connection = self._connect()
+                _check_lake(connection, self._lake)
+                self._catalog = SparkCatalog(connection, self._lake)
+                self._show_all(self._catalog)
+                self._connection = connection
+            return self._connection
+
+    @property
+    def catalog(self) -> SparkCatalog:
+        """The session's names of tables."""
+        _ = self.connection
+        assert self._catalog is not None
+        return self._catalog
+
+    @property
+    def cannot_cache(self) -> str:
+        """Why tables are not cached: Spark Connect does not promise to keep them."""
+        if not self.connection.is_connect:
+            return ""
+        kind = "Sail" if self.connection.kind == SAIL else "Spark Connect"
+        return f"{kind} has no table cache that lasts"
+
+    def spark_session(self) -> Any:
+        """The session.
+
+        Raises:
+            EngineError: if it cannot be had; says what to do.
+        """
+        return self.connection.spark
+
+    def attempt_scope(
+        self, info: WriteInfo, tables: Sequence[str], control: AttemptControl
+    ) -> AbstractContextManager[None]:
+        """Show the row's tables in the catalog, and end its jobs when *control* is revoked."""
+        connection = self.connection
+        jobs_of = ConnectJobs if connection.is_connect else ClassicJobs
+        jobs = jobs_of(connection.spark, info)
+        return self._scope(attempt_scope(jobs, control), tables)
+
+    @contextlib.contextmanager
+    def _scope(self, scope: AbstractContextManager[None], tables: Sequence[str]) -> Iterator[None]:
+        with scope:
+            self.catalog.show(tables)
+            yield
+
+    def read(self, table: TableName) -> Any:
+        """All of *table*; read when something is done with it.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+            DataError: if it cannot be read.
+        """
+        cached = self._cached.get(table.path)
+        if cached is not None:
+            return cached
+        target = self._target(table)
+        if self._lake.has(table) is False:
+            raise self._lake.not_found(table)
+        try:
+            frame = target.frame()
+            frame.schema  # noqa: B018  Connect looks for the table only now
+        except Exception as exc:
+            if is_no_table(exc):
+                raise self._lake.not_found(table) from exc
+            raise DataError(f"{table}: cannot be read: {reason(exc)}") from exc
+        rows = spark_writes.rows_in_table(target)
+        if rows is not None:
+            self._counts[frame] = rows
+        return frame
+
+    def query(self, sql: str) -> Any:
+        """The rows of one SELECT (Spark's SQL) over the lake's tables.
+
+        Raises:
+            DataError: if the query is wrong, with Spark's reason.
+            TableNotFoundError: if it names a table that does not exist.
+        """
+        shown = spark_query.checked(sql)
+        self.catalog.show(spark_query.lake_tables(sql, self._lake))
+        try:
+            frame = self.connection.spark.sql(sql)
+            frame.schema  # noqa: B018  Connect looks at the query only now
+        except OdibiError:
+            raise
+        except Exception as exc:
+            missing = missing_table(exc)
+            if missing is not None:
+                raise self._lake.not_found(spark_query.in_full(missing, sql)) from exc
+            raise DataError(f"the query failed: {reason(exc)} - in: {shown}") from exc
+        return frame
+
+    def _show_all(self, catalog: SparkCatalog) -> None:
+        catalog.show_all()
+        with contextlib.suppress(Exception):  # whoever names one is told what is wrong
+            catalog.show(name for name in self._spelled if self._lake.has(TableName.parse(name)))
+
+    def read_file(
+        self,
+        location: str,
+        *,
+        format: str,
+        schema: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The rows of a file, folder, glob or Delta table; see `spark_files.read_file`.
+
+        Raises:
+            DataError: if it is missing, or an option is unknown.
+        """
+        return spark_files.read_file(self.connection, location, format, schema, options)
+
+    def write(self, frame: Any, output: Output, info: WriteInfo) -> int | None:
+        """Write the DataFrame *frame* as *output* says, in one commit; the rows written, if known.
+
+        A retried append takes the place of what the attempts before it appended: `delta_appends`.
+
+        Raises:
+            DataError: if the table cannot take it; the table is as it was.
+            RevokedError: if nobody waits for the write any more.
+        """
+        table = TableName.parse(output.table)
+        target = self._target(table)
+        spark = self.connection.spark
+        time_zone = spark.conf.get("spark.sql.session.timeZone")
+        frame = storable(frame, output.table, time_zone)
+        request = spark_writes.Request(output, info)
+        with write_lock(target.key):
+            try:
+                rows = spark_writes.write(
+                    target, frame, lambda: self._schema(target, table), request, self._appends
+                )
+            finally:
+                self._uncache(table)
+        self.catalog.show([output.table])
+        return rows
+
+    def exists(self, table: TableName) -> bool:
+        """Whether *table* is there."""
+        target = self._target(table)
+        return self._schema(target, table) is not None
+
+    def check_writable(self) -> None:
+        """Start the session, if need be, and look whether a local lake can be written.
+
+        Raises:
+            DataError: if the lake cannot be written.
+            EngineError: if there is no session; says what to do.
+        """
+        self._lake.check_writable()
+        _ = self.connection
+
+    def is_frame(self, value: object) -> bool:
+        """Whether *value* is a Spark DataFrame, of any kind of session."""
+        return any(
+            cls.__name__ == "DataFrame" and cls.__module__.startswith("pyspark.sql")
+            for cls in type(value).__mro__
+        )
+
+    def row_count(self, frame: Any) -> int | None:
+        """The rows of a whole table, as its log counts them; None for whatever Spark has to count."""
+        return self._counts.get(frame)
+
+    def schema(self, frame: Any) -> dict[str, str]:
+        """Column to the name of its type."""
+        return types_of(frame.schema)
+
+    def measure(self, frame: Any, rules: Sequence[Rule]) -> list[Measure]:
+        """What each of *rules* is judged by; see `TableEngine.measure`.
+
+        Raises:
+            DataError: if a rule cannot be evaluated on its columns.
+        """
+        return spark_checks.measure(frame, rules)
+
+    def split(self, frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
+        """The rows that keep all of *rules*, and those that break one; see `TableEngine.split`."""
+        return spark_checks.split(frame, rules)
+
+    def cache(self, table: TableName) -> None:
+        """Keep *table* in the cluster's memory until this engine writes to it or is closed.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+        """
+        frame = self.read(table)
+        with write_lock(self._target(table).key):
+            frame.persist().count()
+            self._cached[table.path] = frame
+
+    def close(self) -> None:
+        """Forget what is cached; the session stays for the next run."""
+        for path in [*self._cached]:
+            self._uncache(TableName(tuple(path.split("/"))))
+        if self._catalog is not None:
+            self._show_all(self._catalog)  # what pandas rows and the run log have made meanwhile
+
+    def _uncache(self, table: TableName) -> None:
+        frame = self._cached.pop(table.path, None)
+        if frame is not None:
+            with contextlib.suppress(Exception):  # a session that is gone has nothing cached
+                frame.unpersist()
+
+    def _target(self, table: TableName) -> spark_writes.DeltaTarget:
+        path = self._lake.uri(table)
+        check_path(path)
+        identifier = f"delta.{quoted(path)}"
+        return spark_writes.DeltaTarget(self.connection, str(table), identifier, path)
+
+    def _schema(self, target: spark_writes.DeltaTarget, table: TableName) -> Any:
+        """The table's schema, or None if it does not exist."""
+        if self._lake.has(table) is False:
+            return None
+        try:
+            return target.frame().schema
+        except Exception as exc:
+            if is_no_table(exc):
+                return None
+            raise DataError(f"{table}: cannot be looked at: {reason(exc)}") from exc
+
+
+def _check_lake(connection: Connection, lake: Lake) -> None:
+    """Refuse a lake where Sail would write to another folder than it is told."""
+    root = lake.root
+    if connection.kind == SAIL and lake.is_local and Path(root).as_uri() != f"file://{root}":
+        raise DataError(
+            f"lake {root}: Sail cannot keep tables in a path with blanks or characters that URLs do "
+            "not have: choose another 'lake', or another Spark"
+        )

@@ -1,0 +1,122 @@
+"""One attempt on a Spark session: its own pool, its own tag, and an end when it is cancelled.
+
+A Spark job belongs to whoever started it by what is set on the thread: a pool and a job group on
+classic Spark, tags there and on Spark Connect. They are set when an attempt begins on a worker's
+thread and taken away when it ends, because the next attempt on that thread is another one's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any, Protocol
+
+from odibi_nb.errors import RevokedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from odibi_nb.core.context import AttemptControl
+    from odibi_nb.core.protocols import WriteInfo
+
+AGAIN_SECONDS = 0.2
+"""How long until what a cancelled attempt began meanwhile is cancelled too."""
+_LOCAL = ("spark.scheduler.pool", "spark.jobGroup.id", "spark.job.description", "spark.job.tags")
+
+
+class Jobs(Protocol):
+    """The jobs of one attempt."""
+
+    def begin(self) -> None:
+        """Whatever this thread starts from now on belongs to them."""
+
+    def cancel(self) -> None:
+        """End those that run."""
+
+    def end(self) -> None:
+        """This thread starts no more of them."""
+
+
+class ClassicJobs:
+    """Jobs on a SparkContext: a FAIR pool for each transformation, a group and a tag per attempt."""
+
+    def __init__(self, spark: Any, info: WriteInfo) -> None:
+        self._context = spark.sparkContext
+        self._pool = f"odibi {info.transformation_id}"
+        self._tag = _tag(info)
+
+    def begin(self) -> None:
+        """Name pool, group and tag on this thread."""
+        context = self._context
+        context.setLocalProperty(_LOCAL[0], self._pool)
+        context.setJobGroup(self._tag, self._pool, interruptOnCancel=False)
+        # Jobs of a broadcast have a group of their own, but keep the tag.
+        context.addJobTag(self._tag)
+
+    def cancel(self) -> None:
+        """Cancel the group, and the jobs with the tag."""
+        self._context.cancelJobGroup(self._tag)
+        self._context.cancelJobsWithTag(self._tag)
+
+    def end(self) -> None:
+        """Take everything from this thread."""
+        for name in _LOCAL:
+            self._context.setLocalProperty(name, None)
+
+
+class ConnectJobs:
+    """Operations on a Connect session, by tag."""
+
+    def __init__(self, spark: Any, info: WriteInfo) -> None:
+        self._spark = spark
+        self._tag = _tag(info)
+
+    def begin(self) -> None:
+        """Set the tag on this thread."""
+        self._spark.addTag(self._tag)
+
+    def cancel(self) -> None:
+        """Interrupt what has the tag."""
+        self._spark.interruptTag(self._tag)
+
+    def end(self) -> None:
+        """Take the tag from this thread."""
+        self._spark.removeTag(self._tag)
+
+
+def _tag(info: WriteInfo) -> str:
+    """The attempt's name; Spark allows no commas in it."""
+    return f"odibi {info.run_id} {info.transformation_id} {info.attempt}".replace(",", "_")
+
+
+@contextlib.contextmanager
+def attempt_scope(jobs: Jobs, control: AttemptControl) -> Iterator[None]:
+    """An attempt's part of its thread: inside, its jobs are *jobs*, and end when it is revoked.
+
+    Raises:
+        RevokedError: instead of what Spark raises where its jobs were cancelled.
+    """
+    ended = threading.Event()
+
+    def cancel() -> None:
+        # What a function does next, after a job of it was cancelled, starts a new job.
+        while not ended.is_set():
+            with contextlib.suppress(Exception):  # the session may be gone, and its jobs with it
+                jobs.cancel()
+            ended.wait(AGAIN_SECONDS)
+
+    def revoked() -> None:
+        threading.Thread(target=cancel, name="odibi-spark-cancel", daemon=True).start()
+
+    jobs.begin()
+    try:
+        control.on_revoke(revoked)
+        yield
+    except Exception as exc:
+        if control.reason is not None and not isinstance(exc, RevokedError):
+            raise RevokedError(control.reason) from exc
+        raise
+    finally:
+        ended.set()
+        with contextlib.suppress(Exception):  # a session that is gone has nothing set any more
+            jobs.end()

@@ -1,0 +1,126 @@
+"""The lake's tables under their names in a session's catalog, so that SQL and ``spark.table`` find them.
+
+They are external tables: the catalog only knows where they stand, and forgetting one leaves its
+files. Sail's names have case, so a table is known there as each query spells it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName
+from odibi_nb.engines.spark_frames import literal, quoted
+from odibi_nb.engines.spark_session import CLASSIC, SAIL
+from odibi_nb.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from odibi_nb.engines.lake import Lake
+    from odibi_nb.engines.spark_session import Connection
+
+ALL_AT_ONCE = 200
+"""A lake of more tables is not shown whole: each of them takes milliseconds."""
+_PARTS = 2
+
+
+class _Known:
+    """What a session's catalog has been told: names to URIs."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.schemas: dict[str, str] = {}
+        self.tables: dict[tuple[str, ...], str] = {}
+
+
+_known: weakref.WeakKeyDictionary[Any, _Known] = weakref.WeakKeyDictionary()
+
+
+class SparkCatalog:
+    """The catalog of one session, for one lake."""
+
+    def __init__(self, connection: Connection, lake: Lake) -> None:
+        self._spark = connection.spark
+        self._lake = lake
+        self._has_case = connection.kind == SAIL
+        self._can_move = connection.kind == CLASSIC
+        self._told = connection.own or _is_in_memory(connection.spark)
+        self._known = _known.setdefault(connection.spark, _Known())
+
+    def show(self, names: Iterable[str]) -> None:
+        """Make the tables of these names known, and the schemas of those that are yet to come.
+
+        Raises:
+            EngineError: if the catalog has another table under one of the names.
+        """
+        if not self._told:
+            return
+        for name in names:
+            table = TableName.parse(name)
+            if len(table.parts) <= _PARTS:
+                self._show(table)
+
+    def show_all(self) -> None:
+        """Make all tables of a lake known, unless it is too large for that."""
+        tables = self._lake.tables() if self._told else []
+        if len(tables) <= ALL_AT_ONCE:
+            for parts in tables:
+                # A table that cannot be known is only missed when somebody names it.
+                with contextlib.suppress(Exception):
+                    self._show(TableName(parts))
+
+    def _show(self, table: TableName) -> None:
+        parts = table.parts if len(table.parts) == _PARTS else (DEFAULT_SCHEMA, *table.parts)
+        key = parts if self._has_case else tuple(part.lower() for part in parts)
+        uri = self._lake.uri(table)
+        known = self._known
+        with known.lock:
+            if known.tables.get(key) == uri:
+                return
+            self._show_schema(key[0], uri.rpartition("/")[0])
+            if not self._is_there(table):
+                return
+            name = ".".join(map(quoted, key))
+            if key in known.tables:
+                self._forget(key, name)
+            self._spark.sql(
+                f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION {literal(uri)}"
+            ).collect()
+            known.tables[key] = uri
+
+    def _show_schema(self, schema: str, uri: str) -> None:
+        """Let what functions save as tables of *schema* stand in the lake, too."""
+        known = self._known.schemas.get(schema)
+        if known == uri:
+            return
+        place = literal(uri)
+        if self._can_move and (known is not None or schema == DEFAULT_SCHEMA):
+            self._spark.sql(f"ALTER SCHEMA {quoted(schema)} SET LOCATION {place}").collect()
+        else:
+            self._spark.sql(
+                f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)} LOCATION {place}"
+            ).collect()
+        self._known.schemas[schema] = uri
+
+    def _forget(self, key: tuple[str, ...], name: str) -> None:
+        """Forget a table of another lake; never one whose files would go with it."""
+        if self._spark.catalog.getTable(name).tableType != "EXTERNAL":
+            raise EngineError(
+                f"the Spark session has a table {'.'.join(key)} of another lake, with data of its "
+                "own: restart the kernel, or stop the session"
+            )
+        self._spark.sql(f"DROP TABLE {name}").collect()
+        del self._known.tables[key]
+
+    def _is_there(self, table: TableName) -> bool:
+        return self._lake.has(table) is not False
+
+
+def _is_in_memory(spark: Any) -> bool:
+    """Whether the session's catalog ends with it, so that nobody else finds our names in it."""
+    with contextlib.suppress(Exception):
+        return bool(spark.conf.get("spark.sql.catalogImplementation", "") == "in-memory")
+    return False

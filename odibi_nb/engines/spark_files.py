@@ -1,0 +1,247 @@
+"""Reading files and folders with Spark: the same rows as the pandas engine reads, with the same types."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.tables import redact_url
+from odibi_nb.engines import pandas_files
+from odibi_nb.engines.pandas_convert import parse_types
+from odibi_nb.engines.spark_errors import is_no_table, reason
+from odibi_nb.engines.spark_frames import quoted, types_of
+from odibi_nb.engines.spark_session import SAIL
+from odibi_nb.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from odibi_nb.engines.spark_session import Connection
+
+_ALIASES = {
+    "delimiter": "sep",
+    "quotechar": "quote",
+    "escapechar": "escape",
+    "na_values": "nullValue",
+}
+"""pandas' names of options that Spark has under another name."""
+_CSV = {
+    "sep",
+    "quote",
+    "escape",
+    "encoding",
+    "comment",
+    "nullValue",
+    "nanValue",
+    "emptyValue",
+    "dateFormat",
+    "timestampFormat",
+    "timestampNTZFormat",
+    "multiLine",
+    "locale",
+    "lineSep",
+    "ignoreLeadingWhiteSpace",
+    "ignoreTrailingWhiteSpace",
+    "maxColumns",
+    "maxCharsPerColumn",
+    "charToEscapeQuoteEscaping",
+    "samplingRatio",
+    "recursiveFileLookup",
+    "pathGlobFilter",
+    "modifiedBefore",
+    "modifiedAfter",
+    "unescapedQuoteHandling",
+    "positiveInf",
+    "negativeInf",
+}
+_JSON = {
+    "encoding",
+    "multiLine",
+    "dateFormat",
+    "timestampFormat",
+    "timestampNTZFormat",
+    "lineSep",
+    "allowComments",
+    "allowSingleQuotes",
+    "allowUnquotedFieldNames",
+    "allowNumericLeadingZeros",
+    "allowBackslashEscapingAnyCharacter",
+    "primitivesAsString",
+    "prefersDecimal",
+    "samplingRatio",
+    "dropFieldIfAllNull",
+    "locale",
+    "recursiveFileLookup",
+    "pathGlobFilter",
+    "modifiedBefore",
+    "modifiedAfter",
+}
+_PARQUET = {
+    "mergeSchema",
+    "recursiveFileLookup",
+    "pathGlobFilter",
+    "datetimeRebaseMode",
+    "int96RebaseMode",
+    "modifiedBefore",
+    "modifiedAfter",
+}
+_OPTIONS = {
+    "csv": _CSV,
+    "json": _JSON,
+    "parquet": _PARQUET,
+    "delta": {"version", "versionAsOf", "timestampAsOf"},
+}
+_BY_PANDAS = {"excel"}
+_NOT_ON_SAIL = {"csv", "json"}
+_GUESSED = {"timestamp", "timestamp_ntz", "date"}
+_WIDE = {"int": "bigint", "smallint": "bigint", "tinyint": "bigint", "float": "double"}
+
+
+def read_file(
+    connection: Connection,
+    location: str,
+    format: str,
+    schema: Mapping[str, str] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Any:
+    """The rows of a file, of a folder's or a glob's files, or of a Delta table.
+
+    Workbooks are read by pandas on this machine; so are CSV and JSON files on Sail, which has
+    readers with other rules. Otherwise Spark reads, when something is done with the rows.
+
+    Args:
+        connection: the session.
+        location: a path or URL that Spark knows.
+        format: ``csv``, ``json`` (an array of records, or one per line), ``parquet``, ``excel``,
+            ``delta``.
+        schema: column to type name, as in the pandas engine; columns that it does not name get the
+            types that Spark finds, except that text stays text where it looks like a time.
+        options: of Spark's reader; pandas' names are understood where Spark has the same option.
+
+    Raises:
+        DataError: if nothing is there, it is malformed, or an option is unknown.
+    """
+    shown = redact_url(location)
+    if format not in pandas_files.SUFFIXES:
+        hint = did_you_mean(format, pandas_files.SUFFIXES)
+        raise DataError(f"{shown}: unknown format {format!r}{hint}")
+    if format in _BY_PANDAS or (connection.kind == SAIL and format in _NOT_ON_SAIL):
+        frame = pandas_files.read_file(location, format, schema, options)
+        return from_pandas(connection, frame, shown)
+    types = parse_types(schema or {}, shown)
+    given = _options(format, options or {}, shown)
+    _check_there(location, shown)
+    try:
+        return _read(connection.spark, location, format, types, given)
+    except DataError:
+        raise
+    except Exception as exc:
+        what = "no such file" if is_no_table(exc) else reason(exc)
+        raise DataError(f"{shown}: {what}") from exc
+
+
+def from_pandas(connection: Connection, frame: Any, name: str) -> Any:
+    """A Spark DataFrame of a pandas one, with the types that the pandas engine stores."""
+    from odibi_nb.engines.pandas_frames import to_arrow
+
+    table = to_arrow(frame, name)
+    try:
+        return connection.spark.createDataFrame(table)
+    except Exception as exc:
+        raise DataError(f"{name}: {reason(exc)}") from exc
+
+
+def _options(format: str, options: Mapping[str, Any], shown: str) -> dict[str, str]:
+    known = {name.lower(): name for name in _OPTIONS[format]}
+    given: dict[str, str] = {}
+    for name, value in options.items():
+        if name == "skip_blank_lines" and value is True:
+            continue  # Spark always does
+        if name == "lines" and format == "json":
+            given["multiLine"] = str(not value).lower()
+            continue
+        found = known.get(_ALIASES.get(name, name).lower())
+        if found is None:
+            hint = did_you_mean(name, known.values())
+            raise DataError(
+                f"{shown}: unknown option {name!r} for {format} on Spark{hint}; a row that needs "
+                'pandas\' reader can have "engine": "pandas" in its constants'
+            )
+        given[found] = str(value).lower() if isinstance(value, bool) else str(value)
+    if "version" in given:
+        given["versionAsOf"] = given.pop("version")
+    return given
+
+
+def _check_there(location: str, shown: str) -> None:
+    """Say which file was probably meant, where this machine can look."""
+    path = Path(location)
+    if "://" in location or path.exists() or not path.parent.is_dir():
+        return
+    if any(character in path.name for character in "*?["):
+        return
+    hint = did_you_mean(path.name, os.listdir(path.parent))  # noqa: PTH208  names are enough
+    raise DataError(f"{shown}: no such file{hint}")
+
+
+def _read(
+    spark: Any, location: str, format: str, types: Mapping[str, str], options: dict[str, str]
+) -> Any:
+    name = location.lower()
+    if format == "csv":
+        if ".tsv" in name:
+            options.setdefault("sep", "\t")
+        return _read_csv(spark, location, types, options)
+    if format == "json":
+        lines = name.endswith((".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"))
+        options.setdefault("multiLine", str(not lines).lower())
+        options["mode"] = "FAILFAST"
+    frame = spark.read.format(format).options(**options).load(location)
+    return _with_types(frame, types, redact_url(location), plain=format == "json")
+
+
+def _read_csv(spark: Any, location: str, types: Mapping[str, str], options: dict[str, str]) -> Any:
+    """Once for its names and types, lines of text only; the rows when something is done with them."""
+    shown = redact_url(location)
+
+    def reader() -> Any:
+        return spark.read.format("csv").option("header", "true").options(**options)
+
+    found = types_of(reader().option("inferSchema", "true").load(location).schema)
+    # A column without a name is called as pandas calls it, so that rows need not know who reads.
+    names = [f"Unnamed: {i}" if n == f"_c{i}" else n for i, n in enumerate(found)]
+    _check_named(types, names, shown)
+    kinds = []
+    for name, kind in zip(names, found.values(), strict=True):
+        guessed = "string" if kind in _GUESSED else _WIDE.get(kind, kind)
+        kinds.append(types.get(name, guessed))
+    wanted = ", ".join(f"{quoted(n)} {k}" for n, k in zip(names, kinds, strict=True))
+    return (
+        reader()
+        .option("mode", "FAILFAST")
+        .option("enforceSchema", "true")
+        .schema(wanted)
+        .load(location)
+    )
+
+
+def _with_types(frame: Any, types: Mapping[str, str], shown: str, *, plain: bool) -> Any:
+    found = types_of(frame.schema)
+    _check_named(types, list(found), shown)
+    columns = []
+    for name, kind in found.items():
+        usual = _WIDE.get(kind, kind) if plain else kind
+        wanted = types.get(name, usual)
+        same = wanted == kind
+        columns.append(
+            quoted(name) if same else f"CAST({quoted(name)} AS {wanted}) AS {quoted(name)}"
+        )
+    return frame if columns == [quoted(n) for n in found] else frame.selectExpr(*columns)
+
+
+def _check_named(types: Mapping[str, str], names: list[str], shown: str) -> None:
+    for column in types:
+        if column not in names:
+            hint = did_you_mean(column, names) or f": it has {', '.join(names)}"
+            raise DataError(f"{shown}: no column {column!r}, which schema names{hint:.300}")

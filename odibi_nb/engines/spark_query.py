@@ -1,0 +1,53 @@
+"""Registry rows' queries on Spark: one SELECT over tables, and which tables those are."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING
+
+from odibi_nb.core.tables import TableName
+from odibi_nb.core.transformation import sql_mentions
+from odibi_nb.errors import DataError
+
+if TYPE_CHECKING:
+    from odibi_nb.engines.lake import Lake
+
+_SHOWN = 120
+_NOISE = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_SELECT = re.compile(r"[(\s]*(select|with|from|values|table)\b", re.IGNORECASE)
+_WRITES = re.compile(r"\b(insert|update|delete|merge|into)\b|;", re.IGNORECASE)
+_FILES = re.compile(r"`[^`]*[/\\:][^`]*`")
+
+
+def checked(sql: str) -> str:
+    """What messages call the query *sql*, in one line.
+
+    Raises:
+        DataError: if it is not one SELECT, or names files.
+    """
+    line = " ".join(sql.split())
+    shown = line if len(line) <= _SHOWN else line[: _SHOWN - 3] + "..."
+    bare = _NOISE.sub(" x ", sql.strip().rstrip(";"))
+    if not _SELECT.match(bare) or _WRITES.search(bare):
+        raise DataError(f"a query must be one SELECT, found: {shown or 'nothing'}")
+    if found := _FILES.search(sql):
+        raise DataError(f"{found[0]} is not a table: a query sees tables only - in: {shown}")
+    return shown
+
+
+def lake_tables(sql: str, lake: Lake) -> list[str]:
+    """The names in *sql*, as spelled there, that are tables of *lake*."""
+    names = []
+    for name in sql_mentions(sql):
+        with contextlib.suppress(DataError):  # something else than a name
+            if lake.has(TableName.parse(name)) is not False:
+                names.append(name)
+    return sorted(names)
+
+
+def in_full(missing: str, sql: str) -> TableName:
+    """The table that a query names: Sail's error only has the last part of a name."""
+    last = missing.rpartition(".")[2].casefold()
+    names = [name for name in sql_mentions(sql) if name.rpartition(".")[2].casefold() == last]
+    return TableName.parse(max(names, key=len, default=missing))

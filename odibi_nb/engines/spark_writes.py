@@ -1,0 +1,296 @@
+"""Writing a Spark DataFrame to a Delta table, in one commit, and how many rows that were."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import uuid
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.engines import output_checks
+from odibi_nb.engines.delta_appends import (
+    KEPT_FOR,
+    appended_by,
+    metadata,
+    take_back,
+    transaction_key,
+)
+from odibi_nb.engines.spark_errors import is_conflict, reason
+from odibi_nb.engines.spark_frames import fit, quoted
+from odibi_nb.engines.spark_session import SAIL
+from odibi_nb.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from odibi_nb.core.protocols import WriteInfo
+    from odibi_nb.core.transformation import Output
+    from odibi_nb.engines.delta_appends import Appends
+    from odibi_nb.engines.spark_session import Connection
+
+_CONFLICT_TRIES = 10
+_LOOK_BACK = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be written how, and who does it."""
+
+    output: Output
+    info: WriteInfo
+
+    @property
+    def only_once(self) -> bool:
+        """Whether it must not be done twice; what is no part of a run is nobody's retry."""
+        return self.output.mode == "append" and bool(self.info.run_id)
+
+
+class DeltaTarget:
+    """A Delta table that may be written.
+
+    Args:
+        connection: the session.
+        name: what messages call the table.
+        identifier: the table in SQL.
+        path: where it stands; None if the session's catalog knows.
+    """
+
+    def __init__(
+        self, connection: Connection, name: str, identifier: str, path: str | None
+    ) -> None:
+        self.connection = connection
+        self.name = name
+        self.identifier = identifier
+        self.path = path
+
+    @property
+    def key(self) -> str:
+        """What tells it from other tables."""
+        return self.path or self.identifier
+
+    def frame(self) -> Any:
+        """All of the table, read when something is done with it."""
+        spark = self.connection.spark
+        if self.path is None:
+            return spark.read.table(self.identifier)
+        return spark.read.format("delta").load(self.path)
+
+    def save(self, writer: Any) -> None:
+        """Let a DataFrameWriter write it."""
+        if self.path is None:
+            writer.saveAsTable(self.identifier)
+        else:
+            writer.save(self.path)
+
+
+def write(
+    target: DeltaTarget,
+    frame: Any,
+    schema: Callable[[], Any],
+    request: Request,
+    appends: Appends,
+) -> int | None:
+    """Write *frame* as asked; the rows written, where the table's log tells.
+
+    Args:
+        target: the table; its `write_lock` must be held.
+        frame: what `spark_frames.storable` gave.
+        schema: gives the table's schema, None if it does not exist, before each try.
+        request: what is to be done, and who does it.
+        appends: what the attempts of this process have appended.
+
+    Raises:
+        DataError: if the table cannot take the frame, or other writers keep changing it.
+        RevokedError: if nobody waits for the write any more.
+    """
+    output = request.output
+    output_checks.check_output(frame.columns, output)
+    if output.mode == "merge":
+        _check_unique(frame, output)
+    number = appends.count(target.key, request.info) + 1
+    conflict: Exception | None = None
+    for _ in range(_CONFLICT_TRIES):
+        try:
+            there = schema()
+            if request.only_once and there is not None:
+                _take_back(target, request, appends)
+            request.info.check()
+            rows = _once(target, frame, there, request, number)
+        except Exception as exc:
+            if not is_conflict(exc):
+                raise
+            conflict = exc
+        else:
+            break
+    else:
+        raise DataError(
+            f"{output.table}: other writers kept changing the table; nothing was written: "
+            f"{reason(conflict) if conflict else ''}"
+        )
+    if request.only_once:
+        appends.note(target.key, request.info, number)
+    return rows
+
+
+def _take_back(target: DeltaTarget, request: Request, appends: Appends) -> None:
+    """Remove what earlier attempts of the row appended; see `delta_appends`."""
+    info, log = request.info, _log(target)
+    if log is None:
+        if appends.earlier(target.key, None, replace(info, repairs=())):
+            raise DataError(
+                f"{target.name}: what an earlier attempt appended cannot be taken back: that needs "
+                "the library deltalake, and a lake on this machine"
+            )
+        return
+    earlier = appends.earlier(target.key, log, info)
+    if not earlier and target.connection.kind == SAIL and not appends.knows(target.key, info):
+        earlier = [one for run_id in info.repairs for one in appended_by(log, run_id, info)]
+    if earlier:
+        info.check()
+        take_back(log, target.name, earlier, info, lambda version: _log(target, version))
+        appends.note(target.key, info, 0)
+
+
+def _once(
+    target: DeltaTarget, frame: Any, schema: Any, request: Request, number: int
+) -> int | None:
+    output, differs = request.output, False
+    if schema is not None:
+        if output.schema_mode != "overwrite":
+            frame, differs = fit(frame, schema, output)
+        _check_partitions(target, output)
+        if output.mode == "merge":
+            return _merge(target, frame, output, differs=differs)
+    mark = json.dumps({**metadata(request.info), "mode": output.mode, "write": uuid.uuid4().hex})
+    writer = frame.write.format("delta").option("userMetadata", mark)
+    writer = writer.mode("overwrite" if output.mode == "overwrite" else "append")
+    if request.only_once and target.connection.kind != SAIL:
+        name, version = transaction_key(request.info, number)
+        writer = writer.option("txnAppId", name).option("txnVersion", str(version))
+    if schema is None or output.schema_mode == "overwrite":
+        writer = _as_new(target, writer, output)
+    if schema is not None and output.schema_mode == "overwrite":
+        writer = writer.option("overwriteSchema", "true")
+    if differs:
+        writer = writer.option("mergeSchema", "true")
+    target.save(writer)
+    return _rows_written(target, mark)
+
+
+def _as_new(target: DeltaTarget, writer: Any, output: Output) -> Any:
+    """*writer* with what only counts when a table is made."""
+    if output.partition_by:
+        writer = writer.partitionBy(*output.partition_by)
+    if target.connection.kind != SAIL:
+        # delta-rs, through which pandas rows read, cannot read deletion vectors.
+        properties = {**KEPT_FOR, "delta.enableDeletionVectors": "false"}
+        writer = writer.options(**properties)
+    return writer
+
+
+def _merge(target: DeltaTarget, frame: Any, output: Output, *, differs: bool) -> int | None:
+    """Update the rows whose keys are there, insert the others; null equals null."""
+    view = f"odibi_merge_{uuid.uuid4().hex}"
+    same = " AND ".join(f"t.{quoted(key)} <=> s.{quoted(key)}" for key in output.keys)
+    evolving = "WITH SCHEMA EVOLUTION " if differs else ""
+    frame.createOrReplaceTempView(view)
+    try:
+        done = target.connection.spark.sql(
+            f"MERGE {evolving}INTO {target.identifier} AS t USING {view} AS s ON {same} "
+            "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+        ).collect()
+    finally:
+        target.connection.spark.catalog.dropTempView(view)
+    if done and "num_affected_rows" in done[0].asDict():
+        return int(done[0]["num_affected_rows"])
+    return _rows_merged(target)
+
+
+def _rows_merged(target: DeltaTarget) -> int | None:
+    """The rows that the newest commit updated and inserted; Sail's answer counts copied ones, too."""
+    log = _log(target)
+    commits = log.history(1) if log is not None else []
+    metrics = commits[0].get("operationMetrics") or {} if commits else {}
+    counts = [metrics.get(f"numTargetRows{what}") for what in ("Updated", "Inserted")]
+    return None if None in counts else sum(int(count) for count in counts if count is not None)
+
+
+def _check_unique(frame: Any, output: Output) -> None:
+    counted = frame.groupBy(*map(quoted, output.keys)).count()
+    count = counted.columns[-1]
+    twice = counted.filter(f"{quoted(count)} > 1").limit(output_checks.SAMPLES + 1).collect()
+    if twice:
+        shown = twice[: output_checks.SAMPLES]
+        samples = [
+            ", ".join(f"{key}={row[i]!r}" for i, key in enumerate(output.keys))
+            + f" ({row[-1]} rows)"
+            for row in shown
+        ]
+        how_many = str(len(twice)) if len(shown) == len(twice) else f"more than {len(shown)}"
+        raise output_checks.keys_come_twice(output, how_many, samples)
+
+
+def _check_partitions(target: DeltaTarget, output: Output) -> None:
+    if not output.partition_by or output.schema_mode == "overwrite":
+        return
+    now = _partitions(target)
+    if now is not None and now != list(output.partition_by):
+        raise output_checks.partitioned_otherwise(output, now)
+
+
+def _partitions(target: DeltaTarget) -> list[str] | None:
+    """The columns that the table is partitioned by; None if that is unknown."""
+    log = _log(target)
+    if log is not None:
+        return list(log.metadata().partition_columns)
+    sql = f"DESCRIBE DETAIL {target.identifier}"
+    found: list[str] | None = _from_sql(target, sql, lambda rows: [*rows[0]["partitionColumns"]])
+    return found
+
+
+def _rows_written(target: DeltaTarget, mark: str) -> int | None:
+    """The rows of the commit that carries *mark*, as its writer counted them."""
+    log = _log(target)
+    if log is not None:
+        commits = log.history(_LOOK_BACK)
+    else:
+        sql = f"DESCRIBE HISTORY {target.identifier} LIMIT {_LOOK_BACK}"
+        commits = _from_sql(target, sql, lambda rows: [row.asDict() for row in rows]) or []
+    for commit in commits:
+        if commit.get("userMetadata") == mark:
+            rows = (commit.get("operationMetrics") or {}).get("numOutputRows")
+            return None if rows is None else int(rows)
+    return None
+
+
+def rows_in_table(target: DeltaTarget) -> int | None:
+    """The rows that the table's log counts; None where it cannot be read without Spark."""
+    log = _log(target)
+    if log is None:
+        return None
+    with contextlib.suppress(Exception):
+        return int(log.count())
+    return None
+
+
+def _log(target: DeltaTarget, version: int | None = None) -> Any:
+    """The table's log through delta-rs, which takes milliseconds; None where that cannot be."""
+    if target.path is None or "://" in target.path:
+        return None
+    if importlib.util.find_spec("deltalake") is None:
+        return None
+    from deltalake import DeltaTable
+
+    with contextlib.suppress(Exception):  # Spark may know more than this library does
+        return DeltaTable(target.path, version=version)
+    return None
+
+
+def _from_sql(target: DeltaTarget, sql: str, take: Callable[[Any], Any]) -> Any:
+    if target.connection.kind == SAIL:
+        return None
+    with contextlib.suppress(Exception):  # a number that is nice to have
+        return take(target.connection.spark.sql(sql).collect())
+    return None

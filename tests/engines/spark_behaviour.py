@@ -1,0 +1,257 @@
+"""What the Spark engine does on every kind of session, besides the contract of all engines."""
+
+import datetime as dt
+from decimal import Decimal
+
+import pandas as pd
+import pytest
+from engines.contract import INFO, NOON, table
+from spark_sessions import engine as make_engine
+from spark_sessions import make, rows_of
+
+from odibi_nb.core.checks import Rule
+from odibi_nb.core.context import AttemptControl
+from odibi_nb.core.transformation import Output
+from odibi_nb.engines.pandas import PandasEngine
+from odibi_nb.errors import DataError, RevokedError, TableNotFoundError
+
+
+class SparkBehaviour:
+    """The tests; a subclass gives `connection` and `engine`."""
+
+    @pytest.fixture
+    def spark(self, connection):
+        """The session."""
+        return connection.spark
+
+    @pytest.fixture
+    def pandas(self, engine):
+        """The pandas engine over the same lake."""
+        return PandasEngine(engine._lake.root)
+
+    def put(self, engine, spark, rows, name="silver.t", **how):
+        """Write rows."""
+        return engine.write(make(spark, rows), Output(table=name, **how), INFO)
+
+    def test_pandas_reads_what_spark_wrote(self, engine, spark, pandas):
+        """Values of every kind that Spark writes, appends and merges are there for a pandas row."""
+        sql = (
+            "SELECT 1L AS k, 1.50BD AS amount, 'é' AS `größe`, DATE'2024-01-02' AS d, "
+            "TIMESTAMP'2024-01-02 12:00:00Z' AS t, TIMESTAMP_NTZ'2024-01-02 12:00:00' AS naive, "
+            "CAST(NULL AS double) AS x, array(1L, 2L) AS many"
+        )
+        engine.write(spark.sql(sql), Output(table="silver.t"), INFO)
+        engine.write(spark.sql(sql), Output(table="silver.t", mode="append"), INFO)
+        merged = Output(table="silver.u", mode="merge", keys=("k",))
+        engine.write(make(spark, [{"k": 1, "v": "old"}, {"k": 2, "v": "same"}]), merged, INFO)
+        engine.write(make(spark, [{"k": 1, "v": "new"}]), merged, INFO)
+        frame = pandas.read(table("silver.t"))
+        assert len(frame) == 2
+        row = frame.iloc[0]
+        assert (row["k"], row["amount"], row["größe"]) == (1, Decimal("1.50"), "é")
+        assert (row["d"], row["t"], row["naive"]) == (dt.date(2024, 1, 2), NOON, NOON)
+        assert pd.isna(row["x"])
+        assert list(row["many"]) == [1, 2]
+        assert sorted(pandas.read(table("silver.u"))["v"]) == ["new", "same"]
+
+    def test_spark_reads_and_goes_on_with_what_pandas_wrote(self, engine, spark, pandas):
+        """A table that a pandas row made is read, queried, appended to and merged into by Spark rows."""
+        frame = pd.DataFrame(
+            {"k": [1, 2], "x": [1.5, None], "s": ["é", None], "t": pd.to_datetime([NOON, None])}
+        )
+        pandas.write(frame, Output(table="silver.t"), INFO)
+        assert rows_of(engine.query("SELECT count(*) AS n, max(t) AS t FROM silver.t")) == [
+            {"n": 2, "t": NOON}
+        ]
+        more = [{"k": 3, "x": 2.5, "s": "z", "t": NOON}]
+        self.put(engine, spark, more, mode="append")
+        self.put(engine, spark, [{**more[0], "s": "y"}], mode="merge", keys=("k",))
+        assert rows_of(engine.read(table("silver.t"))) == [
+            {"k": 1, "x": 1.5, "s": "é", "t": NOON},
+            {"k": 2, "x": None, "s": None, "t": None},
+            {**more[0], "s": "y"},
+        ]
+        assert len(pandas.read(table("silver.t"))) == 3
+
+    def test_rows_are_counted_without_another_pass(self, engine, spark):
+        """Rows written are those of the commit's own metrics, rows of a table those of its log."""
+        rows = [{"k": 1}, {"k": 2}]
+        assert self.put(engine, spark, rows) == 2
+        assert self.put(engine, spark, rows, mode="append") == 2
+        assert self.put(engine, spark, [{"k": 2}, {"k": 9}], "silver.m", mode="append") == 2
+        assert self.put(engine, spark, rows, "silver.m", mode="merge", keys=("k",)) == 2
+        frame = engine.read(table("silver.t"))
+        assert engine.row_count(frame) == 4
+        assert engine.row_count(frame.filter("k = 1")) is None
+
+    def test_tables_are_known_to_the_session(self, engine, spark):
+        """What stands in the lake is found by ``spark.table``, whoever wrote it, and after a change."""
+        self.put(engine, spark, [{"k": 1}], "silver.known")
+        assert rows_of(spark.table("silver.known")) == [{"k": 1}]
+        self.put(engine, spark, [{"k": "a"}], "silver.known", schema_mode="overwrite")
+        assert rows_of(spark.table("silver.known")) == [{"k": "a"}]
+
+    def test_another_lake_has_other_tables(self, engine, spark, connection, tmp_path):
+        """The same name in another project's lake is that lake's table, and no files are lost."""
+        self.put(engine, spark, [{"k": 1}])
+        other = make_engine(connection, tmp_path / "other")
+        self.put(other, spark, [{"k": 2}])
+        assert rows_of(other.query("SELECT * FROM silver.t")) == [{"k": 2}]
+        assert rows_of(engine.query("SELECT * FROM silver.t")) == [{"k": 1}]
+        assert rows_of(other.read(table("silver.t"))) == [{"k": 2}]
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "DROP TABLE silver.t",
+            "INSERT INTO silver.t VALUES (1)",
+            "FROM silver.t INSERT OVERWRITE TABLE silver.u SELECT *",
+            "WITH x AS (SELECT 1) INSERT INTO silver.t SELECT * FROM x",
+            "SELECT 1; DROP TABLE silver.t",
+            "SET spark.sql.ansi.enabled = false",
+            "",
+        ],
+    )
+    def test_only_one_select_is_a_query(self, engine, sql):
+        """Anything but one SELECT is refused before it runs."""
+        with pytest.raises(DataError, match="must be one SELECT"):
+            engine.query(sql)
+
+    def test_a_query_sees_no_files(self, engine, tmp_path):
+        """A path in the place of a table is refused."""
+        with pytest.raises(DataError, match="is not a table"):
+            engine.query(f"SELECT * FROM csv.`{tmp_path}/secret.csv`")
+
+    def test_a_missing_table_is_answered_with_the_nearest(self, engine, spark):
+        """Reading or querying a misspelt table says which was meant."""
+        self.put(engine, spark, [{"k": 1}], "silver.sensors")
+        for ask in (
+            lambda: engine.read(table("silver.sensor")),
+            lambda: engine.query("SELECT * FROM silver.sensor"),
+        ):
+            with pytest.raises(TableNotFoundError, match=r"did you mean 'silver\.sensors'"):
+                ask()
+
+    def test_names_that_delta_refuses_are_refused_clearly(self, engine, spark):
+        """A blank in a column's name is an error that says what to call it."""
+        with pytest.raises(DataError, match=r"'a b' has ' ' in its name.*rename it.*'a_b'"):
+            self.put(engine, spark, [{"a b": 1}])
+        assert not engine.exists(table("silver.t"))
+
+    def test_intervals_are_refused_clearly(self, engine, spark):
+        """A type that no table has is an error that says what to store."""
+        frame = spark.sql("SELECT INTERVAL '1' DAY AS pause")
+        with pytest.raises(DataError, match="'pause': a table cannot store intervals"):
+            engine.write(frame, Output(table="silver.t"), INFO)
+
+    def test_types_that_hold_all_values_are_taken(self, engine, spark):
+        """Narrower numbers go into wider columns; wider ones are refused, not cut."""
+        engine.write(spark.sql("SELECT 1L AS k, 1.5D AS x"), Output(table="silver.t"), INFO)
+        narrow = spark.sql("SELECT 2 AS k, CAST(2.5 AS float) AS x")
+        engine.write(narrow, Output(table="silver.t", mode="append"), INFO)
+        assert rows_of(engine.read(table("silver.t"))) == [{"k": 1, "x": 1.5}, {"k": 2, "x": 2.5}]
+        engine.write(spark.sql("SELECT 1 AS k"), Output(table="silver.n"), INFO)
+        with pytest.raises(DataError, match=r"'k' \(int in the table, bigint in the frame\)"):
+            wide = spark.sql("SELECT 3000000000L AS k")
+            engine.write(wide, Output(table="silver.n", mode="append"), INFO)
+
+    def test_a_revoked_attempt_raises_revoked(self, engine, spark):
+        """Whatever Spark says in an attempt that was cancelled, the attempt was revoked."""
+        control = AttemptControl()
+
+        def attempt():
+            with engine.attempt_scope(INFO, (), control):
+                control.revoke("cancelled")
+                spark.sql("SELECT no_such_column").collect()
+
+        with pytest.raises(RevokedError, match="cancelled"):
+            attempt()
+
+    def test_files_have_the_types_that_pandas_finds(self, engine, tmp_path):
+        """Columns without a name, text that looks like a time, whole numbers: the same on both."""
+        path = tmp_path / "a.csv"
+        path.write_text(",n,x,when,flag\n007,1,1.5,2024-01-02 12:00:00,true\n008,2,,x,false\n")
+        asked = {"format": "csv", "schema": {"Unnamed: 0": "string"}}
+        frame = engine.read_file(str(path), **asked)
+        assert frame.columns == ["Unnamed: 0", "n", "x", "when", "flag"]
+        assert list(engine.schema(frame).values()) == [
+            "string",
+            "bigint",
+            "double",
+            "string",
+            "boolean",
+        ]
+        assert rows_of(frame)[0]["Unnamed: 0"] == "007"
+
+    def test_json_is_read_in_both_forms(self, engine, tmp_path):
+        """An array of records and a record per line give the same rows."""
+        (tmp_path / "a.json").write_text('[{"a": 1, "b": "x"}, {"a": null, "b": "y"}]')
+        (tmp_path / "a.jsonl").write_text('{"a": 1, "b": "x"}\n{"a": null, "b": "y"}\n')
+        expected = [{"a": 1, "b": "x"}, {"a": None, "b": "y"}]
+        for name in ("a.json", "a.jsonl"):
+            frame = engine.read_file(
+                str(tmp_path / name), format="json", schema={"a": "bigint", "b": "string"}
+            )
+            assert rows_of(frame) == expected
+
+    def test_parquet_excel_and_delta_are_read(self, engine, spark, tmp_path):
+        """The other formats give the rows that were written, with the schema's types."""
+        frame = pd.DataFrame({"k": [1, 2], "s": ["x", "y"]})
+        frame.to_parquet(tmp_path / "a.parquet")
+        frame.to_excel(tmp_path / "a.xlsx", index=False)
+        self.put(engine, spark, frame.to_dict("records"), "silver.t")
+        places = {
+            "parquet": tmp_path / "a.parquet",
+            "excel": tmp_path / "a.xlsx",
+            "delta": f"{engine._lake.root}/silver/t",
+        }
+        for kind, place in places.items():
+            read = engine.read_file(str(place), format=kind, schema={"k": "double"})
+            assert rows_of(read) == [{"k": 1.0, "s": "x"}, {"k": 2.0, "s": "y"}]
+
+    def test_a_misspelt_file_is_answered_with_the_nearest(self, engine, tmp_path):
+        """A file that is not there is an error that says which one is."""
+        (tmp_path / "sensors.csv").write_text("a\n1\n")
+        with pytest.raises(DataError, match=r"sensor\.csv: no such file.*'sensors\.csv'"):
+            engine.read_file(str(tmp_path / "sensor.csv"), format="csv")
+
+    def test_data_checks_judge_as_on_pandas(self, engine, spark, pandas):
+        """Every kind of rule gives the numbers and samples that the pandas engine gives."""
+        rows = [
+            {"k": 1, "s": "OK", "x": 5.0, "t": NOON},
+            {"k": 1, "s": "odd", "x": -1.0, "t": None},
+            {"k": 2, "s": None, "x": None, "t": NOON - dt.timedelta(days=1)},
+        ]
+        rules = [
+            Rule(kind="not_null", text="not_null(s, x)", columns=("s", "x")),
+            Rule(kind="unique", text="unique(k)", columns=("k",)),
+            Rule(kind="accepted_values", text="accepted", columns=("s",), values=("OK", "it's")),
+            Rule(kind="between", text="between(x)", columns=("x",), low=0, high=10.5),
+            Rule(kind="between", text="between(t)", columns=("t",), low="2024-01-02"),
+            Rule(kind="row_count", text="row_count"),
+            Rule(kind="fresh", text="fresh(t)", columns=("t",)),
+        ]
+        ours = engine.measure(make(spark, rows), rules)
+        theirs = pandas.measure(pd.DataFrame(rows), rules)
+        assert ours == theirs
+        assert [m.failed for m in ours] == [1, 2, 1, 1, 1, 0, 0]
+        assert ours[-1].newest == NOON
+
+    def test_rows_that_break_a_rule_are_set_apart(self, engine, spark):
+        """The good rows keep their columns; the others say which rules they break, and when."""
+        rules = [
+            Rule(kind="not_null", text="not_null(s)", columns=("s",)),
+            Rule(kind="between", text="it's low", columns=("k",), low=2),
+        ]
+        frame = make(spark, [{"k": 1, "s": None}, {"k": 1, "s": "x"}, {"k": 2, "s": "y"}])
+        good, bad = engine.split(frame, rules)
+        assert rows_of(good) == [{"k": 2, "s": "y"}]
+        told = sorted(row["_failed_checks"] for row in rows_of(bad))
+        assert told == ["it's low", "not_null(s); it's low"]
+        assert engine.schema(bad)["_quarantined_at"] == "timestamp"
+
+    def test_a_rule_that_does_not_fit_its_column_is_one_message(self, engine, spark):
+        """Comparing a number with text is an error that names the rule."""
+        rule = Rule(kind="between", text="between(k)", columns=("k",), low="abc")
+        with pytest.raises(DataError, match=r"between\(k\) cannot be checked"):
+            engine.measure(make(spark, [{"k": 1}]), [rule])

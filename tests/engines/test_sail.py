@@ -1,0 +1,51 @@
+"""The Spark engine on Sail, without a JVM: the contract of all engines, then what is its own."""
+
+import pytest
+
+pytest.register_assert_rewrite(
+    "engines.contract", "engines.retried_writes", "engines.spark_behaviour"
+)
+
+from engines.contract import EngineContract  # noqa: E402
+from engines.retried_writes import RetriedWrites  # noqa: E402
+from engines.spark_behaviour import SparkBehaviour  # noqa: E402
+from spark_sessions import connect, make, rows_of  # noqa: E402
+from spark_sessions import engine as make_engine  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory):
+    """The Sail session of all these tests."""
+    return connect("sail", tmp_path_factory.mktemp("spark"))
+
+
+@pytest.fixture
+def engine(connection, tmp_path):
+    """An engine over an empty lake."""
+    return make_engine(connection, tmp_path)
+
+
+class TestContract(RetriedWrites, EngineContract):
+    """The contract, kept by Spark on Sail."""
+
+    key_of_sums = "k"  # Sail only knows it without its table
+
+    @pytest.fixture(autouse=True)
+    def _spark(self, connection):
+        self.spark = connection.spark
+
+    def make(self, rows, columns=None):
+        """A DataFrame."""
+        return make(self.spark, rows, columns)
+
+    def rows(self, frame):
+        """The rows of a DataFrame."""
+        return rows_of(frame)
+
+    def without_rows(self, frame):
+        """The DataFrame's columns alone."""
+        return frame.limit(0)
+
+
+class TestBehaviour(SparkBehaviour):
+    """What is Spark's own, on Sail."""

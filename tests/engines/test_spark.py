@@ -1,0 +1,68 @@
+"""The Spark engine on a JVM: the contract of all engines, then what is its own."""
+
+import pytest
+
+pytest.register_assert_rewrite(
+    "engines.contract", "engines.retried_writes", "engines.spark_behaviour"
+)
+
+from engines.contract import EngineContract, table  # noqa: E402
+from engines.retried_writes import RetriedWrites  # noqa: E402
+from engines.spark_behaviour import SparkBehaviour  # noqa: E402
+from spark_sessions import connect, make, rows_of  # noqa: E402
+from spark_sessions import engine as make_engine  # noqa: E402
+
+from odibi_nb.core.protocols import WriteInfo  # noqa: E402
+from odibi_nb.core.transformation import Output  # noqa: E402
+from odibi_nb.errors import DataError  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory):
+    """The JVM session of all these tests."""
+    return connect("classic", tmp_path_factory.mktemp("spark"))
+
+
+@pytest.fixture
+def engine(connection, tmp_path):
+    """An engine over an empty lake."""
+    return make_engine(connection, tmp_path)
+
+
+class TestContract(RetriedWrites, EngineContract):
+    """The contract, kept by Spark on a JVM."""
+
+    odd = "%20=x"
+
+    @pytest.fixture(autouse=True)
+    def _spark(self, connection):
+        self.spark = connection.spark
+
+    def make(self, rows, columns=None):
+        """A DataFrame."""
+        return make(self.spark, rows, columns)
+
+    def rows(self, frame):
+        """The rows of a DataFrame."""
+        return rows_of(frame)
+
+    def without_rows(self, frame):
+        """The DataFrame's columns alone."""
+        return frame.limit(0)
+
+
+class TestBehaviour(SparkBehaviour):
+    """What is Spark's own, on a JVM."""
+
+    def test_what_cannot_be_taken_back_is_refused(self, engine, spark):
+        """A retried append to a partition that Spark names as delta-rs cannot changes nothing."""
+
+        def append(attempt):
+            info = WriteInfo(run_id="run-1", transformation_id="T_001", attempt=attempt)
+            how = Output(table="silver.t", mode="append", partition_by=("p",))
+            engine.write(make(spark, [{"n": attempt, "p": "é"}]), how, info)
+
+        append(1)
+        with pytest.raises(DataError, match="p=é, a name that only Spark writes so; remove them"):
+            append(2)
+        assert rows_of(engine.read(table("silver.t"))) == [{"n": 1, "p": "é"}]

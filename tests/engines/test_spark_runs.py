@@ -1,0 +1,260 @@
+"""Runs on a JVM session: parallel rows, cancel of exactly one, caching; and both engines in one run."""
+
+import json
+import threading
+
+import pytest
+from engines.contract import INFO, table
+from fakes import FakeProject, row, statuses
+from spark_sessions import connect, make, rows_of
+from spark_sessions import engine as make_engine
+
+from odibi_nb.core.context import AttemptControl
+from odibi_nb.core.hooks import HookManager
+from odibi_nb.core.transformation import Output
+from odibi_nb.engines.pandas import PandasEngine
+from odibi_nb.errors import TableNotFoundError
+
+PROPERTIES = (
+    "spark.scheduler.pool",
+    "spark.jobGroup.id",
+    "spark.job.description",
+    "spark.job.tags",
+)
+
+
+def long_job(spark):
+    """Minutes of work in 800 short tasks that need no CPU."""
+    return spark.range(0, 8000, 1, 800).selectExpr(
+        "java_method('java.lang.Thread', 'sleep', 50L) AS s"
+    )
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory):
+    """The JVM session of all these tests."""
+    return connect("classic", tmp_path_factory.mktemp("spark"))
+
+
+@pytest.fixture
+def engine(connection, tmp_path):
+    """An engine over an empty lake."""
+    return make_engine(connection, tmp_path)
+
+
+@pytest.fixture
+def run(engine, tmp_path):
+    """Runs rows on Spark: run(row(...), ..., **options); engines by row."""
+
+    def start(*rows, during=lambda project: None, manifest=None, **options):
+        project = FakeProject(tmp_path, list(rows), manifest=manifest)
+        engines = {"spark": engine, "pandas": PandasEngine(engine._lake.root)}
+        adapters = project.adapters()
+        chosen = adapters.__class__(
+            **{
+                **{name: getattr(adapters, name) for name in adapters.__dataclass_fields__},
+                "engine": lambda name, place: engines[name],
+            }
+        )
+        project.adapters = lambda: chosen
+        hooks = options.pop("hooks", None) or HookManager()
+        orchestrator = project.orchestrator(engine="spark", hooks=hooks)
+        during(orchestrator)
+        return orchestrator.run(**options)
+
+    return start
+
+
+def small(name, started=None):
+    """A row that writes two rows, after *started* was set."""
+
+    def work(spark):
+        if started is not None:
+            assert started.wait(60)
+        return make(spark, [{"k": 1}, {"k": 2}])
+
+    return row(name, work, outputs=[{"table": f"silver.{name.lower()}"}])
+
+
+def test_one_of_four_is_cancelled_and_the_others_succeed(run, engine, spark):
+    """The row that is cancelled ends CANCELLED and leaves its table as it was; its thread is free."""
+    started = threading.Event()
+    engine.write(make(spark, [{"s": "old"}]), Output(table="silver.long"), INFO)
+
+    def work(spark):
+        started.set()
+        return long_job(spark)
+
+    def during(project):
+        def cancel():
+            assert started.wait(60)
+            project.cancel("LONG")
+
+        threading.Thread(target=cancel, daemon=True).start()
+
+    result = run(
+        row("LONG", work, outputs=[{"table": "silver.long"}]),
+        *(small(name, started) for name in ("A", "B", "C")),
+        during=during,
+        max_workers=4,
+    )
+    succeeded = dict.fromkeys("ABC", "SUCCESS")
+    assert statuses(result) == {"LONG": "CANCELLED", **succeeded}
+    assert result.leaked_threads == 0
+    assert rows_of(engine.read(table("silver.long"))) == [{"s": "old"}]
+    assert spark.sparkContext.statusTracker().getActiveJobsIds() == []
+    assert rows_of(engine.read(table("silver.a"))) == [{"k": 1}, {"k": 2}]
+
+
+def test_what_a_cancelled_row_does_next_is_cancelled_too(run, spark):
+    """A function that goes on after its job was cancelled gets no further: each new job ends as well."""
+    started, tries = threading.Event(), []
+
+    def stubborn(spark):
+        started.set()
+        for _ in range(3):
+            tries.append(1)
+            try:
+                long_job(spark).collect()
+            except Exception:
+                continue
+        return make(spark, [{"k": 1}])
+
+    def during(project):
+        def cancel():
+            assert started.wait(60)
+            project.cancel("A")
+
+        threading.Thread(target=cancel, daemon=True).start()
+
+    result = run(row("A", stubborn, outputs=[{"table": "silver.a"}]), during=during)
+    assert statuses(result) == {"A": "CANCELLED"}
+    assert len(tries) == 3
+
+
+def test_a_cancelled_run_ends_all_that_runs(run, spark):
+    """The second request for the run cancels the jobs of every row that runs."""
+    both = threading.Barrier(3)
+
+    def work(spark):
+        both.wait(60)
+        long_job(spark).collect()
+
+    def during(project):
+        def cancel():
+            both.wait(60)
+            project.cancel()
+            project.cancel()
+
+        threading.Thread(target=cancel, daemon=True).start()
+
+    result = run(row("A", work), row("B", work), small("C"), during=during, max_workers=2)
+    assert {statuses(result)[name] for name in "AB"} == {"CANCELLED"}
+    assert result.status == "cancelled"
+    assert spark.sparkContext.statusTracker().getActiveJobsIds() == []
+
+
+def test_a_timeout_ends_the_jobs(run, spark):
+    """A row that runs longer than its timeout fails, and its jobs end."""
+    result = run(
+        row("A", lambda spark: long_job(spark).collect()), small("B"), timeout_seconds=0.5, retry=0
+    )
+    assert statuses(result)["A"] == "FAILED"
+    assert "timeout_seconds" in result.transformations["A"].error_message
+
+
+@pytest.fixture
+def spark(connection):
+    """The session."""
+    return connection.spark
+
+
+def test_pool_group_and_tag_are_the_attempts_own(engine, spark):
+    """They are set inside an attempt and gone after it, so that the thread's next one has its own."""
+    context = spark.sparkContext
+    with engine.attempt_scope(INFO, (), AttemptControl()):
+        found = [context.getLocalProperty(name) for name in PROPERTIES]
+        assert found[0] == found[2] == "odibi T_001"
+        assert found[1] == found[3] == "odibi run-1 T_001 2"
+    assert [context.getLocalProperty(name) for name in PROPERTIES] == [None] * 4
+
+
+def test_both_engines_work_in_one_run(run, engine):
+    """A pandas row reads what a Spark row wrote, and a Spark row what that pandas row made."""
+    seen = []
+
+    def spark_row(spark):
+        return make(spark, [{"k": 1}, {"k": 2}])
+
+    def pandas_row(inputs, context):
+        seen.append(context.spark is not None)
+        frame = context.read(inputs[0])
+        return frame.assign(k=frame["k"] * 10)
+
+    def by_name(inputs, spark):
+        return spark.table(inputs[0]).selectExpr("k + 1 AS k")
+
+    result = run(
+        row("A", spark_row, outputs=[{"table": "silver.a"}]),
+        row(
+            "B",
+            pandas_row,
+            inputs=["silver.a"],
+            outputs=[{"table": "silver.b"}],
+            constants=json.dumps({"engine": "pandas", "retry": 0}),
+        ),
+        row("C", by_name, inputs=["silver.b"], outputs=[{"table": "silver.c"}]),
+    )
+    assert statuses(result) == dict.fromkeys("ABC", "SUCCESS")
+    assert seen == [True]
+    assert rows_of(engine.read(table("silver.c"))) == [{"k": 11}, {"k": 21}]
+    assert (result.transformations["C"].rows_out, result.transformations["B"].rows_in) == (2, 2)
+
+
+def test_tables_that_functions_save_stand_in_the_lake(run, engine):
+    """``saveAsTable`` makes a Delta table below the lake's root, which both engines read."""
+
+    def saves(spark):
+        make(spark, [{"k": 1}]).write.mode("overwrite").saveAsTable("silver.saved")
+
+    run(row("A", saves, outputs=[{"table": "silver.saved"}])).raise_for_status()
+    assert rows_of(engine.read(table("silver.saved"))) == [{"k": 1}]
+    assert list(PandasEngine(engine._lake.root).read(table("silver.saved"))["k"]) == [1]
+
+
+def test_a_wrong_column_is_said_once_and_shortly(run):
+    """An AnalysisException is not retried; its message is Spark's reason with its suggestion."""
+
+    def wrong(spark):
+        return make(spark, [{"temperature": 1}]).select("temperatur")
+
+    result = run(row("A", wrong, constants='{"retry": 3}', outputs=[{"table": "silver.a"}]))
+    failed = result.transformations["A"]
+    assert (failed.status, failed.attempts, failed.error_type) == (
+        "FAILED",
+        1,
+        "AnalysisException",
+    )
+    assert failed.error_message.endswith("\ndid you mean: temperature")
+    assert failed.error_message.count("\n") == 1
+
+
+def test_tables_of_the_cache_plan_are_cached_until_the_run_ends(run, engine, spark):
+    """What the cache plan names is in memory for the rows that follow, and not after the run."""
+    storage = []
+
+    def look(inputs, context):
+        frame = context.read(inputs[0])
+        storage.append(frame.storageLevel.useMemory)
+        assert frame.count() == 2
+
+    result = run(
+        small("A"),
+        row("B", look, layer="Gold_1", inputs=["silver.a"]),
+        manifest={"cache_plan": {"Silver_1": ["silver.a"]}},
+    )
+    result.raise_for_status()
+    assert storage == [True]
+    assert not engine.read(table("silver.a")).storageLevel.useMemory
+    with pytest.raises(TableNotFoundError):
+        engine.cache(table("silver.nope"))

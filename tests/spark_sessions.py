@@ -1,0 +1,110 @@
+"""Spark sessions for tests: one JVM for all of them, or Sail where pysail is installed.
+
+A laptop without Java or Delta's JARs skips the tests that need them, with one reason; CI never does.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import warnings
+
+import pytest
+
+from odibi_nb.core.manifest import EnvironmentConfig, ProjectManifest
+from odibi_nb.core.protocols import Place, Session
+from odibi_nb.engines import spark_jvm, spark_session
+from odibi_nb.engines.lake import Lake
+from odibi_nb.engines.spark import SparkEngine
+from odibi_nb.errors import EngineError
+
+UTC = dt.timezone.utc
+QUICK = {
+    "spark.master": "local[2]",
+    "spark.default.parallelism": "1",
+    "spark.sql.shuffle.partitions": "1",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.sql.adaptive.enabled": "false",
+    # The tests end before a compiler's better code would pay.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.driver.memory": "1g",
+}
+
+
+def place(folder, spark=None, session=None, lake=None):
+    """Where a test runs: an environment with this ``spark``, its state below *folder*."""
+    return Place(
+        manifest=ProjectManifest.from_dict({"project": "P"}),
+        env="qat",
+        config=EnvironmentConfig(spark=QUICK if spark is None else spark, lake=lake),
+        state_dir=folder / "state",
+        session=session or Session(),
+    )
+
+
+def connect(kind, folder):
+    """A session of *kind*, ``classic`` or ``sail``; one of another kind is stopped before."""
+    if any(connection.kind != kind for connection in spark_session._own.values()):
+        spark_session.stop_own()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return spark_session.connect(
+                place(folder, {"remote": "sail"} if kind == "sail" else None)
+            )
+        except EngineError as exc:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"no {kind} Spark here: {exc}")
+
+
+def has_java():
+    """Whether classic Spark could start."""
+    try:
+        spark_jvm.check_versions()
+        spark_jvm.check_java()
+    except EngineError:
+        return False
+    return True
+
+
+def engine(connection, folder):
+    """An engine over an empty lake."""
+    return SparkEngine(lambda: connection, Lake(str(folder / "lake")))
+
+
+def make(spark, rows, columns=None):
+    """A DataFrame of dicts; types are those of the values, whole numbers 64 bits wide."""
+    from pyspark.sql import types as t
+
+    kinds = {
+        bool: t.BooleanType(),
+        int: t.LongType(),
+        float: t.DoubleType(),
+        str: t.StringType(),
+        dt.date: t.DateType(),
+        dt.datetime: t.TimestampType(),
+    }
+    names = columns or list(dict.fromkeys(name for row in rows for name in row))
+    fields = []
+    for name in names:
+        values = [row[name] for row in rows if row.get(name) is not None]
+        kind = kinds[type(values[0])] if values else t.StringType()
+        fields.append(t.StructField(name, kind))
+    cells = [tuple(row.get(name) for name in names) for row in rows]
+    return spark.createDataFrame(cells, t.StructType(fields))
+
+
+def rows_of(frame):
+    """The rows of a DataFrame, sorted, nulls last, timestamps aware."""
+    from pyspark.sql import types as t
+
+    stamps = {f.name for f in frame.schema.fields if isinstance(f.dataType, t.TimestampType)}
+    rows = [
+        {
+            name: value.astimezone(UTC) if name in stamps and value is not None else value
+            for name, value in row.asDict().items()
+        }
+        for row in frame.collect()
+    ]
+    return sorted(rows, key=lambda row: [(v is None, str(v)) for v in row.values()])
