@@ -94,7 +94,15 @@ class Environment:
         environ["PATH"] = f"{self.python.parent}{os.pathsep}{environ['PATH']}"
         return subprocess.run(
             [
-                *(str(self.python), "-m", "pytest", "-q", "-p", "_hypothesis_pytestplugin"),
+                *(
+                    str(self.python),
+                    "-m",
+                    "pytest",
+                    "-q",
+                    "--tb=short",
+                    "-p",
+                    "_hypothesis_pytestplugin",
+                ),
                 *("-p", "no:cacheprovider", "-W", "ignore::DeprecationWarning", *arguments),
             ],
             cwd=ROOT,

@@ -90,4 +90,5 @@ def test_each_choice_has_its_reason(monkeypatch):
     parts = "asked for", "a terminal", "no front end", "Databricks", "500 rows", "with ipywidgets "
     assert all(part in text for part, text in zip(parts, why, strict=True))
     monkeypatch.setattr(environment, "_installed", lambda name: name != "anywidget")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "6.0.1")
     assert explain_ui(shell(), "auto")[1] == "anywidget is not installed"
