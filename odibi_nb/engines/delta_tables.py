@@ -110,18 +110,19 @@ def scan(table: Any, name: str) -> Any:
         builder.execute("SET datafusion.execution.target_partitions = 1").read_all()
         builder.register("t", table)
         found = builder.execute("SELECT * FROM t").read_all()
-        return plain(pyarrow().table(_without_views(found, table.schema().to_arrow())))
+        return as_stored(found, table.schema().to_arrow())
     except Exception as exc:
         raise DataError(f"{name}: its files cannot be read: {reason(exc)}") from exc
 
 
-def _without_views(found: Any, schema: Any) -> Any:
-    """*found* in the types of *schema*: the query engine gives text as views, new in pyarrow 16.
+def as_stored(found: Any, schema: Any) -> Any:
+    """What the query engine *found*, a table or batch of its own, as an Arrow table of *schema*.
 
-    Older runtimes of Databricks have an older one, and must keep it for Spark's sake.
+    It gives text as views, which are new in pyarrow 16; older runtimes of Databricks have an older
+    one, and must keep it for Spark's sake.
     """
     columns = [c.cast(f.type) for c, f in zip(found.columns, schema, strict=True)]
-    return type(found).from_arrays(columns, schema=schema)
+    return plain(pyarrow().table(type(found).from_arrays(columns, schema=schema)))
 
 
 def check_output(data: Any, output: Output) -> None:
