@@ -109,9 +109,20 @@ def scan(table: Any, name: str) -> Any:
         builder = lib.QueryBuilder()
         builder.execute("SET datafusion.execution.target_partitions = 1").read_all()
         builder.register("t", table)
-        return plain(pyarrow().table(builder.execute("SELECT * FROM t").read_all()))
+        found = builder.execute("SELECT * FROM t").read_all()
+        return as_stored(found, table.schema().to_arrow())
     except Exception as exc:
         raise DataError(f"{name}: its files cannot be read: {reason(exc)}") from exc
+
+
+def as_stored(found: Any, schema: Any) -> Any:
+    """What the query engine *found*, a table or batch of its own, as an Arrow table of *schema*.
+
+    It gives text as views, which are new in pyarrow 16; older runtimes of Databricks have an older
+    one, and must keep it for Spark's sake.
+    """
+    columns = [c.cast(f.type) for c, f in zip(found.columns, schema, strict=True)]
+    return plain(pyarrow().table(type(found).from_arrays(columns, schema=schema)))
 
 
 def check_output(data: Any, output: Output) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.checks import ROW_KINDS
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 SAMPLES = 3
 MAX_SAMPLE = 60
+_MIDDLE = 2000
+"""A year between the first and the last that nanoseconds can count."""
 
 
 def measure(frame: Any, rule: Rule) -> Measure:
@@ -80,7 +83,11 @@ def _like(bound: Any, values: Any) -> Any:
 
     if not isinstance(bound, str) or not pd.api.types.is_datetime64_any_dtype(values):
         return bound
-    time = pd.Timestamp(bound)
+    try:
+        time = pd.Timestamp(bound)
+    except pd.errors.OutOfBoundsDatetime:  # before pandas 2: from 2262 on, as no value is either
+        year = re.search(r"\d{4}", bound)
+        time = pd.Timestamp.max if year and int(year[0]) > _MIDDLE else pd.Timestamp.min
     zone = getattr(values.dtype, "tz", None)
     if zone is None or time.tzinfo is not None:
         return time

@@ -42,17 +42,17 @@ def scan_portion(table: Any, name: str, portion: Portion) -> Any:
         reader = builder.execute(
             f"SELECT * FROM t LIMIT {portion.limit}" if pushed else "SELECT * FROM t"
         )
-        schema = pa.schema(reader.schema)
+        schema = table.schema().to_arrow()
         choose = _chooser(portion)
         for batch in reader:
-            part = choose(plain(pa.table(batch)))
+            part = choose(delta_tables.as_stored(batch, schema))
             kept.append(part)
             count += part.num_rows
             if portion.limit is not None and count >= portion.limit:
                 break
     except Exception as exc:
         raise DataError(f"{name}: its files cannot be read: {reason(exc)}") from exc
-    rows = pa.concat_tables(kept) if kept else plain(schema.empty_table())
+    rows = pa.concat_tables(kept) if kept else plain(pa.schema(schema).empty_table())
     return rows if portion.limit is None else rows.slice(0, portion.limit)
 
 

@@ -6,7 +6,7 @@ import importlib.util
 import os
 
 import pytest
-from browser.lab import CHROMIUM, Lab, Notebook, chromium_page
+from browser.lab import CHROMIUM, Lab, chromium, first_page
 
 
 def _missing():
@@ -20,21 +20,24 @@ def _missing():
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory):
+def browser():
     if missing := _missing():
         if os.environ.get("CI") == "true":
             pytest.fail(f"browser tests cannot run: {missing}")
         pytest.skip(missing)
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def lab(browser, tmp_path_factory):
     with Lab(tmp_path_factory.mktemp("lab")) as lab:
         yield lab
 
 
 @pytest.fixture(scope="session")
-def page(lab):
-    with chromium_page() as page:
-        page.goto(f"{lab.url}/lab?reset")
-        page.wait_for_selector(".jp-Launcher", timeout=60_000)
-        yield page
+def page(lab, browser):
+    return first_page(lab, browser)
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ def notebook(lab, page, request):
 
     def open_cells(*cells):
         name = f"{request.node.originalname}-{len(opened)}.ipynb"
-        opened.append(Notebook(lab, page, name, cells).open())
+        opened.append(lab.notebook(page, name, cells))
         return opened[-1]
 
     yield open_cells

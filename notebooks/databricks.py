@@ -1,0 +1,135 @@
+# Databricks notebook source
+# MAGIC %md
+# MAGIC # odibi_nb on Databricks
+# MAGIC Import this file, or the Git folder it is in, into a workspace: it is a notebook in Databricks' source format. Attach it to a
+# MAGIC cluster with runtime 14.3 LTS or newer, and run its cells from the top. As the task of a job, with `mode` set to `job`, the same
+# MAGIC notebook runs the project without anybody looking on.
+# MAGIC
+# MAGIC The runtimes bring ipywidgets, Plotly, pandas and pyarrow; the installation leaves theirs alone (14.3 alone gets a newer pyarrow,
+# MAGIC because its own is older than what Delta tables without Spark need). **Do not** upgrade ipywidgets: it has to fit the front end.
+
+# COMMAND ----------
+
+# MAGIC %pip install 'odibi-nb[pandas,sql]'
+
+# COMMAND ----------
+
+dbutils.library.restartPython()
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## Parameters
+# MAGIC They stand above the notebook as widgets; a job fills them from its parameters of the same names.
+
+# COMMAND ----------
+
+dbutils.widgets.text("project", "Energy Efficiency")
+dbutils.widgets.text("env", "qat")
+dbutils.widgets.dropdown("mode", "interactive", ["interactive", "job"])
+
+project = dbutils.widgets.get("project")
+env = dbutils.widgets.get("env")
+
+# COMMAND ----------
+
+# MAGIC %load_ext odibi_nb
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## The example, on the driver's own disk
+# MAGIC SQLite and Delta tables do not belong among workspace files. For a project of your own leave these three cells out: its manifest names
+# MAGIC a registry that the cluster reaches, and a lake in a volume or a catalog.
+
+# COMMAND ----------
+
+import os
+import shutil
+import tempfile
+
+if project == "Energy Efficiency":
+    place = tempfile.mkdtemp(prefix="odibi-")
+    shutil.copytree("projects", f"{place}/projects")
+    os.chdir(place)
+
+# COMMAND ----------
+
+# MAGIC %odibi registry init {project} --env {env}
+
+# COMMAND ----------
+
+# MAGIC %odibi registry import projects/energy_efficiency/registry.json {project} --env {env}
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## As a job
+# MAGIC A notebook task with the parameters `project`, `env` and `mode = job` ends here. Where a transformation failed, `raise_for_status`
+# MAGIC raises: the task fails with the names and errors of what failed, and the job's retries and alerts do their work. Otherwise
+# MAGIC what `exit` is given is the task's result, for the next task to read.
+
+# COMMAND ----------
+
+import json
+
+from odibi_nb import run_project
+
+if dbutils.widgets.get("mode") == "job":
+    result = run_project(project, env=env, log_level="INFO")
+    result.raise_for_status()
+    summary = {"run_id": result.run_id, "status": result["status"], "counts": result.counts()}
+    dbutils.notebook.exit(json.dumps(summary))
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## By hand
+# MAGIC What would run: every row, resolved, with everything that is wrong. Nothing is written.
+
+# COMMAND ----------
+
+# MAGIC %odibi plan {project} --env {env}
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC Run it. The chart and the table are core widgets here, because Plotly's live figure is larger than a message may be. ■ lets what
+# MAGIC runs end and starts nothing new; pressed again, it revokes what runs.
+
+# COMMAND ----------
+
+# MAGIC %odibi run {project} --env {env}
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC Once the cause of a failure is mended, only what did not succeed runs again, and what needs it.
+
+# COMMAND ----------
+
+# MAGIC %odibi retry last --project {project} --env {env}
+
+# COMMAND ----------
+
+# MAGIC %odibi history {project} --env {env}
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC The run log is a Delta table like any other.
+
+# COMMAND ----------
+
+from odibi_nb import read_table
+
+log = read_table(project, "config_driven.TransformationRunLog", env=env)
+log[["run_id", "transformation_id", "status", "duration_seconds", "rows_out"]]
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## Serverless compute
+# MAGIC It is Spark Connect: there are no RDDs, no `sparkContext`, and tables are not cached (a `cache_plan` is passed over). Its disk is
+# MAGIC gone with the session, and so is a lake that was put there. `%pip install` belongs into the environment's dependencies there, so that
+# MAGIC every task has it.
