@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.authentication import authenticated, named_provider
 from odibi_nb.core.capture import routed_output
 from odibi_nb.core.context import Engine
-from odibi_nb.core.decoding import shown, utc_now
+from odibi_nb.core.decoding import utc_now
 from odibi_nb.core.execution import RunExecution
 from odibi_nb.core.functions import REGISTRY, ProjectModules
 from odibi_nb.core.history import LAST, RunChain, expected_seconds, run_chain
@@ -19,7 +19,6 @@ from odibi_nb.core.hooks import HookManager
 from odibi_nb.core.journal import open_runs
 from odibi_nb.core.lock import run_lock
 from odibi_nb.core.manifest import find_manifest, shown_path
-from odibi_nb.core.modules import FunctionNotFoundError, import_module
 from odibi_nb.core.options import RunOptions, default_workers
 from odibi_nb.core.plan import PlanRequest, RunPlan
 from odibi_nb.core.planning import make_plan, no_rows_message
@@ -29,10 +28,10 @@ from odibi_nb.core.repair import Repair
 from odibi_nb.core.runlog import dead_runs, recover
 from odibi_nb.core.stream import RunStream
 from odibi_nb.core.transformation import row_id
-from odibi_nb.errors import ConfigurationError, ManifestError, PlanError, Problem, did_you_mean
+from odibi_nb.errors import ConfigurationError, PlanError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from odibi_nb.core.protocols import Adapters, BaseLogSink, Row, TableEngine, View
     from odibi_nb.core.results import RunResult
@@ -142,7 +141,12 @@ class GenericProjectOrchestrator:
         )
         provider = self.auth_provider or self._named_provider()
         self._repo_path = repo_path
-        self.session = self._authenticated(provider, repo_path) if provider else Session()
+        if provider is None:
+            self.session = Session()
+        else:
+            self.session = authenticated(
+                provider, project=self.project, env=self.env, repo_path=repo_path
+            )
         self._say("INFO", "Environment bootstrapped")
         return self.session
 
@@ -457,37 +461,11 @@ class GenericProjectOrchestrator:
         self._sinks = None
 
     def _named_provider(self) -> Callable[..., Any] | None:
-        """The environment's ``auth_provider``, named as ``module:function``."""
-        if not self.config.auth_provider:
+        name = self.config.auth_provider
+        if not name:
             return None
-        module, _, function = self.config.auth_provider.partition(":")
-        where = Problem(f"$.environments.{self.env}.auth_provider", "")
-        try:
-            with self._modules.importing():
-                provider = getattr(import_module(module), function or "auth_provider", None)
-        except FunctionNotFoundError as exc:
-            raise ManifestError(
-                str(self.manifest.path), [where._replace(message=str(exc))]
-            ) from exc
-        if not callable(provider):
-            message = f"expected 'module:function', found {self.config.auth_provider!r}"
-            raise ManifestError(str(self.manifest.path), [where._replace(message=message)])
-        return provider  # type: ignore[no-any-return]
-
-    def _authenticated(self, provider: Callable[..., Any], repo_path: str | None) -> Session:
-        try:
-            found = provider(
-                env=self.env,
-                repo_path=repo_path,
-                logger_metadata={"project": self.project, "stage": "Bootstrap"},
-            )
-        except (Exception, SystemExit) as exc:
-            why = f"raised {type(exc).__name__}: {error_message(exc)}"
-            raise ConfigurationError("auth_provider", [why]) from exc
-        if not isinstance(found, Mapping):  # it is the user's code, whatever its type says
-            message = f"expected a dict with 'spark' and 'sql_provider', found {shown(found)}"
-            raise ConfigurationError("auth_provider", [message])
-        return Session(spark=found.get("spark"), sql_provider=found.get("sql_provider"))
+        with self._modules.importing():
+            return named_provider(self.manifest, self.env, name)
 
     def _checked_engine(self, engine: str | Engine) -> str:
         name = engine.value if isinstance(engine, Engine) else str(engine).lower()
