@@ -21,6 +21,7 @@ from benchmarks.live import first_picture, live_run, saved_notebooks
 from benchmarks.log import run_log
 from benchmarks.planning import plan
 from benchmarks.rows import growth, no_op_rows
+from benchmarks.spark import jobs_beside_a_pool, sail_beside_jvm, short_beside_long, unavailable
 from benchmarks.ticks import bytes_per_tick
 
 if TYPE_CHECKING:
@@ -28,7 +29,16 @@ if TYPE_CHECKING:
 
     from benchmarks.figures import Figure
 
-SHOWN_VERSIONS = ("kedro", "deltalake", "sqlalchemy", "msgspec", "ipykernel", "plotly")
+SHOWN_VERSIONS = (
+    "kedro",
+    "deltalake",
+    "sqlalchemy",
+    "msgspec",
+    "ipykernel",
+    "plotly",
+    "pyspark",
+    "pysail",
+)
 
 
 def main() -> None:
@@ -57,6 +67,7 @@ def _figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
         yield from plan(folder / "plan", 1_000, 3)
         yield from imports(3)
         yield from _live(folder / "live", 300, 2)
+        yield from _spark(folder / "spark", 1)
     else:
         yield from no_op_rows(folder / "rows", 1_000, 7)
         yield from growth(folder / "growth", 1_000, 20_000, 5)
@@ -64,6 +75,7 @@ def _figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
         yield from plan(folder / "plan", 10_000, 7)
         yield from imports(15)
         yield from _live(folder / "live", 2_000, 5)
+        yield from _spark(folder / "spark", 5)
 
 
 def _live(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
@@ -72,6 +84,16 @@ def _live(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
     yield from bytes_per_tick("plotly", min(rows, 500))
     yield from saved_notebooks(folder / "saved", {20: 100, rows: 300})
     yield from first_picture(folder / "first", turns)
+
+
+def _spark(folder: Path, turns: int) -> Iterator[Figure]:
+    missing = unavailable()
+    if missing is not None:
+        yield missing
+        return
+    yield from jobs_beside_a_pool(folder / "jobs", turns)
+    yield from short_beside_long(folder / "short", turns)
+    yield from sail_beside_jvm(folder / "example", turns)
 
 
 def _machine() -> str:

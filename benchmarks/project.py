@@ -103,7 +103,8 @@ class Project:
         registry: where the rows come from.
         layers: the manifest's layer order.
         make_sink: makes the run log's sink, for each run anew.
-        tables: instead of the pandas engine on a lake in *folder*.
+        tables: instead of the engine's, on a lake in *folder*.
+        engine: the rows'.
     """
 
     def __init__(
@@ -113,10 +114,12 @@ class Project:
         layers: Sequence[str] = ("Silver_1",),
         make_sink: Callable[[], BaseLogSink] = NoLog,
         tables: TablesInMemory | None = None,
+        engine: str = "pandas",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.manifest = folder / "manifest.json"
         self.manifest.write_text(json.dumps({"project": NAME, "layer_order": layers}))
+        self.engine = engine
         adapters = default_adapters()
         self.adapters = dataclasses.replace(
             adapters,
@@ -128,7 +131,7 @@ class Project:
     def orchestrator(self) -> GenericProjectOrchestrator:
         """What `run_project` makes, with these adapters."""
         return GenericProjectOrchestrator(
-            NAME, ENV, self.manifest, engine="pandas", adapters=self.adapters
+            NAME, ENV, self.manifest, engine=self.engine, adapters=self.adapters
         )
 
     def run(self, workers: int) -> float:

@@ -29,3 +29,22 @@ def wait() -> None:
 def say(context) -> None:
     """Print a line."""
     print("nothing to do for", context.transformation_id)
+
+
+def spark_job(spark) -> int:
+    """Add up hashes on one task, about a second of one core."""
+    return spark_table(spark).collect()[0][0]
+
+
+def spark_table(spark):
+    """The sum of hashes, as a table of one row that has not been computed yet."""
+    return spark.range(0, 30_000_000, 1, 1).selectExpr("sum(hash(id, id + 1) % 1000) AS total")
+
+
+def spark_tasks(spark, constants) -> None:
+    """Tasks of 50 ms that need no CPU; in a pool of its own, or in Spark's default one."""
+    if not constants["pools"]:
+        spark.sparkContext.setLocalProperty("spark.scheduler.pool", None)
+    tasks = constants["tasks"]
+    wait = "java_method('java.lang.Thread', 'sleep', 50L)"
+    spark.range(0, tasks, 1, tasks).selectExpr(f"{wait} AS waited").collect()
