@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from odibi_nb.core.protocols import BaseLogSink, Place, RegistrySource, Row, TableEngine
+    from odibi_nb.engines.spark import SparkEngine
     from odibi_nb.sources.sql import SqlRegistry
 
+CATALOG = "catalog"
 DEFAULT_LAKE = "lake"
 
 
@@ -42,25 +44,42 @@ def lake_root(place: Place) -> str:
     return lake if "://" in lake else str((place.manifest.folder / lake).absolute())
 
 
+def catalog_of(place: Place) -> str | None:
+    """The catalog that keeps the tables, empty for the session's own; None where a lake does."""
+    word, _, catalog = (place.config.lake or DEFAULT_LAKE).partition(":")
+    return catalog.strip() if word == CATALOG and not catalog.startswith("//") else None
+
+
 def make_engine(name: str, place: Place) -> TableEngine:
     """The engine called *name*, ``pandas`` or ``spark``; Spark starts when it is first needed.
 
     Raises:
         EngineNotAvailableError: if a library that it needs is not installed.
     """
-    if name == "pandas":
-        require("the pandas engine", "pandas", "pandas", "pyarrow", "deltalake")
-        from odibi_nb.engines.pandas import PandasEngine
+    if name == "spark":
+        return _spark_engine(place)
+    if catalog_of(place) is not None:
+        require("the pandas engine", "pandas", "pandas", "pyarrow")
+        from odibi_nb.engines.pandas_on_spark import PandasOnSpark
 
-        return PandasEngine(lake_root(place), place.config.storage_options)
+        return PandasOnSpark(_spark_engine(place))
+    require("the pandas engine", "pandas", "pandas", "pyarrow", "deltalake")
+    from odibi_nb.engines.pandas import PandasEngine
+
+    return PandasEngine(lake_root(place), place.config.storage_options)
+
+
+def _spark_engine(place: Place) -> SparkEngine:
     require("the Spark engine", "spark", "pyspark")
-    from odibi_nb.engines.lake import Lake
+    from odibi_nb.engines.lake import CatalogLake, Lake
     from odibi_nb.engines.spark import SparkEngine
     from odibi_nb.engines.spark_session import connect
 
+    catalog = catalog_of(place)
+    lake = Lake(lake_root(place)) if catalog is None else CatalogLake(catalog)
     log = TableName.parse(place.config.run_log)
     spelled = [str(log), str(TableName((*log.parts[:-1], RUN_TABLE)))]
-    return SparkEngine(lambda: connect(place), Lake(lake_root(place)), spelled)
+    return SparkEngine(lambda: connect(place), lake, spelled)
 
 
 def spark_session(place: Place) -> str:

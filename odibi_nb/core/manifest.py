@@ -49,7 +49,8 @@ class EnvironmentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     Attributes:
         engine: ``pandas`` or ``spark``.
         registry: SQLAlchemy URL of the TransformationRegistry, or an object with `url`, `table`, `schema`.
-        lake: root folder or URL of the tables of the embedded engines.
+        lake: root folder or URL of the tables; ``catalog`` or ``catalog:NAME`` where the Spark session's
+            catalog keeps them, such as Unity Catalog.
         locations: prefix to prefix, so that ``adls://raw/…`` can be a local folder here.
         protected: running needs the project's name typed, or ``--yes``.
         run_log: table of the run log.

@@ -64,3 +64,27 @@ class Lake:
         return TableNotFoundError(
             str(table), f"table {str(table)!r} does not exist in {where}{hint}"
         )
+
+
+class CatalogLake(Lake):
+    """Tables that the catalog of a Spark session keeps under their own names, such as Unity Catalog's.
+
+    Nobody but that session knows where they stand.
+
+    Args:
+        catalog: its name; empty for the one that the session is in.
+    """
+
+    def __init__(self, catalog: str = "") -> None:
+        super().__init__(f"catalog:{catalog}")
+        self.catalog = catalog
+
+    @property
+    def is_local(self) -> bool:
+        """No: where its tables stand is the catalog's business."""
+        return False
+
+    def not_found(self, table: TableName) -> TableNotFoundError:
+        """The error for *table*, which is not there."""
+        where = f"catalog {self.catalog!r}" if self.catalog else "the Spark session's catalog"
+        return TableNotFoundError(str(table), f"table {str(table)!r} does not exist in {where}")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.tables import TableName, redact_url
-from odibi_nb.engines import delta_tables, pandas_checks, pandas_rehearsal
+from odibi_nb.engines import delta_tables, pandas_rehearsal
 from odibi_nb.engines.delta_appends import Appends
 from odibi_nb.engines.delta_writes import TableWrite, commit, write_lock
 from odibi_nb.engines.lake import Lake
 from odibi_nb.engines.libraries import reason
-from odibi_nb.engines.pandas_files import read_file
 from odibi_nb.engines.pandas_frames import from_arrow, to_arrow
+from odibi_nb.engines.pandas_in_memory import PandasInMemory
 from odibi_nb.engines.pandas_query import select
 from odibi_nb.errors import DataError
 
@@ -22,22 +21,18 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from odibi_nb.core.changes import TableChange
-    from odibi_nb.core.checks import Rule
     from odibi_nb.core.context import AttemptControl
-    from odibi_nb.core.protocols import Measure, Portion, TableDetails, WriteInfo
+    from odibi_nb.core.protocols import Portion, TableDetails, WriteInfo
     from odibi_nb.core.transformation import Output
 
 
-class PandasEngine:
+class PandasEngine(PandasInMemory):
     """The `TableEngine` of pandas: tables are Delta tables below *lake*.
 
     Args:
         lake: an absolute local path, or a URL.
         storage_options: as delta-rs wants them for *lake*.
     """
-
-    name = "pandas"
-    cannot_cache = ""
 
     def __init__(self, lake: str, storage_options: Mapping[str, str] | None = None) -> None:
         self._lake = Lake(lake)
@@ -72,21 +67,6 @@ class PandasEngine:
             TableNotFoundError: if it names a table that does not exist.
         """
         return from_arrow(select(sql, self._arrow), "the query's result")
-
-    def read_file(
-        self,
-        location: str,
-        *,
-        format: str,
-        schema: Mapping[str, str] | None = None,
-        options: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """The rows of a file, folder, glob or Delta table; see `pandas_files.read_file`.
-
-        Raises:
-            DataError: if it is missing or malformed.
-        """
-        return read_file(location, format, schema, options)
 
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int:
         """Write the DataFrame *frame* as *output* says, in one commit; the rows written.
@@ -127,31 +107,6 @@ class PandasEngine:
     def check_writable(self) -> None:
         """Raises DataError if the lake, a local one, cannot be written; writes nothing to find out."""
         self._lake.check_writable()
-
-    def is_frame(self, value: object) -> bool:
-        """Whether *value* is a pandas DataFrame."""
-        pandas = sys.modules.get("pandas")
-        return pandas is not None and isinstance(value, pandas.DataFrame)
-
-    def row_count(self, frame: Any) -> int:
-        """How many rows *frame* has."""
-        return len(frame)
-
-    def schema(self, frame: Any) -> dict[str, str]:
-        """Column to the name of its dtype."""
-        return {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
-
-    def measure(self, frame: Any, rules: Sequence[Rule]) -> list[Measure]:
-        """What each of *rules* is judged by; see `TableEngine.measure`.
-
-        Raises:
-            DataError: if a rule cannot be evaluated on its columns.
-        """
-        return [pandas_checks.measure(frame, rule) for rule in rules]
-
-    def split(self, frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
-        """The rows that keep all of *rules*, and those that break one; see `TableEngine.split`."""
-        return pandas_checks.split(frame, rules)
 
     def cache(self, table: TableName) -> None:
         """Keep *table* in memory for later reads and queries, until this engine writes to it.

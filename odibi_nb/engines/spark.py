@@ -17,8 +17,9 @@ from odibi_nb.engines import spark_checks, spark_files, spark_query, spark_write
 from odibi_nb.engines.delta_appends import Appends
 from odibi_nb.engines.delta_tables import check_path
 from odibi_nb.engines.delta_writes import write_lock
+from odibi_nb.engines.lake import CatalogLake
 from odibi_nb.engines.spark_cancel import ClassicJobs, ConnectJobs, attempt_scope
-from odibi_nb.engines.spark_catalog import SparkCatalog
+from odibi_nb.engines.spark_catalog import SparkCatalog, identifier_of, make_schema
 from odibi_nb.engines.spark_errors import is_no_table, missing_table, reason
 from odibi_nb.engines.spark_frames import quoted, storable, types_of
 from odibi_nb.engines.spark_session import SAIL
@@ -68,6 +69,8 @@ class SparkEngine:
             if self._connection is None:
                 connection = self._connect()
                 _check_lake(connection, self._lake)
+                if isinstance(self._lake, CatalogLake) and self._lake.catalog:
+                    connection.spark.catalog.setCurrentCatalog(self._lake.catalog)
                 self._catalog = SparkCatalog(connection, self._lake)
                 self._show_all(self._catalog)
                 self._connection = connection
@@ -192,6 +195,8 @@ class SparkEngine:
         time_zone = spark.conf.get("spark.sql.session.timeZone")
         frame = storable(frame, output.table, time_zone)
         request = spark_writes.Request(output, info)
+        if target.path is None and not self.exists(table):
+            make_schema(spark, table)
         with write_lock(target.key):
             try:
                 rows = spark_writes.write(
@@ -269,6 +274,9 @@ class SparkEngine:
                 frame.unpersist()
 
     def _target(self, table: TableName) -> spark_writes.DeltaTarget:
+        if isinstance(self._lake, CatalogLake):
+            identifier = identifier_of(table)
+            return spark_writes.DeltaTarget(self.connection, str(table), identifier, None)
         path = self._lake.uri(table)
         check_path(path)
         identifier = f"delta.{quoted(path)}"
@@ -289,6 +297,11 @@ class SparkEngine:
 def _check_lake(connection: Connection, lake: Lake) -> None:
     """Refuse a lake where Sail would write to another folder than it is told."""
     root = lake.root
+    if connection.kind == SAIL and isinstance(lake, CatalogLake):
+        raise DataError(
+            "lake 'catalog': Sail's catalog ends with the session: choose a folder or URL for 'lake', or "
+            "another Spark"
+        )
     if connection.kind == SAIL and lake.is_local and Path(root).as_uri() != f"file://{root}":
         raise DataError(
             f"lake {root}: Sail cannot keep tables in a path with blanks or characters that URLs do "

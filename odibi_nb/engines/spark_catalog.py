@@ -12,6 +12,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName
+from odibi_nb.engines.lake import CatalogLake
 from odibi_nb.engines.spark_frames import literal, quoted
 from odibi_nb.engines.spark_session import CLASSIC, SAIL
 from odibi_nb.errors import EngineError
@@ -47,7 +48,9 @@ class SparkCatalog:
         self._lake = lake
         self._has_case = connection.kind == SAIL
         self._can_move = connection.kind == CLASSIC
-        self._told = connection.own or _is_in_memory(connection.spark)
+        self._told = not isinstance(lake, CatalogLake) and (
+            connection.own or _is_in_memory(connection.spark)
+        )
         self._known = _known.setdefault(connection.spark, _Known())
 
     def show(self, names: Iterable[str]) -> None:
@@ -117,6 +120,19 @@ class SparkCatalog:
 
     def _is_there(self, table: TableName) -> bool:
         return self._lake.has(table) is not False
+
+
+def identifier_of(table: TableName) -> str:
+    """*table* in SQL, in the session's catalog."""
+    parts = table.parts if len(table.parts) > 1 else (DEFAULT_SCHEMA, *table.parts)
+    return ".".join(map(quoted, parts))
+
+
+def make_schema(spark: Any, table: TableName) -> None:
+    """Make the schema that *table* is to stand in, unless it is there."""
+    schema = identifier_of(table).rpartition(".")[0]
+    if not spark.catalog.databaseExists(schema):
+        spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}").collect()
 
 
 def _is_in_memory(spark: Any) -> bool:

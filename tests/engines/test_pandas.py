@@ -18,6 +18,7 @@ import pandas as pd  # noqa: E402
 import pyarrow as pa  # noqa: E402
 from deltalake import DeltaTable, write_deltalake  # noqa: E402
 from engines.contract import INFO, NOON, EngineContract, table  # noqa: E402
+from engines.pandas_rows import PandasRows  # noqa: E402
 from engines.retried_writes import RetriedWrites  # noqa: E402
 from hypothesis import HealthCheck, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
@@ -36,31 +37,10 @@ def engine(tmp_path):
     return PandasEngine(str(tmp_path / "lake"))
 
 
-def plain(value):
-    """A cell as plain Python."""
-    if value is None or value is pd.NaT or value is pd.NA or value != value:
-        return None
-    if isinstance(value, pd.Timestamp):
-        return value.to_pydatetime()
-    return value.item() if hasattr(value, "item") else value
-
-
-class TestContract(RetriedWrites, EngineContract):
+class TestContract(PandasRows, RetriedWrites, EngineContract):
     """The contract, kept by pandas."""
 
     removes_files = hasattr(deltalake.transaction, "RemoveAction")
-
-    def make(self, rows, columns=None):
-        """A DataFrame."""
-        return pd.DataFrame(rows, columns=columns)
-
-    def rows(self, frame):
-        """The rows of a DataFrame, sorted, nulls last."""
-        rows = [
-            {name: plain(value) for name, value in zip(frame.columns, cells, strict=True)}
-            for cells in frame.itertuples(index=False)
-        ]
-        return sorted(rows, key=lambda row: [(v is None, str(v)) for v in row.values()])
 
 
 def write(engine, frame, name="silver.t", **how):

@@ -1,0 +1,62 @@
+"""What every engine of pandas does with DataFrames in memory, wherever its tables are."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.engines import pandas_checks
+from odibi_nb.engines.pandas_files import read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from odibi_nb.core.checks import Rule
+    from odibi_nb.core.protocols import Measure
+
+
+class PandasInMemory:
+    """The part of a `TableEngine` that needs no tables."""
+
+    name = "pandas"
+    cannot_cache = ""
+
+    def read_file(
+        self,
+        location: str,
+        *,
+        format: str,
+        schema: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The rows of a file, folder, glob or Delta table; see `pandas_files.read_file`.
+
+        Raises:
+            DataError: if it is missing or malformed.
+        """
+        return read_file(location, format, schema, options)
+
+    def is_frame(self, value: object) -> bool:
+        """Whether *value* is a pandas DataFrame."""
+        pandas = sys.modules.get("pandas")
+        return pandas is not None and isinstance(value, pandas.DataFrame)
+
+    def row_count(self, frame: Any) -> int:
+        """How many rows *frame* has."""
+        return len(frame)
+
+    def schema(self, frame: Any) -> dict[str, str]:
+        """Column to the name of its dtype."""
+        return {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
+
+    def measure(self, frame: Any, rules: Sequence[Rule]) -> list[Measure]:
+        """What each of *rules* is judged by; see `TableEngine.measure`.
+
+        Raises:
+            DataError: if a rule cannot be evaluated on its columns.
+        """
+        return [pandas_checks.measure(frame, rule) for rule in rules]
+
+    def split(self, frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
+        """The rows that keep all of *rules*, and those that break one; see `TableEngine.split`."""
+        return pandas_checks.split(frame, rules)

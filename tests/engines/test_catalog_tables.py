@@ -1,0 +1,101 @@
+"""Tables that the session's catalog keeps: pandas over Spark keeps the contract, so Spark's part of it does."""
+
+import pytest
+
+pytest.register_assert_rewrite("engines.contract", "engines.retried_writes")
+
+from engines.contract import NOON, EngineContract, table  # noqa: E402
+from engines.pandas_rows import PandasRows  # noqa: E402
+from spark_sessions import connect, place, rows_of  # noqa: E402
+
+from odibi_nb.adapters import catalog_of  # noqa: E402
+from odibi_nb.engines import pandas_on_spark, spark_catalog  # noqa: E402
+from odibi_nb.engines.lake import CatalogLake  # noqa: E402
+from odibi_nb.engines.pandas_frames import from_arrow  # noqa: E402
+from odibi_nb.engines.pandas_on_spark import PandasOnSpark  # noqa: E402
+from odibi_nb.engines.spark import SparkEngine  # noqa: E402
+from odibi_nb.engines.spark_session import SAIL, Connection  # noqa: E402
+from odibi_nb.errors import DataError  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory):
+    """The JVM session of all these tests."""
+    return connect("classic", tmp_path_factory.mktemp("spark"))
+
+
+@pytest.fixture
+def spark_engine(connection):
+    """An engine over a catalog that has no tables in it."""
+    spark = connection.spark
+
+    def clean():
+        for schema in ("silver", "bronze", "config_driven"):
+            spark.sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE").collect()
+        for one in spark.catalog.listTables("default"):
+            spark.sql(f"DROP TABLE IF EXISTS default.`{one.name}`").collect()
+        spark_catalog._known.pop(spark, None)  # what other tests have told it is gone
+
+    clean()
+    yield SparkEngine(lambda: connection, CatalogLake())
+    clean()
+
+
+class TestPandas(PandasRows, EngineContract):
+    """The contract, kept by pandas over a Spark session."""
+
+    @pytest.fixture
+    def engine(self, spark_engine):
+        return PandasOnSpark(spark_engine)
+
+    def test_names_have_one_to_three_parts(self, engine):
+        """A name that the session's catalog cannot have is refused in one message."""
+        self.put(engine, [{"n": 0}], "plain")
+        assert self.get(engine, "plain") == [{"n": 0}]
+        with pytest.raises(DataError, match=r"plant\.silver\.t: .*single-part namespace"):
+            self.put(engine, [{"n": 2}], "plant.silver.t")
+
+    def test_tables_are_the_catalogs(self, engine, spark_engine, connection):
+        """What is written is a table of the catalog, its rows in both engines; its schema is made."""
+        assert self.put(engine, [{"n": 1}, {"n": 2}]) == 2
+        assert connection.spark.catalog.tableExists("silver.t")
+        assert rows_of(spark_engine.read(table("silver.t"))) == [{"n": 1}, {"n": 2}]
+
+    def test_a_table_that_is_too_large_is_refused(self, engine, monkeypatch):
+        """What would fill the driver's memory is not read; the message says what to do instead."""
+        monkeypatch.setattr(pandas_on_spark, "MOST_ROWS", 2)
+        self.put(engine, [{"n": 1}, {"n": 2}])
+        assert self.get(engine) == [{"n": 1}, {"n": 2}]
+        self.put(engine, [{"n": 1}, {"n": 2}, {"n": 3}])
+        with pytest.raises(DataError, match=r"more than 2 rows, .* engine 'spark'"):
+            engine.read(table("silver.t"))
+
+    @pytest.mark.filterwarnings("ignore:.*copy keyword")  # pyspark's toPandas, with pandas 3
+    def test_sparks_before_4_give_the_same(self, engine, spark_engine):
+        """Without Arrow from Spark, times and nulls come by way of pandas and are equal."""
+        self.put(engine, [{"n": 1, "t": NOON, "s": "é"}, {"n": 2, "t": None, "s": None}])
+        frame = spark_engine.read(table("silver.t"))
+        by_pandas = from_arrow(pandas_on_spark._arrow_by_pandas(frame), "t")
+        assert self.rows(by_pandas) == self.get(engine)
+
+
+def test_sail_has_no_catalog_that_stays(tmp_path):
+    """Sail's tables would be gone with the session: a lake in its catalog is refused."""
+    sail = Connection(spark=None, kind=SAIL, own=True, why="Sail in this process")
+    with pytest.raises(DataError, match="Sail's catalog ends with the session"):
+        SparkEngine(lambda: sail, CatalogLake()).check_writable()
+
+
+@pytest.mark.parametrize(
+    ("lake", "catalog"),
+    [
+        ("catalog", ""),
+        ("catalog:main", "main"),
+        (None, None),
+        ("./catalog", None),
+        ("s3://b/l", None),
+    ],
+)
+def test_the_manifest_says_who_keeps_the_tables(tmp_path, lake, catalog):
+    """``catalog`` is the session's, ``catalog:NAME`` another; all else is a folder or URL."""
+    assert catalog_of(place(tmp_path, lake=lake)) == catalog
