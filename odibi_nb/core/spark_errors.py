@@ -1,4 +1,7 @@
-"""Spark's error texts, short: what is wrong and what it suggests; the JVM's trace apart."""
+"""Spark's error texts, short: what is wrong and what it suggests; the JVM's trace apart.
+
+And which of them mean that no table is there, or that another writer came first.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,22 @@ _PYTHON = re.compile(
 )
 _CALLED_FROM = re.compile(r"\s*== DataFrame ==\s*\"(\w+)\" was called from\s*(\S+)")
 _DETAIL = re.compile(r"\s*SQLSTATE: \w+\s*|== SQL .*", re.DOTALL)
+_MISSING_PATHS = (
+    "PATH_NOT_FOUND",
+    "DELTA_TABLE_NOT_FOUND",
+    "DELTA_PATH_DOES_NOT_EXIST",
+    "DELTA_MISSING_DELTA_TABLE",
+    "No commit files found",
+    "not a Delta table",
+)
+_MISSING_SCHEMAS = ("SCHEMA_NOT_FOUND", "Database not found")
+_CONFLICTS = (
+    "DELTA_CONCURRENT",
+    "DELTA_METADATA_CHANGED",
+    "DELTA_PROTOCOL_CHANGED",
+    "Concurrent",
+    "CommitFailed",
+)
 _WRAPPERS = (
     "SparkException",
     "PythonException",
@@ -93,3 +112,21 @@ def _innermost(text: str, message: str) -> str:
     causes = [(kind.rpartition(".")[2], said) for kind, said in _CAUSE.findall(text)]
     telling = [f"{kind}: {said}" for kind, said in causes if kind not in _WRAPPERS and said.strip()]
     return telling[-1] if telling else message
+
+
+def is_no_table(error: BaseException) -> bool:
+    """Whether *error* says that nothing is there, or no Delta table."""
+    text = str(error)
+    return any(word in text for word in (*_MISSING_PATHS, "TABLE_OR_VIEW_NOT_FOUND"))
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether another writer of the table came first."""
+    text = f"{type(error).__name__} {str(error)[:500]}"
+    return any(word in text for word in _CONFLICTS)
+
+
+def is_no_schema(error: BaseException) -> bool:
+    """Whether *error* says that a table's schema, or the catalog of that, is not there."""
+    text = str(error)
+    return any(word in text for word in _MISSING_SCHEMAS)

@@ -12,6 +12,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.spark_errors import is_no_table
 from odibi_nb.core.tables import TableName
 from odibi_nb.engines import spark_checks, spark_files, spark_query, spark_writes
 from odibi_nb.engines.delta_appends import Appends
@@ -20,7 +21,7 @@ from odibi_nb.engines.delta_writes import write_lock
 from odibi_nb.engines.lake import CatalogLake
 from odibi_nb.engines.spark_cancel import ClassicJobs, ConnectJobs, attempt_scope
 from odibi_nb.engines.spark_catalog import SparkCatalog, identifier_of, make_schema
-from odibi_nb.engines.spark_errors import is_no_table, missing_table, reason
+from odibi_nb.engines.spark_errors import missing_table, reason
 from odibi_nb.engines.spark_frames import quoted, storable, types_of
 from odibi_nb.engines.spark_session import SAIL
 from odibi_nb.errors import DataError, OdibiError

@@ -1,4 +1,4 @@
-"""What Spark's errors say, in one line, and which of them mean what."""
+"""What Spark's errors say, in one line, and which table is missing."""
 
 from __future__ import annotations
 
@@ -7,21 +7,6 @@ import re
 from odibi_nb.core.spark_errors import short_spark_error
 from odibi_nb.engines import libraries
 
-_MISSING_PATHS = (
-    "PATH_NOT_FOUND",
-    "DELTA_TABLE_NOT_FOUND",
-    "DELTA_PATH_DOES_NOT_EXIST",
-    "DELTA_MISSING_DELTA_TABLE",
-    "No commit files found",
-    "not a Delta table",
-)
-_CONFLICTS = (
-    "DELTA_CONCURRENT",
-    "DELTA_METADATA_CHANGED",
-    "DELTA_PROTOCOL_CHANGED",
-    "Concurrent",
-    "CommitFailed",
-)
 _MISSING_TABLE = re.compile(
     r"(?:table or view (?:not found: )?)(?P<name>(?:`[^`]+`|[\w$]+)(?:\.(?:`[^`]+`|[\w$]+))*)",
     re.IGNORECASE,
@@ -31,12 +16,6 @@ _MISSING_TABLE = re.compile(
 def reason(error: BaseException) -> str:
     """What *error* says, in one line: without plans, stack frames and passwords."""
     return libraries.reason(Exception(str(short_spark_error(str(error))) or type(error).__name__))
-
-
-def is_no_table(error: BaseException) -> bool:
-    """Whether *error* says that nothing is there, or no Delta table."""
-    text = str(error)
-    return any(word in text for word in (*_MISSING_PATHS, "TABLE_OR_VIEW_NOT_FOUND"))
 
 
 def missing_table(error: BaseException) -> str | None:
@@ -49,9 +28,3 @@ def missing_table(error: BaseException) -> str | None:
         if found["name"].lower() != "not":
             break
     return None if found is None else found["name"].replace("`", "")
-
-
-def is_conflict(error: BaseException) -> bool:
-    """Whether another writer of the table came first."""
-    text = f"{type(error).__name__} {str(error)[:500]}"
-    return any(word in text for word in _CONFLICTS)

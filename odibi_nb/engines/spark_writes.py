@@ -9,6 +9,7 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.spark_errors import is_conflict
 from odibi_nb.engines import output_checks
 from odibi_nb.engines.delta_appends import (
     KEPT_FOR,
@@ -17,7 +18,7 @@ from odibi_nb.engines.delta_appends import (
     take_back,
     transaction_key,
 )
-from odibi_nb.engines.spark_errors import is_conflict, reason
+from odibi_nb.engines.spark_errors import reason
 from odibi_nb.engines.spark_frames import fit, quoted
 from odibi_nb.engines.spark_session import SAIL
 from odibi_nb.errors import DataError

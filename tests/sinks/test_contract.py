@@ -7,11 +7,14 @@ import enum
 
 import pytest
 from log_records import START, record, run
+from spark_sessions import connect
 
 from odibi_nb.core.records import RECORD_COLUMNS
 from odibi_nb.sinks.csv import CsvLogSink
 from odibi_nb.sinks.delta import DeltaLogSink
+from odibi_nb.sinks.spark import SparkLogSink
 from odibi_nb.sinks.sql import SqlLogSink
+from odibi_nb.spark_tables import SparkTable
 
 AWKWARD = [
     "Dämpfer µ 漢字 🚀",
@@ -31,11 +34,26 @@ AWKWARD = [
 ]
 
 
-@pytest.fixture(params=["delta", "sqlite", "postgresql", "csv"])
+@pytest.fixture(scope="module")
+def sail(tmp_path_factory):
+    """A session on Sail, for all of the tests."""
+    return connect("sail", tmp_path_factory.mktemp("spark")).spark
+
+
+def spark_sink(spark, lake):
+    """A run log below *lake*, through a Spark session."""
+    log, runs = (SparkTable(lambda: spark, "the log", path=f"{lake}/{name}") for name in "lr")
+    return SparkLogSink(log, runs, f"run log in {lake}")
+
+
+@pytest.fixture(params=["delta", "sail", "sqlite", "postgresql", "csv"])
 def make_sink(request, tmp_path):
     """Makes a sink on one place, anew with every call: what it knows is what is there."""
     if request.param == "delta":
         return lambda: DeltaLogSink(str(tmp_path / "lake"))
+    if request.param == "sail":
+        spark = request.getfixturevalue("sail")
+        return lambda: spark_sink(spark, tmp_path / "lake")
     if request.param == "csv":
         return lambda: CsvLogSink(tmp_path / "logs/log.csv")
     if request.param == "sqlite":

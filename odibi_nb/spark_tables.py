@@ -1,0 +1,248 @@
+"""Delta tables through a Spark session, for rows of plain values: the registry's and the run log's.
+
+For what only Spark reaches: the tables of a catalog, and storage to which the session alone has the
+keys. It works on classic Spark, Spark Connect and Sail alike.
+
+No value ever stands in SQL text: frames are compared with values, and rows come from views.
+``spark.sql(…, args=…)`` would bind them as well, but on Spark 4.2 the parser of Delta 4.4 loses them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import tenacity
+
+from odibi_nb.core.redaction import redact_text
+from odibi_nb.core.spark_errors import (
+    is_conflict,
+    is_no_schema,
+    is_no_table,
+    is_spark_error,
+    short_spark_error,
+)
+from odibi_nb.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from odibi_nb.core.protocols import Row
+
+    Columns = Sequence[tuple[str, str]]
+
+CONFLICT_TRIES = 10
+SMALL_FILES = 50
+SMALL_BYTES = 16 * 1024 * 1024
+_TYPES = {"string": "string", "timestamp": "timestamp", "double": "double", "int": "bigint"}
+# delta-rs, through which pandas rows and people's scripts read, cannot read deletion vectors.
+_PROPERTIES = {"delta.enableDeletionVectors": "false"}
+_UTC = dt.timezone.utc
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=_UTC)
+
+_logger = logging.getLogger(__name__)
+
+
+class SparkTable:
+    """A Delta table that may not be there yet.
+
+    Columns are pairs of name and kind: ``string``, ``timestamp`` (UTC), ``double`` or ``int``. Where
+    a table has other types it keeps them. Every method raises DataError with Spark's reason, in one
+    line.
+    """
+
+    def __init__(
+        self, session: Callable[[], Any], shown: str, *, path: str = "", name: str = ""
+    ) -> None:
+        """Nothing is looked at yet.
+
+        Args:
+            session: gives the Spark session; called when it is first needed.
+            shown: what messages call the table.
+            path: path or URL of the table.
+            name: its name in the session's catalog, for a table without *path*.
+        """
+        self.shown = shown
+        self._session = session
+        self._path = path
+        self._name = ".".join(map(_quoted, name.split("."))) if name else f"delta.{_quoted(path)}"
+
+    def types(self) -> dict[str, str] | None:
+        """Column to the name of its type; None if there is no table."""
+        with self._clear("read"):
+            frame = self._frame()
+            return None if frame is None else _types_of(frame)
+
+    def select(
+        self, columns: Columns, refine: Callable[[Any], Any] = lambda frame: frame
+    ) -> list[Row]:
+        """Rows of the table, with those of *columns* that it has; none if there is no table.
+
+        Args:
+            columns: which.
+            refine: given the table's frame, gives one of fewer rows, or in another order.
+        """
+        with self._clear("read"):
+            frame = self._frame()
+            if frame is None:
+                return []
+            types = _types_of(frame)
+            there = [(name, kind, types[name]) for name, kind in columns if name in types]
+            read = [_read_as(_quoted(name), kind, type_) for name, kind, type_ in there]
+            found = refine(frame).selectExpr(*read).collect()
+            times = [kind == "timestamp" and type_ == "timestamp" for _, kind, type_ in there]
+            names = [name for name, _, _ in there]
+            return [
+                {
+                    name: _EPOCH + dt.timedelta(microseconds=value)
+                    if time and value is not None
+                    else value
+                    for name, value, time in zip(names, row, times, strict=True)
+                }
+                for row in found
+            ]
+
+    def append(self, rows: Sequence[Row], columns: Columns) -> None:
+        """Append *rows* in one commit; the table is made, or gets the columns that it lacks.
+
+        Without *rows* only that happens. Where another writer makes or changes the table at the same
+        time, it is tried again.
+        """
+        with self._clear("written"):
+            for attempt in _tries():
+                with attempt:
+                    frame = self._frame()
+                    types = {} if frame is None else _types_of(frame)
+                    self._append(self._of(rows, columns, types), new=frame is None)
+
+    def merge(self, rows: Sequence[Row], columns: Columns, keys: Sequence[str]) -> None:
+        """Update the rows whose *keys* are there and insert the others, in one commit."""
+        with self._clear("written"):
+            for attempt in _tries():
+                with attempt:
+                    types = self.types() or {}
+                    self._merge(self._of(rows, columns, types), [n for n, _ in columns], keys)
+
+    def compact(self) -> None:
+        """Make one of the table's many small files, if there are many; a failure is only logged.
+
+        OPTIMIZE changes no rows, so appends of other runs do not conflict with it; where it conflicts
+        with another OPTIMIZE, one of the two gives way.
+        """
+        spark = self._session()
+        try:
+            detail = spark.sql(f"DESCRIBE DETAIL {self._name}").collect()[0]
+            many = detail["numFiles"] >= SMALL_FILES
+            if many and detail["sizeInBytes"] < SMALL_BYTES * detail["numFiles"]:
+                spark.sql(f"OPTIMIZE {self._name}").collect()
+        except Exception as exc:  # noqa: BLE001  Sail has neither statement; and see the docstring
+            _logger.info("%s was not compacted: %s", self.shown, _reason(exc))
+
+    def _frame(self) -> Any:
+        """All of the table, or None if there is none."""
+        spark = self._session()
+        try:
+            if self._path:
+                frame = spark.read.format("delta").load(self._path)
+            else:
+                frame = spark.read.table(self._name)
+            frame.schema  # noqa: B018  Connect looks for the table only now
+        except Exception as exc:
+            if is_no_table(exc) or is_no_schema(exc):
+                return None
+            raise
+        return frame
+
+    def _of(self, rows: Sequence[Row], columns: Columns, types: Mapping[str, str]) -> Any:
+        """A frame of *rows*, with the table's *types* where it has the columns."""
+        ddl = ", ".join(f"{_quoted(name)} {_TYPES[kind]}" for name, kind in columns)
+        values = [tuple(row.get(name) for name, _ in columns) for row in rows]
+        frame = self._session().createDataFrame(values, ddl)
+        return frame.selectExpr(
+            *(
+                f"CAST({_quoted(name)} AS {types.get(name, _TYPES[kind])}) AS {_quoted(name)}"
+                for name, kind in columns
+            )
+        )
+
+    def _append(self, frame: Any, *, new: bool) -> None:
+        writer = frame.write.format("delta").mode("append").option("mergeSchema", "true")
+        if new:
+            writer = writer.options(**_PROPERTIES)
+        if self._path:
+            writer.save(self._path)
+            return
+        try:
+            writer.saveAsTable(self._name)
+        except Exception as exc:
+            if not is_no_schema(exc):
+                raise
+            # Only now: where the schema is there, nobody needs the right to make one.
+            schema = self._name.rpartition(".")[0]
+            self._session().sql(f"CREATE SCHEMA IF NOT EXISTS {schema}").collect()
+            writer.saveAsTable(self._name)
+
+    def _merge(self, frame: Any, names: Sequence[str], keys: Sequence[str]) -> None:
+        spark, view = self._session(), f"odibi_{uuid.uuid4().hex}"
+        same = " AND ".join(f"t.{_quoted(key)} <=> s.{_quoted(key)}" for key in keys)
+        set_ = ", ".join(f"t.{_quoted(n)} = s.{_quoted(n)}" for n in names if n not in keys)
+        into = ", ".join(map(_quoted, names))
+        values = ", ".join(f"s.{_quoted(name)}" for name in names)
+        frame.createOrReplaceTempView(view)
+        try:
+            spark.sql(
+                f"MERGE INTO {self._name} AS t USING {view} AS s ON {same} "
+                f"WHEN MATCHED THEN UPDATE SET {set_} "
+                f"WHEN NOT MATCHED THEN INSERT ({into}) VALUES ({values})"
+            ).collect()
+        finally:
+            spark.catalog.dropTempView(view)
+
+    @contextlib.contextmanager
+    def _clear(self, verb: str) -> Iterator[None]:
+        """Turn what Spark raises into one message."""
+        try:
+            yield
+        except Exception as exc:
+            if not is_spark_error(exc) and not isinstance(exc, (OSError, ValueError)):
+                raise
+            raise DataError(f"{self.shown} cannot be {verb}: {_reason(exc)}") from exc
+
+
+def _tries() -> tenacity.Retrying:
+    return tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(CONFLICT_TRIES),
+        wait=tenacity.wait_random_exponential(multiplier=0.05, max=2),
+        retry=tenacity.retry_if_exception(_came_second),
+        reraise=True,
+    )
+
+
+def _came_second(exc: BaseException) -> bool:
+    """Whether another writer changed the table, or made it, meanwhile."""
+    return is_conflict(exc) or "ALREADY_EXISTS" in str(exc)
+
+
+def _types_of(frame: Any) -> dict[str, str]:
+    return {field.name: field.dataType.simpleString() for field in frame.schema.fields}
+
+
+def _read_as(column: str, kind: str, type_: str) -> str:
+    """A column such that its values mean the same in every time zone."""
+    if kind != "timestamp":
+        return column
+    if type_ == "timestamp":
+        return f"unix_micros({column}) AS {column}"
+    return f"CAST({column} AS string) AS {column}"
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _reason(exc: BaseException) -> str:
+    short = short_spark_error(str(exc))
+    return redact_text(str(short).replace("\n", "; ") or type(exc).__name__)[:500]
