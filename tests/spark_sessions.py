@@ -1,4 +1,4 @@
-"""Spark sessions for tests: one JVM for all of them, or Sail where pysail is installed.
+"""Spark sessions for tests: one JVM for all of them, a Connect server, or Sail.
 
 A laptop without Java or Delta's JARs skips the tests that need them, with one reason; CI never does.
 """
@@ -10,6 +10,7 @@ import os
 import warnings
 
 import pytest
+from spark_server import server_url
 
 from odibi_nb.core.manifest import EnvironmentConfig, ProjectManifest
 from odibi_nb.core.protocols import Place, Session
@@ -42,16 +43,25 @@ def place(folder, spark=None, session=None, lake=None):
     )
 
 
+def settings_of(kind):
+    """What an environment's ``spark`` says for a session of *kind*.
+
+    Raises:
+        EngineError: if Spark's Connect server cannot be had.
+    """
+    if kind == "classic":
+        return QUICK
+    return {"remote": "sail" if kind == "sail" else server_url(QUICK)}
+
+
 def connect(kind, folder):
-    """A session of *kind*, ``classic`` or ``sail``; one of another kind is stopped before."""
+    """A session of *kind*, ``classic``, ``connect`` or ``sail``; one of another kind is stopped before."""
     if any(connection.kind != kind for connection in spark_session._own.values()):
         spark_session.stop_own()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return spark_session.connect(
-                place(folder, {"remote": "sail"} if kind == "sail" else None)
-            )
+            return spark_session.connect(place(folder, settings_of(kind)))
         except EngineError as exc:
             if os.environ.get("CI"):
                 raise

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 from example.test_energy_efficiency import PROJECT, registry_rows
-from spark_sessions import QUICK, connect
+from spark_sessions import connect, settings_of
 
 from odibi_nb import run_project
 from odibi_nb.sources.sql import SqlRegistry
@@ -71,12 +71,11 @@ def on_pandas(tmp_path_factory):
     return tables(folder)
 
 
-@pytest.mark.parametrize("kind", ["classic", "sail"])
+@pytest.mark.parametrize("kind", ["classic", "connect", "sail"])
 def test_every_table_equals_pandas(kind, on_pandas, tmp_path):
     """Every row of the registry runs on Spark, and every table is the one that pandas makes."""
     connect(kind, tmp_path)
-    spark = {"remote": "sail"} if kind == "sail" else QUICK
-    folder = copy_of_the_project(tmp_path / "energy_efficiency", spark)
+    folder = copy_of_the_project(tmp_path / "energy_efficiency", settings_of(kind))
     result = run(folder, "spark")
     result.raise_for_status()
     assert {t.engine for t in result.transformations.values()} == {"spark"}

@@ -1,0 +1,86 @@
+"""Spark's own Connect server for tests: a JVM of its own, on a loopback port that it chooses itself."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+from odibi_nb.engines import spark_jvm
+
+PATIENCE = 120
+_STARTED = re.compile(r"Spark Connect server started at: \S+:(\d+)")
+_running: list[tuple[subprocess.Popen, str]] = []
+
+
+def server_url(settings):
+    """Where the server answers, ``sc://127.0.0.1:port``; started when first asked for.
+
+    Raises:
+        EngineError: if there is no Java, or versions do not fit.
+        RuntimeError: if it does not start.
+    """
+    if not _running:
+        spark_jvm.check_versions()
+        spark_jvm.check_java()
+        _running.append(_start(settings))
+        atexit.register(stop_server)
+    return _running[0][1]
+
+
+def stop_server():
+    """End the server, if it was started."""
+    for process, _ in _running:
+        process.kill()
+        process.wait()
+    _running.clear()
+
+
+def _start(settings):
+    import pyspark
+    from delta import configure_spark_with_delta_pip
+    from pyspark.sql import SparkSession
+
+    folder = Path(tempfile.mkdtemp(prefix="odibi-connect-"))
+    home = Path(pyspark.__file__).parent
+    conf = {
+        **spark_jvm.local_configuration(folder),
+        **settings,
+        **configure_spark_with_delta_pip(SparkSession.Builder())._options,
+        "spark.connect.grpc.binding.address": "127.0.0.1",
+        "spark.connect.grpc.binding.port": "0",
+    }
+    options = [part for name, value in conf.items() for part in ("--conf", f"{name}={value}")]
+    service = "org.apache.spark.sql.connect.service.SparkConnectServer"
+    command = [home / "bin" / "spark-submit", "--class", service, *options, "spark-internal"]
+    log = folder / "server.log"
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "SPARK_HOME": str(home)},
+        cwd=folder,
+    )
+    found = threading.Event()
+    port = []
+
+    def listen():
+        with log.open("w") as file:
+            for line in process.stdout:
+                file.write(line)
+                if started := _STARTED.search(line):
+                    port.append(started[1])
+                    found.set()
+        found.set()  # it has ended
+
+    threading.Thread(target=listen, daemon=True).start()
+    found.wait(PATIENCE)
+    if not port:
+        process.kill()
+        raise RuntimeError(f"no Spark Connect server: {log.read_text()[-2000:]}")
+    return process, f"sc://127.0.0.1:{port[0]}"
