@@ -1,4 +1,4 @@
-"""Spark's error texts, short: what is wrong and what it suggests; the JVM's trace apart."""
+"""What Spark's errors say to people, short: what is wrong, what it suggests; the JVM's trace apart."""
 
 from __future__ import annotations
 

@@ -1,11 +1,8 @@
-"""What Spark's errors say, in one line, and which of them mean what."""
+"""Which of Spark's errors mean what to the engine; `core.spark_errors` tells people what they say."""
 
 from __future__ import annotations
 
 import re
-
-from odibi_nb.core.spark_errors import short_spark_error
-from odibi_nb.engines import libraries
 
 _MISSING_PATHS = (
     "PATH_NOT_FOUND",
@@ -26,11 +23,6 @@ _MISSING_TABLE = re.compile(
     r"(?:table or view (?:not found: )?)(?P<name>(?:`[^`]+`|[\w$]+)(?:\.(?:`[^`]+`|[\w$]+))*)",
     re.IGNORECASE,
 )
-
-
-def reason(error: BaseException) -> str:
-    """What *error* says, in one line: without plans, stack frames and passwords."""
-    return libraries.reason(Exception(str(short_spark_error(str(error))) or type(error).__name__))
 
 
 def is_no_table(error: BaseException) -> bool:
