@@ -208,10 +208,9 @@ def _tables(rehearsal: Rehearsal) -> Iterator[Fact]:
         rows = "rows unknown" if details.rows is None else f"{details.rows:,} rows"
         at = f" on {details.modified_at:%Y-%m-%d %H:%M:%S} UTC" if details.modified_at else ""
         who = f" by {details.transformation_id} in run {details.run_id}" if details.run_id else ""
+        version = "unknown" if details.version is None else details.version
         columns = ", ".join(f"{name}: {kind}" for name, kind in details.columns.items())
-        text = (
-            f"{output.mode}{keys}; {rows}, version {details.version}, written{at}{who}\n{columns}"
-        )
+        text = f"{output.mode}{keys}; {rows}, version {version}, written{at}{who}\n{columns}"
         yield Fact(output.table, text)
 
 

@@ -213,7 +213,10 @@ def _add_compare(commands: Any) -> None:
 def _add_pace(parser: Any) -> None:
     """How much runs at a time, and what waits for what."""
     parser.add_argument(
-        "--workers", type=_positive, metavar="N", help="transformations at a time (the CPUs; on Spark at least 4)"
+        "--workers",
+        type=_positive,
+        metavar="N",
+        help="transformations at a time (the CPUs; on Spark at least 4)",
     )
     parser.add_argument(
         "--schedule",

@@ -1,6 +1,6 @@
-"""Spark's error texts, short: what is wrong and what it suggests; the JVM's trace apart.
+"""What Spark's errors say to people, short: what is wrong, what it suggests; the JVM's trace apart.
 
-And which of them mean that no table is there, or that another writer came first.
+And which of them mean that a table is missing, or that another writer came first.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ _CONFLICTS = (
     "DELTA_PROTOCOL_CHANGED",
     "Concurrent",
     "CommitFailed",
+)
+_MISSING_TABLE = re.compile(
+    r"(?:table or view (?:not found: )?)(?P<name>(?:`[^`]+`|[\w$]+)(?:\.(?:`[^`]+`|[\w$]+))*)",
+    re.IGNORECASE,
 )
 _WRAPPERS = (
     "SparkException",
@@ -130,3 +134,15 @@ def is_no_schema(error: BaseException) -> bool:
     """Whether *error* says that a table's schema, or the catalog of that, is not there."""
     text = str(error)
     return any(word in text for word in _MISSING_SCHEMAS)
+
+
+def missing_table(error: BaseException) -> str | None:
+    """The table that a query names and that is not there, as the error spells it; or None."""
+    if "TABLE_OR_VIEW_NOT_FOUND" not in str(error):
+        return None
+    text = str(error).replace("[TABLE_OR_VIEW_NOT_FOUND]", "")
+    found = None
+    for found in _MISSING_TABLE.finditer(text):
+        if found["name"].lower() != "not":
+            break
+    return None if found is None else found["name"].replace("`", "")
