@@ -61,7 +61,9 @@ class CancelButton:
         label, tooltip = PRESSES[0]
         self.heard = False
         self.widget = ipywidgets.Button(
-            description=label, tooltip=tooltip, layout={"width": "auto"}
+            description=label,
+            tooltip=tooltip,
+            layout={"width": "auto", "margin": "2px 2px 2px 12px"},
         )
         self.widget.on_click(self._pressed)
         self.probe = ipywidgets.Play(min=0, max=1, layout={"display": "none"})

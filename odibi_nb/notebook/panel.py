@@ -289,7 +289,9 @@ class RunPanel:
             html = self.plan._repr_html_() or ""
         else:
             return {"text/html": "<span></span>", "text/plain": ""}
-        fold = f"<details><summary>Kept in the notebook: {escape(title)}</summary>{html}</details>"
+        small = "style='font-size:var(--jp-ui-font-size1,13px);margin-top:4px'"
+        words = f"Kept in the notebook: {escape(title)}"
+        fold = f"<details {small}><summary>{words}</summary>{html}</details>"
         return {"text/html": fold, "text/plain": title}
 
     def _keep(self) -> None:

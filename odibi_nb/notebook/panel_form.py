@@ -242,5 +242,7 @@ class PanelForm:
             self.rows.controls,
             (self.schedule, self.workers, self.on_error, self.overrides),
         )
-        boxes = [w.VBox(column, layout=w.Layout(margin="0 16px 0 0")) for column in columns]
+        boxes = [w.VBox(column, layout=w.Layout(margin="0 12px 0 0")) for column in columns]
+        # The list of transformations is as wide as there is room: ids can be long.
+        boxes[1].layout.flex, boxes[1].layout.max_width = "1 1 340px", "480px"
         return w.HBox(boxes, layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))

@@ -50,16 +50,20 @@ class RowChooser:
         self._filling = False
         self._lock = threading.RLock()
         self.search = labelled(
-            w.Text(placeholder="part of an id or layer"), "Find", "Shorten the list below"
+            w.Text(placeholder="part of an id or layer"), "Find", "Shorten the list below", "auto"
         )
         self.only = labelled(
             w.SelectMultiple(rows=6),
             "Only",
             "Run exactly these transformations; what the others write is taken as there",
+            "auto",
         )
         self.note = w.HTML(note_html(NOT_LISTED))
         self.clear = w.Button(
-            description="Choose none", tooltip="Run all transformations again", icon="times"
+            description="Choose none",
+            tooltip="Run all transformations again",
+            icon="times",
+            layout=w.Layout(width="auto"),
         )
         # JupyterLab takes the arrow keys away from lists; so what is searched for has a button, too.
         self.add = w.Button(
@@ -67,6 +71,7 @@ class RowChooser:
             tooltip="Choose all that fit the search",
             icon="check",
             disabled=True,
+            layout=w.Layout(width="auto"),
         )
         buttons = w.HBox([self.add, self.clear])
         below = w.VBox([self.note, buttons], layout=w.Layout(margin="0 0 0 98px"))

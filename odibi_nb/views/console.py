@@ -100,7 +100,7 @@ class ThrottledConsole(ConsoleView):
             return
         self._allowance -= 1
         if self._left_out:
-            done = f"{self.ended:,} of {self.total:,} done, {len(self.running)} running, {self.failed} failed"
+            done = f"{self.ended:,} of {self.total:,} ended, {len(self.running)} running, {self.failed} failed"
             super().print("INFO", f"… {self._left_out:,} lines left out: {done}")
             self._left_out = 0
         super().print(level, text)

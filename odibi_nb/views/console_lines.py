@@ -18,7 +18,7 @@ MAX_LINES = 20_000
 SHOWN_LINES = 500
 MAX_LENGTH = 500
 # Laid out from below, so that the newest line is in sight whenever it is painted anew.
-_SCROLLED = "display:flex;flex-direction:column-reverse;max-height:32em;overflow:auto"
+_SCROLLED = "display:flex;flex-direction:column-reverse;max-height:32em;overflow:auto;border-top:1px solid var(--jp-border-color2,#bbb)"
 _PRE = (
     "flex:none;margin:4px 0;white-space:pre-wrap;overflow-wrap:anywhere;"
     "font-size:var(--jp-code-font-size,13px);color:var(--jp-ui-font-color1,inherit)"

@@ -23,6 +23,8 @@ MAX_HEIGHT = 560
 MIN_BAR = 1.2 / 450
 """The height of a bar, as a part of the plot: what is thinner than a pixel fades away."""
 _GREY = "#777777"
+_INKS = {1: "var(--jp-ui-font-color1,#777)", 2: "var(--jp-ui-font-color2,#777)"}
+"""The colour of text: the theme's where it has one, else one that both themes can show."""
 _GRID = "rgba(128,128,128,0.25)"
 _CLEAR = "rgba(0,0,0,0)"
 
@@ -67,7 +69,7 @@ def _trace(gantt: Gantt, kind: str, spans: list[Span], *, told: bool) -> dict[st
     return {
         "type": "bar",
         "orientation": "h",
-        "name": f"{look.sign} {kind.lower()}",
+        "name": _inked(1, f"{look.sign} {kind.lower()}"),
         "x": [round(span.end - span.start, 3) for span in spans],
         "base": [round(span.start, 3) for span in spans],
         "y": [span.row for span in spans],
@@ -83,7 +85,7 @@ def _trace(gantt: Gantt, kind: str, spans: list[Span], *, told: bool) -> dict[st
                 "solidity": 0.2,
             },
         },
-        "opacity": 0.6 if kind == QUEUED else 1,
+        "opacity": 1 if kind != QUEUED else 0.6 if len(gantt.rows) <= MAX_LABELLED else 0.35,
         "customdata": [
             _text(gantt.told(span)) if told and not _waits(span) else _brief(gantt, span)
             for span in spans
@@ -97,6 +99,11 @@ def _trace(gantt: Gantt, kind: str, spans: list[Span], *, told: bool) -> dict[st
 def _text(lines: Sequence[str]) -> str:
     """Lines as Plotly's text: it knows a few tags, so that all that looks like one is escaped."""
     return "<br>".join(escape(line, quote=False) for line in lines)
+
+
+def _inked(ink: int, text: str) -> str:
+    """*text*, escaped, in one of the `_INKS`: Plotly keeps the style, and the page knows the theme."""
+    return f"<span style='color:{_INKS[ink]}'>{_text([text])}</span>"
 
 
 def _waits(span: Span) -> bool:
@@ -114,13 +121,15 @@ def _layout(gantt: Gantt) -> dict[str, Any]:
     count = len(gantt.rows)
     labelled = count <= MAX_LABELLED
     height = 22 if count <= 20 else 18 if count <= 60 else 12  # noqa: PLR2004
-    names = [_text([shortened(row.id, 30)]) for row in gantt.rows] if labelled else []
+    names = [_inked(1, shortened(row.id, 30)) for row in gantt.rows] if labelled else []
+    layers = [shortened(band.layer, 14) for band in gantt.bands]
+    right = 24 + 7 * max(map(len, layers), default=0)
     ticks = gantt.ticks()
     return {
         "template": {},
         "autosize": True,
         "height": max(180, 110 + height * count) if labelled else MAX_HEIGHT,
-        "margin": {"l": 60 if labelled else 20, "r": 100, "t": 40, "b": 40},
+        "margin": {"l": 60 if labelled else 20, "r": right, "t": 40, "b": 40},
         "paper_bgcolor": _CLEAR,
         "plot_bgcolor": _CLEAR,
         "font": {"color": _GREY, "size": 11},
@@ -139,7 +148,7 @@ def _layout(gantt: Gantt) -> dict[str, Any]:
         "xaxis": {
             "range": [0, gantt.until],
             "tickvals": [seconds for seconds, _ in ticks],
-            "ticktext": [text for _, text in ticks],
+            "ticktext": [_inked(2, text) for _, text in ticks],
             "gridcolor": _GRID,
             "zeroline": False,
         },
@@ -157,14 +166,14 @@ def _layout(gantt: Gantt) -> dict[str, Any]:
         "shapes": _lines(gantt),
         "annotations": [
             {
-                "text": _text([shortened(band.layer, 14)]),
+                "text": _inked(2, layer),
                 "xref": "paper",
                 "x": 1.01,
                 "xanchor": "left",
                 "y": (band.first + band.last) / 2,
                 "showarrow": False,
             }
-            for band in gantt.bands
+            for band, layer in zip(gantt.bands, layers, strict=True)
         ],
     }
 

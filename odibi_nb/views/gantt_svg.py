@@ -109,7 +109,7 @@ class Drawing:
         look = LOOKS[kind]
         width = 2 if look.pattern == "." else 1
         mark = _PATTERN.get(look.pattern)
-        faint = ' opacity=".6"' if look.sign == "·" else ""
+        faint = f' opacity="{".6" if self.labelled else ".35"}"' if look.sign == "·" else ""
         lines = (
             f'<path d="{mark}" stroke="#fff" stroke-opacity=".75" stroke-width="{width}"/>'
             if mark

@@ -44,10 +44,9 @@ def summary_text(snapshot: RunSnapshot) -> str:
 
 
 def summary_parts(snapshot: RunSnapshot) -> list[str]:
-    """Project, env, run, how many rows are how far, elapsed; plain text."""
+    """Project, env, run, how many rows are how far (they add up), elapsed; plain text."""
     counts = snapshot.counts()
-    done = sum(counts[status.value] for status in Status if status is not Status.RUNNING)
-    parts = [f"{done:,} of {len(snapshot.rows):,} done"]
+    parts = [f"{counts[Status.SUCCESS.value]:,} of {len(snapshot.rows):,} done"]
     parts += [
         f"{counts[name]:,} {label}"
         for name, label in (

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 
+UNBROKEN = 20
+"""A text no longer than that is not broken."""
 _PRE = "margin:0;white-space:pre-wrap;overflow-wrap:anywhere"
 _WIDE = "margin:0;white-space:pre;overflow-x:auto"
 _FONT = "font-family:var(--jp-code-font-family,monospace)"
@@ -32,3 +35,14 @@ def folded(title: str, html: str, *, is_open: bool = False) -> str:
     """*html* below a title that opens it."""
     mark = " open" if is_open else ""
     return f"<details{mark}><summary>{escape(title)}</summary>{html}</details>"
+
+
+def breakable(text: str) -> str:
+    """*text*, escaped; a long one may be broken where a reader would break it, and not within words."""
+    if len(text) <= UNBROKEN:
+        return escape(text)
+    pieces = re.split(r"(?<=[/.,])(?=\w)", text)
+    return "<wbr>".join(
+        escape(piece) if len(piece) <= UNBROKEN else re.sub(r"(?<=_)(?=\w)", "<wbr>", escape(piece))
+        for piece in pieces
+    )

@@ -62,7 +62,7 @@ def _failures(result: RunResult) -> list[str]:
 
 
 def _use(code: str, meaning: str) -> str:
-    return f"<code>{escape(code)}</code> {escape(meaning)}"
+    return f"<code>{escape(code)}</code> – {escape(meaning)}"
 
 
 def _listed(title: str, items: list[str]) -> str:

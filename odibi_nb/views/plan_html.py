@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections import defaultdict
 from html import escape
 from pathlib import Path
@@ -17,6 +16,7 @@ from odibi_nb.views.forecast import COLUMNS as FORECAST_COLUMNS
 from odibi_nb.views.forecast import forecast_lines, makespan_table
 from odibi_nb.views.graph_svg import graph_svg
 from odibi_nb.views.looks import LOOKS
+from odibi_nb.views.markup import breakable
 from odibi_nb.views.plan_text import plan_cells
 
 if TYPE_CHECKING:
@@ -45,13 +45,16 @@ COLUMNS = (
 _WRAP = (
     "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
     "line-height:1.4;"
-    "max-width:100%;overflow-x:auto"
+    # As wide as its place and no wider, also in a widget, which else would grow with its tables.
+    "width:0;min-width:100%;overflow-x:auto"
 )
 _LIST = "style='list-style:none;padding-left:0;margin:4px 0'"
 _FAINT = "style='color:var(--jp-ui-font-color2,#888)'"
 _CELL = "text-align:left;vertical-align:top"
 _WHOLE = f"style='{_CELL};white-space:nowrap'"
 _WIDE = f"style='{_CELL};min-width:8em;max-width:26em;overflow-wrap:break-word'"
+_WIDEST = _WIDE.replace("8em", "15em")
+"""For what is known by two long names: the function's, and its file's."""
 _WHOLE_COLUMNS = frozenset({"engine", *FORECAST_COLUMNS})
 _BAD = f"color:{LOOKS['FAILED'].colour}"
 
@@ -160,20 +163,35 @@ def _layer(
     title = f"<b>{escape(layer)}</b> <span {_FAINT}>{number}</span>"
     if not rows:
         return f"<p style='margin:12px 0 4px'>{title}</p>"
-    # Without history nothing is expected.
-    columns = COLUMNS if expected is not None else COLUMNS[: -len(FORECAST_COLUMNS)]
+    cells = {row.id: _texts(row, expected) for row in rows}
+    # Without history nothing is expected; and a first layer reads nothing and waits for nothing.
+    offered = COLUMNS if expected is not None else COLUMNS[: -len(FORECAST_COLUMNS)]
+    columns = [name for name in offered if any(texts[name] for texts in cells.values())]
     head = "".join(f"<th scope='col' style='{_CELL}'>{name}</th>" for name in columns)
-    body = "".join(_row(row, columns, problems.get(row.id, ()), expected) for row in rows)
+    body = "".join(_row(row, columns, cells[row.id], problems.get(row.id, ())) for row in rows)
     caption = f"<caption style='text-align:left;padding:12px 0 4px'>{title}</caption>"
     return (
         f"<table cellpadding=4>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
 
 
+def _texts(row: PlannedRow, expected: Forecast | None) -> dict[str, str]:
+    """`COLUMNS` to HTML of what stands there for *row*; "" where nothing does."""
+    cells = plan_cells(row, expected)
+    return {
+        **{
+            name: escape(text) if name in _WHOLE_COLUMNS else _cut(text)
+            for name, text in cells.items()
+        },
+        "reads": _items(row.transformation.inputs, cells["reads"]),
+        "constants": _constants(row.transformation.constants),
+    }
+
+
 def _row(
-    row: PlannedRow, columns: Sequence[str], problems: Iterable[str], expected: Forecast | None
+    row: PlannedRow, columns: Sequence[str], texts: dict[str, str], problems: Iterable[str]
 ) -> str:
-    transformation, cells = row.transformation, plan_cells(row, expected)
+    transformation = row.transformation
     bad = "".join(
         f"<tr><td colspan='{len(columns)}' style='{_CELL};padding-left:2em;overflow-wrap:anywhere'>"
         f"<b style='{_BAD}'>{LOOKS['FAILED'].sign} problem</b> {escape(text)}</td></tr>"
@@ -186,16 +204,11 @@ def _row(
         "transformation": _cut(" · ".join(x for x in (entities, transformation.description) if x)),
         "function": _cut(function_place(row.fn) if row.fn else "not found"),
     }
-    values = {
-        **{name: _cut(text) for name, text in cells.items()},
-        "reads": _items(transformation.inputs, cells["reads"]),
-        "constants": _constants(transformation.constants),
-    }
     line = ""
     for name in columns:
-        style = _WHOLE if name in _WHOLE_COLUMNS else _WIDE
+        style = _WHOLE if name in _WHOLE_COLUMNS else _WIDEST if name == "function" else _WIDE
         below = f"<br><span {_FAINT}>{second[name]}</span>" if second.get(name) else ""
-        line += f"<td {style}>{values[name]}{below}</td>"
+        line += f"<td {style}>{texts[name]}{below}</td>"
     return f"<tr>{line}</tr>{bad}"
 
 
@@ -212,26 +225,21 @@ def _constants(constants: dict[str, Any]) -> str:
     lines = [f"{name} = {as_json(value)}" for name, value in kept.items()]
     short = ", ".join(lines)
     return (
-        "<br>".join(map(_breakable, lines))
+        "<br>".join(map(breakable, lines))
         if len(short) <= MAX_CELL
         else _unfolded(short, "\n".join(lines))
     )
 
 
 def _cut(text: str) -> str:
-    return _breakable(text) if len(text) <= MAX_CELL else _unfolded(text, text)
-
-
-def _breakable(text: str) -> str:
-    """*text*, escaped, which may be broken where a reader would break it."""
-    return re.sub(r"(?<=[/.,])(?=\w)", "<wbr>", escape(text))
+    return breakable(text) if len(text) <= MAX_CELL else _unfolded(text, text)
 
 
 def _unfolded(short: str, text: str) -> str:
     """The beginning of *short*; *text* in full when it is opened, by mouse or keyboard."""
     begin = short if len(short) <= MAX_CELL else f"{short[:MAX_CELL]}…"
     return (
-        f"<details><summary>{_breakable(begin)}</summary>"
+        f"<details><summary>{breakable(begin)}</summary>"
         f"<div style='white-space:pre-wrap'>{escape(text)}</div></details>"
     )
 

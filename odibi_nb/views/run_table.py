@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from odibi_nb.core.events import Status
 from odibi_nb.views.gantt import MAX_CHECKS, shortened
 from odibi_nb.views.looks import LOOKS, WAITING_LOOK, look_of, readable
+from odibi_nb.views.markup import breakable
 from odibi_nb.views.state import RETRYING, WAITING, RowState, RunSnapshot
 
 if TYPE_CHECKING:
@@ -35,19 +36,23 @@ MOST_DETAILS, LEAST_DETAILS, FINE_DETAILS = 10_000, 1_200, 1_000
 """Characters of a failed row's: at most, and at least, however many failed; of a row's that did not fail."""
 
 COLUMNS = (
-    ("status", "9em"),
-    ("transformation", "auto"),
-    ("layer", "6.5em"),
-    ("function", "auto"),
-    ("engine", "5em"),
-    ("attempt", "5em"),
-    ("start (UTC)", "8em"),
-    ("seconds", "5.5em"),
-    ("rows in", "5.5em"),
-    ("rows out", "6em"),
+    ("status", 8.6),
+    ("transformation", 0),
+    ("layer", 0),
+    ("function", 0),
+    ("engine", 4.8),
+    ("attempt", 5),
+    ("start (UTC)", 7.8),
+    ("seconds", 5.6),
+    ("rows in", 5.8),
+    ("rows out", 5.8),
 )
-"""Name and width; those of "auto" share what is left."""
-_COLS = f"<colgroup>{'<col>' * len(COLUMNS)}</colgroup>"
+"""Name and width in em; transformation and layer are as wide as their names, function has the rest."""
+_PADDING = 1
+_NAMES, _LEAST_NAMES, _LEAST_LAYERS, _MOST_LAYERS = 14.0, 9.5, 4.5, 9.0
+"""How wide the names of transformations may be anyway, and at least; and those of layers."""
+_USUAL_REST = 28.0
+"""What is left for the names of transformations and functions where a notebook is 1,000 pixels wide."""
 _NUMBERS = (6, 8, 9, 10)
 _BAD = frozenset({Status.FAILED.value, Status.ABANDONED.value, Status.CANCELLED.value, RETRYING})
 _PLAIN = frozenset({WAITING, Status.SUCCESS.value, Status.SKIPPED.value})
@@ -116,7 +121,8 @@ def table_html(
     script = "" if result is None else f"<script>{script_text()}</script>"
     run = f" data-run='{escape(snapshot.run_id)}'" if snapshot.run_id else ""
     return (
-        f"<div class=odibi-log{run}>{style_html()}{summary}<table>{_COLS}{_head()}{body}</table>"
+        f"<div class=odibi-log{run}>{style_html()}{summary}"
+        f"<table>{_columns(snapshot.rows)}{_head()}{body}</table>"
         f"{notes}{script}</div>"
     )
 
@@ -133,18 +139,19 @@ def table_parts(snapshot: RunSnapshot, limit: int) -> list[str]:
         groups = [rows[i : i + LIVE_PART] for i in range(0, len(rows), LIVE_PART)]
     else:
         groups = _attention(rows)
-    head = f"{style_html()}<div class=odibi-log><table>{_COLS}{_head()}</table></div>"
+    columns = _columns(rows)
+    head = f"{style_html()}<div class=odibi-log><table>{columns}{_head()}</table></div>"
     shown = sum(map(len, groups))
     return [
         head,
-        *(_part(group, snapshot) for group in groups),
+        *(_part(group, snapshot, columns) for group in groups),
         f"<div class=odibi-log>{_notes(snapshot, len(rows) - shown)}</div>",
     ]
 
 
-def _part(rows: Sequence[RowState], snapshot: RunSnapshot) -> str:
+def _part(rows: Sequence[RowState], snapshot: RunSnapshot, columns: str) -> str:
     body = "".join(_body(row, snapshot) for row in rows)
-    return f"<div class=odibi-log><table>{_COLS}{body}</table></div>" if body else ""
+    return f"<div class=odibi-log><table>{columns}{body}</table></div>" if body else ""
 
 
 def _attention(rows: Sequence[RowState]) -> list[Sequence[RowState]]:
@@ -170,7 +177,8 @@ def _latest(rows: Sequence[RowState], count: int) -> list[RowState]:
 
 
 def _notes(snapshot: RunSnapshot, hidden: int) -> str:
-    note = f"<p>{hidden:,} rows are not shown: result.to_frame() has all.</p>" if hidden else ""
+    where = "while the run goes on" if snapshot.live else "here: result.to_frame() has all"
+    note = f"<p>{hidden:,} more rows are not shown {where}.</p>" if hidden else ""
     warnings = "".join(f"<li>⚠️ {escape(text)}</li>" for text in snapshot.warnings)
     return note + (f"<ul>{warnings}</ul>" if warnings else "")
 
@@ -184,6 +192,27 @@ def _unkept(result: RunResult, kept: Collection[str]) -> str:
         if missing
         else ""
     )
+
+
+def _columns(rows: Sequence[RowState]) -> str:
+    """How wide the columns are: for all of a run the same, as they come from what is planned."""
+    layers = max((_width(name) for name in {row.layer for row in rows}), default=0.0)
+    ids = max((_width(row.id) for row in rows), default=0.0)
+    functions = max((_width(name) for name in {row.function for row in rows}), default=0.0)
+    widths = {
+        "transformation": max(_LEAST_NAMES, min(ids, max(_NAMES, _USUAL_REST - functions))),
+        "layer": min(max(_LEAST_LAYERS, layers), _MOST_LAYERS),
+    }
+    columns = "".join(
+        f"<col style='width:{width:.3g}em'>" if width else "<col>"
+        for width in (widths.get(name, width) for name, width in COLUMNS)
+    )
+    return f"<colgroup>{columns}</colgroup>"
+
+
+def _width(text: str) -> float:
+    """About how wide a cell with *text* in one line is, in em."""
+    return _PADDING + sum(0.7 if c.isupper() or c.isdigit() else 0.55 for c in text)
 
 
 def _head() -> str:
@@ -211,7 +240,7 @@ def _body(
 
 def _cells(row: RowState, snapshot: RunSnapshot, *, saved: bool) -> Iterable[str]:
     yield f"<td><b class=odibi-{row.status}>{look_of(row.status).sign} {row.status}</b>"
-    yield from (f"<td>{escape(text)}" for text in (row.id, row.layer, row.function, row.engine))
+    yield from (f"<td>{breakable(text)}" for text in (row.id, row.layer, row.function, row.engine))
     if row.start is None:
         reason = f"↳ {escape(shortened(row.error, MAX_ERROR))}" if row.error else ""
         yield f"<td class=odibi-reason colspan={len(COLUMNS) - 5}>{reason}"
@@ -242,16 +271,12 @@ def script_text() -> str:
 
 @cache
 def style_html() -> str:
-    """The table's style sheet: both themes, and columns that are as wide in each part of a live table."""
+    """The table's style sheet, for both themes."""
     colours = {name: look.colour for name, look in LOOKS.items()} | {WAITING: WAITING_LOOK.colour}
     signs = "".join(f".odibi-{name}{{{readable(colour)}}}" for name, colour in colours.items())
-    widths = "".join(
-        f".odibi-log col:nth-child({number}){{width:{width}}}"
-        for number, (_, width) in enumerate(COLUMNS, 1)
-    )
     right = ",".join(f".odibi-log.odibi-log table tr>:nth-child({number})" for number in _NUMBERS)
     rules = "".join(_lines_of("run_table.css"))
-    return f"<style>{rules}{right}{{text-align:right}}{widths}{signs}</style>"
+    return f"<style>{rules}{right}{{text-align:right}}{signs}</style>"
 
 
 def _lines_of(name: str) -> list[str]:

@@ -98,7 +98,7 @@ def test_a_run_is_live_and_its_end_is_kept(run, tmp_path, options, bars):
     nb = run("until_told", "bad", options=options)
     page = nb.page
     grow(page, bars)
-    page.wait_for_selector(".jp-OutputArea-output >> text=1 of 2 done, 1 running, 1 failed")
+    page.wait_for_selector(".jp-OutputArea-output >> text=0 of 2 done, 1 running, 1 failed")
     page.wait_for_selector(".jp-OutputArea-output >> text=↳ KeyError: 'no such column'")
     assert not page.evaluate("() => window.ran")
     (tmp_path / "go").touch()

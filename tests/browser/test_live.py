@@ -81,7 +81,7 @@ def test_bars_grow_and_a_failure_turns_up_while_the_cell_runs(notebook, plant):
     )
     assert not page.evaluate("() => window.ran")
     page.wait_for_selector(".jp-OutputArea-output >> text=↳ KeyError: 'no column <script>")
-    page.wait_for_selector(".jp-OutputArea-output >> text=1 of 2 done, 1 running, 1 failed")
+    page.wait_for_selector(".jp-OutputArea-output >> text=0 of 2 done, 1 running, 1 failed")
     plant.go.touch()
     nb.finish()
     page.wait_for_selector(".jp-RenderedPlotly .bars .point", state="attached")

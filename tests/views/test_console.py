@@ -74,7 +74,7 @@ def test_a_throttled_console_counts_what_it_leaves_out(capsys):
     assert capsys.readouterr().out.splitlines() == [
         "line 0",
         "line 1",
-        "… 3 lines left out: 0 of 0 done, 0 running, 0 failed",
+        "… 3 lines left out: 0 of 0 ended, 0 running, 0 failed",
         "beware",
         "later",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 from views.snapshots import EVIL, bar, everything, many, row, run
@@ -14,23 +15,32 @@ from odibi_nb.views.gantt_plotly import MAX_HEIGHT, MAX_TOLD, gantt_plotly
 from odibi_nb.views.looks import LOOKS
 
 
+def plain(text):
+    """Text without Plotly's markup."""
+    return re.sub(r"<span style='color:var[^']*'>|</span>", "", text)
+
+
+def name_of(trace):
+    return plain(trace["name"])
+
+
 def test_one_trace_of_one_colour_per_kind():
     """Each kind is one bar trace with a constant colour, its own pattern, and thin if it is a wait."""
     data = gantt_plotly(gantt_of(everything()))["data"]
-    assert [t["name"] for t in data] == [f"{k.sign} {n.lower()}" for n, k in LOOKS.items()]
+    assert [name_of(t) for t in data] == [f"{k.sign} {n.lower()}" for n, k in LOOKS.items()]
     assert len({t["marker"]["pattern"]["shape"] for t in data}) == len(LOOKS)
     for trace in data:
         assert trace["type"] == "bar"
         assert isinstance(trace["marker"]["color"], str)
         assert trace["marker"]["line"]["width"] == 0
         assert trace["width"] == (
-            0.3 if "queued" in trace["name"] or "retry" in trace["name"] else 0.9
+            0.3 if "queued" in name_of(trace) or "retry" in name_of(trace) else 0.9
         )
 
 
 def test_bars_say_where_they_are():
     """A bar starts at its base and is as long as it took; y is its row."""
-    data = {t["name"]: t for t in gantt_plotly(gantt_of(everything()))["data"]}
+    data = {name_of(t): t for t in gantt_plotly(gantt_of(everything()))["data"]}
     running = data["▶ running"]
     assert (running["base"], running["x"], running["y"]) == ([5], [5], [8])
     assert running["customdata"][0].startswith("BUSY<br>m.f<br>▶ running, attempt 1<br>")
@@ -41,24 +51,28 @@ def test_a_live_figure_keeps_its_traces():
     """Live, kinds without bars have a trace that is not in the legend; saved, they have none."""
     gantt = gantt_of(run(row("A", bar(1, 0))))
     live, saved = gantt_plotly(gantt, live=True), gantt_plotly(gantt)
-    assert [t["name"] for t in live["data"] if t["showlegend"]] == ["▶ running"]
-    assert {t["name"] for t in live["data"]} == {f"{k.sign} {n.lower()}" for n, k in LOOKS.items()}
-    assert [t["name"] for t in saved["data"]] == ["▶ running"]
+    assert [name_of(t) for t in live["data"] if t["showlegend"]] == ["▶ running"]
+    assert {name_of(t) for t in live["data"]} == {f"{k.sign} {n.lower()}" for n, k in LOOKS.items()}
+    assert [name_of(t) for t in saved["data"]] == ["▶ running"]
 
 
 def test_rows_are_labelled_top_to_bottom():
     """The first row is at the top; rows have their names, layers theirs, lines part the layers."""
     layout = gantt_plotly(gantt_of(everything()))["layout"]
     assert layout["yaxis"]["range"] == [10.5, -0.5]
-    assert layout["yaxis"]["ticktext"][:2] == ["OK", "LATE"]
-    assert [a["text"] for a in layout["annotations"]] == ["Bronze", "Silver_1", "Gold_1"]
+    assert [*map(plain, layout["yaxis"]["ticktext"][:2])] == ["OK", "LATE"]
+    assert [plain(a["text"]) for a in layout["annotations"]] == ["Bronze", "Silver_1", "Gold_1"]
     assert [s["y0"] for s in layout["shapes"]] == [-0.5, 1.5, 9.5, 0]
     assert layout["shapes"][-1]["x0"] == 10
 
 
 def test_it_suits_both_themes():
-    """Transparent ground, mid-grey text, no template that says otherwise."""
-    layout = gantt_plotly(gantt_of(everything()))["layout"]
+    """Transparent ground, text in the theme's colours or else mid-grey, no template that says otherwise."""
+    figure = gantt_plotly(gantt_of(everything()))
+    layout = figure["layout"]
+    texts = [*layout["yaxis"]["ticktext"], *layout["xaxis"]["ticktext"], figure["data"][0]["name"]]
+    texts += [one["text"] for one in layout["annotations"]]
+    assert all(re.match(r"<span style='color:var\(--jp-[\w-]+,#777\)'>", one) for one in texts)
     assert layout["paper_bgcolor"] == layout["plot_bgcolor"] == "rgba(0,0,0,0)"
     assert layout["font"]["color"] == "#777777"
     assert layout["template"] == {}
@@ -75,7 +89,7 @@ def test_many_rows_fit(count):
 def test_many_rows_say_less():
     """Above MAX_TOLD rows, a saved figure's bars say their id only, and failures why; numbers are plain lists."""
     gantt = gantt_of(many(MAX_TOLD + 1))
-    brief = {t["name"]: t for t in gantt_plotly(gantt)["data"]}
+    brief = {name_of(t): t for t in gantt_plotly(gantt)["data"]}
     for name, trace in brief.items():
         assert trace["y"] == [s.row for s in gantt.spans if s.kind.lower() in name]
         for key in ("x", "base", "y"):
@@ -89,10 +103,10 @@ def test_what_goes_on_says_nothing_that_changes():
     early, late = (
         gantt_plotly(gantt_of(everything(seconds=s)), live=True)["data"] for s in (10, 10.25)
     )
-    longer = [a["name"] for a, b in zip(early, late, strict=True) if a["x"] != b["x"]]
+    longer = [name_of(a) for a, b in zip(early, late, strict=True) if a["x"] != b["x"]]
     assert longer == ["▶ running", "↻ retrying", "· queued"]
     assert [t["customdata"] for t in early] == [t["customdata"] for t in late]
-    (running,) = [t for t in late if t["name"] == "▶ running"]
+    (running,) = [t for t in late if name_of(t) == "▶ running"]
     assert "since 5.00 s (12:00:05 UTC)" in running["customdata"][0]
 
 
@@ -106,9 +120,9 @@ def test_a_live_figure_changes_little():
     )
     assert len(before) == len(after) <= 30
     changed = [b for a, b in zip(before, after, strict=True) if a["y"] != b["y"]]
-    assert len([t for t in changed if t["name"] == "✔ success"]) == 1
-    assert [t["name"] for t in after if t["showlegend"]] == ["✔ success", "✖ failed", "· queued"]
-    everything_told = sorted(y for t in after if t["name"] == "✔ success" for y in t["y"])
+    assert len([t for t in changed if name_of(t) == "✔ success"]) == 1
+    assert [name_of(t) for t in after if t["showlegend"]] == ["✔ success", "✖ failed", "· queued"]
+    everything_told = sorted(y for t in after if name_of(t) == "✔ success" for y in t["y"])
     assert everything_told == [i for i in range(201) if rows[i].status == "SUCCESS"]
 
 

@@ -8,9 +8,10 @@ import re
 import pytest
 from fakes import row
 from pages import without_our_script
+from views.snapshots import everything
 
 from odibi_nb.core.hooks import HookManager
-from odibi_nb.views.html import picture_html
+from odibi_nb.views.html import picture_html, summary_text
 from odibi_nb.views.plan_html import plan_html
 from odibi_nb.views.records import Records
 from odibi_nb.views.run_table import LIVE_ROWS, table_html
@@ -103,7 +104,7 @@ def test_the_table_is_capped(count):
     """A live table has at most LIVE_ROWS rows, says how many it leaves out, and stays small."""
     page = snapshot_html(snapshot_with(count, "RUNNING"))
     assert page.count("<tr>") - 1 <= min(count, LIVE_ROWS)
-    assert (f"{count - LIVE_ROWS:,} rows are not shown" in page) == (count > LIVE_ROWS)
+    assert (f"{count - LIVE_ROWS:,} more rows are not shown" in page) == (count > LIVE_ROWS)
     assert len(page) < 300_000
 
 
@@ -124,3 +125,11 @@ def test_status_is_told_by_text_and_sign_too():
         page = snapshot_html(snapshot_with(1, name))
         signs[name] = re.search(rf"(\S) {name}</b>", page)[1]
     assert len(set(signs.values())) == len(names)
+
+
+def test_the_summary_adds_up():
+    """The counts of the summary line are parts of all rows: what is done has succeeded."""
+    text = summary_text(everything()).partition(" · run ")[2]
+    done, total, others = re.search(r"(\d+) of (\d+) done, ([^·]+)", text).groups()
+    assert int(done) + sum(map(int, re.findall(r"\d+", others))) == int(total)
+    assert int(done) == everything().counts()["SUCCESS"]

@@ -48,6 +48,23 @@ def test_a_row_shows_what_it_would_do(project):
     assert any("|bronze.x (append)|" in line for line in cells(page))
 
 
+def test_columns_with_nothing_in_them_are_left_out(project):
+    """Of a layer that reads nothing and waits for nothing there are no such columns."""
+    page = page_of(
+        project,
+        row("A", noop, layer="Bronze", outputs=[{"table": "bronze.x"}]),
+        row("B", noop, inputs=["bronze.x"]),
+    )
+    bronze, silver = (
+        set(re.findall("<th[^>]*>([^<]+)", head))
+        for head in re.findall("<thead>(.*?)</thead>", page)
+    )
+    assert {"transformation", "function", "writes"} <= bronze
+    assert {"transformation", "function", "reads", "after"} <= silver
+    assert not {"reads", "after"} & bronze
+    assert "writes" not in silver
+
+
 def test_problems_stand_above_and_at_their_rows(project):
     """What is wrong is listed at once, and again at the row where it has to be mended."""
     page = page_of(
