@@ -74,6 +74,7 @@ class Environment:
                 *("--only-binary=:all:", "--no-compile", "-c", str(self.constraints)),
                 *("-e", f"{ROOT}[{EXTRAS}]", *self.tools),
             ],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
@@ -86,32 +87,23 @@ class Environment:
             pytest.skip(f"{self.name} has no wheels for Python {self.version}, and wants another")
         assert done.returncode == 0, f"{self.name} cannot be installed:\n{said}"
 
-    def pytest(self, *arguments: str) -> subprocess.CompletedProcess:
-        """Run pytest in it, at the root of the repository."""
+    def pytest(self, *arguments: str) -> int:
+        """Run pytest in it, at the root of the repository; its exit code."""
         outside = {"PYTHONPATH", "VIRTUAL_ENV", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST"}
         environ = {name: value for name, value in os.environ.items() if name not in outside}
         environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # anyio's, old, does not like a new pytest
         environ["PATH"] = f"{self.python.parent}{os.pathsep}{environ['PATH']}"
-        return subprocess.run(
-            [
-                *(
-                    str(self.python),
-                    "-m",
-                    "pytest",
-                    "-q",
-                    "--tb=short",
-                    "-p",
-                    "_hypothesis_pytestplugin",
-                ),
-                *("-p", "no:cacheprovider", "-W", "ignore::DeprecationWarning", *arguments),
-            ],
+        command = [str(self.python), "-m", "pytest", "-q", "--tb=short"]
+        plugins = ["-p", "_hypothesis_pytestplugin", "-p", "no:cacheprovider"]
+        quiet = ["-W", "ignore::DeprecationWarning"]
+        done = subprocess.run(
+            [*command, *plugins, *quiet, *arguments],
             cwd=ROOT,
             env=environ,
-            capture_output=True,
-            text=True,
+            stdin=subprocess.DEVNULL,
             check=False,
-            timeout=60 * MINUTES,
         )
+        return done.returncode
 
 
 def find_python(version: str) -> str | None:
