@@ -53,6 +53,7 @@ def _start(settings):
         **configure_spark_with_delta_pip(SparkSession.Builder())._options,
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": "0",
+        "spark.connect.progress.reportInterval": "200ms",
     }
     options = [part for name, value in conf.items() for part in ("--conf", f"{name}={value}")]
     service = "org.apache.spark.sql.connect.service.SparkConnectServer"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from odibi_nb.core.checks import Rule
+    from odibi_nb.core.events import Progress
     from odibi_nb.core.hooks import HookManager
     from odibi_nb.core.protocols import DataFrame, TableEngine
     from odibi_nb.errors import Problem
@@ -64,6 +65,7 @@ class AttemptControl:
         self.reason: str | None = None
         self._lock = threading.Lock()
         self._told: list[Callable[[], None]] = []
+        self._measure: Callable[[], Progress | None] | None = None
         self.heard = False
 
     def revoke(self, reason: str) -> None:
@@ -82,6 +84,18 @@ class AttemptControl:
             late = self.reason is not None
         if late:
             tell()
+
+    def measure_progress(self, measure: Callable[[], Progress | None] | None) -> None:
+        """Let *measure*, which must be quick, tell how far the attempt's work is; None: nobody can."""
+        self._measure = measure
+
+    def progress(self) -> Progress | None:
+        """How far the attempt's work is, where its engine knows; may be asked from any thread."""
+        measure = self._measure
+        try:
+            return None if measure is None else measure()
+        except Exception:  # noqa: BLE001  whoever could tell is gone; the attempt will say so itself
+            return None
 
     def asks_to_stop(self) -> bool:
         """Whether the attempt has been revoked; asked by the attempt."""

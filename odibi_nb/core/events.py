@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CANCEL_SIGN = "🛑"
 """How the run's message about a request to end it begins; there is one for each."""
@@ -61,6 +64,21 @@ FINAL = frozenset(ENDED) - {EventType.TRANSFORM_RETRY}
 """Events that end a transformation."""
 
 
+class Progress(NamedTuple):
+    """How far an attempt's work is, as its engine counts it: *done* of *total* tasks, as far as known."""
+
+    done: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """The part that is done, from 0 to 1."""
+        return min(1.0, self.done / self.total) if self.total > 0 else 0.0
+
+    def __str__(self) -> str:
+        return f"{int(100 * self.share)} %"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEvent:
     """One thing that happened in a run.
@@ -69,7 +87,10 @@ class RunEvent:
         type: what happened.
         payload: the facts, as hooks get them: JSON-like, with `event`, `run_id`, `project`, `env`,
             `layer`, `engine` and `timestamp` always there.
+        progress: how far the attempt is that has started, asked while it runs, from any thread; None
+            where nobody knows.
     """
 
     type: EventType
     payload: dict[str, Any]
+    progress: Callable[[], Progress | None] | None = None

@@ -241,7 +241,11 @@ class TransformationRunner:
         self._first_start.setdefault(row.id, (attempt.start_time, started))
         self._running[row.id] = attempt
         self._running_in[row.layer] += 1
-        self.stream.publish(EventType.TRANSFORM_START, row_facts(row, number))
+        self.stream.publish(
+            EventType.TRANSFORM_START,
+            row_facts(row, number),
+            progress=attempt.context.control.progress,
+        )
         self._pool.submit(lambda: self.inbox.put(run_attempt(attempt)))
 
     # -- layers --------------------------------------------------------------------------------

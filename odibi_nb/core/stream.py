@@ -12,8 +12,9 @@ from odibi_nb.core.journal import OUTPUT
 from odibi_nb.core.redaction import error_message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from odibi_nb.core.events import Progress
     from odibi_nb.core.hooks import HookManager, Listener
     from odibi_nb.core.journal import Journal
     from odibi_nb.core.protocols import Row, View
@@ -48,6 +49,7 @@ class RunStream:
         *,
         record: Row | None = None,
         private: dict[str, Any] | None = None,
+        progress: Callable[[], Progress | None] | None = None,
     ) -> None:
         """Journal *event*, add its *record* to the run log, then tell hooks and views.
 
@@ -56,6 +58,7 @@ class RunStream:
             facts: added to the payload; may set `layer` and `engine`.
             record: the run log record of an attempt that ended.
             private: more that only the journal keeps: captured log, traceback.
+            progress: tells views how far the attempt is that has started.
         """
         payload = {
             "event": event.value,
@@ -74,7 +77,7 @@ class RunStream:
             if self.run_log is not None:
                 self.run_log.add(record)
         self.hooks.emit(event.value, payload, self._listener_raised)
-        happened = RunEvent(type=event, payload=payload)
+        happened = RunEvent(type=event, payload=payload, progress=progress)
         for view in self.views:
             with self.guarded(view):
                 view.on_event(happened)

@@ -11,12 +11,14 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
+from odibi_nb.engines.spark_progress import GroupProgress, OperationProgress
 from odibi_nb.errors import RevokedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from odibi_nb.core.context import AttemptControl
+    from odibi_nb.core.events import Progress
     from odibi_nb.core.protocols import WriteInfo
 
 AGAIN_SECONDS = 0.2
@@ -29,6 +31,9 @@ class Jobs(Protocol):
 
     def begin(self) -> None:
         """Whatever this thread starts from now on belongs to them."""
+
+    def progress(self) -> Progress | None:
+        """How far they are, where Spark tells; from any thread."""
 
     def cancel(self) -> None:
         """End those that run."""
@@ -44,6 +49,7 @@ class ClassicJobs:
         self._context = spark.sparkContext
         self._pool = f"odibi {info.transformation_id}"
         self._tag = _tag(info)
+        self.progress = GroupProgress(self._context, self._tag)
 
     def begin(self) -> None:
         """Name pool, group and tag on this thread."""
@@ -70,10 +76,12 @@ class ConnectJobs:
     def __init__(self, spark: Any, info: WriteInfo) -> None:
         self._spark = spark
         self._tag = _tag(info)
+        self.progress = OperationProgress(spark)
 
     def begin(self) -> None:
         """Set the tag on this thread."""
         self._spark.addTag(self._tag)
+        self.progress.begin()
 
     def cancel(self) -> None:
         """Interrupt what has the tag."""
@@ -81,6 +89,7 @@ class ConnectJobs:
 
     def end(self) -> None:
         """Take the tag from this thread."""
+        self.progress.end()
         self._spark.removeTag(self._tag)
 
 
@@ -111,6 +120,7 @@ def attempt_scope(jobs: Jobs, control: AttemptControl) -> Iterator[None]:
     jobs.begin()
     try:
         control.on_revoke(revoked)
+        control.measure_progress(jobs.progress)
         yield
     except Exception as exc:
         if control.reason is not None and not isinstance(exc, RevokedError):
@@ -118,5 +128,6 @@ def attempt_scope(jobs: Jobs, control: AttemptControl) -> Iterator[None]:
         raise
     finally:
         ended.set()
+        control.measure_progress(None)
         with contextlib.suppress(Exception):  # a session that is gone has nothing set any more
             jobs.end()

@@ -111,6 +111,7 @@ class LiveView(RunState):
         while failures < PATIENCE and not self._over.wait(rest):
             started = time.perf_counter()
             try:
+                self.update_progress()
                 self.rung.paint(self.snapshot())
             except Exception as exc:  # noqa: BLE001  a picture of a run is not the run
                 self.error = exc

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FEW_ROWS = 60
 """At most so many rows are in a table that is painted again and again."""
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-_CHANGING = ("x", "base", "y", "customdata", "showlegend")
+_CHANGING = ("x", "base", "y", "customdata", "showlegend", "text")
 """What changes in a trace while a run goes on."""
 _LAYERS_STYLE = (
     "<style>.odibi-layers>*{pointer-events:none}.odibi-layers rect{pointer-events:auto}</style>"
@@ -161,7 +161,7 @@ class PlotlyRung(WidgetRung):
         with figure.batch_update():  # one message, whatever changes
             for trace, old, new in zip(figure.data, before["data"], now["data"], strict=True):
                 for key in _CHANGING:
-                    if old[key] != new[key]:
+                    if old.get(key) != new.get(key):
                         trace[key] = new[key]
             for key in ("xaxis", "shapes"):
                 if before["layout"][key] != now["layout"][key]:

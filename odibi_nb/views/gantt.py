@@ -87,6 +87,8 @@ class Gantt:
         since = f"{span.start:,.2f} s to {span.end:,.2f} s ({self.wall(span.start)} to {self.wall(span.end)} UTC)"
         if span.open:
             since = f"since {span.start:,.2f} s ({self.wall(span.start)} UTC)"
+            if bar and bar.progress:
+                since += f", {bar.progress}: {bar.progress.done:,} of {bar.progress.total:,} tasks"
         lines = [row.id, row.function, f"{sign} {word}{attempt}", since]
         if bar and (bar.rows_in is not None or bar.rows_out is not None):
             lines.append(f"rows in {_count(bar.rows_in)}, out {_count(bar.rows_out)}")

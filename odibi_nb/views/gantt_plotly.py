@@ -5,9 +5,10 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.context import Engine
 from odibi_nb.core.events import Status
 from odibi_nb.views.gantt import Gantt, Span, shortened
-from odibi_nb.views.looks import LOOKS, QUEUED, WAITS
+from odibi_nb.views.looks import LOOKS, PART_DONE, QUEUED, WAITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,9 @@ def gantt_plotly(gantt: Gantt, run: str = "", *, live: bool = False) -> dict[str
         ]
         traces[0]["showlegend"] = bool(own)
         data += traces if own or live else []
+    part_done = _part_done(gantt)
+    may_be_told = live and any(row.engine == Engine.SPARK.value for row in gantt.rows)
+    data += [part_done] if part_done["y"] or may_be_told else []
     return {"data": data, "layout": {**_layout(gantt), "meta": {"run": _text([run])}}}
 
 
@@ -66,7 +70,7 @@ def _parts(gantt: Gantt, kind: str, spans: list[Span], *, live: bool) -> list[li
 
 def _trace(gantt: Gantt, kind: str, spans: list[Span], *, told: bool) -> dict[str, Any]:
     look = LOOKS[kind]
-    return {
+    trace = {
         "type": "bar",
         "orientation": "h",
         "name": _inked(1, f"{look.sign} {kind.lower()}"),
@@ -93,6 +97,33 @@ def _trace(gantt: Gantt, kind: str, spans: list[Span], *, told: bool) -> dict[st
         "hovertemplate": "%{customdata}<extra></extra>",
         "legendgroup": kind,
         "showlegend": False,
+    }
+    if kind == Status.RUNNING.value:
+        trace |= {"text": _parts_told(gantt, spans), "textposition": "outside", "cliponaxis": False}
+    return trace
+
+
+def _parts_told(gantt: Gantt, spans: list[Span]) -> list[str]:
+    """What stands right of each bar: how far it is; nothing where all of them would say nothing."""
+    told = [str(span.bar.progress or "") if span.bar else "" for span in spans]
+    return told if any(told) and len(gantt.rows) <= MAX_LABELLED else []
+
+
+def _part_done(gantt: Gantt) -> dict[str, Any]:
+    """What fills running bars as far as their engine says that they are done."""
+    known = [(span, p) for span in gantt.spans if span.bar and (p := span.bar.progress)]
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "name": "▰ part done",
+        "x": [round((span.end - span.start) * progress.share, 3) for span, progress in known],
+        "base": [round(span.start, 3) for span, _ in known],
+        "y": [span.row for span, _ in known],
+        "width": 0.5,
+        "marker": {"color": PART_DONE, "line": {"width": 0}},
+        "customdata": [_text(gantt.told(span)) for span, _ in known],
+        "hovertemplate": "%{customdata}<extra></extra>",
+        "showlegend": bool(known),
     }
 
 

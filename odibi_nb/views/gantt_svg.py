@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.gantt import Gantt, Span, shortened
-from odibi_nb.views.looks import LOOKS, WAITS, Look
+from odibi_nb.views.looks import LOOKS, PART_DONE, WAITS, Look
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -199,6 +199,21 @@ class Drawing:
         return (
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" '
             f'rx="2"><title>{escape(chr(10).join(self.gantt.told(span)))}</title></rect>'
+            f"{self._part_done(span)}"
+        )
+
+    def _part_done(self, span: Span) -> str:
+        """What fills a running bar as far as it is done, and the figure right of it."""
+        if span.bar is None or span.bar.progress is None:
+            return ""
+        progress = span.bar.progress
+        x, y, width, height = self._box(span)
+        size = min(11.0, self.row - 1)
+        return (
+            f'<rect x="{x:.1f}" y="{y + height / 4:.1f}" width="{width * progress.share:.1f}" '
+            f'height="{height / 2:.1f}" rx="1" fill="{PART_DONE}" style="pointer-events:none"/>'
+            f'<text x="{x + width + 5:.1f}" y="{y + height / 2 + size * 0.36:.1f}" '
+            f'font-size="{size:.0f}" style="{_TEXT}">{progress}</text>'
         )
 
     def _stroke(self, kind: str) -> str:

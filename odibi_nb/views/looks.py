@@ -31,6 +31,8 @@ LOOKS: dict[str, Look] = {
     Status.ABANDONED.value: Look("?", "#c2397f", "x"),
     QUEUED: Look("·", "#9a9a9a", "-"),
 }
+PART_DONE = "#174f97"
+"""What fills a running bar as far as it is done; a figure in per cent beside it says the same."""
 WAITS = frozenset({QUEUED, RETRYING})
 """Kinds of bars that are no work: drawn thin."""
 WAITING_LOOK = Look("·", "#8a8a8a", "-")

@@ -239,7 +239,9 @@ def _body(
 
 
 def _cells(row: RowState, snapshot: RunSnapshot, *, saved: bool) -> Iterable[str]:
-    yield f"<td><b class=odibi-{row.status}>{look_of(row.status).sign} {row.status}</b>"
+    progress = row.bars[-1].progress if row.bars else None
+    part = "" if progress is None else f" {progress}"
+    yield f"<td><b class=odibi-{row.status}>{look_of(row.status).sign} {row.status}</b>{part}"
     yield from (f"<td>{breakable(text)}" for text in (row.id, row.layer, row.function, row.engine))
     if row.start is None:
         reason = f"↳ {escape(shortened(row.error, MAX_ERROR))}" if row.error else ""

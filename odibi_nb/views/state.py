@@ -14,8 +14,9 @@ from odibi_nb.views.eta import Eta
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from odibi_nb.core.events import Progress
     from odibi_nb.core.plan import RunPlan
     from odibi_nb.core.results import RunResult
 
@@ -31,7 +32,8 @@ _UNSTARTED = frozenset({Status.SKIPPED.value, Status.CANCELLED.value})
 class Bar:
     """One attempt; *end* is None while it runs, *status* is a `Status`' value.
 
-    *checks* are the data checks that were not kept, in words.
+    *checks* are the data checks that were not kept, in words. *progress* is how far it is while it runs,
+    where its engine tells.
     """
 
     number: int
@@ -42,6 +44,7 @@ class Bar:
     rows_in: int | None = None
     rows_out: int | None = None
     checks: tuple[str, ...] = ()
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +127,7 @@ class RunState:
         self._head = RunSnapshot()
         self._rows: dict[str, RowState] = {}
         self._eta: Eta | None = None
+        self._measures: dict[str, Callable[[], Progress | None]] = {}
         self.version = 0
 
     def on_plan(self, plan: RunPlan) -> None:
@@ -131,6 +135,7 @@ class RunState:
         eta = Eta(plan)
         with self._lock:
             self._eta = eta
+            self._measures = {}
             self._head = RunSnapshot(project=plan.project, env=plan.env)
             self._rows = {
                 row.id: RowState(
@@ -174,6 +179,24 @@ class RunState:
         if event.type is EventType.TRANSFORM_RETRY:
             row = replace(row, status=RETRYING)
         self._rows[row.id] = row
+        self._measures.pop(row.id, None)
+        if event.progress is not None:
+            self._measures[row.id] = event.progress
+
+    def update_progress(self) -> None:
+        """Ask how far what runs is: to be called by whoever paints, before, and as often."""
+        with self._lock:
+            asked = [*self._measures.items()]
+        # Not under the lock: whoever is asked takes milliseconds, and the run does not wait for them.
+        found = [(name, measure, measure()) for name, measure in asked]
+        with self._lock:
+            for name, measure, progress in found:
+                row = self._rows[name]
+                bar = row.bars[-1]
+                if self._measures.get(name) is measure and bar.progress != progress:
+                    bars = (*row.bars[:-1], replace(bar, progress=progress))
+                    self._rows[name] = replace(row, bars=bars)
+                    self.version += 1
 
     def give_up(self) -> bool:
         """The run will not say its end any more; whether it had not."""
@@ -223,8 +246,9 @@ def _ended(row: RowState, payload: dict[str, Any]) -> RowState:
     facts = _outcome(payload)
     bars = row.bars
     if bars and bars[-1].end is None:
+        last = replace(bars[-1], checks=_broken(payload["checks"]), progress=None)
         times = {"start": payload["start_time"], "end": payload["end_time"]}
-        bars = (*bars[:-1], replace(bars[-1], **times, **facts, checks=_broken(payload["checks"])))
+        bars = (*bars[:-1], replace(last, **times, **facts))
     return replace(
         row,
         start=bars[0].start if bars else None,

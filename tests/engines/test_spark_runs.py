@@ -1,19 +1,20 @@
 """Runs on a JVM session: parallel rows, cancel of exactly one, caching; and both engines in one run."""
 
 import json
-import threading
 
 import pytest
-from engines.contract import INFO, table
-from fakes import FakeProject, row, statuses
-from spark_sessions import connect, make, rows_of
-from spark_sessions import engine as make_engine
 
-from odibi_nb.core.context import AttemptControl
-from odibi_nb.core.hooks import HookManager
-from odibi_nb.core.transformation import Output
-from odibi_nb.engines.pandas import PandasEngine
-from odibi_nb.errors import TableNotFoundError
+pytest.register_assert_rewrite("engines.parallel_rows")
+
+from engines.contract import INFO, table  # noqa: E402
+from engines.parallel_rows import ParallelRows, long_job, runs, small  # noqa: E402
+from fakes import row, statuses  # noqa: E402
+from spark_sessions import connect, make, rows_of  # noqa: E402
+from spark_sessions import engine as make_engine  # noqa: E402
+
+from odibi_nb.core.context import AttemptControl  # noqa: E402
+from odibi_nb.engines.pandas import PandasEngine  # noqa: E402
+from odibi_nb.errors import TableNotFoundError  # noqa: E402
 
 PROPERTIES = (
     "spark.scheduler.pool",
@@ -21,13 +22,6 @@ PROPERTIES = (
     "spark.job.description",
     "spark.job.tags",
 )
-
-
-def long_job(spark):
-    """Minutes of work in 800 short tasks that need no CPU."""
-    return spark.range(0, 8000, 1, 800).selectExpr(
-        "java_method('java.lang.Thread', 'sleep', 50L) AS s"
-    )
 
 
 @pytest.fixture(scope="module")
@@ -44,114 +38,22 @@ def engine(connection, tmp_path):
 
 @pytest.fixture
 def run(engine, tmp_path):
-    """Runs rows on Spark: run(row(...), ..., **options); engines by row."""
-
-    def start(*rows, during=lambda project: None, manifest=None, **options):
-        project = FakeProject(tmp_path, list(rows), manifest=manifest)
-        engines = {"spark": engine, "pandas": PandasEngine(engine._lake.root)}
-        adapters = project.adapters()
-        chosen = adapters.__class__(
-            **{
-                **{name: getattr(adapters, name) for name in adapters.__dataclass_fields__},
-                "engine": lambda name, place: engines[name],
-            }
-        )
-        project.adapters = lambda: chosen
-        hooks = options.pop("hooks", None) or HookManager()
-        orchestrator = project.orchestrator(engine="spark", hooks=hooks)
-        during(orchestrator)
-        return orchestrator.run(**options)
-
-    return start
+    """Runs rows; see `runs`."""
+    return runs(engine, tmp_path)
 
 
-def small(name, started=None):
-    """A row that writes two rows, after *started* was set."""
+class TestParallelRows(ParallelRows):
+    """Several rows at once, on a JVM."""
 
-    def work(spark):
-        if started is not None:
-            assert started.wait(60)
-        return make(spark, [{"k": 1}, {"k": 2}])
-
-    return row(name, work, outputs=[{"table": f"silver.{name.lower()}"}])
+    def running(self, spark):
+        """The jobs that run."""
+        return spark.sparkContext.statusTracker().getActiveJobsIds()
 
 
-def test_one_of_four_is_cancelled_and_the_others_succeed(run, engine, spark):
-    """The row that is cancelled ends CANCELLED and leaves its table as it was; its thread is free."""
-    started = threading.Event()
-    engine.write(make(spark, [{"s": "old"}]), Output(table="silver.long"), INFO)
-
-    def work(spark):
-        started.set()
-        return long_job(spark)
-
-    def during(project):
-        def cancel():
-            assert started.wait(60)
-            project.cancel("LONG")
-
-        threading.Thread(target=cancel, daemon=True).start()
-
-    result = run(
-        row("LONG", work, outputs=[{"table": "silver.long"}]),
-        *(small(name, started) for name in ("A", "B", "C")),
-        during=during,
-        max_workers=4,
-    )
-    succeeded = dict.fromkeys("ABC", "SUCCESS")
-    assert statuses(result) == {"LONG": "CANCELLED", **succeeded}
-    assert result.leaked_threads == 0
-    assert rows_of(engine.read(table("silver.long"))) == [{"s": "old"}]
-    assert spark.sparkContext.statusTracker().getActiveJobsIds() == []
-    assert rows_of(engine.read(table("silver.a"))) == [{"k": 1}, {"k": 2}]
-
-
-def test_what_a_cancelled_row_does_next_is_cancelled_too(run, spark):
-    """A function that goes on after its job was cancelled gets no further: each new job ends as well."""
-    started, tries = threading.Event(), []
-
-    def stubborn(spark):
-        started.set()
-        for _ in range(3):
-            tries.append(1)
-            try:
-                long_job(spark).collect()
-            except Exception:
-                continue
-        return make(spark, [{"k": 1}])
-
-    def during(project):
-        def cancel():
-            assert started.wait(60)
-            project.cancel("A")
-
-        threading.Thread(target=cancel, daemon=True).start()
-
-    result = run(row("A", stubborn, outputs=[{"table": "silver.a"}]), during=during)
-    assert statuses(result) == {"A": "CANCELLED"}
-    assert len(tries) == 3
-
-
-def test_a_cancelled_run_ends_all_that_runs(run, spark):
-    """The second request for the run cancels the jobs of every row that runs."""
-    both = threading.Barrier(3)
-
-    def work(spark):
-        both.wait(60)
-        long_job(spark).collect()
-
-    def during(project):
-        def cancel():
-            both.wait(60)
-            project.cancel()
-            project.cancel()
-
-        threading.Thread(target=cancel, daemon=True).start()
-
-    result = run(row("A", work), row("B", work), small("C"), during=during, max_workers=2)
-    assert {statuses(result)[name] for name in "AB"} == {"CANCELLED"}
-    assert result.status == "cancelled"
-    assert spark.sparkContext.statusTracker().getActiveJobsIds() == []
+@pytest.fixture
+def spark(connection):
+    """The session."""
+    return connection.spark
 
 
 def test_a_timeout_ends_the_jobs(run, spark):
@@ -161,12 +63,6 @@ def test_a_timeout_ends_the_jobs(run, spark):
     )
     assert statuses(result)["A"] == "FAILED"
     assert "timeout_seconds" in result.transformations["A"].error_message
-
-
-@pytest.fixture
-def spark(connection):
-    """The session."""
-    return connection.spark
 
 
 def test_pool_group_and_tag_are_the_attempts_own(engine, spark):

@@ -8,6 +8,7 @@ from typing import ClassVar
 import pytest
 from fakes import row
 
+from odibi_nb.core.events import Progress
 from odibi_nb.notebook import live, rungs
 from odibi_nb.notebook.live import LiveView
 
@@ -54,6 +55,27 @@ def recorder(monkeypatch):
 
 def wait_for_paint():
     assert Recorder.made[0].painted.wait(10)
+
+
+def test_the_painter_asks_how_far_a_row_is(project, recorder, monkeypatch):
+    """What is painted has the progress that the row's engine told, asked on the painter's thread."""
+    threads, painted = [], threading.Event()
+
+    def measure():
+        threads.append(threading.current_thread().name)
+        return Progress(1, 2)
+
+    def slow(context):
+        context.control.measure_progress(measure)
+        assert painted.wait(10)
+
+    def paint(self, snapshot):
+        if snapshot.rows[0].bars and snapshot.rows[0].bars[-1].progress == Progress(1, 2):
+            painted.set()
+
+    monkeypatch.setattr(Recorder, "paint", paint)
+    project(row("A", slow)).run(views=[LiveView(lambda _: "recorder")]).raise_for_status()
+    assert set(threads) == {"odibi-painter"}
 
 
 def test_one_thread_paints_and_the_end_is_always_drawn(project, recorder):

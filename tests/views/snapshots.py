@@ -14,7 +14,7 @@ def at(seconds):
     return ZERO + dt.timedelta(seconds=seconds)
 
 
-def bar(number, start, end=None, status="SUCCESS", error=""):
+def bar(number, start, end=None, status="SUCCESS", error="", progress=None):
     return Bar(
         number=number,
         start=at(start),
@@ -23,17 +23,18 @@ def bar(number, start, end=None, status="SUCCESS", error=""):
         error=error,
         rows_in=10 if end is not None else None,
         rows_out=9 if end is not None else None,
+        progress=progress,
     )
 
 
-def row(name, *bars, layer="Bronze", status=None, end=None, error=""):
+def row(name, *bars, layer="Bronze", status=None, end=None, error="", engine="pandas"):
     last = bars[-1] if bars else None
     ended = at(end) if end is not None else last.end if last else None
     return RowState(
         id=name,
         layer=layer,
         function="m.f",
-        engine="pandas",
+        engine=engine,
         status=status or (last.status if last else "WAITING"),
         attempt=len(bars),
         start=bars[0].start if bars else None,

@@ -9,6 +9,7 @@ import re
 import pytest
 from views.snapshots import EVIL, bar, everything, many, row, run
 
+from odibi_nb.core.events import Progress
 from odibi_nb.views.bundles import MAX_FIGURE_ROWS
 from odibi_nb.views.gantt import gantt_of
 from odibi_nb.views.gantt_plotly import MAX_HEIGHT, MAX_TOLD, gantt_plotly
@@ -54,6 +55,28 @@ def test_a_live_figure_keeps_its_traces():
     assert [name_of(t) for t in live["data"] if t["showlegend"]] == ["▶ running"]
     assert {name_of(t) for t in live["data"]} == {f"{k.sign} {n.lower()}" for n, k in LOOKS.items()}
     assert [name_of(t) for t in saved["data"]] == ["▶ running"]
+
+
+def test_a_running_bar_is_filled_as_far_as_it_is_done():
+    """A trace of its own fills the part that is done; the bar says the figure, its tooltip the tasks."""
+    going = row("A", bar(1, 2, progress=Progress(3, 8)), engine="spark")
+    gantt = gantt_of(run(going, row("B", bar(1, 2))))
+    data = {t["name"]: t for t in gantt_plotly(gantt, live=True)["data"]}
+    fill, bars = data["▰ part done"], data["▶ running"]
+    assert (fill["base"], fill["x"], fill["y"]) == ([2], [3.0], [0])
+    assert bars["text"] == ["37 %", ""]
+    assert "37 %: 3 of 8 tasks" in bars["customdata"][0]
+    assert fill["customdata"] == bars["customdata"][:1]
+    assert list(gantt_plotly(gantt)["data"]) == [bars | {"showlegend": True}, fill]
+
+
+def test_only_a_run_on_spark_has_a_trace_for_what_is_done():
+    """Live, it is there from the start where it may be needed, so that the others keep their places."""
+    for engine, names in (("spark", ["▰ part done"]), ("pandas", [])):
+        gantt = gantt_of(run(row("A", engine=engine)))
+        live = gantt_plotly(gantt, live=True)["data"]
+        kinds = {f"{k.sign} {n.lower()}" for n, k in LOOKS.items()}
+        assert [t["name"] for t in live if t["name"] not in kinds] == names
 
 
 def test_rows_are_labelled_top_to_bottom():

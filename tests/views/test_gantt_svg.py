@@ -9,9 +9,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from views.snapshots import EVIL, bar, everything, many, row, run
 
+from odibi_nb.core.events import Progress
 from odibi_nb.views.gantt import gantt_of
 from odibi_nb.views.gantt_svg import FIT_HEIGHT, WIDTH, gantt_svg
-from odibi_nb.views.looks import LOOKS
+from odibi_nb.views.looks import LOOKS, PART_DONE
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -117,3 +118,16 @@ def test_a_place_in_the_picture_tells_its_row():
 def test_without_rows_there_is_no_picture():
     """A run of nothing has no chart."""
     assert gantt_svg(gantt_of(run())) == ""
+
+
+def test_a_running_bar_is_filled_as_far_as_it_is_done():
+    """A fill over the part that is done, which lets the bar's tooltip through; the figure as text."""
+    going = row("A", bar(1, 2, progress=Progress(3, 8)), engine="spark")
+    svg = drawn(run(going, row("B", bar(1, 2))))
+    (fill,) = [r for r in svg.iter(f"{SVG}rect") if r.get("fill") == PART_DONE]
+    (whole, _) = [r for r in svg.iter(f"{SVG}rect") if len(r)]
+    assert float(fill.get("width")) == pytest.approx(float(whole.get("width")) * 3 / 8, abs=0.1)
+    assert fill.get("x") == whole.get("x")
+    assert "pointer-events:none" in fill.get("style")
+    assert [text for text in texts(svg) if text.endswith("%")] == ["37 %"]
+    assert "37 %: 3 of 8 tasks" in whole.findtext(f"{SVG}title")

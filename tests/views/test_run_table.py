@@ -13,6 +13,7 @@ from pages import without_our_script
 from views.snapshots import EVIL, bar, everything, many, run
 from views.snapshots import row as row_of
 
+from odibi_nb.core.events import Progress
 from odibi_nb.views.markup import breakable
 from odibi_nb.views.run_table import (
     COLUMNS,
@@ -151,6 +152,14 @@ def test_a_rows_place_in_the_run_is_told():
         assert (snapshot.rows[int(number)].id, snapshot.rows[int(number)].status) == (name, status)
     bad = {r.id for r in snapshot.rows if r.status == "FAILED"}
     assert bad <= {name for _, _, name in told}
+
+
+def test_a_running_row_says_how_far_it_is():
+    """Where its engine tells, its status has the part that is done, in per cent."""
+    going = row_of("A", bar(1, 2, progress=Progress(3, 8)))
+    first, second = Words(table_html(run(going, row_of("B", bar(1, 2))))).bodies
+    assert first[0] == "▶ RUNNING 37 %"
+    assert second[0] == "▶ RUNNING"
 
 
 def test_what_never_started_says_why_in_its_line():

@@ -10,6 +10,7 @@ from views.snapshots import at
 from views.snapshots import bar as bar_of
 from views.snapshots import row as row_of
 
+from odibi_nb.core.events import Progress
 from odibi_nb.core.hooks import HookManager
 from odibi_nb.views.state import RETRYING, RunState, snapshot_of
 
@@ -35,6 +36,43 @@ def test_every_attempt_is_a_bar(project):
     assert seen.bars == snapshot_of(result).rows[0].bars
     assert seen.start == seen.bars[0].start
     assert all(b.start <= b.end for b in seen.bars)
+
+
+def test_progress_is_asked_for_and_ends_with_the_attempt(project):
+    """How far an attempt is, is known while it runs, as often as somebody asks; then no more."""
+    state, seen, asked = RunState(), [], []
+
+    def measure():
+        asked.append(1)
+        return Progress(len(asked), 4)
+
+    def slow(context):
+        context.control.measure_progress(measure)
+        for _ in range(2):
+            before = state.version
+            state.update_progress()
+            seen.append((state.snapshot().rows[0].bars[-1].progress, state.version > before))
+
+    project(row("A", slow)).run(views=[state])
+    state.update_progress()
+    assert seen == [(Progress(1, 4), True), (Progress(2, 4), True)]
+    assert len(asked) == 2
+    assert state.snapshot().rows[0].bars[-1].progress is None
+
+
+def test_who_cannot_tell_how_far_it_is_tells_nothing(project):
+    """An engine that does not measure, or whose measuring fails, costs the run nothing."""
+    state, seen = RunState(), []
+
+    def slow(context):
+        state.update_progress()
+        seen.append(state.snapshot().rows[0].bars[-1].progress)
+        context.control.measure_progress(lambda: 1 / 0)
+        state.update_progress()
+        seen.append(state.snapshot().rows[0].bars[-1].progress)
+
+    project(row("A", slow)).run(views=[state]).raise_for_status()
+    assert seen == [None, None]
 
 
 def test_waits_lie_between_attempts():

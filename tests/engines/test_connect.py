@@ -1,0 +1,58 @@
+"""The Spark engine on Spark's own Connect server: a part of the contract, and cancel of one row."""
+
+import pytest
+
+pytest.register_assert_rewrite("engines.contract", "engines.parallel_rows")
+
+from engines.contract import EngineContract  # noqa: E402
+from engines.parallel_rows import ParallelRows  # noqa: E402
+from spark_sessions import connect, make, rows_of  # noqa: E402
+from spark_sessions import engine as make_engine  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory):
+    """The session of all these tests."""
+    return connect("connect", tmp_path_factory.mktemp("spark"))
+
+
+@pytest.fixture
+def engine(connection, tmp_path):
+    """An engine over an empty lake."""
+    return make_engine(connection, tmp_path)
+
+
+class TestContract:
+    """A part of the contract of all engines, kept behind a Connect server.
+
+    Only what Sail, which is a Connect server too, does in another way: each test costs seconds.
+    """
+
+    put, get, key_of_sums = EngineContract.put, EngineContract.get, EngineContract.key_of_sums
+    test_round_trip = EngineContract.test_a_table_is_read_as_it_was_written
+    test_missing_table = EngineContract.test_a_missing_table_is_a_table_not_found
+    test_merge = EngineContract.test_merge_takes_null_for_equal_to_null
+    test_schema_mode_merge = EngineContract.test_schema_mode_merge_adds_columns
+    test_query = EngineContract.test_a_query_sees_the_lakes_tables
+    test_query_of_a_missing_table = EngineContract.test_a_query_of_a_missing_table_says_which
+    test_wrong_query = EngineContract.test_a_wrong_query_is_one_error
+
+    @pytest.fixture(autouse=True)
+    def _spark(self, connection):
+        self.spark = connection.spark
+
+    def make(self, rows, columns=None):
+        """A DataFrame."""
+        return make(self.spark, rows, columns)
+
+    def rows(self, frame):
+        """The rows of a DataFrame."""
+        return rows_of(frame)
+
+
+class TestParallelRows(ParallelRows):
+    """Several rows at once, behind a Connect server."""
+
+    def running(self, spark):
+        """The operations that run: they are interrupted."""
+        return spark.interruptAll()
