@@ -42,6 +42,7 @@ _CONFLICTS = (
     "DELTA_PROTOCOL_CHANGED",
     "Concurrent",
     "CommitFailed",
+    "Failed to commit transaction",  # Sail's only words for it
 )
 _WRAPPERS = (
     "SparkException",
