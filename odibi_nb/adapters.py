@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.manifest import RegistryConfig
 from odibi_nb.core.protocols import Adapters
-from odibi_nb.core.tables import TableName
-from odibi_nb.errors import EngineNotAvailableError, ManifestError, Problem
+from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName, redact_url
+from odibi_nb.errors import DataError, EngineNotAvailableError, ManifestError, Problem
 from odibi_nb.sinks.rows import RUN_TABLE
 from odibi_nb.views.bundles import result_bundle
 from odibi_nb.views.console import ConsoleView
@@ -17,9 +19,16 @@ from odibi_nb.views.plan_html import plan_html
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from odibi_nb.core.protocols import BaseLogSink, Place, RegistrySource, Row, TableEngine
+    from odibi_nb.core.protocols import (
+        BaseLogSink,
+        EditableRegistry,
+        Place,
+        RegistrySource,
+        Row,
+        TableEngine,
+    )
     from odibi_nb.engines.spark import SparkEngine
-    from odibi_nb.sources.sql import SqlRegistry
+    from odibi_nb.spark_tables import SparkTable
 
 CATALOG = "catalog"
 DEFAULT_LAKE = "lake"
@@ -77,9 +86,69 @@ def _spark_engine(place: Place) -> SparkEngine:
 
     catalog = catalog_of(place)
     lake = Lake(lake_root(place)) if catalog is None else CatalogLake(catalog)
-    log = TableName.parse(place.config.run_log)
-    spelled = [str(log), str(TableName((*log.parts[:-1], RUN_TABLE)))]
+    spelled = [*map(str, _log_tables(place)), *map(str, _registry_table(place))]
     return SparkEngine(lambda: connect(place), lake, spelled)
+
+
+def only_spark_reaches(place: Place) -> bool:
+    """Whether nobody but a Spark session can open the lake's tables.
+
+    A catalog's are known to its session alone. On Databricks so are the keys to a lake at a URL for
+    which the manifest has none. Everywhere else delta-rs opens them, with the environment's keys: it
+    needs no session, and commits in milliseconds what takes Spark a quarter of a second or more.
+    """
+    if catalog_of(place) is not None:
+        return True
+    keys = place.config.storage_options
+    return "://" in lake_root(place) and not keys and "DATABRICKS_RUNTIME_VERSION" in os.environ
+
+
+def _log_tables(place: Place) -> tuple[TableName, TableName]:
+    """The run log's tables: of attempts, and of runs."""
+    log = TableName.parse(place.config.run_log)
+    return log, TableName((*log.parts[:-1], RUN_TABLE))
+
+
+def _registry_table(place: Place) -> list[TableName]:
+    """The table of the lake that is the environment's registry, if one is.
+
+    Raises:
+        ManifestError: if the environment names neither a table nor a URL.
+    """
+    config = place.config.registry
+    if isinstance(config, str):
+        config = RegistryConfig(url=config) if "://" in config else RegistryConfig(table=config)
+    if config is None or config.url is not None:
+        return []
+    name = f"{config.schema}.{config.table}" if config.schema else config.table
+    try:
+        return [TableName.parse(name)]
+    except DataError as exc:
+        where = f"$.environments.{place.env}.registry"
+        message = f"is neither an SQLAlchemy URL nor a table of the lake: {exc}"
+        source = str(place.manifest.path or "manifest")
+        raise ManifestError(source, [Problem(where, message)]) from exc
+
+
+def _table_in_session(place: Place, table: TableName, shown: str) -> SparkTable:
+    """*table* of the lake, through the session that a run would use."""
+    require("the Spark session", "spark", "pyspark")
+    from odibi_nb.engines.spark_session import connect
+    from odibi_nb.spark_tables import SparkTable
+
+    catalog = catalog_of(place)
+    if catalog is None:
+        uri = f"{lake_root(place)}/{table.path}"
+        return SparkTable(lambda: connect(place).spark, shown, path=uri)
+    parts = table.parts if len(table.parts) > 1 else (DEFAULT_SCHEMA, *table.parts)
+    full = (catalog, *parts) if catalog and len(parts) <= len(("schema", "table")) else parts
+    return SparkTable(lambda: connect(place).spark, shown, name=".".join(full))
+
+
+def _shown_lake(place: Place) -> str:
+    return redact_url(
+        (place.config.lake or "") if catalog_of(place) is not None else lake_root(place)
+    )
 
 
 def spark_session(place: Place) -> str:
@@ -105,13 +174,25 @@ def make_registry(place: Place) -> RegistrySource:
         from odibi_nb.sources.provider import ProviderRegistry
 
         config = place.config.registry
-        table = config.table if isinstance(config, RegistryConfig) else "TransformationRegistry"
+        named = [str(table) for table in _registry_table(place)] or ["TransformationRegistry"]
+        table = config.table if isinstance(config, RegistryConfig) else named[0]
         return ProviderRegistry(provider, place.session.spark, table)
-    return sql_registry(place)
+    # A session that runs is the surest way to a table that Spark made, whatever Delta's features; but
+    # a plan is not worth the start of one.
+    through_spark = place.engine == "spark" and _session_runs(place)
+    return editable_registry(place, through_spark=through_spark)
 
 
-def sql_registry(place: Place) -> SqlRegistry:
-    """The environment's registry database.
+def _session_runs(place: Place) -> bool:
+    if "pyspark" not in sys.modules:
+        return False
+    from odibi_nb.engines.spark_session import runs
+
+    return runs(place)
+
+
+def editable_registry(place: Place, *, through_spark: bool = False) -> EditableRegistry:
+    """The environment's registry: a database's table, or one of the lake.
 
     Raises:
         ManifestError: if the manifest names none.
@@ -120,32 +201,64 @@ def sql_registry(place: Place) -> SqlRegistry:
     if config is None:
         where = Problem(
             f"$.environments.{place.env}.registry",
-            "is not set: give an SQLAlchemy URL such as 'sqlite:///registry.db', or pass auth_provider",
+            "is not set: give an SQLAlchemy URL such as 'sqlite:///registry.db', a table of the lake such "
+            "as 'config_driven.TransformationRegistry', or pass auth_provider",
         )
         raise ManifestError(str(place.manifest.path or "manifest"), [where])
+    for table in _registry_table(place):
+        return _lake_registry(
+            place, table, through_spark=through_spark or only_spark_reaches(place)
+        )
     require("an SQL registry", "sql", "sqlalchemy")
     from odibi_nb.sources.sql import SqlRegistry
 
     if isinstance(config, str):
         config = RegistryConfig(url=config)
-    return SqlRegistry(config.url, config.table, config.schema, place.manifest.folder)
+    return SqlRegistry(config.url or "", config.table, config.schema, place.manifest.folder)
+
+
+def _lake_registry(place: Place, table: TableName, *, through_spark: bool) -> EditableRegistry:
+    from odibi_nb.sources.table import TableRegistry
+
+    name = f"{table} in {_shown_lake(place)}"
+    is_file = table.parts[-1].lower() in {"db", "sqlite", "sqlite3"}
+    hint = f"; for a database, write 'sqlite:///{table}'" if is_file else ""
+    if through_spark:
+        return TableRegistry(_table_in_session(place, table, "the table"), name, hint=hint)
+    require("a registry in the lake", "pandas", "pyarrow", "deltalake")
+    from odibi_nb.sources.lake_table import LakeTable
+
+    uri = f"{lake_root(place)}/{table.path}"
+    return TableRegistry(LakeTable(uri, place.config.storage_options), name, hint=hint)
 
 
 def make_sinks(place: Place) -> Sequence[BaseLogSink]:
     """The run log: a Delta table in the lake, and a database if the environment names one."""
-    require("the run log", "pandas", "pyarrow", "deltalake")
-    from odibi_nb.sinks.delta import DeltaLogSink
-
     config = place.config
-    sinks: list[BaseLogSink] = [
-        DeltaLogSink(lake_root(place), config.run_log, config.storage_options)
-    ]
+    sinks = [_spark_log(place) if only_spark_reaches(place) else _delta_log(place)]
     if config.log_url:
         require("the SQL run log", "sql", "sqlalchemy")
         from odibi_nb.sinks.sql import SqlLogSink
 
         sinks.append(SqlLogSink(config.log_url, folder=place.manifest.folder))
     return sinks
+
+
+def _delta_log(place: Place) -> BaseLogSink:
+    require("the run log", "pandas", "pyarrow", "deltalake")
+    from odibi_nb.sinks.delta import DeltaLogSink
+
+    config = place.config
+    return DeltaLogSink(lake_root(place), config.run_log, config.storage_options)
+
+
+def _spark_log(place: Place) -> BaseLogSink:
+    from odibi_nb.sinks.spark import SparkLogSink
+
+    log, runs = _log_tables(place)
+    name = f"{log} in {_shown_lake(place)}"
+    log_table, run_table = (_table_in_session(place, t, f"run log {name}") for t in (log, runs))
+    return SparkLogSink(log_table, run_table, name)
 
 
 def make_frame(columns: Sequence[str], rows: Sequence[Row]) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from odibi_nb.adapters import sql_registry
+from odibi_nb.adapters import editable_registry
 from odibi_nb.commands.opening import confirmation, open_project
 from odibi_nb.core.decoding import as_json, decode_json
 from odibi_nb.core.redaction import redact
@@ -118,7 +118,7 @@ def _edited(
     arguments: argparse.Namespace, face: Face, rows: list[Row], *, known_only: bool = False
 ) -> RegistryEdit:
     project = open_project(arguments, log_level="ERROR")
-    source = sql_registry(project.place())
+    source = editable_registry(project.place())
     existing = {
         str(row_id(row)): _plain(row) for row in source.export(project.project, project.env)
     }

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.adapters import make_frame, sql_registry
+from odibi_nb.adapters import editable_registry, make_frame
 from odibi_nb.commands.opening import confirmation, open_project
 from odibi_nb.core.decoding import as_json, decode_json
 from odibi_nb.core.tables import redact
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
-    from odibi_nb.sources.sql import SqlRegistry
+    from odibi_nb.core.protocols import EditableRegistry
 
 WRITTEN = ("project", "environment", "inserted", "updated", "unchanged")
 
 
-def _open(arguments: argparse.Namespace) -> tuple[GenericProjectOrchestrator, SqlRegistry]:
+def _open(arguments: argparse.Namespace) -> tuple[GenericProjectOrchestrator, EditableRegistry]:
     project = open_project(arguments, log_level="ERROR")
-    return project, sql_registry(project.place())
+    return project, editable_registry(project.place())
 
 
 def init(arguments: argparse.Namespace, face: Face) -> str:

@@ -36,9 +36,9 @@ class LayerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class RegistryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the TransformationRegistry is: an SQLAlchemy URL, a schema and a table."""
+    """Where the TransformationRegistry is: a database's schema and table; the lake's without a URL."""
 
-    url: str
+    url: str | None = None
     table: str = "TransformationRegistry"
     schema: str | None = None
 
@@ -48,7 +48,8 @@ class EnvironmentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     Attributes:
         engine: ``pandas`` or ``spark``.
-        registry: SQLAlchemy URL of the TransformationRegistry, or an object with `url`, `table`, `schema`.
+        registry: SQLAlchemy URL of the TransformationRegistry, or the name of a table of the lake,
+            or an object with `url`, `table`, `schema`.
         lake: root folder or URL of the tables; ``catalog`` or ``catalog:NAME`` where the Spark session's
             catalog keeps them, such as Unity Catalog.
         locations: prefix to prefix, so that ``adls://raw/…`` can be a local folder here.

@@ -339,6 +339,7 @@ class GenericProjectOrchestrator:
             config=self.config,
             state_dir=self.state_dir,
             session=self.session or self.bootstrap(),
+            engine=self.engine,
         )
 
     def sinks(self) -> Sequence[BaseLogSink]:

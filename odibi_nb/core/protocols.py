@@ -78,6 +78,19 @@ class RegistrySource(Protocol):
         """(project, environment, number of enabled rows), for messages; empty if unknown."""
 
 
+class EditableRegistry(RegistrySource, Protocol):
+    """A registry whose rows the commands can write; all of these raise RegistryError."""
+
+    def export(self, project: str | None = None, env: str | None = None) -> list[Row]:
+        """Rows as they are stored, of one or all projects and environments, ordered."""
+
+    def create(self, all_columns: bool = False) -> list[str]:
+        """Create the table, or add the columns it lacks; what was done, one line each."""
+
+    def upsert(self, rows: Iterable[Mapping[str, Any]]) -> tuple[int, int, int]:
+        """Insert or update *rows*, all or none; (inserted, updated, unchanged)."""
+
+
 def _nothing() -> None:
     pass
 
@@ -370,13 +383,14 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Everything an adapter needs to know about where it is."""
+    """Everything an adapter needs to know about where it is; *engine* is the run's, if there is one."""
 
     manifest: ProjectManifest
     env: str
     config: EnvironmentConfig
     state_dir: Path
     session: Session
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,7 @@ _CONFLICTS = (
     "DELTA_PROTOCOL_CHANGED",
     "Concurrent",
     "CommitFailed",
+    "Failed to commit transaction",  # Sail's only words for it
 )
 _MISSING_TABLE = re.compile(
     r"(?:table or view (?:not found: )?)(?P<name>(?:`[^`]+`|[\w$]+)(?:\.(?:`[^`]+`|[\w$]+))*)",

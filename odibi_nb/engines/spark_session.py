@@ -91,6 +91,14 @@ def existing(place: Place) -> Connection | None:
     return _foreign(spark, "the active session")
 
 
+def runs(place: Place) -> bool:
+    """Whether there is a session already that *place* would use, or one of our own; starts nothing."""
+    with _lock:
+        return existing(place) is not None or any(
+            not _is_stopped(connection.spark) for connection in _own.values()
+        )
+
+
 def planned(place: Place) -> str:
     """What `connect` would do, for people; starts nothing.
 
