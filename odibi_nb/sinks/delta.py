@@ -12,6 +12,7 @@ from odibi_nb.core.protocols import BaseLogSink
 from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.core.tables import TableName, redact_url
 from odibi_nb.errors import DataError, EngineNotAvailableError
+from odibi_nb.sinks.delta_upkeep import checkpoint, compact
 from odibi_nb.sinks.rows import RUN_TABLE, restored_rows, stored_rows
 
 if TYPE_CHECKING:
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
 COMMIT_TRIES = 50
 SCHEMA_TRIES = 10
-MAINTENANCE_VERSIONS = 100
-CHECKPOINT_VERSIONS = 10
-KEPT_HOURS = 168
-"""Replaced files are kept for a week, for readers that still use them."""
 
 _logger = logging.getLogger(__name__)
 
@@ -34,8 +31,8 @@ class DeltaLogSink(BaseLogSink):
     """A Delta table of attempts, and beside it the table ``TransformationRun`` of runs.
 
     Every write is one commit. A table that lacks columns, such as the seed's, is widened; one
-    whose columns have other types keeps them. Every 100 versions the table's small files are
-    compacted, so that writing and reading stay fast.
+    whose columns have other types keeps them. When a run ends, many small files become one, so that
+    reading stays fast.
     """
 
     def __init__(
@@ -72,12 +69,14 @@ class DeltaLogSink(BaseLogSink):
             self._append(self._log, records, RECORD_COLUMNS)
 
     def write_run(self, record: Row) -> None:
-        """Append the record of a run that ended.
+        """Append the record of a run that ended, and compact both tables if that is due.
 
         Raises:
             DataError: if the table cannot take it; it is as it was.
         """
         self._append(self._runs, [record], RUN_COLUMNS)
+        for uri in (self._log, self._runs):
+            self._compact(uri)
 
     def written(self, run_id: str) -> set[tuple[str, int]]:
         """(transformation_id, attempt) that the table has of *run_id*.
@@ -155,7 +154,17 @@ class DeltaLogSink(BaseLogSink):
             commit_properties=CommitProperties(max_commit_retries=COMMIT_TRIES),
         )
         if table is not None:
-            _maintain(table, before)
+            checkpoint(table, before)
+
+    def _compact(self, uri: str) -> None:
+        """Make one of many small files; a failure leaves the table as it was, and is only logged."""
+        try:
+            with self._clear("compacted"):
+                table = self._open(uri)
+                if table is not None:
+                    compact(table)
+        except DataError:
+            _logger.warning("the run log could not be compacted, but it is whole", exc_info=True)
 
     def _open(self, uri: str) -> Any:
         """The DeltaTable at *uri*, or None if there is none."""
@@ -255,20 +264,3 @@ def _literal(text: str) -> str:
     """An SQL literal; the query engine knows no escape but the doubled quote."""
     doubled = text.replace("'", "''")
     return f"'{doubled}'"
-
-
-def _maintain(table: Any, before: int) -> None:
-    """Now and then write a checkpoint, so that opening stays fast, and compact small files.
-
-    A failure leaves the table as it was; it is not the write's.
-    """
-    now = table.version()
-    try:
-        if now // MAINTENANCE_VERSIONS > before // MAINTENANCE_VERSIONS:
-            table.optimize.compact()
-            table.create_checkpoint()
-            table.vacuum(retention_hours=KEPT_HOURS, enforce_retention_duration=True, dry_run=False)
-        elif now // CHECKPOINT_VERSIONS > before // CHECKPOINT_VERSIONS:
-            table.create_checkpoint()
-    except Exception:
-        _logger.warning("the run log could not be compacted; writing goes on", exc_info=True)

@@ -12,9 +12,10 @@ import pytest
 from deltalake import DeltaTable, QueryBuilder, write_deltalake
 from log_records import record, run
 
-from odibi_nb.core.records import RECORD_COLUMNS
+from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.errors import DataError, EngineNotAvailableError
 from odibi_nb.sinks.delta import DeltaLogSink
+from odibi_nb.sinks.delta_upkeep import SMALL_FILES
 
 SEED = [name for name, _ in RECORD_COLUMNS[:10]]
 
@@ -121,15 +122,65 @@ def test_unreadable(lake, tmp_path):
     assert "s3cret" not in DeltaLogSink("abfss://user:s3cret@host/lake").name
 
 
-def test_maintenance(lake):
-    """After every 100 versions the small files are one, and nothing is lost."""
+def test_many_small_files_become_one_when_a_run_ends(lake):
+    """At a run's end the log's many small files are one, and nothing is lost; a few are left alone."""
     sink = DeltaLogSink(lake)
-    for n in range(102):
+    for n in range(SMALL_FILES - 1):
         sink.write([record(f"T{n:03}")])
-    table = DeltaTable(log_path(lake))
-    assert len(table.file_uris()) <= 3
-    assert len(sink.written("run-1")) == 102
     assert list(Path(log_path(lake), "_delta_log").glob("*.checkpoint.parquet"))
+    sink.write_run(run("run-0"))
+    assert len(DeltaTable(log_path(lake)).file_uris()) == SMALL_FILES - 1
+    sink.write([record("last")])
+    sink.write_run(run())
+    assert len(DeltaTable(log_path(lake)).file_uris()) == 1
+    assert len(sink.written("run-1")) == SMALL_FILES
+    assert [one["run_id"] for one in sink.runs(5)] == ["run-1", "run-0"]
+
+
+def test_runs_become_one_file_too(lake):
+    """The table of runs is compacted as the log is, and keeps its columns."""
+    sink = DeltaLogSink(lake)
+    for n in range(SMALL_FILES):
+        sink.write_run(run(f"run-{n}"))
+    table = DeltaTable(f"{lake}/config_driven/transformationrun")
+    assert len(table.file_uris()) == 1
+    assert [f.name for f in table.schema().fields] == [name for name, _ in RUN_COLUMNS]
+    assert len(sink.runs(100)) == SMALL_FILES
+
+
+def test_a_log_that_cannot_be_compacted_is_whole(lake, caplog):
+    """Where compacting fails, as when its files are gone, the run's record is there and nobody is bothered."""
+    sink = DeltaLogSink(lake)
+    for n in range(SMALL_FILES):
+        sink.write([record(f"T{n:03}")])
+    Path(DeltaTable(log_path(lake)).file_uris()[0].removeprefix("file://")).unlink()
+    sink.write_run(run())
+    assert sink.runs(5) == [run()]
+    assert "could not be compacted" in caplog.text
+
+
+def _end_runs(lake: str, worker: int, runs: int) -> None:
+    sink = DeltaLogSink(lake)
+    for n in range(runs):
+        sink.write([record(f"T{n}", run_id=f"run-{worker}")])
+        sink.write_run(run(f"run-{worker}-{n}"))
+
+
+def test_runs_that_end_at_once(lake):
+    """Runs of several processes that write and compact at the same time lose nothing."""
+    sink = DeltaLogSink(lake)
+    for n in range(SMALL_FILES - 3):
+        sink.write([record(f"T{n}")])
+    spawn = multiprocessing.get_context("spawn")
+    workers = [spawn.Process(target=_end_runs, args=(lake, n, 5)) for n in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 3
+    assert len(DeltaLogSink(lake).runs(100)) == 15
+    assert len(DeltaLogSink(lake).attempts([f"run-{n}" for n in range(3)])) == SMALL_FILES + 12
+    assert len(DeltaTable(log_path(lake)).file_uris()) < SMALL_FILES
 
 
 def _append(lake: str, worker: int, batches: int) -> None:

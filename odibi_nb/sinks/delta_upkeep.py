@@ -1,0 +1,67 @@
+"""What keeps a Delta table fast to which many runs append little, through delta-rs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+CHECKPOINT_VERSIONS = 10
+SMALL_FILES = 50
+SMALL_BYTES = 16 * 1024 * 1024
+CLAIM_SECONDS = 600
+KEPT_HOURS = 168
+"""Replaced files are kept for a week, for readers that still use them."""
+_COMPACTION = "odibi_nb/compaction"
+
+_logger = logging.getLogger(__name__)
+
+
+def checkpoint(table: Any, before: int) -> None:
+    """Now and then write a checkpoint, so that opening stays fast; a failure is not the write's."""
+    if table.version() // CHECKPOINT_VERSIONS > before // CHECKPOINT_VERSIONS:
+        try:
+            table.create_checkpoint()
+        except Exception:
+            _logger.warning("the run log got no checkpoint; writing goes on", exc_info=True)
+
+
+def compact(table: Any) -> None:
+    """Make one of the table's many small files, if there are many.
+
+    That changes no rows, so appends of other runs do not conflict with it. Where another run is at
+    it already, this one leaves it alone.
+    """
+    if _has_many_small_files(table) and _claimed(table):
+        table.optimize.compact()
+        table.create_checkpoint()
+        table.vacuum(retention_hours=KEPT_HOURS, enforce_retention_duration=True, dry_run=False)
+
+
+def _claimed(table: Any) -> bool:
+    """Whether compacting the table is ours to do, and nobody else's meanwhile.
+
+    delta-rs lets two compactions of the same files both succeed, and every row is then there twice. So
+    a commit says first who does it: it has to be the very next one, and to come a while after the last.
+    """
+    import pyarrow as pa
+    from deltalake import CommitProperties, Transaction, write_deltalake
+    from deltalake.exceptions import CommitFailedError
+
+    now = int(time.time())
+    if now - (table.transaction_version(_COMPACTION) or 0) < CLAIM_SECONDS:
+        return False
+    claim = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(_COMPACTION, now)])
+    nothing = pa.schema(table.schema().to_arrow()).empty_table()
+    try:
+        write_deltalake(table, nothing, mode="append", commit_properties=claim)
+    except CommitFailedError:
+        return False
+    return True
+
+
+def _has_many_small_files(table: Any) -> bool:
+    import pyarrow as pa
+
+    sizes = pa.table(table.get_add_actions()).column("size_bytes").to_pylist()
+    return len([size for size in sizes if size < SMALL_BYTES]) >= SMALL_FILES
