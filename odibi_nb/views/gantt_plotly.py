@@ -105,7 +105,8 @@ def _trace(gantt: Gantt, kind: str, spans: list[Span], *, told: bool) -> dict[st
 
 def _parts_told(gantt: Gantt, spans: list[Span]) -> list[str]:
     """What stands right of each bar: how far it is; nothing where all of them would say nothing."""
-    told = [str(span.bar.progress or "") if span.bar else "" for span in spans]
+    known = [span.bar.progress if span.bar else None for span in spans]
+    told = [_inked(1, str(progress)) if progress else "" for progress in known]
     return told if any(told) and len(gantt.rows) <= MAX_LABELLED else []
 
 
@@ -115,7 +116,7 @@ def _part_done(gantt: Gantt) -> dict[str, Any]:
     return {
         "type": "bar",
         "orientation": "h",
-        "name": "▰ part done",
+        "name": _inked(1, "▰ part done"),
         "x": [round((span.end - span.start) * progress.share, 3) for span, progress in known],
         "base": [round(span.start, 3) for span, _ in known],
         "y": [span.row for span, _ in known],
