@@ -21,7 +21,13 @@ from benchmarks.live import first_picture, live_run, saved_notebooks
 from benchmarks.log import run_log
 from benchmarks.planning import plan
 from benchmarks.rows import growth, no_op_rows
-from benchmarks.spark import jobs_beside_a_pool, sail_beside_jvm, short_beside_long, unavailable
+from benchmarks.spark import (
+    jobs_beside_a_pool,
+    log_through_spark,
+    sail_beside_jvm,
+    short_beside_long,
+    unavailable,
+)
 from benchmarks.ticks import bytes_per_tick
 
 if TYPE_CHECKING:
@@ -93,6 +99,7 @@ def _spark(folder: Path, turns: int) -> Iterator[Figure]:
         return
     yield from jobs_beside_a_pool(folder / "jobs", turns)
     yield from short_beside_long(folder / "short", turns)
+    yield from log_through_spark(folder / "log", 300, turns)
     yield from sail_beside_jvm(folder / "example", turns)
 
 

@@ -60,9 +60,14 @@ def _commits(folder: Path, registry: RowsInMemory) -> Figure:
     attempts, runs = (
         DeltaTable(str(lake / TableName.parse(table).path)).version() + 1 for table in TABLES
     )
+    return commits("commits of that run", attempts, runs)
+
+
+def commits(name: str, attempts: int, runs: int) -> Figure:
+    """How many commits a run of `LAYERS` made, to both tables of its log."""
     extra = attempts + runs - len(LAYERS)
     return Figure(
-        name=f"commits of that run ({attempts} of attempts, {runs} of runs)",
+        name=f"{name} ({attempts} of attempts, {runs} of runs)",
         ours=f"{attempts + runs} commits",
         baseline=f"{len(LAYERS)} layers",
         ratio=f"layers {extra:+d}",

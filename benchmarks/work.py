@@ -42,7 +42,8 @@ def spark_table(spark):
 
 
 def spark_tasks(spark, constants) -> None:
-    """Tasks of 50 ms that need no CPU; in a pool of its own, or in Spark's default one."""
+    """Tasks of 50 ms that need no CPU, after a while; in an own pool, or in Spark's default one."""
+    time.sleep(constants["after"])
     if not constants["pools"]:
         spark.sparkContext.setLocalProperty("spark.scheduler.pool", None)
     tasks = constants["tasks"]
