@@ -251,7 +251,7 @@ class TableDetails:
     Attributes:
         rows: how many it has, where that is known.
         columns: column to type name.
-        version: of the table.
+        version: of the table, where that is known.
         modified_at: when it was written last (UTC).
         run_id: of the run that did so, if one did.
         transformation_id: which of its transformations.
@@ -259,7 +259,7 @@ class TableDetails:
 
     rows: int | None
     columns: dict[str, str]
-    version: int
+    version: int | None
     modified_at: dt.datetime | None = None
     run_id: str | None = None
     transformation_id: str | None = None

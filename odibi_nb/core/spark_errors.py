@@ -1,6 +1,6 @@
-"""Spark's error texts, short: what is wrong and what it suggests; the JVM's trace apart.
+"""What Spark's errors say, short: what is wrong and what it suggests; the JVM's trace apart.
 
-And which of them mean that no table is there, or that another writer came first.
+And which of them mean that no table is there, which one, or that another writer came first.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ _MISSING_PATHS = (
     "No commit files found",
     "not a Delta table",
 )
+_NO_SESSION = ("SESSION_OR_CONTEXT_NOT_EXISTS", "SparkSession should be created first")
 _MISSING_SCHEMAS = ("SCHEMA_NOT_FOUND", "Database not found")
 _CONFLICTS = (
     "DELTA_CONCURRENT",
@@ -42,6 +43,10 @@ _CONFLICTS = (
     "DELTA_PROTOCOL_CHANGED",
     "Concurrent",
     "CommitFailed",
+)
+_MISSING_TABLE = re.compile(
+    r"(?:table or view (?:not found: )?)(?P<name>(?:`[^`]+`|[\w$]+)(?:\.(?:`[^`]+`|[\w$]+))*)",
+    re.IGNORECASE,
 )
 _WRAPPERS = (
     "SparkException",
@@ -120,6 +125,18 @@ def is_no_table(error: BaseException) -> bool:
     return any(word in text for word in (*_MISSING_PATHS, "TABLE_OR_VIEW_NOT_FOUND"))
 
 
+def missing_table(error: BaseException) -> str | None:
+    """The table that a query names and that is not there, as the error spells it; or None."""
+    if "TABLE_OR_VIEW_NOT_FOUND" not in str(error):
+        return None
+    text = str(error).replace("[TABLE_OR_VIEW_NOT_FOUND]", "")
+    found = None
+    for found in _MISSING_TABLE.finditer(text):
+        if found["name"].lower() != "not":
+            break
+    return None if found is None else found["name"].replace("`", "")
+
+
 def is_conflict(error: BaseException) -> bool:
     """Whether another writer of the table came first."""
     text = f"{type(error).__name__} {str(error)[:500]}"
@@ -130,3 +147,8 @@ def is_no_schema(error: BaseException) -> bool:
     """Whether *error* says that a table's schema, or the catalog of that, is not there."""
     text = str(error)
     return any(word in text for word in _MISSING_SCHEMAS)
+
+
+def is_no_session(text: str) -> bool:
+    """Whether an error's *text* says that there is no Spark session yet."""
+    return any(word in text for word in _NO_SESSION)

@@ -6,6 +6,7 @@ import importlib
 import re
 from typing import Any
 
+from odibi_nb.core.spark_errors import is_spark_error, short_spark_error
 from odibi_nb.core.tables import redact_url
 from odibi_nb.errors import EngineNotAvailableError
 
@@ -28,8 +29,9 @@ def require(module: str, needed_for: str, extra: str = "pandas") -> Any:
 
 
 def reason(error: BaseException) -> str:
-    """What *error* says, in one line: without colours, stack frames and passwords in URLs."""
-    text = _NOISE.sub("", _COLOURS.sub("", str(error))).replace("↳", "-")
+    """What *error* says, in one line: without colours, stack frames, plans and passwords in URLs."""
+    text = str(short_spark_error(str(error)) if is_spark_error(error) else error)
+    text = _NOISE.sub("", _COLOURS.sub("", text)).replace("↳", "-")
     text = _URL.sub(lambda found: redact_url(found[0]), text)
     text = re.sub(r"\s*\n\s*", "; ", text.strip()).rstrip(".") or type(error).__name__
     return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 3] + "..."

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.tables import TableName, redact_url
-from odibi_nb.engines import delta_tables, pandas_rehearsal
+from odibi_nb.engines import delta_details, delta_tables, pandas_rehearsal
 from odibi_nb.engines.delta_appends import Appends
 from odibi_nb.engines.delta_writes import TableWrite, commit, write_lock
 from odibi_nb.engines.lake import Lake
@@ -155,7 +155,7 @@ class PandasEngine(PandasInMemory):
     def details(self, table: TableName) -> TableDetails | None:
         """What the Delta log of *table* says; None if it does not exist."""
         delta = delta_tables.open_table(self._lake.uri(table), str(table), self._storage_options)
-        return None if delta is None else pandas_rehearsal.details(delta)
+        return None if delta is None else delta_details.details(delta)
 
     def _open_for(self, output: Output) -> Any:
         uri = self._lake.uri(TableName.parse(output.table))

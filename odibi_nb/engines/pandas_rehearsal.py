@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.protocols import TableDetails
 from odibi_nb.engines import delta_tables
 from odibi_nb.engines.arrow_compare import compare
-from odibi_nb.engines.delta_appends import commit_metadata
 from odibi_nb.engines.delta_writes import partitions, schema_of
 from odibi_nb.engines.libraries import reason, require
 from odibi_nb.engines.pandas_frames import from_arrow, plain, pyarrow, to_arrow
-from odibi_nb.engines.table_schema import fit, type_name
+from odibi_nb.engines.table_schema import fit
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,8 +17,6 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import Portion
     from odibi_nb.core.transformation import Output
 
-_UPKEEP = frozenset({"OPTIMIZE", "VACUUM START", "VACUUM END"})
-_COMMITS_LOOKED_AT = 20
 _SEED = 0
 """The same table gives the same sample."""
 
@@ -105,6 +100,8 @@ def combined(before: Any, frame: Any, output: Output) -> Any:
     if output.mode == "merge":
         keys = list(output.keys)
         found = before[keys].merge(frame[keys], on=keys, how="left", indicator=True)["_merge"]
+        lacking = [name for name in before.columns if name not in frame.columns]
+        frame = frame.merge(before[[*keys, *lacking]], on=keys, how="left")
         before = before[(found == "left_only").to_numpy()]
     return pd.concat([before, frame], ignore_index=True)
 
@@ -114,33 +111,3 @@ def changes(frame: Any, output: Output, table: Any, *, partial: bool) -> TableCh
     data = _fitted(to_arrow(frame, output.table), output, table)
     present = None if table is None else delta_tables.scan(table, output.table)
     return compare(present, data, output, partial=partial)
-
-
-def details(table: Any) -> TableDetails:
-    """What the log of the Delta *table* says."""
-    commits = table.history(_COMMITS_LOOKED_AT)
-    newest: dict[str, Any] = next((c for c in commits if c.get("operation") not in _UPKEEP), {})
-    newest = commit_metadata(newest)
-    stamp = newest.get("timestamp")
-    schema = schema_of(table)
-    return TableDetails(
-        rows=_row_count(table),
-        columns={field.name: type_name(field.type) for field in schema},
-        version=table.version(),
-        modified_at=(
-            dt.datetime.fromtimestamp(stamp / 1000, dt.timezone.utc) if stamp is not None else None
-        ),
-        run_id=newest.get("run_id"),
-        transformation_id=newest.get("transformation_id"),
-    )
-
-
-def _row_count(table: Any) -> int | None:
-    """The rows by the statistics of its files; None where a file has none."""
-    actions = pyarrow().table(table.get_add_actions(flatten=True))
-    if not actions.num_rows:
-        return 0
-    if "num_records" not in actions.column_names:
-        return None
-    counts = actions["num_records"].to_pylist()
-    return None if None in counts else sum(counts)

@@ -12,16 +12,23 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.spark_errors import is_no_table
+from odibi_nb.core.spark_errors import is_no_table, missing_table
 from odibi_nb.core.tables import TableName
-from odibi_nb.engines import spark_checks, spark_files, spark_query, spark_writes
+from odibi_nb.engines import (
+    delta_details,
+    spark_checks,
+    spark_files,
+    spark_query,
+    spark_rehearsal,
+    spark_writes,
+)
 from odibi_nb.engines.delta_appends import Appends
 from odibi_nb.engines.delta_tables import check_path
 from odibi_nb.engines.delta_writes import write_lock
 from odibi_nb.engines.lake import CatalogLake
+from odibi_nb.engines.libraries import reason
 from odibi_nb.engines.spark_cancel import ClassicJobs, ConnectJobs, attempt_scope
 from odibi_nb.engines.spark_catalog import SparkCatalog, identifier_of, make_schema
-from odibi_nb.engines.spark_errors import missing_table, reason
 from odibi_nb.engines.spark_frames import quoted, storable, types_of
 from odibi_nb.engines.spark_session import SAIL
 from odibi_nb.errors import DataError, OdibiError
@@ -30,9 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from odibi_nb.core.changes import TableChange
     from odibi_nb.core.checks import Rule
     from odibi_nb.core.context import AttemptControl
-    from odibi_nb.core.protocols import Measure, WriteInfo
+    from odibi_nb.core.protocols import Measure, Portion, TableDetails, WriteInfo
     from odibi_nb.core.transformation import Output
     from odibi_nb.engines.lake import Lake
     from odibi_nb.engines.spark_session import Connection
@@ -260,6 +268,75 @@ class SparkEngine:
         with write_lock(self._target(table).key):
             frame.persist().count()
             self._cached[table.path] = frame
+
+    def read_portion(self, table: TableName, portion: Portion) -> Any:
+        """*portion* of *table*, read here and now; a limit ends reading.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+            DataError: if it cannot be read.
+        """
+        frame = self.read(table)
+        try:
+            return self.take(frame, portion)
+        except Exception as exc:
+            raise DataError(f"{table}: cannot be read: {reason(exc)}") from exc
+
+    def take(self, frame: Any, portion: Portion) -> Any:
+        """*portion* of *frame*, read here and now; *frame* itself if that is all of it."""
+        return self._kept(spark_rehearsal.take(frame, portion)) if portion else frame
+
+    def prepared(self, frame: Any, output: Output) -> Any:
+        """The rows of *frame*, computed here and now, as *output*'s table would give them back.
+
+        Raises:
+            DataError: if the table cannot take it.
+        """
+        table = TableName.parse(output.table)
+        target = self._target(table)
+        fitted = spark_rehearsal.fitted(target, frame, output, self._schema(target, table))
+        found = self._kept(fitted)
+        if found is fitted:  # what it would raise, it is to raise now
+            spark_rehearsal.compute(fitted)
+        if output.mode == "merge":
+            spark_writes.check_unique(found, output)
+        return found
+
+    def _kept(self, wanted: Any) -> Any:
+        kept = spark_rehearsal.kept(self.connection, wanted)
+        if kept is not wanted:
+            self._counts[kept] = int(kept.count())
+        return kept
+
+    def combined(self, before: Any, frame: Any, output: Output) -> Any:
+        """What a table that holds *before* holds after an append or merge of *frame*."""
+        return spark_rehearsal.combined(before, frame, output)
+
+    def changes(self, frame: Any, output: Output, *, partial: bool) -> TableChange:
+        """What writing the prepared *frame* would change in *output*'s table.
+
+        Raises:
+            DataError: if the table cannot be read.
+        """
+        table = TableName.parse(output.table)
+        target = self._target(table)
+        schema = self._schema(target, table)
+        return spark_rehearsal.changes(target, frame, output, schema, partial=partial)
+
+    def details(self, table: TableName) -> TableDetails | None:
+        """What the Delta log of *table* says; None if it does not exist. A local one needs no Spark.
+
+        Raises:
+            DataError: if it cannot be looked at.
+        """
+        if self._lake.has(table) is False:
+            return None
+        log = spark_writes.log_at(self._lake.uri(table)) if self._lake.is_local else None
+        if log is not None:
+            return delta_details.details(log)
+        target = self._target(table)
+        schema = self._schema(target, table)
+        return None if schema is None else spark_rehearsal.details(target, schema)
 
     def close(self) -> None:
         """Forget what is cached; the session stays for the next run."""

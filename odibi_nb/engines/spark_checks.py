@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.checks import ROW_KINDS
 from odibi_nb.core.decoding import utc_now
 from odibi_nb.core.protocols import Measure
-from odibi_nb.engines.spark_errors import reason
+from odibi_nb.engines.libraries import reason
 from odibi_nb.engines.spark_frames import literal, quoted, types_of
 from odibi_nb.errors import DataError
 

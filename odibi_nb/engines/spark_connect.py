@@ -10,7 +10,7 @@ import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.tables import redact_url
-from odibi_nb.engines.spark_errors import reason
+from odibi_nb.engines.libraries import reason
 from odibi_nb.errors import EngineError, EngineNotAvailableError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.spark_errors import is_no_table
 from odibi_nb.core.tables import redact_url
 from odibi_nb.engines import pandas_files
+from odibi_nb.engines.libraries import reason
 from odibi_nb.engines.pandas_convert import parse_types
-from odibi_nb.engines.spark_errors import reason
 from odibi_nb.engines.spark_frames import quoted, types_of
 from odibi_nb.engines.spark_session import SAIL
 from odibi_nb.errors import DataError, did_you_mean

@@ -18,7 +18,7 @@ from odibi_nb.engines.delta_appends import (
     take_back,
     transaction_key,
 )
-from odibi_nb.engines.spark_errors import reason
+from odibi_nb.engines.libraries import reason
 from odibi_nb.engines.spark_frames import fit, quoted
 from odibi_nb.engines.spark_session import SAIL
 from odibi_nb.errors import DataError
@@ -109,7 +109,7 @@ def write(
     output = request.output
     output_checks.check_output(frame.columns, output)
     if output.mode == "merge":
-        _check_unique(frame, output)
+        check_unique(frame, output)
     number = appends.count(target.key, request.info) + 1
     conflict: Exception | None = None
     for _ in range(_CONFLICT_TRIES):
@@ -161,7 +161,7 @@ def _once(
     if schema is not None:
         if output.schema_mode != "overwrite":
             frame, differs = fit(frame, schema, output)
-        _check_partitions(target, output)
+        check_partitions(target, output)
         if output.mode == "merge":
             return _merge(target, frame, output, differs=differs)
     mark = json.dumps({**metadata(request.info), "mode": output.mode, "write": uuid.uuid4().hex})
@@ -218,7 +218,8 @@ def _rows_merged(target: DeltaTarget) -> int | None:
     return None if None in counts else sum(int(count) for count in counts if count is not None)
 
 
-def _check_unique(frame: Any, output: Output) -> None:
+def check_unique(frame: Any, output: Output) -> None:
+    """Raises DataError if keys come twice in a *frame* that is to be merged."""
     counted = frame.groupBy(*map(quoted, output.keys)).count()
     count = counted.columns[-1]
     twice = counted.filter(f"{quoted(count)} > 1").limit(output_checks.SAMPLES + 1).collect()
@@ -233,7 +234,8 @@ def _check_unique(frame: Any, output: Output) -> None:
         raise output_checks.keys_come_twice(output, how_many, samples)
 
 
-def _check_partitions(target: DeltaTarget, output: Output) -> None:
+def check_partitions(target: DeltaTarget, output: Output) -> None:
+    """Raises DataError if the table is partitioned otherwise than *output* says."""
     if not output.partition_by or output.schema_mode == "overwrite":
         return
     now = _partitions(target)
@@ -277,15 +279,19 @@ def rows_in_table(target: DeltaTarget) -> int | None:
 
 
 def _log(target: DeltaTarget, version: int | None = None) -> Any:
-    """The table's log through delta-rs, which takes milliseconds; None where that cannot be."""
-    if target.path is None or "://" in target.path:
+    return log_at(target.path, version)
+
+
+def log_at(path: str | None, version: int | None = None) -> Any:
+    """A table's log through delta-rs, which takes milliseconds; None where that cannot be."""
+    if path is None or "://" in path:
         return None
     if importlib.util.find_spec("deltalake") is None:
         return None
     from deltalake import DeltaTable
 
     with contextlib.suppress(Exception):  # Spark may know more than this library does
-        return DeltaTable(target.path, version=version)
+        return DeltaTable(path, version=version)
     return None
 
 

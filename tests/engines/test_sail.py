@@ -3,10 +3,11 @@
 import pytest
 
 pytest.register_assert_rewrite(
-    "engines.contract", "engines.retried_writes", "engines.spark_behaviour"
+    "engines.contract", "engines.rehearsal", "engines.retried_writes", "engines.spark_behaviour"
 )
 
 from engines.contract import EngineContract  # noqa: E402
+from engines.rehearsal import RehearsalContract, SparkRehearsal  # noqa: E402
 from engines.retried_writes import RetriedWrites  # noqa: E402
 from engines.spark_behaviour import SparkBehaviour  # noqa: E402
 from spark_sessions import connect, make, rows_of  # noqa: E402
@@ -49,3 +50,24 @@ class TestContract(RetriedWrites, EngineContract):
 
 class TestBehaviour(SparkBehaviour):
     """What is Spark's own, on Sail."""
+
+
+class TestRehearsal(SparkRehearsal, RehearsalContract):
+    """What `load` and `try` need, on Sail."""
+
+    @pytest.fixture(autouse=True)
+    def _spark(self, spark):
+        self.spark = spark
+
+    @pytest.fixture
+    def spark(self, connection):
+        """The session."""
+        return connection.spark
+
+    def make(self, rows, columns=None):
+        """A DataFrame."""
+        return make(self.spark, rows, columns)
+
+    def rows(self, frame):
+        """The rows of a DataFrame."""
+        return rows_of(frame)

@@ -1,0 +1,323 @@
+"""A table beside what a write would make of it: counts, samples and numbers, by SQL of either engine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.changes import ChangedRow, ColumnChange, ColumnNumbers, TableChange
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from odibi_nb.core.changes import Row
+    from odibi_nb.core.transformation import Output
+
+SAMPLES = 5
+PREVIEW_ROWS = 10
+_FLOAT_DIGITS = {"double": 9, "float": 5}
+_NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double", "halffloat", "decimal")
+_NESTED = ("array", "list", "large_list", "fixed_size_list", "map", "struct", "binary", "variant")
+_INFINITY = "CAST('Infinity' AS DOUBLE)"
+_HERE = "__odibi_here"
+_CUT = "the inputs were cut, so rows that are missing do not count as removed"
+
+
+class Sides(ABC):
+    """What is *written* and what is *present*, as two names in the SQL of one engine.
+
+    What is said in SQL is what DuckDB, Spark and Sail understand alike; the methods say the rest.
+
+    Attributes:
+        written, present: the names, quoted; *present* is "" if there is no table yet.
+        types_written, types_present: column to type name, as Delta spells it.
+        max_exact: of more rows distinct values are estimated.
+    """
+
+    written: str
+    present: str
+    types_written: Mapping[str, str]
+    types_present: Mapping[str, str]
+    max_exact: int
+
+    @abstractmethod
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of a query, as Python values; times are aware, in UTC."""
+
+    @abstractmethod
+    def quoted(self, name: str) -> str:
+        """The name of a column in SQL."""
+
+    @abstractmethod
+    def scientific(self, column: str, digits: int) -> str:
+        """A column of floats, as text with so many digits."""
+
+    def comparable(self, column: str, kind: str) -> str:
+        """A column of type *kind* as something that can be told apart and put in order."""
+        del kind
+        return column
+
+
+def compare(sides: Sides, output: Output, *, partial: bool = False) -> TableChange:
+    """What writing one side as *output* says would change in a table that holds the other.
+
+    Null equals null. Floats are equal if they agree but for rounding, as sums in another order do:
+    to 9 digits, or 5 of single precision; every other value equals only itself. With the output's keys
+    rows are added, removed or changed; without, whole rows are added or removed, however often each
+    comes.
+
+    Args:
+        sides: what is written has the types of what is present, where they are to stay.
+        output: where and how it would be written.
+        partial: it was made of parts of its inputs.
+    """
+    count, numbers = _numbers(sides, sides.written, sides.types_written)
+    names = [*sides.types_written]
+    facts: dict[str, Any] = {
+        "table": output.table,
+        "mode": output.mode,
+        "keys": output.keys,
+        "rows_before": None,
+        "rows_written": count,
+        "preview": _dicts(names, sides.rows(f"SELECT * FROM {sides.written} LIMIT {PREVIEW_ROWS}")),
+        "changed_columns": {},
+    }
+    if not sides.present:
+        both: Any = {name: (None, n) for name, n in numbers.items()}
+        notes = _estimated(sides, count)
+        return TableChange(**facts, numbers=both, notes=tuple(notes))
+    before, old = _numbers(sides, sides.present, sides.types_present)
+    comparison = _Comparison(sides, (before, count), output, partial=partial)
+    facts |= {"rows_before": before, **comparison.facts(facts["preview"])}
+    return TableChange(
+        **facts,
+        columns=_columns(sides, output),
+        numbers={n: (old.get(n), numbers.get(n)) for n in dict.fromkeys([*numbers, *old])},
+        notes=(*comparison.notes, *_estimated(sides, max(before, count))),
+    )
+
+
+class _Comparison:
+    """Compares the rows of *sides*, of which there are *counts*: before and after."""
+
+    def __init__(
+        self, sides: Sides, counts: tuple[int, int], output: Output, *, partial: bool
+    ) -> None:
+        self.sides, self.output, self.partial = sides, output, partial
+        self.before, self.after = counts
+        self.notes: list[str] = []
+        self.shared = [name for name in sides.types_written if name in sides.types_present]
+        self.keys = self._usable_keys() if output.mode != "append" else []
+
+    def facts(self, preview: list[Row]) -> dict[str, Any]:
+        """The facts of `TableChange` about rows."""
+        if self.output.mode == "append":
+            return {
+                "added": self.after,
+                "removed": 0,
+                "changed": 0,
+                "unchanged": self.before,
+                "added_rows": tuple(preview[:SAMPLES]),
+            }
+        if self.partial:
+            self.notes.append(_CUT)
+        if self.keys:
+            return self._by_keys()
+        return {} if self.partial or not self.shared else self._whole_rows()
+
+    def _usable_keys(self) -> list[str]:
+        keys = list(self.output.keys)
+        lacking = [name for name in keys if name not in self.shared]
+        if lacking:
+            self.notes.append(f"key column {lacking[0]!r} is not in both: whole rows are compared")
+            return []
+        names = ", ".join(map(self.sides.quoted, keys))
+        merges = self.output.mode == "merge"
+        found = {"present": self.sides.present, "written": self.sides.written}
+        for side in [] if not keys else ["written"] if merges else [*found]:
+            twice = self._one(
+                f"SELECT count(*) FROM (SELECT {names} FROM {found[side]} "
+                f"GROUP BY {names} HAVING count(*) > 1) AS twice"
+            )
+            if twice:
+                self.notes.append(
+                    f"{twice:,} keys ({', '.join(keys)}) come more than once in what is {side}: "
+                    "whole rows are compared"
+                )
+                return []
+        return keys
+
+    def _by_keys(self) -> dict[str, Any]:
+        written, present = self.sides.written, self.sides.present
+        on = " AND ".join(f"a.{self._q(k)} IS NOT DISTINCT FROM b.{self._q(k)}" for k in self.keys)
+        others = [name for name in self.shared if name not in self.keys]
+        differs = {name: self._differs(name) for name in others}
+        changed_if = " OR ".join(differs.values()) or "false"
+        inexact = " OR ".join(self._differs(name, exactly=True) for name in others) or "false"
+        a_is, b_is = f"a.{_HERE} IS NOT NULL", f"b.{_HERE} IS NOT NULL"
+        tests = [f"NOT ({b_is})", f"NOT ({a_is})", f"{a_is} AND {b_is}"]
+        tests += [f"{tests[2]} AND ({t})" for t in (changed_if, inexact, *differs.values())]
+        counts = ", ".join(f"coalesce(count_if({test}), 0) AS n{i}" for i, test in enumerate(tests))
+        added, removed, matched, changed, differing, *each = self.sides.rows(
+            f"SELECT {counts} FROM (SELECT *, true AS {_HERE} FROM {written}) AS a "
+            f"FULL OUTER JOIN (SELECT *, true AS {_HERE} FROM {present}) AS b ON {on}"
+        )[0]
+        if differing > changed:
+            self.notes.append(
+                f"{differing - changed:,} rows differ only by the rounding of floats: unchanged"
+            )
+        facts: dict[str, Any] = {
+            "compared_by": tuple(self.keys),
+            "added": added,
+            "changed": changed,
+            "unchanged": matched - changed,
+            "changed_columns": {n: c for n, c in zip(differs, each, strict=True) if c},
+        }
+        if added:
+            facts["added_rows"] = self._samples(
+                self.sides.types_written, f"FROM {written} AS a ANTI JOIN {present} AS b ON {on}"
+            )
+        if changed:
+            both = f"FROM {written} AS a JOIN {present} AS b ON {on}"
+            facts["changed_rows"] = self._changed_rows(f"{both} WHERE {changed_if}", others)
+        if self.output.mode == "merge":
+            return facts | {"removed": 0, "unchanged": self.before - changed}
+        if not self.partial:
+            facts["removed"] = removed
+        if removed and not self.partial:
+            facts["removed_rows"] = self._samples(
+                self.sides.types_present, f"FROM {present} AS a ANTI JOIN {written} AS b ON {on}"
+            )
+        return facts
+
+    def _whole_rows(self) -> dict[str, Any]:
+        mine = ", ".join(map(self._comparable, self.shared))
+        written = f"SELECT {mine} FROM {self.sides.written}"
+        present = f"SELECT {mine} FROM {self.sides.present}"
+        facts: dict[str, Any] = {}
+        for what, more, less in (("added", written, present), ("removed", present, written)):
+            rows = f"FROM ({more} EXCEPT ALL {less}) AS {what}"
+            facts[what] = self._one(f"SELECT count(*) {rows}")
+            if facts[what]:
+                order = ", ".join(str(i + 1) for i in range(len(self.shared)))
+                found = self.sides.rows(f"SELECT * {rows} ORDER BY {order} LIMIT {SAMPLES}")
+                facts[f"{what}_rows"] = tuple(_dicts(self.shared, found))
+        return facts | {"unchanged": self.after - facts["added"]}
+
+    def _differs(self, name: str, *, exactly: bool = False) -> str:
+        a, b = f"a.{self._q(name)}", f"b.{self._q(name)}"
+        digits = self._digits(name)
+        if digits and not exactly:
+            apart, larger = f"abs({a} - {b})", f"greatest(abs({a}), abs({b}))"
+            near = f"coalesce({apart} < {_INFINITY} AND {apart} <= {larger} * 1e-{digits}, false)"
+            return f"({a} IS DISTINCT FROM {b} AND NOT {near})"
+        if self._same_type(name):
+            kind = self.sides.types_written[name]
+            a, b = self.sides.comparable(a, kind), self.sides.comparable(b, kind)
+            return f"{a} IS DISTINCT FROM {b}"
+        return f"CAST({a} AS STRING) IS DISTINCT FROM CAST({b} AS STRING)"
+
+    def _comparable(self, name: str) -> str:
+        column = self._q(name)
+        digits = self._digits(name)
+        if digits:
+            finite = f"abs({column}) < {_INFINITY}"
+            # Sail prints a column with an infinity wrongly, also where it is not asked for.
+            number = f"CASE WHEN {finite} THEN {column} + 0.0 ELSE 0.0 END"
+            text = self.sides.scientific(number, digits)
+            return f"CASE WHEN {finite} THEN CAST({text} AS DOUBLE) ELSE {column} END AS {column}"
+        if self._same_type(name):
+            text = self.sides.comparable(column, self.sides.types_written[name])
+            return f"{text} AS {column}"
+        return f"CAST({column} AS STRING) AS {column}"
+
+    def _digits(self, name: str) -> int:
+        """To how many digits a column of floats is compared; 0 where it is compared exactly."""
+        if not self._same_type(name):
+            return 0
+        return _FLOAT_DIGITS.get(self.sides.types_written[name], 0)
+
+    def _same_type(self, name: str) -> bool:
+        return self.sides.types_written[name] == self.sides.types_present[name]
+
+    def _samples(self, types: Mapping[str, str], source: str) -> tuple[Row, ...]:
+        order = ", ".join(f"a.{self._q(k)}" for k in self.keys)
+        found = self.sides.rows(f"SELECT a.* {source} ORDER BY {order} LIMIT {SAMPLES}")
+        return tuple(_dicts([*types], found))
+
+    def _changed_rows(self, source: str, others: Sequence[str]) -> tuple[ChangedRow, ...]:
+        keys = [f"a.{self._q(k)}" for k in self.keys]
+        columns = [f"{side}.{self._q(n)}" for n in others for side in "ba"]
+        columns += [self._differs(n) for n in others]
+        named = ", ".join(f"{c} AS c{i}" for i, c in enumerate([*keys, *columns]))
+        found = self.sides.rows(
+            f"SELECT {named} {source} ORDER BY {', '.join(keys)} LIMIT {SAMPLES}"
+        )
+        k, n = len(keys), len(others)
+        return tuple(
+            ChangedRow(
+                key=dict(zip(self.keys, row[:k], strict=True)),
+                columns={
+                    name: (row[k + 2 * i], row[k + 2 * i + 1])
+                    for i, name in enumerate(others)
+                    if row[k + 2 * n + i]
+                },
+            )
+            for row in found
+        )
+
+    def _q(self, name: str) -> str:
+        return self.sides.quoted(name)
+
+    def _one(self, sql: str) -> int:
+        return int(self.sides.rows(sql)[0][0])
+
+
+def _dicts(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> list[Row]:
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _estimated(sides: Sides, rows: int) -> list[str]:
+    return ["distinct values are estimates"] if rows > sides.max_exact else []
+
+
+def _columns(sides: Sides, output: Output) -> tuple[ColumnChange, ...]:
+    """The columns that the table would gain, lose, or have with another type."""
+    had, has = dict(sides.types_present), dict(sides.types_written)
+    if output.mode == "merge":  # columns that the frame lacks stay as they are
+        has = {**had, **has}
+    return tuple(
+        ColumnChange(name=name, before=had.get(name), after=has.get(name))
+        for name in dict.fromkeys([*had, *has])
+        if had.get(name) != has.get(name)
+    )
+
+
+def _numbers(
+    sides: Sides, name: str, types: Mapping[str, str]
+) -> tuple[int, dict[str, ColumnNumbers]]:
+    """How many rows the side called *name* has, and each of its columns in numbers."""
+    rows = int(sides.rows(f"SELECT count(*) FROM {name}")[0][0])
+    distinct = "count(DISTINCT {})" if rows <= sides.max_exact else "approx_count_distinct({})"
+    wanted = []
+    for column, kind in types.items():
+        quoted, flat = sides.quoted(column), not kind.startswith(_NESTED)
+        wanted += [
+            f"count({quoted})",
+            distinct.format(quoted) if flat else "0",
+            f"CAST(min({quoted}) AS STRING)" if flat else "NULL",
+            f"CAST(max({quoted}) AS STRING)" if flat else "NULL",
+            f"avg(CAST({quoted} AS DOUBLE))" if kind.startswith(_NUMBERS) else "NULL",
+        ]
+    named = ", ".join(f"{value} AS n{i}" for i, value in enumerate(wanted))
+    found = sides.rows(f"SELECT {named} FROM {name}")[0]
+    return rows, {
+        column: ColumnNumbers(
+            nulls=rows - found[5 * i],
+            distinct=found[5 * i + 1],
+            lowest=found[5 * i + 2],
+            highest=found[5 * i + 3],
+            mean=found[5 * i + 4],
+        )
+        for i, column in enumerate(types)
+    }

@@ -1,0 +1,233 @@
+"""What every engine does for `load` and `try`: one set of tests for all of them.
+
+A subclass gives ``make``, ``rows``, and a fixture ``engine`` over an empty lake at ``tmp_path/lake``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from odibi_nb.core.captured_writes import CapturedWrites
+from odibi_nb.core.protocols import Portion, RehearsingEngine, WriteInfo
+from odibi_nb.core.tables import TableName
+from odibi_nb.core.transformation import Output
+from odibi_nb.engines.spark_compare import compare
+from odibi_nb.errors import DataError, TableNotFoundError
+
+INFO = WriteInfo(run_id="r1", transformation_id="T1", attempt=1)
+TABLE = TableName.parse("silver.x")
+ROWS = [
+    {"id": 1, "v": 1.0, "s": "a"},
+    {"id": 2, "v": None, "s": "b"},
+    {"id": 3, "v": 3.0, "s": "c"},
+    {"id": 4, "v": 4.0, "s": "d"},
+]
+VALUES = (1.1, 0.0, 3.1, float("inf"))
+
+
+def fingerprint(folder):
+    """Every file below *folder*, and the hash of what is in it."""
+    files = sorted(f for f in folder.rglob("*") if f.is_file())
+    return {str(f): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+class RehearsalBasics:
+    """What is tested of a `RehearsingEngine` where each query takes long."""
+
+    def make(self, rows, columns=None):
+        """A frame of the engine."""
+        raise NotImplementedError
+
+    def rows(self, frame):
+        """A frame's rows as dicts, sorted."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def lake(self, engine, tmp_path):
+        """The engine's lake has the table silver.x: ids 1 to 4; what follows must leave it alone."""
+        engine.write(self.make(ROWS), Output(table="silver.x"), INFO)
+        before = fingerprint(tmp_path / "lake")
+        yield tmp_path / "lake"
+        assert fingerprint(tmp_path / "lake") == before
+
+    def change(self, engine, rows, columns=None, **output):
+        """What writing *rows* to silver.x would change."""
+        captured = CapturedWrites(engine)
+        captured.write(self.make(rows, columns), Output(table="silver.x", **output), INFO)
+        return captured.changes()["silver.x"]
+
+    def test_with_keys_rows_are_added_removed_and_changed(self, engine, lake):
+        """By keys, a row is told to have changed, in which columns, from what to what."""
+        assert isinstance(engine, RehearsingEngine)
+        rows = [{**ROWS[0], "v": 9.0}, *ROWS[2:], {"id": 7, "v": 0.5, "s": "z"}]
+        change = self.change(engine, rows, keys=("id",))
+        assert (change.added, change.removed, change.changed, change.unchanged) == (1, 1, 1, 2)
+        assert (change.rows_before, change.rows_written) == (4, 4)
+        assert change.compared_by == ("id",)
+        assert change.added_rows == ({"id": 7, "v": 0.5, "s": "z"},)
+        assert change.removed_rows == ({"id": 2, "v": None, "s": "b"},)
+        (row,) = change.changed_rows
+        assert (row.key, row.columns) == ({"id": 1}, {"v": (1.0, 9.0)})
+        assert change.changed_columns == {"v": 1}
+        before, after = change.numbers["v"]
+        assert (before.nulls, before.distinct, before.lowest, before.mean) == (1, 3, "1.0", 8 / 3)
+        assert (after.nulls, after.distinct, after.highest) == (0, 4, "9.0")
+        assert sorted(row["id"] for row in change.preview) == [1, 3, 4, 7]
+
+    def test_a_cut_input_removes_nothing(self, engine, lake):
+        """Of a part of the inputs it cannot be told what would be removed."""
+        captured = CapturedWrites(engine, Portion(limit=2))
+        frame = captured.read(TABLE)
+        assert captured.row_count(frame) == 2
+        captured.write(frame, Output(table="silver.x", keys=("id",)), INFO)
+        change = captured.changes()["silver.x"]
+        assert (change.added, change.removed, change.changed, change.unchanged) == (0, None, 0, 2)
+        assert "the inputs were cut" in change.notes[0]
+
+    def test_details_come_from_the_log(self, engine, lake):
+        """Rows, columns, version, and who wrote it, without reading a row."""
+        details = engine.details(TABLE)
+        assert (details.rows, details.version, details.run_id) == (4, 0, "r1")
+        assert details.columns == {"id": "bigint", "v": "double", "s": "string"}
+        assert details.transformation_id == "T1"
+        assert details.modified_at.tzinfo is not None
+        assert engine.details(TableName.parse("silver.none")) is None
+
+
+class RehearsalContract(RehearsalBasics):
+    """All of the contract of a `RehearsingEngine`."""
+
+    def test_without_keys_whole_rows_are_compared_as_often_as_they_come(self, engine, lake):
+        """Null equals null; a row that comes twice is there twice."""
+        change = self.change(engine, [*ROWS, ROWS[1]])
+        assert (change.added, change.removed, change.changed, change.unchanged) == (1, 0, None, 4)
+        assert change.added_rows == ({"id": 2, "v": None, "s": "b"},)
+
+    def test_floats_that_differ_by_rounding_are_equal(self, engine, lake):
+        """Sums in another order differ in the last digits: with and without keys that is no change."""
+        third = ROWS[2]["v"]
+        near = [*ROWS[:2], {**ROWS[2], "v": third + 1e-15 * third}, ROWS[3]]
+        far = [{**row, "v": value} for row, value in zip(ROWS, VALUES, strict=True)]
+        for keys in ((), ("id",)):
+            assert self.change(engine, near, keys=keys).unchanged == 4
+            assert self.change(engine, far, keys=keys).unchanged == 0
+        notes = self.change(engine, near, keys=("id",)).notes
+        assert notes == ("1 rows differ only by the rounding of floats: unchanged",)
+
+    def test_a_merge_removes_nothing_and_an_append_only_adds(self, engine, lake):
+        """Rows that a merge does not name stay; all rows of an append are added, there or not."""
+        rows = [{"id": 1, "v": 1.5, "s": "a"}, {"id": 5, "v": 5.0, "s": "e"}]
+        change = self.change(engine, rows, mode="merge", keys=("id",))
+        assert (change.added, change.removed, change.changed, change.unchanged) == (1, 0, 1, 3)
+        change = self.change(engine, ROWS, mode="append")
+        assert (change.added, change.removed, change.unchanged) == (4, 0, 4)
+        assert len(change.added_rows) == 4
+
+    def test_keys_that_come_twice_are_no_keys(self, engine, lake):
+        """Where the keys do not tell rows apart, whole rows are compared, and that is said."""
+        change = self.change(engine, [*ROWS, ROWS[0]], keys=("id",))
+        assert (change.compared_by, change.added) == ((), 1)
+        assert "1 keys (id) come more than once in what is written" in change.notes[0]
+
+    def test_columns_that_come_go_and_change_are_told(self, engine, lake):
+        """Added, removed and retyped columns stand beside the rows."""
+        rows = [{"id": row["id"], "v": str(row["v"]), "new": 1} for row in ROWS]
+        change = self.change(engine, rows, schema_mode="overwrite", keys=("id",))
+        assert {c.name: (c.before, c.after) for c in change.columns} == {
+            "v": ("double", "string"),
+            "s": ("string", None),
+            "new": (None, "bigint"),
+        }
+        assert change.changed == 1  # the null that became text
+
+    def test_what_a_write_refuses_its_rehearsal_refuses(self, engine, lake):
+        """A try fails where the run would: other columns, keys that come twice."""
+        for rows, output in (
+            ([{**row, "new": 1} for row in ROWS], {}),
+            ([*ROWS, ROWS[0]], {"mode": "merge", "keys": ("id",)}),
+        ):
+            messages = []
+            for tables in (engine, CapturedWrites(engine)):
+                with pytest.raises(DataError) as refused:
+                    tables.write(self.make(rows), Output(table="silver.x", **output), INFO)
+                messages.append(str(refused.value))
+            assert messages[0] == messages[1]
+
+    def test_a_sample_is_the_same_each_time(self, engine, lake):
+        """The same fraction of the same table gives the same rows; a limit cuts it further."""
+        rows = [{"id": i, "v": float(i), "s": ""} for i in range(2_000)]
+        frame = self.make(rows)
+        first, second = (self.rows(engine.take(frame, Portion(fraction=0.1))) for _ in "12")
+        assert first == second
+        assert 100 < len(first) < 300
+        assert len(self.rows(engine.take(frame, Portion(fraction=0.1, limit=10)))) == 10
+
+    def test_later_reads_see_captured_writes(self, engine, lake):
+        """A table reads as the captured writes would have left it; nothing of it is in the lake."""
+        captured = CapturedWrites(engine)
+        some = self.make([{"id": 4, "s": "x"}, {"id": 5, "s": "e"}])
+        merge = Output(table="silver.x", mode="merge", keys=("id",), schema_mode="merge")
+        captured.write(some, merge, INFO)
+        found = self.rows(captured.read(TABLE))
+        assert [row["s"] for row in sorted(found, key=lambda row: row["id"])] == list("abcxe")
+        kept = next(row for row in found if row["id"] == 4)
+        assert kept["v"] == 4.0  # the merge did not name it
+        append = Output(table="silver.x", mode="append")
+        captured.write(self.make([{"id": 4, "v": 4.0, "s": "y"}]), append, INFO)
+        assert len(self.rows(captured.read(TABLE))) == 6
+        change = captured.changes()[
+            "silver.x"
+        ]  # 4 was changed by the merge: a whole row for another
+        assert (change.added, change.removed) == (3, 1)
+        captured.write(some, Output(table="silver.new"), INFO)
+        assert captured.exists(TableName.parse("Silver.New"))
+        assert len(self.rows(captured.read(TableName.parse("silver.new")))) == 2
+        change = captured.changes()["silver.new"]
+        assert (change.rows_before, change.rows_written) == (None, 2)
+        with pytest.raises(DataError, match=r"names silver\.x, whose new rows are captured"):
+            captured.query("SELECT count(*) FROM Silver.X")
+        with pytest.raises(TableNotFoundError):
+            captured.read(TableName.parse("silver.none"))
+
+
+class SparkRehearsal:
+    """What is Spark's own when a write is rehearsed."""
+
+    def test_rows_are_computed_once(self, engine, spark, lake):
+        """Counts, samples, preview and the frame itself are of the same rows, whatever chance or time gave them."""
+        captured = CapturedWrites(engine)
+        frame = spark.range(3).selectExpr("id", "rand() AS v", "uuid() AS s")
+        captured.write(frame, Output(table="silver.x", keys=("id",)), INFO)
+        first, second = captured.changes()["silver.x"], captured.changes()["silver.x"]
+        assert [row.columns for row in first.changed_rows] == [
+            row.columns for row in second.changed_rows
+        ]
+        assert {row["s"] for row in self.rows(captured.writes[0].frame)} == {
+            row["s"] for row in first.preview
+        }
+        assert captured.row_count(captured.writes[0].frame) == 3
+
+    def test_a_write_raises_what_computing_its_rows_raises(self, engine, spark, lake):
+        """As in a run: not later, when the rows are compared."""
+        wrong = spark.range(3).selectExpr("id", "CAST(concat('x', id) AS double) AS v", "'' AS s")
+        with pytest.raises(Exception, match=r"(?i)cast"):
+            CapturedWrites(engine).write(wrong, Output(table="silver.x"), INFO)
+
+    def test_lists_maps_and_times_can_be_compared(self, engine, spark, lake):
+        """Types that cannot be put in order, or that Python has in local time, are compared, too."""
+        sql = (
+            "SELECT id, array(id) AS l, map('a', id) AS m, named_struct('f', id) AS st, "
+            "timestamp'2024-01-02 03:04:05Z' AS t, CAST(id AS decimal(5,1)) AS d "
+            "FROM VALUES {} AS t(id)"
+        )
+        info = {"table": "silver.nested", "schema_mode": "overwrite"}
+        captured = CapturedWrites(engine)
+        captured.write(spark.sql(sql.format("(1), (2)")), Output(**info), INFO)
+        nested = captured.writes[0].frame
+        for keys in ((), ("id",)):
+            after = spark.sql(sql.format("(2), (3)"))
+            change = compare(spark, nested, after, Output(**info, keys=keys))
+            assert (change.added, change.removed, change.unchanged) == (1, 1, 1)
+            assert change.added_rows[0]["t"].isoformat() == "2024-01-02T03:04:05+00:00"
