@@ -25,6 +25,13 @@ _PYTHON = re.compile(
     r"Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)+?([A-Za-z_][\w.]*(?::.*)?)$",
     re.MULTILINE,
 )
+_PLACE = re.compile(r'^\s*File "([^"]+)", line (\d+), in (\S+)$', re.MULTILINE)
+_LIBRARY = re.compile(r"[/\\](?:pyspark|site-packages|dist-packages|lib[/\\]python[\d.]+)[/\\]")
+_SAIL_COLUMN = re.compile(
+    r"attribute ObjectName\(\[(Identifier\(\"[^\n]*?\"\))\]\) is missing from the schema: "
+    r"cannot resolve attribute"
+)
+_TRACE_BELOW = "\n\nall that Spark said:\n"
 _CALLED_FROM = re.compile(r"\s*== DataFrame ==\s*\"(\w+)\" was called from\s*(\S+)")
 _DETAIL = re.compile(r"\s*SQLSTATE: \w+\s*|== SQL .*", re.DOTALL)
 _MISSING_PATHS = (
@@ -67,6 +74,7 @@ class SparkError:
         condition: Spark's name for it, such as ``UNRESOLVED_COLUMN.WITH_SUGGESTION``; or "".
         subject: the column that was not found; or "".
         suggestions: what Spark thinks was meant.
+        place: where in the user's code a Python worker failed: file, line and function; or "".
         folded: the rest: query plan and JVM trace.
     """
 
@@ -74,11 +82,13 @@ class SparkError:
     condition: str = ""
     subject: str = ""
     suggestions: tuple[str, ...] = ()
+    place: str = ""
     folded: str = ""
 
     def __str__(self) -> str:
         hint = f"\ndid you mean: {', '.join(self.suggestions)}" if self.suggestions else ""
-        return f"{self.message}{hint}"
+        place = f"\nat {self.place}" if self.place else ""
+        return f"{self.message}{place}{hint}"
 
 
 def is_spark_error(error: BaseException) -> bool:
@@ -89,6 +99,7 @@ def is_spark_error(error: BaseException) -> bool:
 
 def short_spark_error(text: str) -> SparkError:
     """The text of a Spark error, taken apart; of any other text, all of it is the message."""
+    text = _SAIL_COLUMN.sub(_as_spark_says, text)
     folded_from = [found.start() for found in (_TRACE.search(text), _PLAN.search(text)) if found]
     cut = min(folded_from, default=len(text))
     message, folded = text[:cut].strip(), text[cut:].strip()
@@ -108,8 +119,36 @@ def short_spark_error(text: str) -> SparkError:
         condition=condition[1] if condition else "",
         subject=named[1].strip("`") if named else "",
         suggestions=suggestions,
+        place=_user_place(text) if python is not None else "",
         folded=folded,
     )
+
+
+def _as_spark_says(found: re.Match[str]) -> str:
+    """Sail's words for a column that is not there, in Spark's."""
+    name = ".".join(f"`{part}`" for part in re.findall(r'Identifier\("(.*?)"\)', found[1]))
+    return f"A column, variable, or function parameter with name {name} cannot be resolved"
+
+
+def _user_place(text: str) -> str:
+    """The innermost place in a Python worker's trace that is in no library."""
+    places = [
+        f"{file}:{line}, in {function}"
+        for file, line, function in _PLACE.findall(text)
+        if not _LIBRARY.search(file) and ("/" in file or "\\" in file)
+    ]
+    return places[-1] if places else ""
+
+
+def trace_below(shown: str, folded: str) -> str:
+    """A text for the log: what is to be shown, and below it what is only to be unfolded."""
+    return f"{shown}{_TRACE_BELOW}{folded}" if folded else shown
+
+
+def trace_apart(text: str) -> tuple[str, str]:
+    """What `trace_below` put together; all of any other text is to be shown."""
+    shown, _, folded = text.partition(_TRACE_BELOW)
+    return shown, folded
 
 
 def _innermost(text: str, message: str) -> str:
