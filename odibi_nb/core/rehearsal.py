@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import msgspec
 
@@ -15,7 +15,6 @@ from odibi_nb.core.context import Engine
 from odibi_nb.core.decoding import utc_now
 from odibi_nb.core.execution import make_context
 from odibi_nb.core.hooks import HookManager
-from odibi_nb.core.protocols import Portion, RehearsingEngine
 from odibi_nb.core.tables import TableName, table_key
 from odibi_nb.core.workers import Attempt, AttemptEnded, run_attempt
 from odibi_nb.errors import EngineError, PlanError, Problem, did_you_mean
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.context import ExecutionContext
     from odibi_nb.core.orchestrator import GenericProjectOrchestrator
     from odibi_nb.core.plan import PlannedRow, RunPlan
+    from odibi_nb.core.protocols import Portion, RehearsingEngine, TableEngine
 
 
 SPARK = Engine.SPARK.value
@@ -153,7 +153,7 @@ def open_rehearsal(
         there = f"; it has {', '.join([*plan.rows][:MAX_LISTED])}" if not hint else ""
         raise PlanError(plan.source, problems or [f"{unknown}{hint}{there}", *plan.notices])
     engine = project.tables(row.engine)
-    if not isinstance(engine, RehearsingEngine):
+    if not _can_rehearse(engine):
         raise EngineError(f"{row.id}: the {row.engine} engine cannot capture writes")
     captured_writes = CapturedWrites(engine, portion)
     # Listeners are not told: nothing happens.
@@ -164,6 +164,11 @@ def open_rehearsal(
     return Rehearsal(
         plan=plan, row=row, problems=problems, context=context, captured=captured_writes
     )
+
+
+def _can_rehearse(engine: TableEngine) -> TypeGuard[RehearsingEngine]:
+    # Before Python 3.12 isinstance() would look at the engine's properties, which starts Spark.
+    return hasattr(type(engine), "prepared")
 
 
 def input_name(source: Any) -> str:

@@ -135,7 +135,7 @@ def _user_place(text: str) -> str:
     places = [
         f"{file}:{line}, in {function}"
         for file, line, function in _PLACE.findall(text)
-        if not _LIBRARY.search(file) and ("/" in file or "\\" in file)
+        if not _LIBRARY.search(file) and re.search(r"[/\\]|^<(?!frozen)", file)
     ]
     return places[-1] if places else ""
 
