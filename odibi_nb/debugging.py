@@ -15,6 +15,7 @@ from odibi_nb.core.postmortem import headline
 from odibi_nb.core.protocols import Portion, WriteInfo
 from odibi_nb.core.rehearsal import Rehearsal, open_rehearsal
 from odibi_nb.core.source import FunctionSource, module_diff, source_of, with_helpers
+from odibi_nb.core.tables import TableName
 from odibi_nb.errors import ConfigurationError, DataError, PlanError
 from odibi_nb.views.trial import Trial
 
@@ -140,7 +141,9 @@ def try_transformation(
     rehearsal = open_rehearsal(project, transformation_id, portion)
     check_inputs(project, rehearsal)
     function = _function(rehearsal, cell)
+    before = _versions(rehearsal)
     ended = rehearsal.call(function.fn, function.keywords)
+    after = _versions(rehearsal)
     changes = rehearsal.captured.changes() if ended.error is None else {}
     if ended.error is not None:
         FAILURES.keep(_failure(project, rehearsal, ended))
@@ -169,6 +172,7 @@ def try_transformation(
         source_note="; ".join(filter(None, (source_note, note))),
         inputs_cut=str(portion) if portion else "",
         written=write and ended.error is None,
+        not_held_back=tuple(name for name in after if after[name] != before[name]),
     )
 
 
@@ -261,6 +265,15 @@ def _difference(rehearsal: Rehearsal, cell: str, name: str) -> tuple[str, str]:
         return "", "the row names a function of odibi_nb: put yours into a module of the project"
     diff = module_diff(source, cell, name)
     return diff, "" if diff else "the module has the cell's version already"
+
+
+def _versions(rehearsal: Rehearsal) -> dict[str, int | None]:
+    """Each table of the row's outputs to its version."""
+    found = {}
+    for output in rehearsal.row.transformation.targets:
+        details = rehearsal.captured.tables.details(TableName.parse(output.table))
+        found[output.table] = None if details is None else details.version
+    return found
 
 
 def _write(project: GenericProjectOrchestrator, rehearsal: Rehearsal) -> None:

@@ -12,7 +12,7 @@ from odibi_nb.core.failures import FAILURES, Failure
 from odibi_nb.core.history import past_attempts, past_runs
 from odibi_nb.core.postmortem import frames_of, headline
 from odibi_nb.core.protocols import Portion
-from odibi_nb.core.spark_errors import is_spark_error, short_spark_error
+from odibi_nb.core.spark_errors import is_spark_error, trace_apart
 from odibi_nb.debugging import load_transformation, try_transformation
 from odibi_nb.errors import ConfigurationError, did_you_mean
 from odibi_nb.views.attempt_log import AttemptLogs
@@ -31,6 +31,7 @@ LAST = "last"
 LOG_LINES = 40
 FOLLOW_SECONDS = 0.3
 RUNS_LOOKED_AT = 50
+_LATE = "the function itself ended well: Spark only finds such an error when the rows are written; "
 
 
 def load(arguments: argparse.Namespace, face: Face) -> LoadedTransformation:
@@ -78,19 +79,18 @@ def kept_failure(arguments: argparse.Namespace) -> Failure | None:
 
 
 def _report(failure: Failure) -> FailureReport:
-    folded = ""
-    if is_spark_error(failure.error):
-        folded = short_spark_error(str(failure.error)).folded
-    name = failure.transformation_id
+    trace, folded = trace_apart(failure.traceback)
+    name, frames = failure.transformation_id, frames_of(failure.error)
+    late = is_spark_error(failure.error) and all(frame.library for frame in frames)
     return FailureReport(
         transformation_id=name,
         run_id=failure.run_id,
         headline=headline(failure.error),
-        frames=tuple(frames_of(failure.error)),
-        traceback=failure.traceback,
+        frames=() if late else tuple(frames),
+        traceback="" if late else trace,
         jvm_trace=folded,
         log=_tail(failure.log),
-        note=f"its inputs: %odibi load {name}",
+        note=f"{_LATE if late else ''}its inputs: %odibi load {name}",
     )
 
 
@@ -103,13 +103,13 @@ def _report_from_log(project: GenericProjectOrchestrator, wanted: str) -> Failur
         raise ConfigurationError(f"debug {wanted}", [_nothing_failed(project, wanted, attempts)])
     last = failed[-1]
     gone = "the process that ran it has ended, so its variables are gone"
-    short = short_spark_error(last.error)
+    trace, folded = trace_apart(last.traceback or last.error)
     return FailureReport(
         transformation_id=last.transformation_id,
         run_id=last.run_id,
-        headline=str(short),
-        traceback=last.traceback or last.error,
-        jvm_trace=short.folded,
+        headline=last.error,
+        traceback=trace,
+        jvm_trace=folded,
         log=_tail(last.log),
         note=f"{gone}; its inputs: %odibi load {last.transformation_id}",
     )

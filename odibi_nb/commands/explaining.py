@@ -13,7 +13,7 @@ from odibi_nb.core.decoding import as_json
 from odibi_nb.core.functions import SEED_KEYWORDS
 from odibi_nb.core.history import past_attempts, past_runs
 from odibi_nb.core.redaction import error_message, redact, redact_text
-from odibi_nb.core.rehearsal import open_rehearsal
+from odibi_nb.core.rehearsal import SPARK, open_rehearsal
 from odibi_nb.core.source import source_of
 from odibi_nb.core.tables import TableName, table_key
 from odibi_nb.views.explanation import Explanation, Fact, Section
@@ -39,12 +39,12 @@ def explain(arguments: argparse.Namespace, face: Face) -> Explanation:
     del face
     project = open_project(arguments, log_level="ERROR")
     try:
-        rehearsal = open_rehearsal(project, arguments.id)
+        rehearsal = open_rehearsal(project, arguments.id, to_call=False)
         row = rehearsal.row.transformation
         where = f"{project.project} · env {project.env} · {row.layer}"
         sections = (
             Section("registry row", tuple(_row_facts(rehearsal))),
-            Section("function", tuple(_function_facts(rehearsal))),
+            Section("function", tuple(_function_facts(project, rehearsal))),
             Section("settings", tuple(_settings(project, rehearsal, arguments.engine))),
             Section("neighbours", tuple(_neighbours(rehearsal))),
             Section("output tables", tuple(_tables(rehearsal))),
@@ -81,7 +81,7 @@ def _each(items: list[Any]) -> str:
     return "\n".join(i if isinstance(i, str) else as_json(redact(i)) for i in items) or "none"
 
 
-def _function_facts(rehearsal: Rehearsal) -> Iterator[Fact]:
+def _function_facts(project: GenericProjectOrchestrator, rehearsal: Rehearsal) -> Iterator[Fact]:
     planned = rehearsal.row
     yield Fact("name", planned.transformation.qualified_function)
     if planned.fn is None:
@@ -100,7 +100,11 @@ def _function_facts(rehearsal: Rehearsal) -> Iterator[Fact]:
     }
     for name in SEED_KEYWORDS:
         if name in planned.keywords:
-            text = as_json(redact(values[name])) if name in values else _given(rehearsal, name)
+            text = (
+                as_json(redact(values[name]))
+                if name in values
+                else _given(project, rehearsal, name)
+            )
             yield Fact(f"{name} =", text)
     unused = [name for name in SEED_KEYWORDS if name not in planned.keywords]
     if unused:
@@ -129,9 +133,11 @@ def _unquoted(annotation: Any) -> Any:
     return _Text(annotation) if isinstance(annotation, str) else annotation
 
 
-def _given(rehearsal: Rehearsal, name: str) -> str:
+def _given(project: GenericProjectOrchestrator, rehearsal: Rehearsal, name: str) -> str:
     if name == "spark":
-        return "the Spark session" if rehearsal.context.spark is not None else "None"
+        engines = {project.engine, rehearsal.row.engine}
+        has_one = SPARK in engines or project.place().session.spark is not None
+        return "the Spark session" if has_one else "None"
     return "the ExecutionContext"
 
 

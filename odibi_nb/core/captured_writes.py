@@ -49,6 +49,7 @@ class CapturedWrites:
         self.name = tables.name
         self.cannot_cache = "nothing is kept while a row is tried out"
         self.writes: list[CapturedWrite] = []
+        self._given: list[DataFrame] = []
         self._lock = threading.Lock()
 
     def spark_session(self) -> Any:
@@ -67,7 +68,7 @@ class CapturedWrites:
         if written:
             return self.tables.take(self.state(written), Portion())
         if self.portion:
-            return self.tables.read_portion(table, self.portion)
+            return self._held(self.tables.read_portion(table, self.portion))
         return self.tables.read(table)
 
     def state(self, written: list[CapturedWrite]) -> DataFrame:
@@ -171,12 +172,18 @@ class CapturedWrites:
         """Nothing: whoever tries something out reads each table once."""
 
     def close(self) -> None:
-        """Forget what was written."""
+        """Forget what was written, and read."""
         self.writes.clear()
+        self._given.clear()
 
     def written_to(self, key: str) -> list[CapturedWrite]:
         """The writes to the table with this key, in order."""
         return [write for write in self.writes if table_key(write.output.table) == key]
 
     def _part(self, frame: DataFrame) -> DataFrame:
-        return self.tables.take(frame, self.portion) if self.portion else frame
+        return self._held(self.tables.take(frame, self.portion)) if self.portion else frame
+
+    def _held(self, frame: DataFrame) -> DataFrame:
+        """*frame*, which stays as long as this: Spark's views of it do not hold it."""
+        self._given.append(frame)
+        return frame

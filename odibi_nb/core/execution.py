@@ -209,8 +209,9 @@ class RunExecution:
 
     def _context(self, row: PlannedRow, attempt: int) -> ExecutionContext:
         tables, repairs = self.project.tables(row.engine), tuple(self.options.repairs)
+        spark, run_id = self.project.spark_session(), self.run_id
         return make_context(
-            self.project, row, tables, run_id=self.run_id, attempt=attempt, repairs=repairs
+            self.project, row, tables, spark=spark, run_id=run_id, attempt=attempt, repairs=repairs
         )
 
     # -- after a layer -------------------------------------------------------------------------
@@ -281,6 +282,7 @@ def make_context(
     row: PlannedRow,
     tables: TableEngine,
     *,
+    spark: Any,
     run_id: str = "",
     attempt: int = 1,
     repairs: tuple[str, ...] = (),
@@ -292,7 +294,7 @@ def make_context(
         engine=Engine(row.engine),
         project=transformation.project,
         env=transformation.environment,
-        spark=project.spark_session(),
+        spark=spark,
         sql_provider=place.session.sql_provider,
         logger=transformation_logger(row.id),
         hooks=project.hooks if hooks is None else hooks,

@@ -16,6 +16,7 @@ from odibi_nb.core.modules import (
     ModuleLoader,
     import_module,
 )
+from odibi_nb.core.spark_errors import is_no_session
 from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -245,3 +246,23 @@ def _innermost(fn: Any) -> Any:
 
 def _module_of(fn: Any) -> str:
     return str(getattr(_innermost(fn), "__module__", None) or "")
+
+
+def resolving_with_session(
+    start_session: Callable[[], object],
+) -> Callable[[str | None, str, str], Callable[..., Any]]:
+    """As `REGISTRY.resolve`; a module that needs a Spark session to be imported has one started.
+
+    ``@udf("double")`` above a function is enough to need one.
+    """
+
+    def resolve(module: str | None, function: str, engine: str) -> Callable[..., Any]:
+        try:
+            return REGISTRY.resolve(module, function, engine)
+        except FunctionNotFoundError as exc:
+            if not is_no_session(str(exc)):
+                raise
+        start_session()
+        return REGISTRY.resolve(module, function, engine)
+
+    return resolve

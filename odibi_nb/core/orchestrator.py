@@ -13,7 +13,7 @@ from odibi_nb.core.capture import routed_output
 from odibi_nb.core.context import Engine
 from odibi_nb.core.decoding import utc_now
 from odibi_nb.core.execution import RunExecution
-from odibi_nb.core.functions import REGISTRY, ProjectModules
+from odibi_nb.core.functions import ProjectModules, resolving_with_session
 from odibi_nb.core.history import LAST, RunChain, expected_seconds, run_chain
 from odibi_nb.core.hooks import HookManager
 from odibi_nb.core.journal import open_runs
@@ -377,7 +377,7 @@ class GenericProjectOrchestrator:
             engine=self.engine,
             source=source.name,
             layers=layers,
-            resolve=REGISTRY.resolve,
+            resolve=resolving_with_session(lambda: self.tables("spark").spark_session()),
             retry=options.retry,
             timeout_seconds=options.timeout_seconds,
             overrides=options.overrides,

@@ -6,15 +6,15 @@ import itertools
 import linecache
 import reprlib
 import sysconfig
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.redaction import REDACTED, is_secret_name, plain_text, redact, redact_text
-from odibi_nb.core.spark_errors import is_spark_error, short_spark_error
+from odibi_nb.core.spark_errors import is_spark_error, short_spark_error, trace_below
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import FrameType, TracebackType
 
 CONTEXT_LINES = 3
@@ -25,6 +25,7 @@ MAX_TABLE = 4_000
 HEAD_ROWS = 5
 MAX_COLUMNS = 30
 _OWN = str(Path(__file__).parents[1])
+_CORE = str(Path(__file__).parent)
 _LIBRARIES = tuple(
     {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
@@ -59,10 +60,18 @@ class FrameView:
 
 def frames_of(error: BaseException) -> list[FrameView]:
     """The frames of *error* from the user's code on, outermost first."""
-    found = [*_user_frames(error.__traceback__)]
-    # Users' functions may be installed as a package: then it is that package which is not a library.
-    mine = _package_of(found[0][0]) if found else ""
+    found, mine = _from_user(error)
     return [_view(frame, line, mine) for frame, line in found]
+
+
+def spark_traceback(error: BaseException) -> str:
+    """A Spark error's traceback: the user's frames and what is wrong; see `spark_errors.trace_below`."""
+    found, mine = _from_user(error)
+    frames = traceback.StackSummary.extract(
+        (frame, line) for frame, line in found if not _is_library(frame, mine)
+    )
+    head = ["Traceback (most recent call last):\n", *frames.format()] if frames else []
+    return trace_below("".join([*head, headline(error)]), short_spark_error(str(error)).folded)
 
 
 def user_trace(error: BaseException) -> TracebackType | None:
@@ -93,13 +102,29 @@ def headline(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}"
 
 
-def _user_frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
-    begun = False
+def _from_user(error: BaseException) -> tuple[list[tuple[FrameType, int]], str]:
+    """The frames from the first that is not ours on, with their lines; and the user's package.
+
+    Users' functions may be installed as a package: then it is that package which is not a library.
+    What our engines call is a library all the same.
+    """
+    found: list[tuple[FrameType, int]] = []
+    caller, trace = "", error.__traceback__
     while trace is not None:
-        begun = begun or not _is_own(trace.tb_frame)
-        if begun:
-            yield trace.tb_frame, trace.tb_lineno
+        if found or not _is_own(trace.tb_frame):
+            found.append((trace.tb_frame, trace.tb_lineno))
+        else:
+            caller = trace.tb_frame.f_code.co_filename
         trace = trace.tb_next
+    by_engine = caller and not caller.startswith(_CORE)
+    return found, _package_of(found[0][0]) if found and not by_engine else ""
+
+
+def _is_library(frame: FrameType, mine: str) -> bool:
+    file = frame.f_code.co_filename
+    if not file.startswith("<") and not Path(file).is_absolute():  # of a Python worker inside Sail
+        return True
+    return file.startswith((_OWN, "<frozen", *_LIBRARIES)) and _package_of(frame) != mine
 
 
 def _is_own(frame: FrameType) -> bool:
@@ -112,8 +137,7 @@ def _package_of(frame: FrameType) -> str:
 
 def _view(frame: FrameType, line: int, mine: str) -> FrameView:
     code = frame.f_code
-    file = code.co_filename
-    if file.startswith((_OWN, "<frozen", *_LIBRARIES)) and _package_of(frame) != mine:
+    if _is_library(frame, mine):
         return FrameView(function=code.co_name, file=code.co_filename, line=line, library=True)
     lines = [
         (

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import msgspec
 
 from odibi_nb.core.capture import CapturedLog, captured, routed_output
 from odibi_nb.core.captured_writes import CapturedWrites
+from odibi_nb.core.context import Engine
 from odibi_nb.core.decoding import utc_now
 from odibi_nb.core.execution import make_context
 from odibi_nb.core.hooks import HookManager
-from odibi_nb.core.protocols import Portion, RehearsingEngine
 from odibi_nb.core.tables import TableName, table_key
 from odibi_nb.core.workers import Attempt, AttemptEnded, run_attempt
 from odibi_nb.errors import EngineError, PlanError, Problem, did_you_mean
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from odibi_nb.core.context import ExecutionContext
     from odibi_nb.core.orchestrator import GenericProjectOrchestrator
     from odibi_nb.core.plan import PlannedRow, RunPlan
+    from odibi_nb.core.protocols import Portion, RehearsingEngine, TableEngine
 
 
+SPARK = Engine.SPARK.value
 MAX_LISTED = 10
 """A message that lists what there is stays readable."""
 
@@ -123,9 +125,19 @@ class Inputs(dict[str, Any]):
 
 
 def open_rehearsal(
-    project: GenericProjectOrchestrator, transformation_id: str, portion: Portion | None = None
+    project: GenericProjectOrchestrator,
+    transformation_id: str,
+    portion: Portion | None = None,
+    *,
+    to_call: bool = True,
 ) -> Rehearsal:
     """Open a transformation of *project*, enabled or not; nothing is read but its row.
+
+    Args:
+        project: the project.
+        transformation_id: of a row of its registry.
+        portion: what reads through its context give.
+        to_call: its context has the Spark session, which is started if need be.
 
     Raises:
         PlanError: if there is no such row, or it cannot be understood.
@@ -141,14 +153,22 @@ def open_rehearsal(
         there = f"; it has {', '.join([*plan.rows][:MAX_LISTED])}" if not hint else ""
         raise PlanError(plan.source, problems or [f"{unknown}{hint}{there}", *plan.notices])
     engine = project.tables(row.engine)
-    if not isinstance(engine, RehearsingEngine):
+    if not _can_rehearse(engine):
         raise EngineError(f"{row.id}: the {row.engine} engine cannot capture writes")
     captured_writes = CapturedWrites(engine, portion)
     # Listeners are not told: nothing happens.
-    context = make_context(project, row, captured_writes, hooks=HookManager())
+    if to_call and project.engine == SPARK and "spark" in row.keywords:
+        project.tables(SPARK)  # as in a run, where other rows need it
+    spark = project.spark_session() if to_call else None
+    context = make_context(project, row, captured_writes, spark=spark, hooks=HookManager())
     return Rehearsal(
         plan=plan, row=row, problems=problems, context=context, captured=captured_writes
     )
+
+
+def _can_rehearse(engine: TableEngine) -> TypeGuard[RehearsingEngine]:
+    # Before Python 3.12 isinstance() would look at the engine's properties, which starts Spark.
+    return hasattr(type(engine), "prepared")
 
 
 def input_name(source: Any) -> str:

@@ -1,6 +1,6 @@
-"""What Spark's errors say to people, short: what is wrong, what it suggests; the JVM's trace apart.
+"""What Spark's errors say, short: what is wrong and what it suggests; the JVM's trace apart.
 
-And which of them mean that a table is missing, or that another writer came first.
+And which of them mean that no table is there, which one, or that another writer came first.
 """
 
 from __future__ import annotations
@@ -25,6 +25,13 @@ _PYTHON = re.compile(
     r"Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)+?([A-Za-z_][\w.]*(?::.*)?)$",
     re.MULTILINE,
 )
+_PLACE = re.compile(r'^\s*File "([^"]+)", line (\d+), in (\S+)$', re.MULTILINE)
+_LIBRARY = re.compile(r"[/\\](?:pyspark|site-packages|dist-packages|lib[/\\]python[\d.]+)[/\\]")
+_SAIL_COLUMN = re.compile(
+    r"attribute ObjectName\(\[(Identifier\(\"[^\n]*?\"\))\]\) is missing from the schema: "
+    r"cannot resolve attribute"
+)
+_TRACE_BELOW = "\n\nall that Spark said:\n"
 _CALLED_FROM = re.compile(r"\s*== DataFrame ==\s*\"(\w+)\" was called from\s*(\S+)")
 _DETAIL = re.compile(r"\s*SQLSTATE: \w+\s*|== SQL .*", re.DOTALL)
 _MISSING_PATHS = (
@@ -35,6 +42,7 @@ _MISSING_PATHS = (
     "No commit files found",
     "not a Delta table",
 )
+_NO_SESSION = ("SESSION_OR_CONTEXT_NOT_EXISTS", "SparkSession should be created first")
 _MISSING_SCHEMAS = ("SCHEMA_NOT_FOUND", "Database not found")
 _CONFLICTS = (
     "DELTA_CONCURRENT",
@@ -43,6 +51,10 @@ _CONFLICTS = (
     "Concurrent",
     "CommitFailed",
     "Failed to commit transaction",  # Sail's only words for it
+)
+_MISSING_TABLE = re.compile(
+    r"(?:table or view (?:not found: )?)(?P<name>(?:`[^`]+`|[\w$]+)(?:\.(?:`[^`]+`|[\w$]+))*)",
+    re.IGNORECASE,
 )
 _MISSING_TABLE = re.compile(
     r"(?:table or view (?:not found: )?)(?P<name>(?:`[^`]+`|[\w$]+)(?:\.(?:`[^`]+`|[\w$]+))*)",
@@ -67,6 +79,7 @@ class SparkError:
         condition: Spark's name for it, such as ``UNRESOLVED_COLUMN.WITH_SUGGESTION``; or "".
         subject: the column that was not found; or "".
         suggestions: what Spark thinks was meant.
+        place: where in the user's code a Python worker failed: file, line and function; or "".
         folded: the rest: query plan and JVM trace.
     """
 
@@ -74,11 +87,13 @@ class SparkError:
     condition: str = ""
     subject: str = ""
     suggestions: tuple[str, ...] = ()
+    place: str = ""
     folded: str = ""
 
     def __str__(self) -> str:
         hint = f"\ndid you mean: {', '.join(self.suggestions)}" if self.suggestions else ""
-        return f"{self.message}{hint}"
+        place = f"\nat {self.place}" if self.place else ""
+        return f"{self.message}{place}{hint}"
 
 
 def is_spark_error(error: BaseException) -> bool:
@@ -89,6 +104,7 @@ def is_spark_error(error: BaseException) -> bool:
 
 def short_spark_error(text: str) -> SparkError:
     """The text of a Spark error, taken apart; of any other text, all of it is the message."""
+    text = _SAIL_COLUMN.sub(_as_spark_says, text)
     folded_from = [found.start() for found in (_TRACE.search(text), _PLAN.search(text)) if found]
     cut = min(folded_from, default=len(text))
     message, folded = text[:cut].strip(), text[cut:].strip()
@@ -108,8 +124,36 @@ def short_spark_error(text: str) -> SparkError:
         condition=condition[1] if condition else "",
         subject=named[1].strip("`") if named else "",
         suggestions=suggestions,
+        place=_user_place(text) if python is not None else "",
         folded=folded,
     )
+
+
+def _as_spark_says(found: re.Match[str]) -> str:
+    """Sail's words for a column that is not there, in Spark's."""
+    name = ".".join(f"`{part}`" for part in re.findall(r'Identifier\("(.*?)"\)', found[1]))
+    return f"A column, variable, or function parameter with name {name} cannot be resolved"
+
+
+def _user_place(text: str) -> str:
+    """The innermost place in a Python worker's trace that is in no library."""
+    places = [
+        f"{file}:{line}, in {function}"
+        for file, line, function in _PLACE.findall(text)
+        if not _LIBRARY.search(file) and re.search(r"[/\\]|^<(?!frozen)", file)
+    ]
+    return places[-1] if places else ""
+
+
+def trace_below(shown: str, folded: str) -> str:
+    """A text for the log: what is to be shown, and below it what is only to be unfolded."""
+    return f"{shown}{_TRACE_BELOW}{folded}" if folded else shown
+
+
+def trace_apart(text: str) -> tuple[str, str]:
+    """What `trace_below` put together; all of any other text is to be shown."""
+    shown, _, folded = text.partition(_TRACE_BELOW)
+    return shown, folded
 
 
 def _innermost(text: str, message: str) -> str:
@@ -125,6 +169,18 @@ def is_no_table(error: BaseException) -> bool:
     return any(word in text for word in (*_MISSING_PATHS, "TABLE_OR_VIEW_NOT_FOUND"))
 
 
+def missing_table(error: BaseException) -> str | None:
+    """The table that a query names and that is not there, as the error spells it; or None."""
+    if "TABLE_OR_VIEW_NOT_FOUND" not in str(error):
+        return None
+    text = str(error).replace("[TABLE_OR_VIEW_NOT_FOUND]", "")
+    found = None
+    for found in _MISSING_TABLE.finditer(text):
+        if found["name"].lower() != "not":
+            break
+    return None if found is None else found["name"].replace("`", "")
+
+
 def is_conflict(error: BaseException) -> bool:
     """Whether another writer of the table came first."""
     text = f"{type(error).__name__} {str(error)[:500]}"
@@ -137,13 +193,6 @@ def is_no_schema(error: BaseException) -> bool:
     return any(word in text for word in _MISSING_SCHEMAS)
 
 
-def missing_table(error: BaseException) -> str | None:
-    """The table that a query names and that is not there, as the error spells it; or None."""
-    if "TABLE_OR_VIEW_NOT_FOUND" not in str(error):
-        return None
-    text = str(error).replace("[TABLE_OR_VIEW_NOT_FOUND]", "")
-    found = None
-    for found in _MISSING_TABLE.finditer(text):
-        if found["name"].lower() != "not":
-            break
-    return None if found is None else found["name"].replace("`", "")
+def is_no_session(text: str) -> bool:
+    """Whether an error's *text* says that there is no Spark session yet."""
+    return any(word in text for word in _NO_SESSION)

@@ -17,7 +17,9 @@ from odibi_nb.core.capture import CapturedLog, captured
 from odibi_nb.core.checking import check_what_is_there
 from odibi_nb.core.context import ExecutionContext, current_context
 from odibi_nb.core.decoding import own_copy, utc_now
+from odibi_nb.core.postmortem import spark_traceback
 from odibi_nb.core.redaction import error_message, plain_text, redact_text
+from odibi_nb.core.spark_errors import is_spark_error
 from odibi_nb.core.tables import TableName, is_location
 from odibi_nb.errors import DataError, RevokedError
 
@@ -138,7 +140,9 @@ def _write_returned(returned: Any, attempt: Attempt) -> None:
 
 
 def user_traceback(error: BaseException) -> str:
-    """The traceback from the user's code on, as text."""
+    """The traceback from the user's code on, as text; of a Spark error see `spark_traceback`."""
+    if is_spark_error(error):
+        return redact_text(plain_text(spark_traceback(error)))[:MAX_TRACEBACK]
     trace = error.__traceback__
     first = trace
     while first is not None and first.tb_frame.f_code.co_filename.startswith(_PACKAGE):

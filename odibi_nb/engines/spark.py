@@ -331,7 +331,7 @@ class SparkEngine:
         """
         if self._lake.has(table) is False:
             return None
-        log = spark_writes.log_at(self._lake.uri(table))
+        log = spark_writes.log_at(self._lake.uri(table)) if self._lake.is_local else None
         if log is not None:
             return delta_details.details(log)
         target = self._target(table)

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -163,6 +164,9 @@ def start(name: str, settings: Mapping[str, str], log: Path) -> Any:
     conf = SparkConf()
     for key, value in builder._options.items():  # noqa: SLF001  what the builder itself does with them
         conf.set(key, value)
+    if "spark.pyspark.python" not in settings:
+        # Else the workers of Python functions are whatever "python3" is on PATH.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as output:
         try:

@@ -38,8 +38,8 @@ def take(frame: Any, portion: Portion) -> Any:
 def kept(connection: Connection, frame: Any) -> Any:
     """*frame* computed once, here and now: whoever asks again gets the same rows without the work.
 
-    On the JVM its executors keep the rows for as long as the DataFrame lives, on Sail files do. A
-    Spark that can keep nothing (Databricks' serverless compute) gives *frame* itself.
+    On the JVM its executors keep the rows for as long as a DataFrame of them lives, on Sail files do.
+    A Spark that can keep nothing (Databricks' serverless compute) gives *frame* itself.
     """
     if connection.kind == SAIL:
         folder = tempfile.mkdtemp(prefix="odibi-")
@@ -49,7 +49,8 @@ def kept(connection: Connection, frame: Any) -> Any:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
+        # DataFrames that are made of this one hold its plan, not itself.
+        weakref.finalize(found._plan, shutil.rmtree, folder, ignore_errors=True)  # noqa: SLF001
         return found
     try:
         return frame.localCheckpoint(eager=True)

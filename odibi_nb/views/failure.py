@@ -40,7 +40,7 @@ class FailureReport:
         lines = [f"✖ {self.transformation_id} failed{where}", self.headline]
         for frame in self.frames:
             lines += _frame_lines(frame)
-        if not self.frames:
+        if not self.frames and self.traceback:
             lines.append(self.traceback.rstrip())
         if self.log:
             lines += ["", "printed and logged:", *(f"  {line}" for line in self.log.splitlines())]
@@ -58,7 +58,7 @@ class FailureReport:
             pre(self.headline),
             *(_frame_html(frame, is_open=frame is blamed) for frame in self.frames),
         ]
-        if not self.frames:
+        if not self.frames and self.traceback:
             parts.append(pre(self.traceback))
         if self.log:
             parts.append(folded("printed and logged", pre(self.log), is_open=True))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.core.events import Status
+from odibi_nb.core.spark_errors import trace_apart
 from odibi_nb.views.gantt import MAX_CHECKS, shortened
 from odibi_nb.views.looks import LOOKS, WAITING_LOOK, look_of, readable
 from odibi_nb.views.markup import breakable
@@ -83,7 +84,10 @@ def details_of(result: RunResult, shown: Iterable[str]) -> dict[str, Details]:
 
 def _details(row: TransformationResult, length: int) -> Details:
     name = f"result.transformations[{row.transformation_id!r}]"
-    trace = _tail(row.traceback, length * 3 // 5, f"{name}.traceback")
+    shown, folded = trace_apart(row.traceback)
+    if folded:  # a screen of Java would hide what is wrong
+        shown += f"\n… all that Spark said: {name}.traceback"
+    trace = _tail(shown, length * 3 // 5, f"{name}.traceback")
     return Details(trace, _tail(row.log, length - len(escape(trace)), f"{name}.log"))
 
 

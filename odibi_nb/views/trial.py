@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.spark_errors import trace_apart
 from odibi_nb.errors import TrialFailedError
 from odibi_nb.views.looks import LOOKS
 from odibi_nb.views.markup import block, folded, head, pre
@@ -36,6 +37,7 @@ class Trial:
         source_diff: the module's source against the cell's, as a unified diff; "" if they agree.
         inputs_cut: which part of its inputs it got, "" for all.
         written: whether the captured writes were done after all.
+        not_held_back: tables that the function wrote by other means than its context.
     """
 
     transformation_id: str
@@ -58,6 +60,7 @@ class Trial:
     source_note: str = ""
     inputs_cut: str = ""
     written: bool = False
+    not_held_back: tuple[str, ...] = ()
 
     @property
     def succeeded(self) -> bool:
@@ -93,23 +96,33 @@ class Trial:
         facts = [*rows, f"{self.duration_seconds:,.2f} s{usual}"]
         if self.inputs_cut:
             facts.append(f"inputs: {self.inputs_cut}")
-        facts.append("written" if self.written else "nothing was written")
+        facts.append("written" if self.written else self._what_was_written())
         how = "ran" if self.succeeded else "failed"
         return f"{look.sign} {self.transformation_id} {how}: {', '.join(facts)}"
+
+    def _what_was_written(self) -> str:
+        if not self.not_held_back:
+            return "nothing was written"
+        tables = ", ".join(self.not_held_back)
+        return (
+            f"{tables} WAS WRITTEN, by the function itself: a try holds back what is returned or goes "
+            "through context.write, not what a function does past its context"
+        )
 
     def __repr__(self) -> str:
         parts = [self.summary()]
         if self.error is not None:
-            parts += [
-                self.traceback.rstrip(),
-                f"look into it: %odibi debug {self.transformation_id}",
-            ]
+            shown, trace = trace_apart(self.traceback)
+            parts.append(shown.rstrip())
+            if trace:
+                parts.append(f"({len(trace.splitlines()):,} more lines of Spark's: .traceback)")
+            parts.append(f"look into it: %odibi debug {self.transformation_id}")
         if self.log:
             parts += ["printed and logged:", *(f"  {line}" for line in self._log_lines())]
         parts += [change_text(change) for change in self.changes.values()]
         if self.checks:
             parts += ["data checks:", *(f"  {check}" for check in self.checks)]
-        if not self.changes and self.succeeded:
+        if not (self.changes or self.not_held_back) and self.succeeded:
             parts.append("it wrote no table")
         if self.source_diff:
             parts += [f"{self._source_title()}:", self.source_diff]
@@ -122,14 +135,17 @@ class Trial:
         parts = [head(self.summary(), look.colour)]
         if self.error is not None:
             command = escape(f"%odibi debug {self.transformation_id}")
-            parts += [pre(self.traceback), f"<p>Look into it: <code>{command}</code></p>"]
+            shown, trace = trace_apart(self.traceback)
+            parts += [pre(shown), f"<p>Look into it: <code>{command}</code></p>"]
+            if trace:
+                parts.append(folded("all that Spark said", pre(trace)))
         if self.log:
             parts.append(folded("printed and logged", pre("\n".join(self._log_lines()))))
         parts += [change_html(change) for change in self.changes.values()]
         if self.checks:
             checks = "\n".join(map(str, self.checks))
             parts.append(folded("data checks", pre(checks), is_open=True))
-        if not self.changes and self.succeeded:
+        if not (self.changes or self.not_held_back) and self.succeeded:
             parts.append("<p>It wrote no table.</p>")
         if self.source_diff:
             parts.append(folded(self._source_title(), pre(self.source_diff), is_open=True))
