@@ -179,6 +179,8 @@ class PlotlyRung(WidgetRung):
 
         self._drawn = gantt_plotly(gantt_of(snapshot), live=True)
         self._figure = FigureWidget(self._drawn)
+        if self._figure.has_trait("_config"):
+            self._figure.set_trait("_config", {"displaylogo": False})
         self._names = [row.id for row in snapshot.rows]
         for trace in self._figure.data:
             trace.on_click(self._bar_clicked)

@@ -12,7 +12,7 @@ from odibi_nb.views.markup import block, head, pre
 MAX_TAIL, MAX_TRACEBACK = 8_000, 4_000
 """Characters of a log and of a traceback that are shown while a run goes on: the last ones."""
 # Laid out from below, so that the newest line is in sight whenever it is painted anew.
-_NEWEST = "display:flex;flex-direction:column-reverse;max-height:18em;overflow:auto"
+_NEWEST = "display:flex;flex-direction:column-reverse;max-height:18em;overflow:auto;padding:2px 6px;background:rgba(128,128,128,.1)"
 
 if TYPE_CHECKING:
     from odibi_nb.core.attempt_logs import AttemptLog

@@ -46,13 +46,13 @@ COLUMNS = (
     ("start (UTC)", 7.8),
     ("seconds", 5.6),
     ("rows in", 5.8),
-    ("rows out", 5.8),
+    ("rows out", 6.2),
 )
 """Name and width in em; transformation and layer are as wide as their names, function has the rest."""
 _PADDING = 1
 _NAMES, _LEAST_NAMES, _LEAST_LAYERS, _MOST_LAYERS = 14.0, 9.5, 4.5, 9.0
 """How wide the names of transformations may be anyway, and at least; and those of layers."""
-_USUAL_REST = 28.0
+_USUAL_REST = 27.5
 """What is left for the names of transformations and functions where a notebook is 1,000 pixels wide."""
 _NUMBERS = (6, 8, 9, 10)
 _BAD = frozenset({Status.FAILED.value, Status.ABANDONED.value, Status.CANCELLED.value, RETRYING})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from browser.controls import unusable
 from real_project import make_project, registry_row
 
 FUNCTIONS = """
@@ -166,7 +167,10 @@ MIDDLE_OF_A_BAR = """row => {
 
 
 def test_the_log_of_a_running_row_is_followed(notebook, plant):
-    """A row clicked on, its bar, or its id typed in: its log is shown while it runs, and open at the end."""
+    """A row clicked on, its bar, or its id typed in: its log is shown while it runs, and open at the end.
+
+    All that can be pressed or filled in meanwhile has a label and a tooltip, and Tab reaches it.
+    """
     rows = (plant.row("QUIET"), plant.row("TALKS", "talks"))
     nb = notebook(*plant.cells(*rows, options="--workers 2"))
     page, log = nb.page, ".jp-OutputArea-output [role=region]"
@@ -178,6 +182,7 @@ def test_the_log_of_a_running_row_is_followed(notebook, plant):
     (plant.folder / "go-on").touch()
     page.wait_for_selector(f"{log} >> text=step two")
     assert box.input_value() == "TALKS"
+    assert unusable(page) == []
     box.fill("QUIET")
     box.press("Enter")
     page.wait_for_selector(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import threading
 
@@ -243,6 +244,8 @@ def test_every_control_has_a_label_and_a_tooltip(panel):
         tip = control.tooltip if control.has_trait("tooltip") else control.description_tooltip
         assert control.description, control
         assert tip, control.description
+        if control.has_trait("description_allow_html") and control.description_allow_html:
+            assert f'title="{html.escape(tip)}"' in control.description
 
 
 # -- preview -----------------------------------------------------------------------------------
