@@ -118,7 +118,7 @@ def _part_done(gantt: Gantt) -> dict[str, Any]:
     return {
         "type": "bar",
         "orientation": "h",
-        "name": "▰ part done",
+        "name": _inked(1, "▰ part done"),
         "x": [round((span.end - span.start) * progress.share, 3) for span, progress in known],
         "base": [round(span.start, 3) for span, _ in known],
         "y": [span.row for span, _ in known],

@@ -61,7 +61,7 @@ def test_a_running_bar_is_filled_as_far_as_it_is_done():
     """A trace of its own fills the part that is done; the bar says the figure, its tooltip the tasks."""
     going = row("A", bar(1, 2, progress=Progress(3, 8)), engine="spark")
     gantt = gantt_of(run(going, row("B", bar(1, 2))))
-    data = {t["name"]: t for t in gantt_plotly(gantt, live=True)["data"]}
+    data = {name_of(t): t for t in gantt_plotly(gantt, live=True)["data"]}
     fill, bars = data["▰ part done"], data["▶ running"]
     assert (fill["base"], fill["x"], fill["y"]) == ([2], [3.0], [0])
     assert bars["text"] == ["37 %", ""]
@@ -76,7 +76,7 @@ def test_only_a_run_on_spark_has_a_trace_for_what_is_done():
         gantt = gantt_of(run(row("A", engine=engine)))
         live = gantt_plotly(gantt, live=True)["data"]
         kinds = {f"{k.sign} {n.lower()}" for n, k in LOOKS.items()}
-        assert [t["name"] for t in live if t["name"] not in kinds] == names
+        assert [name_of(t) for t in live if name_of(t) not in kinds] == names
 
 
 def test_rows_are_labelled_top_to_bottom():
