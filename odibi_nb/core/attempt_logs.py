@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.decoding import as_time
+from odibi_nb.core.decoding import as_json, as_time, decode_json
 from odibi_nb.core.events import EventType, Status
-from odibi_nb.core.journal import OUTPUT, live_runs, read_journal, runs_folder
+from odibi_nb.core.journal import OUTPUT, live_runs, read_journal, read_on, runs_folder
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator
     from pathlib import Path
+
+
+TAIL_LINES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +56,43 @@ def newest_attempts(
         if found:
             return found
     return []
+
+
+class FollowedAttempt:
+    """The newest attempt of one transformation in a run that goes on; asking again costs what is new.
+
+    Args:
+        folder: the run's, with its journal.
+        transformation_id: whose attempt.
+    """
+
+    def __init__(self, folder: Path, transformation_id: str) -> None:
+        self._folder = folder
+        self._id = transformation_id
+        self._sign = as_json({"transformation_id": transformation_id}).strip("{}").encode()
+        self._at = 0
+        self._started: list[dict[str, Any]] = []
+        self._said: deque[dict[str, Any]] = deque(maxlen=TAIL_LINES)
+        self._ended: list[dict[str, Any]] = []
+
+    def read(self) -> AttemptLog | None:
+        """How it stands; None before the first. Of what it prints, the last `TAIL_LINES` until it ends."""
+        lines, self._at = read_on(self._folder, self._at)
+        for line in lines:
+            if self._sign in line:
+                with contextlib.suppress(ValueError):  # torn, by a disk that was full
+                    self._take(decode_json(line))
+        told = [*self._started, *self._said, *self._ended]
+        return next(_attempts(self._folder.name, told, self._id, live=True), None)
+
+    def _take(self, line: dict[str, Any]) -> None:
+        if line.get("event") == OUTPUT:
+            self._said.append(line)
+        elif line.get("event") == EventType.TRANSFORM_START:
+            self._started, self._ended = [line], []
+            self._said.clear()
+        elif line.get("record"):
+            self._ended = [line]
 
 
 def known_ids(state_dir: Path, project: str, env: str, run_id: str | None = None) -> list[str]:

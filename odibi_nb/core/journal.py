@@ -114,6 +114,23 @@ def read_journal(folder: Path) -> list[dict[str, Any]]:
     return [line for line in lines if isinstance(line, dict)]
 
 
+def read_on(folder: Path, start: int, most: int = 1 << 20) -> tuple[list[bytes], int]:
+    """The lines of a journal that is being written, from byte *start* on, and where the next one begins.
+
+    No more than *most* bytes are read, unless a single line is longer; the next call goes on from there.
+    """
+    try:
+        with (folder / "journal.jsonl").open("rb") as file:
+            file.seek(start)
+            data = file.read(most)
+            if len(data) == most:
+                data += file.readline()
+    except OSError:
+        return [], start
+    *lines, torn = data.split(b"\n")
+    return lines, start + len(data) - len(torn)
+
+
 def open_runs(state_dir: Path) -> list[Path]:
     """Folders of the runs whose log is not complete: running now, or dead; oldest first."""
     found = [lock.parent for lock in runs_folder(state_dir).glob("*/owner.lock")]

@@ -56,10 +56,6 @@ _MISSING_TABLE = re.compile(
     r"(?:table or view (?:not found: )?)(?P<name>(?:`[^`]+`|[\w$]+)(?:\.(?:`[^`]+`|[\w$]+))*)",
     re.IGNORECASE,
 )
-_MISSING_TABLE = re.compile(
-    r"(?:table or view (?:not found: )?)(?P<name>(?:`[^`]+`|[\w$]+)(?:\.(?:`[^`]+`|[\w$]+))*)",
-    re.IGNORECASE,
-)
 _WRAPPERS = (
     "SparkException",
     "PythonException",

@@ -140,13 +140,18 @@ def _write_returned(returned: Any, attempt: Attempt) -> None:
 
 
 def user_traceback(error: BaseException) -> str:
-    """The traceback from the user's code on, as text; of a Spark error see `spark_traceback`."""
+    """The traceback from the user's code on, as text; of a Spark error see `spark_traceback`.
+
+    None of a refused write that the code knows nothing of.
+    """
     if is_spark_error(error):
         return redact_text(plain_text(spark_traceback(error)))[:MAX_TRACEBACK]
     trace = error.__traceback__
     first = trace
     while first is not None and first.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         first = first.tb_next
+    if first is None and isinstance(error, RevokedError):
+        return ""
     try:
         lines = traceback.format_exception(type(error), error, first or trace)
     except Exception:  # noqa: BLE001  a broken exception class must not cost the traceback

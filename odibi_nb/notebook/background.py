@@ -161,6 +161,8 @@ class BackgroundRun:
             # Listeners and modules print, too; on a thread that would land in whichever cell ran last.
             with routed_output(), captured(self._said):
                 project = self._open_project()
+                if self._view is not None:
+                    self._view.state_dir = project.state_dir
                 project.views += [self._state, _Ear(self._heard, self._hears)]
                 self._project = project
                 self._result = self._act(project)

@@ -1,15 +1,21 @@
-"""Labels and tooltips of controls, which ipywidgets 7 and 8 keep under different names."""
+"""Labels and tooltips of controls, in ways that reach the page with ipywidgets 7 and 8 alike."""
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 
 def labelled(widget: Any, label: str, tip: str, width: str = "300px") -> Any:
     """*widget*, with its label beside it and its tooltip."""
-    widget.description = label
     widget.style.description_width = "90px"
     widget.layout.width = width
+    if widget.has_trait("description_allow_html"):
+        # ipywidgets 8 leaves out the tooltip of a control that has a label; so the label has it.
+        widget.description_allow_html = True
+        widget.description = tip_html(label, tip)
+    else:
+        widget.description = label
     return explained(widget, tip)
 
 
@@ -17,3 +23,8 @@ def explained(widget: Any, tip: str) -> Any:
     """*widget*, with its tooltip."""
     setattr(widget, "tooltip" if widget.has_trait("tooltip") else "description_tooltip", tip)
     return widget
+
+
+def tip_html(text: str, tip: str) -> str:
+    """*text* as HTML with a tooltip of its own."""
+    return f'<span title="{escape(tip)}">{escape(text)}</span>'

@@ -15,6 +15,7 @@ from odibi_nb.views.state import RunState, snapshot_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from odibi_nb.core.plan import RunPlan
     from odibi_nb.core.results import RunResult
@@ -38,6 +39,7 @@ class LiveView(RunState):
 
     Attributes:
         cancelling: how people can end the run from its output; to be set before the run begins.
+        state_dir: where the project keeps its journals, from which a row's log is shown; set then, too.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class LiveView(RunState):
     ) -> None:
         super().__init__()
         self.cancelling: Cancelling | None = None
+        self.state_dir: Path | None = None
         self.error: BaseException | None = None
         self.rung = HtmlRung()
         self._choose = choose
@@ -103,7 +106,7 @@ class LiveView(RunState):
 
     def _made(self, name: str) -> HtmlRung:
         rung = self._rungs[name]()
-        rung.cancelling = self.cancelling
+        rung.cancelling, rung.state_dir = self.cancelling, self.state_dir
         return rung
 
     def _paint_on(self) -> None:

@@ -120,10 +120,11 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         return (ThrottledConsole("INFO"),), "CRITICAL"
 
     def _opened(self, project: GenericProjectOrchestrator) -> None:
-        """Let the live view end the run of *project*."""
+        """Let the live view end the run of *project*, and show its logs."""
         if self.live is not None:
             from odibi_nb.notebook.cancelling import Cancelling
 
+            self.live.state_dir = project.state_dir
             self.live.cancelling = Cancelling(project.cancel, lambda: has_subshell(self.shell))
 
     def _start(

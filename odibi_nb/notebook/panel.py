@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from odibi_nb.core.events import Status
 from odibi_nb.core.redaction import error_text
@@ -68,6 +67,7 @@ class RunPanel:
 
         from odibi_nb.notebook.panel_buttons import PanelButtons
         from odibi_nb.notebook.panel_form import PanelForm
+        from odibi_nb.notebook.panel_kept import KeptOutputs
         from odibi_nb.notebook.panel_projects import projects_here
         from odibi_nb.notebook.panel_tabs import PanelTabs
 
@@ -80,7 +80,7 @@ class RunPanel:
         self.last_run: BackgroundRun | None = None
         self._ran: Chosen | None = None
         self._plans = 0
-        self._displays: list[Any] = []
+        self._outputs = KeptOutputs()
         self._lock = threading.RLock()
         self._tabs = PanelTabs()
         self._buttons = PanelButtons(self.preview, self.run, self.retry)
@@ -118,8 +118,7 @@ class RunPanel:
         from odibi_nb.notebook.rungs import widget_bundle
 
         display(widget_bundle(self.widget, repr(self)), raw=True)
-        # An output of its own: without a kernel JupyterLab shows of the widget's only that it is gone.
-        self._displays.append(display(self._kept(), raw=True, display_id=True))
+        self._outputs.show(self.plan, self.result)
 
     # -- what its buttons do -------------------------------------------------------------------
 
@@ -212,7 +211,7 @@ class RunPanel:
             self.result, self._ran = result, chosen
             self._tabs.result.value = outcome_html(result, USES)
         self._refresh()
-        self._keep()
+        self._outputs.update(self.plan, self.result)
 
     def _show_plan(self, chosen: Chosen, number: int) -> None:
         from odibi_nb.notebook.panel_projects import opened, rows_of
@@ -234,7 +233,7 @@ class RunPanel:
             self._form.rows.offer(rows)
         if not self.running:
             self._buttons.say(said)
-        self._keep()
+        self._outputs.update(self.plan, self.result)
 
     def _list_rows(self) -> None:
         """Offer the transformations of the chosen place, once they are read."""
@@ -276,29 +275,6 @@ class RunPanel:
             t.status is not Status.SUCCESS for t in self.result.transformations.values()
         )
         return unfinished and self._ran.choices.same_place(self.choices)
-
-    def _kept(self) -> dict[str, Any]:
-        """What a saved notebook keeps, folded away while the panel itself shows it."""
-        if self.result is not None:
-            title = self.result.summary().partition("\n")[0]
-            html = self.result._repr_html_() or ""
-        elif self.plan is not None:
-            title = (
-                f"plan of {self.plan.project} (env={self.plan.env}), {len(self.plan.rows):,} rows"
-            )
-            html = self.plan._repr_html_() or ""
-        else:
-            return {"text/html": "<span></span>", "text/plain": ""}
-        small = "style='font-size:var(--jp-ui-font-size1,13px);margin-top:4px'"
-        words = f"Kept in the notebook: {escape(title)}"
-        fold = f"<details {small}><summary>{words}</summary>{html}</details>"
-        return {"text/html": fold, "text/plain": title}
-
-    def _keep(self) -> None:
-        """Bring what a saved notebook keeps up to date."""
-        bundle = self._kept() if self._displays else {}
-        for shown in self._displays:
-            shown.update(bundle, raw=True)
 
 
 def _aside(work: Callable[[], None]) -> threading.Thread:

@@ -73,9 +73,7 @@ class PanelButtons:
         self.retry.disabled = not (free and can_retry)
         self.cancel.show(run)
         label = "The same as a command, to copy"
-        self.command.value = (
-            f"<pre tabindex='0' aria-label='{label}' style='{_LINE}'>{escape(command)}</pre>"
-        )
+        self.command.value = f"<pre tabindex='0' title='{label}' aria-label='{label}' style='{_LINE}'>{escape(command)}</pre>"
 
     def say(self, text: str) -> None:
         """How the panel stands, in one line; what stays the same is not read out again."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.notebook.labelled import explained
+from odibi_nb.notebook.labelled import explained, tip_html
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+_LABEL = "text-align:right;color:var(--jp-ui-font-color1,inherit)"
+TIP = "Run the ticked layers; all of them run where none is ticked"
 
 
 class LayerBoxes:
@@ -24,7 +27,8 @@ class LayerBoxes:
         self._boxes: tuple[Any, ...] = ()
         place = w.Layout(max_height="140px", overflow="auto", width="196px", margin="4px 0 0 8px")
         self._box = w.VBox(layout=place)
-        label = w.Label("Layers", layout=w.Layout(width="90px", justify_content="flex-end"))
+        title = f"<div style='{_LABEL}'>{tip_html('Layers', TIP)}</div>"
+        label = w.HTML(title, layout=w.Layout(width="90px", margin="2px 0"))
         self.widget = w.HBox([label, self._box], layout=w.Layout(width="300px"))
 
     @property
@@ -43,7 +47,7 @@ class LayerBoxes:
                 w.Checkbox(
                     True, description=layer, indent=False, layout=w.Layout(width="auto", margin="0")
                 ),
-                "Run this layer; all of them run where none is ticked",
+                TIP,
             )
             for layer in layers
         )

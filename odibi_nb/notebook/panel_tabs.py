@@ -10,6 +10,7 @@ from odibi_nb.notebook.placed import STARTING, PlacedView
 from odibi_nb.views.bundles import PLOTLY
 from odibi_nb.views.console_lines import ConsoleLines
 from odibi_nb.views.html import summary_parts
+from odibi_nb.views.log_choice import CONTROL
 from odibi_nb.views.looks import LOOKS, RUN_LOOKS
 from odibi_nb.views.notices import note_html
 
@@ -45,6 +46,7 @@ class PanelTabs:
             "Show what one transformation printed and logged",
             "400px",
         )
+        self.filter.add_class(CONTROL)
         self.log = w.HTML(note_html(nothing))
         self.result = w.HTML(note_html(nothing))
         children = [
@@ -59,7 +61,7 @@ class PanelTabs:
             self.widget.set_title(number, title)
         self.lines = ConsoleLines()
         self._painted: tuple[int, str] | None = None
-        self.filter.observe(lambda _change: self.paint_log(), names="value")
+        self.filter.observe(self._on_filter, names="value")
         self.widget.observe(lambda _change: self.paint_log(), names="selected_index")
 
     def open(self, number: int) -> None:
@@ -87,6 +89,12 @@ class PanelTabs:
         names = list(plan.rows)[:MAX_FILTERS]
         self.filter.options = [(EVERYTHING, ""), *((name, name) for name in names)]
 
+    def _on_filter(self, change: Any) -> None:
+        """Show the lines; also where a click on a row or a bar has asked for them."""
+        if change["new"]:
+            self.open(LOG)
+        self.paint_log()
+
     def paint_log(self) -> None:
         """Show the lines, if the tab is open and they are others than before."""
         now = self.lines.version, self.filter.value or ""
@@ -108,6 +116,7 @@ class PanelView(PlacedView):
         self, tabs: PanelTabs, say: Callable[[str], None], watched: Callable[[], None]
     ) -> None:
         boxes = (tabs.gantt, tabs.table)
+        # No pane for logs either: a click on a row or a bar opens the tab that shows them.
         # No Plotly: its figures fail in a tab that is not in front, whenever the page is resized.
         super().__init__(lambda _rows: WIDGETS, [BoxOutput(box) for box in boxes], boxes)
         self._tabs = tabs

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.display import display
 
-from odibi_nb.notebook.cancelling import CancelButton, Cancelling
+from odibi_nb.notebook.cancelling import CancelButton, Cancelling, heed_front_end
 from odibi_nb.notebook.environment import HTML, PLOTLY, WIDGETS
+from odibi_nb.notebook.log_pane import LogPane
 from odibi_nb.views.bundles import picture_bundle, plain_text, table_bundle
 from odibi_nb.views.gantt import gantt_of
 from odibi_nb.views.gantt_layers import GanttLayers
@@ -22,6 +23,7 @@ from odibi_nb.views.run_table import table_html, table_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from odibi_nb.core.results import RunResult
     from odibi_nb.views.state import RunSnapshot
@@ -41,10 +43,12 @@ class HtmlRung:
 
     Attributes:
         cancelling: how people can end the run from where it is shown; None if they cannot.
+        state_dir: where the run's journal is; None if no log is shown while it goes on.
     """
 
     def __init__(self) -> None:
         self.cancelling: Cancelling | None = None
+        self.state_dir: Path | None = None
         self._outputs: list[Any] = []
 
     def show(self, snapshot: RunSnapshot) -> None:
@@ -60,7 +64,12 @@ class HtmlRung:
         """Leave what a saved notebook keeps; with *result*, its logs and tracebacks too."""
         if result is None:
             self._outputs[0].update(picture_bundle(snapshot), raw=True)
-        self._outputs[1].update(table_bundle(snapshot, result), raw=True)
+        self._outputs[1].update(table_bundle(snapshot, result, self.unfolded), raw=True)
+
+    @property
+    def unfolded(self) -> str:
+        """The transformation whose log is shown; "" if none is."""
+        return ""
 
     def _bundles(self, snapshot: RunSnapshot) -> list[dict[str, Any]]:
         text = plain_text(snapshot)
@@ -84,6 +93,7 @@ class WidgetRung(HtmlRung):
         self._layers: GanttLayers | None = None
         self._pictures: Sequence[Any] = ()
         self._table: Sequence[Any] = ()
+        self._pane: LogPane | None = None
 
     def show(self, snapshot: RunSnapshot) -> None:
         """Show two widgets, each in an output of its own."""
@@ -102,13 +112,28 @@ class WidgetRung(HtmlRung):
             self._head.children = (self._summary, self._button.probe)
         picture = ipywidgets.VBox([self._head, self._make_picture(snapshot)])
         self._table = _html_widgets(table_parts(snapshot, FEW_ROWS))
-        return picture, ipywidgets.VBox(self._table)
+        self._pane = None if self.state_dir is None else LogPane(self.state_dir, snapshot)
+        pane = () if self._pane is None else (self._pane.widget,)
+        return picture, ipywidgets.VBox((*pane, *self._table))
+
+    @property
+    def unfolded(self) -> str:
+        """As `HtmlRung.unfolded`."""
+        return "" if self._pane is None else self._pane.chosen
 
     def paint(self, snapshot: RunSnapshot) -> None:
         """Send what changed."""
         self._paint_head(snapshot)
         self._paint_picture(snapshot)
         _fill(self._table, table_parts(snapshot, FEW_ROWS))
+        self._paint_pane(snapshot)
+
+    def _paint_pane(self, snapshot: RunSnapshot) -> None:
+        if self._pane is None:
+            return
+        if self._button is None or self._button.heard:  # else nobody would hear what is chosen
+            self._pane.show()
+        self._pane.paint(snapshot)
 
     def end(self, snapshot: RunSnapshot, result: RunResult | None = None) -> None:
         """As `HtmlRung.end`; after a reload of the page that does not arrive, so that they agree."""
@@ -147,13 +172,24 @@ class PlotlyRung(WidgetRung):
         super().__init__()
         self._figure: Any = None
         self._drawn: dict[str, Any] = {}
+        self._names: list[str] = []
 
     def _make_picture(self, snapshot: RunSnapshot) -> Any:
         from plotly.graph_objects import FigureWidget
 
         self._drawn = gantt_plotly(gantt_of(snapshot), live=True)
         self._figure = FigureWidget(self._drawn)
+        if self._figure.has_trait("_config"):
+            self._figure.set_trait("_config", {"displaylogo": False})
+        self._names = [row.id for row in snapshot.rows]
+        for trace in self._figure.data:
+            trace.on_click(self._bar_clicked)
+        heed_front_end(self._figure)
         return self._figure
+
+    def _bar_clicked(self, _trace: Any, points: Any, _state: Any) -> None:
+        if self._pane is not None and points.ys:
+            self._pane.choose(self._names[int(points.ys[0])])
 
     def _paint_picture(self, snapshot: RunSnapshot) -> None:
         before, now = self._drawn, gantt_plotly(gantt_of(snapshot), live=True)

@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING
 from odibi_nb.views.looks import look_of
 from odibi_nb.views.markup import block, head, pre
 
+MAX_TAIL, MAX_TRACEBACK = 8_000, 4_000
+"""Characters of a log and of a traceback that are shown while a run goes on: the last ones."""
+# Laid out from below, so that the newest line is in sight whenever it is painted anew.
+_NEWEST = "display:flex;flex-direction:column-reverse;max-height:18em;overflow:auto;padding:2px 6px;background:rgba(128,128,128,.1)"
+
 if TYPE_CHECKING:
     from odibi_nb.core.attempt_logs import AttemptLog
 
@@ -52,3 +57,25 @@ def _started(attempt: AttemptLog) -> str:
 def _ended(attempt: AttemptLog) -> str:
     error = f": {attempt.error}" if attempt.error else ""
     return f"{look_of(attempt.status).sign} {attempt.status}{error}"
+
+
+def tail_html(attempt: AttemptLog) -> str:
+    """The end of what an attempt has printed, and how it stands; with its traceback if it failed."""
+    name = escape(f"Log of {attempt.transformation_id}")
+    said = _last(attempt.log, MAX_TAIL) or "(nothing printed or logged yet)"
+    trace = pre(_last(attempt.traceback, MAX_TRACEBACK)) if attempt.traceback else ""
+    running = attempt.status == "RUNNING"
+    stands = f"▶ running, attempt {attempt.attempt}" if running else _ended(attempt)
+    return block(
+        f"<div tabindex='0' role='region' aria-label='{name}' style='{_NEWEST}'>"
+        f"<div>{pre(said)}{trace}</div></div>",
+        head(stands, look_of(attempt.status).colour),
+    )
+
+
+def _last(text: str, length: int) -> str:
+    """The last lines of *text*, no longer than *length*."""
+    text = text.rstrip("\n")
+    if len(text) <= length:
+        return text
+    return f"…\n{text[-length:].partition(chr(10))[2]}"

@@ -32,15 +32,23 @@ def picture_bundle(snapshot: RunSnapshot) -> Bundle:
     return {**figure, HTML: chart_html(snapshot), TEXT: plain_text(snapshot)}
 
 
-def table_bundle(snapshot: RunSnapshot, result: RunResult | None = None) -> Bundle:
-    """Summary line and table: as HTML, with the tracebacks and logs of *result*; as text, what failed."""
+def table_bundle(
+    snapshot: RunSnapshot, result: RunResult | None = None, unfolded: str = ""
+) -> Bundle:
+    """Summary line and table: as HTML, with the tracebacks and logs of *result*; as text, what failed.
+
+    *unfolded* is the id of the row whose log is open.
+    """
+    table = table_html(
+        snapshot, LIVE_ROWS, result, summary=summary_html(snapshot), unfolded=unfolded
+    )
     lines = [
         f"{look_of(row.status).sign} {row.id} {row.status.lower()}: {shortened(row.error, MAX_ERROR)}"
         for row in snapshot.rows
         if row.status not in _FINE
     ]
     return {
-        HTML: table_html(snapshot, LIVE_ROWS, result, summary=summary_html(snapshot)),
+        HTML: table,
         TEXT: "\n".join([f"run log: {len(snapshot.rows):,} transformations", *lines]),
     }
 

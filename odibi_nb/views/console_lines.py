@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.views.console import LEVELS, ConsoleView
-from odibi_nb.views.looks import LOOKS
+from odibi_nb.views.looks import LOOKS, readable
 
 if TYPE_CHECKING:
     from odibi_nb.core.events import RunEvent
@@ -94,7 +94,7 @@ def _line(line: Line, *, named: bool) -> str:
     text = line.text if len(line.text) <= MAX_LENGTH else f"{line.text[:MAX_LENGTH]}…"
     html = escape(text)
     if LEVELS[line.level] >= LEVELS["WARNING"]:
-        html = f"<b style='color:{_COLOURS.get(line.level, _COLOURS['ERROR'])}'>{html}</b>"
+        html = f"<b style='{readable(_COLOURS.get(line.level, _COLOURS['ERROR']))}'>{html}</b>"
     if named and line.transformation_id:
         html = f"<span style='color:var(--jp-ui-font-color2,#888)'>{escape(line.transformation_id)} │</span> {html}"
     return html

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from odibi_nb.views.gantt import MAX_QUEUED_ROWS, Gantt, Span, empty_gantt, row_spans
 from odibi_nb.views.gantt_svg import MAX_LABELLED, Drawing
+from odibi_nb.views.log_choice import BAR
 from odibi_nb.views.looks import QUEUED
 from odibi_nb.views.state import RETRYING
 
@@ -32,6 +33,7 @@ class GanttLayers:
 
     def __init__(self, count: int) -> None:
         self.told = count <= MAX_LABELLED
+        self._attributes = BAR if self.told else ""
         self._queued = count <= MAX_QUEUED_ROWS
         self._size = FEW_BARS if self.told else MANY_BARS
         bars = 2 * count if self._queued else count
@@ -112,7 +114,7 @@ class GanttLayers:
         self._seen.update(span.kind for span in spans)
         if blocks:
             self._seen.add(QUEUED)
-        drawing = Drawing(chart, snapshot.run_id, self._seen)
+        drawing = Drawing(chart, snapshot.run_id, self._seen, self._attributes)
         if not self._frame or self._framed != len(self._seen):
             self._framed, self._frame = len(self._seen), drawing.frame()
         now = snapshot.elapsed
@@ -146,7 +148,7 @@ class GanttLayers:
         """Draw the pictures anew to which settled bars from number *first* on belong."""
         if first == len(self._settled):
             return
-        drawing = Drawing(chart, run, ())
+        drawing = Drawing(chart, run, (), self._attributes)
         last = len(self._pictures) - 1  # it takes what was not expected: attempts after the first
         for picture in range(min(first // self._size, last), last + 1):
             end = None if picture == last else (picture + 1) * self._size

@@ -26,6 +26,9 @@ MIN_BAR = 1.2 / 450
 _GREY = "#777777"
 _INKS = {1: "var(--jp-ui-font-color1,#777)", 2: "var(--jp-ui-font-color2,#777)"}
 """The colour of text: the theme's where it has one, else one that both themes can show."""
+_ACTIVE = LOOKS[Status.RUNNING.value].colour
+_UNUSED = ["sendChartToCloud", "sendDataToCloud", "select2d", "lasso2d", "autoScale2d"]
+"""Buttons that a run has no use for; the first two would send its errors to a company's servers."""
 _GRID = "rgba(128,128,128,0.25)"
 _CLEAR = "rgba(0,0,0,0)"
 
@@ -168,6 +171,7 @@ def _layout(gantt: Gantt) -> dict[str, Any]:
         "barmode": "overlay",
         "hovermode": "closest",
         "hoverlabel": {"align": "left"},
+        "modebar": {"bgcolor": _CLEAR, "color": _GREY, "activecolor": _ACTIVE, "remove": _UNUSED},
         "uirevision": "run",
         "showlegend": True,
         "legend": {

@@ -54,10 +54,14 @@ class Drawing:
         gantt: the chart.
         run: as in `gantt_svg`.
         kinds: what has a pattern and stands in the legend; those of the chart's spans if None.
+        attributes: more of every picture's attributes.
     """
 
-    def __init__(self, gantt: Gantt, run: str, kinds: Collection[str] | None = None) -> None:
+    def __init__(
+        self, gantt: Gantt, run: str, kinds: Collection[str] | None = None, attributes: str = ""
+    ) -> None:
         self.gantt = gantt
+        self.attributes = attributes
         self.run = run
         self.name = "".join(c for c in run if c.isalnum())[-6:] or "g"
         count = len(gantt.rows)
@@ -93,7 +97,7 @@ class Drawing:
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" {role} data-run="{escape(self.run)}" '
             f'data-rows="{first:.6f} {each:.6f} {len(self.gantt.rows)}" '
-            f'viewBox="0 0 {WIDTH} {self.height:.0f}" width="100%" '
+            f'viewBox="0 0 {WIDTH} {self.height:.0f}" width="100%" {self.attributes} '
             'style="display:block;max-width:1600px;height:auto;'
             f'font-family:var(--jp-ui-font-family,sans-serif)">{"".join(content)}</svg>'
         ).replace('"', "'")

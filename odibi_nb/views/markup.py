@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from html import escape
 
+from odibi_nb.views.looks import readable
+
 UNBROKEN = 20
 """A text no longer than that is not broken."""
 _PRE = "margin:0;white-space:pre-wrap;overflow-wrap:anywhere"
@@ -21,9 +23,10 @@ def block(*parts: str) -> str:
     return f"<div style='{_BLOCK}'>{''.join(parts)}</div>"
 
 
-def head(text: str, colour: str = "inherit") -> str:
+def head(text: str, colour: str = "") -> str:
     """A line that stands out."""
-    return f"<p style='margin:.4em 0 0'><b style='color:{colour}'>{escape(text)}</b></p>"
+    style = f" style='{readable(colour)}'" if colour else ""
+    return f"<p style='margin:.4em 0 0'><b{style}>{escape(text)}</b></p>"
 
 
 def pre(text: str, *, wide: bool = False) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from odibi_nb.views.looks import LOOKS
+from odibi_nb.views.looks import LOOKS, readable
 
 _TEXT = "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);margin:4px 0;line-height:1.4"
 _WHOLE = "white-space:pre-wrap;overflow-wrap:anywhere"
@@ -15,7 +15,7 @@ def error_html(title: str, text: str) -> str:
     sign, colour, _ = LOOKS["FAILED"]
     return (
         f"<div role='alert' style='{_TEXT};{_WHOLE}'>"
-        f"<b style='color:{colour}'>{sign} {escape(title)}</b>\n{escape(text)}</div>"
+        f"<b style='{readable(colour)}'>{sign} {escape(title)}</b>\n{escape(text)}</div>"
     )
 
 

@@ -15,7 +15,7 @@ from odibi_nb.core.redaction import redact
 from odibi_nb.views.forecast import COLUMNS as FORECAST_COLUMNS
 from odibi_nb.views.forecast import forecast_lines, makespan_table
 from odibi_nb.views.graph_svg import graph_svg
-from odibi_nb.views.looks import LOOKS
+from odibi_nb.views.looks import LOOKS, readable
 from odibi_nb.views.markup import breakable
 from odibi_nb.views.plan_text import plan_cells
 
@@ -56,7 +56,7 @@ _WIDE = f"style='{_CELL};min-width:8em;max-width:26em;overflow-wrap:break-word'"
 _WIDEST = _WIDE.replace("8em", "15em")
 """For what is known by two long names: the function's, and its file's."""
 _WHOLE_COLUMNS = frozenset({"engine", *FORECAST_COLUMNS})
-_BAD = f"color:{LOOKS['FAILED'].colour}"
+_BAD = readable(LOOKS["FAILED"].colour)
 
 
 def plan_html(plan: RunPlan) -> str:

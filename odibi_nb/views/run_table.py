@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from odibi_nb.core.events import Status
 from odibi_nb.core.spark_errors import trace_apart
 from odibi_nb.views.gantt import MAX_CHECKS, shortened
+from odibi_nb.views.log_choice import ROW
 from odibi_nb.views.looks import LOOKS, WAITING_LOOK, look_of, readable
 from odibi_nb.views.markup import breakable
 from odibi_nb.views.state import RETRYING, WAITING, RowState, RunSnapshot
@@ -46,13 +47,13 @@ COLUMNS = (
     ("start (UTC)", 7.8),
     ("seconds", 5.6),
     ("rows in", 5.8),
-    ("rows out", 5.8),
+    ("rows out", 6.2),
 )
 """Name and width in em; transformation and layer are as wide as their names, function has the rest."""
 _PADDING = 1
 _NAMES, _LEAST_NAMES, _LEAST_LAYERS, _MOST_LAYERS = 14.0, 9.5, 4.5, 9.0
 """How wide the names of transformations may be anyway, and at least; and those of layers."""
-_USUAL_REST = 28.0
+_USUAL_REST = 27.5
 """What is left for the names of transformations and functions where a notebook is 1,000 pixels wide."""
 _NUMBERS = (6, 8, 9, 10)
 _BAD = frozenset({Status.FAILED.value, Status.ABANDONED.value, Status.CANCELLED.value, RETRYING})
@@ -109,11 +110,12 @@ def table_html(
     result: RunResult | None = None,
     *,
     summary: str = "",
+    unfolded: str = "",
 ) -> str:
     """The table of a run, at most *limit* rows of it, the interesting ones; its warnings below.
 
     With the *result* of the run it is what is kept: with each row's log and traceback, and the script.
-    *summary* is HTML that stands above it.
+    *summary* is HTML that stands above it, *unfolded* the id of the row whose log is open.
     """
     shown = interesting_rows(snapshot.rows, limit)
     numbers = {id(row): number for number, row in enumerate(snapshot.rows)}
@@ -121,7 +123,10 @@ def table_html(
     notes = _notes(snapshot, len(snapshot.rows) - len(shown))
     if result is not None:
         notes += _unkept(result, details)
-    body = "".join(_body(row, snapshot, numbers[id(row)], details.get(row.id)) for row in shown)
+    body = "".join(
+        _body(row, snapshot, numbers[id(row)], _folded(details.get(row.id), row.id == unfolded))
+        for row in shown
+    )
     script = "" if result is None else f"<script>{script_text()}</script>"
     run = f" data-run='{escape(snapshot.run_id)}'" if snapshot.run_id else ""
     return (
@@ -155,7 +160,7 @@ def table_parts(snapshot: RunSnapshot, limit: int) -> list[str]:
 
 def _part(rows: Sequence[RowState], snapshot: RunSnapshot, columns: str) -> str:
     body = "".join(_body(row, snapshot) for row in rows)
-    return f"<div class=odibi-log><table>{columns}{body}</table></div>" if body else ""
+    return f"<div class=odibi-log {ROW}><table>{columns}{body}</table></div>" if body else ""
 
 
 def _attention(rows: Sequence[RowState]) -> list[Sequence[RowState]]:
@@ -224,7 +229,7 @@ def _head() -> str:
 
 
 def _body(
-    row: RowState, snapshot: RunSnapshot, number: int | None = None, details: Details | None = None
+    row: RowState, snapshot: RunSnapshot, number: int | None = None, details: str = ""
 ) -> str:
     """A transformation: its line, and below it its error, what checks found, and what unfolds.
 
@@ -235,7 +240,7 @@ def _body(
     lines = [f"↳ {shortened(row.error, MAX_ERROR)}"] if row.error and row.start else []
     checks = row.bars[-1].checks[:MAX_CHECKS] if row.bars else ()
     lines += [f"⚠ {shortened(check, MAX_ERROR)}" for check in checks]
-    more = escape("\n".join(lines)) + _folded(details)
+    more = escape("\n".join(lines)) + details
     kind = "odibi-error" if lines else "odibi-more"
     return f"<tbody{told}><tr>{''.join(_cells(row, snapshot, saved=number is not None))}</tr>" + (
         f"<tr class={kind}><td colspan={len(COLUMNS)}>{more}</tr></tbody>" if more else "</tbody>"
@@ -260,12 +265,13 @@ def _cells(row: RowState, snapshot: RunSnapshot, *, saved: bool) -> Iterable[str
         yield "<td>" if count is None else f"<td>{count:,}"
 
 
-def _folded(details: Details | None) -> str:
+def _folded(details: Details | None, is_open: bool) -> str:
     if details is None:
         return ""
     words = [name for name, text in zip(details._fields, details, strict=True) if text]
     texts = "".join(f"<pre>{escape(text)}</pre>" for text in details if text)
-    return f"<details><summary>{' and '.join(words)}</summary>{texts}</details>"
+    mark = " open" if is_open else ""
+    return f"<details{mark}><summary>{' and '.join(words)}</summary>{texts}</details>"
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from browser.controls import unusable
 from real_project import make_project, registry_row
 
 FUNCTIONS = """
@@ -20,6 +21,13 @@ def deaf(constants):
 def bad():
     print("about to fail <script>window.hacked = true</script>")
     raise KeyError("no column <script>window.hacked = true</script>")
+
+def talks(context, constants):
+    print("step one <b>bold</b>")
+    while not pathlib.Path(constants["file"] + "-on").exists():
+        time.sleep(0.02)
+    print("step two")
+    until_told(context, constants)
 
 def bad_late():
     time.sleep(0.3)
@@ -131,6 +139,60 @@ def test_the_stop_button_ends_the_run(notebook, plant):
     nb.interrupt()
     nb.finish()
     assert printed(nb).strip().split(maxsplit=2)[1:] == ["cancelled", "{'CANCELLED': 3}"]
+
+
+def click_a_bar(page, row, seen):
+    """Click on the bar of a row until *seen* is there: a figure that is drawn anew may miss a click."""
+    from playwright import sync_api
+
+    for _ in range(10):
+        at = page.evaluate(MIDDLE_OF_A_BAR, row)
+        page.mouse.click(*at)
+        try:
+            page.wait_for_selector(seen, timeout=1_000)
+        except sync_api.TimeoutError:
+            continue
+        return
+    raise AssertionError("no click was heard")
+
+
+MIDDLE_OF_A_BAR = """row => {
+  const plot = document.querySelector('.jp-OutputArea-output .js-plotly-plot');
+  const axes = plot._fullLayout, box = plot.getBoundingClientRect();
+  const trace = plot.data.find(t => t.y && Array.from(t.y).includes(row) && t.name.includes('running'));
+  const at = Array.from(trace.y).indexOf(row);
+  return [box.x + axes.xaxis._offset + axes.xaxis.d2p(trace.base[at] + trace.x[at] / 2),
+          box.y + axes.yaxis._offset + axes.yaxis.d2p(row)];
+}"""
+
+
+def test_the_log_of_a_running_row_is_followed(notebook, plant):
+    """A row clicked on, its bar, or its id typed in: its log is shown while it runs, and open at the end.
+
+    All that can be pressed or filled in meanwhile has a label and a tooltip, and Tab reaches it.
+    """
+    rows = (plant.row("QUIET"), plant.row("TALKS", "talks"))
+    nb = notebook(*plant.cells(*rows, options="--workers 2"))
+    page, log = nb.page, ".jp-OutputArea-output [role=region]"
+    nb.start()
+    box = page.get_by_label("Log of", exact=True)
+    box.wait_for()
+    page.locator(".odibi-log[onclick] td:nth-child(2)", has_text="TALKS").click()
+    page.wait_for_selector(f"{log}[aria-label='Log of TALKS'] >> text=step one <b>bold</b>")
+    (plant.folder / "go-on").touch()
+    page.wait_for_selector(f"{log} >> text=step two")
+    assert box.input_value() == "TALKS"
+    assert unusable(page) == []
+    box.fill("QUIET")
+    box.press("Enter")
+    page.wait_for_selector(
+        f"{log}[aria-label='Log of QUIET'] >> text=nothing printed or logged yet"
+    )
+    click_a_bar(page, 1, f"{log}[aria-label='Log of TALKS']")
+    assert not page.evaluate("() => window.ran")
+    plant.go.touch()
+    nb.finish()
+    page.wait_for_selector(".odibi-log.on details[open] >> text=step two")
 
 
 def test_the_third_press_waits_for_nothing(notebook, plant):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from browser.controls import unusable
 from browser.lab import PANEL
 from real_project import default_rows, make_project, registry_row
 
@@ -204,9 +205,10 @@ def test_two_panels_are_strangers(panel, folder):
 
 
 def test_every_control_can_be_reached_by_keyboard(panel):
-    """Tab goes through every control, in the order in which they stand, and each has a name."""
+    """Tab goes through every control, in the order in which they stand; each has a name and a tooltip."""
     p = panel()
     p.sees("2 of 2 listed")
+    assert unusable(p.page) == []
     p.root.get_by_label("Project").focus()
     names = []
     for _ in range(15):
@@ -222,6 +224,9 @@ def test_every_control_can_be_reached_by_keyboard(panel):
         *("Schedule", "Workers", "On error", "Constants", "Preview", "Run"),
         "The same as a command, to copy",
     ]
+    p.open("Log")
+    p.sees("Lines of")
+    assert unusable(p.page) == []
 
 
 def test_a_saved_panel_shows_its_last_run_without_a_kernel(panel, notebook):

@@ -17,6 +17,7 @@ from odibi_nb.core.context import (
     get_current_context,
 )
 from odibi_nb.core.transformation import Output
+from odibi_nb.core.workers import user_traceback
 from odibi_nb.errors import DataError, RevokedError
 
 
@@ -214,6 +215,16 @@ def test_a_revoked_context_refuses_everything_it_begins(context):
         with pytest.raises(RevokedError, match=r"^the run was cancelled$"):
             use()
     assert list(context.tables.tables) == ["bronze.raw"]
+
+
+def test_a_refused_write_has_a_traceback_from_the_users_code_on(context):
+    """Where a function's own write was refused it is said where; of what it returned there is nothing to say."""
+    context.control.revoke("the run was cancelled")
+    with pytest.raises(RevokedError) as caught:
+        context.write([1], "silver.x")
+    assert "test_context.py" in user_traceback(caught.value)
+    ours = caught.value.with_traceback(caught.value.__traceback__.tb_next)
+    assert user_traceback(ours) == ""
 
 
 def test_a_control_that_is_not_revoked_allows_everything():

@@ -200,6 +200,28 @@ def test_the_magic_returns_at_once(folder, ui):
     assert not printed(start)
 
 
+def test_the_log_of_a_row_is_shown_while_it_runs(folder):
+    """Chosen while it runs, a row's log is in the output of the run's cell, and open in what is kept."""
+    _, start, chosen, unknown, _ = execute(
+        folder,
+        f"{START}\nimport time",
+        'h = %odibi run "Plant One" --background --ui widgets',
+        "while getattr(h._view.rung, '_pane', None) is None: time.sleep(0.01)\n"
+        "pane = h._view.rung._pane\npane.choose('WAIT')\n"
+        "while 'waiting for the file' not in pane._text.value: time.sleep(0.01)\n"
+        "print(pane.widget.layout.display, '▶ running, attempt 1' in pane._text.value)",
+        "pane.choose('WAITS')\n"
+        "while 'waiting' in pane._text.value: time.sleep(0.01)\nprint(pane._text.value)",
+        "pane.choose('WAIT')\nPath('go').touch()\nprint(h.wait()['status'])",
+    )
+    assert printed(chosen) == "None True\n"
+    assert "&#x27;WAITS&#x27; is not in this run (did you mean &#x27;WAIT&#x27;?)" in printed(
+        unknown
+    )
+    _, table = displayed(start, "text/html")
+    assert "<details open><summary>log</summary><pre>waiting for the file" in table
+
+
 def test_the_handle_is_shown_once_and_stays_true(folder):
     """Its own cell shows the live view alone; a later one the handle, which the end brings up to date."""
     _, start, later, _ = execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import threading
 
@@ -13,6 +14,7 @@ from odibi_nb import GenericProjectOrchestrator, RunPanel
 from odibi_nb.commands import Face, execute, parse
 from odibi_nb.core.options import default_workers
 from odibi_nb.errors import ConfigurationError, ManifestError
+from odibi_nb.notebook.panel_kept import kept_bundle
 from odibi_nb.notebook.panel_rows import MAX_LISTED
 from odibi_nb.notebook.panel_tabs import GANTT, LOG, PREVIEW, RESULT
 from odibi_nb.sources.sql import SqlRegistry
@@ -243,6 +245,8 @@ def test_every_control_has_a_label_and_a_tooltip(panel):
         tip = control.tooltip if control.has_trait("tooltip") else control.description_tooltip
         assert control.description, control
         assert tip, control.description
+        if control.has_trait("description_allow_html") and control.description_allow_html:
+            assert f'title="{html.escape(tip)}"' in control.description
 
 
 # -- preview -----------------------------------------------------------------------------------
@@ -447,7 +451,7 @@ def test_markup_stays_text_in_every_tab(panel):
     tabs = p._tabs
     pages = [tabs.preview.value, tabs.log.value, tabs.result.value, p._buttons.standing.value]
     pages += [box.children[0].outputs[0]["data"]["text/html"] for box in (tabs.gantt, tabs.table)]
-    pages.append(p._kept()["text/html"])
+    pages.append(kept_bundle(p.plan, p.result)["text/html"])
     for page in map(without_our_script, pages):
         assert "<script" not in page
     assert sum("&lt;script&gt;" in page for page in pages) >= 6

@@ -121,6 +121,12 @@ def test_many_rows_say_less():
     assert brief["✔ success"]["customdata"][0] == "SILVER_0000"
 
 
+def test_no_button_sends_the_figure_away():
+    """Plotly's button that uploads a figure, with the errors in it, is taken out, and what a run has no use for."""
+    removed = gantt_plotly(gantt_of(everything()))["layout"]["modebar"]["remove"]
+    assert {"sendChartToCloud", "sendDataToCloud", "lasso2d"} <= set(removed)
+
+
 def test_what_goes_on_says_nothing_that_changes():
     """The tooltip of a bar that still grows stays the same while it does: it need not be sent again."""
     early, late = (
