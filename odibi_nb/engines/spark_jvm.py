@@ -151,6 +151,9 @@ def start(name: str, settings: Mapping[str, str], log: Path) -> Any:
     """
     check_versions()
     check_java()
+    # Else "python3" runs the user's Python functions: in a virtual environment that nobody has
+    # activated, as a notebook's kernel, another Python without its libraries.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     from delta import configure_spark_with_delta_pip
     from pyspark import SparkConf, SparkContext
     from pyspark.java_gateway import launch_gateway

@@ -12,8 +12,33 @@ from spark_sessions import make, rows_of
 from odibi_nb.core.checks import Rule
 from odibi_nb.core.context import AttemptControl
 from odibi_nb.core.transformation import Output
+from odibi_nb.engines import spark_writes
 from odibi_nb.engines.pandas import PandasEngine
 from odibi_nb.errors import DataError, RevokedError, TableNotFoundError
+
+
+def interfering(frame, path, flag, times):
+    """*frame*, whose column v is worked out while another writer replaces the table at *path*."""
+    from pyspark.sql.functions import udf
+
+    def value(v):
+        import contextlib
+        from pathlib import Path
+
+        import pyarrow as pa
+        from deltalake import write_deltalake
+        from deltalake.exceptions import CommitFailedError
+
+        for number in range(times):
+            with contextlib.suppress(FileExistsError):
+                Path(f"{flag}{number}").touch(exist_ok=False)
+                theirs = pa.table({"k": [1, 2], "v": ["theirs", "theirs"]})
+                with contextlib.suppress(CommitFailedError):  # another row's has overtaken it
+                    write_deltalake(path, theirs, mode="overwrite")
+                break
+        return v
+
+    return frame.withColumn("v", udf(value, "string")("v"))
 
 
 class SparkBehaviour:
@@ -143,6 +168,34 @@ class SparkBehaviour:
         frame = spark.sql("SELECT INTERVAL '1' DAY AS pause")
         with pytest.raises(DataError, match="'pause': a table cannot store intervals"):
             engine.write(frame, Output(table="silver.t"), INFO)
+
+    def test_a_merge_that_another_write_overtook_is_done_again(self, engine, spark, tmp_path):
+        """Where somebody else commits meanwhile, the merge starts over on what is there then."""
+        self.put(engine, spark, [{"k": 1, "v": "old"}])
+        frame = make(spark, [{"k": 1, "v": "ours"}, {"k": 3, "v": "ours"}])
+        path = engine._lake.uri(table("silver.t"))
+        frame = interfering(frame, path, str(tmp_path / "flag"), times=1)
+        engine.write(frame, Output(table="silver.t", mode="merge", keys=("k",)), INFO)
+        assert rows_of(engine.read(table("silver.t"))) == [
+            {"k": 1, "v": "ours"},
+            {"k": 2, "v": "theirs"},
+            {"k": 3, "v": "ours"},
+        ]
+
+    def test_a_write_that_is_always_overtaken_is_one_message(
+        self, engine, spark, tmp_path, monkeypatch
+    ):
+        """Where others keep changing the table, the write gives up; the table is theirs."""
+        monkeypatch.setattr(spark_writes, "_CONFLICT_TRIES", 2)
+        self.put(engine, spark, [{"k": 1, "v": "old"}])
+        path = engine._lake.uri(table("silver.t"))
+        frame = interfering(make(spark, [{"k": 1, "v": "ours"}]), path, str(tmp_path / "f"), 50)
+        with pytest.raises(DataError) as caught:
+            engine.write(frame, Output(table="silver.t"), INFO)
+        start = "silver.t: other writers kept changing the table; nothing was written: "
+        assert str(caught.value).startswith(start)
+        assert "\n" not in str(caught.value)
+        assert [row["v"] for row in rows_of(engine.read(table("silver.t")))] == ["theirs"] * 2
 
     def test_types_that_hold_all_values_are_taken(self, engine, spark):
         """Narrower numbers go into wider columns; wider ones are refused, not cut."""

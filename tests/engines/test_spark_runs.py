@@ -1,6 +1,7 @@
 """Runs on a JVM session: parallel rows, cancel of exactly one, caching; and both engines in one run."""
 
 import json
+import sys
 
 import pytest
 
@@ -73,6 +74,14 @@ def test_pool_group_and_tag_are_the_attempts_own(engine, spark):
         assert found[0] == found[2] == "odibi T_001"
         assert found[1] == found[3] == "odibi run-1 T_001 2"
     assert [context.getLocalProperty(name) for name in PROPERTIES] == [None] * 4
+
+
+def test_python_functions_run_in_this_python(spark):
+    """Spark's Python workers are the Python of the process, also in an environment that is not activated."""
+    from pyspark.sql.functions import udf
+
+    [found] = spark.range(1).select(udf(lambda _: sys.executable, "string")("id")).collect()
+    assert found[0] == sys.executable
 
 
 def test_both_engines_work_in_one_run(run, engine):
