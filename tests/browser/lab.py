@@ -139,7 +139,7 @@ def chromium():
 def new_page(browser, size=(1400, 1000)):
     """A page of *browser*, with what went wrong in it as `page.wrong`."""
     page = browser.new_page(viewport={"width": size[0], "height": size[1]})
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)
     page.wrong, page.foreign = [], []
     page.on("console", lambda m: _is_wrong(m) and page.wrong.append(m.text))
     # Notebook 7 throws this of its own where settings arrive in another order than it thinks
