@@ -88,7 +88,7 @@ def run_project(
         log_sink: where the run log goes instead of the environment's Delta table.
         **options: `repo_path`, and those of `odibi_nb.core.options.RunOptions`: ``select``,
             ``exclude``, ``max_workers``, ``on_error``, ``schedule``, ``retry``, ``timeout_seconds``,
-            ``run_timeout_seconds``, ``overrides``, ``repairs``, ``force``, ``confirm``.
+            ``run_timeout_seconds``, ``overrides``, ``repairs``, ``keep_cached``, ``force``, ``confirm``.
 
     Returns:
         How it ended; also a mapping with ``status``, ``layers_executed``, ``duration_seconds`` …

@@ -70,7 +70,7 @@ class FakeTables:
     def schema(self, frame):
         return {}
 
-    def cache(self, table):
+    def cache(self, table, *, keep=False):
         self.read(table)
         self.cached.append(str(table))
 

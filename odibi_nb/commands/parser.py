@@ -251,6 +251,12 @@ def _add_how(run: Any) -> None:
     )
     run.add_argument("--run-timeout", type=_seconds, metavar="SECONDS", help="for the whole run")
     run.add_argument(
+        "--keep-cached",
+        action="store_true",
+        default=None,
+        help="leave the cache plan's tables in the Spark session's memory",
+    )
+    run.add_argument(
         "--force",
         action="store_true",
         default=None,

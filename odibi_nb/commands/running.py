@@ -89,6 +89,7 @@ def _run_options(arguments: argparse.Namespace, face: Face) -> dict[str, Any]:
         **_options(arguments, overrides_from(face.body)),
         "on_error": arguments.on_error,
         "run_timeout_seconds": arguments.run_timeout,
+        "keep_cached": arguments.keep_cached,
         "force": arguments.force,
     }
 

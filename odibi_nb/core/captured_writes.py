@@ -168,7 +168,7 @@ class CapturedWrites:
         """The rows that keep all of *rules*, and those that break one."""
         return self.tables.split(frame, rules)
 
-    def cache(self, table: TableName) -> None:
+    def cache(self, table: TableName, *, keep: bool = False) -> None:
         """Nothing: whoever tries something out reads each table once."""
 
     def close(self) -> None:

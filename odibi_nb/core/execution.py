@@ -233,7 +233,7 @@ class RunExecution:
         self._say_later("INFO", f"📦 Caching tables after {layer}")
         for table in tables:
             try:
-                engine.cache(TableName.parse(table))
+                engine.cache(TableName.parse(table), keep=self.options.keep_cached)
             except Exception as exc:  # noqa: BLE001  a cache is an offer: the run goes on without it
                 self.runner.inbox.put(
                     lambda t=table, e=exc: self.stream.warn(

@@ -96,6 +96,7 @@ _FORMS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "run_timeout_seconds": (_seconds, "seconds above 0"),
     "overrides": (_constants_by_id, "transformation ids with constants"),
     "repairs": (_names, "a list of run ids"),
+    "keep_cached": (_flag, "True or False"),
     "force": (_flag, "True or False"),
 }
 """Option to how its values are understood, and to what is expected."""
@@ -119,6 +120,7 @@ class RunOptions:
         run_timeout_seconds: for the whole run: then what runs is FAILED, and nothing else starts.
         overrides: transformation id to constants that replace the row's.
         repairs: runs whose work this one redoes: what they appended for the same rows is replaced.
+        keep_cached: leave the cache plan's tables in the Spark session's memory when the run ends.
         force: take the place of a run of the same project and environment that goes on.
         confirm: the project's name, for a protected environment; True where nobody can type.
     """
@@ -135,6 +137,7 @@ class RunOptions:
     run_timeout_seconds: float | None = None
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     repairs: Sequence[str] = ()
+    keep_cached: bool = False
     force: bool = False
     confirm: str | bool = ""
 

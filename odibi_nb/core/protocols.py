@@ -230,8 +230,11 @@ class TableEngine(Protocol):
         The latter have two more columns: ``_failed_checks``, which rules, and ``_quarantined_at``.
         """
 
-    def cache(self, table: TableName) -> None:
-        """Keep *table* at hand for later reads; a write to it ends that."""
+    def cache(self, table: TableName, *, keep: bool = False) -> None:
+        """Keep *table* at hand for later reads; a write to it ends that.
+
+        With *keep* also for whoever uses the session after `close`, where one stays.
+        """
 
     def close(self) -> None:
         """Give back what the run holds; called once, at its end."""

@@ -108,13 +108,14 @@ class PandasEngine(PandasInMemory):
         """Raises DataError if the lake, a local one, cannot be written; writes nothing to find out."""
         self._lake.check_writable()
 
-    def cache(self, table: TableName) -> None:
-        """Keep *table* in memory for later reads and queries, until this engine writes to it.
+    def cache(self, table: TableName, *, keep: bool = False) -> None:
+        """Keep *table* in memory for later reads and queries, until this engine writes to it or is closed.
 
         Raises:
             TableNotFoundError: if it does not exist.
             DataError: if it cannot be read.
         """
+        del keep  # there is no session in which it could stay
         with write_lock(self._lake.uri(table)):
             self._cached[table.path] = self._scan(table)
 

@@ -83,8 +83,9 @@ class PandasOnSpark(PandasInMemory):
         """Raises EngineError if there is no session; says what to do."""
         self._spark.check_writable()
 
-    def cache(self, table: TableName) -> None:
+    def cache(self, table: TableName, *, keep: bool = False) -> None:
         """Nothing, see `cannot_cache`; raises TableNotFoundError if *table* does not exist."""
+        del keep
         self._spark.read(table)
 
     def close(self) -> None:

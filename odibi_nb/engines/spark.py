@@ -27,6 +27,7 @@ from odibi_nb.engines.delta_tables import check_path
 from odibi_nb.engines.delta_writes import write_lock
 from odibi_nb.engines.lake import CatalogLake
 from odibi_nb.engines.libraries import reason
+from odibi_nb.engines.spark_cache import SparkCache
 from odibi_nb.engines.spark_cancel import ClassicJobs, ConnectJobs, attempt_scope
 from odibi_nb.engines.spark_catalog import SparkCatalog, identifier_of, make_schema
 from odibi_nb.engines.spark_frames import quoted, storable, types_of
@@ -67,7 +68,7 @@ class SparkEngine:
         self._lock = threading.RLock()
         self._connection: Connection | None = None
         self._catalog: SparkCatalog | None = None
-        self._cached: dict[str, Any] = {}
+        self._cache: SparkCache | None = None
         self._appends = Appends()
         self._counts: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
@@ -82,6 +83,7 @@ class SparkEngine:
                     connection.spark.catalog.setCurrentCatalog(self._lake.catalog)
                 self._catalog = SparkCatalog(connection, self._lake)
                 self._show_all(self._catalog)
+                self._cache = SparkCache(connection)
                 self._connection = connection
             return self._connection
 
@@ -91,6 +93,13 @@ class SparkEngine:
         _ = self.connection
         assert self._catalog is not None
         return self._catalog
+
+    @property
+    def cached(self) -> SparkCache:
+        """What is kept in the cluster's memory."""
+        _ = self.connection
+        assert self._cache is not None
+        return self._cache
 
     @property
     def cannot_cache(self) -> str:
@@ -121,6 +130,7 @@ class SparkEngine:
     def _scope(self, scope: AbstractContextManager[None], tables: Sequence[str]) -> Iterator[None]:
         with scope:
             self.catalog.show(tables)
+            self.cached.forget_changed()
             yield
 
     def read(self, table: TableName) -> Any:
@@ -130,9 +140,6 @@ class SparkEngine:
             TableNotFoundError: if it does not exist.
             DataError: if it cannot be read.
         """
-        cached = self._cached.get(table.path)
-        if cached is not None:
-            return cached
         target = self._target(table)
         if self._lake.has(table) is False:
             raise self._lake.not_found(table)
@@ -212,7 +219,7 @@ class SparkEngine:
                     target, frame, lambda: self._schema(target, table), request, self._appends
                 )
             finally:
-                self._uncache(table)
+                self.cached.forget(target.key)
         self.catalog.show([output.table])
         return rows
 
@@ -258,16 +265,16 @@ class SparkEngine:
         """The rows that keep all of *rules*, and those that break one; see `TableEngine.split`."""
         return spark_checks.split(frame, rules)
 
-    def cache(self, table: TableName) -> None:
-        """Keep *table* in the cluster's memory until this engine writes to it or is closed.
+    def cache(self, table: TableName, *, keep: bool = False) -> None:
+        """Keep *table* in the cluster's memory until it is written or, unless *keep*, this is closed.
 
         Raises:
             TableNotFoundError: if it does not exist.
         """
-        frame = self.read(table)
-        with write_lock(self._target(table).key):
-            frame.persist().count()
-            self._cached[table.path] = frame
+        self.read(table)
+        target = self._target(table)
+        with write_lock(target.key):
+            self.cached.keep(target, stays=keep)
 
     def read_portion(self, table: TableName, portion: Portion) -> Any:
         """*portion* of *table*, read here and now; a limit ends reading.
@@ -340,16 +347,10 @@ class SparkEngine:
 
     def close(self) -> None:
         """Forget what is cached; the session stays for the next run."""
-        for path in [*self._cached]:
-            self._uncache(TableName(tuple(path.split("/"))))
+        if self._cache is not None:
+            self._cache.end_run()
         if self._catalog is not None:
             self._show_all(self._catalog)  # what pandas rows and the run log have made meanwhile
-
-    def _uncache(self, table: TableName) -> None:
-        frame = self._cached.pop(table.path, None)
-        if frame is not None:
-            with contextlib.suppress(Exception):  # a session that is gone has nothing cached
-                frame.unpersist()
 
     def _target(self, table: TableName) -> spark_writes.DeltaTarget:
         if isinstance(self._lake, CatalogLake):

@@ -278,6 +278,16 @@ def rows_in_table(target: DeltaTarget) -> int | None:
     return None
 
 
+def version_of(target: DeltaTarget) -> int | None:
+    """The table's newest version; None where nobody can tell."""
+    log = _log(target)
+    if log is not None:
+        return int(log.version())
+    sql = f"DESCRIBE HISTORY {target.identifier} LIMIT 1"
+    version: int | None = _from_sql(target, sql, lambda rows: int(rows[0]["version"]))
+    return version
+
+
 def _log(target: DeltaTarget, version: int | None = None) -> Any:
     return log_at(target.path, version)
 

@@ -164,7 +164,7 @@ def test_a_run_timeout_ends_a_backoff(project):
 def test_a_run_timeout_does_not_wait_for_a_cache(project, hold):
     """Work after a layer that hangs does not keep the run from ending."""
     p = project(row("A", lambda: None, outputs=out("A")), row("B", lambda: None, layer="Gold_1"))
-    p.tables.cache = lambda table: hold.wait(20)
+    p.tables.cache = lambda table, keep: hold.wait(20)
     result = p.run(run_timeout_seconds=0.3, cache_plan={"Silver_1": ["t.A"]})
     assert statuses(result) == {"A": "SUCCESS", "B": "SKIPPED"}
 

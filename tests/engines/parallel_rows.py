@@ -66,14 +66,14 @@ def runs(engine, folder):
     *during* gets the orchestrator and a `Watch`, on a thread of its own.
     """
 
-    def start(*rows, during=None, manifest=None, hooks=None, **options):
+    def start(*rows, during=None, manifest=None, hooks=None, log_level="CRITICAL", **options):
         project = FakeProject(folder, list(rows), manifest=manifest)
         engines = {"spark": engine, "pandas": PandasEngine(engine._lake.root)}
         adapters = dataclasses.replace(project.adapters(), engine=lambda name, place: engines[name])
         project.adapters = lambda: adapters
         watch = Watch()
         orchestrator = project.orchestrator(
-            engine="spark", hooks=hooks or HookManager(), views=[watch]
+            engine="spark", hooks=hooks or HookManager(), views=[watch], log_level=log_level
         )
         if during is not None:
             threading.Thread(target=during, args=(orchestrator, watch), daemon=True).start()

@@ -3,6 +3,7 @@
 import json
 import sys
 
+import pandas as pd
 import pytest
 
 pytest.register_assert_rewrite("engines.parallel_rows")
@@ -17,6 +18,7 @@ from odibi_nb.core.context import AttemptControl  # noqa: E402
 from odibi_nb.engines.pandas import PandasEngine  # noqa: E402
 from odibi_nb.errors import TableNotFoundError  # noqa: E402
 
+PANDAS = json.dumps({"engine": "pandas", "retry": 0})
 PROPERTIES = (
     "spark.scheduler.pool",
     "spark.jobGroup.id",
@@ -106,7 +108,7 @@ def test_both_engines_work_in_one_run(run, engine):
             pandas_row,
             inputs=["silver.a"],
             outputs=[{"table": "silver.b"}],
-            constants=json.dumps({"engine": "pandas", "retry": 0}),
+            constants=PANDAS,
         ),
         row("C", by_name, inputs=["silver.b"], outputs=[{"table": "silver.c"}]),
     )
@@ -144,22 +146,49 @@ def test_a_wrong_column_is_said_once_and_shortly(run):
     assert failed.error_message.count("\n") == 1
 
 
-def test_tables_of_the_cache_plan_are_cached_until_the_run_ends(run, engine, spark):
-    """What the cache plan names is in memory for the rows that follow, and not after the run."""
-    storage = []
+CACHE_PLAN = {"cache_plan": {"Silver_1": ["silver.a"]}}
 
-    def look(inputs, context):
-        frame = context.read(inputs[0])
-        storage.append(frame.storageLevel.useMemory)
-        assert frame.count() == 2
+
+def in_memory(frame):
+    """Whether Spark takes the frame's rows from memory."""
+    return "InMemory" in frame._jdf.queryExecution().withCachedData().toString()
+
+
+def test_tables_of_the_cache_plan_are_cached_until_the_run_ends(run, engine, spark):
+    """What the cache plan names is in memory for the rows that follow, by any name, and not after the run."""
+    found = []
+
+    def look(inputs, context, spark):
+        frames = [context.read(inputs[0]), spark.table(inputs[0])]
+        found.extend(map(in_memory, frames))
+        assert [len(frame.collect()) for frame in frames] == [2, 2]
 
     result = run(
         small("A"),
         row("B", look, layer="Gold_1", inputs=["silver.a"]),
-        manifest={"cache_plan": {"Silver_1": ["silver.a"]}},
+        manifest=CACHE_PLAN,
     )
     result.raise_for_status()
-    assert storage == [True]
-    assert not engine.read(table("silver.a")).storageLevel.useMemory
+    assert found == [True, True]
+    assert not in_memory(engine.read(table("silver.a")))
     with pytest.raises(TableNotFoundError):
         engine.cache(table("silver.nope"))
+
+
+def test_what_is_cached_is_never_out_of_date(run, engine, spark):
+    """With keep_cached it stays in memory after the run, until anybody writes: also a pandas row."""
+    rows = [small("A"), row("B", lambda: None, layer="Gold_1")]
+    run(*rows, manifest=CACHE_PLAN, keep_cached=True).raise_for_status()
+    assert in_memory(spark.table("silver.a"))
+    outputs = [{"table": "silver.a", "mode": "append"}]
+    seen = []
+
+    def look(inputs, spark):
+        seen.append(sorted(row["k"] for row in spark.table(inputs[0]).collect()))
+
+    run(
+        row("C", lambda: pd.DataFrame({"k": [3]}), outputs=outputs, constants=PANDAS),
+        row("D", look, layer="Gold_1", inputs=["silver.a"]),
+    ).raise_for_status()
+    assert seen == [[1, 2, 3]]
+    assert not in_memory(spark.table("silver.a"))
