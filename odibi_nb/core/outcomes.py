@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.redaction import error_message
+from odibi_nb.core.redaction import error_message, plain_text, redact_text
 from odibi_nb.core.results import TransformationResult
 from odibi_nb.core.spark_errors import is_spark_error, short_spark_error
 
@@ -57,8 +57,14 @@ def ended_facts(ended: AttemptEnded, status: Status, reason: str | None = None) 
 
 def _said(error: BaseException) -> str:
     """What an error says; of one of Spark's, what is wrong and what it suggests."""
-    text = error_message(error)
-    return str(short_spark_error(text)) or text if is_spark_error(error) else text
+    if not is_spark_error(error):
+        return error_message(error)
+    try:
+        # Of all of it: what matters can stand below pages of the JVM's frames.
+        text = redact_text(plain_text(str(short_spark_error(str(error)))))
+    except Exception:  # noqa: BLE001  it asks the JVM for its text, which may be gone
+        text = ""
+    return text or error_message(error)
 
 
 def unstarted_facts(

@@ -43,6 +43,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         "AnalysisException",
         "ParseException",
         "DataError",
+        "EngineError",
         "RevokedError",
     )
 

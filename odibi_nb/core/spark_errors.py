@@ -63,6 +63,11 @@ _WRAPPERS = (
     "ExecutionException",
     "RuntimeException",
 )
+_SHELL = re.compile(r"\b(?:Job aborted|Task failed|TASK_WRITE_FAILED)\b")
+_MORE_MEMORY = (
+    "give Spark more memory (spark.driver.memory of a local session, spark.executor.memory of a "
+    "cluster), or let a job hold less at once"
+)
 MAX_SHORT = 1_000
 
 
@@ -156,7 +161,10 @@ def _innermost(text: str, message: str) -> str:
     """The cause that says most: the last one that only wraps nothing."""
     causes = [(kind.rpartition(".")[2], said) for kind, said in _CAUSE.findall(text)]
     telling = [f"{kind}: {said}" for kind, said in causes if kind not in _WRAPPERS and said.strip()]
-    return telling[-1] if telling else message
+    if not telling and _SHELL.search(message):
+        telling = [said for _, said in causes if said.strip() and not _SHELL.search(said)]
+    found = telling[-1] if telling else message
+    return f"{found}; {_MORE_MEMORY}" if "OutOfMemoryError" in found else found
 
 
 def is_no_table(error: BaseException) -> bool:

@@ -31,7 +31,8 @@ from odibi_nb.engines.spark_cache import SparkCache
 from odibi_nb.engines.spark_cancel import ClassicJobs, ConnectJobs, attempt_scope
 from odibi_nb.engines.spark_catalog import SparkCatalog, identifier_of, make_schema
 from odibi_nb.engines.spark_frames import quoted, storable, types_of
-from odibi_nb.engines.spark_session import SAIL
+from odibi_nb.engines.spark_lost import why_lost
+from odibi_nb.engines.spark_session import SAIL, forget
 from odibi_nb.errors import DataError, OdibiError
 
 if TYPE_CHECKING:
@@ -124,7 +125,13 @@ class SparkEngine:
         connection = self.connection
         jobs_of = ConnectJobs if connection.is_connect else ClassicJobs
         jobs = jobs_of(connection.spark, info)
-        return self._scope(attempt_scope(jobs, control), tables)
+        return self._scope(attempt_scope(jobs, control, self._why_lost), tables)
+
+    def _why_lost(self, error: BaseException) -> str | None:
+        lost = why_lost(self.connection, error)
+        if lost is not None:
+            forget(self.connection)
+        return lost
 
     @contextlib.contextmanager
     def _scope(self, scope: AbstractContextManager[None], tables: Sequence[str]) -> Iterator[None]:

@@ -12,10 +12,10 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from odibi_nb.engines.spark_progress import GroupProgress, OperationProgress
-from odibi_nb.errors import RevokedError
+from odibi_nb.errors import EngineError, RevokedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from odibi_nb.core.context import AttemptControl
     from odibi_nb.core.events import Progress
@@ -99,11 +99,19 @@ def _tag(info: WriteInfo) -> str:
 
 
 @contextlib.contextmanager
-def attempt_scope(jobs: Jobs, control: AttemptControl) -> Iterator[None]:
+def attempt_scope(
+    jobs: Jobs, control: AttemptControl, why_lost: Callable[[BaseException], str | None]
+) -> Iterator[None]:
     """An attempt's part of its thread: inside, its jobs are *jobs*, and end when it is revoked.
+
+    Args:
+        jobs: of the attempt.
+        control: tells when it is revoked.
+        why_lost: what to tell if an error came because the session is gone; else None.
 
     Raises:
         RevokedError: instead of what Spark raises where its jobs were cancelled.
+        EngineError: instead of what Spark raises where the session is gone.
     """
     ended = threading.Event()
 
@@ -117,14 +125,17 @@ def attempt_scope(jobs: Jobs, control: AttemptControl) -> Iterator[None]:
     def revoked() -> None:
         threading.Thread(target=cancel, name="odibi-spark-cancel", daemon=True).start()
 
-    jobs.begin()
     try:
+        jobs.begin()
         control.on_revoke(revoked)
         control.measure_progress(jobs.progress)
         yield
     except Exception as exc:
         if control.reason is not None and not isinstance(exc, RevokedError):
             raise RevokedError(control.reason) from exc
+        lost = why_lost(exc)
+        if lost is not None:
+            raise EngineError(lost) from exc
         raise
     finally:
         ended.set()

@@ -151,14 +151,16 @@ def start(name: str, settings: Mapping[str, str], log: Path) -> Any:
     """
     check_versions()
     check_java()
-    # Else "python3" runs the user's Python functions: in a virtual environment that nobody has
-    # activated, as a notebook's kernel, another Python without its libraries.
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    if "spark.pyspark.python" not in settings:
+        # Else "python3" runs the user's Python functions: in a virtual environment that nobody has
+        # activated, as a notebook's kernel, another Python without its libraries.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     from delta import configure_spark_with_delta_pip
     from pyspark import SparkConf, SparkContext
     from pyspark.java_gateway import launch_gateway
     from pyspark.sql import SparkSession
 
+    _forget_dead_jvm()
     builder = SparkSession.builder.appName(name)
     for key, value in settings.items():
         builder = builder.config(key, value)
@@ -167,9 +169,6 @@ def start(name: str, settings: Mapping[str, str], log: Path) -> Any:
     conf = SparkConf()
     for key, value in builder._options.items():  # noqa: SLF001  what the builder itself does with them
         conf.set(key, value)
-    if "spark.pyspark.python" not in settings:
-        # Else the workers of Python functions are whatever "python3" is on PATH.
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as output:
         try:
@@ -179,6 +178,18 @@ def start(name: str, settings: Mapping[str, str], log: Path) -> Any:
             return builder.getOrCreate()
         except Exception as exc:
             raise EngineError(_why_not(log, exc)) from exc
+
+
+def _forget_dead_jvm() -> None:
+    """Let pyspark start a JVM anew where the one that it had has ended; it has no way of its own."""
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    process = getattr(SparkContext._gateway, "proc", None)  # noqa: SLF001  as above
+    if process is not None and process.poll() is not None:
+        SparkContext._gateway = SparkContext._jvm = None  # noqa: SLF001  as above
+        SparkContext._active_spark_context = None  # noqa: SLF001  as above
+        SparkSession._instantiatedSession = None  # noqa: SLF001  as above
 
 
 def _why_not(log: Path, error: Exception) -> str:

@@ -26,6 +26,7 @@ from odibi_nb.engines.spark_connect import (
     sail_url,
     stop_sail,
 )
+from odibi_nb.engines.spark_lost import is_connect_session, is_stopped
 from odibi_nb.errors import EngineError, ManifestError, Problem
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def runs(place: Place) -> bool:
     """Whether there is a session already that *place* would use, or one of our own; starts nothing."""
     with _lock:
         return existing(place) is not None or any(
-            not _is_stopped(connection.spark) for connection in _own.values()
+            not is_stopped(connection.spark) for connection in _own.values()
         )
 
 
@@ -147,8 +148,8 @@ def _wanted(place: Place) -> tuple[str | None, dict[str, str]]:
 
 
 def _foreign(spark: Any, why: str) -> Connection:
-    connected = type(spark).__module__.startswith("pyspark.sql.connect")
-    return Connection(spark, CONNECT if connected else CLASSIC, own=False, why=why)
+    kind = CONNECT if is_connect_session(spark) else CLASSIC
+    return Connection(spark, kind, own=False, why=why)
 
 
 def _check_delta(connection: Connection) -> None:
@@ -171,14 +172,8 @@ def _active() -> Any:
 
     with contextlib.suppress(Exception):  # there is none
         spark = SparkSession.getActiveSession() or SparkSession.active()
-        return None if _is_stopped(spark) else spark
+        return None if is_stopped(spark) else spark
     return None
-
-
-def _is_stopped(spark: Any) -> bool:
-    if type(spark).__module__.startswith("pyspark.sql.connect"):
-        return bool(getattr(spark, "is_stopped", False))
-    return getattr(spark.sparkContext, "_jsc", None) is None
 
 
 def _is_own(spark: Any) -> bool:
@@ -198,7 +193,7 @@ def _local(place: Place, settings: Mapping[str, str]) -> Connection:
         return _foreign(spark, "the session of the platform that runs this process")
     key = (CLASSIC, tuple(sorted(settings.items())))
     for other, connection in [*_own.items()]:
-        if _is_stopped(connection.spark):
+        if is_stopped(connection.spark):
             del _own[other]
     if key in _own:
         return _own[key]
@@ -218,7 +213,7 @@ def _local(place: Place, settings: Mapping[str, str]) -> Connection:
 def _remote(place: Place, url: str, settings: Mapping[str, str]) -> Connection:
     require_connect()
     key = (CONNECT, url, tuple(sorted(settings.items())))
-    if key in _own and not _is_stopped(_own[key].spark):
+    if key in _own and not is_stopped(_own[key].spark):
         return _own[key]
     _check_alone(CONNECT)
     spark = connected(url, {"spark.sql.session.timeZone": "UTC", **settings})
@@ -232,7 +227,7 @@ def _on_sail(place: Place, settings: Mapping[str, str]) -> Connection:
     """A session of its own for each lake: Sail's catalog lives as long as the session."""
     _check_sail()
     key = (SAIL, str(place.state_dir), place.env, tuple(sorted(settings.items())))
-    if key in _own and not _is_stopped(_own[key].spark):
+    if key in _own and not is_stopped(_own[key].spark):
         return _activated(_own[key])
     _check_alone(SAIL)
     warehouse = str(place.state_dir / "spark-warehouse")
@@ -281,6 +276,13 @@ def _quieten() -> None:
         for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
             PySparkLogger.getLogger(name).setLevel(logging.CRITICAL + 1)
     logging.getLogger("pyspark.sql.connect.client.logging").setLevel(logging.CRITICAL + 1)
+
+
+def forget(connection: Connection) -> None:
+    """Keep a session of our own no longer, as it is gone: the next run gets another."""
+    with _lock:
+        for key in [key for key, own in _own.items() if own is connection]:
+            del _own[key]
 
 
 def stop_own() -> None:

@@ -53,6 +53,16 @@ CAST = """[CAST_INVALID_INPUT] The value 'abc' of the type "STRING" cannot be ca
 "cast" was called from
 /home/me/silver.py:21
 """
+CRASHED = """An error occurred while calling o139.save.
+: org.apache.spark.SparkException: [TASK_WRITE_FAILED] Task failed while writing rows to file:/x. SQLSTATE: 58030
+\tat org.apache.spark.sql.errors.QueryExecutionErrors$.taskFailed(QueryExecutionErrors.scala:1)
+Caused by: org.apache.spark.SparkException: Python worker exited unexpectedly (crashed). Consider setting 'x.enabled' to 'true'
+\tat org.apache.spark.api.python.BasePythonRunner$ReaderIterator.x(PythonRunner.scala:1)
+\t... 1 more
+Caused by: java.io.EOFException
+\tat java.base/java.io.DataInputStream.readInt(DataInputStream.java:397)
+\t... 20 more
+"""
 
 
 def test_the_users_line_stays():
@@ -104,6 +114,25 @@ def test_the_cause_that_says_most_is_the_message():
     assert short_spark_error(FILE_GONE).message == (
         "FileNotFoundException: File file:/data/sensors.csv does not exist"
     )
+
+
+def test_what_only_says_that_a_job_failed_is_not_the_message():
+    """Where all causes are Spark's general exception, the one that says why is the message."""
+    assert short_spark_error(CRASHED).message == (
+        "Python worker exited unexpectedly (crashed). Consider setting 'x.enabled' to 'true'"
+    )
+
+
+def test_want_of_memory_says_what_to_set():
+    """The JVM's memory error comes with the settings that give it more."""
+    text = (
+        "An error occurred while calling o84.save.\n: java.lang.OutOfMemoryError: Java heap space\n"
+    )
+    message = short_spark_error(
+        f"{text}\tat java.base/java.util.Arrays.copyOf(Arrays.java:1)"
+    ).message
+    assert message.startswith("OutOfMemoryError: Java heap space; give Spark more memory")
+    assert "spark.driver.memory" in message
 
 
 def test_any_other_text_stays_itself():

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from spark_sessions import QUICK, connect, place
+from engines.parallel_rows import runs
+from fakes import row
+from spark_sessions import QUICK, connect, engine, make, place
 
 from odibi_nb.core.protocols import Session
 from odibi_nb.engines import spark_jvm, spark_session
@@ -200,3 +202,82 @@ def test_an_active_session_without_delta_is_one_message(tmp_path):
     given = place(tmp_path, session=Session(spark=Bare()))
     with pytest.raises(EngineError, match="has no Delta Lake"):
         spark_session.connect(given)
+
+
+def rows_end(folder, connection, *work, **options):
+    """Run one row after the other on *connection*; each one's status, attempts and message."""
+    rows = [
+        row(f"R{n}", function, layer=layer, outputs=[{"table": f"silver.r{n}"}])
+        for n, (function, layer) in enumerate(zip(work, ("Silver_1", "Gold_1"), strict=False))
+    ]
+    result = runs(engine(connection, folder), folder)(*rows, **options)
+    return [(t.status, t.attempts, t.error_message) for t in result.transformations.values()]
+
+
+def two_rows(spark):
+    """A DataFrame."""
+    return make(spark, [{"k": 1}, {"k": 2}])
+
+
+@pytest.mark.parametrize("kind", ["classic", "sail"])
+def test_a_session_that_is_stopped_in_a_run_is_one_message(kind, tmp_path):
+    """Its rows fail at once with what happened and what to do; the next run has another session."""
+
+    def stops(spark):
+        spark.stop()
+        return two_rows(spark)
+
+    ended = rows_end(tmp_path, connect(kind, tmp_path), stops, two_rows, retry=2)
+    for status, attempts, message in ended:
+        assert (status, attempts) == ("FAILED", 1)
+        assert message.startswith("the Spark session was stopped while the run went on")
+        assert message.endswith("the next run starts another: odibi retry last")
+    (again,) = rows_end(tmp_path, connect(kind, tmp_path), two_rows)
+    assert again[0] == "SUCCESS"
+
+
+def test_a_jvm_that_ends_in_a_run_is_one_message(tmp_path):
+    """As when memory runs out: the rows fail with what to set, Python lives, the next run has a JVM."""
+
+    def killed(spark):
+        SparkContext._gateway.proc.kill()
+        return two_rows(spark)
+
+    connection = connect("classic", tmp_path)
+    from pyspark import SparkContext
+
+    ended = rows_end(tmp_path, connection, killed, two_rows, retry=2)
+    for status, attempts, message in ended:
+        assert (status, attempts) == ("FAILED", 1)
+        assert "lost its JVM" in message
+        assert "set spark.driver.memory" in message
+        assert "\n" not in message
+    (again,) = rows_end(tmp_path, connect("classic", tmp_path), two_rows)
+    assert again[0] == "SUCCESS"
+
+
+def test_want_of_memory_is_one_message(tmp_path):
+    """A task that needs more than there is, and a Python worker that may not have more, are one line."""
+
+    def more_than_the_heap(spark):
+        return spark.range(1).selectExpr(
+            "length(repeat('x', 900000000) || repeat('y', 900000000)) n"
+        )
+
+    def more_than_allowed(spark):
+        def hungry(batches):
+            import resource
+
+            resource.setrlimit(resource.RLIMIT_AS, (1 << 32, 1 << 32))
+            for batch in batches:
+                bytearray(1 << 33)
+                yield batch
+
+        return spark.range(1).mapInPandas(hungry, "id long")
+
+    connection = connect("classic", tmp_path)
+    (heap,) = rows_end(tmp_path / "heap", connection, more_than_the_heap, retry=0)
+    assert heap[2].startswith("OutOfMemoryError: Java heap space; give Spark more memory")
+    (worker,) = rows_end(tmp_path / "worker", connection, more_than_allowed, retry=0)
+    assert worker[2].startswith("MemoryError")
+    assert "test_spark_session.py" in worker[2]
