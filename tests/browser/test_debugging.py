@@ -64,13 +64,11 @@ def test_four_steps_from_red_to_green(notebook, tmp_path, home):
     click_the_failed_bar(page)
     page.wait_for_selector(".jp-OutputArea-output pre:has-text(\"KeyError: 'watts'\"):visible")
     page.wait_for_selector(".jp-OutputArea-output pre:has-text('cleaning 5 rows'):visible")
-    page.screenshot(path="/tmp/w/debugspark-scratch/s1.png")
     # 2: loaded, and its source is the next cell
     page.wait_for_selector(".jp-OutputArea-output >> text=x (5 rows × 2 columns)")
     page.wait_for_function(f"() => {CELLS}.length === 6")
     source = page.evaluate(f"() => {CELLS}[3].model.sharedModel.getSource()")
     assert source.startswith("%%odibi try S1\ndef clean(inputs, context):")
-    page.screenshot(path="/tmp/w/debugspark-scratch/s2.png")
     # 3: tried; exactly the row below zero changes
     fixed = source.replace('frame["watts"]', 'frame["power"]')
     run_cell(nb, 3, fixed)
@@ -79,10 +77,6 @@ def test_four_steps_from_red_to_green(notebook, tmp_path, home):
     )
     page.wait_for_selector(".jp-OutputArea-output td:has-text('id=3'):visible")
     page.wait_for_selector(".jp-OutputArea-output td:text-is('-0.5'):visible")
-    page.evaluate(
-        "()=>{const c=[...document.querySelectorAll('.jp-OutputArea-output')].filter(e=>e.textContent.includes('1 changed')).pop(); c.scrollIntoView({block:'center'})}"
-    )
-    page.screenshot(path="/tmp/w/debugspark-scratch/s3.png")
     assert 'frame["watts"]' in (home / "plant_functions.py").read_text()
     # the file is the user's: pasted in an editor
     file = home / "plant_functions.py"
@@ -90,10 +84,6 @@ def test_four_steps_from_red_to_green(notebook, tmp_path, home):
     # 4: green
     run_cell(nb, 4, "r = %odibi retry last\nprint('ended', r['status'])")
     page.wait_for_selector(".jp-OutputArea-output >> text=ended success")
-    page.evaluate(
-        "()=>{const c=[...document.querySelectorAll('.jp-OutputArea-output')].filter(e=>e.textContent.includes('ended success')).pop(); c.scrollIntoView({block:'end'})}"
-    )
-    page.screenshot(path="/tmp/w/debugspark-scratch/s4.png")
     run_cell(nb, 5, "%odibi try S1")
     page.wait_for_selector(
         ".jp-OutputArea-output >> text=0 added, 0 removed, 0 changed, 5 unchanged"
