@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bdb
 import keyword
 import re
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from odibi_nb.core.cells import CellFunction, function_from
 from odibi_nb.core.decoding import own_copy, utc_now
 from odibi_nb.core.failures import FAILURES, Failure
 from odibi_nb.core.lock import run_lock
+from odibi_nb.core.manifest import shown_path
 from odibi_nb.core.postmortem import headline
 from odibi_nb.core.protocols import Portion, WriteInfo
 from odibi_nb.core.rehearsal import Rehearsal, open_rehearsal
@@ -104,7 +106,7 @@ def load_transformation(
         fn=fn,
         row=row,
         cell=_offered_cell(source, transformation_id),
-        file=f"{source.file}:{source.line}" if source is not None else "",
+        file=f"{shown_path(source.file)}:{source.line}" if source is not None else "",
         problems=tuple(f"⚠️ {problem}" for problem in rehearsal.problems),
         notes=tuple(_notes(project, source, portion)),
         shapes={name: _shape(rehearsal, frame) for name, frame in inputs.items()},
@@ -145,9 +147,9 @@ def try_transformation(
     ended = rehearsal.call(function.fn, function.keywords)
     after = _versions(rehearsal)
     changes = rehearsal.captured.changes() if ended.error is None else {}
-    if ended.error is not None:
+    if ended.error is not None and not isinstance(ended.error, bdb.BdbQuit):
         FAILURES.keep(_failure(project, rehearsal, ended))
-    elif write:
+    elif write and ended.error is None:
         _write(project, rehearsal)
     note = f"loaded anew: {', '.join(project.reloaded)}" if project.reloaded else ""
     diff, source_note = _difference(rehearsal, cell, function.name)
@@ -164,7 +166,7 @@ def try_transformation(
         log=ended.attempt.log.text(),
         error=ended.error,
         headline="" if ended.error is None else headline(ended.error),
-        traceback=ended.traceback,
+        traceback="" if isinstance(ended.error, bdb.BdbQuit) else ended.traceback,
         outputs={w.output.table: w.frame for w in rehearsal.captured.writes},
         changes=changes,
         checks=tuple(rehearsal.context.check_results),

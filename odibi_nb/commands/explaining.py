@@ -12,6 +12,7 @@ from odibi_nb.commands.opening import open_project
 from odibi_nb.core.decoding import as_json
 from odibi_nb.core.functions import SEED_KEYWORDS
 from odibi_nb.core.history import past_attempts, past_runs
+from odibi_nb.core.manifest import shown_path
 from odibi_nb.core.redaction import error_message, redact, redact_text
 from odibi_nb.core.rehearsal import SPARK, open_rehearsal
 from odibi_nb.core.source import source_of
@@ -89,7 +90,7 @@ def _function_facts(project: GenericProjectOrchestrator, rehearsal: Rehearsal) -
         return
     source = source_of(planned.fn)
     if source is not None:
-        yield Fact("file", f"{_shown(source.file)}:{source.line}", _link(source))
+        yield Fact("file", f"{shown_path(source.file)}:{source.line}", _link(source))
     yield Fact("signature", _declared(planned.fn))
     row = planned.transformation
     values = {
@@ -141,16 +142,9 @@ def _given(project: GenericProjectOrchestrator, rehearsal: Rehearsal, name: str)
     return "the ExecutionContext"
 
 
-def _shown(file: Path) -> str:
-    try:
-        return str(file.relative_to(Path.cwd()))
-    except ValueError:
-        return str(file)
-
-
 def _link(source: FunctionSource) -> str:
     """The file, relative to here: Jupyter opens it beside the notebook."""
-    shown = _shown(source.file)
+    shown = shown_path(source.file)
     return "" if Path(shown).is_absolute() else quote(Path(shown).as_posix())
 
 

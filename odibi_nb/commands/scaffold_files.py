@@ -66,6 +66,7 @@ def daily_mean_on_spark(inputs, context):
 
 TESTS = '''"""The transformations, without a lake: a context that reads what the test gives."""
 
+import importlib.util
 import shutil
 import sys
 from pathlib import Path
@@ -98,12 +99,28 @@ def test_on_pandas():
     assert daily.to_dict("records") == [{"sensor": "A", "day": "2026-01-01", "value": 2.0}]
 
 
-@pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
-def test_on_spark():
+@pytest.fixture
+def spark():
+    """A session: of Sail, which needs no Java, where pysail is installed; else on a JVM."""
+    builder = pytest.importorskip("pyspark.sql").SparkSession.builder
+    if importlib.util.find_spec("pysail"):
+        from pysail.spark import SparkConnectServer
+
+        server = SparkConnectServer("127.0.0.1", 0)
+        server.start(background=True)
+        host, port = server.listening_address
+        builder = builder.remote(f"sc://{host}:{port}")
+    elif shutil.which("java"):
+        builder = builder.master("local[1]")
+    else:
+        pytest.skip("Spark needs Java, or pysail")
+    session = builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
+    yield session
+    session.stop()
+
+
+def test_on_spark(spark):
     """Spark gives the same."""
-    sql = pytest.importorskip("pyspark.sql")
-    spark = sql.SparkSession.builder.master("local[1]").getOrCreate()
-    spark.conf.set("spark.sql.session.timeZone", "UTC")
     rows = list(zip(*RAW.values()))
     raw = spark.createDataFrame(rows, "sensor string, measured_on string, value double")
     clean = silver.clean_readings_on_spark(["t"], {"least": 0}, reading(raw))

@@ -1,7 +1,8 @@
 """Keeping what a transformation prints and logs apart from what everybody else does.
 
 While a run goes on, ``sys.stdout`` and ``sys.stderr`` are routed by a context variable: inside a
-transformation to its own log, everywhere else to where they went before.
+transformation to its own log, everywhere else to where they went before. So is ``breakpoint()``: inside a
+transformation it stops only where somebody has said that they can answer.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from odibi_nb.core.redaction import plain_text, redact_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
 MAX_LINES = 2_000
 MAX_LINE_LENGTH = 10_000
@@ -84,6 +86,47 @@ def captured(log: CapturedLog) -> Iterator[None]:
         _capture.reset(token)
 
 
+_debugger: contextvars.ContextVar[Callable[[FrameType], object] | None] = contextvars.ContextVar(
+    "odibi_nb_debugger", default=None
+)
+
+
+@contextlib.contextmanager
+def breakpoints_open(debugger: Callable[[FrameType], object]) -> Iterator[None]:
+    """Inside the block, on this thread, ``breakpoint()`` in a transformation calls *debugger* with its frame."""
+    token = _debugger.set(debugger)
+    try:
+        yield
+    finally:
+        _debugger.reset(token)
+
+
+def _at_breakpoint(*args: Any, **keywords: Any) -> Any:
+    log, frame, debugger = _capture.get(), sys._getframe(1), _debugger.get()  # noqa: SLF001  its caller's
+    if log is None or _answers(_previous_hook):
+        return _previous_hook(*args, **keywords)
+    where = f"breakpoint() at {frame.f_code.co_filename}:{frame.f_lineno}"
+    if debugger is None:
+        log.write(
+            f"{where} was passed over: only %odibi try stops there, where somebody can answer; the "
+            "variables of a failure are in %odibi debug\n"
+        )
+        return None
+    log.write(f"{where}: what is printed from here on is shown at once\n")
+    _capture.set(None)  # until the attempt ends: a debugger's prompt is to be seen
+    return debugger(frame)
+
+
+def _answers(hook: Callable[..., Any]) -> bool:
+    """Whether an editor's debugger is attached; Python's own would wait for an answer for ever."""
+    if hook is sys.__breakpointhook__:
+        return False
+    debugpy = sys.modules.get("debugpy")
+    if debugpy is not None and "debugpy" in f"{getattr(hook, '__module__', '')}":
+        return bool(debugpy.is_client_connected())
+    return True
+
+
 class _Router(io.TextIOBase):
     """Stands in for a standard stream; everything but text goes to the original."""
 
@@ -138,18 +181,20 @@ _lock = threading.Lock()
 _users = 0
 _routers: dict[str, _Router] = {}
 _handler = _LogHandler()
+_previous_hook: Callable[..., Any] = sys.__breakpointhook__
 
 
 @contextlib.contextmanager
 def routed_output() -> Iterator[None]:
     """Route the standard streams and logging inside the block; runs may overlap."""
-    global _users  # noqa: PLW0603  the standard streams are global too
+    global _users, _previous_hook  # noqa: PLW0603  the standard streams are global too
     with _lock:
         _users += 1
         if _users == 1:
             for name in ("stdout", "stderr"):
                 _routers[name] = _Router(getattr(sys, name))
                 setattr(sys, name, cast("TextIO", _routers[name]))
+            _previous_hook, sys.breakpointhook = sys.breakpointhook, _at_breakpoint
             logging.getLogger().addHandler(_handler)
             logging.getLogger("odibi_nb.transformation").setLevel(logging.INFO)
     try:
@@ -163,6 +208,8 @@ def routed_output() -> Iterator[None]:
                     if getattr(sys, name) is router:
                         setattr(sys, name, router.original)
                 _routers.clear()
+                if sys.breakpointhook is _at_breakpoint:
+                    sys.breakpointhook = _previous_hook
 
 
 def real_stream(name: str = "stdout") -> TextIO:

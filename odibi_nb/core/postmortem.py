@@ -74,6 +74,46 @@ def spark_traceback(error: BaseException) -> str:
     return trace_below("".join([*head, headline(error)]), short_spark_error(str(error)).folded)
 
 
+def user_lines(error: BaseException, trace: TracebackType | None) -> list[str]:
+    """The traceback of *error* from *trace* on, in lines: the user's frames, and where a library raised.
+
+    What led to it inside libraries alone is left out, and so are the frames in between. An error without
+    a frame of the user's is told whole.
+    """
+    told = traceback.TracebackException(type(error), error, trace)
+    mine = _user_files(error)
+    if not any(frame.filename in mine for frame in told.stack):
+        return [*told.format()]
+    one: traceback.TracebackException | None = told
+    while one is not None:
+        one.stack = _without_libraries(one.stack, mine)
+        for cause in ("__cause__", "__context__"):
+            earlier = getattr(one, cause)
+            if earlier is not None and not any(f.filename in mine for f in earlier.stack):
+                setattr(one, cause, None)
+        one = one.__cause__ or one.__context__
+    return [*told.format()]
+
+
+def _user_files(error: BaseException) -> set[str]:
+    found: set[str] = set()
+    one: BaseException | None = error
+    seen: set[int] = set()
+    mine = _from_user(error)[1]
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        frames = (frame for frame, _ in _from_user(one)[0])
+        found |= {f.f_code.co_filename for f in frames if not _is_library(f, mine)}
+        one = one.__cause__ or one.__context__
+    return found
+
+
+def _without_libraries(stack: traceback.StackSummary, mine: set[str]) -> traceback.StackSummary:
+    """*stack* without frames of libraries, but for the last if that is one."""
+    kept = [frame for frame in stack[:-1] if frame.filename in mine]
+    return traceback.StackSummary.from_list([*kept, *stack[-1:]])
+
+
 def user_trace(error: BaseException) -> TracebackType | None:
     """The traceback from the user's code on; None if it is not alive any more."""
     first = trace = error.__traceback__

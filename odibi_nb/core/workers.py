@@ -17,7 +17,7 @@ from odibi_nb.core.capture import CapturedLog, captured
 from odibi_nb.core.checking import check_what_is_there
 from odibi_nb.core.context import ExecutionContext, current_context
 from odibi_nb.core.decoding import own_copy, utc_now
-from odibi_nb.core.postmortem import spark_traceback
+from odibi_nb.core.postmortem import spark_traceback, user_lines
 from odibi_nb.core.redaction import error_message, plain_text, redact_text
 from odibi_nb.core.spark_errors import is_spark_error
 from odibi_nb.core.tables import TableName, is_location
@@ -153,7 +153,7 @@ def user_traceback(error: BaseException) -> str:
     if first is None and isinstance(error, RevokedError):
         return ""
     try:
-        lines = traceback.format_exception(type(error), error, first or trace)
+        lines = user_lines(error, first or trace)
     except Exception:  # noqa: BLE001  a broken exception class must not cost the traceback
         lines = [
             *traceback.format_tb(first or trace),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+from odibi_nb.core.capture import breakpoints_open
 from odibi_nb.core.postmortem import depth_in_libraries, headline, user_trace
 from odibi_nb.notebook.environment import can_answer, has_kernel
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from odibi_nb.core.failures import Failure
     from odibi_nb.debugging import LoadedTransformation
 
@@ -53,6 +57,13 @@ def can_debug(shell: Any) -> bool:
 
         return bool(sys.stdin and sys.stdin.isatty())
     return can_answer(shell)
+
+
+def breakpoints(shell: Any, command: str) -> AbstractContextManager[None]:
+    """Let ``breakpoint()`` in what ``try`` calls open IPython's debugger, where somebody can answer."""
+    if command != "try" or not can_debug(shell):
+        return contextlib.nullcontext()
+    return breakpoints_open(lambda frame: shell.debugger_cls().set_trace(frame))
 
 
 def post_mortem(shell: Any, failure: Failure) -> None:

@@ -73,7 +73,8 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
                 raise UsageError(f"%%odibi {arguments.command}: only {takers} take a cell's body")
             if self._debugged(arguments):
                 return None
-            value = execute(arguments, self._face(cell or ""))
+            with debugging.breakpoints(self.shell, arguments.command):
+                value = execute(arguments, self._face(cell or ""))
         except CommandHelp as help_text:
             print(help_text)
             return None

@@ -269,7 +269,12 @@ def _folded(details: Details | None, is_open: bool) -> str:
     if details is None:
         return ""
     words = [name for name, text in zip(details._fields, details, strict=True) if text]
-    texts = "".join(f"<pre>{escape(text)}</pre>" for text in details if text)
+    titles = ("", "printed and logged:" if len(words) > 1 else "")
+    texts = "".join(
+        f"{title}<pre>{escape(text)}</pre>"
+        for title, text in zip(titles, details, strict=True)
+        if text
+    )
     mark = " open" if is_open else ""
     return f"<details{mark}><summary>{' and '.join(words)}</summary>{texts}</details>"
 

@@ -97,7 +97,9 @@ class Trial:
         if self.inputs_cut:
             facts.append(f"inputs: {self.inputs_cut}")
         facts.append("written" if self.written else self._what_was_written())
-        how = "ran" if self.succeeded else "failed"
+        how = (
+            "ran" if self.succeeded else "failed" if self.traceback else "was left in the debugger"
+        )
         return f"{look.sign} {self.transformation_id} {how}: {', '.join(facts)}"
 
     def _what_was_written(self) -> str:
@@ -111,7 +113,7 @@ class Trial:
 
     def __repr__(self) -> str:
         parts = [self.summary()]
-        if self.error is not None:
+        if self.traceback:
             shown, trace = trace_apart(self.traceback)
             parts.append(shown.rstrip())
             if trace:
@@ -133,7 +135,7 @@ class Trial:
     def _repr_html_(self) -> str:
         look = LOOKS["SUCCESS" if self.succeeded else "FAILED"]
         parts = [head(self.summary(), look.colour)]
-        if self.error is not None:
+        if self.traceback:
             command = escape(f"%odibi debug {self.transformation_id}")
             shown, trace = trace_apart(self.traceback)
             parts += [pre(shown), f"<p>Look into it: <code>{command}</code></p>"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from browser.bars import click_the_failed_bar
 from real_project import make_project, registry_row
 
 from odibi_nb import GenericProjectOrchestrator
@@ -54,15 +55,13 @@ def run_cell(nb, number, source):
 
 def test_four_steps_from_red_to_green(notebook, tmp_path, home):
     """See it red with traceback and log; load it; try a fix, whose difference is shown; retry: green."""
-    nb = notebook(
-        f"%cd -q {tmp_path}\n%load_ext odibi_nb", "%odibi run --ui html", "%odibi load S1", "", ""
-    )
+    nb = notebook(f"%cd -q {tmp_path}\n%load_ext odibi_nb", "%odibi run", "%odibi load S1", "", "")
     page = nb.page
     nb.start()
     nb.finish()
     # 1: red, with its traceback and what it printed
-    page.wait_for_selector(".jp-OutputArea-output b:has-text('✖ FAILED'):visible")
-    page.click(".jp-OutputArea-output .odibi-log td button:has-text('S1')")
+    page.wait_for_selector(".jp-OutputArea-output .odibi-log.on")
+    click_the_failed_bar(page)
     page.wait_for_selector(".jp-OutputArea-output pre:has-text(\"KeyError: 'watts'\"):visible")
     page.wait_for_selector(".jp-OutputArea-output pre:has-text('cleaning 5 rows'):visible")
     # 2: loaded, and its source is the next cell
@@ -83,7 +82,7 @@ def test_four_steps_from_red_to_green(notebook, tmp_path, home):
     file = home / "plant_functions.py"
     file.write_text(file.read_text().replace('frame["watts"]', 'frame["power"]'))
     # 4: green
-    run_cell(nb, 4, "r = %odibi retry last --ui html\nprint('ended', r['status'])")
+    run_cell(nb, 4, "r = %odibi retry last\nprint('ended', r['status'])")
     page.wait_for_selector(".jp-OutputArea-output >> text=ended success")
     run_cell(nb, 5, "%odibi try S1")
     page.wait_for_selector(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from browser.bars import click_the_failed_bar
 from browser.controls import unusable
 from browser.test_live import plant  # noqa: F401  a fixture
 from nbconvert import HTMLExporter
@@ -44,37 +45,10 @@ def test_a_row_unfolds_its_traceback_and_log(ended):
     assert page.evaluate("() => window.hacked") is None
 
 
-MIDDLE_OF_THE_FAILED_BAR = """() => {
-  const plot = document.querySelector('.jp-RenderedPlotly.js-plotly-plot, .jp-RenderedPlotly .js-plotly-plot');
-  const axes = plot._fullLayout, box = plot.getBoundingClientRect();
-  const trace = plot.data.find(t => t.name.includes('failed'));
-  return [box.x + axes.xaxis._offset + axes.xaxis.d2p(trace.base[0] + trace.x[0] / 2),
-          box.y + axes.yaxis._offset + axes.yaxis.d2p(trace.y[0])];
-}"""
-
-
-def point_at_the_failed_bar(page):
-    """Move the mouse onto the bar until Plotly has seen it: meanwhile the page may still be settling."""
-    from playwright import sync_api
-
-    for _ in range(10):
-        at = page.evaluate(MIDDLE_OF_THE_FAILED_BAR)
-        page.mouse.move(0, 0)
-        page.mouse.move(*at)
-        try:
-            page.wait_for_selector(".jp-RenderedPlotly .hovertext", state="attached", timeout=2_000)
-        except sync_api.TimeoutError:
-            continue
-        return at
-    raise AssertionError("no tooltip")
-
-
 def test_a_bar_of_the_plot_opens_its_row(ended):
     """A click on a bar of the Plotly figure, in the output above, unfolds and marks that row."""
     page = ended.page
-    page.hover(".jp-RenderedPlotly")
-    page.wait_for_selector(".jp-RenderedPlotly .bars .point path", state="attached")
-    page.mouse.click(*point_at_the_failed_bar(page))
+    click_the_failed_bar(page)
     page.wait_for_selector(f"{TABLE} tbody.hit pre >> text=Traceback (most recent call last)")
     assert page.locator(f"{TABLE} tbody.hit").get_attribute("data-status") == "FAILED"
 

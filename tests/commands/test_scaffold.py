@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import sys
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from spark_sessions import connect
 
 from odibi_nb import read_table, run_project
 from odibi_nb.cli import main
@@ -41,11 +43,31 @@ def test_a_new_projects_tests_and_notebook_pass(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout or importlib.util.find_spec("pysail") is None
     notebook = nbformat.read(tmp_path / "my_plant.ipynb", as_version=4)
     nbformat.validate(notebook)
     resources = {"metadata": {"path": tmp_path}}
     NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources).execute()
     assert "success" in json.dumps(notebook.cells[3]["outputs"])
+
+
+def test_a_new_project_runs_on_spark_too(tmp_path):
+    """The same rows on Spark, here on Sail, make the same tables; its functions are registered for both."""
+    pytest.importorskip("pysail")
+    assert main(["init", "My Plant"]) == 0
+    assert run_project("My Plant", log_level="CRITICAL")["status"] == "success"
+    on_pandas = read_table("My Plant", "gold.daily_mean")
+    file = tmp_path / "projects" / "my_plant" / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["environments"]["qat"] |= {"engine": "spark", "spark": {"remote": "sail"}}
+    file.write_text(json.dumps(manifest))
+    connect("sail", tmp_path)
+    result = run_project("My Plant", log_level="CRITICAL").raise_for_status()
+    assert {t.engine for t in result.transformations.values()} == {"spark"}
+    assert {t.rows_out for t in result.transformations.values()} == {3, 4, 6}
+    spark = read_table("My Plant", "gold.daily_mean")
+    rows = [tuple(row) for row in spark.orderBy("sensor", "day").collect()]
+    assert rows == [*on_pandas.sort_values(["sensor", "day"]).itertuples(index=False, name=None)]
 
 
 def test_nothing_that_is_there_is_touched(tmp_path, capsys):

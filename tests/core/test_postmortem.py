@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from odibi_nb.core.postmortem import frames_of, headline
+from odibi_nb.core.workers import user_traceback
 
 
 class Broken:
@@ -86,3 +87,26 @@ def test_an_error_without_a_message_can_be_told():
         headline(ValueError("postgresql://me:hunter2@host"))
         == "ValueError: postgresql://me:***@host"
     )
+
+
+def test_a_traceback_is_the_users_and_says_where_a_library_raised():
+    """Of library frames the last remains; an error that led to another inside a library alone is left out."""
+    text = user_traceback(caught(work, [], ""))
+    assert 'return frame["nope"], constants' in text
+    assert "get_loc" in text
+    assert text.count("Traceback (most recent call last)") == 1
+    assert "__getitem__" not in text
+    assert text.rstrip().endswith("KeyError: 'nope'")
+
+
+def test_a_cause_in_the_users_code_stays():
+    """What the user's own code turned into another error is told with it."""
+
+    def turned():
+        try:
+            work([], "")
+        except KeyError as exc:
+            raise ValueError("cannot work") from exc
+
+    text = user_traceback(caught(turned))
+    assert text.index("KeyError: 'nope'") < text.index("direct cause") < text.index("cannot work")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from odibi_nb.core.spark_errors import short_spark_error
+from odibi_nb.core.spark_errors import short_spark_error, trace_apart, trace_below
 
 UNRESOLVED = """[UNRESOLVED_COLUMN.WITH_SUGGESTION] A column, variable, or function parameter with name `measured` cannot be resolved. Did you mean one of the following? [`measured_on`, `site`, `ac_power_kw`]. SQLSTATE: 42703;
 'Project ['measured]
@@ -139,3 +139,27 @@ def test_any_other_text_stays_itself():
     """What is no Spark error is its own message."""
     short = short_spark_error("no column 'x'")
     assert (short.message, short.folded, short.suggestions) == ("no column 'x'", "", ())
+
+
+def test_the_place_in_a_python_worker_is_the_users():
+    """Of the worker's frames the innermost that is in no library is told."""
+    short = short_spark_error(WORKER)
+    assert short.place == "/home/me/silver.py:12, in halve"
+    assert str(short) == "ZeroDivisionError: division by zero\nat /home/me/silver.py:12, in halve"
+
+
+def test_sail_says_it_as_spark_does():
+    """A column that is not there has the same words on Sail."""
+    text = (
+        'attribute ObjectName([Identifier("t"), Identifier("kk")]) is missing from the schema: '
+        "cannot resolve attribute"
+    )
+    short = short_spark_error(text)
+    assert short.message.endswith("parameter with name `t`.`kk` cannot be resolved")
+    assert short.subject == "t`.`kk"
+
+
+def test_a_log_keeps_what_is_folded_apart():
+    """What is shown and what is only to be unfolded are one text in the log, and two again."""
+    assert trace_apart(trace_below("shown", "the JVM's")) == ("shown", "the JVM's")
+    assert trace_apart(trace_below("shown", "")) == ("shown", "")

@@ -307,6 +307,40 @@ def test_a_watched_kernel_inserts_the_source_and_opens_the_debugger(watched):
     assert "the kernel goes on" in printed
 
 
+STOPPING = """%%odibi try S1
+def halve(inputs, context):
+    frame = context.read(inputs[0])
+    breakpoint()
+    print("after", len(frame))
+    return frame
+"""
+
+
+def test_a_breakpoint_in_a_tried_cell_opens_the_debugger(watched):
+    """Variables can be seen and lines stepped through; who leaves it, leaves the trial."""
+    watched.run("%load_ext odibi_nb")
+    printed, _ = watched.run(STOPPING, "p len(frame), inputs", "n", "c")
+    assert "(3, ['bronze.x'])" in printed
+    assert "after 3" in printed
+    assert "✔ S1 ran: 3 rows in, 3 rows out" in printed
+    printed, _ = watched.run(STOPPING, "q")
+    assert "✖ S1 was left in the debugger" in printed
+    printed, _ = watched.run("%odibi debug last", "p sorted(inputs)", "q")
+    assert "KeyError: 'y'" in printed  # a trial that was left is no failure
+    printed, _ = watched.run(
+        "def f():\n    breakpoint()\nf()\nimport sys; print(sys.breakpointhook)"
+    )
+    assert "odibi" not in printed  # outside of a trial it is whose it was
+
+
+def test_a_breakpoint_where_nobody_answers_is_passed_over(folder):
+    """In an unwatched notebook, and in a run, it does not wait for ever; the log says what to do."""
+    _, trial = execute(folder, "%load_ext odibi_nb", STOPPING)
+    text = shown(trial)
+    assert "breakpoint() at <%%odibi try S1>:4 was passed over: only %odibi try stops there" in text
+    assert "after 3" in text
+
+
 def test_a_module_edited_in_a_living_kernel_is_used_at_once(watched, folder):
     """After an edit the next try and the next run use it, and say so; the kernel goes on."""
     watched.run("%load_ext odibi_nb\nkept = 5")

@@ -99,7 +99,7 @@ def test_a_failed_row_keeps_its_error_traceback_and_log(project):
     ((*_, more),) = cells_of(page)
     assert more.startswith("↳ ValueError: too cold")
     assert "traceback and logTraceback" in more
-    assert more.endswith("ValueError: too coldbefore")
+    assert more.endswith("ValueError: too coldprinted and logged:before")
 
 
 def test_markup_in_any_field_stays_text(project):
