@@ -116,18 +116,25 @@ def _registry_table(place: Place) -> list[TableName]:
         ManifestError: if the environment names neither a table nor a URL.
     """
     config = place.config.registry
-    if isinstance(config, str):
-        config = RegistryConfig(url=config) if "://" in config else RegistryConfig(table=config)
-    if config is None or config.url is not None:
+    if config is None or (isinstance(config, RegistryConfig) and config.url is not None):
         return []
+    if isinstance(config, str):
+        # What is no table's name is a URL, perhaps a malformed one with a password in it.
+        return [] if "://" in config else _table_named(config)
     name = f"{config.schema}.{config.table}" if config.schema else config.table
+    found = _table_named(name)
+    if not found:
+        where = f"$.environments.{place.env}.registry"
+        message = f"has no 'url', and {name!r} is no table of the lake: expected 'schema.table'"
+        raise ManifestError(str(place.manifest.path or "manifest"), [Problem(where, message)])
+    return found
+
+
+def _table_named(name: str) -> list[TableName]:
     try:
         return [TableName.parse(name)]
-    except DataError as exc:
-        where = f"$.environments.{place.env}.registry"
-        message = f"is neither an SQLAlchemy URL nor a table of the lake: {exc}"
-        source = str(place.manifest.path or "manifest")
-        raise ManifestError(source, [Problem(where, message)]) from exc
+    except DataError:
+        return []
 
 
 def _table_in_session(place: Place, table: TableName, shown: str) -> SparkTable:

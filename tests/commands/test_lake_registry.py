@@ -11,7 +11,7 @@ from spark_sessions import QUICK, connect
 from odibi_nb import run_project
 from odibi_nb.commands import Face, execute, parse
 from odibi_nb.engines.spark_session import stop_own
-from odibi_nb.errors import ConfigurationError, ManifestError
+from odibi_nb.errors import ConfigurationError
 
 TABLE = "config_driven.TransformationRegistry"
 ON_SPARK = """
@@ -137,15 +137,15 @@ def test_in_a_catalog(project, tmp_path):
 @pytest.mark.parametrize(
     ("registry", "message"),
     [
-        ("registry/x.db", "is neither an SQLAlchemy URL nor a table of the lake"),
-        ({"table": "a.b.c.d"}, "is neither an SQLAlchemy URL nor a table of the lake"),
+        ("registry/x.db", "not a database URL; expected dialect://"),
+        ({"table": "a.b.c.d"}, "has no 'url', and 'a.b.c.d' is no table of the lake"),
         (None, "such as 'config_driven.TransformationRegistry'"),
     ],
 )
 def test_what_is_no_registry(project, registry, message):
     """What is neither a URL nor a table's name is refused in one message."""
     project(engine="pandas", registry=registry)
-    with pytest.raises(ManifestError) as wrong:
+    with pytest.raises(ConfigurationError) as wrong:
         do("plan")
     assert message in str(wrong.value)
 

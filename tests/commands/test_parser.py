@@ -186,7 +186,7 @@ def test_every_option_of_run():
         " --retries 0 --timeout 1.5 --workers 2 --on-error stop --schedule graph --log-level INFO"
         " --save-logs --ui text --yes --select SILVER_* tag:daily --exclude S3 --select +G1 --only S4"
         " --background"
-        " --run-timeout 60 --force"
+        " --run-timeout 60 --force --keep-cached"
     )
     assert vars(found) == {
         "command": "run",
@@ -211,6 +211,7 @@ def test_every_option_of_run():
         "background": True,
         "run_timeout": 60.0,
         "force": True,
+        "keep_cached": True,
     }
 
 

@@ -5,7 +5,11 @@ import dataclasses
 import pytest
 
 pytest.register_assert_rewrite(
-    "engines.contract", "engines.rehearsal", "engines.retried_writes", "engines.spark_behaviour"
+    "engines.contract",
+    "engines.parallel_rows",
+    "engines.rehearsal",
+    "engines.retried_writes",
+    "engines.spark_behaviour",
 )
 
 from engines.contract import EngineContract  # noqa: E402
