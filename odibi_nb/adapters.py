@@ -190,6 +190,12 @@ def make_registry(place: Place) -> RegistrySource:
     return editable_registry(place, through_spark=through_spark)
 
 
+def registry_needs_start(place: Place) -> bool:
+    """Whether to read the registry a Spark session would have to be started."""
+    in_session = bool(_registry_table(place)) and only_spark_reaches(place)
+    return in_session and place.session.sql_provider is None and not _session_runs(place)
+
+
 def _session_runs(place: Place) -> bool:
     if "pyspark" not in sys.modules:
         return False

@@ -9,7 +9,14 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.adapters import lake_root, make_frame, make_registry, spark_session
+from odibi_nb.adapters import (
+    catalog_of,
+    lake_root,
+    make_frame,
+    make_registry,
+    registry_needs_start,
+    spark_session,
+)
 from odibi_nb.commands.opening import (
     DEFAULT_ENV,
     environment_setting,
@@ -160,7 +167,7 @@ def _project(arguments: argparse.Namespace) -> Iterator[Row]:
         yield _row("engine", OK, *project.engine_setting(arguments.engine))
         yield from _guarded("registry", lambda: [_registry(project)])
         yield from _guarded("engine", lambda: _engine(project))
-        yield _folder("lake", lake_root(project.place()))
+        yield _lake(project)
         yield _folder("state", str(project.state_dir))
     finally:
         project.close()
@@ -168,10 +175,19 @@ def _project(arguments: argparse.Namespace) -> Iterator[Row]:
 
 def _registry(project: GenericProjectOrchestrator) -> Row:
     source = make_registry(project.place())
+    if registry_needs_start(project.place()):
+        return _row("registry", NOTE, "not looked at: that would start a session", source.name)
     rows = list(source.fetch(project.project, project.env))
     if not rows:
         return _row("registry", BAD, f"no rows for env {project.env!r}", source.name, exit_code=2)
     return _row("registry", OK, f"{len(rows)} rows", source.name)
+
+
+def _lake(project: GenericProjectOrchestrator) -> Row:
+    catalog = catalog_of(project.place())
+    if catalog is None:
+        return _folder("lake", lake_root(project.place()))
+    return _row("lake", NOTE, f"catalog {catalog or 'of the Spark session'}: seen by Spark alone")
 
 
 def _engine(project: GenericProjectOrchestrator) -> list[Row]:

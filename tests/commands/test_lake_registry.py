@@ -10,6 +10,7 @@ from spark_sessions import QUICK, connect
 
 from odibi_nb import run_project
 from odibi_nb.commands import Face, execute, parse
+from odibi_nb.engines import spark_session
 from odibi_nb.engines.spark_session import stop_own
 from odibi_nb.errors import ConfigurationError
 
@@ -132,6 +133,16 @@ def test_in_a_catalog(project, tmp_path):
     finally:
         for schema in ("bronze", "silver", "config_driven"):
             spark.sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE").collect()
+
+
+def test_doctor_starts_no_session(project):
+    """What only a session reaches is not looked at by `doctor`, which says so."""
+    stop_own()
+    project(engine="spark", lake="catalog:main", spark=QUICK)
+    found = {row["check"]: row["value"] for row in do("doctor")}
+    assert found["registry"] == "not looked at: that would start a session"
+    assert found["lake"] == "catalog main: seen by Spark alone"
+    assert spark_session._own == {}
 
 
 @pytest.mark.parametrize(
