@@ -169,7 +169,9 @@ class SparkTable:
         )
 
     def _append(self, frame: Any, *, new: bool) -> None:
-        writer = frame.write.format("delta").mode("append").option("mergeSchema", "true")
+        # A cluster would spread even ten rows over all of its cores, each with a file of its own.
+        writer = frame.coalesce(1).write.format("delta").mode("append")
+        writer = writer.option("mergeSchema", "true")
         if new:
             writer = writer.options(**_PROPERTIES)
         if self._path:

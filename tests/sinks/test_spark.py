@@ -41,6 +41,11 @@ def named(spark, tmp_path):
     spark.sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE").collect()
 
 
+def is_sail(spark):
+    """Whether the session has no JVM."""
+    return type(spark).__module__.startswith("pyspark.sql.connect")
+
+
 def at(spark, lake):
     """A run log below *lake*, where `DeltaLogSink` has it."""
     folder = f"{lake}/config_driven"
@@ -75,7 +80,8 @@ def test_both_writers_of_one_log(spark, tmp_path):
     wanted = [*(record(f"T{n}") for n in range(9)), record("U"), record("V")]
     assert sink.attempts(["run-1"]) == other.attempts(["run-1"]) == wanted
     assert sink.runs(2) == other.runs(2) == [run()]
-    assert DeltaTable(f"{lake}/config_driven/transformationrunlog").version() == 2
+    table = DeltaTable(f"{lake}/config_driven/transformationrunlog")
+    assert (table.version(), len(table.file_uris())) == (2, 3)
 
 
 def test_the_seeds_table(spark, tmp_path):
@@ -116,7 +122,7 @@ def test_many_small_files_become_one_when_a_run_ends(spark, tmp_path, monkeypatc
     sink = at(spark, str(tmp_path))
     sink.write_run(run())
     files = DeltaTable(f"{tmp_path}/config_driven/transformationrunlog").file_uris()
-    assert len(files) == (1 if hasattr(spark, "sparkContext") else 5)
+    assert len(files) == (5 if is_sail(spark) else 1)
     assert len(sink.written("run-1")) == 5
 
 
