@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.manifest import RegistryConfig
 from odibi_nb.core.protocols import Adapters
+from odibi_nb.core.redaction import REDACTED
 from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName, redact_url
 from odibi_nb.errors import DataError, EngineNotAvailableError, ManifestError, Problem
 from odibi_nb.sinks.rows import RUN_TABLE
@@ -125,7 +126,10 @@ def _registry_table(place: Place) -> list[TableName]:
         return [TableName.parse(name)]
     except DataError as exc:
         where = f"$.environments.{place.env}.registry"
-        message = f"is neither an SQLAlchemy URL nor a table of the lake: {exc}"
+        # What stands before an "@" can be a password: perhaps only the "//" is missing of a URL.
+        secret = name.rpartition("@")[0]
+        told = str(exc).replace(secret, REDACTED) if secret else str(exc)
+        message = f"is neither an SQLAlchemy URL nor a table of the lake: {told}"
         source = str(place.manifest.path or "manifest")
         raise ManifestError(source, [Problem(where, message)]) from exc
 
