@@ -124,7 +124,8 @@ def _libraries() -> Iterator[Row]:
             yield _row(name, OK, importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
             yield _row(name, NOTE, "not installed")
-    java = shutil.which("java")
+    home = os.environ.get("JAVA_HOME")  # Spark takes no other where it is set
+    java = shutil.which("java", path=str(Path(home) / "bin") if home else None)
     yield _row("java", NOTE, java or "not found (only the JVM Spark engine needs it)")
 
 
@@ -166,7 +167,8 @@ def _project(arguments: argparse.Namespace) -> Iterator[Row]:
         yield _row("environment", OK, *env)
         yield _row("engine", OK, *project.engine_setting(arguments.engine))
         yield from _guarded("registry", lambda: [_registry(project)])
-        yield from _guarded("engine", lambda: _engine(project))
+        spark = project.engine == "spark"
+        yield from _guarded("spark" if spark else "engine", lambda: _engine(project))
         yield _lake(project)
         yield _folder("state", str(project.state_dir))
     finally:

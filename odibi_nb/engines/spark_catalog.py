@@ -11,7 +11,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName
+from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName, redact_url
 from odibi_nb.engines.lake import CatalogLake
 from odibi_nb.engines.spark_frames import literal, quoted
 from odibi_nb.engines.spark_session import CLASSIC, SAIL
@@ -47,7 +47,8 @@ class SparkCatalog:
         self._spark = connection.spark
         self._lake = lake
         self._has_case = connection.kind == SAIL
-        self._can_move = connection.kind == CLASSIC
+        self._can_move = connection.kind != SAIL
+        self._own_default = connection.kind == CLASSIC
         self._told = not isinstance(lake, CatalogLake) and (
             connection.own or _is_in_memory(connection.spark)
         )
@@ -89,10 +90,31 @@ class SparkCatalog:
             name = ".".join(map(quoted, key))
             if key in known.tables:
                 self._forget(key, name)
-            self._spark.sql(
-                f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION {literal(uri)}"
-            ).collect()
+            self._add(name, uri)
             known.tables[key] = uri
+
+    def _add(self, name: str, uri: str) -> None:
+        """Add a table, unless it is there: a Connect server's catalog is that of all its sessions."""
+        what = f"{name} USING delta LOCATION {literal(uri)}"
+        if self._has_case:  # Sail's catalog is the session's own
+            self._spark.sql(f"CREATE TABLE IF NOT EXISTS {what}").collect()
+            return
+        try:
+            self._spark.sql(f"CREATE TABLE {what}").collect()
+        except Exception as exc:
+            if "ALREADY_EXISTS" not in str(exc):
+                raise
+            place = self._place_of(name)
+            if place is not None and _bare(place) != _bare(uri):
+                raise EngineError(
+                    f"Spark's catalog has a table {name.replace('`', '')} at {redact_url(place)}, which "
+                    f"is not this lake's at {redact_url(uri)}: if it is another lake's, forget it "
+                    f'there: spark.sql("DROP TABLE {name}") leaves the files of a table with a location'
+                ) from exc
+
+    def _place_of(self, name: str) -> str | None:
+        rows = self._spark.sql(f"DESCRIBE TABLE EXTENDED {name}").collect()
+        return next((row["data_type"] for row in rows if row["col_name"] == "Location"), None)
 
     def _show_schema(self, schema: str, uri: str) -> None:
         """Let what functions save as tables of *schema* stand in the lake, too."""
@@ -100,7 +122,8 @@ class SparkCatalog:
         if known == uri:
             return
         place = literal(uri)
-        if self._can_move and (known is not None or schema == DEFAULT_SCHEMA):
+        default = schema == DEFAULT_SCHEMA and self._own_default
+        if self._can_move and (known is not None or default):
             self._spark.sql(f"ALTER SCHEMA {quoted(schema)} SET LOCATION {place}").collect()
         else:
             self._spark.sql(
@@ -120,6 +143,12 @@ class SparkCatalog:
 
     def _is_there(self, table: TableName) -> bool:
         return self._lake.has(table) is not False
+
+
+def _bare(place: str) -> str:
+    """A location without what only tells that it is a local path."""
+    path = place.removeprefix("file:").rstrip("/")
+    return f"/{path.lstrip('/')}" if path.startswith("/") else path
 
 
 def identifier_of(table: TableName) -> str:

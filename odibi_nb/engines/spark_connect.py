@@ -53,7 +53,7 @@ def connected(url: str, settings: Mapping[str, str]) -> Any:
     """
     from pyspark.sql import SparkSession
 
-    _check_reachable(url)
+    check_reachable(url)
     builder = SparkSession.builder.remote(url)
     for name, value in settings.items():
         builder = builder.config(name, value)
@@ -67,7 +67,7 @@ def connected(url: str, settings: Mapping[str, str]) -> Any:
     return spark
 
 
-def _check_reachable(url: str) -> None:
+def check_reachable(url: str) -> None:
     """Raises EngineError if nobody listens: pyspark would try again for ten minutes."""
     found = urllib.parse.urlsplit(url)
     try:

@@ -25,6 +25,10 @@ _INSTALL_JAVA = (
     "install Java 17 or 21 (Debian: apt install openjdk-17-jre-headless; macOS: brew install "
     "openjdk@17; conda: conda install openjdk=17), or point JAVA_HOME at one; "
 )
+FIRST_START = (
+    "Delta's JARs are not in ~/.ivy2 or ~/.m2: the first session fetches them from Maven Central "
+    "(without a network, copy ~/.ivy2.5.2 from a machine that has them)"
+)
 _FITS = {
     (4, 0): ((4, 0), (4, 0)),
     (4, 1): ((4, 0), (4, 1)),
@@ -97,6 +101,13 @@ def check_versions() -> str:
             "pip install -U 'odibi-nb[spark]'"
         )
     return f"pyspark {spark}, delta-spark {delta}"
+
+
+def has_jars() -> bool:
+    """Whether Delta's JAR is in one of the places where Spark looks for it before it fetches it."""
+    name = f"*delta-spark*{_version('delta-spark')}.jar"
+    places = (f".ivy2*/jars/{name}", f".m2/repository/io/delta/*/*/{name}")
+    return any(found for place in places for found in Path.home().glob(place))
 
 
 def _version(distribution: str) -> str:

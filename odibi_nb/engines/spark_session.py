@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.tables import redact_url
 from odibi_nb.engines import spark_jvm
 from odibi_nb.engines.spark_connect import (
+    check_reachable,
     connected,
     require,
     require_connect,
@@ -116,12 +117,14 @@ def planned(place: Place) -> str:
         return "Sail, started in this process: environments.*.spark.remote is 'sail'"
     if remote:
         require_connect()
+        check_reachable(remote)
         return f"Spark Connect at {redact_url(remote)}: environments.*.spark.remote"
     if _is_submitted():
         return "the session of the platform that runs this process"
     versions, command = spark_jvm.check_versions(), spark_jvm.check_java()
     master = settings.get("spark.master", "local[*]")
-    return f"a JVM of this machine, {master}: {versions}, java {command}"
+    jars = "" if spark_jvm.has_jars() else f"; {spark_jvm.FIRST_START}"
+    return f"a JVM of this machine, {master}: {versions}, java {command}{jars}"
 
 
 def _wanted(place: Place) -> tuple[str | None, dict[str, str]]:

@@ -4,10 +4,15 @@ import pytest
 
 pytest.register_assert_rewrite("engines.contract", "engines.parallel_rows")
 
-from engines.contract import EngineContract  # noqa: E402
+from engines.contract import INFO, EngineContract  # noqa: E402
 from engines.parallel_rows import ParallelRows  # noqa: E402
-from spark_sessions import connect, make, rows_of  # noqa: E402
+from spark_sessions import connect, make, rows_of, settings_of  # noqa: E402
 from spark_sessions import engine as make_engine  # noqa: E402
+
+from odibi_nb.core.transformation import Output  # noqa: E402
+from odibi_nb.engines.spark_connect import connected  # noqa: E402
+from odibi_nb.engines.spark_session import CONNECT, Connection  # noqa: E402
+from odibi_nb.errors import EngineError  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +61,20 @@ class TestParallelRows(ParallelRows):
     def running(self, spark):
         """The operations that run: they are interrupted."""
         return spark.interruptAll()
+
+
+def test_another_sessions_tables_are_not_taken_for_ours(connection, engine, tmp_path):
+    """A server has one catalog for all sessions: another lake's table of the same name is refused."""
+    url = settings_of("connect")["remote"]
+    other = Connection(connected(url, {}), CONNECT, own=True, why="a test")
+    theirs = make_engine(other, tmp_path / "theirs")
+    how = Output(table="silver.shared")
+    engine.write(make(connection.spark, [{"k": 1}]), how, INFO)
+    with pytest.raises(EngineError, match=r"has a table silver\.shared at .*DROP TABLE"):
+        theirs.write(make(other.spark, [{"k": 2}]), how, INFO)
+    with pytest.raises(EngineError, match="is not this lake's"):
+        theirs.query("SELECT * FROM silver.shared")
+    assert rows_of(engine.query("SELECT * FROM silver.shared")) == [{"k": 1}]
+    other.spark.sql("DROP TABLE `silver`.`shared`")
+    assert rows_of(theirs.query("SELECT * FROM silver.shared")) == [{"k": 2}]
+    other.spark.stop()

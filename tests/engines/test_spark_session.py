@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from engines.parallel_rows import runs
 from fakes import row
-from spark_sessions import QUICK, connect, engine, make, place
+from spark_sessions import QUICK, connect, engine, has_java, make, place
 
 from odibi_nb.core.protocols import Session
 from odibi_nb.engines import spark_jvm, spark_session
@@ -281,3 +281,24 @@ def test_want_of_memory_is_one_message(tmp_path):
     (worker,) = rows_end(tmp_path / "worker", connection, more_than_allowed, retry=0)
     assert worker[2].startswith("MemoryError")
     assert "test_spark_session.py" in worker[2]
+
+
+def test_what_a_first_session_has_to_fetch_is_said_before(monkeypatch, tmp_path):
+    """Where Delta's JARs are not on this machine, what would be done says so, and where they come from."""
+    if not has_java():
+        pytest.skip("no Java here, or versions that do not fit")
+    spark_session.stop_own()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert "from Maven Central" in spark_session.planned(place(tmp_path))
+    version = spark_jvm._version("delta-spark")
+    jar = tmp_path / ".ivy2.5.2" / "jars" / f"io.delta_delta-spark_4.2_2.13-{version}.jar"
+    jar.parent.mkdir(parents=True)
+    jar.touch()
+    assert "Maven Central" not in spark_session.planned(place(tmp_path))
+
+
+def test_a_server_that_does_not_answer_is_told_before_a_run(tmp_path):
+    """What would be done says so too, and starts nothing."""
+    spark_session.stop_own()
+    with pytest.raises(EngineError, match=r"sc://127\.0\.0\.1:1 does not answer"):
+        spark_session.planned(place(tmp_path, {"remote": "sc://127.0.0.1:1"}))
