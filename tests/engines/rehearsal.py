@@ -193,7 +193,14 @@ class RehearsalContract(RehearsalBasics):
         captured.write(frame, Output(table="silver.x", keys=("id",)), INFO)
         change = captured.changes()["silver.x"]
         assert (change.added, change.removed, change.changed, change.unchanged) == (0, None, 0, 2)
-        assert "the inputs were cut" in change.notes[0]
+        assert "the inputs were cut, so rows that are missing" in change.notes[0]
+        captured.writes.clear()
+        captured.write(captured.read(TABLE), Output(table="silver.x"), INFO)
+        change = captured.changes()["silver.x"]
+        assert (change.added, change.unchanged) == (None, None)
+        assert change.notes == (
+            "the inputs were cut, and the output has no keys, so rows cannot be compared",
+        )
 
 
 class SparkRehearsal:
