@@ -46,8 +46,8 @@ def function_from(
         ConfigurationError: if it is not Python, raises, or does not say which function is meant;
             lines are counted from the cell's first, the magic's own.
     """
-    where = f"%%odibi try {transformation.transformation_id}"
-    file = f"<{where}>"
+    where = f"try {transformation.transformation_id}"
+    file = f"<%%odibi {where}>"
     code = _compiled(body, file, where)
     defined = [
         node.name

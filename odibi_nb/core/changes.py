@@ -22,7 +22,7 @@ class ColumnNumbers:
     """A column of the table as it is and as it would be.
 
     Attributes:
-        nulls, distinct: counts; *distinct* is an estimate above a million rows, and 0 of lists and objects.
+        nulls, distinct: counts; *distinct* is an estimate where the notes say so, and 0 of lists and objects.
         lowest, highest: as text.
         mean: of numbers.
     """

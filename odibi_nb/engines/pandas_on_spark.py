@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.engines import output_checks
+from odibi_nb.engines import output_checks, pandas_rehearsal, spark_rehearsal
 from odibi_nb.engines.pandas_frames import from_arrow, pyarrow, to_arrow
 from odibi_nb.engines.pandas_in_memory import PandasInMemory
 from odibi_nb.errors import DataError
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
+    from odibi_nb.core.changes import TableChange
     from odibi_nb.core.context import AttemptControl
-    from odibi_nb.core.protocols import WriteInfo
+    from odibi_nb.core.protocols import Portion, TableDetails, WriteInfo
     from odibi_nb.core.tables import TableName
     from odibi_nb.core.transformation import Output
     from odibi_nb.engines.spark import SparkEngine
@@ -91,6 +92,43 @@ class PandasOnSpark(PandasInMemory):
     def close(self) -> None:
         """Forget what Spark has cached for it."""
         self._spark.close()
+
+    def read_portion(self, table: TableName, portion: Portion) -> Any:
+        """*portion* of *table*: a limit ends reading.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+            DataError: if it cannot be read, or is too large for the driver.
+        """
+        return _to_pandas(spark_rehearsal.take(self._spark.read(table), portion), str(table))
+
+    def take(self, frame: Any, portion: Portion) -> Any:
+        """*portion* of *frame*, a copy."""
+        return pandas_rehearsal.take(frame, portion)
+
+    def prepared(self, frame: Any, output: Output) -> Any:
+        """A copy of *frame* as *output*'s table would give it back.
+
+        Raises:
+            DataError: if the table cannot take it.
+        """
+        data = to_arrow(frame, output.table)
+        output_checks.check_output(data.column_names, output)
+        prepared = self._spark.prepared(_to_spark(self.spark_session(), data), output)
+        return _to_pandas(prepared, output.table)
+
+    def combined(self, before: Any, frame: Any, output: Output) -> Any:
+        """What a table that holds *before* holds after an append or merge of *frame*."""
+        return pandas_rehearsal.combined(before, frame, output)
+
+    def changes(self, frame: Any, output: Output, *, partial: bool) -> TableChange:
+        """What writing the prepared *frame* would change in *output*'s table; Spark compares."""
+        data = _to_spark(self.spark_session(), to_arrow(frame, output.table))
+        return self._spark.changes(data, output, partial=partial)
+
+    def details(self, table: TableName) -> TableDetails | None:
+        """What the Delta log of *table* says; None if it does not exist."""
+        return self._spark.details(table)
 
 
 def _to_pandas(frame: Any, name: str) -> Any:

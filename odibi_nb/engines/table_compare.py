@@ -21,6 +21,7 @@ _NESTED = ("array", "list", "large_list", "fixed_size_list", "map", "struct", "b
 _INFINITY = "CAST('Infinity' AS DOUBLE)"
 _HERE = "__odibi_here"
 _CUT = "the inputs were cut, so rows that are missing do not count as removed"
+_CANNOT = "the inputs were cut, and the output has no keys, so rows cannot be compared"
 
 
 class Sides(ABC):
@@ -120,7 +121,7 @@ class _Comparison:
                 "added_rows": tuple(preview[:SAMPLES]),
             }
         if self.partial:
-            self.notes.append(_CUT)
+            self.notes.append(_CUT if self.keys else _CANNOT)
         if self.keys:
             return self._by_keys()
         return {} if self.partial or not self.shared else self._whole_rows()

@@ -116,4 +116,4 @@ def test_a_cell_that_cannot_be_used_is_one_message(module, body, message):
     with pytest.raises(ConfigurationError) as wrong:
         from_cell(body)
     assert message in str(wrong.value)
-    assert str(wrong.value).startswith("%%odibi try T1: ")
+    assert str(wrong.value).startswith("try T1: ")

@@ -28,6 +28,7 @@ from odibi_nb.core.functions import (
     ProjectModules,
     accepted_keywords,
     module_allowed,
+    resolving_with_session,
 )
 
 HERE = __name__
@@ -229,6 +230,32 @@ def test_what_cannot_be_found_is_one_clear_message(folder, name, message):
         FunctionRegistry().resolve(*name.split(":"), "pandas")
     assert message in str(excinfo.value)
     assert "\n" not in str(excinfo.value)
+
+
+def test_a_module_that_needs_a_session_has_one_started(folder, monkeypatch):
+    """``@udf("double")`` needs a Spark session when its module is imported: then it is started."""
+    monkeypatch.syspath_prepend(folder)
+    (folder / "needs_a_session.py").write_text(
+        "import os\n"
+        "if 'SESSION' not in os.environ:\n"
+        "    raise RuntimeError('[SESSION_OR_CONTEXT_NOT_EXISTS] SparkSession should be created first')\n"
+        "def fn(): pass\n"
+    )
+    started = []
+
+    def start():
+        started.append(1)
+        monkeypatch.setenv("SESSION", "1")
+
+    resolve = resolving_with_session(start)
+    assert resolve("json", "loads", "spark")
+    assert started == []
+    for _ in range(2):
+        assert resolve("needs_a_session", "fn", "spark").__name__ == "fn"
+    assert started == [1]
+    with pytest.raises(FunctionNotFoundError, match="no module 'nowhere'"):
+        resolve("nowhere", "fn", "spark")
+    assert started == [1]
 
 
 def test_a_function_of_another_engine(folder):

@@ -6,8 +6,12 @@ A subclass gives ``make``, ``rows``, and a fixture ``engine`` over an empty lake
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from odibi_nb.core.captured_writes import CapturedWrites
 from odibi_nb.core.protocols import Portion, RehearsingEngine, WriteInfo
@@ -57,34 +61,6 @@ class RehearsalBasics:
         captured = CapturedWrites(engine)
         captured.write(self.make(rows, columns), Output(table="silver.x", **output), INFO)
         return captured.changes()["silver.x"]
-
-    def test_with_keys_rows_are_added_removed_and_changed(self, engine, lake):
-        """By keys, a row is told to have changed, in which columns, from what to what."""
-        assert isinstance(engine, RehearsingEngine)
-        rows = [{**ROWS[0], "v": 9.0}, *ROWS[2:], {"id": 7, "v": 0.5, "s": "z"}]
-        change = self.change(engine, rows, keys=("id",))
-        assert (change.added, change.removed, change.changed, change.unchanged) == (1, 1, 1, 2)
-        assert (change.rows_before, change.rows_written) == (4, 4)
-        assert change.compared_by == ("id",)
-        assert change.added_rows == ({"id": 7, "v": 0.5, "s": "z"},)
-        assert change.removed_rows == ({"id": 2, "v": None, "s": "b"},)
-        (row,) = change.changed_rows
-        assert (row.key, row.columns) == ({"id": 1}, {"v": (1.0, 9.0)})
-        assert change.changed_columns == {"v": 1}
-        before, after = change.numbers["v"]
-        assert (before.nulls, before.distinct, before.lowest, before.mean) == (1, 3, "1.0", 8 / 3)
-        assert (after.nulls, after.distinct, after.highest) == (0, 4, "9.0")
-        assert sorted(row["id"] for row in change.preview) == [1, 3, 4, 7]
-
-    def test_a_cut_input_removes_nothing(self, engine, lake):
-        """Of a part of the inputs it cannot be told what would be removed."""
-        captured = CapturedWrites(engine, Portion(limit=2))
-        frame = captured.read(TABLE)
-        assert captured.row_count(frame) == 2
-        captured.write(frame, Output(table="silver.x", keys=("id",)), INFO)
-        change = captured.changes()["silver.x"]
-        assert (change.added, change.removed, change.changed, change.unchanged) == (0, None, 0, 2)
-        assert "the inputs were cut" in change.notes[0]
 
     def test_details_come_from_the_log(self, engine, lake):
         """Rows, columns, version, and who wrote it, without reading a row."""
@@ -191,6 +167,41 @@ class RehearsalContract(RehearsalBasics):
         with pytest.raises(TableNotFoundError):
             captured.read(TableName.parse("silver.none"))
 
+    def test_with_keys_rows_are_added_removed_and_changed(self, engine, lake):
+        """By keys, a row is told to have changed, in which columns, from what to what."""
+        assert isinstance(engine, RehearsingEngine)
+        rows = [{**ROWS[0], "v": 9.0}, *ROWS[2:], {"id": 7, "v": 0.5, "s": "z"}]
+        change = self.change(engine, rows, keys=("id",))
+        assert (change.added, change.removed, change.changed, change.unchanged) == (1, 1, 1, 2)
+        assert (change.rows_before, change.rows_written) == (4, 4)
+        assert change.compared_by == ("id",)
+        assert change.added_rows == ({"id": 7, "v": 0.5, "s": "z"},)
+        assert change.removed_rows == ({"id": 2, "v": None, "s": "b"},)
+        (row,) = change.changed_rows
+        assert (row.key, row.columns) == ({"id": 1}, {"v": (1.0, 9.0)})
+        assert change.changed_columns == {"v": 1}
+        before, after = change.numbers["v"]
+        assert (before.nulls, before.distinct, before.lowest, before.mean) == (1, 3, "1.0", 8 / 3)
+        assert (after.nulls, after.distinct, after.highest) == (0, 4, "9.0")
+        assert sorted(row["id"] for row in change.preview) == [1, 3, 4, 7]
+
+    def test_a_cut_input_removes_nothing(self, engine, lake):
+        """Of a part of the inputs it cannot be told what would be removed."""
+        captured = CapturedWrites(engine, Portion(limit=2))
+        frame = captured.read(TABLE)
+        assert captured.row_count(frame) == 2
+        captured.write(frame, Output(table="silver.x", keys=("id",)), INFO)
+        change = captured.changes()["silver.x"]
+        assert (change.added, change.removed, change.changed, change.unchanged) == (0, None, 0, 2)
+        assert "the inputs were cut, so rows that are missing" in change.notes[0]
+        captured.writes.clear()
+        captured.write(captured.read(TABLE), Output(table="silver.x"), INFO)
+        change = captured.changes()["silver.x"]
+        assert (change.added, change.unchanged) == (None, None)
+        assert change.notes == (
+            "the inputs were cut, and the output has no keys, so rows cannot be compared",
+        )
+
 
 class SparkRehearsal:
     """What is Spark's own when a write is rehearsed."""
@@ -200,14 +211,37 @@ class SparkRehearsal:
         captured = CapturedWrites(engine)
         frame = spark.range(3).selectExpr("id", "rand() AS v", "uuid() AS s")
         captured.write(frame, Output(table="silver.x", keys=("id",)), INFO)
-        first, second = captured.changes()["silver.x"], captured.changes()["silver.x"]
-        assert [row.columns for row in first.changed_rows] == [
-            row.columns for row in second.changed_rows
-        ]
-        assert {row["s"] for row in self.rows(captured.writes[0].frame)} == {
-            row["s"] for row in first.preview
-        }
+        change = captured.changes()["silver.x"]
+        seen = {row["s"] for row in change.preview}
+        assert seen == {row["s"] for row in self.rows(captured.writes[0].frame)}
+        assert {row.columns["s"][1] for row in change.changed_rows} < seen
         assert captured.row_count(captured.writes[0].frame) == 3
+
+    @pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="only Linux counts bytes read")
+    def test_a_limit_does_not_read_it_all(self, engine, spark, tmp_path):
+        """A thousand of a million rows in ten files cost a fraction of the table's bytes."""
+        folder = tmp_path / "lake" / "bronze" / "big"
+        chance = np.random.default_rng(1)
+        for i in range(10):
+            rows = {"id": np.arange(100_000) + i * 100_000, "v": chance.random(100_000)}
+            write_deltalake(str(folder), pa.table(rows), mode="append")
+        size = sum(file.stat().st_size for file in folder.glob("*.parquet"))
+        table = TableName.parse("bronze.big")
+        engine.read_portion(table, Portion(limit=1))  # what is read once for all: classes, the log
+        before = self.bytes_read()
+        frame = engine.read_portion(table, Portion(limit=1_000))
+        assert (frame.count(), engine.row_count(frame)) == (1_000, 1_000)
+        assert frame.collect() == frame.collect()
+        assert self.bytes_read() - before < size / 3
+
+    def bytes_read(self):
+        """How many bytes Spark's process has read so far."""
+        fields = Path(f"/proc/{self.process()}/io").read_text().splitlines()
+        return int(dict(line.split(": ") for line in fields)["rchar"])
+
+    def process(self):
+        """Spark's process."""
+        return "self"
 
     def test_a_write_raises_what_computing_its_rows_raises(self, engine, spark, lake):
         """As in a run: not later, when the rows are compared."""

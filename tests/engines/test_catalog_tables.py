@@ -4,11 +4,14 @@ import pytest
 
 pytest.register_assert_rewrite("engines.contract", "engines.retried_writes")
 
-from engines.contract import NOON, EngineContract, table  # noqa: E402
+from engines.contract import INFO, NOON, EngineContract, table  # noqa: E402
 from engines.pandas_rows import PandasRows  # noqa: E402
 from spark_sessions import connect, place, rows_of  # noqa: E402
 
 from odibi_nb.adapters import catalog_of  # noqa: E402
+from odibi_nb.core.captured_writes import CapturedWrites  # noqa: E402
+from odibi_nb.core.protocols import Portion  # noqa: E402
+from odibi_nb.core.transformation import Output  # noqa: E402
 from odibi_nb.engines import pandas_on_spark, spark_catalog  # noqa: E402
 from odibi_nb.engines.lake import CatalogLake  # noqa: E402
 from odibi_nb.engines.pandas_frames import from_arrow  # noqa: E402
@@ -69,6 +72,20 @@ class TestPandas(PandasRows, EngineContract):
         self.put(engine, [{"n": 1}, {"n": 2}, {"n": 3}])
         with pytest.raises(DataError, match=r"more than 2 rows, .* engine 'spark'"):
             engine.read(table("silver.t"))
+
+    def test_a_write_can_be_rehearsed(self, engine):
+        """What it would change is told, of a part of the rows too; the table stays as it is."""
+        self.put(engine, [{"k": 1, "v": 1.0}, {"k": 2, "v": None}, {"k": 3, "v": 3.0}])
+        captured = CapturedWrites(engine, Portion(limit=2))
+        assert len(captured.read(table("silver.t"))) == 2
+        captured = CapturedWrites(engine)
+        frame = captured.read(table("silver.t")).assign(v=[1.0, None, 4.0])
+        captured.write(frame, Output(table="silver.t", keys=("k",)), INFO)
+        change = captured.changes()["silver.t"]
+        assert (change.added, change.removed, change.changed, change.unchanged) == (0, 0, 1, 2)
+        details = engine.details(table("silver.t"))
+        assert (details.rows, details.version, details.run_id) == (3, 0, INFO.run_id)
+        assert engine.details(table("silver.none")) is None
 
     @pytest.mark.filterwarnings("ignore:.*copy keyword")  # pyspark's toPandas, with pandas 3
     def test_sparks_before_4_give_the_same(self, engine, spark_engine):

@@ -1,5 +1,7 @@
 """The Spark engine on a JVM: the contract of all engines, then what is its own."""
 
+import sys
+
 import pytest
 
 pytest.register_assert_rewrite(
@@ -69,6 +71,11 @@ class TestBehaviour(SparkBehaviour):
         assert rows_of(engine.read(table("silver.t"))) == [{"n": 1, "p": "é"}]
 
 
+def test_workers_of_python_functions_are_this_python(connection):
+    """A function that a row's module defines finds the libraries that the module found."""
+    assert connection.spark.sparkContext.pythonExec == sys.executable
+
+
 class TestRehearsal(SparkRehearsal, RehearsalBasics):
     """What `load` and `try` need, on a JVM."""
 
@@ -88,3 +95,7 @@ class TestRehearsal(SparkRehearsal, RehearsalBasics):
     def rows(self, frame):
         """The rows of a DataFrame."""
         return rows_of(frame)
+
+    def process(self):
+        """The JVM."""
+        return self.spark._jvm.java.lang.ProcessHandle.current().pid()
