@@ -137,6 +137,7 @@ def test_in_a_catalog(project, tmp_path):
 
 def test_doctor_starts_no_session(project):
     """What only a session reaches is not looked at by `doctor`, which says so."""
+    pytest.importorskip("pyspark")
     stop_own()
     project(engine="spark", lake="catalog:main", spark=QUICK)
     found = {row["check"]: row["value"] for row in do("doctor")}
