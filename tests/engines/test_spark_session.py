@@ -121,6 +121,7 @@ def test_what_is_no_spark_setting_is_a_problem_of_the_manifest(tmp_path, spark, 
 
 def test_a_server_that_does_not_answer_is_one_message(tmp_path):
     """A Connect endpoint where nobody is, is named."""
+    pytest.importorskip("grpc")
     code = (
         "import sys; sys.path[:0] = ['tests']\n"
         "from pathlib import Path\n"
@@ -299,6 +300,7 @@ def test_what_a_first_session_has_to_fetch_is_said_before(monkeypatch, tmp_path)
 
 def test_a_server_that_does_not_answer_is_told_before_a_run(tmp_path):
     """What would be done says so too, and starts nothing."""
+    pytest.importorskip("grpc")
     spark_session.stop_own()
     with pytest.raises(EngineError, match=r"sc://127\.0\.0\.1:1 does not answer"):
         spark_session.planned(place(tmp_path, {"remote": "sc://127.0.0.1:1"}))
