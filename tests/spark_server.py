@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from odibi_nb.engines import spark_jvm
 PATIENCE = 120
 _STARTED = re.compile(r"Spark Connect server started at: \S+:(\d+)")
 _running: list[tuple[subprocess.Popen, str]] = []
+_folders: list[Path] = []
 
 
 def server_url(settings):
@@ -39,6 +41,8 @@ def stop_server():
         process.kill()
         process.wait()
     _running.clear()
+    for folder in _folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start(settings):
@@ -47,6 +51,7 @@ def _start(settings):
     from pyspark.sql import SparkSession
 
     folder = Path(tempfile.mkdtemp(prefix="odibi-connect-"))
+    _folders.append(folder)
     home = Path(pyspark.__file__).parent
     conf = {
         **spark_jvm.local_configuration(folder),

@@ -20,6 +20,12 @@ SAIL_TIMEOUT_SECONDS = 7 * 24 * 3600
 """Sail ends a session after 15 minutes without a request, running queries included."""
 CONNECT_PORT = 15002
 REACH_SECONDS = 10
+RETRIES_HERE = 6
+"""How often a request to a server of this machine is sent anew: for some 20 s, instead of ten minutes.
+
+A far one may be scaled or restarted behind its address; one of this machine that is gone stays so.
+"""
+_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 _server: list[Any] = []
 
 
@@ -59,12 +65,21 @@ def connected(url: str, settings: Mapping[str, str]) -> Any:
         builder = builder.config(name, value)
     try:
         spark = builder.create()
+        _limit_retries(spark, url)
         spark.version  # noqa: B018  the first request: is anybody there?
     except Exception as exc:
         raise EngineError(
             f"Spark Connect at {redact_url(url)} does not answer: {reason(exc)}"
         ) from exc
     return spark
+
+
+def _limit_retries(spark: Any, url: str) -> None:
+    if urllib.parse.urlsplit(url).hostname in _HERE:
+        with contextlib.suppress(ImportError, AttributeError):  # clients before 4.0
+            from pyspark.sql.connect.client.retries import DefaultPolicy
+
+            spark.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES_HERE)])
 
 
 def check_reachable(url: str) -> None:

@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 import threading
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ CLASSIC, CONNECT, SAIL = "classic", "connect", "sail"
 _SUBMITTED = ("PYSPARK_GATEWAY_PORT", "DATABRICKS_RUNTIME_VERSION", "SPARK_REMOTE")
 _lock = threading.RLock()
 _own: dict[tuple[Any, ...], Connection] = {}
+_lost: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ def _active() -> Any:
 
     with contextlib.suppress(Exception):  # there is none
         spark = SparkSession.getActiveSession() or SparkSession.active()
-        return None if is_stopped(spark) else spark
+        return None if spark in _lost or is_stopped(spark) else spark
     return None
 
 
@@ -282,8 +284,9 @@ def _quieten() -> None:
 
 
 def forget(connection: Connection) -> None:
-    """Keep a session of our own no longer, as it is gone: the next run gets another."""
+    """Use a session no longer, as it is gone: the next run gets another."""
     with _lock:
+        _lost.add(connection.spark)
         for key in [key for key, own in _own.items() if own is connection]:
             del _own[key]
 

@@ -154,6 +154,24 @@ class ParallelRows:
         assert len(tries) == 3
         assert self.running(spark) == []
 
+    def test_a_timeout_ends_the_jobs(self, run, spark):
+        """A row that runs longer than its timeout fails; its jobs end, and what it begins after them."""
+        ended = []
+
+        def stubborn(spark):
+            for _ in range(2):
+                try:
+                    long_job(spark).collect()
+                except Exception as exc:
+                    ended.append(exc)
+
+        hasty = {"timeout_seconds": 0.5, "retry": 0}
+        result = run(row("A", stubborn, constants=hasty), small("B"))
+        assert statuses(result) == {"A": "FAILED", "B": "SUCCESS"}
+        assert "timeout_seconds" in result.transformations["A"].error_message
+        until(lambda: len(ended) == 2)
+        assert self.running(spark) == []
+
     def test_a_cancelled_run_ends_all_that_runs(self, run, spark):
         """The second request for the run cancels the jobs of every row that runs."""
         both = threading.Barrier(3)

@@ -9,7 +9,7 @@ import pytest
 pytest.register_assert_rewrite("engines.parallel_rows")
 
 from engines.contract import INFO, table  # noqa: E402
-from engines.parallel_rows import ParallelRows, long_job, runs, small  # noqa: E402
+from engines.parallel_rows import ParallelRows, runs, small  # noqa: E402
 from fakes import row, statuses  # noqa: E402
 from spark_sessions import connect, make, rows_of  # noqa: E402
 from spark_sessions import engine as make_engine  # noqa: E402
@@ -57,15 +57,6 @@ class TestParallelRows(ParallelRows):
 def spark(connection):
     """The session."""
     return connection.spark
-
-
-def test_a_timeout_ends_the_jobs(run, spark):
-    """A row that runs longer than its timeout fails, and its jobs end."""
-    result = run(
-        row("A", lambda spark: long_job(spark).collect()), small("B"), timeout_seconds=0.5, retry=0
-    )
-    assert statuses(result)["A"] == "FAILED"
-    assert "timeout_seconds" in result.transformations["A"].error_message
 
 
 def test_pool_group_and_tag_are_the_attempts_own(engine, spark):

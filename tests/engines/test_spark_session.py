@@ -12,7 +12,7 @@ from fakes import row
 from spark_sessions import QUICK, connect, engine, has_java, make, place
 
 from odibi_nb.core.protocols import Session
-from odibi_nb.engines import spark_jvm, spark_session
+from odibi_nb.engines import spark_connect, spark_jvm, spark_session
 from odibi_nb.errors import EngineError, EngineNotAvailableError, ManifestError
 
 
@@ -234,7 +234,26 @@ def test_a_session_that_is_stopped_in_a_run_is_one_message(kind, tmp_path):
         assert message.startswith("the Spark session was stopped while the run went on")
         assert message.endswith("the next run starts another: odibi retry last")
     (again,) = rows_end(tmp_path, connect(kind, tmp_path), two_rows)
-    assert again[0] == "SUCCESS"
+    assert again == ("SUCCESS", 1, None)
+
+
+def test_a_server_that_ends_in_a_run_is_one_message(monkeypatch, tmp_path):
+    """Its rows fail soon with what happened; the next run asks the server that is there then."""
+    monkeypatch.setattr(spark_connect, "RETRIES_HERE", 2)
+    spark_session.stop_own()
+
+    def ends_it(spark):
+        spark_connect.stop_sail()
+        return two_rows(spark)
+
+    ended = rows_end(tmp_path, connect("sail", tmp_path), ends_it, two_rows, retry=2)
+    for status, attempts, message in ended:
+        assert (status, attempts) == ("FAILED", 1)
+        assert "was stopped while the run went on, or its server was" in message
+        assert "\n" not in message
+    (again,) = rows_end(tmp_path, connect("sail", tmp_path), two_rows)
+    assert again == ("SUCCESS", 1, None)
+    spark_session.stop_own()
 
 
 def test_a_jvm_that_ends_in_a_run_is_one_message(tmp_path):
@@ -254,7 +273,7 @@ def test_a_jvm_that_ends_in_a_run_is_one_message(tmp_path):
         assert "set spark.driver.memory" in message
         assert "\n" not in message
     (again,) = rows_end(tmp_path, connect("classic", tmp_path), two_rows)
-    assert again[0] == "SUCCESS"
+    assert again == ("SUCCESS", 1, None)
 
 
 def test_want_of_memory_is_one_message(tmp_path):
