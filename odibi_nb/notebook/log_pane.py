@@ -30,7 +30,7 @@ class LogPane:
         snapshot: the run.
 
     Attributes:
-        widget: hidden until `show`.
+        widget: to be seen only where somebody hears what is chosen.
     """
 
     def __init__(self, state_dir: Path, snapshot: RunSnapshot) -> None:
@@ -54,10 +54,8 @@ class LogPane:
         self.choice.add_class(CONTROL)
         heed_front_end(self.choice)
         self._text = w.HTML()
-        self._style = w.HTML(layout=w.Layout(display="none"))
-        self.widget = w.VBox(
-            [self._style, self.choice, self._text], layout=w.Layout(display="none")
-        )
+        style = w.HTML(CLICKABLE, layout=w.Layout(display="none"))
+        self.widget = w.VBox([style, self.choice, self._text])
 
     @property
     def chosen(self) -> str:
@@ -68,11 +66,6 @@ class LogPane:
     def choose(self, transformation_id: str) -> None:
         """Show the log of this transformation."""
         self.choice.value = transformation_id
-
-    def show(self) -> None:
-        """Let it be seen: there is somebody who hears what is chosen."""
-        self._style.value = CLICKABLE
-        self.widget.layout.display = None
 
     def paint(self, snapshot: RunSnapshot) -> None:
         """Show what the chosen transformation has printed by now."""

@@ -93,6 +93,7 @@ class WidgetRung(HtmlRung):
         self._layers: GanttLayers | None = None
         self._pictures: Sequence[Any] = ()
         self._table: Sequence[Any] = ()
+        self._below: Any = None
         self._pane: LogPane | None = None
 
     def show(self, snapshot: RunSnapshot) -> None:
@@ -113,8 +114,8 @@ class WidgetRung(HtmlRung):
         picture = ipywidgets.VBox([self._head, self._make_picture(snapshot)])
         self._table = _html_widgets(table_parts(snapshot, FEW_ROWS))
         self._pane = None if self.state_dir is None else LogPane(self.state_dir, snapshot)
-        pane = () if self._pane is None else (self._pane.widget,)
-        return picture, ipywidgets.VBox((*pane, *self._table))
+        self._below = ipywidgets.VBox(self._table)
+        return picture, self._below
 
     @property
     def unfolded(self) -> str:
@@ -131,8 +132,10 @@ class WidgetRung(HtmlRung):
     def _paint_pane(self, snapshot: RunSnapshot) -> None:
         if self._pane is None:
             return
-        if self._button is None or self._button.heard:  # else nobody would hear what is chosen
-            self._pane.show()
+        if self._button is not None and not self._button.heard:
+            return  # nobody would hear what is chosen
+        if len(self._below.children) == len(self._table):
+            self._below.children = (self._pane.widget, *self._table)
         self._pane.paint(snapshot)
 
     def end(self, snapshot: RunSnapshot, result: RunResult | None = None) -> None:
