@@ -6,8 +6,13 @@ import sys
 
 import pytest
 from fakes import FakeProject
+from hypothesis import settings
 
 from odibi_nb.core.functions import REGISTRY
+
+# What takes long on a machine that does something else as well is not wrong.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

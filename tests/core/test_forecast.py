@@ -35,7 +35,7 @@ def plans(draw):
     return plan_of(*rows, workers=draw(st.integers(1, 5)), layer_workers=limits, schedule=schedule)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(plan=plans())
 def test_a_forecast_keeps_every_rule(plan):
     """Upstream and layers come first, limits hold, no worker idles for nothing, nothing beats the bounds."""
@@ -67,7 +67,7 @@ def test_a_forecast_keeps_every_rule(plan):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(plan=plans())
 def test_the_critical_path_cannot_be_beaten(plan):
@@ -86,7 +86,7 @@ def test_the_critical_path_cannot_be_beaten(plan):
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     edges=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=14),

@@ -283,7 +283,7 @@ def test_a_chain_across_runs_in_a_circle_ends(project, parts):
 NAMES = [f"n{i}" for i in range(6)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.sets(st.sampled_from(range(5)), max_size=3), min_size=6, max_size=6),
     st.lists(st.sets(st.sampled_from(NAMES), max_size=4), min_size=1, max_size=3),

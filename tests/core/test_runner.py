@@ -38,7 +38,7 @@ def graphs(draw):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(graph=graphs(), workers=st.integers(1, 4), schedule=st.sampled_from(["layers", "graph"]))
 def test_any_graph_ends(graph, workers, schedule, tmp_path_factory):

@@ -120,7 +120,7 @@ def run(case, folder):
 
 
 @settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(case=cases())
 def test_what_holds_of_every_run(case, tmp_path_factory):

@@ -200,7 +200,7 @@ def test_nanoseconds_are_cut_off():
     assert to_arrow(frame, "t")["t"].to_pylist() == [NOON.replace(microsecond=1)]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(

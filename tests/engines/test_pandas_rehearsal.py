@@ -141,7 +141,7 @@ def arrow(rows):
     return pa.table(columns, schema=pa.schema([("k", pa.int64()), ("v", pa.int64())]))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(before=tables, after=tables)
 def test_whole_rows_are_compared_as_multisets(before, after):
     """Added and removed rows are what plain counting finds, whatever the nulls and repeats."""
@@ -152,7 +152,7 @@ def test_whole_rows_are_compared_as_multisets(before, after):
     assert found.unchanged == (new & old).total()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(before=st.dictionaries(cells, cells), after=st.dictionaries(cells, cells))
 def test_rows_are_compared_by_key(before, after):
     """Added, removed, changed and unchanged rows are what dictionaries say."""

@@ -62,7 +62,7 @@ TIMES = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(TIMES, st.lists(st.floats(0.1, 40), min_size=1, max_size=12))
 def test_the_layers_are_the_whole(times, moments):
     """Whatever happens between two snapshots, the layers show the very bars that the whole would."""

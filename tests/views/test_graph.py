@@ -104,7 +104,7 @@ def graphs(draw):
     )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 @given(graphs())
 def test_any_graph_is_laid_out(graph):
     """Every box has its own room, layers stand in order, and every edge leads right, column by column."""
