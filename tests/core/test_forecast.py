@@ -66,9 +66,7 @@ def test_a_forecast_keeps_every_rule(plan):
     assert forecast(plan) == expected
 
 
-@settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=plans())
 def test_the_critical_path_cannot_be_beaten(plan):
     """The critical path's rows follow each other without a gap, and more workers do not help."""
@@ -85,9 +83,7 @@ def test_the_critical_path_cannot_be_beaten(plan):
     assert expected.critical_seconds == pytest.approx(free[path[-1]].end)
 
 
-@settings(
-    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     edges=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=14),
     layers=st.lists(st.integers(0, 2), min_size=9, max_size=9),
