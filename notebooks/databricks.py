@@ -39,8 +39,9 @@ env = dbutils.widgets.get("env")
 
 # MAGIC %md
 # MAGIC ## The example, on the driver's own disk
-# MAGIC SQLite and Delta tables do not belong among workspace files. For a project of your own leave these three cells out: its manifest names
-# MAGIC a registry that the cluster reaches, and a lake in a volume or a catalog.
+# MAGIC SQLite and Delta tables do not belong among workspace files. For a project of your own leave these three cells out: its manifest's
+# MAGIC environment says `"engine": "spark"`, `"lake": "catalog:main"` and `"registry": "config_driven.TransformationRegistry"`. Then registry, tables
+# MAGIC and run log are tables of that catalog, and the notebook's own session reads and writes all of them, for pandas rows as well.
 
 # COMMAND ----------
 
@@ -100,6 +101,15 @@ if dbutils.widgets.get("mode") == "job":
 # COMMAND ----------
 
 # MAGIC %odibi run {project} --env {env}
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC Or by point and click: preview, run, cancel, retry.
+
+# COMMAND ----------
+
+# MAGIC %odibi panel {project} --env {env}
 
 # COMMAND ----------
 

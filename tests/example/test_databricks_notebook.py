@@ -97,6 +97,7 @@ def test_it_runs_interactively(tmp_path, monkeypatch):
     shown = {cell["source"].split("{")[0]: json.dumps(cell.get("outputs")) for cell in cells}
     assert "19 of 19 done" in shown["%odibi run "]
     assert "plotly" in shown["%odibi run "]
+    assert "widget-view" in shown["%odibi panel "]
     assert "nothing" in shown["%odibi retry last --project "]
     assert "success" in shown["%odibi history "]
     assert "GOLD_001" in json.dumps(cells[-2]["outputs"])
