@@ -13,7 +13,7 @@ import pytest
 pytest.register_assert_rewrite("engines.parallel_rows")
 
 from engines.contract import INFO, table  # noqa: E402
-from engines.parallel_rows import ParallelRows, runs, small  # noqa: E402
+from engines.parallel_rows import ParallelRows, long_job, runs, small  # noqa: E402
 from fakes import row, statuses  # noqa: E402
 from spark_sessions import connect, make, rows_of  # noqa: E402
 from spark_sessions import engine as make_engine  # noqa: E402
