@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 AGAIN_SECONDS = 0.2
 """How long until what a cancelled attempt began meanwhile is cancelled too."""
+CANCEL_SECONDS = 5.0
 _LOCAL = ("spark.scheduler.pool", "spark.jobGroup.id", "spark.job.description", "spark.job.tags")
 
 
@@ -98,6 +99,27 @@ def _tag(info: WriteInfo) -> str:
     return f"odibi {info.run_id} {info.transformation_id} {info.attempt}".replace(",", "_")
 
 
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether *error* is an interrupt, or what pyspark made of one while it tidied up."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__context__
+    return False
+
+
+def _cancel_beside(jobs: Jobs) -> None:
+    """Cancel *jobs* on another thread: this one's connection to the JVM waits for an answer still."""
+    one = threading.Thread(target=_cancelled, args=(jobs,), name="odibi-spark-cancel", daemon=True)
+    one.start()
+    one.join(CANCEL_SECONDS)
+
+
+def _cancelled(jobs: Jobs) -> None:
+    with contextlib.suppress(Exception):  # the session may be gone, and its jobs with it
+        jobs.cancel()
+
+
 @contextlib.contextmanager
 def attempt_scope(
     jobs: Jobs, control: AttemptControl, why_lost: Callable[[BaseException], str | None]
@@ -118,8 +140,7 @@ def attempt_scope(
     def cancel() -> None:
         # What a function does next, after a job of it was cancelled, starts a new job.
         while not ended.is_set():
-            with contextlib.suppress(Exception):  # the session may be gone, and its jobs with it
-                jobs.cancel()
+            _cancelled(jobs)
             ended.wait(AGAIN_SECONDS)
 
     def revoked() -> None:
@@ -130,7 +151,13 @@ def attempt_scope(
         control.on_revoke(revoked)
         control.measure_progress(jobs.progress)
         yield
+    except KeyboardInterrupt:  # of what is tried out on the main thread
+        _cancel_beside(jobs)
+        raise
     except Exception as exc:
+        if _is_interrupt(exc):
+            _cancel_beside(jobs)
+            raise KeyboardInterrupt from exc
         if control.reason is not None and not isinstance(exc, RevokedError):
             raise RevokedError(control.reason) from exc
         lost = why_lost(exc)

@@ -1,7 +1,11 @@
 """Runs on a JVM session: parallel rows, cancel of exactly one, caching; and both engines in one run."""
 
 import json
+import os
+import signal
 import sys
+import threading
+import time
 
 import pandas as pd
 import pytest
@@ -9,7 +13,7 @@ import pytest
 pytest.register_assert_rewrite("engines.parallel_rows")
 
 from engines.contract import INFO, table  # noqa: E402
-from engines.parallel_rows import ParallelRows, runs, small  # noqa: E402
+from engines.parallel_rows import ParallelRows, long_job, runs, small  # noqa: E402
 from fakes import row, statuses  # noqa: E402
 from spark_sessions import connect, make, rows_of  # noqa: E402
 from spark_sessions import engine as make_engine  # noqa: E402
@@ -75,6 +79,29 @@ def test_python_functions_run_in_this_python(spark):
 
     [found] = spark.range(1).select(udf(lambda _: sys.executable, "string")("id")).collect()
     assert found[0] == sys.executable
+
+
+def test_an_interrupt_ends_the_jobs(engine, spark):
+    """What is tried out on the main thread and stopped there does not go on to compute."""
+    tracker, begun = spark.sparkContext.statusTracker(), []
+
+    def stop():
+        while not begun:
+            begun.extend(tracker.getActiveJobsIds())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    pysparks = signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a kernel
+    try:
+        threading.Thread(target=stop, daemon=True).start()
+        with pytest.raises(KeyboardInterrupt), engine.attempt_scope(INFO, (), AttemptControl()):
+            long_job(spark).collect()
+    finally:
+        signal.signal(signal.SIGINT, pysparks)
+    deadline = time.monotonic() + 30
+    while tracker.getActiveJobsIds():
+        assert time.monotonic() < deadline
+    assert [tracker.getJobInfo(job).status for job in begun] == ["FAILED"]
+    assert spark.range(3).count() == 3
 
 
 def test_both_engines_work_in_one_run(run, engine):
