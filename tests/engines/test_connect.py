@@ -2,8 +2,9 @@
 
 import pytest
 
-pytest.register_assert_rewrite("engines.contract", "engines.parallel_rows")
+pytest.register_assert_rewrite("engines.cache_plans", "engines.contract", "engines.parallel_rows")
 
+from engines.cache_plans import passed_over  # noqa: E402
 from engines.contract import INFO, EngineContract  # noqa: E402
 from engines.parallel_rows import ParallelRows  # noqa: E402
 from spark_sessions import connect, make, rows_of, settings_of  # noqa: E402
@@ -61,6 +62,11 @@ class TestParallelRows(ParallelRows):
     def running(self, spark):
         """The operations that run: they are interrupted."""
         return spark.interruptAll()
+
+
+def test_a_cache_plan_is_passed_over_in_one_line(engine, tmp_path, capsys):
+    """Spark Connect does not promise to keep tables: the run says so once for the layer, and goes on."""
+    passed_over(engine, tmp_path, capsys, "Spark Connect has no table cache that lasts")
 
 
 def test_another_sessions_tables_are_not_taken_for_ours(connection, engine, tmp_path):

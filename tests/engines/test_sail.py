@@ -1,27 +1,23 @@
 """The Spark engine on Sail, without a JVM: the contract of all engines, then what is its own."""
 
-import dataclasses
-
 import pytest
 
 pytest.register_assert_rewrite(
     "engines.contract",
+    "engines.cache_plans",
     "engines.parallel_rows",
     "engines.rehearsal",
     "engines.retried_writes",
     "engines.spark_behaviour",
 )
 
+from engines.cache_plans import passed_over  # noqa: E402
 from engines.contract import EngineContract  # noqa: E402
-from engines.parallel_rows import runs, small  # noqa: E402
 from engines.rehearsal import RehearsalContract, SparkRehearsal  # noqa: E402
 from engines.retried_writes import RetriedWrites  # noqa: E402
 from engines.spark_behaviour import SparkBehaviour  # noqa: E402
-from fakes import row  # noqa: E402
 from spark_sessions import connect, make, rows_of  # noqa: E402
 from spark_sessions import engine as make_engine  # noqa: E402
-
-from odibi_nb.engines.spark_session import CONNECT, SAIL  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -58,23 +54,9 @@ class TestContract(RetriedWrites, EngineContract):
         return frame.limit(0)
 
 
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    [
-        (SAIL, "Sail has no table cache that lasts"),
-        (CONNECT, "Spark Connect has no table cache that lasts"),
-    ],
-)
-def test_a_cache_plan_is_passed_over_in_one_line(connection, tmp_path, capsys, kind, reason):
+def test_a_cache_plan_is_passed_over_in_one_line(engine, tmp_path, capsys):
     """Where the platform cannot cache, the run says so once for the layer, and goes on."""
-    engine = make_engine(dataclasses.replace(connection, kind=kind), tmp_path)
-    look = row("B", lambda context: context.read("silver.a").count(), layer="Gold_1")
-    plan = {"cache_plan": {"Silver_1": ["silver.a", "silver.b"]}}
-    result = runs(engine, tmp_path)(small("A"), look, manifest=plan, log_level="INFO")
-    result.raise_for_status()
-    assert result.warnings == []
-    lines = [line for line in capsys.readouterr().out.splitlines() if "aching" in line]
-    assert lines == [f"📦 Not caching tables after Silver_1: {reason}"]
+    passed_over(engine, tmp_path, capsys, "Sail has no table cache that lasts")
 
 
 class TestBehaviour(SparkBehaviour):
