@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 FEW_ROWS = 60
 """At most so many rows are in a table that is painted again and again."""
+PANE_SECONDS = 1.0
+"""A run that is over sooner has no pane for logs. A page complains of a widget that it is still making
+when the run's end takes the place of all of them."""
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 _CHANGING = ("x", "base", "y", "customdata", "showlegend", "text")
 """What changes in a trace while a run goes on."""
@@ -93,7 +96,7 @@ class WidgetRung(HtmlRung):
         self._layers: GanttLayers | None = None
         self._pictures: Sequence[Any] = ()
         self._table: Sequence[Any] = ()
-        self._below: Any = None
+        self._above_table: Any = None
         self._pane: LogPane | None = None
 
     def show(self, snapshot: RunSnapshot) -> None:
@@ -114,8 +117,8 @@ class WidgetRung(HtmlRung):
         picture = ipywidgets.VBox([self._head, self._make_picture(snapshot)])
         self._table = _html_widgets(table_parts(snapshot, FEW_ROWS))
         self._pane = None if self.state_dir is None else LogPane(self.state_dir, snapshot)
-        self._below = ipywidgets.VBox(self._table)
-        return picture, self._below
+        self._above_table = ipywidgets.VBox()
+        return picture, ipywidgets.VBox((self._above_table, *self._table))
 
     @property
     def unfolded(self) -> str:
@@ -134,8 +137,10 @@ class WidgetRung(HtmlRung):
             return
         if self._button is not None and not self._button.heard:
             return  # nobody would hear what is chosen
-        if len(self._below.children) == len(self._table):
-            self._below.children = (self._pane.widget, *self._table)
+        if not self._above_table.children:
+            if snapshot.elapsed < PANE_SECONDS:
+                return
+            self._above_table.children = (self._pane.widget,)
         self._pane.paint(snapshot)
 
     def end(self, snapshot: RunSnapshot, result: RunResult | None = None) -> None:
