@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,8 @@ def default_adapters() -> Adapters:
 
 def lake_root(place: Place) -> str:
     """The root of the embedded lake: a URL, or a folder beside the manifest."""
-    lake = place.config.lake or DEFAULT_LAKE
+    # Databricks also writes its own file system's URLs with one slash.
+    lake = re.sub(r"^dbfs:/(?!/)", "dbfs:///", place.config.lake or DEFAULT_LAKE)
     return lake if "://" in lake else str((place.manifest.folder / lake).absolute())
 
 

@@ -20,6 +20,16 @@ def main(words: Sequence[str] | None = None) -> int:
     """Do what *words* ask for; the exit code: 0, 1 (the run failed), 2 (the input was wrong)."""
     _print_anything()
     try:
+        code = _done(words)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _done(words: Sequence[str] | None) -> int:
+    try:
         arguments = parse(sys.argv[1:] if words is None else words)
         return _shown(
             execute(arguments, Face(views=_views, ask=_ask if sys.stdin.isatty() else None))
@@ -36,9 +46,6 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("odibi: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _views(ui: str, log_level: str | None) -> tuple[Sequence[View], str]:

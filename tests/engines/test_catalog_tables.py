@@ -8,7 +8,7 @@ from engines.contract import INFO, NOON, EngineContract, table  # noqa: E402
 from engines.pandas_rows import PandasRows  # noqa: E402
 from spark_sessions import connect, place, rows_of  # noqa: E402
 
-from odibi_nb.adapters import catalog_of  # noqa: E402
+from odibi_nb.adapters import catalog_of, lake_root  # noqa: E402
 from odibi_nb.core.captured_writes import CapturedWrites  # noqa: E402
 from odibi_nb.core.protocols import Portion  # noqa: E402
 from odibi_nb.core.transformation import Output  # noqa: E402
@@ -116,3 +116,9 @@ def test_sail_has_no_catalog_that_stays(tmp_path):
 def test_the_manifest_says_who_keeps_the_tables(tmp_path, lake, catalog):
     """``catalog`` is the session's, ``catalog:NAME`` another; all else is a folder or URL."""
     assert catalog_of(place(tmp_path, lake=lake)) == catalog
+
+
+def test_databricks_writes_urls_with_one_slash(tmp_path):
+    """``dbfs:/lake`` is a URL, not a folder beside the manifest."""
+    assert lake_root(place(tmp_path, lake="dbfs:/lake")) == "dbfs:///lake"
+    assert lake_root(place(tmp_path, lake="dbfs:///lake")) == "dbfs:///lake"
