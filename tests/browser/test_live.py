@@ -141,6 +141,22 @@ def test_the_stop_button_ends_the_run(notebook, plant):
     assert printed(nb).strip().split(maxsplit=2)[1:] == ["cancelled", "{'CANCELLED': 3}"]
 
 
+def test_a_stopped_run_ends_with_what_runs(notebook, plant):
+    """After one press the run ends within a second of its running transformations, which succeed."""
+    rows = [plant.row(name) for name in ("A", "B", "C")]
+    *cells, run = plant.cells(*rows, options="--workers 1 --ui widgets")
+    waited = "(r.end_time - r.transformations['A'].end_time).total_seconds()"
+    nb = notebook(*cells, f"{run}\nprint('at once', {waited} < 1)")
+    nb.start()
+    nb.page.wait_for_selector(".jp-OutputArea-output >> text=1 running, 2 waiting")
+    nb.interrupt()
+    nb.page.wait_for_selector(".jp-OutputArea-output >> text=1 running, 2 cancelled")
+    plant.go.touch()
+    nb.finish()
+    assert "cancelled {'SUCCESS': 1, 'CANCELLED': 2}" in printed(nb)
+    assert "at once True" in printed(nb)
+
+
 def click_a_bar(page, row, seen):
     """Click on the bar of a row until *seen* is there: a figure that is drawn anew may miss a click."""
     from playwright import sync_api

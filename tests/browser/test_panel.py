@@ -7,6 +7,7 @@ import re
 import pytest
 from browser.controls import unusable
 from browser.lab import PANEL
+from notebook_copies import copy_notebooks
 from real_project import default_rows, make_project, registry_row
 
 FUNCTIONS = """
@@ -108,6 +109,29 @@ def test_a_project_is_run_by_clicks_alone(panel):
         p.sees("loading 3")
         p.open("Result")
         p.sees("panel.result.to_frame()")
+
+
+def test_the_example_is_run_by_clicks_alone(notebook, folder):
+    """The example project: chosen in the panel, previewed, run, and looked at."""
+    copied = copy_notebooks(folder)
+    nb = notebook(
+        f"%cd -q {copied}\n%load_ext odibi_nb",
+        "%odibi registry init",
+        "%odibi registry import projects/energy_efficiency/registry.json",
+        "%odibi panel",
+    )
+    nb.start()
+    nb.finish()
+    p = Opened(nb)
+    p.press("Preview")
+    p.sees("19 transformations would run.")
+    p.press("Run")
+    p.sees(re.compile("✔ success .* 19 of 19 done"), timeout=120_000)
+    p.root.locator("svg[aria-label='Gantt chart of Energy Efficiency: 19 success']").wait_for()
+    p.open("Run log")
+    p.sees("odibi_functions.gold.site_summary")
+    p.open("Result")
+    p.sees("panel.result.to_frame()")
 
 
 def test_the_command_follows_what_is_chosen(panel):
