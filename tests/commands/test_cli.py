@@ -313,6 +313,7 @@ def test_doctors_exit_code_says_what_is_wrong(here, odibi, monkeypatch):
 
 def test_doctor_says_which_spark_session_a_run_would_use(here, odibi, monkeypatch):
     """Doctor names the session and why, or what is missing and the command that mends it; starts none."""
+    pytest.importorskip("pyspark")
     monkeypatch.setenv("JAVA_HOME", str(here))
     code, out, _ = odibi("doctor", "--engine", "spark")
     assert code == 1

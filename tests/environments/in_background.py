@@ -92,7 +92,9 @@ def main(name: str) -> int:
 
 def _end_with_parent() -> None:
     """Whoever began this holds the other end of the pipe, and lets go of it when it is killed, too."""
-    sys.stdin.buffer.read()
+    os.read(
+        sys.stdin.fileno(), 1
+    )  # not by sys.stdin: its lock would be held when this process ends
     os.killpg(0, signal.SIGKILL)
 
 

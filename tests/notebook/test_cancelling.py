@@ -86,7 +86,8 @@ def test_a_page_is_asked_for_a_while_only():
     for worth in (True, False):
         button = CancelButton(Cancelling(lambda: True, lambda worth=worth: worth))
         seen = []
-        button.probe.observe(lambda change, seen=seen: seen.append(change.new), "playing")
+        playing = "playing" if button.probe.has_trait("playing") else "_playing"  # ipywidgets 7
+        button.probe.observe(lambda change, seen=seen: seen.append(change.new), playing)
         for _ in range(3 * PROBES):
             assert not button.update(snapshot())
         assert seen == [True, False] * (PROBES // 2) * worth
