@@ -7,6 +7,8 @@ import shutil
 import pytest
 from faults.example_run import Example, prepare
 
+from odibi_nb.core.functions import REGISTRY
+
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
@@ -14,7 +16,8 @@ def template(tmp_path_factory):
     folder = tmp_path_factory.mktemp("example") / "energy_efficiency"
     prepare(folder)
     example = Example(folder)
-    example.run().raise_for_status()
+    with REGISTRY.preserved():  # other tests have functions of the same names
+        example.run().raise_for_status()
     return folder, example.tables()
 
 
