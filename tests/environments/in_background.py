@@ -19,18 +19,25 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from environments.environment import ENVIRONMENTS, ROOT
 
-CORE = ("tests/core", "tests/engines", "tests/sinks/test_delta.py")
+TABLES = ("tests/engines", "tests/sinks/test_delta.py")
+CORE = ("tests/core", "tests/views", *TABLES)
+HEART = tuple(
+    f"tests/core/test_{name}.py" for name in ("manifest", "plan", "runner", "orchestrator")
+)
 NOTEBOOK = "tests/notebook"
-WITH_KERNELS = ("background", "debugging", "debugging_notebook", "kernel")
 A_KERNEL = f"{NOTEBOOK}/test_kernel.py::test_a_run_ends_as_a_picture_and_a_table[widgets]"
-SOME = (*CORE, *(f"--ignore={NOTEBOOK}/test_{name}.py" for name in WITH_KERNELS), NOTEBOOK)
+MANY_KERNELS = [
+    f"--ignore={NOTEBOOK}/test_{name}.py"
+    for name in ("background", "debugging", "debugging_notebook")
+]
+KERNELS = [*MANY_KERNELS, f"--ignore={NOTEBOOK}/test_kernel.py"]
 TESTS = {
-    "dbr-17.3": [(*CORE, "tests/views", NOTEBOOK)],
-    "dbr-14.3": [(*SOME, "tests/views"), (A_KERNEL,)],
-    "dbr-15.4": [SOME, (A_KERNEL,)],
-    "dbr-16.4": [SOME, (A_KERNEL,)],
+    "dbr-17.3": [(*CORE, *MANY_KERNELS, NOTEBOOK)],
+    "dbr-14.3": [(*CORE, *KERNELS, NOTEBOOK), (A_KERNEL,)],
+    "dbr-15.4": [(*HEART, *TABLES, *KERNELS, NOTEBOOK), (A_KERNEL,)],
+    "dbr-16.4": [(*HEART, *TABLES, *KERNELS, NOTEBOOK), (A_KERNEL,)],
 }
-"""Every kernel takes seconds: the newest runs all tests that have one, the others one of them."""
+"""All of the core with the oldest and the newest; every kernel takes seconds, so most run one."""
 AT_ONCE = 2
 SKIPPED = 77
 
