@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 from fakes import FakeProject
@@ -13,6 +14,25 @@ from odibi_nb.core.functions import REGISTRY
 # What takes long on a machine that does something else as well is not wrong.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+HERE = Path(__file__).parent
+LONGEST_FIRST = ("environments", "browser", "faults", "engines", "example", "notebook", "sinks")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Where processes share the tests (``-n``), a file's are one's, and what takes longest begins.
+
+    One process alone has the browser: two at once would tell how fast the machine is.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    folders = {item: item.path.relative_to(HERE).parts[0] for item in items}
+    ranks = {folder: rank for rank, folder in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(folders[item], len(ranks)))
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            together = "browser" if folders[item] == "browser" else str(item.path)
+            item.add_marker(pytest.mark.xdist_group(together))
 
 
 @pytest.fixture(autouse=True)

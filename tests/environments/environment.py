@@ -8,10 +8,10 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -47,7 +47,6 @@ class Environment:
         self.folder = KEPT / f"{name}-{digest}"
         self.python = self.folder / "bin" / "python"
         self._complete = self.folder / "complete"
-        self._lock = threading.Lock()
 
     def build(self) -> Environment:
         """Make it, unless it is there.
@@ -56,7 +55,8 @@ class Environment:
             pytest.skip.Exception: without a network or the right Python, except in CI.
             AssertionError: if pip cannot; with what it said.
         """
-        with self._lock:
+        KEPT.mkdir(exist_ok=True)
+        with FileLock(KEPT / f"{self.name}.lock"):  # two processes may want it
             if not self._complete.exists():
                 for old in KEPT.glob(f"{self.name}-*"):
                     shutil.rmtree(old)
@@ -87,24 +87,26 @@ class Environment:
             pytest.skip(f"{self.name} has no wheels for Python {self.version}, and wants another")
         assert done.returncode == 0, f"{self.name} cannot be installed:\n{said}"
 
-    def pytest(self, *arguments: str) -> int:
-        """Run pytest in it, at the root of the repository; its exit code."""
+    def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run pytest in it, at the root of the repository; what it printed is its ``stdout``."""
         # CI: nothing may be skipped there, but these environments have no Spark and no Sail.
         outside = {"CI", "PYTHONPATH", "VIRTUAL_ENV", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST"}
         environ = {name: value for name, value in os.environ.items() if name not in outside}
         environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # anyio's, old, does not like a new pytest
         environ["PATH"] = f"{self.python.parent}{os.pathsep}{environ['PATH']}"
-        command = [str(self.python), "-m", "pytest", "-q", "--tb=short"]
-        plugins = ["-p", "_hypothesis_pytestplugin", "-p", "no:cacheprovider"]
+        command = [str(self.python), "-m", "pytest", "-q", "--tb=short", "--import-mode=importlib"]
+        plugins = ["-p", "_hypothesis_pytestplugin", "-p", "no:cacheprovider", "-o", "addopts="]
         quiet = ["-W", "ignore::DeprecationWarning"]
-        done = subprocess.run(
+        return subprocess.run(
             [*command, *plugins, *quiet, *arguments],
             cwd=ROOT,
             env=environ,
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             check=False,
         )
-        return done.returncode
 
 
 def find_python(version: str) -> str | None:

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import pytest
 from environments.environment import ENVIRONMENTS
-from environments.in_background import SKIPPED, TESTS
 
 pytestmark = pytest.mark.environments
+TABLES = ("tests/engines", "tests/sinks/test_delta.py")
+CORE = ("tests/core", "tests/views", *TABLES)
+HEART = tuple(
+    f"tests/core/test_{name}.py" for name in ("manifest", "plan", "runner", "orchestrator")
+)
+NOTEBOOK = "tests/notebook"
+A_KERNEL = f"{NOTEBOOK}/test_kernel.py::test_a_run_ends_as_a_picture_and_a_table[widgets]"
+MANY_KERNELS = [
+    f"--ignore={NOTEBOOK}/test_{name}.py"
+    for name in ("background", "debugging", "debugging_notebook")
+]
+KERNELS = [*MANY_KERNELS, f"--ignore={NOTEBOOK}/test_kernel.py"]
+TESTS = {
+    "dbr-17.3": [(*CORE, *MANY_KERNELS, NOTEBOOK)],
+    "dbr-14.3": [(*CORE, *KERNELS, NOTEBOOK), (A_KERNEL,)],
+    "dbr-15.4": [(*HEART, *TABLES, *KERNELS, NOTEBOOK), (A_KERNEL,)],
+    "dbr-16.4": [(*HEART, *TABLES, *KERNELS, NOTEBOOK), (A_KERNEL,)],
+}
+"""All of the core with the oldest and the newest; every kernel takes seconds, so most run one."""
 
 
-@pytest.mark.parametrize("name", TESTS)
-def test_the_runtimes_versions_will_do(name, runs, capsys):
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in TESTS]
+)
+def test_the_runtimes_versions_will_do(name, record_property):
     """No version that the runtime comes with changes, and the tests of core and notebook pass on them."""
-    code, said = runs.result(name)
-    if code == SKIPPED:
-        pytest.skip(said.strip())
+    environment = ENVIRONMENTS[name].build()
+    done = [environment.pytest(*tests) for tests in TESTS[name]]
+    said = "".join(output.stdout for output in done)
     ends = [line for line in said.splitlines() if " passed" in line or " failed" in line]
-    with capsys.disabled():
-        print(f"\n{name} (Python {ENVIRONMENTS[name].version}): {'; '.join(ends)}")
-    assert code == 0, said
+    record_property("environment", f"{name} (Python {environment.version}): {'; '.join(ends)}")
+    assert [output.returncode for output in done] == [0] * len(done), said
