@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 from fakes import FakeProject
@@ -15,24 +14,31 @@ from odibi_nb.core.functions import REGISTRY
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-HERE = Path(__file__).parent
-LONGEST_FIRST = ("environments", "browser", "faults", "engines", "example", "notebook", "sinks")
+MINUTES = ("test_the_runtimes_versions_will_do", "test_sigkill_loses_no_finished_row")
+"""Tests that take so long that they begin, and need no other of their file."""
 
 
-def pytest_collection_modifyitems(config, items):
-    """Where processes share the tests (``-n``), a file's are one's, and what takes longest begins.
+def pytest_collection_modifyitems(items):
+    """What takes minutes begins."""
+    items.sort(key=lambda item: item.originalname not in MINUTES)
 
-    One process alone has the browser: two at once would tell how fast the machine is.
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Where processes share the tests (``-n``), those of a file stay together.
+
+    One process alone has the browser: two pages at once would tell how fast the machine is.
     """
-    if not hasattr(config, "workerinput"):
-        return
-    folders = {item: item.path.relative_to(HERE).parts[0] for item in items}
-    ranks = {folder: rank for rank, folder in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: ranks.get(folders[item], len(ranks)))
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            together = "browser" if folders[item] == "browser" else str(item.path)
-            item.add_marker(pytest.mark.xdist_group(together))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Files(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file, _, name = nodeid.partition("::")
+            if name.partition("[")[0] in MINUTES:
+                return nodeid
+            return "browser" if "/browser/" in file else file
+
+    return Files(config, log)
 
 
 @pytest.fixture(autouse=True)

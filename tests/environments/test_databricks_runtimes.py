@@ -27,9 +27,7 @@ TESTS = {
 """All of the core with the oldest and the newest; every kernel takes seconds, so most run one."""
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in TESTS]
-)
+@pytest.mark.parametrize("name", TESTS)
 def test_the_runtimes_versions_will_do(name, record_property):
     """No version that the runtime comes with changes, and the tests of core and notebook pass on them."""
     environment = ENVIRONMENTS[name].build()

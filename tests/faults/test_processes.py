@@ -48,7 +48,6 @@ def killed_at(folder, event_number):
     return told
 
 
-@pytest.mark.xdist_group("sigkill")
 def test_sigkill_loses_no_finished_row(example):
     """After SIGKILL at 50 random moments tables are whole, and logs have what ran and ended, once."""
     told = {}
