@@ -41,6 +41,14 @@ def pytest_xdist_make_scheduler(config, log):
     return Files(config, log)
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What the tests in other environments counted: processes that share tests show no output."""
+    for report in terminalreporter.getreports("passed"):
+        for name, line in report.user_properties:
+            if name == "environment":
+                terminalreporter.write_line(line)
+
+
 @pytest.fixture(autouse=True)
 def _own_functions():
     """Each test starts with the functions that the package itself registers."""

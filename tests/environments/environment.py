@@ -90,7 +90,15 @@ class Environment:
     def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run pytest in it, at the root of the repository; what it printed is its ``stdout``."""
         # CI: nothing may be skipped there, but these environments have no Spark and no Sail.
-        outside = {"CI", "PYTHONPATH", "VIRTUAL_ENV", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST"}
+        # Each kernel would compile pandas anew if the libraries' bytecode were not kept.
+        outside = {
+            "PYTHONDONTWRITEBYTECODE",
+            "CI",
+            "PYTHONPATH",
+            "VIRTUAL_ENV",
+            "PYTEST_ADDOPTS",
+            "PYTEST_CURRENT_TEST",
+        }
         environ = {name: value for name, value in os.environ.items() if name not in outside}
         environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # anyio's, old, does not like a new pytest
         environ["PATH"] = f"{self.python.parent}{os.pathsep}{environ['PATH']}"
