@@ -38,7 +38,7 @@ def spark_job(spark) -> int:
 
 def spark_table(spark):
     """The sum of hashes, as a table of one row that has not been computed yet."""
-    return spark.range(0, 30_000_000, 1, 1).selectExpr("sum(hash(id, id + 1) % 1000) AS total")
+    return spark.range(0, 120_000_000, 1, 1).selectExpr("sum(hash(id, id + 1) % 1000) AS total")
 
 
 def spark_tasks(spark, constants) -> None:

@@ -7,6 +7,7 @@ import os
 import py_compile
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,21 @@ def test_a_folder_of_a_common_name_takes_nothing_from_others(tmp_path, monkeypat
             (project / "shared_name" / "ours.py").write_text("y = 2\n")
             importlib.import_module("shared_name")
     assert sys.modules["shared_name.theirs"] is theirs
+
+
+def test_archives_on_the_path_are_not_read_again(project, tmp_path, monkeypatch):
+    """A plan reads no archive of ``sys.path``: where Spark put dozens of JARs, that takes half a second."""
+    archive = tmp_path / "some.jar"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("archived_one.py", "")
+    monkeypatch.syspath_prepend(str(archive))
+    importlib.import_module("archived_one")
+    importer = sys.path_importer_cache[str(archive)]
+    assert importer.find_spec("archived_two") is None
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("archived_two.py", "")
+    folder = project("a", beside_archives="def work(): return 1\n")
+    assert call(folder, "beside_archives") == (1, [])
+    assert importer.find_spec("archived_two") is None
+    importer.invalidate_caches()
+    assert importer.find_spec("archived_two") is not None
