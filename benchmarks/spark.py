@@ -117,7 +117,7 @@ def sail_beside_jvm(folder: Path, turns: int) -> Iterator[Figure]:
     measured: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
     for turn in range(turns):
         for kind, settings in KINDS.items():
-            measured[kind].append(_example(folder / f"{kind} {turn}", settings))
+            measured[kind].append(_example(folder / f"{kind}-{turn}", settings))
     for what, name in (("first", "first row of the example"), ("whole", "the example project")):
         sail, jvm = ([took[what] for took in measured[kind]] for kind in KINDS)
         yield compared(f"Sail: {name}", sail, jvm, peer="JVM")
