@@ -6,8 +6,7 @@ import pytest
 from environments.environment import ENVIRONMENTS
 
 pytestmark = pytest.mark.environments
-TABLES = ("tests/engines", "tests/sinks/test_delta.py")
-CORE = ("tests/core", "tests/views", *TABLES)
+CORE = ("tests/core", "tests/views", "tests/engines", "tests/sinks/test_delta.py")
 HEART = tuple(
     f"tests/core/test_{name}.py" for name in ("manifest", "plan", "runner", "orchestrator")
 )
@@ -21,10 +20,13 @@ KERNELS = [*MANY_KERNELS, f"--ignore={NOTEBOOK}/test_kernel.py"]
 TESTS = {
     "dbr-17.3": [(*CORE, *MANY_KERNELS, NOTEBOOK)],
     "dbr-14.3": [(*CORE, *KERNELS, NOTEBOOK), (A_KERNEL,)],
-    "dbr-15.4": [(*HEART, *TABLES, *KERNELS, NOTEBOOK), (A_KERNEL,)],
-    "dbr-16.4": [(*HEART, *TABLES, *KERNELS, NOTEBOOK), (A_KERNEL,)],
+    "dbr-15.4": [(*HEART, *KERNELS, NOTEBOOK), (A_KERNEL,)],
+    "dbr-16.4": [(*HEART, *KERNELS, NOTEBOOK), (A_KERNEL,)],
 }
-"""All of the core with the oldest and the newest; every kernel takes seconds, so most run one."""
+"""All of core and tables with the oldest and the newest: what is between has the oldest's pandas.
+
+Every kernel takes seconds, so most run one.
+"""
 
 
 @pytest.mark.parametrize("name", TESTS)
