@@ -52,10 +52,8 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture(autouse=True)
 def _own_functions():
     """Each test starts with the functions that the package itself registers."""
-    before = dict(REGISTRY._entries)
-    yield
-    REGISTRY._entries.clear()
-    REGISTRY._entries.update(before)
+    with REGISTRY.preserved():
+        yield
 
 
 @pytest.fixture(autouse=True)
