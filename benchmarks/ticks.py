@@ -97,12 +97,12 @@ def _ticks(rung: str, rows: int, changing: int, wire: Wire) -> Iterator[int]:
 
 
 def _whole(rung: str, rows: int) -> float:
-    from odibi_nb.views.bundles import PLOTLY, picture_bundle
-    from odibi_nb.views.html import picture_html
+    from odibi_nb.views.bundles import PLOTLY, chart_bundle
+    from odibi_nb.views.html import chart_html
     from odibi_nb.views.run_table import table_html
 
     snapshot = _Run(rows).snapshot()
-    picture = picture_bundle(snapshot)[PLOTLY] if rung == "plotly" else picture_html(snapshot)
+    picture = chart_bundle(snapshot)[PLOTLY] if rung == "plotly" else chart_html(snapshot)
     return len(json.dumps(picture)) + len(json.dumps(table_html(snapshot, 60)))
 
 

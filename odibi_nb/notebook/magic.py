@@ -199,12 +199,11 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
     def show_result(self, result: RunResult) -> None:
         """Display *result*, unless the live view of this very cell has done so."""
         if self.shown != (result.run_id, self.shell.execution_count):
-            from odibi_nb.views.bundles import picture_bundle, table_bundle
+            from odibi_nb.views.bundles import run_bundles
             from odibi_nb.views.state import snapshot_of
 
-            snapshot = snapshot_of(result)
-            publish_display_data(picture_bundle(snapshot))
-            publish_display_data(table_bundle(snapshot, result))
+            for bundle in run_bundles(snapshot_of(result), result):
+                publish_display_data(bundle)
 
 
 def register(ipython: Any) -> None:

@@ -39,6 +39,7 @@ class PanelTabs:
 
         self.preview = w.HTML(note_html("Preview shows what would run, and changes nothing."))
         nothing = "Nothing has run yet."
+        self.summary = w.VBox([])
         self.gantt, self.table = (w.VBox([w.HTML(note_html(nothing))]) for _ in range(2))
         self.filter = labelled(
             w.Dropdown(options=[(EVERYTHING, "")]),
@@ -51,7 +52,7 @@ class PanelTabs:
         self.result = w.HTML(note_html(nothing))
         children = [
             self.preview,
-            self.gantt,
+            w.VBox([self.summary, self.gantt]),
             self.table,
             w.VBox([self.filter, self.log]),
             self.result,
@@ -78,9 +79,9 @@ class PanelTabs:
         """There is nothing to show of a run, because of *why*."""
         import ipywidgets as w
 
-        for box in (self.gantt, self.table):
+        for box in (self.summary, self.gantt, self.table):
             before = box.children
-            box.children = (w.HTML(note_html(why)),)
+            box.children = (w.HTML(note_html(why)),) if box is not self.summary else ()
             close_all(before)
         self.result.value = note_html(why)
 
@@ -115,7 +116,7 @@ class PanelView(PlacedView):
     def __init__(
         self, tabs: PanelTabs, say: Callable[[str], None], watched: Callable[[], None]
     ) -> None:
-        boxes = (tabs.gantt, tabs.table)
+        boxes = (tabs.summary, tabs.gantt, tabs.table)
         # No pane for logs either: a click on a row or a bar opens the tab that shows them.
         # No Plotly: its figures fail in a tab that is not in front, whenever the page is resized.
         super().__init__(lambda _rows: WIDGETS, [BoxOutput(box) for box in boxes], boxes)

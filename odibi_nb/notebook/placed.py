@@ -9,12 +9,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from IPython.display import display
-
 from odibi_nb.notebook.cancelling import PRESSES
 from odibi_nb.notebook.environment import HTML, PLOTLY, WIDGETS
 from odibi_nb.notebook.live import LiveView
-from odibi_nb.notebook.rungs import HtmlRung, PlotlyRung, WidgetRung, widget_bundle
+from odibi_nb.notebook.rungs import HtmlRung, PlotlyRung, WidgetRung, displayed, widget_bundle
 from odibi_nb.views.notices import error_html, note_html
 
 if TYPE_CHECKING:
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from odibi_nb.views.state import RunSnapshot
 
 STARTING = "Starting: reading manifest and registry …"
+EMPTY = {"text/html": "<span></span>", "text/plain": ""}
 GIVEN_UP = ("Abandoning …", "Nothing more can be asked for")
 
 
@@ -58,7 +57,7 @@ class PlacedPlotly(PlacedWidgets, PlotlyRung):
 
 
 class PlacedView(LiveView):
-    """Shows a run in a place of its own: two outputs, for the picture and for the table.
+    """Shows a run in a place of its own: outputs for summary line, chart and table.
 
     Args:
         choose: as `LiveView`'s.
@@ -82,10 +81,13 @@ class PlacedView(LiveView):
         """Show why there is no run; or, below what is left of it, why it could not go on."""
         import ipywidgets
 
-        place = 0 if self._painter is None else 1
+        place = 0 if self._painter is None else -1
         html = error_html(title, text)
         with self._harmless():
             if self._boxes:
+                if self._painter is None:
+                    for box in self._boxes:  # nothing is starting any more
+                        box.children = ()
                 self._boxes[place].children = (ipywidgets.HTML(html),)
             self._outputs[place].update(
                 {"text/html": html, "text/plain": f"{title}: {text}"}, raw=True
@@ -100,7 +102,7 @@ class PlacedView(LiveView):
 
 
 class CellView(PlacedView):
-    """The outputs of a background run's own cell: a button that ends it, the picture, the table.
+    """The outputs of a background run's own cell: summary line and a button that ends it, chart, table.
 
     Args:
         choose: as `LiveView`'s.
@@ -109,20 +111,17 @@ class CellView(PlacedView):
     def __init__(self, choose: Callable[[int], str]) -> None:
         if choose(0) == HTML:
             start = {"text/html": note_html(STARTING), "text/plain": STARTING}
-            super().__init__(choose, [display(start, raw=True, display_id=True) for _ in range(2)])
+            super().__init__(choose, displayed([start, EMPTY, EMPTY]))
             return
         import ipywidgets
 
         self.button = EndButton()
-        picture = ipywidgets.VBox([ipywidgets.HTML(note_html(STARTING))])
-        table = ipywidgets.VBox([])
-        top = ipywidgets.VBox([self.button.widget, picture])
-        super().__init__(
-            choose,
-            [display(widget_bundle(w, STARTING), raw=True, display_id=True) for w in (top, table)],
-            (picture, table),
-        )
-        self._whole = ipywidgets.VBox([top, table])
+        summary, chart, table = boxes = tuple(ipywidgets.VBox([]) for _ in range(3))
+        summary.children = (ipywidgets.HTML(note_html(STARTING)),)
+        shown = (ipywidgets.VBox([self.button.widget, summary]), chart, table)
+        outputs = displayed(widget_bundle(widget, STARTING) for widget in shown)
+        super().__init__(choose, outputs, boxes)
+        self._whole = ipywidgets.VBox(shown)
 
     def watch(self, run: BackgroundRun) -> None:
         """Let the button end *run*; take it away when there is nothing to end."""

@@ -1,8 +1,8 @@
 """The rungs of the ladder: how a cell's output shows a run while it goes on, and after it.
 
-Each has two outputs: the picture (summary line and Gantt chart) and the table. While the run goes on
-they are widgets or HTML; at its end each is replaced, through its display id, by a bundle that needs
-neither kernel nor network.
+Each has three outputs: the summary line, the Gantt chart and the table. While the run goes on they are
+widgets or HTML; at its end each is replaced, through its display id, by a bundle that needs neither
+kernel nor network.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from IPython.display import display
 from odibi_nb.notebook.cancelling import CancelButton, Cancelling, heed_front_end
 from odibi_nb.notebook.environment import HTML, PLOTLY, WIDGETS
 from odibi_nb.notebook.log_pane import LogPane
-from odibi_nb.views.bundles import picture_bundle, plain_text, table_bundle
+from odibi_nb.views.bundles import plain_text, run_bundles, table_bundle
 from odibi_nb.views.gantt import gantt_of
 from odibi_nb.views.gantt_layers import GanttLayers
 from odibi_nb.views.gantt_plotly import gantt_plotly
-from odibi_nb.views.html import picture_html, summary_html
+from odibi_nb.views.html import chart_html, framed_summary_html, summary_html
 from odibi_nb.views.run_table import table_html, table_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from odibi_nb.core.results import RunResult
@@ -42,7 +42,7 @@ _LAYERS_STYLE = (
 
 
 class HtmlRung:
-    """The ``html`` rung: two outputs of HTML, updated through their display ids.
+    """The ``html`` rung: outputs of HTML, updated through their display ids.
 
     Attributes:
         cancelling: how people can end the run from where it is shown; None if they cannot.
@@ -56,18 +56,18 @@ class HtmlRung:
 
     def show(self, snapshot: RunSnapshot) -> None:
         """Show the run for the first time: on the thread of the cell whose output it shall be."""
-        self._outputs = [display(b, raw=True, display_id=True) for b in self._bundles(snapshot)]
+        self._outputs = displayed(self._bundles(snapshot))
 
     def paint(self, snapshot: RunSnapshot) -> None:
         """Show the run as it stands now."""
-        for output, bundle in zip(self._outputs, self._bundles(snapshot), strict=True):
-            output.update(bundle, raw=True)
+        self._update(self._bundles(snapshot))
 
     def end(self, snapshot: RunSnapshot, result: RunResult | None = None) -> None:
         """Leave what a saved notebook keeps; with *result*, its logs and tracebacks too."""
         if result is None:
-            self._outputs[0].update(picture_bundle(snapshot), raw=True)
-        self._outputs[1].update(table_bundle(snapshot, result, self.unfolded), raw=True)
+            self._update(run_bundles(snapshot))
+        else:
+            self._outputs[-1].update(table_bundle(snapshot, result, self.unfolded), raw=True)
 
     @property
     def unfolded(self) -> str:
@@ -76,10 +76,16 @@ class HtmlRung:
 
     def _bundles(self, snapshot: RunSnapshot) -> list[dict[str, Any]]:
         text = plain_text(snapshot)
-        return [
-            {"text/html": picture_html(snapshot, self._hint(snapshot)), "text/plain": text},
-            {"text/html": table_html(snapshot, FEW_ROWS), "text/plain": text},
-        ]
+        pages = (
+            framed_summary_html(snapshot, self._hint(snapshot)),
+            chart_html(snapshot),
+            table_html(snapshot, FEW_ROWS),
+        )
+        return [{"text/html": page, "text/plain": text} for page in pages]
+
+    def _update(self, bundles: Iterable[dict[str, Any]]) -> None:
+        for output, bundle in zip(self._outputs, bundles, strict=True):
+            output.update(bundle, raw=True)
 
     def _hint(self, snapshot: RunSnapshot) -> str:
         return "" if self.cancelling is None else self.cancelling.hint(snapshot)
@@ -100,13 +106,12 @@ class WidgetRung(HtmlRung):
         self._pane: LogPane | None = None
 
     def show(self, snapshot: RunSnapshot) -> None:
-        """Show two widgets, each in an output of its own."""
+        """Show the widgets, each in an output of its own."""
         text = plain_text(snapshot)
-        bundles = [widget_bundle(widget, text) for widget in self.make(snapshot)]
-        self._outputs = [display(bundle, raw=True, display_id=True) for bundle in bundles]
+        self._outputs = displayed(widget_bundle(widget, text) for widget in self.make(snapshot))
 
-    def make(self, snapshot: RunSnapshot) -> tuple[Any, Any]:
-        """The picture and the table, as widgets that `paint` keeps up to date."""
+    def make(self, snapshot: RunSnapshot) -> tuple[Any, Any, Any]:
+        """Summary line, chart and table, as widgets that `paint` keeps up to date."""
         import ipywidgets
 
         self._summary = ipywidgets.HTML(summary_html(snapshot, self._hint(snapshot)))
@@ -114,11 +119,11 @@ class WidgetRung(HtmlRung):
         if self.cancelling is not None:
             self._button = CancelButton(self.cancelling)
             self._head.children = (self._summary, self._button.probe)
-        picture = ipywidgets.VBox([self._head, self._make_picture(snapshot)])
+        chart = self._make_chart(snapshot)
         self._table = _html_widgets(table_parts(snapshot, FEW_ROWS))
         self._pane = None if self.state_dir is None else LogPane(self.state_dir, snapshot)
         self._above_table = ipywidgets.VBox()
-        return picture, ipywidgets.VBox((self._above_table, *self._table))
+        return self._head, chart, ipywidgets.VBox((self._above_table, *self._table))
 
     @property
     def unfolded(self) -> str:
@@ -128,7 +133,7 @@ class WidgetRung(HtmlRung):
     def paint(self, snapshot: RunSnapshot) -> None:
         """Send what changed."""
         self._paint_head(snapshot)
-        self._paint_picture(snapshot)
+        self._paint_chart(snapshot)
         _fill(self._table, table_parts(snapshot, FEW_ROWS))
         self._paint_pane(snapshot)
 
@@ -155,7 +160,7 @@ class WidgetRung(HtmlRung):
             self._head.children = (self._summary, *([self._button.widget] if heard else []))
         self._summary.value = summary_html(snapshot, "" if heard else self._hint(snapshot))
 
-    def _make_picture(self, snapshot: RunSnapshot) -> Any:
+    def _make_chart(self, snapshot: RunSnapshot) -> Any:
         import ipywidgets
 
         self._layers = GanttLayers(len(snapshot.rows))
@@ -168,13 +173,13 @@ class WidgetRung(HtmlRung):
         )
         return box.add_class("odibi-layers")
 
-    def _paint_picture(self, snapshot: RunSnapshot) -> None:
+    def _paint_chart(self, snapshot: RunSnapshot) -> None:
         assert self._layers is not None
         _fill(self._pictures, self._layers.update(snapshot))
 
 
 class PlotlyRung(WidgetRung):
-    """The ``plotly`` rung: a live Plotly figure below the summary line."""
+    """The ``plotly`` rung: the chart is a live Plotly figure."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -182,7 +187,7 @@ class PlotlyRung(WidgetRung):
         self._drawn: dict[str, Any] = {}
         self._names: list[str] = []
 
-    def _make_picture(self, snapshot: RunSnapshot) -> Any:
+    def _make_chart(self, snapshot: RunSnapshot) -> Any:
         from plotly.graph_objects import FigureWidget
 
         self._drawn = gantt_plotly(gantt_of(snapshot), live=True)
@@ -199,7 +204,7 @@ class PlotlyRung(WidgetRung):
         if self._pane is not None and points.ys:
             self._pane.choose(self._names[int(points.ys[0])])
 
-    def _paint_picture(self, snapshot: RunSnapshot) -> None:
+    def _paint_chart(self, snapshot: RunSnapshot) -> None:
         before, now = self._drawn, gantt_plotly(gantt_of(snapshot), live=True)
         figure = self._figure
         with figure.batch_update():  # one message, whatever changes
@@ -225,6 +230,11 @@ def _fill(widgets: Sequence[Any], texts: Sequence[str]) -> None:
     """Give each widget its text; one that has it already sends nothing."""
     for widget, text in zip(widgets, texts, strict=True):
         widget.value = text
+
+
+def displayed(bundles: Iterable[dict[str, Any]]) -> list[Any]:
+    """Display each of *bundles* in an output of its own, which can be updated."""
+    return [display(bundle, raw=True, display_id=True) for bundle in bundles]
 
 
 def widget_bundle(widget: Any, text: str) -> dict[str, Any]:

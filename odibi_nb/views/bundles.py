@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.views.gantt import gantt_of, shortened
 from odibi_nb.views.gantt_plotly import gantt_plotly
-from odibi_nb.views.html import chart_html, summary_html
+from odibi_nb.views.html import chart_html, framed_summary_html
 from odibi_nb.views.looks import look_of
 from odibi_nb.views.run_table import LIVE_ROWS, MAX_ERROR, table_html
 from odibi_nb.views.state import RunSnapshot, snapshot_of
@@ -26,22 +26,37 @@ Bundle = dict[str, Any]
 _FINE = frozenset({"SUCCESS", "RUNNING", "WAITING", "RETRYING"})
 
 
-def picture_bundle(snapshot: RunSnapshot) -> Bundle:
-    """The Gantt chart: as a Plotly figure, as SVG; and a line of text."""
+def run_bundles(
+    snapshot: RunSnapshot, result: RunResult | None = None
+) -> tuple[Bundle, Bundle, Bundle]:
+    """A run as the three outputs of a cell: `summary_bundle`, `chart_bundle`, `table_bundle`.
+
+    The chart is never a cell's first output. When Plotly's extension has drawn the first one, JupyterLab
+    draws all outputs of the cell again, and widgets in them break: it takes an index of 0 for none.
+    """
+    return summary_bundle(snapshot), chart_bundle(snapshot), table_bundle(snapshot, result)
+
+
+def summary_bundle(snapshot: RunSnapshot) -> Bundle:
+    """How a run stands or ended, in a line."""
+    return {HTML: framed_summary_html(snapshot), TEXT: plain_text(snapshot)}
+
+
+def chart_bundle(snapshot: RunSnapshot) -> Bundle:
+    """The Gantt chart: as a Plotly figure, as SVG; a word of text."""
     figure = {PLOTLY: _figure(snapshot)} if len(snapshot.rows) <= MAX_FIGURE_ROWS else {}
-    return {**figure, HTML: chart_html(snapshot), TEXT: plain_text(snapshot)}
+    text = f"Gantt chart: {len(snapshot.rows):,} transformations"
+    return {**figure, HTML: chart_html(snapshot), TEXT: text}
 
 
 def table_bundle(
     snapshot: RunSnapshot, result: RunResult | None = None, unfolded: str = ""
 ) -> Bundle:
-    """Summary line and table: as HTML, with the tracebacks and logs of *result*; as text, what failed.
+    """The table: as HTML, with the tracebacks and logs of *result*; as text, what failed.
 
     *unfolded* is the id of the row whose log is open.
     """
-    table = table_html(
-        snapshot, LIVE_ROWS, result, summary=summary_html(snapshot), unfolded=unfolded
-    )
+    table = table_html(snapshot, LIVE_ROWS, result, unfolded=unfolded)
     lines = [
         f"{look_of(row.status).sign} {row.id} {row.status.lower()}: {shortened(row.error, MAX_ERROR)}"
         for row in snapshot.rows
@@ -54,10 +69,9 @@ def table_bundle(
 
 
 def result_bundle(result: RunResult) -> Bundle:
-    """A run that has ended, in one bundle: Gantt chart, table, tracebacks."""
-    snapshot = snapshot_of(result)
-    picture, table = picture_bundle(snapshot), table_bundle(snapshot, result)
-    return {**picture, HTML: picture[HTML] + table[HTML], TEXT: repr(result)}
+    """A run that has ended, in one bundle: summary, Gantt chart, table, tracebacks."""
+    bundles = run_bundles(snapshot_of(result), result)
+    return {**bundles[1], HTML: "".join(bundle[HTML] for bundle in bundles), TEXT: repr(result)}
 
 
 def plain_text(snapshot: RunSnapshot) -> str:

@@ -18,9 +18,9 @@ _WRAP = (
 )
 
 
-def picture_html(snapshot: RunSnapshot, hint: str = "") -> str:
-    """The summary line with a *hint*, and the Gantt chart below it."""
-    return f"<div style='{_WRAP}'>{summary_html(snapshot, hint)}{chart_html(snapshot)}</div>"
+def framed_summary_html(snapshot: RunSnapshot, hint: str = "") -> str:
+    """The summary line where it stands alone, in the front end's size and colour of text."""
+    return f"<div style='{_WRAP}'>{summary_html(snapshot, hint)}</div>"
 
 
 def chart_html(snapshot: RunSnapshot) -> str:

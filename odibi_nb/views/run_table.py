@@ -109,13 +109,12 @@ def table_html(
     limit: int = LIVE_ROWS,
     result: RunResult | None = None,
     *,
-    summary: str = "",
     unfolded: str = "",
 ) -> str:
     """The table of a run, at most *limit* rows of it, the interesting ones; its warnings below.
 
     With the *result* of the run it is what is kept: with each row's log and traceback, and the script.
-    *summary* is HTML that stands above it, *unfolded* the id of the row whose log is open.
+    *unfolded* is the id of the row whose log is open.
     """
     shown = interesting_rows(snapshot.rows, limit)
     numbers = {id(row): number for number, row in enumerate(snapshot.rows)}
@@ -130,7 +129,7 @@ def table_html(
     script = "" if result is None else f"<script>{script_text()}</script>"
     run = f" data-run='{escape(snapshot.run_id)}'" if snapshot.run_id else ""
     return (
-        f"<div class=odibi-log{run}>{style_html()}{summary}"
+        f"<div class=odibi-log{run}>{style_html()}"
         f"<table>{_columns(snapshot.rows)}{_head()}{body}</table>"
         f"{notes}{script}</div>"
     )

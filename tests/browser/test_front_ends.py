@@ -19,6 +19,9 @@ def until_told(context, constants):
 
 def bad():
     raise KeyError("no such column")
+
+def good():
+    pass
 """
 DATABRICKS = {"DATABRICKS_RUNTIME_VERSION": "17.3"}
 
@@ -57,7 +60,7 @@ def page(lab, browser):
 def run(notebook, tmp_path):
     """Starts a run of rows that end when the file `go` is there; the notebook."""
 
-    def start(*functions, options=""):
+    def start(*functions, options="", before=""):
         constants = {"file": str(tmp_path / "go"), "retry": 0}
         rows = [
             registry_row(f"ROW_{i}", "Bronze", function, constants=constants)
@@ -66,7 +69,7 @@ def run(notebook, tmp_path):
         make_project(tmp_path, rows=rows, functions=FUNCTIONS)
         opened = notebook(
             f"%cd -q {tmp_path}\n%load_ext odibi_nb",
-            f'r = %odibi run "Plant One" {options}\nprint("sta" "tus", r["status"], r.counts())',
+            f'{before}r = %odibi run "Plant One" {options}\nprint("sta" "tus", r["status"], r.counts())',
         )
         opened.start()
         return opened
@@ -87,6 +90,7 @@ def grow(page, bars):
 
 
 PLOTLY_BARS = ".js-plotly-plot .bars .point path"
+WIDGETS = "[data-mime-type='application/vnd.jupyter.widget-view+json']"
 SVG_BARS = ".jp-OutputArea-output svg[role='img'] rect:has(title)"
 
 
@@ -107,8 +111,9 @@ def test_a_run_is_live_and_its_end_is_kept(run, tmp_path, options, bars):
     page.wait_for_selector(".jp-OutputArea-output >> text=status failed")
     saved = nb.save()
     kinds = [set(o["data"]) for o in saved.cells[1]["outputs"] if "data" in o]
-    assert {"application/vnd.plotly.v1+json", "text/html", "text/plain"} <= kinds[0]
-    assert "text/html" in kinds[1]
+    summary, picture, table = kinds
+    assert {"application/vnd.plotly.v1+json", "text/html", "text/plain"} <= picture
+    assert "text/html" in summary & table
 
 
 def test_by_default_the_front_ends_best_is_shown(run, front_end, tmp_path):
@@ -128,3 +133,24 @@ def test_the_stop_button_ends_the_run(run):
     nb.interrupt()
     nb.finish()
     nb.page.wait_for_selector(".jp-OutputArea-output >> text=status cancelled {'CANCELLED': 2}")
+
+
+def test_two_runs_in_a_cell_both_end_as_kept(run, tmp_path):
+    """While the second goes on the first's plot is drawn anew; then both are plot and table, without widgets."""
+    nb = run(
+        "good",
+        "until_told",
+        before='%odibi run "Plant One" --select ROW_0\n',
+        options="--ui widgets",
+    )
+    page = nb.page
+    page.wait_for_function(
+        "() => { const { outputs } = jupyterapp.shell.currentWidget.content.widgets[1].model;"
+        " return [...Array(outputs.length).keys()].some(i => outputs.get(i).data['image/png']); }"
+    )
+    grow(page, SVG_BARS)
+    (tmp_path / "go").touch()
+    nb.finish()
+    page.wait_for_selector(".jp-OutputArea-output >> text=status success")
+    assert page.locator(WIDGETS).count() == 0
+    assert page.locator(".jp-RenderedPlotly").count() == 2

@@ -148,4 +148,4 @@ def test_a_result_shown_later_is_the_same(notebook, plant):  # noqa: F811
         [o["data"]["text/html"] for o in cell["outputs"] if "data" in o]
         for cell in nb.save().cells[1:]
     )
-    assert one[1] == two[1]
+    assert one[2] == two[2]

@@ -194,7 +194,8 @@ def test_the_magic_returns_at_once(folder, ui):
     )
     assert printed(other) == "True\n"
     assert printed(wait).startswith("success\n")
-    picture, table = displayed(start, "text/html")
+    summary, picture, table = displayed(start, "text/html")
+    assert "1 of 1 done" in summary
     assert "Gantt chart of Plant One: 1 success" in picture
     assert without_our_script(table).count("✔ SUCCESS") == 1
     assert not printed(start)
@@ -218,7 +219,7 @@ def test_the_log_of_a_row_is_shown_while_it_runs(folder):
     assert "&#x27;WAITS&#x27; is not in this run (did you mean &#x27;WAIT&#x27;?)" in printed(
         unknown
     )
-    _, table = displayed(start, "text/html")
+    *_, table = displayed(start, "text/html")
     assert "<details open><summary>log</summary><pre>waiting for the file" in table
 
 
@@ -231,7 +232,7 @@ def test_the_handle_is_shown_once_and_stays_true(folder):
         "h = _\nh",
         'Path("go").touch()\nh.wait()',
     )
-    assert len(displayed(start, "text/html")) == 2
+    assert len(displayed(start, "text/html")) == 3
     (page,) = displayed(later, "text/html")
     assert "Gantt chart of Plant One: 1 success" in page
 

@@ -16,7 +16,7 @@ PLOTLY = "application/vnd.plotly.v1+json"
 
 @pytest.mark.parametrize("ui", ["auto", "html", "widgets", "plotly"])
 def test_a_run_ends_as_a_picture_and_a_table(tmp_path, ui):
-    """On every rung, once each and in the cell that ran it: Gantt chart as Plotly and SVG, and the table."""
+    """On every rung, once each and in the cell that ran it: summary, Gantt chart as Plotly and SVG, table."""
     make_project(tmp_path)
     _, run, again, _ = execute(
         tmp_path,
@@ -26,9 +26,9 @@ def test_a_run_ends_as_a_picture_and_a_table(tmp_path, ui):
         "result = _\nresult",
     )
     for outputs in (run, again):
-        picture, table = displayed(outputs, "text/html")
+        summary, picture, table = displayed(outputs, "text/html")
         assert "role='img' aria-label='Gantt chart of Plant One: 2 success'" in picture
-        assert "2 of 2 done" in table
+        assert "2 of 2 done" in summary
         assert table.count("SUCCESS</b>") == 2
         assert "<script" not in without_our_script(picture + table)
         (figure,) = displayed(outputs, PLOTLY)
@@ -57,7 +57,7 @@ def test_each_row_keeps_its_log_and_traceback(tmp_path):
     resources = {"metadata": {"path": tmp_path}}
     with pytest.raises(CellExecutionError):
         NotebookClient(notebook, kernel_name="python3", resources=resources).execute()
-    _, table = displayed(notebook.cells[0]["outputs"], "text/html")
+    *_, table = displayed(notebook.cells[0]["outputs"], "text/html")
     assert "<summary>log</summary><pre>loading 3" in table
     assert "<summary>traceback</summary><pre>Traceback" in table
     assert "plant_functions.py" in table
@@ -72,7 +72,7 @@ def test_a_broken_picture_does_not_fail_the_run(tmp_path):
     _, outputs = execute(
         tmp_path, f"%load_ext odibi_nb\n{broken}", '%odibi run "Plant One" --ui widgets'
     )
-    picture, table = displayed(outputs, "text/html")
+    _, picture, table = displayed(outputs, "text/html")
     assert "2 success" in picture
     assert table.count("SUCCESS</b>") == 2
 
@@ -168,9 +168,9 @@ def test_retry_in_a_new_kernel_goes_on_from_one_that_died(tmp_path):
         "h = %odibi history\nh['retry_of'][0] == h['run_id'][1], h['status'].tolist()",
         "%odibi retry",
     )
-    _, table = displayed(retry, "text/html")
-    assert "1 of 1 done" in table
-    assert "retry of 20" in table
+    summary, _, table = displayed(retry, "text/html")
+    assert "1 of 1 done" in summary
+    assert "retry of 20" in summary
     assert table.count("<tbody") == 1
     assert displayed(history, "text/plain") == ["(True, ['success', 'failed'])"]
     assert "nothing to retry: all 2 transformations" in nothing[0]["text"]

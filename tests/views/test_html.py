@@ -11,7 +11,7 @@ from pages import without_our_script
 from views.snapshots import everything
 
 from odibi_nb.core.hooks import HookManager
-from odibi_nb.views.html import picture_html, summary_text
+from odibi_nb.views.html import chart_html, framed_summary_html, summary_text
 from odibi_nb.views.plan_html import plan_html
 from odibi_nb.views.records import Records
 from odibi_nb.views.run_table import LIVE_ROWS, table_html
@@ -84,8 +84,8 @@ def test_secrets_do_not_show(project):
 
 
 def snapshot_html(snapshot):
-    """All that is shown of a run: the picture and the table."""
-    return picture_html(snapshot) + table_html(snapshot)
+    """All that is shown of a run: summary line, chart and table."""
+    return framed_summary_html(snapshot) + chart_html(snapshot) + table_html(snapshot)
 
 
 def snapshot_with(count, status="WAITING"):
