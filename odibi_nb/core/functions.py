@@ -113,7 +113,7 @@ class FunctionRegistry:
             FunctionNotFoundError: if there is none.
         """
         entry = self.find(module, function, engine)
-        if entry is not None:
+        if entry is not None and ModuleLoader.lender_of(_module_of(entry.fn)) is None:
             return entry.fn
         if not module:
             raise FunctionNotFoundError(f"no function {function!r} is registered for {engine}")

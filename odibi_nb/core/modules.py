@@ -31,10 +31,11 @@ def import_module(module: str) -> ModuleType:
     """Import *module*.
 
     Raises:
-        FunctionNotFoundError: if there is no such module, or importing it fails.
+        FunctionNotFoundError: if there is no such module, or importing it fails, or it is there only
+            because another project of this process has it.
     """
     try:
-        return importlib.import_module(module)
+        imported = importlib.import_module(module)
     except ModuleNotFoundError as exc:
         if exc.name and (module == exc.name or module.startswith(exc.name + ".")):
             hint = did_you_mean(module, [INGEST_MODULE, *_modules_here()])
@@ -48,6 +49,13 @@ def import_module(module: str) -> ModuleType:
         raise _failed(module, exc) from exc
     except (Exception, SystemExit) as exc:
         raise _failed(module, exc) from exc
+    owner = ModuleLoader.lender_of(module)
+    if owner is not None:
+        raise FunctionNotFoundError(
+            f"no module {module!r}: it must stand beside the manifest or be installed; "
+            f"the project in {owner} has one, which is not this project's"
+        )
+    return imported
 
 
 def _failed(module: str, exc: BaseException) -> FunctionNotFoundError:
@@ -88,6 +96,11 @@ class ModuleLoader:
     folders: ClassVar[set[Path]] = set()
     """The folders of all projects of this process."""
 
+    _lent: ClassVar[set[Path]] = set()
+    # those of them that are on sys.path for no other reason
+    _importing: ClassVar[Path | None] = None
+    # the project that imports now
+
     _lock: ClassVar[Any] = threading.RLock()
     _loaded: ClassVar[dict[str, tuple[ModuleType, str | None]]] = {}
     # name to module, and what its file was like then; one table for the process, like sys.modules
@@ -105,17 +118,32 @@ class ModuleLoader:
         """
         with self._lock:
             before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+            outer, ModuleLoader._importing = ModuleLoader._importing, self.folder
             try:
                 yield self.prepare()
             finally:
+                ModuleLoader._importing = outer
                 sys.dont_write_bytecode = before
                 self.remember()
+
+    @classmethod
+    def lender_of(cls, module: str) -> Path | None:
+        """The folder of the other project without which *module* could not be imported; None if there is none.
+
+        Folders stay on ``sys.path``: functions of a run in the background import when they like.
+        """
+        origin, top = _origin_of(module), module.partition(".")[0]
+        if cls._importing is None or origin is None or _is_beside(origin, top, cls._importing):
+            return None
+        return next((folder for folder in cls._lent if _is_beside(origin, top, folder)), None)
 
     def prepare(self) -> list[str]:
         """Put the folder first on ``sys.path``; the modules that will be loaded anew."""
         with self._lock:
-            self.folders.add(self.folder)
             root = str(self.folder)
+            if self.folder not in self.folders and not _is_on_path(self.folder):
+                self._lent.add(self.folder)
+            self.folders.add(self.folder)
             if root in sys.path:
                 sys.path.remove(root)
             sys.path.insert(0, root)
@@ -189,6 +217,15 @@ def _forget_listings() -> None:
             del sys.path_importer_cache[place]
         elif not isinstance(finder, zipimport.zipimporter):
             getattr(finder, "invalidate_caches", lambda: None)()
+
+
+def _is_on_path(folder: Path) -> bool:
+    return any(Path(place or ".").resolve() == folder.resolve() for place in sys.path)
+
+
+def _origin_of(name: str) -> Path | None:
+    module = sys.modules.get(name)
+    return None if module is None else _origin(module)
 
 
 def _origin(module: ModuleType) -> Path | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from odibi_nb.core.functions import REGISTRY, ProjectModules
+from odibi_nb.core.functions import REGISTRY, FunctionNotFoundError, ProjectModules
 
 
 @pytest.fixture
@@ -99,6 +99,27 @@ def test_two_projects_with_a_module_of_the_same_name_do_not_mix(project):
     for _ in range(2):
         assert call(first, "twin_module")[0] == "first"
         assert call(second, "twin_module")[0] == "second"
+
+
+@pytest.mark.parametrize("decorator", ["", "@pandas_function\n"])
+def test_a_module_that_only_another_project_has_is_not_there(project, decorator):
+    """A project that was opened before lends nothing: the next one is told as in a process of its own."""
+    text = f"from odibi_nb import pandas_function\n{decorator}def work(): return 'first'\n"
+    first, second = project("first", lonely_module=text), project("second")
+    assert call(first, "lonely_module")[0] == "first"
+    with pytest.raises(
+        FunctionNotFoundError, match=r"^no module 'lonely_module'.*project in .*first"
+    ):
+        call(second, "lonely_module")
+    assert call(first, "lonely_module") == ("first", [])
+
+
+def test_a_project_on_the_users_own_path_lends_its_modules(project, monkeypatch):
+    """Whose folder was on sys.path anyway, as the working directory is, can be imported from as ever."""
+    first, second = project("first", lent_module="def work(): return 'first'\n"), project("second")
+    monkeypatch.syspath_prepend(first)
+    for folder in (first, second):
+        assert call(folder, "lent_module")[0] == "first"
 
 
 def test_stale_bytecode_is_not_taken_for_new_text(project):
