@@ -127,6 +127,7 @@ def test_the_name_of_the_face():
         ("registry init --all-colums", "(did you mean '--all-columns'?)"),
         ("history --limt=3", "(did you mean '--limit'?)"),
         ("run P extra", "unknown argument 'extra'. See odibi run -h"),
+        ("retry last P", "unknown argument 'P' (a project's name? then --project 'P')"),
         ("run --engine sparc", "(did you mean 'spark'?)"),
         ("run --on-error stopp", "(did you mean 'stop'?)"),
         ("run --workers", "argument --workers: expected one argument"),
