@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from typing import TYPE_CHECKING
@@ -51,9 +52,16 @@ class TablesInMemory:
     """Tables in a dict; a frame is a list. Only what the benchmarks' functions need."""
 
     name = "pandas"
+    cannot_cache = "tables are in memory"
 
     def __init__(self) -> None:
         self.tables: dict[str, list[int]] = {"raw.x": [1]}
+
+    def spark_session(self) -> None:
+        pass
+
+    def attempt_scope(self, _info, _tables, _control) -> contextlib.nullcontext[None]:
+        return contextlib.nullcontext()
 
     def read(self, table) -> list[int]:
         return self.tables[table.key]

@@ -1,0 +1,31 @@
+"""The benchmarks can be run: each at a size that says nothing but that."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.imports import imports
+from benchmarks.log import run_log
+from benchmarks.planning import plan
+from benchmarks.rows import growth, no_op_rows
+from benchmarks.ticks import bytes_per_tick
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        lambda folder: no_op_rows(folder, 5, 1),
+        lambda folder: growth(folder, 2, 5, 1),
+        lambda folder: run_log(folder, 5, 1),
+        lambda folder: plan(folder, 5, 1),
+        lambda _folder: imports(1),
+        lambda _folder: bytes_per_tick("widgets", 100),
+        lambda _folder: bytes_per_tick("plotly", 100),
+    ],
+    ids=["rows", "growth", "log", "plan", "imports", "ticks-widgets", "ticks-plotly"],
+)
+def test_a_benchmark_yields_figures(tmp_path, figures):
+    """Whatever it measures beside ours is there, or left out; no figure is without a name and a value."""
+    found = list(figures(tmp_path))
+    assert found
+    assert all(figure.name and figure.ours for figure in found)
