@@ -87,7 +87,7 @@ def live_run(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
 
 
 def _last_state(updates: list[dict[str, str]], rows: int) -> Figure:
-    page = "".join(update.get("text/html", "") for update in updates[-3:])
+    page = "".join(update.get("text/html", "") for update in updates[-4:])
     drawn = (
         f"Gantt chart of Benchmark: {rows:,} success" in page
         and f"{rows:,} of {rows:,} done" in page

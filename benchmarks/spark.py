@@ -64,8 +64,9 @@ def jobs_beside_a_pool(folder: Path, turns: int) -> Iterator[Figure]:
 def short_beside_long(folder: Path, turns: int) -> Iterator[Figure]:
     """Seven short rows beside a long one of many tasks: the median short row, with a pool each.
 
-    The short ones begin when the long one has all cores. Without: the same rows in Spark's one default
-    pool, which serves them first come, first served.
+    The short ones begin when the long one has all cores. Without: the same rows in one pool, which
+    serves them first come, first served, as Spark does where it has not been told to be fair. (From 4.2
+    on its default pool is fair where the scheduler is, which it is in the sessions that we start.)
     """
     contestants = []
     for pools in (True, False):

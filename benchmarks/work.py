@@ -42,10 +42,10 @@ def spark_table(spark):
 
 
 def spark_tasks(spark, constants) -> None:
-    """Tasks of 50 ms that need no CPU, after a while; in an own pool, or in Spark's default one."""
+    """Tasks of 50 ms that need no CPU, after a while; in an own pool, or in one for all."""
     time.sleep(constants["after"])
     if not constants["pools"]:
-        spark.sparkContext.setLocalProperty("spark.scheduler.pool", None)
+        spark.sparkContext.setLocalProperty("spark.scheduler.pool", "all of them")
     tasks = constants["tasks"]
     wait = "java_method('java.lang.Thread', 'sleep', 50L)"
     spark.range(0, tasks, 1, tasks).selectExpr(f"{wait} AS waited").collect()
