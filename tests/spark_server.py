@@ -77,8 +77,8 @@ def _start(settings):
     port = []
 
     def listen():
-        with log.open("w") as file:
-            for line in process.stdout:
+        with log.open("w") as file, process.stdout as said:
+            for line in said:
                 file.write(line)
                 if started := _STARTED.search(line):
                     port.append(started[1])

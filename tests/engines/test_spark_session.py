@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from engines.parallel_rows import runs
 from fakes import row
+from spark_server import stop_server
 from spark_sessions import QUICK, connect, engine, has_java, make, place
 
 from odibi_nb.core.protocols import Session
@@ -237,21 +238,24 @@ def test_a_session_that_is_stopped_in_a_run_is_one_message(kind, tmp_path):
     assert again == ("SUCCESS", 1, None)
 
 
-def test_a_server_that_ends_in_a_run_is_one_message(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "end_server"), [("sail", spark_connect.stop_sail), ("connect", stop_server)]
+)
+def test_a_server_that_ends_in_a_run_is_one_message(kind, end_server, monkeypatch, tmp_path):
     """Its rows fail soon with what happened; the next run asks the server that is there then."""
     monkeypatch.setattr(spark_connect, "RETRIES_HERE", 2)
     spark_session.stop_own()
 
     def ends_it(spark):
-        spark_connect.stop_sail()
+        end_server()
         return two_rows(spark)
 
-    ended = rows_end(tmp_path, connect("sail", tmp_path), ends_it, two_rows, retry=2)
+    ended = rows_end(tmp_path, connect(kind, tmp_path), ends_it, two_rows, retry=2)
     for status, attempts, message in ended:
         assert (status, attempts) == ("FAILED", 1)
         assert "was stopped while the run went on, or its server was" in message
         assert "\n" not in message
-    (again,) = rows_end(tmp_path, connect("sail", tmp_path), two_rows)
+    (again,) = rows_end(tmp_path, connect(kind, tmp_path), two_rows)
     assert again == ("SUCCESS", 1, None)
     spark_session.stop_own()
 
