@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.tables import redact_url
 from odibi_nb.engines.libraries import reason
+from odibi_nb.engines.spark_lost import forget_stopped_active
 from odibi_nb.errors import EngineError, EngineNotAvailableError
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def connected(url: str, settings: Mapping[str, str]) -> Any:
     builder = SparkSession.builder.remote(url)
     for name, value in settings.items():
         builder = builder.config(name, value)
+    forget_stopped_active()
     try:
         spark = builder.create()
         _limit_retries(spark, url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,23 @@ def is_stopped(spark: Any) -> bool:
         return context is None or bool(context.sc().isStopped())
     except Exception:  # noqa: BLE001  there is no JVM that would answer
         return True
+
+
+def close_without_asking(spark: Any) -> None:
+    """Close a Connect session whose server is gone; else pyspark would hand it out as the active one."""
+    spark.release_session_on_close = False
+    with contextlib.suppress(Exception):
+        spark.stop()
+
+
+def forget_stopped_active() -> None:
+    """Let the next Connect session be this thread's active one: pyspark leaves a stopped one in its place."""
+    with contextlib.suppress(ImportError, AttributeError):  # private, and only so from 3.5 on
+        from pyspark.sql.connect.session import SparkSession
+
+        active = SparkSession._active_session  # noqa: SLF001  nothing public replaces it
+        if active.session is not None and active.session.is_stopped:
+            active.session = None
 
 
 def why_lost(connection: Connection, error: BaseException) -> str | None:

@@ -28,7 +28,7 @@ from odibi_nb.engines.spark_connect import (
     sail_url,
     stop_sail,
 )
-from odibi_nb.engines.spark_lost import is_connect_session, is_stopped
+from odibi_nb.engines.spark_lost import close_without_asking, is_connect_session, is_stopped
 from odibi_nb.errors import EngineError, ManifestError, Problem
 
 if TYPE_CHECKING:
@@ -287,8 +287,11 @@ def forget(connection: Connection) -> None:
     """Use a session no longer, as it is gone: the next run gets another."""
     with _lock:
         _lost.add(connection.spark)
-        for key in [key for key, own in _own.items() if own is connection]:
+        keys = [key for key, own in _own.items() if own is connection]
+        for key in keys:
             del _own[key]
+    if keys and is_connect_session(connection.spark):
+        close_without_asking(connection.spark)
 
 
 def stop_own() -> None:

@@ -242,7 +242,7 @@ def test_a_session_that_is_stopped_in_a_run_is_one_message(kind, tmp_path):
     ("kind", "end_server"), [("sail", spark_connect.stop_sail), ("connect", stop_server)]
 )
 def test_a_server_that_ends_in_a_run_is_one_message(kind, end_server, monkeypatch, tmp_path):
-    """Its rows fail soon with what happened; the next run asks the server that is there then."""
+    """Its rows fail soon with what happened; the next run's session is the active one, and works."""
     monkeypatch.setattr(spark_connect, "RETRIES_HERE", 2)
     spark_session.stop_own()
 
@@ -255,7 +255,9 @@ def test_a_server_that_ends_in_a_run_is_one_message(kind, end_server, monkeypatc
         assert (status, attempts) == ("FAILED", 1)
         assert "was stopped while the run went on, or its server was" in message
         assert "\n" not in message
-    (again,) = rows_end(tmp_path, connect(kind, tmp_path), two_rows)
+    connection = connect(kind, tmp_path)
+    assert type(connection.spark).getActiveSession() is connection.spark
+    (again,) = rows_end(tmp_path, connection, two_rows)
     assert again == ("SUCCESS", 1, None)
     spark_session.stop_own()
 
