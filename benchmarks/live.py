@@ -87,6 +87,7 @@ def live_run(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
 
 
 def _last_state(updates: list[dict[str, str]], rows: int) -> Figure:
+    # at its end a run updates summary, chart and table, and then the table once more, with its logs
     page = "".join(update.get("text/html", "") for update in updates[-4:])
     drawn = (
         f"Gantt chart of Benchmark: {rows:,} success" in page

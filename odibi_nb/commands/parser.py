@@ -414,9 +414,10 @@ def parse(words: Sequence[str], prog: str = "odibi") -> argparse.Namespace:
     arguments, rest = parser.parse_known_args(list(words))
     if rest:
         options = arguments.parser._option_string_actions  # noqa: SLF001  argparse has no public list
-        hint = did_you_mean(rest[0], options)
         if "--project" in options and not rest[0].startswith("-"):
             hint = f" (a project's name? then --project {rest[0]!r})"
+        else:
+            hint = did_you_mean(rest[0], options)
         arguments.parser.error(f"unknown argument {rest[0]!r}{hint}")
     del arguments.parser
     return arguments

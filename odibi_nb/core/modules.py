@@ -181,7 +181,7 @@ class ModuleLoader:
 
     def _ours(self, name: str) -> bool:
         """Whether the module comes from the folder of any project."""
-        origin, top = _origin(sys.modules[name]), name.partition(".")[0]
+        origin, top = _origin_of(name), name.partition(".")[0]
         return origin is not None and any(_is_beside(origin, top, f) for f in self.folders)
 
     def remember(self) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.display import display
 
+from odibi_nb.views.bundles import EMPTY
+
 if TYPE_CHECKING:
     from odibi_nb.core.plan import RunPlan
     from odibi_nb.core.results import RunResult
@@ -42,7 +44,7 @@ def kept_bundle(plan: RunPlan | None, result: RunResult | None) -> dict[str, Any
         title = f"plan of {plan.project} (env={plan.env}), {len(plan.rows):,} rows"
         html = plan._repr_html_()
     else:
-        return {"text/html": "<span></span>", "text/plain": ""}
+        return EMPTY
     words = f"Kept in the notebook: {escape(title)}"
     fold = f"<details {_SMALL}><summary>{words}</summary>{html or ''}</details>"
     return {"text/html": fold, "text/plain": title}

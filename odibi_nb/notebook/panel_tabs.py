@@ -79,10 +79,9 @@ class PanelTabs:
         """There is nothing to show of a run, because of *why*."""
         import ipywidgets as w
 
-        for box in (self.summary, self.gantt, self.table):
-            before = box.children
-            box.children = (w.HTML(note_html(why)),) if box is not self.summary else ()
-            close_all(before)
+        refill(self.summary)
+        for box in (self.gantt, self.table):
+            refill(box, w.HTML(note_html(why)))
         self.result.value = note_html(why)
 
     def begin(self, plan: RunPlan) -> None:
@@ -168,9 +167,7 @@ class BoxOutput:
         assert raw
         data = {kind: content for kind, content in bundle.items() if kind != PLOTLY}
         output = {"output_type": "display_data", "data": data, "metadata": {}}
-        before = self._box.children
-        self._box.children = (w.Output(outputs=(output,)),)
-        close_all(before)
+        refill(self._box, w.Output(outputs=(output,)))
 
 
 class _Beside:
@@ -195,6 +192,12 @@ class _Beside:
 
 def _beside(make: Callable[[], HtmlRung], more: Callable[[RunSnapshot], None]) -> Any:
     return lambda: _Beside(make(), more)
+
+
+def refill(box: Any, *children: Any) -> None:
+    """Show *children* in *box* instead of what is there, which is gone for good."""
+    before, box.children = box.children, children
+    close_all(before)
 
 
 def close_all(widgets: Iterable[Any]) -> None:

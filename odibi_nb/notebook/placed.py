@@ -13,6 +13,7 @@ from odibi_nb.notebook.cancelling import PRESSES
 from odibi_nb.notebook.environment import HTML, PLOTLY, WIDGETS
 from odibi_nb.notebook.live import LiveView
 from odibi_nb.notebook.rungs import HtmlRung, PlotlyRung, WidgetRung, displayed, widget_bundle
+from odibi_nb.views.bundles import EMPTY
 from odibi_nb.views.notices import error_html, note_html
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from odibi_nb.views.state import RunSnapshot
 
 STARTING = "Starting: reading manifest and registry …"
-EMPTY = {"text/html": "<span></span>", "text/plain": ""}
 GIVEN_UP = ("Abandoning …", "Nothing more can be asked for")
 
 
@@ -81,13 +81,13 @@ class PlacedView(LiveView):
         """Show why there is no run; or, below what is left of it, why it could not go on."""
         import ipywidgets
 
-        place = 0 if self._painter is None else -1
+        starting = self._painter is None
+        place = 0 if starting else -1
         html = error_html(title, text)
         with self._harmless():
+            for box in self._boxes if starting else ():  # nothing is starting any more
+                box.children = ()
             if self._boxes:
-                if self._painter is None:
-                    for box in self._boxes:  # nothing is starting any more
-                        box.children = ()
                 self._boxes[place].children = (ipywidgets.HTML(html),)
             self._outputs[place].update(
                 {"text/html": html, "text/plain": f"{title}: {text}"}, raw=True

@@ -23,6 +23,8 @@ MAX_FIGURE_ROWS = 500
 """With more rows the picture is the SVG alone: Plotly would be slow, and JupyterLab, which adds a PNG of
 what Plotly drew to the notebook, would make it large."""
 Bundle = dict[str, Any]
+EMPTY: Bundle = {HTML: "<span></span>", TEXT: ""}
+"""Nothing yet, in an output that something will take the place of."""
 _FINE = frozenset({"SUCCESS", "RUNNING", "WAITING", "RETRYING"})
 
 
