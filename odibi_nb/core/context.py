@@ -58,7 +58,8 @@ class AttemptControl:
     """Tells a running attempt that nobody waits for it any more; set from another thread.
 
     A read or write that has begun ends, or is ended by whoever asked to be told with `on_revoke`;
-    no other one begins. `heard` says whether the attempt knows.
+    no other one begins. `heard` is True once the attempt has said that it stops, or a read or write of
+    it was refused: then it is CANCELLED, however it ends.
     """
 
     def __init__(self) -> None:
@@ -97,14 +98,14 @@ class AttemptControl:
         except Exception:  # noqa: BLE001  whoever could tell is gone; the attempt will say so itself
             return None
 
-    def asks_to_stop(self) -> bool:
-        """Whether the attempt has been revoked; asked by the attempt."""
-        self.heard = self.reason is not None
+    def stop_if_asked(self) -> bool:
+        """Return True once the attempt has been revoked, and take it that the attempt stops then."""
+        self.heard = self.heard or self.reason is not None
         return self.heard
 
     def check(self) -> None:
         """Raises RevokedError once the attempt has been revoked."""
-        if self.asks_to_stop():
+        if self.stop_if_asked():
             raise RevokedError(self.reason)
 
 
@@ -170,8 +171,22 @@ class ExecutionContext:
 
     @property
     def cancelled(self) -> bool:
-        """Whether to stop: a long loop may ask, and return."""
-        return self.control.asks_to_stop()
+        """Whether the transformation has been cancelled. Looking at it changes nothing.
+
+        A function that ends early because of it says so with `should_stop`, or raises.
+        """
+        return self.control.reason is not None
+
+    def should_stop(self) -> bool:
+        """Return True if the function is to stop now; the transformation is CANCELLED then.
+
+        For a long loop that returns early::
+
+            for part in parts:
+                if context.should_stop():
+                    return
+        """
+        return self.control.stop_if_asked()
 
     def read(self, source: str | Mapping[str, Any]) -> DataFrame:
         """Read one input, in any form a registry row can name it.

@@ -24,7 +24,13 @@ SEED_FOLDERS = ("projects", ".", "../projects")
 
 
 class LayerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a manifest may say about one layer; `retry` overlays the run's retry policy."""
+    """What a manifest may say about one layer.
+
+    Attributes:
+        retry: overlays the run's retry policy.
+        ordered_by_step: rows wait for all rows of the layer with a lower `step`. Without it `step` is
+            the registry's own number, and rows wait only for what they read.
+    """
 
     name: str | None = None
     description: str = ""
@@ -33,6 +39,7 @@ class LayerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     cache_tables: tuple[str, ...] = ()
     retry: dict[str, Any] = msgspec.field(default_factory=dict)
     timeout_seconds: float | None = None
+    ordered_by_step: bool = False
 
 
 class RegistryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

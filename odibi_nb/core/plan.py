@@ -76,6 +76,7 @@ class RunPlan:
         workers: rows that run at a time.
         layer_workers: layer to its own, lower limit.
         schedule: ``layers`` or ``graph``.
+        ordered_by_step: layers whose rows wait for all rows of a lower step.
     """
 
     project: str
@@ -92,6 +93,7 @@ class RunPlan:
     workers: int = 1
     layer_workers: Mapping[str, int] = field(default_factory=dict)
     schedule: str = "layers"
+    ordered_by_step: tuple[str, ...] = ()
     html_with: Callable[[RunPlan], str] | None = field(default=None, repr=False, compare=False)
 
     def raise_for_problems(self) -> RunPlan:
@@ -105,6 +107,19 @@ class RunPlan:
         if self.problems:
             raise PlanError(self.source, self.problems)
         return self
+
+    def step_of(self, row: PlannedRow) -> int | None:
+        """The step of *row* where its layer is ordered by steps, else None."""
+        return row.transformation.step if row.layer in self.ordered_by_step else None
+
+    def steps(self) -> dict[str, list[int]]:
+        """Each layer that is ordered by steps, with the steps of its rows in order."""
+        found: dict[str, set[int]] = {layer: set() for layer in self.ordered_by_step}
+        for row in self.rows.values():
+            step = self.step_of(row)
+            if step is not None:
+                found[row.layer].add(step)
+        return {layer: sorted(steps) for layer, steps in found.items() if steps}
 
     def by_layer(self) -> dict[str, list[PlannedRow]]:
         """Each of `layers` and its rows, in the plan's order."""

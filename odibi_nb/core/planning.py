@@ -291,6 +291,8 @@ def _make_plan(
         Problem("", f"transformations wait for each other: {' -> '.join(cycle)}")
         for cycle in cycles
     ]
+    if not cycles:
+        planner.problems += _against_steps(manifest, ordered)
     layers = {layer.casefold() for layer in request.layers}
     running = {row.layer for row in planner.planned.values()}
     return RunPlan(
@@ -305,7 +307,38 @@ def _make_plan(
         notices=tuple(planner.notices),
         selection=selection_text(request.select, request.exclude),
         cycle=cycles[0] if cycles else (),
+        ordered_by_step=_ordered_layers(manifest),
     )
+
+
+def _ordered_layers(manifest: ProjectManifest) -> tuple[str, ...]:
+    """The layers whose rows the manifest orders by their steps."""
+    layers = manifest.layers
+    return tuple(x for x in manifest.layer_order if x in layers and layers[x].ordered_by_step)
+
+
+def _against_steps(
+    manifest: ProjectManifest, rows: Mapping[str, PlannedRow]
+) -> Iterator[Problem]:
+    """Rows that wait for a row of a later step, in layers that are ordered by steps."""
+    ordered = _ordered_layers(manifest)
+    latest: dict[str, tuple[int, str]] = {}
+    for name, row in rows.items():  # upstream first
+        if row.layer not in ordered:
+            continue
+        step = row.transformation.step
+        before = [latest[x] for x in row.upstream if x in latest and rows[x].layer == row.layer]
+        waits_for = max(before, default=None)
+        if waits_for is not None and step is not None and waits_for[0] > step:
+            message = (
+                f"step {step} comes before step {waits_for[0]} of {waits_for[1]!r}, which the row "
+                f"waits for: change a step, or layers.{row.layer}.ordered_by_step in the manifest"
+            )
+            yield Problem(f"row {name!r}, step", message)
+        if step is not None:
+            before.append((step, name))
+        if before:
+            latest[name] = max(before)
 
 
 def _note_the_unused(planner: Planner) -> None:

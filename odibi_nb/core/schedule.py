@@ -53,11 +53,12 @@ class Schedule:
         self.sorter.prepare()
 
     def _add_steps(self, layer: str, rows: list[PlannedRow]) -> None:
-        """Let the rows of a step start when all rows of the step before have ended."""
+        """Where the manifest orders the layer by steps, let a step start when the one before has ended."""
         steps: dict[int, list[str]] = {}
         for row in rows:
-            if row.transformation.step is not None:
-                steps.setdefault(row.transformation.step, []).append(row.id)
+            step = self.plan.step_of(row)
+            if step is not None:
+                steps.setdefault(step, []).append(row.id)
         for number, following in itertools.pairwise(sorted(steps)):
             gate = Gate(layer, number)
             self.sorter.add(gate, *steps[number])

@@ -83,8 +83,9 @@ def graph_of(plan: RunPlan, states: Mapping[str, str] | None = None) -> Graph:
     rows = plan.rows
     edges = [(up, name) for name, row in rows.items() for up in row.upstream if up in rows]
     problems = _problems_by_id(plan)
+    steps = _steps_by_id(plan)
     nodes = {
-        name: _node(row, problems.get(name, ()), _status(name, states))
+        name: _node(row, problems.get(name, ()), _status(name, states), steps.get(name, ()))
         for name, row in rows.items()
     }
     present = {row.layer for row in rows.values()}
@@ -150,7 +151,20 @@ def _problems_by_id(plan: RunPlan) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _node(row: PlannedRow, problems: tuple[str, ...], status: str) -> Node:
+def _steps_by_id(plan: RunPlan) -> dict[str, tuple[int, ...]]:
+    """Id to its step, after the one before it if there is one, in layers that are ordered by steps."""
+    steps = plan.steps()
+    found: dict[str, tuple[int, ...]] = {}
+    for name, row in plan.rows.items():
+        step = plan.step_of(row)
+        if step is not None:
+            found[name] = (*[x for x in steps[row.layer] if x < step][-1:], step)
+    return found
+
+
+def _node(
+    row: PlannedRow, problems: tuple[str, ...], status: str, steps: tuple[int, ...] = ()
+) -> Node:
     transformation = row.transformation
     if row.fn is None and not problems:
         problems = ("its function was not found",)
@@ -160,10 +174,15 @@ def _node(row: PlannedRow, problems: tuple[str, ...], status: str) -> Node:
     told += [f"{PROBLEM_SIGN} {text}" for text in problems]
     if row.upstream:
         told.append(f"after {', '.join(row.upstream)}")
+    step = [f"step {steps[-1]}"] if steps else []
+    if len(steps) > 1:
+        told.append(f"step {steps[-1]}, after all rows of step {steps[0]}")
+    else:
+        told += step
     return Node(
         id=row.id,
         layer=row.layer,
-        lines=(row.id, f"{transformation.function} · {row.engine}"),
+        lines=(row.id, " · ".join((*step, transformation.function, row.engine))),
         told=tuple(told),
         status=status,
         problems=problems,

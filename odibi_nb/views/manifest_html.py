@@ -59,6 +59,7 @@ def _layers(manifest: ProjectManifest) -> Iterable[Sequence[str]]:
             "workers": config.max_workers,
             "retry": " ".join(f"{key} {value}" for key, value in config.retry.items()) or None,
             "timeout": f"{config.timeout_seconds:g} s" if config.timeout_seconds else None,
+            "ordered by": "step" if config.ordered_by_step else None,
         }
         yield (
             str(number),

@@ -17,7 +17,7 @@ from odibi_nb.views.forecast import forecast_lines, makespan_table
 from odibi_nb.views.graph_svg import graph_svg
 from odibi_nb.views.looks import LOOKS, readable
 from odibi_nb.views.markup import breakable
-from odibi_nb.views.plan_text import plan_cells
+from odibi_nb.views.plan_text import plan_cells, step_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -92,6 +92,7 @@ def _problems(plan: RunPlan) -> str:
 
 def _notes(plan: RunPlan) -> str:
     items = "".join(f"<li>⚠️ {escape(text)}</li>" for text in plan.notices)
+    items += "".join(f"<li>{escape(text)}</li>" for text in step_lines(plan))
     if plan.selection:
         items += f"<li>selected: <code>{escape(plan.selection)}</code></li>"
     if plan.disabled:
@@ -163,7 +164,8 @@ def _layer(
     title = f"<b>{escape(layer)}</b> <span {_FAINT}>{number}</span>"
     if not rows:
         return f"<p style='margin:12px 0 4px'>{title}</p>"
-    cells = {row.id: _texts(row, expected) for row in rows}
+    steps = plan.steps().get(layer, ())
+    cells = {row.id: _texts(row, expected, steps) for row in rows}
     # Without history nothing is expected; and a first layer reads nothing and waits for nothing.
     offered = COLUMNS if expected is not None else COLUMNS[: -len(FORECAST_COLUMNS)]
     columns = [name for name in offered if any(texts[name] for texts in cells.values())]
@@ -175,9 +177,9 @@ def _layer(
     )
 
 
-def _texts(row: PlannedRow, expected: Forecast | None) -> dict[str, str]:
+def _texts(row: PlannedRow, expected: Forecast | None, steps: Sequence[int]) -> dict[str, str]:
     """`COLUMNS` to HTML of what stands there for *row*; "" where nothing does."""
-    cells = plan_cells(row, expected)
+    cells = plan_cells(row, expected, steps)
     return {
         **{
             name: escape(text) if name in _WHOLE_COLUMNS else _cut(text)

@@ -11,6 +11,8 @@ from odibi_nb.views.forecast import forecast_cells, forecast_lines, makespan_tab
 from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from odibi_nb.core.forecast import Forecast
     from odibi_nb.core.plan import PlannedRow, RunPlan
 
@@ -23,9 +25,11 @@ COLUMNS = (
 def plan_text(plan: RunPlan) -> str:
     """Every row that would run, then what is wrong and what to know."""
     expected = forecast(plan)
-    rows = [plan_cells(row, expected) for row in plan.rows.values()]
+    steps = plan.steps()
+    rows = [plan_cells(row, expected, steps.get(row.layer, ())) for row in plan.rows.values()]
     title = f"Plan of {plan.project!r}, env {plan.env}: {len(rows)} rows from {plan.source}"
     lines = [str(Records(title, COLUMNS, rows))]
+    lines += step_lines(plan)
     lines += forecast_lines(plan, expected)
     if expected is not None and len(expected.makespans) > 1:
         lines.append(str(makespan_table(expected)))
@@ -40,8 +44,38 @@ def plan_text(plan: RunPlan) -> str:
     return "\n".join(lines)
 
 
-def plan_cells(row: PlannedRow, expected: Forecast | None) -> dict[str, str]:
-    """`COLUMNS` to what stands there for *row*."""
+def step_lines(plan: RunPlan) -> list[str]:
+    """The layers that are ordered by steps, and those whose rows have steps that order nothing."""
+    lines = [
+        f"{layer} is ordered by step ({' → '.join(map(str, steps))}): rows of a step wait for all rows "
+        "of the step before"
+        for layer, steps in plan.steps().items()
+    ]
+    idle = {
+        layer: None
+        for layer, rows in plan.by_layer().items()
+        if layer not in plan.ordered_by_step
+        and len({row.transformation.step for row in rows} - {None}) > 1
+    }
+    if idle:
+        lines.append(
+            f"The steps of {', '.join(idle)} order nothing: rows wait for what they read (to order a "
+            'layer by its steps: "ordered_by_step": true in the manifest\'s "layers")'
+        )
+    return lines
+
+
+def _waits_for(row: PlannedRow, steps: Sequence[int]) -> str:
+    """What *row* starts after: its upstream rows, and the step before its own."""
+    step = row.transformation.step
+    before = [f"step {x}" for x in steps if step is not None and x < step]
+    return ", ".join([*row.upstream, *before[-1:]])
+
+
+def plan_cells(
+    row: PlannedRow, expected: Forecast | None, steps: Sequence[int] = ()
+) -> dict[str, str]:
+    """`COLUMNS` to what stands there for *row*; *steps* are those that order its layer."""
     transformation = row.transformation
     return {
         "transformation": row.id,
@@ -50,7 +84,7 @@ def plan_cells(row: PlannedRow, expected: Forecast | None) -> dict[str, str]:
         "engine": row.engine,
         "reads": ", ".join(_input_name(item) for item in transformation.inputs),
         "writes": ", ".join(f"{x.table} ({x.mode})" for x in transformation.targets),
-        "after": ", ".join(row.upstream),
+        "after": _waits_for(row, steps),
         **forecast_cells(row, expected),
     }
 

@@ -32,7 +32,9 @@ def plans(draw):
         rows.append(planned(f"n{i}", upstream, seconds, layer, rank=ranks[i], step=step))
     limits = draw(st.dictionaries(st.sampled_from(LAYERS), st.integers(1, 3), max_size=2))
     schedule = draw(st.sampled_from(["layers", "graph"]))
-    return plan_of(*rows, workers=draw(st.integers(1, 5)), layer_workers=limits, schedule=schedule)
+    stepped = draw(st.sets(st.sampled_from(LAYERS)))
+    options = {"layer_workers": limits, "schedule": schedule, "ordered_by_step": tuple(stepped)}
+    return plan_of(*rows, workers=draw(st.integers(1, 5)), **options)
 
 
 @settings(max_examples=150)
@@ -110,7 +112,8 @@ def test_the_runner_starts_rows_in_the_forecasts_order(
                 step=steps[i],
             )
         )
-    project = FakeProject(tmp_path_factory.mktemp("order"), rows)
+    ordered = {"layers": {layer: {"ordered_by_step": True} for layer in LAYERS}}
+    project = FakeProject(tmp_path_factory.mktemp("order"), rows, manifest=ordered)
     plan = project.orchestrator().plan(max_workers=1, schedule=schedule)
     plan.raise_for_problems()
     expected = simulate(plan, dict.fromkeys(plan.rows, 1.0), schedule=schedule, workers=1)

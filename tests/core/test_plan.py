@@ -766,3 +766,18 @@ def test_markup_in_a_plan_is_shown_as_text():
     html = plan_html(plan)
     assert "<script" not in html
     assert html.count("&lt;script&gt;") > 5
+
+
+def test_steps_that_contradict_what_rows_read():
+    """A row of a step cannot wait for one of a later step: a problem, where steps order the layer."""
+    rows = [
+        r("A", outputs=out("t.a"), step=3),
+        r("B", inputs=["t.a"], outputs=out("t.b")),
+        r("C", inputs=["t.b"], step=1),
+    ]
+    ordered = {"layers": {"Silver_1": {"ordered_by_step": True}}}
+    assert problems(*rows) == []
+    assert problems(*rows, manifest=ordered) == [
+        "step 1 comes before step 3 of 'A', which the row waits for: change a step, or "
+        "layers.Silver_1.ordered_by_step in the manifest - at row 'C', step"
+    ]

@@ -404,10 +404,10 @@ def test_a_running_transformation_can_be_cancelled_alone(project):
 
 
 def test_one_that_asks_and_returns_was_cancelled(project):
-    """A transformation that sees `context.cancelled` and returns early is CANCELLED, not a SUCCESS."""
+    """A transformation that asks `context.should_stop()` and returns early is CANCELLED, not a SUCCESS."""
 
     def loop(context):
-        while not context.cancelled:
+        while not context.should_stop():
             threading.Event().wait(0.01)
 
     p = project(row("A", loop, outputs=out("A")), row("B", lambda: None, inputs=["t.a"]))
@@ -419,6 +419,22 @@ def test_one_that_asks_and_returns_was_cancelled(project):
     assert statuses(result) == {"A": "CANCELLED", "B": "SKIPPED"}
     assert result.transformations["A"].reason == "cancelled"
     assert p.sink.records[0]["error_message"] == "cancelled"
+
+
+@pytest.mark.parametrize("look", [lambda c: c.cancelled, repr, lambda c: vars(c.control), None])
+def test_looking_at_cancelled_decides_nothing(project, look):
+    """A transformation that is cancelled and does its work all the same ends alike, if it looks or not."""
+    gate = threading.Event()
+
+    def work(context):
+        gate.wait(10)
+        if look is not None:
+            look(context)
+
+    p = project(row("A", work))
+    orchestrator = p.orchestrator()
+    orchestrator.hooks.register("transform_start", lambda _: (orchestrator.cancel("A"), gate.set()))
+    assert statuses(orchestrator.run()) == {"A": "SUCCESS"}
 
 
 def test_one_that_ends_before_it_hears_of_its_cancel_succeeded(project):
@@ -542,12 +558,22 @@ def test_a_timeout_fails_the_row_and_frees_its_place(project):
     assert result.leaked_threads == 1
 
 
-def test_steps_run_one_after_the_other(project):
-    """Rows of a higher step start when those of the lower one have ended."""
+def test_steps_run_one_after_the_other_where_the_manifest_asks_for_it(project):
+    """In a layer with `ordered_by_step`, rows of a step start when those of the step before have ended."""
     calls = []
     rows = [row(f"S{s}{i}", works(calls, s), step=s) for s in (2, 1) for i in range(3)]
-    assert project(*rows).run(max_workers=4)["status"] == "success"
+    asked = {"layers": {"Silver_1": {"ordered_by_step": True}}}
+    assert project(*rows, manifest=asked).run(max_workers=4)["status"] == "success"
     assert calls == [1, 1, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("schedule", ["layers", "graph"])
+def test_steps_alone_order_nothing(project, schedule):
+    """Rows with different steps run at the same time, as in the seed, which never reads the column."""
+    all_run = threading.Barrier(6, timeout=20)
+    rows = [row(f"S{step}", lambda: all_run.wait() and None, step=step) for step in range(6)]
+    result = project(*rows).run(max_workers=6, schedule=schedule)
+    assert set(statuses(result).values()) == {"SUCCESS"}
 
 
 def test_everybody_is_called_on_the_coordinators_thread(project):

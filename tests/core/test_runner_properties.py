@@ -104,6 +104,7 @@ def run(case, folder):
         for name in case.upstream
     ]
     limits = {layer: {"max_workers": limit} for layer, limit in case.limits.items()}
+    limits = {layer: {"ordered_by_step": True, **limits.get(layer, {})} for layer in LAYERS}
     project = FakeProject(folder, rows, manifest={"layers": limits})
     orchestrator = project.orchestrator(hooks=hooks)
 

@@ -29,7 +29,7 @@ def test_failures_are_shown_at_the_default_level(project, capsys):
     p.run(log_level="WARNING", target_layers=["Silver_1"])
     lines = [line for line in capsys.readouterr().out.splitlines() if line]
     assert lines[0] == "Retry 1/1 for fake_functions.A in 0.0s | the pump is off"
-    assert lines[1] == "Failed after 1 retries: fake_functions.A | OSError: the pump is off"
+    assert lines[1] == "Failed after 1 retry: fake_functions.A | OSError: the pump is off"
     assert lines[2] == "Skipped: fake_functions.B | upstream A failed"
     assert lines[3].startswith("❌ Layer Silver_1 failed in ")
     assert lines[3].endswith(": A, B")

@@ -28,6 +28,17 @@ def test_nodes_say_what_they_are(tmp_path):
     assert graph.label == "Dependency graph of P: 2 transformations, 1 dependencies"
 
 
+def test_nodes_of_layers_that_are_ordered_by_step_show_their_step(project):
+    """A node says its step and which step it waits for, where steps order its layer, and only there."""
+    rows = [task(f"{layer[0]}{i}", layer, step=i) for layer in ("Bronze", "Silver_1") for i in (1, 2)]
+    asked = {"layers": {"Bronze": {"ordered_by_step": True}}}
+    nodes = graph_of(project(*rows, manifest=asked).orchestrator().plan()).nodes
+    assert nodes["B1"].lines == ("B1", "step 1 · B1 · pandas")
+    assert nodes["B1"].told[-1] == "step 1"
+    assert nodes["B2"].told[-1] == "step 2, after all rows of step 1"
+    assert nodes["S2"].lines == ("S2", "S2 · pandas")
+
+
 def test_a_run_shows_in_signs(tmp_path):
     """Each node has its status, those that the run has not named wait; the legend counts them."""
     plan = planned(tmp_path, task("A"), task("B"), task("C"))

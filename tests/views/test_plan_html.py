@@ -8,6 +8,7 @@ import re
 from fakes import row
 
 from odibi_nb.views.plan_html import MAX_ROWS, function_place, plan_html
+from odibi_nb.views.plan_text import plan_text
 
 
 def noop():
@@ -46,6 +47,22 @@ def test_a_row_shows_what_it_would_do(project):
     assert "retry = 0drop = true" in line
     assert line.endswith("|A|")
     assert any("|bronze.x (append)|" in line for line in cells(page))
+
+
+def test_steps_are_shown_where_they_order_a_layer(project):
+    """Text and HTML say which layer is ordered by step and what each row waits for; else that steps order nothing."""
+    rows = [
+        *(row(f"B{step}", noop, layer="Bronze", step=step) for step in (10, 20)),
+        *(row(f"S{step}", noop, step=step) for step in (1, 2)),
+    ]
+    asked = {"layers": {"Bronze": {"ordered_by_step": True}}}
+    plan = project(*rows, manifest=asked).orchestrator().plan()
+    for text in (plan_text(plan), re.sub("<[^>]+>", "", plan_html(plan))):
+        assert "Bronze is ordered by step (10 → 20): rows of a step wait for all" in text
+        assert "The steps of Silver_1 order nothing: rows wait for what they read" in text
+    after = {name: line for line in cells(plan_html(plan)) for name in ("B20", "S2") if name in line}
+    assert after["B20"].endswith("|step 10|")
+    assert "step" not in after["S2"]
 
 
 def test_columns_with_nothing_in_them_are_left_out(project):
