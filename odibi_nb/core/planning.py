@@ -317,9 +317,7 @@ def _ordered_layers(manifest: ProjectManifest) -> tuple[str, ...]:
     return tuple(x for x in manifest.layer_order if x in layers and layers[x].ordered_by_step)
 
 
-def _against_steps(
-    manifest: ProjectManifest, rows: Mapping[str, PlannedRow]
-) -> Iterator[Problem]:
+def _against_steps(manifest: ProjectManifest, rows: Mapping[str, PlannedRow]) -> Iterator[Problem]:
     """Rows that wait for a row of a later step, in layers that are ordered by steps."""
     ordered = _ordered_layers(manifest)
     latest: dict[str, tuple[int, str]] = {}

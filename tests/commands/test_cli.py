@@ -395,7 +395,7 @@ def test_cancel_of_one_transformation(here, odibi):
         "import pathlib, time\n"
         "def load():\n    print('loaded')\n"
         "def double(context):\n"
-        "    while not context.cancelled:\n"
+        "    while not context.should_stop():\n"
         "        time.sleep(0.01)\n"
     )
     make_project(here, functions=functions)

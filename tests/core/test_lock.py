@@ -339,7 +339,7 @@ def test_a_run_whose_place_was_taken_ends_as_cancelled(project):
         if begun.is_set():
             return
         begun.set()
-        while not context.cancelled:
+        while not context.should_stop():
             threading.Event().wait(0.01)
         context.write([1], "t.late")
 

@@ -778,6 +778,8 @@ def test_steps_that_contradict_what_rows_read():
     ordered = {"layers": {"Silver_1": {"ordered_by_step": True}}}
     assert problems(*rows) == []
     assert problems(*rows, manifest=ordered) == [
-        "step 1 comes before step 3 of 'A', which the row waits for: change a step, or "
-        "layers.Silver_1.ordered_by_step in the manifest - at row 'C', step"
+        (
+            "step 1 comes before step 3 of 'A', which the row waits for: change a step, or "
+            "layers.Silver_1.ordered_by_step in the manifest - at row 'C', step"
+        )
     ]

@@ -73,7 +73,7 @@ def test_sigkill_loses_no_finished_row(example):
 def waiting(example, name="SILVER_001", deaf=False):
     """Let a row wait for the file ``go``; unless *deaf* it ends when it is cancelled."""
     go = example.folder / "go"
-    heard = "False" if deaf else "context.cancelled"
+    heard = "False" if deaf else "context.should_stop()"
     body = f"while not (os.path.exists({str(go)!r}) or {heard}): time.sleep(0.005)"
     return go, example.fault(name, body, retry=0)
 

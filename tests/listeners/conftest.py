@@ -31,7 +31,7 @@ def cancelled_run(project):
 
     def run(hooks, times):
         def stubborn(context):
-            while not context.cancelled and not hold.wait(0.01):
+            while not context.should_stop() and not hold.wait(0.01):
                 pass
             if times > 2:
                 hold.wait(20)

@@ -30,7 +30,9 @@ def test_nodes_say_what_they_are(tmp_path):
 
 def test_nodes_of_layers_that_are_ordered_by_step_show_their_step(project):
     """A node says its step and which step it waits for, where steps order its layer, and only there."""
-    rows = [task(f"{layer[0]}{i}", layer, step=i) for layer in ("Bronze", "Silver_1") for i in (1, 2)]
+    rows = [
+        task(f"{layer[0]}{i}", layer, step=i) for layer in ("Bronze", "Silver_1") for i in (1, 2)
+    ]
     asked = {"layers": {"Bronze": {"ordered_by_step": True}}}
     nodes = graph_of(project(*rows, manifest=asked).orchestrator().plan()).nodes
     assert nodes["B1"].lines == ("B1", "step 1 · B1 · pandas")

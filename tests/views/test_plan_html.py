@@ -60,7 +60,9 @@ def test_steps_are_shown_where_they_order_a_layer(project):
     for text in (plan_text(plan), re.sub("<[^>]+>", "", plan_html(plan))):
         assert "Bronze is ordered by step (10 → 20): rows of a step wait for all" in text
         assert "The steps of Silver_1 order nothing: rows wait for what they read" in text
-    after = {name: line for line in cells(plan_html(plan)) for name in ("B20", "S2") if name in line}
+    after = {
+        name: line for line in cells(plan_html(plan)) for name in ("B20", "S2") if name in line
+    }
     assert after["B20"].endswith("|step 10|")
     assert "step" not in after["S2"]
 
