@@ -14,6 +14,7 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 from odibi_nb.commands.grammar import Place, choices_of, place_after
 from odibi_nb.core.context import Engine
 from odibi_nb.core.selection import STATES
+from odibi_nb.notebook.words import literal
 
 if TYPE_CHECKING:
     import argparse
@@ -29,6 +30,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _MAGIC = re.compile(r"\s*(?:%\w+\s+|[^=#'\"!%]+=\s*)?(?P<signs>%%?)odibi\s")
 _CELL = re.compile(r"%%odibi\s")
 _TABLE = re.compile(r"\s*\[(?P<name>[^\]\[=]*)$")
+_DOLLARS = re.compile(r"\$\$(?=[A-Za-z_])")
 _WORD = re.compile(r"[\w@%+=:,./-]+")
 _LAST_TERM = re.compile(r"(?P<before>(?:.*,)?(?:\d*\+)?)(?P<method>\w+:)?(?P<value>.*)", re.DOTALL)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -54,13 +56,22 @@ NOTHING = Found("", [])
 
 
 def words_of(line: str) -> list[Word]:
-    """The words of *line* as the shell splits them; the last is the one at the cursor, maybe empty."""
+    """The words of *line* as the magic splits them; the last is the one at the cursor, maybe empty.
+
+    Expressions are not evaluated and stay as they are typed.
+    """
     words: list[Word] = []
     start, text, quote, inside = 0, "", "", False
     i = 0
     while i < len(line):
         c = line[i]
-        if quote:
+        doubled = line[i : i + 2] in ("{{", "}}") or (
+            quote != "'" and _DOLLARS.match(line, i) is not None
+        )
+        if doubled:
+            start, inside = (start, True) if inside else (i, True)
+            i, text = i + 1, text + c
+        elif quote:
             if c == quote:
                 quote = ""
             elif c == "\\" and quote == '"' and line[i + 1 : i + 2] in ('"', "\\"):
@@ -75,7 +86,7 @@ def words_of(line: str) -> list[Word]:
             start, inside = (start, True) if inside else (i, True)
             if c in "'\"":
                 quote = c
-            elif c == "\\" and i + 1 < len(line):
+            elif c == "\\" and line[i + 1 : i + 2] in ("'", '"', "\\", " "):
                 i, text = i + 1, text + line[i + 1]
             else:
                 text += c
@@ -91,7 +102,7 @@ def quoted(text: str, after: str = "") -> str:
     """
     if _WORD.fullmatch(text):
         return text
-    word = '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+    word = '"' + re.sub(r'(["\\])', r"\\\1", literal(text)) + '"'
     return word[:-1] if after.startswith('"') else word
 
 

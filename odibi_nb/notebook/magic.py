@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ from odibi_nb.notebook.environment import (
 )
 from odibi_nb.notebook.local_names import LocalNames
 from odibi_nb.notebook.session import SessionSettings
+from odibi_nb.notebook.words import names_of_caller, split_words
 from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         """Run, watch and keep the log of config-driven medallion pipelines; see ``%odibi -h``."""
         self.live = None
         try:
-            arguments = parse(shlex.split(self._expanded(line)), prog="%odibi")
+            arguments = parse(split_words(line, names_of_caller(self.shell)), prog="%odibi")
             if cell is not None and arguments.command not in BODIES:
                 takers = f"{', '.join(BODIES[:-1])} and {BODIES[-1]}"
                 raise UsageError(f"%%odibi {arguments.command}: only {takers} take a cell's body")
@@ -85,17 +85,6 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         finally:
             self._stop_painting()
         return self._returned(arguments, value)
-
-    def _expanded(self, line: str) -> str:
-        """The line with ``{name}`` replaced from the user's variables, quoted as one word."""
-        names = {
-            name: shlex.quote(str(value))
-            for name, value in self.shell.user_ns.items()
-            if "{" + name + "}" in line
-        }
-        for name, value in names.items():
-            line = line.replace("{" + name + "}", value)
-        return line
 
     def _face(self, body: str) -> Face:
         return Face(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from odibi_nb.commands.running import overrides_from
 from odibi_nb.core.selection import exactly
+from odibi_nb.notebook.words import quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +86,7 @@ class Choices:
         words += _option("--schedule", self.schedule)
         words += _option("--workers", self.workers)
         words += _option("--on-error", self.on_error)
-        line = shlex.join([*words, *project])
+        line = " ".join(map(quoted, [*words, *project]))
         body = self.overrides.strip()
         return f"%%odibi {line}\n{body}" if body else f"%odibi {line}"
 

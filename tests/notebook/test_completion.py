@@ -15,6 +15,7 @@ from real_project import make_project
 from odibi_nb import run_project
 from odibi_nb.notebook.completion import Completer, matcher_of, quoted, words_of
 from odibi_nb.notebook.local_names import LocalNames
+from odibi_nb.notebook.words import CallerNames, split_words
 
 QUOTED = 'Plant "A" \\ 1'
 
@@ -241,10 +242,8 @@ def test_any_line_can_be_completed(text):
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20))
 def test_a_quoted_word_is_one_word(text):
-    """What is offered is read as the same one word again, by completion as by the shell's rules."""
-    import shlex
-
-    assert shlex.split(quoted(text)) == [text]
+    """What is offered is read as the same one word again, by completion as by the magic."""
+    assert split_words(quoted(text), CallerNames()) == [text]
     words = words_of(quoted(text) + " ")
     assert [word.text for word in words] == [text, ""]
 

@@ -50,6 +50,27 @@ def test_a_variable_stands_for_one_word(shell):
     assert shell.user_ns["r"]["layers_executed"] == ["Bronze"]
 
 
+def test_a_functions_variable_comes_before_the_notebooks(shell):
+    """Inside a function, on a line, in a cell magic or in a coroutine, {name} is the function's own."""
+    nightly = """
+name = 'nobody'
+def line(name):
+    r = %odibi plan {name};  # a line of a notebook
+    return r.project
+async def later(name):
+    r = %odibi plan $name
+    return r.project
+def cell(name):
+    return get_ipython().run_cell_magic('odibi', 'plan "{name}"', "[B1]\\nrows = '{name}'").project
+"""
+    run(shell, nightly)
+    run(shell, "found = [f('Plant One') for f in (line, cell)] + [await later('Plant One')]")
+    assert shell.user_ns["found"] == ["Plant One"] * 3
+    result, printed, _ = run(shell, "line('Plant On')")
+    assert "did you mean 'Plant One'?" in printed
+    assert type(result.error_in_exec).__name__ == "UsageError"
+
+
 def test_a_cell_overrides_constants(shell, tmp_path):
     """%%odibi run takes constants from its body, as TOML, and records them."""
     run(shell, '%%odibi run "Plant One"\n[B1] rows = 5')
@@ -73,6 +94,8 @@ def test_a_cell_overrides_constants(shell, tmp_path):
         ('%odibi rum "Plant One"', "(did you mean 'run'?)"),
         ('%odibi run "Plant One" --layer Bronze', "(did you mean '--layers'?)"),
         ('%odibi run "Plant One', "No closing quotation"),
+        ("%odibi run {plant}", "name 'plant' is not defined"),
+        ("o = '--force'\n%odibi run {o}", "cannot be an option"),
         ('%odibi run "Plant One" --env prod', "not confirmed: expected 'Plant One', found ''"),
         ('%%odibi run "Plant One"\n[B9]\nrows = 1', "no transformation 'B9' in this run"),
         ('%%odibi run "Plant One"\nrows = 1', "'rows' must stand below a transformation"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +10,7 @@ from odibi_nb.commands import parse
 from odibi_nb.core.selection import exactly
 from odibi_nb.errors import ConfigurationError
 from odibi_nb.notebook.panel_choices import Choices
+from odibi_nb.notebook.words import CallerNames, split_words
 
 FEW = Choices(project="Plant One", env="qat")
 ALL = Choices(
@@ -70,5 +69,5 @@ NAME = st.text(min_size=1, max_size=12).filter(lambda s: s.strip() and "\n" not 
 def test_any_name_survives_the_command(project, env, ids):
     """What the command says is understood as what was chosen, whatever signs are in the names."""
     line = Choices(project=project, env=env, only=tuple(ids)).command()
-    found = parse(shlex.split(line.removeprefix("%odibi")))
+    found = parse(split_words(line.removeprefix("%odibi"), CallerNames()))
     assert (found.project, found.env, found.only or []) == (project, env, ids)
