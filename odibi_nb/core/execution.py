@@ -109,7 +109,9 @@ class RunExecution:
                 self.stream.say("WARNING", f"⚠️ {notice}")
             else:  # whoever looks at the retry later should know as well
                 self.stream.warn(notice)
-        self.stream.publish(EventType.CONFIGS_LOADED, {"transformations": len(self.plan.rows)})
+        count = len(self.plan.rows)
+        facts = {"transformations": count, "count": count}  # the original's key, and ours
+        self.stream.publish(EventType.CONFIGS_LOADED, facts)
         self.stream.say("INFO", f"\n🎯 Running layers: {list(self.plan.layers)}\n")
         # Until the log is written: an interrupt in the middle of that would lose the run's end.
         with interrupts_as_requests(self.runner.cancel, patience=ABANDON):
@@ -210,9 +212,15 @@ class RunExecution:
     def _context(self, row: PlannedRow, attempt: int) -> ExecutionContext:
         tables, repairs = self.project.tables(row.engine), tuple(self.options.repairs)
         spark, run_id = self.project.spark_session(), self.run_id
-        return make_context(
+        context = make_context(
             self.project, row, tables, spark=spark, run_id=run_id, attempt=attempt, repairs=repairs
         )
+        context.hooks = self.project.hooks.bound_to(context, self._emit_later)
+        return context
+
+    def _emit_later(self, event: str, payload: dict[str, Any]) -> None:
+        """Deliver an event of a transformation on the coordinator's thread, before its end is told."""
+        self.runner.inbox.put(lambda: self.stream.deliver(event, payload))
 
     # -- after a layer -------------------------------------------------------------------------
 

@@ -42,6 +42,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         "KeyboardInterrupt",
         "AnalysisException",
         "ParseException",
+        "ConfigurationError",
         "DataError",
         "EngineError",
         "RevokedError",

@@ -314,7 +314,10 @@ class TransformationRunner:
             Status.SUCCESS: EventType.TRANSFORM_SUCCESS,
             Status.CANCELLED: EventType.TRANSFORM_CANCELLED,
         }.get(status, EventType.TRANSFORM_FAILURE)
-        self._publish_ended(event, ended, ended_facts(ended, status, reason))
+        facts = ended_facts(ended, status, reason)
+        if event is EventType.TRANSFORM_FAILURE:
+            facts["error"] = facts["error_message"]  # the original framework's key
+        self._publish_ended(event, ended, facts)
         for check in ended.attempt.context.check_results:
             if check.status in BREACHES:
                 self.stream.warn(f"{row.id}: {check}")

@@ -82,6 +82,10 @@ class RunStream:
             with self.guarded(view):
                 view.on_event(happened)
 
+    def deliver(self, event: str, payload: dict[str, Any]) -> None:
+        """Tell listeners of an *event* that a transformation has emitted."""
+        self.hooks.emit(event, payload, self._listener_raised)
+
     def output(self, transformation_id: str, line: str) -> None:
         """A transformation printed *line*."""
         if self.journal is not None:
