@@ -102,7 +102,7 @@ class HookManager:
             later: gets an event's name and payload, and has it delivered by the run's own thread.
         """
         bound = copy.copy(self)  # also of a class of the user's own; with the very same listeners
-        bound._context, bound._later = context, later
+        bound._context, bound._later = context, later  # noqa: SLF001  one of our own
         return bound
 
     def register(self, event: str, fn: Any, filters: Mapping[str, Any] | None = None) -> Any:
