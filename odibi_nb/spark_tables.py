@@ -40,6 +40,8 @@ SMALL_BYTES = 16 * 1024 * 1024
 _TYPES = {"string": "string", "timestamp": "timestamp", "double": "double", "int": "bigint"}
 # delta-rs, through which pandas rows and people's scripts read, cannot read deletion vectors.
 _PROPERTIES = {"delta.enableDeletionVectors": "false"}
+_BEFORE = "odibi_before_"
+_CHANGED = "odibi_nb: a row has changed since it was read"
 _UTC = dt.timezone.utc
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=_UTC)
 
@@ -118,13 +120,22 @@ class SparkTable:
                     types = {} if frame is None else _types_of(frame)
                     self._append(self._of(rows, columns, types), new=frame is None)
 
-    def merge(self, rows: Sequence[Row], columns: Columns, keys: Sequence[str]) -> None:
-        """Update the rows whose *keys* are there and insert the others, in one commit."""
+    def merge(self, columns: Columns, decide: Callable[[Sequence[Row]], Any]) -> None:
+        """Read the rows, let *decide* say what to do to them, and do it in one commit.
+
+        Spark reads the table again when it merges: a row that is no longer as *decide* got it ends the
+        statement, and *decide* is asked again.
+
+        Args:
+            columns: which of them *decide* gets, those that exist.
+            decide: gets the rows; returns an `odibi_nb.sources.table.Merge`, or None.
+        """
         with self._clear("written"):
             for attempt in _tries():
                 with attempt:
-                    types = self.types() or {}
-                    self._merge(self._of(rows, columns, types), [n for n, _ in columns], keys)
+                    merge = decide(self.select(columns))
+                    if merge is not None:
+                        self._merge(merge)
 
     def compact(self) -> None:
         """Make one of the table's many small files, if there are many; a failure is only logged.
@@ -187,21 +198,50 @@ class SparkTable:
             self._session().sql(f"CREATE SCHEMA IF NOT EXISTS {schema}").collect()
             writer.saveAsTable(self._name)
 
-    def _merge(self, frame: Any, names: Sequence[str], keys: Sequence[str]) -> None:
+    def _merge(self, merge: Any) -> None:
         spark, view = self._session(), f"odibi_{uuid.uuid4().hex}"
-        same = " AND ".join(f"t.{_quoted(key)} <=> s.{_quoted(key)}" for key in keys)
-        set_ = ", ".join(f"t.{_quoted(n)} = s.{_quoted(n)}" for n in names if n not in keys)
-        into = ", ".join(map(_quoted, names))
-        values = ", ".join(f"s.{_quoted(name)}" for name in names)
-        frame.createOrReplaceTempView(view)
+        same = " AND ".join(f"t.{_quoted(key)} <=> s.{_quoted(key)}" for key in merge.keys)
+        compared = [name for name in merge.columns if name not in merge.keys]
+        compared = [n for n in compared if any(n in old for old in _read(merge))]
+        unchanged = " AND ".join(
+            ["s.odibi_there = 1", *(f"t.{_quoted(n)} <=> s.{_quoted(_BEFORE + n)}" for n in compared)]
+        )
+        guarded, *others = [name for name in merge.columns if name not in merge.keys]
+        sets = [f"t.{_quoted(guarded)} = {_or_end(f'{unchanged} AND s.odibi_gone = 0', guarded)}"]
+        sets += [f"t.{_quoted(name)} = s.{_quoted(name)}" for name in others]
+        key, *keys = [*merge.keys, *(n for n in merge.columns if n not in merge.keys)]
+        values = [_or_end("s.odibi_there = 0", key), *(f"s.{_quoted(name)}" for name in keys)]
+        delete = f"WHEN MATCHED AND s.odibi_gone = 1 AND {unchanged} THEN DELETE "
+        self._source(merge, compared).createOrReplaceTempView(view)
         try:
             spark.sql(
                 f"MERGE INTO {self._name} AS t USING {view} AS s ON {same} "
-                f"WHEN MATCHED THEN UPDATE SET {set_} "
-                f"WHEN NOT MATCHED THEN INSERT ({into}) VALUES ({values})"
+                f"{delete if merge.deletes else ''}"
+                f"WHEN MATCHED THEN UPDATE SET {', '.join(sets)} "
+                f"WHEN NOT MATCHED THEN INSERT ({', '.join(map(_quoted, (key, *keys)))}) "
+                f"VALUES ({', '.join(values)})"
             ).collect()
         finally:
             spark.catalog.dropTempView(view)
+
+    def _source(self, merge: Any, compared: Sequence[str]) -> Any:
+        """The rows of *merge*, each with its values as they were read, in the table's types."""
+        types = self.types() or {}
+        types |= {_BEFORE + name: types[name] for name in compared if name in types}
+        columns = [(name, "string") for name in (*merge.columns, *(_BEFORE + n for n in compared))]
+        columns += [("odibi_there", "int"), ("odibi_gone", "int")]
+        triples = [(old, new, 0) for old, new in merge.upserts]
+        triples += [(old, old, 1) for old in merge.deletes]
+        rows = [
+            {
+                **new,
+                **{_BEFORE + name: value for name, value in (old or {}).items()},
+                "odibi_there": int(old is not None),
+                "odibi_gone": gone,
+            }
+            for old, new, gone in triples
+        ]
+        return self._of(rows, columns, types)
 
     @contextlib.contextmanager
     def _clear(self, verb: str) -> Iterator[None]:
@@ -212,6 +252,16 @@ class SparkTable:
             if not is_spark_error(exc) and not isinstance(exc, (OSError, ValueError)):
                 raise
             raise DataError(f"{self.shown} cannot be {verb}: {_reason(exc)}") from exc
+
+
+def _read(merge: Any) -> list[Row]:
+    """The rows of *merge* as they were read."""
+    return [*(old for old, _ in merge.upserts if old is not None), *merge.deletes]
+
+
+def _or_end(condition: str, name: str) -> str:
+    """SQL for the source's value of *name* if *condition* holds; else it ends the statement."""
+    return f"CASE WHEN {condition} THEN s.{_quoted(name)} ELSE raise_error('{_CHANGED}') END"
 
 
 def _tries() -> tenacity.Retrying:
@@ -225,7 +275,7 @@ def _tries() -> tenacity.Retrying:
 
 def _came_second(exc: BaseException) -> bool:
     """Whether another writer changed the table, or made it, meanwhile."""
-    return is_conflict(exc) or "ALREADY_EXISTS" in str(exc)
+    return is_conflict(exc) or "ALREADY_EXISTS" in str(exc) or _CHANGED in str(exc)
 
 
 def _types_of(frame: Any) -> dict[str, str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
@@ -22,6 +23,8 @@ MAX_SHOWN = 60
 _VARIABLE = re.compile(r"\$(\$|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 _ERROR_PATH = re.compile(r" - at `\$?(.*)`$")
 _ERROR_BYTE = re.compile(r"\(byte (\d+)\)")
+_JSON_TOKEN = re.compile(rb'[{}\[\]]|("(?:[^"\\]|\\.)*")(\s*:)?')
+MAX_TWINS = 5
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -55,6 +58,58 @@ def decode_json(text: str | bytes | bytearray) -> Any:
         elif "truncated" in message:
             message = f"JSON is malformed: it ends too early ({_place(raw, len(raw))})"
         raise ValueError(message) from exc
+
+
+def decode_config(text: str | bytes | bytearray) -> Any:
+    """Decode JSON that people write, as `decode_json`, and refuse a key that an object has twice.
+
+    JSON parsers keep the last of them: a second ``"checks": []`` would switch checks off.
+
+    Raises:
+        ValueError: one line that says what is wrong, at which line and column.
+    """
+    decoded = decode_json(text)
+    if not isinstance(decoded, (dict, list)) or not decoded:
+        return decoded
+    raw = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
+    if msgspec.json.encode(decoded) == raw:  # compact text with a key twice would be longer
+        return decoded
+    try:
+        json.loads(raw, object_pairs_hook=_without_twins)
+    except (ValueError, RecursionError):  # also numbers that only this parser refuses
+        twins = [*_twin_keys(raw.removeprefix(_BYTE_ORDER_MARK))]
+        if twins:
+            shown_twins = [
+                f"key {shown(key)} is there twice: {_place(raw, first)} and {_place(raw, second)}"
+                for key, first, second in twins[:MAX_TWINS]
+            ]
+            more = len(twins) - MAX_TWINS
+            rest = [f"and {more} more keys are there twice"] if more > 0 else []
+            raise ValueError("; ".join([*shown_twins, *rest])) from None
+    return decoded
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise ValueError
+
+
+def _twin_keys(raw: bytes) -> Iterator[tuple[str, int, int]]:
+    """(key, byte of the first, byte of the next) of keys that an object of valid JSON has twice."""
+    open_objects: list[dict[str, int] | None] = []
+    for token in _JSON_TOKEN.finditer(raw):
+        sign = token[0][:1]
+        if sign in b"{[":
+            open_objects.append({} if sign == b"{" else None)
+        elif sign in b"}]":
+            open_objects.pop()
+        elif token[2]:  # a string with a colon behind it
+            key = msgspec.json.decode(token[1])
+            keys = open_objects[-1]
+            if keys is not None and key in keys:
+                yield key, keys[key], token.start()
+            elif keys is not None:
+                keys[key] = token.start()
 
 
 def _place(raw: bytes, byte: int) -> str:

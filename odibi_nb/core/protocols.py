@@ -90,6 +90,9 @@ class EditableRegistry(RegistrySource, Protocol):
     def upsert(self, rows: Iterable[Mapping[str, Any]]) -> tuple[int, int, int]:
         """Insert or update *rows*, all or none; (inserted, updated, unchanged)."""
 
+    def change(self, edit: Any) -> Any:
+        """Apply an `odibi_nb.sources.changes.Edit`, all or nothing; return its `Changes`."""
+
 
 def _nothing() -> None:
     pass

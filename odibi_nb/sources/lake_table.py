@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from odibi_nb.core.protocols import Row
-    from odibi_nb.sources.table import Columns
+    from odibi_nb.sources.table import Columns, Merge
 
 CONFLICT_TRIES = 20
+_GONE = "odibi_gone"
+"""Column of a merge's source: set for rows to delete."""
 
 
 class LakeTable:
@@ -46,18 +48,10 @@ class LakeTable:
         """Rows with *columns*; all of them, whatever *refine* says."""
         del refine
         with _clear("read"):
-            from deltalake import QueryBuilder
-
             table = self._open()
             if table is None:
                 return []
-            known = {field.name for field in table.schema().fields}
-            names = [name for name, _ in columns if name in known]
-            # Not to_pandas or to_pyarrow_table: a process that ends after those may abort.
-            query = f"SELECT {', '.join(map(_quoted, names))} FROM registry"
-            found = QueryBuilder().register("registry", table).execute(query).read_all()
-            values = zip(*(column.to_pylist() for column in found.columns), strict=True)
-            return [dict(zip(names, row, strict=True)) for row in values]
+            return _rows_of(table, columns)
 
     def append(self, rows: Sequence[Row], columns: Columns) -> None:
         """Append *rows*; the table is made, or gets the columns that it lacks, also without rows."""
@@ -72,8 +66,8 @@ class LakeTable:
                 storage_options=self._options,
             )
 
-    def merge(self, rows: Sequence[Row], columns: Columns, keys: Sequence[str]) -> None:
-        """Update the rows whose *keys* are there and insert the others, in one commit."""
+    def merge(self, columns: Columns, decide: Callable[[Sequence[Row]], Merge | None]) -> None:
+        """Read the rows, let *decide* say what to do to them, and do it in one commit."""
         with _clear("written"):
             from deltalake.exceptions import CommitFailedError
 
@@ -84,18 +78,10 @@ class LakeTable:
                 reraise=True,
             ):
                 with attempt:
-                    self._merge(rows, columns, keys)
-
-    def _merge(self, rows: Sequence[Row], columns: Columns, keys: Sequence[str]) -> None:
-        import pyarrow as pa
-
-        table = self._open()
-        types = {field.name: field.type for field in pa.schema(table.schema().to_arrow())}
-        names = [_quoted(name) for name, _ in columns]
-        sets = {name: f"s.{name}" for name in names}
-        same = " AND ".join(f"t.{_quoted(key)} = s.{_quoted(key)}" for key in keys)
-        merger = table.merge(_arrow(rows, columns, types), same, source_alias="s", target_alias="t")
-        merger.when_matched_update(sets).when_not_matched_insert(sets).execute()
+                    table = self._open()
+                    merge = decide(_rows_of(table, columns))
+                    if merge is not None:
+                        _merge(table, merge)
 
     def _open(self) -> Any:
         """The DeltaTable, or None if there is none."""
@@ -106,6 +92,44 @@ class LakeTable:
             return DeltaTable(self._uri, storage_options=self._options)
         except TableNotFoundError:
             return None
+
+
+def _rows_of(table: Any, columns: Columns) -> list[Row]:
+    """The rows of the version that *table* has loaded, with those of *columns* that it has."""
+    from deltalake import QueryBuilder
+
+    known = {field.name for field in table.schema().fields}
+    names = [name for name, _ in columns if name in known]
+    # Not to_pandas or to_pyarrow_table: a process that ends after those may abort.
+    query = f"SELECT {', '.join(map(_quoted, names))} FROM registry"
+    found = QueryBuilder().register("registry", table).execute(query).read_all()
+    values = zip(*(column.to_pylist() for column in found.columns), strict=True)
+    return [dict(zip(names, row, strict=True)) for row in values]
+
+
+def _merge(table: Any, merge: Merge) -> None:
+    """Commit *merge* as the version after the one that *table* has loaded, or not at all."""
+    import pyarrow as pa
+    from deltalake import CommitProperties
+
+    types = {field.name: field.type for field in pa.schema(table.schema().to_arrow())}
+    columns = [(name, "string") for name in merge.columns]
+    rows = [{**row, _GONE: None} for _, row in merge.upserts]
+    rows += [{**row, _GONE: "1"} for row in merge.deletes]
+    names = [_quoted(name) for name in merge.columns]
+    sets = {name: f"s.{name}" for name in names}
+    same = " AND ".join(f"t.{_quoted(key)} = s.{_quoted(key)}" for key in merge.keys)
+    merger = table.merge(
+        _arrow(rows, [*columns, (_GONE, "string")], types),
+        same,
+        source_alias="s",
+        target_alias="t",
+        # Without tries of its own: it would put the rows on top of another writer's, unread.
+        commit_properties=CommitProperties(max_commit_retries=0),
+    )
+    if merge.deletes:
+        merger = merger.when_matched_delete(f"s.{_GONE} IS NOT NULL")
+    merger.when_matched_update(sets).when_not_matched_insert(sets).execute()
 
 
 def _arrow(rows: Sequence[Row], columns: Columns, types: Mapping[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from odibi_nb.errors import (
     TableNotFoundError,
     did_you_mean,
 )
-from odibi_nb.sources.changes import KEY, checked_rows, compare
+from odibi_nb.sources.changes import KEY, Edit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,6 +42,8 @@ _LENGTHS = {
     "function": 200,
     "transformation_group_id": 100,
 }
+_ROW_LOCKS = frozenset({"postgresql", "mysql", "mariadb", "oracle"})
+"""Databases that know SELECT … FOR UPDATE."""
 _REQUIRED = frozenset(
     {"transformation_id", "project", "environment", "layer", "module", "function"}
 )
@@ -147,14 +149,29 @@ class SqlRegistry:
             RegistryError: with everything that is wrong with any row; nothing has been written.
             EngineNotAvailableError: if the database's driver is not installed.
         """
+        changes = self.change(Edit(rows=tuple(rows)))
+        return len(changes.inserts), len(changes.updates), len(changes.unchanged)
+
+    def change(self, edit: Edit) -> Changes:
+        """Apply *edit*, all of it or nothing, in one transaction; return what it changed.
+
+        Only columns whose value changes are written. The rows are locked, read and compared with
+        those that the edit was decided on, so that no other edit gets lost.
+
+        Raises:
+            RegistryError: with everything that is wrong with any row, or with what another writer
+                changed; nothing has been written.
+            EngineNotAvailableError: if the database's driver is not installed.
+        """
         with self._open() as connection:
+            _begin_to_write(connection)
             found = self._found(connection)
-            columns = [name.lower() for name in found.columns]
-            wanted = checked_rows(rows, columns, self.name)
             select = registry_select(found.name, list(found.columns), self._schema)
-            changes = compare(wanted, _fetched(connection, select))
+            rows = _fetched(connection, _locking(select, connection.dialect.name))
+            columns = [name.lower() for name in found.columns]
+            changes = edit.changes(rows, columns, self.name)
             _apply(connection, found, self._schema, changes)
-        return len(changes.inserts), len(changes.updates), changes.unchanged
+        return changes
 
     @contextlib.contextmanager
     def _open(self, *, create: bool = False) -> Iterator[sa.Connection]:
@@ -223,6 +240,23 @@ def census_select(table: str, columns: Sequence[str], schema: str | None = None)
     return sa.select(*groups, sa.func.count().label("row_count")).group_by(*groups)
 
 
+def _begin_to_write(connection: sa.Connection) -> None:
+    """Let one edit after the other read and write."""
+    kind = connection.dialect.name
+    if kind == "sqlite":  # its driver begins a transaction only at the first write, after the read
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    elif kind == "postgresql":  # two new rows of one key wait for each other, also without a primary key
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('odibi_nb registry'))")
+
+
+def _locking(query: sa.Select[Any], kind: str) -> sa.Select[Any]:
+    """*query* so that no other transaction changes its rows until this one ends."""
+    if kind == "mssql":
+        (table,) = query.get_final_froms()
+        return query.with_hint(table, "WITH (UPDLOCK, HOLDLOCK)", "mssql")
+    return query.with_for_update() if kind in _ROW_LOCKS else query
+
+
 def _fetched(connection: sa.Connection, query: sa.Select[Any]) -> list[Row]:
     result = connection.execute(query)
     names = [name.lower() for name in result.keys()]  # noqa: SIM118  a Result is no mapping
@@ -273,6 +307,9 @@ def _apply(
             sa.insert(table),
             [values({**dict.fromkeys(names), **stamps, **row}) for row in changes.inserts],
         )
+    for old in changes.deletes:
+        same = [by_name[name] == old[name] for name in KEY]
+        connection.execute(sa.delete(table).where(*same))
     for old, new in changes.updates:
         same = [by_name[name] == old[name] for name in KEY]
         connection.execute(sa.update(table).where(*same).values(values({**new, "updated_at": now})))

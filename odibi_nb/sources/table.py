@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from odibi_nb.core.decoding import utc_now
 from odibi_nb.core.transformation import OPTIONAL_COLUMNS, SEED_COLUMNS, enabled_from
 from odibi_nb.errors import DataError, Problem, RegistryError, did_you_mean
-from odibi_nb.sources.changes import KEY, STAMPS, checked_rows, compare
+from odibi_nb.sources.changes import KEY, STAMPS, Changes, Edit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,8 +37,33 @@ class Table(Protocol):
     def append(self, rows: Sequence[Row], columns: Columns) -> None:
         """Append *rows*; the table is made, or gets the columns that it lacks, also without rows."""
 
-    def merge(self, rows: Sequence[Row], columns: Columns, keys: Sequence[str]) -> None:
-        """Update the rows whose *keys* are there and insert the others, in one commit."""
+    def merge(self, columns: Columns, decide: Callable[[Sequence[Row]], Merge | None]) -> None:
+        """Read the rows, let *decide* say what to do to them, and do it in one commit.
+
+        Where another writer changes the table in between, *decide* is asked again, with its rows.
+
+        Args:
+            columns: which of them *decide* gets, those that exist.
+            decide: gets the rows; returns None if there is nothing to do; what it raises ends it all.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merge:
+    """Rows to write, all values as text; the table's own types take them.
+
+    Attributes:
+        columns: the columns that are written.
+        keys: those of them that identify a row.
+        upserts: (row as it was read, or None for a new one; row to write). A row as it was read has
+            the columns whose values must be the same when the commit is made.
+        deletes: rows to remove, as they were read.
+    """
+
+    columns: tuple[str, ...]
+    keys: tuple[str, ...]
+    upserts: tuple[tuple[Row | None, Row], ...] = ()
+    deletes: tuple[Row, ...] = ()
 
 
 class TableRegistry:
@@ -122,26 +148,37 @@ class TableRegistry:
 
         A row is the same as another if project, environment and transformation_id are. Columns
         that a row leaves out stay as they are, or get their default. JSON columns take text or
-        Python objects. `created_at` and `updated_at` are set here, where the table has them. Of two
-        who change one row at the same time, the later one's row is kept.
+        Python objects. `created_at` and `updated_at` are set here, where the table has them.
 
         Raises:
             RegistryError: with everything that is wrong with any row; nothing has been written.
         """
+        changes = self.change(Edit(rows=tuple(rows)))
+        return len(changes.inserts), len(changes.updates), len(changes.unchanged)
+
+    def change(self, edit: Edit) -> Changes:
+        """Apply *edit*, all of it or nothing, in one commit; return what it changed.
+
+        The commit is made only to the very version of the table that was read and compared with the
+        rows that the edit was decided on, so that no other edit gets lost.
+
+        Raises:
+            RegistryError: with everything that is wrong with any row, or with what another writer
+                changed; nothing has been written.
+        """
         columns = self._columns()
-        wanted = checked_rows(rows, columns, self.name)
+        done = Changes()
+
+        def decide(found: Sequence[Row]) -> Merge | None:
+            nonlocal done
+            done = edit.changes(self._plain(found, columns), columns, self.name)
+            return _merge_of(done, columns) if done else None
+
         try:
-            changes = compare(wanted, self._rows(columns))
-            now = utc_now()
-            stamps = dict.fromkeys(STAMPS, now)
-            changed = [{**stamps, **row} for row in changes.inserts]
-            changed += [{**old, **new, "updated_at": now} for old, new in changes.updates]
-            if changed:
-                names = [n for n in columns if n in KEY or any(n in row for row in changed)]
-                self._merge(changed, {name: columns[name] for name in names})
+            self._table.merge(self._kinds(columns), decide)
         except DataError as exc:
             raise RegistryError(self.name, [str(exc)]) from exc
-        return len(changes.inserts), len(changes.updates), changes.unchanged
+        return done
 
     def _columns(self) -> dict[str, str]:
         """Those of our columns that the table has, lower-case, to their spelling.
@@ -172,38 +209,67 @@ class TableRegistry:
         self, columns: Mapping[str, str], project: str | None = None, env: str | None = None
     ) -> list[Row]:
         """Rows, with *columns*' lower-case names; the few that a registry has are chosen here."""
-        kinds = [(spelled, _KINDS.get(name, "string")) for name, spelled in columns.items()]
 
         def refine(frame: Any) -> Any:
             return frame if env is None else frame.where(frame[columns["environment"]] == env)
 
-        names = {spelled: name for name, spelled in columns.items()}
-        found = [
-            {names[spelled]: value for spelled, value in row.items()}
-            for row in self._table.select(kinds, refine)
-        ]
         rows = [
             row
-            for row in found
+            for row in self._plain(self._table.select(self._kinds(columns), refine), columns)
             if (project is None or str(row["project"]).lower() == project.lower())
             and (env is None or row["environment"] == env)
         ]
         order = KEY if project is None or env is None else ("transformation_id",)
         return sorted(rows, key=lambda row: [str(row[name]) for name in order])
 
-    def _merge(self, rows: Sequence[Row], columns: Mapping[str, str]) -> None:
-        """All values as text: the table's own types take them, whatever they are."""
-        values = [{columns[n]: _text(v) for n, v in row.items() if n in columns} for row in rows]
-        kinds = [(spelled, "string") for spelled in columns.values()]
-        self._table.merge(values, kinds, [columns[name] for name in KEY])
+    @staticmethod
+    def _kinds(columns: Mapping[str, str]) -> Columns:
+        return [(spelled, _KINDS.get(name, "string")) for name, spelled in columns.items()]
+
+    @staticmethod
+    def _plain(found: Iterable[Row], columns: Mapping[str, str]) -> list[Row]:
+        """Rows by the lower-case names of their columns."""
+        names = {spelled: name for name, spelled in columns.items()}
+        return [{names[spelled]: value for spelled, value in row.items()} for row in found]
 
     def _enable_all(self) -> None:
         """The rows of a table that had no `enabled` are enabled, as in a database."""
         names = {name.lower(): name for name in self._table.types() or ()}
         columns = {name: names[name] for name in (*KEY, "enabled")}
-        rows = [{**row, "enabled": 1} for row in self._rows(columns)]
-        if rows:
-            self._merge(rows, columns)
+
+        def decide(found: Sequence[Row]) -> Merge | None:
+            rows = [row for row in self._plain(found, columns) if row["enabled"] is None]
+            changes = Changes(updates=[(row, {"enabled": 1}) for row in rows])
+            return _merge_of(changes, columns) if changes else None
+
+        self._table.merge(self._kinds(columns), decide)
+
+
+def _merge_of(changes: Changes, columns: Mapping[str, str]) -> Merge:
+    """All values as text: the table's own types take them, whatever they are."""
+    now = utc_now()
+    stamps = dict.fromkeys(STAMPS, now)
+    pairs: list[tuple[Row | None, Row]] = [(None, {**stamps, **row}) for row in changes.inserts]
+    pairs += [(old, {**old, **new, "updated_at": now}) for old, new in changes.updates]
+    set_ = {name for _, new in changes.updates for name in (*new, "updated_at")}
+    set_ |= {name for _, new in pairs[: len(changes.inserts)] for name in new}
+    if changes.deletes:  # whatever of a row has changed, it is not removed
+        set_ |= {name for name in columns if name not in STAMPS}
+    names = [name for name in columns if name in KEY or name in set_]
+    kept = {name: columns[name] for name in names}
+
+    def spelled(row: Row) -> Row:
+        return {column: _text(row.get(name)) for name, column in kept.items()}
+
+    def compared(row: Row) -> Row:
+        return {c: _text(row.get(n)) for n, c in kept.items() if n not in STAMPS}
+
+    return Merge(
+        columns=tuple(kept.values()),
+        keys=tuple(columns[name] for name in KEY),
+        upserts=tuple((None if old is None else compared(old), spelled(new)) for old, new in pairs),
+        deletes=tuple(compared(row) for row in changes.deletes),
+    )
 
 
 def _with_kinds(names: Sequence[str]) -> Columns:
