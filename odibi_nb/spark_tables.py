@@ -201,16 +201,19 @@ class SparkTable:
     def _merge(self, merge: Any) -> None:
         spark, view = self._session(), f"odibi_{uuid.uuid4().hex}"
         same = " AND ".join(f"t.{_quoted(key)} <=> s.{_quoted(key)}" for key in merge.keys)
-        compared = [name for name in merge.columns if name not in merge.keys]
-        compared = [n for n in compared if any(n in old for old in _read(merge))]
+        written = [str(name) for name in merge.columns if name not in merge.keys]
+        compared = [name for name in written if any(name in old for old in _read(merge))]
         unchanged = " AND ".join(
-            ["s.odibi_there = 1", *(f"t.{_quoted(n)} <=> s.{_quoted(_BEFORE + n)}" for n in compared)]
+            [
+                "s.odibi_there = 1",
+                *(f"t.{_quoted(n)} <=> s.{_quoted(_BEFORE + n)}" for n in compared),
+            ]
         )
-        guarded, *others = [name for name in merge.columns if name not in merge.keys]
+        guarded, others = written[0], written[1:]
         sets = [f"t.{_quoted(guarded)} = {_or_end(f'{unchanged} AND s.odibi_gone = 0', guarded)}"]
         sets += [f"t.{_quoted(name)} = s.{_quoted(name)}" for name in others]
-        key, *keys = [*merge.keys, *(n for n in merge.columns if n not in merge.keys)]
-        values = [_or_end("s.odibi_there = 0", key), *(f"s.{_quoted(name)}" for name in keys)]
+        key, rest = merge.keys[0], [*merge.keys[1:], *written]
+        values = [_or_end("s.odibi_there = 0", key), *(f"s.{_quoted(name)}" for name in rest)]
         delete = f"WHEN MATCHED AND s.odibi_gone = 1 AND {unchanged} THEN DELETE "
         self._source(merge, compared).createOrReplaceTempView(view)
         try:
@@ -218,7 +221,7 @@ class SparkTable:
                 f"MERGE INTO {self._name} AS t USING {view} AS s ON {same} "
                 f"{delete if merge.deletes else ''}"
                 f"WHEN MATCHED THEN UPDATE SET {', '.join(sets)} "
-                f"WHEN NOT MATCHED THEN INSERT ({', '.join(map(_quoted, (key, *keys)))}) "
+                f"WHEN NOT MATCHED THEN INSERT ({', '.join(map(_quoted, (key, *rest)))}) "
                 f"VALUES ({', '.join(values)})"
             ).collect()
         finally:

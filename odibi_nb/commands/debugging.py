@@ -46,6 +46,11 @@ def try_out(arguments: argparse.Namespace, face: Face) -> Trial:
     project = open_project(arguments, log_level="ERROR")
     if arguments.write:
         confirmation(project, face, yes=arguments.yes, action="write to")
+    elif project.config.protected:
+        face.say(
+            f"⚠️ env {project.env!r} of {project.project!r} is protected, and `try` calls the function "
+            "there: it holds back the context's writes, and nothing that the function does by other means"
+        )
     return try_transformation(
         project, arguments.id, face.body, _portion(arguments), write=arguments.write
     )

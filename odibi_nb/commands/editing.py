@@ -1,4 +1,4 @@
-"""``register``, ``enable`` and ``disable``: registry rows, checked, shown as a diff, written at once."""
+"""``register``, ``enable``, ``disable``, ``registry delete``: rows checked, shown as a diff, written at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from odibi_nb.adapters import editable_registry
 from odibi_nb.commands.opening import confirmation, open_project
-from odibi_nb.core.decoding import as_json, decode_json
+from odibi_nb.core.decoding import as_json, decode_config
 from odibi_nb.core.redaction import redact
 from odibi_nb.core.transformation import (
     ALIASES,
@@ -21,14 +21,17 @@ from odibi_nb.core.transformation import (
     row_id,
 )
 from odibi_nb.errors import ConfigurationError, PlanError, Problem, did_you_mean
+from odibi_nb.sources.changes import KEY, Edit, columns_twice
 from odibi_nb.views.registry_edit import RegistryEdit
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Collection
 
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
     from odibi_nb.core.protocols import Row
+    from odibi_nb.sources.changes import Changes
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,6 +39,9 @@ else:
     import tomli as tomllib
 
 BODY = "the cell's body"
+MAX_DIFF = 400
+"""Lines of a diff: a notebook keeps every one of them."""
+MAX_LINE = 500
 _SAY = "say --project and --env"
 _COLUMNS = tuple(
     c for c in (*SEED_COLUMNS, *OPTIONAL_COLUMNS) if c not in {"created_at", "updated_at"}
@@ -85,6 +91,7 @@ def rows_from(body: str) -> list[Row]:
             for column in row
             if column.lower() not in {*_COLUMNS, *ALIASES}
         ]
+        problems += [Problem(where, text) for text in columns_twice(row)]
     if problems:
         raise ConfigurationError(BODY, problems)
     return rows
@@ -93,7 +100,7 @@ def rows_from(body: str) -> list[Row]:
 def _decoded(body: str) -> list[Row]:
     json_error = ""
     try:
-        found = decode_json(body)
+        found = decode_config(body)
     except ValueError as exc:
         json_error = str(exc)
     else:
@@ -114,26 +121,70 @@ def _decoded(body: str) -> list[Row]:
     return [{"transformation_id": name, **table} for name, table in tables.items()]
 
 
+def delete(arguments: argparse.Namespace, face: Face) -> RegistryEdit:
+    """Remove rows of the project and environment, after a diff and a question."""
+    project = open_project(arguments, log_level="ERROR")
+    source = editable_registry(project.place())
+    read = source.export(project.project, project.env)
+    ids = [*dict.fromkeys(arguments.ids)]
+    _check_known(ids, [str(row_id(row)) for row in read], source.name)
+    gone = tuple(row for row in read if str(row_id(row)) in ids)
+    change = Edit(read=tuple(read), delete=gone)
+    edit = edit_of(source.change(change, write=False), _where(project, source.name))
+    if not arguments.yes:
+        face.say(repr(edit))
+    if project.config.protected:
+        confirmation(project, face, yes=arguments.yes, action="change")
+    elif not arguments.yes:
+        confirm_deletion(face, edit)
+    source.change(change)
+    return edit
+
+
+def confirm_deletion(face: Face, edit: RegistryEdit) -> None:
+    """Ask whether the rows of *edit*, which has been shown, shall be deleted.
+
+    Raises:
+        ConfigurationError: if the person does not confirm it, or nobody can be asked.
+    """
+    count = f"{len(edit.deleted)} row{'s' if len(edit.deleted) > 1 else ''}"
+    if face.ask is None:
+        raise ConfigurationError(edit.where, [f"{count} would be deleted: confirm it with --yes"])
+    typed = face.ask(f"Delete {count}? [y/N] ").strip()
+    if typed.casefold() not in {"y", "yes"}:
+        raise ConfigurationError(edit.where, ["not confirmed: nothing was changed"])
+
+
 def _edited(
     arguments: argparse.Namespace, face: Face, rows: list[Row], *, known_only: bool = False
 ) -> RegistryEdit:
     project = open_project(arguments, log_level="ERROR")
     source = editable_registry(project.place())
-    existing = {
-        str(row_id(row)): _plain(row) for row in source.export(project.project, project.env)
-    }
+    read = source.export(project.project, project.env)
+    existing = {str(row_id(row)): _plain(row) for row in read}
     wanted = [_merged(row, existing, project) for row in rows]
     if known_only:
         _check_known([str(row_id(row)) for row in rows], existing, source.name)
-    edit = _edit_of(wanted, existing, f"{project.project} · env {project.env} · {source.name}")
     _check(project, wanted)
-    if not (edit.inserted or edit.updated):
+    stated = [
+        {name: value for name, value in whole.items() if name in KEY or name in given}
+        if str(row_id(whole)) in existing
+        else whole
+        for whole, given in zip(wanted, map(_plain, rows), strict=True)
+    ]
+    change = Edit(rows=tuple(stated), read=tuple(read))
+    edit = edit_of(source.change(change, write=False), _where(project, source.name))
+    if not edit.changes:
         return edit
     if project.config.protected and not arguments.yes:
         face.say(repr(edit))
     confirmation(project, face, yes=arguments.yes, action="change")
-    source.upsert(wanted)
+    source.change(change)
     return edit
+
+
+def _where(project: GenericProjectOrchestrator, source: str) -> str:
+    return f"{project.project} · env {project.env} · {source}"
 
 
 def _merged(row: Row, existing: dict[str, Row], project: GenericProjectOrchestrator) -> Row:
@@ -157,7 +208,7 @@ def _plain(row: Row) -> Row:
     for name, value in row_columns(row).items():
         if name in JSON_COLUMNS and isinstance(value, str):
             try:
-                plain[name] = decode_json(value)
+                plain[name] = decode_config(value)
             except ValueError:
                 plain[name] = value
         elif name in _COLUMNS:
@@ -165,7 +216,7 @@ def _plain(row: Row) -> Row:
     return plain
 
 
-def _check_known(names: list[str], existing: dict[str, Row], source: str) -> None:
+def _check_known(names: list[str], existing: Collection[str], source: str) -> None:
     unknown = [
         f"no transformation {name!r}{did_you_mean(name, existing)}"
         for name in names
@@ -197,36 +248,45 @@ def _check(project: GenericProjectOrchestrator, wanted: list[Row]) -> None:
         raise PlanError(BODY, problems)
 
 
-def _edit_of(wanted: list[Row], existing: dict[str, Row], where: str) -> RegistryEdit:
-    inserted: list[str] = []
-    updated: list[str] = []
+def edit_of(changes: Changes, where: str) -> RegistryEdit:
+    """Show *changes* of the registry that *where* names."""
+    pairs: list[tuple[Row, Row]] = [({}, row) for row in changes.inserts]
+    pairs += [(old, {**old, **new}) for old, new in changes.updates]
+    pairs += [(row, {}) for row in changes.deletes]
     diff: list[str] = []
-    unchanged = 0
-    for row in wanted:
-        name = str(row["transformation_id"])
-        old = existing.get(name)
-        before, after = _lines(old) if old else [], _lines(row)
-        if before == after:
-            unchanged += 1
-            continue
-        (updated if old else inserted).append(name)
+    for old, new in pairs:
+        if len(diff) > MAX_DIFF:
+            break
+        name = row_id(new or old)
         diff += difflib.unified_diff(
-            before, after, f"{name} as it is", f"{name} as it will be", lineterm="", n=2
+            _lines(old),
+            _lines(new),
+            f"{name} as it is",
+            f"{name} as it will be",
+            lineterm="",
+            n=2,
         )
     return RegistryEdit(
         where=where,
-        inserted=tuple(inserted),
-        updated=tuple(updated),
-        unchanged=unchanged,
-        diff="\n".join(diff),
+        inserted=tuple(str(row_id(row)) for row in changes.inserts),
+        updated=tuple(str(row_id(row)) for row, _ in changes.updates),
+        deleted=tuple(str(row_id(row)) for row in changes.deletes),
+        unchanged=len(changes.unchanged),
+        diff="\n".join(map(_short, diff[:MAX_DIFF])),
+        cut=len(diff) > MAX_DIFF,
     )
+
+
+def _short(line: str) -> str:
+    return line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}… ({len(line):,} characters)"
 
 
 def _lines(row: Row) -> list[str]:
     """The row as lines of ``column = value``; lists and objects one item a line; no secrets."""
     lines = []
+    plain = _plain(row)
     for name in _COLUMNS:
-        value = redact(row.get(name), name)
+        value = redact(plain.get(name), name)
         if value is None:
             continue
         if isinstance(value, (list, dict)):

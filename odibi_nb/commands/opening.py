@@ -83,12 +83,19 @@ def confirmation(
     """
     if yes or not project.config.protected:
         return yes or project.project
-    where = f"env {project.env!r} of {project.project!r}"
+    return confirmed(project.project, project.env, face, action)
+
+
+def confirmed(project: str, env: str, face: Face, action: str, why: str = "is protected") -> str:
+    """Ask for the name of *project*, whose *env* needs a confirmation; return what was typed.
+
+    Raises:
+        ConfigurationError: if something else was typed, or nobody can be asked.
+    """
+    where = f"env {env!r} of {project!r}"
     if face.ask is None:
-        raise ConfigurationError(where, [f"is protected: {action} it with --yes"])
-    typed = face.ask(f"{where} is protected. Type the project's name to {action} it: ").strip()
-    if typed != project.project:
-        raise ConfigurationError(
-            where, [f"not confirmed: expected {project.project!r}, found {typed!r}"]
-        )
+        raise ConfigurationError(where, [f"{why}: {action} it with --yes"])
+    typed = face.ask(f"{where} {why}. Type the project's name to {action} it: ").strip()
+    if typed != project:
+        raise ConfigurationError(where, [f"not confirmed: expected {project!r}, found {typed!r}"])
     return typed

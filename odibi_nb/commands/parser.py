@@ -340,7 +340,7 @@ def _add_editing(commands: Any) -> None:
 
 
 def _add_registry(commands: Any) -> None:
-    text = "the TransformationRegistry: init, import, export, list"
+    text = "the TransformationRegistry: init, import, export, list, delete"
     registry = commands.add_parser(
         "registry", help=text, description=text.capitalize() + ".", allow_abbrev=False
     )
@@ -355,6 +355,18 @@ def _add_registry(commands: Any) -> None:
     load = _command(actions, "import", "load rows from a JSON or CSV file", "registry:import_rows")
     load.add_argument("file", metavar="FILE", help="*.json or *.csv")
     _add_project(load)
+    load.add_argument(
+        "--all",
+        action="store_true",
+        help="rows of every project and environment that the file has, not only of PROJECT and ENV",
+    )
+    load.add_argument(
+        "--prune", action="store_true", help="delete the rows that the file leaves out (asks)"
+    )
+    remove = _command(actions, "delete", "delete rows, by their ids (asks)", "editing:delete")
+    remove.add_argument("ids", nargs="+", metavar="ID", help="which ones")
+    remove.add_argument("--project", metavar="PROJECT", help="the only one if left out")
+    _add_env(remove)
     save = _command(actions, "export", "write the rows to a JSON or CSV file", "registry:export")
     save.add_argument("file", metavar="FILE", help="*.json or *.csv")
     _add_project(save)
@@ -364,6 +376,7 @@ def _add_registry(commands: Any) -> None:
     _add_project(listed)
     for parser in (init, load):
         parser.add_argument("--yes", action="store_true", help="confirm a protected environment")
+    remove.add_argument("--yes", action="store_true", help="delete without a question")
 
 
 def _positive(text: str) -> int:

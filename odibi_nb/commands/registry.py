@@ -1,26 +1,39 @@
-"""``registry init``, ``import``, ``export`` and ``list``."""
+"""``registry init``, ``import``, ``export`` and ``list``; ``registry delete`` is in `editing`."""
 
 from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from odibi_nb.adapters import editable_registry, make_frame
-from odibi_nb.commands.opening import confirmation, open_project
-from odibi_nb.core.decoding import as_json, decode_json
+from odibi_nb.commands.editing import confirm_deletion, edit_of
+from odibi_nb.commands.opening import confirmation, confirmed, found_manifests, open_project
+from odibi_nb.core.decoding import as_json, decode_config
 from odibi_nb.core.tables import redact
-from odibi_nb.core.transformation import JSON_COLUMNS, SEED_COLUMNS
+from odibi_nb.core.transformation import JSON_COLUMNS, SEED_COLUMNS, row_columns, row_id
+from odibi_nb.errors import ConfigurationError
+from odibi_nb.sources.changes import KEY, Changes, Edit, row_key, rows_with_twins
 from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
-    from odibi_nb.core.protocols import EditableRegistry
+    from odibi_nb.core.protocols import EditableRegistry, Row
+    from odibi_nb.views.registry_edit import RegistryEdit
 
-WRITTEN = ("project", "environment", "inserted", "updated", "unchanged")
+WRITTEN = ("project", "environment", "inserted", "updated", "unchanged", "deleted")
+MAX_WARNED = 20
+
+
+class Place(NamedTuple):
+    """A project and one of its environments."""
+
+    project: str
+    environment: str
 
 
 def _open(arguments: argparse.Namespace) -> tuple[GenericProjectOrchestrator, EditableRegistry]:
@@ -41,14 +54,116 @@ def import_rows(arguments: argparse.Namespace, face: Face) -> Records:
     from odibi_nb.sources.files import read_rows
 
     project, source = _open(arguments)
-    defaults = {"project": project.project, "environment": project.env}
-    rows = read_rows(Path(arguments.file), defaults=defaults)
-    confirmation(project, face, yes=arguments.yes, action="change")
-    inserted, updated, unchanged = source.upsert(rows)
-    counts = dict(
-        zip(WRITTEN, (project.project, project.env, inserted, updated, unchanged), strict=True)
+    own = Place(project.project, project.env)
+    rows = read_rows(Path(arguments.file), defaults=own._asdict())
+    places = _places(rows, own)
+    if not arguments.all:
+        _refuse_others(rows, own, arguments.file)
+    read = [row for place in places for row in source.export(*place)]
+    gone = _left_out(read, rows) if arguments.prune else ()
+    change = Edit(rows=tuple(rows), read=tuple(read), delete=gone)
+    edit = edit_of(source.change(change, write=False), f"{arguments.file} · {source.name}")
+    _confirm(project, face, edit, places, yes=arguments.yes)
+    by_place = source.change(change).by_place()
+    for problem in rows_with_twins(rows)[:MAX_WARNED]:
+        face.say(f"⚠️ {problem}: stored as it is, but nothing will run until it is mended")
+    for place in places:
+        by_place.setdefault(place, Changes())
+    counts = [_counts(place, changes) for place, changes in sorted(by_place.items())]
+    return Records(f"Imported into {source.name}", WRITTEN, counts, make_frame)
+
+
+def _places(rows: Sequence[Row], own: Place) -> list[Place]:
+    """Every project and environment of *rows*; the command's own, if there are no rows."""
+    places: dict[tuple[str, str], Place] = {}
+    for row in rows:
+        place = _place_of(row)
+        places.setdefault((place.project.casefold(), place.environment), place)
+    return sorted(places.values()) or [own]
+
+
+def _place_of(row: Row) -> Place:
+    return Place(str(row["project"]).strip(), str(row["environment"]).strip())
+
+
+def _is(place: Place, own: Place) -> bool:
+    return (place.project.casefold(), place.environment) == (
+        own.project.casefold(),
+        own.environment,
     )
-    return Records(f"Imported into {source.name}", WRITTEN, [counts], make_frame)
+
+
+def _refuse_others(rows: Sequence[Row], own: Place, file: str) -> None:
+    """Make sure that all rows are of the project and environment that the command names.
+
+    Raises:
+        ConfigurationError: with the projects and environments of the others.
+    """
+    others: dict[Place, list[str]] = {}
+    for row in rows:
+        if not _is(_place_of(row), own):
+            others.setdefault(_place_of(row), []).append(str(row_id(row)))
+    if not others:
+        return
+    problems = [
+        f"{len(ids)} row{'s are' if len(ids) > 1 else ' is'} of project {place.project!r}, "
+        f"env {place.environment!r}: {', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}"  # noqa: PLR2004
+        for place, ids in sorted(others.items())
+    ]
+    problems.append(
+        f"the import is for project {own.project!r}, env {own.environment!r}: nothing was written. "
+        "Name the other one, or import the rows of all with --all"
+    )
+    raise ConfigurationError(file, problems)
+
+
+def _left_out(read: Sequence[Row], rows: Sequence[Row]) -> tuple[Row, ...]:
+    """The rows of the registry that the file leaves out."""
+    named = {row_key(row) for row in map(row_columns, rows) if row.keys() >= set(KEY)}
+    return tuple(row for row in read if row_key(row) not in named)
+
+
+def _confirm(
+    project: GenericProjectOrchestrator,
+    face: Face,
+    edit: RegistryEdit,
+    places: Sequence[Place],
+    *,
+    yes: bool,
+) -> None:
+    """Show the import and ask for every environment that needs it."""
+    reasons = {place: why for place in places if (why := _why_ask(project, place))}
+    if yes or not edit.changes or not (reasons or edit.deleted):
+        return
+    face.say(repr(edit))
+    for place, why in reasons.items():
+        confirmed(*place, face, "change", why)
+    if edit.deleted and not reasons:
+        confirm_deletion(face, edit)
+
+
+def _why_ask(project: GenericProjectOrchestrator, place: Place) -> str:
+    """Why a write of rows of *place* needs a confirmation; "" if it needs none."""
+    manifests = [project.manifest]
+    if place.project.casefold() != project.project.casefold():
+        found, _ = found_manifests()
+        manifests = [m for m in found if m.project.casefold() == place.project.casefold()]
+    if not manifests:
+        return "has no manifest here that says whether it is protected"
+    for manifest in manifests:
+        if manifest.environments.get(place.environment, {}).get("protected"):
+            return "is protected"
+    return ""
+
+
+def _counts(place: tuple[str, str], changes: Changes) -> dict[str, Any]:
+    counts = (
+        len(changes.inserts),
+        len(changes.updates),
+        len(changes.unchanged),
+        len(changes.deletes),
+    )
+    return dict(zip(WRITTEN, (*place, *counts), strict=True))
 
 
 def export(arguments: argparse.Namespace, face: Face) -> str:
@@ -80,7 +195,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
         value = row.get(column)
         if isinstance(value, str):
             with contextlib.suppress(ValueError):  # malformed: `plan` says so
-                value = decode_json(value)
+                value = decode_config(value)
         if value is not None:
             shown[column] = redact(value) if isinstance(value, str) else as_json(redact(value))
     return shown

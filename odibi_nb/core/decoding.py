@@ -60,12 +60,17 @@ def decode_json(text: str | bytes | bytearray) -> Any:
         raise ValueError(message) from exc
 
 
+class TwinKeyError(ValueError):
+    """An object of JSON text has a key twice; the message names both places."""
+
+
 def decode_config(text: str | bytes | bytearray) -> Any:
     """Decode JSON that people write, as `decode_json`, and refuse a key that an object has twice.
 
     JSON parsers keep the last of them: a second ``"checks": []`` would switch checks off.
 
     Raises:
+        TwinKeyError: if an object has a key twice.
         ValueError: one line that says what is wrong, at which line and column.
     """
     decoded = decode_json(text)
@@ -85,7 +90,7 @@ def decode_config(text: str | bytes | bytearray) -> Any:
             ]
             more = len(twins) - MAX_TWINS
             rest = [f"and {more} more keys are there twice"] if more > 0 else []
-            raise ValueError("; ".join([*shown_twins, *rest])) from None
+            raise TwinKeyError("; ".join([*shown_twins, *rest])) from None
     return decoded
 
 

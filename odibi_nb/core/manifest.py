@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import msgspec
 
-from odibi_nb.core.decoding import decode_json, decode_struct, expand_variables, shown
+from odibi_nb.core.decoding import decode_config, decode_struct, expand_variables, shown
 from odibi_nb.errors import ManifestError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             why = exc.strerror if isinstance(exc, OSError) else exc
             raise ManifestError(str(path), [f"cannot be read: {why}"]) from exc
         try:
-            raw = decode_json(data)
+            raw = decode_config(data)
         except ValueError as exc:
             raise ManifestError(str(path), [str(exc)]) from exc
         return cls.from_dict(raw, path)

@@ -90,8 +90,11 @@ class EditableRegistry(RegistrySource, Protocol):
     def upsert(self, rows: Iterable[Mapping[str, Any]]) -> tuple[int, int, int]:
         """Insert or update *rows*, all or none; (inserted, updated, unchanged)."""
 
-    def change(self, edit: Any) -> Any:
-        """Apply an `odibi_nb.sources.changes.Edit`, all or nothing; return its `Changes`."""
+    def change(self, edit: Any, *, write: bool = True) -> Any:
+        """Apply an `odibi_nb.sources.changes.Edit`, all or nothing; return its `Changes`.
+
+        Without *write*, only work out what it would change.
+        """
 
 
 def _nothing() -> None:

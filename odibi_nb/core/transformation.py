@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import math
 import re
+import warnings
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from odibi_nb.core.decoding import as_json, decode_json, decode_struct, shown
-from odibi_nb.core.redaction import plain_text
+from odibi_nb.core.decoding import (
+    MAX_SHOWN,
+    TwinKeyError,
+    as_json,
+    decode_config,
+    decode_json,
+    decode_struct,
+    shown,
+)
+from odibi_nb.core.redaction import plain_text, redact
 from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName, is_location, table_key
 from odibi_nb.errors import DataError, Problem
 
@@ -57,6 +67,8 @@ _REQUIRED = dict.fromkeys(
     ("transformation_id", "project", "environment", "layer", "module", "function")
 )
 JSON_COLUMNS: Mapping[str, type] = {"inputs": list, "constants": dict, "outputs": list}
+MAX_PYTHON_TEXT = 20_000
+"""Longer text is not looked at as Python's: that takes time and memory."""
 INPUT_FORMS = ("table", "sql", "path")
 """What an input that is an object names; the first of these that it has."""
 
@@ -293,15 +305,56 @@ def _parse_json(value: Any, expected: type, where: str) -> tuple[Any, list[Probl
     """Decode a JSON column; databases with a JSON type hand over the decoded value."""
     if isinstance(value, (str, bytes, bytearray)):
         try:
-            value = decode_json(value)
-        except ValueError as exc:
+            value = decode_config(value)
+        except TwinKeyError as exc:
             return expected(), [Problem(where, str(exc))]
+        except ValueError as exc:
+            return expected(), [Problem(where, f"{exc}{_python_hint(value, expected)}")]
     if value is None:
         return expected(), []
     if not isinstance(value, expected):
         kind = "a list" if expected is list else "an object"
+        inner = _decoded_again(value)
+        if isinstance(value, str) and isinstance(inner, expected):
+            message = f"expected {kind}, found text that holds JSON of {kind}: it was encoded twice"
+            return expected(), [Problem(where, f"{message}; store {_cut(inner)} itself")]
         return expected(), [Problem(where, f"expected {kind}, found {shown(value)}")]
     return value, []
+
+
+def _decoded_again(value: Any) -> Any:
+    """*value*, decoded as long as it is text that holds JSON."""
+    while isinstance(value, str):
+        try:
+            value = decode_json(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _python_hint(text: str | bytes | bytearray, expected: type) -> str:
+    """Say how to write *text* as JSON, if it is what Python's ``str`` makes of a list or dict."""
+    if isinstance(text, (bytes, bytearray)):
+        text = text.decode(errors="replace")
+    if len(text) > MAX_PYTHON_TEXT or text[:1] not in {"[", "{", "("}:
+        return ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes in its strings
+            value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        return ""
+    if isinstance(value, tuple):
+        value = list(value)
+    if not isinstance(value, expected):
+        return ""
+    written = "json.dumps(value), not str(value)"
+    return f"; this is Python text, whose quotes are not JSON's: write {_cut(value)}, as {written} does"
+
+
+def _cut(value: Any) -> str:
+    text = as_json(redact(value))
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
 
 
 def _check_inputs(inputs: list[Any], where: str) -> list[Problem]:

@@ -6,7 +6,8 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.decoding import as_json, decode_config, shown
+from odibi_nb.core.decoding import TwinKeyError, as_json, decode_config, decode_json, shown
+from odibi_nb.core.redaction import redact
 from odibi_nb.core.transformation import (
     ALIASES,
     JSON_COLUMNS,
@@ -99,10 +100,11 @@ class Edit:
                 writer has changed since it was read.
         """
         now = {row_key(row): row for row in existing}
-        wanted = checked_rows(self.rows, columns, source, now)
+        before = {row_key(row): row for row in self.read or ()}
+        wanted = checked_rows(self.rows, columns, source, {**before, **now})
         changes = compare(wanted, now)
         if self.read is not None:
-            conflicts = [*_conflicts(wanted, now, {row_key(row): row for row in self.read})]
+            conflicts = [*_conflicts(wanted, now, before)]
             conflicts += _changed_before_deletion(self.delete, now)
             if conflicts:
                 raise RegistryError(source, [*conflicts, Problem("", _TRY_AGAIN)])
@@ -110,7 +112,9 @@ class Edit:
         return changes
 
 
-_TRY_AGAIN = "another writer came first, and nothing of this edit was written: look, and run it again"
+_TRY_AGAIN = (
+    "another writer came first, and nothing of this edit was written: look, and run it again"
+)
 
 
 def row_key(row: Mapping[str, Any]) -> Key:
@@ -127,6 +131,18 @@ def canonical_names(row: Mapping[str, Any]) -> Row:
         for name, value in folded.items()
         if ALIASES.get(name) not in folded
     }
+
+
+def columns_twice(names: Iterable[str]) -> list[str]:
+    """Say which columns *names* have more than once, in another case or under an alias."""
+    spelled: dict[str, list[str]] = {}
+    for name in names:
+        spelled.setdefault(ALIASES.get(name.lower(), name.lower()), []).append(name)
+    return [
+        f"column {name!r} is there twice: as {' and '.join(map(repr, names))}"
+        for name, names in spelled.items()
+        if len(names) > 1
+    ]
 
 
 def checked_rows(
@@ -151,6 +167,7 @@ def checked_rows(
         values = row_columns(raw)
         key = row_key(values) if values.keys() >= set(KEY) else None
         old = (existing or {}).get(key) if key is not None else None
+        problems += [Problem(f"row number {number}", text) for text in columns_twice(raw)]
         problems += _problems_of(values, names, old, number)
         if key is not None:
             if key in seen:
@@ -170,8 +187,9 @@ def _problems_of(
     values: Row, names: Iterable[str], old: Row | None, number: int
 ) -> Iterable[Problem]:
     """Problems of the row that *values* for the columns *names* make, without those of *old*."""
+    values = {name: _readable(name, value) for name, value in values.items()}
     if old is None:
-        return parse_columns(dict(values), number)[1]
+        return parse_columns(values, number)[1]
     before = row_columns(old)
     emptied = {name for name in names if name not in values and name != "enabled"}
     after = {name: value for name, value in before.items() if name not in emptied} | values
@@ -180,6 +198,32 @@ def _problems_of(
         return ()
     known = {*parse_columns(before, number)[1]}
     return [problem for problem in problems if problem not in known]
+
+
+def _readable(name: str, value: Any) -> Any:
+    """*value*; of JSON text with a key twice what it holds: such text is stored as it is, a plan refuses it."""
+    return decode_json(value) if _has_twins(name, value) else value
+
+
+def _has_twins(name: str, value: Any) -> bool:
+    if name in JSON_COLUMNS and isinstance(value, str):
+        try:
+            decode_config(value)
+        except TwinKeyError:
+            return True
+        except ValueError:
+            return False
+    return False
+
+
+def rows_with_twins(rows: Iterable[Mapping[str, Any]]) -> list[Problem]:
+    """Problems of rows whose JSON text has a key twice, which a write stores and a plan refuses."""
+    return [
+        problem
+        for number, row in enumerate(rows, 1)
+        if any(_has_twins(name, value) for name, value in row_columns(row).items())
+        for problem in parse_columns(row_columns(row), number)[1]
+    ]
 
 
 def compare(rows: Iterable[Row], existing: Mapping[Key, Row]) -> Changes:
@@ -221,7 +265,8 @@ def _conflicts(
                 continue
             if before is None:
                 message = f"was added by another writer after it was found missing: {name} is "
-                yield Problem(f"{where}, {name}", f"{message}{shown(current)}{_when(after)}")
+                found = shown(_decoded(current) if name in JSON_COLUMNS else current)
+                yield Problem(f"{where}, {name}", f"{message}{found}{_when(after)}")
             elif not _same(name, before.get(name), current):
                 yield Problem(f"{where}, {name}", _changed(before.get(name), after, name))
 
@@ -237,7 +282,10 @@ def _changed_before_deletion(rows: Iterable[Row], now: Mapping[Key, Row]) -> Ite
 
 
 def _changed(before: Any, after: Row, name: str) -> str:
-    was, now = _difference(before, after.get(name))
+    now_held = after.get(name)
+    if name in JSON_COLUMNS:
+        before, now_held = _decoded(before), _decoded(now_held)
+    was, now = _difference(before, now_held)
     return f"was changed after it was read: it was {was}, it is now {now}{_when(after)}"
 
 
@@ -246,7 +294,7 @@ def _difference(before: Any, after: Any) -> tuple[str, str]:
     was, now = shown(before), shown(after)
     if was != now:
         return was, now
-    left, right = str(before), str(after)
+    left, right = str(redact(before)), str(redact(after))
     same = sum(1 for _ in itertools.takewhile(lambda x: x[0] == x[1], zip(left, right)))  # noqa: B905
     start = max(0, same - 10)
     return f"…{shown(left[start:])}", f"…{shown(right[start:])}"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from odibi_nb.core.decoding import as_json, decode_json
+from odibi_nb.core.decoding import TwinKeyError, as_json, decode_config
 from odibi_nb.core.transformation import ALIASES, JSON_COLUMNS, OPTIONAL_COLUMNS, SEED_COLUMNS
 from odibi_nb.errors import Problem, RegistryError, did_you_mean
-from odibi_nb.sources.changes import canonical_names
+from odibi_nb.sources.changes import canonical_names, columns_twice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -99,7 +99,7 @@ def _read_text(path: Path) -> str:
 
 def _json_rows(text: str) -> tuple[list[Row], list[Problem]]:
     try:
-        decoded = decode_json(text)
+        decoded = decode_config(text)
     except ValueError as exc:
         return [], [Problem("", str(exc))]
     if not isinstance(decoded, list):
@@ -111,6 +111,7 @@ def _json_rows(text: str) -> tuple[list[Row], list[Problem]]:
             problems.append(Problem(f"$[{i}]", f"expected an object, found {item!r:.60}"))
             continue
         problems += _unknown(item, f"$[{i}]")
+        problems += [Problem(f"$[{i}]", text) for text in columns_twice(item)]
         row, found = _decoded(item, f"$[{i}].")
         rows.append(row)
         problems += found
@@ -156,19 +157,17 @@ def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
 
 
 def _check_header(header: Sequence[str]) -> list[Problem]:
-    folded = [name.lower() for name in header]
-    if not _KNOWN & set(folded):
+    folded = {name.lower() for name in header}
+    if not _KNOWN & folded:
         return [
             Problem(
                 "line 1",
                 f"expected a header with the registry's columns, found {','.join(header)!r:.60}",
             )
         ]
-    named = [ALIASES.get(name, name) for name in folded]
-    twice = sorted({name for name in named if named.count(name) > 1})
     return [
         *_unknown(header, "line 1"),
-        *(Problem("line 1", f"column {name!r} is there twice") for name in twice),
+        *(Problem("line 1", text) for text in columns_twice(header)),
     ]
 
 
@@ -189,7 +188,9 @@ def _decoded(item: Mapping[str, Any], where: str) -> tuple[Row, list[Problem]]:
         if not isinstance(value, str):
             continue
         try:
-            row[name] = decode_json(value) if value.strip() else None
+            row[name] = decode_config(value) if value.strip() else None
+        except TwinKeyError:
+            continue  # as text it keeps both, and a plan names them
         except ValueError as exc:
             problems.append(Problem(f"{where}{name}", str(exc)))
     return row, problems

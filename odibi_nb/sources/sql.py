@@ -152,10 +152,10 @@ class SqlRegistry:
         changes = self.change(Edit(rows=tuple(rows)))
         return len(changes.inserts), len(changes.updates), len(changes.unchanged)
 
-    def change(self, edit: Edit) -> Changes:
+    def change(self, edit: Edit, *, write: bool = True) -> Changes:
         """Apply *edit*, all of it or nothing, in one transaction; return what it changed.
 
-        Only columns whose value changes are written. The rows are locked, read and compared with
+        Without *write*, only work out what it would change. Only columns whose value changes are written. The rows are locked, read and compared with
         those that the edit was decided on, so that no other edit gets lost.
 
         Raises:
@@ -164,13 +164,16 @@ class SqlRegistry:
             EngineNotAvailableError: if the database's driver is not installed.
         """
         with self._open() as connection:
-            _begin_to_write(connection)
+            if write:
+                _begin_to_write(connection)
             found = self._found(connection)
             select = registry_select(found.name, list(found.columns), self._schema)
-            rows = _fetched(connection, _locking(select, connection.dialect.name))
+            if write:
+                select = _locking(select, connection.dialect.name)
             columns = [name.lower() for name in found.columns]
-            changes = edit.changes(rows, columns, self.name)
-            _apply(connection, found, self._schema, changes)
+            changes = edit.changes(_fetched(connection, select), columns, self.name)
+            if write:
+                _apply(connection, found, self._schema, changes)
         return changes
 
     @contextlib.contextmanager
@@ -245,7 +248,9 @@ def _begin_to_write(connection: sa.Connection) -> None:
     kind = connection.dialect.name
     if kind == "sqlite":  # its driver begins a transaction only at the first write, after the read
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-    elif kind == "postgresql":  # two new rows of one key wait for each other, also without a primary key
+    elif (
+        kind == "postgresql"
+    ):  # two new rows of one key wait for each other, also without a primary key
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('odibi_nb registry'))")
 
 

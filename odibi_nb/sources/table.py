@@ -156,10 +156,10 @@ class TableRegistry:
         changes = self.change(Edit(rows=tuple(rows)))
         return len(changes.inserts), len(changes.updates), len(changes.unchanged)
 
-    def change(self, edit: Edit) -> Changes:
+    def change(self, edit: Edit, *, write: bool = True) -> Changes:
         """Apply *edit*, all of it or nothing, in one commit; return what it changed.
 
-        The commit is made only to the very version of the table that was read and compared with the
+        Without *write*, only work out what it would change. The commit is made only to the very version of the table that was read and compared with the
         rows that the edit was decided on, so that no other edit gets lost.
 
         Raises:
@@ -172,7 +172,7 @@ class TableRegistry:
         def decide(found: Sequence[Row]) -> Merge | None:
             nonlocal done
             done = edit.changes(self._plain(found, columns), columns, self.name)
-            return _merge_of(done, columns) if done else None
+            return _merge_of(done, columns) if done and write else None
 
         try:
             self._table.merge(self._kinds(columns), decide)

@@ -10,6 +10,7 @@ from real_project import make_project, registry_row
 from odibi_nb import HookManager, run_project
 from odibi_nb.cli import main
 from odibi_nb.commands import Face, execute, parse
+from odibi_nb.errors import ConfigurationError
 
 FUNCTIONS = """
 import pathlib, time
@@ -157,3 +158,11 @@ def test_a_lineage_without_runs_has_no_states(folder, capsys):
     printed = capsys.readouterr().out
     assert "as of run" not in printed
     assert "  · S1  ← B1" in printed
+
+
+def test_a_trial_in_a_protected_environment_says_what_it_does(ran):
+    """`try` in a protected environment says that the function is called there."""
+    said = []
+    with pytest.raises(ConfigurationError, match="no rows for project"):
+        execute(parse(["try", "S1", "--env", "prod"]), Face(say=said.append))
+    assert "env 'prod' of 'Plant One' is protected, and `try` calls the function there" in said[0]

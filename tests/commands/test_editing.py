@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from real_project import default_rows, make_project
+from registries import execute as execute_sql
 
 from odibi_nb.commands import Face, execute, parse
 from odibi_nb.errors import ConfigurationError, OdibiError
@@ -142,3 +143,94 @@ def test_secrets_are_not_shown(home):
     edit = do("register", "[B1]\nconstants = {rows = 3, password = 'hunter2'}\n")
     assert "hunter2" not in repr(edit)
     assert "***" in edit.diff
+
+
+# -- more than one writer ----------------------------------------------------------------------
+
+
+def meanwhile(line, body=""):
+    """Answers the question of a protected environment, after another edit."""
+
+    def ask(_question):
+        do(line, body)
+        return "Plant One"
+
+    return ask
+
+
+def test_an_edit_during_the_question_is_not_lost(home):
+    """What another writer changes while a confirmation is asked for stays, and is named."""
+    quiet = {"say": lambda _: None}
+    edit = do(
+        "disable B1 --env prod",
+        ask=meanwhile("register --env prod --yes", "[B1]\nconstants = {rows = 9}"),
+        **quiet,
+    )
+    assert edit.updated == ("B1",)
+    found = rows_of(home, "prod")["B1"]
+    assert (found["enabled"], found["constants"]) == (0, '{"rows":9}')
+    with pytest.raises(ConfigurationError) as wrong:
+        do(
+            "register --env prod",
+            "[B1]\nconstants = {rows = 1}\n[S1]\nentity_1 = 'Z'",
+            ask=meanwhile("register --env prod --yes", "[B1]\nconstants = {rows = 2}"),
+            **quiet,
+        )
+    assert "row 'B1', constants" in str(wrong.value)
+    assert "it was {'rows': 9}, it is now {'rows': 2}" in str(wrong.value)
+    found = rows_of(home, "prod")
+    assert (found["B1"]["constants"], found["S1"]["entity_1"]) == ('{"rows":2}', "Plant_A")
+    with pytest.raises(ConfigurationError, match="was added by another writer"):
+        do(
+            "register --env prod",
+            NEW,
+            ask=meanwhile("register --env prod --yes", NEW.replace("priority = 3", "priority = 4")),
+            **quiet,
+        )
+    assert rows_of(home, "prod")["S2"]["constants"] == '{"priority":4}'
+
+
+# -- rows that cannot be parsed ----------------------------------------------------------------
+
+
+def test_a_broken_row_can_be_disabled_excluded_and_deleted(home):
+    """A row with broken JSON can be switched off, left out of a run, mended and deleted."""
+    broken = "UPDATE TransformationRegistry SET constants = '{\"rows\": ' WHERE environment = 'qat' AND transformation_id = 'S1'"
+    execute_sql(f"sqlite:///{home}/registry.db", broken)
+    plan = do("plan --exclude S1")
+    assert (list(plan.rows), plan.problems) == (["B1"], ())
+    assert do("plan").problems
+    with pytest.raises(ConfigurationError, match="JSON is malformed"):
+        do("register", "[S1]\nconstants = '{\"rows\" 1}'")
+    assert do("disable S1").updated == ("S1",)
+    assert do("plan").problems == ()
+    with pytest.raises(ConfigurationError, match="JSON is malformed"):
+        do("enable S1")
+    assert do("register", "[S1]\nconstants = {}\nenabled = 1").updated == ("S1",)
+    execute_sql(f"sqlite:///{home}/registry.db", broken)
+    assert do("registry delete S1 --yes").deleted == ("S1",)
+    assert list(rows_of(home)) == ["B1"]
+
+
+def test_rows_are_deleted_after_a_diff_and_a_question(home):
+    """`registry delete` shows the rows and asks; without a person it needs --yes; prod needs its name."""
+    said = []
+    with pytest.raises(ConfigurationError, match="not confirmed"):
+        do("registry delete S1", say=said.append, ask=lambda _: "")
+    assert '-function = "double"' in said[0]
+    with pytest.raises(ConfigurationError, match="1 row would be deleted: confirm it with --yes"):
+        do("registry delete S1", say=said.append)
+    with pytest.raises(ConfigurationError, match="no transformation 'S9'"):
+        do("registry delete S1 S9 --yes")
+    assert list(rows_of(home)) == ["B1", "S1"]
+    assert do("registry delete S1", say=said.append, ask=lambda _: "y").deleted == ("S1",)
+    with pytest.raises(ConfigurationError, match="not confirmed"):
+        do("registry delete S1 --env prod", say=said.append, ask=lambda _: "y")
+    assert (list(rows_of(home)), list(rows_of(home, "prod"))) == (["B1"], ["B1", "S1"])
+    with pytest.raises(ConfigurationError, match="it is now 0"):
+        do(
+            "registry delete S1 --env prod",
+            say=said.append,
+            ask=meanwhile("disable S1 --env prod --yes"),
+        )
+    assert list(rows_of(home, "prod")) == ["B1", "S1"]

@@ -32,6 +32,7 @@ COMMANDS = [
     ["registry", "import"],
     ["registry", "export"],
     ["registry", "list"],
+    ["registry", "delete"],
     ["load"],
     ["try"],
     ["debug"],
@@ -228,6 +229,7 @@ def test_every_command_has_a_handler(command):
     from importlib import import_module
 
     needs_one = {"import", "export", "load", "try", "explain", "log", "init", "enable", "disable"}
+    needs_one |= {"delete"}
     file = ["x.json"] if command[-1] in needs_one else []
     if command == ["registry"]:
         return

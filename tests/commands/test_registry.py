@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from real_project import make_project, registry_row
+import json
+
+import pytest
+from real_project import default_rows, make_project, registry_row
 
 from odibi_nb.commands import Face, execute, parse
+from odibi_nb.errors import ConfigurationError
+from odibi_nb.sources.sql import SqlRegistry
 
 
 def test_listed_rows_keep_their_secrets(tmp_path, monkeypatch):
@@ -25,3 +30,135 @@ def test_exported_rows_can_be_imported(tmp_path, monkeypatch):
         execute(parse(["registry", "export", name]), Face())
         (counts,) = execute(parse(["registry", "import", name]), Face())
         assert (counts["inserted"], counts["updated"], counts["unchanged"]) == (0, 0, 2)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A project with two rows in qat, and a protected prod."""
+    monkeypatch.chdir(tmp_path)
+    return make_project(tmp_path)
+
+
+def do(line, **face):
+    return execute(parse(line.split()), Face(**{"say": lambda _: None, **face}))
+
+
+def places(home):
+    """How many rows the table has, by project and environment."""
+    rows = SqlRegistry("sqlite:///registry.db", folder=home).export()
+    found = [(row["project"], row["environment"]) for row in rows]
+    return {place: found.count(place) for place in found}
+
+
+def mixed(home):
+    """A file with rows of three places; its name."""
+    rows = default_rows()
+    rows += [{**row, "environment": "prod"} for row in default_rows()]
+    rows += default_rows(project="Plant Two")
+    (home.parent / "rows.json").write_text(json.dumps(rows))
+    return home.parent / "rows.json"
+
+
+def test_an_import_is_of_one_project_and_environment(home):
+    """Rows of others are refused before anything is written; --yes does not mean them."""
+    for options in ("", " --yes", " --env prod --yes"):
+        with pytest.raises(ConfigurationError) as wrong:
+            do(f"registry import {mixed(home)}{options}")
+        assert "2 rows are of project 'Plant Two', env 'qat': B1, S1" in str(wrong.value)
+        assert "with --all" in str(wrong.value)
+    assert places(home) == {("Plant One", "qat"): 2}
+
+
+def test_all_rows_of_a_file_are_imported_if_asked_for(home):
+    """With --all every protected environment in the file is asked for, and the report names each place."""
+    file, questions = mixed(home), []
+
+    def ask(question):
+        questions.append(question)
+        return "Plant One" if "Plant One" in question else "Plant Two"
+
+    with pytest.raises(ConfigurationError, match="env 'prod' of 'Plant One': is protected"):
+        do(f"registry import {file} --all")
+    with pytest.raises(ConfigurationError, match="not confirmed"):
+        do(f"registry import {file} --all", ask=lambda _: "y")
+    assert places(home) == {("Plant One", "qat"): 2}
+    done = do(f"registry import {file} --all", ask=ask)
+    assert [tuple(row.values()) for row in done] == [
+        ("Plant One", "prod", 2, 0, 0, 0),
+        ("Plant One", "qat", 0, 0, 2, 0),
+        ("Plant Two", "qat", 2, 0, 0, 0),
+    ]
+    assert len(questions) == 2
+    assert "no manifest here" in questions[1]
+    done = do(f"registry import {file} --all")  # nothing changes: nothing to confirm
+    assert [row["unchanged"] for row in done] == [2, 2, 2]
+
+
+def test_pruning_deletes_what_the_file_leaves_out(home):
+    """--prune shows what it deletes and asks; rows of other places stay."""
+    registry = SqlRegistry("sqlite:///registry.db", folder=home)
+    registry.upsert([{**row, "environment": "dev"} for row in default_rows()])
+    file, said = home.parent / "rows.json", []
+    file.write_text(json.dumps([{**default_rows()[0], "layer": "Silver_1"}]))
+    with pytest.raises(ConfigurationError, match="1 row would be deleted"):
+        do(f"registry import {file} --prune", say=said.append)
+    with pytest.raises(ConfigurationError, match="nothing was changed"):
+        do(f"registry import {file} --prune", say=said.append, ask=lambda _: "no")
+    assert "--- S1 as it is" in said[-1]
+    assert '-layer = "Bronze"' in said[-1]
+    assert places(home) == {("Plant One", "dev"): 2, ("Plant One", "qat"): 2}
+    [done] = do(f"registry import {file} --prune", ask=lambda _: "yes")
+    assert (done["updated"], done["deleted"]) == (1, 1)
+    assert places(home) == {("Plant One", "dev"): 2, ("Plant One", "qat"): 1}
+
+
+def test_an_edit_during_the_question_of_an_import_is_not_lost(home):
+    """An import is refused if a row that it changes has changed since its diff was shown."""
+    file = home.parent / "rows.json"
+    file.write_text(json.dumps([{**default_rows()[0], "constants": {"rows": 8}}]))
+
+    def ask(_question):
+        registry = SqlRegistry("sqlite:///registry.db", folder=home)
+        registry.upsert([{**default_rows()[0], "constants": {"rows": 7}}])
+        return "y"
+
+    with pytest.raises(ConfigurationError, match=r"it is now \{'rows': 7\}"):
+        do(f"registry import {file} --prune", ask=ask)
+    assert places(home) == {("Plant One", "qat"): 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[{"id": "B1", "layer": "Bronze", "layer": "x"}]', "key 'layer' is there twice: line 1, "),
+        (
+            '[{"id": "B1", "constants": {"checks": [1], "checks": []}}]',
+            "key 'checks' is there twice",
+        ),
+        ('[{"id": "B1", "transformation_id": "S1"}]', "as 'id' and 'transformation_id'"),
+        ('[{"id": "B1", "layer": "Bronze", "Layer": "x"}]', "as 'layer' and 'Layer'"),
+    ],
+)
+def test_a_key_twice_is_refused(home, text, message):
+    """A registry file that says the same thing twice is refused, and both places are named."""
+    file = home.parent / "rows.json"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as wrong:
+        do(f"registry import {file}")
+    assert message in str(wrong.value)
+    with pytest.raises(ConfigurationError):
+        execute(parse(["register"]), Face(body=text))
+
+
+def test_text_with_a_key_twice_is_stored_and_refused_by_the_plan(home):
+    """JSON text in a file keeps both values, so the import warns, and nothing runs until it is mended."""
+    text = '{"checks": [{"row_count": {"min": 100}}], "checks": []}'
+    file, said = home.parent / "rows.json", []
+    file.write_text(json.dumps([{**default_rows()[0], "constants": text}]))
+    do(f"registry import {file}", say=said.append)
+    expected = "key 'checks' is there twice: line 1, column 2 and line 1, column 43 - at row 'B1'"
+    assert expected in said[0]
+    assert expected in str(do("plan").problems[0])
+    with pytest.raises(ConfigurationError, match="'checks' is there twice"):
+        do("register", body=json.dumps([{"id": "S1", "constants": text}]))
+    assert do("registry list")[0]["constants"] == text

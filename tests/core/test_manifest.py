@@ -176,6 +176,27 @@ def test_malformed_json_has_line_and_column(tmp_path):
     assert "line 3, column 28" in str(excinfo.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '{"project": "P",\n "layers": {"Bronze": {"retry": {}, "retry": {"max_retries": 0}}}}',
+            "key 'retry' is there twice: line 2, column 24 and line 2, column 37",
+        ),
+        (
+            '{"project": "P", "environments": {"qat": {}, "prod": {"protected": true}, "prod": {}}}',
+            "key 'prod' is there twice: line 1, column 46 and line 1, column 75",
+        ),
+    ],
+)
+def test_what_a_manifest_says_twice(tmp_path, text, message):
+    """A key twice is a problem that names both places; no parser's choice makes prod unprotected."""
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(ManifestError) as wrong:
+        ProjectManifest.from_json(tmp_path / "manifest.json")
+    assert message in str(wrong.value)
+
+
 def test_a_manifest_from_a_windows_editor(tmp_path):
     """A byte order mark does not matter."""
     path = tmp_path / "manifest.json"

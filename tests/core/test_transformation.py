@@ -469,3 +469,30 @@ def test_an_id_that_no_log_can_keep_is_a_problem(name):
     assert [p.message for p in problems] == [
         "a transformation_id cannot hold a NUL or half a character"
     ]
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "message"),
+    [
+        ("constants", '"{\\"a\\": 1}"', 'it was encoded twice; store {"a":1} itself'),
+        ("inputs", '"[\\"s.t\\"]"', 'it was encoded twice; store ["s.t"] itself'),
+        (
+            "constants",
+            "{'a': None, 'b': True}",
+            'Python text, whose quotes are not JSON\'s: write {"a":null',
+        ),
+        ("inputs", "['s.t']", 'write ["s.t"], as json.dumps(value), not str(value) does'),
+        ("constants", "{'password': 'hunter2'}", 'write {"password":"***"}'),
+        ("constants", '"{\\"password\\": \\"hunter2\\"}"', 'store {"password":"***"} itself'),
+        (
+            "constants",
+            '{"a": 1, "b": {"c": 1, "c": 2}}',
+            "key 'c' is there twice: line 1, column 16 and",
+        ),
+    ],
+)
+def test_json_as_people_store_it(column, text, message):
+    """JSON encoded twice, Python's own text, and a key twice each get a message that says what to do."""
+    [problem] = wrong(**{column: text})
+    assert message in problem
+    assert "hunter2" not in problem
