@@ -185,11 +185,20 @@ def make_registry(place: Place) -> RegistrySource:
         config = place.config.registry
         named = [str(table) for table in _registry_table(place)] or ["TransformationRegistry"]
         table = config.table if isinstance(config, RegistryConfig) else named[0]
-        return ProviderRegistry(provider, place.session.spark, table)
+        return ProviderRegistry(provider, _session_for_provider(place), table)
     # A session that runs is the surest way to a table that Spark made, whatever Delta's features; but
     # a plan is not worth the start of one.
     through_spark = place.engine == "spark" and _session_runs(place)
     return editable_registry(place, through_spark=through_spark)
+
+
+def _session_for_provider(place: Place) -> Any:
+    """The session that an SQL provider is handed, as in the seed: the given one, else the active one."""
+    if place.session.spark is not None or "pyspark" not in sys.modules:
+        return place.session.spark
+    from odibi_nb.engines.spark_session import active_session
+
+    return active_session()
 
 
 def registry_needs_start(place: Place) -> bool:

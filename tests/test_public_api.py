@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.metadata
 import inspect
 import pkgutil
 import subprocess
@@ -80,6 +81,55 @@ def test_the_names_are_complete():
         for alias in node.names
     }
     assert set(odibi_nb.__all__) <= typed
+
+
+@pytest.mark.parametrize(
+    ("address", "names"),
+    [
+        ("", "run_project"),
+        ("hooks", "HookManager"),
+        ("hooks.manager", "HookManager"),
+        ("orchestration", "GenericProjectOrchestrator run_project"),
+        ("orchestration.generic_orchestrator", "GenericProjectOrchestrator run_project"),
+        ("transformer", "TransformationRunnerFromConfig"),
+        ("transformer.transformation_runner_from_config", "TransformationRunnerFromConfig"),
+        ("project", "ProjectManifest LayerConfig"),
+        ("project.manifest", "ProjectManifest LayerConfig"),
+        ("logging", "BaseLogSink"),
+        ("logging.log_sink", "BaseLogSink"),
+        ("odibi_functions", "REGISTRY FunctionRegistry ExecutionContext get_current_context"),
+        ("odibi_functions", "odibi_function pandas_function spark_function universal_function"),
+        ("odibi_functions", "with_context"),
+        ("core", "DataType Engine ExecutionContext"),
+        ("core.engine", "Engine ExecutionContext"),
+    ],
+)
+def test_the_seeds_addresses(address, names):
+    """What the seed and the original import from, with odibi_nb for odibi_de_v2, is there: the same objects."""
+    module = importlib.import_module(f"odibi_nb.{address}".rstrip("."))
+    for name in names.split():
+        found = getattr(module, name)
+        assert found is getattr(odibi_nb, name, found)
+        assert name in getattr(module, "__all__", ())
+    with pytest.raises(AttributeError):
+        module.nothing  # noqa: B018
+
+
+def test_our_logging_hides_nobody_elses():
+    """The address odibi_nb.logging leaves the standard library's module what it is."""
+    code = (
+        "import odibi_nb.logging, odibi_nb.cli, logging;"
+        "print(logging.getLogger('x').name, logging.__file__ != odibi_nb.logging.__file__)"
+    )
+    assert fresh(code) == "x True"
+
+
+def test_the_package_is_a_command():
+    """`python -m odibi_nb` and `odibi-nb` are the command odibi."""
+    code = "import runpy, sys; sys.argv[1:] = ['-h']; runpy.run_module('odibi_nb', run_name='__main__')"
+    assert "examples:" in fresh(code)
+    scripts = importlib.metadata.entry_points(group="console_scripts", name="odibi-nb")
+    assert {entry.value for entry in scripts} <= {"odibi_nb.cli:main"}
 
 
 def test_a_name_that_does_not_exist():

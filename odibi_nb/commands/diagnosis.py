@@ -86,7 +86,7 @@ class Diagnosis(Records):
 
 def doctor(arguments: argparse.Namespace, face: Face) -> Diagnosis:
     """Check what a run would need, without running or writing anything."""
-    rows = [*_settings(), *_libraries(), *_bad_pairs()]
+    rows = [*_settings(), *_libraries(), *_bad_pairs(), *_collisions()]
     rows += _guarded("ui", lambda: [_ui(face)])
     rows += _guarded("project", lambda: list(_project(arguments)))
     return Diagnosis("odibi doctor", COLUMNS, rows, make_frame)
@@ -142,6 +142,45 @@ def _bad_pairs() -> Iterator[Row]:
             "the browser would not show its widgets"
         )
         yield _row("ipywidgets and JupyterLab", BAD, text)
+
+
+def _collisions() -> Iterator[Row]:
+    """What of ours another package has as well: the command ``odibi``, and the module."""
+    instead = "call odibi-nb, or python -m odibi_nb"
+    others = [name for name in _owners_of_command("odibi") if not _is_ours(name)]
+    if others:
+        text = f"{', '.join(others)} installs a command called odibi, too: {instead}"
+        yield _row("command odibi", NOTE, text)
+    found = shutil.which("odibi")
+    if found is None:
+        yield _row("command odibi", NOTE, f"not on PATH: {instead}")
+    elif not _starts_us(Path(found)):
+        yield _row("command odibi", NOTE, f"{found} starts another package: {instead}")
+    elif not others:
+        yield _row("command odibi", OK, found)
+    homes = importlib.metadata.packages_distributions().get("odibi_nb", [])
+    foreign = sorted({name for name in homes if not _is_ours(name)})
+    if foreign:
+        text = f"{', '.join(foreign)} installs a module odibi_nb, too: uninstall one of them"
+        yield _row("module odibi_nb", BAD, text)
+
+
+def _owners_of_command(command: str) -> list[str]:
+    """The installed packages that bring *command*."""
+    entries = importlib.metadata.entry_points(group="console_scripts", name=command)
+    return sorted({entry.dist.name for entry in entries if entry.dist is not None})
+
+
+def _is_ours(package: str) -> bool:
+    return package.lower().replace("_", "-") == "odibi-nb"
+
+
+def _starts_us(script: Path) -> bool:
+    """Whether the text of *script*, or the end of a launcher of Windows, imports odibi_nb."""
+    try:
+        return b"odibi_nb" in script.read_bytes()
+    except OSError:
+        return False
 
 
 def _version(library: str) -> list[str]:

@@ -1,1 +1,26 @@
-"""The orchestrator itself: pure Python, no notebook, no DataFrame library, no database."""
+"""The orchestrator itself: pure Python, no notebook, no DataFrame library, no database.
+
+The original framework's names for what users import from here are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from odibi_nb.core.context import Engine, ExecutionContext
+    from odibi_nb.core.protocols import DataType
+
+__all__ = ["DataType", "Engine", "ExecutionContext"]
+
+_HOME_OF = {"DataType": "protocols", "Engine": "context", "ExecutionContext": "context"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value

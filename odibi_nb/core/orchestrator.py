@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.authentication import authenticated, named_provider
 from odibi_nb.core.capture import routed_output
-from odibi_nb.core.context import Engine
+from odibi_nb.core.context import Engine, transformation_logger
 from odibi_nb.core.decoding import utc_now
 from odibi_nb.core.execution import RunExecution
 from odibi_nb.core.functions import ProjectModules, resolving_with_session
@@ -33,6 +33,7 @@ from odibi_nb.errors import ConfigurationError, PlanError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from odibi_nb.core.context import TransformationLogger
     from odibi_nb.core.protocols import Adapters, BaseLogSink, Row, TableEngine, View
     from odibi_nb.core.results import RunResult
 
@@ -125,6 +126,29 @@ class GenericProjectOrchestrator:
             if config.cache_tables:
                 plan[layer] = (*plan.get(layer, ()), *config.cache_tables)
         return plan
+
+    @property
+    def spark(self) -> Any:
+        """The Spark session, once `bootstrap` is done; on the Spark engine it is started if need be.
+
+        Raises:
+            EngineError: if the engine's session cannot be had.
+        """
+        if self.session is None:
+            return None
+        if self.session.spark is None and self.engine == Engine.SPARK.value:
+            return self.tables(self.engine).spark_session()
+        return self.spark_session()
+
+    @property
+    def sql_provider(self) -> Any:
+        """What ``auth_provider`` handed over as such, once `bootstrap` is done."""
+        return None if self.session is None else self.session.sql_provider
+
+    @property
+    def logger(self) -> TransformationLogger:
+        """A standard logger that also takes the seed's ``log("info", message)``."""
+        return transformation_logger(self.project)
 
     # -- the seed's steps ----------------------------------------------------------------------
 

@@ -89,7 +89,7 @@ def existing(place: Place) -> Connection | None:
     """The session that is there already and that *place* would use; starts nothing."""
     if place.session.spark is not None:
         return _foreign(place.session.spark, "the session of auth_provider")
-    spark = _active()
+    spark = active_session()
     if spark is None or _is_own(spark):
         return None
     return _foreign(spark, "the active session")
@@ -169,7 +169,7 @@ def _check_delta(connection: Connection) -> None:
         )
 
 
-def _active() -> Any:
+def active_session() -> Any:
     """The session that this process has, whoever made it; None without one."""
     if "pyspark" not in sys.modules or importlib.util.find_spec("pyspark.sql") is None:
         return None

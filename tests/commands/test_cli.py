@@ -325,6 +325,32 @@ def test_doctor_says_which_spark_session_a_run_would_use(here, odibi, monkeypatc
     assert any(line.startswith("java ") and "not found" in line for line in out.splitlines())
 
 
+def test_doctor_says_what_collides(here, odibi, monkeypatch, tmp_path):
+    """Another package's command odibi, on the index and on PATH, and its module odibi_nb, are named."""
+    info = tmp_path / "site" / "odibi-3.15.1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odibi\nVersion: 3.15.1\n")
+    (info / "entry_points.txt").write_text("[console_scripts]\nodibi = odibi.cli:main\n")
+    (info / "RECORD").write_text("odibi_nb/__init__.py,,\n")
+    monkeypatch.syspath_prepend(info.parent)
+    script = tmp_path / "bin" / "odibi"
+    script.parent.mkdir()
+    script.write_text("#!/bin/sh\n# of odibi.cli\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(script.parent))
+    code, out, _ = odibi("doctor")
+    assert code == 1
+    assert "odibi installs a command called odibi, too: call odibi-nb, or python -m odibi_nb" in out
+    assert f"{script} starts another package" in out
+    assert "odibi installs a module odibi_nb, too" in out
+    script.write_text("#!/bin/sh\nexec python -m odibi_nb\n")
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(info.parent)])
+    code, out, _ = odibi("doctor")
+    assert (code, "another package" in out, "module odibi_nb" in out) == (0, False, False)
+    (line,) = [line for line in out.splitlines() if line.startswith("command odibi")]
+    assert str(script) in line
+
+
 def test_doctor_says_how_a_run_is_shown(odibi, here):
     """In a shell a run is lines of text, and doctor says so."""
     _, out, _ = odibi("doctor")

@@ -14,6 +14,7 @@ from fakes import FakeProject, row, statuses
 from real_project import make_project, registry_row
 
 from odibi_nb import (
+    GenericProjectOrchestrator,
     TransformationRunnerFromConfig,
     read_table,
     run_project,
@@ -305,6 +306,24 @@ def test_the_seeds_runner_runs_a_layer(tmp_path):
     silver = TransformationRunnerFromConfig(layer="Silver_1", max_workers=4, **keywords)
     assert statuses(silver.run_parallel()) == {"S1": "SUCCESS"}
     assert len(provider.queries) == 1
+
+
+def test_what_bootstrap_leaves(tmp_path):
+    """After bootstrap the orchestrator has the seed's spark, sql_provider and logger."""
+    home = make_project(tmp_path)
+    provider, spark = SqliteProvider(home / "registry.db"), object()
+    given = {"manifest_path": home / "manifest.json"}
+    plain = GenericProjectOrchestrator("Plant One", **given)
+    assert (plain.spark, plain.sql_provider) == (None, None)
+    plain.bootstrap()
+    assert (plain.spark, plain.sql_provider) == (None, None)
+    project = GenericProjectOrchestrator(
+        "Plant One", auth_provider=lambda **_: {"spark": spark, "sql_provider": provider}, **given
+    )
+    project.bootstrap()
+    assert (project.spark, project.sql_provider) == (spark, provider)
+    project.logger.log("info", "said")
+    project.logger.warning("%s", "said")
 
 
 def test_exercise_1_row_runs(tmp_path):

@@ -16,8 +16,11 @@ from engines.contract import EngineContract  # noqa: E402
 from engines.rehearsal import RehearsalContract, SparkRehearsal  # noqa: E402
 from engines.retried_writes import RetriedWrites  # noqa: E402
 from engines.spark_behaviour import SparkBehaviour  # noqa: E402
+from real_project import default_rows, make_project  # noqa: E402
 from spark_sessions import connect, make, rows_of  # noqa: E402
 from spark_sessions import engine as make_engine  # noqa: E402
+
+from odibi_nb import TransformationRunnerFromConfig  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +85,19 @@ class TestRehearsal(SparkRehearsal, RehearsalContract):
     def rows(self, frame):
         """The rows of a DataFrame."""
         return rows_of(frame)
+
+
+def test_an_sql_provider_gets_the_active_session(connection, tmp_path):
+    """TransformationRunnerFromConfig(sql_provider=…) hands over the active session, as the seed does."""
+    home, asked = make_project(tmp_path), []
+
+    class Provider:
+        def read(self, *, spark, **_):
+            asked.append(spark)
+            return [{"entity_2": None, **row} for row in default_rows()]
+
+    keywords = {"project": "Plant One", "manifest_path": home / "manifest.json"}
+    runner = TransformationRunnerFromConfig(Provider(), engine="spark", **keywords)
+    assert runner.orchestrator.plan().engine == "spark"
+    assert asked == [connection.spark]
+    assert runner.orchestrator.spark is connection.spark

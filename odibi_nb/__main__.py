@@ -1,0 +1,8 @@
+"""``python -m odibi_nb``: the shell's face, also where another package owns the command ``odibi``."""
+
+import sys
+
+from odibi_nb.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""The original framework's address of `HookManager`."""
+
+from odibi_nb.core.hooks import HookManager
+
+__all__ = ["HookManager"]

@@ -1,0 +1,6 @@
+"""The original framework's address of `ProjectManifest` and its parts."""
+
+from odibi_nb.api import ProjectManifest
+from odibi_nb.core.manifest import LayerConfig
+
+__all__ = ["LayerConfig", "ProjectManifest"]
