@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dis
 import functools
 import hashlib
 import inspect
@@ -22,11 +23,13 @@ from odibi_nb.errors import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
-    from types import ModuleType
+    from types import CodeType, ModuleType
 
 ANY_ENGINE = "any"
 SEED_KEYWORDS = ("inputs", "constants", "outputs", "spark", "env", "context")
 """What a transformation is called with, each only if its signature takes it."""
+CONTEXT_PARAM = "_odibi_context_param"
+"""Marks the wrapper of `with_context`, with the name of the parameter that it fills."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,36 +199,112 @@ def module_allowed(module: str, prefixes: Sequence[str]) -> bool:
 def accepted_keywords(fn: Callable[..., Any]) -> tuple[str, ...]:
     """Which of the seed's keywords *fn* takes; all of them if it has ``**kwargs``.
 
+    A wrapper is called as it is: what it cannot take it does not get, whatever it wraps. One with
+    ``**kwargs`` gets what the wrapped function takes, or everything if that is no transformation.
+
     Raises:
         ValueError: if *fn* has required parameters that none of them fills, or if calling it would
             not run it.
     """
-    plain = inspect.unwrap(_innermost(fn))
+    plain = _innermost(fn)
+    while hasattr(plain, CONTEXT_PARAM):  # our own wrapper passes on what it gets
+        plain = _innermost(plain.__wrapped__)
     if inspect.iscoroutinefunction(plain):
         raise ValueError("it is async, and nobody would await it: use def")
     if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
         raise ValueError("it has a yield, so calling it would not run it: return the DataFrame")
-    parameters = inspect.signature(fn).parameters.values()
+    return _taken(fn, getattr(fn, CONTEXT_PARAM, None))
+
+
+def _taken(fn: Callable[..., Any], filled: str | None) -> tuple[str, ...]:
+    """The seed's keywords that *fn* takes; the parameter *filled* has a value already."""
+    parameters = inspect.signature(fn, follow_wrapped=False).parameters.values()
     kinds = inspect.Parameter
     by_name = [
         p.name for p in parameters if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
     ]
-    filled = {*by_name} & {*SEED_KEYWORDS, getattr(fn, "_odibi_context_param", None)}
+    known = {*by_name} & {*SEED_KEYWORDS, filled}
     extra = [
         p.name
         for p in parameters
-        if p.name not in filled
+        if p.name not in known
         and p.default is kinds.empty
         and p.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)
     ]
     if extra:
-        raise ValueError(
-            f"its parameters {', '.join(map(repr, extra))} cannot be filled: a transformation is called "
-            f"with the keywords {', '.join(SEED_KEYWORDS)}"
-        )
+        raise UnfilledError(extra)
     if any(p.kind is kinds.VAR_KEYWORD for p in parameters):
-        return SEED_KEYWORDS
+        passes_on = any(p.kind is kinds.VAR_POSITIONAL for p in parameters)
+        return _passed_on(fn, by_name, filled, passes_on=passes_on)
     return tuple(name for name in SEED_KEYWORDS if name in by_name)
+
+
+def _passed_on(
+    fn: Callable[..., Any], by_name: Sequence[str], filled: str | None, *, passes_on: bool
+) -> tuple[str, ...]:
+    """What *fn*, which has ``**kwargs``, gets: of a wrapper that *passes_on* all, what the wrapped takes."""
+    wrapped = getattr(fn, "__wrapped__", None)
+    if not callable(wrapped):
+        return SEED_KEYWORDS
+    try:
+        wanted = _taken(wrapped, filled)
+    except UnfilledError as exc:
+        if passes_on and any(did_you_mean(name, SEED_KEYWORDS) for name in exc.parameters):
+            raise
+        return SEED_KEYWORDS  # the wrapper adapts a function of another framework
+    except (ValueError, TypeError):
+        return SEED_KEYWORDS
+    if not wanted and not passes_on:
+        return SEED_KEYWORDS
+    return tuple(name for name in SEED_KEYWORDS if name in by_name or name in wanted)
+
+
+class UnfilledError(ValueError):
+    """A function has required *parameters* that a transformation is not called with."""
+
+    def __init__(self, parameters: Sequence[str]) -> None:
+        super().__init__(
+            f"its parameters {', '.join(map(repr, parameters))} cannot be filled: a transformation is "
+            f"called with the keywords {', '.join(SEED_KEYWORDS)}"
+        )
+        self.parameters = tuple(parameters)
+
+
+def returns_frames(fn: Callable[..., Any]) -> bool:
+    """Whether *fn* says in its annotation that it returns DataFrames, which the runner then writes.
+
+    A wrapper says nothing: it has a copy of the annotation of what it wraps.
+    """
+    plain = _innermost(fn)
+    if hasattr(plain, "__wrapped__"):
+        return False
+    try:
+        return "DataFrame" in str(plain.__annotations__.get("return"))
+    except Exception:  # noqa: BLE001  no annotations, or ones that cannot be evaluated
+        return False
+
+
+def returns_nothing(fn: Callable[..., Any]) -> bool:
+    """Whether the code of *fn*, or of what it wraps, only ever returns None."""
+    plain: Any = _innermost(fn)
+    while plain is not None:
+        code = getattr(plain, "__code__", None)
+        if code is not None and _only_none(code):
+            return True
+        plain = _innermost(getattr(plain, "__wrapped__", None))
+    return False
+
+
+def _only_none(code: CodeType) -> bool:
+    before: dis.Instruction | None = None
+    for one in dis.get_instructions(code):
+        if one.opname == "RETURN_CONST" and one.argval is not None:  # 3.12 and 3.13
+            return False
+        loads_none = before is not None and before.opname == "LOAD_CONST" and before.argval is None
+        if one.opname == "RETURN_VALUE" and not loads_none:
+            return False
+        before = one
+    return True
 
 
 def source_hash(fn: Callable[..., Any]) -> str:

@@ -13,8 +13,13 @@ from odibi_nb.core.checks import DECLARED, parse_checks
 from odibi_nb.core.choosing import selected_edges
 from odibi_nb.core.decoding import decode_struct, shown
 from odibi_nb.core.edges import find_edges
-from odibi_nb.core.functions import accepted_keywords, module_allowed
-from odibi_nb.core.modules import FunctionNotFoundError
+from odibi_nb.core.functions import (
+    accepted_keywords,
+    module_allowed,
+    returns_frames,
+    returns_nothing,
+)
+from odibi_nb.core.modules import INGEST_MODULE, FunctionNotFoundError
 from odibi_nb.core.ordering import depths, in_order, remaining
 from odibi_nb.core.plan import PlannedRow, PlanRequest, RunPlan
 from odibi_nb.core.retry import RetryPolicy
@@ -132,6 +137,8 @@ class Planner:
             message = f"expected a number, found {shown(priority)}"
             self.problems.append(Problem(f"{where}, constants.priority", message))
         checks = self._checks(row, fn, where)
+        if row.output_problems:
+            self._judge_outputs(row, fn)
         return PlannedRow(
             transformation=row,
             fn=fn,
@@ -142,6 +149,16 @@ class Planner:
             expected_seconds=self.request.expected.get(row.transformation_id),
             checks=checks,
         )
+
+    def _judge_outputs(self, row: Transformation, fn: Callable[..., Any] | None) -> None:
+        """Outputs that the runner cannot write to: a problem where it must, else the function's own."""
+        if row.module == INGEST_MODULE or (fn is not None and returns_frames(fn)):
+            self.problems += row.output_problems
+        elif fn is not None and not returns_nothing(fn):
+            self.notices += [
+                f"{problem}: fine if the function writes it, but what it returns the runner cannot write"
+                for problem in row.output_problems
+            ]
 
     def _checks(
         self, row: Transformation, fn: Callable[..., Any] | None, where: str

@@ -8,6 +8,7 @@ import math
 import re
 import warnings
 from decimal import Decimal
+from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -81,6 +82,7 @@ _YES_NO = {
     **dict.fromkeys(("1", "1.0", "true", "t", "yes", "y", "on", "\x01"), True),
     **dict.fromkeys(("0", "0.0", "false", "f", "no", "n", "off", "\x00"), False),
 }
+_ALIKE = 0.8
 _SQL_NOISE = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _SQL_NAME = re.compile(r"[\w`\"\[\].]+")
 _SQL_DOT = re.compile(r"\s*\.\s*")
@@ -90,7 +92,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown
     """Where a transformation writes: a table and how.
 
     *schema_mode* says what happens when the columns differ from the table's: refused unless
-    ``merge`` (add columns) or ``overwrite`` (replace the schema; with mode overwrite).
+    ``merge`` (add columns) or ``overwrite`` (replace the schema; with mode overwrite). An *optional*
+    output may be left as it is; of any other one the run says so.
     """
 
     table: str
@@ -98,10 +101,17 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown
     keys: tuple[str, ...] = ()
     schema_mode: Literal["merge", "overwrite"] | None = None
     partition_by: tuple[str, ...] = ()
+    optional: bool = False
 
 
 class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A registry row, parsed. `inputs`, `constants` and `outputs` are what the function gets."""
+    """A registry row, parsed. `inputs`, `constants` and `outputs` are what the function gets.
+
+    Attributes:
+        targets: the tables that `outputs` name, as the runner understands them.
+        output_problems: why the runner could not write to `outputs`. A function that writes by itself
+            may have outputs of any form.
+    """
 
     transformation_id: str
     project: str
@@ -120,6 +130,7 @@ class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     constants: dict[str, Any] = msgspec.field(default_factory=dict)
     outputs: list[dict[str, Any]] = msgspec.field(default_factory=list)
     targets: tuple[Output, ...] = ()
+    output_problems: tuple[Problem, ...] = ()
 
     @property
     def plant(self) -> str | None:
@@ -222,17 +233,21 @@ def tags_from(constants: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def parse_row(row: Mapping[str, Any], number: int) -> tuple[Transformation | None, list[Problem]]:
-    """Parse one registry row; *number* (from 1) names it where it has no usable id.
+    """Parse one registry row, whose outputs the runner writes.
 
-    The columns' names are as `row_columns` understands them.
+    *number* (from 1) names it where it has no usable id. The columns' names are as `row_columns`
+    understands them.
     """
-    return parse_columns(row_columns(row), number)
+    parsed, problems = parse_columns(row_columns(row), number)
+    if parsed is not None and parsed.output_problems:
+        return None, list(parsed.output_problems)
+    return parsed, problems
 
 
 def parse_columns(
     values: dict[str, Any], number: int
 ) -> tuple[Transformation | None, list[Problem]]:
-    """`parse_row` of what `row_columns` gave."""
+    """Parse what `row_columns` gave; what only the runner could not write to is in `output_problems`."""
     identity = values.get("transformation_id")
     where = f"row {str(identity)!r}" if identity is not None else f"row number {number}"
     problems: list[Problem] = []
@@ -249,8 +264,9 @@ def parse_columns(
         values[column], found = _parse_json(values.get(column), expected, f"{where}, {column}")
         problems += found
     problems += _check_inputs(values["inputs"], where)
-    targets, found = _parse_outputs(values["outputs"], where)
-    problems += found
+    targets, odd_outputs = _parse_outputs(values["outputs"], where)
+    if problems or any(map(_misspells_table, values["outputs"])):
+        problems += odd_outputs
     step, found = _parse_step(values.get("step"), where)
     problems += found
     enabled = enabled_from(values.get("enabled"))
@@ -277,6 +293,7 @@ def parse_columns(
         constants=values["constants"],
         outputs=values["outputs"],
         targets=targets,
+        output_problems=tuple(odd_outputs),
     ), []
 
 
@@ -398,11 +415,36 @@ def _parse_outputs(outputs: list[Any], where: str) -> tuple[tuple[Output, ...], 
             decoded, found = decode_struct(raw, Output, place)
             problems += found
             if decoded is None:
+                targets += _named_by(raw)
                 continue
             output = decoded
-        problems += check_output(output, place)
-        targets.append(output)
+        wrong = check_output(output, place)
+        problems += wrong
+        targets += _named_by(raw) if wrong else [output]
     return tuple(targets), problems
+
+
+def _named_by(raw: Any) -> list[Output]:
+    """The table that an output of a function's own form names, if it does."""
+    name = raw.get("table") if isinstance(raw, dict) else raw
+    if not isinstance(name, str) or _check_table(name, ""):
+        return []
+    # Two rows may write it, as far as anybody knows.
+    return [Output(table=name, mode="append", optional=_is_optional(raw))]
+
+
+def _is_optional(raw: Any) -> bool:
+    return isinstance(raw, dict) and raw.get("optional") is True
+
+
+def _misspells_table(raw: Any) -> bool:
+    """Whether *raw* has no ``table``, but text under a key that is nearly the same word."""
+    if not isinstance(raw, dict) or "table" in raw:
+        return False
+    return any(
+        isinstance(value, str) and SequenceMatcher(None, str(name), "table").ratio() >= _ALIKE
+        for name, value in raw.items()
+    )
 
 
 def check_output(output: Output, where: str) -> list[Problem]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.forecast import Forecast
     from odibi_nb.core.plan import PlannedRow, RunPlan
+    from odibi_nb.core.transformation import Output, Transformation
 
 COLUMNS = (
     *("transformation", "layer", "function", "engine", "reads", "writes", "after"),
@@ -65,6 +66,12 @@ def step_lines(plan: RunPlan) -> list[str]:
     return lines
 
 
+def _how(output: Output, transformation: Transformation) -> str:
+    """How a table is written, as far as the runner knows."""
+    how = "by the function" if transformation.output_problems else output.mode
+    return f"{how}, optional" if output.optional else how
+
+
 def _waits_for(row: PlannedRow, steps: Sequence[int]) -> str:
     """What *row* starts after: its upstream rows, and the step before its own."""
     step = row.transformation.step
@@ -83,7 +90,9 @@ def plan_cells(
         "function": transformation.qualified_function,
         "engine": row.engine,
         "reads": ", ".join(_input_name(item) for item in transformation.inputs),
-        "writes": ", ".join(f"{x.table} ({x.mode})" for x in transformation.targets),
+        "writes": ", ".join(
+            f"{x.table} ({_how(x, transformation)})" for x in transformation.targets
+        ),
         "after": _waits_for(row, steps),
         **forecast_cells(row, expected),
     }
