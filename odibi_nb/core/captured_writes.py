@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from odibi_nb.core.protocols import Portion
+from odibi_nb.core.protocols import Portion, native_frame, watch_tables
 from odibi_nb.core.tables import TableName, table_key
 from odibi_nb.core.transformation import sql_names
 from odibi_nb.errors import DataError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.changes import TableChange
     from odibi_nb.core.checks import Rule
     from odibi_nb.core.context import AttemptControl
-    from odibi_nb.core.protocols import DataFrame, Measure, RehearsingEngine, WriteInfo
+    from odibi_nb.core.protocols import DataFrame, Measure, RehearsingEngine, Watch, WriteInfo
     from odibi_nb.core.transformation import Output
 
 
@@ -151,6 +151,14 @@ class CapturedWrites:
     def is_frame(self, value: object) -> bool:
         """Whether *value* is a frame that `write` takes."""
         return self.tables.is_frame(value)
+
+    def native(self, frame: DataFrame, name: str) -> DataFrame:
+        """*frame* as one of the engine's own."""
+        return native_frame(self.tables, frame, name)
+
+    def watch(self, tables: Sequence[TableName]) -> Watch:
+        """The engine's: what is captured moves no table."""
+        return watch_tables(self.tables, tables)
 
     def row_count(self, frame: DataFrame) -> int | None:
         """How many rows *frame* has, where that is known."""

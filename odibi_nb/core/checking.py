@@ -23,7 +23,9 @@ PASSED = "passed"
 QUARANTINE_SUFFIX = "_quarantine"
 STATUSES = {FAIL: "failed", WARN: "warned", QUARANTINE: "quarantined"}
 """What a breach is called, by what it does."""
-BREACHES = frozenset({STATUSES[WARN], STATUSES[QUARANTINE]})
+NOT_WRITTEN = "not written"
+"""How the check ends that every output has: the function left it out."""
+BREACHES = frozenset({STATUSES[WARN], STATUSES[QUARANTINE], NOT_WRITTEN})
 """How a check ends that is broken without failing its transformation."""
 
 
@@ -33,7 +35,7 @@ class CheckResult:
 
     Attributes:
         check: the rule in words, such as ``not_null(kwh)``.
-        status: ``passed``, ``failed``, ``warned`` or ``quarantined``.
+        status: ``passed``, ``failed``, ``warned``, ``quarantined``, or ``not written`` of an output.
         failed_rows: how many rows broke it; None where it is not about rows.
         message: what was found; "" if it passed.
     """

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.checking import CheckResult, kept_rows
 from odibi_nb.core.decoding import decode_struct, own_copy, shown
-from odibi_nb.core.protocols import WriteInfo
+from odibi_nb.core.protocols import WriteInfo, native_frame
 from odibi_nb.core.redaction import redact_text
 from odibi_nb.core.tables import TableName, is_location, map_location
 from odibi_nb.core.transformation import Output, check_output
@@ -250,7 +250,8 @@ class ExecutionContext:
         """Write *frame* to a table, in one commit.
 
         Args:
-            frame: a DataFrame of the row's engine.
+            frame: a DataFrame of the row's engine, or what that can be made of: an Arrow table; on Spark
+                a pandas DataFrame.
             output: a table name (overwrite), or one of the row's ``outputs``.
 
         Raises:
@@ -263,8 +264,10 @@ class ExecutionContext:
         if not engine.is_frame(frame):
             raise DataError(
                 f"{target.table}: expected a {self.engine.value} DataFrame, found {type(frame).__name__}"
+                f"{remedy(frame, self.engine.value)}"
             )
         self._say(f"  → Writing to {target.table}")
+        frame = native_frame(engine, frame, target.table)
         frame = kept_rows(frame, target, self)
         self.control.check()
         rows = engine.write(frame, target, self.write_info())
@@ -330,6 +333,41 @@ def as_output(output: str | Mapping[str, Any] | Output) -> Output:
     if decoded is None or problems:
         raise DataError("; ".join(map(str, problems)))
     return decoded
+
+
+_REMEDIES = (
+    ("pyspark.pandas.", "DataFrame", "give its .to_spark()"),
+    (
+        "pyspark.sql.",
+        "DataFrame",
+        'give its .toPandas(), or the row "engine": "spark" in constants',
+    ),
+    ("pandas.", "Series", "give its .to_frame()"),
+    ("pyspark.pandas.", "Series", "give its .to_frame().to_spark()"),
+    ("polars.", "LazyFrame", "give its .collect().to_arrow()"),
+    ("polars.", "DataFrame", "give its .to_arrow()"),
+    ("pyarrow.", "RecordBatchReader", "give its .read_all()"),
+    ("pyarrow.", "Dataset", "give its .to_table()"),
+    ("duckdb.", "DuckDBPyRelation", "give its .to_arrow_table()"),
+    ("_duckdb.", "DuckDBPyRelation", "give its .to_arrow_table()"),
+    ("builtins.", "list", "give a DataFrame made of it"),
+    ("builtins.", "dict", "give a DataFrame made of it"),
+)
+"""What to do with an object of a class: the beginning of its module, and a part of its name."""
+
+
+def remedy(value: object, engine: str) -> str:
+    """What to write instead of *value*, which is no frame of *engine*; "" if that is not known."""
+    for cls in type(value).__mro__[:-1]:
+        home = f"{cls.__module__}."
+        for module, name, text in _REMEDIES:
+            if home.startswith(module) and name in cls.__name__:
+                return f": {text}"
+    made = {"to_arrow": "give its .to_arrow()", "to_pandas": "give its .to_pandas()"}
+    for name, text in made.items():
+        if hasattr(type(value), name) and (name == "to_arrow" or engine in {"pandas", "spark"}):
+            return f": {text}"
+    return ""
 
 
 def format_of(location: str) -> str:

@@ -207,7 +207,9 @@ def accepted_keywords(fn: Callable[..., Any]) -> tuple[str, ...]:
             not run it.
     """
     plain = _innermost(fn)
-    while hasattr(plain, CONTEXT_PARAM):  # our own wrapper passes on what it gets
+    while hasattr(plain, CONTEXT_PARAM) and hasattr(
+        plain, "__wrapped__"
+    ):  # our own wrapper passes on what it gets
         plain = _innermost(plain.__wrapped__)
     if inspect.iscoroutinefunction(plain):
         raise ValueError("it is async, and nobody would await it: use def")

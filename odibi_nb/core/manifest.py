@@ -89,6 +89,8 @@ class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     used, by `environment`, so that prod's secrets need not be set on a laptop.
 
     Attributes:
+        outputs_required: a transformation that leaves one of its outputs as it was has failed, unless
+            that is ``"optional": true``. Otherwise the run warns.
         html_with: how a notebook shows it; set once, by whoever has views.
     """
 
@@ -106,6 +108,7 @@ class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     default_env: str | None = None
     entity_labels: dict[str, str] = msgspec.field(default_factory=dict)
     transformation_modules: tuple[str, ...] = ()
+    outputs_required: bool = False
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     project_type: str | None = None
     metadata: dict[str, Any] = msgspec.field(default_factory=dict)

@@ -31,6 +31,7 @@ class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         rank: ready rows start in this order.
         expected_seconds: the median of its last successes, where known.
         checks: what must hold of what it writes.
+        outputs_required: it has failed if it leaves an output as it was.
     """
 
     transformation: Transformation
@@ -45,6 +46,7 @@ class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rank: int = 0
     expected_seconds: float | None = None
     checks: tuple[Rule, ...] = ()
+    outputs_required: bool = False
 
     @property
     def id(self) -> str:

@@ -148,6 +148,7 @@ class Planner:
             timeout_seconds=timeout,
             expected_seconds=self.request.expected.get(row.transformation_id),
             checks=checks,
+            outputs_required=self.manifest.outputs_required,
         )
 
     def _judge_outputs(self, row: Transformation, fn: Callable[..., Any] | None) -> None:

@@ -7,13 +7,14 @@ whatever the engine's frames are.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -215,7 +216,7 @@ class TableEngine(Protocol):
         """
 
     def is_frame(self, value: object) -> bool:
-        """Whether *value* is a frame that `write` takes."""
+        """Whether *value* is a frame of the engine, or one that its `native` makes one of."""
 
     def row_count(self, frame: DataFrame) -> int | None:
         """How many rows *frame* has, or None where counting would cost a pass over the data."""
@@ -244,6 +245,53 @@ class TableEngine(Protocol):
 
     def close(self) -> None:
         """Give back what the run holds; called once, at its end."""
+
+
+class Change(Enum):
+    """What has become of a table since an engine began to watch it."""
+
+    WRITTEN = "written"
+    SAME = "same"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+
+Watch = Callable[["TableName"], Change]
+"""Tells what has become of a table since it is watched."""
+
+
+class WatchingEngine(Protocol):
+    """What an engine may have besides: it notices what others write to its tables."""
+
+    def watch(self, tables: Sequence[TableName]) -> Watch:
+        """Watch *tables* from now on; before each attempt, so it must cost next to nothing.
+
+        What is returned may take its time: the runner only asks about outputs that it has not written.
+        """
+
+
+def watch_tables(engine: TableEngine, tables: Sequence[TableName]) -> Watch:
+    """Let *engine* watch *tables*, if it can."""
+    begin = getattr(engine, "watch", None)
+    found: Watch = (lambda _: Change.UNKNOWN) if begin is None else begin(tables)
+    return found
+
+
+class ConvertingEngine(Protocol):
+    """What an engine may have besides: it takes frames of other libraries; `is_frame` says which."""
+
+    def native(self, frame: DataFrame, name: str) -> DataFrame:
+        """*frame* as one of the engine's own, with the same values and types.
+
+        Raises:
+            DataError: naming *name*, what cannot be converted, and what to do.
+        """
+
+
+def native_frame(engine: TableEngine, frame: DataFrame, name: str) -> DataFrame:
+    """*frame*, which `is_frame` knows, as one of the *engine*'s own."""
+    convert = getattr(engine, "native", None)
+    return frame if convert is None else convert(frame, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

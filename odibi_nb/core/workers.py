@@ -8,10 +8,9 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from odibi_nb.core.capture import CapturedLog, captured
 from odibi_nb.core.checking import check_what_is_there
@@ -19,9 +18,10 @@ from odibi_nb.core.context import ExecutionContext, current_context
 from odibi_nb.core.decoding import own_copy, utc_now
 from odibi_nb.core.postmortem import spark_traceback, user_lines
 from odibi_nb.core.redaction import error_message, plain_text, redact_text
+from odibi_nb.core.returned import check_written, watch_outputs, write_returned
 from odibi_nb.core.spark_errors import is_spark_error
-from odibi_nb.core.tables import TableName, is_location
-from odibi_nb.errors import DataError, RevokedError
+from odibi_nb.core.tables import is_location
+from odibi_nb.errors import RevokedError
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -102,41 +102,12 @@ def _call(attempt: Attempt) -> None:
         "context": context,
     }
     assert row.fn is not None
+    watch = watch_outputs(transformation, context)
     returned = row.fn(**{name: available[name] for name in row.keywords})
-    if returned is not None:
-        _write_returned(returned, attempt)
+    refused = write_returned(returned, transformation, context)
+    check_written(refused, transformation, context, watch, required=row.outputs_required)
     if context.checks:
         check_what_is_there(transformation.targets, context)
-
-
-def _write_returned(returned: Any, attempt: Attempt) -> None:
-    """Write a returned DataFrame to the row's one output, or each of ``{table: DataFrame}``.
-
-    Anything else that a function returns is its own business, as in the seed.
-    """
-    context, targets = attempt.context, attempt.row.transformation.targets
-    if context.tables is None:
-        return
-    if context.tables.is_frame(returned):
-        if len(targets) != 1:
-            raise DataError(
-                f"the function returned one DataFrame, but its row has {len(targets)} outputs: "
-                "return {table: DataFrame}"
-            )
-        context.write(returned, targets[0])
-    elif isinstance(returned, Mapping) and any(
-        context.tables.is_frame(v) for v in returned.values()
-    ):
-        by_key = {TableName.parse(target.table).key: target for target in targets}
-        keys = {name: TableName.parse(str(name)).key for name in returned}
-        unknown = [name for name, key in keys.items() if key not in by_key]
-        if unknown:
-            known = ", ".join(target.table for target in targets) or "none"
-            raise DataError(
-                f"the function returned {unknown[0]!r}, but its row's outputs are: {known}"
-            )
-        for name, frame in returned.items():
-            context.write(frame, by_key[keys[name]])
 
 
 def user_traceback(error: BaseException) -> str:

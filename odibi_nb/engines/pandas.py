@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.protocols import Change
 from odibi_nb.core.tables import TableName, redact_url
 from odibi_nb.engines import delta_details, delta_tables, pandas_rehearsal
 from odibi_nb.engines.delta_appends import Appends
@@ -14,6 +15,7 @@ from odibi_nb.engines.libraries import reason
 from odibi_nb.engines.pandas_frames import from_arrow, to_arrow
 from odibi_nb.engines.pandas_in_memory import PandasInMemory
 from odibi_nb.engines.pandas_query import select
+from odibi_nb.engines.table_watch import newest_commit, watch_commits, watch_folders
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.changes import TableChange
     from odibi_nb.core.context import AttemptControl
-    from odibi_nb.core.protocols import Portion, TableDetails, WriteInfo
+    from odibi_nb.core.protocols import Portion, TableDetails, Watch, WriteInfo
     from odibi_nb.core.transformation import Output
 
 
@@ -103,6 +105,19 @@ class PandasEngine(PandasInMemory):
             raise DataError(
                 f"{table}: {redact_url(uri)} cannot be looked at: {reason(exc)}"
             ) from exc
+
+    def watch(self, tables: Sequence[TableName]) -> Watch:
+        """Watch *tables*; see `WatchingEngine`."""
+        if self._lake.is_local:
+            return watch_folders(tables, self._lake.uri)
+        return watch_commits(self._newest_commit)
+
+    def _newest_commit(self, table: TableName) -> tuple[float, float] | Change:
+        try:
+            uri = self._lake.uri(table)
+            return newest_commit(delta_tables.open_table(uri, str(table), self._storage_options))
+        except Exception:  # noqa: BLE001  whoever reads it is told why it cannot be read
+            return Change.UNKNOWN
 
     def check_writable(self) -> None:
         """Raises DataError if the lake, a local one, cannot be written; writes nothing to find out."""

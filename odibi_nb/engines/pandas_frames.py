@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.engines.libraries import reason, require
@@ -28,6 +29,41 @@ def pyarrow() -> Any:
         EngineNotAvailableError: if it is not installed.
     """
     return require("pyarrow", "the pandas engine")
+
+
+def is_pandas(value: object) -> bool:
+    """Whether *value* is a pandas DataFrame."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(value, pandas.DataFrame)
+
+
+def is_arrow(value: object) -> bool:
+    """Whether *value* is an Arrow table, or a batch of rows."""
+    arrow = sys.modules.get("pyarrow")
+    return arrow is not None and isinstance(value, (arrow.Table, arrow.RecordBatch))
+
+
+def as_arrow_table(value: Any) -> Any:
+    """*value*, for which `is_arrow` holds, as a table."""
+    arrow = pyarrow()
+    return value if isinstance(value, arrow.Table) else arrow.Table.from_batches([value])
+
+
+def from_arrow_exactly(table: Any, name: str) -> Any:
+    """The rows of an Arrow *table* as a pandas DataFrame that `to_arrow` makes the same table of.
+
+    Its columns have Arrow's types: pandas' own would lose whole numbers with nulls, maps and decimals.
+
+    Raises:
+        DataError: naming the table by *name*, if this version of pandas cannot hold its values.
+    """
+    pd = require("pandas", "the pandas engine")
+    table = as_arrow_table(table)
+    _check_names(table.column_names, name)  # pandas may not even take them
+    try:
+        return table.to_pandas(ignore_metadata=True, types_mapper=pd.ArrowDtype)
+    except (pyarrow().ArrowException, NotImplementedError, TypeError) as exc:
+        raise DataError(f"{name}: pandas {pd.__version__} cannot hold it: {reason(exc)}") from exc
 
 
 def from_arrow(table: Any, name: str) -> Any:

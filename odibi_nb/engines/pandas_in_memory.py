@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.engines import pandas_checks
 from odibi_nb.engines.pandas_files import read_file
+from odibi_nb.engines.pandas_frames import from_arrow_exactly, is_arrow, is_pandas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,9 +37,12 @@ class PandasInMemory:
         return read_file(location, format, schema, options)
 
     def is_frame(self, value: object) -> bool:
-        """Whether *value* is a pandas DataFrame."""
-        pandas = sys.modules.get("pandas")
-        return pandas is not None and isinstance(value, pandas.DataFrame)
+        """Whether *value* is a pandas DataFrame or an Arrow table."""
+        return is_pandas(value) or is_arrow(value)
+
+    def native(self, frame: Any, name: str) -> Any:
+        """*frame* as a pandas DataFrame; see `ConvertingEngine`."""
+        return from_arrow_exactly(frame, name) if is_arrow(frame) else frame
 
     def row_count(self, frame: Any) -> int:
         """How many rows *frame* has."""

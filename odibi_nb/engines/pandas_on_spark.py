@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.engines import output_checks, pandas_rehearsal, spark_rehearsal
 from odibi_nb.engines.pandas_frames import from_arrow, pyarrow, to_arrow
 from odibi_nb.engines.pandas_in_memory import PandasInMemory
+from odibi_nb.engines.spark_frames import to_spark
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,14 +19,13 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.changes import TableChange
     from odibi_nb.core.context import AttemptControl
-    from odibi_nb.core.protocols import Portion, TableDetails, WriteInfo
+    from odibi_nb.core.protocols import Portion, TableDetails, Watch, WriteInfo
     from odibi_nb.core.tables import TableName
     from odibi_nb.core.transformation import Output
     from odibi_nb.engines.spark import SparkEngine
 
 MOST_ROWS = 5_000_000
 """A table of more is refused: the driver's memory is everybody's."""
-_SPARK_4 = 4
 
 
 class PandasOnSpark(PandasInMemory):
@@ -73,12 +73,16 @@ class PandasOnSpark(PandasInMemory):
         """
         data = to_arrow(frame, output.table)
         output_checks.check_output(data.column_names, output)
-        self._spark.write(_to_spark(self.spark_session(), data), output, info)
+        self._spark.write(to_spark(self.spark_session(), data), output, info)
         return int(data.num_rows)
 
     def exists(self, table: TableName) -> bool:
         """Whether *table* is there."""
         return self._spark.exists(table)
+
+    def watch(self, tables: Sequence[TableName]) -> Watch:
+        """Watch *tables*; Spark does."""
+        return self._spark.watch(tables)
 
     def check_writable(self) -> None:
         """Raises EngineError if there is no session; says what to do."""
@@ -114,7 +118,7 @@ class PandasOnSpark(PandasInMemory):
         """
         data = to_arrow(frame, output.table)
         output_checks.check_output(data.column_names, output)
-        prepared = self._spark.prepared(_to_spark(self.spark_session(), data), output)
+        prepared = self._spark.prepared(to_spark(self.spark_session(), data), output)
         return _to_pandas(prepared, output.table)
 
     def combined(self, before: Any, frame: Any, output: Output) -> Any:
@@ -123,7 +127,7 @@ class PandasOnSpark(PandasInMemory):
 
     def changes(self, frame: Any, output: Output, *, partial: bool) -> TableChange:
         """What writing the prepared *frame* would change in *output*'s table; Spark compares."""
-        data = _to_spark(self.spark_session(), to_arrow(frame, output.table))
+        data = to_spark(self.spark_session(), to_arrow(frame, output.table))
         return self._spark.changes(data, output, partial=partial)
 
     def details(self, table: TableName) -> TableDetails | None:
@@ -155,10 +159,3 @@ def _arrow_by_pandas(frame: Any) -> Any:
             zone = frame.sparkSession.conf.get("spark.sql.session.timeZone")
             rows[field.name] = rows[field.name].dt.tz_localize(zone).dt.tz_convert("UTC")
     return pa.Table.from_pandas(rows, preserve_index=False)
-
-
-def _to_spark(spark: Any, data: Any) -> Any:
-    import pyspark
-
-    takes_arrow = int(pyspark.__version__.partition(".")[0]) >= _SPARK_4
-    return spark.createDataFrame(data if takes_arrow else data.to_pandas())

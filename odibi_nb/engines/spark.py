@@ -12,6 +12,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.protocols import Change
 from odibi_nb.core.spark_errors import is_no_table, missing_table
 from odibi_nb.core.tables import TableName
 from odibi_nb.engines import (
@@ -27,12 +28,14 @@ from odibi_nb.engines.delta_tables import check_path
 from odibi_nb.engines.delta_writes import write_lock
 from odibi_nb.engines.lake import CatalogLake
 from odibi_nb.engines.libraries import reason
+from odibi_nb.engines.pandas_frames import as_arrow_table, is_arrow, is_pandas, plain, to_arrow
 from odibi_nb.engines.spark_cache import SparkCache
 from odibi_nb.engines.spark_cancel import ClassicJobs, ConnectJobs, attempt_scope
 from odibi_nb.engines.spark_catalog import SparkCatalog, identifier_of, make_schema
-from odibi_nb.engines.spark_frames import quoted, storable, types_of
+from odibi_nb.engines.spark_frames import is_spark, quoted, storable, to_spark, types_of
 from odibi_nb.engines.spark_lost import why_lost
 from odibi_nb.engines.spark_session import SAIL, forget
+from odibi_nb.engines.table_watch import watch_commits, watch_folders
 from odibi_nb.errors import DataError, OdibiError
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.changes import TableChange
     from odibi_nb.core.checks import Rule
     from odibi_nb.core.context import AttemptControl
-    from odibi_nb.core.protocols import Measure, Portion, TableDetails, WriteInfo
+    from odibi_nb.core.protocols import Measure, Portion, TableDetails, Watch, WriteInfo
     from odibi_nb.core.transformation import Output
     from odibi_nb.engines.lake import Lake
     from odibi_nb.engines.spark_session import Connection
@@ -246,11 +249,34 @@ class SparkEngine:
         _ = self.connection
 
     def is_frame(self, value: object) -> bool:
-        """Whether *value* is a Spark DataFrame, of any kind of session."""
-        return any(
-            cls.__name__ == "DataFrame" and cls.__module__.startswith("pyspark.sql")
-            for cls in type(value).__mro__
-        )
+        """Whether *value* is a Spark DataFrame, of any kind of session; or a pandas or Arrow table."""
+        return is_spark(value) or is_pandas(value) or is_arrow(value)
+
+    def native(self, frame: Any, name: str) -> Any:
+        """*frame* as a Spark DataFrame; see `ConvertingEngine`."""
+        if is_spark(frame):
+            return frame
+        data = plain(as_arrow_table(frame)) if is_arrow(frame) else to_arrow(frame, name)
+        try:
+            return to_spark(self.connection.spark, data)
+        except Exception as exc:
+            raise DataError(f"{name}: Spark cannot hold it: {reason(exc)}") from exc
+
+    def watch(self, tables: Sequence[TableName]) -> Watch:
+        """Watch *tables*; see `WatchingEngine`."""
+        if self._lake.is_local:
+            return watch_folders(tables, self._lake.uri)
+        return watch_commits(self._newest_commit)
+
+    def _newest_commit(self, table: TableName) -> tuple[float, float] | Change:
+        """The time of the newest commit by the session's clock; of a view or foreign table nothing."""
+        try:
+            found = spark_writes.newest_commit(self._target(table))
+            if found is None and not self.exists(table):
+                return Change.ABSENT
+        except Exception:  # noqa: BLE001  whoever reads it is told why it cannot be read
+            found = None
+        return Change.UNKNOWN if found is None else found
 
     def row_count(self, frame: Any) -> int | None:
         """The rows of a whole table, as its log counts them; None for whatever Spark has to count."""

@@ -13,6 +13,7 @@ from odibi_nb.errors import DataError
 if TYPE_CHECKING:
     from odibi_nb.core.transformation import Output
 
+_SPARK_4 = 4
 _REFUSED_IN_NAMES = " ,;{}()\n\t="
 _WIDER = {
     "tinyint": ("smallint", "int", "bigint", "float", "double"),
@@ -27,6 +28,22 @@ _DIGITS = {"tinyint": 3, "smallint": 5, "int": 10, "bigint": 19}
 def quoted(name: str) -> str:
     """*name* as Spark's SQL quotes it."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def is_spark(value: object) -> bool:
+    """Whether *value* is a Spark DataFrame, of any kind of session."""
+    return any(
+        cls.__name__ == "DataFrame" and cls.__module__.startswith("pyspark.sql")
+        for cls in type(value).__mro__
+    )
+
+
+def to_spark(spark: Any, data: Any) -> Any:
+    """The Arrow table *data* as a DataFrame of the session *spark*."""
+    import pyspark
+
+    takes_arrow = int(pyspark.__version__.partition(".")[0]) >= _SPARK_4
+    return spark.createDataFrame(data if takes_arrow else data.to_pandas())
 
 
 def literal(text: str) -> str:

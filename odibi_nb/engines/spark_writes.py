@@ -288,6 +288,21 @@ def version_of(target: DeltaTarget) -> int | None:
     return version
 
 
+def newest_commit(target: DeltaTarget) -> tuple[float, float] | None:
+    """The milliseconds of the table's newest commit, and of now, by the session's clock.
+
+    None where there are no commits to be read: not of a view, nor of another format than Delta.
+    """
+    sql = f"DESCRIBE HISTORY {target.identifier} LIMIT 1"
+    times = ("unix_millis(timestamp) AS at", "unix_millis(current_timestamp()) AS now")
+    found: tuple[float, float] | None = None
+    if target.connection.kind != SAIL:
+        with contextlib.suppress(Exception):
+            (row,) = target.connection.spark.sql(sql).selectExpr(*times).collect()
+            found = float(row["at"]), float(row["now"])
+    return found
+
+
 def _log(target: DeltaTarget, version: int | None = None) -> Any:
     return log_at(target.path, version)
 

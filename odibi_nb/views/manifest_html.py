@@ -95,6 +95,8 @@ def _environments(manifest: ProjectManifest) -> Iterable[Sequence[str]]:
 def _facts(manifest: ProjectManifest) -> str:
     modules = ", ".join(manifest.transformation_modules)
     facts = {"rows may name": modules or "any module (transformation_modules is not set)"}
+    if manifest.outputs_required:
+        facts["outputs_required"] = "a row that leaves an output as it was has failed"
     if manifest.entity_labels:
         facts["entities"] = ", ".join(f"{k} is {v}" for k, v in manifest.entity_labels.items())
     if manifest.parameters:
