@@ -78,6 +78,7 @@ def manifest(name: str) -> dict[str, Any]:
             }
         },
         "transformation_modules": ["odibi_functions"],
+        "outputs_required": True,
     }
 
 

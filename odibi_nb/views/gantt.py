@@ -15,6 +15,7 @@ MAX_QUEUED_ROWS = 500
 """With more rows, what waited for its first attempt is left out: it would hide what ran."""
 MAX_ERROR = 160
 MAX_CHECKS = 5
+MAX_NAME = 30
 TICKS = 8
 MARK = 0.01
 """How wide the mark of a row that never started is, as a part of the axis."""
@@ -77,6 +78,15 @@ class Gantt:
         """Where the axis has ticks, and what they say."""
         step = tick_step(self.until)
         return [(i * step, clock(i * step, step)) for i in range(int(self.until / step) + 1)]
+
+    def marked(self, number: int) -> str:
+        """The name of row *number*, cut, with the sign of a row that has something to look at."""
+        row = self.rows[number]
+        return (
+            f"{row.sign} {shortened(row.id, MAX_NAME - 2)}"
+            if row.sign
+            else shortened(row.id, MAX_NAME)
+        )
 
     def told(self, span: Span) -> list[str]:
         """What the tooltip of *span* says, in lines of plain text."""

@@ -156,7 +156,7 @@ def _layout(gantt: Gantt) -> dict[str, Any]:
     count = len(gantt.rows)
     labelled = count <= MAX_LABELLED
     height = 22 if count <= 20 else 18 if count <= 60 else 12  # noqa: PLR2004
-    names = [_inked(1, shortened(row.id, 30)) for row in gantt.rows] if labelled else []
+    names = [_inked(1, gantt.marked(i)) for i in range(count)] if labelled else []
     layers = [shortened(band.layer, 14) for band in gantt.bands]
     right = 24 + 7 * max(map(len, layers), default=0)
     ticks = gantt.ticks()

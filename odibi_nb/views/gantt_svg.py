@@ -164,9 +164,9 @@ class Drawing:
             return
         size = min(12.0, self.row - 1)
         yield f'<g text-anchor="end" font-size="{size:.0f}" style="{_TEXT}">'
-        for number, row in enumerate(self.gantt.rows):
+        for number in range(len(self.gantt.rows)):
             y = TOP + (number + 0.5) * self.row + size * 0.36
-            yield f'<text x="{self.left - 8}" y="{y:.1f}">{escape(shortened(row.id, 30))}</text>'
+            yield f'<text x="{self.left - 8}" y="{y:.1f}">{escape(self.gantt.marked(number))}</text>'
         yield "</g>"
 
     def bars(self, spans: Sequence[Span], *, told: bool) -> str:

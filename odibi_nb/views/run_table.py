@@ -164,7 +164,7 @@ def _part(rows: Sequence[RowState], snapshot: RunSnapshot, columns: str) -> str:
 
 def _attention(rows: Sequence[RowState]) -> list[Sequence[RowState]]:
     """What needs attention, what runs, and what ended last."""
-    bad = [row for row in rows if row.status in _BAD]
+    bad = [row for row in rows if row.status in _BAD or row.sign]
     running = [row for row in rows if row.status == Status.RUNNING.value]
     return [bad[:BAD_ROWS], running[:RUNNING_ROWS], _latest(rows, ENDED_ROWS)]
 
@@ -173,14 +173,15 @@ def interesting_rows(rows: tuple[RowState, ...], limit: int) -> tuple[RowState, 
     """All rows, or the interesting ones where there are too many: bad, running, then the latest."""
     if len(rows) <= limit:
         return rows
-    chosen = [row for row in rows if row.status not in _PLAIN][:limit]
+    chosen = [row for row in rows if row.status not in _PLAIN or row.sign][:limit]
     ids = {row.id for row in (*chosen, *_latest(rows, limit - len(chosen)))}
     return tuple(row for row in rows if row.id in ids)
 
 
 def _latest(rows: Sequence[RowState], count: int) -> list[RowState]:
     """Of those that need no attention, the *count* that ended last, the last one first."""
-    ended = ((row.end, i) for i, row in enumerate(rows) if row.end and row.status in _PLAIN)
+    plain = ((i, r) for i, r in enumerate(rows) if r.status in _PLAIN and not r.sign)
+    ended = ((row.end, i) for i, row in plain if row.end)
     return [rows[i] for _, i in nlargest(count, ended)]
 
 
@@ -249,7 +250,8 @@ def _body(
 def _cells(row: RowState, snapshot: RunSnapshot, *, saved: bool) -> Iterable[str]:
     progress = row.bars[-1].progress if row.bars else None
     part = "" if progress is None else f" {progress}"
-    yield f"<td><b class=odibi-{row.status}>{look_of(row.status).sign} {row.status}</b>{part}"
+    mark = f" {row.sign}" if row.sign else ""
+    yield f"<td><b class=odibi-{row.status}>{look_of(row.status).sign} {row.status}{mark}</b>{part}"
     yield from (f"<td>{breakable(text)}" for text in (row.id, row.layer, row.function, row.engine))
     if row.start is None:
         reason = f"↳ {escape(shortened(row.error, MAX_ERROR))}" if row.error else ""

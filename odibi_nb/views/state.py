@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 WAITING, RETRYING = "WAITING", "RETRYING"
 """What a row is besides `Status`: not started yet; between two attempts."""
+WARNING_SIGN = "⚠"
 LIVE = frozenset({"starting", "running"})
 """What a run is besides `RunStatus`, while it goes on."""
 _UNSTARTED = frozenset({Status.SKIPPED.value, Status.CANCELLED.value})
@@ -67,6 +68,11 @@ class RowState:
     rows_out: int | None = None
     error: str = ""
     bars: tuple[Bar, ...] = ()
+
+    @property
+    def sign(self) -> str:
+        """What stands beside its name where it ended with something to look at; else nothing."""
+        return WARNING_SIGN if self.bars and self.bars[-1].checks else ""
 
     def waits(self, now: dt.datetime) -> list[tuple[dt.datetime, dt.datetime]]:
         """From when to when it waited for its next attempt; one that goes on ends *now*."""

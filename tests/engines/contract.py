@@ -6,9 +6,10 @@ tests run with pandas and with Spark.
 
 import datetime as dt
 
+import pyarrow as pa
 import pytest
 
-from odibi_nb.core.protocols import WriteInfo
+from odibi_nb.core.protocols import Change, WriteInfo
 from odibi_nb.core.tables import TableName
 from odibi_nb.core.transformation import Output
 from odibi_nb.errors import DataError, TableNotFoundError
@@ -245,6 +246,38 @@ class EngineContract:
         assert not engine.is_frame([{"k": 1}])
         assert list(engine.schema(frame)) == ["k", "s"]
         assert all(isinstance(name, str) for name in engine.schema(frame).values())
+
+    def test_an_arrow_table_is_a_frame(self, engine):
+        """An Arrow table is written with its values and types, whole numbers with gaps as such."""
+        data = pa.table(
+            {"k": pa.array([1, 2, None]), "s": ["x", None, "y"], "b": [True, None, False]}
+        )
+        assert engine.is_frame(data)
+        own = engine.native(data, "silver.t")
+        assert list(engine.schema(own)) == ["k", "s", "b"]
+        engine.write(own, Output(table="silver.t"), INFO)
+        rows = self.get(engine)
+        assert len(rows) == 3
+        for expected in data.to_pylist():
+            assert expected in rows
+        assert engine.details(table("silver.t")).columns["k"] in {"bigint", "int64", "long"}
+        engine.write(engine.native(data.to_batches()[0], "t"), Output(table="silver.t"), INFO)
+        assert len(self.get(engine)) == 3
+
+    def test_it_notices_that_a_table_is_written(self, engine):
+        """A watched table is absent, as it was, or written: by the engine, or by anyone else."""
+        one = table("silver.t")
+        watch = engine.watch([one])
+        assert watch(one) is Change.ABSENT
+        self.put(engine, [{"k": 1}])
+        assert watch(one) is Change.WRITTEN
+        for _ in range(1000):  # where only times can be compared, what is a second old
+            watch = engine.watch([one])
+            if watch(one) is Change.SAME:
+                break
+        assert watch(one) is Change.SAME
+        self.put(engine, [{"k": 2}], mode="append")
+        assert watch(one) is Change.WRITTEN
 
     def test_csv_is_read_with_its_schema(self, engine, tmp_path):
         """A CSV file's columns get the types that the schema names; zeros in front stay."""

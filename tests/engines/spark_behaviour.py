@@ -3,15 +3,18 @@
 import datetime as dt
 from decimal import Decimal
 
+import msgspec
 import pandas as pd
+import pyarrow as pa
 import pytest
 from engines.contract import INFO, NOON, table
 from spark_sessions import engine as make_engine
 from spark_sessions import make, rows_of
 
 from odibi_nb.core.checks import Rule
-from odibi_nb.core.context import AttemptControl
-from odibi_nb.core.transformation import Output
+from odibi_nb.core.context import AttemptControl, ExecutionContext
+from odibi_nb.core.returned import write_returned
+from odibi_nb.core.transformation import Output, Transformation
 from odibi_nb.engines import spark_writes
 from odibi_nb.engines.pandas import PandasEngine
 from odibi_nb.errors import DataError, RevokedError, TableNotFoundError
@@ -57,6 +60,34 @@ class SparkBehaviour:
     def put(self, engine, spark, rows, name="silver.t", **how):
         """Write rows."""
         return engine.write(make(spark, rows), Output(table=name, **how), INFO)
+
+    def test_a_spark_row_may_return_pandas_and_arrow(self, engine, spark):
+        """Pandas and Arrow tables that a Spark row returns are written; what Spark cannot hold is refused by name."""
+        one = msgspec.convert(
+            {
+                **dict.fromkeys(("transformation_id", "project", "environment", "layer"), "A"),
+                **dict.fromkeys(("module", "function"), "f"),
+                "targets": [{"table": "silver.t"}],
+            },
+            Transformation,
+        )
+        context = ExecutionContext(
+            engine="spark", project="P", env="qat", spark=spark, tables=engine
+        )
+        frame = pd.DataFrame({"k": [1, 2], "s": ["x", None]})
+        for given in (frame, pa.Table.from_pandas(frame), make(spark, [{"k": 1, "s": "x"}])):
+            assert write_returned(given, one, context) == ""
+        assert rows_of(engine.read(table("silver.t"))) == [{"k": 1, "s": "x"}]
+        assert "a pandas Series, which silver.t cannot hold" in write_returned(
+            frame["k"], one, context
+        )
+        for odd, said in (
+            (pd.DataFrame({"k": [1, "x"]}), "silver.t, column 'k': it mixes values"),
+            (pa.table({"d": pa.array([1], pa.duration("s"))}), "silver.t"),
+        ):
+            with pytest.raises(DataError, match=said):
+                write_returned(odd, one, context)
+        assert rows_of(engine.read(table("silver.t"))) == [{"k": 1, "s": "x"}]
 
     def test_pandas_reads_what_spark_wrote(self, engine, spark, pandas):
         """Values of every kind that Spark writes, appends and merges are there for a pandas row."""

@@ -10,7 +10,7 @@ from spark_sessions import connect, place, rows_of  # noqa: E402
 
 from odibi_nb.adapters import catalog_of, lake_root  # noqa: E402
 from odibi_nb.core.captured_writes import CapturedWrites  # noqa: E402
-from odibi_nb.core.protocols import Portion  # noqa: E402
+from odibi_nb.core.protocols import Change, Portion  # noqa: E402
 from odibi_nb.core.transformation import Output  # noqa: E402
 from odibi_nb.engines import pandas_on_spark, spark_catalog  # noqa: E402
 from odibi_nb.engines.lake import CatalogLake  # noqa: E402
@@ -55,6 +55,8 @@ class TestPandas(PandasRows):
     test_case = EngineContract.test_names_of_tables_have_no_case
     test_missing_table = EngineContract.test_a_missing_table_is_a_table_not_found
     test_overwrite = EngineContract.test_overwrite_replaces_all_rows
+    test_arrow_tables = EngineContract.test_an_arrow_table_is_a_frame
+    test_watching = EngineContract.test_it_notices_that_a_table_is_written
     test_append = EngineContract.test_append_adds_rows
     test_merge = EngineContract.test_merge_takes_null_for_equal_to_null
     test_schema_mode_merge = EngineContract.test_schema_mode_merge_adds_columns
@@ -139,3 +141,13 @@ def test_databricks_writes_urls_with_one_slash(tmp_path):
     """``dbfs:/lake`` is a URL, not a folder beside the manifest."""
     assert lake_root(place(tmp_path, lake="dbfs:/lake")) == "dbfs:///lake"
     assert lake_root(place(tmp_path, lake="dbfs:///lake")) == "dbfs:///lake"
+
+
+def test_of_a_view_nobody_can_tell_whether_it_was_written(spark_engine, connection):
+    """A row whose output is a view, or a table that is not Delta's, is not said to have left it out."""
+    connection.spark.sql("CREATE SCHEMA IF NOT EXISTS silver").collect()
+    connection.spark.sql("CREATE VIEW silver.v AS SELECT 1 AS x").collect()
+    connection.spark.sql("CREATE TABLE silver.p USING parquet AS SELECT 1 AS x").collect()
+    names = [table(name) for name in ("silver.v", "silver.p", "silver.none")]
+    watch = spark_engine.watch(names)
+    assert [watch(name) for name in names] == [Change.UNKNOWN, Change.UNKNOWN, Change.ABSENT]

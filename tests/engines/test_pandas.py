@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from engines.retried_writes import RetriedWrites  # noqa: E402
 from hypothesis import HealthCheck, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
+from odibi_nb.core.protocols import Change  # noqa: E402
 from odibi_nb.core.transformation import Output  # noqa: E402
 from odibi_nb.engines.delta_appends import Appends  # noqa: E402
 from odibi_nb.engines.delta_writes import TableWrite, commit  # noqa: E402
@@ -626,3 +628,17 @@ def test_importing_the_engine_imports_no_library():
         [sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_it_notices_writes_to_a_lake_at_a_url(tmp_path):
+    """Where a look costs a request, the newest commit tells: of another writer's, too."""
+    engine, one = PandasEngine(f"file://{tmp_path}"), table("silver.t")
+    watch = engine.watch([one])
+    assert watch(one) is Change.ABSENT
+    write_deltalake(str(tmp_path / "silver/t"), pa.table({"k": [1]}))
+    assert watch(one) is Change.WRITTEN
+    deadline = time.monotonic() + 20
+    while engine.watch([one])(one) is not Change.SAME:
+        assert time.monotonic() < deadline
+    (tmp_path / "silver/t/_delta_log/00000000000000000000.json").write_text("torn")
+    assert engine.watch([one])(one) is Change.UNKNOWN
