@@ -276,7 +276,7 @@ def test_outputs_belong_to_a_function_that_writes_by_itself(run, lake, outputs):
         ("bronze.a", "expected an object, found 'bronze.a' - at row 'A', outputs[0]"),
         ({"table": "bronze.a", "mode": "apend"}, "(did you mean 'append'?)"),
         ({"table": "bronze.a", "path": "x"}, "unknown field 'path' - at row 'A', outputs[0].path"),
-        ({"table": "../a"}, "is not a table name"),
+        ({"table": "s3://bucket/a"}, "is not a table name"),
     ],
 )
 def test_the_runner_does_not_write_to_outputs_that_it_does_not_understand(
@@ -296,16 +296,21 @@ def annotated() -> pd.DataFrame:
 
 
 def test_where_the_runner_must_write_such_outputs_are_problems_of_the_plan(project):
-    """A function that says that it returns a DataFrame, and a ready-made one, need outputs that the runner knows."""
+    """Outputs that the runner does not know are problems for functions that say they return a DataFrame, and slips for all."""
     rows = [
         row("A", annotated, outputs=["bronze.a"]),
         row("B", module="odibi_nb.ingest", function="load_csv", outputs=[{"table": "b.b", "x": 1}]),
         row("C", lambda: None, outputs=[{"tabel": "bronze.a"}]),
+        row("D", lambda: None, outputs=[{"table": "../a"}]),
     ]
     problems = [str(p) for p in project(*rows).orchestrator().plan().problems]
     assert problems == [
         "unknown field 'tabel' (did you mean 'table'?) - at row 'C', outputs[0].tabel",
         "required field 'table' is missing - at row 'C', outputs[0]",
+        (
+            "'../a' is not a table name: expected 'schema.table', without slashes, quotes or control "
+            "characters - at row 'D', outputs[0]"
+        ),
         "expected an object, found 'bronze.a' - at row 'A', outputs[0]",
         "unknown field 'x' - at row 'B', outputs[0].x",
     ]

@@ -265,7 +265,7 @@ def parse_columns(
         problems += found
     problems += _check_inputs(values["inputs"], where)
     targets, odd_outputs = _parse_outputs(values["outputs"], where)
-    if problems or any(map(_misspells_table, values["outputs"])):
+    if problems or any(map(_is_no_form, values["outputs"])):
         problems += odd_outputs
     step, found = _parse_step(values.get("step"), where)
     problems += found
@@ -437,11 +437,19 @@ def _is_optional(raw: Any) -> bool:
     return isinstance(raw, dict) and raw.get("optional") is True
 
 
-def _misspells_table(raw: Any) -> bool:
-    """Whether *raw* has no ``table``, but text under a key that is nearly the same word."""
-    if not isinstance(raw, dict) or "table" in raw:
+def _is_no_form(raw: Any) -> bool:
+    """Whether *raw* is a slip rather than a form of the function's own.
+
+    Its ``table`` is no name and no path, or a path that leads upwards; or there is text under a key
+    that is nearly that word.
+    """
+    if not isinstance(raw, dict):
         return False
-    return any(
+    name = raw.get("table")
+    if isinstance(name, str):
+        is_path = is_location(name) and ".." not in re.split(r"[/\\]", name)
+        return bool(_check_table(name, "")) and not is_path
+    return "table" not in raw and any(
         isinstance(value, str) and SequenceMatcher(None, str(name), "table").ratio() >= _ALIKE
         for name, value in raw.items()
     )
