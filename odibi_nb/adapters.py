@@ -8,7 +8,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.manifest import RegistryConfig
+from odibi_nb.core.manifest import DEFAULT_LAKE, RegistryConfig
 from odibi_nb.core.protocols import Adapters
 from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName, redact_url
 from odibi_nb.errors import DataError, EngineNotAvailableError, ManifestError, Problem
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from odibi_nb.spark_tables import SparkTable
 
 CATALOG = "catalog"
-DEFAULT_LAKE = "lake"
 
 
 def default_adapters() -> Adapters:
@@ -68,16 +67,31 @@ def make_engine(name: str, place: Place) -> TableEngine:
         EngineNotAvailableError: if a library that it needs is not installed.
     """
     if name == "spark":
-        return _spark_engine(place)
+        spark = _spark_engine(place)
+        spark.location_options = _location_options(place)
+        return spark
     if catalog_of(place) is not None:
         require("the pandas engine", "pandas", "pandas", "pyarrow")
         from odibi_nb.engines.pandas_on_spark import PandasOnSpark
 
-        return PandasOnSpark(_spark_engine(place))
+        on_spark = PandasOnSpark(_spark_engine(place))
+        on_spark.location_options = _location_options(place)
+        return on_spark
     require("the pandas engine", "pandas", "pandas", "pyarrow", "deltalake")
     from odibi_nb.engines.pandas import PandasEngine
 
-    return PandasEngine(lake_root(place), place.config.storage_options)
+    engine = PandasEngine(lake_root(place), place.config.storage_options)
+    engine.location_options = _location_options(place)
+    return engine
+
+
+def _location_options(place: Place) -> dict[str, dict[str, Any]]:
+    """URL prefix to storage options: the environment's, and those of the lake."""
+    config = place.config
+    own: dict[str, dict[str, Any]] = {}
+    if config.storage_options and catalog_of(place) is None:
+        own[lake_root(place)] = dict(config.storage_options)
+    return {**own, **config.location_options}
 
 
 def _spark_engine(place: Place) -> SparkEngine:

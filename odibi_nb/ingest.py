@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.context import Engine, TableUse
+from odibi_nb.core.reach import URL_REFUSAL
 from odibi_nb.core.transformation import RESERVED_CONSTANTS
 from odibi_nb.errors import DataError, EngineError, did_you_mean
 
@@ -275,6 +276,8 @@ def _url(given: Constants, context: ExecutionContext) -> str:
     if ("connection" in given) == ("url" in given):
         raise DataError("load_sql: give either the constant 'connection' or 'url'")
     if "url" in given:
+        if context.allowed is not None:
+            raise DataError(f"load_sql: {URL_REFUSAL}")
         return str(given["url"])
     name, known = given["connection"], context.connections
     if name not in known:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import logging
-import os
 import re
 import threading
 from collections.abc import Mapping
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.checking import CheckResult, kept_rows
 from odibi_nb.core.decoding import decode_struct, own_copy, shown
 from odibi_nb.core.protocols import WriteInfo, native_frame
+from odibi_nb.core.reach import Reach, storage_refusal
 from odibi_nb.core.redaction import redact_text
-from odibi_nb.core.tables import TableName, is_location, map_location
+from odibi_nb.core.tables import TableName, is_location
 from odibi_nb.core.transformation import Output, check_output
 from odibi_nb.errors import DataError, RevokedError
 
@@ -136,6 +136,7 @@ class ExecutionContext:
         tables: the engine; given by the runner, or by a test.
         locations: prefix to prefix for files.
         folder: where relative paths of files start: the manifest's folder.
+        allowed: folders and URLs below which files may be read; None for everything.
         connections: name to SQLAlchemy URL.
         checks: what must hold of what is written; `check_results` says how that ended.
     """
@@ -156,6 +157,7 @@ class ExecutionContext:
     tables: TableEngine | None = field(default=None, repr=False)
     locations: Mapping[str, str] = field(default_factory=dict, repr=False)
     folder: str = field(default="", repr=False)
+    allowed: tuple[str, ...] | None = field(default=None, repr=False)
     connections: Mapping[str, str] = field(default_factory=dict, repr=False)
     control: AttemptControl = field(default_factory=AttemptControl, repr=False)
     reads: list[TableUse] = field(default_factory=list, repr=False)
@@ -233,9 +235,12 @@ class ExecutionContext:
         """Read a file; *format* is told by its suffix unless given.
 
         Raises:
-            DataError: if it is missing or malformed.
+            DataError: if it is missing or malformed, or rows may not read it.
         """
         self.control.check()
+        refused = storage_refusal(options) or self._reach.refusal(location)
+        if refused:
+            raise DataError(refused)
         name = redact_text(location)
         self._say(f"  → Reading from {name}")
         frame = self._engine().read_file(
@@ -289,8 +294,11 @@ class ExecutionContext:
 
     def locate(self, location: str) -> str:
         """Where *location* really is, by the environment's `locations` and the project's folder."""
-        mapped = map_location(location, self.locations)
-        return mapped if "://" in mapped else os.path.join(self.folder, mapped)  # noqa: PTH118  stays text
+        return self._reach.locate(location)
+
+    @property
+    def _reach(self) -> Reach:
+        return Reach(self.locations, self.folder, self.allowed)
 
     @property
     def rows_in(self) -> int | None:

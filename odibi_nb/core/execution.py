@@ -14,6 +14,7 @@ from odibi_nb.core.decoding import as_json, utc_now
 from odibi_nb.core.events import EventType, RunStatus, Status
 from odibi_nb.core.failures import FAILURES
 from odibi_nb.core.interrupts import interrupts_as_requests
+from odibi_nb.core.reach import allowed_places
 from odibi_nb.core.redaction import error_message, error_text
 from odibi_nb.core.results import RunResult
 from odibi_nb.core.runlog import RunLogWriter, planned_line, run_record
@@ -319,6 +320,7 @@ def make_context(
         tables=tables,
         locations=place.config.locations,
         folder=str(place.manifest.folder),
+        allowed=allowed_places(place.manifest, place.config),
         connections=place.config.connections,
         checks=row.checks,
     )

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.modules import (
-    INGEST_MODULE,
     FunctionNotFoundError,
     ModuleLoader,
     import_module,
 )
 from odibi_nb.core.spark_errors import is_no_session
+from odibi_nb.core.transformation import INGEST_MODULE
 from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:

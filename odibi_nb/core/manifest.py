@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 DEFAULT_LAYER_ORDER = ("Bronze", "Silver_1", "Gold_1")
+DEFAULT_LAKE = "lake"
+"""The folder beside the manifest that keeps the tables where an environment names no lake."""
 SEED_FOLDERS = ("projects", ".", "../projects")
 """Where the seed looks for ``<slug>/manifest.json``, in this order."""
 
@@ -66,6 +68,8 @@ class EnvironmentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         auth_provider: ``module:function``, called as in the seed.
         connections: name to SQLAlchemy URL, for ``odibi_nb.ingest.load_sql``.
         storage_options: for `lake`, as its storage wants them.
+        location_options: URL prefix to the storage options for files and Delta tables below it; the
+            only place for them, as rows must not bring any.
         spark: Spark configuration, or ``remote``.
     """
 
@@ -79,6 +83,7 @@ class EnvironmentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     auth_provider: str | None = None
     connections: dict[str, str] = msgspec.field(default_factory=dict)
     storage_options: dict[str, str] = msgspec.field(default_factory=dict)
+    location_options: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     spark: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
@@ -91,6 +96,11 @@ class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     Attributes:
         outputs_required: a transformation that leaves one of its outputs as it was has failed, unless
             that is ``"optional": true``. Otherwise the run warns.
+        transformation_modules: prefixes of the modules that rows may name; empty for any.
+        allowed_locations: folders and URLs below which rows may read files, relative to the
+            manifest. By default the project's folder where `transformation_modules` is set, else
+            everything. The targets of ``locations`` and the lake are always allowed. Where there is
+            such a list, rows reach databases only by the names in ``connections``.
         html_with: how a notebook shows it; set once, by whoever has views.
     """
 
@@ -109,6 +119,7 @@ class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     entity_labels: dict[str, str] = msgspec.field(default_factory=dict)
     transformation_modules: tuple[str, ...] = ()
     outputs_required: bool = False
+    allowed_locations: tuple[str, ...] | None = None
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     project_type: str | None = None
     metadata: dict[str, Any] = msgspec.field(default_factory=dict)

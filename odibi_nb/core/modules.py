@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from odibi_nb.core.redaction import redact_text
+from odibi_nb.core.transformation import INGEST_MODULE
 from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-INGEST_MODULE = "odibi_nb.ingest"
 _NEVER_PURGED = frozenset({"__main__", "odibi_nb"})
 
 

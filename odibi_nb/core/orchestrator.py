@@ -23,6 +23,7 @@ from odibi_nb.core.options import RunOptions, default_workers
 from odibi_nb.core.plan import PlanRequest, RunPlan
 from odibi_nb.core.planning import make_plan, no_rows_message
 from odibi_nb.core.protocols import Place, Session
+from odibi_nb.core.reach import Reach, allowed_places
 from odibi_nb.core.redaction import error_message
 from odibi_nb.core.repair import Repair
 from odibi_nb.core.runlog import dead_runs, recover
@@ -390,7 +391,8 @@ class GenericProjectOrchestrator:
         change: Callable[[list[Row]], list[Row]] | None = None,
     ) -> RunPlan:
         layers = self.manifest.select_layers(options.target_layers)
-        source = self.adapters.registry(self.place())
+        place = self.place()
+        source = self.adapters.registry(place)
         rows = [dict(row) for row in source.fetch(self.project, self.env)]
         rows = rows if change is None else change(rows)
         if not rows:
@@ -401,6 +403,11 @@ class GenericProjectOrchestrator:
             engine=self.engine,
             source=source.name,
             layers=layers,
+            reach=Reach(
+                place.config.locations,
+                str(self.manifest.folder),
+                allowed_places(self.manifest, place.config),
+            ),
             resolve=resolving_with_session(lambda: self.tables("spark").spark_session()),
             retry=options.retry,
             timeout_seconds=options.timeout_seconds,

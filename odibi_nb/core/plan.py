@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,6 +15,9 @@ from odibi_nb.core.retry import RetryPolicy
 from odibi_nb.core.selection import no_states
 from odibi_nb.core.transformation import Transformation
 from odibi_nb.errors import CycleError, PlanError, Problem
+
+if TYPE_CHECKING:
+    from odibi_nb.core.reach import Reach
 
 Resolve = Callable[[str, str, str], Callable[..., Any]]
 
@@ -162,6 +165,7 @@ class PlanRequest:
     Attributes:
         layers: from `ProjectManifest.select_layers`.
         resolve: (module, function, engine) to the function; raises FunctionNotFoundError.
+        reach: what its rows may read; None if nobody asks.
         retry: overlay of the run on the retry policy.
         overrides: transformation id to constants that replace the row's.
         expected: transformation id to seconds, from history.
@@ -178,6 +182,7 @@ class PlanRequest:
     source: str
     layers: tuple[str, ...]
     resolve: Resolve
+    reach: Reach | None = None
     retry: Mapping[str, Any] = field(default_factory=dict)
     timeout_seconds: float | None = None
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -136,6 +136,9 @@ class Planner:
         if priority is not None and not _is_number(priority):
             message = f"expected a number, found {shown(priority)}"
             self.problems.append(Problem(f"{where}, constants.priority", message))
+        if self.request.reach is not None:
+            for field, message in self.request.reach.problems(row):
+                self.problems.append(Problem(f"{where}, {field}", message))
         checks = self._checks(row, fn, where)
         if row.output_problems:
             self._judge_outputs(row, fn)

@@ -10,13 +10,14 @@ from odibi_nb.core.redaction import REDACTED, redact, redact_url
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "DEFAULT_SCHEMA",
     "REDACTED",
     "TableName",
     "is_location",
+    "longest_prefix",
     "map_location",
     "redact",
     "redact_url",
@@ -98,11 +99,16 @@ def is_location(text: str) -> bool:
     return "/" in text or "\\" in text
 
 
+def longest_prefix(text: str, prefixes: Iterable[str]) -> str | None:
+    """Return the longest of *prefixes* that *text* is, or is below; None if there is none."""
+    fits = [p for p in prefixes if text == p or text.startswith(p.rstrip("/") + "/")]
+    return max(fits, key=len) if fits else None
+
+
 def map_location(text: str, locations: Mapping[str, str]) -> str:
     """Replace the longest prefix of *text* that *locations* maps; else return it as it is."""
-    fits = [p for p in locations if text == p or text.startswith(p.rstrip("/") + "/")]
-    if not fits:
+    prefix = longest_prefix(text, locations)
+    if prefix is None:
         return text
-    prefix = max(fits, key=len)
     rest = text[len(prefix.rstrip("/")) :].lstrip("/")
     return f"{locations[prefix].rstrip('/')}/{rest}" if rest else locations[prefix]

@@ -73,6 +73,9 @@ MAX_PYTHON_TEXT = 20_000
 INPUT_FORMS = ("table", "sql", "path")
 """What an input that is an object names; the first of these that it has."""
 
+INGEST_MODULE = "odibi_nb.ingest"
+"""The ready-made Bronze functions, which every row may name."""
+
 RESERVED_CONSTANTS = frozenset(
     {"engine", "retry", "timeout_seconds", "priority", "depends_on", "checks", "tags"}
 )

@@ -50,6 +50,7 @@ def read_file(
     format: str,
     schema: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Any:
     """The rows of a file, of a folder's or a glob's files (sorted by name), or of a Delta table.
 
@@ -59,8 +60,8 @@ def read_file(
             ``delta``.
         schema: column to type name, one of `pandas_convert.TYPE_NAMES`; columns that it does not
             name get the types that the reader finds.
-        options: keyword arguments of pandas' reader, and ``storage_options`` for the location; for
-            Delta ``version``. In CSV a row with fewer fields than the header has missing values.
+        options: keyword arguments of pandas' reader; for Delta ``version``. In CSV a row with fewer fields than the header has missing values.
+        storage_options: for the location, from the environment's `location_options`.
 
     Raises:
         DataError: if nothing is there, it is malformed, an option is unknown, or a value does not
@@ -73,12 +74,11 @@ def read_file(
         raise DataError(f"{shown}: unknown format {format!r}{hint}")
     types = parse_types(schema or {}, shown)
     given = dict(options or {})
-    storage_options = given.pop("storage_options", None) or {}
     _check_options(format, given, types, shown)
     if format == "delta":
-        frame = _read_delta(location, shown, given, storage_options)
+        frame = _read_delta(location, shown, given, storage_options or {})
         return _with_types(frame, types, Place(location, shown), given, "delta")
-    places = find_places(location, SUFFIXES[format], storage_options)
+    places = find_places(location, SUFFIXES[format], storage_options or {})
     frames = [_with_types(_read(p, format, types, given), types, p, given, format) for p in places]
     if len(frames) == 1:
         return frames[0]

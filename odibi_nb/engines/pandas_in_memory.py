@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.engines import pandas_checks
 from odibi_nb.engines.pandas_files import read_file
 from odibi_nb.engines.pandas_frames import from_arrow_exactly, is_arrow, is_pandas
+from odibi_nb.engines.places import options_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from odibi_nb.core.checks import Rule
     from odibi_nb.core.protocols import Measure
+    from odibi_nb.engines.places import LocationOptions
 
 
 class PandasInMemory:
@@ -20,6 +22,8 @@ class PandasInMemory:
 
     name = "pandas"
     cannot_cache = ""
+    location_options: LocationOptions = {}  # noqa: RUF012  replaced by whoever has some
+    """URL prefix to storage options."""
 
     def read_file(
         self,
@@ -34,7 +38,8 @@ class PandasInMemory:
         Raises:
             DataError: if it is missing or malformed.
         """
-        return read_file(location, format, schema, options)
+        storage_options = options_of(location, self.location_options)
+        return read_file(location, format, schema, options, storage_options)
 
     def is_frame(self, value: object) -> bool:
         """Whether *value* is a pandas DataFrame or an Arrow table."""

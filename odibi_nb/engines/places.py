@@ -6,18 +6,20 @@ import contextlib
 import glob
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.tables import redact_url
+from odibi_nb.core.tables import longest_prefix, redact_url
 from odibi_nb.engines.libraries import reason, require
 from odibi_nb.errors import DataError, EngineNotAvailableError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
+LocationOptions = Mapping[str, Mapping[str, Any]]
 _AZURE = {"abfs", "abfss", "az", "adl"}
 _PACKED = {".gz", ".bz2", ".zip", ".xz", ".zst"}
 _WILD = re.compile(r"[*?\[]")
@@ -64,6 +66,12 @@ class Place:
         with contextlib.suppress(Exception):  # gone, or out of reach: not known to be empty
             return bool(self.system.size(self.path) == 0)
         return False
+
+
+def options_of(location: str, location_options: LocationOptions) -> Mapping[str, Any]:
+    """Return the storage options of the longest prefix of *location* that has some."""
+    prefix = longest_prefix(location, location_options)
+    return {} if prefix is None else location_options[prefix]
 
 
 def find_places(

@@ -29,6 +29,7 @@ from odibi_nb.engines.delta_writes import write_lock
 from odibi_nb.engines.lake import CatalogLake
 from odibi_nb.engines.libraries import reason
 from odibi_nb.engines.pandas_frames import as_arrow_table, is_arrow, is_pandas, plain, to_arrow
+from odibi_nb.engines.places import options_of
 from odibi_nb.engines.spark_cache import SparkCache
 from odibi_nb.engines.spark_cancel import ClassicJobs, ConnectJobs, attempt_scope
 from odibi_nb.engines.spark_catalog import SparkCatalog, identifier_of, make_schema
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import Measure, Portion, TableDetails, Watch, WriteInfo
     from odibi_nb.core.transformation import Output
     from odibi_nb.engines.lake import Lake
+    from odibi_nb.engines.places import LocationOptions
     from odibi_nb.engines.spark_session import Connection
 
 
@@ -62,6 +64,8 @@ class SparkEngine:
     """
 
     name = "spark"
+    location_options: LocationOptions = {}  # noqa: RUF012  replaced by whoever has some
+    """URL prefix to storage options, for files that pandas reads; Spark's own are in its settings."""
 
     def __init__(
         self, connect: Callable[[], Connection], lake: Lake, spelled: Sequence[str] = ()
@@ -204,7 +208,10 @@ class SparkEngine:
         Raises:
             DataError: if it is missing, or an option is unknown.
         """
-        return spark_files.read_file(self.connection, location, format, schema, options)
+        storage_options = options_of(location, self.location_options)
+        return spark_files.read_file(
+            self.connection, location, format, schema, options, storage_options
+        )
 
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int | None:
         """Write the DataFrame *frame* as *output* says, in one commit; the rows written, if known.

@@ -105,6 +105,7 @@ def read_file(
     format: str,
     schema: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Any:
     """The rows of a file, of a folder's or a glob's files, or of a Delta table.
 
@@ -119,6 +120,7 @@ def read_file(
         schema: column to type name, as in the pandas engine; columns that it does not name get the
             types that Spark finds, except that text stays text where it looks like a time.
         options: of Spark's reader; pandas' names are understood where Spark has the same option.
+        storage_options: of the location, for files that pandas reads.
 
     Raises:
         DataError: if nothing is there, it is malformed, or an option is unknown.
@@ -128,7 +130,7 @@ def read_file(
         hint = did_you_mean(format, pandas_files.SUFFIXES)
         raise DataError(f"{shown}: unknown format {format!r}{hint}")
     if format in _BY_PANDAS or (connection.kind == SAIL and format in _NOT_ON_SAIL):
-        frame = pandas_files.read_file(location, format, schema, options)
+        frame = pandas_files.read_file(location, format, schema, options, storage_options)
         return from_pandas(connection, frame, shown)
     types = parse_types(schema or {}, shown)
     given = _options(format, options or {}, shown)

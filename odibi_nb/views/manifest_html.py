@@ -97,6 +97,12 @@ def _facts(manifest: ProjectManifest) -> str:
     facts = {"rows may name": modules or "any module (transformation_modules is not set)"}
     if manifest.outputs_required:
         facts["outputs_required"] = "a row that leaves an output as it was has failed"
+    if manifest.allowed_locations is not None:
+        facts["rows may read"] = (
+            ", ".join(map(redact_text, manifest.allowed_locations)) or "nothing"
+        )
+    elif manifest.transformation_modules:
+        facts["rows may read"] = "the project's folder (allowed_locations is not set)"
     if manifest.entity_labels:
         facts["entities"] = ", ".join(f"{k} is {v}" for k, v in manifest.entity_labels.items())
     if manifest.parameters:
