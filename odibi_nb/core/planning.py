@@ -19,12 +19,13 @@ from odibi_nb.core.functions import (
     returns_frames,
     returns_nothing,
 )
-from odibi_nb.core.modules import INGEST_MODULE, FunctionNotFoundError
+from odibi_nb.core.modules import FunctionNotFoundError
 from odibi_nb.core.ordering import depths, in_order, remaining
 from odibi_nb.core.plan import PlannedRow, PlanRequest, RunPlan
 from odibi_nb.core.retry import RetryPolicy
 from odibi_nb.core.selection import selection_text
 from odibi_nb.core.transformation import (
+    INGEST_MODULE,
     Transformation,
     enabled_from,
     parse_columns,

@@ -107,8 +107,7 @@ class Locked(MemoryFileSystem):
 def test_storage_options_come_from_the_manifest(tmp_path, monkeypatch):
     """The environment's location_options open a storage to its rows, for what is below the prefix only."""
     fsspec.register_implementation("locked", Locked, clobber=True)
-    with MemoryFileSystem().open("/raw/x.csv", "w") as file:
-        file.write("a\n1\n")
+    MemoryFileSystem().pipe("/raw/x.csv", b"a\n1\n")
     rows = [load_row("A", source="adls://raw/x.csv"), load_row("B", source="locked://rawer/x.csv")]
     environment = {
         "engine": "pandas",
@@ -116,6 +115,9 @@ def test_storage_options_come_from_the_manifest(tmp_path, monkeypatch):
         "locations": {"adls://raw": "locked://raw"},
         "location_options": {"locked://raw": {"key": "sesame"}},
     }
-    result = run(tmp_path, monkeypatch, rows, environments={"qat": environment})
+    try:
+        result = run(tmp_path, monkeypatch, rows, environments={"qat": environment})
+    finally:
+        MemoryFileSystem().rm("/raw", recursive=True)
     assert result.transformations["A"].status == "SUCCESS"
     assert "no key" in result.transformations["B"].error_message
