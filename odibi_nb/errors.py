@@ -170,15 +170,80 @@ class TrialFailedError(OdibiError):
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The one of *known* that *name* was probably meant to be; None when none is close."""
-    by_fold: dict[str, str] = {}
+    """The one of *known* that *name* was probably meant to be; None when none is close.
+
+    A *name* that is one of *known* is spelled right: something else is wrong, and there is no other
+    one to propose.
+    """
+    known = [*known]
+    if name in known:
+        return None
+    by_look: dict[str, str] = {}
     for one in known:
-        by_fold.setdefault(one.casefold(), one)
-    close = difflib.get_close_matches(name.casefold(), by_fold, n=1, cutoff=0.6)
-    return by_fold[close[0]] if close else None
+        by_look.setdefault(_look(one), one)
+    look = _look(name)
+    if look in by_look:
+        return by_look[look]
+    close = difflib.get_close_matches(look, by_look, n=1, cutoff=0.6)
+    return by_look[close[0]] if close else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return " (did you mean 'x'?)" for the closest of *known*, or "" when none is close."""
+    """Return " (did you mean 'x'?)" for the closest of *known*, or "" when none is close.
+
+    Where the two look alike, the text says what differs.
+    """
     close = closest(name, known)
-    return "" if close is None else f" (did you mean {close!r}?)"
+    if close is None:
+        return ""
+    what = _what_differs(name, close)
+    return f" (did you mean {close!r}?){f', which {what}' if what else ''}"
+
+
+def _look(text: str) -> str:
+    """*text* without what a reader does not see: case, blanks, invisible characters, Unicode's forms."""
+    if text.isascii() and text.isalnum():
+        return text.lower()
+    import unicodedata
+
+    seen = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(c for c in seen if c.isprintable() and not c.isspace())
+
+
+def _what_differs(name: str, close: str) -> str:
+    """Name the difference of two texts that look alike; "" if a reader sees it."""
+    if name.swapcase() == close:
+        return ""  # in every letter's case
+    if name.casefold() == close.casefold():
+        return "differs in case"
+    if "".join(name.split()).casefold() == "".join(close.split()).casefold():
+        return "differs in blanks"
+    if _look(name) != _look(close) and not _other_scripts(name, close):
+        return ""
+    found = [
+        f"{text!a} has {_named(odd)}"
+        for text, other in ((name, close), (close, name))
+        if (odd := [c for c in dict.fromkeys(text) if not c.isascii() and c not in other])
+    ]
+    return f"looks the same, but {' and '.join(found)}" if found else ""
+
+
+def _named(characters: Iterable[str]) -> str:
+    import unicodedata
+
+    return ", ".join(f"U+{ord(c):04X} {unicodedata.name(c, '')}".rstrip() for c in characters)
+
+
+def _other_scripts(name: str, close: str) -> bool:
+    """Return True if the texts differ only in letters of different scripts, as Latin and Cyrillic ones."""
+    import unicodedata
+
+    def script(character: str) -> str:
+        return unicodedata.name(character, "").partition(" ")[0]
+
+    differing = [(a, b) for a, b in zip(name, close, strict=False) if a != b]
+    return (
+        len(name) == len(close)
+        and all(a.isalpha() and b.isalpha() for a, b in differing)
+        and all(script(a) != script(b) for a, b in differing)
+    )

@@ -10,6 +10,8 @@ from odibi_nb.core.tables import redact_url
 from odibi_nb.errors import DataError, TableNotFoundError, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from odibi_nb.core.tables import TableName
 
 
@@ -59,11 +61,23 @@ class Lake:
         """The error for *table*, which is not there; with the name that was probably meant."""
         depth = max(2, len(table.parts))
         names = [".".join(parts[-len(table.parts) :]) for parts in self.tables(depth)]
-        hint = did_you_mean(str(table), names)
+        hint = _misspelled_folder(table, self.tables(depth)) or did_you_mean(str(table), names)
         where = redact_url(self.root)
         return TableNotFoundError(
             str(table), f"table {str(table)!r} does not exist in {where}{hint}"
         )
+
+
+def _misspelled_folder(table: TableName, found: Sequence[tuple[str, ...]]) -> str:
+    """Say which folder holds *table* in another case than the lake's tables have."""
+    for parts in found:
+        folder = "/".join(parts)
+        if folder.casefold() == table.path.casefold() and folder != table.path:
+            return (
+                f": its folder is {folder}, and a lake's folders are in lower case, so that Spark finds "
+                f"them, too; rename it to {table.path}"
+            )
+    return ""
 
 
 class CatalogLake(Lake):
