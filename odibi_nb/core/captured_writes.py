@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from odibi_nb.core.protocols import Portion, native_frame, watch_tables
+from odibi_nb.core.queries import keys_read
 from odibi_nb.core.tables import TableName, table_key
-from odibi_nb.core.transformation import sql_names
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ class CapturedWrites:
         Raises:
             DataError: if it names a table that was written meanwhile.
         """
-        names = sql_names(sql)
+        written = {table_key(write.output.table) for write in self.writes}
+        names, _ = keys_read(sql, self.tables.name, written)
         for write in self.writes:
             if table_key(write.output.table) in names:
                 raise DataError(

@@ -25,12 +25,14 @@ class Edges:
         reads: id to the keys of the tables it reads.
         overwriters: key of a table to the ids that overwrite it.
         wrong: id to what is wrong with its outputs and ``depends_on``.
+        unclear: id to why the tables that its query reads are only guessed.
     """
 
     upstream: dict[str, set[str]] = field(default_factory=dict)
     reads: dict[str, tuple[str, ...]] = field(default_factory=dict)
     overwriters: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     wrong: dict[str, list[Problem]] = field(default_factory=lambda: defaultdict(list))
+    unclear: dict[str, str] = field(default_factory=dict)
 
     def problems(self, ids: Collection[str]) -> list[Problem]:
         """What is wrong when the rows of *ids* run."""
@@ -47,11 +49,12 @@ def find_edges(
     layers: Sequence[str],
     not_run: Collection[str],
     hint: Callable[[str], str],
+    engine: str = "pandas",
 ) -> Edges:
     """The edges of *rows*, whose layers are among *layers*, in order.
 
     A row needs nothing of a later layer. ``depends_on`` may name ids that are *not_run*; *hint*
-    says which id was probably meant by one that is unknown.
+    says which id was probably meant by one that is unknown. *engine* is that of rows that name none.
     """
     found = Edges()
     producers = _producers(rows, found)
@@ -59,7 +62,10 @@ def find_edges(
     declared = _Declared(rows, position, not_run, hint, found)
     for name, row in rows.items():
         mine = position[row.layer]
-        keys = row.input_keys(producers)
+        why: list[str] = []
+        keys = row.input_keys(producers, str(row.constants.get("engine") or engine).lower(), why)
+        if why:
+            found.unclear[name] = why[0]
         found.reads[name] = tuple(sorted(keys))
         upstream = {
             other

@@ -302,11 +302,18 @@ def _make_plan(
     for number, raw in enumerate(rows, 1):
         planner.add(raw, number)
     not_run = {*planner.disabled, *planner.elsewhere}
-    found = find_edges(planner.rows, planner.looked_at, not_run, planner.hint)
+    found = find_edges(
+        planner.rows, planner.looked_at, not_run, planner.hint, planner.request.engine
+    )
     edges = selected_edges(planner, found) if request.selects else found.upstream
     planner.problems += [p for problems in planner.wrong.values() for p in problems]
     planner.planned = {name: planner.plan_row(planner.rows[name]) for name in edges}
     planner.problems += found.problems(edges)
+    planner.notices += [
+        f"row {name!r}: its query cannot be parsed, so any name in it counts as a table it reads: {why}"
+        for name, why in found.unclear.items()
+        if name in edges
+    ]
     _note_the_unused(planner)
     ordered, cycles = _ordered(planner, edges, found.reads)
     planner.problems += [

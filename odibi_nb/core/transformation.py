@@ -23,8 +23,9 @@ from odibi_nb.core.decoding import (
     decode_struct,
     shown,
 )
+from odibi_nb.core.queries import keys_read
 from odibi_nb.core.redaction import plain_text, redact
-from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName, is_location, table_key
+from odibi_nb.core.tables import TableName, is_location, table_key
 from odibi_nb.errors import DataError, Problem
 
 if TYPE_CHECKING:
@@ -86,9 +87,6 @@ _YES_NO = {
     **dict.fromkeys(("0", "0.0", "false", "f", "no", "n", "off", "\x00"), False),
 }
 _ALIKE = 0.8
-_SQL_NOISE = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
-_SQL_NAME = re.compile(r"[\w`\"\[\].]+")
-_SQL_DOT = re.compile(r"\s*\.\s*")
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
@@ -157,8 +155,16 @@ class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         text = as_json(parts, canonical=True)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
-    def input_keys(self, known: Container[str] = ()) -> set[str]:
-        """Keys of the tables this row reads; for queries those of *known* that they mention."""
+    def input_keys(
+        self, known: Container[str] = (), engine: str = "pandas", unclear: list[str] | None = None
+    ) -> set[str]:
+        """Keys of the tables this row reads; for queries those of *known* that they name.
+
+        Args:
+            known: keys of tables.
+            engine: whose dialect the queries are written in.
+            unclear: gets why the tables of a query are only guessed.
+        """
         keys: set[str] = set()
         for item in self.inputs:
             named = item if isinstance(item, str) else item.get("table")
@@ -166,24 +172,11 @@ class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 if isinstance(item, dict) or not is_location(named):
                     keys.add(table_key(named))
             elif item.get("sql"):
-                names = sql_names(item["sql"])
-                keys.update(name for name in names if name in known)
+                found, why = keys_read(item["sql"], engine, known)
+                keys |= found
+                if why and unclear is not None:
+                    unclear.append(why)
         return keys
-
-
-def sql_names(sql: str) -> set[str]:
-    """Every name, dotted or not, that stands in *sql* outside literals and comments, lower-case.
-
-    A name without a schema may be a table of the default one; both are there.
-    """
-    names = {name.lower() for name in sql_mentions(sql)}
-    return names | {f"{DEFAULT_SCHEMA}.{name}" for name in names if "." not in name}
-
-
-def sql_mentions(sql: str) -> set[str]:
-    """Every name, dotted or not, that stands in *sql* outside literals and comments, as spelled."""
-    bare = _SQL_DOT.sub(".", _SQL_NOISE.sub(" ", sql))
-    return {re.sub(r'[`"\[\]]', "", name) for name in _SQL_NAME.findall(bare)}
 
 
 _lower = lru_cache(maxsize=256)(str.lower)

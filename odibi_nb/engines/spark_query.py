@@ -6,8 +6,8 @@ import contextlib
 import re
 from typing import TYPE_CHECKING
 
+from odibi_nb.core.queries import tables_named
 from odibi_nb.core.tables import TableName
-from odibi_nb.core.transformation import sql_mentions
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def checked(sql: str) -> str:
 def lake_tables(sql: str, lake: Lake) -> list[str]:
     """The names in *sql*, as spelled there, that are tables of *lake*."""
     names = []
-    for name in sql_mentions(sql):
+    for name in tables_named(sql, "spark"):
         with contextlib.suppress(DataError):  # something else than a name
             if lake.has(TableName.parse(name)) is not False:
                 names.append(name)
@@ -49,5 +49,7 @@ def lake_tables(sql: str, lake: Lake) -> list[str]:
 def in_full(missing: str, sql: str) -> TableName:
     """The table that a query names: Sail's error only has the last part of a name."""
     last = missing.rpartition(".")[2].casefold()
-    names = [name for name in sql_mentions(sql) if name.rpartition(".")[2].casefold() == last]
+    names = [
+        name for name in tables_named(sql, "spark") if name.rpartition(".")[2].casefold() == last
+    ]
     return TableName.parse(max(names, key=len, default=missing))

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from odibi_nb.core.queries import keys_read
 from odibi_nb.core.retry import RetryPolicy
-from odibi_nb.core.transformation import parse_row, sql_names
+from odibi_nb.core.transformation import parse_row
 from odibi_nb.errors import DataError, RevokedError
 
 SEED_ROW = {
@@ -404,7 +405,7 @@ def test_the_tables_a_row_reads(item, keys):
 @given(st.text(alphabet="ab.'\"-/* \n`", max_size=40))
 def test_any_sql_has_names(sql):
     """Whatever the text, finding the names in it ends."""
-    assert isinstance(sql_names(sql), set)
+    assert isinstance(keys_read(f"SELECT {sql}", "pandas", {"default.a"})[0], set)
 
 
 # -- retry -------------------------------------------------------------------------------------
