@@ -368,6 +368,57 @@ def test_functions_that_cannot_be_called(fn, message):
         accepted_keywords(fn)
 
 
+def wrapped(fn, wrapper):
+    """*wrapper*, which says that it is *fn*."""
+    return functools.wraps(fn)(wrapper)
+
+
+def node(companies, shuttles):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("fn", "keywords"),
+    [
+        # What a wrapper cannot take it does not get.
+        (wrapped(seed, lambda inputs, context: None), ("inputs", "context")),
+        (wrapped(node, lambda inputs, outputs: None), ("inputs", "outputs")),
+        (wrapped(asynchronous, lambda inputs: None), ("inputs",)),
+        (wrapped(generator, lambda inputs: None), ("inputs",)),
+        # One that passes on what it gets, gets what the wrapped function takes.
+        (wrapped(some, lambda *args, **kwargs: None), ("constants", "context")),
+        (wrapped(some, lambda **kwargs: None), ("constants", "context")),
+        (wrapped(some, lambda inputs, **kwargs: None), ("inputs", "constants", "context")),
+        (
+            wrapped(wrapped(some, lambda *a, **k: None), lambda *a, **k: None),
+            ("constants", "context"),
+        ),
+        (wrapped(lambda: None, lambda *args, **kwargs: None), ()),
+        # One around a function of another framework gets all, for it must make its own arguments.
+        (wrapped(node, lambda **kwargs: None), SEED_KEYWORDS),
+        (wrapped(node, lambda *args, **kwargs: None), SEED_KEYWORDS),
+        (wrapped(lambda: None, lambda **kwargs: None), SEED_KEYWORDS),
+        (wrapped(print, lambda **kwargs: None), SEED_KEYWORDS),
+    ],
+)
+def test_wrappers_are_called_as_they_are(fn, keywords):
+    """A `functools.wraps` wrapper gets keywords that it takes itself, whatever it says that it wraps."""
+    assert accepted_keywords(fn) == keywords
+    fn(**dict.fromkeys(keywords))
+
+
+def test_a_slip_behind_a_wrapper_is_seen_all_the_same():
+    """A parameter that is nearly one of the seed's, behind a wrapper that passes everything on, is a problem."""
+    with pytest.raises(ValueError, match="'input', 'limit' cannot be filled"):
+        accepted_keywords(wrapped(misspelt, lambda *args, **kwargs: None))
+    with pytest.raises(ValueError, match="async"):
+        accepted_keywords(with_context(asynchronous_with_context))
+
+
+async def asynchronous_with_context(inputs, context):
+    pass
+
+
 def context(name="A"):
     return ExecutionContext(engine=Engine.PANDAS, project="P", env="qat", transformation_id=name)
 
