@@ -14,10 +14,10 @@ from odibi_nb.core.failures import FAILURES, Failure
 from odibi_nb.core.lock import run_lock
 from odibi_nb.core.manifest import shown_path
 from odibi_nb.core.postmortem import headline
+from odibi_nb.core.project_watch import ProjectWatch
 from odibi_nb.core.protocols import Portion, WriteInfo
 from odibi_nb.core.rehearsal import Rehearsal, open_rehearsal
 from odibi_nb.core.source import FunctionSource, module_diff, source_of, with_helpers
-from odibi_nb.core.tables import TableName
 from odibi_nb.errors import ConfigurationError, DataError, PlanError
 from odibi_nb.views.trial import Trial
 
@@ -143,9 +143,10 @@ def try_transformation(
     rehearsal = open_rehearsal(project, transformation_id, portion)
     check_inputs(project, rehearsal)
     function = _function(rehearsal, cell)
-    before = _versions(rehearsal)
+    log = project.place().config.run_log
+    watch = ProjectWatch(rehearsal.plan, rehearsal.row.id, rehearsal.captured.tables, log)
     ended = rehearsal.call(function.fn, function.keywords)
-    after = _versions(rehearsal)
+    moved = watch.moved()
     changes = rehearsal.captured.changes() if ended.error is None else {}
     if ended.error is not None and not isinstance(ended.error, bdb.BdbQuit):
         FAILURES.keep(_failure(project, rehearsal, ended))
@@ -174,7 +175,8 @@ def try_transformation(
         source_note="; ".join(filter(None, (source_note, note))),
         inputs_cut=str(portion) if portion else "",
         written=write and ended.error is None,
-        not_held_back=tuple(name for name in after if after[name] != before[name]),
+        moved=tuple(moved),
+        unwatched=watch.unknown,
     )
 
 
@@ -267,15 +269,6 @@ def _difference(rehearsal: Rehearsal, cell: str, name: str) -> tuple[str, str]:
         return "", "the row names a function of odibi_nb: put yours into a module of the project"
     diff = module_diff(source, cell, name)
     return diff, "" if diff else "the module has the cell's version already"
-
-
-def _versions(rehearsal: Rehearsal) -> dict[str, int | None]:
-    """Each table of the row's outputs to its version."""
-    found = {}
-    for output in rehearsal.row.transformation.targets:
-        details = rehearsal.captured.tables.details(TableName.parse(output.table))
-        found[output.table] = None if details is None else details.version
-    return found
 
 
 def _write(project: GenericProjectOrchestrator, rehearsal: Rehearsal) -> None:

@@ -199,6 +199,49 @@ def test_trying_a_cell_compares_with_the_table(home, unchanged):
         assert "nothing was written" in shown
 
 
+def test_every_table_of_the_project_is_watched_while_a_function_is_tried(home):
+    """Another row's table, one that no row names, one that is removed: what a function does past its context is said."""
+    (log,) = home.rglob("bronze/x/_delta_log")
+    lake = log.parents[2]
+    cell = (
+        "def double(inputs, context):\n"
+        "    import shutil\n"
+        "    from deltalake import write_deltalake\n"
+        "    frame = context.read(inputs[0])\n"
+        f"    write_deltalake({str(lake / 'bronze/x')!r}, frame, mode='append')\n"
+        f"    write_deltalake({str(lake / 'a/b/c')!r}, frame)\n"
+        f"    shutil.rmtree({str(lake / 'silver/x')!r})\n"
+        "    return frame\n"
+    )
+    before = try_transformation(plant(), "S1")
+    assert before.moved == ()
+    assert "nothing was written" in repr(before)
+    trial = try_transformation(plant(), "S1", cell)
+    assert set(trial.not_held_back) == {"bronze.x", "silver.x", "a.b.c"}
+    for shown in (repr(trial), trial._repr_html_()):
+        assert (
+            "bronze.x, a.b.c WAS WRITTEN and silver.x WAS REMOVED, by the function itself" in shown
+        )
+        assert "now at version: bronze.x 1, a.b.c 0" in shown
+        assert "nothing was written" not in shown
+
+
+def test_what_a_run_writes_meanwhile_is_not_the_functions(home):
+    """A table that a run wrote while a function was tried is told apart: its commit names the run."""
+    cell = (
+        "def double(inputs, context):\n"
+        "    from odibi_nb import run_project\n"
+        "    run_project('Plant One', log_level='CRITICAL', select=['B1'])\n"
+        "    return context.read(inputs[0])\n"
+    )
+    trial = try_transformation(plant(), "S1", cell)
+    assert trial.error is None
+    assert trial.not_held_back == ()
+    assert [table.name for table in trial.moved] == ["bronze.x"]
+    assert "bronze.x was written meanwhile, by run " in repr(trial)
+    assert "nothing was written" in repr(trial)
+
+
 def test_trying_without_a_cell_calls_the_module_as_it_is_now(home, unchanged):
     """An edited module is loaded anew, which the result says; nothing else is needed."""
     file = home / "plant_functions.py"

@@ -253,6 +253,7 @@ class Change(Enum):
     WRITTEN = "written"
     SAME = "same"
     ABSENT = "absent"
+    REMOVED = "removed"
     UNKNOWN = "unknown"
 
 
@@ -275,6 +276,13 @@ def watch_tables(engine: TableEngine, tables: Sequence[TableName]) -> Watch:
     begin = getattr(engine, "watch", None)
     found: Watch = (lambda _: Change.UNKNOWN) if begin is None else begin(tables)
     return found
+
+
+class ListingEngine(Protocol):
+    """What an engine may have besides: it knows which tables there are."""
+
+    def tables(self) -> list[TableName]:
+        """Every table of the lake; none where finding them costs requests."""
 
 
 class ConvertingEngine(Protocol):

@@ -176,5 +176,6 @@ def check_written(
 
 
 def _why(target: Output, change: Change) -> str:
-    how = "there is no such table" if change is Change.ABSENT else "the table is as it was"
+    states = {Change.ABSENT: "there is no such table", Change.REMOVED: "the table is gone"}
+    how = states.get(change, "the table is as it was")
     return f"the function neither returned nor wrote {target.table}, and {how}"

@@ -106,6 +106,10 @@ class PandasEngine(PandasInMemory):
                 f"{table}: {redact_url(uri)} cannot be looked at: {reason(exc)}"
             ) from exc
 
+    def tables(self) -> list[TableName]:
+        """Every table of a lake on this machine; see `ListingEngine`."""
+        return [TableName(parts) for depth in (2, 3) for parts in self._lake.tables(depth)]
+
     def watch(self, tables: Sequence[TableName]) -> Watch:
         """Watch *tables*; see `WatchingEngine`."""
         if self._lake.is_local:

@@ -269,6 +269,10 @@ class SparkEngine:
         except Exception as exc:
             raise DataError(f"{name}: Spark cannot hold it: {reason(exc)}") from exc
 
+    def tables(self) -> list[TableName]:
+        """Every table of a lake on this machine; see `ListingEngine`."""
+        return [TableName(parts) for depth in (2, 3) for parts in self._lake.tables(depth)]
+
     def watch(self, tables: Sequence[TableName]) -> Watch:
         """Watch *tables*; see `WatchingEngine`."""
         if self._lake.is_local:

@@ -54,10 +54,10 @@ def watch_folders(tables: Sequence[TableName], place: Callable[[TableName], str]
     before = {table.key: log_mark(place(table)) for table in tables}
 
     def change(table: TableName) -> Change:
-        now = log_mark(place(table))
+        now, then = log_mark(place(table)), before.get(table.key)
         if now is None:
-            return Change.ABSENT
-        return Change.SAME if now == before.get(table.key) else Change.WRITTEN
+            return Change.ABSENT if then is None else Change.REMOVED
+        return Change.SAME if now == then else Change.WRITTEN
 
     return change
 

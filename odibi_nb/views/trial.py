@@ -15,6 +15,7 @@ from odibi_nb.views.table_change import change_html, change_text
 if TYPE_CHECKING:
     from odibi_nb.core.changes import TableChange
     from odibi_nb.core.checking import CheckResult
+    from odibi_nb.core.project_watch import Moved
 
 LOG_LINES = 40
 
@@ -37,7 +38,9 @@ class Trial:
         source_diff: the module's source against the cell's, as a unified diff; "" if they agree.
         inputs_cut: which part of its inputs it got, "" for all.
         written: whether the captured writes were done after all.
-        not_held_back: tables that the function wrote by other means than its context.
+        moved: tables of the project that changed while the function ran, although a trial captures what
+            it writes through its context.
+        unwatched: how many tables of the project nobody can tell of whether they changed.
     """
 
     transformation_id: str
@@ -60,12 +63,18 @@ class Trial:
     source_note: str = ""
     inputs_cut: str = ""
     written: bool = False
-    not_held_back: tuple[str, ...] = ()
+    moved: tuple[Moved, ...] = ()
+    unwatched: int = 0
 
     @property
     def succeeded(self) -> bool:
         """Whether the function ran to its end."""
         return self.error is None
+
+    @property
+    def not_held_back(self) -> tuple[str, ...]:
+        """Tables that the function wrote or removed by other means than its context; no run did."""
+        return tuple(table.name for table in self.moved if not table.run_id)
 
     @property
     def exit_code(self) -> int:
@@ -104,12 +113,24 @@ class Trial:
 
     def _what_was_written(self) -> str:
         if not self.not_held_back:
-            return "nothing was written"
-        tables = ", ".join(self.not_held_back)
+            unknown = f" as far as can be seen: not in {self.unwatched:,} of the tables"
+            return "nothing was written" + (unknown if self.unwatched else "")
+        own = [table for table in self.moved if not table.run_id]
+        written = [table for table in own if not table.removed]
+        removed = [table.name for table in own if table.removed]
+        told = [f"{', '.join(table.name for table in written)} WAS WRITTEN"] if written else []
+        told += [f"{', '.join(removed)} WAS REMOVED"] if removed else []
+        versions = [f"{t.name} {t.version}" for t in written if t.version is not None]
+        now = f" (now at version: {', '.join(versions)})" if versions else ""
         return (
-            f"{tables} WAS WRITTEN, by the function itself: a try holds back what is returned or goes "
-            "through context.write, not what a function does past its context"
+            f"{' and '.join(told)}, by the function itself or whoever else wrote meanwhile{now}: a try "
+            "holds back what is returned or goes through context.write, not what a function does past "
+            "its context"
         )
+
+    def _meanwhile(self) -> list[str]:
+        others = [table for table in self.moved if table.run_id]
+        return [f"{t.name} was written meanwhile, by run {t.run_id}" for t in others]
 
     def __repr__(self) -> str:
         parts = [self.summary()]
@@ -126,6 +147,7 @@ class Trial:
             parts += ["data checks:", *(f"  {check}" for check in self.checks)]
         if not (self.changes or self.not_held_back) and self.succeeded:
             parts.append("it wrote no table")
+        parts += self._meanwhile()
         if self.source_diff:
             parts += [f"{self._source_title()}:", self.source_diff]
         elif self.source_note:
@@ -149,6 +171,7 @@ class Trial:
             parts.append(folded("data checks", pre(checks), is_open=True))
         if not (self.changes or self.not_held_back) and self.succeeded:
             parts.append("<p>It wrote no table.</p>")
+        parts += [f"<p>{escape(line)}</p>" for line in self._meanwhile()]
         if self.source_diff:
             parts.append(folded(self._source_title(), pre(self.source_diff), is_open=True))
         elif self.source_note:
