@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.commands.opening import confirmation, open_project
 from odibi_nb.core.attempt_logs import known_ids, last_failed, newest_attempts
 from odibi_nb.core.events import Status
-from odibi_nb.core.failures import FAILURES, Failure
+from odibi_nb.core.failures import FAILURES, KEPT, KEPT_BYTES, Failure
+from odibi_nb.core.held import held_bytes, size_text
 from odibi_nb.core.history import past_attempts, past_runs
 from odibi_nb.core.postmortem import frames_of, headline
 from odibi_nb.core.protocols import Portion
@@ -61,13 +62,24 @@ def _portion(arguments: argparse.Namespace) -> Portion | None:
     return portion or None
 
 
-def debug(arguments: argparse.Namespace, face: Face) -> FailureReport:
+def debug(arguments: argparse.Namespace, face: Face) -> FailureReport | str:
     """Why a transformation failed: frame by frame while they are alive, else as the log has it."""
     del face
+    if arguments.forget:
+        return forget_failures()
     failure = kept_failure(arguments)
     if failure is not None:
         return _report(failure)
     return _report_from_log(open_project(arguments, log_level="ERROR"), arguments.id)
+
+
+def forget_failures() -> str:
+    """Let go of all failures that this process keeps; say how much that was."""
+    kept, size = len(FAILURES.newest_first()), size_text(FAILURES.held())
+    FAILURES.clear()
+    return (
+        f"let go of {kept} failure{'' if kept == 1 else 's'}, {size}: `debug` still has their logs"
+    )
 
 
 def kept_failure(arguments: argparse.Namespace) -> Failure | None:
@@ -95,7 +107,17 @@ def _report(failure: Failure) -> FailureReport:
         traceback="" if late else trace,
         jvm_trace=folded,
         log=_tail(failure.log),
-        note=f"{_LATE if late else ''}its inputs: %odibi load {name}",
+        note=f"{_LATE if late else ''}its inputs: %odibi load {name}; {kept_text(failure)}",
+    )
+
+
+def kept_text(failure: Failure) -> str:
+    """How long a failure's variables stay in memory, and how much that is."""
+    size = size_text(held_bytes(failure.error))
+    return (
+        f"its variables ({size}) stay in memory until it succeeds, newer failures take its place "
+        f"(the newest {KEPT} are kept, up to {size_text(KEPT_BYTES).removeprefix('about ')}), or "
+        "%odibi debug --forget"
     )
 
 

@@ -307,6 +307,9 @@ def _add_debugging(commands: Any) -> None:
     log.add_argument("--run", metavar="RUN_ID", help="in this run (the newest that has it)")
     log.add_argument("--follow", action="store_true", help="go on until it has ended")
     debug.add_argument("id", nargs="?", default="last", metavar="ID", help="or 'last'")
+    debug.add_argument(
+        "--forget", action="store_true", help="let go of the failed functions' variables in memory"
+    )
     for parser in (load, trial, explain, log):
         parser.add_argument("id", metavar="ID", help="the transformation")
     for parser in (load, trial, debug, explain, lineage, log):

@@ -1,7 +1,9 @@
 """The last failures of this process, with everything that was alive when they happened.
 
 What a traceback holds on to, a failed function's DataFrames above all, is kept for the newest
-`FailureKeeper.limit` of them and let go for the others.
+`FailureKeeper.limit` of them, and of these only for the newest that hold `KEPT_BYTES` together (the
+newest one whatever it holds). It is let go for the others; and when a transformation succeeds, or the
+user forgets what is kept.
 """
 
 from __future__ import annotations
@@ -12,11 +14,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.events import Status
+from odibi_nb.core.held import held_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from odibi_nb.core.results import RunResult
 
 KEPT = 5
+KEPT_BYTES = 512_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,17 +55,18 @@ class FailureKeeper:
     def note(self, result: RunResult) -> None:
         """Keep the run's failures, and forget those that it has mended.
 
-        Of the failures of a run only the newest `KEPT` keep their frames, also where none is kept
-        here: 2,000 failed rows would hold on to 2,000 inputs.
+        Of the failures of a run only the newest `KEPT` keep their frames, and no more than `KEPT_BYTES`,
+        also where none is kept here: 2,000 failed rows would hold on to 2,000 inputs.
         """
         for transformation in result.transformations.values():
             if transformation.status is Status.SUCCESS:
                 self.forget(result.project, result.env, transformation.transformation_id)
         failed = [t for t in result.failures() if t.error is not None]
         failed.sort(key=lambda t: t.end_time or result.end_time)
-        for transformation in failed[:-KEPT]:
+        few = _within(failed, [held_bytes(t.error) for t in failed[-KEPT:]])
+        for transformation in failed[: len(failed) - few]:
             _let_go(transformation.error)
-        for transformation in failed[-KEPT:]:
+        for transformation in failed[len(failed) - few :]:
             assert transformation.error is not None
             self.keep(
                 Failure(
@@ -82,7 +89,9 @@ class FailureKeeper:
             replaced = self._kept.pop(key, None)
             self._kept[key] = failure
             gone = [replaced] if replaced is not None else []
-            while len(self._kept) > self.limit:
+            sizes = [held_bytes(kept.error) for kept in self._kept.values()]
+            few = _within([*self._kept], sizes[-self.limit :])
+            while len(self._kept) > few:
                 gone.append(self._kept.popitem(last=False)[1])
         for old in gone:
             if old.error is not failure.error:
@@ -94,6 +103,10 @@ class FailureKeeper:
             failure = self._kept.pop((project, env, transformation_id), None)
         if failure is not None:
             _let_go(failure.error)
+
+    def held(self) -> int:
+        """The bytes that all that is kept holds, as far as that can be told."""
+        return sum(held_bytes(failure.error) for failure in self.newest_first())
 
     def newest_first(self) -> list[Failure]:
         """What is kept."""
@@ -107,6 +120,17 @@ class FailureKeeper:
             self._kept.clear()
         for failure in gone:
             _let_go(failure.error)
+
+
+def _within(failures: Sequence[object], sizes: Sequence[int]) -> int:
+    """How many of the newest *failures* may be kept: *sizes* are those of the newest, the newest last."""
+    few, total = 0, 0
+    for size in reversed(sizes):
+        total += size
+        if few and total > KEPT_BYTES:
+            break
+        few += 1
+    return min(few, len(failures))
 
 
 def _let_go(error: BaseException | None) -> None:

@@ -38,7 +38,8 @@ class TransformationResult:
         start_time: UTC, of the first attempt.
         duration_seconds: from the first attempt's start to the end, waits included.
         reason: why it did not succeed, in one line; "" if it did.
-        error: the exception of the last attempt, with its traceback alive.
+        error: the exception of the last attempt. Its traceback, and with it the variables of the frames,
+            is alive for the newest failures of a run (see `failures.KEPT`) until the result is let go.
         traceback: its text, from the user's code on.
         log: what the last attempt printed and logged.
         checks: how the data checks of its last attempt ended.

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 
 from odibi_nb.core.capture import breakpoints_open
+from odibi_nb.core.failures import FAILURES
+from odibi_nb.core.held import size_text
 from odibi_nb.core.postmortem import depth_in_libraries, headline, user_trace
 from odibi_nb.notebook.environment import can_answer, has_kernel
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from odibi_nb.core.failures import Failure
     from odibi_nb.debugging import LoadedTransformation
 
+WORTH_SAYING = 50_000_000
+"""Bytes that failed functions' variables hold before a run or trial speaks of it."""
+
 
 def check_name(name: str | None) -> None:
     """Raises UsageError if *name* cannot be a variable."""
@@ -26,13 +31,23 @@ def check_name(name: str | None) -> None:
 
 
 def put_into(shell: Any, loaded: LoadedTransformation, name: str | None) -> None:
-    """Put what was loaded into the user's namespace, or all of it under *name*; say so, offer the cell."""
-    if name is None:
-        shell.push(loaded.namespace())
-        print(loaded.summary())
-    else:
-        shell.push({name: loaded})
-        print(f"{name}: {loaded.summary()}")
+    """Put what was loaded into the user's namespace, or all of it under *name*; say so, offer the cell.
+
+    Variables of the user's that this replaces are named; what an earlier load has put there is not.
+    """
+    values = loaded.namespace() if name is None else {name: loaded}
+    replaced = [key for key in values if _is_users(shell, key)]
+    shell.push(values)
+    _put.clear()
+    _put.update({key: id(value) for key, value in values.items()})
+    print(loaded.summary() if name is None else f"{name}: {loaded.summary()}")
+    if replaced:
+        which = "variable" if len(replaced) == 1 else "variables"
+        other = "another name after --as" if name else "--as NAME"
+        print(
+            f"⚠️ replaced your {which} {', '.join(replaced)}: {other} puts all of it into one variable "
+            "of that name"
+        )
     for line in (*loaded.problems, *loaded.notes):
         print(line)
     if not loaded.cell:
@@ -42,6 +57,28 @@ def put_into(shell: Any, loaded: LoadedTransformation, name: str | None) -> None
         print(f"the next cell has its source, from {loaded.file}")
     else:
         print(f"its source, from {loaded.file}, to edit in a cell:\n\n{loaded.cell}")
+
+
+_put: dict[str, int] = {}
+"""What the last load has put into the namespace: names to the identities of their values."""
+
+
+def _is_users(shell: Any, name: str) -> bool:
+    """Whether *name* is a variable that neither IPython nor the last load has made."""
+    there = shell.user_ns.get(name, _put)
+    if there is _put or shell.user_ns_hidden.get(name, _put) is there:
+        return False
+    return _put.get(name) != id(there)
+
+
+def say_what_is_held() -> None:
+    """Say that failed functions' variables stay in memory, where they are large."""
+    held = FAILURES.held()
+    if held >= WORTH_SAYING:
+        print(
+            f"failed functions' variables ({size_text(held)}) stay in memory for %odibi debug: "
+            "%odibi debug --forget lets go of them"
+        )
 
 
 def can_insert_cells(shell: Any) -> bool:

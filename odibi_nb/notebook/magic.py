@@ -156,6 +156,8 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         if arguments.command == "load":
             debugging.put_into(self.shell, value, arguments.name)
             return None
+        if arguments.command == "try":
+            debugging.say_what_is_held()
         if arguments.command == "try" and not value.succeeded and not can_answer(self.shell):
             display(value)
             value.raise_for_status()  # nobody looks on: a job must see that it failed
@@ -163,6 +165,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             self.shown = (value.run_id, self.shell.execution_count)
             if self.live is not None:
                 self.live.add_details(value)
+            debugging.say_what_is_held()
             if value.status is not RunStatus.SUCCESS and not can_answer(self.shell):
                 value.raise_for_status()  # nobody looks on: a job must see that it failed
         return value
@@ -176,13 +179,14 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         """Open the debugger, if that is what was asked for and a failure is alive; whether it was."""
         if arguments.command == "load":
             debugging.check_name(arguments.name)
-        if arguments.command != "debug" or not debugging.can_debug(self.shell):
+        if arguments.command != "debug" or arguments.forget or not debugging.can_debug(self.shell):
             return False
-        from odibi_nb.commands.debugging import kept_failure
+        from odibi_nb.commands.debugging import kept_failure, kept_text
 
         failure = kept_failure(arguments)
         if failure is not None:
             debugging.post_mortem(self.shell, failure)
+            print(kept_text(failure))
         return failure is not None
 
     def show_result(self, result: RunResult) -> None:

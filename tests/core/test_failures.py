@@ -8,7 +8,8 @@ import weakref
 import pytest
 from fakes import row
 
-from odibi_nb.core.failures import FAILURES, KEPT, Failure, FailureKeeper
+from odibi_nb.core.failures import FAILURES, KEPT, KEPT_BYTES, Failure, FailureKeeper
+from odibi_nb.core.held import held_bytes, size_text
 from odibi_nb.core.postmortem import frames_of
 
 
@@ -105,3 +106,65 @@ def test_the_same_id_in_another_environment_is_another_failure():
     assert [f.error for f in keeper.newest_first()] == [errors[2], errors[1]]
     keeper.forget("P", "prod", "A")
     assert [f.error for f in keeper.newest_first()] == [errors[2]]
+
+
+class Frame:
+    """Stands for a DataFrame of that many bytes."""
+
+    def __init__(self, size):
+        self.nbytes = size
+
+    nbytes = 0
+
+
+def holding(alive, *sizes):
+    """A function that fails while it holds frames of these sizes, one of them in a list and a dict."""
+
+    def fn():
+        frames = [Frame(size) for size in sizes]
+        named = {"first": frames[0]}
+        alive.append(weakref.ref(frames[0]))
+        raise KeyError(f"gone with {len(named)}")
+
+    return fn
+
+
+def test_what_is_kept_holds_no_more_than_a_bound(project, keeper):
+    """Only the newest failures that hold `KEPT_BYTES` together keep their frames; the newest one always does."""
+    alive, third = [], KEPT_BYTES // 3
+    rows = [row(f"T{i}", holding(alive, third, third // 3)) for i in range(4)]
+    result = project(*rows).run(max_workers=1)
+    assert living(alive) == 2
+    assert [f.transformation_id for f in keeper.newest_first()] == ["T3", "T2"]
+    assert keeper.held() == pytest.approx(third * 8 // 3, rel=0.01)
+    assert result.transformations["T0"].traceback
+    project(row("HUGE", holding(alive, KEPT_BYTES * 2))).run()
+    assert [f.transformation_id for f in keeper.newest_first()] == ["HUGE"]
+    assert living(alive) == 1
+
+
+def test_the_size_of_what_an_error_holds():
+    """DataFrames, arrays and text count, once each, also of the errors before; a value that cannot tell is small."""
+    import numpy as np
+    import pandas as pd
+
+    class Odd:
+        @property
+        def nbytes(self):
+            raise RuntimeError("gone")
+
+    def fails(frame):
+        odd, same, array = Odd(), frame, np.zeros(1_000)
+        try:
+            text = "x" * 1_000_000
+            raise ValueError(len(text))
+        except ValueError as exc:
+            raise KeyError(repr(type(odd)), len(same), len(array)) from exc
+
+    with pytest.raises(KeyError) as caught:
+        fails(pd.DataFrame({"x": np.zeros(125_000)}))
+    size = held_bytes(caught.value)
+    assert 2_000_000 < size < 2_100_000
+    assert size_text(size) == "about 2 MB"
+    assert size_text(12) == "about 12 bytes"
+    assert held_bytes(None) == 0

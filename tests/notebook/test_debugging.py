@@ -80,6 +80,44 @@ def run(shell, code):
     return done.result, io.stdout + io.stderr
 
 
+def test_load_names_the_users_variables_that_it_replaces(shell):
+    """What the user had under a name that load fills is said, with the way around it; a second load is quiet."""
+    run(shell, "row = 'mine'\nx = 5\nother = 1")
+    _, printed = run(shell, "%odibi load S1")
+    said = (
+        "⚠️ replaced your variables x, row: --as NAME puts all of it into one variable of that name"
+    )
+    assert said in printed
+    assert "replaced" not in run(shell, "%odibi load S1")[1]
+    run(shell, "x = x.head(1)")
+    assert "replaced your variable x:" in run(shell, "%odibi load S1")[1]
+    _, printed = run(shell, "%odibi load S1 --as other")
+    assert "replaced your variable other: another name after --as" in printed
+    assert shell.user_ns["other"].row.transformation_id == "S1"
+    assert "replaced" not in run(shell, "%odibi load S1 --as fresh")[1]
+
+
+def test_what_failed_functions_hold_is_said_and_can_be_let_go(shell, monkeypatch):
+    """A large frame that a failed function holds is spoken of, and `%odibi debug --forget` frees it."""
+    from odibi_nb.notebook import debugging
+
+    monkeypatch.setattr(debugging, "WORTH_SAYING", 1)
+    cell = (
+        "%%odibi try S1\n"
+        "import numpy as np\n"
+        "def halve(inputs, context, constants):\n"
+        "    big = np.zeros(2_000_000)\n"
+        "    raise KeyError('y')\n"
+    )
+    _, printed = run(shell, cell)
+    assert "failed functions' variables (about 16 MB) stay in memory for %odibi debug" in printed
+    report, printed = run(shell, "%odibi debug S1")
+    assert "its variables (about 16 MB) stay in memory until it succeeds" in f"{report!r}{printed}"
+    _, printed = run(shell, "%odibi debug --forget")
+    assert "let go of 1 failure, about 16 MB" in printed
+    assert FAILURES.newest_first() == []
+
+
 def test_load_fills_the_namespace_and_prints_the_source(shell):
     """Where no cell can be inserted, the function's source is printed ready to copy."""
     _, printed = run(shell, "%odibi load S1")
