@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from odibi_nb.core.decoding import decode_json
-from odibi_nb.core.tables import REDACTED, redact_url
+from odibi_nb.core.redaction import REDACTED, redact_text, redact_url
 from odibi_nb.errors import DataError, EngineNotAvailableError, TableNotFoundError, did_you_mean
 
 if TYPE_CHECKING:
@@ -42,15 +42,6 @@ _TIMEOUT_ARGUMENTS = {
 }
 _IN_VAIN = re.compile(
     r"(?i)password|authentication|login failed|access denied|does not exist|unknown database"
-)
-_SECRETS = (
-    (re.compile(r"(//[^/\s:@]*:)\S*@"), rf"\1{REDACTED}@"),
-    (
-        re.compile(
-            r"(?i)\b(\w*(?:passw|pwd|secret|token|api_?key|account_?key)\w*\s*[=:]\s*)[^\s;,&]+"
-        ),
-        rf"\1{REDACTED}",
-    ),
 )
 
 
@@ -211,7 +202,7 @@ class Database:
 def shown_url(url: str) -> str:
     """*url* without its secrets, well-formed or not."""
     # An unescaped "@" in a password must not bring its rest to light: hide up to the last one.
-    start = r"^([^:]*://+[^:@]*:).*@" if "://" in url else r"^([^:]*:).*@"
+    start = r"^([^:]*://[^:@]*:).*@" if "://" in url else r"^([^:]*:).*@"
     hidden = re.sub(start, rf"\1{REDACTED}@", url, flags=re.DOTALL)
     try:
         return redact_url(hidden)
@@ -223,9 +214,7 @@ def scrub(text: str, password: str = "") -> str:
     """*text* of some library without what looks like a secret in it, and without *password*."""
     if password:
         text = text.replace(password, REDACTED)
-    for pattern, replacement in _SECRETS:
-        text = pattern.sub(replacement, text)
-    return text
+    return redact_text(text)
 
 
 def find_table(connection: sa.Connection, name: str, schema: str | None = None) -> FoundTable:

@@ -42,11 +42,14 @@ _INSIDE = {q: re.compile(rf"[^{q}\\\n]*(?:\\.[^{q}\\\n]*)*") for q in "\"'`"}
 _ONE_MORE = re.compile(r"[ \t]{0,9}\+?[ \t]{0,9}(?=[bru]{0,2}[\"'])", re.IGNORECASE)
 _PART = re.compile(r"[^\s&;,\"'`()\[\]{}]+|.", re.DOTALL)
 _CLOSES = re.compile(r"[)\]}]+(?:[\s&;,.:\"'`]|$)")
-_SCHEME = re.compile(r"(?:Bearer|Basic|Token|Digest|Negotiate|ApiKey|SharedKey|AWS4\S{0,20})[ \t]{1,9}")
+_SCHEME = re.compile(
+    r"(?:Bearer|Basic|Token|Digest|Negotiate|ApiKey|SharedKey|AWS4\S{0,20})[ \t]{1,9}"
+)
 # Words that are also prose: with a colon behind them they name a secret only where the value
 # looks generated, or the line begins with them as in a configuration file.
 _PROSE = re.compile(
-    r"(?:token|secret|credential|cookie)s?|authorization|bearer|signature|sig|sas|pass", re.IGNORECASE
+    r"(?:token|secret|credential|cookie)s?|authorization|bearer|signature|sig|sas|pass",
+    re.IGNORECASE,
 )
 _SETTING = re.compile(r"[ \t]*(?:[-{(,][ \t]*)?")
 _PARSER = re.compile(
@@ -54,7 +57,9 @@ _PARSER = re.compile(
     r"current|previous|near|at|of|undefined|unterminated|no|found|this|function|string)\W{0,3}$",
     re.IGNORECASE,
 )
-_GENERATED = re.compile(r"(?=[^\s\d]{0,200}\d)(?=[^\sA-Za-z]{0,200}[A-Za-z])[\w.~+/=-]+")
+_GENERATED = re.compile(
+    r"(?=[\w.~+/=-]{6})(?=[^\s\d]{0,200}\d)(?=[^\sA-Za-z]{0,200}[A-Za-z])[\w.~+/=-]+"
+)
 _LEAST_GENERATED, _LEAST_AFTER_PARSER = 6, 20
 _SHAPES = re.compile(
     r"(?<![\w-])eyJ[\w-]{8,}(?:\.[\w-]*){0,4}"  # a JSON Web Token
@@ -65,8 +70,10 @@ _SHAPES = re.compile(
     r"|(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}=="  # an Azure storage account's key
     r"|(?<![^\W_])[Bb]earer[ ](?=[^\s\d]{0,80}\d)[\w.~+/=-]{8,}"
 )
-_SHAPE_STARTS = ("eyJ", "dapi", "AKIA", "ASIA", "AROA", "AIDA", "gh", "glpat-", "xox", "AIza", "ya29.")
-_SHAPE_STARTS += ("sk-", "sk_", "hf_", "==", "earer ")
+_SHAPE_STARTS = (
+    *("eyJ", "dapi", "AKIA", "ASIA", "AROA", "AIDA", "gh", "glpat-", "xox", "AIza"),
+    *("ya29.", "sk-", "sk_", "hf_", "=="),
+)
 _KEY_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY-----")
 _KEY_BLOCK_END = "-----END "
 _END_OF_AUTHORITY = re.compile(r"[\s/?#]|$")
@@ -84,7 +91,7 @@ def redact_text(text: str) -> str:
         text = _without_passwords(text)
     if "-----BEGIN " in text:
         text = _without_key_blocks(text)
-    if any(start in text for start in _SHAPE_STARTS):
+    if "earer " in text or any(start in text for start in _SHAPE_STARTS):
         text = _SHAPES.sub(_without_token, text)
     return _without_named(text)
 
@@ -184,9 +191,11 @@ def _value(text: str, found: int, end: int) -> list[tuple[int, int]]:
         return _quoted(text, opening) if opening else []
     start = sign.end()
     if quoted and text.startswith("\n", start):
-        start += len(text[start : start + _LONGEST_KEY]) - len(text[start : start + _LONGEST_KEY].lstrip())
+        start += len(text[start : start + _LONGEST_KEY]) - len(
+            text[start : start + _LONGEST_KEY].lstrip()
+        )
     if sign["sign"] == ":" and not quoted:
-        annotation = _TYPE.match(text, start)
+        annotation = _TYPE.match(text, start) if text[start : start + 1] in "sbioASOF" else None
         if annotation is not None:
             start = annotation.end()
         elif _PROSE.fullmatch(key) and not _is_setting(text, before, start, key):
@@ -196,20 +205,22 @@ def _value(text: str, found: int, end: int) -> list[tuple[int, int]]:
 
 def _is_setting(text: str, before: str, start: int, key: str) -> bool:
     """Whether the word before *start*, which is also prose, names a secret here."""
-    scheme = _SCHEME.match(text, start)
-    if scheme is not None:
+    if text[start : start + 1] in "BTDNAS" and _SCHEME.match(text, start) is not None:
         return True
-    if key.lower() not in {"signature", "sig", "pass"} and _begins_line(text, before, start):
+    if key.lower() not in {"signature", "sig", "pass"} and _begins_line(before, start):
         return True
     opening = _OPENING.match(text, start)
     value = _GENERATED.match(text, opening.end() if opening else start)
+    if value is None:
+        return False
     least = _LEAST_AFTER_PARSER if _PARSER.search(before) else _LEAST_GENERATED
-    return value is not None and value.end() - value.start() >= least
+    return value.end() - value.start() >= least
 
 
-def _begins_line(text: str, before: str, start: int) -> bool:
-    _, line_break, line = before.rpartition("\n")
-    return _SETTING.fullmatch(line) is not None and (line_break != "" or start <= _LONGEST_KEY)
+def _begins_line(before: str, start: int) -> bool:
+    if start > _LONGEST_KEY and "\n" not in before:
+        return False
+    return _SETTING.fullmatch(before, before.rfind("\n") + 1) is not None
 
 
 def _whole(text: str, start: int) -> list[tuple[int, int]]:
@@ -258,7 +269,7 @@ def _end_of_word(text: str, start: int) -> int:
             if not depth and _CLOSES.match(text, at):
                 break
             depth -= bool(depth)
-        elif sign == "\n" or (not depth and sign in "\"'`&;," or not depth and sign.isspace()):
+        elif sign == "\n" or ((not depth and sign in "\"'`&;,") or (not depth and sign.isspace())):
             break
         elif depth and sign in "\"'`":
             opening = _OPENING.match(text, at)

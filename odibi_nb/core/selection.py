@@ -53,7 +53,6 @@ STATES: dict[str, frozenset[str]] = {
 MAX_HINTS = 20
 _QUOTED = r'"(?:[^"]|"")*"'
 _ARGUMENT = re.compile(rf"(?:{_QUOTED}|\S)+")
-_AND = re.compile(r',(?=(?:[^"]*"[^"]*")*[^"]*$)')
 _TERM = re.compile(r"(?:(\d{0,9})\+)?(.*?)(?:\+(\d{0,9}))?", re.DOTALL)
 _METHOD = re.compile(r"(\w+):(.*)", re.DOTALL)
 
@@ -164,7 +163,7 @@ class _Selector:
         return found
 
     def _intersection(self, word: str) -> set[str]:
-        terms = [word] if word in self.rows else _AND.split(word)
+        terms = [word] if word in self.rows else _split_at_commas(word)
         return reduce(and_, [self._term(term) for term in terms])
 
     def _term(self, term: str) -> set[str]:
@@ -307,6 +306,17 @@ def reached(
         found |= edge
         steps = None if steps is None else steps - 1
     return found - start
+
+
+def _split_at_commas(word: str) -> list[str]:
+    """Split *word* at the commas outside quotes: those with an even number of quotes behind them."""
+    quotes, terms = word.count('"'), [[""]]
+    for number, part in enumerate(word.split('"')):
+        outside = (quotes - number) % 2 == 0
+        first, *others = part.split(",") if outside else [part]
+        terms[-1] += ['"', first] if number else [first]
+        terms += [[other] for other in others]
+    return ["".join(term) for term in terms]
 
 
 def _plain(text: str) -> str:

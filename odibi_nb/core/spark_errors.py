@@ -9,31 +9,32 @@ import re
 from dataclasses import dataclass
 
 _TRACE = re.compile(
-    r"^\s*(?:JVM stacktrace:|at [\w$.<>]+\(|Driver stacktrace:|\.\.\. \d+ more)", re.MULTILINE
+    r"^[ \t]*(?:JVM stacktrace:|at [\w$.<>]+\(|Driver stacktrace:|\.\.\. \d+ more)", re.MULTILINE
 )
-_PLAN = re.compile(r"(?:;\s*line \d+ pos \d+)?[;.]?\s*\n\s*'?(?:\+- |[A-Z]\w+ (?:\[|'|\())")
+_PLAN = re.compile(r"\n[ \t]*'?(?:\+- |[A-Z]\w+ (?:\[|'|\())")
+_POSITION = re.compile(r";[ \t]{0,9}line \d{1,9} pos \d{1,9}[;.]?$")
 _CLASS = re.compile(r"\[([A-Z][A-Z0-9_]+(?:\.[A-Z0-9_]+)*)\]\s*")
 _SUGGESTED = re.compile(
-    r"Did you mean (?:one of the following|any of these columns)\?\s*\[([^\]]*)\]"
+    r"Did you mean (?:one of the following|any of these columns)\?\s{0,9}\[([^\]]{0,2000})\]"
 )
-_NAMED = re.compile(r"with name (`[^\n]*?`) cannot be resolved")
+_NAMED = re.compile(r"with name (`[^\n]{0,500}?`) cannot be resolved")
 _CALLED = re.compile(r"^An error occurred while calling [\w.]+\.?\s*:?\s*", re.MULTILINE)
 _CAUSE = re.compile(
-    r"^\s*(?:Caused by: |: )?([\w$.]+\.[\w$]*(?:Exception|Error)): (.*)$", re.MULTILINE
+    r"^[ \t]*(?:Caused by: |: )?([\w$.]+\.[\w$]*(?:Exception|Error)): (.*)$", re.MULTILINE
 )
 _PYTHON = re.compile(
     r"Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)+?([A-Za-z_][\w.]*(?::.*)?)$",
     re.MULTILINE,
 )
-_PLACE = re.compile(r'^\s*File "([^"]+)", line (\d+), in (\S+)$', re.MULTILINE)
+_PLACE = re.compile(r'^[ \t]*File "([^"]+)", line (\d+), in (\S+)$', re.MULTILINE)
 _LIBRARY = re.compile(r"[/\\](?:pyspark|site-packages|dist-packages|lib[/\\]python[\d.]+)[/\\]")
 _SAIL_COLUMN = re.compile(
-    r"attribute ObjectName\(\[(Identifier\(\"[^\n]*?\"\))\]\) is missing from the schema: "
+    r"attribute ObjectName\(\[(Identifier\(\"[^\n]{0,1000}?\"\))\]\) is missing from the schema: "
     r"cannot resolve attribute"
 )
 _TRACE_BELOW = "\n\nall that Spark said:\n"
-_CALLED_FROM = re.compile(r"\s*== DataFrame ==\s*\"(\w+)\" was called from\s*(\S+)")
-_DETAIL = re.compile(r"\s*SQLSTATE: \w+\s*|== SQL .*", re.DOTALL)
+_CALLED_FROM = re.compile(r"\s{0,9}== DataFrame ==\s{0,9}\"(\w+)\" was called from\s{0,9}(\S+)")
+_DETAIL = re.compile(r"SQLSTATE: \w+|== SQL .*", re.DOTALL)
 _MISSING_PATHS = (
     "PATH_NOT_FOUND",
     "DELTA_TABLE_NOT_FOUND",
@@ -108,7 +109,7 @@ def short_spark_error(text: str) -> SparkError:
     text = _SAIL_COLUMN.sub(_as_spark_says, text)
     folded_from = [found.start() for found in (_TRACE.search(text), _PLAN.search(text)) if found]
     cut = min(folded_from, default=len(text))
-    message, folded = text[:cut].strip(), text[cut:].strip()
+    message, folded = _POSITION.sub("", text[:cut].strip()), text[cut:].strip()
     python = _PYTHON.search(text)
     if python is not None:  # a Python worker's error: its last line says it, the frames are folded
         message, folded = python[1].strip(), text.strip()
@@ -132,7 +133,7 @@ def short_spark_error(text: str) -> SparkError:
 
 def _as_spark_says(found: re.Match[str]) -> str:
     """Sail's words for a column that is not there, in Spark's."""
-    name = ".".join(f"`{part}`" for part in re.findall(r'Identifier\("(.*?)"\)', found[1]))
+    name = ".".join(f"`{part}`" for part in re.findall(r'Identifier\("(.{0,300}?)"\)', found[1]))
     return f"A column, variable, or function parameter with name {name} cannot be resolved"
 
 

@@ -6,13 +6,13 @@ import importlib
 import re
 from typing import Any
 
+from odibi_nb.core.foreign import safe_str
+from odibi_nb.core.redaction import redact_text
 from odibi_nb.core.spark_errors import is_spark_error, short_spark_error
-from odibi_nb.core.tables import redact_url
 from odibi_nb.errors import EngineNotAvailableError
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_NOISE = re.compile(r"\n\s*(0: |stack backtrace|Traceback |LINE \d+:).*", re.DOTALL)
-_URL = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\",)]+")
+_NOISE = re.compile(r"\n[ \t]*(0: |stack backtrace|Traceback |LINE \d+:).*", re.DOTALL)
 _MAX_REASON = 400
 
 
@@ -30,8 +30,9 @@ def require(module: str, needed_for: str, extra: str = "pandas") -> Any:
 
 def reason(error: BaseException) -> str:
     """What *error* says, in one line: without colours, stack frames, plans and passwords in URLs."""
-    text = str(short_spark_error(str(error)) if is_spark_error(error) else error)
+    text = safe_str(error)
+    text = str(short_spark_error(text)) if is_spark_error(error) else text
     text = _NOISE.sub("", _COLOURS.sub("", text)).replace("↳", "-")
-    text = _URL.sub(lambda found: redact_url(found[0]), text)
-    text = re.sub(r"\s*\n\s*", "; ", text.strip()).rstrip(".") or type(error).__name__
+    lines = [line.strip() for line in redact_text(text).split("\n")]
+    text = "; ".join(line for line in lines if line).rstrip(".") or type(error).__name__
     return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 3] + "..."

@@ -27,7 +27,7 @@ IDENTIFIER = "odibi_nb"
 """What IPython calls our matcher."""
 ENGINES = tuple(engine.value for engine in Engine)
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-_MAGIC = re.compile(r"\s*(?:%\w+\s+|[^=#'\"!%]+=\s*)?(?P<signs>%%?)odibi\s")
+_MAGIC = re.compile(r"(?:\s*%\w+\s+|[^=#'\"!%]+=\s*|\s*)(?P<signs>%%?)odibi\s")
 _CELL = re.compile(r"%%odibi\s")
 _TABLE = re.compile(r"\s*\[(?P<name>[^\]\[=]*)$")
 _DOLLARS = re.compile(r"\$\$(?=[A-Za-z_])")

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 import odibi_nb
 from odibi_nb.core.redaction import (
     error_message,
-    is_secret_name,
     last_lines,
     redact,
     redact_text,
@@ -178,7 +177,7 @@ def test_an_exception_without_a_text(raised):
     class Broken(Exception):
         def __str__(self):
             if raised is None:
-                return 5
+                return 5  # noqa: PLE0307  as users do
             raise raised
 
     kind = "TypeError" if raised is None else type(raised).__name__
@@ -191,14 +190,14 @@ SIZE = 1_000_000
 PIECES = [
     "a", "\\", "'", '"', "`", "\n", " ", "=", ":", "://", "://a:", "//a:", "://a:1/", "@", "a@", "/",
     "'a':", "'token': 'a", "password", "password=", "password='", "pwd ", "token: ", "'a\\", "(", "[",
-    "eyJ", "eyJa.", "dapi", "bearer ", "-----BEGIN PRIVATE KEY-----", "password='''", 'pwd="""x', "\\\"",
+    "eyJ", "eyJa.", "dapi", "bearer ", "-----BEGIN PRIVATE KEY-----", "password='''", 'pwd="""x', '\\"',
     '\\"password\\": \\"', "--password ", "token=(", ".option('password', '", "A", "0", "a1", ",", "a,",
     "a.", "+", "1+", "%", "a=", "=a", "[`", "--", "/*", "; ", "at a(", "[A", "[A.", "`a` ", "Caused by: ",
     "a.Exception: ", "Traceback (most recent call last):\n", " x\n", 'File "', "line 1 pos 1", ";line ",
     'Identifier("', "table or view ", "table or view a.", "`a`.", "== SQL ", "SQLSTATE: ", "\x1b[", "\r",
     "\x1b]0;", "0: ", "LINE 1:", "${", "$", "with name `", "select ", "é", "日", "_", "-", "|", "#", "?",
     "was called from", "Did you mean one of the following? [", "== DataFrame ==", "unresolved dependency: ",
-    "(Background on this error at: ", 'version "1', "decimal(1", "\t", "a b ", "AUTH", "accountkey", "''",
+    "(Background on this error at: ", 'version "1', "decimal(1", "\t", "a b ", "AUTH", "accountkey", "''", "/*a", "'a\\'", "Traceback (most recent call last):\n\n",
 ]  # fmt: skip
 
 
@@ -258,7 +257,7 @@ def seconds(fn):
 def test_every_pattern_is_linear():
     """No pattern of the package takes longer than a second for a megabyte, whatever it is made of.
 
-    A text of a 25th of that sorts out those which cannot.
+    A text of a hundredth of that sorts out those which cannot.
     """
     slow = []
     for pattern, (where, anywhere) in patterns().items():
@@ -268,15 +267,19 @@ def test_every_pattern_is_linear():
                 text = (piece * (size // len(piece) + 1))[:size] + "\0"
                 deque(pattern.finditer(text) if anywhere else [pattern.match(text)], maxlen=0)
 
-            if seconds(lambda apply=apply: apply(SIZE // 25)) > 0.005:
-                if seconds(lambda apply=apply: apply(SIZE // 5)) > 0.2:
-                    slow.append(f"{where} on {piece!r}")
-                    break
+            doubtful = seconds(lambda apply=apply: apply(SIZE // 100)) > 0.004
+            if doubtful and seconds(lambda apply=apply: apply(SIZE // 10)) > 0.3:
+                slow.append(f"{where} on {piece!r}")
+                break
     assert not slow
 
 
-@pytest.mark.parametrize("piece", PIECES)
-def test_redaction_is_linear(piece):
-    """A megabyte is redacted in a second, whatever it is made of."""
-    text = (piece * (SIZE // len(piece) + 1))[:SIZE]
-    assert seconds(lambda: redact_text(text)) < 1
+WORST = ["'a\\", "password", "token: ", "eyJa.", "://a:1/", "password='''", "a"]
+
+
+@pytest.mark.parametrize(("pieces", "size"), [(PIECES, SIZE // 20), (WORST, SIZE)])
+def test_redaction_is_linear(pieces, size):
+    """A megabyte is redacted in about a second, whatever it is made of."""
+    for piece in pieces:
+        text = (piece * (size // len(piece) + 1))[:size]
+        assert seconds(lambda text=text: redact_text(text)) < 0.2 + 2 * size / SIZE, piece
