@@ -89,7 +89,8 @@ class TestRehearsal(SparkRehearsal, RehearsalContract):
 
 def test_an_sql_provider_gets_the_active_session(connection, tmp_path):
     """TransformationRunnerFromConfig(sql_provider=…) hands over the active session, as the seed does."""
-    home, asked = make_project(tmp_path), []
+    environment = {"engine": "spark", "spark": {"remote": "sail"}}
+    home, asked = make_project(tmp_path, environments={"qat": environment}), []
 
     class Provider:
         def read(self, *, spark, **_):
@@ -97,7 +98,7 @@ def test_an_sql_provider_gets_the_active_session(connection, tmp_path):
             return [{"entity_2": None, **row} for row in default_rows()]
 
     keywords = {"project": "Plant One", "manifest_path": home / "manifest.json"}
-    runner = TransformationRunnerFromConfig(Provider(), engine="spark", **keywords)
+    runner = TransformationRunnerFromConfig(Provider(), **keywords)
     assert runner.orchestrator.plan().engine == "spark"
     assert asked == [connection.spark]
     assert runner.orchestrator.spark is connection.spark
