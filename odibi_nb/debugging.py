@@ -142,7 +142,7 @@ def try_transformation(
         )
     rehearsal = open_rehearsal(project, transformation_id, portion)
     check_inputs(project, rehearsal)
-    function = _function(rehearsal, cell)
+    function = _function(project, rehearsal, cell)
     log = project.place().config.run_log
     watch = ProjectWatch(rehearsal.plan, rehearsal.row.id, rehearsal.captured.tables, log)
     ended = rehearsal.call(function.fn, function.keywords)
@@ -248,11 +248,12 @@ def _offered_cell(source: FunctionSource | None, transformation_id: str) -> str:
     return f"%%odibi try {quoted}\n{with_helpers(source)}"
 
 
-def _function(rehearsal: Rehearsal, cell: str) -> CellFunction:
+def _function(project: GenericProjectOrchestrator, rehearsal: Rehearsal, cell: str) -> CellFunction:
     row = rehearsal.row
     if cell.strip():
         known = getattr(row.fn, "__name__", None)
-        return function_from(cell, row.transformation, row.engine, known)
+        home = project.module_name(row.transformation.module)
+        return function_from(cell, row.transformation, row.engine, known, home)
     if row.fn is None:
         raise PlanError(rehearsal.plan.source, rehearsal.problems)
     return CellFunction(fn=row.fn, keywords=row.keywords, name=row.transformation.function)

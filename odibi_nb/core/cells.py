@@ -29,7 +29,11 @@ class CellFunction:
 
 
 def function_from(
-    body: str, transformation: Transformation, engine: str, known: str | None = None
+    body: str,
+    transformation: Transformation,
+    engine: str,
+    known: str | None = None,
+    home: str | None = None,
 ) -> CellFunction:
     """Run a cell's text, and find the function in it that is meant for *transformation*.
 
@@ -41,6 +45,7 @@ def function_from(
         transformation: whose function it is.
         engine: ``pandas`` or ``spark``; decides between two functions of one name.
         known: the name that the module's ``def`` has, if it is another than the row's.
+        home: the name that the module has in ``sys.modules``, if it is another than the row's.
 
     Raises:
         ConfigurationError: if it is not Python, raises, or does not say which function is meant;
@@ -54,7 +59,7 @@ def function_from(
         for node in ast.parse(body).body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
-    namespace = _namespace_of(transformation.module)
+    namespace = _namespace_of(home or transformation.module)
     with REGISTRY.preserved():
         before = REGISTRY.find(transformation.module, transformation.function, engine)
         try:

@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.beside import plain_name
 from odibi_nb.core.modules import (
     FunctionNotFoundError,
     ModuleLoader,
@@ -44,11 +45,14 @@ class Registered:
 
 
 class FunctionRegistry:
-    """Functions by (module, name, engine); engine ``any`` stands in where no other fits."""
+    """Functions by (module, name, engine); engine ``any`` stands in where no other fits.
+
+    Each project has its own: while it is planned, other projects' functions are not found.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._entries: dict[tuple[str, str, str], Registered] = {}
+        self._entries: dict[tuple[str, str, str], dict[Path | None, Registered]] = {}
 
     def register(
         self,
@@ -72,9 +76,12 @@ class FunctionRegistry:
         if not callable(fn):
             raise TypeError(f"expected a function, found {fn!r:.60}")
         metadata.setdefault("description", inspect.getdoc(fn))
+        own, owner = plain_name(_module_of(fn)), ModuleLoader.owner_of(_module_of(fn))
         with self._lock:
-            for home in {module or _module_of(fn), _module_of(fn)}:
-                self._entries[home, name, engine] = Registered(home, name, engine, fn, metadata)
+            for home in {module or own, own}:
+                by_owner = self._entries.setdefault((home, name, engine), {})
+                by_owner.pop(owner, None)  # the newest is the last
+                by_owner[owner] = Registered(home, name, engine, fn, metadata)
 
     def unregister(self, name: str, engine: str, module: str | None = None) -> bool:
         """Forget *name* for *engine* (in *module*, or in all); whether it was there."""
@@ -92,19 +99,30 @@ class FunctionRegistry:
         """Forget the functions that these modules define, because they are loaded anew."""
         names = set(modules)
         with self._lock:
-            self._entries = {
-                k: e for k, e in self._entries.items() if _module_of(e.fn) not in names
-            }
+            for key, by_owner in [*self._entries.items()]:
+                kept = {o: e for o, e in by_owner.items() if _module_of(e.fn) not in names}
+                if kept:
+                    self._entries[key] = kept
+                else:
+                    del self._entries[key]
 
     def find(self, module: str | None, name: str, engine: str) -> Registered | None:
-        """The entry for *engine*, else for any engine; without a module, if only one has the name."""
+        """The entry for *engine*, else for any engine; without a module, if only one has the name.
+
+        While a project is planned, its own entry or one that is no project's; else the newest.
+        """
         for wanted in (engine.lower(), ANY_ENGINE):
             if module:
-                entry = self._entries.get((module, name, wanted))
+                entry = _visible(self._entries.get((module, name, wanted), {}))
                 if entry is not None:
                     return entry
             else:
-                same = {id(e.fn): e for k, e in self._entries.items() if k[1:] == (name, wanted)}
+                entries = [
+                    _visible(by_owner)
+                    for key, by_owner in [*self._entries.items()]
+                    if key[1:] == (name, wanted)
+                ]
+                same = {id(entry.fn): entry for entry in entries if entry is not None}
                 if len(same) == 1:
                     return next(iter(same.values()))
         return None
@@ -116,7 +134,7 @@ class FunctionRegistry:
             FunctionNotFoundError: if there is none.
         """
         entry = self.find(module, function, engine)
-        if entry is not None and ModuleLoader.lender_of(_module_of(entry.fn)) is None:
+        if entry is not None:
             return entry.fn
         if not module:
             raise FunctionNotFoundError(f"no function {function!r} is registered for {engine}")
@@ -130,14 +148,19 @@ class FunctionRegistry:
         return found  # type: ignore[no-any-return]
 
     def _engines_of(self, module: str, function: str) -> list[str]:
-        return sorted({k[2] for k in self._entries if k[:2] == (module, function)})
+        return sorted(
+            key[2]
+            for key, by_owner in [*self._entries.items()]
+            if key[:2] == (module, function) and _visible(by_owner) is not None
+        )
 
     def _no_function(self, module: ModuleType, function: str, engine: str) -> str:
-        others = self._engines_of(module.__name__, function)
+        name = plain_name(module.__name__)
+        others = self._engines_of(name, function)
         if others:
-            return f"{module.__name__}.{function} is registered for {', '.join(others)}, not for {engine}"
+            return f"{name}.{function} is registered for {', '.join(others)}, not for {engine}"
         names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        return f"module {module.__name__!r} has no function {function!r}{did_you_mean(function, names)}"
+        return f"module {name!r} has no function {function!r}{did_you_mean(function, names)}"
 
     def get_all(self, engine: str | None = None) -> list[tuple[str, str]]:
         """(name, engine) of all entries, sorted."""
@@ -153,7 +176,7 @@ class FunctionRegistry:
     @contextlib.contextmanager
     def preserved(self) -> Iterator[None]:
         """Whatever is registered inside the block is forgotten after it."""
-        before = dict(self._entries)
+        before = {key: dict(by_owner) for key, by_owner in self._entries.items()}
         try:
             yield
         finally:
@@ -164,6 +187,14 @@ class FunctionRegistry:
         """Forget everything; for tests."""
         with self._lock:
             self._entries.clear()
+
+
+def _visible(by_owner: Mapping[Path | None, Registered]) -> Registered | None:
+    """The entry of the project that is planned, else one that is no project's; elsewhere the newest."""
+    space = ModuleLoader.planning()
+    if space is None:
+        return next(reversed([*by_owner.values()]), None)
+    return by_owner.get(space.folder, by_owner.get(None))
 
 
 REGISTRY = FunctionRegistry()
@@ -177,11 +208,9 @@ class ProjectModules(ModuleLoader):
         super().__init__(folder)
         self.registry = registry
 
-    def prepare(self) -> list[str]:
-        """As `ModuleLoader.prepare`; functions that such modules registered are forgotten."""
-        stale = super().prepare()
-        self.registry.forget_modules(stale)
-        return stale
+    def forget(self, modules: Iterable[str]) -> None:
+        """Forget the functions that such modules registered."""
+        self.registry.forget_modules(modules)
 
 
 def module_allowed(module: str, prefixes: Sequence[str]) -> bool:

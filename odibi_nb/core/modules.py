@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import hashlib
 import importlib
 import sys
 import threading
 import time
+import traceback
 import zipimport
+from collections import Counter
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from odibi_nb.core import beside
+from odibi_nb.core.beside import (
+    PREFIX,
+    ModuleSpace,
+    has_code,
+    is_beside,
+    is_installed,
+    origin_of,
+    plain_name,
+    plain_spec,
+)
 from odibi_nb.core.redaction import redact_text
 from odibi_nb.core.transformation import INGEST_MODULE
 from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import ModuleType
 
 _NEVER_PURGED = frozenset({"__main__", "odibi_nb"})
@@ -28,34 +43,31 @@ class FunctionNotFoundError(LookupError):
 
 
 def import_module(module: str) -> ModuleType:
-    """Import *module*.
+    """Import *module*: the planning project's, if it has one of that name.
 
     Raises:
         FunctionNotFoundError: if there is no such module, or importing it fails, or it is there only
             because another project of this process has it.
     """
+    space = ModuleLoader.planning()
     try:
-        imported = importlib.import_module(module)
+        return importlib.import_module(module) if space is None else space.import_module(module)
     except ModuleNotFoundError as exc:
-        if exc.name and (module == exc.name or module.startswith(exc.name + ".")):
-            hint = did_you_mean(module, [INGEST_MODULE, *_modules_here()])
+        missing = plain_name(exc.name or "")
+        if missing and (module == missing or module.startswith(missing + ".")):
+            hint = did_you_mean(module, [INGEST_MODULE, *_modules_here(space)])
+            owner = str(exc).partition(": ")[2]
             raise FunctionNotFoundError(
                 f"no module {module!r}{hint}: it must stand beside the manifest or be installed"
+                + (f"; {owner}" if owner else "")
             ) from exc
-        if exc.name:
+        if missing:
             raise FunctionNotFoundError(
-                f"module {module!r} needs {exc.name!r}, which is not installed"
+                f"module {module!r} needs {missing!r}, which is not installed"
             ) from exc
         raise _failed(module, exc) from exc
     except (Exception, SystemExit) as exc:
         raise _failed(module, exc) from exc
-    owner = ModuleLoader.lender_of(module)
-    if owner is not None:
-        raise FunctionNotFoundError(
-            f"no module {module!r}: it must stand beside the manifest or be installed; "
-            f"the project in {owner} has one, which is not this project's"
-        )
-    return imported
 
 
 def _failed(module: str, exc: BaseException) -> FunctionNotFoundError:
@@ -68,40 +80,44 @@ def _failed(module: str, exc: BaseException) -> FunctionNotFoundError:
 def _place_of(exc: BaseException) -> str:
     if isinstance(exc, SyntaxError) and exc.filename:
         return f" ({exc.filename}, line {exc.lineno})"
-    trace = exc.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f" ({trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno})" if trace else ""
+    frames = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(exc.__traceback__)
+        if frame.f_code.co_filename != beside.__file__
+    ]
+    return " ({}, line {})".format(*frames[-1]) if frames else ""
 
 
-def _modules_here() -> list[str]:
-    """Names of the modules beside the manifest that was prepared last, and one level deeper."""
-    folder = Path(sys.path[0])
-    if folder not in ModuleLoader.folders:
+def _modules_here(space: ModuleSpace | None) -> list[str]:
+    """Names of the modules beside the manifest, and one level deeper."""
+    if space is None:
         return []
     return sorted(
-        ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+        ".".join(path.relative_to(space.folder).with_suffix("").parts).removesuffix(".__init__")
         for pattern in ("*.py", "*/*.py")
-        for path in folder.glob(pattern)
+        for path in space.folder.glob(pattern)
     )
 
 
 class ModuleLoader:
     """Makes the modules beside a manifest importable, fresh, and this project's own.
 
-    Modules are loaded anew when their file has changed since, or when the name was taken by
-    another project's module. Installed packages are left alone.
+    A project's modules have their plain names as long as nobody else in the process has a module of
+    one of these names; else all of them are private, see `odibi_nb.core.beside`. Modules are loaded
+    anew when their file has changed since. If a run still uses the old ones, the new ones are private.
     """
 
     folders: ClassVar[set[Path]] = set()
     """The folders of all projects of this process."""
 
-    _lent: ClassVar[set[Path]] = set()
-    # those of them that are on sys.path for no other reason
-    _importing: ClassVar[Path | None] = None
-    # the project that imports now
-
     _lock: ClassVar[Any] = threading.RLock()
+    _spaces: ClassVar[dict[Path, ModuleSpace]] = {}
+    # folder to the modules that the next plan uses
+    _runs: ClassVar[Counter[Path]] = Counter()
+    # folder to the number of runs that use its modules now
+    _planning: ClassVar[contextvars.ContextVar[ModuleSpace | None]] = contextvars.ContextVar(
+        "odibi_nb_planning", default=None
+    )
     _loaded: ClassVar[dict[str, tuple[ModuleType, str | None]]] = {}
     # name to module, and what its file was like then; one table for the process, like sys.modules
 
@@ -118,83 +134,139 @@ class ModuleLoader:
         """
         with self._lock:
             before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-            outer, ModuleLoader._importing = ModuleLoader._importing, self.folder
+            outer = None
             try:
-                yield self.prepare()
+                reloaded = self.prepare()
+                outer = self._planning.set(self._spaces[self.folder])
+                yield reloaded
             finally:
-                ModuleLoader._importing = outer
+                if outer is not None:
+                    self._planning.reset(outer)
                 sys.dont_write_bytecode = before
                 self.remember()
 
-    @classmethod
-    def lender_of(cls, module: str) -> Path | None:
-        """The folder of the other project without which *module* could not be imported; None if there is none.
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Keep the modules that are loaded now as they are, for the run in the block."""
+        with self._lock:
+            self._runs[self.folder] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._runs[self.folder] -= 1
 
-        Folders stay on ``sys.path``: functions of a run in the background import when they like.
-        """
-        origin, top = _origin_of(module), module.partition(".")[0]
-        if cls._importing is None or origin is None or _is_beside(origin, top, cls._importing):
+    @classmethod
+    def planning(cls) -> ModuleSpace | None:
+        """The modules of the project that is planned here; None outside of planning."""
+        return cls._planning.get()
+
+    @classmethod
+    def owner_of(cls, module: str) -> Path | None:
+        """The folder of the project that the loaded *module* belongs to; None for every other module."""
+        loaded, top = sys.modules.get(module), plain_name(module).partition(".")[0]
+        if loaded is None:
             return None
-        return next((folder for folder in cls._lent if _is_beside(origin, top, folder)), None)
+        return next((folder for folder in cls.folders if is_beside(loaded, top, folder)), None)
+
+    def real_name(self, module: str) -> str:
+        """The name that the project's *module* has in ``sys.modules``."""
+        space = self._spaces.get(self.folder)
+        return module if space is None else space.real_name(module)
 
     def prepare(self) -> list[str]:
-        """Put the folder first on ``sys.path``; the modules that will be loaded anew."""
+        """Let the project's modules be found; the names of those that will be loaded anew."""
         with self._lock:
-            root = str(self.folder)
-            if self.folder not in self.folders and not _is_on_path(self.folder):
-                self._lent.add(self.folder)
             self.folders.add(self.folder)
-            if root in sys.path:
-                sys.path.remove(root)
-            sys.path.insert(0, root)
+            if not _is_on_path(self.folder):
+                # Last: what the notebook imports by the same name stays the notebook's.
+                ModuleSpace.lent.add(self.folder)
+                sys.path.append(str(self.folder))
             _forget_listings()
-            stale = self._stale()
+            space = self._spaces.setdefault(self.folder, ModuleSpace(self.folder, private=False))
+            if not space.private and self._collides():
+                space = ModuleSpace(self.folder, private=True, generation=space.generation)
+            stale = self._stale(space)
             self._prepared_ns = time.time_ns()
-            for name in stale:
-                _forget_bytecode(sys.modules.pop(name, None))
-                self._loaded.pop(name, None)
-            return sorted(stale)
-
-    def _stale(self) -> set[str]:
-        """Names of this project's that are taken by another project, or whose file has changed."""
-        tops = self._names()
-        gone: set[str] = set()
-        for name, module in list(sys.modules.items()):
-            top = name.partition(".")[0]
-            if top not in tops:
-                continue
-            origin = _origin(module)
-            if origin is None:
-                continue
-            if _is_beside(origin, top, self.folder):
-                known, looks = self._loaded.get(name, (None, None))
-                changed = known is module and (looks is None or looks != _looks(origin))
+            if stale and self._runs[self.folder]:
+                generation = space.generation + 1
+                space = ModuleSpace(self.folder, private=True, generation=generation)
             else:
-                changed = any(_is_beside(origin, top, folder) for folder in self.folders)
-            if changed:
-                gone.add(top)
+                for name in stale:
+                    _forget_bytecode(sys.modules.pop(name, None))
+                    self._loaded.pop(name, None)
+                self.forget(stale)
+            self._spaces[self.folder] = space
+            return sorted(map(plain_name, stale))
+
+    def forget(self, modules: Iterable[str]) -> None:
+        """Hear which modules will be loaded anew."""
+
+    def _collides(self) -> bool:
+        """Whether a module of this project's has a name that is another's in this process."""
+        return any(self._is_others(top) for top in self._names())
+
+    def _is_others(self, top: str) -> bool:
+        own = PathFinder.find_spec(top, [str(self.folder)])
+        if own is None or top in sys.stdlib_module_names:
+            return False
+        loaded = sys.modules.get(top)
+        if loaded is not None and is_beside(loaded, top, self.folder):
+            return False
+        other = plain_spec(top, without=self.folder)
+        if own.origin is not None:
+            return loaded is not None or (other is not None and other.origin is not None)
+        # Folders without __init__.py, such as data, are only modules if there is code in them.
+        if other is None or is_installed(other) or not has_code(own):
+            return False
+        return other.origin is not None or has_code(other)
+
+    def _stale(self, space: ModuleSpace) -> set[str]:
+        """Real names of this project's modules whose file has changed, and of the rest of their packages."""
+        names = [name for name in [*sys.modules] if self._is_of(name, space)]
+        gone: set[str] = set()
+        for name in names:
+            module = sys.modules[name]
+            origin = origin_of(module)
+            known, looks = self._loaded.get(name, (None, None))
+            if (
+                origin is not None
+                and known is module
+                and (looks is None or looks != _looks(origin))
+            ):
+                gone.add(plain_name(name).partition(".")[0])
         # A package is only consistent as a whole: one changed file reloads all of it; but what somebody
         # else has below a name without a file, such as ``tests``, is not ours to forget.
-        return {
-            name for name in [*sys.modules] if name.partition(".")[0] in gone and self._ours(name)
-        }
+        return {name for name in names if plain_name(name).partition(".")[0] in gone}
 
-    def _ours(self, name: str) -> bool:
-        """Whether the module comes from the folder of any project."""
-        origin, top = _origin_of(name), name.partition(".")[0]
-        return origin is not None and any(_is_beside(origin, top, f) for f in self.folders)
+    def _is_of(self, name: str, space: ModuleSpace) -> bool:
+        """Whether the loaded module called *name* is one of *space*, or could be found there by that name."""
+        if name.startswith(PREFIX):
+            plain = plain_name(name)
+            if not plain or not name.startswith(f"{space.prefix}."):
+                return False
+        else:
+            plain = name
+            if space.private:
+                return False
+        top, module = plain.partition(".")[0], sys.modules.get(name)
+        return (
+            top not in _NEVER_PURGED and module is not None and is_beside(module, top, self.folder)
+        )
 
     def remember(self) -> None:
         """Note which files this project's modules came from, once they are imported."""
         with self._lock:
-            tops = self._names()
-            for name, module in list(sys.modules.items()):
-                top = name.partition(".")[0]
+            space = self._spaces.get(self.folder)
+            if space is None:
+                return
+            for name in [*sys.modules]:
+                module = sys.modules.get(name)
                 known, _ = self._loaded.get(name, (None, None))
-                if top not in tops or known is module:
+                if module is None or known is module or not self._is_of(name, space):
                     continue
-                origin = _origin(module)
-                if origin is not None and _is_beside(origin, top, self.folder):
+                origin = origin_of(module)
+                if origin is not None:
                     # What was written after the import began may not be what was imported.
                     newer = _written_ns(origin) > self._prepared_ns
                     self._loaded[name] = (module, None if newer else _looks(origin))
@@ -221,28 +293,6 @@ def _forget_listings() -> None:
 
 def _is_on_path(folder: Path) -> bool:
     return any(Path(place or ".").resolve() == folder.resolve() for place in sys.path)
-
-
-def _origin_of(name: str) -> Path | None:
-    module = sys.modules.get(name)
-    return None if module is None else _origin(module)
-
-
-def _origin(module: ModuleType) -> Path | None:
-    """The module's file, or the one folder of a package without one."""
-    file = getattr(module, "__file__", None)
-    if file:
-        return Path(str(file))
-    try:
-        places = [*getattr(module, "__path__", ())]
-    except KeyError:  # of a package whose parent somebody has forgotten
-        return None
-    return Path(str(places[0])) if len(places) == 1 else None
-
-
-def _is_beside(origin: Path, top: str, folder: Path) -> bool:
-    """Whether *origin* belongs to the module or package called *top* that stands in *folder*."""
-    return folder in origin.parents and origin.relative_to(folder).parts[0] in (top, f"{top}.py")
 
 
 def _looks(path: Path) -> str:

@@ -335,20 +335,21 @@ class GenericProjectOrchestrator:
         run_id = f"{utc_now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         execution = RunExecution(self, plan, chosen, run_id, retry_of)
         try:
-            for name in sorted({row.engine for row in plan.rows.values()}):
-                self.tables(name).check_writable()
-            with (
-                run_lock(
-                    self.state_dir,
-                    self.project,
-                    self.env,
-                    run_id,
-                    force=chosen.force,
-                    say=lambda text: self._say("WARNING", text),
-                ) as lock,
-                routed_output(),
-            ):
-                return execution.run(lock)
+            with self._modules.running():
+                for name in sorted({row.engine for row in plan.rows.values()}):
+                    self.tables(name).check_writable()
+                with (
+                    run_lock(
+                        self.state_dir,
+                        self.project,
+                        self.env,
+                        run_id,
+                        force=chosen.force,
+                        say=lambda text: self._say("WARNING", text),
+                    ) as lock,
+                    routed_output(),
+                ):
+                    return execution.run(lock)
         except OSError as exc:
             raise ConfigurationError(str(self.state_dir), [f"cannot be used: {exc}"]) from exc
         finally:
@@ -466,6 +467,10 @@ class GenericProjectOrchestrator:
                     "is protected: confirm with the project's name, or with --yes where nobody can type"
                 ],
             )
+
+    def module_name(self, module: str) -> str:
+        """The name in ``sys.modules`` of the module that rows call *module*."""
+        return self._modules.real_name(module)
 
     # -- what the run needs --------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core import beside
 from odibi_nb.core.redaction import REDACTED, is_secret_name, plain_text, redact, redact_text
 from odibi_nb.core.spark_errors import is_spark_error, short_spark_error, trace_below
 
@@ -110,8 +111,9 @@ def _user_files(error: BaseException) -> set[str]:
 
 def _without_libraries(stack: traceback.StackSummary, mine: set[str]) -> traceback.StackSummary:
     """*stack* without frames of libraries, but for the last if that is one."""
-    kept = [frame for frame in stack[:-1] if frame.filename in mine]
-    return traceback.StackSummary.from_list([*kept, *stack[-1:]])
+    shown = [frame for frame in stack if frame.filename != beside.__file__]
+    kept = [frame for frame in shown[:-1] if frame.filename in mine]
+    return traceback.StackSummary.from_list([*kept, *shown[-1:]])
 
 
 def user_trace(error: BaseException) -> TracebackType | None:

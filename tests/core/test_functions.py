@@ -225,8 +225,7 @@ def test_what_cannot_be_found_is_one_clear_message(folder, name, message):
     module(folder, "odd_functions.partly", "from odd_functions.silver import nothing\n")
     module(folder, "odd_functions.lost", "raise ModuleNotFoundError('gone')\n")
     module(folder, "odd_functions.leaky", "raise OSError('no route to postgresql://u:p@h')\n")
-    ProjectModules(folder).prepare()
-    with pytest.raises(FunctionNotFoundError) as excinfo:
+    with ProjectModules(folder).importing(), pytest.raises(FunctionNotFoundError) as excinfo:
         FunctionRegistry().resolve(*name.split(":"), "pandas")
     assert message in str(excinfo.value)
     assert "\n" not in str(excinfo.value)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import concurrent.futures.process
 import importlib
+import multiprocessing.forkserver
 import os
 import py_compile
 import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -165,3 +168,188 @@ def test_archives_on_the_path_are_not_read_again(project, tmp_path, monkeypatch)
     assert importer.find_spec("archived_two") is None
     importer.invalidate_caches()
     assert importer.find_spec("archived_two") is not None
+
+
+# -- functions of a plan keep their own modules --------------------------------------------------
+
+WORK = """
+import concurrent.futures
+import importlib
+import multiprocessing
+import pickle
+import threading
+from importlib import import_module
+
+import near_helper as early
+
+LOCK = threading.Lock()
+
+class Row:
+    def __init__(self):
+        self.name = early.N
+
+def late():
+    import near_helper
+    from near_helper import N
+    return near_helper.N, N, __import__("near_helper").N
+
+def by_name():
+    return importlib.import_module("near_helper").N, import_module("near_helper").N
+
+def package():
+    import near_package.part
+    import near_package.part as part
+    from near_package import other
+    from near_package.part import N
+    return near_package.part.N, part.N, other.N, importlib.import_module(".other", "near_package").N, N
+
+def on_thread():
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return [*pool.map(lambda _: late(), range(2))][0]
+
+def foreign():
+    try:
+        import only_in_one
+    except ModuleNotFoundError as exc:
+        return str(exc)
+    return only_in_one.N
+
+def name_of(row=None):
+    return row.name if row else late()[0]
+
+def in_processes(method):
+    context = multiprocessing.get_context(method)
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(name_of).result(60), pool.submit(name_of, Row()).result(60)
+
+def pickled():
+    return pickle.loads(pickle.dumps(Row())).name, pickle.loads(pickle.dumps(name_of))()
+"""
+
+
+@pytest.fixture
+def two(project):
+    """Two projects, one and two, with modules of the same names; each says whose it is."""
+    assert concurrent.futures.process, multiprocessing.forkserver  # not to be forgotten with theirs
+    folders = {}
+    for name in ("one", "two"):
+        folder = folders[name] = project(name, near_work=WORK, near_helper=f"N = {name!r}\n")
+        package = folder / "near_package"
+        package.mkdir()
+        for part in ("part", "other"):
+            (package / f"{part}.py").write_text(
+                f"from near_helper import N as M\nN = {name!r}\nassert M == N\n"
+            )
+        if name == "two":
+            (package / "__init__.py").touch()
+    (folders["one"] / "only_in_one.py").write_text("N = 1\n")
+    (folders["two"] / "only_in_two.py").write_text("N = 2\n")
+    return folders
+
+
+def plan(folder, function, module="near_work"):
+    """The function that a plan of the project has."""
+    with ProjectModules(folder).importing():
+        return REGISTRY.resolve(module, function, "pandas")
+
+
+@pytest.mark.parametrize("order", [("one", "two"), ("two", "one")])
+def test_a_function_keeps_its_projects_modules(two, order):
+    """Planned beside another project, a function's late imports, of whatever form, are its own project's."""
+    functions = ("late", "by_name", "package", "on_thread", "pickled")
+    planned = {name: [plan(two[name], fn) for fn in functions] for name in order}
+    for name in (*order, *order):
+        assert [{*fn()} for fn in planned[name]] == [{name}] * len(functions)
+
+
+def test_modules_that_only_another_project_has_are_not_there_late_either(two):
+    """An import in a function does not find what only another open project has: as in its own process."""
+    one, two_ = plan(two["one"], "foreign"), plan(two["two"], "foreign")
+    assert one() == 1
+    assert two_().startswith("No module named 'only_in_one': the project in ")
+    importlib.import_module("only_in_one")  # by the notebook, which may
+    assert two_().startswith("No module named 'only_in_one': the project in ")
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_process_pools_get_the_projects_own_functions(two, method):
+    """Functions and objects reach the processes of a pool, and import their own project's modules there."""
+    planned = {name: plan(two[name], "in_processes") for name in ("one", "two")}
+    for name, in_processes in planned.items():
+        assert in_processes(method) == (name, name)
+
+
+def test_the_notebooks_own_module_stays_the_notebooks(two, tmp_path, monkeypatch):
+    """A module of the user's own, imported before or after the plan, is neither replaced nor taken."""
+    own = tmp_path / "notebook"
+    own.mkdir()
+    (own / "near_helper.py").write_text("N = 'the user'\n")
+    monkeypatch.syspath_prepend(own)
+    helper = importlib.import_module("near_helper")
+    functions = [plan(two["one"], "late"), plan(two["one"], "by_name"), plan(two["one"], "pickled")]
+    assert [{*fn()} for fn in functions] == [{"one"}] * 3
+    assert importlib.import_module("near_helper") is helper
+    assert sys.modules["near_helper"] is helper
+
+
+def test_a_module_that_the_notebook_imports_later_is_not_taken(two, tmp_path, monkeypatch):
+    """What a function has not imported yet is its project's, although the notebook has the name by then."""
+    fn = plan(two["one"], "package")
+    own = tmp_path / "notebook"
+    own.mkdir()
+    (own / "near_package").mkdir()
+    (own / "near_package" / "__init__.py").touch()
+    (own / "near_package" / "part.py").write_text("N = 'the user'\n")
+    monkeypatch.syspath_prepend(own)
+    part = importlib.import_module("near_package.part")
+    assert {*fn()} == {"one"}
+    assert sys.modules["near_package.part"] is part
+
+
+def test_a_run_keeps_its_modules_when_files_are_edited(two):
+    """While a run goes on, a plan with edited files has the new modules, and the run the old ones."""
+    running = ProjectModules(two["one"])
+    with running.importing():
+        old, pickled = (REGISTRY.resolve("near_work", fn, "pandas") for fn in ("late", "pickled"))
+    with running.running():
+        (two["one"] / "near_helper.py").write_text("N = 'edited'\n")
+        text = (two["one"] / "near_work.py").read_text()
+        (two["one"] / "near_work.py").write_text(text + "\n# edited\n")
+        new = plan(two["one"], "late")
+        assert ({*new()}, {*old()}, {*pickled()}) == ({"edited"}, {"one"}, {"one"})
+    assert {*plan(two["one"], "late")()} == {"edited"}
+
+
+def test_what_decorators_register_is_the_projects_own(project):
+    """Two projects that register one name, in modules of the same or a given name, keep theirs apart."""
+    text = (
+        "from odibi_nb import pandas_function\n"
+        "@pandas_function(module='given_module')\ndef work(): return {0!r}\n"
+        "@pandas_function('only_{0}', module='given_module')\ndef other(): return {0!r}\n"
+    )
+    folders = [project(name, registering=text.format(name)) for name in ("one", "two")]
+    for folder in folders * 2:
+        with ProjectModules(folder).importing():
+            importlib_name = REGISTRY.resolve("registering", "work", "pandas")
+            given_name = REGISTRY.resolve("given_module", "work", "pandas")
+            assert (importlib_name(), given_name()) == (folder.name, folder.name)
+            other = {"one": "two", "two": "one"}[folder.name]
+            with pytest.raises(FunctionNotFoundError):
+                REGISTRY.resolve("given_module", f"only_{other}", "pandas")
+
+
+def test_two_runs_at_once_keep_their_modules(two):
+    """Functions of two projects that run at the same time, on threads, never see each other's modules."""
+    planned = {name: plan(two[name], "package") for name in ("one", "two")}
+    barrier, found = threading.Barrier(8), []
+
+    def work(name):
+        barrier.wait()
+        found.append((name, {*planned[name]()}))
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("one", "two") * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found, key=str) == sorted([(n, {n}) for n in ("one", "two") * 4], key=str)
