@@ -16,16 +16,21 @@ Those that load files also understand:
 ``source``
     a path, a URL, or a list of them; the environment's ``locations`` apply.
 ``schema``
-    column to type name (as in Spark's DDL), by the names that the file has.
+    column to type name (as in Spark's DDL), by the names that the file has. A column that it calls
+    ``string`` has every text of the file, NA and null among them; a number in a column that it does
+    not name has gaps where the file says NA, NULL, nan and the like.
 ``options``
     what the engine's reader is told: for pandas the keyword arguments of ``read_csv`` and so on.
 """
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.concatenation import one_after_the_other
 from odibi_nb.core.context import Engine, TableUse
 from odibi_nb.core.reach import URL_REFUSAL
 from odibi_nb.core.transformation import RESERVED_CONSTANTS
@@ -199,22 +204,21 @@ def _together(frames: Sequence[Any], context: ExecutionContext) -> Any:
         for other in others:
             first = first.unionByName(other, allowMissingColumns=True)
         return first
-    import pandas as pd
-
-    return pd.concat(frames, ignore_index=True)
+    return one_after_the_other(frames)
 
 
 def _shaped(function: str, frame: Any, given: Constants, context: ExecutionContext) -> Any:
     """*frame* after ``rename``, ``columns`` and ``add``."""
     names = [str(name) for name in frame.columns]
     rename, keep, add = given.get("rename", {}), given.get("columns"), given.get("add", {})
+    keep = None if keep is None else [str(name) for name in keep]  # JSON has 2023 as a number
     _check_known(function, "rename", rename, names)
     renamed = [str(rename.get(name, name)) for name in names]
-    twice = {name for name in renamed if renamed.count(name) > 1}
+    twice = [name for name, times in Counter(renamed).items() if times > 1]
     if rename and twice:
         raise DataError(f"{function}: rename makes two columns {min(twice)!r}")
     _check_known(function, "columns", keep or (), renamed)
-    kept = renamed if keep is None else keep
+    kept = set(renamed if keep is None else keep)
     for name, value in add.items():
         if name in kept:
             raise DataError(f"{function}: add would replace the column {name!r}")
@@ -228,12 +232,80 @@ def _shaped(function: str, frame: Any, given: Constants, context: ExecutionConte
         frame = select(frame, keep)
     for name, value in add.items():
         frame = constant(frame, name, value)
+    if context.engine is Engine.PANDAS:
+        _check_storable(function, frame)
     return frame
 
 
+def _check_storable(function: str, frame: Any) -> None:
+    """Refuse what no table takes, in words for a row that has no code."""
+    problems = []
+    if not len(frame.columns):
+        raise DataError(
+            f'{function}: no records were found, and so no columns: "schema" can name them'
+        )
+    seen: dict[str, str] = {}
+    for name, dtype in frame.dtypes.items():
+        if not name.strip():
+            problems.append(f'a column has the name {name!r}: give it another by "rename"')
+        other = seen.setdefault(name.casefold(), name)
+        if other is not name:
+            problems.append(
+                f"two columns are called {other!r} and {name!r}, which are the same to a table: "
+                'give one another name by "rename", or leave one out by "columns"'
+            )
+        elif str(dtype) == "object":
+            found = _mixture(frame[name])
+            if found:
+                fix = json.dumps({name: "string"}, ensure_ascii=False)
+                problems.append(f'column {name!r} {found}: give "schema": {fix}')
+    if problems:
+        raise DataError(f"{function}: {'; '.join(problems)}")
+
+
+def _mixture(values: Any) -> str | None:
+    """What keeps objects from being one column of a table; None if nothing does."""
+    samples: dict[type, Any] = {}
+    for value in values:
+        if type(value) not in samples:
+            samples[type(value)] = value
+    groups: dict[str, Any] = {}
+    for kind, value in samples.items():
+        if value is not None and value == value and not hasattr(value, "asm8"):  # noqa: PLR0124  NaN
+            groups.setdefault(_GROUPS.get(kind.__name__, kind.__name__), value)
+    if len(groups) > 1:
+        shown = ", ".join(f"{value!r:.40}" for value in groups.values())
+        return f"mixes {' and '.join(groups)} ({shown})"
+    for group in ("time of day", "duration"):
+        if group in groups:
+            return f"holds a {group} ({groups[group]}), for which tables have no type"
+    return None
+
+
+_GROUPS = {
+    "str": "text",
+    "int": "numbers",
+    "float": "numbers",
+    "Written": "numbers",
+    "Decimal": "numbers",
+    "bool": "booleans",
+    "datetime": "times",
+    "Timestamp": "times",
+    "date": "dates",
+    "time": "time of day",
+    "timedelta": "duration",
+    "Timedelta": "duration",
+    "dict": "objects",
+    "list": "lists",
+    "ndarray": "lists",
+}
+"""What messages call values by the name of their Python type."""
+
+
 def _check_known(function: str, what: str, wanted: Any, names: Sequence[str]) -> None:
+    there = set(names)
     for name in wanted:
-        if name not in names:
+        if name not in there:
             hint = did_you_mean(str(name), names) or f": there are {', '.join(names)}"
             raise DataError(f"{function}: {what} names the unknown column {name!r}{hint:.300}")
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from odibi_nb.core.protocols import TableDetails
 from odibi_nb.engines.delta_appends import commit_metadata
-from odibi_nb.engines.delta_writes import schema_of
 from odibi_nb.engines.pandas_frames import pyarrow
-from odibi_nb.engines.table_schema import type_name
+from odibi_nb.engines.table_schema import schema_of, type_name
 
 COMMITS_LOOKED_AT = 20
 _UPKEEP = frozenset({"OPTIMIZE", "VACUUM START", "VACUUM END"})

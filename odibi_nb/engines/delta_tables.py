@@ -97,19 +97,36 @@ def _check_nothing_there(path: Path, name: str, *, writing: bool) -> None:
         raise DataError(f"{name}: {path} is there, but it is not a Delta table")
 
 
+_QUERY = (
+    "SET datafusion.execution.target_partitions = 1",
+    # Spark's times of 96 bits; nanoseconds, the default, would make 1816 of 9999-12-31.
+    "SET datafusion.execution.parquet.coerce_int96 = 'us'",
+)
+
+
+def query_builder(table: Any) -> Any:
+    """Return delta-rs's query engine over the Delta *table*, called ``t``."""
+    # Not DeltaTable.to_pandas: a process that ends right after that sometimes aborts.
+    builder = deltalake().QueryBuilder()
+    for statement in _QUERY:
+        builder.execute(statement).read_all()
+    builder.register("t", table)
+    return builder
+
+
+def run_query(table: Any, sql: str) -> Any:
+    """The result of *sql* over the Delta *table*, called ``t``, as an Arrow table."""
+    return pyarrow().table(query_builder(table).execute(sql).read_all())
+
+
 def scan(table: Any, name: str) -> Any:
     """All rows of the Delta *table* as an Arrow table; one file's rows stay in their order.
 
     Raises:
         DataError: if its files cannot be read.
     """
-    # Not DeltaTable.to_pandas: a process that ends right after that sometimes aborts.
-    lib = deltalake()
     try:
-        builder = lib.QueryBuilder()
-        builder.execute("SET datafusion.execution.target_partitions = 1").read_all()
-        builder.register("t", table)
-        found = builder.execute("SELECT * FROM t").read_all()
+        found = query_builder(table).execute("SELECT * FROM t").read_all()
         return as_stored(found, table.schema().to_arrow())
     except Exception as exc:
         raise DataError(f"{name}: its files cannot be read: {reason(exc)}") from exc

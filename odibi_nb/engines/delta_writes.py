@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.tables import redact_url
 from odibi_nb.engines.delta_appends import KEPT_FOR, landed, metadata, take_back, transaction
+from odibi_nb.engines.delta_rewrites import decided, loses_times, rewritten
 from odibi_nb.engines.delta_tables import deltalake, is_table, open_table
 from odibi_nb.engines.libraries import reason
 from odibi_nb.engines.output_checks import partitioned_otherwise
-from odibi_nb.engines.pandas_frames import pyarrow
-from odibi_nb.engines.table_schema import fit
+from odibi_nb.engines.table_schema import fit, schema_of, with_missing
 from odibi_nb.errors import DataError, RevokedError
 
 if TYPE_CHECKING:
@@ -124,12 +124,27 @@ def _write(write: TableWrite, table: Any, data: Any, number: int) -> None:
         max_commit_retries=_MAX_COMMIT_RETRIES,
         app_transactions=[transaction(write.info, number)] if write.only_once else None,
     )
+    if table is not None:
+        table = _made_ready(write, table, data)
     if table is None:
         _create(write, data, properties)
     elif write.output.mode == "merge":
         _merge(table, data, write.output, properties)
     else:
         _add_or_replace(table, data, write.output, properties)
+
+
+def _made_ready(write: TableWrite, table: Any, data: Any) -> Any:
+    """The table, rewritten where an append or merge could not go on with its types or times."""
+    if write.output.mode == "overwrite" or write.output.schema_mode == "overwrite":
+        return table
+    schema = decided(table, data)
+    fit(data, schema, write.output)  # what is refused is refused before anything is written
+    is_merge = write.output.mode == "merge"
+    if schema == schema_of(table) and not (is_merge and loses_times(table)):
+        return table
+    rewritten(table, write.output.table, schema)
+    return write.table()
 
 
 def _create(write: TableWrite, data: Any, properties: Any) -> None:
@@ -148,8 +163,11 @@ def _add_or_replace(table: Any, data: Any, output: Output, properties: Any) -> N
     partition_by = partitions(table, output)
     schema_mode = output.schema_mode
     if schema_mode != "overwrite":
-        data, differs = fit(data, schema_of(table), output)
+        schema = decided(table, data)
+        data, differs = fit(data, schema, output)
         schema_mode = "merge" if differs else None
+        if schema != schema_of(table):
+            data, schema_mode = with_missing(data, schema), "overwrite"
     deltalake().write_deltalake(
         table,
         data,
@@ -197,8 +215,3 @@ def _merge(table: Any, data: Any, output: Output, properties: Any) -> None:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def schema_of(table: Any) -> Any:
-    """The Arrow schema of the Delta *table*."""
-    return pyarrow().schema(table.schema().to_arrow())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.decoding import as_json
 from odibi_nb.engines.libraries import require
 from odibi_nb.engines.pandas_frames import pyarrow
 from odibi_nb.errors import DataError, did_you_mean
@@ -35,6 +37,23 @@ _MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?Z?$"
 _TRUE = ("true", "t", "yes", "y", "1")
 _FALSE = ("false", "f", "no", "n", "0")
 _FIRST_PANDAS_WITH_ISO8601 = 2
+_EXACT_IN_FLOAT = 2**53
+
+
+class Written(float):
+    """A float that knows how a file writes it: 0.10 is no 0.1 to a column of text or decimals."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Written:  # noqa: PYI034  Self needs Python 3.11
+        """Make one of *text*."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class Misfit(Exception):  # noqa: N818  says where; the caller makes the error of it
@@ -86,11 +105,8 @@ def convert(series: Any, kind: str, options: Mapping[str, Any]) -> Any:
         Misfit: at the first value that has no equal of this type.
     """
     if kind == "string":
-        found = require("pandas", "a schema").api.types.infer_dtype(series, skipna=True)
-        if series.isna().all():
-            return series.astype(object)  # a float column without values is no text
-        return series if found == "string" else series.map(str, na_action="ignore")
-    array = _arrow(series)
+        return _to_text(series)
+    array = _arrow(series, exact=kind.startswith("decimal"))
     cast = _cast_to(kind, options, str(series.name))
     try:
         converted = cast(array)
@@ -104,14 +120,48 @@ def _errors() -> tuple[type[Exception], ...]:
     return (pyarrow().ArrowException, ValueError, OverflowError, TypeError)
 
 
-def _arrow(series: Any) -> Any:
-    """*series* in Arrow; as text, without blanks around it, if its values are of several types."""
+def _to_text(series: Any) -> Any:
+    """*series* as text: a number as it is written, a boolean and whatever is nested as in JSON."""
+    pd = require("pandas", "a schema")
+    if series.isna().all():
+        return pd.Series([None] * len(series), index=series.index, name=series.name, dtype="string")
+    if pd.api.types.infer_dtype(series, skipna=True) == "string":
+        return series
+    values = [None if is_missing(value) else as_text(value) for value in series.array]
+    return pd.Series(values, index=series.index, name=series.name, dtype=object)
+
+
+def is_missing(value: Any) -> bool:
+    """Return True for None and for what pandas has for it."""
+    pd = require("pandas", "a schema")
+    is_nan = isinstance(value, float) and value != value  # noqa: PLR0124  nothing else is not itself
+    return value is None or value is pd.NA or value is pd.NaT or is_nan
+
+
+def as_text(value: Any) -> str:
+    """Return *value* as a column of text has it: booleans and nested values as in JSON."""
+    if hasattr(value, "dtype") and (value.ndim or value.dtype.kind == "b"):
+        value = value.tolist()
+    if isinstance(value, (bool, dict, list, tuple)):
+        return as_json(value)
+    if isinstance(value, bytes):
+        return value.decode()
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def _arrow(series: Any, *, exact: bool = False) -> Any:
+    """*series* in Arrow; as text, without blanks around it, if its values are of several types.
+
+    With *exact*, numbers that the file has as text are that text.
+    """
     pa = pyarrow()
     compute = require("pyarrow.compute", "a schema")
+    if exact and series.dtype == object and any(isinstance(value, Written) for value in series):
+        series = series.map(str, na_action="ignore")
     try:
         array = pa.array(series, from_pandas=True)
     except _errors():
-        array = pa.array(series.map(str, na_action="ignore"), from_pandas=True)
+        array = pa.array(series.map(as_text, na_action="ignore"), from_pandas=True)
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     if pa.types.is_dictionary(array.type):
@@ -154,12 +204,16 @@ def _cast_to(kind: str, options: Mapping[str, Any], column: str) -> Cast:
             "float": pa.float32(),
             "double": pa.float64(),
         }[kind]
-    return lambda array: _to_number(array, target, options)
+    return lambda array: to_number(array, target, options)
 
 
-def _to_number(array: Any, target: Any, options: Mapping[str, Any]) -> Any:
+def to_number(array: Any, target: Any, options: Mapping[str, Any]) -> Any:
+    """*array* as the numeric type *target*; text is written as the *options* say.
+
+    Raises:
+        ValueError: if a value is no number, or has no equal in *target*; pyarrow's errors, too.
+    """
     pa = pyarrow()
-    compute = require("pyarrow.compute", "a schema")
     if pa.types.is_decimal(target) and not pa.types.is_string(array.type):
         array = array.cast(pa.string())  # the shortest text that means the same float
     if pa.types.is_boolean(array.type):
@@ -167,16 +221,32 @@ def _to_number(array: Any, target: Any, options: Mapping[str, Any]) -> Any:
     if not pa.types.is_string(array.type):
         # A float column may round (Spark's does); whole numbers may not.
         return array.cast(target, safe=not pa.types.is_floating(target))
+    text = plain_numbers(array, options)
+    return _to_whole(text, target) if pa.types.is_integer(target) else text.cast(target)
+
+
+def plain_numbers(text: Any, options: Mapping[str, Any]) -> Any:
+    """The *text* of numbers as Arrow reads it, with a point and without a plus."""
+    compute = require("pyarrow.compute", "a schema")
     if options.get("thousands"):
-        array = compute.replace_substring(array, options["thousands"], "")
+        text = compute.replace_substring(text, options["thousands"], "")
     if options.get("decimal", ".") != ".":
-        array = compute.replace_substring(array, options["decimal"], ".")
-    try:
-        return array.cast(target)
-    except pa.ArrowInvalid:
-        if not pa.types.is_integer(target):
-            raise
-        return array.cast(pa.float64()).cast(target)  # "1.0": pandas wrote whole numbers with gaps
+        text = compute.replace_substring(text, options["decimal"], ".")
+    return compute.replace_substring_regex(text, r"^\+([0-9.])", r"\1")
+
+
+def _to_whole(text: Any, target: Any) -> Any:
+    """Whole numbers, which may be written as 1.0 or 1e3: only these go through floats."""
+    pa = pyarrow()
+    compute = require("pyarrow.compute", "a schema")
+    text = compute.replace_substring_regex(text, r"^([+-]?[0-9]+)\.0*$", r"\1")
+    is_whole = compute.match_substring_regex(text, r"^-?[0-9]+$")
+    nothing = pa.scalar(None, pa.string())
+    whole = compute.if_else(is_whole, text, nothing).cast(target)
+    floats = compute.if_else(is_whole, nothing, text).cast(pa.float64())
+    if compute.all(compute.less(compute.abs(floats), _EXACT_IN_FLOAT)).as_py() is False:
+        raise ValueError("a float may have lost digits")
+    return compute.coalesce(whole, floats.cast(target))
 
 
 def _to_boolean(array: Any, options: Mapping[str, Any]) -> Any:
@@ -186,7 +256,7 @@ def _to_boolean(array: Any, options: Mapping[str, Any]) -> Any:
     meaning: dict[str | None, bool | None] = {None: None}
     for words, value in ((_TRUE, True), (_FALSE, False)):
         more = options.get(f"{str(value).lower()}_values") or ()
-        meaning.update({word.lower(): value for word in (*words, *more)})
+        meaning.update({str(word).lower(): value for word in (*words, *more)})
     values = array.cast(pa.string()).to_pylist()
     try:
         return pa.array([meaning[v if v is None else v.lower()] for v in values], pa.bool_())
@@ -218,7 +288,8 @@ def _parse_times(array: Any, options: Mapping[str, Any], column: str) -> Any:
         # Some have a zone, some have none. 01/02/2024 is January to some and February to others:
         # only ISO 8601 goes without saying.
         compute = require("pyarrow.compute", "a schema")
-        if compute.all(compute.match_substring_regex(array, r"^\d{4}-?\d\d")).as_py() is False:
+        dates = compute.match_substring_regex(array, r"^(\d{8}$|\d{8}T|\d{4}-\d\d)")
+        if compute.all(dates).as_py() is False:
             raise ValueError("not an ISO 8601 date")
         modern = int(pd.__version__.partition(".")[0]) >= _FIRST_PANDAS_WITH_ISO8601
         written = "ISO8601" if modern else None

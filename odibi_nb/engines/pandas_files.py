@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import datetime as dt
 import inspect
+import io
 import itertools
+import re
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.decoding import decode_json
+from odibi_nb.concatenation import one_after_the_other
 from odibi_nb.core.tables import redact_url
+from odibi_nb.engines import encodings, excel_files, json_files, parquet_files
 from odibi_nb.engines.delta_tables import open_table, scan
 from odibi_nb.engines.libraries import reason, require
 from odibi_nb.engines.pandas_convert import Misfit, convert, parse_types
-from odibi_nb.engines.pandas_frames import from_arrow
+from odibi_nb.engines.pandas_frames import from_arrow, with_columns
 from odibi_nb.engines.places import Place, find_places
+from odibi_nb.engines.text_columns import MISSING, settle, settle_text
 from odibi_nb.errors import DataError, EngineNotAvailableError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 SUFFIXES = {
     "csv": (".csv", ".tsv", ".txt"),
@@ -39,6 +46,18 @@ _NOT_DATA = {
     "kwargs",
     "storage_options",
 }
+_WORDS = (
+    (r"^Error tokenizing data\. C error: ", ""),
+    (r"Expected (\d+) fields in line (\d+), saw (\d+)", r"line \2 has \3 fields, expected \1"),
+    (r"EOF inside string starting at row \d+", "a quote that opens a field is never closed"),
+    (r"^Excel file format cannot be determined.*", "it is not a workbook"),
+    (r"^File is not a zip file$", "it is not a workbook"),
+    (
+        r"^Usecols do not match columns, columns expected but not found: (.*)",
+        r"the option usecols names unknown columns: \1",
+    ),
+)
+"""pandas' own words, and what they mean."""
 _SHIFTS_LINES = {"skiprows", "header", "names", "comment", "skip_blank_lines", "lineterminator"}
 _SHOWN_VALUE = 60
 _EXACT_IN_FLOAT = 2**53
@@ -78,13 +97,96 @@ def read_file(
     if format == "delta":
         frame = _read_delta(location, shown, given, storage_options or {})
         return _with_types(frame, types, Place(location, shown), given, "delta")
-    places = find_places(location, SUFFIXES[format], storage_options or {})
-    frames = [_with_types(_read(p, format, types, given), types, p, given, format) for p in places]
-    if len(frames) == 1:
-        return frames[0]
+    frames = []
+    for place in find_places(location, SUFFIXES[format], storage_options or {}):
+        told = _with_encoding(place, format, given)
+        frame = _with_text_names(_read(place, format, types, told), place)
+        frames.append(_with_types(frame, types, place, told, format))
     # Columns of files without rows have no types that could matter.
     full = [frame for frame in frames if len(frame)] or frames[:1]
-    return require("pandas", shown).concat(full, ignore_index=True)
+    return _settled(one_after_the_other(full), format, types, given)
+
+
+def _settled(frame: Any, format: str, types: Mapping[str, str], options: Mapping[str, Any]) -> Any:
+    """*frame*, the rows of all files, with a type for each column that no schema names."""
+    dtype = options.get("dtype")
+    by_pandas = format == "json" and not json_files.is_plain(options)
+    if format == "parquet" or by_pandas or (dtype is not None and not isinstance(dtype, dict)):
+        return frame
+    known = {*types, *(dtype or {})}
+    missing, columns = _missing(format, options), {}
+    for i, (name, found) in enumerate(frame.dtypes.items()):
+        if name not in known and _is_open(found):
+            series = frame.iloc[:, i]
+            is_text = format == "csv"
+            columns[i] = (
+                settle_text(series, options, missing) if is_text else settle(series, missing)
+            )
+    return with_columns(frame, columns)
+
+
+def _is_open(dtype: Any) -> bool:
+    """Return True for text and objects, whose values have not been looked at yet."""
+    return str(dtype) in {"object", "str", "string"}
+
+
+def _missing(format: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """The words that mean a gap in a column of numbers; JSON has a null for that."""
+    return () if format == "json" or options.get("keep_default_na") is False else MISSING
+
+
+def _with_encoding(place: Place, format: str, options: dict[str, Any]) -> dict[str, Any]:
+    """*options* with the encoding that the file's first bytes tell."""
+    if format not in {"csv", "json"} or options.get("encoding"):
+        return options
+    with contextlib.suppress(Exception), _opened(place, options) as file:
+        found = encodings.encoding_of(file.read(encodings.LONGEST_MARK))
+        return {**options, "encoding": found} if found else options
+    return options  # whoever reads it says why it cannot be read
+
+
+def _opened(place: Place, options: Mapping[str, Any]) -> Any:
+    """The bytes of a file, unpacked."""
+    packing = options.get("compression", "infer")
+    packing = packing.get("method", "infer") if isinstance(packing, dict) else packing
+    packing = {"gzip": "gzip", "bz2": "bz2", "zstd": "zstd", "xz": "xz"}.get(packing, packing)
+    local = require("fsspec.implementations.local", place.shown).LocalFileSystem
+    return (place.system or local()).open(place.path, "rb", compression=packing)
+
+
+def _with_text_names(frame: Any, place: Place) -> Any:
+    """*frame* with names that are text: a workbook's may be years and dates."""
+    names: list[str] = []
+    for name in frame.columns:
+        if isinstance(name, tuple):
+            raise DataError(
+                f"{place.shown}: its columns have several names each, such as {name!r:.60}: give the "
+                'option "header" one row'
+            )
+        names.append(_text_name(name))
+    return frame if names == list(frame.columns) else frame.set_axis(_unique(names), axis=1)
+
+
+def _text_name(name: Any) -> str:
+    if isinstance(name, dt.datetime):
+        is_day = name.time() == dt.time(0)
+        return name.date().isoformat() if is_day else name.isoformat(sep=" ")
+    return str(name)
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """*names*, of which those that come again are numbered, as pandas numbers them."""
+    counts: dict[str, int] = {}
+    taken, unique = set(names), []
+    for name in names:
+        number = counts.get(name, 0)
+        new = name
+        while number and new in taken:
+            new, number = f"{name}.{number}", number + 1
+        counts[name] = max(number, 1)
+        taken.add(new)
+        unique.append(new)
+    return unique
 
 
 def _check_options(
@@ -118,43 +220,85 @@ def _read_delta(
     table = open_table(location, shown, storage_options, version=options.get("version"))
     if table is None:
         raise DataError(f"{shown}: no Delta table is there")
-    return from_arrow(scan(table, shown), shown)
+    return from_arrow(scan(table, shown), shown, exact=True)
 
 
 def _read(place: Place, format: str, types: Mapping[str, str], options: dict[str, Any]) -> Any:
-    """The file as pandas reads it, with the columns of *types* not yet converted."""
-    given = options
-    options = {**_defaults(place, format, types, given), **given}
-    frame = _call_reader(place, format, options)
-    if format == "csv":
-        again = _lost_digits(frame, types)
-        if again:
-            dtypes = {**options.get("dtype", {}), **dict.fromkeys(again, str)}
-            frame = _call_reader(place, format, {**options, "dtype": dtypes})
+    """The file's columns, with those of *types* not yet converted."""
     pd = require("pandas", place.shown)
+    if format == "excel":
+        excel_files.check_extent(place, options)
+    frame = _call_reader(place, format, types, options)
     if not isinstance(frame, pd.DataFrame):
         raise DataError(
-            f"{place.shown}: the options give a {type(frame).__name__}, not one table: {given!r:.100}"
+            f"{place.shown}: the options give a {type(frame).__name__}, not one table: {options!r:.100}"
         )
     if not len(frame.columns) and place.is_empty():
         raise DataError(f"{place.shown}: the file is empty")
     if format == "csv" and "index_col" not in options and not _counts_rows(frame.index):
         raise DataError(f"{place.shown}: its rows have more fields than its header")
-    # Cells of a workbook have types: text that looks like a number stays text.
-    return frame.infer_objects() if options.get("dtype") is object else frame
+    if format == "json" and not json_files.is_plain(options):
+        _check_digits(frame, types, place)
+    return frame
 
 
-def _call_reader(place: Place, format: str, options: dict[str, Any]) -> Any:
-    reader = _reader(format, place.shown)
+def _call_reader(
+    place: Place, format: str, types: Mapping[str, str], options: dict[str, Any]
+) -> Any:
+    given = {**_defaults(place, format, options), **options}
     try:
+        if format == "parquet" and parquet_files.is_plain(options):
+            return parquet_files.read(place, options)
+        if format == "json" and json_files.is_plain(options):
+            return _read_json(place, types, given)
+        if format == "csv":
+            given = {**given, **_gaps(options)}
+        reader = _reader(format, place.shown)
         if place.system is None:
-            return reader(place.path, **options)
+            return reader(place.path, **given)
         with place.open(unpack=format in {"csv", "json"}) as file:
-            return reader(file, **options)
+            return reader(file, **given)
     except ImportError as exc:
-        raise _missing(exc, place, format) from exc
+        raise _missing_library(exc, place, format) from exc
+    except DataError:
+        raise
     except Exception as exc:
-        raise DataError(f"{place.shown}: {_reason(exc, place, format, options)}") from exc
+        raise DataError(f"{place.shown}: {_reason(exc, place, format, given)}") from exc
+
+
+def _read_json(place: Place, types: Mapping[str, str], options: Mapping[str, Any]) -> Any:
+    pd = require("pandas", place.shown)
+    with _opened(place, options) as file:
+        encoding = options.get("encoding") or "utf-8"
+        text = file.read().decode(encoding, options.get("encoding_errors") or "strict")
+    if not text.strip():
+        raise DataError(f"{place.shown}: the file is empty")
+    written = any(kind == "string" or kind.startswith("decimal") for kind in types.values())
+    lines = bool(options["lines"])
+    columns = json_files.parse(text, lines=lines, most=options.get("nrows"), written=written)
+    series = {name: pd.Series(values, dtype=object) for name, values in columns.items()}
+    return pd.DataFrame(series)
+
+
+def _gaps(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What pandas takes for a gap: nothing but an empty field, and what the options add to it."""
+    if options.get("keep_default_na") is not None or options.get("na_filter") is False:
+        return {}
+    given, dtype = options.get("na_values"), options.get("dtype")
+    typed = list(dtype) if isinstance(dtype, dict) else []
+    if not typed and not isinstance(given, dict):
+        return {"keep_default_na": False, "na_values": ["", *_listed(given)]}
+    words = given if isinstance(given, dict) else dict.fromkeys(typed, _listed(given))
+    named = {name: ["", *_listed(found)] for name, found in words.items()}
+    for name in typed:
+        named[name] = [*named.get(name, [""]), *MISSING]
+    return {"keep_default_na": False, "na_values": named}
+
+
+def _listed(given: Any) -> list[Any]:
+    if given is None:
+        return []
+    return list(given) if isinstance(given, (list, tuple)) else [given]
 
 
 def _counts_rows(index: Any) -> bool:
@@ -163,17 +307,14 @@ def _counts_rows(index: Any) -> bool:
     return not len(index) or bool(is_range and index.start == 0 and index.step == 1)
 
 
-def _defaults(
-    place: Place, format: str, types: Mapping[str, str], options: Mapping[str, Any]
-) -> dict[str, Any]:
+def _defaults(place: Place, format: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """What pandas is told unless the options say otherwise: above all, not to guess."""
     if format == "csv":
-        as_text = [name for name, kind in types.items() if _needs_text(kind, options)]
-        defaults: dict[str, Any] = {"dtype": dict.fromkeys(as_text, str)} if as_text else {}
+        dtype = options.get("dtype")
+        named = {**dtype} if isinstance(dtype, dict) else {}
+        defaults: dict[str, Any] = {"dtype": defaultdict(lambda: str, named) if named else str}
         if place.suffix == ".tsv" and "delimiter" not in options:
             defaults["sep"] = "\t"
-        if {"engine", "sep", "delimiter", "skipfooter"}.isdisjoint(options):
-            defaults["low_memory"] = False  # one type per column, not one per chunk
         return defaults
     if format == "json":
         lines = place.suffix in {".jsonl", ".ndjson"}
@@ -181,75 +322,65 @@ def _defaults(
         if int(require("pandas", place.shown).__version__.partition(".")[0]) < _DATES_STAY_TEXT:
             defaults["convert_dates"] = False
         return defaults
-    return {"dtype": object} if format == "excel" else {}
+    if format == "excel":
+        # Cells have types: text that looks like a number stays text, and so does "NA".
+        return {"dtype": object, "keep_default_na": False, "na_values": [""]}
+    return {}
 
 
-def _needs_text(kind: str, options: Mapping[str, Any]) -> bool:
-    """Whether a column must not be read as numbers; text is slow to read."""
-    if kind in {"timestamp", "date"}:
-        return bool(options.get("date_format"))
-    return kind == "string" or kind.startswith("decimal")
+def _check_digits(frame: Any, types: Mapping[str, str], place: Place) -> None:
+    """Refuse whole numbers that pandas' own reader made floats of, because of gaps."""
+    for name, kind in types.items():
+        is_float = name in frame.columns and frame[name].dtype.kind == "f"
+        if is_float and kind in {"int", "bigint"} and frame[name].abs().max() >= _EXACT_IN_FLOAT:
+            raise DataError(
+                f"{place.shown}, column {name!r}: its numbers have more digits than pandas' "
+                "reader keeps beside a null: give none of its own options"
+            )
 
 
-def _lost_digits(frame: Any, types: Mapping[str, str]) -> list[str]:
-    """Columns of whole numbers that pandas read as floats, because of gaps, and thereby changed."""
-    return [
-        name
-        for name, kind in types.items()
-        if kind in {"int", "bigint"}
-        and name in frame.columns
-        and frame[name].dtype.kind == "f"
-        and frame[name].abs().max() >= _EXACT_IN_FLOAT
-    ]
-
-
-def _missing(exc: ImportError, place: Place, format: str) -> Exception:
+def _missing_library(exc: ImportError, place: Place, format: str) -> Exception:
     if format == "excel" and "openpyxl" in str(exc):
         return EngineNotAvailableError(place.shown, "excel", "openpyxl")
     return DataError(f"{place.shown}: {reason(exc)}")
 
 
 def _reason(exc: Exception, place: Place, format: str, options: Mapping[str, Any]) -> str:
+    """What is wrong with a file, in words for those who have the file and not the code."""
     if place.is_empty():
         return "the file is empty"
-    if isinstance(exc, UnicodeDecodeError):
-        return f"{reason(exc)}; an option such as encoding='latin-1' says how text is written"
-    if format == "json" and not place.packed:
-        with place.open(unpack=False) as file:
-            return _json_reason(file, lines=bool(options["lines"])) or reason(exc)
-    return reason(exc)
-
-
-def _json_reason(file: Any, *, lines: bool) -> str | None:
-    """What is wrong with JSON, where it stands; None if it is well-formed."""
-    for number, text in enumerate(file if lines else [file.read()], 1):
-        try:
-            if text.strip():
-                decode_json(text)
-        except ValueError as exc:
-            hint = '; the option {"lines": true} is for a record per line'
-            is_lines = not lines and "trailing" in str(exc)
-            return f"line {number}: {exc}" if lines else f"{exc}{hint if is_lines else ''}"
-    return None
+    if isinstance(exc, UnicodeError):
+        return f"{reason(exc)}; {encodings.advice(options)}"
+    text = reason(exc)
+    if format == "json" and "trailing" in text and not options.get("lines"):
+        return f'{text}; the option {{"lines": true}} is for a record per line'
+    for found, words in _WORDS:
+        text = re.sub(found, words, text)
+    return text
 
 
 def _with_types(
     frame: Any, types: Mapping[str, str], place: Place, options: Mapping[str, Any], format: str
 ) -> Any:
     pd = require("pandas", place.shown)
+    places = {name: i for i, name in enumerate(frame.columns)}
+    missing, columns, added = _missing(format, options), {}, {}
     for column, kind in types.items():
-        if column not in frame.columns:
+        if column not in places:
             if format == "json" and not len(frame):
-                frame[column] = convert(pd.Series([], name=column, dtype=object), kind, options)
+                added[column] = convert(pd.Series([], name=column, dtype=object), kind, options)
                 continue
-            known = [str(name) for name in frame.columns]
+            known = list(map(str, places))
             hint = did_you_mean(column, known) or f": it has {', '.join(known)}"
             raise DataError(f"{place.shown}: no column {column!r}, which schema names{hint:.300}")
+        series = frame.iloc[:, places[column]]
+        if kind != "string" and missing and _is_open(series.dtype):
+            series = series.mask(series.isin(missing))
         try:
-            frame[column] = convert(frame[column], kind, options)
+            columns[places[column]] = convert(series, kind, options)
         except Misfit as misfit:
             raise DataError(_describe(misfit, column, kind, place, options, format)) from None
-    return frame
+    return with_columns(frame, columns).assign(**added) if added else with_columns(frame, columns)
 
 
 def _describe(
@@ -285,7 +416,7 @@ def _csv_record(
     if not isinstance(separator, str) or len(separator) != 1:
         return None
     with place.open(unpack=False) as file:
-        text = (line.decode(options.get("encoding") or "utf-8-sig", "replace") for line in file)
+        text = io.TextIOWrapper(file, options.get("encoding") or "utf-8-sig", "replace", newline="")
         reader = csv.reader(text, delimiter=separator, quotechar=options.get("quotechar", '"'))
         records = _records(reader)
         _, header = next(records, (0, []))

@@ -10,10 +10,12 @@ from odibi_nb.engines.libraries import reason, require
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _EXACT_IN_FLOAT = 2**53
 _MAX_PRECISION = 38
+NO_DATA = "odibi.made_of_no_data"
+"""The metadata key of a table's column whose type is a guess, because it never had a value."""
 _ADVICE = {
     "duration": "store seconds: .dt.total_seconds()",
     "extension<pandas.period": "convert it: .dt.to_timestamp()",
@@ -66,12 +68,18 @@ def from_arrow_exactly(table: Any, name: str) -> Any:
         raise DataError(f"{name}: pandas {pd.__version__} cannot hold it: {reason(exc)}") from exc
 
 
-def from_arrow(table: Any, name: str) -> Any:
+def from_arrow(table: Any, name: str, *, exact: bool = False) -> Any:
     """The rows of an Arrow *table* as a pandas DataFrame that the caller may change.
 
     Columns get pandas' usual types; timestamps are ``datetime64`` in UTC, dates and decimals are
     Python objects. Whole numbers with nulls are floats, as everywhere in pandas, unless a float
-    cannot hold them exactly: then ``Int64``.
+    cannot hold them exactly: then ``Int64``. Nested values that pandas would change, and maps, have
+    Arrow's dtype.
+
+    Args:
+        table: the rows.
+        name: what messages call them.
+        exact: give every column the type of *table*: `held`.
 
     Raises:
         DataError: naming the table by *name*, if this version of pandas cannot hold its values.
@@ -82,10 +90,78 @@ def from_arrow(table: Any, name: str) -> Any:
         frame = table.to_pandas(ignore_metadata=True)
     except pyarrow().ArrowException as exc:  # before pandas 2: years after 2262
         raise DataError(f"{name}: pandas {pd.__version__} cannot hold it: {reason(exc)}") from exc
+    columns = {}
     for i, column in enumerate(table.columns):
-        if _loses_digits(column):
-            frame.isetitem(i, pd.Series(column.to_pylist(), dtype="Int64"))
-    return frame
+        series = frame.iloc[:, i]
+        # pandas' lists make floats of whole numbers with gaps, and its pairs do not say map.
+        if exact or _loses_digits(column) or pyarrow().types.is_nested(column.type):
+            columns[i] = _exactly(series, column)
+    return with_columns(frame, columns)
+
+
+def with_columns(frame: Any, columns: Mapping[int, Any]) -> Any:
+    """*frame* with other *columns* at these places; many at once, as each would move all others."""
+    pd = require("pandas", "the pandas engine")
+    if not columns:
+        return frame
+    every = {i: columns.get(i, frame.iloc[:, i]) for i in range(len(frame.columns))}
+    changed = pd.DataFrame({i: series.set_axis(frame.index) for i, series in every.items()})
+    return changed.set_axis(frame.columns, axis=1)
+
+
+def held(array: Any) -> Any:
+    """The values of an Arrow *array* as a pandas Series from which `to_arrow` makes the same array.
+
+    pandas' own types where they hold type and values; its nullable ones for whole numbers and
+    booleans with gaps; Arrow's for decimals and for the rest.
+    """
+    pa, pd = pyarrow(), require("pandas", "the pandas engine")
+    try:
+        series = pa.table({"": array}).to_pandas(ignore_metadata=True)[""]
+    except pa.ArrowException:  # before pandas 2: years after 2262
+        series = pd.Series(array.to_pylist(), dtype=object)
+    return _exactly(series, array)
+
+
+def _exactly(series: Any, array: Any) -> Any:
+    """*series*, which pandas made of the Arrow *array*, or another one that keeps its type."""
+    pa, pd = pyarrow(), require("pandas", "the pandas engine")
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    types, kind = pa.types, array.type
+    gaps = array.null_count > 0
+    if types.is_null(kind):
+        return pd.Series([None] * len(array), dtype=object)
+    if types.is_integer(kind) and gaps:
+        nullable = ("UInt" if types.is_unsigned_integer(kind) else "Int") + str(kind.bit_width)
+        numbers = array.fill_null(0).to_numpy(zero_copy_only=False)  # a float would round
+        missing = array.is_null().to_numpy(zero_copy_only=False)
+        extension = pd.arrays.IntegerArray(numbers.copy(), missing.copy())
+        return pd.Series(extension, dtype=nullable)
+    if types.is_boolean(kind) and gaps:
+        return pd.Series(array.to_pylist(), dtype="boolean")
+    is_text = types.is_string(kind) or types.is_large_string(kind)
+    if is_text and array.null_count == len(array):
+        return pd.Series([None] * len(array), dtype="string")  # objects would not say text
+    foreign = types.is_decimal(kind) or (
+        not (is_text or types.is_primitive(kind)) and not _says_all(series, array)
+    )
+    if foreign or (types.is_date(kind) and array.null_count == len(array)):
+        return pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([array])))
+    return series
+
+
+def _says_all(series: Any, array: Any) -> bool:
+    """Return True if Arrow makes *array* again of *series*: pandas makes floats of lists with gaps."""
+    pa = pyarrow()
+    try:
+        again = pa.array(series, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        return False
+    if again.type != array.type:
+        return False
+    chunks = array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+    return bool(pa.chunked_array([again]).equals(chunks))
 
 
 def plain(table: Any) -> Any:
@@ -138,7 +214,8 @@ def to_arrow(frame: Any, table: str) -> Any:
     """*frame* as an Arrow table of types that Delta and all its readers know.
 
     Named index levels become columns; an unnamed index that only counts rows is dropped. Time
-    stamps without a zone are UTC. Python decimals become ``decimal(38, s)``.
+    stamps without a zone are UTC. Python decimals become ``decimal(38, s)``. Fields whose type is a
+    guess, because there are no values, have `NO_DATA` in their metadata.
 
     Raises:
         DataError: naming *table*, the column, and what to do, if a column has no such type.
@@ -147,8 +224,12 @@ def to_arrow(frame: Any, table: str) -> Any:
     columns = [*_index_columns(frame, table)]
     columns += [(name, frame.iloc[:, i]) for i, name in enumerate(frame.columns)]
     _check_names([name for name, _ in columns], table)
-    arrays = [_to_array(series, f"{table}, column {name!r}") for name, series in columns]
-    return pa.Table.from_arrays(arrays, names=[name for name, _ in columns])
+    arrays, fields = [], []
+    for name, series in columns:
+        array, is_guess = _to_array(series, f"{table}, column {name!r}")
+        arrays.append(array)
+        fields.append(pa.field(name, array.type, metadata={NO_DATA: "true"} if is_guess else None))
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def _index_columns(frame: Any, table: str) -> Iterator[tuple[Any, Any]]:
@@ -186,7 +267,8 @@ def _check_names(names: list[Any], table: str) -> None:
         seen[name.casefold()] = name
 
 
-def _to_array(series: Any, place: str) -> Any:
+def _to_array(series: Any, place: str) -> tuple[Any, bool]:
+    """The values of *series* in a type that tables have, and whether that type is a guess."""
     pa = pyarrow()
     try:
         array = pa.array(series, from_pandas=True)
@@ -208,9 +290,24 @@ def _to_array(series: Any, place: str) -> Any:
         target = pa.decimal128(_MAX_PRECISION, kind.scale)
     try:
         # Nanoseconds are cut off, as in every table of timestamps.
-        return array.cast(target, safe=not pa.types.is_timestamp(kind))
+        return array.cast(target, safe=not pa.types.is_timestamp(kind)), _is_guess(kind)
     except pa.ArrowException as exc:
         raise DataError(f"{place}: {reason(exc)}") from exc
+
+
+def _is_guess(kind: Any) -> bool:
+    """Return True if *kind*, at any depth, is the type of values that are all missing."""
+    types = pyarrow().types
+    return bool(types.is_null(kind)) or any(map(_is_guess, _children(kind)))
+
+
+def _children(kind: Any) -> list[Any]:
+    types = pyarrow().types
+    if types.is_struct(kind):
+        return [kind.field(i).type for i in range(kind.num_fields)]
+    if types.is_map(kind):
+        return [kind.key_type, kind.item_type]
+    return [kind.value_type] if types.is_list(kind) or types.is_large_list(kind) else []
 
 
 def _is_uniform(series: Any, kind: Any) -> bool:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.engines import delta_tables
 from odibi_nb.engines.arrow_compare import compare
-from odibi_nb.engines.delta_writes import partitions, schema_of
+from odibi_nb.engines.delta_rewrites import decided
+from odibi_nb.engines.delta_writes import partitions
 from odibi_nb.engines.libraries import reason, require
 from odibi_nb.engines.pandas_frames import from_arrow, plain, pyarrow, to_arrow
 from odibi_nb.engines.table_schema import fit
@@ -27,12 +28,10 @@ def scan_portion(table: Any, name: str, portion: Portion) -> Any:
     Raises:
         DataError: if its files cannot be read.
     """
-    lib, pa = delta_tables.deltalake(), pyarrow()
+    pa = pyarrow()
     kept, count = [], 0
     try:
-        builder = lib.QueryBuilder()
-        builder.execute("SET datafusion.execution.target_partitions = 1").read_all()
-        builder.register("t", table)
+        builder = delta_tables.query_builder(table)
         pushed = portion.limit is not None and portion.fraction is None
         reader = builder.execute(
             f"SELECT * FROM t LIMIT {portion.limit}" if pushed else "SELECT * FROM t"
@@ -84,7 +83,7 @@ def _fitted(data: Any, output: Output, table: Any) -> Any:
     if table is None or output.schema_mode == "overwrite":
         return data
     partitions(table, output)
-    data = fit(data, schema := schema_of(table), output)[0]
+    data = fit(data, schema := decided(table, data), output)[0]
     if output.mode == "merge":
         return data
     for name in schema.names:

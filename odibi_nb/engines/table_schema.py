@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.engines.output_checks import columns_differ, respelled, retyped
-from odibi_nb.engines.pandas_frames import pyarrow
+from odibi_nb.engines.pandas_frames import NO_DATA, pyarrow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ def fit(data: Any, schema: Any, output: Output) -> tuple[Any, bool]:
     for name in schema.names:
         if name in data.column_names:
             kind = schema.field(name).type
-            columns[name] = _same_values(data[name], kind)
+            columns[name] = _same_values(data[name], kind, data.schema.field(name))
             if columns[name] is None:
                 found = type_name(data.schema.field(name).type)
                 changed.append(retyped(name, type_name(kind), found))
@@ -67,14 +67,49 @@ def _typed(names: Sequence[str], schema: Any) -> list[tuple[str, str]]:
     return [(name, type_name(schema.field(name).type)) for name in names]
 
 
-def _same_values(column: Any, kind: Any) -> Any:
-    """*column* as *kind*, or None if that would change a value or its meaning."""
+def with_missing(data: Any, schema: Any) -> Any:
+    """*data* with the columns that only *schema* has, all null, and its order and metadata."""
     pa = pyarrow()
-    types = pa.types
+    columns, fields = [], []
+    for field in schema:
+        there = field.name in data.column_names
+        columns.append(data[field.name] if there else pa.nulls(data.num_rows, field.type))
+        fields.append(field)
+    for field in data.schema:
+        if field.name not in schema.names:
+            columns.append(data[field.name])
+            fields.append(field)
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+
+
+def schema_of(table: Any) -> Any:
+    """The Arrow schema of the Delta *table*."""
+    return pyarrow().schema(table.schema().to_arrow())
+
+
+def as_kind(column: Any, kind: Any) -> Any:
+    """*column*, whose type is a guess, as *kind*; None if it has a value that says otherwise."""
+    pa = pyarrow()
     if column.type == kind:
         return column
     if column.null_count == len(column):
         return pa.chunked_array([pa.nulls(len(column), kind)])
+    if not pa.types.is_nested(kind):
+        return None
+    try:
+        return pa.chunked_array([pa.array(column.to_pylist(), kind)])
+    except (pa.ArrowException, TypeError, ValueError):
+        return None
+
+
+def _same_values(column: Any, kind: Any, field: Any) -> Any:
+    """*column* as *kind*, or None if that would change a value or its meaning."""
+    pa = pyarrow()
+    types = pa.types
+    if column.type == kind or column.null_count == len(column):
+        return as_kind(column, kind)
+    if field.metadata and NO_DATA.encode() in field.metadata:
+        return as_kind(column, kind)
 
     def is_number(t: Any) -> bool:
         return bool(types.is_integer(t) or types.is_floating(t))

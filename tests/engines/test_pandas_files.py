@@ -45,12 +45,12 @@ def refusal(location, format, schema=None, options=None):
 
 
 def test_csv_columns_get_the_schemas_types(folder):
-    """Every type of a schema, with gaps: text keeps its zeros, numbers and decimals their digits."""
+    """Every type of a schema, with gaps: text keeps zeros and NA, numbers and decimals their digits."""
     put(
         "a.csv",
         "id,i,n,x,f,b,t,d,m,rest\n"
         "007,1,9007199254740993,1.5,1.5,true,2024-01-02T13:00:00+01:00,2024-01-02,1.25,1\n"
-        "NA,,,,,,,,,2\n",
+        "NA,,NA,null,N/A,,,,,2\n",
     )
     schema = {
         "id": "string",
@@ -67,7 +67,8 @@ def test_csv_columns_get_the_schemas_types(folder):
     row = frame.iloc[0].to_dict()
     expected = ["007", 1, 9007199254740993, 1.5, 1.5, True, NOON, dt.date(2024, 1, 2)]
     assert [*row.values()] == [*expected, Decimal("1.25"), 1]
-    assert frame.iloc[1, :-1].isna().all()
+    assert frame["id"][1] == "NA"
+    assert frame.iloc[1, 1:-1].isna().all()
     dtypes = {name: str(dtype) for name, dtype in frame.dtypes.items()}
     assert dtypes["i"] == "Int32"
     assert dtypes["n"] == "Int64"
@@ -205,7 +206,7 @@ def test_suffixes_say_how_csv_is_written(folder):
     assert read_file("a.tsv", "csv").to_dict("list") == {"a": [1], "b": [2]}
     frame = read_file("b.csv.gz", "csv", {"Unnamed: 0": "string"})
     assert frame.to_dict("list") == {"Unnamed: 0": ["007"], "b": [2]}
-    assert "row 1: 7 does" in refusal("b.csv.gz", "csv", {"Unnamed: 0": "date"})
+    assert "row 1: '007' does" in refusal("b.csv.gz", "csv", {"Unnamed: 0": "date"})
 
 
 # JSON

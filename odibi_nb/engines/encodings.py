@@ -1,0 +1,42 @@
+"""How the bytes of a text file are to be read: what its first bytes say, unless an option does."""
+
+from __future__ import annotations
+
+import codecs
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+LONGEST_MARK = 4
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+)
+
+
+def encoding_of(start: bytes) -> str | None:
+    """The encoding that a file's first four bytes tell; None if they tell none: UTF-8.
+
+    Windows writes "Unicode text" as UTF-16, mostly with a byte order mark; without one, every
+    second byte of what begins with an ASCII letter is zero.
+    """
+    for mark, name in _MARKS:
+        if start.startswith(mark):
+            return name
+    if len(start) >= LONGEST_MARK and start[0] and not start[1] and start[2] and not start[3]:
+        return "utf-16-le"
+    if len(start) >= LONGEST_MARK and not start[0] and start[1] and not start[2] and start[3]:
+        return "utf-16-be"
+    return None
+
+
+def advice(options: Mapping[str, Any]) -> str:
+    """What to do about a file that is not in the encoding that *options* say, or in UTF-8."""
+    if options.get("encoding"):
+        return f"the option encoding={options['encoding']!r} is not how it is written"
+    return "an option such as encoding='latin-1' (or 'cp1252') says how text is written"
