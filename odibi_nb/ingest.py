@@ -37,7 +37,7 @@ from odibi_nb.core.transformation import RESERVED_CONSTANTS
 from odibi_nb.errors import DataError, EngineError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from odibi_nb.core.context import ExecutionContext
 
@@ -232,35 +232,37 @@ def _shaped(function: str, frame: Any, given: Constants, context: ExecutionConte
         frame = select(frame, keep)
     for name, value in add.items():
         frame = constant(frame, name, value)
-    if context.engine is Engine.PANDAS:
-        _check_storable(function, frame)
+    problems = [*_name_problems(list(frame.columns))]
+    if context.engine is Engine.PANDAS and not problems:
+        problems = [*_value_problems(frame)]
+    if problems:
+        raise DataError(f"{function}: {'; '.join(problems)}")
     return frame
 
 
-def _check_storable(function: str, frame: Any) -> None:
-    """Refuse what no table takes, in words for a row that has no code."""
-    problems = []
-    if not len(frame.columns):
-        raise DataError(
-            f'{function}: no records were found, and so no columns: "schema" can name them'
-        )
+def _name_problems(names: Sequence[str]) -> Iterator[str]:
+    """Why no table takes columns of these *names*, in words for a row that has no code."""
+    if not names:
+        yield 'no records were found, and so no columns: "schema" can name them'
     seen: dict[str, str] = {}
-    for name, dtype in frame.dtypes.items():
+    for name in names:
         if not name.strip():
-            problems.append(f'a column has the name {name!r}: give it another by "rename"')
+            yield f'a column has the name {name!r}: give it another by "rename"'
         other = seen.setdefault(name.casefold(), name)
         if other is not name:
-            problems.append(
+            yield (
                 f"two columns are called {other!r} and {name!r}, which are the same to a table: "
                 'give one another name by "rename", or leave one out by "columns"'
             )
-        elif str(dtype) == "object":
-            found = _mixture(frame[name])
-            if found:
-                fix = json.dumps({name: "string"}, ensure_ascii=False)
-                problems.append(f'column {name!r} {found}: give "schema": {fix}')
-    if problems:
-        raise DataError(f"{function}: {'; '.join(problems)}")
+
+
+def _value_problems(frame: Any) -> Iterator[str]:
+    """Why no table takes columns of the DataFrame *frame*, in words for a row that has no code."""
+    for name, dtype in frame.dtypes.items():
+        found = _mixture(frame[name]) if str(dtype) == "object" else None
+        if found:
+            fix = json.dumps({name: "string"}, ensure_ascii=False)
+            yield f'column {name!r} {found}: give "schema": {fix}'
 
 
 def _mixture(values: Any) -> str | None:

@@ -13,7 +13,7 @@ from odibi_nb.engines.pandas_frames import pyarrow
 from odibi_nb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     Cast = Callable[[Any], Any]
 
@@ -88,32 +88,33 @@ def parse_types(schema: Mapping[str, str], location: str) -> dict[str, str]:
     return types
 
 
-def convert(series: Any, kind: str, options: Mapping[str, Any]) -> Any:
-    """*series* as type *kind*, a name from `parse_types`.
+def convert(
+    series: Any, kind: str, options: Mapping[str, Any], missing: Collection[str] = ()
+) -> Any:
+    """*series* as type *kind*, a name from `parse_types`: an Arrow array, or a Series of text.
 
-    ``int`` has 32 and ``bigint`` 64 bits; where values are missing they are pandas' nullable
-    ``Int32`` and ``Int64``, and booleans ``boolean``. Decimals, and dates if all are missing, have
-    Arrow's dtypes, because pandas has none. Time stamps without a zone are UTC.
+    ``int`` has 32 and ``bigint`` 64 bits. Time stamps without a zone are UTC.
 
     Args:
         series: what the reader gave.
         kind: the type.
         options: the reader's; ``decimal``, ``thousands``, ``true_values``, ``false_values``,
             ``date_format`` and ``dayfirst`` say how text is written.
+        missing: words that mean a gap, but in a column of text.
 
     Raises:
         Misfit: at the first value that has no equal of this type.
     """
     if kind == "string":
         return _to_text(series)
-    array = _arrow(series, exact=kind.startswith("decimal"))
+    array = _arrow(series, missing, exact=kind.startswith("decimal"))
     cast = _cast_to(kind, options, str(series.name))
     try:
         converted = cast(array)
     except _errors():
         position = _first_misfit(cast, array)
         raise Misfit(position, series.iloc[position]) from None
-    return _to_pandas(converted, kind, series)
+    return converted
 
 
 def _errors() -> tuple[type[Exception], ...]:
@@ -149,7 +150,7 @@ def as_text(value: Any) -> str:
     return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
-def _arrow(series: Any, *, exact: bool = False) -> Any:
+def _arrow(series: Any, missing: Collection[str], *, exact: bool) -> Any:
     """*series* in Arrow; as text, without blanks around it, if its values are of several types.
 
     With *exact*, numbers that the file has as text are that text.
@@ -168,7 +169,8 @@ def _arrow(series: Any, *, exact: bool = False) -> Any:
         array = array.dictionary_decode()
     if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
         array = compute.utf8_trim_whitespace(array.cast(pa.string()))
-        array = compute.if_else(compute.equal(array, ""), pa.scalar(None, pa.string()), array)
+        gap = compute.is_in(array, value_set=pa.array(["", *missing], pa.string()))
+        array = compute.if_else(gap, pa.scalar(None, pa.string()), array)
     return array
 
 
@@ -311,17 +313,3 @@ def _to_date(array: Any, options: Mapping[str, Any], column: str) -> Any:
     if not dates.cast(times.type).equals(times):
         raise ValueError("a date has no time of day")
     return dates
-
-
-def _to_pandas(array: Any, kind: str, series: Any) -> Any:
-    pa = pyarrow()
-    pd = require("pandas", "a schema")
-    if kind.startswith("decimal") or (kind == "date" and array.null_count == len(array)):
-        extension = pd.arrays.ArrowExtensionArray(pa.chunked_array([array]))
-        return pd.Series(extension, index=series.index)
-    mapped = None
-    if array.null_count:
-        nullable = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype()}
-        mapped = {**nullable, pa.bool_(): pd.BooleanDtype()}.get
-    converted = pa.table({"": array}).to_pandas(types_mapper=mapped)[""]
-    return converted.set_axis(series.index)

@@ -364,23 +364,23 @@ def _with_types(
 ) -> Any:
     pd = require("pandas", place.shown)
     places = {name: i for i, name in enumerate(frame.columns)}
-    missing, columns, added = _missing(format, options), {}, {}
+    missing, columns = _missing(format, options), {}
     for column, kind in types.items():
         if column not in places:
             if format == "json" and not len(frame):
-                added[column] = convert(pd.Series([], name=column, dtype=object), kind, options)
-                continue
-            known = list(map(str, places))
-            hint = did_you_mean(column, known) or f": it has {', '.join(known)}"
-            raise DataError(f"{place.shown}: no column {column!r}, which schema names{hint:.300}")
-        series = frame.iloc[:, places[column]]
-        if kind != "string" and missing and _is_open(series.dtype):
-            series = series.mask(series.isin(missing))
+                frame = frame.assign(**{column: pd.Series([], dtype=object)})
+                places[column] = len(places)
+            else:
+                hint = did_you_mean(column, places) or f": it has {', '.join(places)}"
+                raise DataError(
+                    f"{place.shown}: no column {column!r}, which schema names{hint:.300}"
+                )
         try:
-            columns[places[column]] = convert(series, kind, options)
+            at = places[column]
+            columns[at] = convert(frame.iloc[:, at], kind, options, missing)
         except Misfit as misfit:
             raise DataError(_describe(misfit, column, kind, place, options, format)) from None
-    return with_columns(frame, columns).assign(**added) if added else with_columns(frame, columns)
+    return with_columns(frame, columns)
 
 
 def _describe(

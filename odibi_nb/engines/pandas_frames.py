@@ -90,23 +90,52 @@ def from_arrow(table: Any, name: str, *, exact: bool = False) -> Any:
         frame = table.to_pandas(ignore_metadata=True)
     except pyarrow().ArrowException as exc:  # before pandas 2: years after 2262
         raise DataError(f"{name}: pandas {pd.__version__} cannot hold it: {reason(exc)}") from exc
-    columns = {}
-    for i, column in enumerate(table.columns):
-        series = frame.iloc[:, i]
-        # pandas' lists make floats of whole numbers with gaps, and its pairs do not say map.
-        if exact or _loses_digits(column) or pyarrow().types.is_nested(column.type):
-            columns[i] = _exactly(series, column)
-    return with_columns(frame, columns)
+    # pandas' lists make floats of whole numbers with gaps, and its pairs do not say map.
+    return with_columns(
+        frame,
+        {
+            i: _exactly(frame.iloc[:, i], column)
+            for i, column in enumerate(table.columns)
+            if (exact and not _is_usual(column))
+            or _loses_digits(column)
+            or pyarrow().types.is_nested(column.type)
+        },
+    )
 
 
 def with_columns(frame: Any, columns: Mapping[int, Any]) -> Any:
-    """*frame* with other *columns* at these places; many at once, as each would move all others."""
-    pd = require("pandas", "the pandas engine")
+    """*frame* with other *columns* at these places: pandas Series, or Arrow arrays, see `held`.
+
+    All of them at once: each by itself would move all others.
+    """
     if not columns:
         return frame
-    every = {i: columns.get(i, frame.iloc[:, i]) for i in range(len(frame.columns))}
-    changed = pd.DataFrame({i: series.set_axis(frame.index) for i, series in every.items()})
+    pa, pd = pyarrow(), require("pandas", "the pandas engine")
+    arrays = {i: c for i, c in columns.items() if isinstance(c, (pa.Array, pa.ChunkedArray))}
+    usual = {i: array for i, array in arrays.items() if _is_usual(array)}
+    rest = [i for i in range(len(frame.columns)) if i not in columns]
+    parts = [frame.iloc[:, rest].set_axis(rest, axis=1)]
+    if usual:
+        table = pa.Table.from_arrays([*usual.values()], names=[*map(str, usual)])
+        parts.append(table.to_pandas(ignore_metadata=True).set_axis([*usual], axis=1))
+    parts += [
+        (held(column) if i in arrays else column).rename(i)
+        for i, column in columns.items()
+        if i not in usual
+    ]
+    for part in parts:
+        part.index = frame.index
+    changed = pd.concat(parts, axis=1).loc[:, [*range(len(frame.columns))]]
     return changed.set_axis(frame.columns, axis=1)
+
+
+def _is_usual(array: Any) -> bool:
+    """Return True if what pandas makes of the Arrow *array* keeps its type and its values."""
+    types, kind = pyarrow().types, array.type
+    if types.is_integer(kind) or types.is_boolean(kind):
+        return not array.null_count
+    is_text = types.is_string(kind) or types.is_large_string(kind)
+    return bool(types.is_floating(kind) or (is_text and array.null_count < len(array)))
 
 
 def held(array: Any) -> Any:
@@ -116,6 +145,8 @@ def held(array: Any) -> Any:
     booleans with gaps; Arrow's for decimals and for the rest.
     """
     pa, pd = pyarrow(), require("pandas", "the pandas engine")
+    if pa.types.is_integer(array.type) or pa.types.is_boolean(array.type):
+        return _exactly(None, array)
     try:
         series = pa.table({"": array}).to_pandas(ignore_metadata=True)[""]
     except pa.ArrowException:  # before pandas 2: years after 2262
@@ -129,17 +160,15 @@ def _exactly(series: Any, array: Any) -> Any:
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     types, kind = pa.types, array.type
-    gaps = array.null_count > 0
     if types.is_null(kind):
         return pd.Series([None] * len(array), dtype=object)
-    if types.is_integer(kind) and gaps:
-        nullable = ("UInt" if types.is_unsigned_integer(kind) else "Int") + str(kind.bit_width)
-        numbers = array.fill_null(0).to_numpy(zero_copy_only=False)  # a float would round
-        missing = array.is_null().to_numpy(zero_copy_only=False)
-        extension = pd.arrays.IntegerArray(numbers.copy(), missing.copy())
-        return pd.Series(extension, dtype=nullable)
-    if types.is_boolean(kind) and gaps:
-        return pd.Series(array.to_pylist(), dtype="boolean")
+    if types.is_integer(kind) or types.is_boolean(kind):
+        values = array.fill_null(0 if types.is_integer(kind) else False)  # a float would round
+        values = values.to_numpy(zero_copy_only=False).copy()
+        if not array.null_count:
+            return pd.Series(values)
+        nullable = pd.arrays.IntegerArray if types.is_integer(kind) else pd.arrays.BooleanArray
+        return pd.Series(nullable(values, array.is_null().to_numpy(zero_copy_only=False).copy()))
     is_text = types.is_string(kind) or types.is_large_string(kind)
     if is_text and array.null_count == len(array):
         return pd.Series([None] * len(array), dtype="string")  # objects would not say text

@@ -36,6 +36,7 @@ from odibi_nb.engines.spark_catalog import SparkCatalog, identifier_of, make_sch
 from odibi_nb.engines.spark_frames import is_spark, quoted, storable, to_spark, types_of
 from odibi_nb.engines.spark_lost import why_lost
 from odibi_nb.engines.spark_session import SAIL, forget
+from odibi_nb.engines.spark_times import in_microseconds
 from odibi_nb.engines.table_watch import watch_commits, watch_folders
 from odibi_nb.errors import DataError, OdibiError
 
@@ -230,7 +231,7 @@ class SparkEngine:
         request = spark_writes.Request(output, info)
         if target.path is None and not self.exists(table):
             make_schema(spark, table)
-        with write_lock(target.key):
+        with write_lock(target.key), in_microseconds(self.connection):
             try:
                 rows = spark_writes.write(
                     target, frame, lambda: self._schema(target, table), request, self._appends

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.spark_errors import is_no_table
 from odibi_nb.core.tables import redact_url
-from odibi_nb.engines import pandas_files
+from odibi_nb.engines import encodings, pandas_files, spark_text
 from odibi_nb.engines.libraries import reason
 from odibi_nb.engines.pandas_convert import parse_types
-from odibi_nb.engines.spark_frames import quoted, types_of
+from odibi_nb.engines.spark_frames import quoted, to_spark, types_of
 from odibi_nb.engines.spark_session import SAIL
+from odibi_nb.engines.text_columns import WIDEST
 from odibi_nb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -94,8 +95,7 @@ _OPTIONS = {
     "delta": {"version", "versionAsOf", "timestampAsOf"},
 }
 _BY_PANDAS = {"excel"}
-_NOT_ON_SAIL = {"csv", "json"}
-_GUESSED = {"timestamp", "timestamp_ntz", "date"}
+_NOT_ON_SAIL = {"csv", "json", "parquet"}
 _WIDE = {"int": "bigint", "smallint": "bigint", "tinyint": "bigint", "float": "double"}
 
 
@@ -109,8 +109,8 @@ def read_file(
 ) -> Any:
     """The rows of a file, of a folder's or a glob's files, or of a Delta table.
 
-    Workbooks are read by pandas on this machine; so are CSV and JSON files on Sail, which has
-    readers with other rules. Otherwise Spark reads, when something is done with the rows.
+    Workbooks are read by pandas on this machine; so are all files on Sail, whose readers have other
+    rules: its Parquet reader makes nulls of whole numbers that have no sign and 64 bits. Otherwise Spark reads, when something is done with the rows.
 
     Args:
         connection: the session.
@@ -129,11 +129,18 @@ def read_file(
     if format not in pandas_files.SUFFIXES:
         hint = did_you_mean(format, pandas_files.SUFFIXES)
         raise DataError(f"{shown}: unknown format {format!r}{hint}")
-    if format in _BY_PANDAS or (connection.kind == SAIL and format in _NOT_ON_SAIL):
+    foreign = _foreign_encoding(location, format, options or {})
+    if (
+        format in _BY_PANDAS
+        or (format == "json" and foreign)  # Spark reads no lines of UTF-16
+        or (connection.kind == SAIL and format in _NOT_ON_SAIL)
+    ):
         frame = pandas_files.read_file(location, format, schema, options, storage_options)
         return from_pandas(connection, frame, shown)
     types = parse_types(schema or {}, shown)
     given = _options(format, options or {}, shown)
+    if foreign:
+        given = {"encoding": foreign.upper(), "multiLine": "true", **given}
     _check_there(location, shown)
     try:
         return _read(connection.spark, location, format, types, given)
@@ -150,7 +157,7 @@ def from_pandas(connection: Connection, frame: Any, name: str) -> Any:
 
     table = to_arrow(frame, name)
     try:
-        return connection.spark.createDataFrame(table)
+        return to_spark(connection.spark, table)
     except Exception as exc:
         raise DataError(f"{name}: {reason(exc)}") from exc
 
@@ -200,33 +207,86 @@ def _read(
         lines = name.endswith((".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"))
         options.setdefault("multiLine", str(not lines).lower())
         options["mode"] = "FAILFAST"
+        return _read_json(spark, location, types, options)
     frame = spark.read.format(format).options(**options).load(location)
-    return _with_types(frame, types, redact_url(location), plain=format == "json")
+    return _with_types(frame, types, redact_url(location), plain=False)
+
+
+def _foreign_encoding(location: str, format: str, options: Mapping[str, Any]) -> str | None:
+    """The encoding that a file of this machine begins with, if that is not UTF-8."""
+    path = Path(location)
+    if format not in {"csv", "json"} or options.get("encoding") or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        found = encodings.encoding_of(file.read(encodings.LONGEST_MARK))
+    return None if found == "utf-8-sig" else found  # Spark passes over that mark
 
 
 def _read_csv(spark: Any, location: str, types: Mapping[str, str], options: dict[str, str]) -> Any:
-    """Once for its names and types, lines of text only; the rows when something is done with them."""
+    """Once for its types, which are those that the pandas engine finds; then when it is used."""
     shown = redact_url(location)
 
     def reader() -> Any:
         return spark.read.format("csv").option("header", "true").options(**options)
 
-    found = types_of(reader().option("inferSchema", "true").load(location).schema)
+    found = reader().load(location).columns
     # A column without a name is called as pandas calls it, so that rows need not know who reads.
     names = [f"Unnamed: {i}" if n == f"_c{i}" else n for i, n in enumerate(found)]
     _check_named(types, names, shown)
-    kinds = []
-    for name, kind in zip(names, found.values(), strict=True):
-        guessed = "string" if kind in _GUESSED else _WIDE.get(kind, kind)
-        kinds.append(types.get(name, guessed))
-    wanted = ", ".join(f"{quoted(n)} {k}" for n, k in zip(names, kinds, strict=True))
-    return (
+    by_spark = {n: kind for n, kind in types.items() if not spark_text.is_converted_here(kind)}
+    wanted = ", ".join(f"{quoted(n)} {by_spark.get(n, 'string')}" for n in names)
+    frame = (
         reader()
         .option("mode", "FAILFAST")
         .option("enforceSchema", "true")
         .schema(wanted)
         .load(location)
     )
+    kinds = spark_text.kinds_of(frame, [name for name in names if name not in types])
+    return frame.selectExpr(
+        *(
+            quoted(name)
+            if name in by_spark
+            else spark_text.converted(name, types.get(name) or kinds[name], shown)
+            for name in names
+        )
+    )
+
+
+def _read_json(spark: Any, location: str, types: Mapping[str, str], options: dict[str, str]) -> Any:
+    """Twice for its types: text and decimals that the schema names never become floats."""
+
+    def reader() -> Any:
+        return spark.read.format("json").options(**options)
+
+    frame = reader().load(location)
+    found = types_of(frame.schema)
+    if not found and types:  # no records: the schema says which columns there would have been
+        return spark.createDataFrame([], ", ".join(f"{quoted(n)} {k}" for n, k in types.items()))
+    exact = {n: kind for n, kind in types.items() if kind == "string" or kind.startswith("decimal")}
+    if exact:
+        wanted = (f"{quoted(name)} {exact.get(name, kind)}" for name, kind in found.items())
+        frame = reader().schema(", ".join(wanted)).load(location)
+    texts = [name for name, kind in found.items() if kind == "string" and name not in types]
+    kept = {**types, **dict.fromkeys(_without_values(frame, texts), spark_text.NO_VALUES)}
+    kept.update(
+        {n: f"decimal({WIDEST},0)" for n, k in found.items() if _is_wide(k) and n not in kept}
+    )
+    return _with_types(frame, kept, redact_url(location), plain=True)
+
+
+def _is_wide(kind: str) -> bool:
+    """Return True for the decimals that Spark makes of whole numbers beyond 64 bits."""
+    return kind.startswith("decimal(") and kind.endswith(",0)")
+
+
+def _without_values(frame: Any, names: list[str]) -> list[str]:
+    """The columns of *names* that are always null."""
+    if not names:
+        return []
+    facts = [f"count({quoted(name)}) AS n{i}" for i, name in enumerate(names)]
+    counts = frame.selectExpr(*facts).collect()[0]
+    return [name for name, count in zip(names, counts, strict=True) if not count]
 
 
 def _with_types(frame: Any, types: Mapping[str, str], shown: str, *, plain: bool) -> Any:
@@ -236,10 +296,9 @@ def _with_types(frame: Any, types: Mapping[str, str], shown: str, *, plain: bool
     for name, kind in found.items():
         usual = _WIDE.get(kind, kind) if plain else kind
         wanted = types.get(name, usual)
+        value = "NULL" if wanted == spark_text.NO_VALUES else quoted(name)
         same = wanted == kind
-        columns.append(
-            quoted(name) if same else f"CAST({quoted(name)} AS {wanted}) AS {quoted(name)}"
-        )
+        columns.append(quoted(name) if same else f"CAST({value} AS {wanted}) AS {quoted(name)}")
     return frame if columns == [quoted(n) for n in found] else frame.selectExpr(*columns)
 
 

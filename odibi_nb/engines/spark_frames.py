@@ -5,12 +5,16 @@ Everything is said in SQL text, which classic Spark, Spark Connect and Sail unde
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.engines.output_checks import columns_differ, respelled, retyped
+from odibi_nb.engines.pandas_frames import NO_DATA
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from odibi_nb.core.transformation import Output
 
 _SPARK_4 = 4
@@ -22,6 +26,7 @@ _WIDER = {
     "float": ("double",),
 }
 """Type to the types that hold all of its values."""
+_VOID = re.compile(r"\bvoid\b")
 _DIGITS = {"tinyint": 3, "smallint": 5, "int": 10, "bigint": 19}
 
 
@@ -39,11 +44,19 @@ def is_spark(value: object) -> bool:
 
 
 def to_spark(spark: Any, data: Any) -> Any:
-    """The Arrow table *data* as a DataFrame of the session *spark*."""
+    """The Arrow table *data*, as `pandas_frames.to_arrow` makes it, as a DataFrame of the session *spark*."""
     import pyspark
+    from pyspark.sql.pandas.types import from_arrow_schema
 
-    takes_arrow = int(pyspark.__version__.partition(".")[0]) >= _SPARK_4
-    return spark.createDataFrame(data if takes_arrow else data.to_pandas())
+    guesses = [f.name for f in data.schema if f.metadata and NO_DATA.encode() in f.metadata]
+    if not data.num_rows:  # Sail finds no types in it
+        frame = spark.createDataFrame([], from_arrow_schema(data.schema))
+    elif int(pyspark.__version__.partition(".")[0]) >= _SPARK_4:
+        frame = spark.createDataFrame(data)
+    else:
+        rows = data.to_pandas(integer_object_nulls=True)  # a float would change large ones
+        frame = spark.createDataFrame(rows, from_arrow_schema(data.schema))
+    return marked(frame, guesses)
 
 
 def literal(text: str) -> str:
@@ -54,6 +67,13 @@ def literal(text: str) -> str:
 def types_of(schema: Any) -> dict[str, str]:
     """Column to the name of its type, of a Spark schema."""
     return {field.name: field.dataType.simpleString() for field in schema.fields}
+
+
+def marked(frame: Any, names: Sequence[str]) -> Any:
+    """*frame* in which the columns *names* say that their types are guesses, as they have no values."""
+    for name in names:
+        frame = frame.withMetadata(name, {NO_DATA: "true"})
+    return frame
 
 
 def storable(frame: Any, table: str, time_zone: str) -> Any:
@@ -80,13 +100,13 @@ def storable(frame: Any, table: str, time_zone: str) -> Any:
             )
         columns.append(_stored_as(quoted(name), kind, time_zone))
     if any(" AS " in column for column in columns):
-        return frame.selectExpr(*columns)
-    return frame
+        frame = frame.selectExpr(*columns)
+    return marked(frame, [name for name, kind in types.items() if _VOID.search(kind)])
 
 
 def _stored_as(column: str, kind: str, time_zone: str) -> str:
-    if kind == "void":
-        return f"CAST({column} AS string) AS {column}"
+    if _VOID.search(kind):
+        return f"CAST({column} AS {_VOID.sub('string', kind)}) AS {column}"
     if kind == "timestamp_ntz":
         stamp = f"CAST({column} AS timestamp)"
         if time_zone not in {"UTC", "Etc/UTC", "Z", "GMT"}:

@@ -133,6 +133,8 @@ def local_configuration(state_dir: Path) -> dict[str, str]:
         "spark.sql.shuffle.partitions": str(max(2, cores)),
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.sql.session.timeZone": "UTC",
+        # INT96, the default, is read as nanoseconds by delta-rs and many others: 9999-12-31 wraps.
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.warehouse.dir": str(state_dir / "spark-warehouse"),
         # As on Databricks: what a function saves as a table is a Delta table.
         "spark.sql.sources.default": "delta",

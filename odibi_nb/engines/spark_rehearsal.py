@@ -14,6 +14,7 @@ from odibi_nb.core.protocols import TableDetails
 from odibi_nb.engines import output_checks, spark_compare, spark_writes
 from odibi_nb.engines.delta_details import COMMITS_LOOKED_AT, last_write
 from odibi_nb.engines.spark_frames import fit, quoted, storable, types_of
+from odibi_nb.engines.spark_guesses import decided
 from odibi_nb.engines.spark_session import SAIL
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def fitted(target: DeltaTarget, frame: Any, output: Output, schema: Any) -> Any:
     if schema is None or output.schema_mode == "overwrite":
         return frame
     spark_writes.check_partitions(target, output)
+    schema = decided(target, frame, schema)
     frame = fit(frame, schema, output)[0]
     if output.mode == "merge":
         return frame

@@ -20,6 +20,7 @@ from odibi_nb.engines.delta_appends import (
 )
 from odibi_nb.engines.libraries import reason
 from odibi_nb.engines.spark_frames import fit, quoted
+from odibi_nb.engines.spark_guesses import decided, retype
 from odibi_nb.engines.spark_session import SAIL
 from odibi_nb.errors import DataError
 
@@ -160,8 +161,11 @@ def _once(
     output, differs = request.output, False
     if schema is not None:
         if output.schema_mode != "overwrite":
-            frame, differs = fit(frame, schema, output)
+            wanted = decided(target, frame, schema)
+            frame, differs = fit(frame, wanted, output)
         check_partitions(target, output)
+        if output.schema_mode != "overwrite" and wanted is not schema:
+            retype(target, _log(target), wanted)
         if output.mode == "merge":
             return _merge(target, frame, output, differs=differs)
     mark = json.dumps({**metadata(request.info), "mode": output.mode, "write": uuid.uuid4().hex})

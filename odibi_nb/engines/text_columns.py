@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.engines.libraries import require
 from odibi_nb.engines.pandas_convert import is_missing, plain_numbers, to_number
-from odibi_nb.engines.pandas_frames import held, pyarrow
+from odibi_nb.engines.pandas_frames import pyarrow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -26,9 +26,9 @@ WIDEST = 38
 
 
 def settle(series: Any, missing: Collection[str]) -> Any:
-    """*series* with the type of its values: exact, whatever gaps there are.
+    """The values of *series* as an Arrow array: exact, whatever gaps there are.
 
-    Values of several types stay as they are.
+    *series* itself if its values are nested, or of several types.
 
     Args:
         series: objects.
@@ -36,13 +36,13 @@ def settle(series: Any, missing: Collection[str]) -> Any:
     """
     pa = pyarrow()
     array = _as_arrow(series, missing)
-    if array is None or pa.types.is_nested(array.type):
-        return series
-    return held(array).set_axis(series.index).rename(series.name)
+    return series if array is None or pa.types.is_nested(array.type) else array
 
 
 def settle_text(series: Any, options: Mapping[str, Any], missing: Collection[str]) -> Any:
-    """*series*, a column of a CSV file as text, with the type that all its values have.
+    """The text of *series*, a column of a CSV file, as an Arrow array of the type of all its values.
+
+    *series* itself if that is text.
 
     Args:
         series: text; what is missing is missing, and so are *missing* words if the rest is numbers.
@@ -52,11 +52,9 @@ def settle_text(series: Any, options: Mapping[str, Any], missing: Collection[str
     pa = pyarrow()
     array = pa.array(series, pa.string(), from_pandas=True)
     if array.null_count == len(array):
-        return held(pa.nulls(len(array))).set_axis(series.index).rename(series.name)
+        return pa.nulls(len(array))
     found = guess(array, options, missing)
-    if found is None:
-        return series
-    return held(found).set_axis(series.index).rename(series.name)
+    return series if found is None else found
 
 
 def guess(array: Any, options: Mapping[str, Any], missing: Collection[str]) -> Any:
@@ -90,7 +88,7 @@ def _as_numbers(text: Any, options: Mapping[str, Any]) -> Any:
     plain = plain_numbers(text, options)
     if _all(plain, WHOLE):
         try:
-            return to_number(plain, pa.int64(), {})
+            return plain.cast(pa.int64())
         except pa.ArrowInvalid:
             return _wide([None if v is None else int(v) for v in plain.to_pylist()])
     return to_number(plain, pa.float64(), {}) if _all(plain, NUMBER) else None
