@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.engines.delta_tables import deltalake, run_query, scan
+from odibi_nb.engines.delta_tables import deltalake, query_builder, scan
 from odibi_nb.engines.libraries import require
 from odibi_nb.engines.pandas_frames import NO_DATA, pyarrow
 from odibi_nb.engines.table_schema import as_kind, schema_of
@@ -51,11 +51,11 @@ def decided(table: Any, data: Any) -> Any:
 
 def _takes(table: Any, name: str, kind: Any) -> bool:
     """Return True if the column's values, missing or nested and empty, are also ones of *kind*."""
+    if pyarrow().types.is_nested(kind):
+        return as_kind(scan(table, name)[name], kind) is not None
     quoted = '"' + name.replace('"', '""') + '"'
-    there = f"SELECT {quoted} FROM t WHERE {quoted} IS NOT NULL"
-    if not pyarrow().types.is_nested(kind):
-        return not run_query(table, f"{there} LIMIT 1").num_rows
-    return as_kind(run_query(table, there).column(0), kind) is not None
+    found = query_builder(table).execute(f"SELECT count({quoted}) FROM t").read_all()
+    return not pyarrow().table(found).column(0)[0].as_py()
 
 
 def rewritten(table: Any, name: str, schema: Any) -> None:

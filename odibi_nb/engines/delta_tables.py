@@ -114,11 +114,6 @@ def query_builder(table: Any) -> Any:
     return builder
 
 
-def run_query(table: Any, sql: str) -> Any:
-    """The result of *sql* over the Delta *table*, called ``t``, as an Arrow table."""
-    return pyarrow().table(query_builder(table).execute(sql).read_all())
-
-
 def scan(table: Any, name: str) -> Any:
     """All rows of the Delta *table* as an Arrow table; one file's rows stay in their order.
 

@@ -154,6 +154,7 @@ def fit(frame: Any, schema: Any, output: Output) -> tuple[Any, bool]:
             if a column's type is another one.
     """
     ours, theirs = types_of(frame.schema), types_of(schema)
+    guesses = {field.name for field in frame.schema.fields if is_guess(field)}
     spelling = {name.casefold(): name for name in theirs}
     known = {name: spelling.get(name.casefold()) for name in ours}
     added = [(name, ours[name]) for name, found in known.items() if found is None]
@@ -162,8 +163,12 @@ def fit(frame: Any, schema: Any, output: Output) -> tuple[Any, bool]:
     columns = []
     for name, kind in theirs.items():
         if name in ours:
+            differs = retyped(name, kind, ours[name])
+            if name in guesses and kind != ours[name]:
+                columns.append(_nothing(name, kind, f"{output.table}: {differs}"))
+                continue
             if not _holds(kind, ours[name]):
-                changed.append(retyped(name, kind, ours[name]))
+                changed.append(differs)
             same = kind == ours[name]
             columns.append(
                 quoted(name) if same else f"CAST({quoted(name)} AS {kind}) AS {quoted(name)}"
@@ -173,6 +178,32 @@ def fit(frame: Any, schema: Any, output: Output) -> tuple[Any, bool]:
     columns += [quoted(name) for name, _ in added]
     as_is = columns == [quoted(name) for name in ours]
     return frame if as_is else frame.selectExpr(*columns), bool(added or missing)
+
+
+def is_guess(field: Any) -> bool:
+    """Return True if a Spark *field* says that its type is a guess, for want of values."""
+    return NO_DATA in str(field.metadata)  # Sail puts it one level deeper
+
+
+def _nothing(name: str, kind: str, otherwise: str) -> str:
+    """A column without values as *kind*; one that has got values since fails with *otherwise*."""
+    column = quoted(name)
+    wrong = f"CAST(raise_error({literal(otherwise)}) AS {kind})"
+    if kind.startswith(("array", "map")):
+        empty = "array()" if kind.startswith("array") else "map()"
+        return f"CASE WHEN size({column}) > 0 THEN {wrong} WHEN {column} IS NOT NULL THEN CAST({empty} AS {kind}) END AS {column}"
+    return f"CASE WHEN {column} IS NOT NULL THEN {wrong} END AS {column}"
+
+
+def with_missing(frame: Any, schema: Any) -> Any:
+    """*frame* with the columns that only *schema* has, all null: ``schema_mode`` "merge" allows it."""
+    theirs = types_of(schema)
+    nothing = [
+        f"CAST(NULL AS {kind}) AS {quoted(name)}"
+        for name, kind in theirs.items()
+        if name not in frame.columns
+    ]
+    return frame.selectExpr("*", *nothing) if nothing else frame
 
 
 def _holds(wide: str, narrow: str) -> bool:

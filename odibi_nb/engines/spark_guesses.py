@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.engines.pandas_frames import NO_DATA, delta_type, pyarrow
-from odibi_nb.engines.spark_frames import quoted
+from odibi_nb.engines.pandas_frames import delta_type, pyarrow
+from odibi_nb.engines.spark_frames import is_guess, quoted
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,19 +29,15 @@ def decided(target: DeltaTarget, frame: Any, schema: Any) -> Any:
     open_ones = {
         field.name: ours[field.name]
         for field in schema.fields
-        if _is_guess(field)
+        if is_guess(field)
         and field.name in ours
-        and not _is_guess(ours[field.name])
+        and not is_guess(ours[field.name])
         and ours[field.name].dataType != field.dataType
     }
     taken = {name: f for name, f in open_ones.items() if not _has_values(target, name, f)}
     if not taken:
         return schema
     return StructType([taken.get(field.name, field) for field in schema.fields])
-
-
-def _is_guess(field: Any) -> bool:
-    return NO_DATA in str(field.metadata)  # Sail puts it one level deeper
 
 
 def _has_values(target: DeltaTarget, name: str, field: Any) -> bool:
@@ -71,7 +67,7 @@ def retype(target: DeltaTarget, log: Any, schema: Any) -> None:
     fields = []
     for field in now:
         wanted = theirs.get(field.name)
-        if wanted is None or _is_guess(wanted) or not field.metadata:
+        if wanted is None or is_guess(wanted) or not field.metadata:
             fields.append(field)
         else:
             kind = delta_type(to_arrow_type(wanted.dataType))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.protocols import TableDetails
 from odibi_nb.engines import output_checks, spark_compare, spark_writes
 from odibi_nb.engines.delta_details import COMMITS_LOOKED_AT, last_write
-from odibi_nb.engines.spark_frames import fit, quoted, storable, types_of
+from odibi_nb.engines.spark_frames import fit, quoted, storable, types_of, with_missing
 from odibi_nb.engines.spark_guesses import decided
 from odibi_nb.engines.spark_session import SAIL
 
@@ -82,12 +82,7 @@ def fitted(target: DeltaTarget, frame: Any, output: Output, schema: Any) -> Any:
     frame = fit(frame, schema, output)[0]
     if output.mode == "merge":
         return frame
-    theirs = types_of(schema)
-    lacking = [name for name in theirs if name not in frame.columns]
-    if not lacking:  # else allowed by schema_mode "merge": written as null
-        return frame
-    nothing = [f"CAST(NULL AS {theirs[name]}) AS {quoted(name)}" for name in lacking]
-    return frame.selectExpr("*", *nothing)
+    return with_missing(frame, schema)
 
 
 def combined(before: Any, frame: Any, output: Output) -> Any:

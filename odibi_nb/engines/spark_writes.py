@@ -19,7 +19,7 @@ from odibi_nb.engines.delta_appends import (
     transaction_key,
 )
 from odibi_nb.engines.libraries import reason
-from odibi_nb.engines.spark_frames import fit, quoted
+from odibi_nb.engines.spark_frames import fit, quoted, with_missing
 from odibi_nb.engines.spark_guesses import decided, retype
 from odibi_nb.engines.spark_session import SAIL
 from odibi_nb.errors import DataError
@@ -158,14 +158,12 @@ def _take_back(target: DeltaTarget, request: Request, appends: Appends) -> None:
 def _once(
     target: DeltaTarget, frame: Any, schema: Any, request: Request, number: int
 ) -> int | None:
-    output, differs = request.output, False
+    output, differs, retyped = request.output, False, False
     if schema is not None:
-        if output.schema_mode != "overwrite":
-            wanted = decided(target, frame, schema)
-            frame, differs = fit(frame, wanted, output)
-        check_partitions(target, output)
-        if output.schema_mode != "overwrite" and wanted is not schema:
-            retype(target, _log(target), wanted)
+        if output.schema_mode == "overwrite":
+            check_partitions(target, output)
+        else:
+            frame, differs, retyped = _fitted(target, frame, schema, output)
         if output.mode == "merge":
             return _merge(target, frame, output, differs=differs)
     mark = json.dumps({**metadata(request.info), "mode": output.mode, "write": uuid.uuid4().hex})
@@ -176,12 +174,28 @@ def _once(
         writer = writer.option("txnAppId", name).option("txnVersion", str(version))
     if schema is None or output.schema_mode == "overwrite":
         writer = _as_new(target, writer, output)
-    if schema is not None and output.schema_mode == "overwrite":
+    if schema is not None and (retyped or output.schema_mode == "overwrite"):
         writer = writer.option("overwriteSchema", "true")
+    if retyped:
+        writer = writer.partitionBy(*_partitions(target) or ())
     if differs:
         writer = writer.option("mergeSchema", "true")
     target.save(writer)
     return _rows_written(target, mark)
+
+
+def _fitted(target: DeltaTarget, frame: Any, schema: Any, output: Output) -> tuple[Any, bool, bool]:
+    """*frame* as the table takes it, whether columns differ, and whether it brings its own schema."""
+    wanted = decided(target, frame, schema)
+    frame, differs = fit(frame, wanted, output)
+    check_partitions(target, output)
+    if wanted is schema:
+        return frame, differs, False
+    log = _log(target)
+    if log is None and output.mode == "overwrite":
+        return with_missing(frame, wanted), False, True
+    retype(target, log, wanted)
+    return frame, differs, False
 
 
 def _as_new(target: DeltaTarget, writer: Any, output: Output) -> Any:

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from engines.contract import INFO, NOON, table
+from engines.loaded_files import LoadedFiles
 from spark_sessions import engine as make_engine
 from spark_sessions import make, rows_of
 
@@ -17,6 +18,8 @@ from odibi_nb.core.returned import write_returned
 from odibi_nb.core.transformation import Output, Transformation
 from odibi_nb.engines import spark_writes
 from odibi_nb.engines.pandas import PandasEngine
+from odibi_nb.engines.pandas_frames import NO_DATA, plain
+from odibi_nb.engines.spark_frames import storable
 from odibi_nb.errors import DataError, RevokedError, TableNotFoundError
 
 
@@ -44,8 +47,14 @@ def interfering(frame, path, flag, times):
     return frame.withColumn("v", udf(value, "string")("v"))
 
 
-class SparkBehaviour:
+class SparkBehaviour(LoadedFiles):
     """The tests; a subclass gives `connection` and `engine`."""
+
+    def stored(self, engine, frame):
+        """As `storable` gives it."""
+        frame = storable(frame, "t", "UTC")
+        guesses = {f.name for f in frame.schema.fields if NO_DATA in f.metadata}
+        return plain(frame.toArrow()), guesses
 
     @pytest.fixture
     def spark(self, connection):

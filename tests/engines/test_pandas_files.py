@@ -13,8 +13,14 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from odibi_nb.engines.pandas_files import read_file
-from odibi_nb.errors import DataError, EngineNotAvailableError
+pytest.register_assert_rewrite("engines.loaded_files")
+
+from engines.loaded_files import LoadedFiles  # noqa: E402
+
+from odibi_nb.engines.pandas import PandasEngine  # noqa: E402
+from odibi_nb.engines.pandas_files import read_file  # noqa: E402
+from odibi_nb.engines.pandas_frames import NO_DATA, to_arrow  # noqa: E402
+from odibi_nb.errors import DataError, EngineNotAvailableError  # noqa: E402
 
 NOON = pd.Timestamp("2024-01-02 12:00", tz="UTC")
 
@@ -39,6 +45,20 @@ def refusal(location, format, schema=None, options=None):
         read_file(location, format, schema, options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+class TestLoadedFiles(LoadedFiles):
+    """What files hold, as the pandas engine stores it."""
+
+    @pytest.fixture
+    def engine(self, tmp_path):
+        """An engine over an empty lake."""
+        return PandasEngine(str(tmp_path / "lake"))
+
+    def stored(self, engine, frame):
+        """As `to_arrow` gives it."""
+        rows = to_arrow(frame, "t")
+        return rows, {f.name for f in rows.schema if NO_DATA.encode() in (f.metadata or {})}
 
 
 # CSV
@@ -80,8 +100,6 @@ def test_csv_columns_get_the_schemas_types(folder):
 
 def test_columns_without_values_keep_the_schemas_types(folder):
     """A file with a header only still has typed columns, as a table made of it needs."""
-    from odibi_nb.engines.pandas_frames import to_arrow
-
     put("a.csv", "i,n,b,t,d,m,s\n")
     schema = {
         "i": "int",

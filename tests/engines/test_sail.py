@@ -5,6 +5,7 @@ import pytest
 pytest.register_assert_rewrite(
     "engines.contract",
     "engines.cache_plans",
+    "engines.loaded_files",
     "engines.parallel_rows",
     "engines.rehearsal",
     "engines.retried_writes",

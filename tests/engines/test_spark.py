@@ -5,7 +5,11 @@ import sys
 import pytest
 
 pytest.register_assert_rewrite(
-    "engines.contract", "engines.rehearsal", "engines.retried_writes", "engines.spark_behaviour"
+    "engines.contract",
+    "engines.loaded_files",
+    "engines.rehearsal",
+    "engines.retried_writes",
+    "engines.spark_behaviour",
 )
 
 from engines.contract import EngineContract, table  # noqa: E402
