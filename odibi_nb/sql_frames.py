@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _NOISE = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _SELECT = re.compile(r"(?i)[(\s]*(select|with)\b")
-_EXACT_IN_FLOAT = 2**53
 _LARGEST = 2**63 - 1
 _WRITES = re.compile(r"(?i);|\b(insert|update|delete|merge|into)\b")
 
@@ -92,8 +91,7 @@ def _select_all(connection: Any, name: str) -> Any:
 def _exact(values: list[Any]) -> Any:
     """A column of *values* where pandas' own would be awkward or wrong; else None.
 
-    Decimals become floats unless that would change one; whole numbers with gaps stay whole where
-    a float would change one.
+    Decimals become floats unless that would change one; whole numbers with gaps stay whole.
     """
     import pandas as pd
 
@@ -104,9 +102,7 @@ def _exact(values: list[Any]) -> Any:
             for v, f in zip(values, floats, strict=True)
         )
         return pd.Series(floats) if all(same) else None
-    whole = [v for v in values if isinstance(v, int)]
-    if len(whole) == len([v for v in values if v is not None]) and any(
-        _EXACT_IN_FLOAT < abs(v) <= _LARGEST for v in whole
-    ):
+    whole = [v for v in values if type(v) is int]  # a boolean is none
+    if whole and len(whole) == len([v for v in values if v is not None]):
         return pd.array(values, dtype="Int64") if max(map(abs, whole)) <= _LARGEST else None
     return None

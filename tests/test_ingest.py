@@ -6,6 +6,8 @@ import sqlite3
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+from openpyxl import Workbook
+from openpyxl.styles import Font
 from postgres import postgres_url
 
 from odibi_nb import ingest
@@ -290,3 +292,157 @@ def test_postgresql_types_arrive(context, postgres_url):
     assert len(load(ingest.load_sql, context, url=postgres_url, table="v")) == 1
     context.write(frame, "bronze.m")
     assert context.read("bronze.m")["at"][0] == noon
+
+
+# In words for rows without code
+
+
+def workbook(path, *rows):
+    """Write a workbook of one sheet."""
+    book = Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(path)
+
+
+def test_headers_may_be_numbers_and_days(context, tmp_path):
+    """A workbook's years and days are names of columns, as JSON's numbers are in `columns`."""
+    workbook(tmp_path / "y.xlsx", ["site", 2023, dt.datetime(2024, 1, 1), "2023"], ["a", 1, 2, 3])
+    frame = load(
+        ingest.load_excel,
+        context,
+        source="y.xlsx",
+        columns=["site", 2023, "y24", "2023.1"],
+        rename={"2024-01-01": "y24"},
+        schema={"2023": "double"},
+    )
+    assert frame.to_dict("list") == {"site": ["a"], "2023": [1.0], "y24": [2], "2023.1": [3]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "constants", "words"),
+    [
+        ([["m"], ["007"], [15]], {}, 'mixes text and numbers (\'007\', 15): give "schema": {"m": '),
+        (
+            [["m"], [dt.time(12)]],
+            {},
+            'time of day (12:00:00), for which tables have no type: give "',
+        ),
+        ([["m"], [dt.datetime(2024, 1, 1)], ["x"]], {}, "mixes times and text"),
+        ([["m", "M"], [1, 2]], {}, "two columns are called 'm' and 'M'"),
+        ([["m", " "], [1, 2]], {}, "has the name ' ': give it another by \"rename\""),
+        ([["m", "n"], [1, 2]], {"columns": []}, '"schema" can name them'),
+    ],
+)
+def test_what_no_table_takes_is_told_without_code(context, tmp_path, rows, constants, words):
+    """A row has no code: messages name `schema`, `rename` and `columns`, and no function of pandas."""
+    workbook(tmp_path / "m.xlsx", *rows)
+    text = refusal(ingest.load_excel, context, source="m.xlsx", **constants)
+    assert words in text
+    assert "astype" not in text
+    assert "frame" not in text
+
+
+def test_the_advice_helps(context, tmp_path):
+    """The schema that a message shows makes the file load."""
+    workbook(tmp_path / "m.xlsx", ["m", "at"], ["007", dt.time(12)], [15, None])
+    schema = {"m": "string", "at": "string"}
+    frame = load(ingest.load_excel, context, source="m.xlsx", schema=schema)
+    assert frame["m"].tolist() == ["007", "15"]
+    assert frame["at"][0] == "12:00:00"
+
+
+def test_sources_with_other_types_change_no_value(context, tmp_path):
+    """A large whole number beside another file's 1.5, and gaps in one file only, stay what they are."""
+    (tmp_path / "a.csv").write_text("id,n,b\n9007199254740993,1,true\n")
+    (tmp_path / "b.csv").write_text("n,id,b\n1.5,,\n")
+    frame = load(ingest.load_csv, context, source=["a.csv", "b.csv"])
+    context.write(frame, "bronze.t")
+    back = context.read("bronze.t")
+    assert back["id"].tolist() == [9007199254740993, pd.NA]
+    assert back["n"].tolist() == [1.0, 1.5]
+    assert back["b"].tolist() == [True, None]
+    (tmp_path / "c.csv").write_text("id,n,b\n0.5,1,true\n")
+    frame = load(ingest.load_csv, context, source=["a.csv", "c.csv"])
+    with pytest.raises(DataError, match="9007199254740993"):
+        context.write(frame, "bronze.u")
+
+
+def test_a_folders_files_have_one_type_for_a_column(context, tmp_path):
+    """Files of one folder are one table: 007 is text where another file has A1."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text("id,v\n007,1\n")
+    (tmp_path / "in" / "b.csv").write_text("id,v\nA1,2.5\n")
+    frame = load(ingest.load_csv, context, source="in")
+    assert frame.to_dict("list") == {"id": ["007", "A1"], "v": [1.0, 2.5]}
+
+
+def test_a_cell_far_out_is_named_before_memory_is_filled(context, tmp_path):
+    """One cell at the end of a sheet would make a table of 17 thousand million cells."""
+    book = Workbook(write_only=False)
+    book.active["A1"], book.active["A2"] = "m", 1
+    book.active["XFD1048576"] = "oops"
+    book.create_sheet("Good").append(["m"])
+    book["Good"].append([1])
+    book.save(tmp_path / "far.xlsx")
+    text = refusal(ingest.load_excel, context, source="far.xlsx")
+    assert "its used cells reach to XFD1048576" in text
+    assert "17,179,869,184 cells, of which 3 have a value" in text
+    frame = load(ingest.load_excel, context, source="far.xlsx", options={"sheet_name": "Good"})
+    assert frame["m"].tolist() == [1]
+
+
+def test_formats_of_cells_are_no_cells(context, tmp_path):
+    """Empty cells that only have a colour, as Excel leaves them, count as nothing."""
+    book = Workbook()
+    book.active["A1"], book.active["A2"] = "m", 1
+    book.active["XFD9000"].font = Font(bold=True)
+    book.save(tmp_path / "bold.xlsx")
+    assert load(ingest.load_excel, context, source="bold.xlsx")["m"].tolist() == [1]
+
+
+def test_many_columns_are_loaded(context, tmp_path):
+    """1,000 columns with gaps, renamed, selected and typed, keep their values."""
+    names = [f"c{i}" for i in range(1000)]
+    values = [str(i) for i in range(1000)]
+    (tmp_path / "wide.csv").write_text(f"{','.join(names)}\n{','.join(values)}\n{',' * 999}\n")
+    frame = load(
+        ingest.load_csv,
+        context,
+        source="wide.csv",
+        rename={"c0": "first"},
+        columns=["first", *names[1:]],
+        schema={"c7": "string"},
+    )
+    assert frame.iloc[0].tolist() == [*range(7), "7", *range(8, 1000)]
+    assert frame.iloc[1].isna().all()
+
+
+def test_json_that_is_no_table_says_what_is_wanted(context, tmp_path):
+    """What is no record is named, and what a file of records looks like."""
+    (tmp_path / "a.json").write_text("5")
+    (tmp_path / "b.json").write_text("[[1, 2]]")
+    (tmp_path / "c.json").write_text("[]")
+    assert "it holds a number (5); expected an array of records" in refusal(
+        ingest.load_json, context, source="a.json"
+    )
+    assert "record 1 is an array ([1, 2]), not an object" in refusal(
+        ingest.load_json, context, source="b.json"
+    )
+    assert '"schema" can name them' in refusal(ingest.load_json, context, source="c.json")
+
+
+def test_an_empty_query_decides_no_types(context, erp):
+    """A query without rows makes a table whose columns take what the next one brings."""
+    none = load(ingest.load_sql, context, connection="erp", query="SELECT * FROM orders WHERE 0")
+    context.write(none, {"table": "bronze.o", "mode": "append"})
+    rows = load(ingest.load_sql, context, connection="erp", table="orders")
+    context.write(rows, {"table": "bronze.o", "mode": "append"})
+    assert context.read("bronze.o")["id"].tolist() == [1, 2]
+
+
+def test_a_databases_whole_numbers_with_gaps_stay_whole(context, erp):
+    """A gap makes no float of a column of whole numbers, however small they are."""
+    query = "SELECT id AS n FROM orders UNION ALL SELECT NULL"
+    frame = load(ingest.load_sql, context, connection="erp", query=query)
+    assert str(frame["n"].dtype) == "Int64"
