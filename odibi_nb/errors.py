@@ -29,7 +29,7 @@ import difflib
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from odibi_nb.core.results import RunResult
 
@@ -169,6 +169,31 @@ class TrialFailedError(OdibiError):
         super().__init__(f"{transformation_id} failed: {headline}")
 
 
+MAX_MEANT = 200
+"""Characters of a name that may be misspelled; a longer text is no name, and takes long to compare."""
+
+
+class Hints:
+    """`did_you_mean` for many names: it takes time among thousands of ids, and people mend a few at once.
+
+    Args:
+        most: the number of names that get a hint.
+        looks: the number of known names that all hints together are compared with.
+    """
+
+    def __init__(self, most: int, looks: int = 60_000) -> None:
+        self._most = most
+        self._looks = looks
+
+    def __call__(self, name: str, known: Collection[str]) -> str:
+        """Return what `did_you_mean` returns, or "" once the hints are used up."""
+        if self._most <= 0 or self._looks <= 0:
+            return ""
+        self._most -= 1
+        self._looks -= len(known)
+        return did_you_mean(name, known)
+
+
 def closest(name: str, known: Iterable[str]) -> str | None:
     """The one of *known* that *name* was probably meant to be; None when none is close.
 
@@ -176,7 +201,7 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     one to propose.
     """
     known = [*known]
-    if name in known:
+    if name in known or len(name) > MAX_MEANT:
         return None
     by_look: dict[str, str] = {}
     for one in known:
@@ -202,8 +227,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def _look(text: str) -> str:
     """*text* without what a reader does not see: case, blanks, invisible characters, Unicode's forms."""
-    if text.isascii() and text.isalnum():
-        return text.lower()
+    if text.isascii() and text.isprintable():
+        return text.lower().replace(" ", "")
     import unicodedata
 
     seen = unicodedata.normalize("NFKC", text).casefold()

@@ -31,7 +31,7 @@ from odibi_nb.core.transformation import (
     parse_columns,
     row_columns,
 )
-from odibi_nb.errors import Problem, did_you_mean
+from odibi_nb.errors import Hints, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 ENGINES = ("pandas", "spark")
 MAX_HINTS = 20
-"""Finding what was meant among thousands of ids takes time, and nobody mends more at once."""
 UNKNOWN_SECONDS = 1.0
 """What a row without history is taken to last when ranks are worked out."""
 
@@ -75,7 +74,7 @@ class Planner:
         self.notices: list[str] = []
         self.disabled: dict[str, str] = {}
         self.elsewhere: dict[str, str] = {}
-        self.hints = 0
+        self.hints = Hints(MAX_HINTS)
         self.lost_layers: dict[str, tuple[str, int]] = {}
         self.policies: dict[str, tuple[dict[str, Any], RetryPolicy, float | None]] = {}
         self.found: dict[
@@ -111,8 +110,7 @@ class Planner:
 
     def hint(self, name: str) -> str:
         """Which id of this run was probably meant by *name*."""
-        self.hints += 1
-        return did_you_mean(name, self.rows) if self.hints <= MAX_HINTS else ""
+        return self.hints(name, self.rows)
 
     def _finished(self, row: Transformation) -> Transformation:
         """The row with the manifest's spelling of its layer and the run's overrides."""

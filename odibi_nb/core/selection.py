@@ -30,7 +30,7 @@ from operator import and_
 from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.core.events import Status
-from odibi_nb.errors import Problem, did_you_mean
+from odibi_nb.errors import Hints, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -147,7 +147,8 @@ class _Selector:
         self.problems: list[Problem] = []
         self.notices: list[str] = []
         self.where = ""
-        self.hints = 0
+        self.hint = Hints(MAX_HINTS)
+        self._values: dict[str, dict[str, set[str]]] = {}
         self._downstream: dict[str, set[str]] | None = None
 
     def union(self, arguments: Iterable[str], where: str) -> set[str]:
@@ -158,7 +159,7 @@ class _Selector:
             words = [argument] if argument in self.rows else _ARGUMENT.findall(argument)
             if not words:
                 self._problem("is empty")
-            for word in words:
+            for word in dict.fromkeys(words):
                 found |= self._intersection(word)
         return found
 
@@ -211,57 +212,71 @@ class _Selector:
     # -- methods -------------------------------------------------------------------------------
 
     def _by_id(self, text: str) -> set[str]:
-        matches = _matcher(text, fold=False)
-        found = {name for name in self.rows if matches(name)}
+        name = _plain(text)
+        if _is_pattern(text):
+            matches = _matcher(text, fold=False)
+            found = {row for row in self.rows if matches(row)}
+        else:
+            found = {name} & self.rows.keys()
         if not found:
-            name = _plain(text)
             if name in self.population.disabled:
                 self._problem(f"transformation {name!r} is disabled")
             elif _is_pattern(text):
                 self._problem(f"no transformation's id is like {text!r}")
             else:
-                self._problem(f"no transformation {name!r}{self._hint(name, self.rows)}")
+                self._problem(f"no transformation {name!r}{self.hint(name, self.rows)}")
         return found
 
     def _by_layer(self, value: str) -> set[str]:
-        named = [(name, [row.layer]) for name, row in self.rows.items()]
-        return self._by_value("layer", value, named, self.population.layers)
+        return self._by_value("layer", value, lambda row: [row.layer], self.population.layers)
 
     def _by_engine(self, value: str) -> set[str]:
-        named = [(name, [row.engine]) for name, row in self.rows.items()]
-        return self._by_value("engine", value, named, self.population.engines)
+        return self._by_value("engine", value, lambda row: [row.engine], self.population.engines)
 
     def _by_tag(self, value: str) -> set[str]:
-        return self._by_value("tag", value, [(name, row.tags) for name, row in self.rows.items()])
+        return self._by_value("tag", value, lambda row: row.tags)
 
     def _by_entity(self, label: str, which: int, value: str) -> set[str]:
-        named = [(name, [row.entities[which] or ""]) for name, row in self.rows.items()]
-        return self._by_value(label, value, named)
+        return self._by_value(label, value, lambda row: [row.entities[which] or ""])
 
     def _by_function(self, value: str) -> set[str]:
-        named = [
-            (name, [row.function, f"{row.module}.{row.function}"])
-            for name, row in self.rows.items()
-        ]
+        def named(row: Selectable) -> Sequence[str]:
+            return row.function, f"{row.module}.{row.function}"
+
         return self._by_value("function", value, named, fold=False)
 
     def _by_value(
         self,
         method: str,
         value: str,
-        named: Sequence[tuple[str, Sequence[str]]],
+        values_of: Callable[[Selectable], Sequence[str]],
         known: Sequence[str] = (),
         *,
         fold: bool = True,
     ) -> set[str]:
-        """Rows that have a value like *value*, of (id, values); *known* values need have no row."""
+        """Rows that have a value like *value*; *known* values need have no row."""
+        by_value = self._rows_by_value(method, values_of)
         matches = _matcher(value, fold=fold)
-        found = {name for name, values in named if any(map(matches, values))}
+        found: set[str] = set()
+        for there, rows in by_value.items():
+            if matches(there):
+                found |= rows
         if not found and not any(map(matches, known)):
-            there = [*known, *(value for _, values in named for value in values)]
-            hint = self._hint(_plain(value), there) or _listed(known)
+            hint = self.hint(_plain(value), [*known, *by_value]) or _listed(known)
             self._problem(f"no row has {method} {_plain(value)!r}{hint}")
         return found
+
+    def _rows_by_value(
+        self, method: str, values_of: Callable[[Selectable], Sequence[str]]
+    ) -> dict[str, set[str]]:
+        """The rows that have each value of *method*; worked out once."""
+        if method not in self._values:
+            found: dict[str, set[str]] = defaultdict(set)
+            for name, row in self.rows.items():
+                for value in values_of(row):
+                    found[value].add(name)
+            self._values[method] = found
+        return self._values[method]
 
     def _by_state(self, value: str) -> set[str]:
         word, _, run = value.partition("@")
@@ -288,10 +303,6 @@ class _Selector:
 
     def _problem(self, message: str) -> None:
         self.problems.append(Problem(self.where, message))
-
-    def _hint(self, name: str, known: Iterable[str]) -> str:
-        self.hints += 1
-        return did_you_mean(name, known) if self.hints <= MAX_HINTS else ""
 
 
 def reached(
