@@ -44,6 +44,15 @@ class Problem(NamedTuple):
         return f"{self.message} - at {self.where}" if self.where else self.message
 
 
+MAX_PROBLEMS = 200
+"""Problems that a message lists; `ConfigurationError.problems` has all."""
+MAX_PROBLEM = 4_000
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_PROBLEM else f"{text[:MAX_PROBLEM]}… ({len(text):,} characters)"
+
+
 class OdibiError(Exception):
     """Base of all errors raised on purpose."""
 
@@ -64,9 +73,11 @@ class ConfigurationError(OdibiError):
 
     def __str__(self) -> str:
         if len(self.problems) == 1:
-            return f"{self.source}: {self.problems[0]}"
-        lines = "".join(f"\n  - {problem}" for problem in self.problems)
-        return f"{self.source}: {len(self.problems)} problems{lines}"
+            return f"{self.source}: {_cut(str(self.problems[0]))}"
+        lines = [f"\n  - {_cut(str(problem))}" for problem in self.problems[:MAX_PROBLEMS]]
+        more = len(self.problems) - MAX_PROBLEMS
+        lines += [f"\n  … and {more:,} more"] if more > 0 else []
+        return f"{self.source}: {len(self.problems)} problems{''.join(lines)}"
 
 
 class ManifestError(ConfigurationError):

@@ -20,8 +20,9 @@ from odibi_nb.core.transformation import (
     row_columns,
     row_id,
 )
-from odibi_nb.errors import ConfigurationError, PlanError, Problem, did_you_mean
+from odibi_nb.errors import ConfigurationError, Hints, PlanError, Problem, did_you_mean
 from odibi_nb.sources.changes import KEY, Edit, columns_twice
+from odibi_nb.views.markup import shortened
 from odibi_nb.views.registry_edit import RegistryEdit
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ else:
     import tomli as tomllib
 
 BODY = "the cell's body"
+MAX_HINTS = 20
 MAX_DIFF = 400
 """Lines of a diff: a notebook keeps every one of them."""
 MAX_LINE = 500
@@ -217,8 +219,9 @@ def _plain(row: Row) -> Row:
 
 
 def _check_known(names: list[str], existing: Collection[str], source: str) -> None:
+    hint = Hints(MAX_HINTS)
     unknown = [
-        f"no transformation {name!r}{did_you_mean(name, existing)}"
+        f"no transformation {name!r}{hint(name, existing)}"
         for name in names
         if name not in existing
     ]
@@ -272,13 +275,9 @@ def edit_of(changes: Changes, where: str) -> RegistryEdit:
         updated=tuple(str(row_id(row)) for row, _ in changes.updates),
         deleted=tuple(str(row_id(row)) for row in changes.deletes),
         unchanged=len(changes.unchanged),
-        diff="\n".join(map(_short, diff[:MAX_DIFF])),
+        diff="\n".join(shortened(line, MAX_LINE) for line in diff[:MAX_DIFF]),
         cut=len(diff) > MAX_DIFF,
     )
-
-
-def _short(line: str) -> str:
-    return line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}… ({len(line):,} characters)"
 
 
 def _lines(row: Row) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from odibi_nb.views.graph_mermaid import graph_mermaid
 from odibi_nb.views.graph_svg import graph_svg
 from odibi_nb.views.looks import look_of
-from odibi_nb.views.markup import block, head
+from odibi_nb.views.markup import MAX_RECORDS, block, first_of, head
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ class Lineage:
                 shown = [name for name in row.upstream if name in self.plan.rows]
                 after = f"  ← {', '.join(shown)}" if shown else ""
                 lines.append(f"  {sign} {row.id}{after}{f'  ({state})' if state else ''}")
-        return "\n".join(lines)
+        return "\n".join(first_of(lines, MAX_RECORDS))
 
     def _repr_html_(self) -> str:
         return block(head(self.title), graph_svg(self.plan, self.states))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.decoding import as_json
 from odibi_nb.core.redaction import redact, redact_text
 from odibi_nb.views.looks import LOOKS
+from odibi_nb.views.markup import MAX_RECORDS, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,8 +41,8 @@ def manifest_html(manifest: ProjectManifest) -> str:
 def _head(manifest: ProjectManifest) -> str:
     facts = [f"version {manifest.version}"]
     facts += [f"owner {manifest.owner}"] if manifest.owner else []
-    facts += [", ".join(manifest.tags)] if manifest.tags else []
-    description = f"<br>{escape(manifest.description)}" if manifest.description else ""
+    facts += [shortened(", ".join(manifest.tags))] if manifest.tags else []
+    description = f"<br>{escape(shortened(manifest.description))}" if manifest.description else ""
     return (
         f"<p style='margin:4px 0'><b>{escape(manifest.project)}</b> · "
         f"{escape(' · '.join(facts))}{description}</p>"
@@ -109,7 +110,7 @@ def _facts(manifest: ProjectManifest) -> str:
         facts["parameters"] = as_json(redact(manifest.parameters))
     if manifest.path:
         facts["file"] = str(manifest.path)
-    items = "".join(f"<li>{escape(k)}: {escape(v)}</li>" for k, v in facts.items())
+    items = "".join(f"<li>{escape(k)}: {escape(shortened(v))}</li>" for k, v in facts.items())
     return f"<ul style='list-style:none;padding-left:0;margin:4px 0'>{items}</ul>"
 
 
@@ -125,8 +126,12 @@ def _table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) 
     head = "".join(f"<th scope='col' {_LEFT}>{escape(columns[i])}</th>" for i in used)
     body = "".join(
         "<tr>" + "".join(f"<td {_LEFT}>{_cell(row[i])}</td>" for i in used) + "</tr>"
-        for row in rows
+        for row in rows[:MAX_RECORDS]
     )
+    if len(rows) > MAX_RECORDS:
+        body += (
+            f"<tr><td {_LEFT} colspan={len(used)}>… and {len(rows) - MAX_RECORDS:,} more</td></tr>"
+        )
     if not rows:
         return f"<p style='margin:4px 0'>{escape(caption)}: none</p>"
     return (
@@ -138,4 +143,4 @@ def _table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) 
 def _cell(text: str) -> str:
     if text.startswith("🔒"):
         return f"<b style='color:{LOOKS['FAILED'].colour}'>{escape(text)}</b>"
-    return escape(text)
+    return escape(shortened(text))

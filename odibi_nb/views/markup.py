@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import re
 from html import escape
+from typing import TYPE_CHECKING
 
 from odibi_nb.views.looks import readable
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 UNBROKEN = 20
 """A text no longer than that is not broken."""
+MAX_ITEMS = 100
+"""At most so many problems, notices or names are listed: a notebook keeps every one of them."""
+MAX_RECORDS = 300
+"""At most so many rows of a table are shown."""
+MAX_TEXT = 2_000
+"""Characters of a single text, such as a selection or a list of names."""
 _PRE = "margin:0;white-space:pre-wrap;overflow-wrap:anywhere"
 _WIDE = "margin:0;white-space:pre;overflow-x:auto"
 _FONT = "font-family:var(--jp-code-font-family,monospace)"
@@ -16,6 +26,17 @@ _BLOCK = (
     "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
     "max-width:100%;overflow-x:auto"
 )
+
+
+def first_of(items: Sequence[str], most: int = MAX_ITEMS) -> list[str]:
+    """The first *most* of *items*, each not too long, and the number of the others."""
+    more = len(items) - most
+    return [*map(shortened, items[:most]), *([f"… and {more:,} more"] if more > 0 else [])]
+
+
+def shortened(text: str, most: int = MAX_TEXT) -> str:
+    """*text*, or its beginning and its length."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 
 def block(*parts: str) -> str:

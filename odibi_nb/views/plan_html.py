@@ -16,7 +16,7 @@ from odibi_nb.views.forecast import COLUMNS as FORECAST_COLUMNS
 from odibi_nb.views.forecast import forecast_lines, makespan_table
 from odibi_nb.views.graph_svg import graph_svg
 from odibi_nb.views.looks import LOOKS, readable
-from odibi_nb.views.markup import breakable
+from odibi_nb.views.markup import breakable, first_of, shortened
 from odibi_nb.views.plan_text import plan_cells, step_lines
 
 if TYPE_CHECKING:
@@ -83,18 +83,18 @@ def _problems(plan: RunPlan) -> str:
     if not plan.problems:
         return ""
     sign = LOOKS["FAILED"].sign
-    items = "".join(f"<li>{sign} {escape(str(p))}</li>" for p in plan.problems[:MAX_NAMES])
-    if len(plan.problems) > MAX_NAMES:
-        items += f"<li>… and {len(plan.problems) - MAX_NAMES:,} more</li>"
+    problems = [f"{sign} {problem}" for problem in plan.problems]
+    items = "".join(f"<li>{escape(text)}</li>" for text in first_of(problems, MAX_NAMES))
     count = f"{len(plan.problems)} problem(s): nothing will run"
     return f"<b style='{_BAD}'>{count}</b><ul {_LIST}>{items}</ul>"
 
 
 def _notes(plan: RunPlan) -> str:
-    items = "".join(f"<li>⚠️ {escape(text)}</li>" for text in plan.notices)
+    notices = [f"⚠️ {text}" for text in plan.notices]
+    items = "".join(f"<li>{escape(text)}</li>" for text in first_of(notices, MAX_NAMES))
     items += "".join(f"<li>{escape(text)}</li>" for text in step_lines(plan))
     if plan.selection:
-        items += f"<li>selected: <code>{escape(plan.selection)}</code></li>"
+        items += f"<li>selected: <code>{escape(shortened(plan.selection))}</code></li>"
     if plan.disabled:
         sign = LOOKS["SKIPPED"].sign
         names = ", ".join(plan.disabled[:MAX_NAMES])

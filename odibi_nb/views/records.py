@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from odibi_nb.views.markup import MAX_RECORDS, shortened
+
 MAX_WIDTH = 60
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Records(Sequence[dict[str, Any]]):
-    """Rows of the same columns, with a title.
+    """Rows of the same columns, with a title. As text all of them; in a notebook the first ones.
 
     Attributes:
         frame_with: makes a DataFrame of columns and rows, where there is a library for it.
@@ -42,11 +44,19 @@ class Records(Sequence[dict[str, Any]]):
         return self.frame_with(self.columns, self.rows)
 
     def __str__(self) -> str:
-        if not self.rows:
+        return self._text(self.rows)
+
+    def __repr__(self) -> str:
+        more = len(self.rows) - MAX_RECORDS
+        rest = f"\n… and {more:,} more" if more > 0 else ""
+        return f"{self._text(self.rows[:MAX_RECORDS])}{rest}"
+
+    def _text(self, rows: Sequence[dict[str, Any]]) -> str:
+        if not rows:
             return f"{self.title}: none"
         table = [
             list(self.columns),
-            *([_cell(row.get(c)) for c in self.columns] for row in self.rows),
+            *([_cell(row.get(c)) for c in self.columns] for row in rows),
         ]
         widths = [
             min(MAX_WIDTH, max(len(line[i]) for line in table)) for i in range(len(self.columns))
@@ -71,12 +81,16 @@ class Records(Sequence[dict[str, Any]]):
         body = "".join(
             "<tr>"
             + "".join(
-                f"<td style='text-align:left;white-space:pre-wrap'>{escape(_cell(row.get(c)))}</td>"
+                f"<td style='text-align:left;white-space:pre-wrap'>"
+                f"{escape(shortened(_cell(row.get(c))))}</td>"
                 for c in self.columns
             )
             + "</tr>"
-            for row in self.rows
+            for row in self.rows[:MAX_RECORDS]
         )
+        more = len(self.rows) - MAX_RECORDS
+        if more > 0:
+            body += f"<tr><td colspan={len(self.columns)}>… and {more:,} more</td></tr>"
         return (
             f"<table><caption style='text-align:left'>{escape(self.title)}</caption>"
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

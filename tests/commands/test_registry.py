@@ -6,6 +6,7 @@ import json
 
 import pytest
 from real_project import default_rows, make_project, registry_row
+from registries import execute as execute_sql
 
 from odibi_nb.commands import Face, execute, parse
 from odibi_nb.errors import ConfigurationError
@@ -162,3 +163,30 @@ def test_text_with_a_key_twice_is_stored_and_refused_by_the_plan(home):
     with pytest.raises(ConfigurationError, match="'checks' is there twice"):
         do("register", body=json.dumps([{"id": "S1", "constants": text}]))
     assert do("registry list")[0]["constants"] == text
+
+
+def test_what_a_notebook_keeps_of_many_rows_is_bounded(home):
+    """Diffs, lists and problems of many rows are shown in part, with the number of the others."""
+    row = registry_row("X", "Bronze", "load", constants={"rows": 3})
+    rows = [
+        {**row, "transformation_id": f"R{i:04}", "outputs": [{"table": f"bronze.t{i}"}]}
+        for i in range(1500)
+    ]
+    edit = do("register", body=json.dumps(rows))
+    assert len(edit.inserted) == 1500
+    assert "the diff goes on" in repr(edit)
+    listed = do("registry list")
+    assert "… and 1,202 more" in repr(listed)
+    assert len(str(listed).splitlines()) > 1502  # a pipe gets all
+    names = " ".join(f"x{row['transformation_id']}" for row in rows)
+    selected = do(f"plan --select {names}")
+    with pytest.raises(ConfigurationError, match="… and 1,300 more") as unknown:
+        do(f"disable {names}")
+    execute_sql(f"sqlite:///{home}/registry.db", "UPDATE TransformationRegistry SET inputs = '{'")
+    others = do("plan --exclude layer:Bronze")
+    broken = do("plan")
+    assert "… and 1,402 more" in broken._repr_html_()
+    for shown in (edit, listed, selected, others, broken):
+        assert len(repr(shown)) < 100_000
+        assert len(shown._repr_html_()) < 300_000
+    assert len(str(unknown.value)) < 100_000
