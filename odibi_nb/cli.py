@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 def main(words: Sequence[str] | None = None) -> int:
     """Do what *words* ask for; the exit code: 0, 1 (the run failed), 2 (the input was wrong)."""
     _print_anything()
+    if words is None:
+        _import_from_here()
     try:
         code = _done(words)
         sys.stdout.flush()
@@ -26,6 +28,13 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
+
+
+def _import_from_here() -> None:
+    """Let modules in the working folder be imported, as ``python -m`` does and an installed script does not."""
+    here = os.getcwd()  # noqa: PTH109  it may be gone
+    if not getattr(sys.flags, "safe_path", False) and not {"", here} & {*sys.path}:
+        sys.path.insert(0, here)
 
 
 def _done(words: Sequence[str] | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,10 @@ def _text_only(_ui: str) -> tuple[str, str]:
     return "text", "no notebook: lines of text"
 
 
+def _in_a_shell(words: Sequence[str]) -> str:
+    return shlex.join(["odibi", *words])
+
+
 @dataclass(frozen=True, slots=True)
 class Face:
     """A notebook, a terminal, or nobody.
@@ -34,6 +39,7 @@ class Face:
         opened: told of the project that is about to run.
         background: (project, what it shall do, ui) to a run that has been started and goes on
             beside the face; None where nothing can.
+        spell: spells the words of a command as a person types it here.
         panel: (project, env, engine, path of the manifest), each possibly None, to a panel; None where
             there is no place for one.
     """
@@ -47,4 +53,5 @@ class Face:
     background: (
         Callable[[GenericProjectOrchestrator, Callable[..., RunResult], str], Any] | None
     ) = None
+    spell: Callable[[Sequence[str]], str] = _in_a_shell
     panel: Callable[[str | None, str | None, str | None, str | None], Any] | None = None

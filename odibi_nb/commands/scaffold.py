@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import shlex
+import shutil
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.adapters import require
 from odibi_nb.commands.scaffold_files import DATA, GOLD, SILVER, TESTS, cells
-from odibi_nb.core.manifest import plain_slug
-from odibi_nb.errors import ConfigurationError
+from odibi_nb.core.manifest import ProjectManifest, folder_name, manifest_paths
+from odibi_nb.errors import ConfigurationError, ManifestError
+from odibi_nb.settings import load_settings
 
 if TYPE_CHECKING:
     import argparse
@@ -18,22 +24,17 @@ if TYPE_CHECKING:
 
 REGISTRY = "sqlite:///registry.db"
 ENV = "qat"
+MAX_NAME = 200
+"""Characters of the registry's column `project`."""
+_UNWRITABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode's categories of control characters, half characters, and ends of lines."""
 
 
 def init(arguments: argparse.Namespace, face: Face) -> str:
     """Make the project ``projects/NAME``, its registry filled; nothing that is there is touched."""
-    del face
-    name = arguments.name.strip()
-    slug = plain_slug(name)
-    if not slug:
-        raise ConfigurationError(
-            "init", [f"{arguments.name!r} has no letter or digit: choose another name"]
-        )
+    name = _checked_name(arguments.name)
     require("odibi init", "sql", "sqlalchemy")
-    home, notebook = Path("projects") / slug, Path(f"{slug}.ipynb")
-    there = [path for path in (home, notebook) if path.exists()]
-    if there:
-        raise ConfigurationError("init", [f"{there[0]} is there already: nothing was made"])
+    home, notebook = _free_places(name)
     rows = registry_rows(name)
     files = {
         home / "manifest.json": _json(manifest(name)),
@@ -45,21 +46,69 @@ def init(arguments: argparse.Namespace, face: Face) -> str:
         home / "tests" / "test_functions.py": TESTS,
         notebook: _json(_notebook(name)),
     }
-    for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    _fill_registry(home, rows)
-    quoted = json.dumps(name, ensure_ascii=False)
+    try:
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        _fill_registry(home, rows)
+    except (OSError, ConfigurationError) as exc:
+        shutil.rmtree(home, ignore_errors=True)
+        notebook.unlink(missing_ok=True)
+        if isinstance(exc, ConfigurationError):
+            raise
+        reason = f"{exc.filename or home} cannot be written: {exc.strerror}: nothing was made"
+        raise ConfigurationError("init", [reason]) from exc
+    words = ["run", *(["--"] if name.startswith("-") else []), name]
     return "\n".join(
         [
             f"project {name!r} is ready:",
             *(f"  {path}" for path in files),
             f"  {home / 'registry.db'} ({len(rows)} rows)",
             "next:",
-            f"  odibi run {quoted}",
-            f"  python -m pytest {home}",
+            f"  {face.spell(words)}",
+            f"  python -m pytest {shlex.quote(str(home))}",
         ]
     )
+
+
+def _checked_name(given: str) -> str:
+    name = given.strip()
+    odd = {c for c in name if unicodedata.category(c) in _UNWRITABLE}
+    problems = []
+    if odd:
+        signs = ", ".join(f"U+{ord(c):04X}" for c in sorted(odd))
+        problems.append(f"{given!r:.100} has characters that no text shows ({signs})")
+    if len(name) > MAX_NAME:
+        problems.append(
+            f"a name has at most {MAX_NAME} characters, as the registry's column, found {len(name)}"
+        )
+    if not folder_name(name):
+        problems.append(f"{given!r:.100} has no letter or digit: choose another name")
+    if problems:
+        raise ConfigurationError("init", problems)
+    return name
+
+
+def _free_places(name: str) -> tuple[Path, Path]:
+    """Choose the folder and the notebook: those of another project of a similar name stay.
+
+    Raises:
+        ConfigurationError: if the project is there already, or something else is in its place.
+    """
+    for path in manifest_paths(load_settings().project_dirs()):
+        with contextlib.suppress(ManifestError):
+            if ProjectManifest.from_json(path).project.casefold() == name.casefold():
+                message = f"{path.parent} is there already: nothing was made"
+                raise ConfigurationError("init", [message])
+    for number in itertools.count(1):
+        called = folder_name(name) + (f"_{number}" if number > 1 else "")
+        home, notebook = Path("projects") / called, Path(f"{called}.ipynb")
+        there = [path for path in (home, notebook) if path.exists()]
+        if not there:
+            return home, notebook
+        if not (home / "manifest.json").exists():
+            raise ConfigurationError("init", [f"{there[0]} is there already: nothing was made"])
+    raise AssertionError  # the loop has no end
 
 
 def manifest(name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -21,6 +22,11 @@ StructT = TypeVar("StructT", bound=msgspec.Struct)
 DEFAULT_LAYER_ORDER = ("Bronze", "Silver_1", "Gold_1")
 DEFAULT_LAKE = "lake"
 """The folder beside the manifest that keeps the tables where an environment names no lake."""
+MAX_FOLDER_BYTES = 100
+"""Of a folder's name that we choose: file systems take 255, and file names in it grow."""
+_WINDOWS_NAMES = frozenset(
+    ("con", "prn", "aux", "nul", *(f"{name}{i}" for name in ("com", "lpt") for i in range(1, 10)))
+)
 SEED_FOLDERS = ("projects", ".", "../projects")
 """Where the seed looks for ``<slug>/manifest.json``, in this order."""
 
@@ -311,6 +317,18 @@ def plain_slug(project: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", project.lower()).strip("_")
 
 
+def folder_name(project: str) -> str:
+    """A folder name for a project in any script: its letters, marks and digits, with underscores between.
+
+    "" if the name has none of them.
+    """
+    plain = unicodedata.normalize("NFC", project).lower()
+    kept = "".join(c if unicodedata.category(c)[0] in "LMN" else "_" for c in plain)
+    name = re.sub("_+", "_", kept).strip("_")
+    short = name.encode()[:MAX_FOLDER_BYTES].decode(errors="ignore").strip("_")
+    return f"{short}_" if short in _WINDOWS_NAMES else short
+
+
 def manifest_paths(folders: Iterable[str] = (), start: Path | None = None) -> list[Path]:
     """Every ``*/manifest.json`` in the seed's folders and then in *folders*, seen from *start*."""
     start = start or Path.cwd()
@@ -349,14 +367,22 @@ def find_manifest(
         return manifest
     start = start or Path.cwd()
     folders = tuple(folders)
+    alike: ProjectManifest | None = None
+    names = dict.fromkeys((slug(project), plain_slug(project), folder_name(project)))
     for folder in (*SEED_FOLDERS, *folders):
-        for name in dict.fromkeys((slug(project), plain_slug(project))):
+        for name in filter(_is_folder_name, names):
             path = start / folder / name / "manifest.json"
-            if _is_folder_name(name) and os.path.isfile(path):  # noqa: PTH113  never raises
+            if os.path.isfile(path):  # noqa: PTH113  never raises
                 manifest = ProjectManifest.from_json(path)
-                if _same(project, manifest.project):
+                if _is_named(project, manifest.project):
                     return manifest
-    return _by_name(project, folders, start)
+                alike = alike or (manifest if _same(project, manifest.project) else None)
+    if alike is None:
+        return _by_name(project, folders, start)
+    try:  # another one may have this very name
+        return _by_name(project, folders, start)
+    except ManifestError:
+        return alike
 
 
 def _by_name(project: str, folders: Sequence[str], start: Path) -> ProjectManifest:
@@ -374,6 +400,7 @@ def _by_name(project: str, folders: Sequence[str], start: Path) -> ProjectManife
             found.append(manifest)
         else:
             others.append(manifest.project)
+    found = [m for m in found if _is_named(project, m.project)] or found
     if len(found) == 1:
         return found[0]
     if found:
@@ -385,10 +412,16 @@ def _by_name(project: str, folders: Sequence[str], start: Path) -> ProjectManife
     raise ManifestError(f"project {project!r}", [missing, *problems])
 
 
+def _is_named(asked: str, found: str) -> bool:
+    return bool(asked.strip()) and asked.casefold() == found.casefold()
+
+
 def _same(asked: str, found: str) -> bool:
+    """Return True if *asked* is the project *found*, or the name of its folder."""
     if not asked.strip():
         return False
-    return asked.casefold() == found.casefold() or asked in {slug(found), plain_slug(found)}
+    folders = {slug(found), plain_slug(found), folder_name(found)}
+    return _is_named(asked, found) or asked in folders
 
 
 def _is_folder_name(name: str) -> bool:

@@ -28,7 +28,7 @@ from odibi_nb.notebook.environment import (
 )
 from odibi_nb.notebook.local_names import LocalNames
 from odibi_nb.notebook.session import SessionSettings
-from odibi_nb.notebook.words import names_of_caller, split_words
+from odibi_nb.notebook.words import names_of_caller, quoted, split_words
 from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             ui=lambda asked: explain_ui(self.shell, asked),
             opened=self._opened,
             background=self._start,
+            spell=lambda words: " ".join(["%odibi", *map(quoted, words)]),
             panel=self._panel if has_kernel(self.shell) else None,
         )
 

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shlex
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
+from real_project import make_project, registry_row
 from spark_sessions import connect
 
 from odibi_nb import read_table, run_project
 from odibi_nb.cli import main
+from odibi_nb.commands import execute, parse
+from odibi_nb.core.manifest import find_manifest
+from odibi_nb.notebook.magic import OdibiMagics
+from odibi_nb.notebook.words import names_of_caller, split_words
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +30,19 @@ def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["My Plant", 'Müller\'s "Werk" {2}'])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "My Plant",
+        'Müller\'s "Werk" {2}',
+        "日本語",
+        "ß",
+        "हिन्दी परियोजना",
+        "x" * 200,
+        "工" * 200,
+        "CON",
+    ],
+)
 def test_a_new_project_runs_at_once(tmp_path, capsys, name):
     """`odibi init NAME` and `odibi run NAME`: green, whatever stands in the name."""
     assert main(["init", name]) == 0
@@ -79,3 +100,70 @@ def test_nothing_that_is_there_is_touched(tmp_path, capsys):
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
     assert main(["init", "///"]) == 2
     assert "has no letter or digit" in capsys.readouterr().err
+
+
+def test_names_that_no_project_can_have(tmp_path, capsys):
+    """A name that is too long or holds control characters is refused in one message, and nothing is made."""
+    for name, message in [
+        ("x" * 300, "a name has at most 200 characters, as the registry's column, found 300"),
+        ("a\nb", "has characters that no text shows (U+000A)"),
+        ("a\udcffb", "has characters that no text shows (U+DCFF)"),
+        ("🏭", "has no letter or digit"),
+    ]:
+        assert main(["init", name]) == 2
+        assert message in capsys.readouterr().err
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_similar_names_are_projects_of_their_own(tmp_path, capsys):
+    """Two names that make one folder name get two folders, and each name opens its own project."""
+    names = ["A B", "A-B", "a_b", "A.B"]
+    for name in names:
+        assert main(["init", name]) == 0
+    for name in names:
+        assert find_manifest(name).project == name
+    assert sorted(path.name for path in (tmp_path / "projects").iterdir()) == [
+        "a_b",
+        "a_b_2",
+        "a_b_3",
+        "a_b_4",
+    ]
+    assert main(["init", "a b"]) == 2
+    assert "projects/a_b is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ['It\'s $HOME "now"', "-x", "a; b", "{p} `ls`"])
+def test_the_next_command_can_be_pasted(shell, capsys, name):
+    """The command that `init` proposes is quoted for the shell, or for the magic's line."""
+    assert main(["init", "--", name]) == 0
+    [line] = [x for x in capsys.readouterr().out.splitlines() if x.startswith("  odibi run")]
+    assert parse(shlex.split(line)[1:]).project == name
+    for path in [*Path("projects").iterdir()]:
+        shutil.rmtree(path)
+        Path(f"{path.name}.ipynb").unlink()
+    magic = OdibiMagics(shell)
+    text = execute(parse(["init", "--", name]), magic._face(""))
+    [line] = [x for x in text.splitlines() if x.startswith("  %odibi run")]
+    words = split_words(line.strip().removeprefix("%odibi "), names_of_caller(shell))
+    assert parse(words).project == name
+
+
+def test_what_cannot_be_written_leaves_nothing(tmp_path, capsys, monkeypatch):
+    """If a file cannot be written, `init` says so in one message and removes what it made."""
+    (tmp_path / "projects").write_text("a file")
+    assert main(["init", "My Plant"]) == 2
+    assert "projects" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["projects"]
+
+
+def test_functions_in_the_working_folder_are_found(tmp_path, monkeypatch, capsys):
+    """The script `odibi` finds modules in the working folder, as `python -m` does."""
+    make_project(tmp_path, rows=[registry_row("B1", "Bronze", "load", outputs=["bronze.x"])])
+    (tmp_path / "projects/plant_one/plant_functions.py").rename(tmp_path / "plant_functions.py")
+    kept = [place for place in sys.path if place not in ("", str(tmp_path))]
+    monkeypatch.setattr(sys, "path", kept)
+    monkeypatch.setattr(sys, "argv", ["odibi", "plan", "Plant One"])
+    monkeypatch.delitem(sys.modules, "plant_functions", raising=False)
+    assert main() == 0
+    assert "plant_functions.load" in capsys.readouterr().out
+    monkeypatch.delitem(sys.modules, "plant_functions", raising=False)
