@@ -12,7 +12,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
 from real_project import make_project, registry_row
 from spark_sessions import connect
@@ -133,7 +132,7 @@ def test_similar_names_are_projects_of_their_own(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ['It\'s $HOME "now"', "-x", "a; b", "{p} `ls`"])
-def test_the_next_command_can_be_pasted(shell, capsys, name):
+def test_the_next_command_can_be_pasted(ipython, capsys, name):
     """The command that `init` proposes is quoted for the shell, or for the magic's line."""
     assert main(["init", "--", name]) == 0
     [line] = [x for x in capsys.readouterr().out.splitlines() if x.startswith("  odibi run")]
@@ -141,10 +140,10 @@ def test_the_next_command_can_be_pasted(shell, capsys, name):
     for path in [*Path("projects").iterdir()]:
         shutil.rmtree(path)
         Path(f"{path.name}.ipynb").unlink()
-    magic = OdibiMagics(shell)
+    magic = OdibiMagics(ipython)
     text = execute(parse(["init", "--", name]), magic._face(""))
     [line] = [x for x in text.splitlines() if x.startswith("  %odibi run")]
-    words = split_words(line.strip().removeprefix("%odibi "), names_of_caller(shell))
+    words = split_words(line.strip().removeprefix("%odibi "), names_of_caller(ipython))
     assert parse(words).project == name
 
 
