@@ -26,9 +26,9 @@ _MOST_PARTS = 3
 _QUERY = re.compile(
     r"(?i)[(\s]*(?:select|with|from|values|table|pivot|unpivot|summarize|describe)\b"
 )
-_NOISE = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_NOISE = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _NAME = re.compile(r"[\w`\"\[\].]+")
-_DOT = re.compile(r"\s*\.\s*")
+_DOT = re.compile(r"\s{0,20}\.\s{0,20}")
 _QUOTES = re.compile(r'[`"\[\]]')
 _ODD_QUOTED = re.compile(r'"[^"]*[^\w"][^"]*"|`[^`]*[^\w`][^`]*`')
 _TABLE_PLACE = re.compile(r"(?i)\b(?:from|join)\s+([\w`\"\[\].]+)")
