@@ -6,10 +6,15 @@ import contextlib
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.forks import at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+_outside: list[dict[int, Any]] = []
+"""The handlers that held before a run took signals for requests, outermost first."""
 
 
 @contextlib.contextmanager
@@ -42,10 +47,28 @@ def interrupts_as_requests(ask: Callable[[], None], patience: int) -> Iterator[N
 
     before = signal.signal(signal.SIGINT, interrupted)
     ended_by = signal.signal(signal.SIGTERM, told_to_end)
+    handlers: dict[int, Any] = {signal.SIGINT: before, signal.SIGTERM: ended_by}
+    _outside.append(handlers)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        signal.signal(signal.SIGTERM, ended_by)
+        _outside.remove(handlers)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         if terminated:
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _forget_in_child() -> None:
+    """Let signals do in a forked process what they did before the run.
+
+    A worker of ``multiprocessing.Pool`` is ended with SIGTERM: as a request to the run, it would go
+    unheard, and the pool would wait for ever.
+    """
+    for handlers in _outside[:1]:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    _outside.clear()
+
+
+at_fork(before=lambda: None, in_child=_forget_in_child)

@@ -16,6 +16,7 @@ from odibi_nb.core.capture import CapturedLog, captured
 from odibi_nb.core.checking import check_what_is_there
 from odibi_nb.core.context import ExecutionContext, current_context
 from odibi_nb.core.decoding import own_copy, utc_now
+from odibi_nb.core.forks import forked_children_end_here
 from odibi_nb.core.postmortem import spark_traceback, user_lines
 from odibi_nb.core.redaction import error_message, plain_text, redact_text
 from odibi_nb.core.returned import check_written, watch_outputs, write_returned
@@ -103,7 +104,8 @@ def _call(attempt: Attempt) -> None:
     }
     assert row.fn is not None
     watch = watch_outputs(transformation, context)
-    returned = row.fn(**{name: available[name] for name in row.keywords})
+    with forked_children_end_here():
+        returned = row.fn(**{name: available[name] for name in row.keywords})
     refused = write_returned(returned, transformation, context)
     check_written(refused, transformation, context, watch, required=row.outputs_required)
     if context.checks:

@@ -7,6 +7,7 @@ import io
 import logging
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from fakes import row, statuses
@@ -252,8 +253,221 @@ def test_a_forgotten_router_leaves_the_stream_alone():
     from odibi_nb.core.capture import _Router
 
     stream = io.StringIO()
-    router = _Router(stream)
+    router = _Router("stdout", stream)
     router.close()
     assert not stream.closed
     stream.close()
     router.close()  # what Python does when it forgets an object like this
+
+
+# -- what rows do to the process --------------------------------------------------------------------
+
+
+def at_a_time(*fns):
+    """Run *fns* as rows of one run, at a time; their logs."""
+    logs = [CapturedLog() for _ in fns]
+
+    def one(log, fn):
+        with captured(log):
+            fn()
+
+    with routed_output():
+        threads = [threading.Thread(target=one, args=pair) for pair in zip(logs, fns, strict=True)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    return [log.text() for log in logs]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_rows_that_redirect_at_the_same_time(order, capsys):
+    """Each row gets what it printed into its own buffer, and the process' streams are never changed."""
+    both, texts = threading.Barrier(2), [io.StringIO(), io.StringIO()]
+    first_is_done = threading.Event()
+
+    def row_of(number):
+        def fn():
+            with contextlib.redirect_stdout(texts[number]):
+                both.wait(10)
+                print("into", number)
+                if number == order[1]:
+                    first_is_done.wait(10)
+            print("out of", number)
+            first_is_done.set()
+
+        return fn
+
+    before = streams()
+    assert at_a_time(row_of(0), row_of(1)) == ["out of 0", "out of 1"]
+    assert [text.getvalue() for text in texts] == ["into 0\n", "into 1\n"]
+    assert streams() == before
+    print("VISIBLE")
+    assert capsys.readouterr().out == "VISIBLE\n"
+
+
+def test_a_row_that_changes_the_process(tmp_path, monkeypatch):
+    """Streams, log handlers, folder, filters and locale are those of before, whatever a row leaves."""
+    import locale
+    import os
+    import warnings
+
+    def state():
+        root, loggers = logging.getLogger(), logging.getLogger("users.own")
+        names = (Path.cwd(), locale.setlocale(locale.LC_ALL), warnings.showwarning)
+        return (
+            *streams(),
+            root.level,
+            root.manager.disable,
+            loggers.disabled,
+            [*warnings.filters],
+            names,
+        )
+
+    def fn():
+        sys.stdout = sys.stderr = io.StringIO()
+        print("lost in a buffer of its own")
+        logging.basicConfig(force=True, stream=io.StringIO(), level=logging.DEBUG)
+        logging.getLogger("users.own").disabled = True
+        logging.disable(logging.CRITICAL)
+        os.chdir(tmp_path)
+        warnings.simplefilter("error")
+        warnings.showwarning = print
+        locale.setlocale(locale.LC_ALL, "C")
+
+    monkeypatch.chdir(tmp_path.parent)
+    logging.getLogger("users.own")
+    before = state()
+    at_a_time(fn, lambda: None)
+    assert state() == before
+
+
+def test_a_row_without_handlers_is_still_heard():
+    """A row that removed every log handler takes no records from the rows that start after it."""
+
+    def silence():
+        logging.getLogger().handlers.clear()
+
+    log = CapturedLog()
+    with routed_output():
+        with captured(CapturedLog()):
+            silence()
+        with captured(log):
+            logging.getLogger("users").warning("heard")
+    assert log.text() == "heard"
+
+
+def test_warnings_of_others_are_shown_while_rows_run(monkeypatch, capsys):
+    """Where no log handler is, Python shows warnings on stderr; a run in progress changes nothing."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    with routed_output():
+        logging.getLogger("users.other").warning("of somebody else")
+    assert "of somebody else" in capsys.readouterr().err
+
+
+# -- a row's own threads and processes --------------------------------------------------------------
+
+
+def test_a_rows_threads_belong_to_it(capsys):
+    """Threads, thread pools and timers of a row print and log into its log, also in a shared pool."""
+    from concurrent.futures import ThreadPoolExecutor
+    from multiprocessing.pool import ThreadPool
+
+    shared = ThreadPoolExecutor(1)
+
+    def speak(name):
+        print("printed in", name)
+        logging.getLogger("their.client").warning("logged in %s", name)
+
+    def row_of(letter):
+        def fn():
+            thread = threading.Thread(target=speak, args=(f"thread {letter}",))
+            thread.start()
+            thread.join()
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(speak, [f"pool {letter}"]))
+            with ThreadPool(1) as pool:
+                pool.map(speak, [f"ThreadPool {letter}"])
+            shared.submit(speak, f"shared {letter}").result()
+
+        return fn
+
+    for letter, text in zip("AB", at_a_time(row_of("A"), row_of("B")), strict=True):
+        wanted = {
+            f"{what} in {kind} {letter}"
+            for what in ("printed", "logged")
+            for kind in ("thread", "pool", "ThreadPool", "shared")
+        }
+        assert set(text.splitlines()) == wanted
+    shared.shutdown()
+    assert "printed" not in capsys.readouterr().out
+
+
+def test_a_thread_that_outlives_its_row(capsys):
+    """What a row's thread prints after the row has ended is shown, in the run and after it."""
+    go, done = threading.Event(), threading.Event()
+
+    def later():
+        go.wait(10)
+        print("a late word")
+        done.set()
+
+    with routed_output():
+        with captured(CapturedLog()) as _:
+            threading.Thread(target=later).start()
+        go.set()
+        done.wait(10)
+    assert capsys.readouterr().out == "a late word\n"
+
+
+def child_speaks(number):
+    print("child got", number, end="")
+    print(" and", "more")
+    logging.getLogger("their.client").warning("child %s logged", number)
+    print("no end of line", end="")
+    return number * number
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="nothing can be forked here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_rows_forked_processes_belong_to_it():
+    """What the workers of a process pool print and log is in the log of the row that forked them."""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    fork = multiprocessing.get_context("fork")
+
+    def executor():
+        with ProcessPoolExecutor(2, mp_context=fork) as pool:
+            assert list(pool.map(child_speaks, range(3))) == [0, 1, 4]
+
+    def pool():
+        with fork.Pool(2) as workers:
+            assert workers.map(child_speaks, range(3)) == [0, 1, 4]
+
+    for text in at_a_time(executor, pool):
+        for number in range(3):
+            assert f"child got {number} and more" in text
+            assert f"child {number} logged" in text
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m \x1b]0;title\x07done", "red done"),
+        ("".join(f"\rloading {i:3d}%" for i in range(101)) + "\n", "loading 100%"),
+        ("".join(f"loading {i}%\r" for i in range(101)) + "\n", "loading 100%"),
+        ("a line of Windows\r\nand one more\r\n", "a line of Windows\nand one more"),
+        ("\a\b\x00 odd \x9b31m", "\\x07\\x08\\x00 odd "),
+        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("tab\tstays", "tab\tstays"),
+        ("\x1b[", ""),
+    ],
+)
+def test_what_steers_a_terminal(printed, shown):
+    """Colours and titles are left out, of a progress bar the last state stays, the rest is spelled out."""
+    for pieces in ([printed], list(printed)):
+        log = CapturedLog()
+        for piece in pieces:
+            log.write(piece)
+        assert log.text() == shown

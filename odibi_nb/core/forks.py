@@ -1,0 +1,132 @@
+"""Processes that a transformation forks: what they write, and what they must not inherit.
+
+A forked process has one thread, a copy of every lock as it was, and the run's signal handlers. A worker
+of ``multiprocessing.Pool`` that takes SIGTERM for a request to cancel never ends, and its pool waits
+for ever. It must not write to a notebook kernel's sockets either. So a child of a transformation gets
+the handlers of before the run, and sends what it prints and logs through a pipe to its parent.
+
+Processes that are spawned, or come from a fork server, inherit nothing of this: they write to the
+terminal or the kernel's own output, as without a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+DRAIN_SECONDS = 5.0
+_PIECE = 4096  # POSIX: what is no longer than PIPE_BUF is not mixed with what others write
+_MARK = b"\x00\x00the attempt has ended\x00\x00\n"
+
+
+def at_fork(*, before: Callable[[], None], in_child: Callable[[], None]) -> None:
+    """Call *before* in the thread that forks, and *in_child* in the new process; never raises there."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=before, after_in_child=in_child)
+
+
+@contextlib.contextmanager
+def forked_children_end_here() -> Iterator[None]:
+    """End a process that is forked inside the block and comes back out of it.
+
+    It is a copy of the run: it would write the row's tables a second time.
+    """
+    parent, failed = os.getpid(), None
+    try:
+        yield
+    except BaseException as exc:
+        if os.getpid() == parent:
+            raise
+        failed = exc
+    if os.getpid() != parent:
+        _end_child(failed)
+
+
+def _end_child(failed: BaseException | None) -> NoReturn:
+    code = 0 if failed is None else 1
+    if isinstance(failed, SystemExit) and (failed.code is None or isinstance(failed.code, int)):
+        code = failed.code or 0
+    elif failed is not None:
+        traceback.print_exception(type(failed), failed, failed.__traceback__)
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+    os._exit(code)
+
+
+class Children:
+    """The pipe from the forked processes of one attempt to their parent.
+
+    Args:
+        heard: called in the parent, on a thread of its own, with what a child wrote.
+    """
+
+    def __init__(self, heard: Callable[[str], object]) -> None:
+        self._read, self._write = os.pipe()
+        self._heard = heard
+        self._is_child = False
+        self._unsent = ""
+        self._drained = threading.Event()
+        threading.Thread(target=self._listen, name="odibi-forked-output", daemon=True).start()
+
+    def send(self, text: str) -> bool:
+        """Send *text* to the parent; False if this process is the parent."""
+        if not self._is_child:
+            return False
+        lines, end, self._unsent = (self._unsent + text).rpartition("\n")
+        self._put(lines + end)
+        return True
+
+    def flush(self) -> None:
+        """Send the part of a line that is left."""
+        if self._is_child and self._unsent:
+            text, self._unsent = self._unsent, ""
+            self._put(text)
+
+    def in_child(self) -> None:
+        """Note that this process is a child now."""
+        self._is_child = True
+        self._unsent = ""
+
+    def close(self) -> None:
+        """Wait until everything that was written so far is heard; what comes later is heard, too."""
+        if self._is_child:
+            self.flush()
+            return
+        with contextlib.suppress(OSError):
+            os.write(self._write, _MARK)
+        with contextlib.suppress(OSError):
+            os.close(self._write)
+        self._drained.wait(DRAIN_SECONDS)
+
+    def _put(self, text: str) -> None:
+        data = text.encode("utf-8", "surrogatepass")
+        with contextlib.suppress(OSError):  # the parent is gone: nobody reads it
+            for start in range(0, len(data), _PIECE):
+                os.write(self._write, data[start : start + _PIECE])
+
+    def _listen(self) -> None:
+        rest = b""
+        with open(self._read, "rb", buffering=0) as pipe:  # noqa: PTH123  a descriptor, no path
+            while data := pipe.read(1 << 16):
+                rest += data
+                ended = _MARK in rest
+                *lines, rest = rest.replace(_MARK, b"").split(b"\n")
+                for line in lines:
+                    self._heard(line.decode("utf-8", "replace") + "\n")
+                if ended:
+                    self._say(rest)
+                    rest = b""
+                    self._drained.set()
+        self._say(rest)
+        self._drained.set()
+
+    def _say(self, rest: bytes) -> None:
+        if rest:
+            self._heard(rest.decode("utf-8", "replace"))

@@ -1,0 +1,40 @@
+"""Make lines of text for people out of what was written for a terminal.
+
+Colours, cursor movements and titles are left out. Of a line that was written over and over with
+carriage returns, as progress bars do, the last state counts. Other control characters become escapes:
+text of a function, a row or a database never steers the terminal that shows it.
+"""
+
+from __future__ import annotations
+
+import re
+
+_ESCAPE_SEQUENCES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # colours, cursor
+    r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"  # titles, links
+    r"|\x1b[PX^_][^\x1b\x9c\n]*(?:\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def readable(text: str) -> str:
+    """Return *text*, of any number of lines, as people can read it."""
+    if text.isascii() and text.isprintable():
+        return text
+    if "\r" in text:
+        text = "\n".join(last_state(line) for line in text.split("\n"))
+    text = _ESCAPE_SEQUENCES.sub("", text)
+    return _CONTROLS.sub(_as_escape, text)
+
+
+def last_state(line: str) -> str:
+    """Return what a line shows at last that carriage returns began again."""
+    states = [state for state in line.rsplit("\r", 3) if state]
+    if len(states) > 1 or "\r" not in line:
+        return states[-1].rpartition("\r")[2] if states else ""
+    return next((state for state in reversed(line.split("\r")) if state), "")
+
+
+def _as_escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()

@@ -1,0 +1,76 @@
+"""Processes that a row starts: they end when they are told to, and write nothing twice."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+from fakes import row, statuses
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing can be forked here"),
+    pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),
+]
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_pools_of_processes_end(project, method):
+    """A row's pools end with their block, however their workers are started: SIGTERM ends a worker."""
+    context = multiprocessing.get_context(method)
+
+    def pool():
+        with context.Pool(2) as workers:
+            print(workers.map(abs, [-1, -2]))
+
+    def executor():
+        with ProcessPoolExecutor(2, mp_context=context) as workers:
+            print([*workers.map(abs, [-1, -2])])
+
+    result = project(row("A", pool), row("B", executor)).run()
+    assert statuses(result) == {"A": "SUCCESS", "B": "SUCCESS"}
+    assert {t.log for t in result.transformations.values()} == {"[1, 2]"}
+
+
+def test_a_forked_process_has_the_signal_handlers_of_before(project):
+    """In a forked process signals do what they did before the run; a run's requests are the run's."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    def fn():
+        inside = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        assert inside != before
+        if os.fork() == 0:
+            found = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+            os._exit(found == before)
+        assert os.waitstatus_to_exitcode(os.wait()[1]) == 1
+
+    result = project(row("A", fn)).run()
+    assert statuses(result) == {"A": "SUCCESS"}
+
+
+@pytest.mark.parametrize(
+    ("leave", "code"),
+    [(lambda: None, 0), (lambda: exit(7), 7), (lambda: 1 / 0, 1)],
+    ids=["returns", "exits", "raises"],
+)
+def test_a_forked_process_that_comes_back(project, leave, code):
+    """A child that returns from the row's function ends there: it is no second run of the row."""
+    ended = []
+
+    def fn():
+        child = os.fork()
+        if child == 0:
+            print("the child's")
+            return leave()
+        ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        print("the parent's")
+        return None
+
+    result = project(row("A", fn)).run()
+    assert statuses(result) == {"A": "SUCCESS"}
+    assert ended == [code]
+    lines = result.transformations["A"].log.splitlines()
+    assert {"the child's", "the parent's"} <= set(lines)
+    assert ("ZeroDivisionError: division by zero" in lines) == (code == 1)
