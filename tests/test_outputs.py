@@ -397,3 +397,24 @@ def test_nodes_of_kedro_run_with_one_decorator(run, lake):
     assert result.warnings == []
     assert content(lake, "gold.test") == {"id": [1], "rating": [0.5], "price": [1.0]}
     assert content(lake, "gold.train")["id"] == [2, 3]
+
+
+def test_a_function_may_keep_its_outputs_elsewhere(run):
+    """Of an output with fields that only the function understands nobody can say that it was left out."""
+    own = [{"table": "silver.q", "path": "/mnt/q", "format": "delta"}]
+    rows = [
+        row("A", lambda: None, outputs=own),
+        row("B", lambda: 17, outputs=[{**own[0], "table": "b"}]),
+    ]
+    result = run(*rows, manifest={"outputs_required": True})
+    assert statuses(result) == {"A": "SUCCESS", "B": "SUCCESS"}
+    assert result.warnings == []
+
+
+def test_a_refused_return_is_told_without_our_own_frames(run):
+    """What was returned is the function's; the traceback would only show how the runner found out."""
+    failed = run(row("A", lambda: [1], outputs=OUT)).transformations["A"]
+    assert failed.traceback == ""
+    assert failed.reason.startswith(
+        "DataError: the function returned a list of 1 int, which bronze.a"
+    )

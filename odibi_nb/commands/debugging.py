@@ -130,7 +130,7 @@ def _report_from_log(project: GenericProjectOrchestrator, wanted: str) -> Failur
         raise ConfigurationError(f"debug {wanted}", [_nothing_failed(project, wanted, attempts)])
     last = failed[-1]
     gone = "the process that ran it has ended, so its variables are gone"
-    trace, folded = trace_apart(last.traceback or last.error)
+    trace, folded = trace_apart(last.traceback)
     return FailureReport(
         transformation_id=last.transformation_id,
         run_id=last.run_id,

@@ -236,6 +236,7 @@ class RunExecution:
         if not tables:
             return
         engine = self.project.tables(self.project.engine)
+        engine.spark_session()  # only then it is known whether it can
         if engine.cannot_cache:
             self._say_later("INFO", f"📦 Not caching tables after {layer}: {engine.cannot_cache}")
             return

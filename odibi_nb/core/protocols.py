@@ -146,7 +146,7 @@ class TableEngine(Protocol):
 
     @property
     def cannot_cache(self) -> str:
-        """Why `cache` is not to be called here; empty where it may be."""
+        """Why `cache` is not to be called here; empty where it may be, or nobody knows before a session."""
 
     def spark_session(self) -> Any:
         """The Spark session that transformations get, started if need be; None without Spark.

@@ -91,7 +91,9 @@ def _misfits(
     found: Mapping[Any, Any], transformation: Transformation, tables: TableEngine, engine: str
 ) -> Iterator[str]:
     """Why the runner cannot write the DataFrames *found*, by name, to the row's outputs."""
-    yield from map(str, transformation.output_problems)
+    if transformation.output_problems:
+        what = "; ".join(map(str, transformation.output_problems))
+        yield f"the function returned DataFrames that the runner cannot write to its row's outputs: {what}"
     targets = {table_key(target.table): target.table for target in transformation.targets}
     unknown = [name for name in found if _key(name) not in targets]
     if unknown and not transformation.output_problems:
@@ -155,7 +157,10 @@ def check_written(
     written = {table_key(use.name) for use in context.writes}
     missing: dict[Output, Change] = {}
     for target in transformation.targets:
-        if table_key(target.table) not in written and (refused or not target.optional):
+        key = table_key(target.table)
+        if key in written or key in transformation.elsewhere:
+            continue
+        if refused or not target.optional:
             change = watch(TableName.parse(target.table))
             if change is not Change.WRITTEN:
                 missing[target] = change

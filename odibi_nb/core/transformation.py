@@ -105,6 +105,9 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown
     optional: bool = False
 
 
+_FIELDS = frozenset(Output.__struct_fields__)
+
+
 class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A registry row, parsed. `inputs`, `constants` and `outputs` are what the function gets.
 
@@ -112,6 +115,8 @@ class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         targets: the tables that `outputs` name, as the runner understands them.
         output_problems: why the runner could not write to `outputs`. A function that writes by itself
             may have outputs of any form.
+        elsewhere: keys of the targets that the function may keep in a place of its own, as their
+            outputs have fields that only it understands.
     """
 
     transformation_id: str
@@ -132,6 +137,7 @@ class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     outputs: list[dict[str, Any]] = msgspec.field(default_factory=list)
     targets: tuple[Output, ...] = ()
     output_problems: tuple[Problem, ...] = ()
+    elsewhere: tuple[str, ...] = ()
 
     @property
     def plant(self) -> str | None:
@@ -290,6 +296,7 @@ def parse_columns(
         outputs=values["outputs"],
         targets=targets,
         output_problems=tuple(odd_outputs),
+        elsewhere=_elsewhere(values["outputs"]) if odd_outputs else (),
     ), []
 
 
@@ -427,6 +434,12 @@ def _named_by(raw: Any) -> list[Output]:
         return []
     # Two rows may write it, as far as anybody knows.
     return [Output(table=name, mode="append", optional=_is_optional(raw))]
+
+
+def _elsewhere(outputs: list[Any]) -> tuple[str, ...]:
+    """Keys of the tables of *outputs* that have fields of the function's own, such as a path."""
+    own = [raw for raw in outputs if isinstance(raw, dict) and not raw.keys() <= _FIELDS]
+    return tuple(table_key(output.table) for raw in own for output in _named_by(raw))
 
 
 def _is_optional(raw: Any) -> bool:

@@ -22,7 +22,7 @@ from odibi_nb.core.redaction import error_message, plain_text, redact_text
 from odibi_nb.core.returned import check_written, watch_outputs, write_returned
 from odibi_nb.core.spark_errors import is_spark_error
 from odibi_nb.core.tables import is_location
-from odibi_nb.errors import RevokedError
+from odibi_nb.errors import DataError, RevokedError
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -115,7 +115,7 @@ def _call(attempt: Attempt) -> None:
 def user_traceback(error: BaseException) -> str:
     """The traceback from the user's code on, as text; of a Spark error see `spark_traceback`.
 
-    None of a refused write that the code knows nothing of.
+    None of an error of ours that the code knows nothing of: a refused write, or what it returned.
     """
     if is_spark_error(error):
         return redact_text(plain_text(spark_traceback(error)))[:MAX_TRACEBACK]
@@ -123,7 +123,7 @@ def user_traceback(error: BaseException) -> str:
     first = trace
     while first is not None and first.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         first = first.tb_next
-    if first is None and isinstance(error, RevokedError):
+    if first is None and isinstance(error, (DataError, RevokedError)):
         return ""
     try:
         lines = user_lines(error, first or trace)

@@ -28,7 +28,7 @@ from odibi_nb.engines.delta_tables import check_path
 from odibi_nb.engines.delta_writes import write_lock
 from odibi_nb.engines.lake import CatalogLake
 from odibi_nb.engines.libraries import reason
-from odibi_nb.engines.pandas_frames import as_arrow_table, is_arrow, is_pandas, plain, to_arrow
+from odibi_nb.engines.pandas_frames import from_arrow_exactly, is_arrow, is_pandas, to_arrow
 from odibi_nb.engines.places import options_of
 from odibi_nb.engines.spark_cache import SparkCache
 from odibi_nb.engines.spark_cancel import ClassicJobs, ConnectJobs, attempt_scope
@@ -112,10 +112,14 @@ class SparkEngine:
 
     @property
     def cannot_cache(self) -> str:
-        """Why tables are not cached: Spark Connect does not promise to keep them."""
-        if not self.connection.is_connect:
+        """Why tables are not cached: Spark Connect does not promise to keep them.
+
+        "" while there is no session: to look at this starts none.
+        """
+        connection = self._connection
+        if connection is None or not connection.is_connect:
             return ""
-        kind = "Sail" if self.connection.kind == SAIL else "Spark Connect"
+        kind = "Sail" if connection.kind == SAIL else "Spark Connect"
         return f"{kind} has no table cache that lasts"
 
     def spark_session(self) -> Any:
@@ -264,7 +268,8 @@ class SparkEngine:
         """*frame* as a Spark DataFrame; see `ConvertingEngine`."""
         if is_spark(frame):
             return frame
-        data = plain(as_arrow_table(frame)) if is_arrow(frame) else to_arrow(frame, name)
+        frame = from_arrow_exactly(frame, name) if is_arrow(frame) else frame
+        data = to_arrow(frame, name)
         try:
             return to_spark(self.connection.spark, data)
         except Exception as exc:

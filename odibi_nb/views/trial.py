@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bdb
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,11 @@ class Trial:
         return tuple(table.name for table in self.moved if not table.run_id)
 
     @property
+    def _left(self) -> bool:
+        """Whether the debugger was left, so that the function did not fail by itself."""
+        return isinstance(self.error, bdb.BdbQuit)
+
+    @property
     def exit_code(self) -> int:
         """What a shell is told: 1 if the function failed."""
         return 0 if self.succeeded else 1
@@ -106,9 +112,7 @@ class Trial:
         if self.inputs_cut:
             facts.append(f"inputs: {self.inputs_cut}")
         facts.append("written" if self.written else self._what_was_written())
-        how = (
-            "ran" if self.succeeded else "failed" if self.traceback else "was left in the debugger"
-        )
+        how = "ran" if self.succeeded else "was left in the debugger" if self._left else "failed"
         return f"{look.sign} {self.transformation_id} {how}: {', '.join(facts)}"
 
     def _what_was_written(self) -> str:
@@ -140,6 +144,8 @@ class Trial:
             if trace:
                 parts.append(f"({len(trace.splitlines()):,} more lines of Spark's: .traceback)")
             parts.append(f"look into it: %odibi debug {self.transformation_id}")
+        elif self.error is not None and not self._left:
+            parts.append(self.headline)
         if self.log:
             parts += ["printed and logged:", *(f"  {line}" for line in self._log_lines())]
         parts += [change_text(change) for change in self.changes.values()]
@@ -163,6 +169,8 @@ class Trial:
             parts += [pre(shown), f"<p>Look into it: <code>{command}</code></p>"]
             if trace:
                 parts.append(folded("all that Spark said", pre(trace)))
+        elif self.error is not None and not self._left:
+            parts.append(pre(self.headline))
         if self.log:
             parts.append(folded("printed and logged", pre("\n".join(self._log_lines()))))
         parts += [change_html(change) for change in self.changes.values()]

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pytest
 from engines.contract import INFO, NOON, table
 from engines.loaded_files import LoadedFiles
+from engines.parallel_rows import runs
+from fakes import row, statuses
 from spark_sessions import engine as make_engine
 from spark_sessions import make, rows_of
 
@@ -97,6 +99,37 @@ class SparkBehaviour(LoadedFiles):
             with pytest.raises(DataError, match=said):
                 write_returned(odd, one, context)
         assert rows_of(engine.read(table("silver.t"))) == [{"k": 1, "s": "x"}]
+
+    def test_outputs_of_a_run(self, engine, spark, tmp_path):
+        """A Spark row that writes by itself is fine; one that leaves its output is warned of; one with a count fails."""
+
+        def by_itself(spark):
+            path = f"{engine._lake.root}/silver/own"
+            make(spark, [{"k": 1}]).write.format("delta").mode("append").save(path)
+
+        rows = [
+            row("OWN", by_itself, outputs=[{"table": "silver.own"}]),
+            row(
+                "LEFT",
+                lambda spark: make(spark, [{"k": 1}]) and None,
+                outputs=[{"table": "silver.t"}],
+            ),
+            row(
+                "COUNT",
+                lambda spark: make(spark, [{"k": 1}]).count(),
+                outputs=[{"table": "silver.u"}],
+            ),
+            row("PANDAS", lambda: pd.DataFrame({"k": [1]}), outputs=[{"table": "silver.p"}]),
+        ]
+        self.put(engine, spark, [{"k": 0}])
+        result = runs(engine, tmp_path)(*rows, max_workers=1)
+        assert statuses(result) == {
+            **dict.fromkeys(("LEFT", "OWN", "PANDAS"), "SUCCESS"),
+            "COUNT": "FAILED",
+        }
+        assert [text.partition(": output")[0] for text in result.warnings] == ["LEFT: silver.t"]
+        assert "an int, which silver.u cannot hold" in result.transformations["COUNT"].reason
+        assert rows_of(engine.read(table("silver.p"))) == [{"k": 1}]
 
     def test_pandas_reads_what_spark_wrote(self, engine, spark, pandas):
         """Values of every kind that Spark writes, appends and merges are there for a pandas row."""
