@@ -145,7 +145,7 @@ def test_an_output_that_nobody_wrote_is_a_warning_of_the_run(run):
         row("A", lambda: None, outputs=OUT),
         row("B", lambda: {"x": None}, outputs=[{"table": "b.b"}]),
     ]
-    result = run(*rows, old=["bronze.a"])
+    result = run(*rows, old=["bronze.a"], max_workers=1)
     assert statuses(result) == {"A": "SUCCESS", "B": "SUCCESS"}
     told = "output not written: the function neither returned nor wrote"
     assert result.warnings == [
