@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.engines.libraries import require
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -14,7 +16,7 @@ def one_after_the_other(frames: Sequence[Any]) -> Any:
     Whole numbers beside floats become objects: pandas would make floats of all of them, and large
     ones would be others then. What stores them refuses what it cannot hold exactly.
     """
-    import pandas as pd
+    pd = require("pandas", "several files")
 
     if len(frames) == 1:
         return frames[0]

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.databases import Database, find_table
+from odibi_nb.engines.libraries import require
 from odibi_nb.errors import DataError, TableNotFoundError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class SqlSource:
             raise TableNotFoundError(exc.table, f"{self._database.shown}: {exc}") from exc
         except DataError as exc:
             raise DataError(f"{self._database.shown}: {exc}") from exc
-        import pandas as pd
+        pd = require("pandas", "a database")
 
         frame = pd.DataFrame.from_records(rows, columns=columns)
         for i in range(len(columns)):
@@ -93,7 +94,7 @@ def _exact(values: list[Any]) -> Any:
 
     Decimals become floats unless that would change one; whole numbers with gaps stay whole.
     """
-    import pandas as pd
+    pd = require("pandas", "a database")
 
     if any(isinstance(v, Decimal) for v in values):
         floats = [float(v) if isinstance(v, Decimal) else v for v in values]

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from odibi_nb.core.foreign import safe_str
 from odibi_nb.core.redaction import plain_text, redact
 from odibi_nb.errors import Problem, did_you_mean
 
@@ -137,9 +138,12 @@ def as_json(value: Any, *, canonical: bool = False) -> str:
 
 def _foreign(value: Any) -> Any:
     """What JSON has no form for: numbers of other libraries become numbers, the rest text."""
-    if hasattr(value, "item") and getattr(value, "shape", None) == ():
-        return value.item()
-    return plain_text(str(value))
+    try:
+        if hasattr(value, "item") and getattr(value, "shape", None) == ():
+            return value.item()
+    except BaseException:  # noqa: BLE001  a user's object; its text says what it is
+        return plain_text(safe_str(value))
+    return plain_text(safe_str(value))
 
 
 def _encodable(value: Any) -> Any:

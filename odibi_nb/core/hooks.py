@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.decoding import own_copy, utc_now
 from odibi_nb.core.events import EventType
+from odibi_nb.core.foreign import safe_repr
 from odibi_nb.core.redaction import error_message
 from odibi_nb.errors import HookError, did_you_mean
 
@@ -65,7 +66,7 @@ class Listener:
     @property
     def name(self) -> str:
         """How warnings and `list_hooks` name it."""
-        return str(getattr(self.fn, "__qualname__", None) or repr(self.fn))
+        return str(getattr(self.fn, "__qualname__", None) or safe_repr(self.fn))
 
     def wants(self, payload: Mapping[str, Any]) -> bool:
         """Whether *payload* has what the filters ask for; text is compared without case."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.foreign import safe_str
+from odibi_nb.core.readable import readable
 from odibi_nb.core.redaction import error_message, plain_text, redact_text
 from odibi_nb.core.results import TransformationResult
 from odibi_nb.core.spark_errors import is_spark_error, short_spark_error
@@ -61,7 +63,7 @@ def _said(error: BaseException) -> str:
         return error_message(error)
     try:
         # Of all of it: what matters can stand below pages of the JVM's frames.
-        text = redact_text(plain_text(str(short_spark_error(str(error)))))
+        text = redact_text(readable(plain_text(str(short_spark_error(safe_str(error))))))
     except Exception:  # noqa: BLE001  it asks the JVM for its text, which may be gone
         text = ""
     return text or error_message(error)

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core import beside
+from odibi_nb.core.foreign import safe_str
+from odibi_nb.core.readable import readable
 from odibi_nb.core.redaction import REDACTED, is_secret_name, plain_text, redact, redact_text
 from odibi_nb.core.spark_errors import is_spark_error, short_spark_error, trace_below
 
@@ -72,7 +74,7 @@ def spark_traceback(error: BaseException) -> str:
         (frame, line) for frame, line in found if not _is_library(frame, mine)
     )
     head = ["Traceback (most recent call last):\n", *frames.format()] if frames else []
-    return trace_below("".join([*head, headline(error)]), short_spark_error(str(error)).folded)
+    return trace_below("".join([*head, headline(error)]), short_spark_error(safe_str(error)).folded)
 
 
 def user_lines(error: BaseException, trace: TracebackType | None) -> list[str]:
@@ -135,13 +137,10 @@ def depth_in_libraries(error: BaseException) -> int:
 
 def headline(error: BaseException) -> str:
     """The error in a line or two: Spark's without the JVM's trace."""
+    text = safe_str(error, "its message")
     if is_spark_error(error):
-        return f"{type(error).__name__}: {redact_text(str(short_spark_error(str(error))))}"
-    try:
-        text = redact_text(plain_text(str(error)))
-    except Exception as exc:  # noqa: BLE001  the user's exception class is broken; say so
-        text = f"(its message cannot be shown: {type(exc).__name__})"
-    return f"{type(error).__name__}: {text}"
+        text = str(short_spark_error(text))
+    return f"{type(error).__name__}: {redact_text(readable(plain_text(text)))}"
 
 
 def _from_user(error: BaseException) -> tuple[list[tuple[FrameType, int]], str]:
@@ -210,7 +209,7 @@ def _variable(name: str, value: Any, *, argument: bool) -> Variable:
         return Variable(name=name, summary=REDACTED, argument=argument)
     try:
         summary, table = _described(value)
-    except Exception as exc:  # noqa: BLE001  a broken __repr__ must not cost the other variables
+    except BaseException as exc:  # noqa: BLE001  a broken __repr__ must not cost the other variables
         summary, table = f"({type(value).__name__}; cannot be shown: {type(exc).__name__})", ""
     return Variable(name=name, summary=summary, table=table, argument=argument)
 
@@ -226,7 +225,7 @@ def _described(value: Any) -> tuple[str, str]:
     if hasattr(value, "dtypes") and hasattr(value, "schema"):  # Spark's: counting would run it
         return f"{kind}: {len(value.columns):,} columns", _types(value)
     text = _short.repr(_redacted(value))
-    return redact_text(plain_text(text))[:MAX_VALUE], ""
+    return redact_text(readable(plain_text(text[: 2 * MAX_VALUE])))[:MAX_VALUE], ""
 
 
 def _redacted(value: Any) -> Any:
@@ -252,9 +251,10 @@ def _head(frame: Any) -> str:
                 head.isetitem(i, [REDACTED] * len(head))
     elif is_secret_name(str(head.name)):
         return REDACTED
-    return redact_text(plain_text(head.to_string()))[:MAX_TABLE]
+    return redact_text(readable(plain_text(head.to_string()[: 2 * MAX_TABLE])))[:MAX_TABLE]
 
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = MAX_VALUE
+_short.maxlevel = 4  # each level multiplies: 12 ** 6 is three million
 _short.maxdict = _short.maxlist = _short.maxtuple = _short.maxset = MAX_ITEMS

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from odibi_nb.core.foreign import safe_repr, safe_str
+from odibi_nb.core.readable import readable
 
 REDACTED = "***"
 MAX_MESSAGE = 10_000
@@ -317,7 +318,8 @@ def _redacted(value: Any, key: str, seen: dict[int, Any], depth: int) -> Any:
     if isinstance(value, dict):
         found = {k: _redacted(v, safe_str(k), seen, depth + 1) for k, v in dict.items(value)}
     else:
-        found = [_redacted(v, "", seen, depth + 1) for v in value]
+        items: Any = list if isinstance(value, list) else tuple  # not of a subclass of theirs
+        found = [_redacted(v, "", seen, depth + 1) for v in items.__iter__(value)]
     seen[id(value)] = found
     return found
 
@@ -333,7 +335,7 @@ def plain_text(text: str) -> str:
 
 def shown_text(text: str, most: int = MAX_MESSAGE) -> str:
     """The first *most* characters of *text*, plain and without secrets; says how many there are."""
-    shown = redact_text(plain_text(text[:most]))
+    shown = redact_text(readable(plain_text(text[:most])))
     return shown if len(text) <= most else f"{shown}… ({len(text)} characters in all)"
 
 
@@ -344,7 +346,7 @@ def last_lines(text: str, most: int) -> str:
     """
     if len(text) > most:
         text = text[-most:].partition("\n")[2]
-    return redact_text(plain_text(text))
+    return redact_text(readable(plain_text(text)))
 
 
 def error_message(error: BaseException) -> str:

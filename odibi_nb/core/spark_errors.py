@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from odibi_nb.core.foreign import safe_str
+
 _TRACE = re.compile(
     r"^[ \t]*(?:JVM stacktrace:|at [\w$.<>]+\(|Driver stacktrace:|\.\.\. \d+ more)", re.MULTILINE
 )
@@ -170,15 +172,15 @@ def _innermost(text: str, message: str) -> str:
 
 def is_no_table(error: BaseException) -> bool:
     """Whether *error* says that nothing is there, or no Delta table."""
-    text = str(error)
+    text = safe_str(error)
     return any(word in text for word in (*_MISSING_PATHS, "TABLE_OR_VIEW_NOT_FOUND"))
 
 
 def missing_table(error: BaseException) -> str | None:
     """The table that a query names and that is not there, as the error spells it; or None."""
-    if "TABLE_OR_VIEW_NOT_FOUND" not in str(error):
+    if "TABLE_OR_VIEW_NOT_FOUND" not in safe_str(error):
         return None
-    text = str(error).replace("[TABLE_OR_VIEW_NOT_FOUND]", "")
+    text = safe_str(error).replace("[TABLE_OR_VIEW_NOT_FOUND]", "")
     found = None
     for found in _MISSING_TABLE.finditer(text):
         if found["name"].lower() != "not":
@@ -188,13 +190,13 @@ def missing_table(error: BaseException) -> str | None:
 
 def is_conflict(error: BaseException) -> bool:
     """Whether another writer of the table came first."""
-    text = f"{type(error).__name__} {str(error)[:500]}"
+    text = f"{type(error).__name__} {safe_str(error)[:500]}"
     return any(word in text for word in _CONFLICTS)
 
 
 def is_no_schema(error: BaseException) -> bool:
     """Whether *error* says that a table's schema, or the catalog of that, is not there."""
-    text = str(error)
+    text = safe_str(error)
     return any(word in text for word in _MISSING_SCHEMAS)
 
 

@@ -18,7 +18,7 @@ from odibi_nb.core.context import ExecutionContext, current_context
 from odibi_nb.core.decoding import own_copy, utc_now
 from odibi_nb.core.forks import forked_children_end_here
 from odibi_nb.core.postmortem import spark_traceback, user_lines
-from odibi_nb.core.redaction import error_message, plain_text, redact_text
+from odibi_nb.core.redaction import error_message, last_lines, shown_text
 from odibi_nb.core.returned import check_written, watch_outputs, write_returned
 from odibi_nb.core.spark_errors import is_spark_error
 from odibi_nb.core.tables import is_location
@@ -118,7 +118,7 @@ def user_traceback(error: BaseException) -> str:
     None of an error of ours that the code knows nothing of: a refused write, or what it returned.
     """
     if is_spark_error(error):
-        return redact_text(plain_text(spark_traceback(error)))[:MAX_TRACEBACK]
+        return shown_text(spark_traceback(error), MAX_TRACEBACK)
     trace = error.__traceback__
     first = trace
     while first is not None and first.tb_frame.f_code.co_filename.startswith(_PACKAGE):
@@ -127,12 +127,12 @@ def user_traceback(error: BaseException) -> str:
         return ""
     try:
         lines = user_lines(error, first or trace)
-    except Exception:  # noqa: BLE001  a broken exception class must not cost the traceback
+    except BaseException:  # noqa: BLE001  a broken exception class must not cost the traceback
         lines = [
             *traceback.format_tb(first or trace),
             f"{type(error).__name__}: {error_message(error)}\n",
         ]
-    return redact_text(plain_text("".join(lines)))[-MAX_TRACEBACK:]
+    return last_lines("".join(lines), MAX_TRACEBACK)
 
 
 @dataclass(slots=True)

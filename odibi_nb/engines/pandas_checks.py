@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.checks import ROW_KINDS
 from odibi_nb.core.decoding import utc_now
 from odibi_nb.core.protocols import Measure
-from odibi_nb.engines.libraries import reason
+from odibi_nb.engines.libraries import reason, require
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def measure(frame: Any, rule: Rule) -> Measure:
 
 def split(frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
     """As `TableEngine.split`."""
-    import pandas as pd
+    pd = require("pandas", "a check")
 
     failed = pd.Series([""] * len(frame), index=frame.index, dtype=object)
     for rule in rules:
@@ -79,7 +79,7 @@ def _breaking(frame: Any, rule: Rule) -> Any:
 
 def _like(bound: Any, values: Any) -> Any:
     """A bound that is text becomes a time where *values* are times."""
-    import pandas as pd
+    pd = require("pandas", "a check")
 
     if not isinstance(bound, str) or not pd.api.types.is_datetime64_any_dtype(values):
         return bound
@@ -95,7 +95,7 @@ def _like(bound: Any, values: Any) -> Any:
 
 
 def _newest(frame: Any, rule: Rule) -> dt.datetime | None:
-    import pandas as pd
+    pd = require("pandas", "a check")
 
     values = frame[rule.columns[0]]
     try:

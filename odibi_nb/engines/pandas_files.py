@@ -16,7 +16,7 @@ from odibi_nb.concatenation import one_after_the_other
 from odibi_nb.core.tables import redact_url
 from odibi_nb.engines import encodings, excel_files, json_files, parquet_files
 from odibi_nb.engines.delta_tables import open_table, scan
-from odibi_nb.engines.libraries import reason, require
+from odibi_nb.engines.libraries import load_installed, reason, require
 from odibi_nb.engines.pandas_convert import Misfit, convert, parse_types
 from odibi_nb.engines.pandas_frames import from_arrow, with_columns
 from odibi_nb.engines.places import Place, find_places
@@ -227,6 +227,7 @@ def _read(place: Place, format: str, types: Mapping[str, str], options: dict[str
     """The file's columns, with those of *types* not yet converted."""
     pd = require("pandas", place.shown)
     if format == "excel":
+        load_installed("openpyxl", "xlrd")
         excel_files.check_extent(place, options)
     frame = _call_reader(place, format, types, options)
     if not isinstance(frame, pd.DataFrame):

@@ -41,6 +41,7 @@ def select(sql: str, read: Callable[[TableName], Any]) -> Any:
         DataError: if it is not one SELECT, or fails; with DuckDB's reason.
         TableNotFoundError: if it names a table that does not exist.
     """
+    require("pandas", "a query on the pandas engine")  # DuckDB looks for it in sys.modules
     duckdb = require("duckdb", "a query on the pandas engine")
     config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     shown = " ".join(sql.split())
