@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.engines.libraries import require
+from odibi_nb.core.late_imports import import_late
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ def one_after_the_other(frames: Sequence[Any]) -> Any:
     Whole numbers beside floats become objects: pandas would make floats of all of them, and large
     ones would be others then. What stores them refuses what it cannot hold exactly.
     """
-    pd = require("pandas", "several files")
+    pd = import_late("pandas")
 
     if len(frames) == 1:
         return frames[0]

@@ -6,8 +6,8 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.late_imports import import_late
 from odibi_nb.databases import Database, find_table
-from odibi_nb.engines.libraries import require
 from odibi_nb.errors import DataError, TableNotFoundError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class SqlSource:
             raise TableNotFoundError(exc.table, f"{self._database.shown}: {exc}") from exc
         except DataError as exc:
             raise DataError(f"{self._database.shown}: {exc}") from exc
-        pd = require("pandas", "a database")
+        pd = import_late("pandas")
 
         frame = pd.DataFrame.from_records(rows, columns=columns)
         for i in range(len(columns)):
@@ -94,7 +94,7 @@ def _exact(values: list[Any]) -> Any:
 
     Decimals become floats unless that would change one; whole numbers with gaps stay whole.
     """
-    pd = require("pandas", "a database")
+    pd = import_late("pandas")
 
     if any(isinstance(v, Decimal) for v in values):
         floats = [float(v) if isinstance(v, Decimal) else v for v in values]

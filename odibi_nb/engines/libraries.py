@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import re
-import sys
-import threading
 from typing import Any
 
 from odibi_nb.core.foreign import safe_str
-from odibi_nb.core.forks import at_fork
+from odibi_nb.core.late_imports import import_late
 from odibi_nb.core.redaction import redact_text
 from odibi_nb.core.spark_errors import is_spark_error, short_spark_error
 from odibi_nb.errors import EngineNotAvailableError
@@ -18,43 +15,25 @@ from odibi_nb.errors import EngineNotAvailableError
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _NOISE = re.compile(r"\n[ \t]*(0: |stack backtrace|Traceback |LINE \d+:).*", re.DOTALL)
 _MAX_REASON = 400
-_importing = threading.RLock()
-_complete: dict[str, Any] = {}
 
 
 def require(module: str, needed_for: str, extra: str = "pandas") -> Any:
-    """Import *module*, one at a time in the whole process.
-
-    Libraries import each other late, and some look into ``sys.modules`` (pandas for openpyxl, DuckDB
-    for pandas): on two threads at a time they find modules that are half there.
+    """Import *module*; see `late_imports`.
 
     Raises:
         EngineNotAvailableError: if it is not installed; names the *extra* that installs it.
     """
-    found = _complete.get(module)
-    if found is not None and sys.modules.get(module) is found:
-        return found
-    with _importing:
-        try:
-            _complete[module] = importlib.import_module(module)
-        except ModuleNotFoundError as exc:
-            raise EngineNotAvailableError(needed_for, extra, exc.name) from exc
-        return _complete[module]
+    try:
+        return import_late(module)
+    except ModuleNotFoundError as exc:
+        raise EngineNotAvailableError(needed_for, extra, exc.name) from exc
 
 
 def load_installed(*modules: str) -> None:
     """Import those of *modules* that are there, before a library imports them on several threads."""
     for module in modules:
-        with contextlib.suppress(ImportError, EngineNotAvailableError):
-            require(module, module)
-
-
-def _after_fork_in_child() -> None:
-    global _importing  # noqa: PLW0603  a thread that is not here may hold it
-    _importing = threading.RLock()
-
-
-at_fork(before=lambda: None, in_child=_after_fork_in_child)
+        with contextlib.suppress(ImportError):
+            import_late(module)
 
 
 def reason(error: BaseException) -> str:

@@ -1,0 +1,39 @@
+"""Import libraries late, one at a time in the whole process.
+
+Libraries import each other late, and some look into ``sys.modules`` (pandas for openpyxl, DuckDB for
+pandas): on two threads at a time they find modules that are half there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from typing import Any
+
+from odibi_nb.core.forks import at_fork
+
+_importing = threading.RLock()
+_complete: dict[str, Any] = {}
+
+
+def import_late(module: str) -> Any:
+    """Import *module* when no other thread imports one.
+
+    Raises:
+        ImportError: as the import does.
+    """
+    found = _complete.get(module)
+    if found is not None and sys.modules.get(module) is found:
+        return found
+    with _importing:
+        _complete[module] = importlib.import_module(module)
+        return _complete[module]
+
+
+def _after_fork_in_child() -> None:
+    global _importing  # noqa: PLW0603  a thread that is not here may hold it
+    _importing = threading.RLock()
+
+
+at_fork(before=lambda: None, in_child=_after_fork_in_child)
