@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from odibi_nb.core.decoding import decode_json
+from odibi_nb.core.decoding import TwinKeyError, decode_config
 from odibi_nb.core.redaction import REDACTED, redact_text, redact_url
 from odibi_nb.errors import DataError, EngineNotAvailableError, TableNotFoundError, did_you_mean
 
@@ -281,7 +281,10 @@ def bound(value: Any, kind: TypeEngine[Any]) -> Any:
         if isinstance(kind, sa.Boolean):
             return bool(value)
         if isinstance(kind, sa.JSON):
-            return decode_json(value) if isinstance(value, str) else value
+            try:
+                return decode_config(value) if isinstance(value, str) else value
+            except TwinKeyError as exc:
+                raise DataError(f"a column of type JSON keeps only one of them: {exc}") from exc
         if isinstance(kind, sa.String):
             return str(value)
     return value

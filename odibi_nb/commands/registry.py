@@ -78,7 +78,7 @@ def _places(rows: Sequence[Row], own: Place) -> list[Place]:
     places: dict[tuple[str, str], Place] = {}
     for row in rows:
         place = _place_of(row)
-        places.setdefault((place.project.casefold(), place.environment), place)
+        places.setdefault((place.project.lower(), place.environment), place)
     return sorted(places.values()) or [own]
 
 
@@ -87,10 +87,8 @@ def _place_of(row: Row) -> Place:
 
 
 def _is(place: Place, own: Place) -> bool:
-    return (place.project.casefold(), place.environment) == (
-        own.project.casefold(),
-        own.environment,
-    )
+    # As registries compare them: "ß" is not "ss" there.
+    return (place.project.lower(), place.environment) == (own.project.lower(), own.environment)
 
 
 def _refuse_others(rows: Sequence[Row], own: Place, file: str) -> None:

@@ -18,7 +18,7 @@ from odibi_nb.errors import (
 from odibi_nb.sources.changes import KEY, Edit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import sqlalchemy as sa
@@ -101,7 +101,8 @@ class SqlRegistry:
             EngineNotAvailableError: if the database's driver is not installed.
         """
         with self._open() as connection:
-            rows = _fetched(connection, census_select(*self._readable(connection), self._schema))
+            found = self._found(connection)
+            rows = _fetched(connection, census_select(found.name, _readable(found), self._schema))
         counts: dict[tuple[str, str], int] = {}
         for row in rows:
             place = str(row["project"]), str(row["environment"])
@@ -119,8 +120,12 @@ class SqlRegistry:
             EngineNotAvailableError: if the database's driver is not installed.
         """
         with self._open() as connection:
-            name, columns = self._readable(connection)
-            return _fetched(connection, registry_select(name, columns, self._schema, project, env))
+            found = self._found(connection)
+            columns = _readable(found)
+            select = registry_select(
+                found.name, columns, self._schema, project, env, _json_columns(found)
+            )
+            return _fetched(connection, select)
 
     def create(self, all_columns: bool = False) -> list[str]:
         """Create the table, or add the columns it lacks; what was done, one line each.
@@ -167,11 +172,14 @@ class SqlRegistry:
             if write:
                 _begin_to_write(connection)
             found = self._found(connection)
-            select = registry_select(found.name, list(found.columns), self._schema)
+            columns = list(found.columns)
+            select = registry_select(
+                found.name, columns, self._schema, as_text=_json_columns(found)
+            )
             if write:
                 select = _locking(select, connection.dialect.name)
-            columns = [name.lower() for name in found.columns]
-            changes = edit.changes(_fetched(connection, select), columns, self.name)
+            rows = _fetched(connection, select)
+            changes = edit.changes(rows, [name.lower() for name in columns], self.name)
             if write:
                 _apply(connection, found, self._schema, changes)
         return changes
@@ -202,11 +210,18 @@ class SqlRegistry:
             raise RegistryError(self.name, missing)
         return found
 
-    def _readable(self, connection: sa.Connection) -> tuple[str, list[str]]:
-        """The table's name, and the names of those columns that we read, as they are spelled."""
-        found = self._found(connection)
-        ours = (*SEED_COLUMNS, *OPTIONAL_COLUMNS)
-        return found.name, [name for name in found.columns if name.lower() in ours]
+
+def _readable(found: FoundTable) -> list[str]:
+    """The names of those columns that we read, as they are spelled."""
+    ours = (*SEED_COLUMNS, *OPTIONAL_COLUMNS)
+    return [name for name in found.columns if name.lower() in ours]
+
+
+def _json_columns(found: FoundTable) -> list[str]:
+    """The names of the columns whose type is JSON."""
+    import sqlalchemy as sa
+
+    return [name for name, kind in found.columns.items() if isinstance(kind, sa.JSON)]
 
 
 def registry_select(
@@ -215,8 +230,12 @@ def registry_select(
     schema: str | None = None,
     project: str | None = None,
     env: str | None = None,
+    as_text: Collection[str] = (),
 ) -> sa.Select[Any]:
-    """The query for the rows of *project* and *env*, or of all where None; *columns* as spelled."""
+    """The query for the rows of *project* and *env*, or of all where None; *columns* as spelled.
+
+    Columns *as_text* come as their text: a driver that decodes JSON keeps one of two equal keys.
+    """
     import sqlalchemy as sa
 
     # Columns without types: what the driver gives is what parse_row wants, and it is the fastest.
@@ -224,7 +243,11 @@ def registry_select(
     by_name = {column.name.lower(): column for column in source.columns}
     one_place = project is not None and env is not None
     order = ("transformation_id",) if one_place else KEY
-    query = sa.select(source).order_by(*(by_name[name] for name in order))
+    shown = [
+        sa.cast(column, sa.Text).label(name) if name in as_text else column
+        for name, column in source.columns.items()
+    ]
+    query = sa.select(*shown).order_by(*(by_name[name] for name in order))
     if project is not None:
         given = sa.func.lower(sa.bindparam("project", project, sa.Unicode))
         query = query.where(sa.func.lower(by_name["project"]) == given)

@@ -168,6 +168,24 @@ def test_padded_text(postgres_url):
     assert (found["transformation_id"].rstrip(), found["entity_1"]) == ("T1", None)
 
 
+def test_columns_of_type_json(postgres_url):
+    """A JSON column's text is read as it is stored, so that a key twice is seen, and never written."""
+    kinds = {"inputs": "JSONB", "constants": "JSON", "outputs": "JSONB"}
+    columns = ", ".join(f"{name} {kinds.get(name, 'TEXT')}" for name in SEED_COLUMNS)
+    execute(postgres_url, f"CREATE TABLE TransformationRegistry ({columns})")
+    registry = SqlRegistry(postgres_url)
+    wanted = row("A", inputs=["s.t"], constants={"a": {"b": 1}}, outputs=[{"table": "s.u"}])
+    assert registry.upsert([wanted]) == (1, 0, 0)
+    assert registry.upsert([wanted]) == (0, 0, 1)
+    twice = '{"checks": [1], "checks": []}'
+    message = the_error(lambda: registry.upsert([row("B", constants=twice)]))
+    assert "a column of type JSON keeps only one of them: key 'checks' is there twice" in message
+    execute(postgres_url, f"UPDATE TransformationRegistry SET constants = '{twice}'")
+    [found] = registry.fetch("Energy Efficiency", "qat")
+    assert found["constants"] == twice
+    assert registry.upsert([wanted]) == (0, 1, 0)
+
+
 def test_all_or_nothing(registry):
     """Everything that is wrong with any row is said at once, and nothing is written."""
     registry.upsert([row("OLD")])
