@@ -187,6 +187,10 @@ def _neighbours(rehearsal: Rehearsal) -> Iterator[Fact]:
     for other in me.upstream:
         theirs = {table_key(o.table) for o in rows[other].transformation.targets}
         yield Fact(f"← {other}", _why(theirs & set(me.reads)))
+    step = rehearsal.plan.step_of(me)
+    before = [s for s in rehearsal.plan.steps().get(me.layer, ()) if step is not None and s < step]
+    for other_step in before[-1:]:
+        yield Fact(f"← step {other_step}", f"all its rows: {me.layer} is ordered by step")
     for name, row in rows.items():
         if me.id in row.upstream:
             yield Fact(f"→ {name}", _why(mine & set(row.reads)))

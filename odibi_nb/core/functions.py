@@ -249,7 +249,7 @@ def accepted_keywords(fn: Callable[..., Any]) -> tuple[str, ...]:
 
 def _taken(fn: Callable[..., Any], filled: str | None) -> tuple[str, ...]:
     """The seed's keywords that *fn* takes; the parameter *filled* has a value already."""
-    parameters = inspect.signature(fn, follow_wrapped=False).parameters.values()
+    parameters = _own_signature(fn).parameters.values()
     kinds = inspect.Parameter
     by_name = [
         p.name for p in parameters if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
@@ -268,6 +268,14 @@ def _taken(fn: Callable[..., Any], filled: str | None) -> tuple[str, ...]:
         passes_on = any(p.kind is kinds.VAR_POSITIONAL for p in parameters)
         return _passed_on(fn, by_name, filled, passes_on=passes_on)
     return tuple(name for name in SEED_KEYWORDS if name in by_name)
+
+
+def _own_signature(fn: Callable[..., Any]) -> inspect.Signature:
+    """The signature of *fn* itself; of what it wraps where it has none, as those of `functools.cache`."""
+    try:
+        return inspect.signature(fn, follow_wrapped=False)
+    except ValueError:
+        return inspect.signature(fn)
 
 
 def _passed_on(

@@ -33,8 +33,8 @@ def watch_outputs(transformation: Transformation, context: ExecutionContext) -> 
 def write_returned(returned: Any, transformation: Transformation, context: ExecutionContext) -> str:
     """Write a returned DataFrame to the row's one output, or each of ``{table: DataFrame}``.
 
-    Nothing is written unless all of it can be. What is no DataFrame is not looked at further: a
-    function that has written its outputs may return what it likes, as in the seed.
+    Nothing is written unless the row has a place for all of it. What is no DataFrame is not looked at
+    further: a function that has written its outputs may return what it likes, as in the seed.
 
     Returns:
         Why no output can take what was returned; "" if nothing was, or it is written.

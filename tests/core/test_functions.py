@@ -398,6 +398,12 @@ def node(companies, shuttles):
         (wrapped(node, lambda *args, **kwargs: None), SEED_KEYWORDS),
         (wrapped(lambda: None, lambda **kwargs: None), SEED_KEYWORDS),
         (wrapped(print, lambda **kwargs: None), SEED_KEYWORDS),
+        # One without a signature of its own has that of what it wraps.
+        (functools.cache(some), ("constants", "context")),
+        (
+            functools.partial(wrapped(seed, lambda inputs, context: None), inputs=[]),
+            ("inputs", "context"),
+        ),
     ],
 )
 def test_wrappers_are_called_as_they_are(fn, keywords):
