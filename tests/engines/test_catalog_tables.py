@@ -6,10 +6,12 @@ pytest.register_assert_rewrite("engines.contract", "engines.retried_writes")
 
 from engines.contract import INFO, NOON, EngineContract, table  # noqa: E402
 from engines.pandas_rows import PandasRows  # noqa: E402
+from plans import plan_of, planned  # noqa: E402
 from spark_sessions import connect, place, rows_of  # noqa: E402
 
 from odibi_nb.adapters import catalog_of, lake_root  # noqa: E402
 from odibi_nb.core.captured_writes import CapturedWrites  # noqa: E402
+from odibi_nb.core.project_watch import ProjectWatch  # noqa: E402
 from odibi_nb.core.protocols import Change, Portion  # noqa: E402
 from odibi_nb.core.transformation import Output  # noqa: E402
 from odibi_nb.engines import pandas_on_spark, spark_catalog  # noqa: E402
@@ -151,3 +153,20 @@ def test_of_a_view_nobody_can_tell_whether_it_was_written(spark_engine, connecti
     names = [table(name) for name in ("silver.v", "silver.p", "silver.none")]
     watch = spark_engine.watch(names)
     assert [watch(name) for name in names] == [Change.UNKNOWN, Change.UNKNOWN, Change.ABSENT]
+
+
+def test_a_projects_tables_in_a_catalog_are_watched(spark_engine, connection):
+    """What is tried out and writes another row's table by SQL is found out; what is old is not."""
+    spark = connection.spark
+    spark.sql("CREATE SCHEMA IF NOT EXISTS silver").collect()
+    for name in ("a", "b"):
+        spark.sql(f"CREATE TABLE silver.{name} USING delta AS SELECT 1 AS x").collect()
+    plan = plan_of(planned("A", writes=["silver.a"]), planned("B", writes=["silver.b", "silver.c"]))
+    one = table("silver.b")
+    while spark_engine.watch([one])(one) is not Change.SAME:
+        pass  # the tables are younger than a second
+    watch = ProjectWatch(plan, "A", spark_engine, "config_driven.TransformationRunLog")
+    spark.sql("INSERT INTO silver.a VALUES (2)").collect()
+    (moved,) = watch.moved()
+    assert (moved.name, moved.version, moved.run_id) == ("silver.a", 1, None)
+    assert watch.unknown == 0
