@@ -111,7 +111,7 @@ def test_duckdb_agrees():
             "SELECT (SELECT max(x) FROM a.b) FROM c.d LEFT JOIN e.f ON d.x = f.x",
             "FROM (FROM a.b UNION ALL BY NAME FROM c) LIMIT 1",
             "SELECT x FROM a.b QUALIFY row_number() OVER (PARTITION BY b.x) = 1",
-            "SELECT * EXCLUDE (x) FROM a.b SEMI JOIN c.d USING (k)",
+            "SELECT * EXCLUDE (x) FROM a.b SEMI JOIN c.d ON b.k = d.k",
         ):
             named = {
                 n.partition(" AS ")[0] for n in connection.get_table_names(sql, qualified=True)
