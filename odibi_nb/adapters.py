@@ -12,6 +12,7 @@ from odibi_nb.core.manifest import DEFAULT_LAKE, RegistryConfig
 from odibi_nb.core.protocols import Adapters
 from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName, redact_url
 from odibi_nb.errors import DataError, EngineNotAvailableError, ManifestError, Problem
+from odibi_nb.settings import load_settings
 from odibi_nb.sinks.rows import RUN_TABLE
 from odibi_nb.views.bundles import result_bundle
 from odibi_nb.views.console import ConsoleView
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         Row,
         TableEngine,
     )
+    from odibi_nb.engines.pandas_query import Limits
     from odibi_nb.engines.spark import SparkEngine
     from odibi_nb.spark_tables import SparkTable
 
@@ -82,7 +84,17 @@ def make_engine(name: str, place: Place) -> TableEngine:
 
     engine = PandasEngine(lake_root(place), place.config.storage_options)
     engine.location_options = _location_options(place)
+    engine.limits = _query_limits()
     return engine
+
+
+def _query_limits() -> Limits:
+    from odibi_nb.engines.pandas_query import Limits, default_memory
+
+    settings = load_settings()
+    megabytes = settings.get("query_memory_mb")
+    memory = default_memory() if megabytes is None else megabytes * 2**20
+    return Limits(memory, settings.get("query_threads"))
 
 
 def _location_options(place: Place) -> dict[str, dict[str, Any]]:

@@ -43,6 +43,9 @@ class KnownSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         state_dir: where journals and locks are.
         project_dirs: more folders to look for manifests in, from the settings file's folder.
         save_logs: also write captured logs to a file.
+        query_memory_mb: megabytes that one query of a pandas row may use, for its work and for its
+            result each; a quarter of the machine's memory by default.
+        query_threads: threads of one such query; one per CPU by default.
     """
 
     project: str | None = None
@@ -56,6 +59,8 @@ class KnownSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     state_dir: str | None = None
     project_dirs: tuple[str, ...] = ()
     save_logs: bool | None = None
+    query_memory_mb: Annotated[int, msgspec.Meta(ge=64)] | None = None
+    query_threads: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 NAMES = KnownSettings.__struct_fields__

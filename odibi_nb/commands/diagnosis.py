@@ -65,6 +65,8 @@ DEFAULTS: dict[str, Callable[[], Any]] = {
     "state_dir": lambda: "(.odibi beside the manifest)",
     "project_dirs": tuple,
     "save_logs": lambda: False,
+    "query_memory_mb": lambda: "(a quarter of the machine's memory)",
+    "query_threads": lambda: "(one per CPU)",
 }
 """What holds where nothing is set."""
 _LAB_WIDGETS = {"7": "1", "8": "3"}

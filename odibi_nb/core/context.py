@@ -75,7 +75,8 @@ class AttemptControl:
             if self.reason is not None:
                 return
             self.reason = reason
-        for tell in self._told:
+            told = [*self._told]
+        for tell in told:
             tell()
 
     def on_revoke(self, tell: Callable[[], None]) -> None:
@@ -85,6 +86,11 @@ class AttemptControl:
             late = self.reason is not None
         if late:
             tell()
+
+    def forget(self, tell: Callable[[], None]) -> None:
+        """Do not call *tell* any more: what it would end is over."""
+        with self._lock, contextlib.suppress(ValueError):
+            self._told.remove(tell)
 
     def measure_progress(self, measure: Callable[[], Progress | None] | None) -> None:
         """Let *measure*, which must be quick, tell how far the attempt's work is; None: nobody can."""

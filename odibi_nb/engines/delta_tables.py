@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.stopping import stoppable
 from odibi_nb.core.tables import redact_url
 from odibi_nb.engines import output_checks
 from odibi_nb.engines.libraries import reason, require
 from odibi_nb.engines.pandas_frames import plain, pyarrow
-from odibi_nb.errors import DataError
+from odibi_nb.errors import DataError, RevokedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,10 +123,25 @@ def scan(table: Any, name: str) -> Any:
         DataError: if its files cannot be read.
     """
     try:
-        found = query_builder(table).execute("SELECT * FROM t").read_all()
+        found = _all_of(query_builder(table).execute("SELECT * FROM t"))
         return as_stored(found, table.schema().to_arrow())
+    except RevokedError:
+        raise
     except Exception as exc:
         raise DataError(f"{name}: its files cannot be read: {reason(exc)}") from exc
+
+
+def _all_of(reader: Any) -> Any:
+    """All rows of *reader*, batch by batch: a revoked attempt ends between two of them."""
+    stopped, batches = threading.Event(), []
+    with stoppable(stopped.set):
+        for batch in reader:
+            if stopped.is_set():
+                raise DataError("the scan was stopped")  # which `stoppable` says better
+            batches.append(batch)
+    return require("arro3.core", "the pandas engine").Table.from_batches(
+        batches, schema=reader.schema
+    )
 
 
 def as_stored(found: Any, schema: Any) -> Any:

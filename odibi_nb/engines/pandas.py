@@ -14,7 +14,7 @@ from odibi_nb.engines.lake import Lake
 from odibi_nb.engines.libraries import reason
 from odibi_nb.engines.pandas_frames import from_arrow, to_arrow
 from odibi_nb.engines.pandas_in_memory import PandasInMemory
-from odibi_nb.engines.pandas_query import select
+from odibi_nb.engines.pandas_query import Limits, select
 from odibi_nb.engines.table_watch import newest_commit, watch_commits, watch_folders
 from odibi_nb.errors import DataError
 
@@ -39,6 +39,7 @@ class PandasEngine(PandasInMemory):
     def __init__(self, lake: str, storage_options: Mapping[str, str] | None = None) -> None:
         self._lake = Lake(lake)
         self._storage_options = dict(storage_options or {})
+        self.limits: Limits | None = None
         self._cached: dict[str, Any] = {}
         self._appends = Appends()
 
@@ -68,7 +69,7 @@ class PandasEngine(PandasInMemory):
             DataError: if the query is wrong, with DuckDB's reason.
             TableNotFoundError: if it names a table that does not exist.
         """
-        return from_arrow(select(sql, self._arrow), "the query's result")
+        return from_arrow(select(sql, self._arrow, self.limits), "the query's result")
 
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int:
         """Write the DataFrame *frame* as *output* says, in one commit; the rows written.

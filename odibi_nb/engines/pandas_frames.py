@@ -10,7 +10,7 @@ from odibi_nb.engines.libraries import reason, require
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _EXACT_IN_FLOAT = 2**53
 _MAX_PRECISION = 38
@@ -85,7 +85,7 @@ def from_arrow(table: Any, name: str, *, exact: bool = False) -> Any:
         DataError: naming the table by *name*, if this version of pandas cannot hold its values.
     """
     pd = require("pandas", "the pandas engine")
-    table = plain(table)
+    table = plain(table, name)
     try:
         frame = table.to_pandas(ignore_metadata=True)
     except pyarrow().ArrowException as exc:  # before pandas 2: years after 2262
@@ -193,11 +193,60 @@ def _says_all(series: Any, array: Any) -> bool:
     return bool(pa.chunked_array([again]).equals(chunks))
 
 
-def plain(table: Any) -> Any:
-    """The Arrow *table* with the types that Delta has for its values, wherever it has one."""
+def plain(table: Any, name: str = "the table") -> Any:
+    """The Arrow *table* with the types that Delta has for its values, wherever it has one.
+
+    Raises:
+        DataError: naming *table* by *name* and the column, if a value has no place in such a type.
+    """
+    pa = pyarrow()
     fields = [field.with_type(delta_type(field.type)) for field in table.schema]
-    schema = pyarrow().schema(fields)
-    return table if schema == table.schema else table.cast(schema)
+    if pa.schema(fields) == table.schema:
+        return table
+    columns = []
+    for column, field in zip(table.columns, fields, strict=True):
+        try:
+            columns.append(cast(column, field.type))
+        except pa.ArrowException as exc:
+            raise DataError(
+                f"{name}, column {field.name!r}: {column.type} values cannot be stored as "
+                f"{field.type}: {reason(exc)}; convert the column where it is made"
+            ) from exc
+    return pa.table(columns, schema=pa.schema(fields, metadata=table.schema.metadata))
+
+
+def cast(array: Any, kind: Any) -> Any:
+    """The Arrow *array* as *kind*; nanoseconds are cut off, as in every table of timestamps.
+
+    Raises:
+        pyarrow.ArrowException: if any other value would change.
+    """
+    micros = _in_micros(array.type)
+    if micros != array.type:
+        array = array.cast(micros, safe=False)  # a division by 1,000: nothing overflows
+    return array.cast(kind)
+
+
+def _in_micros(kind: Any) -> Any:
+    """*kind* with microseconds instead of nanoseconds, at any depth."""
+    pa = pyarrow()
+    is_nanos = pa.types.is_timestamp(kind) and kind.unit == "ns"
+    return pa.timestamp("us", kind.tz) if is_nanos else _with_inner(kind, _in_micros)
+
+
+def _with_inner(kind: Any, change: Callable[[Any], Any]) -> Any:
+    """The nested type *kind* with its inner types changed; *kind* itself if it is not nested."""
+    pa = pyarrow()
+    types = pa.types
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        inner = change(kind.value_type)
+        return kind if inner == kind.value_type else pa.list_(inner)
+    if types.is_map(kind):
+        return pa.map_(change(kind.key_type), change(kind.item_type))
+    if types.is_struct(kind):
+        fields = [kind.field(i) for i in range(kind.num_fields)]
+        return pa.struct([pa.field(field.name, change(field.type)) for field in fields])
+    return kind
 
 
 def _loses_digits(column: Any) -> bool:
@@ -218,11 +267,8 @@ def delta_type(kind: Any) -> Any:
         return delta_type(kind.value_type)
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return pa.list_(delta_type(kind.value_type))
-    if types.is_map(kind):
-        return pa.map_(delta_type(kind.key_type), delta_type(kind.item_type))
-    if types.is_struct(kind):
-        fields = [kind.field(i) for i in range(kind.num_fields)]
-        return pa.struct([pa.field(field.name, delta_type(field.type)) for field in fields])
+    if types.is_map(kind) or types.is_struct(kind):
+        return _with_inner(kind, delta_type)
     stored = {
         "null": pa.string(),
         "large_string": pa.string(),
@@ -318,8 +364,7 @@ def _to_array(series: Any, place: str) -> tuple[Any, bool]:
         # Precision and scale of the values at hand say nothing about the next ones.
         target = pa.decimal128(_MAX_PRECISION, kind.scale)
     try:
-        # Nanoseconds are cut off, as in every table of timestamps.
-        return array.cast(target, safe=not pa.types.is_timestamp(kind)), _is_guess(kind)
+        return cast(array, target), _is_guess(kind)
     except pa.ArrowException as exc:
         raise DataError(f"{place}: {reason(exc)}") from exc
 

@@ -11,6 +11,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
+from odibi_nb.core.stopping import stop_until
 from odibi_nb.engines.spark_progress import GroupProgress, OperationProgress
 from odibi_nb.errors import EngineError, RevokedError
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from odibi_nb.core.events import Progress
     from odibi_nb.core.protocols import WriteInfo
 
-AGAIN_SECONDS = 0.2
-"""How long until what a cancelled attempt began meanwhile is cancelled too."""
 CANCEL_SECONDS = 5.0
 _LOCAL = ("spark.scheduler.pool", "spark.jobGroup.id", "spark.job.description", "spark.job.tags")
 
@@ -137,14 +136,12 @@ def attempt_scope(
     """
     ended = threading.Event()
 
-    def cancel() -> None:
-        # What a function does next, after a job of it was cancelled, starts a new job.
-        while not ended.is_set():
-            _cancelled(jobs)
-            ended.wait(AGAIN_SECONDS)
-
     def revoked() -> None:
-        threading.Thread(target=cancel, name="odibi-spark-cancel", daemon=True).start()
+        # What a function does next, after a job of it was cancelled, starts a new job.
+        arguments = (jobs.cancel, ended)
+        threading.Thread(
+            target=stop_until, args=arguments, name="odibi-spark-cancel", daemon=True
+        ).start()
 
     try:
         jobs.begin()

@@ -6,14 +6,13 @@ import contextlib
 import re
 from typing import TYPE_CHECKING
 
-from odibi_nb.core.queries import tables_named
+from odibi_nb.core.queries import shown_sql, tables_named
 from odibi_nb.core.tables import TableName
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
     from odibi_nb.engines.lake import Lake
 
-_SHOWN = 120
 _NOISE = re.compile(
     r"'(?:[^'\\]|\\.)*(?:'|\\?\Z)|\"(?:[^\"\\]|\\.)*(?:\"|\\?\Z)|`[^`]*(?:`|\Z)|--[^\n]*|/\*.*?(?:\*/|\Z)",
     re.DOTALL,
@@ -29,8 +28,7 @@ def checked(sql: str) -> str:
     Raises:
         DataError: if it is not one SELECT, or names files.
     """
-    line = " ".join(sql.split())
-    shown = line if len(line) <= _SHOWN else line[: _SHOWN - 3] + "..."
+    shown = shown_sql(sql)
     bare = _NOISE.sub(_blank, sql.strip().rstrip(";"))
     if not _SELECT.match(bare) or _WRITES.search(bare):
         raise DataError(f"a query must be one SELECT, found: {shown or 'nothing'}")

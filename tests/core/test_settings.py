@@ -68,6 +68,8 @@ def test_every_setting_in_a_file(tmp_path):
         state_dir = "state"
         project_dirs = ["projects", "/abs"]
         save_logs = true
+        query_memory_mb = 512
+        query_threads = 2
         """,
     )
     settings = load(tmp_path)

@@ -563,6 +563,26 @@ def test_query_results_have_plain_types(engine):
     assert wide["wide"][0] == 2.7e19
 
 
+def test_query_results_that_no_table_has_are_stored_or_explained(engine):
+    """Nanoseconds are cut off, at any depth; what does not fit is an error that names the column."""
+    frame = engine.query(
+        "SELECT TIMESTAMP_NS '2024-01-01 00:00:00.123456789' AS t, "
+        "[TIMESTAMP_NS '2024-01-01 00:00:00.123456789'] AS l, "
+        "{'n': TIMESTAMP_NS '2024-01-01 00:00:00.123456789'} AS s"
+    )
+    assert frame["t"][0] == pd.Timestamp("2024-01-01 00:00:00.123456", tz="UTC")
+    write(engine, frame, "silver.nanos")
+    for sql, words in (
+        ("SELECT 18446744073709551615::UBIGINT AS big", r"column 'big': uint64 values cannot be"),
+        ("SELECT union_value(n := 1) AS u", "cannot hold it"),
+        ("SELECT " + "1 + " * 900 + "1", "nested too deeply"),
+        ("SELECT error('why')", "why"),
+    ):
+        with pytest.raises(DataError, match=words) as caught:
+            engine.query(sql)
+        assert "\n" not in str(caught.value)
+
+
 def test_a_query_names_tables_as_sql_does(engine):
     """Aliases, quotes, sub-queries, joins and names of one to three parts are understood."""
     for name in ("plain", "silver.t", "plant.silver.t", "silver.Odd name"):

@@ -1,0 +1,108 @@
+"""Libraries that are deaf to Python: their work ends with the attempt, and with the process."""
+
+import subprocess
+import sys
+import threading
+
+import pandas as pd
+import pytest
+
+from odibi_nb.core.context import AttemptControl, Engine, ExecutionContext, current_context
+from odibi_nb.core.protocols import WriteInfo
+from odibi_nb.core.stopping import stoppable
+from odibi_nb.core.tables import TableName
+from odibi_nb.core.transformation import Output
+from odibi_nb.engines.pandas import PandasEngine
+from odibi_nb.engines.pandas_query import Limits
+from odibi_nb.errors import DataError, RevokedError
+
+ENDLESS = (
+    "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE a.range * b.range % 7 = 3"
+)
+INFO = WriteInfo(run_id="r", transformation_id="T", attempt=1)
+
+
+@pytest.fixture
+def engine(tmp_path):
+    """The embedded engine over an empty lake."""
+    return PandasEngine(str(tmp_path / "lake"))
+
+
+@pytest.fixture
+def context(engine):
+    """The context of an attempt."""
+    return ExecutionContext(engine=Engine.PANDAS, project="P", env="e", tables=engine)
+
+
+def test_a_query_ends_when_its_attempt_is_revoked(engine, context):
+    """DuckDB is interrupted, though the revocation comes while it works; the reason is the attempt's."""
+    threading.Timer(0.3, context.control.revoke, ["timed out after 0.3 s"]).start()
+    with current_context(context), pytest.raises(RevokedError, match=r"timed out after 0\.3 s"):
+        engine.query(ENDLESS)
+    assert engine.query("SELECT 1 AS x")["x"][0] == 1
+
+
+def test_a_scan_ends_when_its_attempt_is_revoked(engine, context):
+    """A Delta table is read batch by batch."""
+    engine.write(pd.DataFrame({"k": range(100_000)}), Output(table="silver.t"), INFO)
+    context.control.revoke("cancelled")
+    with current_context(context), pytest.raises(RevokedError, match="cancelled"):
+        engine.read(TableName.parse("silver.t"))
+
+
+def test_a_query_has_bounded_memory_and_threads(engine):
+    """Neither what DuckDB works with nor the result may pass the setting, which the message names."""
+    engine.limits = Limits(64 * 2**20, 2)
+    assert engine.query("SELECT current_setting('threads') AS n")["n"][0] == 2
+    for sql in (
+        "SELECT * FROM range(1000000000) a",
+        "SELECT list(range) FROM range(100000000)",
+    ):
+        with pytest.raises(
+            DataError, match=r"more than 64 MB.*query_memory_mb.*in: SELECT|result needs"
+        ):
+            engine.query(sql)
+
+
+def test_what_ended_is_not_stopped(context):
+    """Nobody calls the stop of a block that is over, and a control does not remember it."""
+    calls = []
+    with current_context(context):
+        for _ in range(3):
+            with stoppable(lambda: calls.append(1)):
+                pass
+    context.control.revoke("late")
+    assert calls == []
+    assert context.control._told == []
+
+
+def test_a_forgotten_listener_is_not_told():
+    """`forget` takes back what `on_revoke` asked for, and takes an unknown one calmly."""
+    control, told = AttemptControl(), []
+    control.on_revoke(tell := lambda: told.append(1))
+    control.forget(tell)
+    control.forget(tell)
+    control.revoke("over")
+    assert told == []
+
+
+def test_a_process_can_end_while_a_query_runs(tmp_path):
+    """At exit what still runs on daemon threads is stopped first: no abort, no wait for its end."""
+    code = f"""
+import threading
+from odibi_nb.core import stopping
+from odibi_nb.engines.pandas import PandasEngine
+engine = PandasEngine({str(tmp_path)!r})
+started = threading.Event()
+def work():
+    started.set()
+    engine.query({ENDLESS!r})
+threading.Thread(target=work, daemon=True).start()
+started.wait()
+while not stopping._running:
+    pass
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
