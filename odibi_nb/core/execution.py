@@ -14,6 +14,8 @@ from odibi_nb.core.decoding import as_json, utc_now
 from odibi_nb.core.events import EventType, RunStatus, Status
 from odibi_nb.core.failures import FAILURES
 from odibi_nb.core.interrupts import interrupts_as_requests
+from odibi_nb.core.owners import locks_folder
+from odibi_nb.core.private import private_tree
 from odibi_nb.core.reach import allowed_places
 from odibi_nb.core.redaction import error_message, error_text
 from odibi_nb.core.results import RunResult
@@ -69,14 +71,20 @@ class RunExecution:
         self.lock = lock
         project = self.project
         self.journal = journals.Journal(journals.runs_folder(project.state_dir) / self.run_id)
+        self._keep_private()
         try:
             result, complete = self._run()
         except BaseException:
             self.journal.close(complete=False)
             raise
         self.journal.close(complete=complete)
+        self._keep_private()
         journals.prune(project.state_dir)
         return result
+
+    def _keep_private(self) -> None:
+        for folder in (self.journal.folder, locks_folder(self.project.state_dir)):
+            private_tree(folder)
 
     def _run(self) -> tuple[RunResult, bool]:
         """The result, and whether every sink has all of the log."""
@@ -276,6 +284,7 @@ class RunExecution:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("w", encoding="utf-8") as file:
+                path.chmod(0o600)
                 for name, result in results.items():
                     seconds = result.duration_seconds or 0.0
                     file.write(f"== {name} {result.status.value} {seconds:.1f}s {result.reason}\n")

@@ -22,6 +22,7 @@ from odibi_nb.core.manifest import find_manifest, shown_path
 from odibi_nb.core.options import RunOptions, default_workers
 from odibi_nb.core.plan import PlanRequest, RunPlan
 from odibi_nb.core.planning import make_plan, no_rows_message
+from odibi_nb.core.private import private_state
 from odibi_nb.core.protocols import Place, Session
 from odibi_nb.core.reach import Reach, allowed_places
 from odibi_nb.core.redaction import error_message
@@ -335,6 +336,7 @@ class GenericProjectOrchestrator:
         run_id = f"{utc_now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         execution = RunExecution(self, plan, chosen, run_id, retry_of)
         try:
+            private_state(self.state_dir)
             with self._modules.running():
                 for name in sorted({row.engine for row in plan.rows.values()}):
                     self.tables(name).check_writable()
