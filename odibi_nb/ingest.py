@@ -278,12 +278,21 @@ def _mixture(values: Any) -> str | None:
     if len(groups) > 1:
         shown = ", ".join(f"{value!r:.40}" for value in groups.values())
         return f"mixes {' and '.join(groups)} ({shown})"
+    large = int in samples and float in samples and _largest(values) > _EXACT_IN_FLOAT
+    if large:
+        return f"holds {_largest(values)} beside fractions, which as floats would be rounded"
     for group in ("time of day", "duration"):
         if group in groups:
             return f"holds a {group} ({groups[group]}), for which tables have no type"
     return None
 
 
+def _largest(values: Any) -> int:
+    """The largest of the whole numbers among *values*."""
+    return max((abs(value) for value in values if type(value) is int), default=0)
+
+
+_EXACT_IN_FLOAT = 2**53
 _GROUPS = {
     "str": "text",
     "int": "numbers",

@@ -62,7 +62,7 @@ def _lines(text: str, as_float: Any) -> Iterable[Any]:
             try:
                 yield _decoded(line, as_float)
             except ValueError as exc:
-                raise ValueError(f"line {number}: {exc}") from exc
+                raise ValueError(f"line {number}: {str(exc).replace('(line 1, ', '(')}") from exc
 
 
 def _decoded(text: str, as_float: Any) -> Any:

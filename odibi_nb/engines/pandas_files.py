@@ -115,6 +115,10 @@ def _settled(frame: Any, format: str, types: Mapping[str, str], options: Mapping
         return frame
     known = {*types, *(dtype or {})}
     missing, columns = _missing(format, options), {}
+    if format == "csv" and any(name is not None for name in frame.index.names):
+        levels = frame.index.names  # they become columns, and so have types like these
+        plain = _settled(frame.reset_index(), format, types, {**options, "dtype": dtype})
+        return plain.set_index(list(levels))
     for i, (name, found) in enumerate(frame.dtypes.items()):
         if name not in known and _is_open(found):
             series = frame.iloc[:, i]
@@ -350,8 +354,9 @@ def _reason(exc: Exception, place: Place, format: str, options: Mapping[str, Any
     """What is wrong with a file, in words for those who have the file and not the code."""
     if place.is_empty():
         return "the file is empty"
-    if isinstance(exc, UnicodeError):
-        return f"{reason(exc)}; {encodings.advice(options)}"
+    if isinstance(exc, UnicodeDecodeError):
+        where = f"byte 0x{exc.object[exc.start]:02x} at position {exc.start}"
+        return f"it is not {exc.encoding} text ({where}); {encodings.advice(options)}"
     text = reason(exc)
     if format == "json" and "trailing" in text and not options.get("lines"):
         return f'{text}; the option {{"lines": true}} is for a record per line'

@@ -16,6 +16,7 @@ _EXACT_IN_FLOAT = 2**53
 _MAX_PRECISION = 38
 NO_DATA = "odibi.made_of_no_data"
 """The metadata key of a table's column whose type is a guess, because it never had a value."""
+_IN_CODE = "convert the column, for example with .astype(str)"
 _ADVICE = {
     "duration": "store seconds: .dt.total_seconds()",
     "extension<pandas.period": "convert it: .dt.to_timestamp()",
@@ -285,12 +286,17 @@ def delta_type(kind: Any) -> Any:
     return stored.get(str(kind), kind)
 
 
-def to_arrow(frame: Any, table: str) -> Any:
+def to_arrow(frame: Any, table: str, *, of_file: bool = False) -> Any:
     """*frame* as an Arrow table of types that Delta and all its readers know.
 
     Named index levels become columns; an unnamed index that only counts rows is dropped. Time
     stamps without a zone are UTC. Python decimals become ``decimal(38, s)``. Fields whose type is a
     guess, because there are no values, have `NO_DATA` in their metadata.
+
+    Args:
+        frame: the rows.
+        table: what messages call them.
+        of_file: a file was read into *frame*: a schema is the remedy, and no code.
 
     Raises:
         DataError: naming *table*, the column, and what to do, if a column has no such type.
@@ -301,7 +307,8 @@ def to_arrow(frame: Any, table: str) -> Any:
     _check_names([name for name, _ in columns], table)
     arrays, fields = [], []
     for name, series in columns:
-        array, is_guess = _to_array(series, f"{table}, column {name!r}")
+        remedy = f'give "schema": {{"{name}": "string"}}' if of_file else ""
+        array, is_guess = _to_array(series, f"{table}, column {name!r}", remedy)
         arrays.append(array)
         fields.append(pa.field(name, array.type, metadata={NO_DATA: "true"} if is_guess else None))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
@@ -342,22 +349,22 @@ def _check_names(names: list[Any], table: str) -> None:
         seen[name.casefold()] = name
 
 
-def _to_array(series: Any, place: str) -> tuple[Any, bool]:
+def _to_array(series: Any, place: str, remedy: str) -> tuple[Any, bool]:
     """The values of *series* in a type that tables have, and whether that type is a guess."""
     pa = pyarrow()
     try:
         array = pa.array(series, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as exc:
-        raise DataError(f"{place}: {_why_not(series, exc)}") from exc
+        raise DataError(f"{place}: {_why_not(series, exc, remedy)}") from exc
     kind = array.type
     if series.dtype == object and not _is_uniform(series, kind):
-        raise DataError(f"{place}: {_why_not(series, None)}")
+        raise DataError(f"{place}: {_why_not(series, None, remedy)}")
     refused = _refused(kind)
     if refused is not None:
         advice = next((a for start, a in _ADVICE.items() if refused.startswith(start)), None)
         raise DataError(
             f"{place}: a table cannot store {series.dtype} values ({refused}); "
-            + (advice or "convert the column, for example with .astype(str)")
+            + (remedy or advice or _IN_CODE)
         )
     target = delta_type(kind)
     if series.dtype == object and pa.types.is_decimal(kind):
@@ -413,15 +420,13 @@ def _refused(kind: Any) -> str | None:
     return next((found for found in map(_refused, children) if found is not None), None)
 
 
-def _why_not(series: Any, error: BaseException | None) -> str:
+def _why_not(series: Any, error: BaseException | None, remedy: str) -> str:
     samples: dict[str, Any] = {}
     for value in series.dropna():
         samples.setdefault(type(value).__name__, value)
     if len(samples) > 1:
         shown = ", ".join(f"{kind} ({value!r:.40})" for kind, value in list(samples.items())[:3])
-        return (
-            f"it mixes values of different types: {shown}; "
-            "convert the column, for example with .astype(str)"
-        )
+        return f"it mixes values of different types: {shown}; {remedy or _IN_CODE}"
     because = f": {reason(error)}" if error is not None else ""
-    return f"its values ({series.dtype}, {', '.join(samples)}) cannot be stored{because}"
+    also = f"; {remedy}" if remedy else ""
+    return f"its values ({series.dtype}, {', '.join(samples)}) cannot be stored{because}{also}"

@@ -96,6 +96,8 @@ _OPTIONS = {
 }
 _BY_PANDAS = {"excel"}
 _NOT_ON_SAIL = {"csv", "json", "parquet"}
+_TIMES = {"timestamp", "date"}
+_NUMBERS = {"tinyint", "smallint", "int", "bigint", "float", "double"}
 _WIDE = {"int": "bigint", "smallint": "bigint", "tinyint": "bigint", "float": "double"}
 
 
@@ -155,7 +157,7 @@ def from_pandas(connection: Connection, frame: Any, name: str) -> Any:
     """A Spark DataFrame of a pandas one, with the types that the pandas engine stores."""
     from odibi_nb.engines.pandas_frames import to_arrow
 
-    table = to_arrow(frame, name)
+    table = to_arrow(frame, name, of_file=True)
     try:
         return to_spark(connection.spark, table)
     except Exception as exc:
@@ -263,10 +265,11 @@ def _read_json(spark: Any, location: str, types: Mapping[str, str], options: dic
     found = types_of(frame.schema)
     if not found and types:  # no records: the schema says which columns there would have been
         return spark.createDataFrame([], ", ".join(f"{quoted(n)} {k}" for n, k in types.items()))
-    exact = {n: kind for n, kind in types.items() if kind == "string" or kind.startswith("decimal")}
-    if exact:
-        wanted = (f"{quoted(name)} {exact.get(name, kind)}" for name, kind in found.items())
-        frame = reader().schema(", ".join(wanted)).load(location)
+    exact = {name: spark_text.read_as(kind) for name, kind in types.items()}
+    wanted = {name: exact.get(name) or kind for name, kind in found.items()}
+    if wanted != found:
+        wide = ", ".join(f"{quoted(name)} {kind}" for name, kind in wanted.items())
+        frame = reader().schema(wide).load(location)
     texts = [name for name, kind in found.items() if kind == "string" and name not in types]
     kept = {**types, **dict.fromkeys(_without_values(frame, texts), spark_text.NO_VALUES)}
     kept.update(
@@ -296,9 +299,13 @@ def _with_types(frame: Any, types: Mapping[str, str], shown: str, *, plain: bool
     for name, kind in found.items():
         usual = _WIDE.get(kind, kind) if plain else kind
         wanted = types.get(name, usual)
-        value = "NULL" if wanted == spark_text.NO_VALUES else quoted(name)
+        if wanted in _TIMES and kind in _NUMBERS:
+            raise DataError(
+                f"{shown}, column {name!r}: {kind} does not fit type {wanted}: a number does not say "
+                "since when it counts, and what"
+            )
         same = wanted == kind
-        columns.append(quoted(name) if same else f"CAST({value} AS {wanted}) AS {quoted(name)}")
+        columns.append(quoted(name) if same else spark_text.recast(name, kind, wanted, shown))
     return frame if columns == [quoted(n) for n in found] else frame.selectExpr(*columns)
 
 

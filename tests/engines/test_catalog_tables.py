@@ -170,3 +170,16 @@ def test_a_projects_tables_in_a_catalog_are_watched(spark_engine, connection):
     (moved,) = watch.moved()
     assert (moved.name, moved.version, moved.run_id) == ("silver.a", 1, None)
     assert watch.unknown == 0
+
+
+def test_the_first_values_replace_a_tables_types(spark_engine, tmp_path):
+    """A replaced table takes the types of its first values; an append is refused with what to do."""
+    path, how = tmp_path / "a.csv", Output(table="silver.t")
+    path.write_text("id,v\n")
+    spark_engine.write(spark_engine.read_file(str(path), format="csv"), how, INFO)
+    path.write_text("id,v\n1,2.5\n")
+    frame = spark_engine.read_file(str(path), format="csv")
+    with pytest.raises(DataError, match='columns that had no values.*"schema"'):
+        spark_engine.write(frame, Output(table="silver.t", mode="append"), INFO)
+    spark_engine.write(frame, how, INFO)
+    assert rows_of(spark_engine.read(table("silver.t"))) == [{"id": 1, "v": 2.5}]

@@ -15,7 +15,7 @@ from deltalake import write_deltalake
 
 pytest.register_assert_rewrite("engines.loaded_files")
 
-from engines.loaded_files import LoadedFiles  # noqa: E402
+from engines.loaded_files import FirstValues  # noqa: E402
 
 from odibi_nb.engines.pandas import PandasEngine  # noqa: E402
 from odibi_nb.engines.pandas_files import read_file  # noqa: E402
@@ -47,7 +47,7 @@ def refusal(location, format, schema=None, options=None):
     return str(caught.value)
 
 
-class TestLoadedFiles(LoadedFiles):
+class TestLoadedFiles(FirstValues):
     """What files hold, as the pandas engine stores it."""
 
     @pytest.fixture

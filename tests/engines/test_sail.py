@@ -14,6 +14,7 @@ pytest.register_assert_rewrite(
 
 from engines.cache_plans import passed_over  # noqa: E402
 from engines.contract import EngineContract  # noqa: E402
+from engines.loaded_files import FirstValues  # noqa: E402
 from engines.rehearsal import RehearsalContract, SparkRehearsal  # noqa: E402
 from engines.retried_writes import RetriedWrites  # noqa: E402
 from engines.spark_behaviour import SparkBehaviour  # noqa: E402
@@ -63,7 +64,7 @@ def test_a_cache_plan_is_passed_over_in_one_line(engine, tmp_path, capsys):
     passed_over(engine, tmp_path, capsys, "Sail has no table cache that lasts")
 
 
-class TestBehaviour(SparkBehaviour):
+class TestBehaviour(FirstValues, SparkBehaviour):
     """What is Spark's own, on Sail."""
 
 

@@ -2,6 +2,7 @@
 
 import sys
 
+import pyarrow.parquet as pq
 import pytest
 
 pytest.register_assert_rewrite(
@@ -12,7 +13,7 @@ pytest.register_assert_rewrite(
     "engines.spark_behaviour",
 )
 
-from engines.contract import EngineContract, table  # noqa: E402
+from engines.contract import INFO, EngineContract, table  # noqa: E402
 from engines.rehearsal import RehearsalBasics, SparkRehearsal  # noqa: E402
 from engines.retried_writes import RetriedWrites  # noqa: E402
 from engines.spark_behaviour import SparkBehaviour  # noqa: E402
@@ -21,6 +22,8 @@ from spark_sessions import engine as make_engine  # noqa: E402
 
 from odibi_nb.core.protocols import WriteInfo  # noqa: E402
 from odibi_nb.core.transformation import Output  # noqa: E402
+from odibi_nb.engines.pandas import PandasEngine  # noqa: E402
+from odibi_nb.engines.spark_session import Connection  # noqa: E402
 from odibi_nb.errors import DataError  # noqa: E402
 
 
@@ -103,3 +106,26 @@ class TestRehearsal(SparkRehearsal, RehearsalBasics):
     def process(self):
         """The JVM."""
         return self.spark._jvm.java.lang.ProcessHandle.current().pid()
+
+
+def test_far_times_are_written_as_microseconds_by_every_session(connection, tmp_path):
+    """A session of somebody else's that writes INT96 writes microseconds for us, and INT96 again later."""
+    setting = "spark.sql.parquet.outputTimestampType"
+    assert connection.spark.conf.get(setting) == "TIMESTAMP_MICROS"
+    connection.spark.conf.set(setting, "INT96")
+    try:
+        foreign = Connection(connection.spark, "classic", own=False, why="the active session")
+        engine = make_engine(foreign, tmp_path)
+        rows = connection.spark.sql("SELECT 1L AS id, TIMESTAMP'9999-12-31 00:00:00Z' AS until")
+        engine.write(rows, Output(table="silver.t"), INFO)
+        assert connection.spark.conf.get(setting) == "INT96"
+    finally:
+        connection.spark.conf.set(setting, "TIMESTAMP_MICROS")
+    (file,) = (tmp_path / "lake" / "silver" / "t").glob("*.parquet")
+    assert pq.read_metadata(file).schema.column(1).physical_type == "INT64"
+    assert pandas_of(engine).read(table("silver.t"))["until"][0].year == 9999
+
+
+def pandas_of(engine):
+    """The pandas engine over the same lake."""
+    return PandasEngine(engine._lake.root)
