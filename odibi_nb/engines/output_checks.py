@@ -99,7 +99,7 @@ def _listed(what: str, columns: Sequence[tuple[str, str]]) -> list[str]:
 
 def _advice(output: Output, changed: Sequence[str]) -> str:
     if changed:
-        keep = "Convert the changed columns in the function"
+        keep = 'Convert the changed columns, in the function or by the "schema" of a row that loads files'
     else:
         keep = 'In the outputs, "schema_mode": "merge" adds columns and leaves missing ones null'
     mode = "" if output.mode == "overwrite" else '"mode": "overwrite" and '

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.decoding import as_json
 from odibi_nb.engines.libraries import require
 from odibi_nb.engines.pandas_frames import pyarrow
 from odibi_nb.errors import DataError, did_you_mean
@@ -144,7 +144,7 @@ def as_text(value: Any) -> str:
     if hasattr(value, "dtype") and (value.ndim or value.dtype.kind == "b"):
         value = value.tolist()
     if isinstance(value, (bool, dict, list, tuple)):
-        return as_json(value)
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
     if isinstance(value, bytes):
         return value.decode()
     return format(value, "f") if isinstance(value, Decimal) else str(value)

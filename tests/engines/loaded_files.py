@@ -116,11 +116,11 @@ FILES = {
     ),
     "JSON's long decimals and text as written": (
         "a.json",
-        '[{"d": 12345678901234567890.123, "s": 7.50}, {"d": 1, "s": "NA"}]',
+        '[{"d": 12345678901234567890.123, "s": 7.50}, {"d": 1, "s": {"a": [1.5, null, "é"]}}]',
         {"d": "decimal(38,3)", "s": "string"},
         {
             "d": ("decimal(38, 3)", [Decimal("12345678901234567890.123"), Decimal("1.000")]),
-            "s": ("string", ["7.50", "NA"]),
+            "s": ("string", ["7.50", '{"a":[1.5,null,"é"]}']),
         },
     ),
     "a record per line, with a byte order mark": (
