@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-pytest.register_assert_rewrite("engines.loaded_files")
+pytest.register_assert_rewrite("engines.contract", "engines.loaded_files")
 
 from engines.loaded_files import FirstValues  # noqa: E402
 
