@@ -6,7 +6,6 @@ A call's argument comes before all of them; what a manifest says comes between f
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -14,15 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from odibi_nb.core.decoding import decode_struct
+from odibi_nb.core.toml_text import decode_toml
 from odibi_nb.errors import Problem, SettingsError, closest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 PREFIX = "ODIBI_"
 
@@ -172,8 +167,8 @@ def _from_file(start: Path) -> dict[str, Setting]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        return decode_toml(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as exc:
         raise SettingsError(str(path), [str(exc)]) from exc
 
 

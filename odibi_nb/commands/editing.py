@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import sys
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +11,7 @@ from odibi_nb.adapters import editable_registry
 from odibi_nb.commands.opening import confirmation, open_project
 from odibi_nb.core.decoding import as_json, decode_config
 from odibi_nb.core.redaction import redact
+from odibi_nb.core.toml_text import decode_toml
 from odibi_nb.core.transformation import (
     ALIASES,
     JSON_COLUMNS,
@@ -33,11 +33,6 @@ if TYPE_CHECKING:
     from odibi_nb.commands.face import Face
     from odibi_nb.core.protocols import Row
     from odibi_nb.sources.changes import Changes
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 BODY = "the cell's body"
 MAX_HINTS = 20
@@ -71,7 +66,9 @@ def disable(arguments: argparse.Namespace, face: Face) -> RegistryEdit:
 
 
 def _switched(arguments: argparse.Namespace, face: Face, enabled: int) -> RegistryEdit:
-    rows = [{"transformation_id": name, "enabled": enabled} for name in arguments.ids]
+    rows = [
+        {"transformation_id": name, "enabled": enabled} for name in dict.fromkeys(arguments.ids)
+    ]
     return _edited(arguments, face, rows, known_only=True)
 
 
@@ -111,8 +108,8 @@ def _decoded(body: str) -> list[Row]:
             return rows
         raise ConfigurationError(BODY, ["expected a JSON array of objects"])
     try:
-        tables = tomllib.loads(body)
-    except tomllib.TOMLDecodeError as exc:
+        tables = decode_toml(body)
+    except ValueError as exc:
         looks_like_json = body.lstrip()[:2] in {"[{", "[\n", "[ "} or body.lstrip().startswith("{")
         said = f"is not JSON: {json_error}" if looks_like_json else f"is not TOML: {exc}"
         raise ConfigurationError(BODY, [said]) from exc
@@ -167,7 +164,7 @@ def _edited(
     wanted = [_merged(row, existing, project) for row in rows]
     if known_only:
         _check_known([str(row_id(row)) for row in rows], existing, source.name)
-    _check(project, wanted)
+    _check(project, wanted, source.name if known_only else BODY)
     stated = [
         {name: value for name, value in whole.items() if name in KEY or name in given}
         if str(row_id(whole)) in existing
@@ -229,7 +226,7 @@ def _check_known(names: list[str], existing: Collection[str], source: str) -> No
         raise PlanError(source, unknown)
 
 
-def _check(project: GenericProjectOrchestrator, wanted: list[Row]) -> None:
+def _check(project: GenericProjectOrchestrator, wanted: list[Row], where: str) -> None:
     """Make sure that a plan with the new rows has no problem that it does not have without them.
 
     Raises:
@@ -248,7 +245,7 @@ def _check(project: GenericProjectOrchestrator, wanted: list[Row]) -> None:
         before = set()
     problems = [problem for problem in after.problems if problem not in before]
     if problems:
-        raise PlanError(BODY, problems)
+        raise PlanError(where, problems)
 
 
 def edit_of(changes: Changes, where: str) -> RegistryEdit:

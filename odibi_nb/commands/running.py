@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.commands.opening import confirmation, open_project
 from odibi_nb.core.selection import exactly
+from odibi_nb.core.toml_text import decode_toml
 from odibi_nb.errors import ConfigurationError
 from odibi_nb.settings import load_settings
 
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from odibi_nb.core.plan import RunPlan
     from odibi_nb.core.protocols import View
     from odibi_nb.core.results import RunResult
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 def run(arguments: argparse.Namespace, face: Face) -> Any:
@@ -145,8 +140,8 @@ def overrides_from(body: str) -> dict[str, dict[str, Any]]:
         for line in body.splitlines()
     ]
     try:
-        tables = tomllib.loads("\n".join(lines))
-    except tomllib.TOMLDecodeError as exc:
+        tables = decode_toml("\n".join(lines))
+    except ValueError as exc:
         raise ConfigurationError("the cell's body", [f"is not TOML: {exc}"]) from exc
     loose = [name for name, value in tables.items() if not isinstance(value, dict)]
     if loose:

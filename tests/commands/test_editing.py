@@ -116,7 +116,7 @@ def test_rows_are_switched_off_and_on(home):
     """Disable leaves rows out of runs, enable brings them back; unknown ids are told."""
     assert do("disable S1").updated == ("S1",)
     assert rows_of(home)["S1"]["enabled"] == 0
-    assert do("disable S1").unchanged == 1
+    assert do("disable S1 S1").unchanged == 1
     edit = do("enable S1 B1")
     assert (edit.updated, edit.unchanged) == (("S1",), 1)
     assert rows_of(home)["S1"]["enabled"] == 1
@@ -204,7 +204,7 @@ def test_a_broken_row_can_be_disabled_excluded_and_deleted(home):
         do("register", "[S1]\nconstants = '{\"rows\" 1}'")
     assert do("disable S1").updated == ("S1",)
     assert do("plan").problems == ()
-    with pytest.raises(ConfigurationError, match="JSON is malformed"):
+    with pytest.raises(ConfigurationError, match=r"registry\.db: JSON is malformed"):
         do("enable S1")
     assert do("register", "[S1]\nconstants = {}\nenabled = 1").updated == ("S1",)
     execute_sql(f"sqlite:///{home}/registry.db", broken)

@@ -1,0 +1,56 @@
+"""Reading the TOML of settings files and cells."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_PLACE = re.compile(r"\(at line (\d+), column \d+\)$")
+_TWICE = ("Cannot overwrite", "Cannot declare", "Duplicate")
+"""How messages begin about a key or table that is there twice."""
+
+
+def decode_toml(text: str) -> dict[str, Any]:
+    """Decode TOML.
+
+    Raises:
+        ValueError: one line that says what is wrong, and where. A key or table that is there twice is
+            named with both places.
+    """
+    try:
+        return tomllib.loads(f"{text}\n")  # without the last line's end, errors in it have no place
+    except tomllib.TOMLDecodeError as exc:
+        message = str(exc)
+        raise ValueError(f"{message}{_first_place(text, message)}") from exc
+    except RecursionError as exc:
+        raise ValueError("is nested too deeply") from exc
+
+
+def _first_place(text: str, message: str) -> str:
+    """Say where the key or table that *message* calls the second one is first; "" if it is about others."""
+    place = _PLACE.search(message)
+    if place is None or not message.startswith(_TWICE):
+        return ""
+    lines = [_declared(line) for line in re.split(r"\r?\n", text)[: int(place[1])]]
+    second = lines.pop()
+    if second.startswith("["):
+        first = next((n for n, line in enumerate(lines, 1) if line == second), 0)
+    else:
+        begin = max((n for n, line in enumerate(lines) if line.startswith("[")), default=-1)
+        first = next((n for n, line in enumerate(lines, 1) if n > begin + 1 and line == second), 0)
+    what = second or "it"
+    return f": {what} is first in line {first}" if first else ""
+
+
+def _declared(line: str) -> str:
+    """The table or key that *line* declares."""
+    line = line.strip()
+    if line.startswith("["):
+        return re.sub(r"\s", "", line.partition("#")[0])
+    return line.partition("=")[0].strip() if "=" in line else ""
