@@ -49,8 +49,9 @@ class GanttLayers:
         self._going: set[int] = set()
         self._begun: dict[str, dt.datetime] = {}
         self._seen: set[str] = set()
+        self._marked: set[int] = set()
         self._frame = ""
-        self._framed = 0
+        self._framed = (0, 0)
 
     def update(self, snapshot: RunSnapshot) -> list[str]:
         """All pictures, bottom to top: frame, moving, settled; always as many."""
@@ -80,6 +81,8 @@ class GanttLayers:
         ]
         for number in changed:
             row = rows[number]
+            if row.sign and self.told:  # stands beside its name, in the frame
+                self._marked.add(number)
             if row.bars:
                 start = row.bars[0].start
                 self._begun[row.layer] = min(start, self._begun.get(row.layer, start))
@@ -115,8 +118,9 @@ class GanttLayers:
         if blocks:
             self._seen.add(QUEUED)
         drawing = Drawing(chart, snapshot.run_id, self._seen, self._attributes)
-        if not self._frame or self._framed != len(self._seen):
-            self._framed, self._frame = len(self._seen), drawing.frame()
+        shown = len(self._seen), len(self._marked)
+        if not self._frame or self._framed != shown:
+            self._framed, self._frame = shown, drawing.frame()
         now = snapshot.elapsed
         waiting = [
             drawing.column(QUEUED, first, last, since, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -110,6 +111,14 @@ def test_what_is_sent_grows_with_what_changed():
     assert len(changed) == 2
     assert sum(map(len, changed)) < 40 * MANY_BARS
     assert sum(map(len, after)) > 20_000
+
+
+def test_a_warning_shows_beside_the_name_while_the_run_goes_on():
+    """A row that ended with something to look at gets its sign in the frame at once, not at the run's end."""
+    layers, plain = GanttLayers(2), row("B", bar(1, 0, 1))
+    assert "⚠" not in layers.update(run(row("A", bar(1, 0)), plain))[0]
+    warned = row("A", dataclasses.replace(bar(1, 0, 2), checks=("output not written: x",)))
+    assert ">⚠ A<" in layers.update(run(warned, plain))[0]
 
 
 def test_a_new_scale_draws_all_anew():
