@@ -145,7 +145,14 @@ def try_transformation(
     function = _function(project, rehearsal, cell)
     log = project.place().config.run_log
     watch = ProjectWatch(rehearsal.plan, rehearsal.row.id, rehearsal.captured.tables, log)
-    ended = rehearsal.call(function.fn, function.keywords)
+    try:
+        ended = rehearsal.call(function.fn, function.keywords)
+    except KeyboardInterrupt as exc:
+        own = [table.name for table in watch.moved() if not table.run_id]
+        if own:
+            changed = f"{', '.join(own)} CHANGED by then, by the function itself: a try cannot hold it back"
+            raise KeyboardInterrupt(changed) from exc
+        raise
     moved = watch.moved()
     changes = rehearsal.captured.changes() if ended.error is None else {}
     if ended.error is not None and not isinstance(ended.error, bdb.BdbQuit):

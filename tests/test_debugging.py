@@ -226,6 +226,22 @@ def test_every_table_of_the_project_is_watched_while_a_function_is_tried(home):
         assert "nothing was written" not in shown
 
 
+def test_an_interrupted_trial_says_what_the_function_has_written(home):
+    """Ctrl-C in the middle of a trial hides nothing: tables that the function wrote by then are named."""
+    (log,) = home.rglob("bronze/x/_delta_log")
+    cell = (
+        "def double(inputs, context):\n"
+        "    from deltalake import write_deltalake\n"
+        f"    write_deltalake({str(log.parent)!r}, context.read(inputs[0]), mode='append')\n"
+        "    raise KeyboardInterrupt\n"
+    )
+    with pytest.raises(KeyboardInterrupt, match=r"bronze\.x CHANGED by then"):
+        try_transformation(plant(), "S1", cell)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        try_transformation(plant(), "S1", "def double():\n    raise KeyboardInterrupt\n")
+    assert not str(caught.value)
+
+
 def test_what_a_run_writes_meanwhile_is_not_the_functions(home):
     """A table that a run wrote while a function was tried is told apart: its commit names the run."""
     cell = (

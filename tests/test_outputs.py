@@ -148,9 +148,10 @@ def test_an_output_that_nobody_wrote_is_a_warning_of_the_run(run):
     result = run(*rows, old=["bronze.a"], max_workers=1)
     assert statuses(result) == {"A": "SUCCESS", "B": "SUCCESS"}
     told = "output not written: the function neither returned nor wrote"
+    to_do = 'return its DataFrame, or give the output "optional": true in the row'
     assert result.warnings == [
-        f"A: bronze.a: {told} bronze.a, and the table is as it was",
-        f"B: b.b: {told} b.b, and there is no such table",
+        f"A: bronze.a: {told} bronze.a, and the table is as it was: {to_do}",
+        f"B: b.b: {told} b.b, and there is no such table: {to_do}",
     ]
     assert [c.status for c in result.transformations["A"].checks] == ["not written"]
 
@@ -250,6 +251,7 @@ def test_one_that_was_told_to_end_and_leaves_its_output_was_cancelled(run, proje
         ["s3://bucket/a"],
         [{"table": "bronze.a", "path": "/mnt/a", "format": "delta", "partition": ["day"]}],
         [{"table": "bronze.a", "mode": "errorifexists"}],
+        [{"table": "bronze.a", "path": "x"}, {"table": "bronze.a", "path": "y"}],
         [{"container": "silver", "path_prefix": "a", "object_name": "t.delta"}],
         [{"table": "a/b/c"}, 5, None, {}],
         [{"table": "bronze.a", "mode": "merge", "key": "id"}],

@@ -85,6 +85,8 @@ def _producers(rows: Mapping[str, Transformation], found: Edges) -> dict[str, li
     for name, row in rows.items():
         for output in row.targets:
             key = table_key(output.table)
+            if name in producers[key] and row.output_problems:
+                continue  # a form of the function's own, such as two files of one table
             if name in producers[key]:
                 message = "is named by more than one of its outputs"
                 found.wrong[name].append(Problem(f"row {name!r}, table {key}", message))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import TableEngine, Watch
     from odibi_nb.core.transformation import Output, Transformation
 
-_WHAT_TO_DO = 'return its DataFrame, write it with context.write, or give the output "optional": true in the row'
+_WHAT_TO_DO = 'return its DataFrame, or give the output "optional": true in the row'
 
 
 def watch_outputs(transformation: Transformation, context: ExecutionContext) -> Watch:
@@ -176,11 +176,11 @@ def check_written(
     ]
     if results and required:
         told = "; ".join(map(str, results))
-        raise DataError(f"{told}: {_WHAT_TO_DO} (the manifest says outputs_required)")
+        raise DataError(f"{told} (the manifest says outputs_required)")
     context.check_results += results
 
 
 def _why(target: Output, change: Change) -> str:
     states = {Change.ABSENT: "there is no such table", Change.REMOVED: "the table is gone"}
     how = states.get(change, "the table is as it was")
-    return f"the function neither returned nor wrote {target.table}, and {how}"
+    return f"the function neither returned nor wrote {target.table}, and {how}: {_WHAT_TO_DO}"
