@@ -276,7 +276,9 @@ class RunExecution:
         for entry in metadata.entry_points(group=PLUGIN_GROUP):
             try:
                 entry.load()(self.project.hooks)
-            except Exception as exc:  # noqa: BLE001  somebody else's plug-in never stops a run
+            except KeyboardInterrupt:  # the user's, as far as anybody can tell
+                raise
+            except BaseException as exc:  # noqa: BLE001  somebody else's plug-in never ends a run
                 self.stream.warn(f"plug-in {entry.name} failed: {error_text(exc)}")
 
     def _save_logs(self, results: dict[str, TransformationResult]) -> str | None:

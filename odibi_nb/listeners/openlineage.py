@@ -35,7 +35,8 @@ names, in lower case with their schema, for equal tables have equal names. Run i
 `lineage_run_id`, so the run log leads to the lineage.
 
 Events are sent in the background, in order: a slow server does not hold up transformations. What is
-not sent ten seconds after the run's end is given up, which is a warning of the run.
+not sent ten seconds after the run's end is given up, which is one warning of the run. A server that takes
+nothing is waited for two seconds.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.events import ENDED, EventType
+from odibi_nb.core.redaction import error_text
 from odibi_nb.core.tables import TableName, is_location, redact_url
 from odibi_nb.errors import EngineNotAvailableError, HookError
 from odibi_nb.listeners import register_once
@@ -139,8 +141,8 @@ class OpenLineageListener:
             return BackgroundSender(WHAT, self._client.emit)
         try:
             client = OpenLineageClient()
-        except Exception as exc:  # whatever the chosen transport raises
-            why = f"its configuration cannot be used: {type(exc).__name__}: {exc}"
+        except (Exception, SystemExit) as exc:  # whatever the chosen transport raises
+            why = f"its configuration cannot be used: {error_text(exc)}"
             raise HookError("OpenLineage", [why]) from exc
         # A transport with a thread of its own loses what it has not sent when it is not closed.
         return BackgroundSender(WHAT, client.emit, client.close)

@@ -43,6 +43,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.events import ENDED, EventType, RunStatus, Status
 from odibi_nb.errors import EngineNotAvailableError
 from odibi_nb.listeners import register_once
+from odibi_nb.listeners.sending import BackgroundSender
 from odibi_nb.version import __version__
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ class _RunTrace:
         self._last_unstarted: dict[str, int] = {}  # of layers in which nothing started so far
         self._attempts: dict[tuple[str, int], Span] = {}
         self._token: Any = None
+        # An exporter may send each span as it ends, and wait for a server that is down.
+        self._sender = BackgroundSender("spans", lambda ended: ended[0].end(ended[1]))
         self._facts = _attributes(payload, _OF_A_RUN)
         self._span = tracer.start_span(
             f"run {payload['project']}",
@@ -142,22 +145,32 @@ class _RunTrace:
             if span is None:
                 self._never_started(event, payload)
             else:
-                _end_attempt(span, payload)
+                self._end_attempt(span, payload)
 
     def end(self, payload: Mapping[str, Any]) -> None:
-        """End whatever is still open: after a run that was abandoned, or that lost an event."""
+        """End whatever is still open: after a run that was abandoned, or that lost an event.
+
+        Raises:
+            OdibiError: if spans could not be handed on.
+        """
+        try:
+            self._end_all(payload)
+        finally:
+            self._sender.finish()
+
+    def _end_all(self, payload: Mapping[str, Any]) -> None:
         self._leave_attempt()
         now = _nanoseconds(payload["timestamp"])
         for span in self._attempts.values():
             span.set_attribute("odibi.status", Status.ABANDONED.value)
-            span.end(now)
+            self._sender.put((span, now))
         for layer, span in self._layers.items():
-            span.end(self._last_unstarted.get(layer, now))
+            self._sender.put((span, self._last_unstarted.get(layer, now)))
         self._span.set_attributes(_attributes(payload, _OF_AN_END))
         if payload["status"] == RunStatus.FAILED.value:
             counts = ", ".join(f"{n} {status}" for status, n in payload["counts"].items())
             _set_error(self._span, counts)
-        self._span.end(now)
+        self._sender.put((self._span, now))
 
     def _layer(self, payload: Mapping[str, Any]) -> Span:
         """The span of the layer of *payload*, which begins if need be."""
@@ -177,7 +190,7 @@ class _RunTrace:
         if payload["failed"]:
             bad, rows = len(payload["failed"]), payload["transformations"]
             _set_error(span, f"{bad} of {rows} transformations did not succeed")
-        span.end(_nanoseconds(payload["timestamp"]))
+        self._sender.put((span, _nanoseconds(payload["timestamp"])))
 
     def _start_attempt(self, payload: Mapping[str, Any]) -> None:
         from opentelemetry import context, trace
@@ -198,6 +211,18 @@ class _RunTrace:
             context.detach(self._token)
             self._token = None
 
+    def _end_attempt(self, span: Span, payload: Mapping[str, Any]) -> None:
+        ended = _nanoseconds(payload["end_time"])
+        kind, message = payload["error_type"], payload["error_message"]
+        span.set_attributes(_attributes(payload, _OF_AN_END))
+        if payload["status"] == Status.CANCELLED.value:
+            span.set_attribute("odibi.reason", message or "")
+        elif payload["status"] != Status.SUCCESS.value:
+            error = {"exception.type": kind or "", "exception.message": message or ""}
+            span.add_event("exception", error, timestamp=ended)
+            _set_error(span, f"{kind}: {message}")
+        self._sender.put((span, ended))
+
     def _never_started(self, event: EventType, payload: Mapping[str, Any]) -> None:
         layer, now = payload["layer"], _nanoseconds(payload["timestamp"])
         if layer not in self._layers or layer in self._last_unstarted:
@@ -216,19 +241,6 @@ class _RunTrace:
             attributes=facts,
             start_time=_nanoseconds(payload["timestamp"]),
         )
-
-
-def _end_attempt(span: Span, payload: Mapping[str, Any]) -> None:
-    ended = _nanoseconds(payload["end_time"])
-    kind, message = payload["error_type"], payload["error_message"]
-    span.set_attributes(_attributes(payload, _OF_AN_END))
-    if payload["status"] == Status.CANCELLED.value:
-        span.set_attribute("odibi.reason", message or "")
-    elif payload["status"] != Status.SUCCESS.value:
-        error = {"exception.type": kind or "", "exception.message": message or ""}
-        span.add_event("exception", error, timestamp=ended)
-        _set_error(span, f"{kind}: {message}")
-    span.end(ended)
 
 
 def _set_error(span: Span, text: str) -> None:

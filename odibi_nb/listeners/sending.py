@@ -6,13 +6,16 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.redaction import error_text
 from odibi_nb.errors import OdibiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 FLUSH_SECONDS = 10.0
-"""How long a run waits at its end for what is not sent yet."""
+"""How long a run waits at its end for what is not sent yet, while the server goes on taking it."""
+SILENT_SECONDS = 2.0
+"""How long it waits for a server that takes nothing: it is probably down."""
 
 
 class BackgroundSender:
@@ -35,7 +38,7 @@ class BackgroundSender:
         self._close = close
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._wanted = self._sent = 0
-        self._problem = f"not done in {FLUSH_SECONDS:g} s"
+        self._problem = ""
         self._closed: object = None
         self._given_up = False
         self._thread = threading.Thread(target=self._work, name="odibi-sender", daemon=True)
@@ -49,26 +52,31 @@ class BackgroundSender:
     def finish(self) -> None:
         """Wait until everything is sent, for `FLUSH_SECONDS` at most; then give up the rest.
 
+        A server that takes nothing for `SILENT_SECONDS` is not waited for: one that is down costs no more.
+
         Raises:
             OdibiError: if something was not sent.
         """
         self._queue.put(None)
-        self._thread.join(FLUSH_SECONDS)
+        waited, taken = 0.0, -1
+        while self._thread.is_alive() and self._sent > taken and waited < FLUSH_SECONDS:
+            taken, patience = self._sent, min(SILENT_SECONDS, FLUSH_SECONDS - waited)
+            self._thread.join(patience)
+            waited += patience
         self._given_up = True
+        problem = self._problem or f"not done in {waited:g} s"
         missing = self._wanted - self._sent
         if missing:
-            raise OdibiError(
-                f"{missing} of {self._wanted} {self._what} were not sent: {self._problem}"
-            )
+            raise OdibiError(f"{missing} of {self._wanted} {self._what} were not sent: {problem}")
         if self._thread.is_alive() or self._closed is False:
-            raise OdibiError(f"some {self._what} were not sent: {self._problem}")
+            raise OdibiError(f"some {self._what} were not sent: {problem}")
 
     def _work(self) -> None:
         while (event := self._queue.get()) is not None and not self._given_up:
             try:
                 self._send(event)
                 self._sent += 1
-            except Exception as exc:  # noqa: BLE001  said at the end of the run
-                self._problem = f"{type(exc).__name__}: {exc}"
+            except BaseException as exc:  # noqa: BLE001  said at the end of the run
+                self._problem = error_text(exc)
         if self._close is not None:
-            self._closed = self._close(FLUSH_SECONDS / 2)
+            self._closed = self._close(min(FLUSH_SECONDS / 2, SILENT_SECONDS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections import Counter
 
 import pytest
@@ -11,7 +12,7 @@ from fakes import row
 
 from odibi_nb.core.hooks import HookManager
 from odibi_nb.errors import EngineNotAvailableError
-from odibi_nb.listeners import opentelemetry
+from odibi_nb.listeners import opentelemetry, sending
 
 pytest.importorskip("opentelemetry.sdk", reason="opentelemetry-sdk is not installed")
 
@@ -404,3 +405,37 @@ def test_the_library_is_imported_late():
         "assert not {'openlineage', 'opentelemetry', 'attr', 'requests'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_exporter_that_waits_for_its_server(project, monkeypatch):
+    """An exporter that hangs holds up no transformation, and costs one warning and little time."""
+    monkeypatch.setattr(sending, "SILENT_SECONDS", 0.05)
+    hold = threading.Event()
+
+    class Hangs(InMemorySpanExporter):
+        def export(self, spans):
+            hold.wait(30)
+            return super().export(spans)
+
+    provider, hooks = TracerProvider(), HookManager()
+    provider.add_span_processor(SimpleSpanProcessor(Hangs()))
+    opentelemetry.register(hooks, tracer_provider=provider)
+    result = project(row("A", lambda: None), row("B", lambda: None)).run(hooks=hooks)
+    assert result["status"] == "success"
+    assert result.duration_seconds < 15
+    (warning,) = result.warnings
+    assert "4 of 4 spans were not sent" in warning
+    hold.set()
+
+
+@pytest.mark.parametrize("end", ["raise SystemExit(3)", "import sys; sys.exit()", "1 / 0"])
+def test_a_plug_in_that_cannot_be_loaded(project, entry_point, tmp_path, monkeypatch, end):
+    """A plug-in that ends the process at import, or where it registers, costs a warning of the run."""
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"odd_plugin_{abs(hash(end))}"
+    (tmp_path / f"{name}.py").write_text(f"def register(hooks):\n    {end}\n")
+    entry_point(f"{name}:register")
+    result = project(row("A", lambda: None)).run()
+    assert result["status"] == "success"
+    (warning,) = result.warnings
+    assert warning.startswith("plug-in plugin failed: ")

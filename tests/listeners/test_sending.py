@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -62,4 +63,36 @@ def test_a_transport_that_is_not_done_when_closed_is_told():
     sender = BackgroundSender("events", lambda event: None, lambda seconds: False)
     sender.put(1)
     with pytest.raises(OdibiError, match=r"^some events were not sent"):
+        sender.finish()
+
+
+def test_a_server_that_is_down_costs_little(monkeypatch):
+    """A server that takes nothing is not waited for as long as one that goes on taking events."""
+    monkeypatch.setattr(sending, "SILENT_SECONDS", 0.05)
+    hold, sent = threading.Event(), []
+
+    def send(event):
+        if event > 1:
+            hold.wait(20)
+        sent.append(event)
+
+    sender = BackgroundSender("events", send)
+    for number in range(4):
+        sender.put(number)
+    begun = time.monotonic()
+    with pytest.raises(OdibiError, match=r"^2 of 4 events were not sent: not done in 0\.\d+ s$"):
+        sender.finish()
+    assert time.monotonic() - begun < sending.FLUSH_SECONDS / 2
+    hold.set()
+
+
+def test_a_library_that_ends_the_process_costs_an_event():
+    """A transport that raises SystemExit is like one that cannot send."""
+
+    def send(event):
+        raise SystemExit(3)
+
+    sender = BackgroundSender("events", send)
+    sender.put(1)
+    with pytest.raises(OdibiError, match="^1 of 1 events were not sent: SystemExit: 3$"):
         sender.finish()
