@@ -94,5 +94,5 @@ def test_a_library_that_ends_the_process_costs_an_event():
 
     sender = BackgroundSender("events", send)
     sender.put(1)
-    with pytest.raises(OdibiError, match="^1 of 1 events were not sent: SystemExit: 3$"):
+    with pytest.raises(OdibiError, match=r"^1 of 1 events were not sent: SystemExit: 3$"):
         sender.finish()
