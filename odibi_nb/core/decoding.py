@@ -24,7 +24,7 @@ MAX_SHOWN = 60
 _VARIABLE = re.compile(r"\$(\$|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 _ERROR_PATH = re.compile(r" - at `\$?(.*)`$")
 _ERROR_BYTE = re.compile(r"\(byte (\d+)\)")
-_JSON_TOKEN = re.compile(rb'[{}\[\]]|("(?:[^"\\]|\\.)*")(\s*:)?')
+_JSON_TOKEN = re.compile(rb'[{}\[\]]|("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?')
 MAX_TWINS = 5
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -61,6 +61,15 @@ def decode_json(text: str | bytes | bytearray) -> Any:
         raise ValueError(message) from exc
 
 
+def _without_twins(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise ValueError
+
+
+_ENCODER = msgspec.json.Encoder()
+_TWIN_FINDER = json.JSONDecoder(object_pairs_hook=_without_twins)
+
+
 class TwinKeyError(ValueError):
     """An object of JSON text has a key twice; the message names both places."""
 
@@ -78,10 +87,11 @@ def decode_config(text: str | bytes | bytearray) -> Any:
     if not isinstance(decoded, (dict, list)) or not decoded:
         return decoded
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
-    if msgspec.json.encode(decoded) == raw:  # compact text with a key twice would be longer
+    # One key, or compact text, which would be longer with a key twice: nearly always.
+    if raw.count(b":") < 2 or _ENCODER.encode(decoded) == raw:  # noqa: PLR2004
         return decoded
     try:
-        json.loads(raw, object_pairs_hook=_without_twins)
+        _TWIN_FINDER.decode(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError):  # also numbers that only this parser refuses
         twins = [*_twin_keys(raw.removeprefix(_BYTE_ORDER_MARK))]
         if twins:
@@ -93,11 +103,6 @@ def decode_config(text: str | bytes | bytearray) -> Any:
             rest = [f"and {more} more keys are there twice"] if more > 0 else []
             raise TwinKeyError("; ".join([*shown_twins, *rest])) from None
     return decoded
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> None:
-    if len({key for key, _ in pairs}) < len(pairs):
-        raise ValueError
 
 
 def _twin_keys(raw: bytes) -> Iterator[tuple[str, int, int]]:

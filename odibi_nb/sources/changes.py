@@ -161,7 +161,7 @@ def checked_rows(
     """
     problems: list[Problem] = []
     stored: list[Row] = []
-    seen: set[Key] = set()
+    seen: dict[Key, int] = {}
     for number, raw in enumerate(rows, start=1):
         names = [name for name in canonical_names(raw) if name not in STAMPS]
         values = row_columns(raw)
@@ -170,9 +170,10 @@ def checked_rows(
         problems += [Problem(f"row number {number}", text) for text in columns_twice(raw)]
         problems += _problems_of(values, names, old, number)
         if key is not None:
-            if key in seen:
-                problems.append(Problem(f"row {key[2]!r}", "is there twice"))
-            seen.add(key)
+            first = seen.setdefault(key, number)
+            if first != number:
+                where = f"row {key[2]!r} (rows {first} and {number})"
+                problems.append(Problem(where, "is there twice"))
         row = {name: _stored(name, values.get(name)) for name in names}
         if row.get("enabled", 1) is None:
             del row["enabled"]
