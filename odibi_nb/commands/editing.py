@@ -17,6 +17,7 @@ from odibi_nb.core.transformation import (
     JSON_COLUMNS,
     OPTIONAL_COLUMNS,
     SEED_COLUMNS,
+    python_hint,
     row_columns,
     row_id,
 )
@@ -101,7 +102,7 @@ def _decoded(body: str) -> list[Row]:
     try:
         found = decode_config(body)
     except ValueError as exc:
-        json_error = str(exc)
+        json_error = f"{exc}{python_hint(body.strip(), list)}"
     else:
         rows = found if isinstance(found, list) else [found]
         if all(isinstance(row, dict) for row in rows):
@@ -253,11 +254,15 @@ def edit_of(changes: Changes, where: str) -> RegistryEdit:
     pairs: list[tuple[Row, Row]] = [({}, row) for row in changes.inserts]
     pairs += [(old, {**old, **new}) for old, new in changes.updates]
     pairs += [(row, {}) for row in changes.deletes]
+    several = len(changes.by_place()) > 1
     diff: list[str] = []
     for old, new in pairs:
         if len(diff) > MAX_DIFF:
             break
-        name = row_id(new or old)
+        row = new or old
+        name = row_id(row)
+        if several:
+            name = f"{name} of {row['project']}, env {row['environment']},"
         diff += difflib.unified_diff(
             _lines(old),
             _lines(new),

@@ -329,7 +329,7 @@ def _parse_json(value: Any, expected: type, where: str) -> tuple[Any, list[Probl
         except TwinKeyError as exc:
             return expected(), [Problem(where, str(exc))]
         except ValueError as exc:
-            return expected(), [Problem(where, f"{exc}{_python_hint(value, expected)}")]
+            return expected(), [Problem(where, f"{exc}{python_hint(value, expected)}")]
     if value is None:
         return expected(), []
     if not isinstance(value, expected):
@@ -352,7 +352,7 @@ def _decoded_again(value: Any) -> Any:
     return value
 
 
-def _python_hint(text: str | bytes | bytearray, expected: type) -> str:
+def python_hint(text: str | bytes | bytearray, expected: type) -> str:
     """Say how to write *text* as JSON, if it is what Python's ``str`` makes of a list or dict."""
     if isinstance(text, (bytes, bytearray)):
         text = text.decode(errors="replace")
@@ -382,7 +382,14 @@ def _check_inputs(inputs: list[Any], where: str) -> list[Problem]:
     for i, item in enumerate(inputs):
         place = f"{where}, inputs[{i}]"
         if isinstance(item, str):
-            problems += [] if is_location(item) else _check_table(item, place)
+            inner = _decoded_again(item) if item[:1] in ("{", '"') else None
+            if isinstance(inner, dict):
+                message = (
+                    f"is text that holds JSON: it was encoded twice; store {_cut(inner)} itself"
+                )
+                problems.append(Problem(place, message))
+            elif not is_location(item):
+                problems += _check_table(item, place)
             continue
         form = next((f for f in INPUT_FORMS if f in item), "") if isinstance(item, dict) else ""
         named = item[form] if form else None

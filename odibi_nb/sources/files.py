@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from odibi_nb.core.decoding import TwinKeyError, as_json, decode_config
-from odibi_nb.core.transformation import ALIASES, JSON_COLUMNS, OPTIONAL_COLUMNS, SEED_COLUMNS
+from odibi_nb.core.transformation import (
+    ALIASES,
+    JSON_COLUMNS,
+    OPTIONAL_COLUMNS,
+    SEED_COLUMNS,
+    python_hint,
+)
 from odibi_nb.errors import Problem, RegistryError, did_you_mean
 from odibi_nb.sources.changes import canonical_names, columns_twice
 
@@ -101,7 +107,7 @@ def _json_rows(text: str) -> tuple[list[Row], list[Problem]]:
     try:
         decoded = decode_config(text)
     except ValueError as exc:
-        return [], [Problem("", str(exc))]
+        return [], [Problem("", f"{exc}{python_hint(text, list)}")]
     if not isinstance(decoded, list):
         return [], [Problem("$", f"expected an array of objects, found {decoded!r:.60}")]
     rows: list[Row] = []
@@ -192,7 +198,8 @@ def _decoded(item: Mapping[str, Any], where: str) -> tuple[Row, list[Problem]]:
         except TwinKeyError:
             continue  # as text it keeps both, and a plan names them
         except ValueError as exc:
-            problems.append(Problem(f"{where}{name}", str(exc)))
+            hint = python_hint(value, JSON_COLUMNS[name])
+            problems.append(Problem(f"{where}{name}", f"{exc}{hint}"))
     return row, problems
 
 

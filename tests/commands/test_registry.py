@@ -72,7 +72,7 @@ def test_an_import_is_of_one_project_and_environment(home):
 
 def test_all_rows_of_a_file_are_imported_if_asked_for(home):
     """With --all every protected environment in the file is asked for, and the report names each place."""
-    file, questions = mixed(home), []
+    file, questions, said = mixed(home), [], []
 
     def ask(question):
         questions.append(question)
@@ -83,7 +83,8 @@ def test_all_rows_of_a_file_are_imported_if_asked_for(home):
     with pytest.raises(ConfigurationError, match="not confirmed"):
         do(f"registry import {file} --all", ask=lambda _: "y")
     assert places(home) == {("Plant One", "qat"): 2}
-    done = do(f"registry import {file} --all", ask=ask)
+    done = do(f"registry import {file} --all", ask=ask, say=said.append)
+    assert "--- B1 of Plant One, env prod, as it is" in said[-1]
     assert [tuple(row.values()) for row in done] == [
         ("Plant One", "prod", 2, 0, 0, 0),
         ("Plant One", "qat", 0, 0, 2, 0),
@@ -131,6 +132,8 @@ def test_an_edit_during_the_question_of_an_import_is_not_lost(home):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("[{'id': 'B1', 'constants': None}]", "this is Python text, whose quotes are not JSON's"),
+        ('[{"id": "B1", "constants": "{\'rows\': None}"}]', 'write {"rows":null}, as json.dumps'),
         ('[{"id": "B1", "layer": "Bronze", "layer": "x"}]', "key 'layer' is there twice: line 1, "),
         (
             '[{"id": "B1", "constants": {"checks": [1], "checks": []}}]',
@@ -140,15 +143,16 @@ def test_an_edit_during_the_question_of_an_import_is_not_lost(home):
         ('[{"id": "B1", "layer": "Bronze", "Layer": "x"}]', "as 'layer' and 'Layer'"),
     ],
 )
-def test_a_key_twice_is_refused(home, text, message):
-    """A registry file that says the same thing twice is refused, and both places are named."""
+def test_what_json_cannot_say_is_refused(home, text, message):
+    """A file or cell with Python's quotes, or with one thing twice, is refused; both places are named."""
     file = home.parent / "rows.json"
     file.write_text(text)
     with pytest.raises(ConfigurationError) as wrong:
         do(f"registry import {file}")
     assert message in str(wrong.value)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError) as wrong:
         execute(parse(["register"]), Face(body=text))
+    assert message in str(wrong.value)
 
 
 def test_text_with_a_key_twice_is_stored_and_refused_by_the_plan(home):

@@ -483,6 +483,7 @@ def test_an_id_that_no_log_can_keep_is_a_problem(name):
             'Python text, whose quotes are not JSON\'s: write {"a":null',
         ),
         ("inputs", "['s.t']", 'write ["s.t"], as json.dumps(value), not str(value) does'),
+        ("inputs", '["{\\"table\\": \\"s.t\\"}"]', 'encoded twice; store {"table":"s.t"} itself'),
         ("constants", "{'password': 'hunter2'}", 'write {"password":"***"}'),
         ("constants", '"{\\"password\\": \\"hunter2\\"}"', 'store {"password":"***"} itself'),
         (
