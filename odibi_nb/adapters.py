@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.manifest import DEFAULT_LAKE, RegistryConfig
 from odibi_nb.core.protocols import Adapters
+from odibi_nb.core.reserved import log_tables
 from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName, redact_url
 from odibi_nb.errors import DataError, EngineNotAvailableError, ManifestError, Problem
 from odibi_nb.settings import load_settings
-from odibi_nb.sinks.rows import RUN_TABLE
 from odibi_nb.views.bundles import result_bundle
 from odibi_nb.views.console import ConsoleView
 from odibi_nb.views.plan_html import plan_html
@@ -114,8 +114,11 @@ def _spark_engine(place: Place) -> SparkEngine:
 
     catalog = catalog_of(place)
     lake = Lake(lake_root(place)) if catalog is None else CatalogLake(catalog)
-    spelled = [*map(str, _log_tables(place)), *map(str, _registry_table(place))]
-    return SparkEngine(lambda: connect(place), lake, spelled)
+    spelled = [*map(str, log_tables(place.config.run_log)), *map(str, _registry_table(place))]
+    keys = place.config.storage_options
+    # Without keys nothing may look for some: that asks the machine's metadata service.
+    reached = bool(keys) if isinstance(lake, CatalogLake) else not only_spark_reaches(place)
+    return SparkEngine(lambda: connect(place), lake, spelled, dict(keys) if reached else None)
 
 
 def only_spark_reaches(place: Place) -> bool:
@@ -129,12 +132,6 @@ def only_spark_reaches(place: Place) -> bool:
         return True
     keys = place.config.storage_options
     return "://" in lake_root(place) and not keys and "DATABRICKS_RUNTIME_VERSION" in os.environ
-
-
-def _log_tables(place: Place) -> tuple[TableName, TableName]:
-    """The run log's tables: of attempts, and of runs."""
-    log = TableName.parse(place.config.run_log)
-    return log, TableName((*log.parts[:-1], RUN_TABLE))
 
 
 def _registry_table(place: Place) -> list[TableName]:
@@ -305,7 +302,7 @@ def _delta_log(place: Place) -> BaseLogSink:
 def _spark_log(place: Place) -> BaseLogSink:
     from odibi_nb.sinks.spark import SparkLogSink
 
-    log, runs = _log_tables(place)
+    log, runs = log_tables(place.config.run_log)
     name = f"{log} in {_shown_lake(place)}"
     log_table, run_table = (_table_in_session(place, t, f"run log {name}") for t in (log, runs))
     return SparkLogSink(log_table, run_table, name)

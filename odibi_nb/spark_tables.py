@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import logging
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,9 @@ from odibi_nb.core.spark_errors import (
     is_spark_error,
     short_spark_error,
 )
+from odibi_nb.core.tables import TableName
 from odibi_nb.errors import DataError
+from odibi_nb.spark_names import identifier_at, identifier_of, own_catalog, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -65,12 +68,21 @@ class SparkTable:
             session: gives the Spark session; called when it is first needed.
             shown: what messages call the table.
             path: path or URL of the table.
-            name: its name in the session's catalog, for a table without *path*.
+            name: for a table without *path*, ``schema.table`` in the session's own catalog, or
+                ``catalog.schema.table``.
         """
         self.shown = shown
         self._session = session
         self._path = path
-        self._name = ".".join(map(_quoted, name.split("."))) if name else f"delta.{_quoted(path)}"
+        self._parts = name
+
+    @functools.cached_property
+    def _name(self) -> str:
+        """The table in SQL: its full name, as anybody may change the session's current catalog."""
+        own = own_catalog(self._session())
+        if self._path:
+            return identifier_at(self._path, own)
+        return identifier_of(TableName(tuple(self._parts.split("."))), own)
 
     def types(self) -> dict[str, str] | None:
         """Column to the name of its type; None if there is no table."""
@@ -93,7 +105,7 @@ class SparkTable:
                 return []
             types = _types_of(frame)
             there = [(name, kind, types[name]) for name, kind in columns if name in types]
-            read = [_read_as(_quoted(name), kind, type_) for name, kind, type_ in there]
+            read = [_read_as(quoted(name), kind, type_) for name, kind, type_ in there]
             found = refine(frame).selectExpr(*read).collect()
             times = [kind == "timestamp" and type_ == "timestamp" for _, kind, type_ in there]
             names = [name for name, _, _ in there]
@@ -169,12 +181,12 @@ class SparkTable:
 
     def _of(self, rows: Sequence[Row], columns: Columns, types: Mapping[str, str]) -> Any:
         """A frame of *rows*, with the table's *types* where it has the columns."""
-        ddl = ", ".join(f"{_quoted(name)} {_TYPES[kind]}" for name, kind in columns)
+        ddl = ", ".join(f"{quoted(name)} {_TYPES[kind]}" for name, kind in columns)
         values = [tuple(row.get(name) for name, _ in columns) for row in rows]
         frame = self._session().createDataFrame(values, ddl)
         return frame.selectExpr(
             *(
-                f"CAST({_quoted(name)} AS {types.get(name, _TYPES[kind])}) AS {_quoted(name)}"
+                f"CAST({quoted(name)} AS {types.get(name, _TYPES[kind])}) AS {quoted(name)}"
                 for name, kind in columns
             )
         )
@@ -200,20 +212,20 @@ class SparkTable:
 
     def _merge(self, merge: Any) -> None:
         spark, view = self._session(), f"odibi_{uuid.uuid4().hex}"
-        same = " AND ".join(f"t.{_quoted(key)} <=> s.{_quoted(key)}" for key in merge.keys)
+        same = " AND ".join(f"t.{quoted(key)} <=> s.{quoted(key)}" for key in merge.keys)
         written = [str(name) for name in merge.columns if name not in merge.keys]
         compared = [name for name in written if any(name in old for old in _read(merge))]
         unchanged = " AND ".join(
             [
                 "s.odibi_there = 1",
-                *(f"t.{_quoted(n)} <=> s.{_quoted(_BEFORE + n)}" for n in compared),
+                *(f"t.{quoted(n)} <=> s.{quoted(_BEFORE + n)}" for n in compared),
             ]
         )
         guarded, others = written[0], written[1:]
-        sets = [f"t.{_quoted(guarded)} = {_or_end(f'{unchanged} AND s.odibi_gone = 0', guarded)}"]
-        sets += [f"t.{_quoted(name)} = s.{_quoted(name)}" for name in others]
+        sets = [f"t.{quoted(guarded)} = {_or_end(f'{unchanged} AND s.odibi_gone = 0', guarded)}"]
+        sets += [f"t.{quoted(name)} = s.{quoted(name)}" for name in others]
         key, rest = merge.keys[0], [*merge.keys[1:], *written]
-        values = [_or_end("s.odibi_there = 0", key), *(f"s.{_quoted(name)}" for name in rest)]
+        values = [_or_end("s.odibi_there = 0", key), *(f"s.{quoted(name)}" for name in rest)]
         delete = f"WHEN MATCHED AND s.odibi_gone = 1 AND {unchanged} THEN DELETE "
         self._source(merge, compared).createOrReplaceTempView(view)
         try:
@@ -221,11 +233,12 @@ class SparkTable:
                 f"MERGE INTO {self._name} AS t USING {view} AS s ON {same} "
                 f"{delete if merge.deletes else ''}"
                 f"WHEN MATCHED THEN UPDATE SET {', '.join(sets)} "
-                f"WHEN NOT MATCHED THEN INSERT ({', '.join(map(_quoted, (key, *rest)))}) "
+                f"WHEN NOT MATCHED THEN INSERT ({', '.join(map(quoted, (key, *rest)))}) "
                 f"VALUES ({', '.join(values)})"
             ).collect()
         finally:
-            spark.catalog.dropTempView(view)
+            with contextlib.suppress(Exception):  # the merge is committed, whatever becomes of it
+                spark.catalog.dropTempView(view)
 
     def _source(self, merge: Any, compared: Sequence[str]) -> Any:
         """The rows of *merge*, each with its values as they were read, in the table's types."""
@@ -264,7 +277,7 @@ def _read(merge: Any) -> list[Row]:
 
 def _or_end(condition: str, name: str) -> str:
     """SQL for the source's value of *name* if *condition* holds; else it ends the statement."""
-    return f"CASE WHEN {condition} THEN s.{_quoted(name)} ELSE raise_error('{_CHANGED}') END"
+    return f"CASE WHEN {condition} THEN s.{quoted(name)} ELSE raise_error('{_CHANGED}') END"
 
 
 def _tries() -> tenacity.Retrying:
@@ -292,10 +305,6 @@ def _read_as(column: str, kind: str, type_: str) -> str:
     if type_ == "timestamp":
         return f"unix_micros({column}) AS {column}"
     return f"CAST({column} AS string) AS {column}"
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
 
 
 def _reason(exc: BaseException) -> str:

@@ -171,6 +171,7 @@ def kept_rows(frame: DataFrame, target: Output, context: ExecutionContext) -> Da
         return frame
     kept, bad = engine.split(frame, broken)
     aside = Output(table=quarantine_of(target.table), mode="append", schema_mode="merge")
+    context.check_reserved(aside.table)
     # Before the rest: a run that dies in between has them twice rather than not at all.
     engine.write(bad, aside, context.write_info())
     return kept

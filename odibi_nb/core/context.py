@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.events import Progress
     from odibi_nb.core.hooks import HookManager
     from odibi_nb.core.protocols import DataFrame, TableEngine
+    from odibi_nb.core.reserved import Reserved
     from odibi_nb.errors import Problem
 
 
@@ -144,6 +145,7 @@ class ExecutionContext:
         folder: where relative paths of files start: the manifest's folder.
         allowed: folders and URLs below which files may be read; None for everything.
         connections: name to SQLAlchemy URL.
+        reserved: the tables that may not be written; None for no such.
         checks: what must hold of what is written; `check_results` says how that ended.
     """
 
@@ -168,6 +170,7 @@ class ExecutionContext:
     control: AttemptControl = field(default_factory=AttemptControl, repr=False)
     reads: list[TableUse] = field(default_factory=list, repr=False)
     writes: list[TableUse] = field(default_factory=list, repr=False)
+    reserved: Reserved | None = field(default=None, repr=False)
     checks: tuple[Rule, ...] = field(default=(), repr=False)
     check_results: list[CheckResult] = field(default_factory=list, repr=False)
 
@@ -271,6 +274,7 @@ class ExecutionContext:
             RevokedError: if the transformation was cancelled or timed out meanwhile.
         """
         target = as_output(output)
+        self.check_reserved(target.table)
         engine = self._engine()
         if not engine.is_frame(frame):
             raise DataError(
@@ -283,6 +287,11 @@ class ExecutionContext:
         self.control.check()
         rows = engine.write(frame, target, self.write_info())
         self.writes.append(TableUse(target.table, rows, engine.schema(frame)))
+
+    def check_reserved(self, table: str) -> None:
+        """Raise DataError if no row may write *table*."""
+        if self.reserved is not None:
+            self.reserved.check(table)
 
     def write_info(self) -> WriteInfo:
         """Who writes."""

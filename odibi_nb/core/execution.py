@@ -18,6 +18,7 @@ from odibi_nb.core.owners import locks_folder
 from odibi_nb.core.private import private_tree
 from odibi_nb.core.reach import allowed_places
 from odibi_nb.core.redaction import error_message, error_text
+from odibi_nb.core.reserved import reserved_in
 from odibi_nb.core.results import RunResult
 from odibi_nb.core.runlog import RunLogWriter, planned_line, run_record
 from odibi_nb.core.runner import ABANDON, TransformationRunner
@@ -335,6 +336,7 @@ def make_context(
         allowed=allowed_places(place.manifest, place.config),
         connections=place.config.connections,
         checks=row.checks,
+        reserved=reserved_in(place.manifest, place.config),
     )
 
 

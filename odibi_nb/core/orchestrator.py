@@ -27,6 +27,7 @@ from odibi_nb.core.protocols import Place, Session
 from odibi_nb.core.reach import Reach, allowed_places
 from odibi_nb.core.redaction import error_message
 from odibi_nb.core.repair import Repair
+from odibi_nb.core.reserved import reserved_in
 from odibi_nb.core.runlog import dead_runs, recover
 from odibi_nb.core.stream import RunStream
 from odibi_nb.core.transformation import row_id
@@ -411,6 +412,7 @@ class GenericProjectOrchestrator:
                 str(self.manifest.folder),
                 allowed_places(self.manifest, place.config),
             ),
+            reserved=reserved_in(self.manifest, place.config),
             resolve=resolving_with_session(lambda: self.tables("spark").spark_session()),
             retry=options.retry,
             timeout_seconds=options.timeout_seconds,

@@ -18,6 +18,7 @@ from odibi_nb.errors import CycleError, PlanError, Problem
 
 if TYPE_CHECKING:
     from odibi_nb.core.reach import Reach
+    from odibi_nb.core.reserved import Reserved
 
 Resolve = Callable[[str, str, str], Callable[..., Any]]
 
@@ -166,6 +167,7 @@ class PlanRequest:
         layers: from `ProjectManifest.select_layers`.
         resolve: (module, function, engine) to the function; raises FunctionNotFoundError.
         reach: what its rows may read; None if nobody asks.
+        reserved: what they may not write; None if nobody asks.
         retry: overlay of the run on the retry policy.
         overrides: transformation id to constants that replace the row's.
         expected: transformation id to seconds, from history.
@@ -183,6 +185,7 @@ class PlanRequest:
     layers: tuple[str, ...]
     resolve: Resolve
     reach: Reach | None = None
+    reserved: Reserved | None = None
     retry: Mapping[str, Any] = field(default_factory=dict)
     timeout_seconds: float | None = None
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -139,6 +139,9 @@ class Planner:
             for field, message in self.request.reach.problems(row):
                 self.problems.append(Problem(f"{where}, {field}", message))
         checks = self._checks(row, fn, where)
+        if self.request.reserved is not None:
+            for field, message in self.request.reserved.problems(row, checks):
+                self.problems.append(Problem(f"{where}, {field}", message))
         if row.output_problems:
             self._judge_outputs(row, fn)
         return PlannedRow(

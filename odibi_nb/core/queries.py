@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
 DIALECTS = {"pandas": "duckdb", "spark": "databricks"}
 """Engine to the dialect of its queries; Databricks' is Spark's and more."""
@@ -101,14 +101,18 @@ def tables_in(sql: str, dialect: str) -> tuple[frozenset[tuple[str, ...]] | None
     trees, why = parse(sql, dialect)
     if trees is None:
         return None, why
+    return frozenset(map(table_parts, tables_read(trees))), ""
+
+
+def tables_read(trees: Iterable[Any]) -> Iterator[Any]:
+    """Yield the parsed tables in *trees* that are none of their own, each time that one is named."""
     import sqlglot.expressions as sx
 
-    return frozenset(
-        parts
-        for tree in trees
-        for table in tree.find_all(sx.Table)
-        if (parts := table_parts(table)) and not (len(parts) == 1 and _is_own(table, sx.With))
-    ), ""
+    for tree in trees:
+        for table in tree.find_all(sx.Table):
+            parts = table_parts(table)
+            if parts and not (len(parts) == 1 and _is_own(table, sx.With)):
+                yield table
 
 
 def parse(sql: str, dialect: str) -> tuple[list[Any] | None, str]:

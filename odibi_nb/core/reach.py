@@ -174,11 +174,11 @@ def storage_refusal(options: Any) -> str:
 
 def _readings(text: str) -> set[str]:
     """Return *text* as different libraries understand it: as it is, decoded, without backslashes."""
-    found = _decoded(text)
+    found = decoded(text)
     return found | {one.replace("\\", "") for one in found} if os.sep == "/" else found
 
 
-def _decoded(text: str) -> set[str]:
+def decoded(text: str) -> set[str]:
     """Return *text*, and what percent-encoding makes of it, also where it is encoded twice."""
     once = unquote(text)
     return {text, once, unquote(once)}
@@ -251,7 +251,7 @@ def _url_is_below(url: str, place: str) -> bool:
     if _local_path(place) is not None:
         return False
     root = _url_parts(place)
-    for one in _decoded(url):
+    for one in decoded(url):
         scheme, host, path = _url_parts(one)
         if (scheme, host) != root[:2] or "\\" in one or ".." in _PARTS.split(path):
             return False

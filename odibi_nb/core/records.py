@@ -5,6 +5,9 @@ A kind is ``string``, ``timestamp`` (UTC, microseconds), ``double`` or ``int`` (
 
 from __future__ import annotations
 
+RUN_TABLE = "TransformationRun"
+"""The table of runs, beside that of attempts."""
+
 RECORD_COLUMNS: tuple[tuple[str, str], ...] = (
     ("transformation_id", "string"),
     ("project", "string"),

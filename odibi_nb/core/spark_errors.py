@@ -47,13 +47,10 @@ _MISSING_PATHS = (
 )
 _NO_SESSION = ("SESSION_OR_CONTEXT_NOT_EXISTS", "SparkSession should be created first")
 _MISSING_SCHEMAS = ("SCHEMA_NOT_FOUND", "Database not found")
-_CONFLICTS = (
-    "DELTA_CONCURRENT",
-    "DELTA_METADATA_CHANGED",
-    "DELTA_PROTOCOL_CHANGED",
-    "Concurrent",
-    "CommitFailed",
-    "Failed to commit transaction",  # Sail's only words for it
+_CONFLICT = re.compile(
+    r"DELTA_CONCURRENT|DELTA_METADATA_CHANGED|DELTA_PROTOCOL_CHANGED"
+    r"|\bConcurrent[A-Z]\w*Exception|CommitFailed"
+    r"|Failed to commit transaction"  # Sail's only words for it
 )
 _MISSING_TABLE = re.compile(
     r"(?:table or view (?:not found: )?)(?P<name>(?:`[^`]+`|[\w$]+)(?:\.(?:`[^`]+`|[\w$]+))*)",
@@ -191,7 +188,7 @@ def missing_table(error: BaseException) -> str | None:
 def is_conflict(error: BaseException) -> bool:
     """Whether another writer of the table came first."""
     text = f"{type(error).__name__} {safe_str(error)[:500]}"
-    return any(word in text for word in _CONFLICTS)
+    return bool(_CONFLICT.search(text))
 
 
 def is_no_schema(error: BaseException) -> bool:

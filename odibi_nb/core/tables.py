@@ -24,6 +24,8 @@ __all__ = [
 ]
 
 DEFAULT_SCHEMA = "default"
+DELTA_LOG = "_delta_log"
+"""The folder of a Delta table that has its log; no table may stand in it, or be it."""
 _PLAIN = re.compile(r"\w{1,60}(\.\w{1,60}){0,2}")
 """Nearly every name; the general rule, below, allows them too."""
 _FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f:*?\"'<>|;]")
@@ -47,7 +49,7 @@ class TableName(NamedTuple):
         Raises:
             DataError: if a part is empty, or could lead out of the lake.
         """
-        if _PLAIN.fullmatch(name):
+        if _PLAIN.fullmatch(name) and DELTA_LOG not in name.lower():
             return cls(tuple(name.split(".")))
         parts = tuple(part.strip().strip("`") for part in name.split("."))
         wrong = not name.strip() or len(parts) > _MAX_PARTS
@@ -55,6 +57,10 @@ class TableName(NamedTuple):
             raise DataError(
                 f"{name!r:.300} is not a table name: expected 'schema.table', "
                 "without slashes, quotes or control characters"
+            )
+        if any(part.lower() == DELTA_LOG for part in parts):
+            raise DataError(
+                f"{name!r:.300} is not a table name: {DELTA_LOG} is where Delta keeps a table's log"
             )
         return cls(parts)
 

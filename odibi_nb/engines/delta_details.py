@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 from odibi_nb.core.protocols import TableDetails
-from odibi_nb.engines.delta_appends import commit_metadata
+from odibi_nb.engines.delta_log import commit_metadata
 from odibi_nb.engines.pandas_frames import pyarrow
 from odibi_nb.engines.table_schema import schema_of, type_name
 

@@ -75,7 +75,10 @@ def rewritten(table: Any, name: str, schema: Any) -> None:
         schema_mode="overwrite",
         partition_by=list(table.metadata().partition_columns) or None,
         # Not one commit later: rows that somebody appends meanwhile would be of another schema.
-        commit_properties=deltalake().CommitProperties(max_commit_retries=0),
+        commit_properties=deltalake().CommitProperties(
+            max_commit_retries=0,
+            custom_metadata={"rewrites": "all rows"},  # for whom looks where an append's rows are
+        ),
     )
 
 

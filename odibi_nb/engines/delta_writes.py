@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.tables import redact_url
 from odibi_nb.engines.delta_appends import KEPT_FOR, landed, metadata, take_back, transaction
+from odibi_nb.engines.delta_errors import is_conflict, why_refused
 from odibi_nb.engines.delta_rewrites import decided, loses_times, rewritten
 from odibi_nb.engines.delta_tables import deltalake, is_table, open_table
 from odibi_nb.engines.libraries import reason
@@ -43,10 +44,9 @@ class TableWrite:
     info: WriteInfo
     storage_options: Mapping[str, str]
 
-    def table(self, version: int | None = None) -> Any:
-        """The table as it is now, or was at *version*; None if there is none."""
-        name, options = self.output.table, self.storage_options
-        return open_table(self.uri, name, options, version=version, writing=True)
+    def table(self) -> Any:
+        """The table as it is now; None if there is none."""
+        return open_table(self.uri, self.output.table, self.storage_options, writing=True)
 
     @property
     def only_once(self) -> bool:
@@ -64,14 +64,14 @@ def commit(write: TableWrite, data: Any, appends: Appends) -> None:
         DataError: if the table cannot take it; the table is as it was.
         RevokedError: if nobody waits for the write any more.
     """
-    lib = deltalake()
     number = appends.count(write.uri, write.info) + 1
     conflict: Exception | None = None
+    if write.only_once and not appends.is_alone(write.uri, write.info):
+        take_back(write.table, write.output.table, write.info, write.storage_options)
+        appends.note(write.uri, write.info, 0)
     for _ in range(_CONFLICT_TRIES):
         table = write.table()
         try:
-            if write.only_once and table is not None:
-                table = _without_earlier(write, table, appends)
             write.info.check()
             _write(write, table, data, number)
         except (DataError, RevokedError):
@@ -79,33 +79,30 @@ def commit(write: TableWrite, data: Any, appends: Appends) -> None:
         except Exception as exc:
             if write.only_once and _has_landed(write, number):
                 break
-            conflicts = isinstance(exc, lib.exceptions.CommitFailedError)
             created = table is None and is_table(write.uri, write.storage_options)
-            if not conflicts and not created:
-                raise DataError(
-                    f"{write.output.table}: writing to {redact_url(write.uri)} failed: {reason(exc)}"
-                ) from exc
+            if not created and not is_conflict(exc):
+                raise _failed(write, table, exc) from exc
             conflict = exc
         else:
             break
     else:
-        raise DataError(
-            f"{write.output.table}: other writers kept changing the table; nothing was written: "
-            f"{reason(conflict) if conflict else ''}"
-        )
+        raise _kept_changing(write, conflict)
     if write.only_once:
         appends.note(write.uri, write.info, number)
 
 
-def _without_earlier(write: TableWrite, table: Any, appends: Appends) -> Any:
-    """The table without what earlier attempts of the row appended."""
-    earlier = appends.earlier(write.uri, table, write.info)
-    if not earlier:
-        return table
-    write.info.check()
-    take_back(table, write.output.table, earlier, write.info, write.table)
-    appends.note(write.uri, write.info, 0)
-    return write.table()
+def _failed(write: TableWrite, table: Any, exc: Exception) -> DataError:
+    name, refused = write.output.table, why_refused(exc, table)
+    if refused is not None:
+        return DataError(f"{name}: nothing was written: {refused}")
+    return DataError(f"{name}: writing to {redact_url(write.uri)} failed: {reason(exc)}")
+
+
+def _kept_changing(write: TableWrite, conflict: Exception | None) -> DataError:
+    return DataError(
+        f"{write.output.table}: other writers kept changing the table; nothing was written: "
+        f"{reason(conflict) if conflict else ''}"
+    )
 
 
 def _has_landed(write: TableWrite, number: int) -> bool:

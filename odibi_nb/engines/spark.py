@@ -12,6 +12,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb import spark_names
 from odibi_nb.core.protocols import Change
 from odibi_nb.core.spark_errors import is_no_table, missing_table
 from odibi_nb.core.tables import TableName
@@ -32,13 +33,14 @@ from odibi_nb.engines.pandas_frames import from_arrow_exactly, is_arrow, is_pand
 from odibi_nb.engines.places import options_of
 from odibi_nb.engines.spark_cache import SparkCache
 from odibi_nb.engines.spark_cancel import ClassicJobs, ConnectJobs, attempt_scope
-from odibi_nb.engines.spark_catalog import SparkCatalog, identifier_of, make_schema
-from odibi_nb.engines.spark_frames import is_spark, quoted, storable, to_spark, types_of
+from odibi_nb.engines.spark_catalog import SparkCatalog, make_schema
+from odibi_nb.engines.spark_frames import is_spark, storable, to_spark, types_of
 from odibi_nb.engines.spark_lost import why_lost
 from odibi_nb.engines.spark_session import SAIL, forget
 from odibi_nb.engines.spark_times import in_microseconds
 from odibi_nb.engines.table_watch import watch_commits, watch_folders
 from odibi_nb.errors import DataError, OdibiError
+from odibi_nb.spark_names import identifier_at, identifier_of, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -62,6 +64,7 @@ class SparkEngine:
         lake: where the tables are.
         spelled: tables that others make, such as the run log, as people spell them: Sail's names
             have case.
+        storage_options: with which delta-rs reaches the lake; None if only Spark does.
     """
 
     name = "spark"
@@ -69,13 +72,19 @@ class SparkEngine:
     """URL prefix to storage options, for files that pandas reads; Spark's own are in its settings."""
 
     def __init__(
-        self, connect: Callable[[], Connection], lake: Lake, spelled: Sequence[str] = ()
+        self,
+        connect: Callable[[], Connection],
+        lake: Lake,
+        spelled: Sequence[str] = (),
+        storage_options: Mapping[str, str] | None = None,
     ) -> None:
         self._connect = connect
+        self._storage_options = storage_options
         self._lake = lake
         self._spelled = tuple(spelled)
         self._lock = threading.RLock()
         self._connection: Connection | None = None
+        self._own = ""
         self._catalog: SparkCatalog | None = None
         self._cache: SparkCache | None = None
         self._appends = Appends()
@@ -88,8 +97,9 @@ class SparkEngine:
             if self._connection is None:
                 connection = self._connect()
                 _check_lake(connection, self._lake)
+                self._own = spark_names.own_catalog(connection.spark)
                 if isinstance(self._lake, CatalogLake) and self._lake.catalog:
-                    connection.spark.catalog.setCurrentCatalog(self._lake.catalog)
+                    spark_names.check_catalog(connection.spark, self._lake.catalog)
                 self._catalog = SparkCatalog(connection, self._lake)
                 self._show_all(self._catalog)
                 self._cache = SparkCache(connection)
@@ -145,9 +155,16 @@ class SparkEngine:
             forget(self.connection)
         return lost
 
+    @property
+    def _home(self) -> str:
+        """The catalog in which SQL finds the lake's tables; empty where it finds none."""
+        if isinstance(self._lake, CatalogLake):
+            return self._lake.catalog or self._own
+        return self.catalog.name
+
     @contextlib.contextmanager
     def _scope(self, scope: AbstractContextManager[None], tables: Sequence[str]) -> Iterator[None]:
-        with scope:
+        with scope, spark_names.borrowed(self.connection.spark, self._home, self):
             self.catalog.show(tables)
             self.cached.forget_changed()
             yield
@@ -183,9 +200,13 @@ class SparkEngine:
         """
         shown = spark_query.checked(sql)
         self.catalog.show(spark_query.lake_tables(sql, self._lake))
+        spark, home = self.connection.spark, self._home
         try:
-            frame = self.connection.spark.sql(sql)
-            frame.schema  # noqa: B018  Connect looks at the query only now
+            if home and self.connection.kind != SAIL:  # whose own catalog is always current
+                sql = spark_query.in_catalog(sql, home, self._is_temporary)
+            with spark_names.borrowed(spark, home, self):
+                frame = spark.sql(sql)
+                frame.schema  # noqa: B018  Connect looks at the query only now
         except OdibiError:
             raise
         except Exception as exc:
@@ -194,6 +215,11 @@ class SparkEngine:
                 raise self._lake.not_found(spark_query.in_full(missing, sql)) from exc
             raise DataError(f"the query failed: {reason(exc)} - in: {shown}") from exc
         return frame
+
+    def _is_temporary(self, name: str) -> bool:
+        with contextlib.suppress(Exception):  # there is no such table or view
+            return bool(self.connection.spark.catalog.getTable(quoted(name)).isTemporary)
+        return False
 
     def _show_all(self, catalog: SparkCatalog) -> None:
         catalog.show_all()
@@ -234,7 +260,7 @@ class SparkEngine:
         frame = storable(frame, output.table, time_zone)
         request = spark_writes.Request(output, info)
         if target.path is None and not self.exists(table):
-            make_schema(spark, table)
+            make_schema(spark, target.identifier)
         with write_lock(target.key), in_microseconds(self.connection):
             try:
                 rows = spark_writes.write(
@@ -399,17 +425,22 @@ class SparkEngine:
         """Forget what is cached; the session stays for the next run."""
         if self._cache is not None:
             self._cache.end_run()
+        if self._connection is not None:
+            spark_names.give_back(self._connection.spark, self)
         if self._catalog is not None:
             self._show_all(self._catalog)  # what pandas rows and the run log have made meanwhile
 
     def _target(self, table: TableName) -> spark_writes.DeltaTarget:
+        connection = self.connection
         if isinstance(self._lake, CatalogLake):
-            identifier = identifier_of(table)
-            return spark_writes.DeltaTarget(self.connection, str(table), identifier, None)
-        path = self._lake.uri(table)
-        check_path(path)
-        identifier = f"delta.{quoted(path)}"
-        return spark_writes.DeltaTarget(self.connection, str(table), identifier, path)
+            identifier, path = identifier_of(table, self._home), None
+        else:
+            path = self._lake.uri(table)
+            check_path(path)
+            identifier = identifier_at(path, self._own)
+        return spark_writes.DeltaTarget(
+            connection, str(table), identifier, path, self._storage_options
+        )
 
     def _schema(self, target: spark_writes.DeltaTarget, table: TableName) -> Any:
         """The table's schema, or None if it does not exist."""

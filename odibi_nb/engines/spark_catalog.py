@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName, redact_url
 from odibi_nb.engines.lake import CatalogLake
-from odibi_nb.engines.spark_frames import literal, quoted
+from odibi_nb.engines.spark_frames import literal
 from odibi_nb.engines.spark_session import CLASSIC, SAIL
 from odibi_nb.errors import EngineError
+from odibi_nb.spark_names import SESSION_CATALOG, own_catalog, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +42,11 @@ _known: weakref.WeakKeyDictionary[Any, _Known] = weakref.WeakKeyDictionary()
 
 
 class SparkCatalog:
-    """The catalog of one session, for one lake."""
+    """The catalog of one session, for one lake.
+
+    Attributes:
+        name: what it is called in SQL; empty where the lake's tables are not shown in it.
+    """
 
     def __init__(self, connection: Connection, lake: Lake) -> None:
         self._spark = connection.spark
@@ -53,6 +58,12 @@ class SparkCatalog:
             connection.own or _is_in_memory(connection.spark)
         )
         self._known = _known.setdefault(connection.spark, _Known())
+        own = own_catalog(connection.spark) if self._has_case else SESSION_CATALOG
+        self.name = own if self._told else ""
+
+    def _full(self, *parts: str) -> str:
+        """A name in this catalog, whichever is the current one."""
+        return ".".join(map(quoted, (self.name, *parts) if self.name else parts))
 
     def show(self, names: Iterable[str]) -> None:
         """Make the tables of these names known, and the schemas of those that are yet to come.
@@ -87,7 +98,7 @@ class SparkCatalog:
             self._show_schema(key[0], uri.rpartition("/")[0])
             if not self._is_there(table):
                 return
-            name = ".".join(map(quoted, key))
+            name = self._full(*key)
             if key in known.tables:
                 self._forget(key, name)
             self._add(name, uri)
@@ -107,7 +118,7 @@ class SparkCatalog:
             place = self._place_of(name)
             if place is not None and _bare(place) != _bare(uri):
                 raise EngineError(
-                    f"Spark's catalog has a table {name.replace('`', '')} at {redact_url(place)}, which "
+                    f"Spark's catalog has a table {name.replace('`', '').removeprefix(self.name + '.')} at {redact_url(place)}, which "
                     f"is not this lake's at {redact_url(uri)}: if it is another lake's, forget it "
                     f'there: spark.sql("DROP TABLE {name}") leaves the files of a table with a location'
                 ) from exc
@@ -124,10 +135,10 @@ class SparkCatalog:
         place = literal(uri)
         default = schema == DEFAULT_SCHEMA and self._own_default
         if self._can_move and (known is not None or default):
-            self._spark.sql(f"ALTER SCHEMA {quoted(schema)} SET LOCATION {place}").collect()
+            self._spark.sql(f"ALTER SCHEMA {self._full(schema)} SET LOCATION {place}").collect()
         else:
             self._spark.sql(
-                f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)} LOCATION {place}"
+                f"CREATE SCHEMA IF NOT EXISTS {self._full(schema)} LOCATION {place}"
             ).collect()
         self._known.schemas[schema] = uri
 
@@ -151,15 +162,9 @@ def _bare(place: str) -> str:
     return f"/{path.lstrip('/')}" if path.startswith("/") else path
 
 
-def identifier_of(table: TableName) -> str:
-    """*table* in SQL, in the session's catalog."""
-    parts = table.parts if len(table.parts) > 1 else (DEFAULT_SCHEMA, *table.parts)
-    return ".".join(map(quoted, parts))
-
-
-def make_schema(spark: Any, table: TableName) -> None:
-    """Make the schema that *table* is to stand in, unless it is there."""
-    schema = identifier_of(table).rpartition(".")[0]
+def make_schema(spark: Any, identifier: str) -> None:
+    """Make the schema that the table *identifier* is to stand in, unless it is there."""
+    schema = identifier.rpartition(".")[0]
     if not spark.catalog.databaseExists(schema):
         spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}").collect()
 

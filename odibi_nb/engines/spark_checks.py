@@ -9,8 +9,9 @@ from odibi_nb.core.checks import ROW_KINDS
 from odibi_nb.core.decoding import utc_now
 from odibi_nb.core.protocols import Measure
 from odibi_nb.engines.libraries import reason
-from odibi_nb.engines.spark_frames import literal, quoted, types_of
+from odibi_nb.engines.spark_frames import literal, types_of
 from odibi_nb.errors import DataError
+from odibi_nb.spark_names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.engines import table_compare
 from odibi_nb.engines.libraries import reason
-from odibi_nb.engines.spark_frames import literal, quoted, types_of
+from odibi_nb.engines.spark_frames import literal, types_of
 from odibi_nb.errors import DataError
+from odibi_nb.spark_names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,10 +11,11 @@ from odibi_nb.core.tables import redact_url
 from odibi_nb.engines import encodings, pandas_files, spark_text
 from odibi_nb.engines.libraries import reason
 from odibi_nb.engines.pandas_convert import parse_types
-from odibi_nb.engines.spark_frames import quoted, to_spark, types_of
+from odibi_nb.engines.spark_frames import to_spark, types_of
 from odibi_nb.engines.spark_session import SAIL
 from odibi_nb.engines.text_columns import WIDEST
 from odibi_nb.errors import DataError, did_you_mean
+from odibi_nb.spark_names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.engines.output_checks import columns_differ, respelled, retyped
 from odibi_nb.engines.pandas_frames import NO_DATA
 from odibi_nb.errors import DataError
+from odibi_nb.spark_names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,11 +29,6 @@ _WIDER = {
 """Type to the types that hold all of its values."""
 _VOID = re.compile(r"\bvoid\b")
 _DIGITS = {"tinyint": 3, "smallint": 5, "int": 10, "bigint": 19}
-
-
-def quoted(name: str) -> str:
-    """*name* as Spark's SQL quotes it."""
-    return "`" + name.replace("`", "``") + "`"
 
 
 def is_spark(value: object) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.engines.pandas_frames import delta_type, pyarrow
-from odibi_nb.engines.spark_frames import is_guess, quoted
+from odibi_nb.engines.spark_frames import is_guess
 from odibi_nb.errors import DataError
+from odibi_nb.spark_names import quoted
 
 if TYPE_CHECKING:
     from odibi_nb.engines.spark_writes import DeltaTarget

@@ -6,13 +6,24 @@ import contextlib
 import re
 from typing import TYPE_CHECKING
 
-from odibi_nb.core.queries import shown_sql, tables_named
-from odibi_nb.core.tables import TableName
+from odibi_nb.core.queries import (
+    DIALECTS,
+    parse,
+    shown_sql,
+    table_parts,
+    tables_named,
+    tables_read,
+)
+from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName
 from odibi_nb.errors import DataError
+from odibi_nb.spark_names import quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from odibi_nb.engines.lake import Lake
 
+_SHARED_VIEWS = "global_temp"
 _NOISE = re.compile(
     r"'(?:[^'\\]|\\.)*(?:'|\\?\Z)|\"(?:[^\"\\]|\\.)*(?:\"|\\?\Z)|`[^`]*(?:`|\Z)|--[^\n]*|/\*.*?(?:\*/|\Z)",
     re.DOTALL,
@@ -51,6 +62,34 @@ def lake_tables(sql: str, lake: Lake) -> list[str]:
             if lake.has(TableName.parse(name)) is not False:
                 names.append(name)
     return sorted(names)
+
+
+def in_catalog(sql: str, catalog: str, is_temporary: Callable[[str], bool]) -> str:
+    """Return *sql* with *catalog* before the names of tables that have none.
+
+    So it reads the same tables whatever catalog and schema are current: on Connect they are looked up
+    again each time that something is done with the DataFrame. Text that sqlglot cannot parse stays as
+    it is.
+
+    Args:
+        sql: a query.
+        catalog: the lake's.
+        is_temporary: whether a name of one part is a temporary view, which has no catalog.
+    """
+    trees, _ = parse(sql, DIALECTS["spark"])
+    prefixes = {}
+    for table in tables_read(trees or ()):
+        parts = table_parts(table)
+        start = table.parts[0].meta.get("start")
+        if start is None or len(parts) > len(("schema", "table")) or parts[0] == _SHARED_VIEWS:
+            continue
+        if len(parts) > 1:
+            prefixes[start] = f"{quoted(catalog)}."
+        elif not is_temporary(parts[0]):
+            prefixes[start] = f"{quoted(catalog)}.{quoted(DEFAULT_SCHEMA)}."
+    for start in sorted(prefixes, reverse=True):
+        sql = f"{sql[:start]}{prefixes[start]}{sql[start:]}"
+    return sql
 
 
 def in_full(missing: str, sql: str) -> TableName:

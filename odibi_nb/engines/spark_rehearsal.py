@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.protocols import TableDetails
 from odibi_nb.engines import output_checks, spark_compare, spark_writes
 from odibi_nb.engines.delta_details import COMMITS_LOOKED_AT, last_write
-from odibi_nb.engines.spark_frames import fit, quoted, storable, types_of, with_missing
+from odibi_nb.engines.spark_frames import fit, storable, types_of, with_missing
 from odibi_nb.engines.spark_guesses import decided
 from odibi_nb.engines.spark_session import SAIL
+from odibi_nb.spark_names import quoted
 
 if TYPE_CHECKING:
     from odibi_nb.core.changes import TableChange

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.engines.spark_frames import literal, quoted
+from odibi_nb.engines.spark_frames import literal
 from odibi_nb.engines.text_columns import MISSING, NUMBER, WHOLE, WIDEST
+from odibi_nb.spark_names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,26 +6,26 @@ import contextlib
 import importlib.util
 import json
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.spark_errors import is_conflict
 from odibi_nb.engines import output_checks
 from odibi_nb.engines.delta_appends import (
     KEPT_FOR,
-    appended_by,
     metadata,
-    take_back,
     transaction_key,
 )
 from odibi_nb.engines.libraries import reason
-from odibi_nb.engines.spark_frames import fit, quoted, with_missing
+from odibi_nb.engines.spark_appends import without_earlier
+from odibi_nb.engines.spark_frames import fit, with_missing
 from odibi_nb.engines.spark_guesses import decided, retype
 from odibi_nb.engines.spark_session import SAIL
-from odibi_nb.errors import DataError
+from odibi_nb.errors import DataError, RevokedError
+from odibi_nb.spark_names import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from odibi_nb.core.protocols import WriteInfo
     from odibi_nb.core.transformation import Output
@@ -57,12 +57,19 @@ class DeltaTarget:
         name: what messages call the table.
         identifier: the table in SQL.
         path: where it stands; None if the session's catalog knows.
+        storage_options: with which delta-rs reaches tables at URLs; None if it does not.
     """
 
     def __init__(
-        self, connection: Connection, name: str, identifier: str, path: str | None
+        self,
+        connection: Connection,
+        name: str,
+        identifier: str,
+        path: str | None,
+        storage_options: Mapping[str, str] | None = None,
     ) -> None:
         self.connection = connection
+        self.storage_options = storage_options
         self.name = name
         self.identifier = identifier
         self.path = path
@@ -117,9 +124,14 @@ def write(
         try:
             there = schema()
             if request.only_once and there is not None:
-                _take_back(target, request, appends)
+                without_earlier(target, request.info, appends)
+            elif request.only_once and target.path is None:
+                _make(target, frame, output)
+                there = schema()
             request.info.check()
             rows = _once(target, frame, there, request, number)
+        except (DataError, RevokedError):
+            raise
         except Exception as exc:
             if not is_conflict(exc):
                 raise
@@ -134,25 +146,6 @@ def write(
     if request.only_once:
         appends.note(target.key, request.info, number)
     return rows
-
-
-def _take_back(target: DeltaTarget, request: Request, appends: Appends) -> None:
-    """Remove what earlier attempts of the row appended; see `delta_appends`."""
-    info, log = request.info, _log(target)
-    if log is None:
-        if appends.earlier(target.key, None, replace(info, repairs=())):
-            raise DataError(
-                f"{target.name}: what an earlier attempt appended cannot be taken back: that needs "
-                "the library deltalake, and a lake on this machine"
-            )
-        return
-    earlier = appends.earlier(target.key, log, info)
-    if not earlier and target.connection.kind == SAIL and not appends.knows(target.key, info):
-        earlier = [one for run_id in info.repairs for one in appended_by(log, run_id, info)]
-    if earlier:
-        info.check()
-        take_back(log, target.name, earlier, info, lambda version: _log(target, version))
-        appends.note(target.key, info, 0)
 
 
 def _once(
@@ -180,8 +173,27 @@ def _once(
         writer = writer.partitionBy(*_partitions(target) or ())
     if differs:
         writer = writer.option("mergeSchema", "true")
-    target.save(writer)
+    _save(target, writer, mark, only_once=request.only_once)
     return _rows_written(target, mark)
+
+
+def _make(target: DeltaTarget, frame: Any, output: Output) -> None:
+    """Make a table without rows in a catalog, unless it is there.
+
+    Delta keeps neither ``userMetadata`` nor ``txn`` of the append that makes a catalog's table (4.4):
+    a retry could not find it.
+    """
+    writer = frame.limit(0).write.format("delta").mode("ignore")
+    target.save(_as_new(target, writer, output))
+
+
+def _save(target: DeltaTarget, writer: Any, mark: str, *, only_once: bool) -> None:
+    try:
+        target.save(writer)
+    except Exception:
+        # Whatever failed after the commit, a second append would double the rows.
+        if not only_once or _commit_with(target, mark) is None:
+            raise
 
 
 def _fitted(target: DeltaTarget, frame: Any, schema: Any, output: Output) -> tuple[Any, bool, bool]:
@@ -221,7 +233,8 @@ def _merge(target: DeltaTarget, frame: Any, output: Output, *, differs: bool) ->
             "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
         ).collect()
     finally:
-        target.connection.spark.catalog.dropTempView(view)
+        with contextlib.suppress(Exception):  # the merge is committed, whatever becomes of the view
+            target.connection.spark.catalog.dropTempView(view)
     if done and "num_affected_rows" in done[0].asDict():
         return int(done[0]["num_affected_rows"])
     return _rows_merged(target)
@@ -273,17 +286,20 @@ def _partitions(target: DeltaTarget) -> list[str] | None:
 
 def _rows_written(target: DeltaTarget, mark: str) -> int | None:
     """The rows of the commit that carries *mark*, as its writer counted them."""
+    commit = _commit_with(target, mark) or {}
+    rows = (commit.get("operationMetrics") or {}).get("numOutputRows")
+    return None if rows is None else int(rows)
+
+
+def _commit_with(target: DeltaTarget, mark: str) -> dict[str, Any] | None:
+    """The commit that carries *mark*, if it is among the newest."""
     log = _log(target)
     if log is not None:
         commits = log.history(_LOOK_BACK)
     else:
         sql = f"DESCRIBE HISTORY {target.identifier} LIMIT {_LOOK_BACK}"
         commits = _from_sql(target, sql, lambda rows: [row.asDict() for row in rows]) or []
-    for commit in commits:
-        if commit.get("userMetadata") == mark:
-            rows = (commit.get("operationMetrics") or {}).get("numOutputRows")
-            return None if rows is None else int(rows)
-    return None
+    return next((commit for commit in commits if commit.get("userMetadata") == mark), None)
 
 
 def rows_in_table(target: DeltaTarget) -> int | None:

@@ -10,10 +10,11 @@ import tenacity
 
 from odibi_nb.core.protocols import BaseLogSink
 from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS
-from odibi_nb.core.tables import TableName, redact_url
+from odibi_nb.core.reserved import log_tables
+from odibi_nb.core.tables import redact_url
 from odibi_nb.errors import DataError, EngineNotAvailableError
 from odibi_nb.sinks.delta_upkeep import checkpoint, compact
-from odibi_nb.sinks.rows import RUN_TABLE, restored_rows, stored_rows
+from odibi_nb.sinks.rows import restored_rows, stored_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,8 +52,7 @@ class DeltaLogSink(BaseLogSink):
         Raises:
             DataError: if *table* is not a table's name.
         """
-        log = TableName.parse(table)
-        runs = TableName((*log.parts[:-1], RUN_TABLE))
+        log, runs = log_tables(table)
         self.name = f"{log} in {redact_url(lake)}"
         self._log = f"{lake.rstrip('/')}/{log.path}"
         self._runs = f"{lake.rstrip('/')}/{runs.path}"

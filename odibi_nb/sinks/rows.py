@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     Columns = tuple[tuple[str, str], ...]
 
-RUN_TABLE = "TransformationRun"
 _EXACT = {"string": str, "double": float, "int": int}
 REPLACEMENT = "\ufffd"
 

@@ -6,10 +6,10 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.protocols import BaseLogSink
-from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS
+from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS, RUN_TABLE
 from odibi_nb.databases import Database, bound, ensure_table, find_table
 from odibi_nb.errors import DataError, TableNotFoundError
-from odibi_nb.sinks.rows import RUN_TABLE, restored_rows, stored_rows, unique_key
+from odibi_nb.sinks.rows import restored_rows, stored_rows, unique_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -3,11 +3,54 @@
 An engine's tests subclass `RetriedWrites` beside `EngineContract`, whose `make`, `rows` and `get` it uses.
 """
 
+import contextlib
+import copy
+import subprocess
+import sys
+
 import pytest
 
 from odibi_nb.core.protocols import WriteInfo
+from odibi_nb.core.tables import TableName
 from odibi_nb.core.transformation import Output
+from odibi_nb.engines.delta_appends import Appends
 from odibi_nb.errors import RevokedError
+
+OTHER_PROCESS = """
+import pathlib, sys, time
+import pyarrow as pa
+from deltalake import CommitProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError
+
+uri, stop, pause, count = sys.argv[1], pathlib.Path(sys.argv[2]), float(sys.argv[3]), 0
+patient = CommitProperties(max_commit_retries=1000)
+print("begun", flush=True)
+while not stop.exists():
+    rows = pa.table({"n": pa.array([1000 + count], pa.int64())})
+    try:
+        write_deltalake(uri, rows, mode="append", commit_properties=patient)
+    except CommitFailedError:  # files were removed meanwhile; delta-rs does not add to that by itself
+        continue
+    count += 1
+    time.sleep(pause)
+print(count, flush=True)
+"""
+
+
+@contextlib.contextmanager
+def appending(uri, stop, pause):
+    """Another process that appends n = 1000, 1001, … to a table meanwhile; gives a list, at the end of its rows."""
+    command = [sys.executable, "-c", OTHER_PROCESS, uri, str(stop), str(pause)]
+    rows = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "begun\n"
+            yield rows
+        finally:
+            stop.touch()
+            said = process.stdout.read()
+    assert process.returncode == 0
+    rows.extend(range(1000, 1000 + int(said)))
 
 
 def by(attempt=1, run="run-1", row="T_001", **more):
@@ -128,3 +171,53 @@ class RetriedWrites:
         self.append(engine, [4], by(1, run="run-3", repairs=("run-2", "run-1")))
         self.append(engine, [5], by(1, run="run-3", repairs=("run-2", "run-1")))
         assert self.values(engine) == [4, 5, 7]
+
+    rounds = 2
+    """How often the next test goes through all that can happen to a row; more where writing is quick."""
+
+    pause = 0.3
+    """Seconds between the other process's appends: a slow writer never gets in between quick ones."""
+
+    def another(self, engine):
+        """An engine for the same lake, as the process of the next run has it: without memories."""
+        other = copy.copy(engine)
+        other._appends = Appends()
+        return other
+
+    def uri_of(self, engine):
+        """Where silver.t stands, for another process."""
+        return engine._lake.uri(TableName.parse("silver.t"))
+
+    def test_retries_beside_another_process(self, engine, tmp_path):
+        """Whatever fails or is killed when, while others append: their rows stay, a row's own count once."""
+        self.others_write_after()
+        self.append(engine, [0], by(row="other"))
+        own, expected = 0, [0]
+        with appending(self.uri_of(engine), tmp_path / "stop", self.pause) as others:
+            for number in range(self.rounds):
+                own += 10
+                first, then = f"first-{number}", f"then-{number}"
+                self.append(engine, [own, own + 1], by(1, first))
+                self.append(engine, [own + 2], by(1, first))  # and fails
+                self.append(engine, [own + 3], by(2, first))
+                self.append(engine, [own + 4], by(2, first))  # and is killed
+                engine = self.another(engine)
+                repairs = {"repairs": (first,)}
+                self.append(engine, [own + 5], by(1, then, **repairs))  # and fails
+                self.append(engine, [own + 6], by(2, then, **repairs))
+                self.append(engine, [own + 7], by(2, then, **repairs))
+                self.append(engine, [own + 8], by(1, "new", f"row-{number}"))
+                expected += [own + 6, own + 7, own + 8]
+        assert len(others) > self.rounds
+        assert self.values(engine) == sorted(expected + others)
+
+    def test_the_log_knows_what_a_process_does_not(self, engine):
+        """What an attempt appended without hearing of it is taken back, too: the log says so, no memory."""
+        self.others_write_after()
+        self.append(engine, [1], by(1))
+        self.append(engine, [2], by(1))
+        self.append(engine, [7], by(row="other"))
+        engine = self.another(engine)
+        self.append(engine, [3], by(2))
+        self.append(engine, [4], by(2))
+        assert self.values(engine) == [3, 4, 7]

@@ -2,25 +2,29 @@
 
 import pytest
 
-pytest.register_assert_rewrite("engines.contract", "engines.retried_writes")
+pytest.register_assert_rewrite("engines.contract", "engines.retried_writes", "engines.two_catalogs")
 
 from engines.contract import INFO, NOON, EngineContract, table  # noqa: E402
 from engines.pandas_rows import PandasRows  # noqa: E402
+from engines.retried_writes import RetriedWrites, by  # noqa: E402
+from engines.two_catalogs import TwoCatalogs  # noqa: E402
 from plans import plan_of, planned  # noqa: E402
-from spark_sessions import connect, place, rows_of  # noqa: E402
+from real_project import make_project, registry_row  # noqa: E402
+from spark_sessions import connect, make, place, rows_of  # noqa: E402
 
+from odibi_nb import GenericProjectOrchestrator  # noqa: E402
 from odibi_nb.adapters import catalog_of, lake_root  # noqa: E402
 from odibi_nb.core.captured_writes import CapturedWrites  # noqa: E402
 from odibi_nb.core.project_watch import ProjectWatch  # noqa: E402
 from odibi_nb.core.protocols import Change, Portion  # noqa: E402
 from odibi_nb.core.transformation import Output  # noqa: E402
-from odibi_nb.engines import pandas_on_spark, spark_catalog  # noqa: E402
+from odibi_nb.engines import pandas_on_spark, spark_appends, spark_catalog  # noqa: E402
 from odibi_nb.engines.lake import CatalogLake  # noqa: E402
 from odibi_nb.engines.pandas_frames import from_arrow  # noqa: E402
 from odibi_nb.engines.pandas_on_spark import PandasOnSpark  # noqa: E402
 from odibi_nb.engines.spark import SparkEngine  # noqa: E402
 from odibi_nb.engines.spark_session import SAIL, Connection  # noqa: E402
-from odibi_nb.errors import DataError  # noqa: E402
+from odibi_nb.errors import DataError, EngineError  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +187,155 @@ def test_the_first_values_replace_a_tables_types(spark_engine, tmp_path):
         spark_engine.write(frame, Output(table="silver.t", mode="append"), INFO)
     spark_engine.write(frame, how, INFO)
     assert rows_of(spark_engine.read(table("silver.t"))) == [{"id": 1, "v": 2.5}]
+
+
+class TestRetries:
+    """Retried appends to a catalog's tables: taken back by delta-rs, which reaches their files here.
+
+    As above, the part of the contract to which that makes a difference.
+    """
+
+    odd = "%20=x"
+    removes_files = RetriedWrites.removes_files
+    append, values, another = RetriedWrites.append, RetriedWrites.values, RetriedWrites.another
+    others_write_after = RetriedWrites.others_write_after
+    append_partition = RetriedWrites.append_partition
+    get = EngineContract.get
+    test_again = RetriedWrites.test_a_retried_append_takes_the_place_of_the_first
+    test_several_times = RetriedWrites.test_an_attempt_may_append_several_times
+    test_others_stay = RetriedWrites.test_what_others_appended_meanwhile_stays
+    test_partitions = RetriedWrites.test_retried_appends_to_partitions
+    test_repairs = RetriedWrites.test_a_run_that_repairs_others_replaces_their_appends
+
+    @pytest.fixture(autouse=True)
+    def _spark(self, connection):
+        self.spark = connection.spark
+
+    @pytest.fixture
+    def engine(self, spark_engine):
+        return spark_engine
+
+    def make(self, rows, columns=None):
+        """A DataFrame."""
+        return make(self.spark, rows, columns)
+
+    def rows(self, frame):
+        """The rows of a DataFrame."""
+        return rows_of(frame)
+
+
+class TestOutOfReach:
+    """Retried appends to tables whose files only the session reaches, as in Unity Catalog."""
+
+    @pytest.fixture
+    def engine(self, spark_engine, monkeypatch):
+        """An engine whose tables delta-rs does not find."""
+        monkeypatch.setattr(spark_appends, "_by_delta_rs", lambda target: None)
+        return spark_engine
+
+    @pytest.fixture
+    def append(self, engine, connection):
+        """Appends a row to silver.t."""
+
+        def append(n, info, mode="append"):
+            engine.write(
+                make(connection.spark, [{"n": n}]), Output(table="silver.t", mode=mode), info
+            )
+
+        return append
+
+    @pytest.fixture
+    def values(self, connection):
+        """Gives the values in silver.t."""
+        return lambda: sorted(row["n"] for row in connection.spark.table("silver.t").collect())
+
+    def test_what_cannot_be_taken_back_is_refused_before_it_doubles(
+        self, engine, append, values, connection
+    ):
+        """The next attempt, and a run that repairs the first, find its append in the history and write nothing.
+
+        The message has the statement that takes it back, as long as nobody else has written since; then
+        both go on.
+        """
+        append(0, by(row="other"))
+        append(1, by(1))
+        restore = r"RESTORE TABLE `spark_catalog`\.`silver`\.`t` TO VERSION AS OF 1"
+        again = by(1, "run-2", repairs=("run-1",))
+        for info in (by(2), again):
+            with pytest.raises(DataError, match=rf"attempt 1 of run run-1, version 2.*{restore}"):
+                append(2, info)
+        append(7, by(row="other"))
+        with pytest.raises(DataError, match="cannot be taken back") as refused:
+            append(2, again)
+        assert "RESTORE" not in str(refused.value)
+        assert values() == [0, 1, 7]
+        connection.spark.sql("RESTORE TABLE silver.t TO VERSION AS OF 1").collect()
+        append(3, again)
+        append(4, again)
+        assert values() == [0, 3, 4]
+
+    def test_what_is_not_there_any_more_stops_nobody(self, append, values):
+        """Rows that were replaced since, and other runs' rows, are none of the retry's business."""
+        append(1, by(1))
+        append(9, by(row="other"), mode="overwrite")
+        append(2, by(2))
+        append(3, by(1, "run-2"))
+        append(4, by(2, "run-3"))
+        assert values() == [2, 3, 4, 9]
+
+
+@pytest.fixture
+def empty_catalog(spark_engine):
+    """The session's catalog, without tables."""
+
+
+FUNCTIONS = """
+def strays(context, inputs, constants, outputs):
+    context.spark.sql(constants["says"])
+    return context.spark.range(constants["rows"])
+
+
+def reads(context, inputs, constants, outputs):
+    return context.read({"sql": "SELECT count(*) AS n FROM silver.t"})
+"""
+
+
+class TestTwoCatalogs(TwoCatalogs):
+    """Another catalog is current, in this process's session."""
+
+    def test_a_row_that_changes_the_catalog_redirects_no_one(
+        self, connection, spark_engine, other, tmp_path
+    ):
+        """A row's ``USE`` changes neither where it writes itself nor where those after it and the log do.
+
+        The user's own catalog is current again afterwards.
+        """
+        strays = {"retry": 0, "rows": 3, "says": f"USE {other}.silver"}
+        rows = [
+            registry_row("A", "Bronze", "strays", constants=strays, outputs=["silver.t"]),
+            registry_row("B", "Silver_1", "reads", inputs=["silver.t"], outputs=["bronze.n"]),
+        ]
+        lake = {
+            "lake": "catalog:spark_catalog",
+            "engine": "spark",
+            "registry": "sqlite:///registry.db",
+        }
+        folder = make_project(tmp_path, rows, functions=FUNCTIONS, environments={"qat": lake})
+        project = GenericProjectOrchestrator(
+            "Plant One",
+            manifest_path=folder / "manifest.json",
+            auth_provider=lambda **given: {"spark": connection.spark},
+        )
+        assert project.run()["status"] == "success"
+        spark = connection.spark
+        assert (spark.catalog.currentCatalog(), spark.catalog.currentDatabase()) == (other, "")
+        assert spark.table(f"{other}.silver.t").collect()[0]["n"] == -1
+        assert spark.sql("SELECT n FROM spark_catalog.bronze.n").collect()[0]["n"] == 3
+        assert spark.table("spark_catalog.config_driven.TransformationRunLog").count() == 2
+
+
+def test_a_catalog_that_is_not_there_is_said(connection):
+    """A misspelt catalog ends in one message that names the manifest's setting."""
+    engine = SparkEngine(lambda: connection, CatalogLake("nope"))
+    with pytest.raises(EngineError, match=r"lake 'catalog:nope': .* cannot use the catalog 'nope'"):
+        engine.check_writable()

@@ -2,11 +2,14 @@
 
 import pytest
 
-pytest.register_assert_rewrite("engines.cache_plans", "engines.contract", "engines.parallel_rows")
+pytest.register_assert_rewrite(
+    "engines.cache_plans", "engines.contract", "engines.parallel_rows", "engines.two_catalogs"
+)
 
 from engines.cache_plans import passed_over  # noqa: E402
 from engines.contract import INFO, EngineContract  # noqa: E402
 from engines.parallel_rows import ParallelRows  # noqa: E402
+from engines.two_catalogs import TwoCatalogs  # noqa: E402
 from spark_sessions import connect, make, rows_of, settings_of  # noqa: E402
 from spark_sessions import engine as make_engine  # noqa: E402
 
@@ -54,6 +57,18 @@ class TestContract:
     def rows(self, frame):
         """The rows of a DataFrame."""
         return rows_of(frame)
+
+
+@pytest.fixture
+def empty_catalog(connection):
+    """The server's catalog, without tables."""
+    yield
+    for schema in ("silver", "bronze", "logs"):
+        connection.spark.sql(f"DROP SCHEMA IF EXISTS spark_catalog.{schema} CASCADE").collect()
+
+
+class TestTwoCatalogs(TwoCatalogs):
+    """Another catalog is current, behind a Connect server: queries are looked up late there."""
 
 
 class TestParallelRows(ParallelRows):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from engines.retried_writes import by  # noqa: E402
 
 from odibi_nb.core.tables import TableName  # noqa: E402
 from odibi_nb.core.transformation import Output  # noqa: E402
+from odibi_nb.engines import delta_appends, delta_writes  # noqa: E402
+from odibi_nb.engines.delta_log import DeltaLog  # noqa: E402
 from odibi_nb.engines.pandas import PandasEngine  # noqa: E402
 from odibi_nb.errors import DataError  # noqa: E402
 
@@ -195,4 +199,167 @@ def test_an_overwrite_that_fails_leaves_the_old_table(engine, monkeypatch):
     monkeypatch.setattr(deltalake, "write_deltalake", breaks_off)
     with pytest.raises(DataError, match="disk full"):
         write(engine, [3], by(2), mode="overwrite")
+    assert values(engine) == [1, 2]
+
+
+def features(engine, features, configuration=None, field=None):
+    """A table silver.t, without rows, whose log asks its writers for these features."""
+    log = engine_path(engine) / "_delta_log"
+    log.mkdir(parents=True)
+    kind = {"name": "n", "type": "long", "nullable": True, "metadata": field or {}}
+    metadata = {
+        "id": "11111111-1111-1111-1111-111111111112",
+        "format": {"provider": "parquet", "options": {}},
+        "schemaString": json.dumps({"type": "struct", "fields": [kind]}),
+        "partitionColumns": [],
+        "configuration": configuration or {},
+        "createdTime": 1,
+    }
+    protocol = {"minReaderVersion": 1, "minWriterVersion": 7, "writerFeatures": features}
+    lines = [{"protocol": protocol}, {"metaData": metadata}]
+    (log / f"{0:020}.json").write_text("\n".join(map(json.dumps, lines)))
+
+
+@pytest.mark.parametrize("mode", ["append", "overwrite", "merge"])
+@pytest.mark.parametrize(
+    ("feature", "named"),
+    [
+        (
+            ["clustering", "domainMetadata"],
+            r"domain metadata \(DomainMetadata\), liquid clustering",
+        ),
+        (["identityColumns"], "identity columns"),
+        (["rowTracking", "domainMetadata"], "row tracking"),
+        (["allowColumnDefaults"], "column defaults"),
+        (["collations"], "collations"),
+    ],
+)
+def test_a_feature_that_delta_rs_cannot_write_is_no_conflict(
+    engine, monkeypatch, feature, named, mode
+):
+    """The first try says which feature it is and which engine can: another try would not help."""
+    features(engine, feature)
+    tries = []
+    real = delta_writes._write
+    monkeypatch.setattr(delta_writes, "_write", lambda *a: [tries.append(a), real(*a)])
+    output = Output(table="silver.t", mode=mode, keys=("n",) if mode == "merge" else ())
+    with pytest.raises(DataError, match=rf"silver\.t: nothing .* uses .*{named}.* engine 'spark'"):
+        engine.write(pd.DataFrame({"n": [1]}), output, by(1))
+    assert len(tries) == 1
+
+
+def test_an_append_only_table_says_so(engine):
+    """What would remove rows is refused with the table's property; appends go on, their retries are refused."""
+    features(engine, ["appendOnly"], {"delta.appendOnly": "true"})
+    write(engine, [1], by(1))
+    with pytest.raises(DataError, match=r'append-only \(delta\.appendOnly\).* "mode": "append"'):
+        write(engine, [2], by(1), mode="overwrite")
+    with pytest.raises(DataError, match="cannot be taken back: the table is append-only"):
+        write(engine, [2], by(2))
+    assert values(engine) == [1]
+
+
+@pytest.mark.parametrize(
+    ("feature", "configuration", "field", "rule"),
+    [
+        (["checkConstraints"], {"delta.constraints.pos": "n > 1"}, None, "pos: n > 1"),
+        (
+            ["invariants"],
+            None,
+            {"delta.invariants": json.dumps({"expression": {"expression": "n > 1"}})},
+            "n must keep n > 1",
+        ),
+        (["generatedColumns"], None, {"delta.generationExpression": "3"}, "n is generated as 3"),
+    ],
+)
+def test_rows_that_break_a_tables_rules_are_said(engine, feature, configuration, field, rule):
+    """A CHECK constraint, an invariant, a generated column: how many rows break which rule."""
+    features(engine, feature, configuration, field)
+    with pytest.raises(DataError, match=rf"1 row breaks the table's rules \({re.escape(rule)}\)"):
+        write(engine, [1], by(1))
+
+
+def test_the_log_is_read_by_its_files(engine):
+    """A handle that is not the newest still finds whose commit each version is: history() does not."""
+    for n in range(4):
+        write(engine, [n], by(row=f"row-{n}"))
+    stale = delta(engine)
+    for n in range(4, 7):
+        write(engine, [n], by(row=f"row-{n}"))
+    log = DeltaLog(stale.table_uri, {})
+    found = {c.version: c.info["transformation_id"] for c in log.commits(stale.version())}
+    assert found == {n: f"row-{n}" for n in range(4)}
+
+
+def test_rows_that_another_writer_moves_meanwhile_are_not_lost_sight_of(engine, monkeypatch):
+    """If files are compacted between the look and the removal, the retry sees that and is refused."""
+    write(engine, [1], by(row="other"))
+    write(engine, [2], by(1))
+    real = delta_appends._remove
+
+    def compacted_first(*args):
+        monkeypatch.undo()
+        delta(engine).optimize.compact()
+        real(*args)
+
+    monkeypatch.setattr(delta_appends, "_remove", compacted_first)
+    with pytest.raises(DataError, match="rewritten since, in version 2"):
+        write(engine, [3], by(2))
+    assert values(engine) == [1, 2]
+
+
+def test_rows_that_an_overwrite_of_a_part_moved_are_not_lost_sight_of(engine):
+    """An overwrite of some rows writes the others of a file anew: they are the attempt's still."""
+    write(engine, [1, 2], by(1))
+    deltalake.write_deltalake(
+        delta(engine), pd.DataFrame({"n": [5]}), mode="overwrite", predicate="n = 5"
+    )
+    deltalake.write_deltalake(
+        delta(engine), pd.DataFrame({"n": [1]}), mode="overwrite", predicate="n = 1"
+    )
+    with pytest.raises(DataError, match="rewritten since"):
+        write(engine, [3], by(2))
+    assert values(engine) == [1, 2, 5]
+
+
+def test_what_somebody_restored_is_taken_back(engine):
+    """Whether an append's rows are in the table is what the newest commits of its files say."""
+    write(engine, [0], by(row="other"))
+    write(engine, [1], by(1))
+    write(engine, [9], by(row="other"), mode="overwrite")
+    delta(engine).restore(1)
+    write(engine, [2], by(2))
+    assert values(engine) == [0, 2]
+
+
+def test_an_append_that_nobody_heard_of_is_not_doubled(engine, monkeypatch):
+    """If the storage commits, fails to say so and cannot be asked, the next attempt finds the rows."""
+    write(engine, [1], by(row="other"))
+    real = deltalake.write_deltalake
+
+    def commits_and_fails(*args, **keywords):
+        real(*args, **keywords)
+        raise OSError("connection reset")
+
+    monkeypatch.setattr(deltalake, "write_deltalake", commits_and_fails)
+    monkeypatch.setattr(delta_writes, "_has_landed", lambda *args: False)
+    with pytest.raises(DataError, match="connection reset"):
+        write(engine, [2], by(1))
+    monkeypatch.undo()
+    write(engine, [3], by(2))
+    assert values(engine) == [1, 3]
+
+
+def test_rows_that_a_columns_first_values_rewrite_are_not_lost_sight_of(engine):
+    """When the first values of a column give it its type, all rows are written anew: an attempt's, too."""
+
+    def append(n, v, info):
+        data = pd.DataFrame({"n": [n], "v": [v]})
+        engine.write(data, Output(table="silver.t", mode="append"), info)
+
+    append(1, None, by(1))
+    append(2, 5, by(row="other"))
+    assert any(entry.get("rewrites") for entry in delta(engine).history())
+    with pytest.raises(DataError, match="rewritten since"):
+        append(3, None, by(2))
     assert values(engine) == [1, 2]

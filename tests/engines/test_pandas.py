@@ -43,6 +43,7 @@ class TestContract(PandasRows, RetriedWrites, EngineContract):
     """The contract, kept by pandas."""
 
     removes_files = hasattr(deltalake.transaction, "RemoveAction")
+    rounds, pause = 4, 0
 
 
 def write(engine, frame, name="silver.t", **how):

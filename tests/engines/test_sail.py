@@ -1,5 +1,7 @@
 """The Spark engine on Sail, without a JVM: the contract of all engines, then what is its own."""
 
+import contextlib
+
 import pytest
 
 pytest.register_assert_rewrite(
@@ -16,13 +18,19 @@ from engines.cache_plans import passed_over  # noqa: E402
 from engines.contract import EngineContract  # noqa: E402
 from engines.loaded_files import FirstValues  # noqa: E402
 from engines.rehearsal import RehearsalContract, SparkRehearsal  # noqa: E402
-from engines.retried_writes import RetriedWrites  # noqa: E402
+from engines.retried_writes import RetriedWrites, by  # noqa: E402
 from engines.spark_behaviour import SparkBehaviour  # noqa: E402
 from real_project import default_rows, make_project  # noqa: E402
 from spark_sessions import connect, make, rows_of  # noqa: E402
 from spark_sessions import engine as make_engine  # noqa: E402
 
 from odibi_nb import TransformationRunnerFromConfig  # noqa: E402
+from odibi_nb.core.tables import TableName  # noqa: E402
+from odibi_nb.core.transformation import Output  # noqa: E402
+from odibi_nb.engines import spark_appends  # noqa: E402
+from odibi_nb.engines.lake import Lake  # noqa: E402
+from odibi_nb.engines.spark import SparkEngine  # noqa: E402
+from odibi_nb.errors import DataError  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +48,7 @@ def engine(connection, tmp_path):
 class TestContract(RetriedWrites, EngineContract):
     """The contract, kept by Spark on Sail."""
 
+    rounds, pause = 3, 0.01
     key_of_sums = "k"  # Sail only knows it without its table
 
     @pytest.fixture(autouse=True)
@@ -104,3 +113,25 @@ def test_an_sql_provider_gets_the_active_session(connection, tmp_path):
     assert runner.orchestrator.plan().engine == "spark"
     assert asked == [connection.spark]
     assert runner.orchestrator.spark.range(1).count() == 1
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_appends_to_a_lake_at_a_url_count_once(connection, tmp_path, monkeypatch, reached):
+    """A lake at a URL is no less safe: delta-rs takes back, or the retry is refused before it writes."""
+    engine = SparkEngine(lambda: connection, Lake(f"file://{tmp_path}/lake"), (), {})
+
+    def append(n, info):
+        frame = make(connection.spark, [{"n": n}])
+        engine.write(frame, Output(table="silver.t", mode="append"), info)
+
+    append(0, by(row="other"))
+    append(1, by(1))
+    append(7, by(row="other"))
+    if not reached:
+        monkeypatch.setattr(spark_appends, "_by_delta_rs", lambda target: None)
+    for attempt, info in enumerate((by(2), by(1, "run-2", repairs=("run-1",))), 2):
+        refusal = pytest.raises(DataError, match="Sail does not tell a table's history")
+        with contextlib.nullcontext() if reached else refusal:
+            append(attempt, info)
+    found = rows_of(engine.read(TableName.parse("silver.t")))
+    assert [row["n"] for row in found] == ([0, 3, 7] if reached else [0, 1, 7])

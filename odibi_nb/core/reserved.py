@@ -1,0 +1,183 @@
+"""Places that rows may not write: the run log's own tables, and the logs of Delta tables.
+
+A row in the run log's tables would be history that never was; a file in ``_delta_log`` can end a table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.checking import quarantine_of
+from odibi_nb.core.checks import QUARANTINE
+from odibi_nb.core.manifest import DEFAULT_LAKE
+from odibi_nb.core.reach import decoded, locate
+from odibi_nb.core.records import RUN_TABLE
+from odibi_nb.core.redaction import redact_text
+from odibi_nb.core.tables import DELTA_LOG, TableName, is_location
+from odibi_nb.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from odibi_nb.core.checks import Rule
+    from odibi_nb.core.manifest import EnvironmentConfig, ProjectManifest
+    from odibi_nb.core.transformation import Transformation
+
+_CATALOG = "catalog"
+_SEPARATOR = re.compile(r"[/\\]")
+
+
+def log_tables(run_log: str) -> tuple[TableName, TableName]:
+    """Return the run log's tables: of attempts, and of runs.
+
+    Raises:
+        DataError: if *run_log* is not a table's name.
+    """
+    log = TableName.parse(run_log)
+    return log, TableName((*log.parts[:-1], RUN_TABLE))
+
+
+@dataclass(frozen=True)
+class Reserved:
+    """What rows of one environment may not write.
+
+    Attributes:
+        tables: the run log's tables.
+        catalog: the catalog that keeps the lake's tables, empty for the session's own; None for a folder.
+        lake: path or URL of the lake; empty for a catalog.
+        locations: the environment's prefixes.
+        folder: the project's.
+    """
+
+    tables: tuple[TableName, ...]
+    catalog: str | None
+    lake: str
+    locations: Mapping[str, str]
+    folder: str
+
+    def check(self, table: str) -> None:
+        """Raise DataError if *table* is one of the run log's."""
+        why = self._refusal(table)
+        if why:
+            raise DataError(why)
+
+    def problems(self, row: Transformation, checks: Sequence[Rule]) -> Iterator[tuple[str, str]]:
+        """Yield (field, message) for everything that *row* would write, or reads, and may not."""
+        quarantines = any(rule.on_fail == QUARANTINE for rule in checks)
+        outputs: list[Any] = [*row.outputs]  # a function's own have any form
+        for i, raw in enumerate(outputs):
+            table = raw.get("table") if isinstance(raw, dict) else raw
+            if isinstance(table, str) and not is_location(table):
+                why = self._refusal(table) or (self._quarantine(table) if quarantines else "")
+                if why:
+                    yield f"outputs[{i}]", why
+            for text in _texts(raw):
+                why = self._location_refusal(text)
+                if why:
+                    yield f"outputs[{i}]", why
+        for i, raw in enumerate(row.inputs):
+            for text in _texts(raw.get("path") if isinstance(raw, dict) else raw):
+                if _is_delta_log(locate(text, self.locations, self.folder)):
+                    yield f"inputs[{i}]", _delta_log_refusal(text)
+
+    def _refusal(self, table: str) -> str:
+        """Return why a row may not write *table*; "" if it may."""
+        try:
+            key = self._key(TableName.parse(table))
+        except DataError:
+            return ""  # no table's name at all, which is said elsewhere
+        if key not in {self._key(name) for name in self.tables}:
+            return ""
+        return (
+            f"{table}: is a table of the run log, which rows may read but not write: choose another "
+            "table, or another 'run_log' in the manifest"
+        )
+
+    def _quarantine(self, table: str) -> str:
+        with contextlib.suppress(DataError):
+            return self._refusal(quarantine_of(table))
+        return ""
+
+    def _key(self, table: TableName) -> str:
+        """What equals what: in a catalog's lake, a name with and without the catalog."""
+        first, *rest = table.parts
+        in_own = self.catalog is not None and self.catalog.lower() in {"", first.lower()}
+        return TableName(tuple(rest)).key if in_own and len(rest) > 1 else table.key
+
+    def _location_refusal(self, text: str) -> str:
+        real = locate(text, self.locations, self.folder)
+        if _is_delta_log(real):
+            return _delta_log_refusal(text)
+        for table in self.tables if self.lake else ():
+            if _is_below(real, f"{self.lake.rstrip('/')}/{table.path}"):
+                return (
+                    f"{redact_text(text)}: is a place of the run log's table {table}, which rows may "
+                    "read but not write: choose another place, or another 'run_log' in the manifest"
+                )
+        return ""
+
+
+def reserved_in(manifest: ProjectManifest, config: EnvironmentConfig) -> Reserved:
+    """Return what rows of the environment may not write."""
+    tables: tuple[TableName, ...] = ()
+    with contextlib.suppress(DataError):  # whoever opens the run log says so
+        tables = log_tables(config.run_log)
+    lake = config.lake or DEFAULT_LAKE
+    word, _, name = lake.partition(":")
+    is_catalog = word == _CATALOG and not name.startswith("//")
+    return Reserved(
+        tables=tables,
+        catalog=name.strip() if is_catalog else None,
+        lake="" if is_catalog else locate(lake, {}, str(manifest.folder)),
+        locations=config.locations,
+        folder=str(manifest.folder),
+    )
+
+
+def _delta_log_refusal(text: str) -> str:
+    return (
+        f"{redact_text(text)}: {DELTA_LOG} belongs to Delta alone: name the table, or another place"
+    )
+
+
+def _texts(raw: Any) -> Iterator[str]:
+    """Yield the texts in *raw*, at any depth, that name a file or folder."""
+    if isinstance(raw, str):
+        if is_location(raw):
+            yield raw
+    elif isinstance(raw, dict):
+        for value in raw.values():
+            yield from _texts(value)
+    elif isinstance(raw, (list, tuple)):
+        for value in raw:
+            yield from _texts(value)
+
+
+def _is_delta_log(location: str) -> bool:
+    """Return True if *location*, however it is spelled, is or is in the log of a Delta table."""
+    return any(
+        part.strip(" .").casefold() == DELTA_LOG
+        for reading in decoded(location)
+        for part in _SEPARATOR.split(reading)
+    )
+
+
+def _is_below(location: str, root: str) -> bool:
+    """Return True if *location* is *root* or below it, in any spelling, also by links."""
+    top = _plain(root)
+    return any(path == top or path.startswith(f"{top}/") for path in map(_plain, decoded(location)))
+
+
+def _plain(location: str) -> str:
+    """Return *location* without dots, links, and differences of case."""
+    scheme, found, rest = location.replace("\\", "/").partition("://")
+    if not found:
+        return os.path.realpath(location).replace(os.sep, "/").casefold()
+    if scheme.lower() in {"file", "local"}:
+        return _plain("/" + rest.partition("/")[2])
+    return f"{scheme}://{posixpath.normpath(rest)}".casefold()

@@ -1,0 +1,81 @@
+"""What every kind of JVM session does when another catalog than the lake's is current."""
+
+import uuid
+
+import pytest
+from engines.contract import INFO, table
+from spark_sessions import engine as make_engine
+from spark_sessions import make, rows_of
+
+from odibi_nb.core.context import AttemptControl
+from odibi_nb.core.transformation import Output
+from odibi_nb.engines.lake import CatalogLake
+from odibi_nb.engines.spark import SparkEngine
+from odibi_nb.sources.table import Merge
+from odibi_nb.spark_tables import SparkTable
+
+
+class TwoCatalogs:
+    """The test; needs the fixtures `connection` and `empty_catalog`, whose catalog has no tables."""
+
+    @pytest.fixture
+    def other(self, connection):
+        """A second catalog in which a table silver.t stands, too; it is the session's current one."""
+        spark, other = connection.spark, f"other_{uuid.uuid4().hex}"
+        name = f"spark.sql.catalog.{other}"
+        spark.conf.set(name, "org.apache.spark.sql.execution.datasources.v2.jdbc.JDBCTableCatalog")
+        spark.conf.set(f"{name}.url", f"jdbc:derby:memory:{other};create=true")
+        spark.conf.set(f"{name}.driver", "org.apache.derby.iapi.jdbc.AutoloadedDriver")
+        for statement in (
+            f"CREATE SCHEMA {other}.silver",
+            f"CREATE TABLE {other}.silver.t (n bigint)",
+            f"INSERT INTO {other}.silver.t VALUES (-1)",
+        ):
+            spark.sql(statement).collect()
+        spark.catalog.setCurrentCatalog(other)
+        yield other
+        spark.catalog.setCurrentCatalog("spark_catalog")
+
+    @pytest.mark.parametrize("lake", ["catalog:spark_catalog", "folder"])
+    def test_the_current_catalog_redirects_nothing(
+        self, connection, empty_catalog, other, tmp_path, lake
+    ):
+        """Tables, queries, the run log: whatever catalog is current, they are the lake's, and it stays current."""
+        spark = connection.spark
+        if lake == "folder":
+            engine = make_engine(connection, tmp_path)
+            log = {"path": str(tmp_path / "lake/logs/log")}
+        else:
+            engine = SparkEngine(lambda: connection, CatalogLake("spark_catalog"))
+            log = {"name": "spark_catalog.bronze.log"}
+        name = table("silver.t")
+        assert not engine.exists(name)
+        for n in (1, 2):
+            engine.write(make(spark, [{"n": n}]), Output(table="silver.t", mode="append"), INFO)
+        engine.write(
+            make(spark, [{"n": 2}, {"n": 3}]),
+            Output(table="silver.t", mode="merge", keys=("n",)),
+            INFO,
+        )
+        frame, query = engine.read(name), engine.query("SELECT n + 1 AS n FROM silver.t AS silver")
+        with engine.attempt_scope(INFO, ["silver.t"], AttemptControl()):
+            assert spark.catalog.currentCatalog() == "spark_catalog"
+            assert [row["n"] for row in spark.table("silver.t").sort("n").collect()] == [1, 2, 3]
+            spark.sql(f"USE {other}.silver").collect()  # as a row's own code may
+            engine.write(make(spark, [{"n": 4}]), Output(table="silver.t", mode="append"), INFO)
+            assert engine.query("SELECT count(*) AS n FROM silver.t").collect()[0]["n"] == 4
+        assert spark.catalog.currentCatalog() == other
+        assert [row["n"] for row in rows_of(frame)] == [1, 2, 3, 4]
+        assert [row["n"] for row in rows_of(query)] == [2, 3, 4, 5]
+        assert engine.exists(name)
+        assert engine.details(name).rows == 4
+        columns = (("k", "string"), ("v", "string"))
+        rows = SparkTable(lambda: spark, "the log", **log)
+        rows.append([{"k": "a", "v": "1"}], columns)
+        change = ({"k": "a", "v": "1"}, {"k": "a", "v": "2"})
+        rows.merge(columns, lambda _: Merge(columns=("k", "v"), keys=("k",), upserts=(change,)))
+        rows.compact()
+        assert rows.select(columns) == [{"k": "a", "v": "2"}]
+        engine.close()
+        assert spark.catalog.currentCatalog() == other
+        assert spark.table(f"{other}.silver.t").collect()[0]["n"] == -1
