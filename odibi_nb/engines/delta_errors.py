@@ -15,9 +15,9 @@ _CONFLICT = re.compile(
     r"|version \d+ already exists|Version already exists",
     re.IGNORECASE,
 )
-_FEATURES = re.compile(r"Unsupported table features required: \[(.*)\]")
+_FEATURES = re.compile(r"Unsupported (?:table|writer|reader) features required: \[(.*)\]")
 _UNKNOWN = re.compile(r'Unknown\("(.*?)"\)')
-_BROKEN = "failed validation check"
+_BROKEN = re.compile(r"(?:(\d+) rows? )?failed validation check|Invariant violations:")
 _APPEND_ONLY = "append-only"
 _FEATURE_NAMES = {
     "ClusteredTable": "liquid clustering",
@@ -37,7 +37,7 @@ def is_conflict(error: BaseException) -> bool:
     if not isinstance(error, library.exceptions.DeltaError):
         return False
     text = str(error)
-    if _FEATURES.search(text) or _APPEND_ONLY in text or _BROKEN in text:
+    if _FEATURES.search(text) or _APPEND_ONLY in text or _BROKEN.search(text):
         return False
     return bool(_CONFLICT.search(text))
 
@@ -62,13 +62,8 @@ def why_refused(error: BaseException, table: Any) -> Refusal | None:
     if _APPEND_ONLY in text:
         why = "the table is append-only (delta.appendOnly), and this would remove rows"
         return Refusal(why, 'use "mode": "append", or set the table\'s property to false')
-    if _BROKEN in text:
-        rows = re.search(rf"(\d+) rows? {_BROKEN}", text)
-        count = (
-            "1 row breaks"
-            if rows and rows[1] == "1"
-            else f"{rows[1] if rows else 'some'} rows break"
-        )
+    if rows := _BROKEN.search(text):
+        count = "1 row breaks" if rows[1] == "1" else f"{rows[1] or 'some'} rows break"
         why = f"{count} the table's rules{_rules(table)}"
         return Refusal(why, "mend the rows, or drop the rule from the table")
     return None
@@ -76,7 +71,9 @@ def why_refused(error: BaseException, table: Any) -> Refusal | None:
 
 def _feature(name: str) -> str:
     bare = _UNKNOWN.sub(r"\1", name.strip())
-    known = _FEATURE_NAMES.get(bare)
+    known = _FEATURE_NAMES.get(
+        bare[:1].upper() + bare[1:]
+    )  # some versions spell it as the log does
     return f"{known} ({bare})" if known else bare
 
 
