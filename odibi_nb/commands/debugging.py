@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,7 @@ def _report(failure: Failure) -> FailureReport:
         traceback="" if late else trace,
         jvm_trace=folded,
         log=_tail(failure.log),
-        note=f"{_LATE if late else ''}its inputs: %odibi load {name}; {kept_text(failure)}",
+        note=f"{_LATE if late else ''}its inputs: %odibi load {shlex.quote(name)}; {kept_text(failure)}",
     )
 
 
@@ -138,7 +139,7 @@ def _report_from_log(project: GenericProjectOrchestrator, wanted: str) -> Failur
         traceback=trace,
         jvm_trace=folded,
         log=_tail(last.log),
-        note=f"{gone}; its inputs: %odibi load {last.transformation_id}",
+        note=f"{gone}; its inputs: %odibi load {shlex.quote(last.transformation_id)}",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -429,10 +430,11 @@ def no_rows_message(project_: str, env_: str, census: list[tuple[str, str, int]]
         there = ", ".join(f"{env} ({n} enabled)" for env, n in sorted(mine))
         hint = did_you_mean(env_, [env for env, _ in mine])
         return f"no rows for project {project_!r} in env {env_!r}{hint}; it has rows for: {there}"
+    quoted = shlex.quote(project_) if "'" in project_ else f"'{project_}'"
     projects = sorted({project for project, _, _ in census})
     hint = did_you_mean(project_, projects)
     there = f"; it has rows for: {', '.join(map(repr, projects))}" if projects else ""
     return (
         f"no rows for project {project_!r}{hint}{there}. Load some: "
-        f"odibi registry import FILE {project_!r} --env {env_}"
+        f"odibi registry import FILE {quoted} --env {shlex.quote(env_)}"
     )

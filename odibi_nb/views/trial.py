@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bdb
+import shlex
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -143,7 +144,7 @@ class Trial:
             parts.append(shown.rstrip())
             if trace:
                 parts.append(f"({len(trace.splitlines()):,} more lines of Spark's: .traceback)")
-            parts.append(f"look into it: %odibi debug {self.transformation_id}")
+            parts.append(f"look into it: %odibi debug {shlex.quote(self.transformation_id)}")
         elif self.error is not None and not self._left:
             parts.append(self.headline)
         if self.log:
@@ -164,7 +165,7 @@ class Trial:
         look = LOOKS["SUCCESS" if self.succeeded else "FAILED"]
         parts = [head(self.summary(), look.colour)]
         if self.traceback:
-            command = escape(f"%odibi debug {self.transformation_id}")
+            command = escape(f"%odibi debug {shlex.quote(self.transformation_id)}")
             shown, trace = trace_apart(self.traceback)
             parts += [pre(shown), f"<p>Look into it: <code>{command}</code></p>"]
             if trace:
