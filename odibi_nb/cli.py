@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.commands import CommandHelp, Face, execute, parse
+from odibi_nb.core.readable import readable
 from odibi_nb.errors import ConfigurationError, OdibiError
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ def _done(words: Sequence[str] | None) -> int:
         print(help_text)
         return 0
     except ConfigurationError as exc:
-        print(f"odibi: {exc}", file=sys.stderr)
+        print(readable(f"odibi: {exc}"), file=sys.stderr)
         return 2
     except OdibiError as exc:
-        print(f"odibi: {exc}", file=sys.stderr)
+        print(readable(f"odibi: {exc}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("odibi: interrupted", file=sys.stderr)
@@ -92,10 +93,10 @@ def _shown(value: Any) -> int:
     if isinstance(value, RunPlan):
         from odibi_nb.views.plan_text import plan_text
 
-        print(plan_text(value))
+        print(readable(plan_text(value)))
         return 2 if value.problems else 0
     if value is not None:
-        print(value)
+        print(readable(str(value)))
     return getattr(value, "exit_code", 0)
 
 

@@ -6,6 +6,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.readable import readable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -24,6 +26,11 @@ def _text_only(_ui: str) -> tuple[str, str]:
 
 def _in_a_shell(words: Sequence[str]) -> str:
     return shlex.join(["odibi", *words])
+
+
+def print_readable(text: str) -> None:
+    """Print *text* without what would steer a terminal: ids and messages may be in it."""
+    print(readable(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class Face:
 
     views: Callable[[str, str | None], tuple[Sequence[View], str]] = _no_views
     ask: Callable[[str], str] | None = None
-    say: Callable[[str], object] = print
+    say: Callable[[str], object] = print_readable
     body: str = ""
     ui: Callable[[str], tuple[str, str]] = _text_only
     opened: Callable[[GenericProjectOrchestrator], object] = id

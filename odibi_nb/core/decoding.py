@@ -21,10 +21,12 @@ from odibi_nb.errors import Problem, did_you_mean
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 MAX_SHOWN = 60
+MAX_DEPTH = 100
+"""Levels of JSON in JSON that are read; manifests and rows have about five."""
 _VARIABLE = re.compile(r"\$(\$|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 _ERROR_PATH = re.compile(r" - at `\$?(.*)`$")
 _ERROR_BYTE = re.compile(r"\(byte (\d+)\)")
-_JSON_TOKEN = re.compile(rb'[{}\[\]]|("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?')
+_JSON_TOKEN = re.compile(rb'[{}\[\]]|("[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z))(\s*:)?')
 MAX_TWINS = 5
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -36,19 +38,19 @@ def decode_json(text: str | bytes | bytearray) -> Any:
         ValueError: one line that says what is wrong, at which line and column.
     """
     try:
-        return msgspec.json.decode(text)  # nearly always; else say what is wrong
+        return _not_too_deep(msgspec.json.decode(text))  # nearly always; else say what is wrong
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         pass
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
     raw = raw.removeprefix(_BYTE_ORDER_MARK)
     try:
         raw.decode()
-        return msgspec.json.decode(raw)
+        return _not_too_deep(msgspec.json.decode(raw))
     except UnicodeDecodeError as exc:
         byte = raw[exc.start]
         raise ValueError(f"is not UTF-8: byte 0x{byte:02x} ({_place(raw, exc.start)})") from exc
     except RecursionError as exc:
-        raise ValueError("JSON is nested too deeply (line 1)") from exc
+        raise ValueError(f"JSON is nested too deeply: more than {MAX_DEPTH} levels") from exc
     except msgspec.DecodeError as exc:
         message = str(exc)
         found = _ERROR_BYTE.search(message)
@@ -121,6 +123,26 @@ def _twin_keys(raw: bytes) -> Iterator[tuple[str, int, int]]:
                 yield key, keys[key], token.start()
             elif keys is not None:
                 keys[key] = token.start()
+
+
+def _not_too_deep(decoded: Any) -> Any:
+    """Return *decoded* if functions that call themselves can walk through it, however it was decoded.
+
+    Raises:
+        RecursionError: if it is nested deeper than `MAX_DEPTH`.
+    """
+    level, depth = [decoded], 0
+    while level := [x for x in level if isinstance(x, (dict, list))]:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise RecursionError
+        level = [
+            item
+            for one in level
+            for item in (one.values() if isinstance(one, dict) else one)
+            if isinstance(item, (dict, list))
+        ]
+    return decoded
 
 
 def _place(raw: bytes, byte: int) -> str:

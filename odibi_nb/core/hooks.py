@@ -127,7 +127,12 @@ class HookManager:
         """
         name, problems = _named(event)
         if not callable(fn):
-            problems.append(f"a listener must be callable, found {fn!r:.60}")
+            problems.append(f"a listener must be callable, found {safe_repr(fn):.60}")
+        elif isinstance(fn, type):
+            problems.append(
+                f"a listener must be a function or an object that can be called, and {fn.__name__} is a "
+                f"class: register {fn.__name__}()"
+            )
         wanted: Any = {} if filters is None else filters
         if not isinstance(wanted, Mapping):
             problems.append(f"filters must be a dict, found {wanted!r:.60}")

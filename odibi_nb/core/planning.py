@@ -240,6 +240,15 @@ class Planner:
         fn, problem = self._resolved(module, function, engine)
         if fn is None:
             return None, (), problem
+        if isinstance(fn, type):
+            return (
+                None,
+                (),
+                (
+                    f"{module}.{function} is a class: a row needs a function, or an object that can be "
+                    f"called, such as {function.lower()} = {function}()"
+                ),
+            )
         try:
             return fn, accepted_keywords(fn), ""
         except (ValueError, TypeError) as exc:

@@ -18,7 +18,7 @@ MOST_CELLS = 20_000_000
 """The largest rectangle of cells that is read without a look at how many of them are used."""
 _LEAST_USED = 20
 """A larger one is read if one cell of so many has a value."""
-_CELL = re.compile(rb'<(?:\w+:)?c\b[^>]*?\br="([A-Z]{1,3})(\d{1,7})"[^>]*?(?<!/)>')
+_CELL = re.compile(rb'<(?:\w+:)?c\b[^<>]{0,400}?\br="([A-Z]{1,3})(\d{1,7})"[^<>]{0,400}?(?<!/)>')
 _CHUNK = 1 << 20
 _LONGEST_TAG = 400
 _NAMES = {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
+
+from odibi_nb.views.escaping import escape
 
 
 def labelled(widget: Any, label: str, tip: str, width: str = "300px") -> Any:

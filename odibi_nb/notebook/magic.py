@@ -14,6 +14,7 @@ from odibi_nb.commands import CommandHelp, Face, execute, parse
 from odibi_nb.core.events import RunStatus
 from odibi_nb.core.failures import FAILURES, KEPT
 from odibi_nb.core.plan import RunPlan
+from odibi_nb.core.readable import readable
 from odibi_nb.core.results import RunResult
 from odibi_nb.errors import OdibiError
 from odibi_nb.notebook import debugging
@@ -81,7 +82,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         except ValueError as exc:
             raise UsageError(f"%odibi: {exc}: {line}") from None
         except OdibiError as exc:
-            raise UsageError(f"%odibi: {exc}") from None
+            raise UsageError(readable(f"%odibi: {exc}")) from None
         finally:
             self._stop_painting()
         return self._returned(arguments, value)
@@ -148,7 +149,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
 
     def _returned(self, arguments: argparse.Namespace, value: Any) -> Any:
         if isinstance(value, str):
-            print(value)
+            print(readable(value))
             return None
         if isinstance(value, Records) and arguments.command in FRAMES:
             return value.to_frame()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.notebook.placed import EndButton
+from odibi_nb.views.escaping import escape
 from odibi_nb.views.notices import note_html
 
 if TYPE_CHECKING:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from IPython.display import display
 
 from odibi_nb.views.bundles import EMPTY
+from odibi_nb.views.escaping import escape
 
 if TYPE_CHECKING:
     from odibi_nb.core.plan import RunPlan

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
+from odibi_nb.views.escaping import escape
 from odibi_nb.views.looks import look_of
 from odibi_nb.views.markup import block, head, pre
 

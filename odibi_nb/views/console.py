@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.capture import real_stream
 from odibi_nb.core.events import EventType, RunEvent
+from odibi_nb.core.readable import readable
 from odibi_nb.errors import ConfigurationError, did_you_mean
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class ConsoleView:
     def print(self, level: str, text: str) -> None:
         """Write a line; *level* is for those who decorate it."""
         del level
-        print(text, file=real_stream(), flush=True)
+        print(readable(text), file=real_stream(), flush=True)
 
 
 class ThrottledConsole(ConsoleView):

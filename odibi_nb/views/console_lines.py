@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.views.console import LEVELS, ConsoleView
+from odibi_nb.views.escaping import escape
 from odibi_nb.views.looks import LOOKS, readable
 
 if TYPE_CHECKING:

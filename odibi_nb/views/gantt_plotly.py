@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.context import Engine
 from odibi_nb.core.events import Status
+from odibi_nb.views.escaping import escape
 from odibi_nb.views.gantt import Gantt, Span, shortened
 from odibi_nb.views.looks import LOOKS, PART_DONE, QUEUED, WAITS
 

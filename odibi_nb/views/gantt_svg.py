@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from html import escape
 from typing import TYPE_CHECKING
 
+from odibi_nb.views.escaping import escape
 from odibi_nb.views.gantt import Gantt, Span, shortened
 from odibi_nb.views.looks import LOOKS, PART_DONE, WAITS, Look
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from html import escape
 from typing import TYPE_CHECKING
 
+from odibi_nb.views.escaping import escape
 from odibi_nb.views.gantt import shortened
 from odibi_nb.views.graph import Graph, Node, graph_of
 from odibi_nb.views.graph_layout import Slot, laid_out

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from odibi_nb.core.events import Status
+from odibi_nb.views.escaping import escape
 from odibi_nb.views.eta import rough
 from odibi_nb.views.gantt import gantt_of
 from odibi_nb.views.gantt_svg import gantt_svg

@@ -5,7 +5,7 @@ The click fills in the control that people without a mouse use; where there is n
 
 from __future__ import annotations
 
-from html import escape
+from odibi_nb.views.escaping import escape
 
 CONTROL = "odibi-log-of"
 """The CSS class of the control, which has an ``<input>`` or a ``<select>``; the nearest one answers."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.decoding import as_json
 from odibi_nb.core.redaction import redact, redact_text
+from odibi_nb.views.escaping import escape
 from odibi_nb.views.looks import LOOKS
 from odibi_nb.views.markup import MAX_RECORDS, shortened
 

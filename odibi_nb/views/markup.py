@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from html import escape
 from typing import TYPE_CHECKING
 
+from odibi_nb.views.escaping import escape
 from odibi_nb.views.looks import readable
 
 if TYPE_CHECKING:

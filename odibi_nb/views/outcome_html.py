@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
+from odibi_nb.views.escaping import escape
 from odibi_nb.views.gantt import shortened
 from odibi_nb.views.html import summary_html
 from odibi_nb.views.looks import look_of

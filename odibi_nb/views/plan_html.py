@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections import defaultdict
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.decoding import as_json
 from odibi_nb.core.forecast import forecast
 from odibi_nb.core.redaction import redact
+from odibi_nb.views.escaping import escape
 from odibi_nb.views.forecast import COLUMNS as FORECAST_COLUMNS
 from odibi_nb.views.forecast import forecast_lines, makespan_table
 from odibi_nb.views.graph_svg import graph_svg

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
+from odibi_nb.views.escaping import escape
 from odibi_nb.views.markup import MAX_RECORDS, shortened
 
 MAX_WIDTH = 60

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from functools import cache
 from heapq import nlargest
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.core.events import Status
 from odibi_nb.core.spark_errors import trace_apart
+from odibi_nb.views.escaping import escape
 from odibi_nb.views.gantt import MAX_CHECKS, shortened
 from odibi_nb.views.log_choice import ROW
 from odibi_nb.views.looks import LOOKS, WAITING_LOOK, look_of, readable

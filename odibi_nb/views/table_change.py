@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.tables import redact
+from odibi_nb.views.escaping import escape
 from odibi_nb.views.markup import folded, head
 from odibi_nb.views.records import Records
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import bdb
 import shlex
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.spark_errors import trace_apart
 from odibi_nb.errors import TrialFailedError
+from odibi_nb.views.escaping import escape
 from odibi_nb.views.looks import LOOKS
 from odibi_nb.views.markup import block, folded, head, pre
 from odibi_nb.views.table_change import change_html, change_text

@@ -8,11 +8,13 @@ import threading
 import pytest
 from fakes import row, statuses
 
-from odibi_nb.core.decoding import as_json
+from odibi_nb.core.decoding import MAX_DEPTH, as_json, decode_json
 from odibi_nb.core.failures import FAILURES
 from odibi_nb.core.foreign import safe_repr, safe_str
+from odibi_nb.core.hooks import HookManager
 from odibi_nb.core.postmortem import frames_of, headline
 from odibi_nb.engines.libraries import load_installed, reason, require
+from odibi_nb.errors import HookError, PlanError
 
 RAISED = [SystemExit(3), KeyboardInterrupt(), RecursionError(), GeneratorExit(), None]
 
@@ -86,3 +88,30 @@ def test_libraries_are_imported_one_at_a_time(tmp_path, monkeypatch):
         thread.join(20)
     assert found == [True] * 4
     load_installed("odd_library_a", "no_such_library_at_all")
+
+
+def test_a_row_that_names_a_class(project):
+    """A class would only be constructed, and nothing of it called: one message says what to do."""
+
+    class Clean:
+        def __call__(self, inputs):
+            raise AssertionError
+
+    with pytest.raises(PlanError, match=r"A is a class: a row needs a function, or .* a = A\(\)"):
+        project(row("A", Clean)).run()
+    assert statuses(project(row("A", lambda: None)).run()) == {"A": "SUCCESS"}
+
+
+def test_a_listener_that_is_a_class():
+    """A class would only be constructed for every event: it is refused where it is registered."""
+    with pytest.raises(HookError, match=r"Odd is a class: register Odd\(\)"):
+        HookManager().register("run_end", type("Odd", (), {"__init__": lambda self, payload: None}))
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 900, 5_000, 100_000])
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a":', "}")])
+def test_json_that_is_nested_deeply(depth, begin, end):
+    """However deep, it is one message: everything that walks through what was decoded calls itself."""
+    with pytest.raises(ValueError, match=r"^JSON is nested too deeply"):
+        decode_json(begin * depth + "1" + end * depth)
+    assert decode_json("[" * MAX_DEPTH + "]" * MAX_DEPTH)

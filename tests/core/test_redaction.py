@@ -197,7 +197,7 @@ PIECES = [
     'Identifier("', "table or view ", "table or view a.", "`a`.", "== SQL ", "SQLSTATE: ", "\x1b[", "\r",
     "\x1b]0;", "0: ", "LINE 1:", "${", "$", "with name `", "select ", "é", "日", "_", "-", "|", "#", "?",
     "was called from", "Did you mean one of the following? [", "== DataFrame ==", "unresolved dependency: ",
-    "(Background on this error at: ", 'version "1', "decimal(1", "\t", "a b ", "AUTH", "accountkey", "''", "/*a", "'a\\'", "Traceback (most recent call last):\n\n",
+    "(Background on this error at: ", 'version "1', "decimal(1", "\t", "a b ", "AUTH", "accountkey", "''", "/*a", '<c r="', "<c ", "<a:c r='A1'", "'a\\'", "Traceback (most recent call last):\n\n",
 ]  # fmt: skip
 
 
@@ -223,7 +223,7 @@ def patterns():
         for name, value in vars(loaded).items():
             used = methods.get(name) or ANYWHERE  # handed on: then anything may be done with it
             for one in leaves(value):
-                if isinstance(one, re.Pattern) and isinstance(one.pattern, str):
+                if isinstance(one, re.Pattern):
                     anywhere = found.get(one, ("", False))[1] or bool(used & ANYWHERE)
                     found[one] = (f"{module.name}.{name}", anywhere)
         for call in ast.walk(tree):
@@ -265,6 +265,7 @@ def test_every_pattern_is_linear():
 
             def apply(size, piece=piece, pattern=pattern, anywhere=anywhere):
                 text = (piece * (size // len(piece) + 1))[:size] + "\0"
+                text = text if isinstance(pattern.pattern, str) else text.encode()
                 deque(pattern.finditer(text) if anywhere else [pattern.match(text)], maxlen=0)
 
             doubtful = seconds(lambda apply=apply: apply(SIZE // 100)) > 0.004
