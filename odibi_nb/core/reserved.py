@@ -91,12 +91,21 @@ class Reserved:
             key = self._key(TableName.parse(table))
         except DataError:
             return ""  # no table's name at all, which is said elsewhere
-        if key not in {self._key(name) for name in self.tables}:
+        if key not in {self._key(name) for name in self.tables} and not self._leads_to_log(key):
             return ""
         return (
             f"{table}: is a table of the run log, which rows may read but not write: choose another "
             "table, or another 'run_log' in the manifest"
         )
+
+    def _leads_to_log(self, key: str) -> bool:
+        """Return True if a link in the lake makes the table *key* one of the run log's."""
+        if not self.lake or "://" in self.lake:
+            return False
+        path = os.path.join(self.lake, *key.split("."))  # noqa: PTH118  paths stay text
+        if not (os.path.islink(path) or os.path.islink(os.path.dirname(path))):  # noqa: PTH114, PTH120
+            return False
+        return any(_is_below(path, f"{self.lake}/{table.path}") for table in self.tables)
 
     def _quarantine(self, table: str) -> str:
         with contextlib.suppress(DataError):

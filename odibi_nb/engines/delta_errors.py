@@ -21,6 +21,7 @@ _BROKEN = re.compile(r"(?:(\d+) rows? )?failed validation check|Invariant violat
 _APPEND_ONLY = "append-only"
 _FEATURE_NAMES = {
     "ClusteredTable": "liquid clustering",
+    "Clustering": "liquid clustering",
     "DomainMetadata": "domain metadata",
     "IdentityColumns": "identity columns",
     "RowTracking": "row tracking",
@@ -42,6 +43,17 @@ def is_conflict(error: BaseException) -> bool:
     return bool(_CONFLICT.search(text))
 
 
+class Writer(NamedTuple):
+    """Who commits, and what to do where it cannot."""
+
+    name: str
+    instead: str
+
+
+DELTA_RS = Writer("delta-rs", "give the row the engine 'spark' (constants.engine)")
+SAIL_ITSELF = Writer("Sail", "choose another Spark for the environment ('spark' in the manifest)")
+
+
 class Refusal(NamedTuple):
     """Why a table cannot take a commit, and what to do about it."""
 
@@ -52,13 +64,19 @@ class Refusal(NamedTuple):
         return f"{self.why}; {self.remedy}"
 
 
-def why_refused(error: BaseException, table: Any) -> Refusal | None:
-    """Why *table* (None: it is new) cannot take what was to be committed; None if *error* is another."""
+def why_refused(error: BaseException, table: Any, writer: Writer = DELTA_RS) -> Refusal | None:
+    """Why a table cannot take what was to be committed; None if *error* says something else.
+
+    Args:
+        error: what *writer* raised.
+        table: delta-rs's table; None if it is new, or unknown.
+        writer: who was to commit.
+    """
     text = str(error)
     if found := _FEATURES.search(text):
         names = sorted({_feature(name) for name in found[1].split(",")})  # delta-rs has no order
-        why = f"the table uses {', '.join(names)}, which delta-rs cannot write"
-        return Refusal(why, "give the row the engine 'spark' (constants.engine)")
+        why = f"the table uses {', '.join(names)}, which {writer.name} cannot write"
+        return Refusal(why, writer.instead)
     if _APPEND_ONLY in text:
         why = "the table is append-only (delta.appendOnly), and this would remove rows"
         return Refusal(why, 'use "mode": "append", or set the table\'s property to false')

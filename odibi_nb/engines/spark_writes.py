@@ -16,6 +16,7 @@ from odibi_nb.engines.delta_appends import (
     metadata,
     transaction_key,
 )
+from odibi_nb.engines.delta_errors import SAIL_ITSELF, why_refused
 from odibi_nb.engines.libraries import reason
 from odibi_nb.engines.spark_appends import without_earlier
 from odibi_nb.engines.spark_frames import fit, with_missing
@@ -134,6 +135,7 @@ def write(
             raise
         except Exception as exc:
             if not is_conflict(exc):
+                _raise_if_refused(target, exc)
                 raise
             conflict = exc
         else:
@@ -146,6 +148,13 @@ def write(
     if request.only_once:
         appends.note(target.key, request.info, number)
     return rows
+
+
+def _raise_if_refused(target: DeltaTarget, exc: Exception) -> None:
+    """Raise DataError where Sail cannot write the table at all; the JVM's Delta says so itself."""
+    refused = why_refused(exc, None, SAIL_ITSELF) if target.connection.kind == SAIL else None
+    if refused is not None:
+        raise DataError(f"{target.name}: nothing was written: {refused}") from exc
 
 
 def _once(

@@ -74,6 +74,23 @@ def test_a_log_without_a_schema_is_spelled_in_two_ways(tmp_path):
     assert problems(tmp_path / "other", {"table": "bronze.logs"}, run_log="Logs") == []
 
 
+def test_links_in_the_lake_are_followed(tmp_path):
+    """A schema or table that is a link to the run log's is refused like it; other links are none."""
+    outputs = ["bronze.transformationrun", "silver.x", "gold.transformationrun"]
+    rows = [registry_row(f"R{i}", "Bronze", "frame", outputs=[o]) for i, o in enumerate(outputs)]
+    found = project(tmp_path, rows)
+    lake = found.manifest.folder / "lake"
+    for name in ("config_driven", "other", "silver"):
+        (lake / name).mkdir()
+    (lake / "bronze").symlink_to(lake / "config_driven", target_is_directory=True)
+    (lake / "gold").symlink_to(lake / "other", target_is_directory=True)
+    log = lake / "config_driven" / "transformationrunlog"
+    (lake / "silver" / "x").symlink_to(log, target_is_directory=True)
+    problems = [*map(str, found.plan().problems)]
+    assert len(problems) == 2
+    assert all("run log" in problem for problem in problems)
+
+
 def test_a_quarantine_that_would_be_the_log_is_refused(tmp_path):
     """A row's quarantine is a table that it writes; without one the name is free."""
     constants = {"checks": [{"not_null": ["n"], "on_fail": "quarantine"}]}

@@ -1,7 +1,9 @@
 """The Spark engine on Sail, without a JVM: the contract of all engines, then what is its own."""
 
 import contextlib
+import json
 
+import pandas as pd
 import pytest
 
 pytest.register_assert_rewrite(
@@ -29,8 +31,11 @@ from odibi_nb.core.tables import TableName  # noqa: E402
 from odibi_nb.core.transformation import Output  # noqa: E402
 from odibi_nb.engines import spark_appends  # noqa: E402
 from odibi_nb.engines.lake import Lake  # noqa: E402
+from odibi_nb.engines.pandas import PandasEngine  # noqa: E402
 from odibi_nb.engines.spark import SparkEngine  # noqa: E402
 from odibi_nb.errors import DataError  # noqa: E402
+
+FEATURES = ["clustering", "domainMetadata"]
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +140,44 @@ def test_appends_to_a_lake_at_a_url_count_once(connection, tmp_path, monkeypatch
             append(attempt, info)
     found = rows_of(engine.read(TableName.parse("silver.t")))
     assert [row["n"] for row in found] == ([0, 3, 7] if reached else [0, 1, 7])
+
+
+def test_a_feature_that_sail_cannot_write_is_said(connection, tmp_path):
+    """The message names table and feature, and is no error that another attempt would mend."""
+    log = tmp_path / "lake/silver/t/_delta_log"
+    log.mkdir(parents=True)
+    log_lines = [
+        {"protocol": {"minReaderVersion": 1, "minWriterVersion": 7, "writerFeatures": FEATURES}},
+        {
+            "metaData": {
+                "id": "11111111-1111-1111-1111-111111111112",
+                "format": {"provider": "parquet", "options": {}},
+                "schemaString": '{"type":"struct","fields":[{"name":"n","type":"long","nullable":true,"metadata":{}}]}',
+                "partitionColumns": [],
+                "configuration": {},
+                "createdTime": 1,
+            }
+        },
+    ]
+    (log / f"{0:020}.json").write_text("\n".join(map(json.dumps, log_lines)))
+    engine = make_engine(connection, tmp_path)
+    for mode in ("append", "overwrite"):
+        with pytest.raises(
+            DataError, match=r"silver\.t: .* liquid clustering .* Sail cannot write"
+        ):
+            engine.write(
+                make(connection.spark, [{"n": 1}]), Output(table="silver.t", mode=mode), by(1)
+            )
+
+
+def test_a_retry_on_another_engine_takes_the_place_of_sails_append(connection, tmp_path):
+    """Sail's appends carry no txn; a retry on pandas finds them all the same, and the other way round."""
+    sail, other = make_engine(connection, tmp_path), PandasEngine(str(tmp_path / "lake"))
+    how = Output(table="silver.t", mode="append")
+    sail.write(make(connection.spark, [{"n": 1}]), how, by(1))
+    other.write(pd.DataFrame({"n": [7]}), how, by(row="other"))
+    other.write(pd.DataFrame({"n": [2]}), how, by(1, "run-2", repairs=("run-1",)))
+    name = TableName.parse("silver.t")
+    assert sorted(other.read(name)["n"]) == [2, 7]
+    sail.write(make(connection.spark, [{"n": 3}]), how, by(1, "run-3", repairs=("run-2", "run-1")))
+    assert sorted(other.read(name)["n"]) == [3, 7]
