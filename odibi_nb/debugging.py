@@ -5,13 +5,14 @@ from __future__ import annotations
 import bdb
 import keyword
 import re
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.cells import CellFunction, function_from
 from odibi_nb.core.decoding import own_copy, utc_now
 from odibi_nb.core.failures import FAILURES, Failure
-from odibi_nb.core.lock import run_lock
+from odibi_nb.core.lock import exclusively
 from odibi_nb.core.manifest import shown_path
 from odibi_nb.core.postmortem import headline
 from odibi_nb.core.project_watch import ProjectWatch
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from odibi_nb.core.context import ExecutionContext
+    from odibi_nb.core.interrupts import InterruptsHeldBack
+    from odibi_nb.core.lock import RunLock
     from odibi_nb.core.orchestrator import GenericProjectOrchestrator
     from odibi_nb.core.rehearsal import Inputs
     from odibi_nb.core.transformation import Transformation
@@ -140,6 +143,27 @@ def try_transformation(
             transformation_id,
             ["what a part of the inputs gives would replace the whole: nothing is written"],
         )
+    if not write:
+        return _tried(project, transformation_id, cell, portion)
+    run_id = f"try-{utc_now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+
+    def tried(_lock: RunLock, interrupts: InterruptsHeldBack) -> Trial:
+        with interrupts.let_through():
+            return _tried(project, transformation_id, cell, None, write_as=run_id)
+
+    # The function reads and compares under the lock, too: a run could change its tables otherwise.
+    return exclusively(project.state_dir, project.project, project.env, run_id, tried)
+
+
+def _tried(
+    project: GenericProjectOrchestrator,
+    transformation_id: str,
+    cell: str,
+    portion: Portion | None,
+    *,
+    write_as: str = "",
+) -> Trial:
+    """Call the function, and do its writes as the run *write_as*, if one is named."""
     rehearsal = open_rehearsal(project, transformation_id, portion)
     check_inputs(project, rehearsal)
     function = _function(project, rehearsal, cell)
@@ -157,8 +181,8 @@ def try_transformation(
     changes = rehearsal.captured.changes() if ended.error is None else {}
     if ended.error is not None and not isinstance(ended.error, bdb.BdbQuit):
         FAILURES.keep(_failure(project, rehearsal, ended))
-    elif write and ended.error is None:
-        _write(project, rehearsal)
+    elif write_as and ended.error is None:
+        _write(rehearsal, write_as)
     note = f"loaded anew: {', '.join(project.reloaded)}" if project.reloaded else ""
     diff, source_note = _difference(rehearsal, cell, function.name)
     return Trial(
@@ -181,7 +205,7 @@ def try_transformation(
         source_diff=diff,
         source_note="; ".join(filter(None, (source_note, note))),
         inputs_cut=str(portion) if portion else "",
-        written=write and ended.error is None,
+        written=bool(write_as) and ended.error is None,
         moved=tuple(moved),
         unwatched=watch.unknown,
     )
@@ -279,13 +303,11 @@ def _difference(rehearsal: Rehearsal, cell: str, name: str) -> tuple[str, str]:
     return diff, "" if diff else "the module has the cell's version already"
 
 
-def _write(project: GenericProjectOrchestrator, rehearsal: Rehearsal) -> None:
+def _write(rehearsal: Rehearsal, run_id: str) -> None:
     """Do the captured writes, as the transformation's; no run may go on meanwhile."""
-    run_id = f"try-{utc_now():%Y%m%d-%H%M%S}"
     info = WriteInfo(run_id=run_id, transformation_id=rehearsal.row.id, attempt=1)
-    with run_lock(project.state_dir, project.project, project.env, run_id):
-        for write in rehearsal.captured.writes:
-            rehearsal.captured.tables.write(write.frame, write.output, info)
+    for write in rehearsal.captured.writes:
+        rehearsal.captured.tables.write(write.frame, write.output, info)
 
 
 def _failure(

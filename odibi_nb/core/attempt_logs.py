@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.decoding import as_json, as_time, decode_json
+from odibi_nb.core.decoding import as_json, as_time
 from odibi_nb.core.events import EventType, Status
-from odibi_nb.core.journal import OUTPUT, live_runs, read_journal, read_on, runs_folder
+from odibi_nb.core.journal import OUTPUT, live_runs, read_journal, read_on, run_folders
+from odibi_nb.core.journal_lines import read_line
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -79,9 +79,9 @@ class FollowedAttempt:
         """How it stands; None before the first. Of what it prints, the last `TAIL_LINES` until it ends."""
         lines, self._at = read_on(self._folder, self._at)
         for line in lines:
-            if self._sign in line:
-                with contextlib.suppress(ValueError):  # torn, by a disk that was full
-                    self._take(decode_json(line))
+            # None: torn, by a disk that was full.
+            if self._sign in line and (said := read_line(line)) is not None:
+                self._take(said)
         told = [*self._started, *self._said, *self._ended]
         return next(_attempts(self._folder.name, told, self._id, live=True), None)
 
@@ -112,7 +112,8 @@ def last_failed(state_dir: Path, project: str, env: str) -> str | None:
     """The transformation that failed last, in the newest run in which one did."""
     for folder in _folders(state_dir, None):
         lines = read_journal(folder)
-        failed = [x for x in lines if x.get("event") == EventType.TRANSFORM_FAILURE]
+        failures = (x for x in lines if x.get("event") == EventType.TRANSFORM_FAILURE)
+        failed = [x for x in failures if x.get("transformation_id")]
         if failed and _belongs(lines, project, env):
             return str(failed[-1]["transformation_id"])
     return None
@@ -120,17 +121,7 @@ def last_failed(state_dir: Path, project: str, env: str) -> str | None:
 
 def _folders(state_dir: Path, run_id: str | None) -> list[Path]:
     """The folders of the runs, newest first."""
-    folders = sorted(runs_folder(state_dir).glob("*/"), key=_age, reverse=True)
-    return [f for f in folders if run_id is None or f.name == run_id]
-
-
-def _age(folder: Path) -> tuple[str, int]:
-    """When a run began, to the second by its id; then which journal was written to last."""
-    try:
-        written = (folder / "journal.jsonl").stat().st_mtime_ns
-    except OSError:
-        written = 0
-    return folder.name.rpartition("-")[0], written
+    return [f for f in reversed(run_folders(state_dir)) if run_id is None or f.name == run_id]
 
 
 def _belongs(lines: list[dict[str, Any]], project: str, env: str) -> bool:

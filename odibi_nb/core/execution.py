@@ -15,6 +15,7 @@ from odibi_nb.core.events import EventType, RunStatus, Status
 from odibi_nb.core.failures import FAILURES
 from odibi_nb.core.interrupts import interrupts_as_requests
 from odibi_nb.core.owners import locks_folder
+from odibi_nb.core.presence import Presence
 from odibi_nb.core.private import private_tree
 from odibi_nb.core.reach import allowed_places
 from odibi_nb.core.redaction import error_message, error_text
@@ -44,41 +45,61 @@ VERSIONED = ("pandas", "pyarrow", "deltalake", "duckdb", "sqlalchemy", "pyspark"
 
 
 class RunExecution:
-    """Runs *plan* once, for *project*."""
+    """Runs *plan* once, for *project*; *texts* are what a person should read before.
+
+    Attributes:
+        number: of the run, greater than those of all before it.
+    """
 
     def __init__(
         self,
         project: GenericProjectOrchestrator,
         plan: RunPlan,
         options: RunOptions,
-        run_id: str,
         retry_of: str | None = None,
+        texts: tuple[str, ...] = (),
     ) -> None:
         self.project = project
         self.plan = plan
         self.options = options
-        self.run_id = run_id
         self.retry_of = retry_of
+        self.texts = texts
         self.cache_plan = self._cache_plan()
+
+    def run(self, lock: RunLock, number: int) -> RunResult:
+        """Run it under *lock*, and keep its log.
+
+        An interrupt is a request to end the run, from before the first event until its log is closed.
+        """
+        self.lock, self.number, self.run_id = lock, number, lock.run_id
+        project = self.project
         self.facts: dict[str, Any] = {
-            "run_id": run_id,
+            "run_id": self.run_id,
             "project": project.project,
             "env": project.env,
             "engine": project.engine,
         }
-
-    def run(self, lock: RunLock) -> RunResult:
-        """Run it under *lock*, and keep its log."""
-        self.lock = lock
-        project = self.project
-        self.journal = journals.Journal(journals.runs_folder(project.state_dir) / self.run_id)
+        self.stream = RunStream(facts=self.facts, hooks=project.hooks, views=project.views)
+        self.runner = self._make_runner()
+        self.journal = journals.Journal(
+            journals.runs_folder(project.state_dir) / self.run_id,
+            number=number,
+            project=project.project,
+            env=project.env,
+        )
+        self.stream.journal = self.journal
+        self.lost = ""
+        self.presence = Presence(project.manifest.folder, project.manifest.path, self.journal)
         self._keep_private()
+        complete = False
         try:
-            result, complete = self._run()
-        except BaseException:
-            self.journal.close(complete=False)
-            raise
-        self.journal.close(complete=complete)
+            with interrupts_as_requests(self.runner.cancel, patience=ABANDON):
+                try:
+                    result, complete = self._run()
+                finally:
+                    self.journal.close(complete=complete)
+        finally:
+            self.journal.close(complete=complete)  # again, where an interrupt ended the first
         self._keep_private()
         journals.prune(project.state_dir)
         return result
@@ -90,11 +111,7 @@ class RunExecution:
     def _run(self) -> tuple[RunResult, bool]:
         """The result, and whether every sink has all of the log."""
         project = self.project
-        self.stream = RunStream(
-            facts=self.facts, hooks=project.hooks, journal=self.journal, views=project.views
-        )
         self._load_plugins()
-        self.runner = self._make_runner()
         project.cancel_with = self.runner.cancel
         self.stream.run_log = RunLogWriter(
             run_id=self.run_id,
@@ -123,10 +140,8 @@ class RunExecution:
         facts = {"transformations": count, "count": count}  # the original's key, and ours
         self.stream.publish(EventType.CONFIGS_LOADED, facts)
         self.stream.say("INFO", f"\n🎯 Running layers: {list(self.plan.layers)}\n")
-        # Until the log is written: an interrupt in the middle of that would lose the run's end.
-        with interrupts_as_requests(self.runner.cancel, patience=ABANDON):
-            results = self.runner.run()
-            return self._end(begin, started, time.monotonic() - clock, results)
+        results = self.runner.run()
+        return self._end(begin, started, time.monotonic() - clock, results)
 
     def _begin(self) -> dict[str, Any]:
         """What run_start says besides the facts of every event."""
@@ -137,6 +152,7 @@ class RunExecution:
             "plan_hash": self.plan.plan_hash(),
             "versions": as_json({**_versions(), "functions": self.plan.source_hashes()}),
             "retry_of": self.retry_of,
+            "run_number": self.number,
         }
 
     def _end(
@@ -148,6 +164,9 @@ class RunExecution:
     ) -> tuple[RunResult, bool]:
         assert self.stream.run_log is not None
         status = _run_status(results.values(), cancelled=self.runner.cancel_level > 0)
+        if lost := self.lost or self.presence.lost():
+            status = RunStatus.FAILED
+            self.stream.warn(lost)
         ended = utc_now()
         self.runner.tell_the_rest()
         self._warn_of_threads()
@@ -157,6 +176,7 @@ class RunExecution:
             end_time=ended,
             records=self.stream.records,
             warnings=self.stream.warnings,
+            duration_seconds=duration,
         )
         self.journal.append({"event": "run_record", "run_record": record})
         problems = self.stream.run_log.close(record)
@@ -215,9 +235,14 @@ class RunExecution:
         )
 
     def _overridden(self) -> str:
-        """Keep the lock alive; why the run must end if somebody else has it now."""
+        """Why the run must end: another one has its lock, or its folders are gone; "" if it need not."""
         who = self.lock.beat()
-        return f"{who} has taken the place of this run" if who else ""
+        if who:
+            return f"{who} has taken the place of this run"
+        if self.lost:
+            return ""
+        self.lost = self.presence.lost()
+        return self.lost
 
     def _context(self, row: PlannedRow, attempt: int) -> ExecutionContext:
         tables, repairs = self.project.tables(row.engine), tuple(self.options.repairs)

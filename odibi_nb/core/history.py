@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from bisect import bisect_right
 from collections import defaultdict
+from itertools import accumulate
+from math import inf
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+from odibi_nb.core.decoding import utc_now
 from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from odibi_nb.core.protocols import BaseLogSink, Row
 
@@ -43,11 +48,38 @@ def past_runs(
         if runs:
             return [
                 run
-                for run in runs
+                for run in newest_first(runs)
                 if (project is None or run["project"] == project)
                 and (env is None or run["env"] == env)
             ][:limit]
     return []
+
+
+def newest_first(runs: Iterable[Row]) -> list[Row]:
+    """Order *runs* by their numbers, which no clock makes jump.
+
+    Those without a number, of versions that gave none, are placed by their time among the others; one
+    that is said to begin in the future began under a wrong clock, and comes last.
+    """
+    now = utc_now().timestamp()
+    by_time = sorted(runs, key=lambda run: (_begun(run, now, 0.0), run["run_id"] or ""))
+    ordered = [run for run in by_time if run.get("run_number")]
+    ordered.sort(key=lambda run: run["run_number"])
+    # earliest[i]: when the first of the numbered ones from i on began.
+    earliest = [*accumulate((_begun(run, now, inf) for run in reversed(ordered)), min)][::-1]
+    before: dict[int, list[Row]] = defaultdict(list)
+    for run in by_time:
+        if not run.get("run_number"):
+            before[bisect_right(earliest, _begun(run, now, 0.0))].append(run)
+    merged = [r for i in range(len(ordered) + 1) for r in (*before[i], *ordered[i : i + 1])]
+    return merged[::-1]
+
+
+def _begun(run: Row, now: float, unknown: float) -> float:
+    """When a run began; *unknown* where that is not known, or has not come yet."""
+    begun = run.get("start_time")
+    seconds = begun.timestamp() if isinstance(begun, dt.datetime) else unknown
+    return seconds if seconds <= now else unknown
 
 
 def past_attempts(sinks: Sequence[BaseLogSink], run_ids: Sequence[str]) -> list[Row]:
@@ -57,6 +89,11 @@ def past_attempts(sinks: Sequence[BaseLogSink], run_ids: Sequence[str]) -> list[
         if records:
             return records
     return []
+
+
+def greatest_number(sinks: Sequence[BaseLogSink]) -> int:
+    """The greatest `run_number` in the run log, of any project; 0 if there is none."""
+    return max((run.get("run_number") or 0 for run in past_runs(sinks, 1)), default=0)
 
 
 def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> dict[str, float]:
@@ -104,7 +141,9 @@ def run_chain(
     """
     unlogged = {run["run_id"]: records for run, records in dead}
     logged = past_runs(sinks, RUNS_SEARCHED, project, env)
-    runs = [run for run, _ in dead] + [run for run in logged if run["run_id"] not in unlogged]
+    runs = newest_first(
+        [*(run for run, _ in dead), *(r for r in logged if r["run_id"] not in unlogged)]
+    )
     by_id = {run["run_id"]: run for run in runs}
     if not runs:
         raise LookupError(f"the run log has no run of {project!r}, env {env}")

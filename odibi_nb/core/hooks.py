@@ -66,7 +66,10 @@ class Listener:
     @property
     def name(self) -> str:
         """How warnings and `list_hooks` name it."""
-        return str(getattr(self.fn, "__qualname__", None) or safe_repr(self.fn))
+        try:
+            return str(getattr(self.fn, "__qualname__", None) or safe_repr(self.fn))
+        except BaseException:  # noqa: BLE001  a listener's own code, which is not to stop a run
+            return f"a {type(self.fn).__name__}"
 
     def wants(self, payload: Mapping[str, Any]) -> bool:
         """Whether *payload* has what the filters ask for; text is compared without case."""
@@ -213,9 +216,10 @@ class HookManager:
                 try:
                     if listener.wants(payload):
                         listener.fn(own_copy(payload))
-                except KeyboardInterrupt:  # the user's, not the listener's
-                    raise
-                except BaseException as exc:  # noqa: BLE001  whatever it is, the run goes on
+                except BaseException as exc:
+                    # Whatever it is, a run goes on: one that the user interrupts has heard of it.
+                    if on_error is None and isinstance(exc, KeyboardInterrupt):
+                        raise
                     (on_error or _log)(listener, exc)
 
 

@@ -14,15 +14,20 @@ from odibi_nb.core.context import Engine, transformation_logger
 from odibi_nb.core.decoding import utc_now
 from odibi_nb.core.execution import RunExecution
 from odibi_nb.core.functions import ProjectModules, resolving_with_session
-from odibi_nb.core.history import LAST, RunChain, expected_seconds, run_chain
+from odibi_nb.core.history import (
+    LAST,
+    RunChain,
+    expected_seconds,
+    greatest_number,
+    run_chain,
+)
 from odibi_nb.core.hooks import HookManager
-from odibi_nb.core.journal import open_runs
-from odibi_nb.core.lock import run_lock
+from odibi_nb.core.journal import any_open_run, last_number
+from odibi_nb.core.lock import exclusively
 from odibi_nb.core.manifest import find_manifest, shown_path
 from odibi_nb.core.options import RunOptions, default_workers
 from odibi_nb.core.plan import PlanRequest, RunPlan
 from odibi_nb.core.planning import make_plan, no_rows_message
-from odibi_nb.core.private import private_state
 from odibi_nb.core.protocols import Place, Session
 from odibi_nb.core.reach import Reach, allowed_places
 from odibi_nb.core.redaction import error_message
@@ -37,6 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from odibi_nb.core.context import TransformationLogger
+    from odibi_nb.core.interrupts import InterruptsHeldBack
+    from odibi_nb.core.lock import RunLock
     from odibi_nb.core.protocols import Adapters, BaseLogSink, Row, TableEngine, View
     from odibi_nb.core.results import RunResult
 
@@ -239,12 +246,10 @@ class GenericProjectOrchestrator:
         self._say("INFO", f"📋 Loaded manifest from {shown_path(self.manifest.path)}")
         self._confirm(chosen)
         self.bootstrap(repo_path)
-        try:
-            self._recover()
-            return self._execute(self._plan(chosen).raise_for_problems(), chosen)
-        finally:
-            self.close()
-            self._modules.remember()
+        return self._exclusively(chosen, lambda: self._planned(chosen))
+
+    def _planned(self, chosen: RunOptions) -> RunExecution:
+        return self._execution(self._plan(chosen).raise_for_problems(), chosen)
 
     def retry(
         self,
@@ -277,45 +282,36 @@ class GenericProjectOrchestrator:
         chosen = self._chosen(overrides)
         self._confirm(chosen)
         self.bootstrap(repo_path)
-        try:
-            self._recover()
-            given = {name: value for name, value in overrides.items() if value is not None}
-            chain = self._chain_to_retry(run_id)
-            return self._repaired(Repair(chain=chain, only_failed=only_failed, given=given))
-        finally:
-            self.close()
-            self._modules.remember()
-
-    def _chain_to_retry(self, run_id: str) -> RunChain:
-        try:
-            return self._chain(run_id, to_its_end=True)
-        except LookupError as exc:
-            raise ConfigurationError("retry", [str(exc.args[0])]) from exc
-
-    def _repaired(self, repair: Repair) -> RunResult:
+        given = {name: value for name, value in overrides.items() if value is not None}
         before = self.engine
-        if not self._engine_given:
-            self.engine = self._checked_engine(repair.engine)
         try:
-            options = self._chosen(repair.options())
-            plan = self._plan(options, repair)
-            if not plan.rows and not plan.problems:
-                nothing = repair.nothing(plan)
-                for text in nothing.warnings:  # to the console: for other views nothing begins
-                    self.views[0].on_message("WARNING", f"⚠️ {text}")
-                return nothing
-            plan = repair.checked(plan).raise_for_problems()
-            overrides = {n: c for n, c in options.overrides.items() if n in plan.rows}
-            options = replace(options, overrides=overrides)
-            for text in repair.texts(plan, options):
-                self._say("INFO", text)
-            return self._execute(plan, options, repair.run_id)
+            return self._exclusively(chosen, lambda: self._repaired(run_id, given, only_failed))
         finally:
             self.engine = before
 
+    def _repaired(
+        self, run_id: str, given: Mapping[str, Any], only_failed: bool
+    ) -> RunExecution | RunResult:
+        """What a retry is to run; or its result, where there is nothing to do."""
+        try:
+            chain = self._chain(run_id, to_its_end=True)
+        except LookupError as exc:
+            raise ConfigurationError("retry", [str(exc.args[0])]) from exc
+        repair = Repair(chain=chain, only_failed=only_failed, given=given)
+        if not self._engine_given:
+            self.engine = self._checked_engine(repair.engine)
+        options = self._chosen(repair.options())
+        plan = self._plan(options, repair)
+        if not plan.rows and not plan.problems:
+            return repair.nothing(plan)
+        plan = repair.checked(plan).raise_for_problems()
+        overrides = {n: c for n, c in options.overrides.items() if n in plan.rows}
+        options = replace(options, overrides=overrides)
+        return self._execution(plan, options, repair)
+
     def _recover(self) -> None:
         """Complete the log of runs whose process died, so that what is asked of it is there."""
-        if not open_runs(self.state_dir):
+        if not any_open_run(self.state_dir):
             return  # as nearly always: then nobody need open the run log
         try:
             for dead in recover(self.state_dir, self.project, self.env, self.sinks()):
@@ -333,30 +329,71 @@ class GenericProjectOrchestrator:
             cancel(transformation_id)
         return cancel is not None
 
-    def _execute(self, plan: RunPlan, chosen: RunOptions, retry_of: str | None = None) -> RunResult:
+    def _exclusively(
+        self, chosen: RunOptions, decide: Callable[[], RunExecution | RunResult]
+    ) -> RunResult:
+        """Run what *decide* returns. It decides, and all of that runs, while no other run goes on.
+
+        What it finds out, such as which rows of the last run failed, another run could change otherwise
+        before this one begins.
+        """
         run_id = f"{utc_now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
-        execution = RunExecution(self, plan, chosen, run_id, retry_of)
+        where = (self.state_dir, self.project, self.env, run_id)
         try:
-            private_state(self.state_dir)
-            with self._modules.running():
-                for name in sorted({row.engine for row in plan.rows.values()}):
-                    self.tables(name).check_writable()
-                with (
-                    run_lock(
-                        self.state_dir,
-                        self.project,
-                        self.env,
-                        run_id,
-                        force=chosen.force,
-                        say=lambda text: self._say("WARNING", text),
-                    ) as lock,
-                    routed_output(),
-                ):
-                    return execution.run(lock)
+            if chosen.force:  # whoever has the lock loses it only to a run that can begin
+                found = decide()
+                if not isinstance(found, RunExecution):
+                    return self._nothing(found)
+            return exclusively(
+                *where,
+                lambda lock, interrupts: self._under_lock(lock, interrupts, decide),
+                force=chosen.force,
+                say=lambda text: self._say("WARNING", text),
+            )
         except OSError as exc:
             raise ConfigurationError(str(self.state_dir), [f"cannot be used: {exc}"]) from exc
         finally:
             self.cancel_with = None
+            self.close()
+            self._modules.remember()
+
+    def _under_lock(
+        self,
+        lock: RunLock,
+        interrupts: InterruptsHeldBack,
+        decide: Callable[[], RunExecution | RunResult],
+    ) -> RunResult:
+        with interrupts.let_through():
+            self._recover()
+            found = decide()
+            if isinstance(found, RunExecution):
+                number = 1 + max(last_number(self.state_dir), self._greatest_logged_number())
+        if not isinstance(found, RunExecution):
+            return self._nothing(found)
+        interrupts.raise_pending()
+        for text in found.texts:
+            self._say("INFO", text)
+        with self._modules.running(), routed_output():
+            return found.run(lock, number)
+
+    def _nothing(self, result: RunResult) -> RunResult:
+        for text in result.warnings:  # to the console: for other views nothing begins
+            self.views[0].on_message("WARNING", f"⚠️ {text}")
+        return result
+
+    def _execution(
+        self, plan: RunPlan, chosen: RunOptions, repair: Repair | None = None
+    ) -> RunExecution:
+        for name in sorted({row.engine for row in plan.rows.values()}):
+            self.tables(name).check_writable()
+        texts = () if repair is None else tuple(repair.texts(plan, chosen))
+        return RunExecution(self, plan, chosen, repair.run_id if repair else None, texts)
+
+    def _greatest_logged_number(self) -> int:
+        try:
+            return greatest_number(self.sinks())
+        except Exception:  # noqa: BLE001  as for durations: the numbers here do, too
+            return 0
 
     # -- planning ------------------------------------------------------------------------------
 

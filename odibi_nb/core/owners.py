@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import getpass
-import os
 import socket
 import sys
 import tempfile
@@ -16,13 +15,18 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from odibi_nb.core.decoding import utc_now
+from odibi_nb.core.processes import Process, current_process
+from odibi_nb.core.state_files import read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+MOST_BYTES = 1 << 16
+"""Nothing that an owner writes is longer."""
 
-class Owner(msgspec.Struct, frozen=True, kw_only=True):
-    """A run, as its file tells of it.
+
+class Owner(Process, frozen=True, kw_only=True):
+    """A run and its process, as its file tells of it.
 
     Attributes:
         since: when it began; a wall clock's time, for people.
@@ -32,8 +36,6 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     run_id: str
-    pid: int
-    host: str
     user: str
     since: str
     at: str
@@ -59,11 +61,10 @@ def identity() -> tuple[str, str]:
 
 def this_process(run_id: str, *, locked: bool) -> Owner:
     """This process as the owner of a run that begins now."""
-    user, host = identity()
+    user, _ = identity()
     now = clock_time()
-    return Owner(
-        run_id=run_id, pid=os.getpid(), host=host, user=user, since=now, at=now, locked=locked
-    )
+    process = msgspec.structs.asdict(current_process())
+    return Owner(run_id=run_id, user=user, since=now, at=now, locked=locked, **process)
 
 
 def clock_time() -> str:
@@ -78,17 +79,14 @@ def locks_folder(state_dir: Path) -> Path:
 
 def read_owner(path: Path) -> Owner | None:
     """Whose file it is; None if there is none, or it cannot be read."""
-    try:
-        return decode_owner(path.read_bytes())
-    except OSError:
-        return None
+    return decode_owner(read_regular(path, MOST_BYTES))
 
 
 def decode_owner(content: bytes | None) -> Owner | None:
     """Whose file has this content; None if it says nothing."""
     try:
         return msgspec.json.decode(content or b"", type=Owner)
-    except msgspec.DecodeError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
 

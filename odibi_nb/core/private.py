@@ -11,6 +11,8 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from odibi_nb.core.state_files import make_folder
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -37,7 +39,7 @@ def private_state(state_dir: Path) -> None:
             _restrict(path)
     for name in OWN_FOLDERS:
         folder = state_dir / name
-        folder.mkdir(mode=0o700, exist_ok=True)
+        make_folder(state_dir, folder)
         if _restrict(folder):
             private_tree(folder)
 

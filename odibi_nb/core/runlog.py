@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import queue
 import threading
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.decoding import as_json, as_time
 from odibi_nb.core.events import EventType, Status
-from odibi_nb.core.journal import open_runs, read_journal, release, taken_over
+from odibi_nb.core.journal import (
+    mark_complete,
+    open_runs,
+    read_counted,
+    read_journal,
+    read_mark,
+    set_run_aside,
+    taken_over,
+)
 from odibi_nb.core.owners import identity
 from odibi_nb.core.records import RECORD_COLUMNS
 from odibi_nb.core.redaction import error_text
+from odibi_nb.core.state_files import is_in_the_way
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
@@ -29,7 +37,6 @@ FLUSH_SECONDS = 5.0
 SYNC_SECONDS = 0.2
 SINK_TRIES = 4
 RECENT_RUNS = 1_000
-YOUNG_SECONDS = 60.0
 SHOWN = 10
 PLANNED = "planned"
 _FLUSH = object()
@@ -120,7 +127,7 @@ class RunLogWriter:
             return
         try:
             position.sink.write_run(run_record)
-        except Exception as exc:  # noqa: BLE001  a sink never fails a run
+        except BaseException as exc:  # noqa: BLE001  a sink never fails a run, or ends this thread
             position.failed = error_text(exc)
 
     def _hand_over(self, position: _Position, *, final: bool) -> None:
@@ -141,7 +148,7 @@ class RunLogWriter:
                     position.tried = True
                     if rest:
                         position.sink.write(rest)
-        except Exception as exc:  # noqa: BLE001  a sink never fails a run
+        except BaseException as exc:  # noqa: BLE001  a sink never fails a run, or ends this thread
             position.failed = error_text(exc)
             return
         position.failed, position.tried = None, False
@@ -164,12 +171,17 @@ def _name(sink: BaseLogSink) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveredRun:
-    """A dead run whose log was completed: how many attempts had ended, which had not."""
+    """A dead run whose log was completed: how many attempts had ended, which had not.
+
+    Attributes:
+        unreadable: how many lines of its journal could not be read.
+    """
 
     run_id: str
     finished: int
     abandoned: tuple[str, ...]
     problems: tuple[str, ...] = ()
+    unreadable: int = 0
 
     def text(self) -> str:
         """One line for people."""
@@ -177,33 +189,66 @@ class RecoveredRun:
         if self.abandoned:
             shown = [*self.abandoned[:SHOWN], *(["…"] if len(self.abandoned) > SHOWN else [])]
             lost = f", {len(self.abandoned)} ABANDONED: {', '.join(shown)}"
+        torn = ""
+        if self.unreadable:
+            lines = "1 line" if self.unreadable == 1 else f"{self.unreadable:,} lines"
+            torn = f"; {lines} of its journal could not be read"
         failed = f"; {'; '.join(self.problems)}" if self.problems else ""
-        return f"run {self.run_id} had died; its log is complete now: {self.finished} ended{lost}{failed}"
+        return (
+            f"run {self.run_id} had died; its log is complete now: {self.finished} ended"
+            f"{lost}{torn}{failed}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableRun:
+    """A run that did not end, and of which nothing can be read; *moved* is where its folder is now."""
+
+    run_id: str
+    reason: str
+    moved: str
+
+    def text(self) -> str:
+        """One line for people."""
+        what = f"its folder was set aside: {self.moved}" if self.moved else "it cannot be set aside"
+        return f"run {self.run_id} had died, and its log cannot be completed: {self.reason}; {what}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _DeadRun:
+    """What the journal of a dead run holds; *start* is empty if it does not say whose run it is."""
+
+    start: Row
+    lines: list[Row]
+    unreadable: int
+
+    def is_of(self, project: str, env: str) -> bool:
+        return (self.start.get("project"), self.start.get("env")) == (project, env)
 
 
 def recover(
     state_dir: Path, project: str, env: str, sinks: Sequence[BaseLogSink]
-) -> list[RecoveredRun]:
+) -> list[RecoveredRun | UnreadableRun]:
     """Complete the log of every run of *project* and *env* whose process died.
 
     What had ended is written as it was; what was running, or had not started, becomes ABANDONED. Each
-    record is in each sink once: what a sink has already is asked of it first.
+    record is in each sink once: what a sink has already is asked of it first. A run of which nothing
+    can be read is set aside. Whatever is wrong with a folder, the others are recovered.
     """
-    recovered = []
+    recovered: list[RecoveredRun | UnreadableRun] = []
     for folder in open_runs(state_dir):
-        with taken_over(folder) as owner:
-            if owner is None:
+        with taken_over(folder) as dead:
+            if not dead:
                 continue
-            lines = read_journal(folder)
-            start = next((x for x in lines if x.get("event") == EventType.RUN_START), None)
-            if start is None:
-                # A run that is just being started has a lock and no line yet.
-                if time.time() - folder.stat().st_mtime > YOUNG_SECONDS:
-                    release(owner, complete=True)
-            elif (start.get("project"), start.get("env")) == (project, env):
-                result = _complete(start, lines, sinks)
+            run = _read_dead_run(folder)
+            if not run.start:
+                if (unreadable := _unreadable(folder, run, project, env)) is not None:
+                    recovered.append(unreadable)
+            elif run.is_of(project, env):
+                result = _complete(run, sinks)
                 recovered.append(result)
-                release(owner, complete=not result.problems)
+                if not result.problems:
+                    mark_complete(folder)
     return recovered
 
 
@@ -211,36 +256,90 @@ def dead_runs(state_dir: Path, project: str, env: str) -> list[tuple[Row, list[R
     """What `recover` would complete: each run's record and its attempts', newest first; writes nothing."""
     found = []
     for folder in reversed(open_runs(state_dir)):
-        with taken_over(folder) as owner:
-            lines = read_journal(folder) if owner is not None else []
-        start = next((x for x in lines if x.get("event") == EventType.RUN_START), None)
-        if start is not None and (start.get("project"), start.get("env")) == (project, env):
-            run, records, abandoned = _as_logged(start, lines)
-            found.append((run, [*records, *abandoned]))
+        with taken_over(folder) as dead:
+            run = _read_dead_run(folder) if dead else None
+        if run is not None and run.is_of(project, env):
+            logged, records, abandoned = _as_logged(run.start, run.lines)
+            found.append((logged, [*records, *abandoned]))
     return found
+
+
+def _read_dead_run(folder: Path) -> _DeadRun:
+    """Read a run's journal; where its first line is lost, any other, and its mark, say whose it is."""
+    lines, unreadable = read_counted(folder)
+    mark = read_mark(folder)
+    known = [line for line in lines if line.get("project") and line.get("env")]
+    starts = [line for line in known if line["event"] == EventType.RUN_START]
+    first: Row = next(iter([*starts, *known]), {})
+    if not first and lines and mark.project:
+        first = {"project": mark.project, "env": mark.env}
+    if not first:
+        return _DeadRun(start={}, lines=lines, unreadable=unreadable)
+    times = (line["timestamp"] for line in [first, *lines] if line.get("timestamp"))
+    start = {
+        **first,
+        "run_id": folder.name,
+        "timestamp": next(times, None) or _time_of(folder),
+        "engine": first.get("engine") or "",
+        "run_number": first.get("run_number") or mark.number or None,
+    }
+    return _DeadRun(start=start, lines=lines, unreadable=unreadable)
+
+
+def _time_of(folder: Path) -> str:
+    """When a run began, to the second, by its id; else when its folder was changed last."""
+    try:
+        begun = dt.datetime.strptime(folder.name[:15], "%Y%m%d-%H%M%S").replace(
+            tzinfo=dt.timezone.utc
+        )
+    except ValueError:
+        begun = dt.datetime.fromtimestamp(folder.stat().st_mtime, dt.timezone.utc)
+    return begun.isoformat()
+
+
+def _unreadable(folder: Path, run: _DeadRun, project: str, env: str) -> UnreadableRun | None:
+    """Set a run aside, unless its mark says that it is another project's."""
+    mark = read_mark(folder)
+    if mark.project and (mark.project, mark.env) != (project, env):
+        return None
+    path = folder / "journal.jsonl"
+    if not os.path.lexists(path):
+        reason = "it has no journal"
+    elif is_in_the_way(path):
+        reason = "its journal is no file"
+    elif run.unreadable or run.lines:
+        reason = f"no line of its journal says which project it ran ({run.unreadable:,} unreadable)"
+    else:
+        reason = "its journal is empty or cannot be read"
+    return UnreadableRun(run_id=folder.name, reason=reason, moved=set_run_aside(folder))
 
 
 def _as_logged(start: Row, lines: list[Row]) -> tuple[Row, list[Row], list[Row]]:
     """A dead run's record, those of its ended attempts, and those of what it left."""
-    records = [_with_times(line["record"]) for line in lines if line.get("record")]
+    own = {name: start.get(name) for name in ("run_id", "project", "env")}
+    records = [{**line["record"], **own} for line in lines if line.get("record")]
     planned = _planned(lines)
     abandoned = [_abandoned(line, planned) for line in _running(lines)]
     ended = next((x["run_record"] for x in lines if x.get("run_record")), None)
     if not ended:
         abandoned += _never_started(lines, start, planned)
-    run = _with_times(ended) if ended else _dead_run(start, records, abandoned)
+    run = {**ended, **own} if ended else _dead_run(start, records, abandoned)
     return run, records, abandoned
 
 
-def _complete(start: Row, lines: list[Row], sinks: Sequence[BaseLogSink]) -> RecoveredRun:
-    run_id = str(start["run_id"])
-    run, records, abandoned = _as_logged(start, lines)
+def _complete(dead: _DeadRun, sinks: Sequence[BaseLogSink]) -> RecoveredRun:
+    lines, run_id = dead.lines, str(dead.start["run_id"])
+    run, records, abandoned = _as_logged(dead.start, lines)
     problems = []
     for sink in sinks:
         acknowledged = [
-            x["records"] for x in lines if x.get("event") == "flushed" and x["sink"] == _name(sink)
+            x.get("records") or 0
+            for x in lines
+            if x["event"] == "flushed" and x.get("sink") == _name(sink)
         ]
-        rest = [*records[max(acknowledged, default=0) :], *abandoned]
+        # Records are counted from the first: where one cannot be read the counts say nothing.
+        flushed = 0 if dead.unreadable else max(acknowledged, default=0)
+        rest = [*records[flushed:], *abandoned]
         try:
             missing = unwritten(sink, run_id, rest)
             if missing:
@@ -254,6 +353,7 @@ def _complete(start: Row, lines: list[Row], sinks: Sequence[BaseLogSink]) -> Rec
         finished=len(records),
         abandoned=tuple(r["transformation_id"] for r in abandoned),
         problems=tuple(problems),
+        unreadable=dead.unreadable,
     )
 
 
@@ -261,7 +361,7 @@ def _running(lines: list[Row]) -> list[Row]:
     """The transform_start lines that nothing ended."""
     open_starts: dict[str, Row] = {}
     for line in lines:
-        if line.get("event") == EventType.TRANSFORM_START:
+        if line.get("event") == EventType.TRANSFORM_START and line.get("transformation_id"):
             open_starts[line["transformation_id"]] = line
         elif line.get("record"):
             open_starts.pop(line["record"]["transformation_id"], None)
@@ -301,14 +401,15 @@ def journaled_states(folder: Path) -> dict[str, str]:
 
 def _planned(lines: list[Row]) -> dict[str, Row]:
     """Id to what `planned_line` said of it."""
-    rows: list[Row] = next((line["rows"] for line in lines if line.get("event") == PLANNED), [])
+    rows: list[Row] = next((x.get("rows") or [] for x in lines if x.get("event") == PLANNED), [])
     return {row["transformation_id"]: row for row in rows}
 
 
 def _never_started(lines: list[Row], start: Row, planned: dict[str, Row]) -> list[Row]:
     """Records of the rows of which nothing was heard: at no attempt, when the run was heard of last."""
     heard = {line.get("transformation_id") for line in lines}
-    last = _time(next(line["timestamp"] for line in reversed(lines) if line.get("timestamp")))
+    times = (line["timestamp"] for line in reversed(lines) if line.get("timestamp"))
+    last = _time(next(times, start["timestamp"]))
     facts = {
         "attempt": 0,
         "start_time": last,
@@ -330,7 +431,7 @@ def _abandoned(start: Row, planned: dict[str, Row]) -> Row:
             **planned.get(start["transformation_id"], {}),
             **start,
             "status": Status.ABANDONED.value,
-            "start_time": _time(start["timestamp"]),
+            "start_time": as_time(start.get("timestamp")),
             "error_type": "Abandoned",
             "error_message": reason,
         }
@@ -344,15 +445,25 @@ def _dead_run(start: Row, records: list[Row], abandoned: list[Row]) -> Row:
         start,
         status="failed",
         end_time=max(ends, default=begun),
+        duration_seconds=None,
         records=[*records, *abandoned],
         warnings=["the process ended before the run did"],
     )
 
 
 def run_record(
-    start: Row, *, status: str, end_time: dt.datetime, records: list[Row], warnings: list[str]
+    start: Row,
+    *,
+    status: str,
+    end_time: dt.datetime,
+    records: list[Row],
+    warnings: list[str],
+    duration_seconds: float | None = None,
 ) -> Row:
-    """The record of a run, from its run_start payload and its attempts' records."""
+    """The record of a run, from its run_start payload and its attempts' records.
+
+    Without *duration_seconds*, which no clock's jump changes, the difference of the times is taken.
+    """
     final = {r["transformation_id"]: r["status"] for r in records}.values()
     begun = _time(start["timestamp"])
     user, host = identity()
@@ -363,7 +474,11 @@ def run_record(
         "status": status,
         "start_time": begun,
         "end_time": end_time,
-        "duration_seconds": (end_time - begun).total_seconds(),
+        "duration_seconds": (
+            max(0.0, (end_time - begun).total_seconds())
+            if duration_seconds is None
+            else duration_seconds
+        ),
         "engine": start["engine"],
         "layers": ", ".join(start.get("layers") or []),
         "transformations": start.get("transformations"),
@@ -383,6 +498,7 @@ def run_record(
         "user": user,
         "host": host,
         "retry_of": start.get("retry_of"),
+        "run_number": start.get("run_number"),
     }
 
 
@@ -390,7 +506,3 @@ def _time(value: Any) -> dt.datetime:
     time_ = as_time(value)
     assert time_ is not None
     return time_
-
-
-def _with_times(record: Row) -> Row:
-    return {k: _time(v) if k in ("start_time", "end_time") and v else v for k, v in record.items()}

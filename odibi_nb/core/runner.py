@@ -150,8 +150,8 @@ class TransformationRunner:
         while self._unfinished():
             try:
                 self._step()
-            except KeyboardInterrupt:
-                self._cancel_run()
+            except KeyboardInterrupt:  # heard in the next step, which may be interrupted as well
+                self.cancel()
         self._pool.close()
         return {name: self.results[name] for name in self.plan.rows}
 
@@ -227,17 +227,24 @@ class TransformationRunner:
 
     def _start(self, row: PlannedRow) -> None:
         self.layers.begin(row.layer)
-        number = self._attempts[row.id] = self._attempts.get(row.id, 0) + 1
+        number = self._attempts.get(row.id, 0) + 1
+        try:
+            context = self.make_context(row, number)
+        except Exception as exc:  # noqa: BLE001  an engine that is gone fails its rows, not the run
+            self._never_start(row, Status.FAILED, f"could not be started: {error_text(exc)}")
+            return
         started = time.monotonic()
         attempt = Attempt(
             row=row,
             number=number,
-            context=self.make_context(row, number),
+            context=context,
             log=CapturedLog(lambda line: self.inbox.put(lambda: self.stream.output(row.id, line))),
             start_time=utc_now(),
             started=started,
             deadline=started + row.timeout_seconds if row.timeout_seconds else None,
         )
+        # All of it before listeners and views hear of the start: the row runs, whatever they do.
+        self._attempts[row.id] = number
         self._first_start.setdefault(row.id, (attempt.start_time, started))
         self._running[row.id] = attempt
         self._running_in[row.layer] += 1
@@ -266,7 +273,7 @@ class TransformationRunner:
         def work() -> None:
             try:
                 finish(gate.layer)
-            except Exception as exc:  # noqa: BLE001  what it does never fails a run
+            except BaseException as exc:  # noqa: BLE001  what it does never fails a run, or hangs it
                 text = f"after layer {gate.layer}: {error_text(exc)}"
                 self.inbox.put(lambda: self.stream.warn(text))
             self.inbox.put(LayerFinished(gate))
@@ -362,8 +369,10 @@ class TransformationRunner:
             reason=reason,
             error_message=reason,
         )
-        skipped = status is Status.SKIPPED
-        event = EventType.TRANSFORM_SKIPPED if skipped else EventType.TRANSFORM_CANCELLED
+        event = {
+            Status.SKIPPED: EventType.TRANSFORM_SKIPPED,
+            Status.FAILED: EventType.TRANSFORM_FAILURE,
+        }.get(status, EventType.TRANSFORM_CANCELLED)
         number = attempts + 1 if attempts else 0
         self._publish_record(event, row, unstarted_facts(row, number, status, now, reason))
         self._pass_on(row)

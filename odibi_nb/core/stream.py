@@ -117,7 +117,7 @@ class RunStream:
         """Turn what *view* raises inside the block into a warning: a view never fails a run."""
         try:
             yield
-        except Exception as exc:  # noqa: BLE001  see above
+        except BaseException as exc:  # noqa: BLE001  see above
             if self._first_time(view):
                 text = (
                     f"view {type(view).__name__} raised {type(exc).__name__}: {error_message(exc)}"

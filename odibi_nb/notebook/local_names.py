@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from odibi_nb.core.journal import open_runs, runs_folder
+from odibi_nb.core.journal import open_runs, read_mark, runs_folder
 from odibi_nb.core.manifest import ProjectManifest, find_manifest, manifest_paths
+from odibi_nb.core.state_files import is_in_the_way, read_regular
 from odibi_nb.errors import ManifestError, OdibiError
 from odibi_nb.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+MOST_HEAD = 1 << 24
+"""A journal's first line, with the hashes of all functions, is not longer."""
 READ_RUNS = 3
 """Transformations are those of so many newest runs of a project and environment."""
 
@@ -38,11 +41,11 @@ _decoder = msgspec.json.Decoder(_Line)
 
 
 class _Head(NamedTuple):
-    """Whose run it is, and when it began."""
+    """Whose run it is, and its place among the others: its number, then when it began."""
 
     project: str | None = None
     env: str | None = None
-    begun: str = ""
+    begun: tuple[int, str] = (0, "")
 
 
 class LocalNames:
@@ -133,10 +136,14 @@ class LocalNames:
         head = self._heads.get(folder)
         if head is None:
             head = _Head()
-            with contextlib.suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
-                with (folder / "journal.jsonl").open("rb") as file:
-                    line = _decoder.decode(file.readline())
-                head = self._heads[folder] = _Head(line.project, line.env, line.timestamp)
+            path = folder / "journal.jsonl"
+            with contextlib.suppress(OSError, msgspec.MsgspecError, ValueError, RecursionError):
+                if is_in_the_way(path):
+                    return head
+                with path.open("rb") as file:
+                    line = _decoder.decode(file.readline(MOST_HEAD))
+                begun = read_mark(folder).number, line.timestamp
+                head = self._heads[folder] = _Head(line.project, line.env, begun)
         return head
 
     def _ids_of(self, folder: Path) -> tuple[str, ...]:
@@ -145,11 +152,10 @@ class LocalNames:
         known = self._ids.get(folder)
         if known is None or known[0] != stamp:
             ids: dict[str, None] = {}
-            with contextlib.suppress(OSError):
-                for raw in path.read_bytes().splitlines():
-                    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
-                        if name := _decoder.decode(raw).transformation_id:
-                            ids[name] = None
+            for raw in (read_regular(path) or b"").splitlines():
+                with contextlib.suppress(msgspec.MsgspecError, ValueError, RecursionError):
+                    if name := _decoder.decode(raw).transformation_id:
+                        ids[name] = None
             known = self._ids[folder] = stamp, tuple(ids)
         return known[1]
 

@@ -73,7 +73,14 @@ class CsvLogSink(BaseLogSink):
             DataError: if the file cannot be read.
         """
         rows = _read(self._runs, RUN_COLUMNS)
-        rows.sort(key=lambda row: (str(row["start_time"] or ""), row["run_id"] or ""), reverse=True)
+        rows.sort(
+            key=lambda row: (
+                row["run_number"] or 0,
+                str(row["start_time"] or ""),
+                row["run_id"] or "",
+            ),
+            reverse=True,
+        )
         return rows[:limit]
 
     def attempts(self, run_ids: Sequence[str]) -> list[Row]:
@@ -92,6 +99,7 @@ def _append(path: Path, records: list[Row], columns: Columns) -> None:
     writer = csv.writer(text)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _widen(path, columns)
         # One unbuffered write: a process that is killed leaves all of it or nothing.
         with path.open("ab", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
@@ -113,14 +121,41 @@ def _append(path: Path, records: list[Row], columns: Columns) -> None:
         raise DataError(f"run log {path} cannot be written: {exc.strerror}") from exc
 
 
+def _widen(path: Path, columns: Columns) -> None:
+    """Give a file of an older version, which lacks columns, the new ones, and replace it at once."""
+    names = [name for name, _ in columns]
+    found = _header(path)
+    if not found or not set(found) < set(names):
+        return
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        lines = _parse(file.read())
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(names)
+    for line in lines[1:]:
+        if len(line) == len(found):
+            cells = dict(zip(found, line, strict=True))
+            writer.writerow([cells.get(name, "") for name in names])
+    new = path.with_name(f"{path.name}.new")
+    new.write_bytes(text.getvalue().encode())
+    new.replace(path)
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            return file.readline().rstrip("\r\n").split(",")
+    except FileNotFoundError:
+        return []
+
+
 def _write_all(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
 
 
 def _check_header(path: Path, names: list[str]) -> None:
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        found = file.readline().rstrip("\r\n").split(",")
+    found = _header(path)
     if found != names:
         raise DataError(
             f"run log {path} has other columns than these records "

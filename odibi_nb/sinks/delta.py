@@ -94,8 +94,12 @@ class DeltaLogSink(BaseLogSink):
         Raises:
             DataError: if the table cannot be read.
         """
-        newest = f'ORDER BY "start_time" DESC, "run_id" DESC LIMIT {int(limit)}'
-        return self._select(self._runs, RUN_COLUMNS, tail=newest)
+        newest = f'"start_time" DESC, "run_id" DESC LIMIT {int(limit)}'
+        with self._clear("read"):
+            table = self._open(self._runs)
+        if table is not None and "run_number" in {field.name for field in table.schema().fields}:
+            newest = f'coalesce("run_number", 0) DESC, {newest}'
+        return self._select(self._runs, RUN_COLUMNS, tail=f"ORDER BY {newest}")
 
     def attempts(self, run_ids: Sequence[str]) -> list[Row]:
         """The records of the given runs, oldest first; none while there is no table.

@@ -75,6 +75,8 @@ class SparkLogSink(BaseLogSink):
 
         def newest(frame: Any) -> Any:
             order = [frame["start_time"].desc(), frame["run_id"].desc()]
+            if "run_number" in frame.columns:  # a table of an older version has none
+                order.insert(0, frame["run_number"].desc_nulls_last())
             return frame.orderBy(*order).limit(limit)
 
         return restored_rows(self._runs.select(RUN_COLUMNS, newest), RUN_COLUMNS)

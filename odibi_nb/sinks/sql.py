@@ -116,7 +116,11 @@ class SqlLogSink(BaseLogSink):
         """
 
         def newest(table: sa.Table) -> sa.Select[Any]:
-            order = (table.columns[name].desc() for name in ("start_time", "run_id"))
+            import sqlalchemy as sa
+
+            order = [table.columns[name].desc() for name in ("start_time", "run_id")]
+            if "run_number" in table.columns:  # a table of an older version has none
+                order.insert(0, sa.func.coalesce(table.columns["run_number"], 0).desc())
             return _select(table).order_by(*order).limit(limit)
 
         return self._read(RUN_TABLE, RUN_COLUMNS, newest)

@@ -362,3 +362,189 @@ def test_a_run_whose_place_was_taken_ends_as_cancelled(project):
     assert first.transformations["A"].reason.endswith("has taken the place of this run")
     assert "t.late" not in p.tables.tables
     assert p.run()["status"] == "success"
+
+
+# What is decided under the lock
+
+
+def test_of_two_retries_at_once_one_appends(project):
+    """Two retries of one run that begin together append once: the chain is read under the lock."""
+    fail, tries = [True], []
+
+    def appends(context):
+        if fail[0]:
+            raise KeyError("first")
+        return [context.run_id]
+
+    p = project(row("A", appends, outputs=[{"table": "t.all", "mode": "append"}]))
+    p.run()
+    fail[0] = False
+    together = threading.Barrier(2)
+
+    def retry():
+        orchestrator = p.orchestrator()
+        together.wait()
+        try:
+            tries.append(len(orchestrator.retry("last").transformations))
+        except RunLockedError:
+            tries.append("refused")
+
+    threads = [threading.Thread(target=retry) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(str, tries)) in (["0", "1"], ["1", "refused"])
+    assert len(p.tables.tables["t.all"]) == 1
+
+
+@pytest.mark.parametrize("act", ["run", "retry"])
+def test_plans_and_chains_are_made_under_the_lock(project, act):
+    """While a run goes on, another one reads neither the registry nor the run log to decide anything."""
+    p = project(row("A", lambda: None))
+    p.run()
+    orchestrator = p.orchestrator()
+    read = []
+    orchestrator._plan = lambda *_: read.append("plan")
+    orchestrator._chain = lambda *_, **__: read.append("chain")
+    orchestrator._recover = lambda: read.append("recover")
+    with (
+        run_lock(p.state_dir, "P", "qat", "other"),
+        pytest.raises(RunLockedError, match="run other"),
+    ):
+        getattr(orchestrator, act)()
+    assert read == []
+
+
+def test_force_ends_no_run_for_a_plan_with_problems(project):
+    """With force, a run whose plan has problems takes nobody's place."""
+    p = project(row("A", lambda: None), row("B", lambda: None, module="nowhere"))
+    holder = RunLock(p.state_dir, "P", "qat", "holder")
+    holder.acquire(force=False, say=print)
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        p.run(force=True)
+    assert holder.beat() == ""
+    holder.release()
+
+
+def test_a_run_that_plans_for_long_keeps_its_lock(project, share):
+    """While a run plans, or a listener keeps it, its heart beats: nobody takes it for dead."""
+    p = project(row("A", lambda: None))
+    orchestrator, refused = p.orchestrator(), []
+    plan = orchestrator._plan
+
+    def plans(*arguments):
+        with pytest.raises(RunLockedError):
+            run_lock(p.state_dir, "P", "qat", "other").__enter__()
+        refused.append(True)
+        return plan(*arguments)
+
+    orchestrator._plan = plans
+    assert orchestrator.run()["status"] == "success"
+    assert refused == [True]
+
+
+# Interrupts
+
+
+@contextlib.contextmanager
+def interrupted_at(number, files):
+    """Send SIGINT at the *number*-th line that runs in one of *files*; how many lines ran."""
+    count = [0]
+
+    def trace(frame, event, _argument):
+        if not frame.f_code.co_filename.endswith(files):
+            return None
+        if event == "line":
+            count[0] += 1
+            if count[0] == number:
+                signal.raise_signal(signal.SIGINT)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield count
+    finally:
+        sys.settrace(before)
+
+
+def test_an_interrupt_anywhere_leaves_the_lock_free(project):
+    """■ at any line of taking and releasing the lock and the journal: the next run of this process runs."""
+    files = (
+        "core/lock.py",
+        "core/journal.py",
+        "core/interrupts.py",
+        "core/owners.py",
+        "contextlib.py",
+    )
+    p = project(row("A", lambda: None))
+    with interrupted_at(0, files) as count:
+        p.run()
+    interrupted = 0
+    for number in range(1, count[0] + 1, count[0] // 16):
+        try:
+            with interrupted_at(number, files):
+                p.run()
+        except KeyboardInterrupt:
+            interrupted += 1
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert not list((p.state_dir / "locks").glob("*.json")), number
+        with run_lock(p.state_dir, "P", "qat", f"next-{number}"):
+            pass
+    assert interrupted
+    assert p.run()["status"] == "success"
+    from odibi_nb.core.journal import open_runs
+
+    assert open_runs(p.state_dir) == []
+
+
+def test_an_interrupt_in_planning_ends_it_at_once(project):
+    """Planning is interrupted where it is; what then lets go of the lock is not."""
+    p = project(row("A", lambda: None))
+    orchestrator = p.orchestrator()
+
+    def plans(*_):
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("went on")
+
+    orchestrator._plan = plans
+    with pytest.raises(KeyboardInterrupt):
+        orchestrator.run()
+    assert p.run()["status"] == "success"
+
+
+def test_an_interrupt_ends_the_watching_of_a_lock(tmp_path):
+    """While a run watches another host's lock for a minute, one interrupt ends that."""
+    path = left_by(tmp_path)
+
+    def interrupt(_):
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        locks.exclusively(tmp_path, "P", "qat", "second", lambda *_: None, say=interrupt)
+    assert read_owner(path).host == "elsewhere"
+    path.unlink()
+    with run_lock(tmp_path, "P", "qat", "third"):
+        pass
+
+
+def test_a_claim_of_a_killed_run_keeps_nobody_out(tmp_path, quick):
+    """A run that was killed while it took another's place is as dead as that one."""
+    path = left_by(tmp_path)
+    claim = path.with_suffix(f".{locks._digest(path.read_bytes())}.claim")
+    killed = msgspec.structs.replace(locks.current_process(), started="1")
+    claim.write_bytes(msgspec.json.encode(killed))
+    with run_lock(tmp_path, "P", "qat", "second"):
+        assert read_owner(path).run_id == "second"
+    assert not claim.exists()
+
+
+def test_a_lock_that_this_process_has_forgotten_is_free(tmp_path):
+    """An owner's file of this process, for a run that it does not run any more, refuses nothing."""
+    with run_lock(tmp_path, "P", "qat", "gone"):
+        content, path = owner_file(tmp_path).read_bytes(), owner_file(tmp_path)
+    path.write_bytes(content)
+    said = []
+    with run_lock(tmp_path, "P", "qat", "next", say=said.append):
+        assert said == []

@@ -651,3 +651,131 @@ def test_a_sink_that_always_fails_never_fails_the_run_and_the_next_start_complet
     p.run()
     assert [r["run_id"] for r in p.sink.records].count(result.run_id) == 1
     assert len(p.sink.run_records) == 2
+
+
+class Leaves(BaseException):
+    """Something that is no Exception."""
+
+
+LEAVING = [KeyboardInterrupt, SystemExit, GeneratorExit, Leaves, StopIteration]
+
+
+@pytest.mark.parametrize(
+    ("error", "thread"), [*((error, False) for error in LEAVING[:4]), (KeyboardInterrupt, True)]
+)
+@pytest.mark.parametrize("event", [event.value for event in EventType])
+def test_whatever_a_listener_raises_the_run_ends_as_it_would(tmp_path, event, error, thread):
+    """A listener and a view that raise anything at any event cost a warning each, and hang nothing."""
+    fails, gate = [True], threading.Event()
+
+    def flaky():
+        if fails.pop() if fails else False:
+            raise OSError("once")
+
+    def broken():
+        raise KeyError("always")
+
+    policy = {"retry": {"max_retries": 1, "base_delay": 0.001, "jitter": 0}}
+    p = FakeProject(
+        tmp_path,
+        [
+            row("A", flaky, layer="Bronze", constants=policy),
+            row("B", broken, outputs=out("B")),
+            row("C", lambda: None, inputs=["t.B"], layer="Gold_1"),
+            row("D", lambda: gate.wait(10), layer="Gold_1"),
+            row("E", lambda: None, layer="Gold_1", inputs=[], step=9),
+        ],
+    )
+    heard = []
+
+    def raises(payload):
+        heard.append(payload)
+        raise error
+
+    class View:
+        def on_event(self, happened):
+            if happened.type.value == event:
+                raise error
+
+        def on_plan(self, plan):
+            raise error
+
+        def on_message(self, level, text):
+            raise error
+
+        on_output = on_message
+
+    def cancel_one(payload):
+        if payload["transformation_id"] == "D":
+            request(p, "D")
+            gate.set()
+
+    hooks, results = HookManager(), []
+    hooks.register(event, raises)
+    hooks.register("transform_start", cancel_one)
+
+    def run():
+        results.append(p.run(hooks=hooks, views=[View()], max_workers=2))
+
+    runner = threading.Thread(target=run)
+    if thread:
+        runner.start()
+        runner.join(30)
+    else:
+        run()
+    (result,) = results
+    found = statuses(result)
+    assert (found["A"], found["B"], found["C"]) == ("SUCCESS", "FAILED", "SKIPPED")
+    assert set(found) == set("ABCDE")
+    if heard:
+        assert any(f"raised {error.__name__}" in text for text in result.warnings)
+    assert p.sink.run_records[-1]["status"] == "failed"
+
+
+@pytest.mark.parametrize("error", LEAVING)
+@pytest.mark.parametrize("where", ["write", "write_run", "written"])
+def test_whatever_a_sink_raises_its_records_are_kept(project, where, error):
+    """A sink that raises anything ends no log: its records stay in the journal for the next start."""
+    p = project(row("A", lambda: None))
+
+    def raises(*_):
+        raise error
+
+    setattr(p.sink, where, raises)
+    if where == "written":
+        p.sink.failures = 1
+    result = p.run()
+    assert result["status"] == "success"
+    assert "run log sink memory failed" in result.warnings[-1]
+    delattr(p.sink, where)
+    p.run()
+    assert [r["run_id"] for r in p.sink.records].count(result.run_id) == 1
+    assert [r["run_id"] for r in p.sink.run_records].count(result.run_id) == 1
+
+
+def test_an_engine_that_is_gone_fails_its_rows_and_not_the_run(project):
+    """Where no context can be made for a row, that row fails, and the others run."""
+    p = project(row("A", lambda: None, outputs=out("A")), row("B", lambda: None, inputs=["t.A"]))
+    orchestrator = p.orchestrator()
+    orchestrator.spark_session = lambda: 1 / 0
+    result = orchestrator.run()
+    assert statuses(result) == {"A": "FAILED", "B": "SKIPPED"}
+    assert result.transformations["A"].reason.startswith("could not be started: ZeroDivisionError")
+    assert [r["status"] for r in p.sink.records] == ["FAILED", "SKIPPED"]
+
+
+def test_what_a_layer_ends_with_never_hangs_the_run(tmp_path):
+    """Something that is no Exception, raised while tables are cached, is a warning."""
+    p = FakeProject(
+        tmp_path,
+        [row("A", lambda: None), row("B", lambda: None, layer="Gold_1")],
+        {"cache_plan": {"Silver_1": ["t.A"]}},
+    )
+
+    def cache(*_, **__):
+        raise SystemExit(3)
+
+    p.tables.cache = cache
+    result = p.run()
+    assert set(statuses(result).values()) == {"SUCCESS"}
+    assert "after layer Silver_1" in result.warnings[0]
