@@ -6,12 +6,13 @@ reads them through here, so that nothing of it needs to look again.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from odibi_nb.core.decoding import as_time
-from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS, fitting
+from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS
 
 if TYPE_CHECKING:
     from odibi_nb.core.protocols import Row
@@ -33,6 +34,7 @@ _TEXTS = (
 )
 _NUMBERS = ("attempt", "records", "transformations", "run_number")
 _PLANNED = ("plant", "asset", "function", "module", "layer", "engine", "config_hash")
+_LARGEST = 1e300
 _decoder = msgspec.json.Decoder()
 
 
@@ -99,5 +101,34 @@ def readable_time(value: Any) -> str | None:
     try:
         time = as_time(value) if isinstance(value, str) else None
         return value if time is not None and time.utcoffset() is not None else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def fitting(record: Any, columns: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """*columns* of *record* as JSON holds it, each value of its column's kind, or None."""
+    found = record if isinstance(record, dict) else {}
+    return {name: _fitting(kind, found.get(name)) for name, kind in columns}
+
+
+def _fitting(kind: str, value: Any) -> Any:
+    if kind == "string":
+        return value if isinstance(value, str) else None
+    if kind == "timestamp":
+        return _time(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if kind == "int":
+        return value if isinstance(value, int) and abs(value) < 2**63 else None
+    return float(value) if abs(value) < _LARGEST else None
+
+
+def _time(value: Any) -> dt.datetime | None:
+    try:
+        time = as_time(value) if isinstance(value, str) else None
+        if time is None:
+            return None
+        zoned = time if time.tzinfo is not None else time.replace(tzinfo=dt.timezone.utc)
+        return zoned.astimezone(dt.timezone.utc)
     except (ValueError, OverflowError):
         return None

@@ -7,10 +7,6 @@ from __future__ import annotations
 
 RUN_TABLE = "TransformationRun"
 """The table of runs, beside that of attempts."""
-import datetime as dt
-from typing import Any
-
-from odibi_nb.core.decoding import as_time
 
 RECORD_COLUMNS: tuple[tuple[str, str], ...] = (
     ("transformation_id", "string"),
@@ -67,35 +63,3 @@ RUN_COLUMNS: tuple[tuple[str, str], ...] = (
 
 `run_number` is greater than those of all runs before it: clocks, which jump, order no runs.
 """
-
-
-_LARGEST = 1e300
-
-
-def fitting(record: Any, columns: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """*columns* of *record* as JSON holds it, each value of its column's kind, or None."""
-    found = record if isinstance(record, dict) else {}
-    return {name: _fitting(kind, found.get(name)) for name, kind in columns}
-
-
-def _fitting(kind: str, value: Any) -> Any:
-    if kind == "string":
-        return value if isinstance(value, str) else None
-    if kind == "timestamp":
-        return _time(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    if kind == "int":
-        return value if isinstance(value, int) and abs(value) < 2**63 else None
-    return float(value) if abs(value) < _LARGEST else None
-
-
-def _time(value: Any) -> dt.datetime | None:
-    try:
-        time = as_time(value) if isinstance(value, str) else None
-        if time is None:
-            return None
-        zoned = time if time.tzinfo is not None else time.replace(tzinfo=dt.timezone.utc)
-        return zoned.astimezone(dt.timezone.utc)
-    except (ValueError, OverflowError):
-        return None
