@@ -270,7 +270,7 @@ def test_a_file_in_the_place_of_a_folder_is_moved_away(project, folder):
 @pytest.mark.parametrize("shape", ["binary", "a folder", "a pipe"])
 def test_whatever_is_in_the_folder_of_a_run_that_goes_on(project, name, shape):
     """Requests and notices that are damaged, or no files, do not end a run with a traceback."""
-    p = project(row("A", lambda: None), row("B", lambda: None, step=1))
+    p = project(row("A", lambda: None), row("B", lambda: None))
 
     def spoil(payload):
         PLACES[shape](p.state_dir / "runs" / payload["run_id"] / name)
@@ -314,7 +314,11 @@ def dies():
     os.write(1, b"running" + bytes([10]))  # past what captures a row's output
     time.sleep(60)
 
-FakeProject(Path(sys.argv[1]), [row("A", dies), row("B", lambda: None, step=1)]).run()
+rows = [
+    row("A", dies, outputs=[{{"table": "t.A"}}]),
+    row("B", lambda: None, inputs=["t.A"]),
+]
+FakeProject(Path(sys.argv[1]), rows).run()
 """
 
 
