@@ -10,6 +10,7 @@ import os
 import posixpath
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.checking import quarantine_of
@@ -91,12 +92,16 @@ class Reserved:
             key = self._key(TableName.parse(table))
         except DataError:
             return ""  # no table's name at all, which is said elsewhere
-        if key not in {self._key(name) for name in self.tables} and not self._leads_to_log(key):
+        if key not in self._keys and not self._leads_to_log(key):
             return ""
         return (
             f"{table}: is a table of the run log, which rows may read but not write: choose another "
             "table, or another 'run_log' in the manifest"
         )
+
+    @cached_property
+    def _keys(self) -> frozenset[str]:
+        return frozenset(map(self._key, self.tables))
 
     def _leads_to_log(self, key: str) -> bool:
         """Return True if a link in the lake makes the table *key* one of the run log's."""
@@ -169,6 +174,8 @@ def _texts(raw: Any) -> Iterator[str]:
 
 def _is_delta_log(location: str) -> bool:
     """Return True if *location*, however it is spelled, is or is in the log of a Delta table."""
+    if DELTA_LOG not in location.casefold() and "%" not in location:
+        return False  # nearly always, and a plan has thousands of rows
     return any(
         part.strip(" .").casefold() == DELTA_LOG
         for reading in decoded(location)
