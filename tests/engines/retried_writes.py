@@ -22,11 +22,12 @@ import pyarrow as pa
 from deltalake import CommitProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
-uri, stop, pause, count = sys.argv[1], pathlib.Path(sys.argv[2]), float(sys.argv[3]), 0
+uri, stop, pause, column = sys.argv[1], pathlib.Path(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
+count = 0
 patient = CommitProperties(max_commit_retries=1000)
 print("begun", flush=True)
 while not stop.exists():
-    rows = pa.table({"n": pa.array([1000 + count], pa.int64())})
+    rows = pa.table({column: pa.array([1000 + count], pa.int64())})
     try:
         write_deltalake(uri, rows, mode="append", commit_properties=patient)
     except CommitFailedError:  # files were removed meanwhile; delta-rs does not add to that by itself
@@ -38,9 +39,9 @@ print(count, flush=True)
 
 
 @contextlib.contextmanager
-def appending(uri, stop, pause):
-    """Another process that appends n = 1000, 1001, … to a table meanwhile; gives a list, at the end of its rows."""
-    command = [sys.executable, "-c", OTHER_PROCESS, uri, str(stop), str(pause)]
+def appending(uri, stop, pause, column="n"):
+    """Another process that appends 1000, 1001, … to a table meanwhile; gives a list, at the end of its values."""
+    command = [sys.executable, "-c", OTHER_PROCESS, uri, str(stop), str(pause), column]
     rows = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

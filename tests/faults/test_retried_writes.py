@@ -7,9 +7,15 @@ import subprocess
 import sys
 
 import pytest
-from real_project import make_project, registry_row
 
-from odibi_nb import GenericProjectOrchestrator, read_table, run_project
+pytest.register_assert_rewrite("engines.retried_writes")
+
+import pandas as pd  # noqa: E402
+from deltalake import write_deltalake  # noqa: E402
+from engines.retried_writes import appending  # noqa: E402
+from real_project import make_project, registry_row  # noqa: E402
+
+from odibi_nb import GenericProjectOrchestrator, read_table, run_project  # noqa: E402
 
 FUNCTIONS = """
 import os
@@ -85,14 +91,21 @@ def test_two_rows_that_append_to_one_table(tmp_path):
 
 
 def test_a_process_killed_between_write_and_log(tmp_path):
-    """After SIGKILL between write and log, a retry of the dead run leaves the rows once."""
+    """After SIGKILL between write and log, a retry of the dead run leaves the rows once.
+
+    What other processes append before, after and meanwhile stays.
+    """
     folder = make_project(tmp_path, [append_row("A", ends="killed")], functions=FUNCTIONS)
+    table = str(folder / "lake" / "silver" / "t")
+    write_deltalake(table, pd.DataFrame({"x": [0]}))
     dead = killed_run(folder)
-    assert found(folder) == [1, 2, 3]
+    write_deltalake(table, pd.DataFrame({"x": [9]}), mode="append")
+    assert found(folder) == [0, 1, 2, 3, 9]
     project = GenericProjectOrchestrator("Plant One", manifest_path=folder / "manifest.json")
-    result = project.retry(dead)
+    with appending(table, tmp_path / "stop", 0, column="x") as others:
+        result = project.retry(dead)
     assert (result["status"], result.retry_of) == ("success", dead)
-    assert found(folder) == [1, 2, 3, 4]
+    assert found(folder) == [0, 1, 2, 3, 4, 9, *others]
 
 
 def test_retries_of_retries_count_once(tmp_path):
