@@ -111,7 +111,9 @@ def tables_read(trees: Iterable[Any]) -> Iterator[Any]:
     for tree in trees:
         for table in tree.find_all(sx.Table):
             parts = table_parts(table)
-            if parts and not (len(parts) == 1 and _is_own(table, sx.With)):
+            if not parts or (len(parts) == 1 and _is_own(table, sx.With)):
+                continue
+            if not table.find_ancestor(sx.Hint):  # which names tables that are read elsewhere
                 yield table
 
 

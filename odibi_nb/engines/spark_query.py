@@ -80,8 +80,10 @@ def in_catalog(sql: str, catalog: str, is_temporary: Callable[[str], bool]) -> s
     prefixes = {}
     for table in tables_read(trees or ()):
         parts = table_parts(table)
-        start = table.parts[0].meta.get("start")
-        if start is None or len(parts) > len(("schema", "table")) or parts[0] == _SHARED_VIEWS:
+        start = table.parts[0].meta.get("start", len(sql))
+        stands_there = sql[start:].lstrip("`").startswith(parts[0].replace("`", "``"))
+        is_whole = len(parts) > len(("schema", "table")) or parts[0].lower() == _SHARED_VIEWS
+        if is_whole or not stands_there:
             continue
         if len(parts) > 1:
             prefixes[start] = f"{quoted(catalog)}."
