@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from odibi_nb.core.decoding import TwinKeyError, decode_config
 from odibi_nb.core.redaction import REDACTED, redact_text, redact_url
+from odibi_nb.core.stopping import stoppable
 from odibi_nb.errors import DataError, EngineNotAvailableError, TableNotFoundError, did_you_mean
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ _EXTRAS = {
     "databricks": ("databricks-sql", "databricks"),
 }
 """Kind of database to our extra, and to the driver which that installs."""
+
+_DIALECTS = {"postgresql": "postgres", "mssql": "tsql", "mariadb": "mysql"}
+"""Kind of database to sqlglot's dialect, where that has another name."""
 
 _TIMEOUT_ARGUMENTS = {
     "pysqlite": "timeout",
@@ -84,6 +88,48 @@ class Database:
         try:
             with self._connect(engine) as connection, connection.begin():
                 yield connection
+        except (sa.exc.SQLAlchemyError, OverflowError, UnicodeError) as exc:
+            raise DataError(self._reason(exc)) from exc
+        finally:
+            engine.dispose()
+
+    @property
+    def dialect(self) -> str:
+        """Sqlglot's name of the database's SQL; "" if it knows none."""
+        import sqlglot
+
+        kind = re.split(r"[+:]", self._text, maxsplit=1)[0].lower()
+        name = _DIALECTS.get(kind, kind)
+        return name if sqlglot.Dialect.get(name) is not None else ""
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection that cannot write, as far as the database lets it be told; always rolled back.
+
+        A statement ends when the current attempt is revoked.
+
+        Raises:
+            TableNotFoundError: if an SQLite file is missing.
+            DataError: if the database cannot be reached, or refuses something in the block.
+            RevokedError: if the attempt was revoked.
+            EngineNotAvailableError: if its driver is not installed.
+        """
+        engine = self._engine(create=False)
+        import sqlalchemy as sa
+
+        cursors: list[Any] = []
+        sa.event.listen(
+            engine, "before_cursor_execute", lambda _, cursor, *__: cursors.append(cursor)
+        )
+        raw: list[Any] = []
+        try:
+            with stoppable(lambda: _cancel(raw, cursors)), self._connect(engine) as connection:
+                raw.append(connection.connection.dbapi_connection)
+                try:
+                    yield _made_read_only(connection)
+                finally:
+                    with contextlib.suppress(sa.exc.SQLAlchemyError):
+                        connection.rollback()
         except (sa.exc.SQLAlchemyError, OverflowError, UnicodeError) as exc:
             raise DataError(self._reason(exc)) from exc
         finally:
@@ -197,6 +243,37 @@ class Database:
             if url.password is not None and url.password != url.username:
                 return str(url.password)
         return ""
+
+
+def _made_read_only(connection: sa.Connection) -> sa.Connection:
+    """Let *connection* refuse writes, and take one statement at a time, by the server's own means."""
+    name = connection.dialect.name
+    if name == "postgresql":
+        # A server-side cursor takes one SELECT only, and psycopg sends it by the extended protocol,
+        # which has one statement: text never decides what is run.
+        return connection.execution_options(postgresql_readonly=True, stream_results=True)
+    before = {
+        "sqlite": ["PRAGMA query_only = ON"],
+        "mysql": ["SET SESSION TRANSACTION READ ONLY"],
+        "mariadb": ["SET SESSION TRANSACTION READ ONLY"],
+        "oracle": ["SET TRANSACTION READ ONLY"],
+        "duckdb": ["SET enable_external_access = false", "SET lock_configuration = true"],
+    }
+    for statement in before.get(name, []):
+        connection.exec_driver_sql(statement)
+    if name in {"mysql", "mariadb"}:
+        connection.rollback()  # it holds for the transactions to come
+    return connection
+
+
+def _cancel(connections: Sequence[Any], cursors: Sequence[Any]) -> None:
+    """End the statement that runs, from another thread, in whichever way the driver has."""
+    for thing in (*connections, *cursors[-1:]):
+        for name in ("interrupt", "cancel_safe", "cancel", "_force_close"):
+            cancel = getattr(thing, name, None)
+            if callable(cancel):
+                cancel()
+                break
 
 
 def shown_url(url: str) -> str:

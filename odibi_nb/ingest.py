@@ -32,9 +32,10 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.concatenation import one_after_the_other
 from odibi_nb.core.context import Engine, TableUse
+from odibi_nb.core.protocols import native_frame
 from odibi_nb.core.reach import URL_REFUSAL
 from odibi_nb.core.transformation import RESERVED_CONSTANTS
-from odibi_nb.errors import DataError, EngineError, did_you_mean
+from odibi_nb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from odibi_nb.core.context import ExecutionContext
 
 Constants = dict[str, Any]
+MOST_ON_SPARK = 5_000_000
+"""More rows of a database are not loaded through the driver."""
 
 _SHAPE: dict[str, type | tuple[type, ...]] = {"rename": dict, "columns": list, "add": dict}
 _FILE: dict[str, type | tuple[type, ...]] = {
@@ -126,27 +129,23 @@ def load_sql(inputs: Any, constants: Constants, outputs: Any, context: Execution
 
     Constants: ``connection`` (a name in the environment's ``connections``) or ``url``; ``table``
     (``name`` or ``schema.name``) or ``query`` (one SELECT) with ``params`` for its ``:names``.
-    Nothing that a query does to the database is kept. Exact decimals become floats where these
+    Nothing that a query does to the database is kept. On Spark the rows come through the driver, at
+    most `MOST_ON_SPARK` of them. Exact decimals become floats where these
     hold them exactly.
 
     Raises:
         DataError: if a constant is wrong, or the database refuses.
-        EngineError: on Spark.
         EngineNotAvailableError: if SQLAlchemy or the database's driver is not installed.
     """
     del inputs, outputs
-    if context.engine is Engine.SPARK:
-        raise EngineError(
-            "load_sql on engine 'spark' comes with the Spark engine; this row can have "
-            '"engine": "pandas" in its constants'
-        )
     given = _checked("load_sql", constants, _SQL)
     url = _url(given, context)
     if ("table" in given) == ("query" in given):
         raise DataError("load_sql: give either the constant 'table' or 'query'")
     from odibi_nb.sql_frames import SqlSource
 
-    source = SqlSource(url, Path(context.folder or "."))
+    on_spark = context.engine is Engine.SPARK
+    source = SqlSource(url, Path(context.folder or "."), MOST_ON_SPARK if on_spark else None)
     context.control.check()
     name = given.get("table", "query")
     context.logger.info("  → Reading from %s", name)
@@ -156,6 +155,8 @@ def load_sql(inputs: Any, constants: Constants, outputs: Any, context: Execution
         frame = source.table(given["table"])
     types = {str(column): str(dtype) for column, dtype in frame.dtypes.items()}
     context.reads.append(TableUse(name, len(frame), types))
+    if on_spark and context.tables is not None:
+        frame = native_frame(context.tables, frame, name)
     return _shaped("load_sql", frame, given, context)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.context import get_current_context
 from odibi_nb.core.late_imports import import_late
+from odibi_nb.core.selects import why_refused
 from odibi_nb.databases import Database, find_table
 from odibi_nb.errors import DataError, TableNotFoundError
 
@@ -14,10 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-_NOISE = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
-_SELECT = re.compile(r"(?i)[(\s]*(select|with)\b")
 _LARGEST = 2**63 - 1
-_WRITES = re.compile(r"(?i);|\b(insert|update|delete|merge|into)\b")
+_PART_ROWS = 10_000
 
 
 class SqlSource:
@@ -26,10 +25,12 @@ class SqlSource:
     Args:
         url: its SQLAlchemy URL.
         folder: where a relative SQLite path starts.
+        most_rows: more are refused; None for any number.
     """
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, most_rows: int | None = None) -> None:
         self._database = Database(url, folder)
+        self._most_rows = most_rows
 
     def table(self, name: str) -> Any:
         """All rows of the table or view called *name*, ``table`` or ``schema.table``.
@@ -46,11 +47,9 @@ class SqlSource:
         Raises:
             DataError: if it is not one SELECT, or the database refuses it.
         """
-        bare = _NOISE.sub(" ", sql).strip().rstrip(";")
-        if not _SELECT.match(bare) or _WRITES.search(bare):
-            raise DataError(
-                f"{self._database.shown}: a query must be one SELECT, found {sql!r:.80}"
-            )
+        refused = why_refused(sql, self._database.dialect)
+        if refused:
+            raise DataError(f"{self._database.shown}: {refused}")
 
         def statement(_: Any) -> Any:
             import sqlalchemy as sa
@@ -61,10 +60,9 @@ class SqlSource:
 
     def _read(self, statement: Callable[[Any], Any], parameters: Mapping[str, Any]) -> Any:
         try:
-            with self._database.begin() as connection:
+            with self._database.reading() as connection:
                 result = connection.execute(statement(connection), dict(parameters))
-                columns, rows = list(result.keys()), [tuple(row) for row in result]
-                connection.rollback()
+                columns, rows = list(result.keys()), self._rows(result)
         except TableNotFoundError as exc:
             raise TableNotFoundError(exc.table, f"{self._database.shown}: {exc}") from exc
         except DataError as exc:
@@ -78,6 +76,21 @@ class SqlSource:
                 if exact is not None:
                     frame.isetitem(i, exact)
         return frame
+
+    def _rows(self, result: Any) -> list[tuple[Any, ...]]:
+        """The rows of *result*, in parts, so that a revoked attempt ends between two of them."""
+        context = get_current_context()
+        rows: list[tuple[Any, ...]] = []
+        while part := result.fetchmany(_PART_ROWS):
+            if context is not None:
+                context.control.check()
+            rows += [tuple(row) for row in part]
+            if self._most_rows is not None and len(rows) > self._most_rows:
+                raise DataError(
+                    f"more than {self._most_rows:,} rows, too many for the driver's memory: load "
+                    "fewer, for example with 'query' and 'params'"
+                )
+        return rows
 
 
 def _select_all(connection: Any, name: str) -> Any:

@@ -2,6 +2,8 @@
 
 import datetime as dt
 import sqlite3
+import threading
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,10 +13,16 @@ from openpyxl.styles import Font
 from postgres import postgres_url
 
 from odibi_nb import ingest
-from odibi_nb.core.context import Engine, ExecutionContext
+from odibi_nb.core.context import (
+    AttemptControl,
+    Engine,
+    ExecutionContext,
+    current_context,
+)
 from odibi_nb.core.functions import FunctionRegistry, accepted_keywords
 from odibi_nb.engines.pandas import PandasEngine
-from odibi_nb.errors import DataError, EngineError, TableNotFoundError
+from odibi_nb.errors import DataError, RevokedError, TableNotFoundError
+from odibi_nb.sql_frames import SqlSource
 
 __all__ = ["postgres_url"]
 
@@ -262,11 +270,100 @@ def test_passwords_stay_out_of_errors(context):
         assert "hush" not in refusal(ingest.load_sql, context, url=url, table="t")
 
 
-def test_load_sql_is_for_pandas(context):
-    """On Spark the message says how to run the row all the same."""
-    context.engine = Engine.SPARK
-    with pytest.raises(EngineError, match="comes with the Spark engine"):
-        load(ingest.load_sql, context, connection="erp", table="orders")
+ATTACKS = [
+    "SELECT $$'$$ AS a; DELETE FROM m; COMMIT --'",
+    r"SELECT E'\'' AS a; DELETE FROM m; COMMIT --'",
+    r"SELECT E'\'' AS a, x'; DELETE FROM m; COMMIT --'",
+    "SELECT 1; SELECT 2",
+    "SELECT setval('s', 99)",
+    "SELECT nextval('s')",
+    "SELECT pg_terminate_backend(pg_backend_pid())",
+    "SELECT pg_catalog.pg_terminate_backend(0)",
+    'SELECT "pg_terminate_backend"(0)',
+    'SELECT U&"pg_t\\0065rminate_backend"(0)',
+    "SELECT query_to_xml('SELECT pg_terminate_backend(0)', true, true, '')",
+    "SELECT pg_read_file('/etc/hostname')",
+    "SELECT lo_import('/etc/hostname')",
+    "SELECT set_config('transaction_read_only', 'off', false)",
+    "WITH gone AS (DELETE FROM m RETURNING *) SELECT * FROM gone",
+    "SELECT * FROM m FOR UPDATE",
+    "SELECT * INTO copy FROM m",
+    "COPY m TO PROGRAM 'true'",
+    "EXPLAIN ANALYZE DELETE FROM m",
+    "DO $$ BEGIN DELETE FROM m; END $$",
+    "TABLE m; TRUNCATE m",
+    "SELECT 1 FROM m WHERE (( ; DELETE FROM m; COMMIT",
+    "CALL x()",
+]
+
+
+@pytest.mark.parametrize("query", ATTACKS)
+def test_a_query_never_changes_postgresql(context, postgres_url, query):
+    """One SELECT by protocol, in a read-only transaction: neither rows nor sequences nor sessions change."""
+    engine = sa.create_engine(postgres_url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE m AS SELECT generate_series(1, 5) AS a")
+        connection.exec_driver_sql("CREATE SEQUENCE s")
+    text = refusal(ingest.load_sql, context, url=postgres_url, query=query)
+    assert len(text) < 500
+    with engine.begin() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM m").scalar() == 5
+        assert connection.exec_driver_sql("SELECT nextval('s')").scalar() == 1
+
+
+def test_postgresql_refuses_what_our_own_look_at_a_query_misses(context, postgres_url, monkeypatch):
+    """The protocol and the transaction hold by themselves: nothing depends on how a text is understood."""
+    monkeypatch.setattr("odibi_nb.sql_frames.why_refused", lambda _sql, _dialect: "")
+    engine = sa.create_engine(postgres_url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE m AS SELECT generate_series(1, 5) AS a")
+        connection.exec_driver_sql("CREATE SEQUENCE s")
+    for query in (*ATTACKS[:6], "DELETE FROM m", "DELETE FROM m; COMMIT", *ATTACKS[14:]):
+        refusal(ingest.load_sql, context, url=postgres_url, query=query)
+    with engine.begin() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM m").scalar() == 5
+        assert connection.exec_driver_sql("SELECT nextval('s')").scalar() == 1
+
+
+def test_usual_queries_of_postgresql_work(context, postgres_url):
+    """CTEs, set operations, percent signs, casts, parameters and a semicolon at the end are no attack."""
+    for query in (
+        "WITH x AS (SELECT 1 AS a) SELECT a FROM x UNION ALL SELECT 2",
+        "SELECT '50 %' AS a, 7 % 2 AS b WHERE 'x' LIKE '%';",
+        "VALUES (1)",
+        "SELECT now()::date AS a, pg_typeof(1)::text, 'a;b' AS delete_me -- ; a comment",
+        "SELECT * FROM generate_series(1, 3) AS a WHERE a > :low",
+    ):
+        params = {"low": 1} if ":low" in query else {}
+        assert len(load(ingest.load_sql, context, url=postgres_url, query=query, params=params))
+
+
+def test_a_statement_ends_when_its_attempt_is_revoked(context, erp, postgres_url):
+    """Both drivers are told to cancel, while the server works."""
+    endless = (
+        "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r"
+    )
+    for url, query in ((f"sqlite:///{erp}", endless), (postgres_url, "SELECT pg_sleep(600)")):
+        context.control = AttemptControl()
+        threading.Timer(0.2, context.control.revoke, ["timed out"]).start()
+        with current_context(context), pytest.raises(RevokedError, match="timed out"):
+            SqlSource(url, Path())._read(lambda _, query=query: sa.text(query), {})
+
+
+def test_sqlite_is_only_read(context, erp, monkeypatch):
+    """The database is told to refuse writes, whatever is understood of a text."""
+    monkeypatch.setattr("odibi_nb.sql_frames.why_refused", lambda _sql, _dialect: "")
+    for query in ("DELETE FROM Orders", "DROP TABLE Orders", "INSERT INTO Orders VALUES (1, 1, 1)"):
+        assert "readonly" in refusal(ingest.load_sql, context, connection="erp", query=query)
+    assert len(load(ingest.load_sql, context, connection="erp", table="Orders")) == 2
+
+
+def test_where_rows_are_limited_urls_come_from_the_manifest(context, erp):
+    """With an allow-list a row names a connection; a URL of its own is refused before it is asked."""
+    context.allowed = (context.folder,)
+    text = refusal(ingest.load_sql, context, url=f"sqlite:///{erp}", table="Orders")
+    assert "environments.<env>.connections" in text
+    assert len(load(ingest.load_sql, context, connection="erp", table="Orders")) == 2
 
 
 def test_postgresql_types_arrive(context, postgres_url):

@@ -198,7 +198,8 @@ class SparkEngine:
             DataError: if the query is wrong, with Spark's reason.
             TableNotFoundError: if it names a table that does not exist.
         """
-        shown = spark_query.checked(sql)
+        is_sail = self.connection.kind == SAIL
+        shown = spark_query.checked(sql, None if is_sail else self._lake)
         self.catalog.show(spark_query.lake_tables(sql, self._lake))
         spark, home = self.connection.spark, self._home
         try:

@@ -14,6 +14,7 @@ from odibi_nb.core.queries import (
     tables_named,
     tables_read,
 )
+from odibi_nb.core.selects import files_named, why_refused
 from odibi_nb.core.tables import DEFAULT_SCHEMA, TableName
 from odibi_nb.errors import DataError
 from odibi_nb.spark_names import quoted
@@ -33,11 +34,12 @@ _WRITES = re.compile(r"\b(insert|update|delete|merge|into)\b|;", re.IGNORECASE)
 _FILES = re.compile(r"`[^`]*[/\\:][^`]*`")
 
 
-def checked(sql: str) -> str:
+def checked(sql: str, lake: Lake | None) -> str:
     """What messages call the query *sql*, in one line.
 
     Raises:
-        DataError: if it is not one SELECT, or names files.
+        DataError: if it is not one SELECT that only reads tables; a format's name before a dot means
+            a file to Spark, unless *lake* has such a table. Sail takes it for a file all the same: there *lake* is None.
     """
     shown = shown_sql(sql)
     bare = _NOISE.sub(_blank, sql.strip().rstrip(";"))
@@ -45,7 +47,18 @@ def checked(sql: str) -> str:
         raise DataError(f"a query must be one SELECT, found: {shown or 'nothing'}")
     if found := _FILES.search(sql):
         raise DataError(f"{found[0]} is not a table: a query sees tables only - in: {shown}")
+    if refused := why_refused(sql, DIALECTS["spark"]):
+        raise DataError(refused)
+    for name in files_named(sql):
+        if lake is None or not _is_in(name, lake):
+            raise DataError(f"{name} is not a table: a query sees tables only - in: {shown}")
     return shown
+
+
+def _is_in(name: str, lake: Lake) -> bool:
+    with contextlib.suppress(DataError):  # a path
+        return lake.has(TableName.parse(name)) is True
+    return False
 
 
 def _blank(found: re.Match[str]) -> str:

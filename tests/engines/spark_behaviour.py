@@ -1,6 +1,7 @@
 """What the Spark engine does on every kind of session, besides the contract of all engines."""
 
 import datetime as dt
+import sqlite3
 from decimal import Decimal
 
 import msgspec
@@ -15,7 +16,7 @@ from spark_sessions import engine as make_engine
 from spark_sessions import make, rows_of
 
 from odibi_nb.core.checks import Rule
-from odibi_nb.core.context import AttemptControl, ExecutionContext
+from odibi_nb.core.context import AttemptControl, Engine, ExecutionContext
 from odibi_nb.core.returned import write_returned
 from odibi_nb.core.transformation import Output, Transformation
 from odibi_nb.engines import spark_writes
@@ -23,6 +24,7 @@ from odibi_nb.engines.pandas import PandasEngine
 from odibi_nb.engines.pandas_frames import NO_DATA, plain
 from odibi_nb.engines.spark_frames import storable
 from odibi_nb.errors import DataError, RevokedError, TableNotFoundError
+from odibi_nb.ingest import load_sql
 
 
 def interfering(frame, path, flag, times):
@@ -215,10 +217,67 @@ class SparkBehaviour(LoadedFiles):
         with pytest.raises(DataError, match="must be one SELECT"):
             engine.query(sql)
 
-    def test_a_query_sees_no_files(self, engine, tmp_path):
-        """A path in the place of a table is refused."""
-        with pytest.raises(DataError, match="is not a table"):
-            engine.query(f"SELECT * FROM csv.`{tmp_path}/secret.csv`")
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "csv.`{path}`",
+            "CSV . `{path}`",
+            "text.secret",
+            "parquet.`secret`",
+            "`csv`.`secret.csv`",
+            "IDENTIFIER('csv.`{path}`')",
+            "read_files('{path}')",
+            "delta.`{path}`",
+            "(SELECT * FROM json.`{path}`)",
+            "(SELECT reflect('java.lang.System', 'getProperty', 'user.home') AS a)",
+            "(SELECT java_method('java.lang.System', 'getenv', 'PATH') AS a)",
+            "(SELECT TRANSFORM(1) USING 'cat' AS (a))",
+        ],
+    )
+    def test_a_query_sees_no_files(self, engine, tmp_path, source):
+        """Paths and formats in the place of tables, Java and scripts are refused."""
+        (tmp_path / "secret.csv").write_text("a\nhidden\n")
+        with pytest.raises(DataError, match=r"is not a table|only reads") as caught:
+            engine.query(f"SELECT * FROM {source.format(path=tmp_path / 'secret.csv')}")
+        assert "hidden" not in str(caught.value)
+
+    def test_a_schema_may_be_called_like_a_format(self, engine, spark):
+        """A table of the lake is one, whatever its schema is called; Sail would read a file instead."""
+        self.put(engine, spark, [{"k": 1}], "json.events")
+        if engine.connection.kind == "sail":
+            with pytest.raises(DataError, match="is not a table"):
+                engine.query("SELECT e.k FROM json.events AS e")
+            return
+        assert rows_of(engine.query("SELECT e.k FROM json.events AS e")) == [{"k": 1}]
+
+    def test_a_database_is_loaded_through_the_driver(self, engine, spark, tmp_path, monkeypatch):
+        """load_sql gives a Spark DataFrame with the columns' types; too many rows are refused."""
+        with sqlite3.connect(tmp_path / "erp.db") as database:
+            database.execute("CREATE TABLE orders (id INTEGER, price REAL, day TEXT)")
+            database.executemany(
+                "INSERT INTO orders VALUES (?, ?, ?)", [(1, 1.5, "mo"), (2, None, None)]
+            )
+        database.close()
+        context = ExecutionContext(
+            engine=Engine.SPARK,
+            project="P",
+            env="e",
+            tables=engine,
+            folder=str(tmp_path),
+            connections={"erp": "sqlite:///erp.db"},
+        )
+        constants = {"connection": "erp", "query": "SELECT * FROM orders ORDER BY id"}
+        shape = {"rename": {"id": "order_id"}, "add": {"site": "A"}}
+        frame = load_sql([], {**constants, **shape}, [], context)
+        assert rows_of(frame) == [
+            {"order_id": 1, "price": 1.5, "day": "mo", "site": "A"},
+            {"order_id": 2, "price": None, "day": None, "site": "A"},
+        ]
+        context.write(frame, "bronze.orders")
+        assert context.rows_in == 2
+        monkeypatch.setattr("odibi_nb.ingest.MOST_ON_SPARK", 1)
+        with pytest.raises(DataError, match="more than 1 rows, too many for the driver"):
+            load_sql([], constants, [], context)
 
     def test_a_missing_table_is_answered_with_the_nearest(self, engine, spark):
         """Reading or querying a misspelt table says which was meant."""
