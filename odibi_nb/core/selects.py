@@ -96,6 +96,7 @@ _FORMATS = frozenset(
     ]
 )
 _FORMAT_DOT = re.compile(rf"(?i)\b(?:{'|'.join(sorted(_FORMATS))})\s{{0,9}}\.\s{{0,9}}[\w`\"]+")
+_FORMAT_AND_PATH = 2  # of three parts the first is a catalog
 _PATH = re.compile(r"[/\\:*]")
 _MYSQL_CODE = re.compile(r"/\*M?!")
 _UNICODE_NAME = re.compile(r'(?i)\bU&"')
@@ -149,7 +150,8 @@ def files_named(sql: str) -> list[str]:
     return [
         ".".join(parts)
         for parts in named
-        if any(map(_PATH.search, parts)) or (len(parts) > 1 and parts[-2].lower() in _FORMATS)
+        if any(map(_PATH.search, parts))
+        or (len(parts) == _FORMAT_AND_PATH and parts[0].lower() in _FORMATS)
     ]
 
 

@@ -39,7 +39,8 @@ def checked(sql: str, lake: Lake | None) -> str:
 
     Raises:
         DataError: if it is not one SELECT that only reads tables; a format's name before a dot means
-            a file to Spark, unless *lake* has such a table. Sail takes it for a file all the same: there *lake* is None.
+            a file to Spark, unless *lake* has such a table. To Sail it is a file all the same: then
+            *lake* is None.
     """
     shown = shown_sql(sql)
     bare = _NOISE.sub(_blank, sql.strip().rstrip(";"))
