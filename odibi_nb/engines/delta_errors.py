@@ -17,7 +17,7 @@ _CONFLICT = re.compile(
 )
 _FEATURES = re.compile(r"Unsupported (?:table|writer|reader) features required: \[(.*)\]")
 _UNKNOWN = re.compile(r'Unknown\("(.*?)"\)')
-_BROKEN = re.compile(r"(?:(\d+) rows? )?failed validation check|Invariant violations:")
+_BROKEN = re.compile(r"(?:(?<!\d)(\d{1,18}) rows? )?failed validation check|Invariant violations:")
 _APPEND_ONLY = "append-only"
 _FEATURE_NAMES = {
     "ClusteredTable": "liquid clustering",
