@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DRAIN_SECONDS = 5.0
 _PIECE = 4096  # POSIX: what is no longer than PIPE_BUF is not mixed with what others write
+_LONGEST_REST = 1 << 20
 _MARK = b"\x00\x00the attempt has ended\x00\x00\n"
 
 
@@ -118,6 +119,8 @@ class Children:
                 rest += data
                 ended = _MARK in rest
                 *lines, rest = rest.replace(_MARK, b"").split(b"\n")
+                if len(rest) > _LONGEST_REST:
+                    lines, rest = [*lines, rest], b""
                 for line in lines:
                     self._heard(line.decode("utf-8", "replace") + "\n")
                 if ended:

@@ -20,7 +20,7 @@ _SECRET_KEY = re.compile(
     r"|(?<![^\W_])bearer(?![^\W_])|(?<![^\W_])cookie"
     r"|(?<![^\W_])sas(?![^\W_])|(?<![^\W_])sig(?![^\W_])|signature"
     r"|(?:api|access|account|private|shared|storage|signing|encryption|subscription|master|auth)"
-    r"[\W_]?key(?!word)|conn(?:ection)?[\W_]?str|odbc[\W_]?connect",
+    r"[\W_]?key(?!word)|conn(?:ection)?[\W_]?str|identified[ ]by|odbc[\W_]?connect",
     re.IGNORECASE,
 )
 _REST_OF_KEY = re.compile(r"[\w.$-]*")
@@ -33,21 +33,28 @@ _SIGN = re.compile(
     re.IGNORECASE,
 )
 _OPTION = re.compile(r"[ \t]{1,9}(?=[^\s-])")  # --password VALUE
+_LITERAL = re.compile(r"[ \t]{1,9}(?=')")  # SQL: PASSWORD 'VALUE'
 _TYPE = re.compile(
     r"(?:str|bytes|int|object|Any|SecretStr|Optional\[\w{1,20}\]|Final(?:\[\w{1,20}\])?)"
     r"(?:[ ]?\|[ ]?None)?(?:[ \t]{0,9}=(?!=)[ \t]{0,9}|(?=[,)\n]|$))"
 )
 _NO_SECRET = re.compile(r"(?i:none|null|true|false|undefined)(?=[\s,;)}\]&'\"]|$)")
-_OPENING = re.compile(r"[bru]{0,2}(?P<escape>\\{0,9})(?P<quote>\"\"\"|'''|[\"'`])", re.IGNORECASE)
+_OPENING = re.compile(r"[bruf]{0,2}(?P<escape>\\{0,9})(?P<quote>\"\"\"|'''|[\"'`])", re.IGNORECASE)
 _INSIDE = {q: re.compile(rf"[^{q}\\\n]*(?:\\.[^{q}\\\n]*)*") for q in "\"'`"}
-_ONE_MORE = re.compile(r"[ \t]{0,9}\+?[ \t]{0,9}(?=[bru]{0,2}[\"'])", re.IGNORECASE)
+_ONE_MORE = re.compile(r"[ \t]{0,9}\+?[ \t]{0,9}(?=[bruf]{0,2}[\"'])", re.IGNORECASE)
 _PART = re.compile(r"[^\s&;,\"'`()\[\]{}]+|.", re.DOTALL)
 _CLOSES = re.compile(r"[)\]}]+(?:[\s&;,.:\"'`]|$)")
 _SCHEME = re.compile(
-    r"(?:Bearer|Basic|Token|Digest|Negotiate|ApiKey|SharedKey|AWS4\S{0,20})[ \t]{1,9}"
+    r"(?:Bearer|Basic|Token|Digest|Negotiate|ApiKey|SharedKey|AWS4\S{0,20})[ \t]{1,9}",
+    re.IGNORECASE,
 )
 # Words that are also prose: with a colon behind them they name a secret only where the value
 # looks generated, or the line begins with them as in a configuration file.
+_WORDS = re.compile(r"[A-Za-z]{1,40}[ \t.,;]")
+_TYPE_LETTERS = "sbioASOF"
+_NO_SPACE = re.compile(r"\S")
+_COUNT = re.compile(r"\d{1,9}(?![\w.])")
+_END_OF_HEADER = re.compile(r"[\n'\"]|$")
 _PROSE = re.compile(
     r"(?:token|secret|credential|cookie)s?|authorization|bearer|signature|sig|sas|pass",
     re.IGNORECASE,
@@ -55,7 +62,7 @@ _PROSE = re.compile(
 _SETTING = re.compile(r"[ \t]*(?:[-{(,][ \t]*)?")
 _PARSER = re.compile(
     r"(?:unrecogni[sz]ed|unexpected|invalid|illegal|unknown|expect(?:ed|ing)|bad|missing|next|last|"
-    r"current|previous|near|at|of|undefined|unterminated|no|found|this|function|string)\W{0,3}$",
+    r"current|previous|near|at|of|column|field|option|table|undefined|unterminated|no|found|this|function|string)\W{0,3}$",
     re.IGNORECASE,
 )
 _GENERATED = re.compile(
@@ -183,30 +190,47 @@ def _value(text: str, found: int, end: int) -> list[tuple[int, int]]:
     key = window[len(before) :] + text[found:end]
     sign = _SIGN.match(text, end)
     if sign is None:
-        option = _OPTION.match(text, end) if key.startswith("--") else None
-        return [] if option is None else _whole(text, option.end())
-    quoted = sign["close"] != ""
+        return _value_without_sign(text, before, key, end)
+    quoted, start = sign["close"] != "", sign.end()
     if sign["sign"] == ",":  # .option("password", "…")
         called = quoted and before.rstrip("\\\"'`").endswith("(")
-        opening = _OPENING.match(text, sign.end()) if called else None
+        opening = _OPENING.match(text, start) if called else None
         return _quoted(text, opening) if opening else []
-    start = sign.end()
     if quoted and text.startswith("\n", start):
-        start += len(text[start : start + _LONGEST_KEY]) - len(
-            text[start : start + _LONGEST_KEY].lstrip()
-        )
-    if sign["sign"] == ":" and not quoted:
-        annotation = _TYPE.match(text, start) if text[start : start + 1] in "sbioASOF" else None
+        start = _end(_NO_SPACE, text, start)
+    if sign["sign"] == ":" and not quoted and text[start : start + 1] in _TYPE_LETTERS:
+        annotation = _TYPE.match(text, start)
         if annotation is not None:
-            start = annotation.end()
-        elif _PROSE.fullmatch(key) and not _is_setting(text, before, start, key):
-            return []
+            return _whole(text, annotation.end())
+    is_prose = sign["sign"] == ":" and _is_prose(text, before, start, key, quoted=quoted)
+    if is_prose or (key.lower().endswith("tokens") and _COUNT.match(text, start)):
+        return []
+    if key.lower().endswith("cookie") and not quoted:
+        return [(start, _end(_END_OF_HEADER, text, start))]
     return _whole(text, start)
+
+
+def _value_without_sign(text: str, before: str, key: str, end: int) -> list[tuple[int, int]]:
+    """The value of ``--password VALUE``, and of SQL's ``PASSWORD 'VALUE'``."""
+    sql = (key.isupper() or "entified" in key) and not _PARSER.search(before)
+    after = _OPTION if key.startswith("--") else _LITERAL if sql else None
+    value = after.match(text, end) if after is not None else None
+    return [] if value is None else _whole(text, value.end())
+
+
+def _is_prose(text: str, before: str, start: int, key: str, *, quoted: bool) -> bool:
+    """Whether the word and its colon are part of a sentence: ``unrecognized token: "x"``."""
+    if quoted:  # near "token": syntax error
+        return (
+            _WORDS.match(text, start) is not None
+            and _PARSER.search(before.rstrip("\\\"'`")) is not None
+        )
+    return _PROSE.fullmatch(key) is not None and not _is_setting(text, before, start, key)
 
 
 def _is_setting(text: str, before: str, start: int, key: str) -> bool:
     """Whether the word before *start*, which is also prose, names a secret here."""
-    if text[start : start + 1] in "BTDNAS" and _SCHEME.match(text, start) is not None:
+    if text[start : start + 1] in "BTDNASbtdnas" and _SCHEME.match(text, start) is not None:
         return True
     if key.lower() not in {"signature", "sig", "pass"} and _begins_line(before, start):
         return True
