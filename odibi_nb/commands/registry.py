@@ -56,15 +56,20 @@ def import_rows(arguments: argparse.Namespace, face: Face) -> Records:
     project, source = _open(arguments)
     own = Place(project.project, project.env)
     rows = read_rows(Path(arguments.file), defaults=own._asdict())
-    places = _places(rows, own)
+    left_out: tuple[str, ...] = ()
     if not arguments.all:
-        _refuse_others(rows, own, arguments.file)
+        rows, left_out = _of_one_place(rows, own, arguments.file)
+    places = _places(rows, own)
     read = [row for place in places for row in source.export(*place)]
     gone = _left_out(read, rows) if arguments.prune else ()
     change = Edit(rows=tuple(rows), read=tuple(read), delete=gone)
     edit = edit_of(source.change(change, write=False), f"{arguments.file} · {source.name}")
     _confirm(project, face, edit, places, yes=arguments.yes)
     by_place = source.change(change).by_place()
+    for other in left_out:
+        face.say(
+            f"⚠️ not imported: {other}. --all imports the rows of every project and environment"
+        )
     for problem in rows_with_twins(rows)[:MAX_WARNED]:
         face.say(f"⚠️ {problem}: stored as it is, but nothing will run until it is mended")
     for place in places:
@@ -91,28 +96,33 @@ def _is(place: Place, own: Place) -> bool:
     return (place.project.lower(), place.environment) == (own.project.lower(), own.environment)
 
 
-def _refuse_others(rows: Sequence[Row], own: Place, file: str) -> None:
-    """Make sure that all rows are of the project and environment that the command names.
+def _of_one_place(rows: Sequence[Row], own: Place, file: str) -> tuple[list[Row], tuple[str, ...]]:
+    """Return the rows of the project and environment that the command names, and the others in words.
 
     Raises:
-        ConfigurationError: with the projects and environments of the others.
+        ConfigurationError: if every row belongs to another project or environment.
     """
+    kept: list[Row] = []
     others: dict[Place, list[str]] = {}
     for row in rows:
-        if not _is(_place_of(row), own):
+        if _is(_place_of(row), own):
+            kept.append(row)
+        else:
             others.setdefault(_place_of(row), []).append(str(row_id(row)))
-    if not others:
-        return
-    problems = [
-        f"{len(ids)} row{'s are' if len(ids) > 1 else ' is'} of project {place.project!r}, "
-        f"env {place.environment!r}: {', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}"  # noqa: PLR2004
-        for place, ids in sorted(others.items())
-    ]
-    problems.append(
-        f"the import is for project {own.project!r}, env {own.environment!r}: nothing was written. "
-        "Name the other one, or import the rows of all with --all"
-    )
-    raise ConfigurationError(file, problems)
+    texts = tuple(_others_text(place, ids) for place, ids in sorted(others.items()))
+    if texts and not kept:
+        problem = (
+            f"no row is of project {own.project!r}, env {own.environment!r}: nothing was written. "
+            "Name the project and --env of the rows, or import them with --all"
+        )
+        raise ConfigurationError(file, [*texts, problem])
+    return kept, texts
+
+
+def _others_text(place: Place, ids: Sequence[str]) -> str:
+    some = f"{', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}"  # noqa: PLR2004
+    count = f"{len(ids)} row{'s' if len(ids) > 1 else ''}"
+    return f"{count} of project {place.project!r}, env {place.environment!r} ({some})"
 
 
 def _left_out(read: Sequence[Row], rows: Sequence[Row]) -> tuple[Row, ...]:

@@ -61,12 +61,25 @@ def mixed(home):
 
 
 def test_an_import_is_of_one_project_and_environment(home):
-    """Rows of others are refused before anything is written; --yes does not mean them."""
-    for options in ("", " --yes", " --env prod --yes"):
-        with pytest.raises(ConfigurationError) as wrong:
-            do(f"registry import {mixed(home)}{options}")
-        assert "2 rows are of project 'Plant Two', env 'qat': B1, S1" in str(wrong.value)
-        assert "with --all" in str(wrong.value)
+    """Only rows of the named project and environment are written; a line names the others, --yes or not."""
+    for options in ("", " --yes"):
+        said = []
+        done = do(f"registry import {mixed(home)}{options}", say=said.append)
+        assert [tuple(row.values())[:2] for row in done] == [("Plant One", "qat")]
+        assert "2 rows of project 'Plant One', env 'prod' (B1, S1)" in said[0]
+        assert "2 rows of project 'Plant Two', env 'qat' (B1, S1)" in said[1]
+        assert "--all" in said[1]
+        assert places(home) == {("Plant One", "qat"): 2}
+
+
+def test_an_import_without_a_row_of_its_own_is_refused(home):
+    """A file whose rows all belong to another environment is one message, and nothing is written."""
+    file = home.parent / "prod.json"
+    file.write_text(json.dumps([{**row, "environment": "prod"} for row in default_rows()]))
+    with pytest.raises(ConfigurationError) as wrong:
+        do(f"registry import {file} --yes")
+    assert "2 rows of project 'Plant One', env 'prod' (B1, S1)" in str(wrong.value)
+    assert "with --all" in str(wrong.value)
     assert places(home) == {("Plant One", "qat"): 2}
 
 
