@@ -39,7 +39,10 @@ def test_a_row_that_fails_with_a_broken_exception(project, raised, monkeypatch):
 
     def fn():
         thing = broken(object, raised)
-        raise broken(ValueError, raised) from broken(OSError, raised) if thing is not None else None
+        things = [broken(base, raised) for base in (list, dict, str, bytes)]
+        raise broken(ValueError, raised) from (
+            broken(OSError, raised) if thing is not things else None
+        )
 
     result = project(row("A", fn, constants={"retry": 0}), row("B", lambda: None)).run()
     assert statuses(result) == {"A": "FAILED", "B": "SUCCESS"}
