@@ -267,7 +267,7 @@ def parse_columns(
         problems += found
     problems += _check_inputs(values["inputs"], where)
     targets, odd_outputs = _parse_outputs(values["outputs"], where)
-    if problems or any(map(_is_no_form, values["outputs"])):
+    if odd_outputs and (problems or any(map(_is_no_form, values["outputs"]))):
         problems += odd_outputs
     step, found = _parse_step(values.get("step"), where)
     problems += found
