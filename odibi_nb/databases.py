@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import importlib.util
 import math
 import re
 import warnings
@@ -101,6 +102,16 @@ class Database:
         kind = re.split(r"[+:]", self._text, maxsplit=1)[0].lower()
         name = _DIALECTS.get(kind, kind)
         return name if sqlglot.Dialect.get(name) is not None else ""
+
+    @property
+    def takes_one_statement(self) -> bool:
+        """Return True if the driver takes one statement only, and the server no writes in `reading`."""
+        kind, _, driver = re.split(r":", self._text, maxsplit=1)[0].lower().partition("+")
+        if kind == "postgresql":
+            # psycopg2, which SQLAlchemy 2.0 prefers, sends text that may hold several.
+            plain = not driver and importlib.util.find_spec("psycopg2") is None
+            return plain or driver in {"psycopg", "pg8000"}
+        return kind == "sqlite"
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:

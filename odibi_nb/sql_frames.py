@@ -47,7 +47,7 @@ class SqlSource:
         Raises:
             DataError: if it is not one SELECT, or the database refuses it.
         """
-        refused = why_refused(sql, self._database.dialect)
+        refused = why_refused(sql, self._database.dialect, alone=self._database.takes_one_statement)
         if refused:
             raise DataError(f"{self._database.shown}: {refused}")
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 _BEGINS = re.compile(r"(?i)[(\s]*(?:select|with|from|values|table)\b")
 _NOISE = re.compile(r"'(?:[^']|'')*(?:'|\Z)|--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
-_QUOTED = re.compile(r'"[^"]*"|`[^`]*`|\[[^\]\[]*\]')
-_WRITES = re.compile(r"(?i);|\b(?:insert|update|delete|merge|into)\b")
 _FORBIDDEN_NODES = [
     "Insert",
     "Update",
@@ -64,17 +62,59 @@ _ACTS = re.compile(
     r"|connectby|xpath_table|binary_upgrade_\w+"
     # MySQL, SQLite, SQL Server, Oracle, Snowflake, DuckDB, ClickHouse
     r"|load_file|get_lock|release_\w*locks?|benchmark|sys_exec|sys_eval|load_extension|readfile"
-    r"|writefile|edit|fts3_tokenizer|openrowset|openquery|opendatasource|xp_\w+|sp_\w+|utl_\w+"
+    r"|writefile|edit|fts3_tokenizer|openrowset|openquery|opendatasource|xp_\w+|utl_\w+"
     r"|dbms_\w+|httpuritype|system\$\w+|read_\w+|parquet_scan|query_table|sniff_csv"
     # Spark and Databricks: Java, files, HTTP, secrets
     r"|reflect|try_reflect|java_method|cloud_files|http_request|remote_query|try_secret|secret"
     r"|table_changes_by_path|ai_\w+|identifier)"
 )
-_TSQL_STATEMENTS = re.compile(
-    r"(?i)\b(?:insert|update|delete|merge|into|exec|execute|drop|create|alter|truncate|grant|revoke"
-    r"|deny|shutdown|commit|rollback|begin|save|set|declare|use|kill|backup|restore|dbcc|bulk|waitfor"
-    r"|goto|while|print|raiserror|throw|reconfigure|checkpoint|openrowset|openquery|opendatasource"
-    r"|writetext|updatetext|setuser|disable|enable|load)\b"
+_TSQL_STATEMENTS = frozenset(
+    [
+        "insert",
+        "update",
+        "delete",
+        "merge",
+        "into",
+        "exec",
+        "execute",
+        "drop",
+        "create",
+        "alter",
+        "truncate",
+        "grant",
+        "revoke",
+        "deny",
+        "shutdown",
+        "commit",
+        "rollback",
+        "begin",
+        "save",
+        "set",
+        "declare",
+        "use",
+        "kill",
+        "backup",
+        "restore",
+        "dbcc",
+        "bulk",
+        "waitfor",
+        "goto",
+        "while",
+        "print",
+        "raiserror",
+        "throw",
+        "reconfigure",
+        "checkpoint",
+        "openrowset",
+        "openquery",
+        "opendatasource",
+        "writetext",
+        "updatetext",
+        "setuser",
+        "disable",
+        "enable",
+        "load",
+    ]
 )
 _FORMATS = frozenset(
     [
@@ -98,29 +138,29 @@ _FORMATS = frozenset(
 _FORMAT_DOT = re.compile(rf"(?i)\b(?:{'|'.join(sorted(_FORMATS))})\s{{0,9}}\.\s{{0,9}}[\w`\"]+")
 _FORMAT_AND_PATH = 2  # of three parts the first is a catalog
 _PATH = re.compile(r"[/\\:*]")
-_MYSQL_CODE = re.compile(r"/\*M?!")
+_MYSQL_CODE = re.compile(r"/\*M?!|--(?=\S)")
+_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _UNICODE_NAME = re.compile(r'(?i)\bU&"')
 _CALL = re.compile(r'(?<![\w$])[\w$]+(?=["`\]]?\s*\()')
 _SCRIPT = re.compile(r"(?i)\busing\s*(?:r\s*)?['\"]")
 _CONTINUED = re.compile(r"\\\r?\n")
-_ALONE = frozenset({"postgres", "sqlite", "mysql"})
-"""Dialects whose driver or server takes one statement only, and no writes, whatever we understand."""
 
 
-def why_refused(sql: str, dialect: str) -> str:
+def why_refused(sql: str, dialect: str, *, alone: bool = False) -> str:
     """Return why *sql* is not one SELECT that only reads; "" if it is.
 
     Args:
         sql: a query.
         dialect: sqlglot's name; "" for the standard.
+        alone: the driver or server takes one statement only, and no writes, whatever we understand.
     """
     bare = _NOISE.sub(" ", sql).strip().rstrip(";")
     if not _BEGINS.match(bare):
         return f"a query must be one SELECT, found: {shown_sql(sql) or 'nothing'}"
     trees, why = parse(sql, dialect)
-    odd = _odd_text(sql, bare, dialect)
+    odd = _odd_text(sql, dialect)
     if odd or trees is None:
-        return odd or _unparsed(sql, bare, dialect, why)
+        return odd or _unparsed(sql, dialect, why, alone=alone or dialect == "databricks")
     return _of_trees(trees, sql, dialect)
 
 
@@ -155,28 +195,43 @@ def files_named(sql: str) -> list[str]:
     ]
 
 
-def _odd_text(sql: str, bare: str, dialect: str) -> str:
+def _odd_text(sql: str, dialect: str) -> str:
     """Return what is wrong with the text itself, where parsers could disagree about it."""
     if dialect == "mysql" and _MYSQL_CODE.search(sql):
-        return f"a query must not have code in comments (/*! */) - in: {shown_sql(sql)}"
+        what = "code in comments (/*! */), or -- without a blank after it, which is no comment"
+        return f"a query must not have {what} - in: {shown_sql(sql)}"
     if dialect == "postgres" and _UNICODE_NAME.search(sql):
         return f'a query must not have names in U&"…" - in: {shown_sql(sql)}'
     if dialect == "databricks" and _CONTINUED.search(sql):
         return f"a query must not have lines that end with a backslash - in: {shown_sql(sql)}"
-    if dialect == "tsql" and (found := _TSQL_STATEMENTS.search(_QUOTED.sub(" ", bare))):
-        what = f"{found[0].upper()} begins another statement"  # it needs no semicolon
+    if any("/*" in comment[2:] for comment in _COMMENT.findall(sql)):
+        return f"a query must not have a comment in a comment - in: {shown_sql(sql)}"
+    if dialect == "tsql" and (word := _statement_word(sql)):
+        what = f"{word.upper()} begins another statement"  # it needs no semicolon
         return f"a query must be one SELECT: {what} - in: {shown_sql(sql)}"
     return ""
 
 
-def _unparsed(sql: str, bare: str, dialect: str, why: str) -> str:
+def _statement_word(sql: str) -> str:
+    """Return the first word in T-SQL that only another statement can begin with; "" if there is none."""
+    import sqlglot
+
+    try:
+        tokens = sqlglot.tokenize(sql, read="tsql")
+    except Exception:  # noqa: BLE001  then it cannot be parsed either, which is said elsewhere
+        return ""
+    quoted = {sqlglot.TokenType.STRING, sqlglot.TokenType.NATIONAL_STRING}
+    quoted.add(sqlglot.TokenType.IDENTIFIER)
+    words = (token.text for token in tokens if token.token_type not in quoted)
+    return next((word for word in words if word.lower() in _TSQL_STATEMENTS), "")
+
+
+def _unparsed(sql: str, dialect: str, why: str, *, alone: bool) -> str:
     """Return why a query that sqlglot cannot parse is refused; "" where its server is safe by itself."""
-    if dialect not in _ALONE and dialect != "databricks":
+    if not alone:
         return f"the query cannot be checked, because it cannot be parsed: {why} - in: {shown_sql(sql)}"
     if dialect == "databricks" and _SCRIPT.search(sql):
         return f"a query only reads tables, but this one runs a script - in: {shown_sql(sql)}"
-    if _WRITES.search(_QUOTED.sub(" ", bare)):
-        return f"a query must be one SELECT, found: {shown_sql(sql)}"
     found = next((name for name in _CALL.findall(sql) if _acts(name, dialect)), None)
     return "" if found is None else _calls_it(found, sql)
 
