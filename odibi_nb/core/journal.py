@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import filelock
 import msgspec
 
+from odibi_nb.core.foreign import safe_str
 from odibi_nb.core.journal_lines import read_line
 from odibi_nb.core.owners import locks_work, owned_runs
 from odibi_nb.core.processes import Process, current_process, is_running
@@ -42,7 +43,7 @@ OUTPUT = "output"
 MOST_MARKED = 1 << 16
 MOST_LINE = 1 << 26
 """A line that is longer is none of ours."""
-_encoder = msgspec.json.Encoder(enc_hook=str)
+_encoder = msgspec.json.Encoder(enc_hook=safe_str)
 _written: set[Path] = set()
 """The folders of the runs whose journals this process writes."""
 
@@ -88,7 +89,7 @@ class Journal:
         except OSError:  # a full disk has a place for a file with nothing in it
             (folder / "incomplete").touch()
         self._file = os.open(
-            folder / "journal.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644
+            folder / "journal.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600
         )
         _written.add(folder)
 
