@@ -92,8 +92,8 @@ def test_frames_of_other_libraries_are_told_how_to_become_ones(run):
     DataFrame.__module__ = "polars.dataframe.frame"
     spark = type("DataFrame", (), {"__module__": "pyspark.sql.connect.dataframe"})
     rows = [
-        row("POLARS", DataFrame, outputs=[{"table": "t.a"}]),
-        row("SPARK", spark, outputs=[{"table": "t.b"}]),
+        row("POLARS", lambda: DataFrame(), outputs=[{"table": "t.a"}]),
+        row("SPARK", lambda: spark(), outputs=[{"table": "t.b"}]),
         row("SERIES", lambda: FRAME["a"], outputs=[{"table": "t.c"}]),
         row("WRITES", lambda context: context.write(DataFrame(), "t.d")),
     ]
