@@ -57,6 +57,8 @@ class ModuleSpace:
         self._builtins: dict[str, Any] = {}
         self._importlib = _Importlib(self)
         _spaces[self.prefix] = self
+        if private:
+            _watch_rebuilt_functions()
 
     def owns(self, top: str) -> bool:
         """Return True if *top* is a module or package of this project for its own code."""
@@ -282,6 +284,34 @@ class Finder:
             loader=_Loader(fullname, str(found.origin), space),
             submodule_search_locations=found.submodule_search_locations,
         )
+
+
+def _watch_rebuilt_functions() -> None:
+    """Let functions that were pickled by value find their project's modules in this process.
+
+    cloudpickle, which sends Spark's functions, rebuilds a nested function with plain builtins. Sail runs
+    it in this very process. The name of its module is all that it has left of its project.
+    """
+    plain = builtins.__import__
+    if getattr(plain, "of_odibi_nb", False):
+        return
+
+    def import_(
+        name: str,
+        globals: Any = None,
+        locals: Any = None,
+        fromlist: Any = (),
+        level: int = 0,
+    ) -> types.ModuleType:
+        # A project's own __import__ and Python's importing call this, too.
+        module = globals.get("__name__") if level == 0 and type(globals) is dict else None
+        if type(module) is str and module.startswith(PREFIX) and _asking.get() is None:
+            space = _space_of(PREFIX + module.removeprefix(PREFIX).partition(".")[0])
+            return space.statement(name, globals, locals, fromlist, level)
+        return plain(name, globals, locals, fromlist, level)
+
+    import_.of_odibi_nb = True  # type: ignore[attr-defined]
+    builtins.__import__ = import_
 
 
 def _space_of(prefix: str) -> ModuleSpace:

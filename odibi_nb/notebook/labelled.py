@@ -20,6 +20,23 @@ def labelled(widget: Any, label: str, tip: str, width: str = "300px") -> Any:
     return explained(widget, tip)
 
 
+def ticked_box(text: str, **keywords: Any) -> Any:
+    """Return a ticked Checkbox whose description is *text*, whatever signs are in it."""
+    import ipywidgets as w
+
+    box = w.Checkbox(True, **keywords)
+    box.description = described(box, text)
+    return box
+
+
+def described(widget: Any, text: str) -> str:
+    """Return the description of *widget* that shows *text*.
+
+    ipywidgets 7 puts the descriptions of controls into the page as HTML; 8 puts them there as text.
+    """
+    return text if widget.has_trait("description_allow_html") else escape(text)
+
+
 def explained(widget: Any, tip: str) -> Any:
     """*widget*, with its tooltip."""
     setattr(widget, "tooltip" if widget.has_trait("tooltip") else "description_tooltip", tip)

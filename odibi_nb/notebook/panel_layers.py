@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.notebook.labelled import explained, tip_html
+from odibi_nb.notebook.labelled import explained, ticked_box, tip_html
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,7 +24,7 @@ class LayerBoxes:
         import ipywidgets as w
 
         self._changed = changed
-        self._boxes: tuple[Any, ...] = ()
+        self._boxes: dict[str, Any] = {}
         place = w.Layout(max_height="140px", overflow="auto", width="196px", margin="4px 0 0 8px")
         self._box = w.VBox(layout=place)
         title = f"<div style='{_LABEL}'>{tip_html('Layers', TIP)}</div>"
@@ -34,7 +34,7 @@ class LayerBoxes:
     @property
     def chosen(self) -> tuple[str, ...]:
         """The ticked layers, in the manifest's order; () if all are, or none is."""
-        ticked = tuple(box.description for box in self._boxes if box.value)
+        ticked = tuple(layer for layer, box in self._boxes.items() if box.value)
         return () if len(ticked) == len(self._boxes) else ticked
 
     def offer(self, layers: Iterable[str]) -> None:
@@ -42,25 +42,22 @@ class LayerBoxes:
         import ipywidgets as w
 
         before = self._boxes
-        self._boxes = tuple(
-            explained(
-                w.Checkbox(
-                    True, description=layer, indent=False, layout=w.Layout(width="auto", margin="0")
-                ),
-                TIP,
+        self._boxes = {
+            layer: explained(
+                ticked_box(layer, indent=False, layout=w.Layout(width="auto", margin="0")), TIP
             )
             for layer in layers
-        )
-        for box in self._boxes:
+        }
+        for box in self._boxes.values():
             box.observe(self._on_tick, names="value")
-        self._box.children = self._boxes
-        for box in before:
+        self._box.children = tuple(self._boxes.values())
+        for box in before.values():
             box.close()
 
     def tick(self, *layers: str) -> None:
         """Choose exactly *layers*."""
-        for box in self._boxes:
-            box.value = box.description in layers
+        for layer, box in self._boxes.items():
+            box.value = layer in layers
 
     def _on_tick(self, _change: Any) -> None:
         self._changed()

@@ -6,6 +6,7 @@ import concurrent.futures.process
 import importlib
 import multiprocessing.forkserver
 import os
+import pickle
 import py_compile
 import sys
 import threading
@@ -207,6 +208,12 @@ def on_thread():
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         return [*pool.map(lambda _: late(), range(2))][0]
 
+def nested():
+    def inner():
+        import near_helper
+        return near_helper.N, name_of()
+    return inner
+
 def foreign():
     try:
         import only_in_one
@@ -353,3 +360,11 @@ def test_two_runs_at_once_keep_their_modules(two):
     for thread in threads:
         thread.join()
     assert sorted(found, key=str) == sorted([(n, {n}) for n in ("one", "two") * 4], key=str)
+
+
+def test_a_function_that_was_sent_by_value_keeps_its_modules(two):
+    """A nested function that cloudpickle rebuilds, as Spark's are, imports its own project's modules."""
+    cloudpickle = pytest.importorskip("pyspark.cloudpickle")
+    for name in ("one", "two", "one"):
+        fn = plan(two[name], "nested")()
+        assert pickle.loads(cloudpickle.dumps(fn))() == (name, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import threading
+from types import SimpleNamespace
 
 import pytest
 from pages import without_our_script
@@ -14,7 +15,9 @@ from odibi_nb import GenericProjectOrchestrator, RunPanel
 from odibi_nb.commands import Face, execute, parse
 from odibi_nb.core.options import default_workers
 from odibi_nb.errors import ConfigurationError, ManifestError
+from odibi_nb.notebook.labelled import described
 from odibi_nb.notebook.panel_kept import kept_bundle
+from odibi_nb.notebook.panel_layers import LayerBoxes
 from odibi_nb.notebook.panel_rows import MAX_LISTED
 from odibi_nb.notebook.panel_tabs import GANTT, LOG, PREVIEW, RESULT
 from odibi_nb.sources.sql import SqlRegistry
@@ -83,7 +86,7 @@ def waiting_row(folder, name="WAIT"):
 
 
 def layer_names(panel):
-    return [box.description for box in panel._form.layers._boxes]
+    return [*panel._form.layers._boxes]
 
 
 def previewed(panel):
@@ -461,3 +464,15 @@ def test_waiting_for_nothing(panel):
     """wait() before any run says so."""
     with pytest.raises(ConfigurationError, match="nothing was run yet"):
         panel().wait()
+
+
+def test_a_layers_name_is_text():
+    """A layer's name is shown as it is written, and chosen by it; for ipywidgets 7 it is escaped."""
+    odd = "<img src=x onerror=alert(1)> & 'Silver'"
+    boxes = LayerBoxes(lambda: None)
+    boxes.offer(["Bronze", odd])
+    boxes.tick(odd)
+    assert boxes.chosen == (odd,)
+    assert html.unescape(boxes._boxes[odd].description) == odd
+    sevens = SimpleNamespace(has_trait=lambda name: name == "description")
+    assert described(sevens, odd) == html.escape(odd)
