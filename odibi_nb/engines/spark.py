@@ -202,11 +202,12 @@ class SparkEngine:
         shown = spark_query.checked(sql, None if is_sail else self._lake)
         self.catalog.show(spark_query.lake_tables(sql, self._lake))
         spark, home = self.connection.spark, self._home
+        full = sql  # messages name tables as the row does
         try:
-            if home and self.connection.kind != SAIL:  # whose own catalog is always current
-                sql = spark_query.in_catalog(sql, home, self._is_temporary)
+            if home and not is_sail:  # whose own catalog is always current
+                full = spark_query.in_catalog(sql, home, self._is_temporary)
             with spark_names.borrowed(spark, home, self):
-                frame = spark.sql(sql)
+                frame = spark.sql(full)
                 frame.schema  # noqa: B018  Connect looks at the query only now
         except OdibiError:
             raise
