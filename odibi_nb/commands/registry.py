@@ -14,6 +14,7 @@ from odibi_nb.core.tables import redact
 from odibi_nb.core.transformation import JSON_COLUMNS, SEED_COLUMNS, row_columns, row_id
 from odibi_nb.errors import ConfigurationError
 from odibi_nb.sources.changes import KEY, Changes, Edit, row_key, rows_with_twins
+from odibi_nb.views.markup import first_of
 from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def import_rows(arguments: argparse.Namespace, face: Face) -> Records:
     edit = edit_of(source.change(change, write=False), f"{arguments.file} · {source.name}")
     _confirm(project, face, edit, places, yes=arguments.yes)
     by_place = source.change(change).by_place()
-    for other in left_out:
+    for other in first_of(left_out, MAX_WARNED):
         face.say(
             f"⚠️ not imported: {other}. --all imports the rows of every project and environment"
         )
