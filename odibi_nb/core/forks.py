@@ -27,10 +27,19 @@ _LONGEST_REST = 1 << 20
 _MARK = b"\x00\x00the attempt has ended\x00\x00\n"
 
 
-def at_fork(*, before: Callable[[], None], in_child: Callable[[], None]) -> None:
-    """Call *before* in the thread that forks, and *in_child* in the new process; never raises there."""
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def at_fork(
+    *,
+    in_child: Callable[[], None],
+    before: Callable[[], None] = _nothing,
+    in_parent: Callable[[], None] = _nothing,
+) -> None:
+    """Call *before* and *in_parent* in the thread that forks, and *in_child* in the new process."""
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=before, after_in_child=in_child)
+        os.register_at_fork(before=before, after_in_child=in_child, after_in_parent=in_parent)
 
 
 @contextlib.contextmanager

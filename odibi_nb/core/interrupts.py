@@ -138,6 +138,27 @@ def interrupts_as_requests(ask: Callable[[], None], patience: int) -> Iterator[N
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+_masks = threading.local()
+
+
+def _hold_signals() -> None:
+    """Keep signals from a child until it has the handlers of before.
+
+    A pool ends a worker that has nothing to do as soon as it is forked: a SIGTERM that came before
+    `_forget_in_child` would be taken for a request to the run, and lost.
+    """
+    _masks.before = None
+    if _outside and hasattr(signal, "pthread_sigmask"):
+        held = {signal.SIGINT, signal.SIGTERM}
+        _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+
+
+def _let_signals_through() -> None:
+    before, _masks.before = getattr(_masks, "before", None), None
+    if before is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _forget_in_child() -> None:
     """Let signals do in a forked process what they did before the run.
 
@@ -148,6 +169,7 @@ def _forget_in_child() -> None:
         for number, handler in handlers.items():
             signal.signal(number, handler)
     _outside.clear()
+    _let_signals_through()
 
 
-at_fork(before=lambda: None, in_child=_forget_in_child)
+at_fork(before=_hold_signals, in_child=_forget_in_child, in_parent=_let_signals_through)

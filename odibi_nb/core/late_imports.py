@@ -36,4 +36,4 @@ def _after_fork_in_child() -> None:
     _importing = threading.RLock()
 
 
-at_fork(before=lambda: None, in_child=_after_fork_in_child)
+at_fork(in_child=_after_fork_in_child)

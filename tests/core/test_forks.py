@@ -74,3 +74,17 @@ def test_a_forked_process_that_comes_back(project, leave, code):
     lines = result.transformations["A"].log.splitlines()
     assert {"the child's", "the parent's"} <= set(lines)
     assert ("ZeroDivisionError: division by zero" in lines) == (code == 1)
+
+
+def test_a_worker_that_is_ended_as_it_is_forked(project):
+    """A signal that reaches a child before it has the handlers of before the run is not lost."""
+
+    def fn():
+        for _ in range(50):
+            child = os.fork()
+            if child == 0:
+                signal.pause()
+            os.kill(child, signal.SIGTERM)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+
+    assert statuses(project(row("A", fn)).run()) == {"A": "SUCCESS"}
