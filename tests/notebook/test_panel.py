@@ -239,7 +239,7 @@ def test_every_control_has_a_label_and_a_tooltip(panel):
     form = p._form
     rows, buttons = form.rows, p._buttons
     controls = (
-        *(form.project, form.env, form.engine, *form.layers._boxes, form.confirm),
+        *(form.project, form.env, form.engine, *form.layers._boxes.values(), form.confirm),
         *(rows.search, rows.only, rows.add, rows.clear),
         *(form.schedule, form.workers, form.on_error, form.overrides),
         *(buttons.preview, buttons.run, buttons.cancel.widget, buttons.retry, p._tabs.filter),
