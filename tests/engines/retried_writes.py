@@ -173,11 +173,17 @@ class RetriedWrites:
         self.append(engine, [5], by(1, run="run-3", repairs=("run-2", "run-1")))
         assert self.values(engine) == [4, 5, 7]
 
-    rounds = 2
+    rounds = 1
     """How often the next test goes through all that can happen to a row; more where writing is quick."""
 
-    pause = 0.3
+    pause = 0.01
     """Seconds between the other process's appends: a slow writer never gets in between quick ones."""
+
+    @contextlib.contextmanager
+    def others(self, engine, tmp_path):
+        """Others that append meanwhile: gives their values, at the end, and what to call after each step."""
+        with appending(self.uri_of(engine), tmp_path / "stop", self.pause) as values:
+            yield values, lambda: None
 
     def another(self, engine):
         """An engine for the same lake, as the process of the next run has it: without memories."""
@@ -194,20 +200,28 @@ class RetriedWrites:
         self.others_write_after()
         self.append(engine, [0], by(row="other"))
         own, expected = 0, [0]
-        with appending(self.uri_of(engine), tmp_path / "stop", self.pause) as others:
+        with self.others(engine, tmp_path) as (others, step):
             for number in range(self.rounds):
                 own += 10
                 first, then = f"first-{number}", f"then-{number}"
                 self.append(engine, [own, own + 1], by(1, first))
+                step()
                 self.append(engine, [own + 2], by(1, first))  # and fails
+                step()
                 self.append(engine, [own + 3], by(2, first))
+                step()
                 self.append(engine, [own + 4], by(2, first))  # and is killed
+                step()
                 engine = self.another(engine)
                 repairs = {"repairs": (first,)}
                 self.append(engine, [own + 5], by(1, then, **repairs))  # and fails
+                step()
                 self.append(engine, [own + 6], by(2, then, **repairs))
+                step()
                 self.append(engine, [own + 7], by(2, then, **repairs))
+                step()
                 self.append(engine, [own + 8], by(1, "new", f"row-{number}"))
+                step()
                 expected += [own + 6, own + 7, own + 8]
         assert len(others) > self.rounds
         assert self.values(engine) == sorted(expected + others)

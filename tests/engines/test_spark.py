@@ -1,9 +1,12 @@
 """The Spark engine on a JVM: the contract of all engines, then what is its own."""
 
+import contextlib
 import sys
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 
 pytest.register_assert_rewrite(
     "engines.contract",
@@ -43,6 +46,21 @@ class TestContract(RetriedWrites, EngineContract):
     """The contract, kept by Spark on a JVM."""
 
     odd = "%20=x"
+
+    @contextlib.contextmanager
+    def others(self, engine, tmp_path):
+        """Others that append after each step: Delta's JVM writers replace commits of other processes.
+
+        On a local disk only, where they look whether a version's file is there and then rename their own.
+        """
+        values = []
+
+        def step():
+            values.append(1000 + len(values))
+            rows = pa.table({"n": pa.array(values[-1:], pa.int64())})
+            write_deltalake(self.uri_of(engine), rows, mode="append")
+
+        yield values, step
 
     @pytest.fixture(autouse=True)
     def _spark(self, connection):
