@@ -14,6 +14,7 @@ from spark_sessions import connect, make, rows_of, settings_of  # noqa: E402
 from spark_sessions import engine as make_engine  # noqa: E402
 
 from odibi_nb.core.transformation import Output  # noqa: E402
+from odibi_nb.engines import spark_catalog  # noqa: E402
 from odibi_nb.engines.spark_connect import connected  # noqa: E402
 from odibi_nb.engines.spark_session import CONNECT, Connection  # noqa: E402
 from odibi_nb.errors import EngineError  # noqa: E402
@@ -61,10 +62,16 @@ class TestContract:
 
 @pytest.fixture
 def empty_catalog(connection):
-    """The server's catalog, without tables."""
+    """The server's catalog, without tables; what other tests have told it is gone."""
+
+    def clean():
+        for schema in ("silver", "bronze", "logs"):
+            connection.spark.sql(f"DROP SCHEMA IF EXISTS spark_catalog.{schema} CASCADE").collect()
+        spark_catalog._known.pop(connection.spark, None)
+
+    clean()
     yield
-    for schema in ("silver", "bronze", "logs"):
-        connection.spark.sql(f"DROP SCHEMA IF EXISTS spark_catalog.{schema} CASCADE").collect()
+    clean()
 
 
 class TestTwoCatalogs(TwoCatalogs):
