@@ -22,6 +22,8 @@ def said(excinfo):
 def test_exercise_3(project, capsys):
     """The seed's third exercise prints what the seed expects."""
     # --- the seed's code
+    from odibi_nb.hooks import HookManager
+
     hooks = HookManager()
 
     # Add listeners
