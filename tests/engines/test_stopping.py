@@ -3,10 +3,14 @@
 import subprocess
 import sys
 import threading
+import time
 
 import pandas as pd
 import pytest
+from real_project import make_project, registry_row
 
+from odibi_nb import run_project
+from odibi_nb.core import stopping
 from odibi_nb.core.context import AttemptControl, Engine, ExecutionContext, current_context
 from odibi_nb.core.protocols import WriteInfo
 from odibi_nb.core.stopping import stoppable
@@ -90,6 +94,7 @@ def test_a_process_can_end_while_a_query_runs(tmp_path):
     """At exit what still runs on daemon threads is stopped first: no abort, no wait for its end."""
     code = f"""
 import threading
+import time
 from odibi_nb.core import stopping
 from odibi_nb.engines.pandas import PandasEngine
 engine = PandasEngine({str(tmp_path)!r})
@@ -106,3 +111,21 @@ while not stopping._running:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 0, ended.stderr
+
+
+def test_a_query_does_not_outlive_its_rows_timeout(tmp_path, monkeypatch):
+    """In a run: the row has failed by its timeout, and soon no query of it is going on."""
+    row = registry_row("A", "Bronze", "double", [{"sql": ENDLESS}], {}, ["bronze.a"])
+    row["constants"] = {"timeout_seconds": 0.5, "retry": {"max_retries": 0}}
+    home = make_project(tmp_path, [row])
+    monkeypatch.chdir(tmp_path)
+    path = home / "manifest.json"
+    result = run_project("Plant One", "qat", manifest_path=path, log_level="ERROR")
+    assert result.transformations["A"].status == "FAILED"
+    assert "timed out" in result.transformations["A"].error_message.lower() or (
+        "timeout" in result.transformations["A"].error_type.lower()
+    )
+    deadline = time.monotonic() + 30
+    while stopping._running and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not stopping._running
