@@ -190,9 +190,13 @@ def files_named(sql: str) -> list[str]:
     return [
         ".".join(parts)
         for parts in named
-        if any(map(_PATH.search, parts))
-        or (len(parts) == _FORMAT_AND_PATH and parts[0].lower() in _FORMATS)
+        if any(map(_PATH.search, parts)) or _is_format_and_path(parts)
     ]
+
+
+def _is_format_and_path(parts: tuple[str, ...]) -> bool:
+    """Return True if Spark takes a name of these parts for a file: a format, or its class, and a path."""
+    return len(parts) == _FORMAT_AND_PATH and (parts[0].lower() in _FORMATS or "." in parts[0])
 
 
 def _odd_text(sql: str, dialect: str) -> str:

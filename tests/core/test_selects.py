@@ -86,6 +86,7 @@ def test_usual_queries_are_not_refused(dialect, sql):
         ("SELECT * FROM csv.`/etc/passwd`", ["csv./etc/passwd"]),
         ("SELECT * FROM JSON . events", ["JSON.events"]),
         ("SELECT * FROM a.csv.t", []),
+        ("SELECT * FROM `org.apache.spark.sql.json`.`x`", ["org.apache.spark.sql.json.x"]),
         ("SELECT csv.x FROM silver.t AS csv", []),
         ("SELECT * FROM silver.csv, csv", []),
         ("FROM parquet.x MAP a", ["parquet.x"]),
