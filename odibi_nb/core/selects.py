@@ -133,6 +133,13 @@ _FORMATS = frozenset(
         "excel",
         "image",
         "libsvm",
+        "kafka",
+        "rate",
+        "socket",
+        "statestore",
+        "deltasharing",
+        "cloudfiles",
+        "protobuf",
     ]
 )
 _FORMAT_DOT = re.compile(rf"(?i)\b(?:{'|'.join(sorted(_FORMATS))})\s{{0,9}}\.\s{{0,9}}[\w`\"]+")
