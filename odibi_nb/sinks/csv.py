@@ -75,7 +75,7 @@ class CsvLogSink(BaseLogSink):
         rows = _read(self._runs, RUN_COLUMNS)
         rows.sort(
             key=lambda row: (
-                row["run_number"] or 0,
+                row.get("run_number") or 0,
                 str(row["start_time"] or ""),
                 row["run_id"] or "",
             ),

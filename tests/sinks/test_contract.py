@@ -9,7 +9,7 @@ import pytest
 from log_records import START, record, run
 from spark_sessions import connect
 
-from odibi_nb.core.records import RECORD_COLUMNS
+from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.sinks.csv import CsvLogSink
 from odibi_nb.sinks.delta import DeltaLogSink
 from odibi_nb.sinks.spark import SparkLogSink
@@ -213,3 +213,27 @@ def test_name(make_sink):
     name = make_sink().name
     assert "log" in name.lower()
     assert "***@" in name or "@" not in name
+
+
+def test_runs_are_ordered_by_their_numbers_also_in_a_log_of_an_older_version(
+    make_sink, monkeypatch
+):
+    """A table without numbers is widened; then no clock orders the runs, however many are asked for."""
+    from odibi_nb.sinks import csv, delta, spark, sql
+
+    old = tuple(column for column in RUN_COLUMNS if column[0] != "run_number")
+    with monkeypatch.context() as older:
+        for module in (csv, delta, spark, sql):
+            older.setattr(module, "RUN_COLUMNS", old)
+        make_sink().write_run(run("of the future", start_time=START.replace(year=2099)))
+        assert [r["run_id"] for r in make_sink().runs(1)] == ["of the future"]
+    assert [r["run_number"] for r in make_sink().runs(1)] == [None]
+    sink = make_sink()
+    sink.write_run(run("wrong", run_number=1, start_time=START.replace(year=2098)))
+    sink.write_run(run("last", run_number=3, start_time=START.replace(year=1970)))
+    sink.write_run(run("before", run_number=2))
+    names = ["last", "before", "wrong", "of the future"]
+    for found in (sink.runs(4), make_sink().runs(4)):
+        assert [r["run_id"] for r in found] == names
+        assert [r["run_number"] for r in found] == [3, 2, 1, None]
+    assert [r["run_id"] for r in make_sink().runs(1)] == ["last"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from log_records import record, run
 
 from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.errors import DataError, EngineNotAvailableError
+from odibi_nb.sinks import delta_upkeep
 from odibi_nb.sinks.delta import DeltaLogSink
 from odibi_nb.sinks.delta_upkeep import SMALL_FILES
 
@@ -223,3 +225,16 @@ def test_missing_library(lake, monkeypatch):
     with pytest.raises(EngineNotAvailableError) as caught:
         DeltaLogSink(lake).write([record()])
     assert caught.value.extra == "pandas"
+
+
+def test_a_clock_that_was_wrong_once_keeps_no_compaction_waiting(lake, monkeypatch):
+    """A claim to compact that was made under a clock ahead holds nobody up, and a recent one does."""
+    DeltaLogSink(lake).write_run(run())
+    real, table = time.time, DeltaTable(f"{lake}/config_driven/transformationrun")
+    monkeypatch.setattr(delta_upkeep.time, "time", lambda: real() + 10**9)
+    assert delta_upkeep._claimed(table)
+    monkeypatch.setattr(delta_upkeep.time, "time", real)
+    table.update_incremental()
+    assert delta_upkeep._claimed(table)
+    table.update_incremental()
+    assert not delta_upkeep._claimed(table)
