@@ -29,16 +29,16 @@ def is_guess(metadata: Any) -> bool:
     return any(mark in key or mark in value for key, value in (metadata or {}).items())
 
 
-def decided(table: Any, data: Any) -> Any:
-    """The schema of the Delta *table* in which columns that never had a value have *data*'s types.
+def decided(table: Any, offered: Any) -> Any:
+    """The schema of the Delta *table* in which columns that never had a value have *offered*'s types.
 
     The very schema of the table if there are none.
     """
     schema = schema_of(table)
     fields = []
     for field in schema:
-        at = data.schema.get_field_index(field.name)
-        wanted = None if at < 0 else data.schema.field(at)
+        at = offered.get_field_index(field.name)
+        wanted = None if at < 0 else offered.field(at)
         if wanted is None or wanted.type == field.type or is_guess(wanted.metadata):
             fields.append(field)
         elif is_guess(field.metadata) and _takes(table, field.name, wanted.type):

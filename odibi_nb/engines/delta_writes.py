@@ -135,7 +135,7 @@ def _made_ready(write: TableWrite, table: Any, data: Any) -> Any:
     """The table, rewritten where an append or merge could not go on with its types or times."""
     if write.output.mode == "overwrite" or write.output.schema_mode == "overwrite":
         return table
-    schema = decided(table, data)
+    schema = decided(table, data.schema)
     fit(data, schema, write.output)  # what is refused is refused before anything is written
     is_merge = write.output.mode == "merge"
     if schema == schema_of(table) and not (is_merge and loses_times(table)):
@@ -160,7 +160,7 @@ def _add_or_replace(table: Any, data: Any, output: Output, properties: Any) -> N
     partition_by = partitions(table, output)
     schema_mode = output.schema_mode
     if schema_mode != "overwrite":
-        schema = decided(table, data)
+        schema = decided(table, data.schema)
         data, differs = fit(data, schema, output)
         schema_mode = "merge" if differs else None
         if schema != schema_of(table):

@@ -83,7 +83,7 @@ def _fitted(data: Any, output: Output, table: Any) -> Any:
     if table is None or output.schema_mode == "overwrite":
         return data
     partitions(table, output)
-    data = fit(data, schema := decided(table, data), output)[0]
+    data = fit(data, schema := decided(table, data.schema), output)[0]
     if output.mode == "merge":
         return data
     for name in schema.names:

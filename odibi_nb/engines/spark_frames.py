@@ -185,9 +185,14 @@ def _nothing(name: str, kind: str, otherwise: str) -> str:
     """A column without values as *kind*; one that has got values since fails with *otherwise*."""
     column = quoted(name)
     wrong = f"CAST(raise_error({literal(otherwise)}) AS {kind})"
-    if kind.startswith(("array", "map")):
-        empty = "array()" if kind.startswith("array") else "map()"
-        return f"CASE WHEN size({column}) > 0 THEN {wrong} WHEN {column} IS NOT NULL THEN CAST({empty} AS {kind}) END AS {column}"
+    if kind.startswith(("array", "map", "struct")):
+        # What is empty in one type is empty in the other, as JSON; what is not would get lost.
+        value = f"from_json(to_json({column}), {literal(kind)})"
+        same = f"to_json({value}) = to_json({column})"
+        return (
+            f"CASE WHEN {column} IS NULL THEN NULL WHEN {same} THEN {value} ELSE {wrong} END "
+            f"AS {column}"
+        )
     return f"CASE WHEN {column} IS NOT NULL THEN {wrong} END AS {column}"
 
 

@@ -13,37 +13,67 @@ from odibi_nb.errors import DataError
 from odibi_nb.spark_names import quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from odibi_nb.engines.spark_writes import DeltaTarget
 
-_VALUES = {"array": "size({}) > 0", "map": "size({}) > 0"}
-"""When a nested column has a value, apart from what is empty."""
 
-
-def decided(target: DeltaTarget, frame: Any, schema: Any) -> Any:
+def decided(target: DeltaTarget, log: Any, frame: Any, schema: Any) -> Any:
     """The table's *schema* in which columns that never had a value have *frame*'s types.
 
     *schema* itself if there are none.
+
+    Args:
+        target: the table.
+        log: delta-rs's; None where it cannot be had. Sail does not read what others say of columns.
+        frame: what is to be written.
+        schema: Spark's, of the table.
     """
     from pyspark.sql.types import StructType
 
     ours = {field.name: field for field in frame.schema.fields}
-    open_ones = {
+    other = {
         field.name: ours[field.name]
         for field in schema.fields
-        if is_guess(field)
-        and field.name in ours
+        if field.name in ours
         and not is_guess(ours[field.name])
-        and ours[field.name].dataType != field.dataType
+        and ours[field.name].dataType.simpleString() != field.dataType.simpleString()
     }
-    taken = {name: f for name, f in open_ones.items() if not _has_values(target, name, f)}
-    if not taken:
+    if not other:
         return schema
-    return StructType([taken.get(field.name, field) for field in schema.fields])
+    names = _by_spark(target, schema, other) if log is None else _by_log(log, other)
+    if not names:
+        return schema
+    return StructType([other[f.name] if f.name in names else f for f in schema.fields])
 
 
-def _has_values(target: DeltaTarget, name: str, field: Any) -> bool:
-    condition = _VALUES.get(field.dataType.typeName(), "{} IS NOT NULL").format(quoted(name))
-    return bool(target.frame().filter(condition).limit(1).count())
+def _by_spark(target: DeltaTarget, schema: Any, other: Mapping[str, Any]) -> set[str]:
+    """Which of the columns *other* have guesses for types, and no value."""
+    guesses = {field.name for field in schema.fields if is_guess(field)}
+    return {
+        name
+        for name in other
+        if name in guesses
+        and not target.frame().filter(f"{quoted(name)} IS NOT NULL").limit(1).count()
+    }
+
+
+def _by_log(log: Any, other: Mapping[str, Any]) -> set[str]:
+    """As `_by_spark`, through delta-rs, which can tell of nested values, too."""
+    from odibi_nb.engines.delta_rewrites import decided as decided_by_log
+    from odibi_nb.engines.table_schema import schema_of
+
+    before, after = schema_of(log), decided_by_log(log, _arrow_schema(other))
+    return {field.name for field in after if before.field(field.name).type != field.type}
+
+
+def _arrow_schema(fields: Mapping[str, Any]) -> Any:
+    from pyspark.sql.pandas.types import to_arrow_type
+
+    pa = pyarrow()
+    return pa.schema(
+        [(name, delta_type(to_arrow_type(field.dataType))) for name, field in fields.items()]
+    )
 
 
 def retype(target: DeltaTarget, log: Any, schema: Any) -> None:
@@ -58,19 +88,8 @@ def retype(target: DeltaTarget, log: Any, schema: Any) -> None:
             'catalog or at a URL: replace the table once ("mode": "overwrite", "schema_mode": '
             '"overwrite"), or name the types in the "schema" of what loads the rows'
         )
-    from pyspark.sql.pandas.types import to_arrow_type
-
+    from odibi_nb.engines.delta_rewrites import decided as decided_by_log
     from odibi_nb.engines.delta_rewrites import rewritten
-    from odibi_nb.engines.table_schema import schema_of
 
-    pa, theirs = pyarrow(), {field.name: field for field in schema.fields}
-    now = schema_of(log)
-    fields = []
-    for field in now:
-        wanted = theirs.get(field.name)
-        if wanted is None or is_guess(wanted) or not field.metadata:
-            fields.append(field)
-        else:
-            kind = delta_type(to_arrow_type(wanted.dataType))
-            fields.append(field if kind == field.type else pa.field(field.name, kind))
-    rewritten(log, target.name, pa.schema(fields))
+    wanted = _arrow_schema({f.name: f for f in schema.fields if not is_guess(f)})
+    rewritten(log, target.name, decided_by_log(log, wanted))

@@ -79,7 +79,8 @@ def fitted(target: DeltaTarget, frame: Any, output: Output, schema: Any) -> Any:
     if schema is None or output.schema_mode == "overwrite":
         return frame
     spark_writes.check_partitions(target, output)
-    schema = decided(target, frame, schema)
+    log = None if target.path is None else spark_writes.log_at(target.path)
+    schema = decided(target, log, frame, schema)
     frame = fit(frame, schema, output)[0]
     if output.mode == "merge":
         return frame

@@ -207,12 +207,12 @@ def _save(target: DeltaTarget, writer: Any, mark: str, *, only_once: bool) -> No
 
 def _fitted(target: DeltaTarget, frame: Any, schema: Any, output: Output) -> tuple[Any, bool, bool]:
     """*frame* as the table takes it, whether columns differ, and whether it brings its own schema."""
-    wanted = decided(target, frame, schema)
+    log = _log(target)
+    wanted = decided(target, log, frame, schema)
     frame, differs = fit(frame, wanted, output)
     check_partitions(target, output)
     if wanted is schema:
         return frame, differs, False
-    log = _log(target)
     if log is None and output.mode == "overwrite":
         return with_missing(frame, wanted), False, True
     retype(target, log, wanted)

@@ -371,3 +371,11 @@ def test_rows_that_a_columns_first_values_rewrite_are_not_lost_sight_of(engine):
     with pytest.raises(DataError, match="rewritten since"):
         append(3, None, by(2))
     assert values(engine) == [1, 2]
+
+
+def test_a_rows_own_first_values_are_taken_back(engine):
+    """An attempt that gave a column its type and failed leaves its rows once, whoever retries it."""
+    write(engine, [None], by(1, row="T_002"))
+    write(engine, [5], by(1))
+    write(engine, [5], by(2))
+    assert sorted(map(str, engine.read(TABLE)["n"])) == ["5.0", "nan"]
