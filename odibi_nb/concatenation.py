@@ -1,13 +1,19 @@
-"""Putting pandas DataFrames one after the other without changing a value."""
+"""Putting DataFrames one after the other without changing a value."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.late_imports import import_late
+from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+NO_DATA = "odibi.made_of_no_data"
+"""The metadata key of a column whose type is a guess, because it never had a value."""
+_WIDTHS = ("tinyint", "smallint", "int", "bigint")
 
 
 def one_after_the_other(frames: Sequence[Any]) -> Any:
@@ -31,3 +37,68 @@ def one_after_the_other(frames: Sequence[Any]) -> Any:
             for frame in frames
         ]
     return pd.concat(frames, ignore_index=True)
+
+
+def quoted(name: str) -> str:
+    """*name* as Spark's SQL quotes it."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def one_after_the_other_on_spark(frames: Sequence[Any]) -> Any:
+    """All rows of *frames*, Spark's; columns go by their names.
+
+    Raises:
+        DataError: if a column has types of which none holds the values of all.
+    """
+    kinds: dict[str, set[str]] = {}
+    for frame in frames:
+        for field in frame.schema.fields:
+            found = kinds.setdefault(field.name, set())
+            if not _has_no_values(field):
+                found.add(field.dataType.simpleString())
+    wanted = {name: _common(name, found) for name, found in kinds.items()}
+    first, *others = (_as(frame, wanted) for frame in frames)
+    for other in others:
+        first = first.unionByName(other, allowMissingColumns=True)
+    return first
+
+
+def _has_no_values(field: Any) -> bool:
+    return field.dataType.simpleString() == "void" or NO_DATA in str(field.metadata)
+
+
+def _common(name: str, kinds: set[str]) -> str:
+    """The type that holds the values of all *kinds*."""
+    if len(kinds) <= 1:
+        return next(iter(kinds), "void")
+    if kinds <= set(_WIDTHS):
+        return max(kinds, key=_WIDTHS.index)
+    if kinds <= {*_WIDTHS, "double", "float"}:
+        return "double"
+    fix = json.dumps({name: "string"}, ensure_ascii=False)
+    raise DataError(
+        f"column {name!r} has other types in other sources ({', '.join(sorted(kinds))}): "
+        f'give "schema": {fix}'
+    )
+
+
+def _as(frame: Any, wanted: dict[str, str]) -> Any:
+    """*frame* with the types *wanted*; a whole number that a float would round fails."""
+    columns = []
+    for field in frame.schema.fields:
+        kind, column = field.dataType.simpleString(), quoted(field.name)
+        target = wanted[field.name]
+        if kind == target:
+            columns.append(column)
+        elif _has_no_values(field):
+            columns.append(f"CAST(NULL AS {target}) AS {column}")
+        elif kind == "bigint" and target == "double":
+            wrong = f"concat({column}, ' in column {field.name.replace(chr(39), '')} is rounded by a float')"
+            columns.append(
+                f"CASE WHEN CAST(CAST({column} AS double) AS decimal(38,0)) = {column} THEN "
+                f"CAST({column} AS double) WHEN {column} IS NOT NULL THEN "
+                f"CAST(raise_error({wrong}) AS double) END AS {column}"
+            )
+        else:
+            columns.append(f"CAST({column} AS {target}) AS {column}")
+    return frame.selectExpr(*columns)

@@ -30,7 +30,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.concatenation import one_after_the_other
+from odibi_nb.concatenation import (
+    one_after_the_other,
+    one_after_the_other_on_spark,
+    quoted,
+)
 from odibi_nb.core.context import Engine, TableUse
 from odibi_nb.core.protocols import native_frame
 from odibi_nb.core.reach import URL_REFUSAL
@@ -202,9 +206,7 @@ def _together(frames: Sequence[Any], context: ExecutionContext) -> Any:
     if not others:
         return first
     if context.engine is Engine.SPARK:
-        for other in others:
-            first = first.unionByName(other, allowMissingColumns=True)
-        return first
+        return one_after_the_other_on_spark(frames)
     return one_after_the_other(frames)
 
 
@@ -339,9 +341,6 @@ def _pandas_steps() -> tuple[Callable[..., Any], ...]:
 def _spark_steps() -> tuple[Callable[..., Any], ...]:
     """As `_pandas_steps`."""
     from pyspark.sql import functions as sf
-
-    def quoted(name: str) -> str:
-        return "`" + name.replace("`", "``") + "`"
 
     def constant(frame: Any, name: str, value: Any) -> Any:
         # The types that pandas' tables get for the same values.

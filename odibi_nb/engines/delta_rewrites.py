@@ -10,9 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.concatenation import NO_DATA
 from odibi_nb.engines.delta_tables import deltalake, query_builder, scan
 from odibi_nb.engines.libraries import require
-from odibi_nb.engines.pandas_frames import NO_DATA, pyarrow
+from odibi_nb.engines.pandas_frames import pyarrow
 from odibi_nb.engines.table_schema import as_kind, schema_of
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import datetime as dt
 import sys
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.concatenation import NO_DATA
 from odibi_nb.engines.libraries import reason, require
 from odibi_nb.errors import DataError
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 _EXACT_IN_FLOAT = 2**53
 _MAX_PRECISION = 38
-NO_DATA = "odibi.made_of_no_data"
-"""The metadata key of a table's column whose type is a guess, because it never had a value."""
 _IN_CODE = "convert the column, for example with .astype(str)"
 _ADVICE = {
     "duration": "store seconds: .dt.total_seconds()",

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.concatenation import NO_DATA
 from odibi_nb.engines.output_checks import columns_differ, respelled, retyped
-from odibi_nb.engines.pandas_frames import NO_DATA
 from odibi_nb.errors import DataError
 from odibi_nb.spark_names import quoted
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.concatenation import NO_DATA
 from odibi_nb.engines.output_checks import columns_differ, respelled, retyped
-from odibi_nb.engines.pandas_frames import NO_DATA, pyarrow
+from odibi_nb.engines.pandas_frames import pyarrow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,13 +15,14 @@ from fakes import row, statuses
 from spark_sessions import engine as make_engine
 from spark_sessions import make, rows_of
 
+from odibi_nb.concatenation import NO_DATA
 from odibi_nb.core.checks import Rule
 from odibi_nb.core.context import AttemptControl, Engine, ExecutionContext
 from odibi_nb.core.returned import write_returned
 from odibi_nb.core.transformation import Output, Transformation
 from odibi_nb.engines import spark_writes
 from odibi_nb.engines.pandas import PandasEngine
-from odibi_nb.engines.pandas_frames import NO_DATA, plain
+from odibi_nb.engines.pandas_frames import plain
 from odibi_nb.engines.spark_frames import storable
 from odibi_nb.errors import DataError, RevokedError, TableNotFoundError
 from odibi_nb.ingest import load_sql

@@ -17,9 +17,10 @@ pytest.register_assert_rewrite("engines.contract", "engines.loaded_files")
 
 from engines.loaded_files import FirstValues  # noqa: E402
 
+from odibi_nb.concatenation import NO_DATA  # noqa: E402
 from odibi_nb.engines.pandas import PandasEngine  # noqa: E402
 from odibi_nb.engines.pandas_files import read_file  # noqa: E402
-from odibi_nb.engines.pandas_frames import NO_DATA, to_arrow  # noqa: E402
+from odibi_nb.engines.pandas_frames import to_arrow  # noqa: E402
 from odibi_nb.errors import DataError, EngineNotAvailableError  # noqa: E402
 
 NOON = pd.Timestamp("2024-01-02 12:00", tz="UTC")
