@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from engines.contract import INFO, NOON, table
-from engines.loaded_files import LoadedFiles
+from engines.loaded_files import BIG, LoadedFiles
 from engines.parallel_rows import runs
 from fakes import row, statuses
 from spark_sessions import engine as make_engine
@@ -25,7 +25,7 @@ from odibi_nb.engines.pandas import PandasEngine
 from odibi_nb.engines.pandas_frames import plain
 from odibi_nb.engines.spark_frames import storable
 from odibi_nb.errors import DataError, RevokedError, TableNotFoundError
-from odibi_nb.ingest import load_sql
+from odibi_nb.ingest import load_csv, load_sql
 
 
 def interfering(frame, path, flag, times):
@@ -394,6 +394,25 @@ class SparkBehaviour(LoadedFiles):
         for kind, place in places.items():
             read = engine.read_file(str(place), format=kind, schema={"k": "double"})
             assert rows_of(read) == [{"k": 1.0, "s": "x"}, {"k": 2.0, "s": "y"}]
+
+    def test_sources_with_other_types_change_no_value(self, engine, tmp_path):
+        """A source without values takes the others' types; a number that a float rounds is refused."""
+        rows = {"e": "5,", "n": "1,7", "x": "1,abc", "f": "0.5,1", "b": f"{BIG},1"}
+        for name, line in rows.items():
+            (tmp_path / f"{name}.csv").write_text(f"id,v\n{line}\n")
+        where = {"project": "P", "env": "qat", "folder": str(tmp_path)}
+        context = ExecutionContext(engine=Engine.SPARK, tables=engine, **where)
+
+        def load(*names):
+            constants = {"source": [f"{name}.csv" for name in names]}
+            return load_csv(inputs=[], constants=constants, outputs=[], context=context)
+
+        found = rows_of(load("e", "n", "f"))
+        assert found == [{"id": 0.5, "v": 1}, {"id": 1.0, "v": 7}, {"id": 5.0, "v": None}]
+        with pytest.raises(DataError, match=r'bigint, string\): give "schema"'):
+            load("n", "x")
+        with pytest.raises(Exception, match=f"{BIG} in column id is rounded"):
+            load("b", "f").collect()
 
     def test_a_misspelt_file_is_answered_with_the_nearest(self, engine, tmp_path):
         """A file that is not there is an error that says which one is."""
