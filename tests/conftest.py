@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 from fakes import FakeProject
 from hypothesis import settings
 
+from odibi_nb.core.beside import ModuleSpace
 from odibi_nb.core.functions import REGISTRY
+from odibi_nb.core.modules import ModuleLoader
 
 # What takes long on a machine that does something else as well is not wrong.
 settings.register_profile("untimed", deadline=None)
@@ -64,6 +67,18 @@ def _own_environment(monkeypatch):
     for name in list(os.environ):
         if name.startswith("ODIBI_") and not name.startswith("ODIBI_TEST_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _own_modules(request):
+    """Projects of a test that is over are not looked through for the modules of later ones."""
+    own = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if own is None:
+        return
+    sys.path[:] = [place for place in sys.path if not Path(place).is_relative_to(own)]
+    for folders in (ModuleLoader.folders, ModuleSpace.lent):
+        folders.difference_update([f for f in folders if f.is_relative_to(own)])
 
 
 @pytest.fixture

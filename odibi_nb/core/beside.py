@@ -16,6 +16,8 @@ import contextlib
 import contextvars
 import importlib
 import importlib.util
+import os
+import re
 import sys
 import types
 import urllib.parse
@@ -30,6 +32,9 @@ __path__: list[str] = []  # a package: modules below it are found by `Finder`
 
 PREFIX = f"{__name__}."
 _NEVER_OURS = frozenset({"__main__", "odibi_nb"}) | sys.stdlib_module_names
+
+_UNTIDY = re.compile(r"[\\/]\.?[\\/]")
+"""An empty part of a path, or a dot, which `pathlib` leaves out."""
 
 _asking: contextvars.ContextVar[ModuleSpace | None] = contextvars.ContextVar(
     "odibi_nb_asking", default=None
@@ -135,7 +140,8 @@ class ModuleSpace:
             found = PathFinder.find_spec(top, [str(folder) for folder in others])
             if found is None:
                 return
-            own = [place for place in sys.path if Path(place or ".") not in others]
+            lent = self.lent - {self.folder}
+            own = [place for place in sys.path if Path(place or ".") not in lent]
             if PathFinder.find_spec(top, own) is not None:
                 return
             owner = next(f for f in others if PathFinder.find_spec(top, [str(f)]) is not None)
@@ -175,24 +181,33 @@ _spaces: dict[str, ModuleSpace] = {}
 
 def is_beside(module: types.ModuleType, top: str, folder: Path) -> bool:
     """Return True if *module* is, or is in, the module or package *top* of *folder*."""
-    origin = origin_of(module)
-    return (
-        origin is not None
-        and folder in origin.parents
-        and origin.relative_to(folder).parts[0] in (top, f"{top}.py")
-    )
+    place = _text_of(module)
+    if place is None:
+        return False
+    root = os.path.normcase(f"{folder}{os.sep}")  # text: a plan asks about every loaded module
+    if not os.path.normcase(place).startswith(root):
+        return False
+    return place[len(root) :].partition(os.sep)[0] in (top, f"{top}.py")
 
 
 def origin_of(module: types.ModuleType) -> Path | None:
     """Return the module's file, or the one folder of a package without one."""
-    file = getattr(module, "__file__", None)
-    if file:
-        return Path(str(file))
-    try:
-        places = [*getattr(module, "__path__", ())]
-    except KeyError:  # of a package whose parent somebody has forgotten
-        return None
-    return Path(str(places[0])) if len(places) == 1 else None
+    place = _text_of(module)
+    return None if place is None else Path(place)
+
+
+def _text_of(module: types.ModuleType) -> str | None:
+    place = getattr(module, "__file__", None)
+    if not place:
+        try:
+            places = [*getattr(module, "__path__", ())]
+        except KeyError:  # of a package whose parent somebody has forgotten
+            return None
+        if len(places) != 1:
+            return None
+        place = places[0]
+    text = str(place)
+    return str(Path(text)) if _UNTIDY.search(text) else text
 
 
 def plain_spec(top: str, *, without: Path) -> ModuleSpec | None:

@@ -38,7 +38,9 @@ def decode_json(text: str | bytes | bytearray) -> Any:
         ValueError: one line that says what is wrong, at which line and column.
     """
     try:
-        return _not_too_deep(msgspec.json.decode(text))  # nearly always; else say what is wrong
+        decoded = _DECODER.decode(text)  # nearly always; else say what is wrong
+        # A level has two signs: text of most rows is too short to be nested too deeply.
+        return decoded if len(text) <= 2 * MAX_DEPTH else _not_too_deep(decoded)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         pass
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
@@ -68,6 +70,7 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> None:
         raise ValueError
 
 
+_DECODER = msgspec.json.Decoder()
 _ENCODER = msgspec.json.Encoder()
 _TWIN_FINDER = json.JSONDecoder(object_pairs_hook=_without_twins)
 
@@ -86,11 +89,16 @@ def decode_config(text: str | bytes | bytearray) -> Any:
         ValueError: one line that says what is wrong, at which line and column.
     """
     decoded = decode_json(text)
-    if not isinstance(decoded, (dict, list)) or not decoded:
+    if not decoded or not isinstance(decoded, (dict, list)):
         return decoded
-    raw = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
-    # One key, or compact text, which would be longer with a key twice: nearly always.
-    if raw.count(b":") < 2 or _ENCODER.encode(decoded) == raw:  # noqa: PLR2004
+    if isinstance(text, str):
+        if text.count(":") < 2:  # noqa: PLR2004  one key at most
+            return decoded
+        raw = text.encode(errors="surrogatepass")
+    else:
+        raw = bytes(text)
+    # Text that would be longer with a key twice: nearly always.
+    if _ENCODER.encode(decoded) == _compact(raw):
         return decoded
     try:
         _TWIN_FINDER.decode(raw.decode("utf-8-sig"))
@@ -105,6 +113,11 @@ def decode_config(text: str | bytes | bytearray) -> Any:
             rest = [f"and {more} more keys are there twice"] if more > 0 else []
             raise TwinKeyError("; ".join([*shown_twins, *rest])) from None
     return decoded
+
+
+def _compact(raw: bytes) -> bytes:
+    """Return valid JSON without the blanks between its parts."""
+    return msgspec.json.format(raw.removeprefix(_BYTE_ORDER_MARK), indent=-1)
 
 
 def _twin_keys(raw: bytes) -> Iterator[tuple[str, int, int]]:

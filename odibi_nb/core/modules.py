@@ -167,7 +167,10 @@ class ModuleLoader:
         loaded, top = sys.modules.get(module), plain_name(module).partition(".")[0]
         if loaded is None:
             return None
-        return next((folder for folder in cls.folders if is_beside(loaded, top, folder)), None)
+        origin = origin_of(loaded)
+        parents = () if origin is None else origin.parents
+        owners = (folder for folder in parents if folder in cls.folders)
+        return next((folder for folder in owners if is_beside(loaded, top, folder)), None)
 
     def real_name(self, module: str) -> str:
         """The name that the project's *module* has in ``sys.modules``."""
@@ -292,7 +295,10 @@ def _forget_listings() -> None:
 
 
 def _is_on_path(folder: Path) -> bool:
-    return any(Path(place or ".").resolve() == folder.resolve() for place in sys.path)
+    if str(folder) in sys.path:
+        return True  # nearly always: nothing has to be resolved
+    real = folder.resolve()
+    return any(Path(place or ".").resolve() == real for place in sys.path)
 
 
 def _looks(path: Path) -> str:

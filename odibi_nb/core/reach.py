@@ -94,14 +94,16 @@ class Reach:
         """Return the path or URL of *location*."""
         return locate(location, self.locations, self.folder)
 
-    def problems(self, row: Transformation) -> Iterator[tuple[str, str]]:
-        """Yield (field, message) for everything that *row* names and may not read."""
+    def problems(self, row: Transformation) -> list[tuple[str, str]]:
+        """Return (field, message) for everything that *row* names and may not read."""
+        found = []
         for where, location, options in _named_by(row):
             why = storage_refusal(options) or self.refusal(location, deep=False)
             if why:
-                yield where, why
+                found.append((where, why))
         if row.module == INGEST_MODULE and self.allowed is not None and row.constants.get("url"):
-            yield "constants.url", URL_REFUSAL
+            found.append(("constants.url", URL_REFUSAL))
+        return found
 
     def refusal(self, location: str, *, deep: bool = True) -> str:
         """Return why a row may not read *location*; "" if it may.
@@ -149,19 +151,21 @@ class Reach:
         )
 
 
-def _named_by(row: Transformation) -> Iterator[tuple[str, str, Any]]:
-    """Yield field, location and options of each file that *row* names."""
+def _named_by(row: Transformation) -> list[tuple[str, str, Any]]:
+    """Return field, location and options of each file that *row* names."""
+    named: list[tuple[str, str, Any]] = []
     for i, item in enumerate(row.inputs):
         if isinstance(item, str):
             if is_location(item):
-                yield f"inputs[{i}]", item, None
+                named.append((f"inputs[{i}]", item, None))
         elif item.get("path") and not item.get("table") and not item.get("sql"):
-            yield f"inputs[{i}]", str(item["path"]), item.get("options")
+            named.append((f"inputs[{i}]", str(item["path"]), item.get("options")))
     if row.module == INGEST_MODULE:
         given = row.constants.get("source")
-        for source in given if isinstance(given, list) else [given]:
-            if isinstance(source, str) and source:
-                yield "constants.source", source, row.constants.get("options")
+        sources = given if isinstance(given, list) else [given]
+        options = row.constants.get("options")
+        named += [("constants.source", s, options) for s in sources if isinstance(s, str) and s]
+    return named
 
 
 def storage_refusal(options: Any) -> str:

@@ -19,11 +19,11 @@ from odibi_nb.core.manifest import DEFAULT_LAKE
 from odibi_nb.core.reach import decoded, locate
 from odibi_nb.core.records import RUN_TABLE
 from odibi_nb.core.redaction import redact_text
-from odibi_nb.core.tables import DELTA_LOG, TableName, is_location
+from odibi_nb.core.tables import DELTA_LOG, TableName, is_location, table_key
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from odibi_nb.core.checks import Rule
     from odibi_nb.core.manifest import EnvironmentConfig, ProjectManifest
@@ -41,6 +41,35 @@ def log_tables(run_log: str) -> tuple[TableName, TableName]:
     """
     log = TableName.parse(run_log)
     return log, TableName((*log.parts[:-1], RUN_TABLE))
+
+
+class Links:
+    """The links among the folders of a local lake, as they were when first looked for.
+
+    A plan has thousands of tables in a few folders: one look at a folder is enough for all of them.
+    """
+
+    def __init__(self, lake: str) -> None:
+        self._lake = "" if "://" in lake else lake
+        self._found: dict[str, frozenset[str]] = {}
+
+    def lead(self, key: str) -> bool:
+        """Return True if a link is on the way to the table *key*."""
+        if not self._lake:
+            return False
+        folder, _, name = key.rpartition(".")
+        found = self._found.get(folder)
+        if found is None:
+            found = self._found[folder] = self._in(folder)
+        return name in found or (bool(folder) and self.lead(folder))
+
+    def _in(self, folder: str) -> frozenset[str]:
+        path = os.path.join(self._lake, *folder.split("."))  # noqa: PTH118  paths stay text
+        try:
+            with os.scandir(path) as entries:
+                return frozenset(entry.name for entry in entries if entry.is_symlink())
+        except OSError:  # no such folder yet
+            return frozenset()
 
 
 @dataclass(frozen=True)
@@ -63,36 +92,52 @@ class Reserved:
 
     def check(self, table: str) -> None:
         """Raise DataError if *table* is one of the run log's."""
-        why = self._refusal(table)
+        why = self._refusal(table, Links(self.lake))
         if why:
             raise DataError(why)
 
-    def problems(self, row: Transformation, checks: Sequence[Rule]) -> Iterator[tuple[str, str]]:
-        """Yield (field, message) for everything that *row* would write, or reads, and may not."""
+    def problems(self, row: Transformation, checks: Sequence[Rule]) -> list[tuple[str, str]]:
+        """Return (field, message) for everything that *row* would write, or reads, and may not.
+
+        The links in the lake are looked for once: make one `Reserved` for each plan.
+        """
         quarantines = any(rule.on_fail == QUARANTINE for rule in checks)
-        outputs: list[Any] = [*row.outputs]  # a function's own have any form
+        if row.output_problems:  # a function's own have any form
+            found = self._own_forms(row.outputs, quarantines=quarantines)
+        else:
+            whys = [self._table_refusal(t.table, quarantines=quarantines) for t in row.targets]
+            found = [(f"outputs[{i}]", why) for i, why in enumerate(whys) if why]
+        for i, item in enumerate(row.inputs):
+            path = item.get("path") if isinstance(item, dict) else item
+            if path is not None and not (isinstance(path, str) and not is_location(path)):
+                texts = _texts(path)
+                found += [(f"inputs[{i}]", _delta_log_refusal(t)) for t in texts if self._in_log(t)]
+        return found
+
+    def _own_forms(self, outputs: Sequence[Any], *, quarantines: bool) -> list[tuple[str, str]]:
+        found: list[tuple[str, str]] = []
         for i, raw in enumerate(outputs):
             table = raw.get("table") if isinstance(raw, dict) else raw
+            whys = [self._location_refusal(text) for text in _texts(raw)]
             if isinstance(table, str) and not is_location(table):
-                why = self._refusal(table) or (self._quarantine(table) if quarantines else "")
-                if why:
-                    yield f"outputs[{i}]", why
-            for text in _texts(raw):
-                why = self._location_refusal(text)
-                if why:
-                    yield f"outputs[{i}]", why
-        for i, raw in enumerate(row.inputs):
-            for text in _texts(raw.get("path") if isinstance(raw, dict) else raw):
-                if _is_delta_log(locate(text, self.locations, self.folder)):
-                    yield f"inputs[{i}]", _delta_log_refusal(text)
+                whys.insert(0, self._table_refusal(table, quarantines=quarantines))
+            found += [(f"outputs[{i}]", why) for why in whys if why]
+        return found
 
-    def _refusal(self, table: str) -> str:
+    def _table_refusal(self, table: str, *, quarantines: bool) -> str:
+        why = self._refusal(table, self._links)
+        return why or (self._quarantine(table, self._links) if quarantines else "")
+
+    def _in_log(self, text: str) -> bool:
+        return _is_delta_log(locate(text, self.locations, self.folder))
+
+    def _refusal(self, table: str, links: Links) -> str:
         """Return why a row may not write *table*; "" if it may."""
         try:
-            key = self._key(TableName.parse(table))
+            key = table_key(table) if self.catalog is None else self._key(TableName.parse(table))
         except DataError:
             return ""  # no table's name at all, which is said elsewhere
-        if key not in self._keys and not self._leads_to_log(key):
+        if key not in self._keys and not (links.lead(key) and self._leads_to_log(key)):
             return ""
         return (
             f"{table}: is a table of the run log, which rows may read but not write: choose another "
@@ -103,18 +148,18 @@ class Reserved:
     def _keys(self) -> frozenset[str]:
         return frozenset(map(self._key, self.tables))
 
+    @cached_property
+    def _links(self) -> Links:
+        return Links(self.lake)
+
     def _leads_to_log(self, key: str) -> bool:
-        """Return True if a link in the lake makes the table *key* one of the run log's."""
-        if not self.lake or "://" in self.lake:
-            return False
+        """Return True if links in the lake make the table *key* one of the run log's."""
         path = os.path.join(self.lake, *key.split("."))  # noqa: PTH118  paths stay text
-        if not (os.path.islink(path) or os.path.islink(os.path.dirname(path))):  # noqa: PTH114, PTH120
-            return False
         return any(_is_below(path, f"{self.lake}/{table.path}") for table in self.tables)
 
-    def _quarantine(self, table: str) -> str:
+    def _quarantine(self, table: str, links: Links) -> str:
         with contextlib.suppress(DataError):
-            return self._refusal(quarantine_of(table))
+            return self._refusal(quarantine_of(table), links)
         return ""
 
     def _key(self, table: TableName) -> str:
@@ -159,17 +204,20 @@ def _delta_log_refusal(text: str) -> str:
     )
 
 
-def _texts(raw: Any) -> Iterator[str]:
-    """Yield the texts in *raw*, at any depth, that name a file or folder."""
-    if isinstance(raw, str):
-        if is_location(raw):
-            yield raw
-    elif isinstance(raw, dict):
-        for value in raw.values():
-            yield from _texts(value)
-    elif isinstance(raw, (list, tuple)):
-        for value in raw:
-            yield from _texts(value)
+def _texts(raw: Any) -> list[str]:
+    """Return the texts in *raw*, at any depth, that name a file or folder."""
+    found: list[str] = []
+    level = [raw]
+    while level:
+        item = level.pop()
+        if isinstance(item, str):
+            if is_location(item):
+                found.append(item)
+        elif isinstance(item, dict):
+            level += item.values()
+        elif isinstance(item, (list, tuple)):
+            level += item
+    return found[::-1]
 
 
 def _is_delta_log(location: str) -> bool:

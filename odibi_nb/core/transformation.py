@@ -25,7 +25,7 @@ from odibi_nb.core.decoding import (
 )
 from odibi_nb.core.queries import keys_read
 from odibi_nb.core.redaction import plain_text, redact
-from odibi_nb.core.tables import TableName, is_location, table_key
+from odibi_nb.core.tables import is_location, table_key
 from odibi_nb.errors import DataError, Problem
 
 if TYPE_CHECKING:
@@ -408,7 +408,7 @@ def _check_inputs(inputs: list[Any], where: str) -> list[Problem]:
 
 def _check_table(name: str, where: str) -> list[Problem]:
     try:
-        TableName.parse(name)
+        table_key(name)
     except DataError as exc:
         return [Problem(where, str(exc))]
     return []
