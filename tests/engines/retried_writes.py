@@ -33,6 +33,7 @@ while not stop.exists():
     except CommitFailedError:  # files were removed meanwhile; delta-rs does not add to that by itself
         continue
     count += 1
+    print(count, flush=True)
     time.sleep(pause)
 print(count, flush=True)
 """
@@ -40,18 +41,22 @@ print(count, flush=True)
 
 @contextlib.contextmanager
 def appending(uri, stop, pause, column="n"):
-    """Another process that appends 1000, 1001, … to a table meanwhile; gives a list, at the end of its values."""
+    """Another process that appends 1000, 1001, … to a table meanwhile.
+
+    Yields:
+        The list of its values, complete at the end, and a function that waits for its next append.
+    """
     command = [sys.executable, "-c", OTHER_PROCESS, uri, str(stop), str(pause), column]
     rows = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout.readline() == "begun\n"
-            yield rows
+            yield rows, process.stdout.readline
         finally:
             stop.touch()
             said = process.stdout.read()
     assert process.returncode == 0
-    rows.extend(range(1000, 1000 + int(said)))
+    rows.extend(range(1000, 1000 + int(said.split()[-1])))
 
 
 def by(attempt=1, run="run-1", row="T_001", **more):
@@ -182,8 +187,8 @@ class RetriedWrites:
     @contextlib.contextmanager
     def others(self, engine, tmp_path):
         """Others that append meanwhile: gives their values, at the end, and what to call after each step."""
-        with appending(self.uri_of(engine), tmp_path / "stop", self.pause) as values:
-            yield values, lambda: None
+        with appending(self.uri_of(engine), tmp_path / "stop", self.pause) as (values, next_append):
+            yield values, next_append
 
     def another(self, engine):
         """An engine for the same lake, as the process of the next run has it: without memories."""

@@ -102,7 +102,7 @@ def test_a_process_killed_between_write_and_log(tmp_path):
     write_deltalake(table, pd.DataFrame({"x": [9]}), mode="append")
     assert found(folder) == [0, 1, 2, 3, 9]
     project = GenericProjectOrchestrator("Plant One", manifest_path=folder / "manifest.json")
-    with appending(table, tmp_path / "stop", 0, column="x") as others:
+    with appending(table, tmp_path / "stop", 0, column="x") as (others, _):
         result = project.retry(dead)
     assert (result["status"], result.retry_of) == ("success", dead)
     assert found(folder) == [0, 1, 2, 3, 4, 9, *others]
