@@ -410,6 +410,7 @@ def _after_fork_in_child() -> None:
     _lock = threading.Lock()
     log = _capture.get()
     if log is not None:
+        forks.leave_garbage_to_the_parent()
         log.after_fork_in_child()
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
 from concurrent.futures import ProcessPoolExecutor
 
+import duckdb
 import pytest
 from fakes import row, statuses
 
@@ -88,3 +90,30 @@ def test_a_worker_that_is_ended_as_it_is_forked(project):
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
 
     assert statuses(project(row("A", fn)).run()) == {"A": "SUCCESS"}
+
+
+def test_a_forked_process_leaves_garbage_to_its_parent(project):
+    """A child does not close what its parent has dropped: DuckDB's threads are not there to be joined."""
+
+    class Cycle:
+        def __init__(self):
+            self.itself = self
+            self.connection = duckdb.connect()
+            self.connection.execute("SELECT sum(range) FROM range(1000000)").fetchall()
+
+    ended = []
+
+    def fn():
+        gc.disable()
+        try:
+            Cycle()
+            child = os.fork()
+            if child == 0:
+                gc.collect()
+                os._exit(0)
+            ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        finally:
+            gc.enable()
+
+    assert statuses(project(row("A", fn)).run()) == {"A": "SUCCESS"}
+    assert ended == [0]
