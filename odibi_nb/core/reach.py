@@ -12,6 +12,7 @@ import glob
 import itertools
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +25,7 @@ from odibi_nb.core.tables import is_location, map_location
 from odibi_nb.core.transformation import INGEST_MODULE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from odibi_nb.core.manifest import EnvironmentConfig, ProjectManifest
     from odibi_nb.core.transformation import Transformation
@@ -44,6 +45,7 @@ _WILD = re.compile(r"[*?\[{]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _PARTS = re.compile(r"[/\\,{}?#]")
 _WEB = frozenset({"http", "https"})
+_HIDDEN: dict[str, Any] = {"include_hidden": True} if sys.version_info >= (3, 11) else {}
 _MOST_PATTERNS = 64
 _SHOWN = 6
 URL_REFUSAL = (
@@ -224,11 +226,25 @@ def _leads_to(path: str, *, deep: bool) -> Iterator[str]:
     if len(patterns) > _MOST_PATTERNS:
         yield os.sep
         return
-    for found in itertools.chain(
-        [path], *map(glob.iglob, patterns)
-    ):  # a name may look like a pattern
+    yield from _all_links([path])  # a name may look like a pattern
+    for pattern in patterns:
+        yield from _all_links(_matches(pattern))
+
+
+def _all_links(paths: Iterable[str]) -> Iterator[str]:
+    for found in paths:
         yield found
         yield from _links_below(found)
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """Yield the paths that a reader finds by *pattern*.
+
+    Spark writes ``[^a]`` for ``[!a]``, fsspec looks into all folders for ``**``, and both find names
+    that begin with a dot.
+    """
+    for one in dict.fromkeys([pattern, pattern.replace("[^", "[!")]):
+        yield from glob.iglob(one, recursive=True, **_HIDDEN)  # noqa: PTH207
 
 
 def _unbraced(pattern: str) -> Iterator[str]:

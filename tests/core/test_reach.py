@@ -132,11 +132,15 @@ def test_links_and_patterns_do_not_lead_out(project, tmp_path):
     (project / "linked").symlink_to(outside)
     (project / "parts").mkdir()
     (project / "parts" / "day=1").symlink_to(outside)
+    (project / "parts" / "a" / "b").mkdir(parents=True)
+    (project / "parts" / "a" / "b" / "deep.csv").symlink_to(outside / "secret.csv")
     reach = reach_of(project, **MODULES)
     for location in (
         "data/link.csv",
         "data/*.csv",
         "data/l[i]nk.csv",
+        "data/l[^a]nk.csv",  # Spark's [!a]
+        f"file://{project}/parts/**/deep.csv",  # fsspec's: all folders below
         "data/{link,a}.csv",
         "data",
         "linked/secret.csv",
