@@ -14,6 +14,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import contextvars
+import functools
 import importlib
 import importlib.util
 import os
@@ -23,10 +24,10 @@ import types
 import urllib.parse
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 __path__: list[str] = []  # a package: modules below it are found by `Finder`
 
@@ -60,7 +61,7 @@ class ModuleSpace:
         quoted = urllib.parse.quote(str(folder), safe="/ ").replace(".", "%2E")
         self.prefix = f"{PREFIX}{quoted};{generation}" if generation else f"{PREFIX}{quoted}"
         self._builtins: dict[str, Any] = {}
-        self._importlib = _Importlib(self)
+        self._seen: dict[str, _Library] = {}
         _spaces[self.prefix] = self
         if private:
             _watch_rebuilt_functions()
@@ -106,7 +107,8 @@ class ModuleSpace:
         if not absolute.startswith(PREFIX) and not self.owns(top):
             self.refuse_foreign(top)
         with self.asking():
-            return importlib.import_module(self.real_name(absolute))
+            found = importlib.import_module(self.real_name(absolute))
+        return cast("types.ModuleType", self.seen(found))
 
     def statement(
         self,
@@ -128,7 +130,16 @@ class ModuleSpace:
             found = builtins.__import__(real, globals, locals, fromlist or (), level)
         if real != name and not fromlist:
             return sys.modules[self.real_name(top)]  # import a.b binds a
-        return self._importlib if found is importlib else found
+        return cast("types.ModuleType", self.seen(found))
+
+    def seen(self, found: Any) -> Any:
+        """Return *found* as this project's code sees it; see `_Library`."""
+        name = found.__name__ if type(found) is types.ModuleType else ""
+        if name not in _TAKE_NAMES:
+            return found
+        if name not in self._seen:
+            self._seen[name] = _Library(self, found)
+        return self._seen[name]
 
     def refuse_foreign(self, top: str) -> None:
         """Raises ModuleNotFoundError if only the folder of another project has *top*."""
@@ -162,18 +173,62 @@ class ModuleSpace:
         return self._builtins
 
 
-class _Importlib(types.ModuleType):
-    """`importlib` as a project's code sees it: `import_module` finds the project's modules."""
+_RESOURCES = (
+    *("files", "as_file", "contents", "is_resource", "path"),
+    *("open_binary", "open_text", "read_binary", "read_text"),
+)
+_TAKE_NAMES = {
+    "importlib": (),
+    "importlib.resources": _RESOURCES,
+    "importlib_resources": _RESOURCES,
+    "importlib.util": ("find_spec",),
+    "pkgutil": ("get_data", "find_loader", "get_loader", "resolve_name"),
+    "runpy": ("run_module",),
+}
+"""Functions of libraries that take the name of a module, and import it without the caller's `__import__`."""
 
-    def __init__(self, space: ModuleSpace) -> None:
-        super().__init__("importlib", importlib.__doc__)
-        self.import_module = space.import_module
+
+class _Library(types.ModuleType):
+    """A library as a project's code sees it: the names of modules that it takes are the project's."""
+
+    def __init__(self, space: ModuleSpace, library: types.ModuleType) -> None:
+        super().__init__(library.__name__, library.__doc__)
+        self._space, self._library = space, library
+        if library is importlib:
+            self.import_module = space.import_module
+        for name in _TAKE_NAMES[library.__name__]:
+            if hasattr(library, name):
+                setattr(self, name, _with_real_name(space, getattr(library, name)))
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(importlib, name)
+        return self._space.seen(getattr(self._library, name))
+
+    def __dir__(self) -> list[str]:
+        return dir(self._library)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return importlib.import_module, ("importlib",)
+        return importlib.import_module, (self._library.__name__,)
+
+
+def _with_real_name(space: ModuleSpace, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return *function*, called with the name that the project's module has in ``sys.modules``."""
+
+    def real(value: Any) -> Any:
+        if not isinstance(value, str) or value.startswith("."):
+            return value
+        module, colon, rest = value.partition(":")  # pkgutil.resolve_name
+        return f"{space.real_name(module)}{colon}{rest}"
+
+    @functools.wraps(function)
+    def wrapper(
+        *args: Any, **keywords: Any
+    ) -> Any:  # importlib.resources skips callers of this name
+        for name in ("package", "anchor", "name", "mod_name"):
+            if not args and name in keywords:
+                keywords = {**keywords, name: real(keywords[name])}
+        return function(*map(real, args[:1]), *args[1:], **keywords)
+
+    return wrapper
 
 
 _spaces: dict[str, ModuleSpace] = {}

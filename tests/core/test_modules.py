@@ -178,6 +178,7 @@ import concurrent.futures
 import importlib
 import multiprocessing
 import pickle
+import pkgutil
 import threading
 from importlib import import_module
 
@@ -203,6 +204,16 @@ def package():
     from near_package import other
     from near_package.part import N
     return near_package.part.N, part.N, other.N, importlib.import_module(".other", "near_package").N, N
+
+def data():
+    import importlib.resources as resources
+    from importlib.resources import files
+    from importlib.util import find_spec
+    texts = [f("near_package").joinpath("data.txt").read_text() for f in (files, resources.files)]
+    beside = pkgutil.get_data("near_helper", "data.txt").decode()
+    with open(find_spec("near_package.part").origin) as file:
+        name = "one" if "N = 'one'" in file.read() else "two"
+    return *texts, beside, name
 
 def on_thread():
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -243,6 +254,8 @@ def two(project):
         folder = folders[name] = project(name, near_work=WORK, near_helper=f"N = {name!r}\n")
         package = folder / "near_package"
         package.mkdir()
+        for place in (folder, package):
+            (place / "data.txt").write_text(name)
         for part in ("part", "other"):
             (package / f"{part}.py").write_text(
                 f"from near_helper import N as M\nN = {name!r}\nassert M == N\n"
@@ -263,7 +276,7 @@ def plan(folder, function, module="near_work"):
 @pytest.mark.parametrize("order", [("one", "two"), ("two", "one")])
 def test_a_function_keeps_its_projects_modules(two, order):
     """Planned beside another project, a function's late imports, of whatever form, are its own project's."""
-    functions = ("late", "by_name", "package", "on_thread", "pickled")
+    functions = ("late", "by_name", "package", "data", "on_thread", "pickled")
     planned = {name: [plan(two[name], fn) for fn in functions] for name in order}
     for name in (*order, *order):
         assert [{*fn()} for fn in planned[name]] == [{name}] * len(functions)
