@@ -426,6 +426,7 @@ def test_headers_may_be_numbers_and_days(context, tmp_path):
             'time of day (12:00:00), for which tables have no type: give "',
         ),
         ([["m"], [dt.datetime(2024, 1, 1)], ["x"]], {}, "mixes times and text"),
+        ([["m"], [dt.datetime(2024, 1, 1)], [5]], {}, "mixes times and numbers"),
         ([["m", "M"], [1, 2]], {}, "two columns are called 'm' and 'M'"),
         ([["m", " "], [1, 2]], {}, "has the name ' ': give it another by \"rename\""),
         ([["m", "n"], [1, 2]], {"columns": []}, '"schema" can name them'),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.concatenation import NO_DATA
@@ -11,7 +12,7 @@ from odibi_nb.engines.libraries import reason, require
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _EXACT_IN_FLOAT = 2**53
 _MAX_PRECISION = 38
@@ -356,7 +357,7 @@ def _to_array(series: Any, place: str, remedy: str) -> tuple[Any, bool]:
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as exc:
         raise DataError(f"{place}: {_why_not(series, exc, remedy)}") from exc
     kind = array.type
-    if series.dtype == object and not _is_uniform(series, kind):
+    if series.dtype == object and not is_uniform(series.dropna(), kind):
         raise DataError(f"{place}: {_why_not(series, None, remedy)}")
     refused = _refused(kind)
     if refused is not None:
@@ -390,14 +391,32 @@ def _children(kind: Any) -> list[Any]:
     return [kind.value_type] if types.is_list(kind) or types.is_large_list(kind) else []
 
 
-def _is_uniform(series: Any, kind: Any) -> bool:
-    """Whether Arrow took objects for what they are: it cuts the time off datetimes among dates."""
+def is_uniform(values: Iterable[Any], kind: Any) -> bool:
+    """Return True if Arrow took *values*, without those that are missing, for what they are.
+
+    It cuts the time off datetimes among dates, and makes days since 1970 of numbers among dates,
+    microseconds of numbers among datetimes, and numbers of booleans among numbers.
+    """
+    return not any(map(_is_odd_in(kind), set(map(type, values))))
+
+
+def _is_odd_in(kind: Any) -> Callable[[type], bool]:
+    """Return a function that is True for a type whose values Arrow changes where it finds *kind*."""
     types = pyarrow().types
-    odd = dt.datetime if types.is_date(kind) else str if types.is_binary(kind) else None
-    missing = type(require("pandas", "the pandas engine").NaT)
-    return odd is None or not any(
-        issubclass(found, odd) and found is not missing for found in set(map(type, series))
-    )
+    if types.is_date(kind):
+        return lambda one: issubclass(one, (dt.datetime, *_numbers()))
+    if types.is_timestamp(kind):
+        return lambda one: issubclass(one, _numbers())
+    if types.is_binary(kind):
+        return lambda one: issubclass(one, str)
+    if types.is_integer(kind) or types.is_floating(kind):
+        return lambda one: issubclass(one, (bool, require("numpy", "the pandas engine").bool_))
+    return lambda _: False
+
+
+def _numbers() -> tuple[type, ...]:
+    np = require("numpy", "the pandas engine")
+    return (int, Decimal, float, np.number, np.bool_)
 
 
 def _refused(kind: Any) -> str | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.engines.libraries import require
 from odibi_nb.engines.pandas_convert import is_missing, plain_numbers, to_number
-from odibi_nb.engines.pandas_frames import pyarrow
+from odibi_nb.engines.pandas_frames import is_uniform, pyarrow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -109,11 +109,12 @@ def _as_arrow(series: Any, missing: Collection[str]) -> Any:
         if len(kinds) > 1 and words <= {"", *missing}:
             values = [None if isinstance(value, str) else value for value in values]
     try:
-        return pa.array(values)
+        array = pa.array(values)
     except OverflowError:
         return _wide(values) if kinds <= {int} else None
     except (pa.ArrowException, TypeError, ValueError):
         return None
+    return array if is_uniform((v for v in values if v is not None), array.type) else None
 
 
 def _wide(values: list[int | None]) -> Any:
