@@ -31,9 +31,18 @@ def import_late(module: str) -> Any:
         return _complete[module]
 
 
+def _before_fork() -> None:
+    """Wait for the import of another thread: in the child it would stay half done, and locked."""
+    _importing.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    _importing.release()
+
+
 def _after_fork_in_child() -> None:
-    global _importing  # noqa: PLW0603  a thread that is not here may hold it
+    global _importing  # noqa: PLW0603  other threads, which are not here, wait for it
     _importing = threading.RLock()
 
 
-at_fork(in_child=_after_fork_in_child)
+at_fork(before=_before_fork, in_child=_after_fork_in_child, in_parent=_after_fork_in_parent)

@@ -6,11 +6,16 @@ import gc
 import multiprocessing
 import os
 import signal
+import sys
+import threading
+import types
 from concurrent.futures import ProcessPoolExecutor
 
 import duckdb
 import pytest
 from fakes import row, statuses
+
+from odibi_nb.core.late_imports import import_late
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing can be forked here"),
@@ -116,4 +121,32 @@ def test_a_forked_process_leaves_garbage_to_its_parent(project):
             gc.enable()
 
     assert statuses(project(row("A", fn)).run()) == {"A": "SUCCESS"}
+    assert ended == [0]
+
+
+def test_a_forked_process_can_import_what_the_run_was_importing(project, tmp_path, monkeypatch):
+    """A fork waits for the run's late import on another thread: in the child it would never end."""
+    (tmp_path / "slow_library.py").write_text(
+        "import time, test_forks_state\ntest_forks_state.begun.set()\ntime.sleep(0.3)\n"
+    )
+    state = types.ModuleType("test_forks_state")
+    state.begun = threading.Event()
+    monkeypatch.setitem(sys.modules, state.__name__, state)
+    monkeypatch.syspath_prepend(tmp_path)
+    ended = []
+
+    def fork():
+        state.begun.wait(10)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)  # else it waits for ever
+            import_late("slow_library")
+            os._exit(0)
+        ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    rows = row("A", lambda: import_late("slow_library")), row("B", fork)
+    try:
+        assert statuses(project(*rows).run()) == {"A": "SUCCESS", "B": "SUCCESS"}
+    finally:
+        sys.modules.pop("slow_library", None)
     assert ended == [0]
