@@ -19,8 +19,8 @@ _SECRET_KEY = re.compile(
     r"|pwd|(?<![^\W_])pw(?![^\W_])|secret(?!ar)|token(?!i[sz])|credential|authorization"
     r"|(?<![^\W_])bearer(?![^\W_])|(?<![^\W_])cookie"
     r"|(?<![^\W_])sas(?![^\W_])|(?<![^\W_])sig(?![^\W_])|signature"
-    r"|(?:api|access|account|private|shared|storage|signing|encryption|subscription|master|auth)"
-    r"[\W_]?key(?!word)|conn(?:ection)?[\W_]?str|identified[ ]by|odbc[\W_]?connect",
+    r"|(?:api|access|account|private|shared|storage|signing|encryption|subscription|functions|master|auth)"
+    r"[\W_]?key(?!word)|conn(?:ection)?[\W_]?str(?![aeou])|identified[ ]by|odbc[\W_]?connect",
     re.IGNORECASE,
 )
 _REST_OF_KEY = re.compile(r"[\w.$-]*")
@@ -42,6 +42,9 @@ _NO_SECRET = re.compile(r"(?i:none|null|true|false|undefined)(?=[\s,;)}\]&'\"]|$
 _OPENING = re.compile(r"[bruf]{0,2}(?P<escape>\\{0,9})(?P<quote>\"\"\"|'''|[\"'`])", re.IGNORECASE)
 _INSIDE = {q: re.compile(rf"[^{q}\\\n]*(?:\\.[^{q}\\\n]*)*") for q in "\"'`"}
 _ONE_MORE = re.compile(r"[ \t]{0,9}\+?[ \t]{0,9}(?=[bruf]{0,2}[\"'])", re.IGNORECASE)
+_BRACKET = re.compile(r"\(\s{1,200}(?=[bruf]{0,2}[\"'])", re.IGNORECASE)
+_BLOCK = re.compile(r"[|>][+-]?(?:\n[ \t]{1,200}[^\n]*)+")  # YAML's
+_ELEMENT = re.compile(r">(?P<value>[^<\n]*)</")
 _PART = re.compile(r"[^\s&;,\"'`()\[\]{}]+|.", re.DOTALL)
 _CLOSES = re.compile(r"[)\]}]+(?:[\s&;,.:\"'`]|$)")
 _SCHEME = re.compile(
@@ -211,7 +214,9 @@ def _value(text: str, found: int, end: int) -> list[tuple[int, int]]:
 
 
 def _value_without_sign(text: str, before: str, key: str, end: int) -> list[tuple[int, int]]:
-    """The value of ``--password VALUE``, and of SQL's ``PASSWORD 'VALUE'``."""
+    """The value of ``--password VALUE``, SQL's ``PASSWORD 'VALUE'`` and ``<password>VALUE<``."""
+    if before.endswith("<") and (element := _ELEMENT.match(text, end)) is not None:
+        return [element.span("value")]
     sql = (key.isupper() or "entified" in key) and not _PARSER.search(before)
     after = _OPTION if key.startswith("--") else _LITERAL if sql else None
     value = after.match(text, end) if after is not None else None
@@ -252,7 +257,11 @@ def _whole(text: str, start: int) -> list[tuple[int, int]]:
     """Where the value at *start* begins and ends, without its quotes."""
     if _NO_SECRET.match(text, start):
         return []
-    opening = _OPENING.match(text, start)
+    block = _BLOCK.match(text, start)
+    if block is not None:
+        return [(start, block.end())]
+    bracket = _BRACKET.match(text, start)
+    opening = _OPENING.match(text, bracket.end() if bracket else start)
     if opening is not None:
         return _quoted(text, opening)
     scheme = _SCHEME.match(text, start)

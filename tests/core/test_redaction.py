@@ -82,6 +82,10 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJodW50ZXIyIn0.c2lnbmF0dXJlaHVudGVyMg"
         ("Cookie: a=hunter2; b=hunter2", "Cookie: ***"),
         ("headers = {'Authorization': f'Bearer hunter2'}", "headers = {'Authorization': f'***'}"),
         ("a://x:1/,b://u:hunter2@h", "a://x:1/,b://u:***@h"),
+        ("<db><password>hunter2</password></db>", "<db><password>***</password></db>"),
+        ("connect(password=(\n    'hunter2'))", "connect(password=(\n    '***'))"),
+        ("password: |-\n  hunter2\n  hunter2\nhost: h", "password: ***\nhost: h"),
+        ("x-functions-key: hunter2", "x-functions-key: ***"),
     ],
 )
 def test_secrets_are_hidden(text, shown):
@@ -119,6 +123,8 @@ def test_secrets_are_hidden(text, shown):
         "tokenizer='x'",
         "the secretary: Ann",
         "token_count is unknown",
+        "conn strategy: retry",
+        "a <token> is expected, found: x",
     ],
 )
 def test_words_are_no_secrets(text):
