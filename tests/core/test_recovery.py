@@ -205,10 +205,14 @@ def test_a_damaged_journal_never_raises(data, tmp_path_factory):
         ),
         max_leaves=4,
     )
+    # With another name in these the run is another project's, whose next run completes it.
+    named = values.filter(lambda value: not isinstance(value, str))
     lines = []
     for line in LINES:
         changed = {
-            n: data.draw(values) if data.draw(st.integers(0, 6)) == 0 else v
+            n: data.draw(named if n in {"project", "env"} else values)
+            if data.draw(st.integers(0, 6)) == 0
+            else v
             for n, v in line.items()
         }
         lines.append(

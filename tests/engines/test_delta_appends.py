@@ -13,6 +13,7 @@ pytest.register_assert_rewrite("engines.retried_writes")
 
 import deltalake  # noqa: E402
 import pandas as pd  # noqa: E402
+import pyarrow as pa  # noqa: E402
 from deltalake import DeltaTable  # noqa: E402
 from engines.retried_writes import by  # noqa: E402
 
@@ -317,10 +318,10 @@ def test_rows_that_an_overwrite_of_a_part_moved_are_not_lost_sight_of(engine):
     """An overwrite of some rows writes the others of a file anew: they are the attempt's still."""
     write(engine, [1, 2], by(1))
     deltalake.write_deltalake(
-        delta(engine), pd.DataFrame({"n": [5]}), mode="overwrite", predicate="n = 5"
+        delta(engine), pa.table({"n": [5]}), mode="overwrite", predicate="n = 5"
     )
     deltalake.write_deltalake(
-        delta(engine), pd.DataFrame({"n": [1]}), mode="overwrite", predicate="n = 1"
+        delta(engine), pa.table({"n": [1]}), mode="overwrite", predicate="n = 1"
     )
     with pytest.raises(DataError, match="rewritten since"):
         write(engine, [3], by(2))

@@ -569,6 +569,16 @@ def test_query_results_have_plain_types(engine):
     assert wide["wide"][0] == 2.7e19
 
 
+@pytest.fixture
+def _pythons_own_limit():
+    """As many calls as Python allows by itself: other tests' libraries allow more, and leave it so."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.usefixtures("_pythons_own_limit")
 def test_query_results_that_no_table_has_are_stored_or_explained(engine):
     """Nanoseconds are cut off, at any depth; what does not fit is an error that names the column."""
     frame = engine.query(
