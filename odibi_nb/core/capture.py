@@ -56,7 +56,8 @@ class CapturedLog:
 
     def write(self, text: str) -> None:
         """Add *text*, which may be a part of a line or several."""
-        if self._children is not None and self._children.send(text):
+        children = self._children
+        if children is not None and children.send(text):
             return  # in a forked process: the log is in its parent
         with self._lock:
             *complete, self._partial = (self._partial + text).split("\n")
@@ -70,8 +71,9 @@ class CapturedLog:
 
     def flush(self) -> None:
         """Send a forked process' part of a line to its parent."""
-        if self._children is not None:
-            self._children.flush()
+        children = self._children
+        if children is not None:
+            children.flush()
 
     @property
     def is_open(self) -> bool:
@@ -84,11 +86,19 @@ class CapturedLog:
 
     def close(self) -> None:
         """Note that an attempt writes no more; wait for what its forked processes have written."""
-        if self._children is not None and self._writers == 1:
-            self._children.close()
+        if self._writers == 1:
+            self._close_children()
         self._writers -= 1
         if not self._writers:
+            self._close_children()  # a thread of the attempt may have forked meanwhile
             self.streams.clear()
+
+    def _close_children(self) -> None:
+        # A process that is forked from here on must not write to a descriptor that is closed: by then
+        # its number may be that of somebody's file.
+        children, self._children = self._children, None
+        if children is not None:
+            children.close()
 
     def before_fork(self) -> None:
         """Get ready for a forked process, which writes here through a pipe."""

@@ -111,6 +111,11 @@ class Children:
 
     def in_child(self) -> None:
         """Note that this process is a child now."""
+        if not self._is_child:
+            with contextlib.suppress(OSError):
+                os.close(
+                    self._read
+                )  # as a reader, it would wait for itself once the parent is gone
         self._is_child = True
         self._unsent = ""
 

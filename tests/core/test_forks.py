@@ -15,6 +15,7 @@ import duckdb
 import pytest
 from fakes import row, statuses
 
+from odibi_nb.core.capture import CapturedLog, captured, routed_output
 from odibi_nb.core.late_imports import import_late
 
 pytestmark = [
@@ -150,3 +151,42 @@ def test_a_forked_process_can_import_what_the_run_was_importing(project, tmp_pat
     finally:
         sys.modules.pop("slow_library", None)
     assert ended == [0]
+
+
+def test_a_log_that_is_opened_again_hears_its_forked_processes(tmp_path):
+    """A child never writes to a pipe that is closed: its number may be that of another file by then."""
+    log, files = CapturedLog(), []
+    with routed_output():
+        for i in range(2):
+            with captured(log):
+                child = os.fork()
+                if child == 0:
+                    print("child", i, flush=True)
+                    os._exit(0)
+                os.waitpid(child, 0)
+            files += [open(tmp_path / f"{i}{j}", "w+b", buffering=0) for j in range(4)]  # noqa: SIM115, PTH123
+    assert log.text() == "child 0\nchild 1"
+    for file in files:
+        with file:
+            assert file.read() == b""
+
+
+def test_a_process_without_its_parent_does_not_wait_for_it():
+    """What a forked process prints after its run has been killed holds it up nowhere."""
+    heard, said = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        with routed_output(), captured(CapturedLog()):
+            me = os.getpid()
+            if os.fork() == 0:
+                signal.alarm(10)
+                while os.getppid() == me:
+                    os.sched_yield()
+                for _ in range(100):
+                    print("x" * 10_000)
+                os.write(said, b"ended")
+            os._exit(0)
+    os.close(said)
+    os.waitpid(parent, 0)
+    assert os.read(heard, 10) == b"ended"
+    os.close(heard)
