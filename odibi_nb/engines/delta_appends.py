@@ -245,10 +245,13 @@ def _earlier(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> list[Appe
     newest: dict[str, tuple[Commit, bool]] = {}
     found: list[Append] = []
     oldest = table.version() + 1
+    restored = False
     for commit in log.commits(table.version()):
         oldest = commit.version
-        if _is_settled(commit, info, wanted):
+        # A RESTORE brings back what was taken back before it.
+        if not restored and _is_settled(commit, info, wanted):
             return found
+        restored = restored or commit.info.get("operation") == "RESTORE"
         if commit.is_append and is_earlier(commit.info, info):
             found.append(_append(commit, newest))
             run_id = str(commit.info.get("run_id"))

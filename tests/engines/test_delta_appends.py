@@ -341,6 +341,18 @@ def test_what_somebody_restored_is_taken_back(engine):
     assert values(engine) == [0, 2]
 
 
+def test_what_somebody_restored_after_it_was_taken_back_is_taken_back_again(engine):
+    """RESTORE brings back rows that a retry had taken back before it failed; the next one removes them."""
+    write(engine, [0], by(row="other"))
+    write(engine, [1], by(1))
+    with pytest.raises(DataError, match="changed 'n'"):
+        write(engine, ["no number"], by(run="run-2", repairs=("run-1",)))
+    assert values(engine) == [0]
+    delta(engine).restore(1)
+    write(engine, [2], by(run="run-3", repairs=("run-2", "run-1")))
+    assert values(engine) == [0, 2]
+
+
 def test_an_append_that_nobody_heard_of_is_not_doubled(engine, monkeypatch):
     """If the storage commits, fails to say so and cannot be asked, the next attempt finds the rows."""
     write(engine, [1], by(row="other"))
