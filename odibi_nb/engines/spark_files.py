@@ -205,6 +205,10 @@ def _read(
     if format == "csv":
         if ".tsv" in name:
             options.setdefault("sep", "\t")
+        if options.get(
+            "quote", '"'
+        ):  # Spark's own is a backslash: "say ""hi""" would keep its quotes
+            options.setdefault("escape", options.get("quote", '"'))
         return _read_csv(spark, location, types, options)
     if format == "json":
         lines = name.endswith((".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"))
@@ -300,7 +304,9 @@ def _with_types(frame: Any, types: Mapping[str, str], shown: str, *, plain: bool
     for name, kind in found.items():
         usual = _WIDE.get(kind, kind) if plain else kind
         wanted = types.get(name, usual)
-        if wanted in _TIMES and kind in _NUMBERS:
+        if kind == "boolean" and wanted not in {"boolean", "string"}:
+            raise DataError(f"{shown}, column {name!r}: boolean does not fit type {wanted}")
+        if wanted in _TIMES and (kind in _NUMBERS or kind.startswith("decimal")):
             raise DataError(
                 f"{shown}, column {name!r}: {kind} does not fit type {wanted}: a number does not say "
                 "since when it counts, and what"

@@ -91,6 +91,12 @@ FILES = {
         {"a": "string"},
         {"a": ("string", ["007"]), "b": ("string", ["NA"])},
     ),
+    "quotes and backslashes in quotes": (
+        "a.csv",
+        'v,n\n"say ""hi"", you",1\n"c:\\",2\n',
+        {},
+        {"v": ("string", ['say "hi", you', "c:\\"]), "n": ("bigint", [1, 2])},
+    ),
     "UTF-16": (
         "a.csv",
         "id,name\n1,Zoé\n".encode("utf-16"),
@@ -239,7 +245,13 @@ class LoadedFiles:
 
     @pytest.mark.parametrize(
         ("lines", "value", "kind"),
-        [("1\nx", "1.5", "int"), ("1.255", "1.255", "decimal"), ("maybe", '"maybe"', "boolean")],
+        [
+            ("1\nx", "1.5", "int"),
+            ("1.255", "1.255", "decimal"),
+            ("maybe", '"maybe"', "boolean"),
+            ("9223372036854775808", "9223372036854775808", "bigint"),
+            ("true", "true", "double"),
+        ],
     )
     def test_a_value_that_does_not_fit_is_refused_and_not_changed(
         self, engine, tmp_path, lines, value, kind
