@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
+
+import msgspec
 
 from odibi_nb.core.decoding import decode_json
 from odibi_nb.engines.pandas_convert import Written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 OPTIONS = frozenset({"lines", "encoding", "encoding_errors", "compression", "nrows"})
 """pandas' options that are understood here; others need pandas' own reader."""
 _SHOWN = 40
+_Record = dict[str, msgspec.Raw]
+_RAW = msgspec.json.Decoder(Union[list[_Record], _Record])  # noqa: UP007  Python 3.10's msgspec
 
 
-def parse(text: str, *, lines: bool, most: int | None, written: bool) -> dict[str, list[Any]]:
+def parse(
+    text: str,
+    *,
+    lines: bool,
+    most: int | None,
+    written: bool,
+    texts: Collection[str] = (),
+) -> dict[str, list[Any]]:
     """Column to values of the records in *text*; a record without the column has None.
 
     Args:
@@ -24,6 +36,7 @@ def parse(text: str, *, lines: bool, most: int | None, written: bool) -> dict[st
         lines: as above.
         most: how many records at most; None for all.
         written: keep numbers with a point as the text that they are, too.
+        texts: columns of text. Their objects and arrays are the text that the file has, as with Spark 4.
 
     Raises:
         ValueError: if it is malformed, or holds something else; says where.
@@ -39,9 +52,31 @@ def parse(text: str, *, lines: bool, most: int | None, written: bool) -> dict[st
             )
         for name in record:
             columns.setdefault(name, [])
+    _keep_as_written(records, text, lines=lines, names=columns.keys() & set(texts))
     for name, values in columns.items():
         values.extend(record.get(name) for record in records)
     return columns
+
+
+def _keep_as_written(
+    records: list[dict[str, Any]], text: str, *, lines: bool, names: Collection[str]
+) -> None:
+    nested = [(i, n) for n in names for i, r in enumerate(records) if _is_nested(r.get(n))]
+    if not nested:
+        return
+    with contextlib.suppress(msgspec.DecodeError):  # of NaN, which only Python's json knows
+        given = [line for line in text.split("\n") if line.strip()] if lines else [text]
+        raw = [record for one in given for record in _listed(_RAW.decode(one))]
+        for i, name in nested:
+            records[i][name] = bytes(raw[i][name]).decode()
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, (dict, list))
+
+
+def _listed(found: Any) -> list[dict[str, msgspec.Raw]]:
+    return found if isinstance(found, list) else [found]
 
 
 def _whole(text: str, as_float: Any) -> list[Any]:

@@ -280,7 +280,10 @@ def _read_json(place: Place, types: Mapping[str, str], options: Mapping[str, Any
         raise DataError(f"{place.shown}: the file is empty")
     written = any(kind == "string" or kind.startswith("decimal") for kind in types.values())
     lines = bool(options["lines"])
-    columns = json_files.parse(text, lines=lines, most=options.get("nrows"), written=written)
+    texts = {name for name, kind in types.items() if kind == "string"}
+    columns = json_files.parse(
+        text, lines=lines, most=options.get("nrows"), written=written, texts=texts
+    )
     series = {name: pd.Series(values, dtype=object) for name, values in columns.items()}
     return pd.DataFrame(series)
 

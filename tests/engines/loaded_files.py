@@ -126,7 +126,7 @@ FILES = {
         {"d": "decimal(38,3)", "s": "string"},
         {
             "d": ("decimal(38, 3)", [Decimal("12345678901234567890.123"), Decimal("1.000")]),
-            "s": ("string", ["7.50", '{"a":[1.5,null,"é"]}']),
+            "s": ("string", ["7.50", '{"a": [1.5, null, "é"]}']),
         },
     ),
     "a record per line, with a byte order mark": (
