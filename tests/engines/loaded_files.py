@@ -122,8 +122,7 @@ FILES = {
     ),
     "JSON's long decimals and text as written": (
         "a.json",
-        # A JVM keeps the blanks of nested values, pandas' text has none: here there are none.
-        '[{"d": 12345678901234567890.123, "s": 7.50}, {"d": 1, "s": {"a":[1.5,null,"é"]}}]',
+        '[{"d": 12345678901234567890.123, "s": 7.50}, {"d": 1, "s": {"a": [1.5, null, "é"]}}]',
         {"d": "decimal(38,3)", "s": "string"},
         {
             "d": ("decimal(38, 3)", [Decimal("12345678901234567890.123"), Decimal("1.000")]),
