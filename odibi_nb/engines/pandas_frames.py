@@ -115,7 +115,8 @@ def with_columns(frame: Any, columns: Mapping[int, Any]) -> Any:
     arrays = {i: c for i, c in columns.items() if isinstance(c, (pa.Array, pa.ChunkedArray))}
     usual = {i: array for i, array in arrays.items() if _is_usual(array)}
     rest = [i for i in range(len(frame.columns)) if i not in columns]
-    parts = [frame.iloc[:, rest].set_axis(rest, axis=1)]
+    # pandas 2.2 warns of a part without columns: the others' labels might lose their type.
+    parts = [frame.iloc[:, rest].set_axis(rest, axis=1)] if rest else []
     if usual:
         table = pa.Table.from_arrays([*usual.values()], names=[*map(str, usual)])
         parts.append(table.to_pandas(ignore_metadata=True).set_axis([*usual], axis=1))
