@@ -170,11 +170,16 @@ def kept_rows(frame: DataFrame, target: Output, context: ExecutionContext) -> Da
     if not broken:
         return frame
     kept, bad = engine.split(frame, broken)
-    aside = Output(table=quarantine_of(target.table), mode="append", schema_mode="merge")
+    aside = quarantine_output(target)
     context.check_reserved(aside.table)
     # Before the rest: a run that dies in between has them twice rather than not at all.
     engine.write(bad, aside, context.write_info())
     return kept
+
+
+def quarantine_output(target: Output) -> Output:
+    """How the rows that *target* does not get are written."""
+    return Output(table=quarantine_of(target.table), mode="append", schema_mode="merge")
 
 
 def quarantine_of(table: str) -> str:

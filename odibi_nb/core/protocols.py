@@ -278,6 +278,18 @@ def watch_tables(engine: TableEngine, tables: Sequence[TableName]) -> Watch:
     return found
 
 
+class RetryingEngine(Protocol):
+    """What an engine may have besides: it removes what failed attempts have appended."""
+
+    def take_back(self, output: Output, info: WriteInfo) -> None:
+        """Remove from the table what earlier attempts of the row appended to it, if anything.
+
+        Raises:
+            DataError: if their rows cannot be told from others'; nothing was written.
+            RevokedError: if nobody waits for the attempt any more.
+        """
+
+
 class ListingEngine(Protocol):
     """What an engine may have besides: it knows which tables there are."""
 

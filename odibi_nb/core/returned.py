@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.checking import NOT_WRITTEN, CheckResult
+from odibi_nb.core.checking import NOT_WRITTEN, CheckResult, quarantine_output, rules_for
+from odibi_nb.core.checks import QUARANTINE
 from odibi_nb.core.context import remedy
 from odibi_nb.core.protocols import Change, watch_tables
 from odibi_nb.core.tables import TableName, table_key
@@ -20,6 +21,26 @@ if TYPE_CHECKING:
     from odibi_nb.core.transformation import Output, Transformation
 
 _WHAT_TO_DO = 'return its DataFrame, or give the output "optional": true in the row'
+
+
+def take_back_earlier(transformation: Transformation, context: ExecutionContext) -> None:
+    """Remove what earlier attempts appended to the row's outputs, before its function looks at them.
+
+    A function that appends what is newer than its table's newest row would take those rows for done;
+    one that this time has nothing for a table, or nothing to quarantine, would leave them.
+
+    Raises:
+        DataError: if their rows cannot be told from others'; nothing was written.
+    """
+    info = context.write_info()
+    take_back = getattr(context.tables, "take_back", None)
+    if take_back is None or not info.run_id or (info.attempt <= 1 and not info.repairs):
+        return
+    for target in transformation.targets:
+        if target.mode == "append":
+            take_back(target, info)
+        if any(rule.on_fail == QUARANTINE for rule in rules_for(context.checks, target.table)):
+            take_back(quarantine_output(target), info)
 
 
 def watch_outputs(transformation: Transformation, context: ExecutionContext) -> Watch:

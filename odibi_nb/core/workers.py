@@ -19,7 +19,12 @@ from odibi_nb.core.decoding import own_copy, utc_now
 from odibi_nb.core.forks import forked_children_end_here
 from odibi_nb.core.postmortem import spark_traceback, user_lines
 from odibi_nb.core.redaction import error_message, last_lines, shown_text
-from odibi_nb.core.returned import check_written, watch_outputs, write_returned
+from odibi_nb.core.returned import (
+    check_written,
+    take_back_earlier,
+    watch_outputs,
+    write_returned,
+)
 from odibi_nb.core.spark_errors import is_spark_error
 from odibi_nb.core.tables import is_location
 from odibi_nb.errors import DataError, RevokedError
@@ -103,6 +108,7 @@ def _call(attempt: Attempt) -> None:
         "context": context,
     }
     assert row.fn is not None
+    take_back_earlier(transformation, context)
     watch = watch_outputs(transformation, context)
     with forked_children_end_here():
         returned = row.fn(**{name: available[name] for name in row.keywords})

@@ -66,9 +66,7 @@ def commit(write: TableWrite, data: Any, appends: Appends) -> None:
     """
     number = appends.count(write.uri, write.info) + 1
     conflict: Exception | None = None
-    if write.only_once and not appends.is_alone(write.uri, write.info):
-        take_back(write.table, write.output.table, write.info, write.storage_options)
-        appends.note(write.uri, write.info, 0)
+    without_earlier(write, appends)
     for _ in range(_CONFLICT_TRIES):
         table = write.table()
         try:
@@ -89,6 +87,13 @@ def commit(write: TableWrite, data: Any, appends: Appends) -> None:
         raise _kept_changing(write, conflict)
     if write.only_once:
         appends.note(write.uri, write.info, number)
+
+
+def without_earlier(write: TableWrite, appends: Appends) -> None:
+    """Make sure that no rows of the row's earlier attempts are in the table; as `commit`."""
+    if write.only_once and not appends.is_alone(write.uri, write.info):
+        take_back(write.table, write.output.table, write.info, write.storage_options)
+        appends.note(write.uri, write.info, 0)
 
 
 def _failed(write: TableWrite, table: Any, exc: Exception) -> DataError:

@@ -9,7 +9,7 @@ from odibi_nb.core.protocols import Change
 from odibi_nb.core.tables import TableName, redact_url
 from odibi_nb.engines import delta_details, delta_tables, pandas_rehearsal
 from odibi_nb.engines.delta_appends import Appends
-from odibi_nb.engines.delta_writes import TableWrite, commit, write_lock
+from odibi_nb.engines.delta_writes import TableWrite, commit, without_earlier, write_lock
 from odibi_nb.engines.lake import Lake
 from odibi_nb.engines.libraries import reason
 from odibi_nb.engines.pandas_frames import from_arrow, to_arrow
@@ -91,6 +91,17 @@ class PandasEngine(PandasInMemory):
             finally:
                 self._cached.pop(table.path, None)
         return int(data.num_rows)
+
+    def take_back(self, output: Output, info: WriteInfo) -> None:
+        """Remove what earlier attempts appended; see `RetryingEngine`."""
+        table = TableName.parse(output.table)
+        uri = self._lake.uri(table)
+        write = TableWrite(uri=uri, output=output, info=info, storage_options=self._storage_options)
+        with write_lock(uri):
+            try:
+                without_earlier(write, self._appends)
+            finally:
+                self._cached.pop(table.path, None)
 
     def exists(self, table: TableName) -> bool:
         """Whether *table* is there.

@@ -31,6 +31,7 @@ from odibi_nb.engines.lake import CatalogLake
 from odibi_nb.engines.libraries import reason
 from odibi_nb.engines.pandas_frames import from_arrow_exactly, is_arrow, is_pandas, to_arrow
 from odibi_nb.engines.places import options_of
+from odibi_nb.engines.spark_appends import without_earlier
 from odibi_nb.engines.spark_cache import SparkCache
 from odibi_nb.engines.spark_cancel import ClassicJobs, ConnectJobs, attempt_scope
 from odibi_nb.engines.spark_catalog import SparkCatalog, make_schema
@@ -272,6 +273,18 @@ class SparkEngine:
                 self.cached.forget(target.key)
         self.catalog.show([output.table])
         return rows
+
+    def take_back(self, output: Output, info: WriteInfo) -> None:
+        """Remove what earlier attempts appended; see `RetryingEngine`."""
+        table = TableName.parse(output.table)
+        target = self._target(table)
+        if self._appends.is_alone(target.key, info) or not self.exists(table):
+            return
+        with write_lock(target.key):
+            try:
+                without_earlier(target, info, self._appends)
+            finally:
+                self.cached.forget(target.key)
 
     def exists(self, table: TableName) -> bool:
         """Whether *table* is there."""

@@ -108,6 +108,60 @@ def test_a_process_killed_between_write_and_log(tmp_path):
     assert found(folder) == [0, 1, 2, 3, 4, 9, *others]
 
 
+LOOKING = """
+import pathlib
+
+import pandas as pd
+
+FAILS = pathlib.Path(__file__).parent / "fails"
+
+
+def looks(context, outputs):
+    last = context.read("silver.t")["x"].max()
+    new = [value for value in (1.0, 2.0, 3.0, 4.0) if value > last]
+    if new:
+        context.write(pd.DataFrame({"x": new}), outputs[0])
+    if FAILS.exists():
+        raise OSError("after the write")
+
+
+def quarantines(context, outputs):
+    context.write(pd.DataFrame({"x": [1.0, None] if FAILS.exists() else [1.0]}), outputs[0])
+    if FAILS.exists():
+        raise OSError("after the write")
+"""
+
+
+def failed_and_retried(folder, name, **row):
+    """Run a row that fails after its writes, and retry it when it does not any more."""
+    row = registry_row("A", "Bronze", name, constants={"retry": 0, **row}) | {
+        "outputs": [{"table": "silver.t", "mode": "append", "optional": True}]
+    }
+    folder = make_project(folder, [row], functions=LOOKING)
+    table = str(folder / "lake" / "silver" / "t")
+    write_deltalake(table, pd.DataFrame({"x": [0.0]}))
+    (folder / "fails").touch()
+    project = GenericProjectOrchestrator("Plant One", manifest_path=folder / "manifest.json")
+    assert project.run()["status"] == "failed"
+    (folder / "fails").unlink()
+    assert project.retry()["status"] == "success"
+    return folder
+
+
+def test_a_retry_does_not_see_what_the_failed_attempt_appended(tmp_path):
+    """A function that appends what its table does not have yet appends all of it again."""
+    assert found(failed_and_retried(tmp_path, "looks")) == [0, 1, 2, 3, 4]
+
+
+def test_a_retry_that_quarantines_nothing_leaves_nothing_quarantined(tmp_path):
+    """What only the failed attempt has put into quarantine is no longer there."""
+    check = {"not_null": "x", "on_fail": "quarantine"}
+    folder = failed_and_retried(tmp_path, "quarantines", checks=[check])
+    assert found(folder) == [0, 1]
+    table = "silver.t_quarantine"
+    assert read_table("Plant One", table, manifest_path=folder / "manifest.json").empty
+
+
 def test_retries_of_retries_count_once(tmp_path):
     """However often a run is retried, its row's appends are in the table once."""
     row = append_row("A", ends="always")
