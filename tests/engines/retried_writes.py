@@ -106,6 +106,21 @@ class RetriedWrites:
         self.append(engine, [9], by(3))
         assert self.values(engine) == [9]
 
+    def test_earlier_appends_are_taken_back_without_a_write(self, engine):
+        """A retry can remove what attempt 1 appended before it appends itself, or without; and no more."""
+        output = Output(table="silver.t", mode="append")
+        engine.take_back(output, by(2))  # there is no table yet
+        self.append(engine, [0], by(row="other"))
+        self.append(engine, [1], by(1))
+        self.append(engine, [2], by(1))
+        engine.take_back(output, by(1))
+        assert self.values(engine) == [0, 1, 2]
+        engine.take_back(output, by(2))
+        assert self.values(engine) == [0]
+        self.append(engine, [3], by(2))
+        engine.take_back(output, by(2))
+        assert self.values(engine) == [0, 3]
+
     def test_what_others_appended_meanwhile_stays(self, engine):
         """Two rows append to one table; retrying one leaves the other's rows alone, and vice versa."""
         self.others_write_after()

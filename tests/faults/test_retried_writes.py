@@ -118,11 +118,12 @@ FAILS = pathlib.Path(__file__).parent / "fails"
 
 def looks(context, outputs):
     last = context.read("silver.t")["x"].max()
-    new = [value for value in (1.0, 2.0, 3.0, 4.0) if value > last]
-    if new:
-        context.write(pd.DataFrame({"x": new}), outputs[0])
-    if FAILS.exists():
-        raise OSError("after the write")
+    for batch in ([1.0, 2.0], [3.0, 4.0]):
+        new = [value for value in batch if value > last]
+        if new:
+            context.write(pd.DataFrame({"x": new}), outputs[0])
+        if FAILS.exists():
+            raise OSError("after the write")
 
 
 def quarantines(context, outputs):
