@@ -36,7 +36,7 @@ names, in lower case with their schema, for equal tables have equal names. Run i
 
 Events are sent in the background, in order: a slow server does not hold up transformations. What is
 not sent ten seconds after the run's end is given up, which is one warning of the run. A server that takes
-nothing is waited for two seconds.
+nothing is waited for two seconds, one behind a transport with a queue of its own five.
 """
 
 from __future__ import annotations

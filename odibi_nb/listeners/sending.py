@@ -16,6 +16,8 @@ FLUSH_SECONDS = 10.0
 """How long a run waits at its end for what is not sent yet, while the server goes on taking it."""
 SILENT_SECONDS = 2.0
 """How long it waits for a server that takes nothing: it is probably down."""
+CLOSE_SECONDS = 5.0
+"""How long a client with a queue of its own may take to send what is in it."""
 
 
 class BackgroundSender:
@@ -39,6 +41,7 @@ class BackgroundSender:
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._wanted = self._sent = 0
         self._problem = ""
+        self._closing = False
         self._closed: object = None
         self._given_up = False
         self._thread = threading.Thread(target=self._work, name="odibi-sender", daemon=True)
@@ -52,14 +55,17 @@ class BackgroundSender:
     def finish(self) -> None:
         """Wait until everything is sent, for `FLUSH_SECONDS` at most; then give up the rest.
 
-        A server that takes nothing for `SILENT_SECONDS` is not waited for: one that is down costs no more.
+        A server that takes nothing for `SILENT_SECONDS` is not waited for: one that is down costs no more. A
+        client with a queue of its own does not say what its server takes: it has `CLOSE_SECONDS`.
 
         Raises:
             OdibiError: if something was not sent.
         """
         self._queue.put(None)
         waited, taken = 0.0, -1
-        while self._thread.is_alive() and self._sent > taken and waited < FLUSH_SECONDS:
+        while self._thread.is_alive() and waited < FLUSH_SECONDS:
+            if self._sent <= taken and not self._closing:
+                break
             taken, patience = self._sent, min(SILENT_SECONDS, FLUSH_SECONDS - waited)
             self._thread.join(patience)
             waited += patience
@@ -79,4 +85,5 @@ class BackgroundSender:
             except BaseException as exc:  # noqa: BLE001  said at the end of the run
                 self._problem = error_text(exc)
         if self._close is not None:
-            self._closed = self._close(min(FLUSH_SECONDS / 2, SILENT_SECONDS))
+            self._closing = True
+            self._closed = self._close(CLOSE_SECONDS)

@@ -184,8 +184,9 @@ def test_a_read_only_lake_is_told_before_anything_runs(example, tmp_path):
             break
     for path in example.folder.rglob("*/"):
         path.chmod(0o755)
-    for path in (example.folder / ".odibi").rglob("*"):
-        path.chmod(0o777)
+    if os.geteuid() == 0:  # a state folder is its owner's alone
+        for path in ((state := example.folder / ".odibi"), *state.rglob("*")):
+            os.chown(path, 65534, 65534)
     example.lake.chmod(0o555)
     before = versions(example)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
