@@ -98,7 +98,9 @@ def decode_config(text: str | bytes | bytearray) -> Any:
     else:
         raw = bytes(text)
     # Text that would be longer with a key twice: nearly always.
-    if _ENCODER.encode(decoded) == _compact(raw):
+    if _ENCODER.encode(decoded) == msgspec.json.format(
+        raw.removeprefix(_BYTE_ORDER_MARK), indent=-1
+    ):
         return decoded
     try:
         _TWIN_FINDER.decode(raw.decode("utf-8-sig"))
@@ -113,11 +115,6 @@ def decode_config(text: str | bytes | bytearray) -> Any:
             rest = [f"and {more} more keys are there twice"] if more > 0 else []
             raise TwinKeyError("; ".join([*shown_twins, *rest])) from None
     return decoded
-
-
-def _compact(raw: bytes) -> bytes:
-    """Return valid JSON without the blanks between its parts."""
-    return msgspec.json.format(raw.removeprefix(_BYTE_ORDER_MARK), indent=-1)
 
 
 def _twin_keys(raw: bytes) -> Iterator[tuple[str, int, int]]:

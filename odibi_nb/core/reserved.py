@@ -53,6 +53,18 @@ class Links:
         self._lake = "" if "://" in lake else lake
         self._found: dict[str, frozenset[str]] = {}
 
+    @cached_property
+    def exist(self) -> bool:
+        """True if there is a link in the lake's folder, or in a folder of it."""
+        if not self._lake:
+            return False
+        try:
+            with os.scandir(self._lake) as entries:
+                folders = [entry.name for entry in entries if entry.is_dir()]
+        except OSError:  # no lake yet
+            return False
+        return any(self._in(folder) for folder in ("", *folders))
+
     def lead(self, key: str) -> bool:
         """Return True if a link is on the way to the table *key*."""
         if not self._lake:
@@ -101,6 +113,8 @@ class Reserved:
 
         The links in the lake are looked for once: make one `Reserved` for each plan.
         """
+        if self._is_plain(row, checks):
+            return []
         quarantines = any(rule.on_fail == QUARANTINE for rule in checks)
         if row.output_problems:  # a function's own have any form
             found = self._own_forms(row.outputs, quarantines=quarantines)
@@ -113,6 +127,26 @@ class Reserved:
                 texts = _texts(path)
                 found += [(f"inputs[{i}]", _delta_log_refusal(t)) for t in texts if self._in_log(t)]
         return found
+
+    def _is_plain(self, row: Transformation, checks: Sequence[Rule]) -> bool:
+        """Return True if a quick look at *row* is enough, as for nearly all of a plan's thousands."""
+        if checks or row.output_problems or self.catalog is not None or self._links.exist:
+            return False
+        for target in row.targets:
+            key = table_key(target.table)
+            if key in self._keys or key.count(".") > 1:  # `Links.exist` looks at two levels
+                return False
+        for item in row.inputs:
+            if not isinstance(item, str):
+                return False
+            if is_location(item) and (self._odd_prefixes or _looks_like_log(item)):
+                return False
+        return True
+
+    @cached_property
+    def _odd_prefixes(self) -> bool:
+        """True if a prefix of the environment alone may lead to a Delta log."""
+        return any(map(_looks_like_log, (*self.locations.values(), self.folder)))
 
     def _own_forms(self, outputs: Sequence[Any], *, quarantines: bool) -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = []
@@ -222,13 +256,15 @@ def _texts(raw: Any) -> list[str]:
 
 def _is_delta_log(location: str) -> bool:
     """Return True if *location*, however it is spelled, is or is in the log of a Delta table."""
-    if DELTA_LOG not in location.casefold() and "%" not in location:
-        return False  # nearly always, and a plan has thousands of rows
-    return any(
+    return _looks_like_log(location) and any(
         part.strip(" .").casefold() == DELTA_LOG
         for reading in decoded(location)
         for part in _SEPARATOR.split(reading)
     )
+
+
+def _looks_like_log(location: str) -> bool:
+    return "%" in location or DELTA_LOG in location.casefold()
 
 
 def _is_below(location: str, root: str) -> bool:
