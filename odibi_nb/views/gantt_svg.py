@@ -70,7 +70,8 @@ class Drawing:
         self.row = float(height) if self.labelled else FIT_HEIGHT / count
         self.height = TOP + self.row * count + BOTTOM
         longest = max((len(row.id) for row in gantt.rows if self.labelled), default=0)
-        self.left = min(MAX_LEFT, round(16 + LETTER * longest))
+        # Room for a sign before each name: it turns up in the run, and the axis must not jump.
+        self.left = min(MAX_LEFT, round(16 + LETTER * (longest + 2)))
         self.scale = (WIDTH - self.left - RIGHT) / gantt.until
         shown = {span.kind for span in gantt.spans} if kinds is None else kinds
         self.kinds = [kind for kind in LOOKS if kind in shown]

@@ -11,7 +11,7 @@ from views.snapshots import EVIL, bar, everything, many, row, run
 
 from odibi_nb.core.events import Progress
 from odibi_nb.views.gantt import gantt_of
-from odibi_nb.views.gantt_svg import FIT_HEIGHT, WIDTH, gantt_svg
+from odibi_nb.views.gantt_svg import FIT_HEIGHT, LETTER, WIDTH, gantt_svg
 from odibi_nb.views.looks import LOOKS, PART_DONE
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -23,6 +23,20 @@ def drawn(snapshot):
 
 def texts(svg):
     return [element.text for element in svg.iter(f"{SVG}text")]
+
+
+def test_a_names_sign_has_its_room():
+    """The sign before a name lies inside the picture, and the chart begins where it does without one."""
+    plain = run(row("SILVER_001", bar(1, 0, 2)))
+    warned = bar(1, 0, 2)
+    warned = dataclasses.replace(warned, checks=("output not written: x",))
+    starts = []
+    for snapshot in (plain, run(row("SILVER_001", warned))):
+        svg = drawn(snapshot)
+        (name,) = [e for e in svg.iter(f"{SVG}text") if "SILVER_001" in e.text]
+        assert float(name.get("x")) >= LETTER * len(name.text)
+        starts.append(name.get("x"))
+    assert starts[0] == starts[1]
 
 
 def test_it_is_an_image_with_words():
