@@ -91,12 +91,11 @@ def decode_config(text: str | bytes | bytearray) -> Any:
     decoded = decode_json(text)
     if not decoded or not isinstance(decoded, (dict, list)):
         return decoded
-    if isinstance(text, str):
-        if text.count(":") < 2:  # noqa: PLR2004  one key at most
-            return decoded
-        raw = text.encode(errors="surrogatepass")
-    else:
-        raw = bytes(text)
+    keys = len(decoded) if isinstance(decoded, dict) else sum(map(_key_count, decoded))
+    colons = text.count(":") if isinstance(text, str) else text.count(b":")
+    if colons <= keys:  # each key that the text has is there: nearly always
+        return decoded
+    raw = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
     # Text that would be longer with a key twice: nearly always.
     if _ENCODER.encode(decoded) == msgspec.json.format(
         raw.removeprefix(_BYTE_ORDER_MARK), indent=-1
@@ -115,6 +114,10 @@ def decode_config(text: str | bytes | bytearray) -> Any:
             rest = [f"and {more} more keys are there twice"] if more > 0 else []
             raise TwinKeyError("; ".join([*shown_twins, *rest])) from None
     return decoded
+
+
+def _key_count(item: Any) -> int:
+    return len(item) if isinstance(item, dict) else 0
 
 
 def _twin_keys(raw: bytes) -> Iterator[tuple[str, int, int]]:
