@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from odibi_nb.engines import spark_jvm
+from odibi_nb.engines.spark import jvm as spark_jvm
 
 folder = Path(tempfile.mkdtemp())
 settings = spark_jvm.local_configuration(folder)

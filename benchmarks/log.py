@@ -10,7 +10,7 @@ from benchmarks import work
 from benchmarks.figures import Figure, compared
 from benchmarks.project import Project, RowsInMemory, row
 from benchmarks.timing import seconds_of, side_by_side
-from odibi_nb.core.tables import TableName
+from odibi_nb.core.model.tables import TableName
 from odibi_nb.sinks.delta import DeltaLogSink
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import json
 from typing import TYPE_CHECKING
 
 from benchmarks.timing import seconds_of
-from odibi_nb.adapters import default_adapters
-from odibi_nb.core.orchestrator import GenericProjectOrchestrator
 from odibi_nb.core.protocols import BaseLogSink
+from odibi_nb.core.running.orchestrator import GenericProjectOrchestrator
+from odibi_nb.wiring import default_adapters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -19,8 +19,8 @@ from benchmarks.log import LAYERS, commits
 from benchmarks.project import Project, RowsInMemory, row
 from benchmarks.timing import seconds_of, side_by_side
 from odibi_nb.errors import EngineError
-from odibi_nb.sinks.spark import SparkLogSink
-from odibi_nb.spark_tables import SparkTable
+from odibi_nb.sinks.table import SparkLogSink
+from odibi_nb.storage.spark_table import SparkTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +127,7 @@ def sail_beside_jvm(folder: Path, turns: int) -> Iterator[Figure]:
 def unavailable() -> Figure | None:
     """Why nothing of this can be measured here, as a line of the table; None if it can."""
     try:
-        from odibi_nb.engines import spark_jvm
+        from odibi_nb.engines.spark import jvm as spark_jvm
 
         spark_jvm.check_versions()
         spark_jvm.check_java()

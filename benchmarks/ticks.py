@@ -9,7 +9,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.figures import Figure
-from odibi_nb.views.state import Bar, RowState, RunSnapshot
+from odibi_nb.views.run.state import Bar, RowState, RunSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ def _bytes(name: str, ours: float, baseline: float, peer: str, at_most: float | 
 
 
 def _ticks(rung: str, rows: int, changing: int, wire: Wire) -> Iterator[int]:
-    from odibi_nb.notebook.rungs import RUNGS
+    from odibi_nb.notebook.live.displays import RUNGS
 
     run = _Run(rows)
     run.tick(changing)
@@ -97,9 +97,9 @@ def _ticks(rung: str, rows: int, changing: int, wire: Wire) -> Iterator[int]:
 
 
 def _whole(rung: str, rows: int) -> float:
-    from odibi_nb.views.bundles import PLOTLY, chart_bundle
-    from odibi_nb.views.html import chart_html
-    from odibi_nb.views.run_table import table_html
+    from odibi_nb.views.run.bundles import PLOTLY, chart_bundle
+    from odibi_nb.views.run.run_page import chart_html
+    from odibi_nb.views.run.table import table_html
 
     snapshot = _Run(rows).snapshot()
     picture = chart_bundle(snapshot)[PLOTLY] if rung == "plotly" else chart_html(snapshot)

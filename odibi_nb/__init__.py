@@ -19,22 +19,23 @@ if TYPE_CHECKING:
         read_table,
         run_project,
     )
-    from odibi_nb.core.checks import expect
-    from odibi_nb.core.context import Engine, ExecutionContext, get_current_context
-    from odibi_nb.core.decorators import (
+    from odibi_nb.core.functions.decorators import (
         odibi_function,
         pandas_function,
         spark_function,
         universal_function,
         with_context,
     )
-    from odibi_nb.core.functions import REGISTRY
-    from odibi_nb.core.hooks import HookManager
-    from odibi_nb.core.plan import RunPlan
+    from odibi_nb.core.functions.registry import REGISTRY
+    from odibi_nb.core.model.checks import expect
+    from odibi_nb.core.model.engine import Engine
+    from odibi_nb.core.model.results import RunResult, TransformationResult
+    from odibi_nb.core.planning.plan import RunPlan
     from odibi_nb.core.protocols import BaseLogSink, DataType
-    from odibi_nb.core.results import RunResult, TransformationResult
+    from odibi_nb.core.running.context import ExecutionContext, get_current_context
+    from odibi_nb.core.running.hooks import HookManager
     from odibi_nb.errors import OdibiError
-    from odibi_nb.notebook.panel import RunPanel
+    from odibi_nb.notebook.panel.panel import RunPanel
 
 
 __all__ = [
@@ -68,18 +69,18 @@ _HOMES = {
         "GenericProjectOrchestrator ProjectManifest TransformationRunnerFromConfig read_table"
         " run_project"
     ),
-    "core.checks": "expect",
-    "core.context": "Engine ExecutionContext get_current_context",
-    "core.decorators": (
+    "core.model.checks": "expect",
+    "core.running.context": "Engine ExecutionContext get_current_context",
+    "core.functions.decorators": (
         "odibi_function pandas_function spark_function universal_function with_context"
     ),
-    "core.functions": "REGISTRY",
-    "core.hooks": "HookManager",
-    "core.plan": "RunPlan",
+    "core.functions.registry": "REGISTRY",
+    "core.running.hooks": "HookManager",
+    "core.planning.plan": "RunPlan",
     "core.protocols": "BaseLogSink DataType",
-    "core.results": "RunResult TransformationResult",
+    "core.model.results": "RunResult TransformationResult",
     "errors": "OdibiError",
-    "notebook.panel": "RunPanel",
+    "notebook.panel.panel": "RunPanel",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.adapters import default_adapters
-from odibi_nb.core import orchestrator
-from odibi_nb.core.manifest import ProjectManifest
-from odibi_nb.core.tables import TableName
+from odibi_nb.core.model.manifest import ProjectManifest
+from odibi_nb.core.model.tables import TableName
+from odibi_nb.core.running import orchestrator
 from odibi_nb.settings import Setting, load_settings
-from odibi_nb.views.manifest_html import manifest_html
+from odibi_nb.views.plan.manifest_html import manifest_html
+from odibi_nb.wiring import default_adapters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from odibi_nb.core.hooks import HookManager
+    from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.protocols import BaseLogSink
-    from odibi_nb.core.results import RunResult
+    from odibi_nb.core.running.hooks import HookManager
 
 __all__ = [
     "GenericProjectOrchestrator",
@@ -32,7 +32,7 @@ ProjectManifest.html_with = manifest_html
 
 
 class GenericProjectOrchestrator(orchestrator.GenericProjectOrchestrator):
-    """`odibi_nb.core.orchestrator.GenericProjectOrchestrator` with the package's adapters and settings."""
+    """`odibi_nb.core.running.orchestrator.GenericProjectOrchestrator` with the package's adapters and settings."""
 
     def __init__(self, project: str, env: str = "qat", *args: Any, **keywords: Any) -> None:
         self.settings = load_settings()
@@ -86,7 +86,7 @@ def run_project(
         engine: ``pandas`` or ``spark``; the environment's, else ``spark``, if None.
         hooks: listeners of this run.
         log_sink: where the run log goes instead of the environment's Delta table.
-        **options: `repo_path`, and those of `odibi_nb.core.options.RunOptions`: ``select``,
+        **options: `repo_path`, and those of `odibi_nb.core.model.options.RunOptions`: ``select``,
             ``exclude``, ``max_workers``, ``on_error``, ``schedule``, ``retry``, ``timeout_seconds``,
             ``run_timeout_seconds``, ``overrides``, ``repairs``, ``keep_cached``, ``force``, ``confirm``.
 

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.commands import CommandHelp, Face, execute, parse
-from odibi_nb.core.readable import readable
+from odibi_nb.core.text.terminal_text import readable
 from odibi_nb.errors import ConfigurationError, OdibiError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _views(ui: str, log_level: str | None) -> tuple[Sequence[View], str]:
     del ui
     if log_level is not None:
         return (), log_level
-    from odibi_nb.views.console import ThrottledConsole
+    from odibi_nb.views.run.console import ThrottledConsole
 
     return (ThrottledConsole("INFO"),), "CRITICAL"
 
@@ -85,13 +85,13 @@ def _print_anything() -> None:
 
 def _shown(value: Any) -> int:
     """Print what a command returned; the exit code."""
-    from odibi_nb.core.plan import RunPlan
-    from odibi_nb.core.results import RunResult
+    from odibi_nb.core.model.results import RunResult
+    from odibi_nb.core.planning.plan import RunPlan
 
     if isinstance(value, RunResult):
         return 0 if value["status"] == "success" else 1
     if isinstance(value, RunPlan):
-        from odibi_nb.views.plan_text import plan_text
+        from odibi_nb.views.plan.plan_text import plan_text
 
         print(readable(plan_text(value)))
         return 2 if value.problems else 0

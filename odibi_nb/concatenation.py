@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.late_imports import import_late
+from odibi_nb.core.process.late_imports import import_late
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:

@@ -9,29 +9,29 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.cells import CellFunction, function_from
-from odibi_nb.core.decoding import own_copy, utc_now
-from odibi_nb.core.failures import FAILURES, Failure
-from odibi_nb.core.lock import exclusively
-from odibi_nb.core.manifest import shown_path
-from odibi_nb.core.postmortem import headline
-from odibi_nb.core.project_watch import ProjectWatch
+from odibi_nb.core.functions.cell_function import CellFunction, function_from
+from odibi_nb.core.functions.source import FunctionSource, module_diff, source_of, with_helpers
+from odibi_nb.core.model.manifest import shown_path
 from odibi_nb.core.protocols import Portion, WriteInfo
-from odibi_nb.core.rehearsal import Rehearsal, open_rehearsal
-from odibi_nb.core.source import FunctionSource, module_diff, source_of, with_helpers
+from odibi_nb.core.rehearsal.project_watch import ProjectWatch
+from odibi_nb.core.rehearsal.rehearsal import Rehearsal, open_rehearsal
+from odibi_nb.core.runlog.run_lock import exclusively
+from odibi_nb.core.running.failure_frames import headline
+from odibi_nb.core.running.kept_failures import FAILURES, Failure
+from odibi_nb.core.text.structs import own_copy, utc_now
 from odibi_nb.errors import ConfigurationError, DataError, PlanError
-from odibi_nb.views.trial import Trial
+from odibi_nb.views.inspect.trial import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from odibi_nb.core.context import ExecutionContext
-    from odibi_nb.core.interrupts import InterruptsHeldBack
-    from odibi_nb.core.lock import RunLock
-    from odibi_nb.core.orchestrator import GenericProjectOrchestrator
-    from odibi_nb.core.rehearsal import Inputs
-    from odibi_nb.core.transformation import Transformation
-    from odibi_nb.core.workers import AttemptEnded
+    from odibi_nb.core.model.transformation import Transformation
+    from odibi_nb.core.process.interrupts import InterruptsHeldBack
+    from odibi_nb.core.rehearsal.rehearsal import Inputs
+    from odibi_nb.core.runlog.run_lock import RunLock
+    from odibi_nb.core.running.context import ExecutionContext
+    from odibi_nb.core.running.orchestrator import GenericProjectOrchestrator
+    from odibi_nb.core.running.worker import AttemptEnded
 
 NAMES = ("inputs", "constants", "outputs", "context", "fn", "row")
 """What a loaded transformation puts into a namespace, besides a variable per input."""

@@ -26,12 +26,10 @@ A transformation's own failure is a *result* and is never raised by the runner.
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
-
-    from odibi_nb.core.results import RunResult
 
 
 class Problem(NamedTuple):
@@ -165,10 +163,10 @@ class RunFailedError(OdibiError):
     """A run did not succeed.
 
     Attributes:
-        result: the whole RunResult.
+        result: the whole `RunResult`.
     """
 
-    def __init__(self, result: RunResult) -> None:
+    def __init__(self, result: Any) -> None:
         self.result = result
         super().__init__(result.summary())
 

@@ -35,16 +35,17 @@ from odibi_nb.concatenation import (
     one_after_the_other_on_spark,
     quoted,
 )
-from odibi_nb.core.context import Engine, TableUse
+from odibi_nb.core.model.engine import Engine
+from odibi_nb.core.model.readable_places import URL_REFUSAL
+from odibi_nb.core.model.transformation import RESERVED_CONSTANTS
 from odibi_nb.core.protocols import native_frame
-from odibi_nb.core.reach import URL_REFUSAL
-from odibi_nb.core.transformation import RESERVED_CONSTANTS
+from odibi_nb.core.running.context import TableUse
 from odibi_nb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from odibi_nb.core.context import ExecutionContext
+    from odibi_nb.core.running.context import ExecutionContext
 
 Constants = dict[str, Any]
 MOST_ON_SPARK = 5_000_000
@@ -146,7 +147,7 @@ def load_sql(inputs: Any, constants: Constants, outputs: Any, context: Execution
     url = _url(given, context)
     if ("table" in given) == ("query" in given):
         raise DataError("load_sql: give either the constant 'table' or 'query'")
-    from odibi_nb.sql_frames import SqlSource
+    from odibi_nb.storage.sql_frames import SqlSource
 
     on_spark = context.engine is Engine.SPARK
     source = SqlSource(url, Path(context.folder or "."), MOST_ON_SPARK if on_spark else None)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from odibi_nb.core.decoding import decode_struct
-from odibi_nb.core.toml_text import decode_toml
+from odibi_nb.core.text.structs import decode_struct
+from odibi_nb.core.text.toml import decode_toml
 from odibi_nb.errors import Problem, SettingsError, closest
 
 if TYPE_CHECKING:

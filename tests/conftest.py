@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import pytest
 from fakes import FakeProject
 from hypothesis import settings
 
-from odibi_nb.core.beside import ModuleSpace
-from odibi_nb.core.functions import REGISTRY
-from odibi_nb.core.modules import ModuleLoader
+from odibi_nb.core.functions.modules import ModuleLoader
+from odibi_nb.core.functions.registry import REGISTRY
+from odibi_nb.core.functions.sibling_modules import ModuleSpace
 
 # What takes long on a machine that does something else as well is not wrong.
 settings.register_profile("untimed", deadline=None)
@@ -24,6 +25,12 @@ MINUTES = ("test_the_runtimes_versions_will_do", "test_sigkill_loses_no_finished
 def pytest_collection_modifyitems(items):
     """What takes minutes begins."""
     items.sort(key=lambda item: item.originalname not in MINUTES)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """``-n auto`` takes four processes at most: each may have a Spark session, and four fill the memory."""
+    return min(4, os.cpu_count() or 1)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -41,6 +48,7 @@ def pytest_xdist_make_scheduler(config, log):
                 return nodeid
             return "browser" if "/browser/" in file else file
 
+    config.option.loadscopereorder = False  # what takes minutes stays first
     return Files(config, log)
 
 
@@ -62,8 +70,6 @@ def _own_functions():
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch):
     """Settings of whoever runs the tests do not reach them."""
-    import os
-
     for name in list(os.environ):
         if name.startswith("ODIBI_") and not name.startswith("ODIBI_TEST_"):
             monkeypatch.delenv(name)

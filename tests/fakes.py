@@ -8,14 +8,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from odibi_nb.core.functions import REGISTRY
-from odibi_nb.core.orchestrator import GenericProjectOrchestrator
+from odibi_nb.core.functions.registry import REGISTRY
+from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.protocols import Adapters, BaseLogSink
-from odibi_nb.core.tables import TableName
+from odibi_nb.core.running.orchestrator import GenericProjectOrchestrator
 from odibi_nb.errors import TableNotFoundError
-from odibi_nb.views.bundles import result_bundle
-from odibi_nb.views.console import ConsoleView
-from odibi_nb.views.plan_html import plan_html
+from odibi_nb.views.plan.plan_html import plan_html
+from odibi_nb.views.run.bundles import result_bundle
+from odibi_nb.views.run.console import ConsoleView
 
 MODULE = "fake_functions"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from odibi_nb.core.records import RUN_COLUMNS
+from odibi_nb.core.model.log_columns import RUN_COLUMNS
 
 START = dt.datetime(2025, 1, 15, 10, 30, 0, 123456, tzinfo=dt.timezone.utc)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from odibi_nb.views.run_table import script_text
+from odibi_nb.views.run.table import script_text
 
 
 def without_our_script(page: str) -> str:

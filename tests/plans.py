@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from odibi_nb.core.plan import PlannedRow, RunPlan
-from odibi_nb.core.retry import RetryPolicy
-from odibi_nb.core.transformation import Output, Transformation
+from odibi_nb.core.model.retry import RetryPolicy
+from odibi_nb.core.model.transformation import Output, Transformation
+from odibi_nb.core.planning.plan import PlannedRow, RunPlan
 
 LAYERS = ("Bronze", "Silver_1", "Gold_1")
 

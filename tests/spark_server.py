@@ -12,7 +12,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from odibi_nb.engines import spark_jvm
+from odibi_nb.engines.spark import jvm as spark_jvm
 
 PATIENCE = 120
 _STARTED = re.compile(r"Spark Connect server started at: \S+:(\d+)")

@@ -12,11 +12,12 @@ import warnings
 import pytest
 from spark_server import server_url
 
-from odibi_nb.core.manifest import EnvironmentConfig, ProjectManifest
+from odibi_nb.core.model.manifest import EnvironmentConfig, ProjectManifest
 from odibi_nb.core.protocols import Place, Session
-from odibi_nb.engines import spark_jvm, spark_session
 from odibi_nb.engines.lake import Lake
-from odibi_nb.engines.spark import SparkEngine
+from odibi_nb.engines.spark import jvm as spark_jvm
+from odibi_nb.engines.spark import session as spark_session
+from odibi_nb.engines.spark.engine import SparkEngine
 from odibi_nb.errors import EngineError
 
 UTC = dt.timezone.utc

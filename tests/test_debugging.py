@@ -361,6 +361,6 @@ def test_inputs_get_names_that_python_allows(names, variables):
 
 
 def _table(name):
-    from odibi_nb.core.tables import TableName
+    from odibi_nb.core.model.tables import TableName
 
     return TableName.parse(name)

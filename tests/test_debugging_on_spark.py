@@ -11,8 +11,8 @@ from test_debugging import everything
 
 from odibi_nb import GenericProjectOrchestrator
 from odibi_nb.commands import Face, execute, parse
-from odibi_nb.core.failures import FAILURES
 from odibi_nb.core.protocols import Portion
+from odibi_nb.core.running.kept_failures import FAILURES
 from odibi_nb.debugging import load_transformation, try_transformation
 
 FUNCTIONS = """
@@ -133,7 +133,7 @@ def test_trying_a_cell_compares_with_the_table(home, unchanged):
 
 def test_explain_needs_no_session(home, unchanged, monkeypatch):
     """The output's rows, columns, version and writer come from its log: nothing is started for them."""
-    monkeypatch.setattr("odibi_nb.engines.spark.SparkEngine.connection", None)
+    monkeypatch.setattr("odibi_nb.engines.spark.engine.SparkEngine.connection", None)
     shown = repr(command(home, "explain S1"))
     assert "overwrite by id; 20 rows, version 0, written on" in shown
     assert "by S1 in run" in shown

@@ -13,16 +13,13 @@ from openpyxl.styles import Font
 from postgres import postgres_url
 
 from odibi_nb import ingest
-from odibi_nb.core.context import (
-    AttemptControl,
-    Engine,
-    ExecutionContext,
-    current_context,
-)
-from odibi_nb.core.functions import FunctionRegistry, accepted_keywords
-from odibi_nb.engines.pandas import PandasEngine
+from odibi_nb.core.functions.registry import FunctionRegistry, accepted_keywords
+from odibi_nb.core.model.attempt_control import AttemptControl
+from odibi_nb.core.model.engine import Engine
+from odibi_nb.core.running.context import ExecutionContext, current_context
+from odibi_nb.engines.pandas.engine import PandasEngine
 from odibi_nb.errors import DataError, RevokedError, TableNotFoundError
-from odibi_nb.sql_frames import SqlSource
+from odibi_nb.storage.sql_frames import SqlSource
 
 __all__ = ["postgres_url"]
 
@@ -313,7 +310,7 @@ def test_a_query_never_changes_postgresql(context, postgres_url, query):
 
 def test_postgresql_refuses_what_our_own_look_at_a_query_misses(context, postgres_url, monkeypatch):
     """The protocol and the transaction hold by themselves: nothing depends on how a text is understood."""
-    monkeypatch.setattr("odibi_nb.sql_frames.why_refused", lambda *_, **__: "")
+    monkeypatch.setattr("odibi_nb.storage.sql_frames.why_refused", lambda *_, **__: "")
     engine = sa.create_engine(postgres_url, poolclass=sa.NullPool)
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE m AS SELECT generate_series(1, 5) AS a")
@@ -352,7 +349,7 @@ def test_a_statement_ends_when_its_attempt_is_revoked(context, erp, postgres_url
 
 def test_sqlite_is_only_read(context, erp, monkeypatch):
     """The database is told to refuse writes, whatever is understood of a text."""
-    monkeypatch.setattr("odibi_nb.sql_frames.why_refused", lambda *_, **__: "")
+    monkeypatch.setattr("odibi_nb.storage.sql_frames.why_refused", lambda *_, **__: "")
     for query in ("DELETE FROM Orders", "DROP TABLE Orders", "INSERT INTO Orders VALUES (1, 1, 1)"):
         assert "readonly" in refusal(ingest.load_sql, context, connection="erp", query=query)
     assert len(load(ingest.load_sql, context, connection="erp", table="Orders")) == 2

@@ -10,11 +10,11 @@ import pytest
 from deltalake import write_deltalake
 from fakes import row, statuses
 
-from odibi_nb.core.tables import TableName
-from odibi_nb.engines.pandas import PandasEngine
-from odibi_nb.views.gantt import gantt_of
-from odibi_nb.views.run_table import table_html
-from odibi_nb.views.state import snapshot_of
+from odibi_nb.core.model.tables import TableName
+from odibi_nb.engines.pandas.engine import PandasEngine
+from odibi_nb.views.run.gantt import gantt_of
+from odibi_nb.views.run.state import snapshot_of
+from odibi_nb.views.run.table import table_html
 
 FRAME = pd.DataFrame({"a": [1]})
 OUT = [{"table": "bronze.a"}]

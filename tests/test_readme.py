@@ -11,8 +11,8 @@ import pytest
 from IPython.utils.capture import capture_output
 from notebook_copies import ROOT, copy_notebooks
 
-from odibi_nb.core.manifest import ProjectManifest
-from odibi_nb.core.transformation import parse_row
+from odibi_nb.core.model.manifest import ProjectManifest
+from odibi_nb.core.model.transformation import parse_row
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))

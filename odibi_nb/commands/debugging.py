@@ -7,27 +7,27 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.commands.opening import confirmation, open_project
-from odibi_nb.core.attempt_logs import known_ids, last_failed, newest_attempts
-from odibi_nb.core.events import Status
-from odibi_nb.core.failures import FAILURES, KEPT, KEPT_BYTES, Failure
-from odibi_nb.core.held import held_bytes, size_text
-from odibi_nb.core.history import past_attempts, past_runs
-from odibi_nb.core.postmortem import frames_of, headline
+from odibi_nb.core.model.events import Status
 from odibi_nb.core.protocols import Portion
-from odibi_nb.core.spark_errors import is_spark_error, trace_apart
+from odibi_nb.core.runlog.attempt_logs import known_ids, last_failed, newest_attempts
+from odibi_nb.core.runlog.history import past_attempts, past_runs
+from odibi_nb.core.running.failure_frames import frames_of, headline
+from odibi_nb.core.running.held_memory import held_bytes, size_text
+from odibi_nb.core.running.kept_failures import FAILURES, KEPT, KEPT_BYTES, Failure
+from odibi_nb.core.text.spark_errors import is_spark_error, trace_apart
 from odibi_nb.debugging import load_transformation, try_transformation
 from odibi_nb.errors import ConfigurationError, did_you_mean
-from odibi_nb.views.attempt_log import AttemptLogs
-from odibi_nb.views.failure import FailureReport
+from odibi_nb.views.inspect.failure import FailureReport
+from odibi_nb.views.run.attempt_log import AttemptLogs
 
 if TYPE_CHECKING:
     import argparse
 
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
-    from odibi_nb.core.attempt_logs import AttemptLog
+    from odibi_nb.core.runlog.attempt_logs import AttemptLog
     from odibi_nb.debugging import LoadedTransformation
-    from odibi_nb.views.trial import Trial
+    from odibi_nb.views.inspect.trial import Trial
 
 LAST = "last"
 LOG_LINES = 40

@@ -9,7 +9,19 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.adapters import (
+from odibi_nb.commands.opening import (
+    DEFAULT_ENV,
+    environment_setting,
+    open_manifest,
+    open_project,
+)
+from odibi_nb.core.model.options import RunOptions
+from odibi_nb.core.model.tables import redact_url
+from odibi_nb.core.running.orchestrator import DEFAULT_ENGINE
+from odibi_nb.errors import ConfigurationError, OdibiError
+from odibi_nb.settings import NAMES, load_settings, unknown_variables
+from odibi_nb.views.records import Records
+from odibi_nb.wiring import (
     catalog_of,
     lake_root,
     make_frame,
@@ -17,18 +29,6 @@ from odibi_nb.adapters import (
     registry_needs_start,
     spark_session,
 )
-from odibi_nb.commands.opening import (
-    DEFAULT_ENV,
-    environment_setting,
-    open_manifest,
-    open_project,
-)
-from odibi_nb.core.options import RunOptions
-from odibi_nb.core.orchestrator import DEFAULT_ENGINE
-from odibi_nb.core.tables import redact_url
-from odibi_nb.errors import ConfigurationError, OdibiError
-from odibi_nb.settings import NAMES, load_settings, unknown_variables
-from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
     import argparse

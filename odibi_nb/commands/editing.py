@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from odibi_nb.adapters import editable_registry
 from odibi_nb.commands.opening import confirmation, open_project
-from odibi_nb.core.decoding import as_json, decode_config
-from odibi_nb.core.redaction import redact
-from odibi_nb.core.toml_text import decode_toml
-from odibi_nb.core.transformation import (
+from odibi_nb.core.model.transformation import (
     ALIASES,
     JSON_COLUMNS,
     OPTIONAL_COLUMNS,
@@ -21,10 +17,14 @@ from odibi_nb.core.transformation import (
     row_columns,
     row_id,
 )
+from odibi_nb.core.text.redaction import redact
+from odibi_nb.core.text.structs import as_json, decode_config
+from odibi_nb.core.text.toml import decode_toml
 from odibi_nb.errors import ConfigurationError, Hints, PlanError, Problem, did_you_mean
-from odibi_nb.sources.changes import KEY, Edit, columns_twice
-from odibi_nb.views.markup import shortened
-from odibi_nb.views.registry_edit import RegistryEdit
+from odibi_nb.sources.upsert import KEY, Edit, columns_twice
+from odibi_nb.views.html_parts import shortened
+from odibi_nb.views.inspect.registry_edit import RegistryEdit
+from odibi_nb.wiring import editable_registry
 
 if TYPE_CHECKING:
     import argparse
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
     from odibi_nb.core.protocols import Row
-    from odibi_nb.sources.changes import Changes
+    from odibi_nb.sources.upsert import Changes
 
 BODY = "the cell's body"
 MAX_HINTS = 20

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from odibi_nb.adapters import make_frame
 from odibi_nb.commands.opening import open_project
-from odibi_nb.core.decoding import as_json
-from odibi_nb.core.functions import SEED_KEYWORDS
-from odibi_nb.core.history import past_attempts, past_runs
-from odibi_nb.core.manifest import shown_path
-from odibi_nb.core.redaction import error_message, redact, redact_text
-from odibi_nb.core.rehearsal import SPARK, open_rehearsal
-from odibi_nb.core.source import source_of
-from odibi_nb.core.tables import TableName, table_key
-from odibi_nb.views.explanation import Explanation, Fact, Section
+from odibi_nb.core.functions.registry import SEED_KEYWORDS
+from odibi_nb.core.functions.source import source_of
+from odibi_nb.core.model.manifest import shown_path
+from odibi_nb.core.model.tables import TableName, table_key
+from odibi_nb.core.rehearsal.rehearsal import SPARK, open_rehearsal
+from odibi_nb.core.runlog.history import past_attempts, past_runs
+from odibi_nb.core.text.redaction import error_message, redact, redact_text
+from odibi_nb.core.text.structs import as_json
+from odibi_nb.views.inspect.explanation import Explanation, Fact, Section
 from odibi_nb.views.records import Records
+from odibi_nb.wiring import make_frame
 
 if TYPE_CHECKING:
     import argparse
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
-    from odibi_nb.core.rehearsal import Rehearsal
-    from odibi_nb.core.source import FunctionSource
+    from odibi_nb.core.functions.source import FunctionSource
+    from odibi_nb.core.rehearsal.rehearsal import Rehearsal
 
 RUNS_LOOKED_AT = 50
 RUNS_SHOWN = 5

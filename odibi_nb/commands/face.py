@@ -6,14 +6,14 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.readable import readable
+from odibi_nb.core.text.terminal_text import readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from odibi_nb.api import GenericProjectOrchestrator
+    from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.protocols import View
-    from odibi_nb.core.results import RunResult
 
 
 def _no_views(_ui: str, _log_level: str | None) -> tuple[Sequence[View], str]:

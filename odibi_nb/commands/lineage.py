@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from odibi_nb.commands.opening import open_project
-from odibi_nb.core.history import run_chain
+from odibi_nb.core.runlog.history import run_chain
 from odibi_nb.errors import ConfigurationError, OdibiError, did_you_mean
-from odibi_nb.views.lineage import Lineage
+from odibi_nb.views.plan.lineage import Lineage
 
 if TYPE_CHECKING:
     import argparse
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
-    from odibi_nb.core.plan import RunPlan
+    from odibi_nb.core.planning.plan import RunPlan
 
 
 def lineage(arguments: argparse.Namespace, face: Face) -> Lineage | str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.api import GenericProjectOrchestrator
-from odibi_nb.core.manifest import ProjectManifest, find_manifest, manifest_paths
+from odibi_nb.core.model.manifest import ProjectManifest, find_manifest, manifest_paths
 from odibi_nb.errors import ConfigurationError, ManifestError
 from odibi_nb.settings import Setting, load_settings
 

@@ -5,28 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.adapters import make_frame
 from odibi_nb.api import GenericProjectOrchestrator
 from odibi_nb.commands.opening import (
     found_manifests,
     open_manifest,
     open_project,
 )
-from odibi_nb.core import journal
-from odibi_nb.core.comparison import COLUMNS, compare_runs
-from odibi_nb.core.events import Status
-from odibi_nb.core.history import past_attempts, past_runs
-from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS
-from odibi_nb.core.runlog import journaled_states
+from odibi_nb.core.model.events import Status
+from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
+from odibi_nb.core.runlog import journal
+from odibi_nb.core.runlog.compare_runs import COLUMNS, compare_runs
+from odibi_nb.core.runlog.history import past_attempts, past_runs
+from odibi_nb.core.runlog.writer import journaled_states
 from odibi_nb.errors import ConfigurationError, OdibiError, did_you_mean
 from odibi_nb.settings import load_settings
 from odibi_nb.views.records import Records
+from odibi_nb.wiring import make_frame
 
 if TYPE_CHECKING:
     import argparse
 
     from odibi_nb.commands.face import Face
-    from odibi_nb.core.manifest import ProjectManifest
+    from odibi_nb.core.model.manifest import ProjectManifest
 
 PROJECT_COLUMNS = ("project", "envs", "layers", "last run", "status", "manifest")
 HISTORY_COLUMNS = (

@@ -153,7 +153,7 @@ def _add_choices(parser: Any) -> None:
 
 
 def _add_selection(parser: Any) -> None:
-    """Which rows; what stands behind these options is as in `odibi_nb.core.selection`."""
+    """Which rows; what stands behind these options is as in `odibi_nb.core.planning.selection`."""
     parser.add_argument(
         "--select",
         nargs="+",

@@ -6,16 +6,16 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from odibi_nb.adapters import editable_registry, make_frame
 from odibi_nb.commands.editing import confirm_deletion, edit_of
 from odibi_nb.commands.opening import confirmation, confirmed, found_manifests, open_project
-from odibi_nb.core.decoding import as_json, decode_config
-from odibi_nb.core.tables import redact
-from odibi_nb.core.transformation import JSON_COLUMNS, SEED_COLUMNS, row_columns, row_id
+from odibi_nb.core.model.tables import redact
+from odibi_nb.core.model.transformation import JSON_COLUMNS, SEED_COLUMNS, row_columns, row_id
+from odibi_nb.core.text.structs import as_json, decode_config
 from odibi_nb.errors import ConfigurationError
-from odibi_nb.sources.changes import KEY, Changes, Edit, row_key, rows_with_twins
-from odibi_nb.views.markup import first_of
+from odibi_nb.sources.upsert import KEY, Changes, Edit, row_key, rows_with_twins
+from odibi_nb.views.html_parts import first_of
 from odibi_nb.views.records import Records
+from odibi_nb.wiring import editable_registry, make_frame
 
 if TYPE_CHECKING:
     import argparse
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
     from odibi_nb.core.protocols import EditableRegistry, Row
-    from odibi_nb.views.registry_edit import RegistryEdit
+    from odibi_nb.views.inspect.registry_edit import RegistryEdit
 
 WRITTEN = ("project", "environment", "inserted", "updated", "unchanged", "deleted")
 MAX_WARNED = 20

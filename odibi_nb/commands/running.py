@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.commands.opening import confirmation, open_project
-from odibi_nb.core.selection import exactly
-from odibi_nb.core.toml_text import decode_toml
+from odibi_nb.core.planning.selection import exactly
+from odibi_nb.core.text.toml import decode_toml
 from odibi_nb.errors import ConfigurationError
 from odibi_nb.settings import load_settings
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
-    from odibi_nb.core.plan import RunPlan
+    from odibi_nb.core.model.results import RunResult
+    from odibi_nb.core.planning.plan import RunPlan
     from odibi_nb.core.protocols import View
-    from odibi_nb.core.results import RunResult
 
 
 def run(arguments: argparse.Namespace, face: Face) -> Any:

@@ -11,11 +11,11 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.adapters import require
 from odibi_nb.commands.scaffold_files import DATA, GOLD, SILVER, TESTS, cells
-from odibi_nb.core.manifest import ProjectManifest, folder_name, manifest_paths
+from odibi_nb.core.model.manifest import ProjectManifest, folder_name, manifest_paths
 from odibi_nb.errors import ConfigurationError, ManifestError
 from odibi_nb.settings import load_settings
+from odibi_nb.wiring import require
 
 if TYPE_CHECKING:
     import argparse

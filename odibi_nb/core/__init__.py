@@ -9,12 +9,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from odibi_nb.core.context import Engine, ExecutionContext
+    from odibi_nb.core.model.engine import Engine
     from odibi_nb.core.protocols import DataType
+    from odibi_nb.core.running.context import ExecutionContext
 
 __all__ = ["DataType", "Engine", "ExecutionContext"]
 
-_HOME_OF = {"DataType": "protocols", "Engine": "context", "ExecutionContext": "context"}
+_HOME_OF = {
+    "DataType": "protocols",
+    "Engine": "running.context",
+    "ExecutionContext": "running.context",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,6 @@
 """The original framework's address of `Engine` and `ExecutionContext`."""
 
-from odibi_nb.core.context import Engine, ExecutionContext
+from odibi_nb.core.model.engine import Engine
+from odibi_nb.core.running.context import ExecutionContext
 
 __all__ = ["Engine", "ExecutionContext"]

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from odibi_nb.core.changes import TableChange
-    from odibi_nb.core.checks import Rule
-    from odibi_nb.core.context import AttemptControl
-    from odibi_nb.core.events import RunEvent
-    from odibi_nb.core.manifest import EnvironmentConfig, ProjectManifest
-    from odibi_nb.core.plan import RunPlan
-    from odibi_nb.core.results import RunResult
-    from odibi_nb.core.tables import TableName
-    from odibi_nb.core.transformation import Output
+    from odibi_nb.core.model.attempt_control import AttemptControl
+    from odibi_nb.core.model.checks import Rule
+    from odibi_nb.core.model.events import RunEvent
+    from odibi_nb.core.model.manifest import EnvironmentConfig, ProjectManifest
+    from odibi_nb.core.model.results import RunResult
+    from odibi_nb.core.model.table_change import TableChange
+    from odibi_nb.core.model.tables import TableName
+    from odibi_nb.core.model.transformation import Output
+    from odibi_nb.core.planning.plan import RunPlan
 
 DataFrame = Any
 Row = dict[str, Any]
@@ -92,7 +92,7 @@ class EditableRegistry(RegistrySource, Protocol):
         """Insert or update *rows*, all or none; (inserted, updated, unchanged)."""
 
     def change(self, edit: Any, *, write: bool = True) -> Any:
-        """Apply an `odibi_nb.sources.changes.Edit`, all or nothing; return its `Changes`.
+        """Apply an `odibi_nb.sources.upsert.Edit`, all or nothing; return its `Changes`.
 
         Without *write*, only work out what it would change.
         """

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from odibi_nb.core.tables import redact_url
+from odibi_nb.core.model.tables import redact_url
 from odibi_nb.errors import DataError, TableNotFoundError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from odibi_nb.core.tables import TableName
+    from odibi_nb.core.model.tables import TableName
 
 
 class Lake:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.changes import ChangedRow, ColumnChange, ColumnNumbers, TableChange
+from odibi_nb.core.model.table_change import ChangedRow, ColumnChange, ColumnNumbers, TableChange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from odibi_nb.core.changes import Row
-    from odibi_nb.core.transformation import Output
+    from odibi_nb.core.model.table_change import Row
+    from odibi_nb.core.model.transformation import Output
 
 SAMPLES = 5
 PREVIEW_ROWS = 10

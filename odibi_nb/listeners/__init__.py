@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from odibi_nb.core.hooks import ANY_EVENT
+from odibi_nb.core.running.hooks import ANY_EVENT
 
 if TYPE_CHECKING:
-    from odibi_nb.core.hooks import HookManager
     from odibi_nb.core.protocols import Hook
+    from odibi_nb.core.running.hooks import HookManager
 
 
 def register_once(hooks: HookManager, listener: Hook, *, replace: bool) -> None:

@@ -46,9 +46,9 @@ import os
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.events import ENDED, EventType
-from odibi_nb.core.redaction import error_text
-from odibi_nb.core.tables import TableName, is_location, redact_url
+from odibi_nb.core.model.events import ENDED, EventType
+from odibi_nb.core.model.tables import TableName, is_location, redact_url
+from odibi_nb.core.text.redaction import error_text
 from odibi_nb.errors import EngineNotAvailableError, HookError
 from odibi_nb.listeners import register_once
 from odibi_nb.listeners.sending import BackgroundSender
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient
     from openlineage.client.event_v2 import InputDataset, OutputDataset
 
-    from odibi_nb.core.hooks import HookManager
+    from odibi_nb.core.running.hooks import HookManager
 
 DEFAULT_NAMESPACE = "odibi"
 WHAT = "lineage events"

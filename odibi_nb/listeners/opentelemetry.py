@@ -40,7 +40,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.events import ENDED, EventType, RunStatus, Status
+from odibi_nb.core.model.events import ENDED, EventType, RunStatus, Status
 from odibi_nb.errors import EngineNotAvailableError
 from odibi_nb.listeners import register_once
 from odibi_nb.listeners.sending import BackgroundSender
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span, Tracer, TracerProvider
 
-    from odibi_nb.core.hooks import HookManager
+    from odibi_nb.core.running.hooks import HookManager
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _OF_A_RUN = ("project", "env", "run_id", "engine")

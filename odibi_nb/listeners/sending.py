@@ -6,7 +6,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.redaction import error_text
+from odibi_nb.core.text.redaction import error_text
 from odibi_nb.errors import OdibiError
 
 if TYPE_CHECKING:

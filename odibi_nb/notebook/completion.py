@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from IPython.core.completer import SimpleCompletion, context_matcher
 
 from odibi_nb.commands.grammar import Place, choices_of, place_after
-from odibi_nb.core.context import Engine
-from odibi_nb.core.selection import STATES
-from odibi_nb.notebook.words import literal
+from odibi_nb.core.model.engine import Engine
+from odibi_nb.core.planning.selection import STATES
+from odibi_nb.notebook.line_words import literal
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable
 
-    from odibi_nb.core.manifest import ProjectManifest
+    from odibi_nb.core.model.manifest import ProjectManifest
     from odibi_nb.notebook.local_names import LocalNames
 
 IDENTIFIER = "odibi_nb"

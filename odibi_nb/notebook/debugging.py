@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from odibi_nb.core.capture import breakpoints_open
-from odibi_nb.core.failures import FAILURES
-from odibi_nb.core.held import size_text
-from odibi_nb.core.postmortem import depth_in_libraries, headline, user_trace
+from odibi_nb.core.running.capture import breakpoints_open
+from odibi_nb.core.running.failure_frames import depth_in_libraries, headline, user_trace
+from odibi_nb.core.running.held_memory import size_text
+from odibi_nb.core.running.kept_failures import FAILURES
 from odibi_nb.notebook.environment import can_answer, has_kernel
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from odibi_nb.core.failures import Failure
+    from odibi_nb.core.running.kept_failures import Failure
     from odibi_nb.debugging import LoadedTransformation
 
 WORTH_SAYING = 50_000_000

@@ -73,7 +73,7 @@ def explain_ui(
     Raises:
         EngineNotAvailableError: as `choose_ui`.
     """
-    from odibi_nb.adapters import require
+    from odibi_nb.wiring import require
 
     if asked in (PLOTLY, WIDGETS):
         require(f"--ui {asked}", "notebook", "ipywidgets")

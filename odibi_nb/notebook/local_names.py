@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from odibi_nb.core.journal import open_runs, read_mark, runs_folder
-from odibi_nb.core.manifest import ProjectManifest, find_manifest, manifest_paths
-from odibi_nb.core.state_files import is_in_the_way, read_regular
+from odibi_nb.core.model.manifest import ProjectManifest, find_manifest, manifest_paths
+from odibi_nb.core.process.state_files import is_in_the_way, read_regular
+from odibi_nb.core.runlog.journal import open_runs, read_mark, runs_folder
 from odibi_nb.errors import ManifestError, OdibiError
 from odibi_nb.settings import Settings, load_settings
 

@@ -11,11 +11,11 @@ from IPython.display import display, publish_display_data
 from traitlets import TraitError
 
 from odibi_nb.commands import CommandHelp, Face, execute, parse
-from odibi_nb.core.events import RunStatus
-from odibi_nb.core.failures import FAILURES, KEPT
-from odibi_nb.core.plan import RunPlan
-from odibi_nb.core.readable import readable
-from odibi_nb.core.results import RunResult
+from odibi_nb.core.model.events import RunStatus
+from odibi_nb.core.model.results import RunResult
+from odibi_nb.core.planning.plan import RunPlan
+from odibi_nb.core.running.kept_failures import FAILURES, KEPT
+from odibi_nb.core.text.terminal_text import readable
 from odibi_nb.errors import OdibiError
 from odibi_nb.notebook import debugging
 from odibi_nb.notebook.completion import IDENTIFIER, matcher_of
@@ -27,9 +27,9 @@ from odibi_nb.notebook.environment import (
     has_kernel,
     has_subshell,
 )
+from odibi_nb.notebook.line_words import names_of_caller, quoted, split_words
 from odibi_nb.notebook.local_names import LocalNames
-from odibi_nb.notebook.session import SessionSettings
-from odibi_nb.notebook.words import names_of_caller, quoted, split_words
+from odibi_nb.notebook.session_settings import SessionSettings
 from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.core.protocols import View
-    from odibi_nb.notebook.background import BackgroundRun
-    from odibi_nb.notebook.live import LiveView
-    from odibi_nb.notebook.panel import RunPanel
+    from odibi_nb.notebook.live.background import BackgroundRun
+    from odibi_nb.notebook.live.view import LiveView
+    from odibi_nb.notebook.panel.panel import RunPanel
 
 FRAMES = frozenset({"compare", "history", "projects", "registry"})
 """Commands whose records are worth computing with: they come as DataFrames."""
 BODIES = ("run", "plan", "retry", "try", "register")
 """Commands that have a use for what stands below them in a cell."""
 
-BACKGROUND_RUN = ("odibi_nb.notebook.background", "BackgroundRun")
+BACKGROUND_RUN = ("odibi_nb.notebook.live.background", "BackgroundRun")
 """A class by name: it is imported when there is a run of that kind."""
 
 
@@ -101,20 +101,20 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
 
     def _views(self, ui: str, log_level: str | None) -> tuple[Sequence[View], str]:
         if choose_ui(self.shell, ui) != TEXT:
-            from odibi_nb.notebook.live import LiveView
+            from odibi_nb.notebook.live.view import LiveView
 
             self.live = LiveView(lambda rows: choose_ui(self.shell, ui, rows))
             return (self.live,), log_level or "CRITICAL"
         if log_level is not None:
             return (), log_level
-        from odibi_nb.views.console import ThrottledConsole
+        from odibi_nb.views.run.console import ThrottledConsole
 
         return (ThrottledConsole("INFO"),), "CRITICAL"
 
     def _opened(self, project: GenericProjectOrchestrator) -> None:
         """Let the live view end the run of *project*, and show its logs."""
         if self.live is not None:
-            from odibi_nb.notebook.cancelling import Cancelling
+            from odibi_nb.notebook.live.cancel_button import Cancelling
 
             self.live.state_dir = project.state_dir
             self.live.cancelling = Cancelling(project.cancel, lambda: has_subshell(self.shell))
@@ -123,11 +123,11 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         self, project: GenericProjectOrchestrator, act: Callable[..., RunResult], ui: str
     ) -> BackgroundRun:
         """Start a run beside the cells, shown in the output of this one."""
-        from odibi_nb.notebook.background import BackgroundRun
+        from odibi_nb.notebook.live.background import BackgroundRun
 
         view = None
         if choose_ui(self.shell, ui) != TEXT:
-            from odibi_nb.notebook.placed import CellView
+            from odibi_nb.notebook.live.reserved_displays import CellView
 
             view = CellView(lambda rows: choose_ui(self.shell, ui, rows))
         name = f"{project.project} (env={project.env})"
@@ -139,7 +139,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
     def _panel(
         self, project: str | None, env: str | None, engine: str | None, manifest: str | None
     ) -> RunPanel:
-        from odibi_nb.notebook.panel import RunPanel
+        from odibi_nb.notebook.panel.panel import RunPanel
 
         return RunPanel(project, env, engine=engine, manifest_path=manifest)
 
@@ -194,8 +194,8 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
     def show_result(self, result: RunResult) -> None:
         """Display *result*, unless the live view of this very cell has done so."""
         if self.shown != (result.run_id, self.shell.execution_count):
-            from odibi_nb.views.bundles import run_bundles
-            from odibi_nb.views.state import snapshot_of
+            from odibi_nb.views.run.bundles import run_bundles
+            from odibi_nb.views.run.state import snapshot_of
 
             for bundle in run_bundles(snapshot_of(result), result):
                 publish_display_data(bundle)

@@ -9,16 +9,16 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.core.protocols import BaseLogSink
-from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.errors import DataError
-from odibi_nb.sinks.rows import restored_rows, stored_rows
+from odibi_nb.storage.row_values import restored_rows, stored_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from odibi_nb.core.protocols import Row
-    from odibi_nb.sinks.rows import Columns
+    from odibi_nb.storage.row_values import Columns
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LARGEST_CELL = 2**31 - 1

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import tenacity
 
+from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
+from odibi_nb.core.model.reserved_places import log_tables
+from odibi_nb.core.model.tables import redact_url
 from odibi_nb.core.protocols import BaseLogSink
-from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS
-from odibi_nb.core.reserved import log_tables
-from odibi_nb.core.tables import redact_url
 from odibi_nb.errors import DataError, EngineNotAvailableError
-from odibi_nb.sinks.delta_upkeep import checkpoint, compact
-from odibi_nb.sinks.rows import restored_rows, stored_rows
+from odibi_nb.storage.delta_upkeep import checkpoint, compact
+from odibi_nb.storage.row_values import restored_rows, stored_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from odibi_nb.core.protocols import Row
-    from odibi_nb.sinks.rows import Columns
+    from odibi_nb.storage.row_values import Columns
 
 COMMIT_TRIES = 50
 SCHEMA_TRIES = 10

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS, RUN_TABLE
 from odibi_nb.core.protocols import BaseLogSink
-from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS, RUN_TABLE
-from odibi_nb.databases import Database, bound, ensure_table, find_table
 from odibi_nb.errors import DataError, TableNotFoundError
-from odibi_nb.sinks.rows import restored_rows, stored_rows, unique_key
+from odibi_nb.storage.database import Database, bound, ensure_table, find_table
+from odibi_nb.storage.row_values import restored_rows, stored_rows, unique_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.type_api import TypeEngine
 
     from odibi_nb.core.protocols import Row
-    from odibi_nb.databases import FoundTable
-    from odibi_nb.sinks.rows import Columns
+    from odibi_nb.storage.database import FoundTable
+    from odibi_nb.storage.row_values import Columns
 
 _RECORD_KEY = ("run_id", "transformation_id", "attempt")
 _RUN_KEY = ("run_id",)

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from odibi_nb.core.decoding import TwinKeyError, as_json, decode_config
-from odibi_nb.core.transformation import (
+from odibi_nb.core.model.transformation import (
     ALIASES,
     JSON_COLUMNS,
     OPTIONAL_COLUMNS,
     SEED_COLUMNS,
     python_hint,
 )
+from odibi_nb.core.text.structs import TwinKeyError, as_json, decode_config
 from odibi_nb.errors import Problem, RegistryError, did_you_mean
-from odibi_nb.sources.changes import canonical_names, columns_twice
+from odibi_nb.sources.upsert import canonical_names, columns_twice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

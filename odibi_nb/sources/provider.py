@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.model.transformation import SEED_COLUMNS
 from odibi_nb.core.protocols import DataType
-from odibi_nb.core.transformation import SEED_COLUMNS
-from odibi_nb.databases import scrub
 from odibi_nb.errors import Problem, RegistryError, did_you_mean
-from odibi_nb.sources.changes import canonical_names
+from odibi_nb.sources.upsert import canonical_names
+from odibi_nb.storage.database import scrub
 
 if TYPE_CHECKING:
     from odibi_nb.core.protocols import Row, SqlProvider

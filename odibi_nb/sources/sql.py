@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.decoding import utc_now
-from odibi_nb.core.transformation import OPTIONAL_COLUMNS, SEED_COLUMNS, enabled_from
-from odibi_nb.databases import Database, bound, ensure_table, find_table
+from odibi_nb.core.model.transformation import OPTIONAL_COLUMNS, SEED_COLUMNS, enabled_from
+from odibi_nb.core.text.structs import utc_now
 from odibi_nb.errors import (
     DataError,
     Problem,
@@ -15,7 +14,8 @@ from odibi_nb.errors import (
     TableNotFoundError,
     did_you_mean,
 )
-from odibi_nb.sources.changes import KEY, Edit
+from odibi_nb.sources.upsert import KEY, Edit
+from odibi_nb.storage.database import Database, bound, ensure_table, find_table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from odibi_nb.core.protocols import Row
-    from odibi_nb.databases import FoundTable
-    from odibi_nb.sources.changes import Changes
+    from odibi_nb.sources.upsert import Changes
+    from odibi_nb.storage.database import FoundTable
 
 _HINT = "`odibi registry init` creates it, `odibi registry import FILE` fills it"
 

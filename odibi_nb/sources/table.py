@@ -2,68 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.decoding import utc_now
-from odibi_nb.core.transformation import OPTIONAL_COLUMNS, SEED_COLUMNS, enabled_from
+from odibi_nb.core.model.transformation import OPTIONAL_COLUMNS, SEED_COLUMNS, enabled_from
+from odibi_nb.core.text.structs import utc_now
 from odibi_nb.errors import DataError, Problem, RegistryError, did_you_mean
-from odibi_nb.sources.changes import KEY, STAMPS, Changes, Edit
+from odibi_nb.sources.upsert import KEY, STAMPS, Changes, Edit
+from odibi_nb.storage.row_table import Merge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from odibi_nb.core.protocols import Row
+    from odibi_nb.storage.row_table import Columns, RowTable
 
-Columns = list[tuple[str, str]]
 _KINDS = {"enabled": "int", "step": "int", **dict.fromkeys(STAMPS, "timestamp")}
 _OURS = (*SEED_COLUMNS, *OPTIONAL_COLUMNS)
-
-
-class Table(Protocol):
-    """A Delta table that may not be there; a column's kind is as in `odibi_nb.core.records`.
-
-    Everything raises DataError, with the reason in one line, if it cannot be done.
-    """
-
-    def types(self) -> Mapping[str, str] | None:
-        """Its columns; None if there is no table."""
-
-    def select(
-        self, columns: Columns, refine: Callable[[Any], Any] = lambda frame: frame
-    ) -> list[Row]:
-        """Rows, with those of *columns* that it has; *refine* is for frames with comparisons."""
-
-    def append(self, rows: Sequence[Row], columns: Columns) -> None:
-        """Append *rows*; the table is made, or gets the columns that it lacks, also without rows."""
-
-    def merge(self, columns: Columns, decide: Callable[[Sequence[Row]], Merge | None]) -> None:
-        """Read the rows, let *decide* say what to do to them, and do it in one commit.
-
-        Where another writer changes the table in between, *decide* is asked again, with its rows.
-
-        Args:
-            columns: which of them *decide* gets, those that exist.
-            decide: gets the rows; returns None if there is nothing to do; what it raises ends it all.
-        """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Merge:
-    """Rows to write, all values as text; the table's own types take them.
-
-    Attributes:
-        columns: the columns that are written.
-        keys: those of them that identify a row.
-        upserts: (row as it was read, or None for a new one; row to write). A row as it was read has
-            the columns whose values must be the same when the commit is made.
-        deletes: rows to remove, as they were read.
-    """
-
-    columns: tuple[str, ...]
-    keys: tuple[str, ...]
-    upserts: tuple[tuple[Row | None, Row], ...] = ()
-    deletes: tuple[Row, ...] = ()
 
 
 class TableRegistry:
@@ -73,7 +27,7 @@ class TableRegistry:
     Reading never creates anything.
     """
 
-    def __init__(self, table: Table, name: str, *, hint: str = "") -> None:
+    def __init__(self, table: RowTable, name: str, *, hint: str = "") -> None:
         """Nothing is read yet.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 
-from odibi_nb.core.readable import readable
+from odibi_nb.core.text.terminal_text import readable
 
 
 def escape(text: str, quote: bool = True) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.looks import LOOKS, readable
+from odibi_nb.views.status_style import LOOKS, readable
 
 _TEXT = "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);margin:4px 0;line-height:1.4"
 _WHOLE = "white-space:pre-wrap;overflow-wrap:anywhere"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.markup import MAX_RECORDS, shortened
+from odibi_nb.views.html_parts import MAX_RECORDS, shortened
 
 MAX_WIDTH = 60
 

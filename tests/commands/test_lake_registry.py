@@ -10,8 +10,8 @@ from spark_sessions import QUICK, connect
 
 from odibi_nb import run_project
 from odibi_nb.commands import Face, execute, parse
-from odibi_nb.engines import spark_session
-from odibi_nb.engines.spark_session import stop_own
+from odibi_nb.engines.spark import session as spark_session
+from odibi_nb.engines.spark.session import stop_own
 from odibi_nb.errors import ConfigurationError
 
 TABLE = "config_driven.TransformationRegistry"

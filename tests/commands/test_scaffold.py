@@ -19,9 +19,9 @@ from spark_sessions import connect
 from odibi_nb import read_table, run_project
 from odibi_nb.cli import main
 from odibi_nb.commands import execute, parse
-from odibi_nb.core.manifest import find_manifest
+from odibi_nb.core.model.manifest import find_manifest
+from odibi_nb.notebook.line_words import names_of_caller, split_words
 from odibi_nb.notebook.magic import OdibiMagics
-from odibi_nb.notebook.words import names_of_caller, split_words
 
 
 @pytest.fixture(autouse=True)

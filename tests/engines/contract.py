@@ -9,9 +9,9 @@ import datetime as dt
 import pyarrow as pa
 import pytest
 
+from odibi_nb.core.model.tables import TableName
+from odibi_nb.core.model.transformation import Output
 from odibi_nb.core.protocols import Change, WriteInfo
-from odibi_nb.core.tables import TableName
-from odibi_nb.core.transformation import Output
 from odibi_nb.errors import DataError, TableNotFoundError
 
 UTC = dt.timezone.utc

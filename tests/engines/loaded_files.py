@@ -12,9 +12,9 @@ import pytest
 from engines.contract import INFO, table
 from openpyxl import Workbook
 
-from odibi_nb.core.transformation import Output
-from odibi_nb.engines.pandas import PandasEngine
-from odibi_nb.engines.table_schema import type_name
+from odibi_nb.core.model.transformation import Output
+from odibi_nb.engines.delta.schema import type_name
+from odibi_nb.engines.pandas.engine import PandasEngine
 from odibi_nb.errors import DataError
 
 UTC = dt.timezone.utc

@@ -9,12 +9,12 @@ from engines.contract import INFO, table
 from fakes import FakeProject, row, statuses
 from spark_sessions import make, rows_of
 
-from odibi_nb.core.hooks import HookManager
-from odibi_nb.core.transformation import Output
-from odibi_nb.engines.pandas import PandasEngine
-from odibi_nb.views.gantt import gantt_of
-from odibi_nb.views.gantt_svg import gantt_svg
-from odibi_nb.views.state import RunState
+from odibi_nb.core.model.transformation import Output
+from odibi_nb.core.running.hooks import HookManager
+from odibi_nb.engines.pandas.engine import PandasEngine
+from odibi_nb.views.run.gantt import gantt_of
+from odibi_nb.views.run.gantt_svg import gantt_svg
+from odibi_nb.views.run.state import RunState
 
 PATIENCE = 60
 

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from odibi_nb.core.captured_writes import CapturedWrites
+from odibi_nb.core.model.tables import TableName
+from odibi_nb.core.model.transformation import Output
 from odibi_nb.core.protocols import Portion, RehearsingEngine, WriteInfo
-from odibi_nb.core.tables import TableName
-from odibi_nb.core.transformation import Output
-from odibi_nb.engines.spark_compare import compare
+from odibi_nb.core.rehearsal.captured_writes import CapturedWrites
+from odibi_nb.engines.spark.compare import compare
 from odibi_nb.errors import DataError, TableNotFoundError
 
 INFO = WriteInfo(run_id="r1", transformation_id="T1", attempt=1)

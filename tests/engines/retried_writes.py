@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
+from odibi_nb.core.model.tables import TableName
+from odibi_nb.core.model.transformation import Output
 from odibi_nb.core.protocols import WriteInfo
-from odibi_nb.core.tables import TableName
-from odibi_nb.core.transformation import Output
-from odibi_nb.engines.delta_appends import Appends
+from odibi_nb.engines.delta.appends import Appends
 from odibi_nb.errors import RevokedError
 
 OTHER_PROCESS = """

@@ -16,14 +16,16 @@ from spark_sessions import engine as make_engine
 from spark_sessions import make, rows_of
 
 from odibi_nb.concatenation import NO_DATA
-from odibi_nb.core.checks import Rule
-from odibi_nb.core.context import AttemptControl, Engine, ExecutionContext
-from odibi_nb.core.returned import write_returned
-from odibi_nb.core.transformation import Output, Transformation
-from odibi_nb.engines import spark_writes
-from odibi_nb.engines.pandas import PandasEngine
-from odibi_nb.engines.pandas_frames import plain
-from odibi_nb.engines.spark_frames import storable
+from odibi_nb.core.model.attempt_control import AttemptControl
+from odibi_nb.core.model.checks import Rule
+from odibi_nb.core.model.engine import Engine
+from odibi_nb.core.model.transformation import Output, Transformation
+from odibi_nb.core.running.context import ExecutionContext
+from odibi_nb.core.running.returned import write_returned
+from odibi_nb.engines.pandas.engine import PandasEngine
+from odibi_nb.engines.pandas.frames import plain
+from odibi_nb.engines.spark import writes as spark_writes
+from odibi_nb.engines.spark.frames import storable
 from odibi_nb.errors import DataError, RevokedError, TableNotFoundError
 from odibi_nb.ingest import load_csv, load_sql
 

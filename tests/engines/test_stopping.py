@@ -10,14 +10,16 @@ import pytest
 from real_project import make_project, registry_row
 
 from odibi_nb import run_project
-from odibi_nb.core import stopping
-from odibi_nb.core.context import AttemptControl, Engine, ExecutionContext, current_context
+from odibi_nb.core.model.attempt_control import AttemptControl
+from odibi_nb.core.model.engine import Engine
+from odibi_nb.core.model.tables import TableName
+from odibi_nb.core.model.transformation import Output
+from odibi_nb.core.process import stopping
 from odibi_nb.core.protocols import WriteInfo
-from odibi_nb.core.stopping import stoppable
-from odibi_nb.core.tables import TableName
-from odibi_nb.core.transformation import Output
-from odibi_nb.engines.pandas import PandasEngine
-from odibi_nb.engines.pandas_query import Limits
+from odibi_nb.core.running.context import ExecutionContext, current_context
+from odibi_nb.core.running.stopping import stoppable
+from odibi_nb.engines.pandas.engine import PandasEngine
+from odibi_nb.engines.pandas.query import Limits
 from odibi_nb.errors import DataError, RevokedError
 
 ENDLESS = (
@@ -96,7 +98,7 @@ def test_a_process_can_end_while_a_query_runs(tmp_path):
 import threading
 import time
 from odibi_nb.core import stopping
-from odibi_nb.engines.pandas import PandasEngine
+from odibi_nb.engines.pandas.engine import PandasEngine
 engine = PandasEngine({str(tmp_path)!r})
 started = threading.Event()
 def work():

@@ -7,12 +7,12 @@ from engines.contract import INFO, table
 from spark_sessions import engine as make_engine
 from spark_sessions import make, rows_of
 
-from odibi_nb.core.context import AttemptControl
-from odibi_nb.core.transformation import Output
+from odibi_nb.core.model.attempt_control import AttemptControl
+from odibi_nb.core.model.transformation import Output
 from odibi_nb.engines.lake import CatalogLake
-from odibi_nb.engines.spark import SparkEngine
-from odibi_nb.sources.table import Merge
-from odibi_nb.spark_tables import SparkTable
+from odibi_nb.engines.spark.engine import SparkEngine
+from odibi_nb.storage.row_table import Merge
+from odibi_nb.storage.spark_table import SparkTable
 
 
 class TwoCatalogs:

@@ -7,14 +7,17 @@ from environments.environment import ENVIRONMENTS
 
 pytestmark = pytest.mark.environments
 CORE = ("tests/core", "tests/views", "tests/engines", "tests/sinks/test_delta.py")
-HEART = tuple(
-    f"tests/core/test_{name}.py" for name in ("manifest", "plan", "runner", "orchestrator")
+HEART = (
+    "tests/core/model/test_manifest.py",
+    "tests/core/planning/test_plan.py",
+    "tests/core/running/test_coordinator.py",
+    "tests/core/running/test_orchestrator.py",
 )
 NOTEBOOK = "tests/notebook"
 A_KERNEL = f"{NOTEBOOK}/test_kernel.py::test_a_run_ends_as_a_picture_and_a_table[widgets]"
 MANY_KERNELS = [
-    f"--ignore={NOTEBOOK}/test_{name}.py"
-    for name in ("background", "debugging", "debugging_notebook")
+    f"--ignore={NOTEBOOK}/{name}.py"
+    for name in ("live/test_background", "test_debugging", "test_debugging_notebook")
 ]
 KERNELS = [*MANY_KERNELS, f"--ignore={NOTEBOOK}/test_kernel.py"]
 TESTS = {

@@ -12,10 +12,15 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from odibi_nb import ExecutionContext, run_project
-from odibi_nb.core.functions import REGISTRY, ProjectModules, accepted_keywords, module_allowed
-from odibi_nb.core.manifest import ProjectManifest
-from odibi_nb.core.transformation import parse_row
-from odibi_nb.engines.pandas import PandasEngine
+from odibi_nb.core.functions.registry import (
+    REGISTRY,
+    ProjectModules,
+    accepted_keywords,
+    module_allowed,
+)
+from odibi_nb.core.model.manifest import ProjectManifest
+from odibi_nb.core.model.transformation import parse_row
+from odibi_nb.engines.pandas.engine import PandasEngine
 from odibi_nb.sources.sql import SqlRegistry
 
 PROJECT = Path(__file__).parents[2] / "notebooks" / "projects" / "energy_efficiency"

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from faults.example_run import Example, prepare
 
-from odibi_nb.core.functions import REGISTRY
+from odibi_nb.core.functions.registry import REGISTRY
 
 
 @pytest.fixture(scope="session")

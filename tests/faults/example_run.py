@@ -69,7 +69,7 @@ class Example:
         )
         body = "\n".join(f"    {line}" for line in source.splitlines())
         module.write_text(
-            f"import importlib, os, sys, time\nfrom odibi_nb.core.functions import accepted_keywords\n"
+            f"import importlib, os, sys, time\nfrom odibi_nb.core.functions.registry import accepted_keywords\n"
             f"def fault(inputs, constants, outputs, spark, env, context):\n{body}\n"
             f"    fn = importlib.import_module({row['module']!r}).{row['function']}\n"
             "    given = dict(inputs=inputs, constants=constants, outputs=outputs, spark=spark, "

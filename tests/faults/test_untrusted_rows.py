@@ -6,7 +6,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from real_project import make_project, registry_row
 
 from odibi_nb import run_project
-from odibi_nb.core.results import RunResult
+from odibi_nb.core.model.results import RunResult
 from odibi_nb.errors import PlanError
 
 FUNCTIONS = """

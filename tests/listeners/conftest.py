@@ -7,7 +7,7 @@ import threading
 import pytest
 from fakes import FakeProject, row
 
-from odibi_nb.core.journal import live_runs, request_cancel
+from odibi_nb.core.runlog.journal import live_runs, request_cancel
 
 
 @pytest.fixture

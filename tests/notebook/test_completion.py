@@ -14,8 +14,8 @@ from real_project import make_project
 
 from odibi_nb import run_project
 from odibi_nb.notebook.completion import Completer, matcher_of, quoted, words_of
+from odibi_nb.notebook.line_words import CallerNames, split_words
 from odibi_nb.notebook.local_names import LocalNames
-from odibi_nb.notebook.words import CallerNames, split_words
 
 QUOTED = 'Plant "A" \\ 1'
 

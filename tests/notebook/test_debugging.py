@@ -15,7 +15,7 @@ from nbclient.exceptions import CellExecutionError
 from real_project import make_project, registry_row
 
 from odibi_nb import GenericProjectOrchestrator
-from odibi_nb.core.failures import FAILURES
+from odibi_nb.core.running.kept_failures import FAILURES
 
 FUNCTIONS = """
 import pandas as pd

@@ -9,12 +9,12 @@ import pytest
 from log_records import START, record, run
 from spark_sessions import connect
 
-from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS
+from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.sinks.csv import CsvLogSink
 from odibi_nb.sinks.delta import DeltaLogSink
-from odibi_nb.sinks.spark import SparkLogSink
 from odibi_nb.sinks.sql import SqlLogSink
-from odibi_nb.spark_tables import SparkTable
+from odibi_nb.sinks.table import SparkLogSink
+from odibi_nb.storage.spark_table import SparkTable
 
 AWKWARD = [
     "Dämpfer µ 漢字 🚀",
@@ -52,8 +52,8 @@ def make_sink(request, tmp_path):
     if request.param == "delta":
         return lambda: DeltaLogSink(str(tmp_path / "lake"))
     if request.param == "sail":
-        spark = request.getfixturevalue("sail")
-        return lambda: spark_sink(spark, tmp_path / "lake")
+        table = request.getfixturevalue("sail")
+        return lambda: spark_sink(table, tmp_path / "lake")
     if request.param == "csv":
         return lambda: CsvLogSink(tmp_path / "logs/log.csv")
     if request.param == "sqlite":
@@ -219,11 +219,11 @@ def test_runs_are_ordered_by_their_numbers_also_in_a_log_of_an_older_version(
     make_sink, monkeypatch
 ):
     """A table without numbers is widened; then no clock orders the runs, however many are asked for."""
-    from odibi_nb.sinks import csv, delta, spark, sql
+    from odibi_nb.sinks import csv, delta, sql, table
 
     old = tuple(column for column in RUN_COLUMNS if column[0] != "run_number")
     with monkeypatch.context() as older:
-        for module in (csv, delta, spark, sql):
+        for module in (csv, delta, table, sql):
             older.setattr(module, "RUN_COLUMNS", old)
         make_sink().write_run(run("of the future", start_time=START.replace(year=2099)))
         assert [r["run_id"] for r in make_sink().runs(1)] == ["of the future"]

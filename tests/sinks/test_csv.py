@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from log_records import record, run
 
-from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS
+from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.errors import DataError
 from odibi_nb.sinks.csv import CsvLogSink
 

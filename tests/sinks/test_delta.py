@@ -13,11 +13,11 @@ import pytest
 from deltalake import DeltaTable, QueryBuilder, write_deltalake
 from log_records import record, run
 
-from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS
+from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.errors import DataError, EngineNotAvailableError
-from odibi_nb.sinks import delta_upkeep
 from odibi_nb.sinks.delta import DeltaLogSink
-from odibi_nb.sinks.delta_upkeep import SMALL_FILES
+from odibi_nb.storage import delta_upkeep
+from odibi_nb.storage.delta_upkeep import SMALL_FILES
 
 SEED = [name for name, _ in RECORD_COLUMNS[:10]]
 

@@ -12,7 +12,7 @@ from registries import execute
 from sqlalchemy.dialects import mssql, mysql, postgresql
 from sqlalchemy.schema import CreateTable
 
-from odibi_nb.core.records import RECORD_COLUMNS, RUN_COLUMNS
+from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.errors import DataError
 from odibi_nb.sinks.sql import SqlLogSink, new_columns
 

@@ -10,11 +10,11 @@ from registries import row, the_error
 from spark_sessions import connect
 
 from odibi_nb.errors import RegistryError
-from odibi_nb.sources.changes import Edit
-from odibi_nb.sources.lake_table import LakeTable
 from odibi_nb.sources.sql import SqlRegistry
 from odibi_nb.sources.table import TableRegistry
-from odibi_nb.spark_tables import SparkTable
+from odibi_nb.sources.upsert import Edit
+from odibi_nb.storage.delta_table import LakeTable
+from odibi_nb.storage.spark_table import SparkTable
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql", "delta-rs", "sail"])

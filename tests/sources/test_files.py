@@ -7,7 +7,7 @@ import json
 import pytest
 from registries import row, the_error
 
-from odibi_nb.core.transformation import SEED_COLUMNS
+from odibi_nb.core.model.transformation import SEED_COLUMNS
 from odibi_nb.sources.files import read_rows, write_rows
 
 HEADER = "transformation_id,project,environment,layer,module,function,inputs"

@@ -12,8 +12,8 @@ import pytest
 import sqlalchemy as sa
 from registries import execute, row, the_error
 
+from odibi_nb.core.model.transformation import SEED_COLUMNS, parse_row
 from odibi_nb.core.protocols import DataType
-from odibi_nb.core.transformation import SEED_COLUMNS, parse_row
 from odibi_nb.sources.provider import ProviderRegistry
 from odibi_nb.sources.sql import SqlRegistry
 

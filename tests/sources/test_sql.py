@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from registries import execute, row, the_error
 from sqlalchemy.dialects import mssql, mysql, postgresql, sqlite
 
-from odibi_nb.core.transformation import OPTIONAL_COLUMNS, SEED_COLUMNS, parse_row
+from odibi_nb.core.model.transformation import OPTIONAL_COLUMNS, SEED_COLUMNS, parse_row
 from odibi_nb.errors import EngineNotAvailableError
 from odibi_nb.sources.sql import SqlRegistry, census_select, registry_select
 

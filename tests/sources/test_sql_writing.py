@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from registries import execute, row, the_error
 
-from odibi_nb.core.transformation import OPTIONAL_COLUMNS, SEED_COLUMNS
+from odibi_nb.core.model.transformation import OPTIONAL_COLUMNS, SEED_COLUMNS
 from odibi_nb.sources.files import read_rows, write_rows
 from odibi_nb.sources.sql import SqlRegistry
 

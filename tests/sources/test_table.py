@@ -12,10 +12,10 @@ from deltalake import DeltaTable, write_deltalake
 from registries import row, the_error
 from spark_sessions import connect
 
-from odibi_nb.core.transformation import OPTIONAL_COLUMNS, SEED_COLUMNS
-from odibi_nb.sources.lake_table import LakeTable
+from odibi_nb.core.model.transformation import OPTIONAL_COLUMNS, SEED_COLUMNS
 from odibi_nb.sources.table import TableRegistry
-from odibi_nb.spark_tables import SparkTable
+from odibi_nb.storage.delta_table import LakeTable
+from odibi_nb.storage.spark_table import SparkTable
 
 
 @pytest.fixture(scope="module", params=["sail", "delta-rs"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from fakes import row
 
-from odibi_nb.views.bundles import result_bundle
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.plan_html import plan_html
+from odibi_nb.views.plan.plan_html import plan_html
+from odibi_nb.views.run.bundles import result_bundle
 
 STEERS = "\x1b[2J\x1b]0;owned\x07\x9b31m"
 

@@ -1,0 +1,1 @@
+"""Users' functions: found, imported fresh, decorated, read and replaced."""

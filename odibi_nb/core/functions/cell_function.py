@@ -1,0 +1,147 @@
+"""A function from a cell: as if its text stood in the module that it is going to be pasted into."""
+
+from __future__ import annotations
+import __future__
+
+import ast
+import linecache
+import sys
+import types
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.functions.registry import REGISTRY, accepted_keywords
+from odibi_nb.errors import ConfigurationError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from odibi_nb.core.model.transformation import Transformation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellFunction:
+    """The function that a cell defines, and which of the seed's keywords it takes."""
+
+    fn: Callable[..., Any]
+    keywords: tuple[str, ...]
+    name: str
+
+
+def function_from(
+    body: str,
+    transformation: Transformation,
+    engine: str,
+    known: str | None = None,
+    home: str | None = None,
+) -> CellFunction:
+    """Run a cell's text, and find the function in it that is meant for *transformation*.
+
+    The text sees its module's names, and replaces those that it defines: helpers of the module call
+    the cell's versions. The module itself, and what is registered, stay as they are.
+
+    Args:
+        body: the cell below its first line.
+        transformation: whose function it is.
+        engine: ``pandas`` or ``spark``; decides between two functions of one name.
+        known: the name that the module's ``def`` has, if it is another than the row's.
+        home: the name that the module has in ``sys.modules``, if it is another than the row's.
+
+    Raises:
+        ConfigurationError: if it is not Python, raises, or does not say which function is meant;
+            lines are counted from the cell's first, the magic's own.
+    """
+    where = f"try {transformation.transformation_id}"
+    file = f"<%%odibi {where}>"
+    code = _compiled(body, file, where)
+    defined = [
+        node.name
+        for node in ast.parse(body).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    namespace = _namespace_of(home or transformation.module)
+    with REGISTRY.preserved():
+        before = REGISTRY.find(transformation.module, transformation.function, engine)
+        try:
+            exec(code, namespace)  # noqa: S102  running the user's own cell is what was asked for
+        except Exception as exc:
+            raise ConfigurationError(where, [_raised(exc, file)]) from exc
+        found = REGISTRY.find(transformation.module, transformation.function, engine)
+    if found is not None and found is not before:
+        fn = found.fn
+        name = getattr(fn, "__name__", transformation.function)
+    else:
+        name = _meant(defined, [transformation.function, known], where)
+        fn = namespace[name]
+    try:
+        return CellFunction(fn=fn, keywords=accepted_keywords(fn), name=name)
+    except (ValueError, TypeError) as exc:
+        raise ConfigurationError(where, [f"{name} cannot be called: {exc}"]) from exc
+
+
+def _compiled(body: str, file: str, where: str) -> types.CodeType:
+    # The magic's own line counts, so that lines are those that the front end shows.
+    text = f"\n{body}"
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    try:
+        # Annotations stay text: modules import what they need for them under TYPE_CHECKING only.
+        flags = __future__.annotations.compiler_flag
+        code: types.CodeType = compile(text, file, "exec", flags=flags, dont_inherit=True)
+    except SyntaxError as exc:
+        line = (exc.text or "").rstrip("\n")
+        column = max(0, (exc.offset or 1) - 1)
+        arrow = f"\n    {line}\n    {' ' * column}^" if line else ""
+        message = f"line {exc.lineno} of the cell: {type(exc).__name__}: {exc.msg}{arrow}"
+        raise ConfigurationError(where, [message]) from None
+    except ValueError as exc:
+        raise ConfigurationError(where, [f"is not Python: {exc}"]) from None
+    return code
+
+
+def _namespace_of(module: str) -> dict[str, Any]:
+    """A copy of the module's names, in which its functions call each other; its imports at least."""
+    loaded = sys.modules.get(module)
+    if loaded is None:
+        return {"__name__": module, "__package__": module.rpartition(".")[0]}
+    namespace = dict(vars(loaded))
+    for name, value in vars(loaded).items():
+        if isinstance(value, types.FunctionType) and value.__globals__ is vars(loaded):
+            namespace[name] = _moved(value, namespace)
+    return namespace
+
+
+def _moved(fn: types.FunctionType, namespace: dict[str, Any]) -> types.FunctionType:
+    """*fn*, with *namespace* as its globals."""
+    copy = types.FunctionType(fn.__code__, namespace, fn.__name__, fn.__defaults__, fn.__closure__)
+    copy.__kwdefaults__ = fn.__kwdefaults__
+    copy.__dict__.update(vars(fn))
+    copy.__doc__, copy.__module__, copy.__qualname__ = fn.__doc__, fn.__module__, fn.__qualname__
+    return copy
+
+
+def _raised(exc: Exception, file: str) -> str:
+    line, trace = None, exc.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == file:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f"line {line} of the cell: {type(exc).__name__}: {exc}"
+
+
+def _meant(defined: list[str], names: list[str | None], where: str) -> str:
+    """Which of the *defined* functions is meant: one that has one of *names*, or the only one."""
+    for name in names:
+        if name in defined:
+            return str(name)
+    if len(defined) == 1:
+        return defined[0]
+    wanted = next(name for name in names if name)
+    if not defined:
+        raise ConfigurationError(
+            where, [f"the cell defines no function; expected def {wanted}(...)"]
+        )
+    hint = did_you_mean(wanted, defined)
+    raise ConfigurationError(
+        where,
+        [f"the cell defines {', '.join(defined)}, and none of them is {wanted!r}{hint}"],
+    )

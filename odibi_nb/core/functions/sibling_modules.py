@@ -1,0 +1,397 @@
+"""Modules beside a manifest under names of their own, and import statements that find them.
+
+``sys.modules`` and ``sys.path`` are one for the process. Two projects, or a project and the notebook,
+can have a module of the same name. A project that finds a name of its own taken loads its modules below
+this module instead: ``odibi_nb.core.functions.sibling_modules./path/of/project.helpers``. The name contains the folder,
+so pickles of such functions and classes can be loaded in any process that has this package.
+
+The code of a project's modules gets an ``__import__`` of its own: whatever else is opened in the
+process, and on whatever thread it runs, ``import helpers`` is the project's ``helpers``.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import contextvars
+import functools
+import importlib
+import importlib.util
+import os
+import re
+import sys
+import types
+import urllib.parse
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__path__: list[str] = []  # a package: modules below it are found by `Finder`
+
+PREFIX = f"{__name__}."
+_NEVER_OURS = frozenset({"__main__", "odibi_nb"}) | sys.stdlib_module_names
+
+_UNTIDY = re.compile(r"[\\/]\.?[\\/]")
+"""An empty part of a path, or a dot, which `pathlib` leaves out."""
+
+_asking: contextvars.ContextVar[ModuleSpace | None] = contextvars.ContextVar(
+    "odibi_nb_asking", default=None
+)
+
+
+class ModuleSpace:
+    """The modules of one project, as they were when it was planned.
+
+    Attributes:
+        folder: the project's.
+        prefix: what precedes a module's name where the plain one is taken.
+        private: True if all of the project's modules are loaded below `prefix`.
+    """
+
+    lent: set[Path] = set()  # noqa: RUF012  one for the process, like sys.path
+    """Folders of projects that are on ``sys.path`` for no other reason."""
+
+    def __init__(self, folder: Path, *, private: bool, generation: int = 0) -> None:
+        self.folder = folder
+        self.private = private
+        self.generation = generation
+        quoted = urllib.parse.quote(str(folder), safe="/ ").replace(".", "%2E")
+        self.prefix = f"{PREFIX}{quoted};{generation}" if generation else f"{PREFIX}{quoted}"
+        self._builtins: dict[str, Any] = {}
+        self._seen: dict[str, _Library] = {}
+        _spaces[self.prefix] = self
+        if private:
+            _watch_rebuilt_functions()
+
+    def owns(self, top: str) -> bool:
+        """Return True if *top* is a module or package of this project for its own code."""
+        if top in _NEVER_OURS:
+            return False
+        found = PathFinder.find_spec(top, [str(self.folder)])
+        if found is None:
+            return False
+        if found.origin is not None:
+            return True
+        if not has_code(found):
+            return False
+        # A folder without __init__.py gives way to an installed package: it may be that one's settings.
+        return not is_installed(plain_spec(top, without=self.folder))
+
+    def real_name(self, module: str) -> str:
+        """Return the name in ``sys.modules`` of the project's *module*."""
+        top = module.partition(".")[0]
+        if not self.owns(top) or not (self.private or self._is_taken(top)):
+            return module
+        return f"{self.prefix}.{module}"
+
+    def _is_taken(self, top: str) -> bool:
+        loaded = sys.modules.get(top)
+        return loaded is not None and not is_beside(loaded, top, self.folder)
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[None]:
+        """Let plain names of this project be found in its folder, inside the block."""
+        token = _asking.set(self)
+        try:
+            yield
+        finally:
+            _asking.reset(token)
+
+    def import_module(self, name: str, package: str | None = None) -> types.ModuleType:
+        """Import as ``importlib.import_module`` does, from the project first."""
+        absolute = importlib.util.resolve_name(name, package) if name.startswith(".") else name
+        top = absolute.partition(".")[0]
+        if not absolute.startswith(PREFIX) and not self.owns(top):
+            self.refuse_foreign(top)
+        with self.asking():
+            found = importlib.import_module(self.real_name(absolute))
+        return cast("types.ModuleType", self.seen(found))
+
+    def statement(
+        self,
+        name: str,
+        globals: dict[str, Any] | None = None,
+        locals: dict[str, Any] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> types.ModuleType:
+        """Do what ``__import__`` does, for the code of this project's modules."""
+        top = name.partition(".")[0]
+        real = name
+        if level == 0 and not name.startswith(PREFIX):
+            if self.owns(top):
+                real = self.real_name(name)
+            else:
+                self.refuse_foreign(top)
+        with self.asking():
+            found = builtins.__import__(real, globals, locals, fromlist or (), level)
+        if real != name and not fromlist:
+            return sys.modules[self.real_name(top)]  # import a.b binds a
+        return cast("types.ModuleType", self.seen(found))
+
+    def seen(self, found: Any) -> Any:
+        """Return *found* as this project's code sees it; see `_Library`."""
+        name = found.__name__ if type(found) is types.ModuleType else ""
+        if name not in _TAKE_NAMES:
+            return found
+        if name not in self._seen:
+            self._seen[name] = _Library(self, found)
+        return self._seen[name]
+
+    def refuse_foreign(self, top: str) -> None:
+        """Raises ModuleNotFoundError if only the folder of another project has *top*."""
+        others = [folder for folder in self.lent if folder != self.folder]
+        if not others or top in _NEVER_OURS:
+            return
+        loaded = sys.modules.get(top)
+        if loaded is None:
+            found = PathFinder.find_spec(top, [str(folder) for folder in others])
+            if found is None:
+                return
+            lent = self.lent - {self.folder}
+            own = [place for place in sys.path if Path(place or ".") not in lent]
+            if PathFinder.find_spec(top, own) is not None:
+                return
+            owner = next(f for f in others if PathFinder.find_spec(top, [str(f)]) is not None)
+        else:
+            owners = [folder for folder in others if is_beside(loaded, top, folder)]
+            if not owners:
+                return
+            owner = owners[0]
+        raise ModuleNotFoundError(
+            f"No module named {top!r}: the project in {owner} has one, which is not this project's",
+            name=top,
+        )
+
+    def names(self) -> dict[str, Any]:
+        """Return the builtins of this project's modules."""
+        self._builtins.update(vars(builtins))
+        self._builtins["__import__"] = self.statement
+        return self._builtins
+
+
+_RESOURCES = (
+    *("files", "as_file", "contents", "is_resource", "path"),
+    *("open_binary", "open_text", "read_binary", "read_text"),
+)
+_TAKE_NAMES = {
+    "importlib": (),
+    "importlib.resources": _RESOURCES,
+    "importlib_resources": _RESOURCES,
+    "importlib.util": ("find_spec",),
+    "pkgutil": ("get_data", "find_loader", "get_loader", "resolve_name"),
+    "runpy": ("run_module",),
+}
+"""Functions of libraries that take the name of a module, and import it without the caller's `__import__`."""
+
+
+class _Library(types.ModuleType):
+    """A library as a project's code sees it: the names of modules that it takes are the project's."""
+
+    def __init__(self, space: ModuleSpace, library: types.ModuleType) -> None:
+        super().__init__(library.__name__, library.__doc__)
+        self._space, self._library = space, library
+        if library is importlib:
+            self.import_module = space.import_module
+        for name in _TAKE_NAMES[library.__name__]:
+            if hasattr(library, name):
+                setattr(self, name, _with_real_name(space, getattr(library, name)))
+
+    def __getattr__(self, name: str) -> Any:
+        return self._space.seen(getattr(self._library, name))
+
+    def __dir__(self) -> list[str]:
+        return dir(self._library)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return importlib.import_module, (self._library.__name__,)
+
+
+def _with_real_name(space: ModuleSpace, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return *function*, called with the name that the project's module has in ``sys.modules``."""
+
+    def real(value: Any) -> Any:
+        if not isinstance(value, str) or value.startswith("."):
+            return value
+        module, colon, rest = value.partition(":")  # pkgutil.resolve_name
+        return f"{space.real_name(module)}{colon}{rest}"
+
+    @functools.wraps(function)
+    def wrapper(
+        *args: Any, **keywords: Any
+    ) -> Any:  # importlib.resources skips callers of this name
+        for name in ("package", "anchor", "name", "mod_name"):
+            if not args and name in keywords:
+                keywords = {**keywords, name: real(keywords[name])}
+        return function(*map(real, args[:1]), *args[1:], **keywords)
+
+    return wrapper
+
+
+_spaces: dict[str, ModuleSpace] = {}
+
+
+def is_beside(module: types.ModuleType, top: str, folder: Path) -> bool:
+    """Return True if *module* is, or is in, the module or package *top* of *folder*."""
+    place = _text_of(module)
+    if place is None:
+        return False
+    root = os.path.normcase(f"{folder}{os.sep}")  # text: a plan asks about every loaded module
+    if not os.path.normcase(place).startswith(root):
+        return False
+    return place[len(root) :].partition(os.sep)[0] in (top, f"{top}.py")
+
+
+def origin_of(module: types.ModuleType) -> Path | None:
+    """Return the module's file, or the one folder of a package without one."""
+    place = _text_of(module)
+    return None if place is None else Path(place)
+
+
+def _text_of(module: types.ModuleType) -> str | None:
+    place = getattr(module, "__file__", None)
+    if not place:
+        try:
+            places = [*getattr(module, "__path__", ())]
+        except KeyError:  # of a package whose parent somebody has forgotten
+            return None
+        if len(places) != 1:
+            return None
+        place = places[0]
+    text = str(place)
+    return str(Path(text)) if _UNTIDY.search(text) else text
+
+
+def plain_spec(top: str, *, without: Path) -> ModuleSpec | None:
+    """Return what ``import top`` would find elsewhere than in the folder *without*."""
+    return PathFinder.find_spec(
+        top, [place for place in sys.path if Path(place or ".").resolve() != without]
+    )
+
+
+def is_installed(spec: ModuleSpec | None) -> bool:
+    """Return True for a module or package of the environment, with a file of its own."""
+    if spec is None or spec.origin is None:
+        return False
+    return not {"site-packages", "dist-packages"}.isdisjoint(Path(spec.origin).parts)
+
+
+def has_code(spec: ModuleSpec) -> bool:
+    """Return True if a folder has Python files in it, or one level deeper."""
+    return any(
+        next(Path(place).glob(pattern), None) is not None
+        for place in spec.submodule_search_locations or ()
+        for pattern in ("*.py", "*/*.py")
+    )
+
+
+def plain_name(module: str) -> str:
+    """Return the name that a project's own code has for *module*."""
+    if not module.startswith(PREFIX):
+        return module
+    return module.removeprefix(PREFIX).partition(".")[2]
+
+
+class _Loader(SourceFileLoader):
+    """Loads a project's module: from its source, always, and with the project's ``__import__``."""
+
+    def __init__(self, fullname: str, path: str, space: ModuleSpace) -> None:
+        super().__init__(fullname, path)
+        self.space = space
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        path = self.get_filename(fullname)
+        code: types.CodeType = self.source_to_code(self.get_data(path), path)
+        return code
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        vars(module)["__builtins__"] = self.space.names()
+        super().exec_module(module)
+
+
+class _Folder:
+    """Makes the module that stands for a project's folder."""
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Leave it to Python."""
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Do nothing: there is no code."""
+
+
+class Finder:
+    """Finds modules of projects: below `PREFIX` always, under plain names for who asks as a project."""
+
+    @staticmethod
+    def find_spec(
+        fullname: str, path: Sequence[str] | None = None, target: object = None
+    ) -> ModuleSpec | None:
+        """Return the spec of a project's module; None for every other."""
+        del target
+        if fullname.startswith(PREFIX):
+            prefix, _, module = fullname.removeprefix(PREFIX).partition(".")
+            space = _space_of(PREFIX + prefix)
+            if not module:
+                spec = ModuleSpec(fullname, _Folder(), is_package=True)  # type: ignore[arg-type]
+                spec.submodule_search_locations = [str(space.folder)]
+                return spec
+        else:
+            asking = _asking.get()
+            top = fullname.partition(".")[0]
+            if asking is None or not asking.owns(top) or asking.real_name(top) != top:
+                return None
+            space = asking
+            path = [str(space.folder)] if fullname == top else path
+        found = PathFinder.find_spec(fullname, path)
+        if found is None or not isinstance(found.loader, SourceFileLoader):
+            return found
+        return importlib.util.spec_from_file_location(
+            fullname,
+            found.origin,
+            loader=_Loader(fullname, str(found.origin), space),
+            submodule_search_locations=found.submodule_search_locations,
+        )
+
+
+def _watch_rebuilt_functions() -> None:
+    """Let functions that were pickled by value find their project's modules in this process.
+
+    cloudpickle, which sends Spark's functions, rebuilds a nested function with plain builtins. Sail runs
+    it in this very process. The name of its module is all that it has left of its project.
+    """
+    plain = builtins.__import__
+    if getattr(plain, "of_odibi_nb", False):
+        return
+
+    def import_(
+        name: str,
+        globals: Any = None,
+        locals: Any = None,
+        fromlist: Any = (),
+        level: int = 0,
+    ) -> types.ModuleType:
+        # A project's own __import__ and Python's importing call this, too.
+        module = globals.get("__name__") if level == 0 and type(globals) is dict else None
+        if type(module) is str and module.startswith(PREFIX) and _asking.get() is None:
+            space = _space_of(PREFIX + module.removeprefix(PREFIX).partition(".")[0])
+            return space.statement(name, globals, locals, fromlist, level)
+        return plain(name, globals, locals, fromlist, level)
+
+    import_.of_odibi_nb = True  # type: ignore[attr-defined]
+    builtins.__import__ = import_
+
+
+def _space_of(prefix: str) -> ModuleSpace:
+    """Return the space with *prefix*; in another process than the one that named it, a new one."""
+    if prefix not in _spaces:
+        quoted, _, generation = prefix.removeprefix(PREFIX).partition(";")
+        folder = Path(urllib.parse.unquote(quoted))
+        return ModuleSpace(folder, private=True, generation=int(generation or 0))
+    return _spaces[prefix]
+
+
+if not any(getattr(finder, "__module__", "") == __name__ for finder in sys.meta_path):
+    sys.meta_path.insert(0, Finder)

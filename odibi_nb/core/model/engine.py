@@ -1,0 +1,12 @@
+"""The engines that a transformation can be written for."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Engine(str, Enum):
+    """The engines a transformation can be written for."""
+
+    SPARK = "spark"
+    PANDAS = "pandas"

@@ -1,0 +1,39 @@
+"""Formats of files, told by their names."""
+
+from __future__ import annotations
+
+import re
+
+from odibi_nb.core.text.redaction import redact_text
+from odibi_nb.errors import DataError
+
+
+def format_of(location: str) -> str:
+    """The format that a file's suffix tells.
+
+    Raises:
+        DataError: if it tells none.
+    """
+    path = re.split("[?#]", location)[0] if "://" in location else location
+    name = path.rstrip("/").rsplit("/", 1)[-1].lower()
+    for packed in (".gz", ".bz2", ".zip", ".xz", ".zst"):
+        name = name.removesuffix(packed)
+    suffix = name.rpartition(".")[2] if "." in name else ""
+    known = {
+        "csv": "csv",
+        "tsv": "csv",
+        "txt": "csv",
+        "json": "json",
+        "jsonl": "json",
+        "ndjson": "json",
+        "parquet": "parquet",
+        "pq": "parquet",
+        "xlsx": "excel",
+        "xls": "excel",
+        "xlsm": "excel",
+    }
+    if suffix not in known:
+        raise DataError(
+            f"{redact_text(location)}: the format is not clear from its name; give 'format'"
+        )
+    return known[suffix]

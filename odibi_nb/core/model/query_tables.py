@@ -1,0 +1,162 @@
+"""SQL that rows bring along: the tables that a query names, and what else it does.
+
+sqlglot parses it in the engine's dialect. A query that sqlglot cannot parse may still be one for its
+engine; then names are looked for in the text, which finds too many rather than too few.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from functools import lru_cache, partial
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.tables import DEFAULT_SCHEMA, TableName
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator
+
+DIALECTS = {"pandas": "duckdb", "spark": "databricks"}
+"""Engine to the dialect of its queries; Databricks' is Spark's and more."""
+SHOWN_SQL = 120
+LONGEST = 200_000
+"""Longer texts are not parsed: a plan must not wait for them."""
+_MOST_PARTS = 3
+_QUERY = re.compile(
+    r"(?i)[(\s]*(?:select|with|from|values|table|pivot|unpivot|summarize|describe)\b"
+)
+_NOISE = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
+_NAME = re.compile(r"[\w`\"\[\].]+")
+_DOT = re.compile(r"\s{0,20}\.\s{0,20}")
+_QUOTES = re.compile(r'[`"\[\]]')
+_ODD_QUOTED = re.compile(r'"[^"]*[^\w"][^"]*"|`[^`]*[^\w`][^`]*`')
+_TABLE_PLACE = re.compile(r"(?i)\b(?:from|join)\s+([\w`\"\[\].]+)")
+_OTHER_FROM = re.compile(r"(?i)\b(?:extract|trim|substring|overlay|position|distinct)\b")
+
+
+def shown_sql(sql: str) -> str:
+    """Return the query *sql* in one short line, for messages."""
+    line = " ".join(sql.split())
+    return line if len(line) <= SHOWN_SQL else f"{line[: SHOWN_SQL - 3]}..."
+
+
+def keys_read(sql: str, engine: str, known: Container[str]) -> tuple[set[str], str]:
+    """Return the keys of the tables of *known* that *sql* reads, and why they are only guessed.
+
+    Args:
+        sql: a query.
+        engine: whose dialect it is written in.
+        known: keys of tables, as `TableName.key`.
+    """
+    text = _DOT.sub(".", _NOISE.sub(" ", sql))
+    odd = _ODD_QUOTED.search(text)
+    names = {_QUOTES.sub("", name).lower() for name in _NAME.findall(text)}
+    candidates = {name for name in names if name in known}
+    candidates |= {f"{DEFAULT_SCHEMA}.{n}" for n in names if f"{DEFAULT_SCHEMA}.{n}" in known}
+    if not odd and (not candidates or _plainly_read(text, candidates, names)):
+        return (
+            candidates,
+            "",
+        )  # parsing costs a third of a millisecond, a plan has thousands of rows
+    tables, why = tables_in(sql, DIALECTS.get(engine, engine))
+    if tables is None:
+        return candidates, why
+    keys = {TableName(parts).key for parts in tables if len(parts) <= _MOST_PARTS}
+    return {key for key in keys if key in known}, ""
+
+
+def _plainly_read(text: str, candidates: set[str], names: set[str]) -> bool:
+    """Return True if each of *candidates* follows FROM or JOIN, and can be nothing but a table there."""
+    if _OTHER_FROM.search(text):
+        return False
+    read = {_QUOTES.sub("", name).lower() for name in _TABLE_PLACE.findall(text)}
+    aliases = {name.rpartition(".")[2] for name in names}
+    return all(
+        name in read and aliases.isdisjoint(name.split(".")[:-1]) and "." in name
+        for name in candidates
+    )
+
+
+def mentions(sql: str) -> set[str]:
+    """Return every name, dotted or not, in *sql* outside literals and comments, as spelled."""
+    text = _DOT.sub(".", _NOISE.sub(" ", sql))
+    return {_QUOTES.sub("", name) for name in _NAME.findall(text)}
+
+
+def tables_named(sql: str, engine: str) -> set[str]:
+    """Return the tables that *sql* reads, dotted, as spelled there; all names where it is not clear."""
+    tables, _ = tables_in(sql, DIALECTS.get(engine, engine))
+    return mentions(sql) if tables is None else {".".join(parts) for parts in tables}
+
+
+@lru_cache(maxsize=1 << 14)
+def tables_in(sql: str, dialect: str) -> tuple[frozenset[tuple[str, ...]] | None, str]:
+    """Return the names of the tables that *sql* reads, in parts, without those it defines itself.
+
+    None if sqlglot cannot parse it, and why.
+    """
+    if not _QUERY.match(_NOISE.sub(" ", sql)):
+        return None, ""  # no query: its engine will say so
+    trees, why = parse(sql, dialect)
+    if trees is None:
+        return None, why
+    return frozenset(map(table_parts, tables_read(trees))), ""
+
+
+def tables_read(trees: Iterable[Any]) -> Iterator[Any]:
+    """Yield the parsed tables in *trees* that are none of their own, each time that one is named."""
+    import sqlglot.expressions as sx
+
+    for tree in trees:
+        for table in tree.find_all(sx.Table):
+            parts = table_parts(table)
+            if not parts or (len(parts) == 1 and _is_own(table, sx.With)):
+                continue
+            if not table.find_ancestor(sx.Hint):  # which names tables that are read elsewhere
+                yield table
+
+
+def parse(sql: str, dialect: str) -> tuple[list[Any] | None, str]:
+    """Return sqlglot's tree of each statement in *sql*; or None, and why it cannot be parsed."""
+    if len(sql) > LONGEST:
+        return None, f"it has more than {LONGEST:,} characters"
+    import sqlglot
+
+    try:
+        return [tree for tree in sqlglot.parse(sql, dialect=dialect) if tree is not None], ""
+    except RecursionError:
+        return None, "it is nested too deeply"
+    except Exception as exc:  # noqa: BLE001  whatever a parser of foreign text runs into
+        errors = getattr(exc, "errors", None)
+        if errors:
+            found = errors[0]
+            return None, f"{found['description'].rstrip('.')} (line {found['line']})"
+        return None, " ".join(str(exc).split())[:SHOWN_SQL] or type(exc).__name__
+
+
+def table_parts(table: Any) -> tuple[str, ...]:
+    """Return the parts of the name of a parsed table; none if it is a function."""
+    names = table.parts
+    return tuple(p.name for p in names) if all(p.key == "identifier" for p in names) else ()
+
+
+def _is_own(table: Any, with_: Any) -> bool:
+    """Return True if the one-part name of *table* is that of a CTE that it can see."""
+    name = table.name.casefold()
+    return any(cte.alias.casefold() == name for cte in _visible(table, with_))
+
+
+def _visible(node: Any, with_: Any) -> Iterator[Any]:
+    """Yield the CTEs that *node* can see: none sees itself or a later one, unless they are recursive."""
+    child, parent = node, node.parent
+    while parent is not None:
+        if isinstance(parent, with_):
+            ctes = parent.expressions
+            recursive = parent.args.get("recursive")
+            yield from ctes if recursive else takewhile(partial(operator.is_not, child), ctes)
+        else:
+            own = next((v for v in parent.args.values() if isinstance(v, with_)), None)
+            if own is not None and own is not child:
+                yield from own.expressions
+        child, parent = parent, parent.parent

@@ -1,0 +1,265 @@
+"""Is a row's query one SELECT that only reads? What a statement does is the server's to stop.
+
+Read-only transactions, single statements by protocol and shut-off engines come first; this finds what
+they let through, such as functions that reach files, other sessions or other servers, and says so.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.query_tables import parse, shown_sql, table_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BEGINS = re.compile(r"(?i)[(\s]*(?:select|with|from|values|table)\b")
+_NOISE = re.compile(r"'(?:[^']|'')*(?:'|\Z)|--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
+_FORBIDDEN_NODES = [
+    "Insert",
+    "Update",
+    "Delete",
+    "Merge",
+    "Into",
+    "Create",
+    "Drop",
+    "Alter",
+    "Command",
+    "Copy",
+    "Set",
+    "Use",
+    "Attach",
+    "Detach",
+    "TruncateTable",
+    "Kill",
+    "Transaction",
+    "Commit",
+    "Rollback",
+    "Pragma",
+    "MultitableInserts",
+    "QueryTransform",
+    "Execute",
+    "Declare",
+    "Grant",
+    "LoadData",
+    "Analyze",
+    "Cache",
+    "Uncache",
+    "Refresh",
+    "Export",
+]
+_PG_READS = re.compile(
+    r"pg_(?:typeof|size_pretty|size_bytes|backend_pid|is_in_recovery|my_temp_schema|collation_for"
+    r"|postmaster_start_time|conf_load_time|describe_object|identify_object\w*|encoding_to_char"
+    r"|char_to_encoding|client_encoding|column_size|\w*relation_size|table_size|indexes_size"
+    r"|database_size|tablespace_\w+|\w+_is_visible|get_(?:\w+def|expr|userbyid|serial_sequence|keywords"
+    r"|function_\w+|constraintdef|partkeydef)|timezone_\w+|column_\w+|stat_get_\w+)"
+)
+_ACTS = re.compile(
+    # PostgreSQL: server files, other servers, other sessions, settings, SQL in text
+    r"(?i:lo_\w+|dblink\w*|setval|nextval|set_config|\w*_to_xml\w*|ts_stat|ts_rewrite|crosstab\w*"
+    r"|connectby|xpath_table|binary_upgrade_\w+"
+    # MySQL, SQLite, SQL Server, Oracle, Snowflake, DuckDB, ClickHouse
+    r"|load_file|get_lock|release_\w*locks?|benchmark|sys_exec|sys_eval|load_extension|readfile"
+    r"|writefile|edit|fts3_tokenizer|openrowset|openquery|opendatasource|xp_\w+|utl_\w+"
+    r"|dbms_\w+|httpuritype|system\$\w+|read_\w+|parquet_scan|query_table|sniff_csv"
+    # Spark and Databricks: Java, files, HTTP, secrets
+    r"|reflect|try_reflect|java_method|cloud_files|http_request|remote_query|try_secret|secret"
+    r"|table_changes_by_path|ai_\w+|identifier)"
+)
+_TSQL_STATEMENTS = frozenset(
+    [
+        "insert",
+        "update",
+        "delete",
+        "merge",
+        "into",
+        "exec",
+        "execute",
+        "drop",
+        "create",
+        "alter",
+        "truncate",
+        "grant",
+        "revoke",
+        "deny",
+        "shutdown",
+        "commit",
+        "rollback",
+        "begin",
+        "save",
+        "set",
+        "declare",
+        "use",
+        "kill",
+        "backup",
+        "restore",
+        "dbcc",
+        "bulk",
+        "waitfor",
+        "goto",
+        "while",
+        "print",
+        "raiserror",
+        "throw",
+        "reconfigure",
+        "checkpoint",
+        "openrowset",
+        "openquery",
+        "opendatasource",
+        "writetext",
+        "updatetext",
+        "setuser",
+        "disable",
+        "enable",
+        "load",
+    ]
+)
+_FORMATS = frozenset(
+    [
+        "csv",
+        "json",
+        "parquet",
+        "orc",
+        "text",
+        "delta",
+        "avro",
+        "xml",
+        "binaryfile",
+        "iceberg",
+        "jdbc",
+        "hive",
+        "excel",
+        "image",
+        "libsvm",
+        "kafka",
+        "rate",
+        "socket",
+        "statestore",
+        "deltasharing",
+        "cloudfiles",
+        "protobuf",
+    ]
+)
+_FORMAT_DOT = re.compile(rf"(?i)\b(?:{'|'.join(sorted(_FORMATS))})\s{{0,9}}\.\s{{0,9}}[\w`\"]+")
+_FORMAT_AND_PATH = 2  # of three parts the first is a catalog
+_PATH = re.compile(r"[/\\:*]")
+_MYSQL_CODE = re.compile(r"/\*M?!|--(?=\S)")
+_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
+_UNICODE_NAME = re.compile(r'(?i)\bU&"')
+_CALL = re.compile(r'(?<![\w$])[\w$]+(?=["`\]]?\s*\()')
+_SCRIPT = re.compile(r"(?i)\busing\s*(?:r\s*)?['\"]")
+_CONTINUED = re.compile(r"\\\r?\n")
+
+
+def why_refused(sql: str, dialect: str, *, alone: bool = False) -> str:
+    """Return why *sql* is not one SELECT that only reads; "" if it is.
+
+    Args:
+        sql: a query.
+        dialect: sqlglot's name; "" for the standard.
+        alone: the driver or server takes one statement only, and no writes, whatever we understand.
+    """
+    bare = _NOISE.sub(" ", sql).strip().rstrip(";")
+    if not _BEGINS.match(bare):
+        return f"a query must be one SELECT, found: {shown_sql(sql) or 'nothing'}"
+    trees, why = parse(sql, dialect)
+    odd = _odd_text(sql, dialect)
+    if odd or trees is None:
+        return odd or _unparsed(sql, dialect, why, alone=alone or dialect == "databricks")
+    return _of_trees(trees, sql, dialect)
+
+
+def _of_trees(trees: list[Any], sql: str, dialect: str) -> str:
+    import sqlglot.expressions as sx
+
+    if len(trees) != 1 or not isinstance(trees[0], (sx.Query, sx.Values)):
+        return f"a query must be one SELECT, found: {shown_sql(sql)}"
+    forbidden = tuple(found for name in _FORBIDDEN_NODES if (found := getattr(sx, name, None)))
+    for node in trees[0].walk():
+        if isinstance(node, forbidden):
+            return f"a query must be one SELECT that only reads - in: {shown_sql(sql)}"
+    for name in _calls(trees[0], sx):
+        if _acts(name, dialect):
+            return _calls_it(name, sql)
+    return ""
+
+
+def files_named(sql: str) -> list[str]:
+    """Return the tables in a Spark query that are paths, or that a format's name makes files."""
+    trees, _ = parse(sql, "databricks")
+    if trees is None:
+        return [re.sub(r"\s", "", found) for found in _FORMAT_DOT.findall(_NOISE.sub(" ", sql))]
+    import sqlglot.expressions as sx
+
+    named = [table_parts(table) for tree in trees for table in tree.find_all(sx.Table)]
+    return [
+        ".".join(parts)
+        for parts in named
+        if any(map(_PATH.search, parts)) or _is_format_and_path(parts)
+    ]
+
+
+def _is_format_and_path(parts: tuple[str, ...]) -> bool:
+    """Return True if Spark takes a name of these parts for a file: a format, or its class, and a path."""
+    return len(parts) == _FORMAT_AND_PATH and (parts[0].lower() in _FORMATS or "." in parts[0])
+
+
+def _odd_text(sql: str, dialect: str) -> str:
+    """Return what is wrong with the text itself, where parsers could disagree about it."""
+    if dialect == "mysql" and _MYSQL_CODE.search(sql):
+        what = "code in comments (/*! */), or -- without a blank after it, which is no comment"
+        return f"a query must not have {what} - in: {shown_sql(sql)}"
+    if dialect == "postgres" and _UNICODE_NAME.search(sql):
+        return f'a query must not have names in U&"…" - in: {shown_sql(sql)}'
+    if dialect == "databricks" and _CONTINUED.search(sql):
+        return f"a query must not have lines that end with a backslash - in: {shown_sql(sql)}"
+    if any("/*" in comment[2:] for comment in _COMMENT.findall(sql)):
+        return f"a query must not have a comment in a comment - in: {shown_sql(sql)}"
+    if dialect == "tsql" and (word := _statement_word(sql)):
+        what = f"{word.upper()} begins another statement"  # it needs no semicolon
+        return f"a query must be one SELECT: {what} - in: {shown_sql(sql)}"
+    return ""
+
+
+def _statement_word(sql: str) -> str:
+    """Return the first word in T-SQL that only another statement can begin with; "" if there is none."""
+    import sqlglot
+
+    try:
+        tokens = sqlglot.tokenize(sql, read="tsql")
+    except Exception:  # noqa: BLE001  then it cannot be parsed either, which is said elsewhere
+        return ""
+    quoted = {sqlglot.TokenType.STRING, sqlglot.TokenType.NATIONAL_STRING}
+    quoted.add(sqlglot.TokenType.IDENTIFIER)
+    words = (token.text for token in tokens if token.token_type not in quoted)
+    return next((word for word in words if word.lower() in _TSQL_STATEMENTS), "")
+
+
+def _unparsed(sql: str, dialect: str, why: str, *, alone: bool) -> str:
+    """Return why a query that sqlglot cannot parse is refused; "" where its server is safe by itself."""
+    if not alone:
+        return f"the query cannot be checked, because it cannot be parsed: {why} - in: {shown_sql(sql)}"
+    if dialect == "databricks" and _SCRIPT.search(sql):
+        return f"a query only reads tables, but this one runs a script - in: {shown_sql(sql)}"
+    found = next((name for name in _CALL.findall(sql) if _acts(name, dialect)), None)
+    return "" if found is None else _calls_it(found, sql)
+
+
+def _acts(name: str, dialect: str) -> bool:
+    low = name.lower()
+    if dialect == "postgres" and low.startswith("pg_"):
+        return not _PG_READS.fullmatch(low)
+    return bool(_ACTS.fullmatch(low))
+
+
+def _calls_it(name: str, sql: str) -> str:
+    return f"a query only reads tables, but this one calls {name} - in: {shown_sql(sql)}"
+
+
+def _calls(tree: Any, sx: Any) -> Iterator[str]:
+    for node in tree.find_all(sx.Func):
+        yield node.name if isinstance(node, sx.Anonymous) else node.sql_name()
+        if isinstance(node.parent, sx.Dot):  # a function of a package, such as utl_http.request
+            yield from (name.name for name in node.parent.this.find_all(sx.Identifier))

@@ -1,0 +1,291 @@
+"""Which files and URLs registry rows may read.
+
+Rows are untrusted, and reading is enough for harm: a file system that caches writes files, and a URL
+of a cloud makes its library ask the machine's metadata address for keys. So rows name plain places
+only, without storage options, and where a manifest says which modules rows may name, it also says
+which places.
+"""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from odibi_nb.core.model.manifest import DEFAULT_LAKE
+from odibi_nb.core.model.tables import is_location, map_location
+from odibi_nb.core.model.transformation import INGEST_MODULE
+from odibi_nb.core.text.redaction import redact_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from odibi_nb.core.model.manifest import EnvironmentConfig, ProjectManifest
+    from odibi_nb.core.model.transformation import Transformation
+
+SETTING = "allowed_locations"
+WRAPPERS = frozenset(
+    {
+        *("simplecache", "filecache", "blockcache", "cached", "async_wrapper", "asyncwrapper"),
+        *("zip", "tar", "libarchive", "reference", "dir", "generic", "dask"),
+    }
+)
+"""fsspec's file systems that stand on top of another one, and that may write local files."""
+_LOCAL = frozenset({"file", "local"})
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://")
+_ODD = re.compile(r"[\x00-\x1f\x7f]")
+_WILD = re.compile(r"[*?\[{]")
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_PARTS = re.compile(r"[/\\,{}?#]")
+_WEB = frozenset({"http", "https"})
+_HIDDEN: dict[str, Any] = {"include_hidden": True} if sys.version_info >= (3, 11) else {}
+_MOST_PATTERNS = 64
+_SHOWN = 6
+URL_REFUSAL = (
+    "the constant 'url' is refused, because this project says what its rows may reach "
+    "(transformation_modules, allowed_locations): add the database to "
+    "environments.<env>.connections and give its name as 'connection'"
+)
+
+
+def locate(location: str, locations: Mapping[str, str], folder: str) -> str:
+    """Return the path or URL of *location*, by the environment's *locations* and the project's folder."""
+    mapped = map_location(location, locations)
+    return mapped if "://" in mapped else os.path.join(folder, mapped)  # noqa: PTH118  stays text
+
+
+def allowed_places(manifest: ProjectManifest, config: EnvironmentConfig) -> tuple[str, ...] | None:
+    """Return the folders and URLs below which rows may read; None if they may read anywhere.
+
+    The manifest's ``allowed_locations``, or the project's folder if only ``transformation_modules``
+    is set; besides, the targets of ``locations`` and the lake, which the manifest names itself.
+    """
+    named = manifest.allowed_locations
+    if named is None:
+        if not manifest.transformation_modules:
+            return None
+        named = (".",)
+    lake = config.lake or DEFAULT_LAKE
+    stores = [] if lake.partition(":")[0] == "catalog" else [lake]
+    places = (*named, *config.locations.values(), *stores)
+    return tuple(dict.fromkeys(locate(place, {}, str(manifest.folder)) for place in places))
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What rows of one environment may read.
+
+    Attributes:
+        locations: the environment's prefixes.
+        folder: the project's.
+        allowed: from `allowed_places`.
+    """
+
+    locations: Mapping[str, str]
+    folder: str
+    allowed: tuple[str, ...] | None
+
+    def locate(self, location: str) -> str:
+        """Return the path or URL of *location*."""
+        return locate(location, self.locations, self.folder)
+
+    def problems(self, row: Transformation) -> list[tuple[str, str]]:
+        """Return (field, message) for everything that *row* names and may not read."""
+        found = []
+        for where, location, options in _named_by(row):
+            why = storage_refusal(options) or self.refusal(location, deep=False)
+            if why:
+                found.append((where, why))
+        if row.module == INGEST_MODULE and self.allowed is not None and row.constants.get("url"):
+            found.append(("constants.url", URL_REFUSAL))
+        return found
+
+    def refusal(self, location: str, *, deep: bool = True) -> str:
+        """Return why a row may not read *location*; "" if it may.
+
+        Args:
+            location: as the row spells it.
+            deep: also look where the links in folders and the files of patterns lead.
+        """
+        if self.allowed is None and "::" not in location and _scheme(location) not in WRAPPERS:
+            return ""  # a plan asks for each of thousands of rows
+        real = self.locate(location)
+        scheme = _scheme(real)
+        if scheme and ("::" in location or (real == location and scheme in WRAPPERS)):
+            return (
+                f"{redact_text(location)}: chained file systems (such as 'simplecache::') are refused, because they "
+                "can write files of this machine: name the plain path or URL"
+            )
+        if self.allowed is None or self._allows(real, deep=deep):
+            return ""
+        names = [redact_text(place) for place in self.allowed[:_SHOWN]]
+        more = f" and {len(self.allowed) - _SHOWN} more" if len(self.allowed) > _SHOWN else ""
+        return (
+            f"{redact_text(location)}: outside the locations that rows may read ({', '.join(names)}{more}): "
+            f"add its folder or URL to the manifest's '{SETTING}'"
+        )
+
+    @cached_property
+    def _roots(self) -> list[str]:
+        paths = [_local_path(place) for place in self.allowed or ()]
+        return [os.path.normcase(os.path.realpath(path)) for path in paths if path is not None]
+
+    def _allows(self, real: str, *, deep: bool) -> bool:
+        if _ODD.search(real):
+            return False
+        if _local_path(real) is None:
+            return any(_url_is_below(real, place) for place in self.allowed or ())
+        # Libraries differ in what they decode: every reading of the text has to be inside.
+        paths = [path for path in map(_local_path, _readings(real)) if path is not None]
+        return all(self._is_inside(e) for p in paths for e in _leads_to(p, deep=deep))
+
+    def _is_inside(self, path: str) -> bool:
+        real = os.path.normcase(os.path.realpath(path))
+        return any(
+            real == root or real.startswith(root.rstrip(os.sep) + os.sep) for root in self._roots
+        )
+
+
+def _named_by(row: Transformation) -> list[tuple[str, str, Any]]:
+    """Return field, location and options of each file that *row* names."""
+    named: list[tuple[str, str, Any]] = []
+    for i, item in enumerate(row.inputs):
+        if isinstance(item, str):
+            if is_location(item):
+                named.append((f"inputs[{i}]", item, None))
+        elif item.get("path") and not item.get("table") and not item.get("sql"):
+            named.append((f"inputs[{i}]", str(item["path"]), item.get("options")))
+    if row.module == INGEST_MODULE:
+        given = row.constants.get("source")
+        sources = given if isinstance(given, list) else [given]
+        options = row.constants.get("options")
+        named += [("constants.source", s, options) for s in sources if isinstance(s, str) and s]
+    return named
+
+
+def storage_refusal(options: Any) -> str:
+    """Return why a row's reader *options* are refused; "" if they are not."""
+    if not isinstance(options, Mapping) or "storage_options" not in options:
+        return ""
+    return (
+        "option 'storage_options' cannot come from a row: name the location in the manifest, "
+        "environments.<env>.location_options"
+    )
+
+
+def _readings(text: str) -> set[str]:
+    """Return *text* as different libraries understand it: as it is, decoded, without backslashes."""
+    found = decoded(text)
+    return found | {one.replace("\\", "") for one in found} if os.sep == "/" else found
+
+
+def decoded(text: str) -> set[str]:
+    """Return *text*, and what percent-encoding makes of it, also where it is encoded twice."""
+    once = unquote(text)
+    return {text, once, unquote(once)}
+
+
+def _scheme(text: str) -> str:
+    found = _SCHEME.match(text)
+    return found[1].lower() if found else ("?" if "://" in text else "")
+
+
+def _local_path(text: str) -> str | None:
+    """Return the path that *text* names on this machine; None for a URL of anything else."""
+    scheme = _scheme(text)
+    if not scheme:
+        return text
+    if scheme not in _LOCAL:
+        return None
+    host, slash, path = text.partition("://")[2].partition("/")
+    # fsspec takes file://x/y for the relative path x/y.
+    return slash + path if host.lower() in {"", "localhost", "127.0.0.1"} else f"{host}/{path}"
+
+
+def _leads_to(path: str, *, deep: bool) -> Iterator[str]:
+    """Yield *path*, and what its pattern brings in; if *deep*, also what links in folders do."""
+    wild = _WILD.search(path)
+    if not wild:
+        yield path
+        yield from _links_below(path) if deep else ()
+        return
+    cut = path.rfind("/", 0, wild.start()) + 1
+    yield path[:cut]
+    if ".." in _PARTS.split(path[cut:]):
+        yield os.sep  # a pattern that climbs is refused wherever it ends
+    if not deep:
+        return
+    patterns = [path, *itertools.islice(_unbraced(path), _MOST_PATTERNS + 1)]
+    if len(patterns) > _MOST_PATTERNS:
+        yield os.sep
+        return
+    yield from _all_links([path])  # a name may look like a pattern
+    for pattern in patterns:
+        yield from _all_links(_matches(pattern))
+
+
+def _all_links(paths: Iterable[str]) -> Iterator[str]:
+    for found in paths:
+        yield found
+        yield from _links_below(found)
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """Yield the paths that a reader finds by *pattern*.
+
+    Spark writes ``[^a]`` for ``[!a]``, fsspec looks into all folders for ``**``, and both find names
+    that begin with a dot.
+    """
+    for one in dict.fromkeys([pattern, pattern.replace("[^", "[!")]):
+        yield from glob.iglob(one, recursive=True, **_HIDDEN)  # noqa: PTH207
+
+
+def _unbraced(pattern: str) -> Iterator[str]:
+    """Yield the patterns that Spark makes of ``{a,b}`` in *pattern*."""
+    found = _BRACES.search(pattern)
+    if not found:
+        yield pattern
+        return
+    for choice in found[1].split(","):
+        yield from _unbraced(pattern[: found.start()] + choice + pattern[found.end() :])
+
+
+def _links_below(folder: str) -> Iterator[str]:
+    """Yield the symbolic links below *folder*, which readers of folders follow."""
+    if not os.path.isdir(folder):  # noqa: PTH112  paths stay text
+        return
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            entry = os.path.join(parent, name)  # noqa: PTH118
+            if os.path.islink(entry):  # noqa: PTH114
+                yield entry
+
+
+def _url_is_below(url: str, place: str) -> bool:
+    """Return True if *url* is *place* or below it, in all readings of what is encoded in it."""
+    if _local_path(place) is not None:
+        return False
+    root = _url_parts(place)
+    for one in decoded(url):
+        scheme, host, path = _url_parts(one)
+        if (scheme, host) != root[:2] or "\\" in one or ".." in _PARTS.split(path):
+            return False
+        path = re.split(r"[?#]", path, maxsplit=1)[0] if scheme in _WEB else path
+        top = root[2].rstrip("/")
+        if top and path != top and not path.startswith(top + "/"):
+            return False
+    return True
+
+
+def _url_parts(url: str) -> tuple[str, str, str]:
+    """Return scheme and host of *url* in lower case, and whatever comes after them."""
+    scheme, _, rest = url.partition("://")
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    return scheme.lower(), host.lower(), rest[len(host) :]

@@ -1,0 +1,481 @@
+"""One parsed row of the TransformationRegistry."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import math
+import re
+import warnings
+from decimal import Decimal
+from difflib import SequenceMatcher
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from odibi_nb.core.model.query_tables import keys_read
+from odibi_nb.core.model.tables import is_location, table_key
+from odibi_nb.core.text.redaction import plain_text, redact
+from odibi_nb.core.text.structs import (
+    MAX_SHOWN,
+    TwinKeyError,
+    as_json,
+    decode_config,
+    decode_json,
+    decode_struct,
+    shown,
+)
+from odibi_nb.errors import DataError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
+
+SEED_COLUMNS = (
+    "transformation_id",
+    "project",
+    "environment",
+    "layer",
+    "entity_1",
+    "entity_2",
+    "module",
+    "function",
+    "inputs",
+    "constants",
+    "outputs",
+    "enabled",
+)
+"""The columns every TransformationRegistry has, in the seed's order."""
+
+OPTIONAL_COLUMNS = (
+    "transformation_group_id",
+    "step",
+    "entity_3",
+    "description",
+    "created_at",
+    "updated_at",
+)
+"""Columns that are read where a table has them."""
+
+ALIASES = {
+    "id": "transformation_id",
+    "env": "environment",
+    "plant": "entity_1",
+    "asset": "entity_2",
+}
+"""The seed's query renames these; a provider may hand rows under either name."""
+
+_REQUIRED = dict.fromkeys(
+    ("transformation_id", "project", "environment", "layer", "module", "function")
+)
+JSON_COLUMNS: Mapping[str, type] = {"inputs": list, "constants": dict, "outputs": list}
+MAX_PYTHON_TEXT = 20_000
+"""Longer text is not looked at as Python's: that takes time and memory."""
+INPUT_FORMS = ("table", "sql", "path")
+"""What an input that is an object names; the first of these that it has."""
+
+INGEST_MODULE = "odibi_nb.ingest"
+"""The ready-made Bronze functions, which every row may name."""
+
+RESERVED_CONSTANTS = frozenset(
+    {"engine", "retry", "timeout_seconds", "priority", "depends_on", "checks", "tags"}
+)
+"""Keys of ``constants`` that the orchestrator reads; the function gets them all the same."""
+
+_YES_NO = {
+    **dict.fromkeys(("1", "1.0", "true", "t", "yes", "y", "on", "\x01"), True),
+    **dict.fromkeys(("0", "0.0", "false", "f", "no", "n", "off", "\x00"), False),
+}
+_ALIKE = 0.8
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
+    """Where a transformation writes: a table and how.
+
+    *schema_mode* says what happens when the columns differ from the table's: refused unless
+    ``merge`` (add columns) or ``overwrite`` (replace the schema; with mode overwrite). An *optional*
+    output may be left as it is; of any other one the run says so.
+    """
+
+    table: str
+    mode: Literal["overwrite", "append", "merge"] = "overwrite"
+    keys: tuple[str, ...] = ()
+    schema_mode: Literal["merge", "overwrite"] | None = None
+    partition_by: tuple[str, ...] = ()
+    optional: bool = False
+
+
+_FIELDS = frozenset(Output.__struct_fields__)
+
+
+class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A registry row, parsed. `inputs`, `constants` and `outputs` are what the function gets.
+
+    Attributes:
+        targets: the tables that `outputs` name, as the runner understands them.
+        output_problems: why the runner could not write to `outputs`. A function that writes by itself
+            may have outputs of any form.
+        elsewhere: keys of the targets that the function may keep in a place of its own, as their
+            outputs have fields that only it understands.
+    """
+
+    transformation_id: str
+    project: str
+    environment: str
+    layer: str
+    module: str
+    function: str
+    enabled: bool = True
+    entity_1: str | None = None
+    entity_2: str | None = None
+    entity_3: str | None = None
+    transformation_group_id: str | None = None
+    step: int | None = None
+    description: str | None = None
+    inputs: list[Any] = msgspec.field(default_factory=list)
+    constants: dict[str, Any] = msgspec.field(default_factory=dict)
+    outputs: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    targets: tuple[Output, ...] = ()
+    output_problems: tuple[Problem, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+
+    @property
+    def plant(self) -> str | None:
+        """The seed's word for `entity_1`."""
+        return self.entity_1
+
+    @property
+    def asset(self) -> str | None:
+        """The seed's word for `entity_2`."""
+        return self.entity_2
+
+    @property
+    def qualified_function(self) -> str:
+        """``module.function``, as the seed's console lines name it."""
+        return f"{self.module}.{self.function}"
+
+    def config_hash(self) -> str:
+        """16 hex digits that change when what the row would do changes."""
+        parts: list[Any] = [self.layer, self.step, self.entity_1, self.entity_2, self.entity_3]
+        parts += [self.module, self.function, self.inputs, self.constants, self.outputs]
+        text = as_json(parts, canonical=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def input_keys(
+        self, known: Container[str] = (), engine: str = "pandas", unclear: list[str] | None = None
+    ) -> set[str]:
+        """Keys of the tables this row reads; for queries those of *known* that they name.
+
+        Args:
+            known: keys of tables.
+            engine: whose dialect the queries are written in.
+            unclear: gets why the tables of a query are only guessed.
+        """
+        keys: set[str] = set()
+        for item in self.inputs:
+            named = item if isinstance(item, str) else item.get("table")
+            if named:
+                if isinstance(item, dict) or not is_location(named):
+                    keys.add(table_key(named))
+            elif item.get("sql"):
+                found, why = keys_read(item["sql"], engine, known)
+                keys |= found
+                if why and unclear is not None:
+                    unclear.append(why)
+        return keys
+
+
+_lower = lru_cache(maxsize=256)(str.lower)
+
+
+def row_columns(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a registry row that hold something, by the registry's names.
+
+    Column names may have any case, and the seed's aliases (`id`, `env`, `plant`, `asset`) are
+    understood where the column itself is missing. NULL, NaN and blank text are nothing.
+    """
+    columns: dict[str, Any] = {}
+    for column, value in row.items():
+        if isinstance(value, str):
+            value = value.strip()  # noqa: PLW2901  columns of fixed width are padded
+            if not value:
+                continue
+        elif value is None or (isinstance(value, float) and math.isnan(value)):
+            continue
+        columns[_lower(column)] = value
+    for alias, name in ALIASES.items():
+        if alias in columns:
+            value = columns.pop(alias)
+            columns.setdefault(name, value)
+    return columns
+
+
+def row_id(row: Mapping[str, Any]) -> str | None:
+    """The id of a registry row, as `row_columns` finds it; None if it has none."""
+    identity = row_columns(row).get("transformation_id")
+    return None if identity is None else str(identity)
+
+
+def enabled_from(value: Any) -> bool | None:
+    """What a value of the column `enabled` means; nothing is no, and None is neither yes nor no."""
+    if value is None:
+        return False
+    if isinstance(value, (int, float, Decimal)):
+        return bool(value) if value in (0, 1) else None
+    text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    return _YES_NO.get(text.lower())
+
+
+def tags_from(constants: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tags of a row: ``constants.tags``, a list of text or one text; what else it holds is none."""
+    tags = constants.get("tags")
+    if isinstance(tags, str):
+        return (tags,)
+    return tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
+
+
+def parse_row(row: Mapping[str, Any], number: int) -> tuple[Transformation | None, list[Problem]]:
+    """Parse one registry row, whose outputs the runner writes.
+
+    *number* (from 1) names it where it has no usable id. The columns' names are as `row_columns`
+    understands them.
+    """
+    parsed, problems = parse_columns(row_columns(row), number)
+    if parsed is not None and parsed.output_problems:
+        return None, list(parsed.output_problems)
+    return parsed, problems
+
+
+def parse_columns(
+    values: dict[str, Any], number: int
+) -> tuple[Transformation | None, list[Problem]]:
+    """Parse what `row_columns` gave; what only the runner could not write to is in `output_problems`."""
+    identity = values.get("transformation_id")
+    where = f"row {str(identity)!r}" if identity is not None else f"row number {number}"
+    problems: list[Problem] = []
+    if not _REQUIRED.keys() <= values.keys():
+        problems += [
+            Problem(where, f"column {name!r} is empty or missing")
+            for name in _REQUIRED
+            if name not in values
+        ]
+    if isinstance(identity, str) and not _storable(identity):
+        # Run logs would keep another id than the one that runs.
+        problems.append(Problem(where, "a transformation_id cannot hold a NUL or half a character"))
+    for column, expected in JSON_COLUMNS.items():
+        values[column], found = _parse_json(values.get(column), expected, f"{where}, {column}")
+        problems += found
+    problems += _check_inputs(values["inputs"], where)
+    targets, odd_outputs = _parse_outputs(values["outputs"], where)
+    if odd_outputs and (problems or any(map(_is_no_form, values["outputs"]))):
+        problems += odd_outputs
+    step, found = _parse_step(values.get("step"), where)
+    problems += found
+    enabled = enabled_from(values.get("enabled"))
+    if enabled is None:
+        message = f"expected 1 or 0, found {shown(values['enabled'])}"
+        problems.append(Problem(f"{where}, enabled", message))
+    if problems:
+        return None, problems
+    return Transformation(
+        transformation_id=str(values["transformation_id"]),
+        project=str(values["project"]),
+        environment=str(values["environment"]),
+        layer=str(values["layer"]),
+        module=str(values["module"]),
+        function=str(values["function"]),
+        enabled=bool(enabled),
+        entity_1=_text(values.get("entity_1")),
+        entity_2=_text(values.get("entity_2")),
+        entity_3=_text(values.get("entity_3")),
+        transformation_group_id=_text(values.get("transformation_group_id")),
+        step=step,
+        description=_text(values.get("description")),
+        inputs=values["inputs"],
+        constants=values["constants"],
+        outputs=values["outputs"],
+        targets=targets,
+        output_problems=tuple(odd_outputs),
+        elsewhere=_elsewhere(values["outputs"]) if odd_outputs else (),
+    ), []
+
+
+def _storable(text: str) -> bool:
+    """Whether every kind of place can keep *text* as it is."""
+    return "\0" not in text and (text.isascii() or text == plain_text(text))
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _parse_step(value: Any, where: str) -> tuple[int | None, list[Problem]]:
+    if value is None:
+        return None, []
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not number.is_integer():
+        return None, [Problem(f"{where}, step", f"expected a whole number, found {shown(value)}")]
+    return int(number), []
+
+
+def _parse_json(value: Any, expected: type, where: str) -> tuple[Any, list[Problem]]:
+    """Decode a JSON column; databases with a JSON type hand over the decoded value."""
+    if isinstance(value, (str, bytes, bytearray)):
+        try:
+            value = decode_config(value)
+        except TwinKeyError as exc:
+            return expected(), [Problem(where, str(exc))]
+        except ValueError as exc:
+            return expected(), [Problem(where, f"{exc}{python_hint(value, expected)}")]
+    if value is None:
+        return expected(), []
+    if not isinstance(value, expected):
+        kind = "a list" if expected is list else "an object"
+        inner = _decoded_again(value)
+        if isinstance(value, str) and isinstance(inner, expected):
+            message = f"expected {kind}, found text that holds JSON of {kind}: it was encoded twice"
+            return expected(), [Problem(where, f"{message}; store {_cut(inner)} itself")]
+        return expected(), [Problem(where, f"expected {kind}, found {shown(value)}")]
+    return value, []
+
+
+def _decoded_again(value: Any) -> Any:
+    """*value*, decoded as long as it is text that holds JSON."""
+    while isinstance(value, str):
+        try:
+            value = decode_json(value)
+        except ValueError:
+            return value
+    return value
+
+
+def python_hint(text: str | bytes | bytearray, expected: type) -> str:
+    """Say how to write *text* as JSON, if it is what Python's ``str`` makes of a list or dict."""
+    if isinstance(text, (bytes, bytearray)):
+        text = text.decode(errors="replace")
+    if len(text) > MAX_PYTHON_TEXT or text[:1] not in {"[", "{", "("}:
+        return ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes in its strings
+            value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        return ""
+    if isinstance(value, tuple):
+        value = list(value)
+    if not isinstance(value, expected):
+        return ""
+    written = "json.dumps(value), not str(value)"
+    return f"; this is Python text, whose quotes are not JSON's: write {_cut(value)}, as {written} does"
+
+
+def _cut(value: Any) -> str:
+    text = as_json(redact(value))
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
+
+
+def _check_inputs(inputs: list[Any], where: str) -> list[Problem]:
+    problems: list[Problem] = []
+    for i, item in enumerate(inputs):
+        place = f"{where}, inputs[{i}]"
+        if isinstance(item, str):
+            inner = _decoded_again(item) if item[:1] in ("{", '"') else None
+            if isinstance(inner, dict):
+                message = (
+                    f"is text that holds JSON: it was encoded twice; store {_cut(inner)} itself"
+                )
+                problems.append(Problem(place, message))
+            elif not is_location(item):
+                problems += _check_table(item, place)
+            continue
+        form = next((f for f in INPUT_FORMS if f in item), "") if isinstance(item, dict) else ""
+        named = item[form] if form else None
+        if not isinstance(named, str) or not named.strip():
+            problems.append(
+                Problem(
+                    place,
+                    "expected a table name, or an object with 'table', 'path' or 'sql', "
+                    f"found {shown(item)}",
+                )
+            )
+        elif form == "table":
+            problems += _check_table(named, place)
+    return problems
+
+
+def _check_table(name: str, where: str) -> list[Problem]:
+    try:
+        table_key(name)
+    except DataError as exc:
+        return [Problem(where, str(exc))]
+    return []
+
+
+def _parse_outputs(outputs: list[Any], where: str) -> tuple[tuple[Output, ...], list[Problem]]:
+    targets: list[Output] = []
+    problems: list[Problem] = []
+    for i, raw in enumerate(outputs):
+        place = f"{where}, outputs[{i}]"
+        try:
+            output = msgspec.convert(raw, Output)
+        except msgspec.ValidationError:  # rare: find everything that is wrong, or a null
+            decoded, found = decode_struct(raw, Output, place)
+            problems += found
+            if decoded is None:
+                targets += _named_by(raw)
+                continue
+            output = decoded
+        wrong = check_output(output, place)
+        problems += wrong
+        targets += _named_by(raw) if wrong else [output]
+    return tuple(targets), problems
+
+
+def _named_by(raw: Any) -> list[Output]:
+    """The table that an output of a function's own form names, if it does."""
+    name = raw.get("table") if isinstance(raw, dict) else raw
+    if not isinstance(name, str) or _check_table(name, ""):
+        return []
+    # Two rows may write it, as far as anybody knows.
+    return [Output(table=name, mode="append", optional=_is_optional(raw))]
+
+
+def _elsewhere(outputs: list[Any]) -> tuple[str, ...]:
+    """Keys of the tables of *outputs* that have fields of the function's own, such as a path."""
+    own = [raw for raw in outputs if isinstance(raw, dict) and not raw.keys() <= _FIELDS]
+    return tuple(table_key(output.table) for raw in own for output in _named_by(raw))
+
+
+def _is_optional(raw: Any) -> bool:
+    return isinstance(raw, dict) and raw.get("optional") is True
+
+
+def _is_no_form(raw: Any) -> bool:
+    """Whether *raw* is a slip rather than a form of the function's own.
+
+    Its ``table`` is no name and no path, or a path that leads upwards; or there is text under a key
+    that is nearly that word.
+    """
+    if not isinstance(raw, dict):
+        return False
+    name = raw.get("table")
+    if isinstance(name, str):
+        is_path = is_location(name) and ".." not in re.split(r"[/\\]", name)
+        return bool(_check_table(name, "")) and not is_path
+    return "table" not in raw and any(
+        isinstance(value, str) and SequenceMatcher(None, str(name), "table").ratio() >= _ALIKE
+        for name, value in raw.items()
+    )
+
+
+def check_output(output: Output, where: str) -> list[Problem]:
+    """What is wrong with *output* besides its fields' types."""
+    problems = _check_table(output.table, where)
+    if output.mode == "merge" and not output.keys:
+        problems.append(
+            Problem(where, "mode 'merge' needs 'keys', the columns that identify a row")
+        )
+    return problems

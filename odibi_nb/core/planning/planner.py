@@ -1,0 +1,449 @@
+"""Manifest and registry rows, joined into a plan."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import math
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from odibi_nb.core.functions.modules import FunctionNotFoundError
+from odibi_nb.core.functions.registry import (
+    accepted_keywords,
+    module_allowed,
+    returns_frames,
+    returns_nothing,
+)
+from odibi_nb.core.model.checks import DECLARED, parse_checks
+from odibi_nb.core.model.retry import RetryPolicy
+from odibi_nb.core.model.transformation import (
+    INGEST_MODULE,
+    Transformation,
+    enabled_from,
+    parse_columns,
+    row_columns,
+)
+from odibi_nb.core.planning.dependencies import find_edges
+from odibi_nb.core.planning.graph import depths, in_order, remaining
+from odibi_nb.core.planning.plan import PlannedRow, PlanRequest, RunPlan
+from odibi_nb.core.planning.selected_rows import selected_edges
+from odibi_nb.core.planning.selection import selection_text
+from odibi_nb.core.text.structs import decode_struct, shown
+from odibi_nb.errors import Hints, Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from odibi_nb.core.model.checks import Rule
+    from odibi_nb.core.model.manifest import ProjectManifest
+
+ENGINES = ("pandas", "spark")
+MAX_HINTS = 20
+UNKNOWN_SECONDS = 1.0
+"""What a row without history is taken to last when ranks are worked out."""
+
+
+class Planner:
+    """Collects rows and problems while a plan is made.
+
+    ``looked_at`` the layers whose rows are parsed: those that run; with a selection all, for the graph
+    ``rows``      id to row, in the registry's order
+    ``malformed`` id to the columns of a row that cannot be parsed
+    ``wrong``     id to what is wrong with the row, which is a problem if it is to run
+    ``planned``   id to planned row
+    ``problems``  what is wrong so far
+    ``disabled``  ids of rows that are switched off, to their layers in lower case
+    ``elsewhere`` ids of rows that do not run, to why
+    ``policies``  layer to what its rows without a policy of their own share
+    ``found``     (module, function, engine) to the function or to what is wrong with it
+    """
+
+    def __init__(self, manifest: ProjectManifest, request: PlanRequest) -> None:
+        self.manifest = manifest
+        self.request = request
+        self.looked_at = manifest.layer_order if request.selects else request.layers
+        self.layers = {layer.casefold(): layer for layer in self.looked_at}
+        self.known_layers = {layer.casefold() for layer in manifest.layer_order}
+        self.rows: dict[str, Transformation] = {}
+        self.malformed: dict[str, dict[str, Any]] = {}
+        self.wrong: dict[str, list[Problem]] = {}
+        self.planned: dict[str, PlannedRow] = {}
+        self.problems: list[Problem] = []
+        self.notices: list[str] = []
+        self.disabled: dict[str, str] = {}
+        self.elsewhere: dict[str, str] = {}
+        self.hints = Hints(MAX_HINTS)
+        self.lost_layers: dict[str, tuple[str, int]] = {}
+        self.policies: dict[str, tuple[dict[str, Any], RetryPolicy, float | None]] = {}
+        self.found: dict[
+            tuple[str, str, str], tuple[Callable[..., Any] | None, tuple[str, ...], str]
+        ] = {}
+
+    def add(self, raw: Mapping[str, Any], number: int) -> None:
+        """Take one registry row: keep it, or note why not."""
+        columns = row_columns(raw)
+        identity = str(columns.get("transformation_id") or f"number {number}")
+        layer = str(columns.get("layer") or "")
+        enabled = enabled_from(columns.get("enabled"))
+        if layer and layer.casefold() not in self.layers:
+            self.elsewhere[identity] = "its layer is not run"
+            if layer.casefold() not in self.known_layers and enabled is not False:
+                spelling, count = self.lost_layers.get(layer.casefold(), (layer, 0))
+                self.lost_layers[layer.casefold()] = spelling, count + 1
+            return
+        row, problems = parse_columns(columns, number)
+        if enabled is False:
+            self.disabled[identity] = layer.casefold()
+            if problems:
+                self.notices.append(f"disabled row {identity!r} is malformed: {problems[0]}")
+        elif row is None:
+            self.malformed.setdefault(identity, columns)
+            self.wrong.setdefault(identity, []).extend(problems)
+        elif identity in self.rows:
+            message = "this transformation_id stands twice"
+            twice = Problem(f"row {identity!r}", message)
+            self.wrong.setdefault(identity, []).append(twice)
+        else:
+            self.rows[identity] = self._finished(row)
+
+    def hint(self, name: str) -> str:
+        """Which id of this run was probably meant by *name*."""
+        return self.hints(name, self.rows)
+
+    def _finished(self, row: Transformation) -> Transformation:
+        """The row with the manifest's spelling of its layer and the run's overrides."""
+        changes: dict[str, Any] = {}
+        layer = self.layers[row.layer.casefold()]
+        if layer != row.layer:
+            changes["layer"] = layer
+        overrides = self.request.overrides.get(row.transformation_id)
+        if overrides:
+            changes["constants"] = {**row.constants, **overrides}
+        return msgspec.structs.replace(row, **changes) if changes else row
+
+    def plan_row(self, row: Transformation) -> PlannedRow:
+        """*row* with its function, engine and policies; what is wrong with them is a problem."""
+        where = f"row {row.transformation_id!r}"
+        engine = self._engine(row, where)
+        retry, timeout = self._settings(row, f"{where}, constants")
+        fn, keywords, problem = self._function(row.module, row.function, engine)
+        if problem:
+            self.problems.append(Problem(where, problem))
+        priority = row.constants.get("priority")
+        if priority is not None and not _is_number(priority):
+            message = f"expected a number, found {shown(priority)}"
+            self.problems.append(Problem(f"{where}, constants.priority", message))
+        if self.request.reach is not None:
+            for field, message in self.request.reach.problems(row):
+                self.problems.append(Problem(f"{where}, {field}", message))
+        checks = self._checks(row, fn, where)
+        if self.request.reserved is not None:
+            for field, message in self.request.reserved.problems(row, checks):
+                self.problems.append(Problem(f"{where}, {field}", message))
+        if row.output_problems:
+            self._judge_outputs(row, fn)
+        return PlannedRow(
+            transformation=row,
+            fn=fn,
+            keywords=keywords,
+            engine=engine,
+            retry=retry,
+            timeout_seconds=timeout,
+            expected_seconds=self.request.expected.get(row.transformation_id),
+            checks=checks,
+            outputs_required=self.manifest.outputs_required,
+        )
+
+    def _judge_outputs(self, row: Transformation, fn: Callable[..., Any] | None) -> None:
+        """Outputs that the runner cannot write to: a problem where it must, else the function's own."""
+        if row.module == INGEST_MODULE or (fn is not None and returns_frames(fn)):
+            self.problems += row.output_problems
+        elif fn is not None and not returns_nothing(fn):
+            self.notices += [
+                f"{problem}: fine if the function writes it, but what it returns the runner cannot write"
+                for problem in row.output_problems
+            ]
+
+    def _checks(
+        self, row: Transformation, fn: Callable[..., Any] | None, where: str
+    ) -> tuple[Rule, ...]:
+        raw, declared = row.constants.get("checks"), getattr(fn, DECLARED, ())
+        if raw is None and not declared:
+            return ()
+        rules, problems = parse_checks(raw, declared, row.targets, where, self._check_function)
+        self.problems += problems
+        return rules
+
+    def _engine(self, row: Transformation, where: str) -> str:
+        engine = row.constants.get("engine")
+        if engine is None:
+            return self.request.engine
+        name = str(engine).lower()
+        if name in ENGINES:
+            return name
+        hint = did_you_mean(name, ENGINES) or ": expected 'pandas' or 'spark'"
+        message = f"unknown engine {shown(engine)}{hint}"
+        self.problems.append(Problem(f"{where}, constants.engine", message))
+        return self.request.engine
+
+    def _settings(self, row: Transformation, where: str) -> tuple[RetryPolicy, float | None]:
+        """The row's retry policy and timeout: its own over its layer's over the run's."""
+        if row.layer not in self.policies:
+            self.policies[row.layer] = self._policy_of(row.layer)
+        base, policy, timeout = self.policies[row.layer]
+        retry, own_timeout = row.constants.get("retry"), row.constants.get("timeout_seconds")
+        if retry is not None:
+            own = (
+                retry
+                if isinstance(retry, dict)
+                else {"max_retries": 0 if retry is False else retry}
+            )
+            _, problems = decode_struct(own, RetryPolicy, f"{where}.retry")
+            self.problems += problems
+            if not problems:
+                policy = msgspec.convert({**base, **own}, RetryPolicy)
+        if own_timeout is not None:
+            if _is_number(own_timeout) and own_timeout > 0:
+                timeout = own_timeout
+            else:
+                message = f"expected seconds above 0, found {shown(own_timeout)}"
+                self.problems.append(Problem(f"{where}.timeout_seconds", message))
+        return policy, timeout
+
+    def _policy_of(self, layer: str) -> tuple[dict[str, Any], RetryPolicy, float | None]:
+        """The policy of a layer's rows: as a base to overlay, and as it is; and their timeout."""
+        config = self.manifest.layers.get(layer)
+        base, timeout = dict(self.request.retry), self.request.timeout_seconds
+        if config is not None:
+            source = self.manifest.path or "manifest"
+            where = f"{source}, $.layers.{layer}.retry"
+            _, problems = decode_struct(config.retry, RetryPolicy, where)
+            self.problems += problems
+            base |= {} if problems else config.retry
+            timeout = config.timeout_seconds or timeout
+        return base, msgspec.convert(base, RetryPolicy), timeout
+
+    def _function(
+        self, module: str, function: str, engine: str
+    ) -> tuple[Callable[..., Any] | None, tuple[str, ...], str]:
+        key = (module, function, engine)
+        if key not in self.found:
+            self.found[key] = self._look_up(*key)
+        return self.found[key]
+
+    def _look_up(
+        self, module: str, function: str, engine: str
+    ) -> tuple[Callable[..., Any] | None, tuple[str, ...], str]:
+        fn, problem = self._resolved(module, function, engine)
+        if fn is None:
+            return None, (), problem
+        if isinstance(fn, type):
+            return (
+                None,
+                (),
+                (
+                    f"{module}.{function} is a class: a row needs a function, or an object that can be "
+                    f"called, such as {function.lower()} = {function}()"
+                ),
+            )
+        try:
+            return fn, accepted_keywords(fn), ""
+        except (ValueError, TypeError) as exc:
+            return None, (), f"{module}.{function} cannot be called: {exc}"
+
+    def _check_function(self, module: str, function: str) -> tuple[Callable[..., Any] | None, str]:
+        """The function that a data check calls."""
+        return self._resolved(module, function, self.request.engine)
+
+    def _resolved(
+        self, module: str, function: str, engine: str
+    ) -> tuple[Callable[..., Any] | None, str]:
+        allowed = self.manifest.transformation_modules
+        if not module_allowed(module, allowed):
+            names = ", ".join(allowed)
+            why = f"is not allowed: the manifest's transformation_modules are {names}"
+            return None, f"module {module!r} {why}"
+        try:
+            return self.request.resolve(module, function, engine), ""
+        except FunctionNotFoundError as exc:
+            return None, str(exc)
+        except (ValueError, TypeError) as exc:
+            return None, f"{module}.{function} cannot be called: {exc}"
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value)
+
+
+def make_plan(
+    manifest: ProjectManifest, rows: Iterable[Mapping[str, Any]], request: PlanRequest
+) -> RunPlan:
+    """Join *manifest* and registry *rows* (enabled or not) into a plan; nothing is run.
+
+    Functions are resolved, which imports their modules. Problems are in the plan, all of them.
+    """
+    with _no_garbage_collection():
+        return _make_plan(manifest, rows, request)
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Keep Python from looking for garbage inside the block.
+
+    A plan of many rows makes hundreds of thousands of objects and no garbage; looking through all of
+    them again and again, and through all else a notebook holds, takes a third of the time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _make_plan(
+    manifest: ProjectManifest, rows: Iterable[Mapping[str, Any]], request: PlanRequest
+) -> RunPlan:
+    planner = Planner(manifest, request)
+    for number, raw in enumerate(rows, 1):
+        planner.add(raw, number)
+    not_run = {*planner.disabled, *planner.elsewhere}
+    found = find_edges(
+        planner.rows, planner.looked_at, not_run, planner.hint, planner.request.engine
+    )
+    edges = selected_edges(planner, found) if request.selects else found.upstream
+    planner.problems += [p for problems in planner.wrong.values() for p in problems]
+    planner.planned = {name: planner.plan_row(planner.rows[name]) for name in edges}
+    planner.problems += found.problems(edges)
+    planner.notices += [
+        f"row {name!r}: its query cannot be parsed, so any name in it counts as a table it reads: {why}"
+        for name, why in found.unclear.items()
+        if name in edges
+    ]
+    _note_the_unused(planner)
+    ordered, cycles = _ordered(planner, edges, found.reads)
+    planner.problems += [
+        Problem("", f"transformations wait for each other: {' -> '.join(cycle)}")
+        for cycle in cycles
+    ]
+    if not cycles:
+        planner.problems += _against_steps(manifest, ordered)
+    layers = {layer.casefold() for layer in request.layers}
+    running = {row.layer for row in planner.planned.values()}
+    return RunPlan(
+        project=manifest.project,
+        env=request.env,
+        engine=request.engine,
+        source=request.source,
+        layers=tuple(x for x in request.layers if x in running or not request.selects),
+        rows=ordered,
+        disabled=tuple(name for name, layer in planner.disabled.items() if layer in layers),
+        problems=tuple(dict.fromkeys(planner.problems)),
+        notices=tuple(planner.notices),
+        selection=selection_text(request.select, request.exclude),
+        cycle=cycles[0] if cycles else (),
+        ordered_by_step=_ordered_layers(manifest),
+    )
+
+
+def _ordered_layers(manifest: ProjectManifest) -> tuple[str, ...]:
+    """The layers whose rows the manifest orders by their steps."""
+    layers = manifest.layers
+    return tuple(x for x in manifest.layer_order if x in layers and layers[x].ordered_by_step)
+
+
+def _against_steps(manifest: ProjectManifest, rows: Mapping[str, PlannedRow]) -> Iterator[Problem]:
+    """Rows that wait for a row of a later step, in layers that are ordered by steps."""
+    ordered = _ordered_layers(manifest)
+    latest: dict[str, tuple[int, str]] = {}
+    for name, row in rows.items():  # upstream first
+        if row.layer not in ordered:
+            continue
+        step = row.transformation.step
+        before = [latest[x] for x in row.upstream if x in latest and rows[x].layer == row.layer]
+        waits_for = max(before, default=None)
+        if waits_for is not None and step is not None and waits_for[0] > step:
+            message = (
+                f"step {step} comes before step {waits_for[0]} of {waits_for[1]!r}, which the row "
+                f"waits for: change a step, or layers.{row.layer}.ordered_by_step in the manifest"
+            )
+            yield Problem(f"row {name!r}, step", message)
+        if step is not None:
+            before.append((step, name))
+        if before:
+            latest[name] = max(before)
+
+
+def _note_the_unused(planner: Planner) -> None:
+    for name in planner.request.overrides:
+        if name in planner.planned or (planner.request.lenient and name in planner.elsewhere):
+            continue
+        if name in planner.disabled:
+            hint = ": it is disabled"
+        elif name in planner.elsewhere:
+            hint = f": {planner.elsewhere[name]}"
+        else:
+            hint = planner.hint(name)
+        message = f"no transformation {name!r} in this run{hint}"
+        planner.problems.append(Problem(f"overrides.{name}", message))
+    for layer, count in planner.lost_layers.values():
+        hint = did_you_mean(layer, planner.manifest.layer_order)
+        planner.notices.append(
+            f"{count} row(s) of layer {layer!r} never run: layer_order does not name it{hint}"
+        )
+
+
+def _ordered(
+    planner: Planner, edges: dict[str, set[str]], reads: Mapping[str, tuple[str, ...]]
+) -> tuple[dict[str, PlannedRow], list[tuple[str, ...]]]:
+    """The rows with upstream, depth and rank, layer by layer; and the cycles."""
+    rows = planner.planned
+    order, edges, cycles = in_order(edges)
+    depth = depths(order, edges)
+    seconds = {name: _expected(row) for name, row in rows.items()}
+    left = remaining(order, edges, seconds)
+    position = {layer: i for i, layer in enumerate(planner.request.layers)}
+
+    def first_to_start(name: str) -> tuple[Any, ...]:
+        priority: Any = rows[name].transformation.constants.get("priority")
+        urgent = -priority if _is_number(priority) else 0
+        return (urgent, -left[name], depth[name], name)
+
+    rank = {name: i for i, name in enumerate(sorted(order, key=first_to_start))}
+    listed = sorted(order, key=lambda name: (position[rows[name].layer], depth[name], name))
+    return {
+        name: msgspec.structs.replace(
+            rows[name],
+            reads=reads[name],
+            upstream=tuple(sorted(edges[name])),
+            depth=depth[name],
+            rank=rank[name],
+        )
+        for name in listed
+    }, cycles
+
+
+def _expected(row: PlannedRow) -> float:
+    return UNKNOWN_SECONDS if row.expected_seconds is None else row.expected_seconds
+
+
+def no_rows_message(project_: str, env_: str, census: list[tuple[str, str, int]]) -> str:
+    """What to say when the registry has no rows of *project_* and *env_*, but those of *census*."""
+    mine = [(env, n) for project, env, n in census if project.casefold() == project_.casefold()]
+    if mine:
+        there = ", ".join(f"{env} ({n} enabled)" for env, n in sorted(mine))
+        hint = did_you_mean(env_, [env for env, _ in mine])
+        return f"no rows for project {project_!r} in env {env_!r}{hint}; it has rows for: {there}"
+    quoted = shlex.quote(project_) if "'" in project_ else f"'{project_}'"
+    projects = sorted({project for project, _, _ in census})
+    hint = did_you_mean(project_, projects)
+    there = f"; it has rows for: {', '.join(map(repr, projects))}" if projects else ""
+    return (
+        f"no rows for project {project_!r}{hint}{there}. Load some: "
+        f"odibi registry import FILE {quoted} --env {shlex.quote(env_)}"
+    )

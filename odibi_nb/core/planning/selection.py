@@ -1,0 +1,353 @@
+"""Which rows are meant: the grammar of ``select`` and ``exclude``.
+
+::
+
+    SILVER_001                the row of this id
+    SILVER_*                  rows by a pattern of their ids: ``*``, ``?``, ``[abc]``
+    +GOLD_001, 2+GOLD_001     and all it needs; or only two steps of that
+    GOLD_001+, GOLD_001+2     and all that needs it
+    layer:Silver_1            rows of a layer
+    tag:daily                 rows whose ``constants.tags`` name it
+    plant:Plant_A, asset:…    rows by entity; also ``entity_1:`` … and the manifest's entity_labels
+    engine:pandas             rows by engine
+    function:clean_*          rows by function, or by module.function
+    state:failed              rows by how they ended in the last run; ``state:failed@RUN_ID`` in another
+
+A space means "or", a comma "and"; ``+`` goes with all of these. Values may be patterns; case matters in
+ids and functions only. What stands in double quotes is no pattern, and neither spaces nor commas in
+it count (``""`` is a quote). An argument that is some row's id means that row, whatever is in it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import shlex
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import partial, reduce
+from operator import and_
+from typing import TYPE_CHECKING, NamedTuple
+
+from odibi_nb.core.model.events import Status
+from odibi_nb.errors import Hints, Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+ENTITIES = ("entity_1", "entity_2", "entity_3")
+LABELS = {"plant": "entity_1", "asset": "entity_2"}
+"""The seed's words for entities; a manifest's `entity_labels` add to them."""
+
+STATES: dict[str, frozenset[str]] = {
+    "success": frozenset({Status.SUCCESS.value}),
+    "failed": frozenset({Status.FAILED.value, Status.ABANDONED.value}),
+    "abandoned": frozenset({Status.ABANDONED.value}),
+    "skipped": frozenset({Status.SKIPPED.value}),
+    "cancelled": frozenset({Status.CANCELLED.value}),
+    "unfinished": frozenset(s.value for s in Status if s is not Status.SUCCESS),
+    "any": frozenset(s.value for s in Status),
+}
+"""What ``state:`` may ask for, and the statuses that are meant."""
+
+MAX_HINTS = 20
+_QUOTED = r'"(?:[^"]|"")*"'
+_ARGUMENT = re.compile(rf"(?:{_QUOTED}|\S)+")
+_TERM = re.compile(r"(?:(\d{0,9})\+)?(.*?)(?:\+(\d{0,9}))?", re.DOTALL)
+_METHOD = re.compile(r"(\w+):(.*)", re.DOTALL)
+
+
+class Selectable(NamedTuple):
+    """What of a row can be asked for; *entities* in the order of `ENTITIES`."""
+
+    layer: str
+    module: str
+    function: str
+    engine: str
+    tags: tuple[str, ...]
+    entities: tuple[str | None, ...]
+
+
+def no_states(_run: str) -> Mapping[str, str]:
+    """`Population.states` where no run is known."""
+    raise LookupError("there is no run log here")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Population:
+    """The rows that a selection is made from.
+
+    Attributes:
+        rows: by id.
+        upstream: id to the ids it needs.
+        layers: the names of all layers.
+        engines: the names of all engines.
+        disabled: ids of rows that are switched off.
+        labels: what entities are called besides `LABELS`: label to one of `ENTITIES`.
+        states: run id, or ``last``, to id to status; raises LookupError, which says why there is none.
+    """
+
+    rows: Mapping[str, Selectable]
+    upstream: Mapping[str, Collection[str]]
+    layers: Sequence[str] = ()
+    engines: Sequence[str] = ()
+    disabled: Collection[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    states: Callable[[str], Mapping[str, str]] = no_states
+
+
+class Selected(NamedTuple):
+    """The ids that are meant, what of the selection cannot be understood, and what to know."""
+
+    ids: set[str]
+    problems: list[Problem]
+    notices: list[str]
+
+
+def select(
+    population: Population, include: Iterable[str] = (), exclude: Iterable[str] = ()
+) -> Selected:
+    """The rows that *include* means, all if it is empty, without those that *exclude* means."""
+    selector = _Selector(population)
+    include = [*include]
+    chosen = selector.union(include, "select") if include else set(population.rows)
+    chosen -= selector.union(exclude, "exclude")
+    return Selected(chosen, [*dict.fromkeys(selector.problems)], [*dict.fromkeys(selector.notices)])
+
+
+def exactly(name: str) -> str:
+    """A selection of the row whose id is *name*, whatever is in it."""
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
+
+
+def selection_text(include: Sequence[str], exclude: Sequence[str]) -> str:
+    """A selection as a command would spell it; "" if there is none."""
+    words = ["--select", *include] if include else []
+    return shlex.join([*words, *(["--exclude", *exclude] if exclude else [])])
+
+
+class _Selector:
+    """Finds rows of *population*, and collects what cannot be understood."""
+
+    def __init__(self, population: Population) -> None:
+        self.population = population
+        self.rows = population.rows
+        self.methods: dict[str, Callable[[str], set[str]]] = {
+            "layer": self._by_layer,
+            "tag": self._by_tag,
+            "engine": self._by_engine,
+            "function": self._by_function,
+            "state": self._by_state,
+        }
+        labels = {**{name: name for name in ENTITIES}, **LABELS, **population.labels}
+        for label, entity in labels.items():
+            by_entity = partial(self._by_entity, label, ENTITIES.index(entity))
+            self.methods.setdefault(label.casefold(), by_entity)
+        self.problems: list[Problem] = []
+        self.notices: list[str] = []
+        self.where = ""
+        self.hint = Hints(MAX_HINTS)
+        self._values: dict[str, dict[str, set[str]]] = {}
+        self._downstream: dict[str, set[str]] | None = None
+
+    def union(self, arguments: Iterable[str], where: str) -> set[str]:
+        """What any of *arguments* means; *where* is what problems call them."""
+        self.where = where
+        found: set[str] = set()
+        for argument in arguments:
+            words = [argument] if argument in self.rows else _ARGUMENT.findall(argument)
+            if not words:
+                self._problem("is empty")
+            for word in dict.fromkeys(words):
+                found |= self._intersection(word)
+        return found
+
+    def _intersection(self, word: str) -> set[str]:
+        terms = [word] if word in self.rows else _split_at_commas(word)
+        return reduce(and_, [self._term(term) for term in terms])
+
+    def _term(self, term: str) -> set[str]:
+        if term in self.rows:
+            return {term}
+        match = _TERM.fullmatch(term)
+        assert match is not None  # it matches any text
+        up, core, down = match.groups()
+        found = self._matched(core)
+        chosen = set(found)
+        if up is not None:
+            chosen |= reached(found, self.population.upstream, int(up) if up else None)
+        if down is not None:
+            chosen |= reached(found, self._needed_by(), int(down) if down else None)
+        return chosen
+
+    def _needed_by(self) -> dict[str, set[str]]:
+        if self._downstream is None:
+            self._downstream = defaultdict(set)
+            for name, needed in self.population.upstream.items():
+                for other in needed:
+                    self._downstream[other].add(name)
+        return self._downstream
+
+    def _matched(self, core: str) -> set[str]:
+        if not core:
+            self._problem("a name is missing")
+            return set()
+        if core in self.rows:
+            return {core}
+        asked = _METHOD.fullmatch(core)
+        if asked is None:
+            return self._by_id(core)
+        method, value = asked[1].casefold(), asked[2]
+        if method not in self.methods:
+            hint = did_you_mean(method, self.methods)
+            known = ", ".join(f"{name}:" for name in self.methods)
+            self._problem(f"unknown method {asked[1] + ':'!r}{hint}; there are {known}")
+            return set()
+        if not value:
+            self._problem(f"{method}: is without a value")
+            return set()
+        return self.methods[method](value)
+
+    # -- methods -------------------------------------------------------------------------------
+
+    def _by_id(self, text: str) -> set[str]:
+        name = _plain(text)
+        if _is_pattern(text):
+            matches = _matcher(text, fold=False)
+            found = {row for row in self.rows if matches(row)}
+        else:
+            found = {name} & self.rows.keys()
+        if not found:
+            if name in self.population.disabled:
+                self._problem(f"transformation {name!r} is disabled")
+            elif _is_pattern(text):
+                self._problem(f"no transformation's id is like {text!r}")
+            else:
+                self._problem(f"no transformation {name!r}{self.hint(name, self.rows)}")
+        return found
+
+    def _by_layer(self, value: str) -> set[str]:
+        return self._by_value("layer", value, lambda row: [row.layer], self.population.layers)
+
+    def _by_engine(self, value: str) -> set[str]:
+        return self._by_value("engine", value, lambda row: [row.engine], self.population.engines)
+
+    def _by_tag(self, value: str) -> set[str]:
+        return self._by_value("tag", value, lambda row: row.tags)
+
+    def _by_entity(self, label: str, which: int, value: str) -> set[str]:
+        return self._by_value(label, value, lambda row: [row.entities[which] or ""])
+
+    def _by_function(self, value: str) -> set[str]:
+        def named(row: Selectable) -> Sequence[str]:
+            return row.function, f"{row.module}.{row.function}"
+
+        return self._by_value("function", value, named, fold=False)
+
+    def _by_value(
+        self,
+        method: str,
+        value: str,
+        values_of: Callable[[Selectable], Sequence[str]],
+        known: Sequence[str] = (),
+        *,
+        fold: bool = True,
+    ) -> set[str]:
+        """Rows that have a value like *value*; *known* values need have no row."""
+        by_value = self._rows_by_value(method, values_of)
+        matches = _matcher(value, fold=fold)
+        found: set[str] = set()
+        for there, rows in by_value.items():
+            if matches(there):
+                found |= rows
+        if not found and not any(map(matches, known)):
+            hint = self.hint(_plain(value), [*known, *by_value]) or _listed(known)
+            self._problem(f"no row has {method} {_plain(value)!r}{hint}")
+        return found
+
+    def _rows_by_value(
+        self, method: str, values_of: Callable[[Selectable], Sequence[str]]
+    ) -> dict[str, set[str]]:
+        """The rows that have each value of *method*; worked out once."""
+        if method not in self._values:
+            found: dict[str, set[str]] = defaultdict(set)
+            for name, row in self.rows.items():
+                for value in values_of(row):
+                    found[value].add(name)
+            self._values[method] = found
+        return self._values[method]
+
+    def _by_state(self, value: str) -> set[str]:
+        word, _, run = value.partition("@")
+        statuses = STATES.get(word.casefold())
+        if statuses is None:
+            self._problem(f"unknown state {word!r}{did_you_mean(word, STATES) or _listed(STATES)}")
+            return set()
+        try:
+            states = self.population.states(run or "last")
+        except LookupError as exc:
+            self._problem(str(exc.args[0]))
+            return set()
+        found = {name for name, status in states.items() if status in statuses}
+        if Status.SUCCESS.value not in statuses:
+            self._name_the_lost(found - self.rows.keys(), states)
+        return found & self.rows.keys()
+
+    def _name_the_lost(self, lost: set[str], states: Mapping[str, str]) -> None:
+        for name in sorted(lost):
+            why = "is disabled" if name in self.population.disabled else "is gone from the registry"
+            self.notices.append(f"{name}, {states[name].lower()} before, {why}: left out")
+
+    # -- what is wrong -------------------------------------------------------------------------
+
+    def _problem(self, message: str) -> None:
+        self.problems.append(Problem(self.where, message))
+
+
+def reached(
+    names: Iterable[str], edges: Mapping[str, Collection[str]], steps: int | None = None
+) -> set[str]:
+    """What *edges* lead to from *names*, in at most *steps* of them; without *names* themselves."""
+    found: set[str] = set()
+    start = set(names)
+    edge = start
+    while edge and (steps is None or steps > 0):
+        edge = {other for name in edge for other in edges.get(name, ())} - found
+        found |= edge
+        steps = None if steps is None else steps - 1
+    return found - start
+
+
+def _split_at_commas(word: str) -> list[str]:
+    """Split *word* at the commas outside quotes: those with an even number of quotes behind them."""
+    quotes, terms = word.count('"'), [[""]]
+    for number, part in enumerate(word.split('"')):
+        outside = (quotes - number) % 2 == 0
+        first, *others = part.split(",") if outside else [part]
+        terms[-1] += ['"', first] if number else [first]
+        terms += [[other] for other in others]
+    return ["".join(term) for term in terms]
+
+
+def _plain(text: str) -> str:
+    """*text* without the quotes around it."""
+    return text[1:-1].replace('""', '"') if re.fullmatch(_QUOTED, text, re.DOTALL) else text
+
+
+def _is_pattern(text: str) -> bool:
+    return _plain(text) == text and any(sign in text for sign in "*?[")
+
+
+def _matcher(text: str, *, fold: bool) -> Callable[[str], object]:
+    """Whether a name is like *text*: the same, or, unless that is in quotes, fits it as a pattern."""
+    wanted = _plain(text).casefold() if fold else _plain(text)
+    if not _is_pattern(text):
+        return lambda name: (name.casefold() if fold else name) == wanted
+    fits = re.compile(fnmatch.translate(wanted)).match
+    return lambda name: fits(name.casefold() if fold else name) or name == text
+
+
+def _listed(known: Iterable[str]) -> str:
+    names = ", ".join(known)
+    return f": there are {names}" if names else ""

@@ -1,0 +1,175 @@
+"""Ctrl-C, ■, SIGTERM and their like, taken as requests instead of exceptions."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.process.forks import at_fork
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType, TracebackType
+
+    from typing_extensions import Self
+
+_outside: list[dict[int, Any]] = []
+"""The handlers that held before a run took signals for requests, outermost first."""
+
+
+class InterruptsHeldBack:
+    """A block at whose end a SIGINT takes effect, however often it came; `let_through` opens it.
+
+    What must not be left half done, such as taking and releasing a lock, belongs into it. Once an
+    interrupt was let through, the block is closed again: what cleans up after it is not interrupted.
+    Signals reach the main thread only: elsewhere this changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self._before: Any = None
+        self._outer: dict[int, Any] = {}
+        self._installed = False
+        self._open = False
+        self._pending = False
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.getsignal(signal.SIGINT)
+            # None: a handler that was not installed from Python, which could not be put back.
+            self._installed = self._before is not None
+            if self._installed:
+                self._outer = {int(signal.SIGINT): self._before}
+                signal.signal(signal.SIGINT, self._interrupted)
+                _outside.append(self._outer)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._installed:
+            return
+        _outside.remove(self._outer)
+        signal.signal(signal.SIGINT, self._before)
+        if self._pending and exc is None:
+            signal.raise_signal(signal.SIGINT)
+
+    @contextlib.contextmanager
+    def let_through(self) -> Iterator[None]:
+        """Let the first SIGINT inside the block have its effect at once."""
+        try:
+            self._open = True
+            self.raise_pending()
+            yield
+        finally:
+            self._open = False
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, unless an interrupt ends that."""
+        time.sleep(seconds)
+        self.raise_pending()
+
+    def raise_pending(self) -> None:
+        """Let an interrupt that was held back have its effect now."""
+        if self._pending:
+            self._pending = False
+            self._pass_on(signal.SIGINT, None)
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        if self._open:
+            self._pass_on(number, frame)
+        else:
+            self._pending = True
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        was_open, self._open = self._open, False
+        if callable(self._before):
+            self._before(number, frame)
+        elif self._before == signal.SIG_DFL:
+            raise KeyboardInterrupt
+        self._open = was_open  # the handler did not raise
+
+
+@contextlib.contextmanager
+def interrupts_as_requests(ask: Callable[[], None], patience: int) -> Iterator[None]:
+    """Call *ask* for every SIGINT inside the block, so that it strikes in the middle of nothing.
+
+    After *patience* of them nobody seems to listen, and KeyboardInterrupt is raised after all.
+    SIGTERM, with which schedulers announce that they will kill soon, counts as two; when the block
+    has ended it does what it would have done. Signals reach the main thread only: elsewhere this
+    changes nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    presses = 0
+    terminated = False
+
+    def interrupted(_number: int, _frame: object) -> None:
+        nonlocal presses
+        presses += 1
+        ask()
+        if presses > patience:
+            raise KeyboardInterrupt
+
+    def told_to_end(_number: int, _frame: object) -> None:
+        nonlocal terminated
+        terminated = True
+        ask()
+        ask()
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    ended_by = signal.signal(signal.SIGTERM, told_to_end)
+    handlers: dict[int, Any] = {signal.SIGINT: before, signal.SIGTERM: ended_by}
+    _outside.append(handlers)
+    try:
+        yield
+    finally:
+        _outside.remove(handlers)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if terminated:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+_masks = threading.local()
+
+
+def _hold_signals() -> None:
+    """Keep signals from a child until it has the handlers of before.
+
+    A pool ends a worker that has nothing to do as soon as it is forked: a SIGTERM that came before
+    `_forget_in_child` would be taken for a request to the run, and lost.
+    """
+    _masks.before = None
+    if _outside and hasattr(signal, "pthread_sigmask"):
+        held = {signal.SIGINT, signal.SIGTERM}
+        _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+
+
+def _let_signals_through() -> None:
+    before, _masks.before = getattr(_masks, "before", None), None
+    if before is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _forget_in_child() -> None:
+    """Let signals do in a forked process what they did before the run.
+
+    A worker of ``multiprocessing.Pool`` is ended with SIGTERM: as a request to the run, it would go
+    unheard, and the pool would wait for ever.
+    """
+    for handlers in reversed(_outside):
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    _outside.clear()
+    _let_signals_through()
+
+
+at_fork(before=_hold_signals, in_child=_forget_in_child, in_parent=_let_signals_through)

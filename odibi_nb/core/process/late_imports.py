@@ -1,0 +1,48 @@
+"""Import libraries late, one at a time in the whole process.
+
+Libraries import each other late, and some look into ``sys.modules`` (pandas for openpyxl, DuckDB for
+pandas): on two threads at a time they find modules that are half there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from typing import Any
+
+from odibi_nb.core.process.forks import at_fork
+
+_importing = threading.RLock()
+_complete: dict[str, Any] = {}
+
+
+def import_late(module: str) -> Any:
+    """Import *module* when no other thread imports one.
+
+    Raises:
+        ImportError: as the import does.
+    """
+    found = _complete.get(module)
+    if found is not None and sys.modules.get(module) is found:
+        return found
+    with _importing:
+        _complete[module] = importlib.import_module(module)
+        return _complete[module]
+
+
+def _before_fork() -> None:
+    """Wait for the import of another thread: in the child it would stay half done, and locked."""
+    _importing.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    _importing.release()
+
+
+def _after_fork_in_child() -> None:
+    global _importing  # noqa: PLW0603  other threads, which are not here, wait for it
+    _importing = threading.RLock()
+
+
+at_fork(before=_before_fork, in_child=_after_fork_in_child, in_parent=_after_fork_in_parent)

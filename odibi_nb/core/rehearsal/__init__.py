@@ -1,0 +1,1 @@
+"""One transformation opened to look at and to try, with tables that keep its writes to themselves."""

@@ -1,0 +1,114 @@
+"""All tables of a project, watched while a function is tried out: what it wrote past its context."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from odibi_nb.core.model.checks import quarantine_of
+from odibi_nb.core.model.tables import TableName, table_key
+from odibi_nb.core.protocols import Change, watch_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from odibi_nb.core.planning.plan import RunPlan
+    from odibi_nb.core.protocols import RehearsingEngine
+
+AT_ONCE = 8
+MOST = 300
+"""So many tables are looked at where a look costs a query; those of the row itself are the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """A table that is not as it was.
+
+    Attributes:
+        name: of the table.
+        removed: it is not there any more.
+        version: its version now, where that is known.
+        run_id: of the run that wrote it last, if a run did: it was not the function then.
+    """
+
+    name: str
+    removed: bool = False
+    version: int | None = None
+    run_id: str | None = None
+
+
+class ProjectWatch:
+    """Watches the tables that a plan's rows name, and all others of a lake on this machine.
+
+    Args:
+        plan: the project's, of all layers.
+        transformation_id: whose function is tried out.
+        tables: the engine.
+        log: the table of the run log; runs elsewhere write to its schema all the time.
+
+    Attributes:
+        unknown: how many tables nobody could tell of, after `moved`.
+    """
+
+    def __init__(
+        self, plan: RunPlan, transformation_id: str, tables: RehearsingEngine, log: str
+    ) -> None:
+        self._engine = tables
+        self._log = _schema(TableName.parse(log).key)
+        named = [n for n in _tables_of(plan, transformation_id) if _schema(n.key) != self._log]
+        found: dict[str, TableName] = {}
+        for name in [*named, *self._listed()]:
+            found.setdefault(name.key, name)
+        self._names: Sequence[TableName] = [*found.values()]
+        self._watch = watch_tables(tables, self._names)
+        self.unknown = 0
+
+    def moved(self) -> list[Moved]:
+        """The tables that are not as they were, in their order."""
+        asked = self._names[:MOST]
+        with ThreadPoolExecutor(AT_ONCE) as pool:  # elsewhere each look is a query
+            found = [*pool.map(self._watch, asked)]
+        self.unknown = len(self._names) - len(asked) + found.count(Change.UNKNOWN)
+        changed = {Change.WRITTEN, Change.REMOVED}
+        pairs = [*zip(asked, found, strict=True)]
+        known = {name.key for name in self._names}
+        pairs += [(name, Change.WRITTEN) for name in self._listed() if name.key not in known]
+        return [self._moved(name, change) for name, change in pairs if change in changed]
+
+    def _listed(self) -> list[TableName]:
+        """All tables of a lake on this machine, but those beside the run log."""
+        return [name for name in _all_tables(self._engine) if _schema(name.key) != self._log]
+
+    def _moved(self, name: TableName, change: Change) -> Moved:
+        if change is Change.REMOVED:
+            return Moved(name=str(name), removed=True)
+        try:
+            details = self._engine.details(name)
+        except Exception:  # noqa: BLE001  that it has changed is known; the rest is nice to have
+            details = None
+        if details is None:
+            return Moved(name=str(name))
+        return Moved(name=str(name), version=details.version, run_id=details.run_id)
+
+
+def _tables_of(plan: RunPlan, first: str) -> Iterator[TableName]:
+    """The tables that the rows of *plan* write and read, those of the row *first* before all others."""
+    rows = [plan.rows[first], *(row for name, row in plan.rows.items() if name != first)]
+    for row in rows:
+        for target in row.transformation.targets:
+            yield TableName.parse(target.table)
+    for row in rows:
+        yield from map(TableName.parse, row.reads)
+        for target in row.transformation.targets:
+            if row.checks:
+                yield TableName.parse(quarantine_of(target.table))
+
+
+def _all_tables(engine: RehearsingEngine) -> list[TableName]:
+    names = getattr(engine, "tables", None)
+    return [] if names is None else names()
+
+
+def _schema(key: str) -> str:
+    return table_key(key).rpartition(".")[0]

@@ -1,0 +1,178 @@
+"""One transformation, opened to look at and to try: its row, its inputs, a context that writes nothing."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import msgspec
+
+from odibi_nb.core.model.engine import Engine
+from odibi_nb.core.model.tables import TableName, table_key
+from odibi_nb.core.rehearsal.captured_writes import CapturedWrites
+from odibi_nb.core.running.capture import CapturedLog, captured, routed_output
+from odibi_nb.core.running.hooks import HookManager
+from odibi_nb.core.running.run import make_context
+from odibi_nb.core.running.worker import Attempt, AttemptEnded, run_attempt
+from odibi_nb.core.text.structs import utc_now
+from odibi_nb.errors import EngineError, PlanError, Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from odibi_nb.core.planning.plan import PlannedRow, RunPlan
+    from odibi_nb.core.protocols import Portion, RehearsingEngine, TableEngine
+    from odibi_nb.core.running.context import ExecutionContext
+    from odibi_nb.core.running.orchestrator import GenericProjectOrchestrator
+
+
+SPARK = Engine.SPARK.value
+MAX_LISTED = 10
+"""A message that lists what there is stays readable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """A transformation that can be called without consequences.
+
+    Attributes:
+        plan: of all layers, for what is upstream and downstream.
+        row: `fn` is None if the function cannot be had: *problems* says why.
+        problems: why a run would refuse the row.
+        context: what its function gets; its writes are in *captured*.
+    """
+
+    plan: RunPlan
+    row: PlannedRow
+    problems: tuple[Problem, ...]
+    context: ExecutionContext
+    captured: CapturedWrites
+
+    @property
+    def producers(self) -> dict[str, str]:
+        """Key of each table that the plan's rows write to the id of one that does."""
+        return {
+            table_key(output.table): name
+            for name, row in self.plan.rows.items()
+            for output in row.transformation.targets
+        }
+
+    def missing_inputs(self) -> dict[str, str | None]:
+        """Each table that it reads and that is not there, to the transformation that makes it."""
+        producers = self.producers
+        return {
+            key: producers.get(key)
+            for key in self.row.reads
+            if not self.captured.exists(TableName.parse(key))
+        }
+
+    def read_inputs(self) -> Inputs:
+        """Its inputs as the function would read them, each once.
+
+        Raises:
+            DataError: if one cannot be read.
+        """
+        found = Inputs(self.row.transformation.inputs)
+        with routed_output(), captured(CapturedLog()):
+            for source in self.row.transformation.inputs:
+                found.add(input_name(source), self.context.read(source))
+        self.context.reads.clear()
+        return found
+
+    def call(self, fn: Callable[..., Any], keywords: tuple[str, ...]) -> AttemptEnded:
+        """Call *fn* as the runner would call the row's function; what fails is in the outcome.
+
+        Raises:
+            KeyboardInterrupt: if it was interrupted.
+        """
+        row = msgspec.structs.replace(self.row, fn=fn, keywords=keywords)
+        attempt = Attempt(
+            row=row,
+            number=1,
+            context=self.context,
+            log=CapturedLog(),
+            start_time=utc_now(),
+            started=time.monotonic(),
+        )
+        with routed_output():
+            ended = run_attempt(attempt)
+        if isinstance(ended.error, KeyboardInterrupt):
+            raise ended.error
+        return ended
+
+
+class Inputs(dict[str, Any]):
+    """DataFrames by input name; by position it is the row's list of inputs, as functions get it.
+
+    So a function may be called with it: ``context.read(inputs[0])`` reads the first input.
+    """
+
+    def __init__(self, sources: list[Any]) -> None:
+        super().__init__()
+        self.sources = sources
+
+    def add(self, name: str, frame: Any) -> None:
+        """Add the frame of the next input; a name that is taken gets a number."""
+        number, free = 2, name
+        while free in self:
+            free, number = f"{name}_{number}", number + 1
+        self[free] = frame
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.sources[key] if isinstance(key, (int, slice)) else super().__getitem__(key)
+
+
+def open_rehearsal(
+    project: GenericProjectOrchestrator,
+    transformation_id: str,
+    portion: Portion | None = None,
+    *,
+    to_call: bool = True,
+) -> Rehearsal:
+    """Open a transformation of *project*, enabled or not; nothing is read but its row.
+
+    Args:
+        project: the project.
+        transformation_id: of a row of its registry.
+        portion: what reads through its context give.
+        to_call: its context has the Spark session, which is started if need be.
+
+    Raises:
+        PlanError: if there is no such row, or it cannot be understood.
+        EngineError: if its engine cannot rehearse.
+    """
+    plan = project.plan_with(transformation_id)
+    where = re.compile(rf"row {re.escape(repr(transformation_id))}(,|$)")
+    problems = tuple(problem for problem in plan.problems if where.match(problem.where))
+    row = plan.rows.get(transformation_id)
+    if row is None:
+        unknown = f"no transformation {transformation_id!r} in env {project.env!r}"
+        hint = did_you_mean(transformation_id, plan.rows)
+        there = f"; it has {', '.join([*plan.rows][:MAX_LISTED])}" if not hint else ""
+        raise PlanError(plan.source, problems or [f"{unknown}{hint}{there}", *plan.notices])
+    engine = project.tables(row.engine)
+    if not _can_rehearse(engine):
+        raise EngineError(f"{row.id}: the {row.engine} engine cannot capture writes")
+    captured_writes = CapturedWrites(engine, portion)
+    # Listeners are not told: nothing happens.
+    if to_call and project.engine == SPARK and "spark" in row.keywords:
+        project.tables(SPARK)  # as in a run, where other rows need it
+    spark = project.spark_session() if to_call else None
+    context = make_context(project, row, captured_writes, spark=spark, hooks=HookManager())
+    return Rehearsal(
+        plan=plan, row=row, problems=problems, context=context, captured=captured_writes
+    )
+
+
+def _can_rehearse(engine: TableEngine) -> TypeGuard[RehearsingEngine]:
+    # Before Python 3.12 isinstance() would look at the engine's properties, which starts Spark.
+    return hasattr(type(engine), "prepared")
+
+
+def input_name(source: Any) -> str:
+    """What an input of a registry row is called."""
+    if isinstance(source, str):
+        return source
+    return str(source.get("name") or source.get("table") or source.get("path") or "query")

@@ -1,0 +1,170 @@
+"""What transformations printed, and why they failed: from the journals of the last runs."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.events import EventType, Status
+from odibi_nb.core.runlog.journal import OUTPUT, live_runs, read_journal, read_on, run_folders
+from odibi_nb.core.runlog.journal_lines import read_line
+from odibi_nb.core.text.structs import as_json, as_time
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+TAIL_LINES = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptLog:
+    """What is known of one attempt; *status* is a `Status`' value, RUNNING while it goes on.
+
+    Attributes:
+        log: what it printed and logged; of one that runs, so far.
+        traceback: of one that failed.
+    """
+
+    run_id: str
+    transformation_id: str
+    attempt: int
+    status: str
+    start_time: dt.datetime | None
+    error: str = ""
+    log: str = ""
+    traceback: str = ""
+
+
+def newest_attempts(
+    state_dir: Path,
+    project: str,
+    env: str,
+    transformation_id: str,
+    run_id: str | None = None,
+) -> list[AttemptLog]:
+    """The attempts of a transformation in the newest run that has any, or in that run; oldest first."""
+    live = {folder.name for folder in live_runs(state_dir)}
+    for folder in _folders(state_dir, run_id):
+        lines = read_journal(folder)
+        if not _belongs(lines, project, env):
+            continue
+        found = [*_attempts(folder.name, lines, transformation_id, live=folder.name in live)]
+        if found:
+            return found
+    return []
+
+
+class FollowedAttempt:
+    """The newest attempt of one transformation in a run that goes on; asking again costs what is new.
+
+    Args:
+        folder: the run's, with its journal.
+        transformation_id: whose attempt.
+    """
+
+    def __init__(self, folder: Path, transformation_id: str) -> None:
+        self._folder = folder
+        self._id = transformation_id
+        self._sign = as_json({"transformation_id": transformation_id}).strip("{}").encode()
+        self._at = 0
+        self._started: list[dict[str, Any]] = []
+        self._said: deque[dict[str, Any]] = deque(maxlen=TAIL_LINES)
+        self._ended: list[dict[str, Any]] = []
+
+    def read(self) -> AttemptLog | None:
+        """How it stands; None before the first. Of what it prints, the last `TAIL_LINES` until it ends."""
+        lines, self._at = read_on(self._folder, self._at)
+        for line in lines:
+            # None: torn, by a disk that was full.
+            if self._sign in line and (said := read_line(line)) is not None:
+                self._take(said)
+        told = [*self._started, *self._said, *self._ended]
+        return next(_attempts(self._folder.name, told, self._id, live=True), None)
+
+    def _take(self, line: dict[str, Any]) -> None:
+        if line.get("event") == OUTPUT:
+            self._said.append(line)
+        elif line.get("event") == EventType.TRANSFORM_START:
+            self._started, self._ended = [line], []
+            self._said.clear()
+        elif line.get("record"):
+            self._ended = [line]
+
+
+def known_ids(state_dir: Path, project: str, env: str, run_id: str | None = None) -> list[str]:
+    """The transformations of the newest run that is in a journal, or of that run."""
+    for folder in _folders(state_dir, run_id):
+        lines = read_journal(folder)
+        if _belongs(lines, project, env):
+            return [
+                *dict.fromkeys(
+                    str(x["transformation_id"]) for x in lines if x.get("transformation_id")
+                )
+            ]
+    return []
+
+
+def last_failed(state_dir: Path, project: str, env: str) -> str | None:
+    """The transformation that failed last, in the newest run in which one did."""
+    for folder in _folders(state_dir, None):
+        lines = read_journal(folder)
+        failures = (x for x in lines if x.get("event") == EventType.TRANSFORM_FAILURE)
+        failed = [x for x in failures if x.get("transformation_id")]
+        if failed and _belongs(lines, project, env):
+            return str(failed[-1]["transformation_id"])
+    return None
+
+
+def _folders(state_dir: Path, run_id: str | None) -> list[Path]:
+    """The folders of the runs, newest first."""
+    return [f for f in reversed(run_folders(state_dir)) if run_id is None or f.name == run_id]
+
+
+def _belongs(lines: list[dict[str, Any]], project: str, env: str) -> bool:
+    return any((x.get("project"), x.get("env")) == (project, env) for x in lines[:5])
+
+
+def _attempts(
+    run_id: str, lines: list[dict[str, Any]], transformation_id: str, *, live: bool
+) -> Iterator[AttemptLog]:
+    started: dict[str, Any] | None = None
+    said: list[str] = []
+    for line in lines:
+        if line.get("transformation_id") != transformation_id:
+            continue
+        if line.get("event") == OUTPUT:
+            said.append(str(line.get("line", "")))
+        elif line.get("event") == EventType.TRANSFORM_START:
+            started, said = line, []
+        elif line.get("record"):
+            yield _ended(run_id, line, said)
+            started = None
+    if started is not None:
+        yield AttemptLog(
+            run_id=run_id,
+            transformation_id=transformation_id,
+            attempt=int(started.get("attempt") or 1),
+            status=(Status.RUNNING if live else Status.ABANDONED).value,
+            start_time=as_time(started.get("timestamp")),
+            error="" if live else "the process that ran it ended",
+            log="\n".join(said),
+        )
+
+
+def _ended(run_id: str, line: dict[str, Any], said: list[str]) -> AttemptLog:
+    record = line["record"]
+    kind, message = record.get("error_type"), record.get("error_message") or ""
+    return AttemptLog(
+        run_id=run_id,
+        transformation_id=str(record["transformation_id"]),
+        attempt=int(record.get("attempt") or 1),
+        status=str(record["status"]),
+        start_time=as_time(record.get("start_time")),
+        error=f"{kind}: {message}" if kind else message,
+        log=str(line.get("log") or "\n".join(said)),
+        traceback=str(line.get("traceback") or ""),
+    )

@@ -1,0 +1,123 @@
+"""Two runs side by side: how each transformation ended, how long it took, what changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from odibi_nb.core.runlog.history import LAST, RUNS_SEARCHED, past_attempts, past_runs
+from odibi_nb.core.text.structs import decode_json
+from odibi_nb.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from odibi_nb.core.protocols import BaseLogSink, Row
+
+COLUMNS = (
+    "transformation_id",
+    "status_a",
+    "status_b",
+    "seconds_a",
+    "seconds_b",
+    "seconds_change",
+    "rows_out_a",
+    "rows_out_b",
+    "changed",
+)
+
+
+class Comparison(NamedTuple):
+    """The records of two runs, the earlier first, and a row of `COLUMNS` per transformation."""
+
+    runs: tuple[Row, Row]
+    rows: list[Row]
+
+
+def compare_runs(
+    sinks: Sequence[BaseLogSink],
+    project: str,
+    env: str,
+    run_a: str | None = None,
+    run_b: str = LAST,
+) -> Comparison:
+    """Compare *run_a*, or the run before *run_b*, with *run_b*, or the newest.
+
+    What a transformation's last attempt says counts. ``changed`` names what differs: whether it is in
+    both, ``status``, ``rows``, ``registry`` (its row there) and ``function`` (its source).
+
+    Raises:
+        LookupError: if the run log does not have both.
+    """
+    runs = past_runs(sinks, RUNS_SEARCHED, project, env)
+    b = _position(runs, run_b, f"{project!r}, env {env}")
+    a = b + 1 if run_a is None else _position(runs, run_a, f"{project!r}, env {env}")
+    if a >= len(runs):
+        raise LookupError(f"the run log has no run before {runs[b]['run_id']}")
+    pair = runs[a], runs[b]
+    found: tuple[dict[str, Row], dict[str, Row]] = {}, {}
+    attempts = past_attempts(sinks, [run["run_id"] for run in pair])
+    for record in sorted(attempts, key=lambda r: r["attempt"] or 0):
+        for run, records in zip(pair, found, strict=True):
+            if record["run_id"] == run["run_id"]:
+                records[record["transformation_id"]] = record
+    sources = _sources(pair[0]), _sources(pair[1])
+    names = dict.fromkeys(record["transformation_id"] for record in attempts)
+    return Comparison(pair, [_row(n, found[0].get(n), found[1].get(n), sources) for n in names])
+
+
+def _position(runs: Sequence[Row], run_id: str, where: str) -> int:
+    ids = [run["run_id"] for run in runs]
+    if not ids:
+        raise LookupError(f"the run log has no run of {where}")
+    if run_id == LAST:
+        return 0
+    if run_id not in ids:
+        hint = did_you_mean(run_id, ids)
+        raise LookupError(f"the run log of {where}, has no run {run_id!r}{hint}")
+    return ids.index(run_id)
+
+
+def _sources(run: Row) -> dict[str, str]:
+    """Function to the hash of its source, as the run's record keeps it."""
+    try:
+        versions = decode_json(run["versions"] or "{}")
+    except ValueError:
+        return {}
+    found = versions.get("functions") if isinstance(versions, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _row(
+    name: str, a: Row | None, b: Row | None, sources: tuple[dict[str, str], dict[str, str]]
+) -> Row:
+    before, after = a or {}, b or {}
+    one, other = before.get("duration_seconds"), after.get("duration_seconds")
+    return {
+        "transformation_id": name,
+        "status_a": before.get("status"),
+        "status_b": after.get("status"),
+        "seconds_a": one,
+        "seconds_b": other,
+        "seconds_change": None if one is None or other is None else other - one,
+        "rows_out_a": before.get("rows_out"),
+        "rows_out_b": after.get("rows_out"),
+        "changed": ", ".join(_changes(before, after, sources)),
+    }
+
+
+def _changes(a: Row, b: Row, sources: tuple[dict[str, str], dict[str, str]]) -> list[str]:
+    if not a or not b:
+        return [f"only in {'b' if b else 'a'}"]
+    pairs: dict[str, tuple[Any, Any]] = {
+        "status": (a["status"], b["status"]),
+        "rows": (a["rows_out"], b["rows_out"]),
+        "registry": (a["config_hash"], b["config_hash"]),
+        "function": (sources[0].get(_function(a)), sources[1].get(_function(b))),
+    }
+    known = {name: pair for name, pair in pairs.items() if name == "status" or None not in pair}
+    return [name for name, (one, other) in known.items() if one != other]
+
+
+def _function(record: Row) -> str:
+    """`PlannedRow.function_key` of the row that *record* is of."""
+    return f"{record['module']}.{record['function']}@{record['engine']}"

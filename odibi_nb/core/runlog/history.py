@@ -1,0 +1,164 @@
+"""What past runs say: how long transformations take, how each ended last, which run retried which."""
+
+from __future__ import annotations
+
+import datetime as dt
+from bisect import bisect_right
+from collections import defaultdict
+from itertools import accumulate
+from math import inf
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+from odibi_nb.core.text.structs import utc_now
+from odibi_nb.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from odibi_nb.core.protocols import BaseLogSink, Row
+
+RUNS_LOOKED_AT = 5
+MOST_RUNS_LOOKED_AT = 20
+RUNS_SEARCHED = 500
+LAST = "last"
+
+
+class RunChain(NamedTuple):
+    """A run and the runs it goes on from: each, but for the first, is a retry of the one before.
+
+    ``runs``     their records, oldest first
+    ``records``  transformation id to the record of its last attempt in any of them
+    """
+
+    runs: list[Row]
+    records: dict[str, Row]
+
+    def states(self) -> dict[str, str]:
+        """Transformation id to how it ended last."""
+        return {name: record["status"] for name, record in self.records.items()}
+
+
+def past_runs(
+    sinks: Sequence[BaseLogSink], limit: int, project: str | None = None, env: str | None = None
+) -> list[Row]:
+    """The newest runs, newest first, from the first sink that can be read."""
+    for sink in sinks:
+        runs = sink.runs(limit if project is None else max(limit * 20, 200))
+        if runs:
+            return [
+                run
+                for run in newest_first(runs)
+                if (project is None or run["project"] == project)
+                and (env is None or run["env"] == env)
+            ][:limit]
+    return []
+
+
+def newest_first(runs: Iterable[Row]) -> list[Row]:
+    """Order *runs* by their numbers, which no clock makes jump.
+
+    Those without a number, of versions that gave none, are placed by their time among the others; one
+    that is said to begin in the future began under a wrong clock, and comes last.
+    """
+    now = utc_now().timestamp()
+    by_time = sorted(runs, key=lambda run: (_begun(run, now, 0.0), run["run_id"] or ""))
+    ordered = [run for run in by_time if run.get("run_number")]
+    ordered.sort(key=lambda run: run["run_number"])
+    # earliest[i]: when the first of the numbered ones from i on began.
+    earliest = [*accumulate((_begun(run, now, inf) for run in reversed(ordered)), min)][::-1]
+    before: dict[int, list[Row]] = defaultdict(list)
+    for run in by_time:
+        if not run.get("run_number"):
+            before[bisect_right(earliest, _begun(run, now, 0.0))].append(run)
+    merged = [r for i in range(len(ordered) + 1) for r in (*before[i], *ordered[i : i + 1])]
+    return merged[::-1]
+
+
+def _begun(run: Row, now: float, unknown: float) -> float:
+    """When a run began; *unknown* where that is not known, or has not come yet."""
+    begun = run.get("start_time")
+    seconds = begun.timestamp() if isinstance(begun, dt.datetime) else unknown
+    return seconds if seconds <= now else unknown
+
+
+def past_attempts(sinks: Sequence[BaseLogSink], run_ids: Sequence[str]) -> list[Row]:
+    """The run log's records of these runs, from the first sink that has them."""
+    for sink in sinks:
+        records = sink.attempts(run_ids)
+        if records:
+            return records
+    return []
+
+
+def greatest_number(sinks: Sequence[BaseLogSink]) -> int:
+    """The greatest `run_number` in the run log, of any project; 0 if there is none."""
+    return max((run.get("run_number") or 0 for run in past_runs(sinks, 1)), default=0)
+
+
+def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> dict[str, float]:
+    """Transformation id to the median duration of its successes in the last runs.
+
+    Retries and runs of a selection say little of the other rows, so they do not count as runs here.
+    """
+    runs = _last_whole_runs(past_runs(sinks, MOST_RUNS_LOOKED_AT, project, env))
+    durations: dict[str, list[float]] = defaultdict(list)
+    if runs:
+        run_ids = [run["run_id"] for run in runs]
+        found = next((rows for sink in sinks if (rows := sink.durations(run_ids))), [])
+        for name, seconds in found:
+            durations[name].append(seconds)
+    return {name: median(seconds) for name, seconds in durations.items()}
+
+
+def _last_whole_runs(runs: Sequence[Row]) -> Sequence[Row]:
+    """*runs*, newest first, up to the last few of all rows; with the others in between."""
+    whole = 0
+    for number, run in enumerate(runs, 1):
+        options = run["options"] or ""
+        whole += not (run["retry_of"] or '"select"' in options or '"exclude"' in options)
+        if whole == RUNS_LOOKED_AT:
+            return runs[:number]
+    return runs
+
+
+def run_chain(
+    sinks: Sequence[BaseLogSink],
+    project: str,
+    env: str,
+    run_id: str = LAST,
+    *,
+    to_its_end: bool = False,
+    dead: Sequence[tuple[Row, list[Row]]] = (),
+) -> RunChain:
+    """The run called *run_id*, or the newest, and what it goes on from.
+
+    With *to_its_end* also the runs that went on from it. *dead* are runs and their attempts' records,
+    newest first, which the log may not have yet.
+
+    Raises:
+        LookupError: if the run log has no such run; the message says so.
+    """
+    unlogged = {run["run_id"]: records for run, records in dead}
+    logged = past_runs(sinks, RUNS_SEARCHED, project, env)
+    runs = newest_first(
+        [*(run for run, _ in dead), *(r for r in logged if r["run_id"] not in unlogged)]
+    )
+    by_id = {run["run_id"]: run for run in runs}
+    if not runs:
+        raise LookupError(f"the run log has no run of {project!r}, env {env}")
+    newest = runs[0]["run_id"] if run_id == LAST else run_id
+    if newest not in by_id:
+        hint = did_you_mean(newest, by_id)
+        raise LookupError(f"the run log of {project!r}, env {env}, has no run {newest!r}{hint}")
+    links = [by_id.pop(newest)]
+    while (before := by_id.pop(links[0]["retry_of"] or "", None)) is not None:
+        links.insert(0, before)
+    followers = {run["retry_of"]: run for run in reversed(by_id.values())} if to_its_end else {}
+    while (after := followers.pop(links[-1]["run_id"], None)) is not None:
+        links.append(after)
+    position = {run["run_id"]: i for i, run in enumerate(links)}
+    attempts = past_attempts(sinks, [run_id for run_id in position if run_id not in unlogged])
+    attempts += [record for run_id in position for record in unlogged.get(run_id, ())]
+    ordered = sorted(attempts, key=lambda r: (position[r["run_id"]], r["attempt"] or 0))
+    return RunChain(links, {record["transformation_id"]: record for record in ordered})

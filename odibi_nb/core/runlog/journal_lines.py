@@ -1,0 +1,134 @@
+"""Reading a journal's lines, whoever wrote them: each value is of its kind, or the line is unreadable.
+
+Another version, a torn write or a damaged disk may have left anything. Everything that reads journals
+reads them through here, so that nothing of it needs to look again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
+from odibi_nb.core.text.structs import as_time
+
+if TYPE_CHECKING:
+    from odibi_nb.core.protocols import Row
+
+_TEXTS = (
+    "run_id",
+    "project",
+    "env",
+    "engine",
+    "layer",
+    "sink",
+    "line",
+    "log",
+    "traceback",
+    "options",
+    "plan_hash",
+    "versions",
+    "retry_of",
+)
+_NUMBERS = ("attempt", "records", "transformations", "run_number")
+_PLANNED = ("plant", "asset", "function", "module", "layer", "engine", "config_hash")
+_LARGEST = 1e300
+_decoder = msgspec.json.Decoder()
+
+
+def read_line(raw: bytes | str) -> Row | None:
+    """Decode a line of a journal; None if it is not one.
+
+    Values that are not of their kind are None. A line whose event, transformation or record is
+    damaged counts as unreadable, as it would be taken for something else.
+    """
+    try:
+        line = _decoder.decode(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    if not isinstance(line, dict) or not isinstance(line.get("event"), str):
+        return None
+    if not isinstance(line.get("transformation_id"), (str, type(None))):
+        return None
+    for name in _TEXTS:
+        if not isinstance(line.get(name), (str, type(None))):
+            line[name] = None
+    for name in _NUMBERS:
+        if name in line:
+            line[name] = _number(line[name])
+    line["timestamp"] = readable_time(line.get("timestamp"))
+    layers = line.get("layers")
+    line["layers"] = [x for x in layers if isinstance(x, str)] if isinstance(layers, list) else []
+    return line if _with_records(line) else None
+
+
+def _with_records(line: Row) -> bool:
+    """Read the records that *line* holds; False if one of them is damaged."""
+    if line.get("record"):
+        record = fitting(line["record"], RECORD_COLUMNS)
+        if not (record.get("transformation_id") and record.get("status")):
+            return False
+        line["record"] = {
+            **record,
+            "attempt": 1 if record["attempt"] is None else record["attempt"],
+        }
+    if line.get("run_record"):
+        line["run_record"] = fitting(line["run_record"], RUN_COLUMNS)
+        if not (line["run_record"]["run_id"] and line["run_record"]["status"]):
+            return False
+    if "rows" in line:
+        rows = line["rows"] if isinstance(line["rows"], list) else []
+        line["rows"] = [planned for row in rows if (planned := _planned(row))]
+    return True
+
+
+def _planned(row: Any) -> Row | None:
+    if not isinstance(row, dict) or not isinstance(row.get("transformation_id"), str):
+        return None
+    texts = {name: row[name] if isinstance(row.get(name), str) else None for name in _PLANNED}
+    return {"transformation_id": row["transformation_id"], **texts}
+
+
+def _number(value: Any) -> int | None:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_number and 0 <= value < 2**63 else None
+
+
+def readable_time(value: Any) -> str | None:
+    """Return *value* if it is a time's text with a zone, else None."""
+    try:
+        time = as_time(value) if isinstance(value, str) else None
+        return value if time is not None and time.utcoffset() is not None else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def fitting(record: Any, columns: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """*columns* of *record* as JSON holds it, each value of its column's kind, or None."""
+    found = record if isinstance(record, dict) else {}
+    return {name: _fitting(kind, found.get(name)) for name, kind in columns}
+
+
+def _fitting(kind: str, value: Any) -> Any:
+    if kind == "string":
+        return value if isinstance(value, str) else None
+    if kind == "timestamp":
+        return _time(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if kind == "int":
+        return value if isinstance(value, int) and abs(value) < 2**63 else None
+    return float(value) if abs(value) < _LARGEST else None
+
+
+def _time(value: Any) -> dt.datetime | None:
+    try:
+        time = as_time(value) if isinstance(value, str) else None
+        if time is None:
+            return None
+        zoned = time if time.tzinfo is not None else time.replace(tzinfo=dt.timezone.utc)
+        return zoned.astimezone(dt.timezone.utc)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,121 @@
+"""Who runs a project and environment: a small file that its owner renews while it lives.
+
+``<state>/locks/<project>-<env>-<digest>.json``
+"""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import sys
+import tempfile
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from odibi_nb.core.process.process_identity import Process, current_process
+from odibi_nb.core.process.state_files import read_regular
+from odibi_nb.core.text.structs import utc_now
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MOST_BYTES = 1 << 16
+"""Nothing that an owner writes is longer."""
+
+
+class Owner(Process, frozen=True, kw_only=True):
+    """A run and its process, as its file tells of it.
+
+    Attributes:
+        since: when it began; a wall clock's time, for people.
+        at: when it renewed its file last; likewise.
+        beat: how often it has renewed its file.
+        locked: whether it holds the operating system's lock.
+    """
+
+    run_id: str
+    user: str
+    since: str
+    at: str
+    beat: int = 0
+    locked: bool = True
+
+    def __str__(self) -> str:
+        return (
+            f"run {self.run_id} (process {self.pid} on {self.host}, by {self.user}, "
+            f"since {self.since}, last sign of life {self.at})"
+        )
+
+
+@lru_cache(maxsize=1)
+def identity() -> tuple[str, str]:
+    """(user, host) of this process."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return user, socket.gethostname()
+
+
+def this_process(run_id: str, *, locked: bool) -> Owner:
+    """This process as the owner of a run that begins now."""
+    user, _ = identity()
+    now = clock_time()
+    process = msgspec.structs.asdict(current_process())
+    return Owner(run_id=run_id, user=user, since=now, at=now, locked=locked, **process)
+
+
+def clock_time() -> str:
+    """The time, as owners tell it."""
+    return f"{utc_now():%Y-%m-%d %H:%M:%S} UTC"
+
+
+def locks_folder(state_dir: Path) -> Path:
+    """Where the locks of a project's environments are."""
+    return state_dir / "locks"
+
+
+def read_owner(path: Path) -> Owner | None:
+    """Whose file it is; None if there is none, or it cannot be read."""
+    return decode_owner(read_regular(path, MOST_BYTES))
+
+
+def decode_owner(content: bytes | None) -> Owner | None:
+    """Whose file has this content; None if it says nothing."""
+    try:
+        return msgspec.json.decode(content or b"", type=Owner)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def write_owner(path: Path, owner: Owner) -> None:
+    """Replace the file at once, so that nobody reads half of it.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    new = path.with_suffix(f".{owner.run_id}.new")
+    new.write_bytes(msgspec.json.encode(owner))
+    new.replace(path)
+
+
+def owned_runs(state_dir: Path) -> set[str]:
+    """The runs that owners' files tell of, dead or alive."""
+    owners = (read_owner(path) for path in locks_folder(state_dir).glob("*.json"))
+    return {owner.run_id for owner in owners if owner is not None}
+
+
+def locks_work(folder: Path) -> bool:
+    """Whether the operating system locks files in *folder*; some network shares do not."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,189 @@
+"""Going on from a run: what of it is run again, with which options, and what has changed since."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.events import RunStatus, Status
+from odibi_nb.core.model.options import RunOptions
+from odibi_nb.core.model.results import RunResult
+from odibi_nb.core.text.redaction import REDACTED, redact
+from odibi_nb.core.text.structs import as_json, decode_json, utc_now
+from odibi_nb.errors import Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from odibi_nb.core.planning.plan import RunPlan
+    from odibi_nb.core.runlog.history import RunChain
+
+NOT_REUSED = ("target_layers", "select", "exclude", "repairs", "force", "confirm")
+"""What chose the rows of the run is not asked again: they are in its log. The rest is each run's own."""
+MAX_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """A retry of the last run of *chain*.
+
+    Attributes:
+        only_failed: not what waited for what failed.
+        given: the keywords of this retry, which replace those of the run.
+    """
+
+    chain: RunChain
+    only_failed: bool
+    given: Mapping[str, Any]
+
+    @property
+    def run_id(self) -> str:
+        """The run that is gone on from."""
+        return str(self.chain.runs[-1]["run_id"])
+
+    @property
+    def engine(self) -> str:
+        """The engine of that run."""
+        return str(self.chain.runs[-1]["engine"])
+
+    @property
+    def within(self) -> tuple[str, ...]:
+        """What is run again, as a selection."""
+        if self.only_failed:
+            return (f"state:failed@{self.run_id}",)
+        # What needs an unfinished row is run again even if it succeeded: it may need it since.
+        return (f"state:unfinished@{self.run_id}+,state:any@{self.run_id}",)
+
+    def options(self) -> dict[str, Any]:
+        """Keywords for `RunOptions`: those of the run, replaced by what is given."""
+        links = [_json(run["options"]) for run in self.chain.runs]
+        overrides: dict[str, Any] = {}
+        for options in (*links, self.given):
+            for name, constants in (options.get("overrides") or {}).items():
+                overrides[name] = {**overrides.get(name, {}), **constants}
+        known = RunOptions.__dataclass_fields__
+        reused = {k: v for k, v in links[-1].items() if k in known and k not in NOT_REUSED}
+        repairs = [run["run_id"] for run in self.chain.runs]
+        return {**reused, **self.given, "overrides": overrides, "repairs": repairs}
+
+    def checked(self, plan: RunPlan) -> RunPlan:
+        """*plan* with what is wrong with a retry of it, and what should be known of it."""
+        problems = [*plan.problems, *self._lost_secrets(plan), *self._strangers(plan)]
+        text = f"{plan.selection}; of that " if plan.selection else ""
+        what = "what failed" if self.only_failed else "what did not succeed, and what needs it"
+        return replace(
+            plan,
+            problems=tuple(problems),
+            notices=(*plan.notices, *self._changes(plan)),
+            selection=f"{text}{what}, in run {self.run_id}",
+        )
+
+    def _lost_secrets(self, plan: RunPlan) -> Iterator[Problem]:
+        for name, constants in self.options()["overrides"].items():
+            for path in _redacted(constants, f"overrides.{name}") if name in plan.rows else ():
+                message = (
+                    f"is a secret, which the log of run {self.run_id} does not keep: give it again"
+                )
+                yield Problem(path, message)
+
+    def _strangers(self, plan: RunPlan) -> Iterator[Problem]:
+        for name in self.given.get("overrides") or {}:
+            if name not in plan.rows:
+                known = name in self.chain.records
+                hint = ": it is not run again" if known else did_you_mean(name, plan.rows)
+                yield Problem(
+                    f"overrides.{name}", f"no transformation {name!r} in this retry{hint}"
+                )
+
+    def _changes(self, plan: RunPlan) -> Iterator[str]:
+        """Which rows are not what they were when they were run last."""
+        sources = plan.source_hashes()
+        before = {run["run_id"]: _json(run["versions"]) for run in self.chain.runs}
+        given = self.given.get("overrides") or {}
+        hashes = plan.config_hashes()
+        config, source = [], []
+        for name, row in plan.rows.items():
+            record = self.chain.records.get(name)
+            if record is None:
+                continue
+            if name not in given and record["config_hash"] not in (None, hashes[name]):
+                config.append(name)
+            old = (before[record["run_id"]].get("functions") or {}).get(row.function_key)
+            if old and old != sources.get(row.function_key):
+                source.append(name)
+        for what, names in (("the registry", config), ("the source of its function", source)):
+            if names:
+                yield f"changed in {what} since run {self.run_id}: {_listed(names)}"
+
+    def texts(self, plan: RunPlan, options: RunOptions) -> Iterator[str]:
+        """What a person should read before the retry begins."""
+        states = self.chain.states()
+        counts = Counter(states.get(name, "new") for name in plan.rows)
+        shown = ", ".join(f"{n} {status.lower()}" for status, n in sorted(counts.items()))
+        yield (
+            f"🔁 Retry of run {self.run_id} of {plan.project} (env={plan.env}): {len(plan.rows)} of its {len(states)} transformations"
+            f" ({shown} before)"
+        )
+        given = {k: v for k, v in self.given.items() if k != "confirm" and v not in ((), [], {})}
+        own = {*given, *NOT_REUSED}
+        reused = {k: v for k, v in _json(options.recorded()).items() if k not in own}
+        if reused:
+            yield f"   with its options {as_json(reused)}"
+        if given:
+            yield f"   given now: {as_json(redact(given))}"
+
+    def nothing(self, plan: RunPlan) -> RunResult:
+        """The result of *plan*, in which there is nothing to do; its warnings say why."""
+        states = self.chain.states()
+        open_ones = [n for n, status in states.items() if status != Status.SUCCESS.value]
+        if not states:
+            why = f"run {self.run_id} has no transformations in its log"
+        elif not open_ones:
+            first = self.chain.runs[0]["run_id"]
+            run = f"run {first}" + (" and its retries" if first != self.run_id else "")
+            why = f"all {len(states)} transformations of {run} have succeeded"
+        else:
+            named = _listed([f"{name} ({states[name].lower()})" for name in sorted(open_ones)])
+            why = f"nothing that is left of run {self.run_id} is selected or still there: {named}"
+        now = utc_now()
+        return RunResult(
+            run_id="",
+            status=RunStatus.SUCCESS,
+            project=plan.project,
+            env=plan.env,
+            engine=plan.engine,
+            layers_executed=[],
+            start_time=now,
+            end_time=now,
+            duration_seconds=0.0,
+            transformations={},
+            warnings=[*plan.notices, f"nothing to retry: {why}"],
+            retry_of=self.run_id,
+        )
+
+
+def _json(text: Any) -> dict[str, Any]:
+    """The object that a column of the run's record holds; an empty one if it holds none."""
+    try:
+        value = decode_json(text or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _redacted(value: Any, path: str) -> Iterator[str]:
+    """Where in *value* something was hidden."""
+    if isinstance(value, str) and REDACTED in value:
+        yield path
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _redacted(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _redacted(item, f"{path}[{i}]")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more

@@ -1,0 +1,508 @@
+"""The run log: one record per ended attempt, one per run; batched into sinks, recovered after a crash."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import queue
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.events import EventType, Status
+from odibi_nb.core.model.log_columns import RECORD_COLUMNS
+from odibi_nb.core.process.state_files import is_in_the_way
+from odibi_nb.core.runlog.journal import (
+    mark_complete,
+    open_runs,
+    read_counted,
+    read_journal,
+    read_mark,
+    set_run_aside,
+    taken_over,
+)
+from odibi_nb.core.runlog.lock_owner import identity
+from odibi_nb.core.text.redaction import error_text
+from odibi_nb.core.text.structs import as_json, as_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from odibi_nb.core.planning.plan import RunPlan
+    from odibi_nb.core.protocols import BaseLogSink, Row
+    from odibi_nb.core.runlog.journal import Journal
+
+FLUSH_SECONDS = 5.0
+SYNC_SECONDS = 0.2
+SINK_TRIES = 4
+RECENT_RUNS = 1_000
+SHOWN = 10
+PLANNED = "planned"
+_FLUSH = object()
+
+
+def make_record(facts: dict[str, Any]) -> Row:
+    """A run log record, in `RECORD_COLUMNS`' order, from an event's facts; what is unknown is None."""
+    record = {name: facts.get(name) for name, _ in RECORD_COLUMNS}
+    record["user"], record["host"] = identity()
+    record["checks"] = as_json(record["checks"]) if record["checks"] else None
+    return record
+
+
+@dataclass(slots=True)
+class _Position:
+    """How far one sink is: *done* of the run's records are in it."""
+
+    sink: BaseLogSink
+    done: int = 0
+    tried: bool = False
+    failed: str | None = None
+
+
+@dataclass(kw_only=True)
+class RunLogWriter:
+    """Hands records to the sinks in batches, on its own thread, the only one that calls them.
+
+    A batch goes out when a layer ends (`flush`), at the end (`close`), and at most every
+    `FLUSH_SECONDS` in between. A sink that fails is tried again with every later batch.
+
+    Attributes:
+        on_flushed: told of every batch a sink took: its name and the number of records.
+    """
+
+    run_id: str
+    sinks: Sequence[BaseLogSink]
+    journal: Journal
+    on_flushed: Callable[[str, int], object] = lambda _name, _count: None
+    _records: list[Row] = field(default_factory=list)
+    _inbox: queue.SimpleQueue[object] = field(default_factory=queue.SimpleQueue)
+
+    def __post_init__(self) -> None:
+        self._positions = [_Position(sink) for sink in self.sinks]
+        self._thread = threading.Thread(target=self._work, name="odibi-run-log", daemon=True)
+        self._thread.start()
+
+    def add(self, record: Row) -> None:
+        """Take one record; never waits."""
+        self._records.append(record)
+
+    def flush(self) -> None:
+        """Ask for a batch now; never waits."""
+        self._inbox.put(_FLUSH)
+
+    def close(self, run_record: Row) -> list[str]:
+        """Write what is left and the run's own record; what went wrong, one line per sink.
+
+        Waits for the sinks; whatever they do not take stays in the journal for the next start.
+        """
+        self._inbox.put(run_record)
+        self._thread.join()
+        return [
+            f"run log sink {_name(p.sink)} failed, the records are kept in {self.journal.folder}: {p.failed}"
+            for p in self._positions
+            if p.failed is not None
+        ]
+
+    def _work(self) -> None:
+        waited = 0.0
+        while True:
+            try:
+                message = self._inbox.get(timeout=SYNC_SECONDS)
+            except queue.Empty:
+                message = None
+                waited += SYNC_SECONDS
+            self.journal.sync()
+            if message is not None or waited >= FLUSH_SECONDS:
+                waited = 0.0
+                for position in self._positions:
+                    self._hand_over(position, final=isinstance(message, dict))
+            if isinstance(message, dict):
+                for position in self._positions:
+                    self._hand_over_run(position, message)
+                return
+
+    def _hand_over_run(self, position: _Position, run_record: Row) -> None:
+        if position.failed is not None:
+            return
+        try:
+            position.sink.write_run(run_record)
+        except BaseException as exc:  # noqa: BLE001  a sink never fails a run, or ends this thread
+            position.failed = error_text(exc)
+
+    def _hand_over(self, position: _Position, *, final: bool) -> None:
+        batch = self._records[position.done :]
+        if not batch:
+            return
+        import tenacity  # late: where tornado is installed it imports that, and asyncio
+
+        tries = SINK_TRIES if final or not position.failed else 1
+        try:
+            for attempt in tenacity.Retrying(
+                stop=tenacity.stop_after_attempt(tries),
+                wait=tenacity.wait_random_exponential(multiplier=0.1, max=2),
+                reraise=True,
+            ):
+                with attempt:
+                    rest = unwritten(position.sink, self.run_id, batch) if position.tried else batch
+                    position.tried = True
+                    if rest:
+                        position.sink.write(rest)
+        except BaseException as exc:  # noqa: BLE001  a sink never fails a run, or ends this thread
+            position.failed = error_text(exc)
+            return
+        position.failed, position.tried = None, False
+        position.done += len(batch)
+        self.journal.append(
+            {"event": "flushed", "sink": _name(position.sink), "records": position.done}
+        )
+        self.on_flushed(_name(position.sink), len(batch))
+
+
+def unwritten(sink: BaseLogSink, run_id: str, records: list[Row]) -> list[Row]:
+    """Those of *records* that *sink* does not have yet."""
+    there = sink.written(run_id)
+    return [r for r in records if (r["transformation_id"], r["attempt"]) not in there]
+
+
+def _name(sink: BaseLogSink) -> str:
+    return sink.name or type(sink).__name__
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveredRun:
+    """A dead run whose log was completed: how many attempts had ended, which had not.
+
+    Attributes:
+        unreadable: how many lines of its journal could not be read.
+    """
+
+    run_id: str
+    finished: int
+    abandoned: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+    unreadable: int = 0
+
+    def text(self) -> str:
+        """One line for people."""
+        lost = ""
+        if self.abandoned:
+            shown = [*self.abandoned[:SHOWN], *(["…"] if len(self.abandoned) > SHOWN else [])]
+            lost = f", {len(self.abandoned)} ABANDONED: {', '.join(shown)}"
+        torn = ""
+        if self.unreadable:
+            lines = "1 line" if self.unreadable == 1 else f"{self.unreadable:,} lines"
+            torn = f"; {lines} of its journal could not be read"
+        failed = f"; {'; '.join(self.problems)}" if self.problems else ""
+        return (
+            f"run {self.run_id} had died; its log is complete now: {self.finished} ended"
+            f"{lost}{torn}{failed}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableRun:
+    """A run that did not end, and of which nothing can be read; *moved* is where its folder is now."""
+
+    run_id: str
+    reason: str
+    moved: str
+
+    def text(self) -> str:
+        """One line for people."""
+        what = f"its folder was set aside: {self.moved}" if self.moved else "it cannot be set aside"
+        return f"run {self.run_id} had died, and its log cannot be completed: {self.reason}; {what}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _DeadRun:
+    """What the journal of a dead run holds; *start* is empty if it does not say whose run it is."""
+
+    start: Row
+    lines: list[Row]
+    unreadable: int
+
+    def is_of(self, project: str, env: str) -> bool:
+        return (self.start.get("project"), self.start.get("env")) == (project, env)
+
+
+def recover(
+    state_dir: Path, project: str, env: str, sinks: Sequence[BaseLogSink]
+) -> list[RecoveredRun | UnreadableRun]:
+    """Complete the log of every run of *project* and *env* whose process died.
+
+    What had ended is written as it was; what was running, or had not started, becomes ABANDONED. Each
+    record is in each sink once: what a sink has already is asked of it first. A run of which nothing
+    can be read is set aside. Whatever is wrong with a folder, the others are recovered.
+    """
+    recovered: list[RecoveredRun | UnreadableRun] = []
+    for folder in open_runs(state_dir):
+        with taken_over(folder) as dead:
+            if not dead:
+                continue
+            run = _read_dead_run(folder)
+            if not run.start:
+                if (unreadable := _unreadable(folder, run, project, env)) is not None:
+                    recovered.append(unreadable)
+            elif run.is_of(project, env):
+                result = _complete(run, sinks)
+                recovered.append(result)
+                if not result.problems:
+                    mark_complete(folder)
+    return recovered
+
+
+def dead_runs(state_dir: Path, project: str, env: str) -> list[tuple[Row, list[Row]]]:
+    """What `recover` would complete: each run's record and its attempts', newest first; writes nothing."""
+    found = []
+    for folder in reversed(open_runs(state_dir)):
+        with taken_over(folder) as dead:
+            run = _read_dead_run(folder) if dead else None
+        if run is not None and run.is_of(project, env):
+            logged, records, abandoned = _as_logged(run.start, run.lines)
+            found.append((logged, [*records, *abandoned]))
+    return found
+
+
+def _read_dead_run(folder: Path) -> _DeadRun:
+    """Read a run's journal; where its first line is lost, any other, and its mark, say whose it is."""
+    lines, unreadable = read_counted(folder)
+    mark = read_mark(folder)
+    known = [line for line in lines if line.get("project") and line.get("env")]
+    starts = [line for line in known if line["event"] == EventType.RUN_START]
+    first: Row = next(iter([*starts, *known]), {})
+    if not first and lines and mark.project:
+        first = {"project": mark.project, "env": mark.env}
+    if not first:
+        return _DeadRun(start={}, lines=lines, unreadable=unreadable)
+    times = (line["timestamp"] for line in [first, *lines] if line.get("timestamp"))
+    start = {
+        **first,
+        "run_id": folder.name,
+        "timestamp": next(times, None) or _time_of(folder),
+        "engine": first.get("engine") or "",
+        "run_number": first.get("run_number") or mark.number or None,
+    }
+    return _DeadRun(start=start, lines=lines, unreadable=unreadable)
+
+
+def _time_of(folder: Path) -> str:
+    """When a run began, to the second, by its id; else when its folder was changed last."""
+    try:
+        begun = dt.datetime.strptime(folder.name[:15], "%Y%m%d-%H%M%S").replace(
+            tzinfo=dt.timezone.utc
+        )
+    except ValueError:
+        begun = dt.datetime.fromtimestamp(folder.stat().st_mtime, dt.timezone.utc)
+    return begun.isoformat()
+
+
+def _unreadable(folder: Path, run: _DeadRun, project: str, env: str) -> UnreadableRun | None:
+    """Set a run aside, unless its mark says that it is another project's."""
+    mark = read_mark(folder)
+    if mark.project and (mark.project, mark.env) != (project, env):
+        return None
+    path = folder / "journal.jsonl"
+    if not os.path.lexists(path):
+        reason = "it has no journal"
+    elif is_in_the_way(path):
+        reason = "its journal is no file"
+    elif run.unreadable or run.lines:
+        reason = f"no line of its journal says which project it ran ({run.unreadable:,} unreadable)"
+    else:
+        reason = "its journal is empty or cannot be read"
+    return UnreadableRun(run_id=folder.name, reason=reason, moved=set_run_aside(folder))
+
+
+def _as_logged(start: Row, lines: list[Row]) -> tuple[Row, list[Row], list[Row]]:
+    """A dead run's record, those of its ended attempts, and those of what it left."""
+    own = {name: start.get(name) for name in ("run_id", "project", "env")}
+    records = [{**line["record"], **own} for line in lines if line.get("record")]
+    planned = _planned(lines)
+    abandoned = [_abandoned(line, planned) for line in _running(lines)]
+    ended = next((x["run_record"] for x in lines if x.get("run_record")), None)
+    if not ended:
+        abandoned += _never_started(lines, start, planned)
+    run = {**ended, **own} if ended else _dead_run(start, records, abandoned)
+    return run, records, abandoned
+
+
+def _complete(dead: _DeadRun, sinks: Sequence[BaseLogSink]) -> RecoveredRun:
+    lines, run_id = dead.lines, str(dead.start["run_id"])
+    run, records, abandoned = _as_logged(dead.start, lines)
+    problems = []
+    for sink in sinks:
+        acknowledged = [
+            x.get("records") or 0
+            for x in lines
+            if x["event"] == "flushed" and x.get("sink") == _name(sink)
+        ]
+        # Records are counted from the first: where one cannot be read the counts say nothing.
+        flushed = 0 if dead.unreadable else max(acknowledged, default=0)
+        rest = [*records[flushed:], *abandoned]
+        try:
+            missing = unwritten(sink, run_id, rest)
+            if missing:
+                sink.write(missing)
+            if all(known["run_id"] != run_id for known in sink.runs(RECENT_RUNS)):
+                sink.write_run(run)
+        except Exception as exc:  # noqa: BLE001  a sink never fails a run, least of all a later one
+            problems.append(f"{_name(sink)}: {error_text(exc)}")
+    return RecoveredRun(
+        run_id=run_id,
+        finished=len(records),
+        abandoned=tuple(r["transformation_id"] for r in abandoned),
+        problems=tuple(problems),
+        unreadable=dead.unreadable,
+    )
+
+
+def _running(lines: list[Row]) -> list[Row]:
+    """The transform_start lines that nothing ended."""
+    open_starts: dict[str, Row] = {}
+    for line in lines:
+        if line.get("event") == EventType.TRANSFORM_START and line.get("transformation_id"):
+            open_starts[line["transformation_id"]] = line
+        elif line.get("record"):
+            open_starts.pop(line["record"]["transformation_id"], None)
+    return list(open_starts.values())
+
+
+def planned_line(plan: RunPlan) -> Row:
+    """The journal's line that says which rows are to run, for those that never do."""
+    hashes = plan.config_hashes()
+    rows = [
+        {
+            "transformation_id": row.id,
+            "plant": row.transformation.entity_1,
+            "asset": row.transformation.entity_2,
+            "function": row.transformation.function,
+            "module": row.transformation.module,
+            "layer": row.layer,
+            "engine": row.engine,
+            "config_hash": hashes[row.id],
+        }
+        for row in plan.rows.values()
+    ]
+    return {"event": PLANNED, "rows": rows}
+
+
+def journaled_states(folder: Path) -> dict[str, str]:
+    """Id to status of the rows of the run in *folder*, by its journal; ``WAITING`` for a next attempt."""
+    lines = read_journal(folder)
+    states = dict.fromkeys(_planned(lines), "WAITING")
+    for line in lines:
+        if line.get("record") and line.get("event") != EventType.TRANSFORM_RETRY:
+            states[line["record"]["transformation_id"]] = line["record"]["status"]
+    for line in _running(lines):
+        states[line["transformation_id"]] = Status.RUNNING.value
+    return states
+
+
+def _planned(lines: list[Row]) -> dict[str, Row]:
+    """Id to what `planned_line` said of it."""
+    rows: list[Row] = next((x.get("rows") or [] for x in lines if x.get("event") == PLANNED), [])
+    return {row["transformation_id"]: row for row in rows}
+
+
+def _never_started(lines: list[Row], start: Row, planned: dict[str, Row]) -> list[Row]:
+    """Records of the rows of which nothing was heard: at no attempt, when the run was heard of last."""
+    heard = {line.get("transformation_id") for line in lines}
+    times = (line["timestamp"] for line in reversed(lines) if line.get("timestamp"))
+    last = _time(next(times, start["timestamp"]))
+    facts = {
+        "attempt": 0,
+        "start_time": last,
+        "end_time": last,
+        "duration_seconds": 0.0,
+        "status": Status.ABANDONED.value,
+        "error_type": "Abandoned",
+        "error_message": "the process that ran it ended before it started",
+    }
+    return [
+        make_record({**start, **row, **facts}) for name, row in planned.items() if name not in heard
+    ]
+
+
+def _abandoned(start: Row, planned: dict[str, Row]) -> Row:
+    reason = "the process that ran it ended"
+    return make_record(
+        {
+            **planned.get(start["transformation_id"], {}),
+            **start,
+            "status": Status.ABANDONED.value,
+            "start_time": as_time(start.get("timestamp")),
+            "error_type": "Abandoned",
+            "error_message": reason,
+        }
+    )
+
+
+def _dead_run(start: Row, records: list[Row], abandoned: list[Row]) -> Row:
+    begun = _time(start["timestamp"])
+    ends = [r["end_time"] for r in records if r["end_time"]]
+    return run_record(
+        start,
+        status="failed",
+        end_time=max(ends, default=begun),
+        duration_seconds=None,
+        records=[*records, *abandoned],
+        warnings=["the process ended before the run did"],
+    )
+
+
+def run_record(
+    start: Row,
+    *,
+    status: str,
+    end_time: dt.datetime,
+    records: list[Row],
+    warnings: list[str],
+    duration_seconds: float | None = None,
+) -> Row:
+    """The record of a run, from its run_start payload and its attempts' records.
+
+    Without *duration_seconds*, which no clock's jump changes, the difference of the times is taken.
+    """
+    final = {r["transformation_id"]: r["status"] for r in records}.values()
+    begun = _time(start["timestamp"])
+    user, host = identity()
+    return {
+        "run_id": start["run_id"],
+        "project": start["project"],
+        "env": start["env"],
+        "status": status,
+        "start_time": begun,
+        "end_time": end_time,
+        "duration_seconds": (
+            max(0.0, (end_time - begun).total_seconds())
+            if duration_seconds is None
+            else duration_seconds
+        ),
+        "engine": start["engine"],
+        "layers": ", ".join(start.get("layers") or []),
+        "transformations": start.get("transformations"),
+        **{
+            name: sum(s == value for s in final)
+            for name, value in (
+                ("succeeded", "SUCCESS"),
+                ("failed", "FAILED"),
+                ("skipped", "SKIPPED"),
+                ("cancelled", "CANCELLED"),
+            )
+        },
+        "options": start.get("options"),
+        "plan_hash": start.get("plan_hash"),
+        "versions": start.get("versions"),
+        "warnings": as_json(warnings) if warnings else None,
+        "user": user,
+        "host": host,
+        "retry_of": start.get("retry_of"),
+        "run_number": start.get("run_number"),
+    }
+
+
+def _time(value: Any) -> dt.datetime:
+    time_ = as_time(value)
+    assert time_ is not None
+    return time_

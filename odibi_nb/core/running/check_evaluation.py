@@ -1,0 +1,163 @@
+"""Evaluating data checks on a frame before it is written, or on a table afterwards."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from odibi_nb.core.model.check_result import PASSED, STATUSES, CheckResult
+from odibi_nb.core.model.checks import FAIL, QUARANTINE, ROW_KINDS, WARN, Rule, quarantine_of
+from odibi_nb.core.model.tables import TableName, table_key
+from odibi_nb.core.model.transformation import Output
+from odibi_nb.core.text.redaction import error_text
+from odibi_nb.core.text.structs import utc_now
+from odibi_nb.errors import DataCheckError, DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from odibi_nb.core.protocols import DataFrame, Measure, TableEngine
+    from odibi_nb.core.running.context import ExecutionContext
+
+
+def evaluate(
+    frame: DataFrame, table: str, rules: Sequence[Rule], engine: TableEngine
+) -> list[CheckResult]:
+    """How each of *rules* is kept by *frame*, which is to be, or is, *table*.
+
+    Raises:
+        DataError: if a rule cannot be evaluated: its column is missing or of the wrong type.
+    """
+    _check_columns(frame, table, rules, engine)
+    measured = [rule for rule in rules if rule.kind != "call"]
+    found = dict(zip(map(id, measured), engine.measure(frame, measured), strict=True))
+    return [
+        _called(rule, frame, table)
+        if rule.kind == "call"
+        else _judged(rule, found[id(rule)], table)
+        for rule in rules
+    ]
+
+
+def _check_columns(
+    frame: DataFrame, table: str, rules: Sequence[Rule], engine: TableEngine
+) -> None:
+    columns = engine.schema(frame)
+    missing = {
+        f"{rule.text}: there is no column {column!r}{did_you_mean(column, columns)}"
+        for rule in rules
+        for column in rule.columns
+        if column not in columns
+    }
+    if missing:
+        raise DataError(f"{table}: {'; '.join(sorted(missing))}")
+
+
+def _judged(rule: Rule, measure: Measure, table: str) -> CheckResult:
+    message, failed_rows = "", None
+    if rule.kind in ROW_KINDS:
+        failed_rows = measure.failed
+        if measure.failed:
+            samples = f", such as {', '.join(measure.samples)}" if measure.samples else ""
+            message = f"{measure.failed:,} of {measure.total:,} rows{samples}"
+    elif rule.kind == "row_count":
+        low, high = rule.low, rule.high
+        if (low is not None and measure.total < low) or (high is not None and measure.total > high):
+            message = f"{measure.total:,} rows"
+    elif measure.newest is None:
+        message = "there is no value"
+    else:
+        age = utc_now() - measure.newest
+        if age > dt.timedelta(seconds=rule.within):
+            message = f"the newest is of {measure.newest:%Y-%m-%d %H:%M:%S} UTC"
+    return _result(rule, table, message, failed_rows)
+
+
+def _called(rule: Rule, frame: DataFrame, table: str) -> CheckResult:
+    """A check of the user's own: False, or text that says what is wrong, or an exception."""
+    assert rule.fn is not None
+    try:
+        answer = rule.fn(frame)
+    except Exception as exc:  # noqa: BLE001  an assertion or a schema library's error is an answer
+        return _result(rule, table, error_text(exc))
+    if isinstance(answer, str):
+        return _result(rule, table, answer)
+    return _result(rule, table, "it returned False" if answer is False else "")
+
+
+def _result(rule: Rule, table: str, message: str, failed_rows: int | None = None) -> CheckResult:
+    return CheckResult(
+        check=rule.text,
+        table=table,
+        status=STATUSES[rule.on_fail] if message else PASSED,
+        failed_rows=failed_rows,
+        message=message,
+    )
+
+
+def raise_for_failed(results: Sequence[CheckResult], consequence: str) -> None:
+    """Raises DataCheckError with all that failed, and what follows from it."""
+    failed = [str(result) for result in results if result.status == STATUSES[FAIL]]
+    if failed:
+        raise DataCheckError(f"{'; '.join(failed)} - {consequence}")
+
+
+def rules_for(rules: Sequence[Rule], table: str) -> list[Rule]:
+    """Those of *rules* that are about *table*."""
+    key = table_key(table)
+    return [rule for rule in rules if rule.table in (None, key)]
+
+
+def kept_rows(frame: DataFrame, target: Output, context: ExecutionContext) -> DataFrame:
+    """What of *frame* may be written to *target*: all of it, or what is not quarantined.
+
+    Raises:
+        DataCheckError: if a check that must hold does not; nothing has been written.
+        DataError: if a check cannot be evaluated.
+    """
+    rules, engine = rules_for(context.checks, target.table), context.tables
+    if not rules or engine is None:
+        return frame
+    results = evaluate(frame, target.table, rules, engine)
+    context.check_results += results
+    raise_for_failed(results, "nothing was written to it")
+    broken = [
+        rule
+        for rule, result in zip(rules, results, strict=True)
+        if result.status == STATUSES[QUARANTINE]
+    ]
+    if not broken:
+        return frame
+    kept, bad = engine.split(frame, broken)
+    aside = quarantine_output(target)
+    context.check_reserved(aside.table)
+    # Before the rest: a run that dies in between has them twice rather than not at all.
+    engine.write(bad, aside, context.write_info())
+    return kept
+
+
+def quarantine_output(target: Output) -> Output:
+    """How the rows that *target* does not get are written."""
+    return Output(table=quarantine_of(target.table), mode="append", schema_mode="merge")
+
+
+def check_what_is_there(targets: Sequence[Output], context: ExecutionContext) -> None:
+    """Evaluate the checks of outputs that the function wrote by other means than its context.
+
+    There is nothing to keep from being written any more; quarantine can only warn.
+
+    Raises:
+        DataCheckError: if a check that must hold does not.
+        DataError: if a check cannot be evaluated.
+    """
+    written = {table_key(use.name) for use in context.writes}
+    engine, results = context.tables, list[CheckResult]()
+    for target in targets:
+        rules = rules_for(context.checks, target.table)
+        name = TableName.parse(target.table)
+        if rules and engine and table_key(target.table) not in written and engine.exists(name):
+            rules = [replace(r, on_fail=WARN) if r.on_fail == QUARANTINE else r for r in rules]
+            results += evaluate(engine.read(name), target.table, rules, engine)
+    context.check_results += results
+    raise_for_failed(results, "it has been written all the same")

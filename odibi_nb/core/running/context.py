@@ -1,0 +1,346 @@
+"""What a transformation gets besides its arguments: tables, files, logger, and when to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.functions.current_context import CURRENT
+from odibi_nb.core.model.attempt_control import AttemptControl
+from odibi_nb.core.model.engine import Engine
+from odibi_nb.core.model.file_formats import format_of
+from odibi_nb.core.model.readable_places import Reach, storage_refusal
+from odibi_nb.core.model.tables import TableName, is_location
+from odibi_nb.core.model.transformation import Output, check_output
+from odibi_nb.core.protocols import WriteInfo, native_frame
+from odibi_nb.core.running.check_evaluation import kept_rows
+from odibi_nb.core.text.redaction import redact_text
+from odibi_nb.core.text.structs import decode_struct, own_copy, shown
+from odibi_nb.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from odibi_nb.core.model.check_result import CheckResult
+    from odibi_nb.core.model.checks import Rule
+    from odibi_nb.core.model.reserved_places import Reserved
+    from odibi_nb.core.protocols import DataFrame, TableEngine
+    from odibi_nb.core.running.hooks import HookManager
+    from odibi_nb.errors import Problem
+
+
+class TransformationLogger(logging.LoggerAdapter):  # type: ignore[type-arg]  # not generic on 3.10
+    """A standard logger that also takes the seed's ``logger.log("info", message)``."""
+
+    def log(self, level: int | str, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log at *level*, a number or a name in any case."""
+        number = getattr(logging, level.upper(), logging.INFO) if isinstance(level, str) else level
+        super().log(number, msg, *args, **kwargs)
+
+
+def transformation_logger(transformation_id: str) -> TransformationLogger:
+    """The logger that `ExecutionContext.logger` is."""
+    return TransformationLogger(
+        logging.getLogger("odibi_nb.transformation"), {"id": transformation_id}
+    )
+
+
+@dataclass(slots=True)
+class TableUse:
+    """What an attempt did to one table or file."""
+
+    name: str
+    rows: int | None
+    columns: dict[str, str]
+
+
+@dataclass(kw_only=True)
+class ExecutionContext:
+    """The seed's context, and the tables.
+
+    Attributes:
+        engine: which engine's DataFrames `read` gives and `write` takes.
+        project: the project's name.
+        env: the environment.
+        spark: the Spark session, if there is one.
+        sql_provider: what ``auth_provider`` handed over.
+        logger: a standard logger; its lines are captured for this transformation.
+        hooks: the run's HookManager.
+        extras: ``plant``, ``asset``, ``layer``.
+        repairs: runs whose work this one redoes.
+        parameters: the manifest's ``parameters``.
+        tables: the engine; given by the runner, or by a test.
+        locations: prefix to prefix for files.
+        folder: where relative paths of files start: the manifest's folder.
+        allowed: folders and URLs below which files may be read; None for everything.
+        connections: name to SQLAlchemy URL.
+        reserved: the tables that may not be written; None for no such.
+        checks: what must hold of what is written; `check_results` says how that ended.
+    """
+
+    engine: Engine
+    project: str
+    env: str
+    spark: Any = None
+    sql_provider: Any = None
+    logger: Any = None
+    hooks: HookManager | None = None
+    extras: dict[str, Any] = field(default_factory=dict)
+    run_id: str = ""
+    transformation_id: str = ""
+    attempt: int = 1
+    repairs: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    tables: TableEngine | None = field(default=None, repr=False)
+    locations: Mapping[str, str] = field(default_factory=dict, repr=False)
+    folder: str = field(default="", repr=False)
+    allowed: tuple[str, ...] | None = field(default=None, repr=False)
+    connections: Mapping[str, str] = field(default_factory=dict, repr=False)
+    control: AttemptControl = field(default_factory=AttemptControl, repr=False)
+    reads: list[TableUse] = field(default_factory=list, repr=False)
+    writes: list[TableUse] = field(default_factory=list, repr=False)
+    reserved: Reserved | None = field(default=None, repr=False)
+    checks: tuple[Rule, ...] = field(default=(), repr=False)
+    check_results: list[CheckResult] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        self.engine = Engine(self.engine)
+        self.parameters = own_copy(self.parameters)  # what one changes, no other finds changed
+        if self.logger is None:
+            self.logger = transformation_logger(self.transformation_id)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the transformation has been cancelled. Looking at it changes nothing.
+
+        A function that ends early because of it says so with `should_stop`, or raises.
+        """
+        return self.control.reason is not None
+
+    def should_stop(self) -> bool:
+        """Return True if the function is to stop now; the transformation is CANCELLED then.
+
+        For a long loop that returns early::
+
+            for part in parts:
+                if context.should_stop():
+                    return
+        """
+        return self.control.stop_if_asked()
+
+    def read(self, source: str | Mapping[str, Any]) -> DataFrame:
+        """Read one input, in any form a registry row can name it.
+
+        Args:
+            source: a table name; a file's path or URL (`locations` apply); or an object with
+                ``table``, ``sql``, or ``path`` (and ``format``, ``schema``, ``options``).
+
+        Raises:
+            DataError: if it does not exist or cannot be read.
+        """
+        self.control.check()
+        if isinstance(source, str):
+            source = {"path": source} if is_location(source) else {"table": source}
+        if not isinstance(source, Mapping):
+            raise DataError(f"expected a table name, a path, or an object, found {shown(source)}")
+        if "table" in source:
+            name = str(source["table"])
+            self._say(f"  → Reading from {name}")
+            frame = self._engine().read(TableName.parse(name))
+        elif "sql" in source:
+            name = str(source.get("name") or "query")
+            self._say(f"  → Reading from {name}")
+            frame = self._engine().query(str(source["sql"]))
+        elif "path" in source:
+            return self.read_file(
+                str(source["path"]),
+                format=source.get("format"),
+                schema=source.get("schema"),
+                options=source.get("options"),
+            )
+        else:
+            raise DataError(f"an input needs 'table', 'path' or 'sql', found {shown(source)}")
+        return self._note_read(name, frame)
+
+    def read_file(
+        self,
+        location: str,
+        *,
+        format: str | None = None,
+        schema: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> DataFrame:
+        """Read a file; *format* is told by its suffix unless given.
+
+        Raises:
+            DataError: if it is missing or malformed, or rows may not read it.
+        """
+        self.control.check()
+        refused = storage_refusal(options) or self._reach.refusal(location)
+        if refused:
+            raise DataError(refused)
+        name = redact_text(location)
+        self._say(f"  → Reading from {name}")
+        frame = self._engine().read_file(
+            self.locate(location),
+            format=(format or format_of(location)).lower(),
+            schema=schema,
+            options=options,
+        )
+        return self._note_read(name, frame)
+
+    def write(self, frame: DataFrame, output: str | Mapping[str, Any] | Output) -> None:
+        """Write *frame* to a table, in one commit.
+
+        Args:
+            frame: a DataFrame of the row's engine, or what that can be made of: an Arrow table; on Spark
+                a pandas DataFrame.
+            output: a table name (overwrite), or one of the row's ``outputs``.
+
+        Raises:
+            DataError: if the table cannot take it.
+            DataCheckError: if it breaks a check that must hold; nothing has been written.
+            RevokedError: if the transformation was cancelled or timed out meanwhile.
+        """
+        target = as_output(output)
+        self.check_reserved(target.table)
+        engine = self._engine()
+        if not engine.is_frame(frame):
+            raise DataError(
+                f"{target.table}: expected a {self.engine.value} DataFrame, found {type(frame).__name__}"
+                f"{remedy(frame, self.engine.value)}"
+            )
+        self._say(f"  → Writing to {target.table}")
+        frame = native_frame(engine, frame, target.table)
+        frame = kept_rows(frame, target, self)
+        self.control.check()
+        rows = engine.write(frame, target, self.write_info())
+        self.writes.append(TableUse(target.table, rows, engine.schema(frame)))
+
+    def check_reserved(self, table: str) -> None:
+        """Raise DataError if no row may write *table*."""
+        if self.reserved is not None:
+            self.reserved.check(table)
+
+    def write_info(self) -> WriteInfo:
+        """Who writes."""
+        return WriteInfo(
+            run_id=self.run_id,
+            transformation_id=self.transformation_id,
+            attempt=self.attempt,
+            repairs=self.repairs,
+            check=self.control.check,
+        )
+
+    def table_exists(self, table: str) -> bool:
+        """Whether *table* is there."""
+        return self._engine().exists(TableName.parse(table))
+
+    def locate(self, location: str) -> str:
+        """Where *location* really is, by the environment's `locations` and the project's folder."""
+        return self._reach.locate(location)
+
+    @property
+    def _reach(self) -> Reach:
+        return Reach(self.locations, self.folder, self.allowed)
+
+    @property
+    def rows_in(self) -> int | None:
+        """Rows read so far, where the engine can tell."""
+        return _total(self.reads)
+
+    @property
+    def rows_out(self) -> int | None:
+        """Rows written so far, where the engine can tell."""
+        return _total(self.writes)
+
+    def _engine(self) -> TableEngine:
+        if self.tables is None:
+            raise DataError("this context has no tables: pass ExecutionContext(tables=...)")
+        return self.tables
+
+    def _note_read(self, name: str, frame: DataFrame) -> DataFrame:
+        engine = self._engine()
+        self.reads.append(TableUse(name, engine.row_count(frame), engine.schema(frame)))
+        return frame
+
+    def _say(self, line: str) -> None:
+        self.logger.info(line)
+
+
+def as_output(output: str | Mapping[str, Any] | Output) -> Output:
+    """An `Output` from any of the forms `ExecutionContext.write` takes.
+
+    Raises:
+        DataError: if it is not one.
+    """
+    if isinstance(output, Output):
+        decoded: Output | None = output
+        problems: list[Problem] = []
+    else:
+        raw = {"table": output} if isinstance(output, str) else output
+        decoded, problems = decode_struct(raw, Output, "output")
+    if decoded is not None:
+        problems = check_output(decoded, "output")
+    if decoded is None or problems:
+        raise DataError("; ".join(map(str, problems)))
+    return decoded
+
+
+_REMEDIES = (
+    ("pyspark.pandas.", "DataFrame", "give its .to_spark()"),
+    (
+        "pyspark.sql.",
+        "DataFrame",
+        'give its .toPandas(), or the row "engine": "spark" in constants',
+    ),
+    ("pandas.", "Series", "give its .to_frame()"),
+    ("pyspark.pandas.", "Series", "give its .to_frame().to_spark()"),
+    ("polars.", "LazyFrame", "give its .collect().to_arrow()"),
+    ("polars.", "DataFrame", "give its .to_arrow()"),
+    ("pyarrow.", "RecordBatchReader", "give its .read_all()"),
+    ("pyarrow.", "Dataset", "give its .to_table()"),
+    ("duckdb.", "DuckDBPyRelation", "give its .to_arrow_table()"),
+    ("_duckdb.", "DuckDBPyRelation", "give its .to_arrow_table()"),
+    ("builtins.", "list", "give a DataFrame made of it"),
+    ("builtins.", "dict", "give a DataFrame made of it"),
+)
+"""What to do with an object of a class: the beginning of its module, and a part of its name."""
+
+
+def remedy(value: object, engine: str) -> str:
+    """What to write instead of *value*, which is no frame of *engine*; "" if that is not known."""
+    for cls in type(value).__mro__[:-1]:
+        home = f"{cls.__module__}."
+        for module, name, text in _REMEDIES:
+            if home.startswith(module) and name in cls.__name__:
+                return f": {text}"
+    made = {"to_arrow": "give its .to_arrow()", "to_pandas": "give its .to_pandas()"}
+    for name, text in made.items():
+        if hasattr(type(value), name) and (name == "to_arrow" or engine in {"pandas", "spark"}):
+            return f": {text}"
+    return ""
+
+
+def _total(uses: list[TableUse]) -> int | None:
+    counts = [use.rows for use in uses]
+    return None if not counts or None in counts else sum(c for c in counts if c is not None)
+
+
+def get_current_context() -> ExecutionContext | None:
+    """The context of the transformation that runs here, or None."""
+    context: ExecutionContext | None = CURRENT.get()
+    return context
+
+
+@contextlib.contextmanager
+def current_context(context: ExecutionContext) -> Iterator[ExecutionContext]:
+    """Make *context* the current one inside the block, for `with_context`."""
+    token = CURRENT.set(context)
+    try:
+        yield context
+    finally:
+        CURRENT.reset(token)

@@ -1,0 +1,504 @@
+"""Running a plan: one coordinator that owns all state, and workers that only answer.
+
+State
+=====
+
+Only the coordinator, the thread that called `TransformationRunner.run`, holds state. Workers put one
+message on its inbox when an attempt has ended; so listeners, run log and views are called from one
+thread, in order.
+
+``schedule``    which rows may start now, and which later
+``running``     {id: the attempt that runs}
+``waiting``     {id: when its retry is due}
+``attempts``    {id: how often it was started}
+``first_start`` {id: (time, clock) of its first attempt}
+``results``     {id: TransformationResult}: the rows that ended
+``layers``      which layers have begun
+``given_up``    attempts that ended as far as the run goes, but whose threads do not
+
+A row that is released with an upstream that did not succeed is SKIPPED on the spot. Between two layers
+stands a gate, which opens when all rows of the layer have ended; ``schedule="graph"`` has none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from odibi_nb.core.model.check_result import BREACHES
+from odibi_nb.core.model.events import CANCEL_SIGN, EventType, Status
+from odibi_nb.core.planning.schedule import Gate, Schedule
+from odibi_nb.core.runlog.writer import make_record
+from odibi_nb.core.running.attempt_facts import (
+    ended_facts,
+    ended_result,
+    row_facts,
+    row_result,
+    unstarted_facts,
+)
+from odibi_nb.core.running.capture import CapturedLog
+from odibi_nb.core.running.layers import LayerProgress
+from odibi_nb.core.running.worker import Attempt, AttemptEnded, WorkerPool, run_attempt
+from odibi_nb.core.text.redaction import error_text
+from odibi_nb.core.text.structs import utc_now
+from odibi_nb.errors import did_you_mean
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable
+
+    from odibi_nb.core.model.results import TransformationResult
+    from odibi_nb.core.planning.plan import PlannedRow, RunPlan
+    from odibi_nb.core.running.context import ExecutionContext
+    from odibi_nb.core.running.event_stream import RunStream
+
+TICK_SECONDS = 0.25
+ABANDONED_TEXT = "abandoned: it did not end when it was cancelled"
+DRAIN, STOP, ABANDON = 1, 2, 3
+"""How hard a cancel is: start nothing new; revoke what runs; wait for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """A request to end the run, or one transformation."""
+
+    transformation_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFinished:
+    """What had to be done after a layer is done."""
+
+    gate: Gate
+
+
+class TransformationRunner:
+    """Runs the rows of a plan, once.
+
+    Args:
+        plan: without problems.
+        stream: where events go.
+        make_context: row and attempt number to the context its function gets.
+        on_error: ``continue`` or ``stop``.
+        timeout_seconds: for the whole run.
+        finish_layer: called on a worker when all rows of a layer have ended, before the next begins.
+        poll_cancel: asked a few times a second for cancel requests from elsewhere: ids, "" for all.
+        poll_revoked: asked likewise for a reason to end the run and revoke what runs; "" if none.
+    """
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        stream: RunStream,
+        make_context: Callable[[PlannedRow, int], ExecutionContext],
+        *,
+        on_error: str = "continue",
+        timeout_seconds: float | None = None,
+        finish_layer: Callable[[str], None] | None = None,
+        poll_cancel: Callable[[], list[str]] = list,
+        poll_revoked: Callable[[], str] = str,
+    ) -> None:
+        self.plan = plan
+        self.stream = stream
+        self.make_context = make_context
+        self.on_error = on_error
+        self.timeout_seconds = timeout_seconds
+        self.finish_layer = finish_layer
+        self.poll_cancel = poll_cancel
+        self.poll_revoked = poll_revoked
+        self.cancel_level = 0
+        self.given_up: list[Attempt] = []
+        self.layers = LayerProgress(plan, stream)
+        self.results: dict[str, TransformationResult] = {}
+        self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._pool = WorkerPool(plan.workers)
+        self._schedule = Schedule(plan, gates=plan.schedule == "layers", limits=plan.layer_workers)
+        self._running: dict[str, Attempt] = {}
+        self._running_in = dict.fromkeys(plan.layers, 0)
+        self._waiting: dict[str, float] = {}
+        self._attempts: dict[str, int] = {}
+        self._first_start: dict[str, tuple[dt.datetime, float]] = {}
+        self._unwanted: set[str] = set()
+        self._finishing = 0
+        self._releasing = False
+        self._stop_reason = ""
+        self._cancel_reason = "the run was cancelled"
+        self._over = False
+        self._deadline: float | None = None
+        self._next_poll = 0.0
+
+    def cancel(self, transformation_id: str | None = None) -> None:
+        """Ask for the end of the run, or of one transformation; from any thread, at any time.
+
+        The first request for a run starts nothing new, the second revokes what runs, the third
+        waits for nothing. The first for a transformation revokes it, the second waits no more.
+        """
+        self.inbox.put(CancelAsked(transformation_id))
+
+    def run(self) -> dict[str, TransformationResult]:
+        """Run everything; the results in the plan's order. Raises nothing of what happens in it."""
+        with contextlib.suppress(queue.Empty):  # who asked before the run began was heard, too
+            while True:
+                self._hear(self.inbox.get_nowait())
+        if self.timeout_seconds is not None:
+            self._deadline = time.monotonic() + self.timeout_seconds
+        self._release()
+        while self._unfinished():
+            try:
+                self._step()
+            except KeyboardInterrupt:  # heard in the next step, which may be interrupted as well
+                self.cancel()
+        self._pool.close()
+        return {name: self.results[name] for name in self.plan.rows}
+
+    def tell_the_rest(self) -> None:
+        """Publish what arrived on the inbox after the last row ended."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                message = self.inbox.get_nowait()
+                if isinstance(message, AttemptEnded):
+                    self._attempt_ended(message)
+                elif callable(message):
+                    message()
+
+    def _unfinished(self) -> bool:
+        return len(self.results) < len(self.plan.rows) or self._finishing > 0
+
+    def _step(self) -> None:
+        self._start_what_may()
+        try:
+            message = self.inbox.get(timeout=self._patience())
+        except queue.Empty:
+            message = None
+        self._hear(message)
+        self._look_at_the_clock()
+
+    def _hear(self, message: object) -> None:
+        if isinstance(message, AttemptEnded):
+            self._attempt_ended(message)
+        elif isinstance(message, LayerFinished):
+            self._finishing -= 1
+            self._open(message.gate)
+        elif isinstance(message, CancelAsked):
+            self._cancel_asked(message.transformation_id)
+        elif callable(message):
+            message()
+
+    # -- starting ------------------------------------------------------------------------------
+
+    def _release(self) -> None:
+        """Handle whatever has nothing before it any more; ending one may release others."""
+        if self._releasing:
+            return  # the loop below goes on until nothing is released
+        self._releasing = True
+        while nodes := self._schedule.released():
+            for node in nodes:
+                if isinstance(node, Gate):
+                    self._reach(node)
+                else:
+                    self._released(self.plan.rows[node])
+        self._releasing = False
+
+    def _released(self, row: PlannedRow) -> None:
+        for other in row.upstream:
+            status = self.results[other].status
+            if status is not Status.SUCCESS:
+                self._never_start(row, Status.SKIPPED, f"upstream {other} {status.value.lower()}")
+                return
+        if self.cancel_level:
+            self._never_start(row, Status.CANCELLED, self._cancel_reason)
+        elif row.id in self._unwanted:
+            self._never_start(row, Status.CANCELLED, "cancelled")
+        elif self._stop_reason:
+            self._never_start(row, Status.SKIPPED, self._stop_reason)
+        else:
+            self._schedule.queue(row)
+
+    def _start_what_may(self) -> None:
+        while len(self._running) < self.plan.workers:
+            row = self._schedule.take(self._running_in)
+            if row is None:
+                return
+            self._start(row)
+
+    def _start(self, row: PlannedRow) -> None:
+        self.layers.begin(row.layer)
+        number = self._attempts.get(row.id, 0) + 1
+        try:
+            context = self.make_context(row, number)
+        except Exception as exc:  # noqa: BLE001  an engine that is gone fails its rows, not the run
+            self._never_start(row, Status.FAILED, f"could not be started: {error_text(exc)}")
+            return
+        started = time.monotonic()
+        attempt = Attempt(
+            row=row,
+            number=number,
+            context=context,
+            log=CapturedLog(lambda line: self.inbox.put(lambda: self.stream.output(row.id, line))),
+            start_time=utc_now(),
+            started=started,
+            deadline=started + row.timeout_seconds if row.timeout_seconds else None,
+        )
+        # All of it before listeners and views hear of the start: the row runs, whatever they do.
+        self._attempts[row.id] = number
+        self._first_start.setdefault(row.id, (attempt.start_time, started))
+        self._running[row.id] = attempt
+        self._running_in[row.layer] += 1
+        self.stream.publish(
+            EventType.TRANSFORM_START,
+            row_facts(row, number),
+            progress=attempt.context.control.progress,
+        )
+        self._pool.submit(lambda: self.inbox.put(run_attempt(attempt)))
+
+    # -- layers --------------------------------------------------------------------------------
+
+    def _reach(self, gate: Gate) -> None:
+        """Everything before *gate* has ended; finish its layer, on a worker, if there is work to do."""
+        finish = self.finish_layer
+        if (
+            gate.part is not None
+            or finish is None
+            or self.cancel_level
+            or gate.layer not in self.layers.begun
+        ):
+            self._open(gate)
+            return
+        self._finishing += 1
+
+        def work() -> None:
+            try:
+                finish(gate.layer)
+            except BaseException as exc:  # noqa: BLE001  what it does never fails a run, or hangs it
+                text = f"after layer {gate.layer}: {error_text(exc)}"
+                self.inbox.put(lambda: self.stream.warn(text))
+            self.inbox.put(LayerFinished(gate))
+
+        self._pool.submit(work)
+
+    def _open(self, gate: Gate) -> None:
+        if gate.part is None:
+            self.layers.end(gate.layer, self.results)
+        self._schedule.done(gate)
+        self._release()
+
+    # -- ending --------------------------------------------------------------------------------
+
+    def _attempt_ended(self, ended: AttemptEnded) -> None:
+        attempt = ended.attempt
+        if self._running.get(attempt.row.id) is not attempt:
+            # Nobody waits for it any more; but its thread has ended after all.
+            self.given_up = [other for other in self.given_up if other is not attempt]
+            return
+        self._leave(attempt)
+        control, error = attempt.context.control, ended.error
+        if error is None and not control.heard:
+            self._finish(ended, Status.SUCCESS)
+        elif error is None or control.reason is not None:
+            self._finish(ended, Status.CANCELLED, control.reason)
+        elif not self.cancel_level and attempt.row.retry.allows(error, attempt.number - 1):
+            self._retry_later(ended)
+        else:
+            self._finish(ended, Status.FAILED)
+
+    def _retry_later(self, ended: AttemptEnded) -> None:
+        """Wait here rather than on the worker, so that a row that waits keeps none from another."""
+        row, number = ended.attempt.row, ended.attempt.number
+        delay = row.retry.delay(number, random.random())  # noqa: S311  not a secret
+        self._waiting[row.id] = time.monotonic() + delay
+        facts = ended_facts(ended, Status.FAILED)
+        facts |= {"delay_seconds": delay, "max_retries": row.retry.max_retries}
+        self._publish_ended(EventType.TRANSFORM_RETRY, ended, facts)
+
+    def _finish(self, ended: AttemptEnded, status: Status, reason: str | None = None) -> None:
+        row = ended.attempt.row
+        self.results[row.id] = ended_result(ended, status, self._first_start[row.id], reason)
+        event = {
+            Status.SUCCESS: EventType.TRANSFORM_SUCCESS,
+            Status.CANCELLED: EventType.TRANSFORM_CANCELLED,
+        }.get(status, EventType.TRANSFORM_FAILURE)
+        facts = ended_facts(ended, status, reason)
+        if event is EventType.TRANSFORM_FAILURE:
+            facts["error"] = facts["error_message"]  # the original framework's key
+        self._publish_ended(event, ended, facts)
+        for check in ended.attempt.context.check_results:
+            if check.status in BREACHES:
+                self.stream.warn(f"{row.id}: {check}")
+        if status is Status.FAILED and self.on_error == "stop" and not self._stop_reason:
+            self._stop_reason = f"the run stopped after {row.id} failed"
+            self._clear_queue(Status.SKIPPED, self._stop_reason)
+        self._pass_on(row)
+
+    def _publish_ended(
+        self, event: EventType, ended: AttemptEnded, facts: dict[str, object]
+    ) -> None:
+        private: dict[str, object] = {}
+        if text := ended.attempt.log.text():
+            private["log"] = text
+        if ended.traceback:
+            private["traceback"] = ended.traceback
+        self._publish_record(event, ended.attempt.row, facts, private)
+
+    def _publish_record(
+        self,
+        event: EventType,
+        row: PlannedRow,
+        facts: dict[str, object],
+        private: dict[str, object] | None = None,
+    ) -> None:
+        config_hash = row.transformation.config_hash()
+        record = make_record({**self.stream.facts, **facts, "config_hash": config_hash})
+        self.stream.publish(event, facts, record=record, private=private)
+
+    def _never_start(self, row: PlannedRow, status: Status, reason: str) -> None:
+        """End a row that will not be started, or not again."""
+        attempts = self._attempts.get(row.id, 0)
+        first, now = self._first_start.get(row.id), utc_now()
+        self._waiting.pop(row.id, None)
+        self.results[row.id] = row_result(
+            row,
+            status,
+            attempts=attempts,
+            start_time=first[0] if first else None,
+            end_time=now,
+            duration_seconds=time.monotonic() - first[1] if first else None,
+            reason=reason,
+            error_message=reason,
+        )
+        event = {
+            Status.SKIPPED: EventType.TRANSFORM_SKIPPED,
+            Status.FAILED: EventType.TRANSFORM_FAILURE,
+        }.get(status, EventType.TRANSFORM_CANCELLED)
+        number = attempts + 1 if attempts else 0
+        self._publish_record(event, row, unstarted_facts(row, number, status, now, reason))
+        self._pass_on(row)
+
+    def _leave(self, attempt: Attempt) -> None:
+        del self._running[attempt.row.id]
+        self._running_in[attempt.row.layer] -= 1
+
+    def _pass_on(self, row: PlannedRow) -> None:
+        if not self._over:
+            self._schedule.done(row.id)
+            self._release()
+
+    # -- time and cancel -----------------------------------------------------------------------
+
+    def _patience(self) -> float:
+        """Seconds until something is due that no message will tell of; at most a tick."""
+        dues = [*self._waiting.values()]
+        dues += [a.deadline for a in self._running.values() if a.deadline is not None]
+        dues += [] if self._deadline is None or self._over else [self._deadline]
+        return max(0.0, min([TICK_SECONDS, *(due - time.monotonic() for due in dues)]))
+
+    def _look_at_the_clock(self) -> None:
+        now = time.monotonic()
+        for attempt in [*self._running.values()]:
+            if attempt.deadline is not None and attempt.deadline <= now:
+                self._time_out(attempt)
+        for name in [name for name, due in self._waiting.items() if due <= now]:
+            del self._waiting[name]
+            self._schedule.queue(self.plan.rows[name])
+        if self._deadline is not None and self._deadline <= now and not self._over:
+            reason = f"the run ran longer than run_timeout_seconds={self.timeout_seconds:g}"
+            self.stream.say("WARNING", f"⏱️ {reason}")
+            self._end_at_once(Status.FAILED, TimeoutError(reason), Status.SKIPPED, reason)
+        if now >= self._next_poll:
+            self._next_poll = now + TICK_SECONDS
+            for name in self.poll_cancel():
+                self._cancel_asked(name or None)
+            if reason := self.poll_revoked():
+                self._cancel_reason = reason
+                self.cancel_level = max(self.cancel_level, DRAIN)
+                self._cancel_run()
+
+    def _time_out(self, attempt: Attempt) -> None:
+        if attempt.context.control.reason is not None:
+            self._abandon(attempt)
+            return
+        seconds = attempt.row.timeout_seconds
+        ended = self._give_up(attempt, TimeoutError(f"ran longer than timeout_seconds={seconds:g}"))
+        if not self.cancel_level and attempt.row.retry.allows_after_timeout(attempt.number - 1):
+            self._retry_later(ended)
+        else:
+            self._finish(ended, Status.FAILED)
+
+    def _abandon(self, attempt: Attempt) -> None:
+        """End a row that was cancelled and goes on all the same."""
+        error = InterruptedError(ABANDONED_TEXT)
+        self._finish(self._give_up(attempt, error), Status.ABANDONED)
+
+    def _give_up(self, attempt: Attempt, error: BaseException) -> AttemptEnded:
+        """Wait no more for an attempt whose thread goes on: what it begins through its context fails."""
+        attempt.context.control.revoke(str(error))
+        self.given_up.append(attempt)
+        self._pool.give_up_one()
+        self._leave(attempt)
+        duration = time.monotonic() - attempt.started
+        return AttemptEnded(
+            attempt=attempt, end_time=utc_now(), duration_seconds=duration, error=error
+        )
+
+    def _cancel_asked(self, name: str | None) -> None:
+        if name is None:
+            self._cancel_run()
+        elif name in self._running:
+            self._cancel_attempt(self._running[name])
+        elif name in self.results:
+            status = self.results[name].status.value
+            self.stream.say("WARNING", f"⏹ {name} cannot be cancelled: it has ended, {status}")
+        elif name not in self.plan.rows:
+            hint = did_you_mean(name, self.plan.rows)
+            self.stream.say("WARNING", f"⏹ there is no transformation {name!r} to cancel{hint}")
+        else:
+            row = self.plan.rows[name]
+            self._unwanted.add(name)
+            if self._schedule.withdraw(row) or name in self._waiting:
+                self._never_start(row, Status.CANCELLED, "cancelled")
+
+    def _cancel_attempt(self, attempt: Attempt) -> None:
+        """Revoke what runs; the second time, abandon it."""
+        if attempt.context.control.reason is not None:
+            self._abandon(attempt)
+            return
+        attempt.context.control.revoke("cancelled")
+        text = f"⏹ Cancelling {attempt.row.id}; once more abandons it"
+        self.stream.say("WARNING", text)
+
+    def _cancel_run(self) -> None:
+        self.cancel_level = min(ABANDON, self.cancel_level + 1)
+        said = {
+            DRAIN: f"{CANCEL_SIGN} Cancelling: nothing new starts, {len(self._running)} running",
+            STOP: f"{CANCEL_SIGN} Cancelling what runs; once more abandons it",
+            ABANDON: f"{CANCEL_SIGN} Abandoning what runs",
+        }
+        self.stream.say("WARNING", said[self.cancel_level])
+        self._clear_queue(Status.CANCELLED, self._cancel_reason)
+        if self.cancel_level >= STOP:
+            for attempt in self._running.values():
+                attempt.context.control.revoke(self._cancel_reason)
+        if self.cancel_level >= ABANDON:
+            error = InterruptedError(ABANDONED_TEXT)
+            self._end_at_once(Status.ABANDONED, error, Status.CANCELLED, self._cancel_reason)
+
+    def _end_at_once(
+        self, running: Status, error: BaseException, others: Status, reason: str
+    ) -> None:
+        """Wait for nothing any more: *running* is how what runs ends, *others* how the rest does."""
+        self._over = True
+        for attempt in [*self._running.values()]:
+            self._finish(self._give_up(attempt, error), running)
+        self._finishing = 0
+        for name, row in self.plan.rows.items():
+            if name not in self.results:
+                self._never_start(row, others, reason)
+        self.layers.end_all(self.results)
+
+    def _clear_queue(self, status: Status, reason: str) -> None:
+        waiting = [self.plan.rows[name] for name in self._waiting]
+        for row in [*self._schedule.withdraw_all(), *waiting]:
+            self._never_start(row, status, reason)

@@ -1,0 +1,132 @@
+"""The one stream of a run's events: journal first, then run log, hooks and views."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.events import EventType, RunEvent
+from odibi_nb.core.runlog.journal import OUTPUT
+from odibi_nb.core.text.redaction import error_message
+from odibi_nb.core.text.structs import utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from odibi_nb.core.model.events import Progress
+    from odibi_nb.core.protocols import Row, View
+    from odibi_nb.core.runlog.journal import Journal
+    from odibi_nb.core.runlog.writer import RunLogWriter
+    from odibi_nb.core.running.hooks import HookManager, Listener
+
+
+@dataclass(kw_only=True)
+class RunStream:
+    """Tells everybody who listens what happens in a run; used from the coordinator's thread only.
+
+    Nobody who listens can change the run: what they raise becomes a warning of the run, once each.
+
+    Attributes:
+        facts: what every payload of this run has: run_id, project, env, engine.
+        warnings: what went wrong beside the transformations, in order.
+        records: the run log's records so far.
+    """
+
+    facts: dict[str, Any]
+    hooks: HookManager
+    journal: Journal | None = None
+    run_log: RunLogWriter | None = None
+    views: Sequence[View] = ()
+    warnings: list[str] = field(default_factory=list)
+    records: list[Row] = field(default_factory=list)
+    _raised: list[object] = field(default_factory=list, init=False, repr=False)
+
+    def publish(
+        self,
+        event: EventType,
+        facts: dict[str, Any],
+        *,
+        record: Row | None = None,
+        private: dict[str, Any] | None = None,
+        progress: Callable[[], Progress | None] | None = None,
+    ) -> None:
+        """Journal *event*, add its *record* to the run log, then tell hooks and views.
+
+        Args:
+            event: what happened.
+            facts: added to the payload; may set `layer` and `engine`.
+            record: the run log record of an attempt that ended.
+            private: more that only the journal keeps: captured log, traceback.
+            progress: tells views how far the attempt is that has started.
+        """
+        payload = {
+            "event": event.value,
+            **self.facts,
+            "layer": None,
+            "timestamp": utc_now(),
+            **facts,
+        }
+        if self.journal is not None:
+            line = payload if record is None and private is None else {**payload, **(private or {})}
+            self.journal.append(line if record is None else {**line, "record": record})
+            if self.journal.error:
+                self.warn(f"the journal is incomplete: {self.journal.error}")
+        if record is not None:
+            self.records.append(record)
+            if self.run_log is not None:
+                self.run_log.add(record)
+        self.hooks.emit(event.value, payload, self._listener_raised)
+        happened = RunEvent(type=event, payload=payload, progress=progress)
+        for view in self.views:
+            with self.guarded(view):
+                view.on_event(happened)
+
+    def deliver(self, event: str, payload: dict[str, Any]) -> None:
+        """Tell listeners of an *event* that a transformation has emitted."""
+        self.hooks.emit(event, payload, self._listener_raised)
+
+    def output(self, transformation_id: str, line: str) -> None:
+        """A transformation printed *line*."""
+        if self.journal is not None:
+            line_said = {"event": OUTPUT, "transformation_id": transformation_id, "line": line}
+            self.journal.append(line_said)
+        for view in self.views:
+            with self.guarded(view):
+                view.on_output(transformation_id, line)
+
+    def say(self, level: str, text: str) -> None:
+        """Show a line that is no event: *level* is a logging level's name."""
+        for view in self.views:
+            with self.guarded(view):
+                view.on_message(level, text)
+
+    def warn(self, text: str) -> None:
+        """Add a warning to the run, once, and show it."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+            self.say("WARNING", f"⚠️ {text}")
+
+    def _listener_raised(self, listener: Listener, exc: BaseException) -> None:
+        if self._first_time(listener):
+            text = f"{type(exc).__name__}: {error_message(exc)}"
+            self.warn(f"listener {listener.name} on {listener.event!r} raised {text}")
+
+    @contextlib.contextmanager
+    def guarded(self, view: View) -> Iterator[None]:
+        """Turn what *view* raises inside the block into a warning: a view never fails a run."""
+        try:
+            yield
+        except BaseException as exc:  # noqa: BLE001  see above
+            if self._first_time(view):
+                text = (
+                    f"view {type(view).__name__} raised {type(exc).__name__}: {error_message(exc)}"
+                )
+                self.warnings.append(text)
+
+    def _first_time(self, who: object) -> bool:
+        """Whether *who* raises for the first time in this run."""
+        if any(one is who for one in self._raised):
+            return False
+        self._raised.append(who)
+        return True

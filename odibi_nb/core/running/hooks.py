@@ -1,0 +1,272 @@
+"""Telling listeners what happens, without letting them change it."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import logging
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.events import EventType
+from odibi_nb.core.text.object_text import safe_repr
+from odibi_nb.core.text.redaction import error_message
+from odibi_nb.core.text.structs import own_copy, utc_now
+from odibi_nb.errors import HookError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from odibi_nb.core.protocols import Hook
+    from odibi_nb.core.running.context import ExecutionContext
+
+ANY_EVENT = "*"
+EVENTS = tuple(event.value for event in EventType)
+RENAMED = {
+    "pipeline_start": EventType.RUN_START,
+    "pipeline_end": EventType.RUN_END,
+    "pre_transform": EventType.TRANSFORM_START,
+    "post_transform": EventType.TRANSFORM_SUCCESS,
+    "transform_end": EventType.TRANSFORM_SUCCESS,
+    "pre_read": EventType.TRANSFORM_START,
+    "post_read": EventType.TRANSFORM_SUCCESS,
+    "pre_save": EventType.TRANSFORM_START,
+    "post_save": EventType.TRANSFORM_SUCCESS,
+    "on_error": EventType.TRANSFORM_FAILURE,
+}
+"""The original framework's event names, and the events of a run that say the same here."""
+CLOSE = 0.85
+"""How similar a name must be to one of ours to be taken for a misspelling of it."""
+FILTER_KEYS = (
+    "project",
+    "env",
+    "layer",
+    "engine",
+    "plant",
+    "asset",
+    "transformation_id",
+    "module",
+    "function",
+    "status",
+)
+"""Payload keys that a listener can be restricted to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A registered callable: which event it listens to, and which payloads it wants."""
+
+    event: str
+    fn: Hook
+    filters: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """How warnings and `list_hooks` name it."""
+        try:
+            return str(getattr(self.fn, "__qualname__", None) or safe_repr(self.fn))
+        except BaseException:  # noqa: BLE001  a listener's own code, which is not to stop a run
+            return f"a {type(self.fn).__name__}"
+
+    def wants(self, payload: Mapping[str, Any]) -> bool:
+        """Whether *payload* has what the filters ask for; text is compared without case."""
+        return all(_matches(payload.get(key), wanted) for key, wanted in self.filters.items())
+
+
+def _matches(found: Any, wanted: Any) -> bool:
+    if isinstance(wanted, (list, tuple, set, frozenset)):
+        return any(_matches(found, one) for one in wanted)
+    if isinstance(found, str) and isinstance(wanted, str):
+        return found.casefold() == wanted.casefold()
+    return bool(found == wanted)
+
+
+class HookManager:
+    """Calls listeners in the order of their registration, on the thread that emits.
+
+    A listener that raises is reported to the run and goes on being called; every listener gets its
+    own copy of the payload.
+    """
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+        self._context: ExecutionContext | None = None
+        self._later: Callable[[str, dict[str, Any]], None] | None = None
+
+    def bound_to(
+        self, context: ExecutionContext, later: Callable[[str, dict[str, Any]], None]
+    ) -> HookManager:
+        """Return the same listeners for the function that gets *context*, on whatever thread it emits.
+
+        Args:
+            context: whose facts complete the payloads.
+            later: gets an event's name and payload, and has it delivered by the run's own thread.
+        """
+        bound = copy.copy(self)  # also of a class of the user's own; with the very same listeners
+        bound._context, bound._later = context, later  # noqa: SLF001  one of our own
+        return bound
+
+    def register(self, event: str, fn: Any, filters: Mapping[str, Any] | None = None) -> Any:
+        """Call *fn* with the payload of every *event* from now on; ``"*"`` means all events.
+
+        A name that is very similar to an event of the run, or is the original framework's name for
+        one, is registered with a warning that says the name that was probably meant.
+
+        Args:
+            event: one of `EventType`'s values, ``"*"``, or the name of an event that a function emits.
+            fn: called with one dict.
+            filters: payload key to value, or to a collection of values; all must match. An event that
+                a function emits can be filtered by any key of its payload.
+
+        Returns:
+            *fn*, so that it can be unregistered.
+
+        Raises:
+            HookError: if the event is no text, a filter key of a run's event is unknown, or *fn* cannot
+                be called.
+        """
+        name, problems = _named(event)
+        if not callable(fn):
+            problems.append(f"a listener must be callable, found {safe_repr(fn):.60}")
+        elif isinstance(fn, type):
+            problems.append(
+                f"a listener must be a function or an object that can be called, and {fn.__name__} is a "
+                f"class: register {fn.__name__}()"
+            )
+        wanted: Any = {} if filters is None else filters
+        if not isinstance(wanted, Mapping):
+            problems.append(f"filters must be a dict, found {wanted!r:.60}")
+            wanted = {}
+        problems += [
+            f"unknown filter {key!r}"
+            + (did_you_mean(str(key), FILTER_KEYS) or f": one of {', '.join(FILTER_KEYS)}")
+            for key in wanted
+            if key not in FILTER_KEYS and (name in EVENTS or name == ANY_EVENT)
+        ]
+        if problems:
+            raise HookError("hooks.register", problems)
+        if name != ANY_EVENT and (hint := _hint(name)):
+            warnings.warn(hint, stacklevel=2)
+        self._listeners.append(Listener(name, fn, dict(wanted)))
+        return fn
+
+    def unregister(self, event: str, fn: Hook) -> bool:
+        """Stop calling *fn* for *event*; whether it was registered."""
+        name = event.value if isinstance(event, EventType) else str(event)
+        kept = [x for x in self._listeners if not (x.event == name and x.fn == fn)]
+        found = len(kept) < len(self._listeners)
+        self._listeners[:] = kept
+        return found
+
+    def list_hooks(self) -> dict[str, list[dict[str, Any]]]:
+        """Event to its listeners, each with `callback`, `name` and `filters`."""
+        listed: dict[str, list[dict[str, Any]]] = {}
+        for x in self._listeners:
+            listed.setdefault(x.event, []).append(
+                {"callback": x.fn, "name": x.name, "filters": dict(x.filters)}
+            )
+        return listed
+
+    def emit(
+        self,
+        event: str,
+        payload: Mapping[str, Any] | None = None,
+        on_error: Callable[[Listener, BaseException], None] | None = None,
+    ) -> None:
+        """Call every listener of *event* whose filters match *payload*.
+
+        A function can emit events of its own, of any name, from any of its threads. In a run they get
+        the facts that every payload has, and the run's own thread calls the listeners soon after.
+
+        Args:
+            event: one of `EventType`'s values, or a name of the caller's own.
+            payload: what happened.
+            on_error: told of every listener that raises, and what it raised; else it is logged.
+
+        Raises:
+            HookError: if *event* is no text, or *payload* no dict.
+        """
+        name, problems = _named(event)
+        given: Any = {} if payload is None else payload
+        if not isinstance(given, Mapping):
+            problems.append(f"a payload must be a dict, found {payload!r:.60}")
+        if name == ANY_EVENT:
+            problems.append("'*' stands for all events: emit one of them, or one of your own")
+        if problems:
+            raise HookError("hooks.emit", problems)
+        if self._context is None or self._later is None:
+            self._deliver(name, given, on_error)
+            return
+        if hint := _hint(name):
+            warnings.warn(hint, stacklevel=2)
+        self._later(name, {"event": name, **_facts(self._context), **own_copy(given)})
+
+    def _deliver(
+        self,
+        event: str,
+        payload: Mapping[str, Any],
+        on_error: Callable[[Listener, BaseException], None] | None = None,
+    ) -> None:
+        """Call the listeners of *event* on this thread."""
+        for listener in tuple(self._listeners):
+            if listener.event in (event, ANY_EVENT):
+                try:
+                    if listener.wants(payload):
+                        listener.fn(own_copy(payload))
+                except BaseException as exc:
+                    # Whatever it is, a run goes on: one that the user interrupts has heard of it.
+                    if on_error is None and isinstance(exc, KeyboardInterrupt):
+                        raise
+                    (on_error or _log)(listener, exc)
+
+
+def _named(event: Any) -> tuple[str, list[str]]:
+    """Return the event's name, and what is wrong with it."""
+    if isinstance(event, EventType):
+        return event.value, []
+    if isinstance(event, str) and event.strip():
+        return event, []
+    return "", [f"an event's name must be text, found {event!r:.60}"]
+
+
+def _hint(name: str) -> str:
+    """Return what *name* was probably meant to be; "" for an event of the run or of somebody's own."""
+    if name in EVENTS:
+        return ""
+    if name in RENAMED:
+        return (
+            f"no run emits {name!r}, the original framework's name: "
+            f"the event is called {RENAMED[name].value!r} here"
+        )
+    folded = name.casefold()
+    if re.search(r"[.:/]", name):
+        return ""
+    close = difflib.get_close_matches(folded, EVENTS, n=1, cutoff=CLOSE)
+    return f"no run emits {name!r} (did you mean {close[0]!r}?)" if close else ""
+
+
+def _facts(context: ExecutionContext) -> dict[str, Any]:
+    """Return what a payload says of the transformation that emits it."""
+    return {
+        "run_id": context.run_id,
+        "project": context.project,
+        "env": context.env,
+        "layer": context.extras.get("layer"),
+        "engine": context.engine.value,
+        "timestamp": utc_now(),
+        "transformation_id": context.transformation_id,
+        "plant": context.extras.get("plant"),
+        "asset": context.extras.get("asset"),
+        "attempt": context.attempt,
+    }
+
+
+def _log(listener: Listener, exc: BaseException) -> None:
+    """Log what a listener raised where no run can be told."""
+    text = f"{type(exc).__name__}: {error_message(exc)}"
+    logging.getLogger("odibi_nb.hooks").warning(
+        "listener %s on %r raised %s", listener.name, listener.event, text
+    )

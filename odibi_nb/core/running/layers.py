@@ -1,0 +1,70 @@
+"""When the layers of a run begin and end."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from odibi_nb.core.model.events import EventType, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from odibi_nb.core.model.results import TransformationResult
+    from odibi_nb.core.planning.plan import RunPlan
+    from odibi_nb.core.running.event_stream import RunStream
+
+
+class LayerProgress:
+    """Publishes the layers' events, each once.
+
+    ``rows``      {layer: its rows}
+    ``begun``     {layer: clock at its first row's start}
+    ``executed``  layers of which at least one row was started, in the order of their end
+    """
+
+    def __init__(self, plan: RunPlan, stream: RunStream) -> None:
+        self.stream = stream
+        self.rows = plan.by_layer()
+        self.begun: dict[str, float] = {}
+        self.executed: list[str] = []
+        self._ended: set[str] = set()
+
+    def begin(self, layer: str) -> None:
+        """A row of *layer* is about to start."""
+        if layer in self.begun:
+            return
+        self.begun[layer] = time.monotonic()
+        facts = {"layer": layer, "transformations": len(self.rows[layer])}
+        self.stream.publish(EventType.LAYER_START, facts)
+        if layer.casefold() == "bronze":
+            self.stream.publish(EventType.BRONZE_START, facts)
+
+    def end_all(self, results: Mapping[str, TransformationResult]) -> None:
+        """All rows have ended, whatever stands between the layers: end those that have begun."""
+        for layer in [*self.begun]:
+            if layer not in self._ended:
+                self.end(layer, results)
+
+    def end(self, layer: str, results: Mapping[str, TransformationResult]) -> None:
+        """All rows of *layer* have ended; a layer of which nothing was started is passed over."""
+        rows = [results[row.id] for row in self.rows[layer]]
+        if rows and layer not in self.begun:
+            return
+        self.begin(layer)
+        self._ended.add(layer)
+        if any(result.attempts for result in rows):
+            self.executed.append(layer)
+        failed = [r.transformation_id for r in rows if r.status is not Status.SUCCESS]
+        facts = {
+            "layer": layer,
+            "status": "failed" if failed else "success",
+            "duration_seconds": time.monotonic() - self.begun[layer],
+            "transformations": len(rows),
+            "failed": failed,
+        }
+        if layer.casefold() == "bronze":
+            self.stream.publish(EventType.BRONZE_END, facts)
+        self.stream.publish(EventType.LAYER_END, facts)
+        if self.stream.run_log is not None:
+            self.stream.run_log.flush()

@@ -1,0 +1,559 @@
+"""A project, from its manifest to a RunResult."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.functions.registry import ProjectModules, resolving_with_session
+from odibi_nb.core.model.engine import Engine
+from odibi_nb.core.model.manifest import find_manifest, shown_path
+from odibi_nb.core.model.options import RunOptions, default_workers
+from odibi_nb.core.model.readable_places import Reach, allowed_places
+from odibi_nb.core.model.reserved_places import reserved_in
+from odibi_nb.core.model.transformation import row_id
+from odibi_nb.core.planning.plan import PlanRequest, RunPlan
+from odibi_nb.core.planning.planner import make_plan, no_rows_message
+from odibi_nb.core.protocols import Place, Session
+from odibi_nb.core.runlog.history import (
+    LAST,
+    RunChain,
+    expected_seconds,
+    greatest_number,
+    run_chain,
+)
+from odibi_nb.core.runlog.journal import any_open_run, last_number
+from odibi_nb.core.runlog.retry_run import Repair
+from odibi_nb.core.runlog.run_lock import exclusively
+from odibi_nb.core.runlog.writer import dead_runs, recover
+from odibi_nb.core.running.authentication import authenticated, named_provider
+from odibi_nb.core.running.capture import routed_output
+from odibi_nb.core.running.context import transformation_logger
+from odibi_nb.core.running.event_stream import RunStream
+from odibi_nb.core.running.hooks import HookManager
+from odibi_nb.core.running.run import RunExecution
+from odibi_nb.core.text.redaction import error_message
+from odibi_nb.core.text.structs import utc_now
+from odibi_nb.errors import ConfigurationError, PlanError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from odibi_nb.core.model.results import RunResult
+    from odibi_nb.core.process.interrupts import InterruptsHeldBack
+    from odibi_nb.core.protocols import Adapters, BaseLogSink, Row, TableEngine, View
+    from odibi_nb.core.runlog.run_lock import RunLock
+    from odibi_nb.core.running.context import TransformationLogger
+
+DEFAULT_ENGINE = "spark"
+RELOADED = "🔄 Loading changed modules anew"
+"""How a message begins that says which modules were edited since the last run."""
+ENGINES = tuple(engine.value for engine in Engine)
+
+
+class GenericProjectOrchestrator:
+    """Runs a project's layers in order, as its manifest and the TransformationRegistry say.
+
+    Args:
+        project: the project's name.
+        env: the environment.
+        manifest_path: the manifest; found by the project's name if None.
+        log_level: what the console shows: ``DEBUG``, ``INFO``, ``WARNING``, ``ERROR``.
+        save_logs: also write the captured logs of the run to a file.
+        auth_provider: called with ``env``, ``repo_path``, ``logger_metadata``; a dict with ``spark``
+            and ``sql_provider``.
+        engine: ``pandas`` or ``spark``; the environment's, else ``spark``, if None.
+        hooks: listeners of this run.
+        log_sink: where the run log goes instead of the default.
+        adapters: the implementations.
+        views: what else shows the run.
+        state_dir: where journals and locks are; ``.odibi`` beside the manifest if None.
+        project_dirs: more folders to look for manifests in.
+
+    Raises:
+        ManifestError: if there is no usable manifest, or the environment is unknown.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        env: str = "qat",
+        manifest_path: Path | str | None = None,
+        log_level: str = "WARNING",
+        save_logs: bool = False,
+        auth_provider: Callable[..., Any] | None = None,
+        engine: str | Engine | None = None,
+        hooks: HookManager | None = None,
+        log_sink: BaseLogSink | None = None,
+        *,
+        adapters: Adapters,
+        views: Sequence[View] = (),
+        state_dir: Path | str | None = None,
+        project_dirs: Iterable[str] = (),
+    ) -> None:
+        self.manifest = find_manifest(project, manifest_path, project_dirs)
+        self.project = self.manifest.project
+        self.env = env
+        self.config = self.manifest.environment(env)
+        self.engine = self._checked_engine(self.engine_name(engine))
+        self._engine_given = engine is not None
+        self.save_logs = save_logs
+        self.auth_provider = auth_provider
+        self.hooks = hooks if hooks is not None else HookManager()
+        self.log_sink = log_sink
+        self.adapters = adapters
+        self.state_dir = Path(state_dir) if state_dir else self.manifest.folder / ".odibi"
+        self.session: Session | None = None
+        self._repo_path: str | None = None
+        self._modules = ProjectModules(self.manifest.folder)
+        self._engines: dict[str, TableEngine] = {}
+        self._sinks: Sequence[BaseLogSink] | None = None
+        self.reloaded: tuple[str, ...] = ()
+        self.cancel_with: Callable[[str | None], None] | None = None
+        self.views: list[View] = [adapters.console(log_level), *views]
+        self._say = RunStream(facts={}, hooks=HookManager(), views=self.views).say
+
+    def engine_name(self, argument: Any) -> Any:
+        """The engine: what was asked for, else the environment's, else ``spark``, as in the seed."""
+        return argument or self.config.engine or DEFAULT_ENGINE
+
+    def with_settings(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The options of a run, with what is set elsewhere for those that are not given."""
+        return options
+
+    @property
+    def layer_order(self) -> tuple[str, ...]:
+        """The manifest's layers, in order."""
+        return self.manifest.layer_order
+
+    @property
+    def cache_plan(self) -> dict[str, tuple[str, ...]]:
+        """The manifest's cache plan: layer to tables."""
+        plan = dict(self.manifest.cache_plan)
+        for layer, config in self.manifest.layers.items():
+            if config.cache_tables:
+                plan[layer] = (*plan.get(layer, ()), *config.cache_tables)
+        return plan
+
+    @property
+    def spark(self) -> Any:
+        """The Spark session, once `bootstrap` is done; on the Spark engine it is started if need be.
+
+        Raises:
+            EngineError: if the engine's session cannot be had.
+        """
+        if self.session is None:
+            return None
+        if self.session.spark is None and self.engine == Engine.SPARK.value:
+            return self.tables(self.engine).spark_session()
+        return self.spark_session()
+
+    @property
+    def sql_provider(self) -> Any:
+        """What ``auth_provider`` handed over as such, once `bootstrap` is done."""
+        return None if self.session is None else self.session.sql_provider
+
+    @property
+    def logger(self) -> TransformationLogger:
+        """A standard logger that also takes the seed's ``log("info", message)``."""
+        return transformation_logger(self.project)
+
+    # -- the seed's steps ----------------------------------------------------------------------
+
+    def bootstrap(self, repo_path: str | None = None) -> Session:
+        """Get the Spark session and SQL provider from ``auth_provider``, if there is one; once.
+
+        Raises:
+            ConfigurationError: if the provider raises or returns something else than a dict.
+        """
+        if self.session is not None and repo_path == self._repo_path:
+            return self.session
+        self._say(
+            "INFO", f"⚙️ Bootstrapping environment for {self.project.upper()} (env={self.env})"
+        )
+        provider = self.auth_provider or self._named_provider()
+        self._repo_path = repo_path
+        if provider is None:
+            self.session = Session()
+        else:
+            self.session = authenticated(
+                provider, project=self.project, env=self.env, repo_path=repo_path
+            )
+        self._say("INFO", "Environment bootstrapped")
+        return self.session
+
+    def run_bronze_layer(self, **options: Any) -> RunResult:
+        """Run only the layer named Bronze."""
+        bronze = [layer for layer in self.layer_order if layer.casefold() == "bronze"]
+        if not bronze:
+            raise PlanError(str(self.manifest.path), ["layer_order has no layer 'Bronze'"])
+        return self.run(**{**options, "target_layers": bronze})
+
+    def run_silver_gold_layers(self, **options: Any) -> RunResult:
+        """Run the layers after Bronze, or those of them that ``target_layers`` names."""
+        wanted = self.manifest.select_layers(options.get("target_layers"))
+        layers = [layer for layer in wanted if layer.casefold() != "bronze"]
+        if not layers:
+            raise PlanError(str(self.manifest.path), ["there is no layer to run besides Bronze"])
+        return self.run(**{**options, "target_layers": layers})
+
+    def plan(self, **options: Any) -> RunPlan:
+        """What `run` with the same options would do. Writes nothing.
+
+        Raises:
+            ConfigurationError: if an option is wrong or the registry cannot be read; what is wrong
+                with rows is in the plan's problems.
+        """
+        return self._plan(self._chosen(options))
+
+    def plan_with(self, transformation_id: str) -> RunPlan:
+        """The plan of all layers, with this transformation in it also if it is disabled.
+
+        Raises:
+            ConfigurationError: if the registry cannot be read; what is wrong with rows is in the
+                plan's problems.
+        """
+
+        def enable(rows: list[Row]) -> list[Row]:
+            return [_enabled(row) if row_id(row) == transformation_id else row for row in rows]
+
+        return self._plan(RunOptions(), change=enable)
+
+    def plan_changed(self, change: Callable[[list[Row]], list[Row]]) -> RunPlan:
+        """The plan of all layers as it would be with other registry rows.
+
+        Args:
+            change: gets the registry's rows; what it returns is planned.
+
+        Raises:
+            ConfigurationError: if the registry cannot be read; what is wrong with rows is in the
+                plan's problems.
+        """
+        return self._plan(RunOptions(), change=change)
+
+    def run(self, *, repo_path: str | None = None, **options: Any) -> RunResult:
+        """Run the project; see `RunOptions` for the options.
+
+        Raises:
+            ConfigurationError: if something is wrong with manifest, registry or options; then
+                nothing has run. A transformation that fails is not raised: see
+                `RunResult.raise_for_status`.
+        """
+        chosen = self._chosen(options)
+        self._say("INFO", f"🚀 Starting pipeline: {self.project} (env={self.env})\n")
+        self._say("INFO", f"📋 Loaded manifest from {shown_path(self.manifest.path)}")
+        self._confirm(chosen)
+        self.bootstrap(repo_path)
+        return self._exclusively(chosen, lambda: self._planned(chosen))
+
+    def _planned(self, chosen: RunOptions) -> RunExecution:
+        return self._execution(self._plan(chosen).raise_for_problems(), chosen)
+
+    def retry(
+        self,
+        run_id: str = LAST,
+        *,
+        only_failed: bool = False,
+        repo_path: str | None = None,
+        **overrides: Any,
+    ) -> RunResult:
+        """Run again what did not succeed in a run, and what needs that.
+
+        The options of that run hold again. Where it was retried before, this goes on from its last
+        retry: what succeeded in any of them is not run again.
+
+        Args:
+            run_id: which run; ``last`` for the newest.
+            only_failed: only what FAILED or was ABANDONED, not what waited for it.
+            repo_path: for the ``auth_provider``.
+            **overrides: `RunOptions` that replace that run's; ``select`` and ``exclude`` choose among
+                what would be run.
+
+        Returns:
+            How it ended, with its `retry_of`. Where there is nothing to do, a success without
+            transformations, whose last warning says why.
+
+        Raises:
+            ConfigurationError: as `run`; and if there is no such run, or if a secret in that run's
+                options, which the log does not keep, is not given again.
+        """
+        chosen = self._chosen(overrides)
+        self._confirm(chosen)
+        self.bootstrap(repo_path)
+        given = {name: value for name, value in overrides.items() if value is not None}
+        before = self.engine
+        try:
+            return self._exclusively(chosen, lambda: self._repaired(run_id, given, only_failed))
+        finally:
+            self.engine = before
+
+    def _repaired(
+        self, run_id: str, given: Mapping[str, Any], only_failed: bool
+    ) -> RunExecution | RunResult:
+        """What a retry is to run; or its result, where there is nothing to do."""
+        try:
+            chain = self._chain(run_id, to_its_end=True)
+        except LookupError as exc:
+            raise ConfigurationError("retry", [str(exc.args[0])]) from exc
+        repair = Repair(chain=chain, only_failed=only_failed, given=given)
+        if not self._engine_given:
+            self.engine = self._checked_engine(repair.engine)
+        options = self._chosen(repair.options())
+        plan = self._plan(options, repair)
+        if not plan.rows and not plan.problems:
+            return repair.nothing(plan)
+        plan = repair.checked(plan).raise_for_problems()
+        overrides = {n: c for n, c in options.overrides.items() if n in plan.rows}
+        options = replace(options, overrides=overrides)
+        return self._execution(plan, options, repair)
+
+    def _recover(self) -> None:
+        """Complete the log of runs whose process died, so that what is asked of it is there."""
+        if not any_open_run(self.state_dir):
+            return  # as nearly always: then nobody need open the run log
+        try:
+            for dead in recover(self.state_dir, self.project, self.env, self.sinks()):
+                self._say("WARNING", f"⚠️ {dead.text()}")
+        except OSError as exc:
+            raise ConfigurationError(str(self.state_dir), [f"cannot be used: {exc}"]) from exc
+
+    def cancel(self, transformation_id: str | None = None) -> bool:
+        """Ask for the end of the run that goes on, or of one of its transformations; from any thread.
+
+        As `TransformationRunner.cancel`; whether there is a run to hear it.
+        """
+        cancel = self.cancel_with
+        if cancel is not None:
+            cancel(transformation_id)
+        return cancel is not None
+
+    def _exclusively(
+        self, chosen: RunOptions, decide: Callable[[], RunExecution | RunResult]
+    ) -> RunResult:
+        """Run what *decide* returns. It decides, and all of that runs, while no other run goes on.
+
+        What it finds out, such as which rows of the last run failed, another run could change otherwise
+        before this one begins.
+        """
+        run_id = f"{utc_now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+        where = (self.state_dir, self.project, self.env, run_id)
+        try:
+            if chosen.force:  # whoever has the lock loses it only to a run that can begin
+                found = decide()
+                if not isinstance(found, RunExecution):
+                    return self._nothing(found)
+            return exclusively(
+                *where,
+                lambda lock, interrupts: self._under_lock(lock, interrupts, decide),
+                force=chosen.force,
+                say=lambda text: self._say("WARNING", text),
+            )
+        except OSError as exc:
+            raise ConfigurationError(str(self.state_dir), [f"cannot be used: {exc}"]) from exc
+        finally:
+            self.cancel_with = None
+            self.close()
+            self._modules.remember()
+
+    def _under_lock(
+        self,
+        lock: RunLock,
+        interrupts: InterruptsHeldBack,
+        decide: Callable[[], RunExecution | RunResult],
+    ) -> RunResult:
+        with interrupts.let_through():
+            self._recover()
+            found = decide()
+            if isinstance(found, RunExecution):
+                number = 1 + max(last_number(self.state_dir), self._greatest_logged_number())
+        if not isinstance(found, RunExecution):
+            return self._nothing(found)
+        interrupts.raise_pending()
+        for text in found.texts:
+            self._say("INFO", text)
+        with self._modules.running(), routed_output():
+            return found.run(lock, number)
+
+    def _nothing(self, result: RunResult) -> RunResult:
+        for text in result.warnings:  # to the console: for other views nothing begins
+            self.views[0].on_message("WARNING", f"⚠️ {text}")
+        return result
+
+    def _execution(
+        self, plan: RunPlan, chosen: RunOptions, repair: Repair | None = None
+    ) -> RunExecution:
+        for name in sorted({row.engine for row in plan.rows.values()}):
+            self.tables(name).check_writable()
+        texts = () if repair is None else tuple(repair.texts(plan, chosen))
+        return RunExecution(self, plan, chosen, repair.run_id if repair else None, texts)
+
+    def _greatest_logged_number(self) -> int:
+        try:
+            return greatest_number(self.sinks())
+        except Exception:  # noqa: BLE001  as for durations: the numbers here do, too
+            return 0
+
+    # -- planning ------------------------------------------------------------------------------
+
+    def place(self) -> Place:
+        """Where this project runs, for adapters."""
+        return Place(
+            manifest=self.manifest,
+            env=self.env,
+            config=self.config,
+            state_dir=self.state_dir,
+            session=self.session or self.bootstrap(),
+            engine=self.engine,
+        )
+
+    def sinks(self) -> Sequence[BaseLogSink]:
+        """Where the run log goes."""
+        if self._sinks is None:
+            self._sinks = [self.log_sink] if self.log_sink else self.adapters.sinks(self.place())
+        return self._sinks
+
+    def _chosen(self, keywords: Mapping[str, Any]) -> RunOptions:
+        """The options, checked, with layers as the manifest spells them."""
+        options = RunOptions.from_keywords(self.with_settings(keywords))
+        self.manifest.select_layers(options.target_layers)
+        if not options.cache_plan:
+            return options
+        self.manifest.select_layers([*options.cache_plan], "cache_plan")
+        by_fold = {layer.casefold(): layer for layer in self.layer_order}
+        plan = {by_fold[layer.casefold()]: tables for layer, tables in options.cache_plan.items()}
+        return replace(options, cache_plan=plan)
+
+    def _plan(
+        self,
+        options: RunOptions,
+        repair: Repair | None = None,
+        change: Callable[[list[Row]], list[Row]] | None = None,
+    ) -> RunPlan:
+        layers = self.manifest.select_layers(options.target_layers)
+        place = self.place()
+        source = self.adapters.registry(place)
+        rows = [dict(row) for row in source.fetch(self.project, self.env)]
+        rows = rows if change is None else change(rows)
+        if not rows:
+            raise PlanError(source.name, [no_rows_message(self.project, self.env, source.census())])
+        expected, notices = self._expected()
+        request = PlanRequest(
+            env=self.env,
+            engine=self.engine,
+            source=source.name,
+            layers=layers,
+            reach=Reach(
+                place.config.locations,
+                str(self.manifest.folder),
+                allowed_places(self.manifest, place.config),
+            ),
+            reserved=reserved_in(self.manifest, place.config),
+            resolve=resolving_with_session(lambda: self.tables("spark").spark_session()),
+            retry=options.retry,
+            timeout_seconds=options.timeout_seconds,
+            overrides=options.overrides,
+            expected=expected,
+            select=tuple(options.select),
+            exclude=tuple(options.exclude),
+            within=repair.within if repair else (),
+            states=lru_cache(self._states),
+            lenient=repair is not None,
+        )
+        with self._modules.importing() as reloaded:
+            self.reloaded = tuple(reloaded)
+            if reloaded:
+                self._say("INFO", f"{RELOADED}: {', '.join(reloaded)}")
+            plan = make_plan(self.manifest, rows, request)
+        return replace(
+            plan,
+            notices=(*plan.notices, *notices),
+            workers=options.max_workers or default_workers(self.engine),
+            layer_workers={
+                layer: config.max_workers
+                for layer, config in self.manifest.layers.items()
+                if config.max_workers is not None
+            },
+            schedule=options.schedule,
+            html_with=self.adapters.plan_html,
+        )
+
+    def _states(self, run: str) -> dict[str, str]:
+        """How the transformations of *run* ended, or, where it went on from another, before it."""
+        return self._chain(run).states()
+
+    def _chain(self, run: str, *, to_its_end: bool = False) -> RunChain:
+        """What the log says of *run*, and the journals of what died since."""
+        dead = dead_runs(self.state_dir, self.project, self.env)
+        where = self.sinks(), self.project, self.env, run
+        return run_chain(*where, to_its_end=to_its_end, dead=dead)
+
+    def _expected(self) -> tuple[dict[str, float], list[str]]:
+        """What history expects; a plan is not worth less for want of one."""
+        try:
+            return expected_seconds(self.sinks(), self.project, self.env), []
+        except Exception as exc:  # noqa: BLE001  whatever the log's storage does, the plan stands
+            return {}, [f"no durations of past runs: {error_message(exc)}"]
+
+    def _confirm(self, options: RunOptions) -> None:
+        if (
+            self.config.protected
+            and options.confirm is not True
+            and options.confirm != self.project
+        ):
+            raise ConfigurationError(
+                f"env {self.env!r} of {self.project!r}",
+                [
+                    "is protected: confirm with the project's name, or with --yes where nobody can type"
+                ],
+            )
+
+    def module_name(self, module: str) -> str:
+        """The name in ``sys.modules`` of the module that rows call *module*."""
+        return self._modules.real_name(module)
+
+    # -- what the run needs --------------------------------------------------------------------
+
+    def tables(self, engine: str) -> TableEngine:
+        """The tables as *engine* sees them; made when first asked for."""
+        if engine not in self._engines:
+            self._engines[engine] = self.adapters.engine(engine, self.place())
+        return self._engines[engine]
+
+    def spark_session(self) -> Any:
+        """The session that transformations get: the provider's, else the engine's; or None."""
+        session = self.session or self.bootstrap()
+        if session.spark is not None:
+            return session.spark
+        found = (engine.spark_session() for engine in self._engines.values())
+        return next((spark for spark in found if spark is not None), None)
+
+    def close(self) -> None:
+        """Give back what a run held; the next one gets it anew."""
+        for engine in self._engines.values():
+            engine.close()
+        for sink in self._sinks or ():
+            sink.close()
+        self._engines.clear()
+        self._sinks = None
+
+    def _named_provider(self) -> Callable[..., Any] | None:
+        name = self.config.auth_provider
+        if not name:
+            return None
+        with self._modules.importing():
+            return named_provider(self.manifest, self.env, name)
+
+    def _checked_engine(self, engine: str | Engine) -> str:
+        name = engine.value if isinstance(engine, Engine) else str(engine).lower()
+        if name not in ENGINES:
+            hint = did_you_mean(name, ENGINES) or ": expected 'pandas' or 'spark'"
+            raise ConfigurationError("engine", [f"unknown engine {engine!r}{hint}"])
+        return name
+
+
+def _enabled(row: Row) -> Row:
+    others = {name: value for name, value in row.items() if name.lower() != "enabled"}
+    return {**others, "enabled": 1}

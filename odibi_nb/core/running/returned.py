@@ -1,0 +1,208 @@
+"""What a function returned, on its way to the row's outputs; and the outputs that nobody wrote."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.check_result import NOT_WRITTEN, CheckResult
+from odibi_nb.core.model.checks import QUARANTINE
+from odibi_nb.core.model.tables import TableName, table_key
+from odibi_nb.core.protocols import Change, watch_tables
+from odibi_nb.core.running.check_evaluation import quarantine_output, rules_for
+from odibi_nb.core.running.context import remedy
+from odibi_nb.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from odibi_nb.core.model.transformation import Output, Transformation
+    from odibi_nb.core.protocols import TableEngine, Watch
+    from odibi_nb.core.running.context import ExecutionContext
+
+_WHAT_TO_DO = 'return its DataFrame, or give the output "optional": true in the row'
+
+
+def take_back_earlier(transformation: Transformation, context: ExecutionContext) -> None:
+    """Remove what earlier attempts appended to the row's outputs, before its function looks at them.
+
+    A function that appends what is newer than its table's newest row would take those rows for done;
+    one that this time has nothing for a table, or nothing to quarantine, would leave them.
+
+    Raises:
+        DataError: if their rows cannot be told from others'; nothing was written.
+    """
+    info = context.write_info()
+    take_back = getattr(context.tables, "take_back", None)
+    if take_back is None or not info.run_id or (info.attempt <= 1 and not info.repairs):
+        return
+    for target in transformation.targets:
+        if target.mode == "append":
+            take_back(target, info)
+        if any(rule.on_fail == QUARANTINE for rule in rules_for(context.checks, target.table)):
+            take_back(quarantine_output(target), info)
+
+
+def watch_outputs(transformation: Transformation, context: ExecutionContext) -> Watch:
+    """Watch the row's outputs from before its function is called: it may write by itself."""
+    targets = transformation.targets
+    if context.tables is None or not targets:
+        return lambda _: Change.UNKNOWN
+    return watch_tables(context.tables, [TableName.parse(target.table) for target in targets])
+
+
+def write_returned(returned: Any, transformation: Transformation, context: ExecutionContext) -> str:
+    """Write a returned DataFrame to the row's one output, or each of ``{table: DataFrame}``.
+
+    Nothing is written unless the row has a place for all of it. What is no DataFrame is not looked at
+    further: a function that has written its outputs may return what it likes, as in the seed.
+
+    Returns:
+        Why no output can take what was returned; "" if nothing was, or it is written.
+
+    Raises:
+        DataError: if DataFrames were returned that the row's outputs have no place for.
+    """
+    _refuse_unfinished(returned)
+    tables = context.tables
+    if tables is None or returned is None:
+        return ""
+    if tables.is_frame(returned):
+        found = {transformation.targets[0].table: returned} if transformation.targets else {}
+        if len(transformation.targets) != 1 and not transformation.output_problems:
+            raise DataError(
+                "the function returned one DataFrame, but its row has "
+                f"{len(transformation.targets)} outputs: return {{table: DataFrame}}"
+            )
+    elif isinstance(returned, Mapping):
+        found = {name: value for name, value in returned.items() if value is not None}
+        if not found:
+            return ""
+        if not any(tables.is_frame(value) for value in found.values()):
+            return _refusal(returned, transformation, context)
+    else:
+        return _refusal(returned, transformation, context)
+    targets = {table_key(target.table): target for target in transformation.targets}
+    problems = [*_misfits(found, transformation, tables, context.engine.value)]
+    if problems:
+        raise DataError("; ".join(problems))
+    for name, frame in found.items():
+        context.write(frame, targets[table_key(str(name))])
+    return ""
+
+
+def _refuse_unfinished(returned: Any) -> None:
+    """Raises DataError if the function's work would only be done by whoever awaits or iterates."""
+    if inspect.iscoroutine(returned) or inspect.isgenerator(returned):
+        kind = "coroutine" if inspect.iscoroutine(returned) else "generator"
+        returned.close()  # Python would warn, somewhere, that nobody awaited it
+    elif inspect.isasyncgen(returned):
+        kind = "generator"
+    elif inspect.isawaitable(returned):
+        kind = f"{type(returned).__name__} to await"
+    else:
+        return
+    raise DataError(
+        f"the function returned a {kind}, so that its work is not done: let it do its work and return "
+        "the DataFrame" + (", with asyncio.run(...) if need be" if kind != "generator" else "")
+    )
+
+
+def _misfits(
+    found: Mapping[Any, Any], transformation: Transformation, tables: TableEngine, engine: str
+) -> Iterator[str]:
+    """Why the runner cannot write the DataFrames *found*, by name, to the row's outputs."""
+    if transformation.output_problems:
+        what = "; ".join(map(str, transformation.output_problems))
+        yield f"the function returned DataFrames that the runner cannot write to its row's outputs: {what}"
+    targets = {table_key(target.table): target.table for target in transformation.targets}
+    unknown = [name for name in found if _key(name) not in targets]
+    if unknown and not transformation.output_problems:
+        names, known = ", ".join(map(repr, unknown)), ", ".join(targets.values()) or "none"
+        yield f"the function returned {names}, but its row's outputs are: {known}"
+    keys = [_key(name) for name in found if name not in unknown]
+    for key in dict.fromkeys(key for key in keys if keys.count(key) > 1):
+        yield f"the function returned more than one DataFrame for {targets[key]}"
+    for name, value in found.items():
+        if not tables.is_frame(value):
+            yield f"the function returned {_described(value)} for {name!r}{remedy(value, engine)}"
+
+
+def _key(name: Any) -> str:
+    try:
+        return table_key(str(name))
+    except DataError:
+        return ""
+
+
+def _refusal(returned: Any, transformation: Transformation, context: ExecutionContext) -> str:
+    outputs = ", ".join(target.table for target in transformation.targets)
+    advice = remedy(returned, context.engine.value) or (
+        ": return a DataFrame, {table: DataFrame}, or nothing"
+    )
+    return f"the function returned {_described(returned)}, which {outputs} cannot hold{advice}"
+
+
+def _described(value: Any) -> str:
+    """What *value* is, without what is in it."""
+    cls = type(value)
+    home = cls.__module__.partition(".")[0]
+    name = cls.__name__ if home == "builtins" else f"{home} {cls.__name__}"
+    article = "an" if name[:1].lower() in "aeio" else "a"
+    if isinstance(value, (list, tuple)) and value:
+        return f"{article} {name} of {len(value):,} {type(value[0]).__name__}"
+    return f"{article} {name}"
+
+
+def check_written(
+    refused: str,
+    transformation: Transformation,
+    context: ExecutionContext,
+    watch: Watch,
+    *,
+    required: bool,
+) -> None:
+    """Find the outputs that nobody wrote while the function ran: neither the runner nor the function.
+
+    Args:
+        refused: why what was returned cannot be written, from `write_returned`.
+        transformation: the row.
+        context: its `writes` are what went through us; it gets the results.
+        watch: from `watch_outputs`. Whoever moved a table: it is not yesterday's.
+        required: an output that is not written is an error, not a warning.
+
+    Raises:
+        DataError: if an output is not written and something was returned for it, or it is required.
+        RevokedError: if an output is not written because the attempt was told to end.
+    """
+    written = {table_key(use.name) for use in context.writes}
+    missing: dict[Output, Change] = {}
+    for target in transformation.targets:
+        key = table_key(target.table)
+        if key in written or key in transformation.elsewhere:
+            continue
+        if refused or not target.optional:
+            change = watch(TableName.parse(target.table))
+            if change is not Change.WRITTEN:
+                missing[target] = change
+    if not missing:
+        return
+    context.control.check()
+    if refused:
+        raise DataError(refused)
+    results = [
+        CheckResult(check="output", table=t.table, status=NOT_WRITTEN, message=_why(t, change))
+        for t, change in missing.items()
+        if change is not Change.UNKNOWN
+    ]
+    if results and required:
+        told = "; ".join(map(str, results))
+        raise DataError(f"{told} (the manifest says outputs_required)")
+    context.check_results += results
+
+
+def _why(target: Output, change: Change) -> str:
+    states = {Change.ABSENT: "there is no such table", Change.REMOVED: "the table is gone"}
+    how = states.get(change, "the table is as it was")
+    return f"the function neither returned nor wrote {target.table}, and {how}: {_WHAT_TO_DO}"

@@ -1,0 +1,385 @@
+"""One run of a plan: its journal, run log, contexts, cache and result."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.engine import Engine
+from odibi_nb.core.model.events import EventType, RunStatus, Status
+from odibi_nb.core.model.readable_places import allowed_places
+from odibi_nb.core.model.reserved_places import reserved_in
+from odibi_nb.core.model.results import RunResult
+from odibi_nb.core.model.tables import TableName
+from odibi_nb.core.process.interrupts import interrupts_as_requests
+from odibi_nb.core.process.private_files import private_tree
+from odibi_nb.core.runlog import journal as journals
+from odibi_nb.core.runlog.lock_owner import locks_folder
+from odibi_nb.core.runlog.writer import RunLogWriter, planned_line, run_record
+from odibi_nb.core.running.context import ExecutionContext, transformation_logger
+from odibi_nb.core.running.coordinator import ABANDON, TransformationRunner
+from odibi_nb.core.running.event_stream import RunStream
+from odibi_nb.core.running.kept_failures import FAILURES
+from odibi_nb.core.running.run_folders import Presence
+from odibi_nb.core.text.redaction import error_message, error_text
+from odibi_nb.core.text.structs import as_json, utc_now
+from odibi_nb.version import __version__
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable
+
+    from odibi_nb.core.model.options import RunOptions
+    from odibi_nb.core.model.results import TransformationResult
+    from odibi_nb.core.planning.plan import PlannedRow, RunPlan
+    from odibi_nb.core.protocols import TableEngine
+    from odibi_nb.core.runlog.run_lock import RunLock
+    from odibi_nb.core.running.hooks import HookManager
+    from odibi_nb.core.running.orchestrator import GenericProjectOrchestrator
+
+PLUGIN_GROUP = "odibi_nb.hooks"
+SHOWN_NAMES = 5
+VERSIONED = ("pandas", "pyarrow", "deltalake", "duckdb", "sqlalchemy", "pyspark")
+
+
+class RunExecution:
+    """Runs *plan* once, for *project*; *texts* are what a person should read before.
+
+    Attributes:
+        number: of the run, greater than those of all before it.
+    """
+
+    def __init__(
+        self,
+        project: GenericProjectOrchestrator,
+        plan: RunPlan,
+        options: RunOptions,
+        retry_of: str | None = None,
+        texts: tuple[str, ...] = (),
+    ) -> None:
+        self.project = project
+        self.plan = plan
+        self.options = options
+        self.retry_of = retry_of
+        self.texts = texts
+        self.cache_plan = self._cache_plan()
+
+    def run(self, lock: RunLock, number: int) -> RunResult:
+        """Run it under *lock*, and keep its log.
+
+        An interrupt is a request to end the run, from before the first event until its log is closed.
+        """
+        self.lock, self.number, self.run_id = lock, number, lock.run_id
+        project = self.project
+        self.facts: dict[str, Any] = {
+            "run_id": self.run_id,
+            "project": project.project,
+            "env": project.env,
+            "engine": project.engine,
+        }
+        self.stream = RunStream(facts=self.facts, hooks=project.hooks, views=project.views)
+        self.runner = self._make_runner()
+        self.journal = journals.Journal(
+            journals.runs_folder(project.state_dir) / self.run_id,
+            number=number,
+            project=project.project,
+            env=project.env,
+        )
+        self.stream.journal = self.journal
+        self.lost = ""
+        self.presence = Presence(project.manifest.folder, project.manifest.path, self.journal)
+        self._keep_private()
+        complete = False
+        try:
+            with interrupts_as_requests(self.runner.cancel, patience=ABANDON):
+                try:
+                    result, complete = self._run()
+                finally:
+                    self.journal.close(complete=complete)
+        finally:
+            self.journal.close(complete=complete)  # again, where an interrupt ended the first
+        self._keep_private()
+        journals.prune(project.state_dir)
+        return result
+
+    def _keep_private(self) -> None:
+        for folder in (self.journal.folder, locks_folder(self.project.state_dir)):
+            private_tree(folder)
+
+    def _run(self) -> tuple[RunResult, bool]:
+        """The result, and whether every sink has all of the log."""
+        project = self.project
+        self._load_plugins()
+        project.cancel_with = self.runner.cancel
+        self.stream.run_log = RunLogWriter(
+            run_id=self.run_id,
+            sinks=project.sinks(),
+            journal=self.journal,
+            on_flushed=self._flushed,
+        )
+        for view in project.views:
+            with self.stream.guarded(view):
+                view.on_plan(self.plan)
+        begin = self._begin()
+        started, clock = utc_now(), time.monotonic()
+        self.stream.publish(EventType.RUN_START, begin)
+        self.journal.append(planned_line(self.plan))
+        if self.lock.overrode:
+            self.stream.warn(
+                f"took the place of {self.lock.overrode}: it ends as soon as it notices; what it has "
+                "begun to write can still be committed"
+            )
+        for notice in self.plan.notices:
+            if self.retry_of is None:
+                self.stream.say("WARNING", f"⚠️ {notice}")
+            else:  # whoever looks at the retry later should know as well
+                self.stream.warn(notice)
+        count = len(self.plan.rows)
+        facts = {"transformations": count, "count": count}  # the original's key, and ours
+        self.stream.publish(EventType.CONFIGS_LOADED, facts)
+        self.stream.say("INFO", f"\n🎯 Running layers: {list(self.plan.layers)}\n")
+        results = self.runner.run()
+        return self._end(begin, started, time.monotonic() - clock, results)
+
+    def _begin(self) -> dict[str, Any]:
+        """What run_start says besides the facts of every event."""
+        return {
+            "layers": list(self.plan.layers),
+            "transformations": len(self.plan.rows),
+            "options": self.options.recorded(),
+            "plan_hash": self.plan.plan_hash(),
+            "versions": as_json({**_versions(), "functions": self.plan.source_hashes()}),
+            "retry_of": self.retry_of,
+            "run_number": self.number,
+        }
+
+    def _end(
+        self,
+        begin: dict[str, Any],
+        started: dt.datetime,
+        duration: float,
+        results: dict[str, TransformationResult],
+    ) -> tuple[RunResult, bool]:
+        assert self.stream.run_log is not None
+        status = _run_status(results.values(), cancelled=self.runner.cancel_level > 0)
+        if lost := self.lost or self.presence.lost():
+            status = RunStatus.FAILED
+            self.stream.warn(lost)
+        ended = utc_now()
+        self.runner.tell_the_rest()
+        self._warn_of_threads()
+        record = run_record(
+            {**self.facts, **begin, "timestamp": started},
+            status=status.value,
+            end_time=ended,
+            records=self.stream.records,
+            warnings=self.stream.warnings,
+            duration_seconds=duration,
+        )
+        self.journal.append({"event": "run_record", "run_record": record})
+        problems = self.stream.run_log.close(record)
+        for problem in problems:
+            self.stream.warn(problem)
+        self.runner.tell_the_rest()
+        result = RunResult(
+            run_id=self.run_id,
+            status=status,
+            project=self.project.project,
+            env=self.project.env,
+            engine=self.project.engine,
+            layers_executed=self.runner.layers.executed,
+            start_time=started,
+            end_time=ended,
+            duration_seconds=duration,
+            transformations=results,
+            warnings=self.stream.warnings,
+            records=self.stream.records,
+            retry_of=self.retry_of,
+            log_path=self._save_logs(results) if self.project.save_logs else None,
+            leaked_threads=len(self.runner.given_up),
+            to_frame_with=self.project.adapters.frame,
+            bundle_with=self.project.adapters.result_bundle,
+        )
+        facts = {
+            "status": status.value,
+            "layers_executed": result.layers_executed,
+            "duration_seconds": duration,
+            "counts": result.counts(),
+            "warnings": [*self.stream.warnings],
+        }
+        self.stream.publish(EventType.RUN_END, facts)
+        FAILURES.note(result)
+        return result, not problems
+
+    def _warn_of_threads(self) -> None:
+        names = [attempt.row.id for attempt in self.runner.given_up]
+        if names:
+            shown = ", ".join(names[:SHOWN_NAMES]) + (" …" if len(names) > SHOWN_NAMES else "")
+            self.stream.warn(
+                f"{len(names)} thread(s) still run, of transformations that were given up: {shown}; "
+                "they can read and write nothing more through their context, and end with the process"
+            )
+
+    def _make_runner(self) -> TransformationRunner:
+        return TransformationRunner(
+            self.plan,
+            self.stream,
+            self._context,
+            on_error=self.options.on_error,
+            timeout_seconds=self.options.run_timeout_seconds,
+            finish_layer=self._cache_after if self.cache_plan else None,
+            poll_cancel=lambda: journals.take_cancel_requests(self.journal.folder),
+            poll_revoked=self._overridden,
+        )
+
+    def _overridden(self) -> str:
+        """Why the run must end: another one has its lock, or its folders are gone; "" if it need not."""
+        who = self.lock.beat()
+        if who:
+            return f"{who} has taken the place of this run"
+        if self.lost:
+            return ""
+        self.lost = self.presence.lost()
+        return self.lost
+
+    def _context(self, row: PlannedRow, attempt: int) -> ExecutionContext:
+        tables, repairs = self.project.tables(row.engine), tuple(self.options.repairs)
+        spark, run_id = self.project.spark_session(), self.run_id
+        context = make_context(
+            self.project, row, tables, spark=spark, run_id=run_id, attempt=attempt, repairs=repairs
+        )
+        context.hooks = self.project.hooks.bound_to(context, self._emit_later)
+        return context
+
+    def _emit_later(self, event: str, payload: dict[str, Any]) -> None:
+        """Deliver an event of a transformation on the coordinator's thread, before its end is told."""
+        self.runner.inbox.put(lambda: self.stream.deliver(event, payload))
+
+    # -- after a layer -------------------------------------------------------------------------
+
+    def _cache_plan(self) -> dict[str, tuple[str, ...]]:
+        if self.options.cache_plan is None:
+            return self.project.cache_plan
+        return {layer: tuple(tables) for layer, tables in self.options.cache_plan.items()}
+
+    def _cache_after(self, layer: str) -> None:
+        """Cache what the cache plan names for *layer*; called on a worker."""
+        tables = self.cache_plan.get(layer, ())
+        if not tables:
+            return
+        engine = self.project.tables(self.project.engine)
+        engine.spark_session()  # only then it is known whether it can
+        if engine.cannot_cache:
+            self._say_later("INFO", f"📦 Not caching tables after {layer}: {engine.cannot_cache}")
+            return
+        self._say_later("INFO", f"📦 Caching tables after {layer}")
+        for table in tables:
+            try:
+                engine.cache(TableName.parse(table), keep=self.options.keep_cached)
+            except Exception as exc:  # noqa: BLE001  a cache is an offer: the run goes on without it
+                self.runner.inbox.put(
+                    lambda t=table, e=exc: self.stream.warn(
+                        f"Could not cache {t}: {error_message(e)}"
+                    )
+                )
+            else:
+                self._say_later("INFO", f"✅ Cached table: {table}")
+
+    def _say_later(self, level: str, text: str) -> None:
+        """Say it on the coordinator's thread."""
+        self.runner.inbox.put(lambda: self.stream.say(level, text))
+
+    # -- what else there is --------------------------------------------------------------------
+
+    def _flushed(self, sink: str, count: int) -> None:
+        facts = {"sink": sink, "records": count}
+        self.runner.inbox.put(lambda: self.stream.publish(EventType.LOG_FLUSHED, facts))
+
+    def _load_plugins(self) -> None:
+        """Let installed packages register listeners: entry points that take the HookManager."""
+        for entry in metadata.entry_points(group=PLUGIN_GROUP):
+            try:
+                entry.load()(self.project.hooks)
+            except KeyboardInterrupt:  # the user's, as far as anybody can tell
+                raise
+            except BaseException as exc:  # noqa: BLE001  somebody else's plug-in never ends a run
+                self.stream.warn(f"plug-in {entry.name} failed: {error_text(exc)}")
+
+    def _save_logs(self, results: dict[str, TransformationResult]) -> str | None:
+        path = self.project.state_dir / "logs" / f"{self.run_id}.log"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("w", encoding="utf-8") as file:
+                path.chmod(0o600)
+                for name, result in results.items():
+                    seconds = result.duration_seconds or 0.0
+                    file.write(f"== {name} {result.status.value} {seconds:.1f}s {result.reason}\n")
+                    file.writelines(f"{part}\n" for part in (result.log, result.traceback) if part)
+        except OSError as exc:
+            self.stream.warn(f"logs were not saved: {exc}")
+            return None
+        self.stream.say("INFO", f"🪶 Logs saved to {path}")
+        return str(path)
+
+
+def make_context(
+    project: GenericProjectOrchestrator,
+    row: PlannedRow,
+    tables: TableEngine,
+    *,
+    spark: Any,
+    run_id: str = "",
+    attempt: int = 1,
+    repairs: tuple[str, ...] = (),
+    hooks: HookManager | None = None,
+) -> ExecutionContext:
+    """What *row*'s function gets of *project*; *hooks* are the project's if None."""
+    place, transformation = project.place(), row.transformation
+    return ExecutionContext(
+        engine=Engine(row.engine),
+        project=transformation.project,
+        env=transformation.environment,
+        spark=spark,
+        sql_provider=place.session.sql_provider,
+        logger=transformation_logger(row.id),
+        hooks=project.hooks if hooks is None else hooks,
+        extras={
+            "plant": transformation.entity_1,
+            "asset": transformation.entity_2,
+            "layer": transformation.layer,
+        },
+        run_id=run_id,
+        transformation_id=row.id,
+        attempt=attempt,
+        repairs=repairs,
+        parameters=place.manifest.parameters,
+        tables=tables,
+        locations=place.config.locations,
+        folder=str(place.manifest.folder),
+        allowed=allowed_places(place.manifest, place.config),
+        connections=place.config.connections,
+        checks=row.checks,
+        reserved=reserved_in(place.manifest, place.config),
+    )
+
+
+def _run_status(results: Iterable[TransformationResult], *, cancelled: bool) -> RunStatus:
+    found = {result.status for result in results}
+    if found <= {Status.SUCCESS}:
+        return RunStatus.SUCCESS
+    if cancelled or (found & {Status.CANCELLED, Status.ABANDONED} and Status.FAILED not in found):
+        return RunStatus.CANCELLED
+    return RunStatus.FAILED
+
+
+def _versions() -> dict[str, str]:
+    """Python's, ours, and those of the libraries that are loaded."""
+    loaded = {
+        name: getattr(sys.modules[name], "__version__", "")
+        for name in VERSIONED
+        if name in sys.modules
+    }
+    return {"python": platform.python_version(), "odibi_nb": __version__, **loaded}

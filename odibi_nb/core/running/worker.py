@@ -1,0 +1,181 @@
+"""What happens on a worker thread: one attempt of one transformation. The only threads of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import queue
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from odibi_nb.core.model.tables import is_location
+from odibi_nb.core.process.forks import forked_children_end_here
+from odibi_nb.core.running.capture import CapturedLog, captured
+from odibi_nb.core.running.check_evaluation import check_what_is_there
+from odibi_nb.core.running.context import ExecutionContext, current_context
+from odibi_nb.core.running.failure_frames import spark_traceback, user_lines
+from odibi_nb.core.running.returned import (
+    check_written,
+    take_back_earlier,
+    watch_outputs,
+    write_returned,
+)
+from odibi_nb.core.text.redaction import error_message, last_lines, shown_text
+from odibi_nb.core.text.spark_errors import is_spark_error
+from odibi_nb.core.text.structs import own_copy, utc_now
+from odibi_nb.errors import DataError, RevokedError
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from odibi_nb.core.planning.plan import PlannedRow
+
+MAX_TRACEBACK = 50_000
+_PACKAGE = str(Path(__file__).parents[1])
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One start of one transformation; made by the coordinator, run by a worker."""
+
+    row: PlannedRow
+    number: int
+    context: ExecutionContext
+    log: CapturedLog
+    start_time: dt.datetime
+    started: float
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEnded:
+    """What a worker has to say, once: how its attempt ended. *error* is None for a success."""
+
+    attempt: Attempt
+    end_time: dt.datetime
+    duration_seconds: float
+    error: BaseException | None = None
+    traceback: str = ""
+    revoked: bool = False
+
+
+def run_attempt(attempt: Attempt) -> AttemptEnded:
+    """Call the row's function and write what it returns. Never raises."""
+    error: BaseException | None = None
+    try:
+        with captured(attempt.log), current_context(attempt.context), _engine_scope(attempt):
+            _call(attempt)
+    except BaseException as exc:  # noqa: BLE001  a worker that does not answer would hang the run
+        error = exc
+    return AttemptEnded(
+        attempt=attempt,
+        end_time=utc_now(),
+        duration_seconds=time.monotonic() - attempt.started,
+        error=error,
+        traceback=user_traceback(error) if error is not None else "",
+        revoked=isinstance(error, RevokedError),
+    )
+
+
+def _engine_scope(attempt: Attempt) -> AbstractContextManager[None]:
+    context, transformation = attempt.context, attempt.row.transformation
+    if context.tables is None:
+        return contextlib.nullcontext()
+    inputs = [
+        item if isinstance(item, str) else item.get("table") for item in transformation.inputs
+    ]
+    tables = [name for name in inputs if name and not is_location(name)]
+    tables += [target.table for target in transformation.targets]
+    return context.tables.attempt_scope(context.write_info(), tables, context.control)
+
+
+def _call(attempt: Attempt) -> None:
+    row, context = attempt.row, attempt.context
+    transformation = row.transformation
+    available = {
+        # What the function does to them is its own business, and no other attempt's.
+        "inputs": own_copy(transformation.inputs),
+        "constants": own_copy(transformation.constants),
+        "outputs": own_copy(transformation.outputs),
+        "spark": context.spark,
+        "env": context.env,
+        "context": context,
+    }
+    assert row.fn is not None
+    take_back_earlier(transformation, context)
+    watch = watch_outputs(transformation, context)
+    with forked_children_end_here():
+        returned = row.fn(**{name: available[name] for name in row.keywords})
+    refused = write_returned(returned, transformation, context)
+    check_written(refused, transformation, context, watch, required=row.outputs_required)
+    if context.checks:
+        check_what_is_there(transformation.targets, context)
+
+
+def user_traceback(error: BaseException) -> str:
+    """The traceback from the user's code on, as text; of a Spark error see `spark_traceback`.
+
+    None of an error of ours that the code knows nothing of: a refused write, or what it returned.
+    """
+    if is_spark_error(error):
+        return shown_text(spark_traceback(error), MAX_TRACEBACK)
+    trace = error.__traceback__
+    first = trace
+    while first is not None and first.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        first = first.tb_next
+    if first is None and isinstance(error, (DataError, RevokedError)):
+        return ""
+    try:
+        lines = user_lines(error, first or trace)
+    except BaseException:  # noqa: BLE001  a broken exception class must not cost the traceback
+        lines = [
+            *traceback.format_tb(first or trace),
+            f"{type(error).__name__}: {error_message(error)}\n",
+        ]
+    return last_lines("".join(lines), MAX_TRACEBACK)
+
+
+@dataclass(slots=True)
+class WorkerPool:
+    """Daemon threads that run jobs; at most *size*, plus one for each that is given up.
+
+    Not concurrent.futures: its threads are joined at interpreter exit, so one stuck
+    transformation would keep a kernel from ending.
+    """
+
+    size: int
+    _jobs: queue.SimpleQueue[tuple[contextvars.Context, Callable[[], None]] | None] = field(
+        default_factory=queue.SimpleQueue
+    )
+    _threads: int = 0
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Run *job* on a worker, with the caller's context variables."""
+        if self._threads < self.size:
+            self._threads += 1
+            name = f"odibi-worker-{self._threads}"
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+        self._jobs.put((contextvars.copy_context(), job))
+
+    def give_up_one(self) -> None:
+        """A worker hangs: let another thread take its place."""
+        self.size += 1
+
+    def close(self) -> None:
+        """Let the threads end when they have nothing to do; does not wait."""
+        for _ in range(self._threads):
+            self._jobs.put(None)
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            if job is None:
+                return
+            context, run = job
+            context.run(run)

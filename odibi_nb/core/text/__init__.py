@@ -1,0 +1,1 @@
+"""Text and what is made of it: JSON, TOML, times, what a terminal wrote, secrets in it."""

@@ -1,0 +1,400 @@
+"""Hide values that look like secrets, in data and in text that people read.
+
+Text is scanned once, from left to right: every pattern below is linear in the length of the text,
+because a function prints what it likes, and a pattern that backtracks holds Python's global lock.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from odibi_nb.core.text.object_text import safe_repr, safe_str
+from odibi_nb.core.text.terminal_text import readable
+
+REDACTED = "***"
+MAX_MESSAGE = 10_000
+_SECRET_KEY = re.compile(
+    r"passw|passphrase|passcode|(?<![^\W_])pass(?![^\W_])|(?-i:(?<=[a-z])Pass(?![a-z]))"
+    r"|pwd|(?<![^\W_])pw(?![^\W_])|secret(?!ar)|token(?!i[sz])|credential|authorization"
+    r"|(?<![^\W_])bearer(?![^\W_])|(?<![^\W_])cookie"
+    r"|(?<![^\W_])sas(?![^\W_])|(?<![^\W_])sig(?![^\W_])|signature"
+    r"|(?:api|access|account|private|shared|storage|signing|encryption|subscription|functions|master|auth)"
+    r"[\W_]?key(?!word)|conn(?:ection)?[\W_]?str(?![aeou])|identified[ ]by|odbc[\W_]?connect",
+    re.IGNORECASE,
+)
+_REST_OF_KEY = re.compile(r"[\w.$-]*")
+_KEY_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.$-"
+_LONGEST_KEY = 80
+# What stands between a key and its value: maybe a quote or bracket that ends the key, then a sign.
+_SIGN = re.compile(
+    r"(?P<close>\\{0,9}[\"'`]?\]?)[ \t]{0,9}"
+    r"(?P<sign>:(?!:)=?|%3A|={1,3}>?|!=|%3D|,)[ \t]{0,9}",
+    re.IGNORECASE,
+)
+_OPTION = re.compile(r"[ \t]{1,9}(?=[^\s-])")  # --password VALUE
+_LITERAL = re.compile(r"[ \t]{1,9}(?=')")  # SQL: PASSWORD 'VALUE'
+_TYPE = re.compile(
+    r"(?:str|bytes|int|object|Any|SecretStr|Optional\[\w{1,20}\]|Final(?:\[\w{1,20}\])?)"
+    r"(?:[ ]?\|[ ]?None)?(?:[ \t]{0,9}=(?!=)[ \t]{0,9}|(?=[,)\n]|$))"
+)
+_NO_SECRET = re.compile(r"(?i:none|null|true|false|undefined)(?=[\s,;)}\]&'\"]|$)")
+_OPENING = re.compile(r"[bruf]{0,2}(?P<escape>\\{0,9})(?P<quote>\"\"\"|'''|[\"'`])", re.IGNORECASE)
+_INSIDE = {q: re.compile(rf"[^{q}\\\n]*(?:\\.[^{q}\\\n]*)*") for q in "\"'`"}
+_ONE_MORE = re.compile(r"[ \t]{0,9}\+?[ \t]{0,9}(?=[bruf]{0,2}[\"'])", re.IGNORECASE)
+_BRACKET = re.compile(r"\(\s{1,200}(?=[bruf]{0,2}[\"'])", re.IGNORECASE)
+_BLOCK = re.compile(r"[|>][+-]?(?:\n[ \t]{1,200}[^\n]*)+")  # YAML's
+_ELEMENT = re.compile(r">(?P<value>[^<\n]*)</")
+_PART = re.compile(r"[^\s&;,\"'`()\[\]{}]+|.", re.DOTALL)
+_CLOSES = re.compile(r"[)\]}]+(?:[\s&;,.:\"'`]|$)")
+_SCHEME = re.compile(
+    r"(?:Bearer|Basic|Token|Digest|Negotiate|ApiKey|SharedKey|AWS4\S{0,20})[ \t]{1,9}",
+    re.IGNORECASE,
+)
+# Words that are also prose: with a colon behind them they name a secret only where the value
+# looks generated, or the line begins with them as in a configuration file.
+_WORDS = re.compile(r"[A-Za-z]{1,40}[ \t.,;]")
+_TYPE_LETTERS = "sbioASOF"
+_NO_SPACE = re.compile(r"\S")
+_COUNT = re.compile(r"\d{1,9}(?![\w.])")
+_END_OF_HEADER = re.compile(r"[\n'\"]|$")
+_PROSE = re.compile(
+    r"(?:token|secret|credential|cookie)s?|authorization|bearer|signature|sig|sas|pass",
+    re.IGNORECASE,
+)
+_SETTING = re.compile(r"[ \t]*(?:[-{(,][ \t]*)?")
+_PARSER = re.compile(
+    r"(?:unrecogni[sz]ed|unexpected|invalid|illegal|unknown|expect(?:ed|ing)|bad|missing|next|last|"
+    r"current|previous|near|at|of|column|field|option|table|undefined|unterminated|no|found|this|function|string)\W{0,3}$",
+    re.IGNORECASE,
+)
+_GENERATED = re.compile(
+    r"(?=[\w.~+/=-]{6})(?=[^\s\d]{0,200}\d)(?=[^\sA-Za-z]{0,200}[A-Za-z])[\w.~+/=-]+"
+)
+_LEAST_GENERATED, _LEAST_AFTER_PARSER = 6, 20
+_SHAPES = re.compile(
+    r"(?<![\w-])eyJ[\w-]{8,}(?:\.[\w-]*){0,4}"  # a JSON Web Token
+    r"|(?<!\w)dapi[0-9A-Za-z]{8,64}(?:-\d{1,3})?(?!\w)"  # Databricks
+    r"|(?<![A-Z0-9])(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}(?![A-Z0-9])"  # AWS
+    r"|(?<!\w)(?:gh[pousr]_\w{20,255}|github_pat_\w{20,255}|glpat-[\w-]{16,64}|xox[abeoprs]-[\w-]{10,255}"
+    r"|AIza[\w-]{35}|ya29\.[\w-]{20,}|sk[-_](?:live_|test_|proj-|ant-)?[\w-]{20,255}|hf_[A-Za-z0-9]{30,64})"
+    r"|(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{86}=="  # an Azure storage account's key
+    r"|(?<![^\W_])[Bb]earer[ ](?=[^\s\d]{0,80}\d)[\w.~+/=-]{8,}"
+)
+_SHAPE_STARTS = (
+    *("eyJ", "dapi", "AKIA", "ASIA", "AROA", "AIDA", "gh", "glpat-", "xox", "AIza"),
+    *("ya29.", "sk-", "sk_", "hf_", "=="),
+)
+_KEY_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY-----")
+_KEY_BLOCK_END = "-----END "
+_END_OF_AUTHORITY = re.compile(r"[\s/?#]|$")
+_END_OF_URL = re.compile(r"[\s'\"<>]|$")
+_HOST_AND_PORT = re.compile(r"\d+[/?#]")
+
+
+def redact_text(text: str) -> str:
+    """Return *text* without passwords in URLs, values of secret-looking keys and well-known tokens.
+
+    Such a value stands behind ``key=`` or ``key:``, quoted or not, as in JSON, Python, YAML, HTTP
+    headers, connection strings and command lines. Its end is that of the quotes, or of the word.
+    """
+    if "://" in text:
+        text = _without_passwords(text)
+    if "-----BEGIN " in text:
+        text = _without_key_blocks(text)
+    if "earer " in text or any(start in text for start in _SHAPE_STARTS):
+        text = _SHAPES.sub(_without_token, text)
+    return _without_named(text)
+
+
+def is_secret_name(name: str) -> bool:
+    """Return True if the value of something called *name* is probably secret."""
+    return bool(_SECRET_KEY.search(name[: 10 * _LONGEST_KEY]))
+
+
+def _without_passwords(text: str) -> str:
+    """Hide ``user:password@`` behind every ``://``, up to the last @ before the path.
+
+    Where a password has an unescaped slash, hide it up to the last @ of the URL, unless it reads
+    like ``host:port/path``.
+    """
+    shown: list[str] = []
+    done = at = 0
+    url_ends = last_at = -1
+    while (start := text.find("://", at)) >= 0:
+        start += 3
+        ends = _end(_END_OF_AUTHORITY, text, start)
+        colon = text.find(":", start, ends)
+        sign = text.rfind("@", start, ends)
+        if url_ends < start:
+            url_ends = _end(_END_OF_URL, text, start)
+            last_at = _last_sign(text, start, url_ends)
+        if colon >= 0 and sign > colon and "@" not in text[start:colon]:
+            at = sign
+        elif 0 <= colon < last_at and not _HOST_AND_PORT.match(text, colon + 1):
+            at = last_at
+        else:
+            at = start
+            continue
+        shown += text[done : colon + 1], REDACTED
+        done = at
+    return "".join([*shown, text[done:]])
+
+
+def _last_sign(text: str, start: int, end: int) -> int:
+    """The last @ of a URL that has a host behind it."""
+    found = text.rfind("@", start, end)
+    while found >= 0 and found + 1 < len(text) and text[found + 1] == "@":
+        found = text.rfind("@", start, found)
+    if 0 <= found == end - 1 and end < len(text) and text[end].isspace():
+        return text.rfind("@", start, found)
+    return found
+
+
+def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
+    found = pattern.search(text, start)
+    return len(text) if found is None else found.start()
+
+
+def _without_key_blocks(text: str) -> str:
+    """Hide the body of private keys in PEM form; one that does not end is hidden to the end."""
+    shown: list[str] = []
+    at = 0
+    while (found := _KEY_BLOCK.search(text, at)) is not None:
+        end = text.find(_KEY_BLOCK_END, found.end())
+        shown += text[at : found.end()], REDACTED
+        at = len(text) if end < 0 else end
+    return "".join([*shown, text[at:]])
+
+
+def _without_token(found: re.Match[str]) -> str:
+    text = found[0]
+    return f"{text[:7]}{REDACTED}" if text[:7].lower() == "bearer " else REDACTED
+
+
+def _without_named(text: str) -> str:
+    shown: list[str] = []
+    done = at = 0
+    while (found := _SECRET_KEY.search(text, at)) is not None:
+        rest = _REST_OF_KEY.match(text, found.end())
+        at = rest.end() if rest else found.end()
+        for start, end in _value(text, found.start(), at):
+            if end > start:
+                shown += text[done:start], REDACTED
+                done = end
+            at = max(at, end)
+    return "".join([*shown, text[done:]]) if shown else text
+
+
+def _value(text: str, found: int, end: int) -> list[tuple[int, int]]:
+    """Where the parts of the value begin and end whose key is around *found* and ends at *end*."""
+    window = text[max(0, found - _LONGEST_KEY) : found]
+    before = window.rstrip(_KEY_CHARACTERS)
+    key = window[len(before) :] + text[found:end]
+    sign = _SIGN.match(text, end)
+    if sign is None:
+        return _value_without_sign(text, before, key, end)
+    quoted, start = sign["close"] != "", sign.end()
+    if sign["sign"] == ",":  # .option("password", "…")
+        called = quoted and before.rstrip("\\\"'`").endswith("(")
+        opening = _OPENING.match(text, start) if called else None
+        return _quoted(text, opening) if opening else []
+    if quoted and text.startswith("\n", start):
+        start = _end(_NO_SPACE, text, start)
+    if sign["sign"] == ":" and not quoted and text[start : start + 1] in _TYPE_LETTERS:
+        annotation = _TYPE.match(text, start)
+        if annotation is not None:
+            return _whole(text, annotation.end())
+    is_prose = sign["sign"] == ":" and _is_prose(text, before, start, key, quoted=quoted)
+    if is_prose or (key.lower().endswith("tokens") and _COUNT.match(text, start)):
+        return []
+    if key.lower().endswith("cookie") and not quoted:
+        return [(start, _end(_END_OF_HEADER, text, start))]
+    return _whole(text, start)
+
+
+def _value_without_sign(text: str, before: str, key: str, end: int) -> list[tuple[int, int]]:
+    """The value of ``--password VALUE``, SQL's ``PASSWORD 'VALUE'`` and ``<password>VALUE<``."""
+    if before.endswith("<") and (element := _ELEMENT.match(text, end)) is not None:
+        return [element.span("value")]
+    sql = (key.isupper() or "entified" in key) and not _PARSER.search(before)
+    after = _OPTION if key.startswith("--") else _LITERAL if sql else None
+    value = after.match(text, end) if after is not None else None
+    return [] if value is None else _whole(text, value.end())
+
+
+def _is_prose(text: str, before: str, start: int, key: str, *, quoted: bool) -> bool:
+    """Whether the word and its colon are part of a sentence: ``unrecognized token: "x"``."""
+    if quoted:  # near "token": syntax error
+        return (
+            _WORDS.match(text, start) is not None
+            and _PARSER.search(before.rstrip("\\\"'`")) is not None
+        )
+    return _PROSE.fullmatch(key) is not None and not _is_setting(text, before, start, key)
+
+
+def _is_setting(text: str, before: str, start: int, key: str) -> bool:
+    """Whether the word before *start*, which is also prose, names a secret here."""
+    if text[start : start + 1] in "BTDNASbtdnas" and _SCHEME.match(text, start) is not None:
+        return True
+    if key.lower() not in {"signature", "sig", "pass"} and _begins_line(before, start):
+        return True
+    opening = _OPENING.match(text, start)
+    value = _GENERATED.match(text, opening.end() if opening else start)
+    if value is None:
+        return False
+    least = _LEAST_AFTER_PARSER if _PARSER.search(before) else _LEAST_GENERATED
+    return value.end() - value.start() >= least
+
+
+def _begins_line(before: str, start: int) -> bool:
+    if start > _LONGEST_KEY and "\n" not in before:
+        return False
+    return _SETTING.fullmatch(before, before.rfind("\n") + 1) is not None
+
+
+def _whole(text: str, start: int) -> list[tuple[int, int]]:
+    """Where the value at *start* begins and ends, without its quotes."""
+    if _NO_SECRET.match(text, start):
+        return []
+    block = _BLOCK.match(text, start)
+    if block is not None:
+        return [(start, block.end())]
+    bracket = _BRACKET.match(text, start)
+    opening = _OPENING.match(text, bracket.end() if bracket else start)
+    if opening is not None:
+        return _quoted(text, opening)
+    scheme = _SCHEME.match(text, start)
+    return [(start, _end_of_word(text, scheme.end() if scheme else start))]
+
+
+def _quoted(text: str, opening: re.Match[str]) -> list[tuple[int, int]]:
+    """The insides of a string and of those that Python joins to it; without an end, the line's rest."""
+    found = [(opening.end(), _end_of_string(text, opening))]
+    while not opening["escape"] and text.startswith(opening["quote"], found[-1][1]):
+        more = _ONE_MORE.match(text, found[-1][1] + len(opening["quote"]))
+        following = _OPENING.match(text, more.end()) if more else None
+        if following is None or following["escape"]:
+            break
+        opening = following
+        found.append((opening.end(), _end_of_string(text, opening)))
+    return found
+
+
+def _end_of_string(text: str, opening: re.Match[str]) -> int:
+    start, escape, quote = opening.end(), opening["escape"], opening["quote"]
+    if escape:  # JSON in JSON
+        closing = re.compile(rf"(?<!\\)\\{{{len(escape)}}}{quote}|\n")
+        return _end(closing, text, start)
+    if len(quote) > 1:
+        return _end(re.compile(rf"{quote}|\Z"), text, start)
+    inside = _INSIDE[quote].match(text, start)
+    return start if inside is None else inside.end()
+
+
+def _end_of_word(text: str, start: int) -> int:
+    """The end of a value without quotes: of the word, or of the brackets that it has."""
+    at, depth = start, 0
+    while (part := _PART.match(text, at)) is not None:
+        sign = part[0][0]
+        if sign in "([{":
+            depth += 1
+        elif sign in ")]}":
+            if not depth and _CLOSES.match(text, at):
+                break
+            depth -= bool(depth)
+        elif sign == "\n" or ((not depth and sign in "\"'`&;,") or (not depth and sign.isspace())):
+            break
+        elif depth and sign in "\"'`":
+            opening = _OPENING.match(text, at)
+            assert opening is not None
+            at = _end_of_string(text, opening)
+            if not text.startswith(opening["quote"], at):
+                continue
+            at += len(opening["quote"])
+            continue
+        at = part.end()
+    return at
+
+
+def redact_url(url: str) -> str:
+    """Return *url* without its password and without values of secret-looking parameters."""
+    return redact_text(url)
+
+
+def redact(value: Any, key: str = "") -> Any:
+    """Return a copy of *value* in which whatever stands under a secret-looking key is hidden.
+
+    What *value* holds several times is looked at once, and what holds itself ends there.
+    """
+    return _redacted(value, key, {}, 0)
+
+
+_DEEPEST = 100
+
+
+def _redacted(value: Any, key: str, seen: dict[int, Any], depth: int) -> Any:
+    kind = type(value)
+    empty = value is None or (kind in {str, bytes, dict, list, tuple} and not value)
+    if key and not empty and is_secret_name(key):
+        return REDACTED
+    if isinstance(value, str):
+        return redact_text(value)
+    if not isinstance(value, (dict, list, tuple)):
+        return value
+    if id(value) in seen:
+        return seen[id(value)]
+    if depth > _DEEPEST:
+        return "…"
+    seen[id(value)] = "…"  # while it is being looked at: it holds itself
+    found: Any
+    if isinstance(value, dict):
+        found = {k: _redacted(v, safe_str(k), seen, depth + 1) for k, v in dict.items(value)}
+    else:
+        items: Any = list if isinstance(value, list) else tuple  # not of a subclass of theirs
+        found = [_redacted(v, "", seen, depth + 1) for v in items.__iter__(value)]
+    seen[id(value)] = found
+    return found
+
+
+def plain_text(text: str) -> str:
+    """*text* as every encoding can take it: what is no Unicode is written as an escape."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+def shown_text(text: str, most: int = MAX_MESSAGE) -> str:
+    """The first *most* characters of *text*, plain and without secrets; says how many there are."""
+    shown = redact_text(readable(plain_text(text[:most])))
+    return shown if len(text) <= most else f"{shown}… ({len(text)} characters in all)"
+
+
+def last_lines(text: str, most: int) -> str:
+    """The last lines of *text*, *most* characters of it at most, plain and without secrets.
+
+    The first line that is cut is left out: a value without its key would not be known for a secret.
+    """
+    if len(text) > most:
+        text = text[-most:].partition("\n")[2]
+    return redact_text(readable(plain_text(text)))
+
+
+def error_message(error: BaseException) -> str:
+    """The exception's text in at most `MAX_MESSAGE` characters, whatever its ``__str__`` does.
+
+    Passwords in URLs and the like are hidden.
+    """
+    return shown_text(safe_str(error, "its message"))
+
+
+def error_text(error: BaseException) -> str:
+    """The exception's class and `error_message`, as one line of a warning."""
+    return f"{type(error).__name__}: {error_message(error)}"
+
+
+def short_repr(value: Any, most: int) -> str:
+    """*value* as Python writes it, in *most* characters at most, whatever its ``__repr__`` does."""
+    return shown_text(safe_repr(value), most)

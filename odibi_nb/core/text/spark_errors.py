@@ -1,0 +1,202 @@
+"""What Spark's errors say, short: what is wrong and what it suggests; the JVM's trace apart.
+
+And which of them mean that no table is there, which one, or that another writer came first.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from odibi_nb.core.text.object_text import safe_str
+
+_TRACE = re.compile(
+    r"^[ \t]*(?:JVM stacktrace:|at [\w$.<>]+\(|Driver stacktrace:|\.\.\. \d+ more)", re.MULTILINE
+)
+_PLAN = re.compile(r"\n[ \t]*'?(?:\+- |[A-Z]\w+ (?:\[|'|\())")
+_POSITION = re.compile(r";[ \t]{0,9}line \d{1,9} pos \d{1,9}[;.]?$")
+_CLASS = re.compile(r"\[([A-Z][A-Z0-9_]+(?:\.[A-Z0-9_]+)*)\]\s*")
+_SUGGESTED = re.compile(
+    r"Did you mean (?:one of the following|any of these columns)\?\s{0,9}\[([^\]]{0,2000})\]"
+)
+_NAMED = re.compile(r"with name (`[^\n]{0,500}?`) cannot be resolved")
+_CALLED = re.compile(r"^An error occurred while calling [\w.]+\.?\s*:?\s*", re.MULTILINE)
+_CAUSE = re.compile(
+    r"^[ \t]*(?:Caused by: |: )?([\w$.]+\.[\w$]*(?:Exception|Error)): (.*)$", re.MULTILINE
+)
+_PYTHON = re.compile(
+    r"Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)+?([A-Za-z_][\w.]*(?::.*)?)$",
+    re.MULTILINE,
+)
+_PLACE = re.compile(r'^[ \t]*File "([^"]+)", line (\d+), in (\S+)$', re.MULTILINE)
+_LIBRARY = re.compile(r"[/\\](?:pyspark|site-packages|dist-packages|lib[/\\]python[\d.]+)[/\\]")
+_SAIL_COLUMN = re.compile(
+    r"attribute ObjectName\(\[(Identifier\(\"[^\n]{0,1000}?\"\))\]\) is missing from the schema: "
+    r"cannot resolve attribute"
+)
+_TRACE_BELOW = "\n\nall that Spark said:\n"
+_CALLED_FROM = re.compile(r"\s{0,9}== DataFrame ==\s{0,9}\"(\w+)\" was called from\s{0,9}(\S+)")
+_DETAIL = re.compile(r"SQLSTATE: \w+|== SQL .*", re.DOTALL)
+_MISSING_PATHS = (
+    "PATH_NOT_FOUND",
+    "DELTA_TABLE_NOT_FOUND",
+    "DELTA_PATH_DOES_NOT_EXIST",
+    "DELTA_MISSING_DELTA_TABLE",
+    "No commit files found",
+    "not a Delta table",
+)
+_NO_SESSION = ("SESSION_OR_CONTEXT_NOT_EXISTS", "SparkSession should be created first")
+_MISSING_SCHEMAS = ("SCHEMA_NOT_FOUND", "Database not found")
+_CONFLICT = re.compile(
+    r"DELTA_CONCURRENT|DELTA_METADATA_CHANGED|DELTA_PROTOCOL_CHANGED"
+    r"|\bConcurrent[A-Z]\w*Exception|CommitFailed"
+    r"|Failed to commit transaction"  # Sail's only words for it
+)
+_MISSING_TABLE = re.compile(
+    r"(?:table or view (?:not found: )?)(?P<name>(?:`[^`]+`|[\w$]+)(?:\.(?:`[^`]+`|[\w$]+))*)",
+    re.IGNORECASE,
+)
+_WRAPPERS = (
+    "SparkException",
+    "PythonException",
+    "Py4JJavaError",
+    "ExecutionException",
+    "RuntimeException",
+)
+_SHELL = re.compile(r"\b(?:Job aborted|Task failed|TASK_WRITE_FAILED)\b")
+_MORE_MEMORY = (
+    "give Spark more memory (spark.driver.memory of a local session, spark.executor.memory of a "
+    "cluster), or let a job hold less at once"
+)
+MAX_SHORT = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SparkError:
+    """A Spark error in few words.
+
+    Attributes:
+        message: what is wrong, in a line or two.
+        condition: Spark's name for it, such as ``UNRESOLVED_COLUMN.WITH_SUGGESTION``; or "".
+        subject: the column that was not found; or "".
+        suggestions: what Spark thinks was meant.
+        place: where in the user's code a Python worker failed: file, line and function; or "".
+        folded: the rest: query plan and JVM trace.
+    """
+
+    message: str
+    condition: str = ""
+    subject: str = ""
+    suggestions: tuple[str, ...] = ()
+    place: str = ""
+    folded: str = ""
+
+    def __str__(self) -> str:
+        hint = f"\ndid you mean: {', '.join(self.suggestions)}" if self.suggestions else ""
+        place = f"\nat {self.place}" if self.place else ""
+        return f"{self.message}{place}{hint}"
+
+
+def is_spark_error(error: BaseException) -> bool:
+    """Whether *error* is PySpark's or comes from its JVM."""
+    modules = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    return bool(modules & {"pyspark", "py4j"})
+
+
+def short_spark_error(text: str) -> SparkError:
+    """The text of a Spark error, taken apart; of any other text, all of it is the message."""
+    text = _SAIL_COLUMN.sub(_as_spark_says, text)
+    folded_from = [found.start() for found in (_TRACE.search(text), _PLAN.search(text)) if found]
+    cut = min(folded_from, default=len(text))
+    message, folded = _POSITION.sub("", text[:cut].strip()), text[cut:].strip()
+    python = _PYTHON.search(text)
+    if python is not None:  # a Python worker's error: its last line says it, the frames are folded
+        message, folded = python[1].strip(), text.strip()
+    else:
+        message = _CALLED.sub("", message).strip().removeprefix(":").strip()
+        message = _innermost(text, message)
+    condition = _CLASS.search(message)
+    named, suggested = _NAMED.search(message), _SUGGESTED.search(message)
+    suggestions = tuple(re.findall(r"`((?:[^`]|``)*)`", suggested[1])) if suggested else ()
+    message = _CALLED_FROM.sub(r" (called at \2)", message)
+    short = _DETAIL.sub(" ", _SUGGESTED.sub("", _CLASS.sub("", message, count=1)))
+    return SparkError(
+        message=" ".join(short.split()).rstrip(";. ")[:MAX_SHORT],
+        condition=condition[1] if condition else "",
+        subject=named[1].strip("`") if named else "",
+        suggestions=suggestions,
+        place=_user_place(text) if python is not None else "",
+        folded=folded,
+    )
+
+
+def _as_spark_says(found: re.Match[str]) -> str:
+    """Sail's words for a column that is not there, in Spark's."""
+    name = ".".join(f"`{part}`" for part in re.findall(r'Identifier\("(.{0,300}?)"\)', found[1]))
+    return f"A column, variable, or function parameter with name {name} cannot be resolved"
+
+
+def _user_place(text: str) -> str:
+    """The innermost place in a Python worker's trace that is in no library."""
+    places = [
+        f"{file}:{line}, in {function}"
+        for file, line, function in _PLACE.findall(text)
+        if not _LIBRARY.search(file) and re.search(r"[/\\]|^<(?!frozen)", file)
+    ]
+    return places[-1] if places else ""
+
+
+def trace_below(shown: str, folded: str) -> str:
+    """A text for the log: what is to be shown, and below it what is only to be unfolded."""
+    return f"{shown}{_TRACE_BELOW}{folded}" if folded else shown
+
+
+def trace_apart(text: str) -> tuple[str, str]:
+    """What `trace_below` put together; all of any other text is to be shown."""
+    shown, _, folded = text.partition(_TRACE_BELOW)
+    return shown, folded
+
+
+def _innermost(text: str, message: str) -> str:
+    """The cause that says most: the last one that only wraps nothing."""
+    causes = [(kind.rpartition(".")[2], said) for kind, said in _CAUSE.findall(text)]
+    telling = [f"{kind}: {said}" for kind, said in causes if kind not in _WRAPPERS and said.strip()]
+    if not telling and _SHELL.search(message):
+        telling = [said for _, said in causes if said.strip() and not _SHELL.search(said)]
+    found = telling[-1] if telling else message
+    return f"{found}; {_MORE_MEMORY}" if "OutOfMemoryError" in found else found
+
+
+def is_no_table(error: BaseException) -> bool:
+    """Whether *error* says that nothing is there, or no Delta table."""
+    text = safe_str(error)
+    return any(word in text for word in (*_MISSING_PATHS, "TABLE_OR_VIEW_NOT_FOUND"))
+
+
+def missing_table(error: BaseException) -> str | None:
+    """The table that a query names and that is not there, as the error spells it; or None."""
+    if "TABLE_OR_VIEW_NOT_FOUND" not in safe_str(error):
+        return None
+    text = safe_str(error).replace("[TABLE_OR_VIEW_NOT_FOUND]", "")
+    found = None
+    for found in _MISSING_TABLE.finditer(text):
+        if found["name"].lower() != "not":
+            break
+    return None if found is None else found["name"].replace("`", "")
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether another writer of the table came first."""
+    text = f"{type(error).__name__} {safe_str(error)[:500]}"
+    return bool(_CONFLICT.search(text))
+
+
+def is_no_schema(error: BaseException) -> bool:
+    """Whether *error* says that a table's schema, or the catalog of that, is not there."""
+    text = safe_str(error)
+    return any(word in text for word in _MISSING_SCHEMAS)
+
+
+def is_no_session(text: str) -> bool:
+    """Whether an error's *text* says that there is no Spark session yet."""
+    return any(word in text for word in _NO_SESSION)

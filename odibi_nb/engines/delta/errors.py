@@ -1,0 +1,122 @@
+"""What delta-rs means when it refuses a commit: another writer, or something about the table.
+
+It raises CommitFailedError for both. Only the first is worth another try.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from odibi_nb.engines.optional_imports import require
+
+_CONFLICT = re.compile(
+    r"Failed to commit transaction|concurrent|changed since|Max(?:imum)? commit attempts"
+    r"|version \d+ already exists|Version already exists",
+    re.IGNORECASE,
+)
+_FEATURES = re.compile(r"Unsupported (?:table|writer|reader) features required: \[(.*)\]")
+_UNKNOWN = re.compile(r'Unknown\("(.*?)"\)')
+_BROKEN = re.compile(r"(?:(?<!\d)(\d{1,18}) rows? )?failed validation check|Invariant violations:")
+_APPEND_ONLY = "append-only"
+_FEATURE_NAMES = {
+    "ClusteredTable": "liquid clustering",
+    "Clustering": "liquid clustering",
+    "DomainMetadata": "domain metadata",
+    "IdentityColumns": "identity columns",
+    "RowTracking": "row tracking",
+    "AllowColumnDefaults": "column defaults",
+    "TypeWidening": "type widening",
+    "TypeWideningPreview": "type widening",
+    "InCommitTimestamp": "in-commit timestamps",
+}
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether *error* says that another writer of the table came first."""
+    library = require("deltalake", "the pandas engine")
+    if not isinstance(error, library.exceptions.DeltaError):
+        return False
+    text = str(error)
+    if _FEATURES.search(text) or _APPEND_ONLY in text or _BROKEN.search(text):
+        return False
+    return bool(_CONFLICT.search(text))
+
+
+class Writer(NamedTuple):
+    """Who commits, and what to do where it cannot."""
+
+    name: str
+    instead: str
+
+
+DELTA_RS = Writer("delta-rs", "give the row the engine 'spark' (constants.engine)")
+SAIL_ITSELF = Writer("Sail", "choose another Spark for the environment ('spark' in the manifest)")
+
+
+class Refusal(NamedTuple):
+    """Why a table cannot take a commit, and what to do about it."""
+
+    why: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.why}; {self.remedy}"
+
+
+def why_refused(error: BaseException, table: Any, writer: Writer = DELTA_RS) -> Refusal | None:
+    """Why a table cannot take what was to be committed; None if *error* says something else.
+
+    Args:
+        error: what *writer* raised.
+        table: delta-rs's table; None if it is new, or unknown.
+        writer: who was to commit.
+    """
+    text = str(error)
+    if found := _FEATURES.search(text):
+        names = sorted({_feature(name) for name in found[1].split(",")})  # delta-rs has no order
+        why = f"the table uses {', '.join(names)}, which {writer.name} cannot write"
+        return Refusal(why, writer.instead)
+    if _APPEND_ONLY in text:
+        why = "the table is append-only (delta.appendOnly), and this would remove rows"
+        return Refusal(why, 'use "mode": "append", or set the table\'s property to false')
+    if rows := _BROKEN.search(text):
+        count = "1 row breaks" if rows[1] == "1" else f"{rows[1] or 'some'} rows break"
+        why = f"{count} the table's rules{_rules(table)}"
+        return Refusal(why, "mend the rows, or drop the rule from the table")
+    return None
+
+
+def _feature(name: str) -> str:
+    bare = _UNKNOWN.sub(r"\1", name.strip())
+    known = _FEATURE_NAMES.get(
+        bare[:1].upper() + bare[1:]
+    )  # some versions spell it as the log does
+    return f"{known} ({bare})" if known else bare
+
+
+def _rules(table: Any) -> str:
+    """The constraints, invariants and generated columns of a table, as a message lists them."""
+    if table is None:
+        return ""
+    prefix = "delta.constraints."
+    rules = [
+        f"{name.removeprefix(prefix)}: {rule}"
+        for name, rule in (table.metadata().configuration or {}).items()
+        if name.startswith(prefix)
+    ]
+    for field in table.schema().fields:
+        if not field.nullable:
+            rules.append(f"{field.name} is not null")
+        for key, what in _COLUMN_RULES.items():
+            if key in field.metadata:
+                rules.append(f"{field.name} {what} {_expression(field.metadata[key])}")
+    return f" ({'; '.join(rules)})" if rules else ""
+
+
+_COLUMN_RULES = {"delta.invariants": "must keep", "delta.generationExpression": "is generated as"}
+
+
+def _expression(text: Any) -> str:
+    found = re.search(r'"expression":\s*"((?:[^"\\]|\\.)*)"', str(text))
+    return found[1] if found else str(text)

@@ -1,0 +1,111 @@
+"""The commits of a Delta table, each read from its own file in ``_delta_log``.
+
+``DeltaTable.history()`` reads the same files, but counts their numbers down from the newest one that
+it finds: the version of a commit is wrong as soon as another writer has committed since the table was
+opened (deltalake 1.1 to 1.6). A commit's file is named after its version and never changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.text.structs import decode_json
+from odibi_nb.engines.optional_imports import require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_WHOLE_TABLE = ("WRITE", "CREATE", "REPLACE")
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit of a table.
+
+    Attributes:
+        version: the table's version after it.
+        info: its ``commitInfo``, with the keys of the writer's own metadata.
+        added: paths of the files that it added, as the log spells them.
+        removed: paths of the files that it removed.
+        masked: paths of files that it added with a deletion vector, which hides some of their rows.
+    """
+
+    version: int
+    info: Mapping[str, Any]
+    added: frozenset[str]
+    removed: frozenset[str]
+    masked: frozenset[str]
+
+    @property
+    def is_append(self) -> bool:
+        """Whether a write appended rows in it."""
+        parameters = self.info.get("operationParameters") or {}
+        mode = self.info.get("mode", parameters.get("mode"))
+        return mode in {"Append", "append"} and "takes_back" not in self.info
+
+    @property
+    def moves_rows(self) -> bool:
+        """Whether rows of the files that it removed may stand in the files that it added."""
+        if not self.added or "rewrites" in self.info:
+            return bool(self.added)
+        operation = str(self.info.get("operation"))
+        parameters = self.info.get("operationParameters") or {}
+        part = parameters.get("predicate") not in (None, "", "[]")
+        return part or not operation.startswith(_WHOLE_TABLE)
+
+
+def commit_metadata(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A commit's information with the writer's own metadata: delta-rs's keys, or Spark's text."""
+    text = entry.get("userMetadata")
+    if isinstance(text, str) and text.startswith("{"):
+        with contextlib.suppress(ValueError):
+            said = decode_json(text)
+            if isinstance(said, dict):
+                return {**entry, **said}
+    return dict(entry)
+
+
+class DeltaLog:
+    """The log of one table; a commit that was read is not read again.
+
+    Args:
+        uri: path or URL of the table.
+        storage_options: as delta-rs wants them for *uri*.
+    """
+
+    def __init__(self, uri: str, storage_options: Mapping[str, str]) -> None:
+        handler = require("deltalake.fs", "the pandas engine").DeltaStorageHandler
+        filesystem = require("pyarrow.fs", "the pandas engine").PyFileSystem
+        self._files = filesystem(handler(uri, dict(storage_options) or None))
+        self._read: dict[int, Commit] = {}
+
+    def commits(self, version: int) -> Iterator[Commit]:
+        """The commits from *version* down to the oldest that is there, newest first."""
+        for number in range(version, -1, -1):
+            if number not in self._read:
+                try:
+                    with self._files.open_input_stream(f"_delta_log/{number:020}.json") as file:
+                        text = file.read().decode("utf-8")
+                except FileNotFoundError:  # cleaned away; a checkpoint has what it did
+                    return
+                self._read[number] = _commit(number, text)
+            yield self._read[number]
+
+
+def _commit(version: int, text: str) -> Commit:
+    info: dict[str, Any] = {}
+    added, removed, masked = set(), set(), set()
+    for line in text.split("\n"):  # splitlines() also splits at U+2028, which JSON text may have
+        action = json.loads(line) if line.strip() else {}
+        if "commitInfo" in action:
+            info = commit_metadata(action["commitInfo"])
+        elif "add" in action:
+            added.add(action["add"]["path"])
+            if action["add"].get("deletionVector"):
+                masked.add(action["add"]["path"])
+        elif "remove" in action:
+            removed.add(action["remove"]["path"])
+    return Commit(version, info, frozenset(added), frozenset(removed), frozenset(masked))

@@ -1,0 +1,139 @@
+"""Writing all rows of a Delta table anew, where delta-rs could not go on with them as they are.
+
+Two things need it. A column that never had a value got a type that is a guess; with the first values
+it gets theirs. And delta-rs merges times that Spark wrote as INT96 by way of nanoseconds, so that
+9999-12-31 would become a day in 1816.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.concatenation import NO_DATA
+from odibi_nb.engines.delta.schema import as_kind, schema_of
+from odibi_nb.engines.delta.tables import deltalake, query_builder, scan
+from odibi_nb.engines.optional_imports import require
+from odibi_nb.engines.pandas.frames import pyarrow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FIRST_YEAR, _LAST_YEAR = 1678, 2261
+"""The whole years that 64 bits of nanoseconds hold."""
+_LOCAL = "file://"
+
+
+def is_guess(metadata: Any) -> bool:
+    """Return True if a column's *metadata* says that its type is a guess; Sail keeps it as JSON."""
+    mark = NO_DATA.encode()
+    return any(mark in key or mark in value for key, value in (metadata or {}).items())
+
+
+def decided(table: Any, offered: Any) -> Any:
+    """The schema of the Delta *table* in which columns that never had a value have *offered*'s types.
+
+    The very schema of the table if there are none.
+    """
+    schema = schema_of(table)
+    fields = []
+    for field in schema:
+        at = offered.get_field_index(field.name)
+        wanted = None if at < 0 else offered.field(at)
+        if wanted is None or wanted.type == field.type or is_guess(wanted.metadata):
+            fields.append(field)
+        elif is_guess(field.metadata) and _takes(table, field.name, wanted.type):
+            fields.append(pyarrow().field(field.name, wanted.type))
+        else:
+            fields.append(field)
+    found = pyarrow().schema(fields)
+    return schema if found == schema else found
+
+
+def _takes(table: Any, name: str, kind: Any) -> bool:
+    """Return True if the column's values, missing or nested and empty, are also ones of *kind*."""
+    if pyarrow().types.is_nested(kind):
+        return as_kind(scan(table, name)[name], kind) is not None
+    quoted = '"' + name.replace('"', '""') + '"'
+    found = query_builder(table).execute(f"SELECT count({quoted}) FROM t").read_all()
+    return not pyarrow().table(found).column(0)[0].as_py()
+
+
+def rewritten(table: Any, name: str, schema: Any) -> None:
+    """Write all rows of *table* in the types of *schema*, in one commit.
+
+    Raises:
+        DataError: if its files cannot be read.
+        Exception: delta-rs's CommitFailedError if anybody else has written meanwhile.
+    """
+    pa = pyarrow()
+    rows = scan(table, name)
+    columns = [as_kind(rows[field.name], field.type) for field in schema]
+    deltalake().write_deltalake(
+        table,
+        pa.Table.from_arrays(columns, schema=schema),
+        mode="overwrite",
+        schema_mode="overwrite",
+        partition_by=list(table.metadata().partition_columns) or None,
+        # Not one commit later: rows that somebody appends meanwhile would be of another schema.
+        commit_properties=deltalake().CommitProperties(
+            max_commit_retries=0,
+            custom_metadata={"rewrites": "all rows"},  # for whom looks where an append's rows are
+        ),
+    )
+
+
+def loses_times(table: Any) -> bool:
+    """Return True if delta-rs would change times in *table* by merging into it."""
+    schema = schema_of(table)
+    names = [name for field in schema for name in _times(field.type, field.name)]
+    if not names:
+        return False
+    return any(_has_int96(table, path) for path in _far_files(table, names))
+
+
+def _times(kind: Any, name: str) -> Iterator[str]:
+    types = pyarrow().types
+    if types.is_timestamp(kind):
+        yield name
+    elif types.is_struct(kind):
+        for i in range(kind.num_fields):
+            yield from _times(kind.field(i).type, f"{name}.{kind.field(i).name}")
+    elif types.is_nested(kind):
+        yield f"{name}.*"  # has no statistics
+
+
+def _far_files(table: Any, names: list[str]) -> list[str]:
+    """The files that have, or may have, times outside of what nanoseconds count."""
+    actions = pyarrow().table(table.get_add_actions(flatten=True))
+    far = []
+    for action in actions.to_pylist():
+        for name in names:
+            low, high = action.get(f"min.{name}"), action.get(f"max.{name}")
+            if low is None and high is None:
+                nothing = action.get(f"null_count.{name}")
+                if nothing is not None and nothing == action.get("num_records"):
+                    continue
+            near = low is not None and high is not None
+            if not (near and low.year >= _FIRST_YEAR and high.year <= _LAST_YEAR):
+                far.append(str(action["path"]))
+                break
+    return far
+
+
+def _has_int96(table: Any, path: str) -> bool:
+    parquet = require("pyarrow.parquet", "the pandas engine")
+    uri = table.table_uri
+    if "://" not in uri or uri.startswith(_LOCAL):
+        from urllib.parse import unquote, urlsplit
+
+        root = Path(unquote(urlsplit(uri).path)) if uri.startswith(_LOCAL) else Path(uri)
+        schema = parquet.read_metadata(root / unquote(path)).schema
+    else:
+        from deltalake.fs import DeltaStorageHandler
+        from pyarrow import fs
+
+        system = fs.PyFileSystem(DeltaStorageHandler.from_table(table._table))  # noqa: SLF001
+        with system.open_input_file(path) as file:
+            schema = parquet.read_metadata(file).schema
+    return any(schema.column(i).physical_type == "INT96" for i in range(len(schema.names)))

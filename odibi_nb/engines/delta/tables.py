@@ -1,0 +1,183 @@
+"""Delta tables through delta-rs: opening, scanning, and what a frame must be to be written."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.tables import redact_url
+from odibi_nb.core.running.stopping import stoppable
+from odibi_nb.engines import output_rules
+from odibi_nb.engines.optional_imports import reason, require
+from odibi_nb.engines.pandas.frames import plain, pyarrow
+from odibi_nb.errors import DataError, RevokedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from odibi_nb.core.model.transformation import Output
+
+_UNSAFE = re.compile(r"[%#?\[\]^|]")
+
+
+def deltalake() -> Any:
+    """The delta-rs library.
+
+    Raises:
+        EngineNotAvailableError: if it is not installed.
+    """
+    return require("deltalake", "the pandas engine")
+
+
+def check_path(path: str) -> None:
+    """Refuse a local path at which delta-rs would write files that it cannot find again.
+
+    Raises:
+        DataError: naming the character.
+    """
+    found = None if "://" in path else _UNSAFE.search(path)
+    if found:
+        raise DataError(f"{path}: a Delta table cannot stand in a path with {found[0]!r} in it")
+
+
+def open_table(
+    uri: str,
+    name: str,
+    storage_options: Mapping[str, str],
+    *,
+    version: int | None = None,
+    writing: bool = False,
+) -> Any:
+    """The Delta table at *uri*, or None if nothing is there.
+
+    Args:
+        uri: a local path or a URL.
+        name: what messages call it.
+        storage_options: as delta-rs wants them for *uri*.
+        version: an older version of the table.
+        writing: what a broken-off first write left there counts as nothing.
+
+    Raises:
+        DataError: if something else is there, or the table cannot be read.
+    """
+    check_path(uri)
+    shown = redact_url(uri)
+    lib = deltalake()
+    try:
+        return lib.DeltaTable(uri, version=version, storage_options=dict(storage_options) or None)
+    except lib.exceptions.TableNotFoundError:
+        if "://" not in uri:
+            _check_nothing_there(Path(uri), name, writing=writing)
+        return None
+    except Exception as exc:
+        if "://" not in uri:
+            _check_nothing_there(Path(uri), name, writing=writing)
+        raise DataError(f"{name}: {shown} cannot be read: {reason(exc)}") from exc
+
+
+def is_table(uri: str, storage_options: Mapping[str, str]) -> bool:
+    """Whether a Delta table stands at *uri*."""
+    lib = deltalake()
+    return bool(lib.DeltaTable.is_deltatable(uri, storage_options=dict(storage_options) or None))
+
+
+def _check_nothing_there(path: Path, name: str, *, writing: bool) -> None:
+    try:
+        entries = os.listdir(path)  # noqa: PTH208  names are enough
+    except FileNotFoundError:
+        return
+    except NotADirectoryError as exc:
+        raise DataError(f"{name}: {path} cannot be a table: a file is in the way") from exc
+    except OSError as exc:
+        raise DataError(f"{name}: {path} cannot be read: {exc.strerror}") from exc
+    if writing:
+        entries = [e for e in entries if not e.endswith(".parquet") and "=" not in e]
+    if entries and "_delta_log" not in entries:
+        raise DataError(f"{name}: {path} is there, but it is not a Delta table")
+
+
+_QUERY = (
+    "SET datafusion.execution.target_partitions = 1",
+    # Spark's times of 96 bits; nanoseconds, the default, would make 1816 of 9999-12-31.
+    "SET datafusion.execution.parquet.coerce_int96 = 'us'",
+)
+
+
+def query_builder(table: Any) -> Any:
+    """Return delta-rs's query engine over the Delta *table*, called ``t``."""
+    # Not DeltaTable.to_pandas: a process that ends right after that sometimes aborts.
+    builder = deltalake().QueryBuilder()
+    for statement in _QUERY:
+        builder.execute(statement).read_all()
+    builder.register("t", table)
+    return builder
+
+
+def scan(table: Any, name: str) -> Any:
+    """All rows of the Delta *table* as an Arrow table; one file's rows stay in their order.
+
+    Raises:
+        DataError: if its files cannot be read.
+    """
+    try:
+        found = _all_of(query_builder(table).execute("SELECT * FROM t"))
+        return as_stored(found, table.schema().to_arrow())
+    except RevokedError:
+        raise
+    except Exception as exc:
+        raise DataError(f"{name}: its files cannot be read: {reason(exc)}") from exc
+
+
+def _all_of(reader: Any) -> Any:
+    """All rows of *reader*, batch by batch: a revoked attempt ends between two of them."""
+    stopped, batches = threading.Event(), []
+    with stoppable(stopped.set):
+        for batch in reader:
+            if stopped.is_set():
+                raise DataError("the scan was stopped")  # which `stoppable` says better
+            batches.append(batch)
+    return require("arro3.core", "the pandas engine").Table.from_batches(
+        batches, schema=reader.schema
+    )
+
+
+def as_stored(found: Any, schema: Any) -> Any:
+    """What the query engine *found*, a table or batch of its own, as an Arrow table of *schema*.
+
+    It gives text as views, which are new in pyarrow 16; older runtimes of Databricks have an older
+    one, and must keep it for Spark's sake.
+    """
+    columns = [c.cast(f.type) for c, f in zip(found.columns, schema, strict=True)]
+    return plain(pyarrow().table(type(found).from_arrays(columns, schema=schema)))
+
+
+def check_output(data: Any, output: Output) -> None:
+    """Check that *output* can be done with the Arrow table *data*, whatever is there already.
+
+    Raises:
+        DataError: if it cannot.
+    """
+    output_rules.check_output(data.column_names, output)
+    if output.mode == "merge":
+        _check_unique(data, output)
+
+
+def _check_unique(data: Any, output: Output) -> None:
+    compute = require("pyarrow.compute", "the pandas engine")
+    keys = list(output.keys)
+    try:
+        counts = data.group_by(keys).aggregate([([], "count_all")])
+    except pyarrow().ArrowException as exc:
+        raise DataError(
+            f"{output.table}: {', '.join(keys)} cannot be merge keys: {reason(exc)}"
+        ) from exc
+    twice = counts.filter(compute.greater(counts["count_all"], 1))
+    if twice.num_rows:
+        samples = [
+            ", ".join(f"{key}={row[key]!r}" for key in keys) + f" ({row['count_all']} rows)"
+            for row in twice.slice(0, output_rules.SAMPLES).to_pylist()
+        ]
+        raise output_rules.keys_come_twice(output, str(twice.num_rows), samples)

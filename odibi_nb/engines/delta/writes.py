@@ -1,0 +1,219 @@
+"""Writing to Delta tables through delta-rs: one commit per write."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.tables import redact_url
+from odibi_nb.engines.delta.appends import KEPT_FOR, landed, metadata, take_back, transaction
+from odibi_nb.engines.delta.errors import is_conflict, why_refused
+from odibi_nb.engines.delta.rewrites import decided, loses_times, rewritten
+from odibi_nb.engines.delta.schema import fit, schema_of, with_missing
+from odibi_nb.engines.delta.tables import deltalake, is_table, open_table
+from odibi_nb.engines.optional_imports import reason
+from odibi_nb.engines.output_rules import partitioned_otherwise
+from odibi_nb.errors import DataError, RevokedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from odibi_nb.core.model.transformation import Output
+    from odibi_nb.core.protocols import WriteInfo
+    from odibi_nb.engines.delta.appends import Appends
+
+_MAX_COMMIT_RETRIES = 50
+_CONFLICT_TRIES = 10
+
+_locks: dict[str, threading.Lock] = {}
+"""One per table of this process: writers of one table wait for each other instead of conflicting."""
+
+
+def write_lock(uri: str) -> threading.Lock:
+    """The lock to hold while writing to the table at *uri*."""
+    return _locks.setdefault(uri, threading.Lock())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableWrite:
+    """Where to write, how, and who does it; *storage_options* as delta-rs wants them for *uri*."""
+
+    uri: str
+    output: Output
+    info: WriteInfo
+    storage_options: Mapping[str, str]
+
+    def table(self) -> Any:
+        """The table as it is now; None if there is none."""
+        return open_table(self.uri, self.output.table, self.storage_options, writing=True)
+
+    @property
+    def only_once(self) -> bool:
+        """Whether it must not be done twice; what is no part of a run is nobody's retry."""
+        return self.output.mode == "append" and bool(self.info.run_id)
+
+
+def commit(write: TableWrite, data: Any, appends: Appends) -> None:
+    """Write the Arrow table *data*, in one commit; the table's `write_lock` must be held.
+
+    When another process commits first, the write is done again on what is there then. What earlier
+    attempts of the same row appended is taken back first; see `delta_appends`.
+
+    Raises:
+        DataError: if the table cannot take it; the table is as it was.
+        RevokedError: if nobody waits for the write any more.
+    """
+    number = appends.count(write.uri, write.info) + 1
+    conflict: Exception | None = None
+    without_earlier(write, appends)
+    for _ in range(_CONFLICT_TRIES):
+        table = write.table()
+        try:
+            write.info.check()
+            _write(write, table, data, number)
+        except (DataError, RevokedError):
+            raise
+        except Exception as exc:
+            if write.only_once and _has_landed(write, number):
+                break
+            created = table is None and is_table(write.uri, write.storage_options)
+            if not created and not is_conflict(exc):
+                raise _failed(write, table, exc) from exc
+            conflict = exc
+        else:
+            break
+    else:
+        raise _kept_changing(write, conflict)
+    if write.only_once:
+        appends.note(write.uri, write.info, number)
+
+
+def without_earlier(write: TableWrite, appends: Appends) -> None:
+    """Make sure that no rows of the row's earlier attempts are in the table; as `commit`."""
+    if write.only_once and not appends.is_alone(write.uri, write.info):
+        take_back(write.table, write.output.table, write.info, write.storage_options)
+        appends.note(write.uri, write.info, 0)
+
+
+def _failed(write: TableWrite, table: Any, exc: Exception) -> DataError:
+    name, refused = write.output.table, why_refused(exc, table)
+    if refused is not None:
+        return DataError(f"{name}: nothing was written: {refused}")
+    return DataError(f"{name}: writing to {redact_url(write.uri)} failed: {reason(exc)}")
+
+
+def _kept_changing(write: TableWrite, conflict: Exception | None) -> DataError:
+    return DataError(
+        f"{write.output.table}: other writers kept changing the table; nothing was written: "
+        f"{reason(conflict) if conflict else ''}"
+    )
+
+
+def _has_landed(write: TableWrite, number: int) -> bool:
+    """Whether the append was committed although it seems to have failed."""
+    try:
+        table = write.table()
+        return table is not None and landed(table, write.info, number)
+    except Exception:  # noqa: BLE001  what failed first is what to tell of
+        return False
+
+
+def _write(write: TableWrite, table: Any, data: Any, number: int) -> None:
+    """Write *data* to *table*, which may not be there yet; *number* tells appends apart."""
+    properties = deltalake().CommitProperties(
+        custom_metadata=metadata(write.info),
+        max_commit_retries=_MAX_COMMIT_RETRIES,
+        app_transactions=[transaction(write.info, number)] if write.only_once else None,
+    )
+    if table is not None:
+        table = _made_ready(write, table, data)
+    if table is None:
+        _create(write, data, properties)
+    elif write.output.mode == "merge":
+        _merge(table, data, write.output, properties)
+    else:
+        _add_or_replace(table, data, write.output, properties)
+
+
+def _made_ready(write: TableWrite, table: Any, data: Any) -> Any:
+    """The table, rewritten where an append or merge could not go on with its types or times."""
+    if write.output.mode == "overwrite" or write.output.schema_mode == "overwrite":
+        return table
+    schema = decided(table, data.schema)
+    fit(data, schema, write.output)  # what is refused is refused before anything is written
+    is_merge = write.output.mode == "merge"
+    if schema == schema_of(table) and not (is_merge and loses_times(table)):
+        return table
+    rewritten(table, write.output.table, schema)
+    return write.table()
+
+
+def _create(write: TableWrite, data: Any, properties: Any) -> None:
+    deltalake().write_deltalake(
+        write.uri,
+        data,
+        mode="overwrite" if write.output.mode == "overwrite" else "append",
+        partition_by=list(write.output.partition_by) or None,
+        configuration=KEPT_FOR,
+        storage_options=dict(write.storage_options) or None,
+        commit_properties=properties,
+    )
+
+
+def _add_or_replace(table: Any, data: Any, output: Output, properties: Any) -> None:
+    partition_by = partitions(table, output)
+    schema_mode = output.schema_mode
+    if schema_mode != "overwrite":
+        schema = decided(table, data.schema)
+        data, differs = fit(data, schema, output)
+        schema_mode = "merge" if differs else None
+        if schema != schema_of(table):
+            data, schema_mode = with_missing(data, schema), "overwrite"
+    deltalake().write_deltalake(
+        table,
+        data,
+        mode=output.mode,
+        schema_mode=schema_mode,
+        partition_by=partition_by,
+        commit_properties=properties,
+    )
+
+
+def partitions(table: Any, output: Output) -> list[str] | None:
+    """What to partition by from now on; None for as before.
+
+    Raises:
+        DataError: if that changes, and *output* does not replace the table.
+    """
+    now, wanted = list(table.metadata().partition_columns), list(output.partition_by)
+    if wanted == now or (not wanted and output.schema_mode != "overwrite"):
+        return None
+    if output.schema_mode != "overwrite":
+        raise partitioned_otherwise(output, now)
+    return wanted
+
+
+def _merge(table: Any, data: Any, output: Output, properties: Any) -> None:
+    """Update the rows whose keys are there, insert the others; null equals null."""
+    partitions(table, output)
+    data, differs = fit(data, schema_of(table), output)
+    sets = {_quoted(name): f"source.{_quoted(name)}" for name in data.column_names}
+    same = " AND ".join(
+        # "=" lets every version of delta-rs join by hash; it also is right where no key is null.
+        f"(target.{key} {'IS NOT DISTINCT FROM' if nulls else '='} source.{key})"
+        for key, nulls in ((_quoted(k), data[k].null_count) for k in output.keys)
+    )
+    merger = table.merge(
+        data,
+        same,
+        source_alias="source",
+        target_alias="target",
+        merge_schema=differs,
+        commit_properties=properties,
+    )
+    merger.when_matched_update(sets).when_not_matched_insert(sets).execute()
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

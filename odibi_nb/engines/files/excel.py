@@ -1,0 +1,100 @@
+"""Reading workbooks: how far a sheet's cells reach is looked at before a table is made of them."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+from odibi_nb.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from odibi_nb.engines.files.discovery import Place
+
+MOST_CELLS = 20_000_000
+"""The largest rectangle of cells that is read without a look at how many of them are used."""
+_LEAST_USED = 20
+"""A larger one is read if one cell of so many has a value."""
+_CELL = re.compile(rb'<(?:\w+:)?c\b[^<>]{0,400}?\br="([A-Z]{1,3})(\d{1,7})"[^<>]{0,400}?(?<!/)>')
+_CHUNK = 1 << 20
+_LONGEST_TAG = 400
+_NAMES = {
+    "main": "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}",
+    "relation": "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}",
+}
+
+
+def check_extent(place: Place, options: Mapping[str, Any]) -> None:
+    """Refuse a sheet whose used cells lie so far apart that a table of it would fill the memory.
+
+    Raises:
+        DataError: naming the outermost cells.
+    """
+    if place.suffix == ".xls":
+        return  # its format ends at IV65536
+    try:
+        with place.open(unpack=False) as file, zipfile.ZipFile(file) as book:
+            for sheet in _sheets(book, options.get("sheet_name", 0)):
+                with book.open(sheet) as cells:
+                    _check_sheet(_references(cells), place, options.get("nrows"))
+    except (zipfile.BadZipFile, ET.ParseError, OSError, LookupError, ValueError):
+        return  # no workbook as pandas would read one; pandas says what is wrong
+
+
+def _check_sheet(cells: Iterator[tuple[bytes, int]], place: Place, rows: object) -> None:
+    count, widest, last = 0, (0, ""), (0, "")
+    for letters, row in cells:
+        count += 1
+        column = _number(letters)
+        if column > widest[0] or row > last[0]:
+            cell = f"{letters.decode()}{row}"
+            widest = max(widest, (column, cell), key=lambda found: found[0])
+            last = max(last, (row, cell), key=lambda found: found[0])
+    height = min(last[0], rows + 1) if isinstance(rows, int) else last[0]
+    size = widest[0] * height
+    if size > MOST_CELLS and count * _LEAST_USED < size:
+        outermost = " and ".join(dict.fromkeys((last[1], widest[1])))
+        raise DataError(
+            f"{place.shown}: its used cells reach to {outermost}: that is a table of {size:,} cells, "
+            f"of which {count:,} have a value: delete what is in the cells far out, save the "
+            'workbook, and load it again; or give the options "nrows" and "usecols"'
+        )
+
+
+def _references(file: Any) -> Iterator[tuple[bytes, int]]:
+    """Column and row of each cell with a value in a sheet's XML, by pieces."""
+    rest = b""
+    while piece := file.read(_CHUNK):
+        text = rest + piece
+        end = 0
+        for found in _CELL.finditer(text):
+            end = found.end()
+            yield found[1], int(found[2])
+        rest = text[max(end, len(text) - _LONGEST_TAG) :]
+
+
+def _number(letters: bytes) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - ord("A") + 1
+    return number
+
+
+def _sheets(book: zipfile.ZipFile, wanted: Any) -> list[str]:
+    """The names in *book* of the sheets that pandas reads for ``sheet_name``."""
+    main, relation = _NAMES["main"], _NAMES["relation"]
+    targets = {
+        found.get("Id"): str(found.get("Target"))
+        for found in ET.fromstring(book.read("xl/_rels/workbook.xml.rels"))  # noqa: S314
+    }
+    sheets = [
+        (str(sheet.get("name")), targets[sheet.get(f"{relation}id")])
+        for sheet in ET.fromstring(book.read("xl/workbook.xml")).iter(f"{main}sheet")  # noqa: S314
+    ]
+    names = [name for name, _ in sheets]
+    given = wanted if isinstance(wanted, list) else names if wanted is None else [wanted]
+    chosen = [sheets[one if isinstance(one, int) else names.index(one)][1] for one in given]
+    return [target.lstrip("/") if target.startswith("/") else f"xl/{target}" for target in chosen]

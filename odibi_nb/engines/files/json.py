@@ -1,0 +1,124 @@
+"""Reading JSON files into columns of Python objects: every number is the one that the file has."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any, Union
+
+import msgspec
+
+from odibi_nb.core.text.structs import decode_json
+from odibi_nb.engines.pandas.convert import Written
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+OPTIONS = frozenset({"lines", "encoding", "encoding_errors", "compression", "nrows"})
+"""pandas' options that are understood here; others need pandas' own reader."""
+_SHOWN = 40
+_Record = dict[str, msgspec.Raw]
+_RAW = msgspec.json.Decoder(Union[list[_Record], _Record])  # noqa: UP007  Python 3.10's msgspec
+
+
+def parse(
+    text: str,
+    *,
+    lines: bool,
+    most: int | None,
+    written: bool,
+    texts: Collection[str] = (),
+) -> dict[str, list[Any]]:
+    """Column to values of the records in *text*; a record without the column has None.
+
+    Args:
+        text: an array of records, or one record; with *lines* one record per line.
+        lines: as above.
+        most: how many records at most; None for all.
+        written: keep numbers with a point as the text that they are, too.
+        texts: columns of text. Their objects and arrays are the text that the file has, as with Spark 4.
+
+    Raises:
+        ValueError: if it is malformed, or holds something else; says where.
+    """
+    as_float: Any = Written if written else float
+    found = list(_lines(text, as_float)) if lines else _whole(text, as_float)
+    records = found[:most]
+    columns: dict[str, list[Any]] = {}
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, dict):
+            raise ValueError(  # noqa: TRY004  the file is wrong, not the caller
+                f"record {number} is {_named(record)}, not an object of columns and values"
+            )
+        for name in record:
+            columns.setdefault(name, [])
+    _keep_as_written(records, text, lines=lines, names=columns.keys() & set(texts))
+    for name, values in columns.items():
+        values.extend(record.get(name) for record in records)
+    return columns
+
+
+def _keep_as_written(
+    records: list[dict[str, Any]], text: str, *, lines: bool, names: Collection[str]
+) -> None:
+    nested = [(i, n) for n in names for i, r in enumerate(records) if _is_nested(r.get(n))]
+    if not nested:
+        return
+    with contextlib.suppress(msgspec.DecodeError):  # of NaN, which only Python's json knows
+        given = [line for line in text.split("\n") if line.strip()] if lines else [text]
+        raw = [record for one in given for record in _listed(_RAW.decode(one))]
+        for i, name in nested:
+            records[i][name] = bytes(raw[i][name]).decode()
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, (dict, list))
+
+
+def _listed(found: Any) -> list[dict[str, msgspec.Raw]]:
+    return found if isinstance(found, list) else [found]
+
+
+def _whole(text: str, as_float: Any) -> list[Any]:
+    value = _decoded(text, as_float)
+    if isinstance(value, dict):
+        return [value]
+    if isinstance(value, list):
+        return value
+    raise ValueError(
+        f"it holds {_named(value)}; expected an array of records, [{{…}}, {{…}}], one record, {{…}}, "
+        'or, with the option {"lines": true}, a record per line'
+    )
+
+
+def _lines(text: str, as_float: Any) -> Iterable[Any]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                yield _decoded(line, as_float)
+            except ValueError as exc:
+                raise ValueError(f"line {number}: {str(exc).replace('(line 1, ', '(')}") from exc
+
+
+def _decoded(text: str, as_float: Any) -> Any:
+    try:
+        return json.loads(text, parse_float=as_float)
+    except RecursionError as exc:
+        raise ValueError("JSON is nested too deeply") from exc
+    except ValueError as exc:
+        decode_json(text)  # says where, in words that fit the other messages
+        raise ValueError(f"JSON is malformed: {exc}") from exc
+
+
+def _named(value: Any) -> str:
+    kind = {list: "an array", str: "text", bool: "a boolean", type(None): "null"}
+    shown = json.dumps(value)
+    shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
+    return f"{kind.get(type(value), 'a number')} ({shown})"
+
+
+def is_plain(options: Mapping[str, Any]) -> bool:
+    """Return True if *options* are understood here."""
+    return set(options) <= OPTIONS or (
+        set(options) <= {*OPTIONS, "orient"} and options["orient"] == "records"
+    )

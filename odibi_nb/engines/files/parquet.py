@@ -1,0 +1,64 @@
+"""Reading Parquet files with the types and values that they have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.engines.optional_imports import require
+from odibi_nb.engines.pandas.frames import from_arrow, pyarrow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from odibi_nb.engines.files.discovery import Place
+
+_OWN_READER = frozenset({"columns", "filters"})
+
+
+def is_plain(options: Mapping[str, Any]) -> bool:
+    """Return True if *options* are understood here; others need pandas' own reader."""
+    rest = set(options) - _OWN_READER
+    return not rest or (rest == {"engine"} and options["engine"] in {"auto", "pyarrow"})
+
+
+def read(place: Place, options: Mapping[str, Any]) -> Any:
+    """The rows at *place* as a pandas DataFrame with the file's types.
+
+    INT96, in which Spark writes times unless told otherwise, counts nanoseconds: they are read as
+    microseconds, because 64 bits of nanoseconds end in 2262 and then begin again in 1677.
+    """
+    parquet = require("pyarrow.parquet", place.shown)
+    given = {name: value for name, value in options.items() if name in _OWN_READER}
+    given["coerce_int96_timestamp_unit"] = "us"
+    if place.system is None:
+        table = parquet.read_table(place.path, **given)
+    else:
+        with place.open(unpack=False) as file:
+            table = parquet.read_table(file, **given)
+    return _with_index(from_arrow(_as_spark_reads(table), place.shown, exact=True), table)
+
+
+def _as_spark_reads(table: Any) -> Any:
+    """*table* with whole numbers beyond 64 bits as decimals, and times cut to microseconds."""
+    pa = pyarrow()
+    for i, field in enumerate(table.schema):
+        target = field.type
+        if pa.types.is_uint64(target):
+            target = pa.decimal128(20, 0)
+        elif pa.types.is_timestamp(target) and target.unit == "ns":
+            target = pa.timestamp("us", target.tz)
+        if target != field.type:
+            column = table.column(i).cast(target, safe=not pa.types.is_timestamp(target))
+            table = table.set_column(i, field.with_type(target), column)
+    return table
+
+
+def _with_index(frame: Any, table: Any) -> Any:
+    """*frame* with the index that pandas had when it wrote the file."""
+    levels = (table.schema.pandas_metadata or {}).get("index_columns", ())
+    names = [name for name in levels if isinstance(name, str) and name in frame.columns]
+    if not names:
+        return frame
+    frame = frame.set_index(names)
+    shown = [None if name.startswith("__index_level_") else name for name in names]
+    return frame.set_axis(frame.index.set_names(shown), axis=0)

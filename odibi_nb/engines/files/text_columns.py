@@ -1,0 +1,126 @@
+"""The types of columns that a file has as text, or as Python objects, and that no schema names."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.engines.optional_imports import require
+from odibi_nb.engines.pandas.convert import is_missing, plain_numbers, to_number
+from odibi_nb.engines.pandas.frames import is_uniform, pyarrow
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+MISSING = (
+    *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
+    *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+)
+"""Words that stand for a gap among numbers; among text they are text, such as Namibia's NA."""
+WHOLE = r"^[+-]?[0-9]+$"
+NUMBER = (
+    r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(inf|Inf|INF|infinity|Infinity)$"
+)
+WIDEST = 38
+"""The digits of a whole number that no 64 bits hold."""
+
+
+def settle(series: Any, missing: Collection[str]) -> Any:
+    """The values of *series* as an Arrow array: exact, whatever gaps there are.
+
+    *series* itself if its values are nested, or of several types.
+
+    Args:
+        series: objects.
+        missing: words that mean a gap among numbers; none for JSON, whose text is text.
+    """
+    pa = pyarrow()
+    array = _as_arrow(series, missing)
+    return series if array is None or pa.types.is_nested(array.type) else array
+
+
+def settle_text(series: Any, options: Mapping[str, Any], missing: Collection[str]) -> Any:
+    """The text of *series*, a column of a CSV file, as an Arrow array of the type of all its values.
+
+    *series* itself if that is text.
+
+    Args:
+        series: text; what is missing is missing, and so are *missing* words if the rest is numbers.
+        options: the reader's, which say how numbers and booleans are written.
+        missing: see there.
+    """
+    pa = pyarrow()
+    array = pa.array(series, pa.string(), from_pandas=True)
+    if array.null_count == len(array):
+        return pa.nulls(len(array))
+    found = guess(array, options, missing)
+    return series if found is None else found
+
+
+def guess(array: Any, options: Mapping[str, Any], missing: Collection[str]) -> Any:
+    """The text of *array* as numbers or booleans; None if a value is neither, or there is none."""
+    pa, compute = pyarrow(), require("pyarrow.compute", "a file")
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    text = compute.utf8_trim_whitespace(array)
+    gap = compute.is_in(text, value_set=pa.array(["", *missing], pa.string()))
+    text = compute.if_else(gap, pa.scalar(None, pa.string()), text)
+    if text.null_count == len(text):
+        return None
+    found = _as_booleans(text, options)
+    return _as_numbers(text, options) if found is None else found
+
+
+def _as_booleans(text: Any, options: Mapping[str, Any]) -> Any:
+    pa, compute = pyarrow(), require("pyarrow.compute", "a file")
+    true = ["true", *(str(word).lower() for word in options.get("true_values") or ())]
+    false = ["false", *(str(word).lower() for word in options.get("false_values") or ())]
+    lower = compute.utf8_lower(text)
+    known = compute.is_in(lower, value_set=pa.array([*true, *false], pa.string()))
+    if not compute.all(compute.or_(known, text.is_null())).as_py():
+        return None
+    is_true = compute.is_in(lower, value_set=pa.array(true, pa.string()))
+    return compute.if_else(text.is_null(), pa.scalar(None, pa.bool_()), is_true)
+
+
+def _as_numbers(text: Any, options: Mapping[str, Any]) -> Any:
+    pa = pyarrow()
+    plain = plain_numbers(text, options)
+    if _all(plain, WHOLE):
+        try:
+            return plain.cast(pa.int64())
+        except pa.ArrowInvalid:
+            return _wide([None if v is None else int(v) for v in plain.to_pylist()])
+    return to_number(plain, pa.float64(), {}) if _all(plain, NUMBER) else None
+
+
+def _all(text: Any, pattern: str) -> bool:
+    compute = require("pyarrow.compute", "a file")
+    return bool(compute.all(compute.match_substring_regex(text, pattern)).as_py())
+
+
+def _as_arrow(series: Any, missing: Collection[str]) -> Any:
+    """Objects as an Arrow array; None if they are of several types."""
+    pa = pyarrow()
+    values = [None if is_missing(value) else value for value in series.array]
+    kinds = {type(value) for value in values if value is not None}
+    if str in kinds and kinds <= {str, int, float}:
+        words = {value.strip() for value in values if isinstance(value, str)}
+        if len(kinds) > 1 and words <= {"", *missing}:
+            values = [None if isinstance(value, str) else value for value in values]
+    try:
+        array = pa.array(values)
+    except OverflowError:
+        return _wide(values) if kinds <= {int} else None
+    except (pa.ArrowException, TypeError, ValueError):
+        return None
+    return array if is_uniform((v for v in values if v is not None), array.type) else None
+
+
+def _wide(values: list[int | None]) -> Any:
+    """Whole numbers of more than 64 bits, as a decimal; None if that is too short for one."""
+    pa = pyarrow()
+    if any(v is not None and abs(v) >= 10**WIDEST for v in values):
+        return None
+    exact = [None if v is None else Decimal(v) for v in values]
+    return pa.array(exact, pa.decimal128(WIDEST, 0))

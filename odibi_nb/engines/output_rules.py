@@ -1,0 +1,106 @@
+"""What an output asks for, checked alike for every engine, in the same words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from odibi_nb.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from odibi_nb.core.model.transformation import Output
+
+SAMPLES = 3
+"""How many of the rows that are wrong a message shows."""
+
+
+def check_output(columns: Sequence[str], output: Output) -> None:
+    """Check that *output* can be done with a frame of *columns*, whatever is there already.
+
+    Raises:
+        DataError: if it cannot.
+    """
+    if output.schema_mode == "overwrite" and output.mode != "overwrite":
+        raise DataError(
+            f"{output.table}: schema_mode 'overwrite' replaces the table, so it needs "
+            f"mode 'overwrite', found {output.mode!r}"
+        )
+    if output.mode == "merge" and not output.keys:
+        raise DataError(
+            f"{output.table}: mode 'merge' needs 'keys', the columns that identify a row"
+        )
+    for what in ("keys", "partition_by"):
+        for column in getattr(output, what):
+            if column not in columns:
+                hint = did_you_mean(column, columns) or f": it has {', '.join(columns)}"
+                raise DataError(
+                    f"{output.table}: {what} names column {column!r}, which the frame does not "
+                    f"have{hint:.200}"
+                )
+
+
+def keys_come_twice(output: Output, how_many: str, samples: Sequence[str]) -> DataError:
+    """The refusal of a merge in which rows of the frame have the same keys."""
+    return DataError(
+        f"{output.table}: {how_many} keys ({', '.join(output.keys)}) come more than once in the "
+        f"frame, so it is not clear which row to keep: {'; '.join(samples)}"
+    )
+
+
+def columns_differ(
+    output: Output,
+    added: Sequence[tuple[str, str]],
+    missing: Sequence[tuple[str, str]],
+    changed: Sequence[str],
+) -> DataError:
+    """The refusal of a frame whose columns are not the table's.
+
+    Args:
+        output: where it was to be written.
+        added: (name, type) of the columns that only the frame has.
+        missing: (name, type) of those that only the table has.
+        changed: what is to be said of each column whose type or spelling is another one.
+    """
+    parts = [
+        *_listed("added", added),
+        *_listed("missing", missing),
+        *([f"changed {', '.join(changed)}"] if changed else []),
+    ]
+    return DataError(
+        f"{output.table}: the frame's columns are not the table's: {'; '.join(parts)}. "
+        + _advice(output, changed)
+    )
+
+
+def retyped(name: str, in_table: str, in_frame: str) -> str:
+    """What `columns_differ` says of a column that has another type in the table."""
+    return f"{name!r} ({in_table} in the table, {in_frame} in the frame)"
+
+
+def respelled(name: str, in_table: str) -> str:
+    """What `columns_differ` says of a column that the table spells in another way."""
+    return f"{name!r} (the table spells it {in_table!r})"
+
+
+def partitioned_otherwise(output: Output, now: Sequence[str]) -> DataError:
+    """The refusal to partition a table in another way than it is."""
+    return DataError(
+        f"{output.table}: it is partitioned by {list(now) or 'nothing'}, not by "
+        f'{list(output.partition_by)}; only "mode": "overwrite" with "schema_mode": "overwrite" '
+        "changes that"
+    )
+
+
+def _listed(what: str, columns: Sequence[tuple[str, str]]) -> list[str]:
+    shown = ", ".join(f"{name!r} ({kind})" for name, kind in columns)
+    return [f"{what} {shown}"] if columns else []
+
+
+def _advice(output: Output, changed: Sequence[str]) -> str:
+    if changed:
+        keep = 'Convert the changed columns, in the function or by the "schema" of a row that loads files'
+    else:
+        keep = 'In the outputs, "schema_mode": "merge" adds columns and leaves missing ones null'
+    mode = "" if output.mode == "overwrite" else '"mode": "overwrite" and '
+    return f'{keep}; {mode}"schema_mode": "overwrite" replaces the table, columns and all'

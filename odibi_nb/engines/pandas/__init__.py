@@ -1,0 +1,1 @@
+"""The embedded engine: pandas DataFrames over Delta tables, or over what a Spark session reaches."""

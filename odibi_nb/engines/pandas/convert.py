@@ -1,0 +1,315 @@
+"""Converting a file's columns to the types that a ``schema`` names, without changing a value."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.engines.optional_imports import require
+from odibi_nb.engines.pandas.frames import pyarrow
+from odibi_nb.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    Cast = Callable[[Any], Any]
+
+TYPE_NAMES = (
+    "string",
+    "int",
+    "bigint",
+    "long",
+    "double",
+    "float",
+    "boolean",
+    "timestamp",
+    "date",
+    "decimal(p,s)",
+)
+"""What a ``schema`` may call a type: Spark's names, with Spark's ranges."""
+
+_DECIMAL = re.compile(r"decimal\(\s*(\d+)\s*,\s*(\d+)\s*\)")
+_MAX_PRECISION = 38
+_MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?Z?$"
+_TRUE = ("true", "t", "yes", "y", "1")
+_FALSE = ("false", "f", "no", "n", "0")
+_FIRST_PANDAS_WITH_ISO8601 = 2
+_EXACT_IN_FLOAT = 2**53
+
+
+class Written(float):
+    """A float that knows how a file writes it: 0.10 is no 0.1 to a column of text or decimals."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Written:  # noqa: PYI034  Self needs Python 3.11
+        """Make one of *text*."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Misfit(Exception):  # noqa: N818  says where; the caller makes the error of it
+    """The first value of a column that does not fit its type.
+
+    Attributes:
+        position: where it stands, from 0.
+        value: what it is.
+    """
+
+    def __init__(self, position: int, value: Any) -> None:
+        self.position = position
+        self.value = value.item() if hasattr(value, "item") else value
+        super().__init__(position, self.value)
+
+
+def parse_types(schema: Mapping[str, str], location: str) -> dict[str, str]:
+    """Check and normalize the type names of *schema*.
+
+    Raises:
+        DataError: if one is unknown.
+    """
+    types: dict[str, str] = {}
+    for column, given in schema.items():
+        name = str(given).strip().lower()
+        decimal = _DECIMAL.fullmatch(name)
+        fits = decimal and int(decimal[2]) <= int(decimal[1]) <= _MAX_PRECISION
+        if not fits and name not in TYPE_NAMES[:-1]:
+            hint = did_you_mean(name, TYPE_NAMES) or f": one of {', '.join(TYPE_NAMES)}"
+            raise DataError(f"{location}: schema gives {column!r} the unknown type {given!r}{hint}")
+        types[column] = {"long": "bigint"}.get(name, name)
+    return types
+
+
+def convert(
+    series: Any, kind: str, options: Mapping[str, Any], missing: Collection[str] = ()
+) -> Any:
+    """*series* as type *kind*, a name from `parse_types`: an Arrow array, or a Series of text.
+
+    ``int`` has 32 and ``bigint`` 64 bits. Time stamps without a zone are UTC.
+
+    Args:
+        series: what the reader gave.
+        kind: the type.
+        options: the reader's; ``decimal``, ``thousands``, ``true_values``, ``false_values``,
+            ``date_format`` and ``dayfirst`` say how text is written.
+        missing: words that mean a gap, but in a column of text.
+
+    Raises:
+        Misfit: at the first value that has no equal of this type.
+    """
+    if kind == "string":
+        return _to_text(series)
+    array = _arrow(series, missing, exact=kind.startswith("decimal"))
+    cast = _cast_to(kind, options, str(series.name))
+    try:
+        converted = cast(array)
+    except _errors():
+        position = _first_misfit(cast, array)
+        raise Misfit(position, series.iloc[position]) from None
+    return converted
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    return (pyarrow().ArrowException, ValueError, OverflowError, TypeError)
+
+
+def _to_text(series: Any) -> Any:
+    """*series* as text: a number as it is written, a boolean and whatever is nested as in JSON."""
+    pd = require("pandas", "a schema")
+    if series.isna().all():
+        return pd.Series([None] * len(series), index=series.index, name=series.name, dtype="string")
+    if pd.api.types.infer_dtype(series, skipna=True) == "string":
+        return series
+    values = [None if is_missing(value) else as_text(value) for value in series.array]
+    return pd.Series(values, index=series.index, name=series.name, dtype=object)
+
+
+def is_missing(value: Any) -> bool:
+    """Return True for None and for what pandas has for it."""
+    pd = require("pandas", "a schema")
+    is_nan = isinstance(value, float) and value != value  # noqa: PLR0124  nothing else is not itself
+    return value is None or value is pd.NA or value is pd.NaT or is_nan
+
+
+def as_text(value: Any) -> str:
+    """Return *value* as a column of text has it: booleans and nested values as in JSON."""
+    if hasattr(value, "dtype") and (value.ndim or value.dtype.kind == "b"):
+        value = value.tolist()
+    if isinstance(value, (bool, dict, list, tuple)):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    if isinstance(value, bytes):
+        return value.decode()
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def _arrow(series: Any, missing: Collection[str], *, exact: bool) -> Any:
+    """*series* in Arrow; as text, without blanks around it, if its values are of several types.
+
+    With *exact*, numbers that the file has as text are that text.
+    """
+    pa = pyarrow()
+    compute = require("pyarrow.compute", "a schema")
+    if exact and series.dtype == object and any(isinstance(value, Written) for value in series):
+        series = series.map(str, na_action="ignore")
+    try:
+        array = pa.array(series, from_pandas=True)
+    except _errors():
+        array = pa.array(series.map(as_text, na_action="ignore"), from_pandas=True)
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+        array = compute.utf8_trim_whitespace(array.cast(pa.string()))
+        gap = compute.is_in(array, value_set=pa.array(["", *missing], pa.string()))
+        array = compute.if_else(gap, pa.scalar(None, pa.string()), array)
+    return array
+
+
+def _first_misfit(cast: Cast, array: Any) -> int:
+    """Where the first value stands that *cast* refuses; whole halves of good values are passed."""
+    start, length = 0, len(array)
+    while length > 1:
+        half = length // 2
+        try:
+            cast(array.slice(start, half))
+        except _errors():
+            length = half
+        else:
+            start, length = start + half, length - half
+    return start
+
+
+def _cast_to(kind: str, options: Mapping[str, Any], column: str) -> Cast:
+    pa = pyarrow()
+    if kind == "boolean":
+        return lambda array: _to_boolean(array, options)
+    if kind == "timestamp":
+        return lambda array: _to_timestamp(array, options, column)
+    if kind == "date":
+        return lambda array: _to_date(array, options, column)
+    decimal = _DECIMAL.fullmatch(kind)
+    if decimal:
+        target = pa.decimal128(int(decimal[1]), int(decimal[2]))
+    else:
+        target = {
+            "int": pa.int32(),
+            "bigint": pa.int64(),
+            "float": pa.float32(),
+            "double": pa.float64(),
+        }[kind]
+    return lambda array: to_number(array, target, options)
+
+
+def to_number(array: Any, target: Any, options: Mapping[str, Any]) -> Any:
+    """*array* as the numeric type *target*; text is written as the *options* say.
+
+    Raises:
+        ValueError: if a value is no number, or has no equal in *target*; pyarrow's errors, too.
+    """
+    pa = pyarrow()
+    if pa.types.is_decimal(target) and not pa.types.is_string(array.type):
+        array = array.cast(pa.string())  # the shortest text that means the same float
+    if pa.types.is_boolean(array.type):
+        raise ValueError("true and false are no numbers")
+    if not pa.types.is_string(array.type):
+        # A float column may round (Spark's does); whole numbers may not.
+        return array.cast(target, safe=not pa.types.is_floating(target))
+    text = plain_numbers(array, options)
+    return _to_whole(text, target) if pa.types.is_integer(target) else text.cast(target)
+
+
+def plain_numbers(text: Any, options: Mapping[str, Any]) -> Any:
+    """The *text* of numbers as Arrow reads it, with a point and without a plus."""
+    compute = require("pyarrow.compute", "a schema")
+    if options.get("thousands"):
+        text = compute.replace_substring(text, options["thousands"], "")
+    if options.get("decimal", ".") != ".":
+        text = compute.replace_substring(text, options["decimal"], ".")
+    return compute.replace_substring_regex(text, r"^\+([0-9.])", r"\1")
+
+
+def _to_whole(text: Any, target: Any) -> Any:
+    """Whole numbers, which may be written as 1.0 or 1e3: only these go through floats."""
+    pa = pyarrow()
+    compute = require("pyarrow.compute", "a schema")
+    text = compute.replace_substring_regex(text, r"^([+-]?[0-9]+)\.0*$", r"\1")
+    is_whole = compute.match_substring_regex(text, r"^-?[0-9]+$")
+    nothing = pa.scalar(None, pa.string())
+    whole = compute.if_else(is_whole, text, nothing).cast(target)
+    floats = compute.if_else(is_whole, nothing, text).cast(pa.float64())
+    if compute.all(compute.less(compute.abs(floats), _EXACT_IN_FLOAT)).as_py() is False:
+        raise ValueError("a float may have lost digits")
+    return compute.coalesce(whole, floats.cast(target))
+
+
+def _to_boolean(array: Any, options: Mapping[str, Any]) -> Any:
+    pa = pyarrow()
+    if pa.types.is_boolean(array.type):
+        return array
+    meaning: dict[str | None, bool | None] = {None: None}
+    for words, value in ((_TRUE, True), (_FALSE, False)):
+        more = options.get(f"{str(value).lower()}_values") or ()
+        meaning.update({str(word).lower(): value for word in (*words, *more)})
+    values = array.cast(pa.string()).to_pylist()
+    try:
+        return pa.array([meaning[v if v is None else v.lower()] for v in values], pa.bool_())
+    except KeyError as exc:
+        raise ValueError(str(exc)) from None
+
+
+def _to_timestamp(array: Any, options: Mapping[str, Any], column: str) -> Any:
+    pa = pyarrow()
+    target = pa.timestamp("us", "UTC")
+    if pa.types.is_string(array.type):
+        return _parse_times(array, options, column).cast(target, safe=False)
+    if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
+        raise ValueError("a number does not say since when it counts, and what")
+    return array.cast(target, safe=not pa.types.is_timestamp(array.type))
+
+
+def _parse_times(array: Any, options: Mapping[str, Any], column: str) -> Any:
+    pa = pyarrow()
+    pd = require("pandas", "a schema")
+    written = options.get("date_format")
+    if isinstance(written, dict):
+        written = written.get(column)
+    dayfirst = bool(options.get("dayfirst"))
+    if written is None and not dayfirst:
+        for zone in (None, "UTC"):
+            with contextlib.suppress(pa.ArrowInvalid):
+                return array.cast(pa.timestamp("us", zone))
+        # Some have a zone, some have none. 01/02/2024 is January to some and February to others:
+        # only ISO 8601 goes without saying.
+        compute = require("pyarrow.compute", "a schema")
+        dates = compute.match_substring_regex(array, r"^(\d{8}$|\d{8}T|\d{4}-\d\d)")
+        if compute.all(dates).as_py() is False:
+            raise ValueError("not an ISO 8601 date")
+        modern = int(pd.__version__.partition(".")[0]) >= _FIRST_PANDAS_WITH_ISO8601
+        written = "ISO8601" if modern else None
+    times = pd.to_datetime(array.to_pandas(), utc=True, format=written, dayfirst=dayfirst)
+    return pa.array(times, from_pandas=True)
+
+
+def _to_date(array: Any, options: Mapping[str, Any], column: str) -> Any:
+    pa = pyarrow()
+    if pa.types.is_date32(array.type):
+        return array
+    if pa.types.is_string(array.type) and not (
+        options.get("date_format") or options.get("dayfirst")
+    ):
+        compute = require("pyarrow.compute", "a schema")
+        return compute.replace_substring_regex(array, _MIDNIGHT, "").cast(pa.date32())
+    times = _to_timestamp(array, options, column)
+    dates = times.cast(pa.date32())
+    if not dates.cast(times.type).equals(times):
+        raise ValueError("a date has no time of day")
+    return dates

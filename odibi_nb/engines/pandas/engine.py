@@ -1,0 +1,209 @@
+"""The embedded engine: pandas DataFrames over Delta tables, without Java."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.tables import TableName, redact_url
+from odibi_nb.core.protocols import Change
+from odibi_nb.engines.delta import details as delta_details
+from odibi_nb.engines.delta import tables as delta_tables
+from odibi_nb.engines.delta.appends import Appends
+from odibi_nb.engines.delta.watch import newest_commit, watch_commits, watch_folders
+from odibi_nb.engines.delta.writes import TableWrite, commit, without_earlier, write_lock
+from odibi_nb.engines.lake import Lake
+from odibi_nb.engines.optional_imports import reason
+from odibi_nb.engines.pandas import rehearsal as pandas_rehearsal
+from odibi_nb.engines.pandas.frames import from_arrow, to_arrow
+from odibi_nb.engines.pandas.in_memory import PandasInMemory
+from odibi_nb.engines.pandas.query import Limits, select
+from odibi_nb.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from odibi_nb.core.model.attempt_control import AttemptControl
+    from odibi_nb.core.model.table_change import TableChange
+    from odibi_nb.core.model.transformation import Output
+    from odibi_nb.core.protocols import Portion, TableDetails, Watch, WriteInfo
+
+
+class PandasEngine(PandasInMemory):
+    """The `TableEngine` of pandas: tables are Delta tables below *lake*.
+
+    Args:
+        lake: an absolute local path, or a URL.
+        storage_options: as delta-rs wants them for *lake*.
+    """
+
+    def __init__(self, lake: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self._lake = Lake(lake)
+        self._storage_options = dict(storage_options or {})
+        self.limits: Limits | None = None
+        self._cached: dict[str, Any] = {}
+        self._appends = Appends()
+
+    def spark_session(self) -> None:
+        """None: there is no Spark here."""
+
+    def attempt_scope(
+        self, info: WriteInfo, tables: Sequence[str], control: AttemptControl
+    ) -> AbstractContextManager[None]:
+        """Nothing: a thread cannot be ended, and what it reads and writes is over soon."""
+        del info, tables, control
+        return contextlib.nullcontext()
+
+    def read(self, table: TableName) -> Any:
+        """All of *table* as a DataFrame of the caller's own; timestamps are in UTC.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+            DataError: if it cannot be read.
+        """
+        return from_arrow(self._arrow(table), str(table))
+
+    def query(self, sql: str) -> Any:
+        """The rows of one SELECT (DuckDB's SQL) over the lake's tables, and nothing else.
+
+        Raises:
+            DataError: if the query is wrong, with DuckDB's reason.
+            TableNotFoundError: if it names a table that does not exist.
+        """
+        return from_arrow(select(sql, self._arrow, self.limits), "the query's result")
+
+    def write(self, frame: Any, output: Output, info: WriteInfo) -> int:
+        """Write the DataFrame *frame* as *output* says, in one commit; the rows written.
+
+        A retried append takes the place of what the attempts before it appended: `delta_appends`.
+
+        Raises:
+            DataError: if the table cannot take it; the table is as it was.
+            RevokedError: if nobody waits for the write any more.
+        """
+        table = TableName.parse(output.table)
+        uri = self._lake.uri(table)
+        data = to_arrow(frame, output.table)
+        delta_tables.check_output(data, output)
+        write = TableWrite(uri=uri, output=output, info=info, storage_options=self._storage_options)
+        with write_lock(uri):
+            try:
+                commit(write, data, self._appends)
+            finally:
+                self._cached.pop(table.path, None)
+        return int(data.num_rows)
+
+    def take_back(self, output: Output, info: WriteInfo) -> None:
+        """Remove what earlier attempts appended; see `RetryingEngine`."""
+        table = TableName.parse(output.table)
+        uri = self._lake.uri(table)
+        write = TableWrite(uri=uri, output=output, info=info, storage_options=self._storage_options)
+        with write_lock(uri):
+            try:
+                without_earlier(write, self._appends)
+            finally:
+                self._cached.pop(table.path, None)
+
+    def exists(self, table: TableName) -> bool:
+        """Whether *table* is there.
+
+        Raises:
+            DataError: if the lake cannot be looked at.
+        """
+        uri = self._lake.uri(table)
+        delta_tables.check_path(uri)
+        try:
+            return delta_tables.is_table(uri, self._storage_options)
+        except Exception as exc:
+            raise DataError(
+                f"{table}: {redact_url(uri)} cannot be looked at: {reason(exc)}"
+            ) from exc
+
+    def tables(self) -> list[TableName]:
+        """Every table of a lake on this machine; see `ListingEngine`."""
+        return [TableName(parts) for depth in (2, 3) for parts in self._lake.tables(depth)]
+
+    def watch(self, tables: Sequence[TableName]) -> Watch:
+        """Watch *tables*; see `WatchingEngine`."""
+        if self._lake.is_local:
+            return watch_folders(tables, self._lake.uri)
+        return watch_commits(self._newest_commit)
+
+    def _newest_commit(self, table: TableName) -> tuple[float, float] | Change:
+        try:
+            uri = self._lake.uri(table)
+            return newest_commit(delta_tables.open_table(uri, str(table), self._storage_options))
+        except Exception:  # noqa: BLE001  whoever reads it is told why it cannot be read
+            return Change.UNKNOWN
+
+    def check_writable(self) -> None:
+        """Raises DataError if the lake, a local one, cannot be written; writes nothing to find out."""
+        self._lake.check_writable()
+
+    def cache(self, table: TableName, *, keep: bool = False) -> None:
+        """Keep *table* in memory for later reads and queries, until this engine writes to it or is closed.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+            DataError: if it cannot be read.
+        """
+        del keep  # there is no session in which it could stay
+        with write_lock(self._lake.uri(table)):
+            self._cached[table.path] = self._scan(table)
+
+    def close(self) -> None:
+        """Forget what is cached."""
+        self._cached.clear()
+
+    def read_portion(self, table: TableName, portion: Portion) -> Any:
+        """*portion* of *table*: a limit ends reading, a fraction only keeps memory small.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+            DataError: if it cannot be read.
+        """
+        rows = pandas_rehearsal.scan_portion(self._existing(table), str(table), portion)
+        return from_arrow(rows, str(table))
+
+    def take(self, frame: Any, portion: Portion) -> Any:
+        """*portion* of *frame*, a copy."""
+        return pandas_rehearsal.take(frame, portion)
+
+    def prepared(self, frame: Any, output: Output) -> Any:
+        """A copy of *frame* as *output*'s table would give it back.
+
+        Raises:
+            DataError: if the table cannot take it.
+        """
+        return pandas_rehearsal.prepared(frame, output, self._open_for(output))
+
+    def combined(self, before: Any, frame: Any, output: Output) -> Any:
+        """What a table that holds *before* holds after an append or merge of *frame*."""
+        return pandas_rehearsal.combined(before, frame, output)
+
+    def changes(self, frame: Any, output: Output, *, partial: bool) -> TableChange:
+        """What writing the prepared *frame* would change in *output*'s table."""
+        return pandas_rehearsal.changes(frame, output, self._open_for(output), partial=partial)
+
+    def details(self, table: TableName) -> TableDetails | None:
+        """What the Delta log of *table* says; None if it does not exist."""
+        delta = delta_tables.open_table(self._lake.uri(table), str(table), self._storage_options)
+        return None if delta is None else delta_details.details(delta)
+
+    def _open_for(self, output: Output) -> Any:
+        uri = self._lake.uri(TableName.parse(output.table))
+        return delta_tables.open_table(uri, output.table, self._storage_options, writing=True)
+
+    def _arrow(self, table: TableName) -> Any:
+        cached = self._cached.get(table.path)
+        return self._scan(table) if cached is None else cached
+
+    def _scan(self, table: TableName) -> Any:
+        return delta_tables.scan(self._existing(table), str(table))
+
+    def _existing(self, table: TableName) -> Any:
+        delta = delta_tables.open_table(self._lake.uri(table), str(table), self._storage_options)
+        if delta is None:
+            raise self._lake.not_found(table)
+        return delta

@@ -1,0 +1,70 @@
+"""What every engine of pandas does with DataFrames in memory, wherever its tables are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.engines.files.discovery import options_of
+from odibi_nb.engines.pandas import checks as pandas_checks
+from odibi_nb.engines.pandas.files import read_file
+from odibi_nb.engines.pandas.frames import from_arrow_exactly, is_arrow, is_pandas
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from odibi_nb.core.model.checks import Rule
+    from odibi_nb.core.protocols import Measure
+    from odibi_nb.engines.files.discovery import LocationOptions
+
+
+class PandasInMemory:
+    """The part of a `TableEngine` that needs no tables."""
+
+    name = "pandas"
+    cannot_cache = ""
+    location_options: LocationOptions = {}  # noqa: RUF012  replaced by whoever has some
+    """URL prefix to storage options."""
+
+    def read_file(
+        self,
+        location: str,
+        *,
+        format: str,
+        schema: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The rows of a file, folder, glob or Delta table; see `pandas_files.read_file`.
+
+        Raises:
+            DataError: if it is missing or malformed.
+        """
+        storage_options = options_of(location, self.location_options)
+        return read_file(location, format, schema, options, storage_options)
+
+    def is_frame(self, value: object) -> bool:
+        """Whether *value* is a pandas DataFrame or an Arrow table."""
+        return is_pandas(value) or is_arrow(value)
+
+    def native(self, frame: Any, name: str) -> Any:
+        """*frame* as a pandas DataFrame; see `ConvertingEngine`."""
+        return from_arrow_exactly(frame, name) if is_arrow(frame) else frame
+
+    def row_count(self, frame: Any) -> int:
+        """How many rows *frame* has."""
+        return len(frame)
+
+    def schema(self, frame: Any) -> dict[str, str]:
+        """Column to the name of its dtype."""
+        return {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
+
+    def measure(self, frame: Any, rules: Sequence[Rule]) -> list[Measure]:
+        """What each of *rules* is judged by; see `TableEngine.measure`.
+
+        Raises:
+            DataError: if a rule cannot be evaluated on its columns.
+        """
+        return [pandas_checks.measure(frame, rule) for rule in rules]
+
+    def split(self, frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
+        """The rows that keep all of *rules*, and those that break one; see `TableEngine.split`."""
+        return pandas_checks.split(frame, rules)

@@ -1,0 +1,163 @@
+"""pandas where only a Spark session reaches the tables, as in Unity Catalog.
+
+Tables come and go through the session as Arrow, all of a table at once on the driver.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.engines import output_rules
+from odibi_nb.engines.pandas import rehearsal as pandas_rehearsal
+from odibi_nb.engines.pandas.frames import from_arrow, pyarrow, to_arrow
+from odibi_nb.engines.pandas.in_memory import PandasInMemory
+from odibi_nb.engines.spark import rehearsal as spark_rehearsal
+from odibi_nb.engines.spark.frames import to_spark
+from odibi_nb.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from odibi_nb.core.model.attempt_control import AttemptControl
+    from odibi_nb.core.model.table_change import TableChange
+    from odibi_nb.core.model.tables import TableName
+    from odibi_nb.core.model.transformation import Output
+    from odibi_nb.core.protocols import Portion, TableDetails, Watch, WriteInfo
+    from odibi_nb.engines.spark.engine import SparkEngine
+
+MOST_ROWS = 5_000_000
+"""A table of more is refused: the driver's memory is everybody's."""
+
+
+class PandasOnSpark(PandasInMemory):
+    """The `TableEngine` of pandas over the tables of *spark*."""
+
+    cannot_cache = "pandas reads them through Spark each time"
+
+    def __init__(self, spark: SparkEngine) -> None:
+        self._spark = spark
+
+    def spark_session(self) -> Any:
+        """The session that the tables come through."""
+        return self._spark.spark_session()
+
+    def attempt_scope(
+        self, info: WriteInfo, tables: Sequence[str], control: AttemptControl
+    ) -> AbstractContextManager[None]:
+        """Spark's: what reads and writes for the attempt ends when it is revoked."""
+        return self._spark.attempt_scope(info, tables, control)
+
+    def read(self, table: TableName) -> Any:
+        """All of *table* as a DataFrame of the caller's own; timestamps are in UTC.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+            DataError: if it cannot be read, or is too large for the driver.
+        """
+        return _to_pandas(self._spark.read(table), str(table))
+
+    def query(self, sql: str) -> Any:
+        """The rows of one SELECT (Spark's SQL) over the catalog's tables.
+
+        Raises:
+            DataError: if the query is wrong, or its result too large for the driver.
+            TableNotFoundError: if it names a table that does not exist.
+        """
+        return _to_pandas(self._spark.query(sql), "the query's result")
+
+    def write(self, frame: Any, output: Output, info: WriteInfo) -> int:
+        """Write the DataFrame *frame* as *output* says, in one commit; the rows written.
+
+        Raises:
+            DataError: if the table cannot take it; the table is as it was.
+            RevokedError: if nobody waits for the write any more.
+        """
+        data = to_arrow(frame, output.table)
+        output_rules.check_output(data.column_names, output)
+        self._spark.write(to_spark(self.spark_session(), data), output, info)
+        return int(data.num_rows)
+
+    def exists(self, table: TableName) -> bool:
+        """Whether *table* is there."""
+        return self._spark.exists(table)
+
+    def watch(self, tables: Sequence[TableName]) -> Watch:
+        """Watch *tables*; Spark does."""
+        return self._spark.watch(tables)
+
+    def check_writable(self) -> None:
+        """Raises EngineError if there is no session; says what to do."""
+        self._spark.check_writable()
+
+    def cache(self, table: TableName, *, keep: bool = False) -> None:
+        """Nothing, see `cannot_cache`; raises TableNotFoundError if *table* does not exist."""
+        del keep
+        self._spark.read(table)
+
+    def close(self) -> None:
+        """Forget what Spark has cached for it."""
+        self._spark.close()
+
+    def read_portion(self, table: TableName, portion: Portion) -> Any:
+        """*portion* of *table*: a limit ends reading.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+            DataError: if it cannot be read, or is too large for the driver.
+        """
+        return _to_pandas(spark_rehearsal.take(self._spark.read(table), portion), str(table))
+
+    def take(self, frame: Any, portion: Portion) -> Any:
+        """*portion* of *frame*, a copy."""
+        return pandas_rehearsal.take(frame, portion)
+
+    def prepared(self, frame: Any, output: Output) -> Any:
+        """A copy of *frame* as *output*'s table would give it back.
+
+        Raises:
+            DataError: if the table cannot take it.
+        """
+        data = to_arrow(frame, output.table)
+        output_rules.check_output(data.column_names, output)
+        prepared = self._spark.prepared(to_spark(self.spark_session(), data), output)
+        return _to_pandas(prepared, output.table)
+
+    def combined(self, before: Any, frame: Any, output: Output) -> Any:
+        """What a table that holds *before* holds after an append or merge of *frame*."""
+        return pandas_rehearsal.combined(before, frame, output)
+
+    def changes(self, frame: Any, output: Output, *, partial: bool) -> TableChange:
+        """What writing the prepared *frame* would change in *output*'s table; Spark compares."""
+        data = to_spark(self.spark_session(), to_arrow(frame, output.table))
+        return self._spark.changes(data, output, partial=partial)
+
+    def details(self, table: TableName) -> TableDetails | None:
+        """What the Delta log of *table* says; None if it does not exist."""
+        return self._spark.details(table)
+
+
+def _to_pandas(frame: Any, name: str) -> Any:
+    rows = _arrow(frame.limit(MOST_ROWS + 1))
+    if rows.num_rows > MOST_ROWS:
+        raise DataError(
+            f"{name}: more than {MOST_ROWS:,} rows, too many for pandas on the driver: give the row "
+            "the engine 'spark' (constants.engine), or a query that selects fewer"
+        )
+    return from_arrow(rows, name)
+
+
+def _arrow(frame: Any) -> Any:
+    return frame.toArrow() if hasattr(frame, "toArrow") else _arrow_by_pandas(frame)
+
+
+def _arrow_by_pandas(frame: Any) -> Any:
+    """As before Spark 4: times come in the session's time zone, without saying so."""
+    from pyspark.sql import types
+
+    rows, pa = frame.toPandas(), pyarrow()
+    for field in frame.schema.fields:
+        if isinstance(field.dataType, types.TimestampType):
+            zone = frame.sparkSession.conf.get("spark.sql.session.timeZone")
+            rows[field.name] = rows[field.name].dt.tz_localize(zone).dt.tz_convert("UTC")
+    return pa.Table.from_pandas(rows, preserve_index=False)

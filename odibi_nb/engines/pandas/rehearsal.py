@@ -1,0 +1,112 @@
+"""What a write would do to a Delta table, without doing it: for the pandas engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.engines.delta import tables as delta_tables
+from odibi_nb.engines.delta.rewrites import decided
+from odibi_nb.engines.delta.schema import fit
+from odibi_nb.engines.delta.writes import partitions
+from odibi_nb.engines.optional_imports import reason, require
+from odibi_nb.engines.pandas.arrow_compare import compare
+from odibi_nb.engines.pandas.frames import from_arrow, plain, pyarrow, to_arrow
+from odibi_nb.errors import DataError
+
+if TYPE_CHECKING:
+    from odibi_nb.core.model.table_change import TableChange
+    from odibi_nb.core.model.transformation import Output
+    from odibi_nb.core.protocols import Portion
+
+_SEED = 0
+"""The same table gives the same sample."""
+
+
+def scan_portion(table: Any, name: str, portion: Portion) -> Any:
+    """*portion* of the Delta *table*'s rows as an Arrow table; no more is read than it takes.
+
+    Raises:
+        DataError: if its files cannot be read.
+    """
+    pa = pyarrow()
+    kept, count = [], 0
+    try:
+        builder = delta_tables.query_builder(table)
+        pushed = portion.limit is not None and portion.fraction is None
+        reader = builder.execute(
+            f"SELECT * FROM t LIMIT {portion.limit}" if pushed else "SELECT * FROM t"
+        )
+        schema = table.schema().to_arrow()
+        choose = _chooser(portion)
+        for batch in reader:
+            part = choose(delta_tables.as_stored(batch, schema))
+            kept.append(part)
+            count += part.num_rows
+            if portion.limit is not None and count >= portion.limit:
+                break
+    except Exception as exc:
+        raise DataError(f"{name}: its files cannot be read: {reason(exc)}") from exc
+    rows = pa.concat_tables(kept) if kept else plain(pa.schema(schema).empty_table())
+    return rows if portion.limit is None else rows.slice(0, portion.limit)
+
+
+def _chooser(portion: Portion) -> Any:
+    """Which rows of an Arrow table belong to *portion*, as far as its fraction goes."""
+    if portion.fraction is None:
+        return lambda table: table
+    chance = require("numpy", "the pandas engine").random.default_rng(_SEED)
+    return lambda table: table.filter(
+        pyarrow().array(chance.random(table.num_rows) < portion.fraction)
+    )
+
+
+def take(frame: Any, portion: Portion) -> Any:
+    """*portion* of the DataFrame *frame*, a copy."""
+    if portion.fraction is not None:
+        chance = require("numpy", "the pandas engine").random.default_rng(_SEED)
+        frame = frame[chance.random(len(frame)) < portion.fraction]
+    return frame.copy() if portion.limit is None else frame.head(portion.limit).copy()
+
+
+def prepared(frame: Any, output: Output, table: Any) -> Any:
+    """A copy of *frame* as *table* (None: not there yet) would give it back.
+
+    Raises:
+        DataError: if the table cannot take it.
+    """
+    return from_arrow(_fitted(to_arrow(frame.copy(), output.table), output, table), output.table)
+
+
+def _fitted(data: Any, output: Output, table: Any) -> Any:
+    """The Arrow table *data* with the columns and types that it would have in *table*."""
+    delta_tables.check_output(data, output)
+    if table is None or output.schema_mode == "overwrite":
+        return data
+    partitions(table, output)
+    data = fit(data, schema := decided(table, data.schema), output)[0]
+    if output.mode == "merge":
+        return data
+    for name in schema.names:
+        if name not in data.column_names:  # allowed by schema_mode "merge": written as null
+            nothing = pyarrow().nulls(data.num_rows, schema.field(name).type)
+            data = data.append_column(name, nothing)
+    return data
+
+
+def combined(before: Any, frame: Any, output: Output) -> Any:
+    """*before* after an append or merge of *frame*: null equals null in keys, as in a table."""
+    pd = require("pandas", "the pandas engine")
+    if output.mode == "merge":
+        keys = list(output.keys)
+        found = before[keys].merge(frame[keys], on=keys, how="left", indicator=True)["_merge"]
+        lacking = [name for name in before.columns if name not in frame.columns]
+        frame = frame.merge(before[[*keys, *lacking]], on=keys, how="left")
+        before = before[(found == "left_only").to_numpy()]
+    return pd.concat([before, frame], ignore_index=True)
+
+
+def changes(frame: Any, output: Output, table: Any, *, partial: bool) -> TableChange:
+    """What writing the prepared *frame* to *table* (None: not there yet) would change."""
+    data = _fitted(to_arrow(frame, output.table), output, table)
+    present = None if table is None else delta_tables.scan(table, output.table)
+    return compare(present, data, output, partial=partial)

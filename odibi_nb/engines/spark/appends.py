@@ -1,0 +1,141 @@
+"""Appends on Spark that a retry cannot double: the part of `delta_appends` for tables of a session.
+
+No statement of Spark removes exactly the files of one commit: DELETE does not know ``_metadata``, and
+RESTORE also removes what others append between the look at the history and the restore. So delta-rs
+takes back, wherever it reaches the table's files. Where only the session does, as in Unity Catalog, a
+retry is refused before it writes if the table's history has an append to take back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from odibi_nb.engines.delta.appends import attempt_of, cannot_take_back, is_earlier, take_back
+from odibi_nb.engines.delta.log import commit_metadata
+from odibi_nb.engines.optional_imports import reason
+from odibi_nb.engines.spark.session import SAIL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from odibi_nb.core.protocols import WriteInfo
+    from odibi_nb.engines.delta.appends import Appends
+    from odibi_nb.engines.spark.writes import DeltaTarget
+
+_REPLACED = ("CREATE OR REPLACE TABLE", "REPLACE TABLE", "TRUNCATE")
+
+
+def without_earlier(target: DeltaTarget, info: WriteInfo, appends: Appends) -> None:
+    """Make sure that no rows of earlier attempts of the row are in the table.
+
+    Raises:
+        DataError: if they cannot be taken back; nothing was written.
+        RevokedError: if nobody waits for the write any more.
+    """
+    if appends.is_alone(target.key, info):
+        return
+    info.check()
+    open_table = _by_delta_rs(target)
+    if open_table is not None:
+        take_back(open_table, target.name, info, target.storage_options or {})
+    else:
+        _refuse_others(target, info)
+    appends.note(target.key, info, 0)
+
+
+def _by_delta_rs(target: DeltaTarget) -> Callable[[], Any] | None:
+    """Opens the table with delta-rs; None where that does not reach it."""
+    found = _place(target)
+    if found is None or (target.storage_options is None and not _is_local(found[0])):
+        return None
+    place, identity = found
+
+    def open_table() -> Any:
+        from deltalake import DeltaTable
+
+        return DeltaTable(place, storage_options=dict(target.storage_options or {}) or None)
+
+    with contextlib.suppress(Exception):  # not installed, no keys, a feature that it cannot read
+        table = open_table()
+        # The path of another machine may be another table's here.
+        return open_table if identity in {None, str(table.metadata().id)} else None
+    return None
+
+
+def _place(target: DeltaTarget) -> tuple[str, str | None] | None:
+    """Path or URL of a table and, for one of a catalog, its id; None if they are unknown."""
+    if target.path is not None:
+        return target.path, None
+    with contextlib.suppress(Exception):  # a catalog may keep that to itself
+        sql = f"DESCRIBE DETAIL {target.identifier}"
+        row = target.connection.spark.sql(sql).collect()[0]
+        place = str(row["location"])
+        if not _is_local(place):
+            return place, str(row["id"])
+        path = place.removeprefix("file:")
+        return (path if Path(path).exists() else unquote(path)), str(row["id"])
+    return None
+
+
+def _is_local(place: str) -> bool:
+    return "://" not in place or place.startswith("file://")
+
+
+def _refuse_others(target: DeltaTarget, info: WriteInfo) -> None:
+    """Raise DataError if rows of earlier attempts may be in a table of which only Spark knows."""
+    if target.connection.kind == SAIL:
+        why = "Sail does not tell a table's history, and deltalake does not reach the table"
+        raise cannot_take_back(target.name, "if there are any", why)
+    try:
+        rows = target.connection.spark.sql(f"DESCRIBE HISTORY {target.identifier}").collect()
+    except Exception as exc:
+        why = f"the table's history cannot be read ({reason(exc)})"
+        raise cannot_take_back(target.name, "if there are any", why) from exc
+    history = [commit_metadata(row.asDict(recursive=True)) for row in rows]
+    found = [
+        entry
+        for entry in _in_effect(history)
+        if entry.get("mode") == "append" and is_earlier(entry, info)
+    ]
+    if not found:
+        return
+    first = min(int(entry["version"]) for entry in found)
+    versions = ", ".join(str(entry["version"]) for entry in reversed(found))
+    attempts = ", ".join(dict.fromkeys(attempt_of(entry) for entry in reversed(found)))
+    why = "only the Spark session reaches the table, and Spark cannot remove just their files"
+    if first and all(is_earlier(entry, info) for entry in history if entry["version"] >= first):
+        why += (
+            " (as nobody else has written since, RESTORE TABLE "
+            f"{target.identifier} TO VERSION AS OF {first - 1} does it; then a retry goes on)"
+        )
+    raise cannot_take_back(target.name, f"{attempts}, version {versions}", why)
+
+
+def _in_effect(history: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """The commits, newest first, whose rows may be in the table: not replaced, not undone since."""
+    newest = None
+    for entry in sorted(history, key=lambda entry: -int(entry["version"])):
+        if newest is not None and int(entry["version"]) > newest:
+            continue
+        yield entry
+        parameters = entry.get("operationParameters") or {}
+        operation = str(entry.get("operation"))
+        if operation == "RESTORE" and str(parameters.get("version") or "").isdigit():
+            newest = int(parameters["version"])
+        elif _replaces(operation, parameters):
+            return
+
+
+def _replaces(operation: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether nothing of the table's rows is left after a commit."""
+    if operation.startswith(_REPLACED):
+        return True
+    whole = parameters.get("predicate") in (None, "", "[]") and not any(
+        "dynamic" in name.lower() for name in parameters
+    )
+    return whole and (
+        (operation == "WRITE" and parameters.get("mode") == "Overwrite") or operation == "DELETE"
+    )

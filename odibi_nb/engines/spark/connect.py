@@ -1,0 +1,106 @@
+"""Sessions on a Spark Connect server: any that answers, or Sail in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import socket
+import urllib.parse
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.tables import redact_url
+from odibi_nb.engines.optional_imports import reason
+from odibi_nb.engines.spark.session_loss import forget_stopped_active
+from odibi_nb.errors import EngineError, EngineNotAvailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SAIL_TIMEOUT_SECONDS = 7 * 24 * 3600
+"""Sail ends a session after 15 minutes without a request, running queries included."""
+CONNECT_PORT = 15002
+REACH_SECONDS = 10
+RETRIES_HERE = 6
+"""How often a request to a server of this machine is sent anew: for some 20 s, instead of ten minutes.
+
+A far one may be scaled or restarted behind its address; one of this machine that is gone stays so.
+"""
+_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
+_server: list[Any] = []
+
+
+def sail_url() -> str:
+    """Where Sail answers in this process; started when first asked for."""
+    if not _server:
+        os.environ.setdefault("SAIL_SPARK__SESSION_TIMEOUT_SECS", str(SAIL_TIMEOUT_SECONDS))
+        os.environ.setdefault("RUST_LOG", "error")
+        from pysail.spark import SparkConnectServer
+
+        server = SparkConnectServer("127.0.0.1", 0)
+        server.start(background=True)
+        _server.append(server)
+    host, port = _server[0].listening_address
+    return f"sc://{host}:{port}"
+
+
+def stop_sail() -> None:
+    """Stop Sail, if it was started."""
+    for server in _server:
+        with contextlib.suppress(Exception):  # it may be gone
+            server.stop()
+    _server.clear()
+
+
+def connected(url: str, settings: Mapping[str, str]) -> Any:
+    """A new session on the server at *url*.
+
+    Raises:
+        EngineError: if nobody answers.
+    """
+    from pyspark.sql import SparkSession
+
+    check_reachable(url)
+    builder = SparkSession.builder.remote(url)
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    forget_stopped_active()
+    try:
+        spark = builder.create()
+        _limit_retries(spark, url)
+        spark.version  # noqa: B018  the first request: is anybody there?
+    except Exception as exc:
+        raise EngineError(
+            f"Spark Connect at {redact_url(url)} does not answer: {reason(exc)}"
+        ) from exc
+    return spark
+
+
+def _limit_retries(spark: Any, url: str) -> None:
+    if urllib.parse.urlsplit(url).hostname in _HERE:
+        with contextlib.suppress(ImportError, AttributeError):  # clients before 4.0
+            from pyspark.sql.connect.client.retries import DefaultPolicy
+
+            spark.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES_HERE)])
+
+
+def check_reachable(url: str) -> None:
+    """Raises EngineError if nobody listens: pyspark would try again for ten minutes."""
+    found = urllib.parse.urlsplit(url)
+    try:
+        place = (found.hostname or "localhost", found.port or CONNECT_PORT)
+        socket.create_connection(place, timeout=REACH_SECONDS).close()
+    except (OSError, ValueError) as exc:
+        raise EngineError(f"Spark Connect at {redact_url(url)} does not answer: {exc}") from exc
+
+
+def require_connect(extra: str = "spark") -> None:
+    """Raises EngineNotAvailableError, naming *extra*, if a library that Connect needs is missing."""
+    for module in ("pyspark", "grpc", "pandas", "pyarrow"):
+        require(module, "a Spark Connect session", extra)
+
+
+def require(module: str, needed_for: str, extra: str) -> None:
+    """Raises EngineNotAvailableError if *module* is not installed; imports nothing."""
+    if importlib.util.find_spec(module) is None:
+        raise EngineNotAvailableError(needed_for, extra, module)

@@ -1,0 +1,95 @@
+"""Columns of a Delta table that never had a value: the first values give them their type, on Spark.
+
+See `delta_rewrites` for the pandas engine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.engines.pandas.frames import delta_type, pyarrow
+from odibi_nb.engines.spark.frames import is_guess
+from odibi_nb.errors import DataError
+from odibi_nb.storage.spark_names import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from odibi_nb.engines.spark.writes import DeltaTarget
+
+
+def decided(target: DeltaTarget, log: Any, frame: Any, schema: Any) -> Any:
+    """The table's *schema* in which columns that never had a value have *frame*'s types.
+
+    *schema* itself if there are none.
+
+    Args:
+        target: the table.
+        log: delta-rs's; None where it cannot be had. Sail does not read what others say of columns.
+        frame: what is to be written.
+        schema: Spark's, of the table.
+    """
+    from pyspark.sql.types import StructType
+
+    ours = {field.name: field for field in frame.schema.fields}
+    other = {
+        field.name: ours[field.name]
+        for field in schema.fields
+        if field.name in ours
+        and not is_guess(ours[field.name])
+        and ours[field.name].dataType.simpleString() != field.dataType.simpleString()
+    }
+    if not other:
+        return schema
+    names = _by_spark(target, schema, other) if log is None else _by_log(log, other)
+    if not names:
+        return schema
+    return StructType([other[f.name] if f.name in names else f for f in schema.fields])
+
+
+def _by_spark(target: DeltaTarget, schema: Any, other: Mapping[str, Any]) -> set[str]:
+    """Which of the columns *other* have guesses for types, and no value."""
+    guesses = {field.name for field in schema.fields if is_guess(field)}
+    return {
+        name
+        for name in other
+        if name in guesses
+        and not target.frame().filter(f"{quoted(name)} IS NOT NULL").limit(1).count()
+    }
+
+
+def _by_log(log: Any, other: Mapping[str, Any]) -> set[str]:
+    """As `_by_spark`, through delta-rs, which can tell of nested values, too."""
+    from odibi_nb.engines.delta.rewrites import decided as decided_by_log
+    from odibi_nb.engines.delta.schema import schema_of
+
+    before, after = schema_of(log), decided_by_log(log, _arrow_schema(other))
+    return {field.name for field in after if before.field(field.name).type != field.type}
+
+
+def _arrow_schema(fields: Mapping[str, Any]) -> Any:
+    from pyspark.sql.pandas.types import to_arrow_type
+
+    pa = pyarrow()
+    return pa.schema(
+        [(name, delta_type(to_arrow_type(field.dataType))) for name, field in fields.items()]
+    )
+
+
+def retype(target: DeltaTarget, log: Any, schema: Any) -> None:
+    """Write all rows of the table whose *log* is delta-rs's anew, in the types of Spark's *schema*.
+
+    Raises:
+        DataError: if there is no such log: Spark has no write that fails if another writer was first.
+    """
+    if log is None:
+        raise DataError(
+            f"{target.name}: columns that had no values get types now, which Spark cannot change in a "
+            'catalog or at a URL: replace the table once ("mode": "overwrite", "schema_mode": '
+            '"overwrite"), or name the types in the "schema" of what loads the rows'
+        )
+    from odibi_nb.engines.delta.rewrites import decided as decided_by_log
+    from odibi_nb.engines.delta.rewrites import rewritten
+
+    wanted = _arrow_schema({f.name: f for f in schema.fields if not is_guess(f)})
+    rewritten(log, target.name, decided_by_log(log, wanted))

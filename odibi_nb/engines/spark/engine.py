@@ -1,0 +1,482 @@
+"""The Spark engine: DataFrames of a Spark session over the lake's Delta tables.
+
+It runs on classic Spark, on Spark Connect (Databricks' serverless and shared compute among them) and
+on Sail; only pools, job groups and caching need a JVM, and are left out without one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.tables import TableName
+from odibi_nb.core.protocols import Change
+from odibi_nb.core.text.spark_errors import is_no_table, missing_table
+from odibi_nb.engines.delta import details as delta_details
+from odibi_nb.engines.delta.appends import Appends
+from odibi_nb.engines.delta.tables import check_path
+from odibi_nb.engines.delta.watch import watch_commits, watch_folders
+from odibi_nb.engines.delta.writes import write_lock
+from odibi_nb.engines.files.discovery import options_of
+from odibi_nb.engines.lake import CatalogLake
+from odibi_nb.engines.optional_imports import reason
+from odibi_nb.engines.pandas.frames import from_arrow_exactly, is_arrow, is_pandas, to_arrow
+from odibi_nb.engines.spark import checks as spark_checks
+from odibi_nb.engines.spark import files as spark_files
+from odibi_nb.engines.spark import query as spark_query
+from odibi_nb.engines.spark import rehearsal as spark_rehearsal
+from odibi_nb.engines.spark import writes as spark_writes
+from odibi_nb.engines.spark.appends import without_earlier
+from odibi_nb.engines.spark.cache import SparkCache
+from odibi_nb.engines.spark.catalog import SparkCatalog, make_schema
+from odibi_nb.engines.spark.file_times import in_microseconds
+from odibi_nb.engines.spark.frames import is_spark, storable, to_spark, types_of
+from odibi_nb.engines.spark.jobs import ClassicJobs, ConnectJobs, attempt_scope
+from odibi_nb.engines.spark.session import SAIL, forget
+from odibi_nb.engines.spark.session_loss import why_lost
+from odibi_nb.errors import DataError, OdibiError
+from odibi_nb.storage import spark_names
+from odibi_nb.storage.spark_names import identifier_at, identifier_of, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from odibi_nb.core.model.attempt_control import AttemptControl
+    from odibi_nb.core.model.checks import Rule
+    from odibi_nb.core.model.table_change import TableChange
+    from odibi_nb.core.model.transformation import Output
+    from odibi_nb.core.protocols import Measure, Portion, TableDetails, Watch, WriteInfo
+    from odibi_nb.engines.files.discovery import LocationOptions
+    from odibi_nb.engines.lake import Lake
+    from odibi_nb.engines.spark.session import Connection
+
+
+class SparkEngine:
+    """The `TableEngine` of Spark: tables are Delta tables below *lake*.
+
+    Args:
+        connect: gives the session; called once, when it is first needed.
+        lake: where the tables are.
+        spelled: tables that others make, such as the run log, as people spell them: Sail's names
+            have case.
+        storage_options: with which delta-rs reaches the lake; None if only Spark does.
+    """
+
+    name = "spark"
+    location_options: LocationOptions = {}  # noqa: RUF012  replaced by whoever has some
+    """URL prefix to storage options, for files that pandas reads; Spark's own are in its settings."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        lake: Lake,
+        spelled: Sequence[str] = (),
+        storage_options: Mapping[str, str] | None = None,
+    ) -> None:
+        self._connect = connect
+        self._storage_options = storage_options
+        self._lake = lake
+        self._spelled = tuple(spelled)
+        self._lock = threading.RLock()
+        self._connection: Connection | None = None
+        self._own = ""
+        self._catalog: SparkCatalog | None = None
+        self._cache: SparkCache | None = None
+        self._appends = Appends()
+        self._counts: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
+    @property
+    def connection(self) -> Connection:
+        """The session, and what is to be known about it."""
+        with self._lock:
+            if self._connection is None:
+                connection = self._connect()
+                _check_lake(connection, self._lake)
+                self._own = spark_names.own_catalog(connection.spark)
+                if isinstance(self._lake, CatalogLake) and self._lake.catalog:
+                    spark_names.check_catalog(connection.spark, self._lake.catalog)
+                self._catalog = SparkCatalog(connection, self._lake)
+                self._show_all(self._catalog)
+                self._cache = SparkCache(connection)
+                self._connection = connection
+            return self._connection
+
+    @property
+    def catalog(self) -> SparkCatalog:
+        """The session's names of tables."""
+        _ = self.connection
+        assert self._catalog is not None
+        return self._catalog
+
+    @property
+    def cached(self) -> SparkCache:
+        """What is kept in the cluster's memory."""
+        _ = self.connection
+        assert self._cache is not None
+        return self._cache
+
+    @property
+    def cannot_cache(self) -> str:
+        """Why tables are not cached: Spark Connect does not promise to keep them.
+
+        "" while there is no session: to look at this starts none.
+        """
+        connection = self._connection
+        if connection is None or not connection.is_connect:
+            return ""
+        kind = "Sail" if connection.kind == SAIL else "Spark Connect"
+        return f"{kind} has no table cache that lasts"
+
+    def spark_session(self) -> Any:
+        """The session.
+
+        Raises:
+            EngineError: if it cannot be had; says what to do.
+        """
+        return self.connection.spark
+
+    def attempt_scope(
+        self, info: WriteInfo, tables: Sequence[str], control: AttemptControl
+    ) -> AbstractContextManager[None]:
+        """Show the row's tables in the catalog, and end its jobs when *control* is revoked."""
+        connection = self.connection
+        jobs_of = ConnectJobs if connection.is_connect else ClassicJobs
+        jobs = jobs_of(connection.spark, info)
+        return self._scope(attempt_scope(jobs, control, self._why_lost), tables)
+
+    def _why_lost(self, error: BaseException) -> str | None:
+        lost = why_lost(self.connection, error)
+        if lost is not None:
+            forget(self.connection)
+        return lost
+
+    @property
+    def _home(self) -> str:
+        """The catalog in which SQL finds the lake's tables; empty where it finds none."""
+        if isinstance(self._lake, CatalogLake):
+            return self._lake.catalog or self._own
+        return self.catalog.name
+
+    @contextlib.contextmanager
+    def _scope(self, scope: AbstractContextManager[None], tables: Sequence[str]) -> Iterator[None]:
+        with scope, spark_names.borrowed(self.connection.spark, self._home, self):
+            self.catalog.show(tables)
+            self.cached.forget_changed()
+            yield
+
+    def read(self, table: TableName) -> Any:
+        """All of *table*; read when something is done with it.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+            DataError: if it cannot be read.
+        """
+        target = self._target(table)
+        if self._lake.has(table) is False:
+            raise self._lake.not_found(table)
+        try:
+            frame = target.frame()
+            frame.schema  # noqa: B018  Connect looks for the table only now
+        except Exception as exc:
+            if is_no_table(exc):
+                raise self._lake.not_found(table) from exc
+            raise DataError(f"{table}: cannot be read: {reason(exc)}") from exc
+        rows = spark_writes.rows_in_table(target)
+        if rows is not None:
+            self._counts[frame] = rows
+        return frame
+
+    def query(self, sql: str) -> Any:
+        """The rows of one SELECT (Spark's SQL) over the lake's tables.
+
+        Raises:
+            DataError: if the query is wrong, with Spark's reason.
+            TableNotFoundError: if it names a table that does not exist.
+        """
+        is_sail = self.connection.kind == SAIL
+        shown = spark_query.checked(sql, None if is_sail else self._lake)
+        self.catalog.show(spark_query.lake_tables(sql, self._lake))
+        spark, home = self.connection.spark, self._home
+        full = sql  # messages name tables as the row does
+        try:
+            if home and not is_sail:  # whose own catalog is always current
+                full = spark_query.in_catalog(sql, home, self._is_temporary)
+            with spark_names.borrowed(spark, home, self):
+                frame = spark.sql(full)
+                frame.schema  # noqa: B018  Connect looks at the query only now
+        except OdibiError:
+            raise
+        except Exception as exc:
+            missing = missing_table(exc)
+            if missing is not None:
+                raise self._lake.not_found(spark_query.in_full(missing, sql)) from exc
+            raise DataError(f"the query failed: {reason(exc)} - in: {shown}") from exc
+        return frame
+
+    def _is_temporary(self, name: str) -> bool:
+        with contextlib.suppress(Exception):  # there is no such table or view
+            return bool(self.connection.spark.catalog.getTable(quoted(name)).isTemporary)
+        return False
+
+    def _show_all(self, catalog: SparkCatalog) -> None:
+        catalog.show_all()
+        with contextlib.suppress(Exception):  # whoever names one is told what is wrong
+            catalog.show(name for name in self._spelled if self._lake.has(TableName.parse(name)))
+
+    def read_file(
+        self,
+        location: str,
+        *,
+        format: str,
+        schema: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The rows of a file, folder, glob or Delta table; see `spark_files.read_file`.
+
+        Raises:
+            DataError: if it is missing, or an option is unknown.
+        """
+        storage_options = options_of(location, self.location_options)
+        return spark_files.read_file(
+            self.connection, location, format, schema, options, storage_options
+        )
+
+    def write(self, frame: Any, output: Output, info: WriteInfo) -> int | None:
+        """Write the DataFrame *frame* as *output* says, in one commit; the rows written, if known.
+
+        A retried append takes the place of what the attempts before it appended: `delta_appends`.
+
+        Raises:
+            DataError: if the table cannot take it; the table is as it was.
+            RevokedError: if nobody waits for the write any more.
+        """
+        table = TableName.parse(output.table)
+        target = self._target(table)
+        spark = self.connection.spark
+        time_zone = spark.conf.get("spark.sql.session.timeZone")
+        frame = storable(frame, output.table, time_zone)
+        request = spark_writes.Request(output, info)
+        if target.path is None and not self.exists(table):
+            make_schema(spark, target.identifier)
+        with write_lock(target.key), in_microseconds(self.connection):
+            try:
+                rows = spark_writes.write(
+                    target, frame, lambda: self._schema(target, table), request, self._appends
+                )
+            finally:
+                self.cached.forget(target.key)
+        self.catalog.show([output.table])
+        return rows
+
+    def take_back(self, output: Output, info: WriteInfo) -> None:
+        """Remove what earlier attempts appended; see `RetryingEngine`."""
+        table = TableName.parse(output.table)
+        target = self._target(table)
+        if self._appends.is_alone(target.key, info) or not self.exists(table):
+            return
+        with write_lock(target.key):
+            try:
+                without_earlier(target, info, self._appends)
+            finally:
+                self.cached.forget(target.key)
+
+    def exists(self, table: TableName) -> bool:
+        """Whether *table* is there."""
+        target = self._target(table)
+        return self._schema(target, table) is not None
+
+    def check_writable(self) -> None:
+        """Start the session, if need be, and look whether a local lake can be written.
+
+        Raises:
+            DataError: if the lake cannot be written.
+            EngineError: if there is no session; says what to do.
+        """
+        self._lake.check_writable()
+        _ = self.connection
+
+    def is_frame(self, value: object) -> bool:
+        """Whether *value* is a Spark DataFrame, of any kind of session; or a pandas or Arrow table."""
+        return is_spark(value) or is_pandas(value) or is_arrow(value)
+
+    def native(self, frame: Any, name: str) -> Any:
+        """*frame* as a Spark DataFrame; see `ConvertingEngine`."""
+        if is_spark(frame):
+            return frame
+        frame = from_arrow_exactly(frame, name) if is_arrow(frame) else frame
+        data = to_arrow(frame, name)
+        try:
+            return to_spark(self.connection.spark, data)
+        except Exception as exc:
+            raise DataError(f"{name}: Spark cannot hold it: {reason(exc)}") from exc
+
+    def tables(self) -> list[TableName]:
+        """Every table of a lake on this machine; see `ListingEngine`."""
+        return [TableName(parts) for depth in (2, 3) for parts in self._lake.tables(depth)]
+
+    def watch(self, tables: Sequence[TableName]) -> Watch:
+        """Watch *tables*; see `WatchingEngine`."""
+        if self._lake.is_local:
+            return watch_folders(tables, self._lake.uri)
+        return watch_commits(self._newest_commit)
+
+    def _newest_commit(self, table: TableName) -> tuple[float, float] | Change:
+        """The time of the newest commit by the session's clock; of a view or foreign table nothing."""
+        try:
+            found = spark_writes.newest_commit(self._target(table))
+            if found is None and not self.exists(table):
+                return Change.ABSENT
+        except Exception:  # noqa: BLE001  whoever reads it is told why it cannot be read
+            found = None
+        return Change.UNKNOWN if found is None else found
+
+    def row_count(self, frame: Any) -> int | None:
+        """The rows of a whole table, as its log counts them; None for whatever Spark has to count."""
+        return self._counts.get(frame)
+
+    def schema(self, frame: Any) -> dict[str, str]:
+        """Column to the name of its type."""
+        return types_of(frame.schema)
+
+    def measure(self, frame: Any, rules: Sequence[Rule]) -> list[Measure]:
+        """What each of *rules* is judged by; see `TableEngine.measure`.
+
+        Raises:
+            DataError: if a rule cannot be evaluated on its columns.
+        """
+        return spark_checks.measure(frame, rules)
+
+    def split(self, frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
+        """The rows that keep all of *rules*, and those that break one; see `TableEngine.split`."""
+        return spark_checks.split(frame, rules)
+
+    def cache(self, table: TableName, *, keep: bool = False) -> None:
+        """Keep *table* in the cluster's memory until it is written or, unless *keep*, this is closed.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+        """
+        self.read(table)
+        target = self._target(table)
+        with write_lock(target.key):
+            self.cached.keep(target, stays=keep)
+
+    def read_portion(self, table: TableName, portion: Portion) -> Any:
+        """*portion* of *table*, read here and now; a limit ends reading.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+            DataError: if it cannot be read.
+        """
+        frame = self.read(table)
+        try:
+            return self.take(frame, portion)
+        except Exception as exc:
+            raise DataError(f"{table}: cannot be read: {reason(exc)}") from exc
+
+    def take(self, frame: Any, portion: Portion) -> Any:
+        """*portion* of *frame*, read here and now; *frame* itself if that is all of it."""
+        return self._kept(spark_rehearsal.take(frame, portion)) if portion else frame
+
+    def prepared(self, frame: Any, output: Output) -> Any:
+        """The rows of *frame*, computed here and now, as *output*'s table would give them back.
+
+        Raises:
+            DataError: if the table cannot take it.
+        """
+        table = TableName.parse(output.table)
+        target = self._target(table)
+        fitted = spark_rehearsal.fitted(target, frame, output, self._schema(target, table))
+        found = self._kept(fitted)
+        if found is fitted:  # what it would raise, it is to raise now
+            spark_rehearsal.compute(fitted)
+        if output.mode == "merge":
+            spark_writes.check_unique(found, output)
+        return found
+
+    def _kept(self, wanted: Any) -> Any:
+        kept = spark_rehearsal.kept(self.connection, wanted)
+        if kept is not wanted:
+            self._counts[kept] = int(kept.count())
+        return kept
+
+    def combined(self, before: Any, frame: Any, output: Output) -> Any:
+        """What a table that holds *before* holds after an append or merge of *frame*."""
+        return spark_rehearsal.combined(before, frame, output)
+
+    def changes(self, frame: Any, output: Output, *, partial: bool) -> TableChange:
+        """What writing the prepared *frame* would change in *output*'s table.
+
+        Raises:
+            DataError: if the table cannot be read.
+        """
+        table = TableName.parse(output.table)
+        target = self._target(table)
+        schema = self._schema(target, table)
+        return spark_rehearsal.changes(target, frame, output, schema, partial=partial)
+
+    def details(self, table: TableName) -> TableDetails | None:
+        """What the Delta log of *table* says; None if it does not exist. A local one needs no Spark.
+
+        Raises:
+            DataError: if it cannot be looked at.
+        """
+        if self._lake.has(table) is False:
+            return None
+        log = spark_writes.log_at(self._lake.uri(table)) if self._lake.is_local else None
+        if log is not None:
+            return delta_details.details(log)
+        target = self._target(table)
+        schema = self._schema(target, table)
+        return None if schema is None else spark_rehearsal.details(target, schema)
+
+    def close(self) -> None:
+        """Forget what is cached; the session stays for the next run."""
+        if self._cache is not None:
+            self._cache.end_run()
+        if self._connection is not None:
+            spark_names.give_back(self._connection.spark, self)
+        if self._catalog is not None:
+            self._show_all(self._catalog)  # what pandas rows and the run log have made meanwhile
+
+    def _target(self, table: TableName) -> spark_writes.DeltaTarget:
+        connection = self.connection
+        if isinstance(self._lake, CatalogLake):
+            identifier, path = identifier_of(table, self._home), None
+        else:
+            path = self._lake.uri(table)
+            check_path(path)
+            identifier = identifier_at(path, self._own)
+        return spark_writes.DeltaTarget(
+            connection, str(table), identifier, path, self._storage_options
+        )
+
+    def _schema(self, target: spark_writes.DeltaTarget, table: TableName) -> Any:
+        """The table's schema, or None if it does not exist."""
+        if self._lake.has(table) is False:
+            return None
+        try:
+            return target.frame().schema
+        except Exception as exc:
+            if is_no_table(exc):
+                return None
+            raise DataError(f"{table}: cannot be looked at: {reason(exc)}") from exc
+
+
+def _check_lake(connection: Connection, lake: Lake) -> None:
+    """Refuse a lake where Sail would write to another folder than it is told."""
+    root = lake.root
+    if connection.kind == SAIL and isinstance(lake, CatalogLake):
+        raise DataError(
+            "lake 'catalog': Sail's catalog ends with the session: choose a folder or URL for 'lake', or "
+            "another Spark"
+        )
+    if connection.kind == SAIL and lake.is_local and Path(root).as_uri() != f"file://{root}":
+        raise DataError(
+            f"lake {root}: Sail cannot keep tables in a path with blanks or characters that URLs do "
+            "not have: choose another 'lake', or another Spark"
+        )

@@ -1,0 +1,325 @@
+"""Reading files and folders with Spark: the same rows as the pandas engine reads, with the same types."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.tables import redact_url
+from odibi_nb.core.text.spark_errors import is_no_table
+from odibi_nb.engines.files import encodings
+from odibi_nb.engines.files.text_columns import WIDEST
+from odibi_nb.engines.optional_imports import reason
+from odibi_nb.engines.pandas import files as pandas_files
+from odibi_nb.engines.pandas.convert import parse_types
+from odibi_nb.engines.spark import text_columns
+from odibi_nb.engines.spark.frames import to_spark, types_of
+from odibi_nb.engines.spark.session import SAIL
+from odibi_nb.errors import DataError, did_you_mean
+from odibi_nb.storage.spark_names import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from odibi_nb.engines.spark.session import Connection
+
+_ALIASES = {
+    "delimiter": "sep",
+    "quotechar": "quote",
+    "escapechar": "escape",
+    "na_values": "nullValue",
+}
+"""pandas' names of options that Spark has under another name."""
+_CSV = {
+    "sep",
+    "quote",
+    "escape",
+    "encoding",
+    "comment",
+    "nullValue",
+    "nanValue",
+    "emptyValue",
+    "dateFormat",
+    "timestampFormat",
+    "timestampNTZFormat",
+    "multiLine",
+    "locale",
+    "lineSep",
+    "ignoreLeadingWhiteSpace",
+    "ignoreTrailingWhiteSpace",
+    "maxColumns",
+    "maxCharsPerColumn",
+    "charToEscapeQuoteEscaping",
+    "samplingRatio",
+    "recursiveFileLookup",
+    "pathGlobFilter",
+    "modifiedBefore",
+    "modifiedAfter",
+    "unescapedQuoteHandling",
+    "positiveInf",
+    "negativeInf",
+}
+_JSON = {
+    "encoding",
+    "multiLine",
+    "dateFormat",
+    "timestampFormat",
+    "timestampNTZFormat",
+    "lineSep",
+    "allowComments",
+    "allowSingleQuotes",
+    "allowUnquotedFieldNames",
+    "allowNumericLeadingZeros",
+    "allowBackslashEscapingAnyCharacter",
+    "primitivesAsString",
+    "prefersDecimal",
+    "samplingRatio",
+    "dropFieldIfAllNull",
+    "locale",
+    "recursiveFileLookup",
+    "pathGlobFilter",
+    "modifiedBefore",
+    "modifiedAfter",
+}
+_PARQUET = {
+    "mergeSchema",
+    "recursiveFileLookup",
+    "pathGlobFilter",
+    "datetimeRebaseMode",
+    "int96RebaseMode",
+    "modifiedBefore",
+    "modifiedAfter",
+}
+_OPTIONS = {
+    "csv": _CSV,
+    "json": _JSON,
+    "parquet": _PARQUET,
+    "delta": {"version", "versionAsOf", "timestampAsOf"},
+}
+_BY_PANDAS = {"excel"}
+_NOT_ON_SAIL = {"csv", "json", "parquet"}
+_TIMES = {"timestamp", "date"}
+_NUMBERS = {"tinyint", "smallint", "int", "bigint", "float", "double"}
+_WIDE = {"int": "bigint", "smallint": "bigint", "tinyint": "bigint", "float": "double"}
+
+
+def read_file(
+    connection: Connection,
+    location: str,
+    format: str,
+    schema: Mapping[str, str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Any:
+    """The rows of a file, of a folder's or a glob's files, or of a Delta table.
+
+    Workbooks are read by pandas on this machine; so are all files on Sail, whose readers have other
+    rules: its Parquet reader makes nulls of whole numbers that have no sign and 64 bits. Otherwise Spark reads, when something is done with the rows.
+
+    Args:
+        connection: the session.
+        location: a path or URL that Spark knows.
+        format: ``csv``, ``json`` (an array of records, or one per line), ``parquet``, ``excel``,
+            ``delta``.
+        schema: column to type name, as in the pandas engine; columns that it does not name get the
+            types that Spark finds, except that text stays text where it looks like a time.
+        options: of Spark's reader; pandas' names are understood where Spark has the same option.
+        storage_options: of the location, for files that pandas reads.
+
+    Raises:
+        DataError: if nothing is there, it is malformed, or an option is unknown.
+    """
+    shown = redact_url(location)
+    if format not in pandas_files.SUFFIXES:
+        hint = did_you_mean(format, pandas_files.SUFFIXES)
+        raise DataError(f"{shown}: unknown format {format!r}{hint}")
+    foreign = _foreign_encoding(location, format, options or {})
+    if (
+        format in _BY_PANDAS
+        or (format == "json" and foreign)  # Spark reads no lines of UTF-16
+        or (connection.kind == SAIL and format in _NOT_ON_SAIL)
+    ):
+        frame = pandas_files.read_file(location, format, schema, options, storage_options)
+        return from_pandas(connection, frame, shown)
+    types = parse_types(schema or {}, shown)
+    given = _options(format, options or {}, shown)
+    if foreign:
+        given = {"encoding": foreign.upper(), "multiLine": "true", **given}
+    _check_there(location, shown)
+    try:
+        return _read(connection.spark, location, format, types, given)
+    except DataError:
+        raise
+    except Exception as exc:
+        what = "no such file" if is_no_table(exc) else reason(exc)
+        raise DataError(f"{shown}: {what}") from exc
+
+
+def from_pandas(connection: Connection, frame: Any, name: str) -> Any:
+    """A Spark DataFrame of a pandas one, with the types that the pandas engine stores."""
+    from odibi_nb.engines.pandas.frames import to_arrow
+
+    table = to_arrow(frame, name, of_file=True)
+    try:
+        return to_spark(connection.spark, table)
+    except Exception as exc:
+        raise DataError(f"{name}: {reason(exc)}") from exc
+
+
+def _options(format: str, options: Mapping[str, Any], shown: str) -> dict[str, str]:
+    known = {name.lower(): name for name in _OPTIONS[format]}
+    given: dict[str, str] = {}
+    for name, value in options.items():
+        if name == "skip_blank_lines" and value is True:
+            continue  # Spark always does
+        if name == "lines" and format == "json":
+            given["multiLine"] = str(not value).lower()
+            continue
+        found = known.get(_ALIASES.get(name, name).lower())
+        if found is None:
+            hint = did_you_mean(name, known.values())
+            raise DataError(
+                f"{shown}: unknown option {name!r} for {format} on Spark{hint}; a row that needs "
+                'pandas\' reader can have "engine": "pandas" in its constants'
+            )
+        given[found] = str(value).lower() if isinstance(value, bool) else str(value)
+    if "version" in given:
+        given["versionAsOf"] = given.pop("version")
+    return given
+
+
+def _check_there(location: str, shown: str) -> None:
+    """Say which file was probably meant, where this machine can look."""
+    path = Path(location)
+    if "://" in location or path.exists() or not path.parent.is_dir():
+        return
+    if any(character in path.name for character in "*?["):
+        return
+    hint = did_you_mean(path.name, os.listdir(path.parent))  # noqa: PTH208  names are enough
+    raise DataError(f"{shown}: no such file{hint}")
+
+
+def _read(
+    spark: Any, location: str, format: str, types: Mapping[str, str], options: dict[str, str]
+) -> Any:
+    name = location.lower()
+    if format == "csv":
+        if ".tsv" in name:
+            options.setdefault("sep", "\t")
+        if options.get(
+            "quote", '"'
+        ):  # Spark's own is a backslash: "say ""hi""" would keep its quotes
+            options.setdefault("escape", options.get("quote", '"'))
+        return _read_csv(spark, location, types, options)
+    if format == "json":
+        lines = name.endswith((".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"))
+        options.setdefault("multiLine", str(not lines).lower())
+        options["mode"] = "FAILFAST"
+        return _read_json(spark, location, types, options)
+    frame = spark.read.format(format).options(**options).load(location)
+    return _with_types(frame, types, redact_url(location), plain=False)
+
+
+def _foreign_encoding(location: str, format: str, options: Mapping[str, Any]) -> str | None:
+    """The encoding that a file of this machine begins with, if that is not UTF-8."""
+    path = Path(location)
+    if format not in {"csv", "json"} or options.get("encoding") or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        found = encodings.encoding_of(file.read(encodings.LONGEST_MARK))
+    return None if found == "utf-8-sig" else found  # Spark passes over that mark
+
+
+def _read_csv(spark: Any, location: str, types: Mapping[str, str], options: dict[str, str]) -> Any:
+    """Once for its types, which are those that the pandas engine finds; then when it is used."""
+    shown = redact_url(location)
+
+    def reader() -> Any:
+        return spark.read.format("csv").option("header", "true").options(**options)
+
+    found = reader().load(location).columns
+    # A column without a name is called as pandas calls it, so that rows need not know who reads.
+    names = [f"Unnamed: {i}" if n == f"_c{i}" else n for i, n in enumerate(found)]
+    _check_named(types, names, shown)
+    by_spark = {n: kind for n, kind in types.items() if not text_columns.is_converted_here(kind)}
+    wanted = ", ".join(f"{quoted(n)} {by_spark.get(n, 'string')}" for n in names)
+    frame = (
+        reader()
+        .option("mode", "FAILFAST")
+        .option("enforceSchema", "true")
+        .schema(wanted)
+        .load(location)
+    )
+    kinds = text_columns.kinds_of(frame, [name for name in names if name not in types])
+    return frame.selectExpr(
+        *(
+            quoted(name)
+            if name in by_spark
+            else text_columns.converted(name, types.get(name) or kinds[name], shown)
+            for name in names
+        )
+    )
+
+
+def _read_json(spark: Any, location: str, types: Mapping[str, str], options: dict[str, str]) -> Any:
+    """Twice for its types: text and decimals that the schema names never become floats."""
+
+    def reader() -> Any:
+        return spark.read.format("json").options(**options)
+
+    frame = reader().load(location)
+    found = types_of(frame.schema)
+    if not found and types:  # no records: the schema says which columns there would have been
+        return spark.createDataFrame([], ", ".join(f"{quoted(n)} {k}" for n, k in types.items()))
+    exact = {name: text_columns.read_as(kind) for name, kind in types.items()}
+    wanted = {name: exact.get(name) or kind for name, kind in found.items()}
+    if wanted != found:
+        wide = ", ".join(f"{quoted(name)} {kind}" for name, kind in wanted.items())
+        frame = reader().schema(wide).load(location)
+    texts = [name for name, kind in found.items() if kind == "string" and name not in types]
+    kept = {**types, **dict.fromkeys(_without_values(frame, texts), text_columns.NO_VALUES)}
+    kept.update(
+        {n: f"decimal({WIDEST},0)" for n, k in found.items() if _is_wide(k) and n not in kept}
+    )
+    return _with_types(frame, kept, redact_url(location), plain=True)
+
+
+def _is_wide(kind: str) -> bool:
+    """Return True for the decimals that Spark makes of whole numbers beyond 64 bits."""
+    return kind.startswith("decimal(") and kind.endswith(",0)")
+
+
+def _without_values(frame: Any, names: list[str]) -> list[str]:
+    """The columns of *names* that are always null."""
+    if not names:
+        return []
+    facts = [f"count({quoted(name)}) AS n{i}" for i, name in enumerate(names)]
+    counts = frame.selectExpr(*facts).collect()[0]
+    return [name for name, count in zip(names, counts, strict=True) if not count]
+
+
+def _with_types(frame: Any, types: Mapping[str, str], shown: str, *, plain: bool) -> Any:
+    found = types_of(frame.schema)
+    _check_named(types, list(found), shown)
+    columns = []
+    for name, kind in found.items():
+        usual = _WIDE.get(kind, kind) if plain else kind
+        wanted = types.get(name, usual)
+        if kind == "boolean" and wanted not in {"boolean", "string"}:
+            raise DataError(f"{shown}, column {name!r}: boolean does not fit type {wanted}")
+        if wanted in _TIMES and (kind in _NUMBERS or kind.startswith("decimal")):
+            raise DataError(
+                f"{shown}, column {name!r}: {kind} does not fit type {wanted}: a number does not say "
+                "since when it counts, and what"
+            )
+        same = wanted == kind
+        columns.append(quoted(name) if same else text_columns.recast(name, kind, wanted, shown))
+    return frame if columns == [quoted(n) for n in found] else frame.selectExpr(*columns)
+
+
+def _check_named(types: Mapping[str, str], names: list[str], shown: str) -> None:
+    for column in types:
+        if column not in names:
+            hint = did_you_mean(column, names) or f": it has {', '.join(names)}"
+            raise DataError(f"{shown}: no column {column!r}, which schema names{hint:.300}")

@@ -1,0 +1,225 @@
+"""Spark DataFrames on their way into tables that every reader of the lake takes.
+
+Everything is said in SQL text, which classic Spark, Spark Connect and Sail understand alike.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.concatenation import NO_DATA
+from odibi_nb.engines.output_rules import columns_differ, respelled, retyped
+from odibi_nb.errors import DataError
+from odibi_nb.storage.spark_names import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from odibi_nb.core.model.transformation import Output
+
+_SPARK_4 = 4
+_REFUSED_IN_NAMES = " ,;{}()\n\t="
+_WIDER = {
+    "tinyint": ("smallint", "int", "bigint", "float", "double"),
+    "smallint": ("int", "bigint", "float", "double"),
+    "int": ("bigint", "double"),
+    "float": ("double",),
+}
+"""Type to the types that hold all of its values."""
+_VOID = re.compile(r"\bvoid\b")
+_DIGITS = {"tinyint": 3, "smallint": 5, "int": 10, "bigint": 19}
+
+
+def is_spark(value: object) -> bool:
+    """Whether *value* is a Spark DataFrame, of any kind of session."""
+    return any(
+        cls.__name__ == "DataFrame" and cls.__module__.startswith("pyspark.sql")
+        for cls in type(value).__mro__
+    )
+
+
+def to_spark(spark: Any, data: Any) -> Any:
+    """The Arrow table *data*, as `pandas_frames.to_arrow` makes it, as a DataFrame of the session *spark*."""
+    import pyspark
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    guesses = [f.name for f in data.schema if f.metadata and NO_DATA.encode() in f.metadata]
+    if not data.num_rows:  # Sail finds no types in it
+        frame = spark.createDataFrame([], from_arrow_schema(data.schema))
+    elif int(pyspark.__version__.partition(".")[0]) >= _SPARK_4:
+        frame = spark.createDataFrame(data)
+    else:
+        rows = data.to_pandas(integer_object_nulls=True)  # a float would change large ones
+        frame = spark.createDataFrame(rows, from_arrow_schema(data.schema))
+    return marked(frame, guesses)
+
+
+def literal(text: str) -> str:
+    """*text* as a string in Spark's SQL."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def types_of(schema: Any) -> dict[str, str]:
+    """Column to the name of its type, of a Spark schema."""
+    return {field.name: field.dataType.simpleString() for field in schema.fields}
+
+
+def marked(frame: Any, names: Sequence[str]) -> Any:
+    """*frame* in which the columns *names* say that their types are guesses, as they have no values."""
+    for name in names:
+        frame = frame.withMetadata(name, {NO_DATA: "true"})
+    return frame
+
+
+def storable(frame: Any, table: str, time_zone: str) -> Any:
+    """*frame* with types that Delta and all its readers know.
+
+    Time stamps without a zone are UTC, as in the pandas engine; a column that is always null is
+    text.
+
+    Args:
+        frame: a Spark DataFrame.
+        table: what messages call it.
+        time_zone: the session's.
+
+    Raises:
+        DataError: naming *table*, the column, and what to do, if a column cannot be stored.
+    """
+    types = types_of(frame.schema)
+    _check_names([field.name for field in frame.schema.fields], table)
+    columns = []
+    for name, kind in types.items():
+        if kind.startswith("interval"):
+            raise DataError(
+                f"{table}, column {name!r}: a table cannot store intervals ({kind}): store seconds"
+            )
+        columns.append(_stored_as(quoted(name), kind, time_zone))
+    if any(" AS " in column for column in columns):
+        frame = frame.selectExpr(*columns)
+    return marked(frame, [name for name, kind in types.items() if _VOID.search(kind)])
+
+
+def _stored_as(column: str, kind: str, time_zone: str) -> str:
+    if _VOID.search(kind):
+        return f"CAST({column} AS {_VOID.sub('string', kind)}) AS {column}"
+    if kind == "timestamp_ntz":
+        stamp = f"CAST({column} AS timestamp)"
+        if time_zone not in {"UTC", "Etc/UTC", "Z", "GMT"}:
+            stamp = f"from_utc_timestamp({stamp}, {literal(time_zone)})"
+        return f"{stamp} AS {column}"
+    if kind.startswith(("char(", "varchar(")):
+        return f"CAST({column} AS string) AS {column}"
+    return column
+
+
+def _check_names(names: list[str], table: str) -> None:
+    if not names:
+        raise DataError(f"{table}: the frame has no columns, so there is no table to make of it")
+    seen: dict[str, str] = {}
+    for name in names:
+        if not name.strip():
+            raise DataError(f"{table}: column names must be non-empty text, found {name!r}")
+        if name.casefold() in seen:
+            raise DataError(
+                f"{table}: two columns are called {seen[name.casefold()]!r} and {name!r}, which are "
+                "the same to a table: rename or drop one"
+            )
+        seen[name.casefold()] = name
+        found = next((c for c in _REFUSED_IN_NAMES if c in name), None)
+        if found is not None:
+            raise DataError(
+                f"{table}: column {name!r} has {found!r} in its name, which Delta on Spark refuses: "
+                f"rename it, for example to {_plain(name)!r}"
+            )
+
+
+def _plain(name: str) -> str:
+    for character in _REFUSED_IN_NAMES:
+        name = name.replace(character, "_")
+    return name
+
+
+def fit(frame: Any, schema: Any, output: Output) -> tuple[Any, bool]:
+    """*frame* in the types and the order of columns of a table's *schema*, and whether columns differ.
+
+    Types are changed where every value of one has its equal in the other.
+
+    Raises:
+        DataError: listing the differences, if columns differ and ``schema_mode`` is not "merge", or
+            if a column's type is another one.
+    """
+    ours, theirs = types_of(frame.schema), types_of(schema)
+    guesses = {field.name for field in frame.schema.fields if is_guess(field)}
+    spelling = {name.casefold(): name for name in theirs}
+    known = {name: spelling.get(name.casefold()) for name in ours}
+    added = [(name, ours[name]) for name, found in known.items() if found is None]
+    missing = [(n, kind) for n, kind in theirs.items() if n not in known.values()]
+    changed = [respelled(n, found) for n, found in known.items() if found not in {None, n}]
+    columns = []
+    for name, kind in theirs.items():
+        if name in ours:
+            differs = retyped(name, kind, ours[name])
+            if name in guesses and kind != ours[name]:
+                columns.append(_nothing(name, kind, f"{output.table}: {differs}"))
+                continue
+            if not _holds(kind, ours[name]):
+                changed.append(differs)
+            same = kind == ours[name]
+            columns.append(
+                quoted(name) if same else f"CAST({quoted(name)} AS {kind}) AS {quoted(name)}"
+            )
+    if changed or ((added or missing) and output.schema_mode != "merge"):
+        raise columns_differ(output, added, missing, changed)
+    columns += [quoted(name) for name, _ in added]
+    as_is = columns == [quoted(name) for name in ours]
+    return frame if as_is else frame.selectExpr(*columns), bool(added or missing)
+
+
+def is_guess(field: Any) -> bool:
+    """Return True if a Spark *field* says that its type is a guess, for want of values."""
+    return NO_DATA in str(field.metadata)  # Sail puts it one level deeper
+
+
+def _nothing(name: str, kind: str, otherwise: str) -> str:
+    """A column without values as *kind*; one that has got values since fails with *otherwise*."""
+    column = quoted(name)
+    wrong = f"CAST(raise_error({literal(otherwise)}) AS {kind})"
+    if kind.startswith(("array", "map", "struct")):
+        # What is empty in one type is empty in the other, as JSON; what is not would get lost.
+        value = f"from_json(to_json({column}), {literal(kind)})"
+        same = f"to_json({value}) = to_json({column})"
+        return (
+            f"CASE WHEN {column} IS NULL THEN NULL WHEN {same} THEN {value} ELSE {wrong} END "
+            f"AS {column}"
+        )
+    return f"CASE WHEN {column} IS NOT NULL THEN {wrong} END AS {column}"
+
+
+def with_missing(frame: Any, schema: Any) -> Any:
+    """*frame* with the columns that only *schema* has, all null: ``schema_mode`` "merge" allows it."""
+    theirs = types_of(schema)
+    nothing = [
+        f"CAST(NULL AS {kind}) AS {quoted(name)}"
+        for name, kind in theirs.items()
+        if name not in frame.columns
+    ]
+    return frame.selectExpr("*", *nothing) if nothing else frame
+
+
+def _holds(wide: str, narrow: str) -> bool:
+    """Whether type *wide* has every value of type *narrow*."""
+    if wide == narrow or wide in _WIDER.get(narrow, ()):
+        return True
+    if not wide.startswith("decimal"):
+        return False
+    precision, scale = _decimal(wide)
+    if narrow.startswith("decimal"):
+        other, other_scale = _decimal(narrow)
+        return scale >= other_scale and precision - scale >= other - other_scale
+    return narrow in _DIGITS and precision - scale >= _DIGITS[narrow]
+
+
+def _decimal(kind: str) -> tuple[int, int]:
+    precision, scale = kind[len("decimal(") : -1].split(",")
+    return int(precision), int(scale)

@@ -1,0 +1,117 @@
+"""Registry rows' queries on Spark: one SELECT over tables, and which tables those are."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING
+
+from odibi_nb.core.model.query_tables import (
+    DIALECTS,
+    parse,
+    shown_sql,
+    table_parts,
+    tables_named,
+    tables_read,
+)
+from odibi_nb.core.model.read_only_query import files_named, why_refused
+from odibi_nb.core.model.tables import DEFAULT_SCHEMA, TableName
+from odibi_nb.errors import DataError
+from odibi_nb.storage.spark_names import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from odibi_nb.engines.lake import Lake
+
+_SHARED_VIEWS = "global_temp"
+_NOISE = re.compile(
+    r"'(?:[^'\\]|\\.)*(?:'|\\?\Z)|\"(?:[^\"\\]|\\.)*(?:\"|\\?\Z)|`[^`]*(?:`|\Z)|--[^\n]*|/\*.*?(?:\*/|\Z)",
+    re.DOTALL,
+)
+_SELECT = re.compile(r"[(\s]*(select|with|from|values|table)\b", re.IGNORECASE)
+_WRITES = re.compile(r"\b(insert|update|delete|merge|into)\b|;", re.IGNORECASE)
+_FILES = re.compile(r"`[^`]*[/\\:][^`]*`")
+
+
+def checked(sql: str, lake: Lake | None) -> str:
+    """What messages call the query *sql*, in one line.
+
+    Raises:
+        DataError: if it is not one SELECT that only reads tables; a format's name before a dot means
+            a file to Spark, unless *lake* has such a table. To Sail it is a file all the same: then
+            *lake* is None.
+    """
+    shown = shown_sql(sql)
+    bare = _NOISE.sub(_blank, sql.strip().rstrip(";"))
+    if not _SELECT.match(bare) or _WRITES.search(bare):
+        raise DataError(f"a query must be one SELECT, found: {shown or 'nothing'}")
+    if found := _FILES.search(sql):
+        raise DataError(f"{found[0]} is not a table: a query sees tables only - in: {shown}")
+    if refused := why_refused(sql, DIALECTS["spark"]):
+        raise DataError(refused)
+    for name in files_named(sql):
+        if lake is None or not _is_in(name, lake):
+            raise DataError(f"{name} is not a table: a query sees tables only - in: {shown}")
+    return shown
+
+
+def _is_in(name: str, lake: Lake) -> bool:
+    with contextlib.suppress(DataError):  # a path
+        return lake.has(TableName.parse(name)) is True
+    return False
+
+
+def _blank(found: re.Match[str]) -> str:
+    """Hide a literal or comment from the checks; one without an end is looked at as it is."""
+    closed = found[0].startswith("--") or found[0][-1] in "'\"`/"
+    return " x " if closed else found[0]
+
+
+def lake_tables(sql: str, lake: Lake) -> list[str]:
+    """The names in *sql*, as spelled there, that are tables of *lake*."""
+    names = []
+    for name in tables_named(sql, "spark"):
+        with contextlib.suppress(DataError):  # something else than a name
+            if lake.has(TableName.parse(name)) is not False:
+                names.append(name)
+    return sorted(names)
+
+
+def in_catalog(sql: str, catalog: str, is_temporary: Callable[[str], bool]) -> str:
+    """Return *sql* with *catalog* before the names of tables that have none.
+
+    So it reads the same tables whatever catalog and schema are current: on Connect they are looked up
+    again each time that something is done with the DataFrame. Text that sqlglot cannot parse stays as
+    it is.
+
+    Args:
+        sql: a query.
+        catalog: the lake's.
+        is_temporary: whether a name of one part is a temporary view, which has no catalog.
+    """
+    trees, _ = parse(sql, DIALECTS["spark"])
+    prefixes = {}
+    for table in tables_read(trees or ()):
+        parts = table_parts(table)
+        start = table.parts[0].meta.get("start", len(sql))
+        stands_there = sql[start:].lstrip("`").startswith(parts[0].replace("`", "``"))
+        is_whole = len(parts) > len(("schema", "table")) or parts[0].lower() == _SHARED_VIEWS
+        if is_whole or not stands_there:
+            continue
+        if len(parts) > 1:
+            prefixes[start] = f"{quoted(catalog)}."
+        elif not is_temporary(parts[0]):
+            prefixes[start] = f"{quoted(catalog)}.{quoted(DEFAULT_SCHEMA)}."
+    for start in sorted(prefixes, reverse=True):
+        sql = f"{sql[:start]}{prefixes[start]}{sql[start:]}"
+    return sql
+
+
+def in_full(missing: str, sql: str) -> TableName:
+    """The table that a query names: Sail's error only has the last part of a name."""
+    last = missing.rpartition(".")[2].casefold()
+    names = [
+        name for name in tables_named(sql, "spark") if name.rpartition(".")[2].casefold() == last
+    ]
+    return TableName.parse(max(names, key=len, default=missing))

@@ -1,0 +1,305 @@
+"""Which Spark session a run uses: the one that is there, or one of our own.
+
+A session that somebody else made (Databricks, spark-submit, a notebook's own, ``auth_provider``) is
+used as it is and never stopped. One of our own is kept for the process, so that the next run starts
+at once, and is stopped when the process ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib.util
+import logging
+import os
+import sys
+import threading
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.tables import redact_url
+from odibi_nb.engines.spark import jvm as spark_jvm
+from odibi_nb.engines.spark.connect import (
+    check_reachable,
+    connected,
+    require,
+    require_connect,
+    sail_url,
+    stop_sail,
+)
+from odibi_nb.engines.spark.session_loss import close_without_asking, is_connect_session, is_stopped
+from odibi_nb.errors import EngineError, ManifestError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from odibi_nb.core.protocols import Place
+
+CLASSIC, CONNECT, SAIL = "classic", "connect", "sail"
+_SUBMITTED = ("PYSPARK_GATEWAY_PORT", "DATABRICKS_RUNTIME_VERSION", "SPARK_REMOTE")
+_lock = threading.RLock()
+_own: dict[tuple[Any, ...], Connection] = {}
+_lost: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A Spark session, and what is to be known about it.
+
+    Attributes:
+        spark: the session.
+        kind: ``classic``, ``connect`` or ``sail``.
+        own: whether we made it; then nobody else's tables are in its catalog.
+        why: where it came from, for people.
+    """
+
+    spark: Any
+    kind: str
+    own: bool
+    why: str
+
+    @property
+    def is_connect(self) -> bool:
+        """Whether it has no JVM that Python could reach."""
+        return self.kind != CLASSIC
+
+
+def connect(place: Place) -> Connection:
+    """The session for *place*: the provider's, the active one, or one of our own.
+
+    Raises:
+        EngineError: if there is none and none can be made; says what to do.
+        ManifestError: if the environment's ``spark`` is wrong.
+    """
+    with _lock:
+        found = existing(place)
+        if found is not None:
+            _check_delta(found)
+            return found
+        remote, settings = _wanted(place)
+        if remote == SAIL:
+            return _on_sail(place, settings)
+        if remote:
+            return _remote(place, remote, settings)
+        return _local(place, settings)
+
+
+def existing(place: Place) -> Connection | None:
+    """The session that is there already and that *place* would use; starts nothing."""
+    if place.session.spark is not None:
+        return _foreign(place.session.spark, "the session of auth_provider")
+    spark = active_session()
+    if spark is None or _is_own(spark):
+        return None
+    return _foreign(spark, "the active session")
+
+
+def runs(place: Place) -> bool:
+    """Whether there is a session already that *place* would use, or one of our own; starts nothing."""
+    with _lock:
+        return existing(place) is not None or any(
+            not is_stopped(connection.spark) for connection in _own.values()
+        )
+
+
+def planned(place: Place) -> str:
+    """What `connect` would do, for people; starts nothing.
+
+    Raises:
+        EngineError: if something is missing; says what to do.
+        ManifestError: if the environment's ``spark`` is wrong.
+    """
+    found = existing(place)
+    if found is not None:
+        return f"{found.why} ({found.kind}, Spark {found.spark.version}); it is never stopped"
+    remote, settings = _wanted(place)
+    if remote == SAIL:
+        _check_sail()
+        return "Sail, started in this process: environments.*.spark.remote is 'sail'"
+    if remote:
+        require_connect()
+        check_reachable(remote)
+        return f"Spark Connect at {redact_url(remote)}: environments.*.spark.remote"
+    if _is_submitted():
+        return "the session of the platform that runs this process"
+    versions, command = spark_jvm.check_versions(), spark_jvm.check_java()
+    master = settings.get("spark.master", "local[*]")
+    jars = "" if spark_jvm.has_jars() else f"; {spark_jvm.FIRST_START}"
+    return f"a JVM of this machine, {master}: {versions}, java {command}{jars}"
+
+
+def _wanted(place: Place) -> tuple[str | None, dict[str, str]]:
+    """The environment's ``spark``: where, and the configuration."""
+    raw = dict(place.config.spark)
+    remote = raw.pop("remote", None) or raw.pop("spark.remote", None)
+    where = f"$.environments.{place.env}.spark"
+    problems = [
+        Problem(f"{where}.{name}", "is no Spark setting: expected 'remote' or 'spark.…'")
+        for name in raw
+        if not name.startswith("spark.")
+    ]
+    if remote is not None and remote != SAIL and not str(remote).startswith("sc://"):
+        problems.append(
+            Problem(f"{where}.remote", f"expected 'sail' or 'sc://host:port', found {remote!r}")
+        )
+    if problems:
+        raise ManifestError(str(place.manifest.path or "manifest"), problems)
+    settings = {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in raw.items()
+    }
+    return remote, settings
+
+
+def _foreign(spark: Any, why: str) -> Connection:
+    kind = CONNECT if is_connect_session(spark) else CLASSIC
+    return Connection(spark, kind, own=False, why=why)
+
+
+def _check_delta(connection: Connection) -> None:
+    """Refuse a classic session that cannot write the lake's tables."""
+    if connection.kind != CLASSIC or "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        return
+    if "Delta" not in str(connection.spark.conf.get("spark.sql.extensions", "")):
+        raise EngineError(
+            f"{connection.why} has no Delta Lake: build it with delta.configure_spark_with_delta_pip "
+            "and io.delta.sql.DeltaSparkSessionExtension, or stop it (spark.stop()) and let the run "
+            "start its own"
+        )
+
+
+def active_session() -> Any:
+    """The session that this process has, whoever made it; None without one."""
+    if "pyspark" not in sys.modules or importlib.util.find_spec("pyspark.sql") is None:
+        return None
+    from pyspark.sql import SparkSession
+
+    with contextlib.suppress(Exception):  # there is none
+        spark = SparkSession.getActiveSession() or SparkSession.active()
+        return None if spark in _lost or is_stopped(spark) else spark
+    return None
+
+
+def _is_own(spark: Any) -> bool:
+    return any(connection.spark is spark for connection in _own.values())
+
+
+def _is_submitted() -> bool:
+    return any(name in os.environ for name in _SUBMITTED)
+
+
+def _local(place: Place, settings: Mapping[str, str]) -> Connection:
+    require("pyspark", "a local Spark session", "spark")
+    if _is_submitted():
+        from pyspark.sql import SparkSession
+
+        spark = SparkSession.builder.appName(place.manifest.project).getOrCreate()
+        return _foreign(spark, "the session of the platform that runs this process")
+    key = (CLASSIC, tuple(sorted(settings.items())))
+    for other, connection in [*_own.items()]:
+        if is_stopped(connection.spark):
+            del _own[other]
+    if key in _own:
+        return _own[key]
+    if any(connection.kind == CLASSIC for connection in _own.values()):
+        raise EngineError(
+            f"environments.{place.env}.spark asks for {dict(settings) or 'the defaults'}, but a Spark "
+            "session with another configuration runs in this process, which can have one only: "
+            "restart the kernel, or stop it (SparkSession.active().stop())"
+        )
+    _check_alone(CLASSIC)
+    log = place.state_dir / "spark.log"
+    wanted = {**spark_jvm.local_configuration(place.state_dir), **settings}
+    spark = spark_jvm.start(place.manifest.project, wanted, log)
+    return _keep(key, Connection(spark, CLASSIC, own=True, why="a JVM of this machine"))
+
+
+def _remote(place: Place, url: str, settings: Mapping[str, str]) -> Connection:
+    require_connect()
+    key = (CONNECT, url, tuple(sorted(settings.items())))
+    if key in _own and not is_stopped(_own[key].spark):
+        return _own[key]
+    _check_alone(CONNECT)
+    spark = connected(url, {"spark.sql.session.timeZone": "UTC", **settings})
+    del place
+    return _keep(
+        key, Connection(spark, CONNECT, own=True, why=f"Spark Connect at {redact_url(url)}")
+    )
+
+
+def _on_sail(place: Place, settings: Mapping[str, str]) -> Connection:
+    """A session of its own for each lake: Sail's catalog lives as long as the session."""
+    _check_sail()
+    key = (SAIL, str(place.state_dir), place.env, tuple(sorted(settings.items())))
+    if key in _own and not is_stopped(_own[key].spark):
+        return _activated(_own[key])
+    _check_alone(SAIL)
+    warehouse = str(place.state_dir / "spark-warehouse")
+    defaults = {"spark.sql.session.timeZone": "UTC", "spark.sql.warehouse.dir": warehouse}
+    spark = connected(sail_url(), {**defaults, **settings})
+    return _activated(_keep(key, Connection(spark, SAIL, own=True, why="Sail in this process")))
+
+
+def _activated(connection: Connection) -> Connection:
+    """Make a session what ``SparkSession.getActiveSession`` gives on this thread: the last run's."""
+    # pyspark does it for the first session only, and has no public way.
+    on_this_thread = getattr(type(connection.spark), "_active_session", None)
+    if on_this_thread is not None:
+        on_this_thread.session = connection.spark
+    return connection
+
+
+def _check_alone(kind: str) -> None:
+    """Refuse what pyspark cannot have in one process: a JVM session and a Connect session."""
+    others = {connection.kind == CLASSIC for connection in _own.values()}
+    if (kind == CLASSIC and False in others) or (kind != CLASSIC and True in others):
+        raise EngineError(
+            f"a Spark session of another kind runs in this process, so {kind!r} cannot start: "
+            "restart the kernel"
+        )
+
+
+def _check_sail() -> None:
+    require("pysail", "Sail", "sail")
+    require_connect("sail")
+
+
+def _keep(key: tuple[Any, ...], connection: Connection) -> Connection:
+    if not _own:
+        atexit.register(stop_own)
+    _quieten()
+    _own[key] = connection
+    return connection
+
+
+def _quieten() -> None:
+    """Keep pyspark from logging every failed query as pages of JSON; the error itself is raised."""
+    with contextlib.suppress(ImportError):  # before pyspark 4
+        from pyspark.logger import PySparkLogger
+
+        for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+            PySparkLogger.getLogger(name).setLevel(logging.CRITICAL + 1)
+    logging.getLogger("pyspark.sql.connect.client.logging").setLevel(logging.CRITICAL + 1)
+
+
+def forget(connection: Connection) -> None:
+    """Use a session no longer, as it is gone: the next run gets another."""
+    with _lock:
+        _lost.add(connection.spark)
+        keys = [key for key, own in _own.items() if own is connection]
+        for key in keys:
+            del _own[key]
+    if keys and is_connect_session(connection.spark):
+        close_without_asking(connection.spark)
+
+
+def stop_own() -> None:
+    """Stop the sessions we made, and Sail."""
+    with _lock:
+        for connection in _own.values():
+            with contextlib.suppress(Exception):  # it may be gone
+                connection.spark.stop()
+        _own.clear()
+        stop_sail()
+        os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)

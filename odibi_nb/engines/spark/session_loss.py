@@ -1,0 +1,78 @@
+"""A Spark session that is gone while somebody uses it: stopped, or its JVM or server has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from odibi_nb.engines.spark.session import Connection
+
+_GONE_ON_SERVER = re.compile(
+    r"NO_ACTIVE_SESSION|No active Spark session|SESSION_NOT_FOUND|SESSION_CLOSED|SESSION_CHANGED|"
+    r"stopped SparkContext|closed channel|Channel closed|RETRIES_EXCEEDED|StatusCode\.UNAVAILABLE"
+)
+_RETRY = "odibi retry last"
+
+
+def is_connect_session(spark: Any) -> bool:
+    """Whether *spark* is a session of Spark Connect."""
+    return type(spark).__module__.startswith("pyspark.sql.connect")
+
+
+def is_stopped(spark: Any) -> bool:
+    """Whether a session can do nothing any more, as far as that is known without a query."""
+    if is_connect_session(spark):
+        return bool(getattr(spark, "is_stopped", False))
+    context = getattr(spark.sparkContext, "_jsc", None)
+    try:
+        return context is None or bool(context.sc().isStopped())
+    except Exception:  # noqa: BLE001  there is no JVM that would answer
+        return True
+
+
+def close_without_asking(spark: Any) -> None:
+    """Close a Connect session whose server is gone; else pyspark would hand it out as the active one."""
+    spark.release_session_on_close = False
+    with contextlib.suppress(Exception):
+        spark.stop()
+
+
+def forget_stopped_active() -> None:
+    """Let the next Connect session be this thread's active one: pyspark leaves a stopped one in its place."""
+    with contextlib.suppress(ImportError, AttributeError):  # private, and only so from 3.5 on
+        from pyspark.sql.connect.session import SparkSession
+
+        active = SparkSession._active_session  # noqa: SLF001  nothing public replaces it
+        if active.session is not None and active.session.is_stopped:
+            active.session = None
+
+
+def why_lost(connection: Connection, error: BaseException) -> str | None:
+    """What to tell if *error* came because the session is gone; None if it is not."""
+    spark = connection.spark
+    if is_connect_session(spark):
+        lost = is_stopped(spark) or _GONE_ON_SERVER.search(str(error)) is not None
+        what = "was stopped while the run went on, or its server was"
+    else:
+        lost = is_stopped(spark)
+        what = "was stopped while the run went on"
+        if lost and getattr(spark.sparkContext, "_jsc", None) is not None:
+            what = _how_jvm_ended()
+    if not lost:
+        return None
+    then = "the next run starts another" if connection.own else "make another"
+    return f"the Spark session {what}; {then}: {_RETRY}"
+
+
+def _how_jvm_ended() -> str:
+    from pyspark import SparkContext
+
+    process = getattr(SparkContext._gateway, "proc", None)  # noqa: SLF001  there is no other way to ask
+    code = None if process is None else process.poll()
+    told = "" if code is None else f" (exit code {code})"
+    return (
+        f"lost its JVM{told}, as happens when memory runs out: set spark.driver.memory in the "
+        "environment's 'spark', or collect less"
+    )

@@ -1,0 +1,367 @@
+"""Writing a Spark DataFrame to a Delta table, in one commit, and how many rows that were."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.text.spark_errors import is_conflict
+from odibi_nb.engines import output_rules
+from odibi_nb.engines.delta.appends import KEPT_FOR, metadata, transaction_key
+from odibi_nb.engines.delta.errors import SAIL_ITSELF, why_refused
+from odibi_nb.engines.optional_imports import reason
+from odibi_nb.engines.spark.appends import without_earlier
+from odibi_nb.engines.spark.empty_columns import decided, retype
+from odibi_nb.engines.spark.frames import fit, with_missing
+from odibi_nb.engines.spark.session import SAIL
+from odibi_nb.errors import DataError, RevokedError
+from odibi_nb.storage.spark_names import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from odibi_nb.core.model.transformation import Output
+    from odibi_nb.core.protocols import WriteInfo
+    from odibi_nb.engines.delta.appends import Appends
+    from odibi_nb.engines.spark.session import Connection
+
+_CONFLICT_TRIES = 10
+_LOOK_BACK = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be written how, and who does it."""
+
+    output: Output
+    info: WriteInfo
+
+    @property
+    def only_once(self) -> bool:
+        """Whether it must not be done twice; what is no part of a run is nobody's retry."""
+        return self.output.mode == "append" and bool(self.info.run_id)
+
+
+class DeltaTarget:
+    """A Delta table that may be written.
+
+    Args:
+        connection: the session.
+        name: what messages call the table.
+        identifier: the table in SQL.
+        path: where it stands; None if the session's catalog knows.
+        storage_options: with which delta-rs reaches tables at URLs; None if it does not.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        name: str,
+        identifier: str,
+        path: str | None,
+        storage_options: Mapping[str, str] | None = None,
+    ) -> None:
+        self.connection = connection
+        self.storage_options = storage_options
+        self.name = name
+        self.identifier = identifier
+        self.path = path
+
+    @property
+    def key(self) -> str:
+        """What tells it from other tables."""
+        return self.path or self.identifier
+
+    def frame(self) -> Any:
+        """All of the table, read when something is done with it."""
+        spark = self.connection.spark
+        if self.path is None:
+            return spark.read.table(self.identifier)
+        return spark.read.format("delta").load(self.path)
+
+    def save(self, writer: Any) -> None:
+        """Let a DataFrameWriter write it."""
+        if self.path is None:
+            writer.saveAsTable(self.identifier)
+        else:
+            writer.save(self.path)
+
+
+def write(
+    target: DeltaTarget,
+    frame: Any,
+    schema: Callable[[], Any],
+    request: Request,
+    appends: Appends,
+) -> int | None:
+    """Write *frame* as asked; the rows written, where the table's log tells.
+
+    Args:
+        target: the table; its `write_lock` must be held.
+        frame: what `spark_frames.storable` gave.
+        schema: gives the table's schema, None if it does not exist, before each try.
+        request: what is to be done, and who does it.
+        appends: what the attempts of this process have appended.
+
+    Raises:
+        DataError: if the table cannot take the frame, or other writers keep changing it.
+        RevokedError: if nobody waits for the write any more.
+    """
+    output = request.output
+    output_rules.check_output(frame.columns, output)
+    if output.mode == "merge":
+        check_unique(frame, output)
+    number = appends.count(target.key, request.info) + 1
+    conflict: Exception | None = None
+    for _ in range(_CONFLICT_TRIES):
+        try:
+            there = schema()
+            if request.only_once and there is not None:
+                without_earlier(target, request.info, appends)
+            elif request.only_once and target.path is None:
+                _make(target, frame, output)
+                there = schema()
+            request.info.check()
+            rows = _once(target, frame, there, request, number)
+        except (DataError, RevokedError):
+            raise
+        except Exception as exc:
+            if not is_conflict(exc):
+                _raise_if_refused(target, exc)
+                raise
+            conflict = exc
+        else:
+            break
+    else:
+        raise DataError(
+            f"{output.table}: other writers kept changing the table; nothing was written: "
+            f"{reason(conflict) if conflict else ''}"
+        )
+    if request.only_once:
+        appends.note(target.key, request.info, number)
+    return rows
+
+
+def _raise_if_refused(target: DeltaTarget, exc: Exception) -> None:
+    """Raise DataError where Sail cannot write the table at all; the JVM's Delta says so itself."""
+    refused = why_refused(exc, None, SAIL_ITSELF) if target.connection.kind == SAIL else None
+    if refused is not None:
+        raise DataError(f"{target.name}: nothing was written: {refused}") from exc
+
+
+def _once(
+    target: DeltaTarget, frame: Any, schema: Any, request: Request, number: int
+) -> int | None:
+    output, differs, retyped = request.output, False, False
+    if schema is not None:
+        if output.schema_mode == "overwrite":
+            check_partitions(target, output)
+        else:
+            frame, differs, retyped = _fitted(target, frame, schema, output)
+        if output.mode == "merge":
+            return _merge(target, frame, output, differs=differs)
+    mark = json.dumps({**metadata(request.info), "mode": output.mode, "write": uuid.uuid4().hex})
+    writer = frame.write.format("delta").option("userMetadata", mark)
+    writer = writer.mode("overwrite" if output.mode == "overwrite" else "append")
+    if request.only_once and target.connection.kind != SAIL:
+        name, version = transaction_key(request.info, number)
+        writer = writer.option("txnAppId", name).option("txnVersion", str(version))
+    if schema is None or output.schema_mode == "overwrite":
+        writer = _as_new(target, writer, output)
+    if schema is not None and (retyped or output.schema_mode == "overwrite"):
+        writer = writer.option("overwriteSchema", "true")
+    if retyped:
+        writer = writer.partitionBy(*_partitions(target) or ())
+    if differs:
+        writer = writer.option("mergeSchema", "true")
+    _save(target, writer, mark, only_once=request.only_once)
+    return _rows_written(target, mark)
+
+
+def _make(target: DeltaTarget, frame: Any, output: Output) -> None:
+    """Make a table without rows in a catalog, unless it is there.
+
+    Delta keeps neither ``userMetadata`` nor ``txn`` of the append that makes a catalog's table (4.4):
+    a retry could not find it.
+    """
+    writer = frame.limit(0).write.format("delta").mode("ignore")
+    target.save(_as_new(target, writer, output))
+
+
+def _save(target: DeltaTarget, writer: Any, mark: str, *, only_once: bool) -> None:
+    try:
+        target.save(writer)
+    except Exception:
+        # Whatever failed after the commit, a second append would double the rows.
+        if not only_once or _commit_with(target, mark) is None:
+            raise
+
+
+def _fitted(target: DeltaTarget, frame: Any, schema: Any, output: Output) -> tuple[Any, bool, bool]:
+    """*frame* as the table takes it, whether columns differ, and whether it brings its own schema."""
+    log = _log(target)
+    wanted = decided(target, log, frame, schema)
+    frame, differs = fit(frame, wanted, output)
+    check_partitions(target, output)
+    if wanted is schema:
+        return frame, differs, False
+    if log is None and output.mode == "overwrite":
+        return with_missing(frame, wanted), False, True
+    retype(target, log, wanted)
+    return frame, differs, False
+
+
+def _as_new(target: DeltaTarget, writer: Any, output: Output) -> Any:
+    """*writer* with what only counts when a table is made."""
+    if output.partition_by:
+        writer = writer.partitionBy(*output.partition_by)
+    if target.connection.kind != SAIL:
+        # delta-rs, through which pandas rows read, cannot read deletion vectors.
+        properties = {**KEPT_FOR, "delta.enableDeletionVectors": "false"}
+        writer = writer.options(**properties)
+    return writer
+
+
+def _merge(target: DeltaTarget, frame: Any, output: Output, *, differs: bool) -> int | None:
+    """Update the rows whose keys are there, insert the others; null equals null."""
+    view = f"odibi_merge_{uuid.uuid4().hex}"
+    same = " AND ".join(f"t.{quoted(key)} <=> s.{quoted(key)}" for key in output.keys)
+    evolving = "WITH SCHEMA EVOLUTION " if differs else ""
+    frame.createOrReplaceTempView(view)
+    try:
+        done = target.connection.spark.sql(
+            f"MERGE {evolving}INTO {target.identifier} AS t USING {view} AS s ON {same} "
+            "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+        ).collect()
+    finally:
+        with contextlib.suppress(Exception):  # the merge is committed, whatever becomes of the view
+            target.connection.spark.catalog.dropTempView(view)
+    if done and "num_affected_rows" in done[0].asDict():
+        return int(done[0]["num_affected_rows"])
+    return _rows_merged(target)
+
+
+def _rows_merged(target: DeltaTarget) -> int | None:
+    """The rows that the newest commit updated and inserted; Sail's answer counts copied ones, too."""
+    log = _log(target)
+    commits = log.history(1) if log is not None else []
+    metrics = commits[0].get("operationMetrics") or {} if commits else {}
+    counts = [metrics.get(f"numTargetRows{what}") for what in ("Updated", "Inserted")]
+    return None if None in counts else sum(int(count) for count in counts if count is not None)
+
+
+def check_unique(frame: Any, output: Output) -> None:
+    """Raises DataError if keys come twice in a *frame* that is to be merged."""
+    counted = frame.groupBy(*map(quoted, output.keys)).count()
+    count = counted.columns[-1]
+    twice = counted.filter(f"{quoted(count)} > 1").limit(output_rules.SAMPLES + 1).collect()
+    if twice:
+        shown = twice[: output_rules.SAMPLES]
+        samples = [
+            ", ".join(f"{key}={row[i]!r}" for i, key in enumerate(output.keys))
+            + f" ({row[-1]} rows)"
+            for row in shown
+        ]
+        how_many = str(len(twice)) if len(shown) == len(twice) else f"more than {len(shown)}"
+        raise output_rules.keys_come_twice(output, how_many, samples)
+
+
+def check_partitions(target: DeltaTarget, output: Output) -> None:
+    """Raises DataError if the table is partitioned otherwise than *output* says."""
+    if not output.partition_by or output.schema_mode == "overwrite":
+        return
+    now = _partitions(target)
+    if now is not None and now != list(output.partition_by):
+        raise output_rules.partitioned_otherwise(output, now)
+
+
+def _partitions(target: DeltaTarget) -> list[str] | None:
+    """The columns that the table is partitioned by; None if that is unknown."""
+    log = _log(target)
+    if log is not None:
+        return list(log.metadata().partition_columns)
+    sql = f"DESCRIBE DETAIL {target.identifier}"
+    found: list[str] | None = _from_sql(target, sql, lambda rows: [*rows[0]["partitionColumns"]])
+    return found
+
+
+def _rows_written(target: DeltaTarget, mark: str) -> int | None:
+    """The rows of the commit that carries *mark*, as its writer counted them."""
+    commit = _commit_with(target, mark) or {}
+    rows = (commit.get("operationMetrics") or {}).get("numOutputRows")
+    return None if rows is None else int(rows)
+
+
+def _commit_with(target: DeltaTarget, mark: str) -> dict[str, Any] | None:
+    """The commit that carries *mark*, if it is among the newest."""
+    log = _log(target)
+    if log is not None:
+        commits = log.history(_LOOK_BACK)
+    else:
+        sql = f"DESCRIBE HISTORY {target.identifier} LIMIT {_LOOK_BACK}"
+        commits = _from_sql(target, sql, lambda rows: [row.asDict() for row in rows]) or []
+    return next((commit for commit in commits if commit.get("userMetadata") == mark), None)
+
+
+def rows_in_table(target: DeltaTarget) -> int | None:
+    """The rows that the table's log counts; None where it cannot be read without Spark."""
+    log = _log(target)
+    if log is None:
+        return None
+    with contextlib.suppress(Exception):
+        return int(log.count())
+    return None
+
+
+def version_of(target: DeltaTarget) -> int | None:
+    """The table's newest version; None where nobody can tell."""
+    log = _log(target)
+    if log is not None:
+        return int(log.version())
+    sql = f"DESCRIBE HISTORY {target.identifier} LIMIT 1"
+    version: int | None = _from_sql(target, sql, lambda rows: int(rows[0]["version"]))
+    return version
+
+
+def newest_commit(target: DeltaTarget) -> tuple[float, float] | None:
+    """The milliseconds of the table's newest commit, and of now, by the session's clock.
+
+    None where there are no commits to be read: not of a view, nor of another format than Delta.
+    """
+    sql = f"DESCRIBE HISTORY {target.identifier} LIMIT 1"
+    times = ("unix_millis(timestamp) AS at", "unix_millis(current_timestamp()) AS now")
+    found: tuple[float, float] | None = None
+    if target.connection.kind != SAIL:
+        with contextlib.suppress(Exception):
+            (row,) = target.connection.spark.sql(sql).selectExpr(*times).collect()
+            found = float(row["at"]), float(row["now"])
+    return found
+
+
+def _log(target: DeltaTarget, version: int | None = None) -> Any:
+    return log_at(target.path, version)
+
+
+def log_at(path: str | None, version: int | None = None) -> Any:
+    """A table's log through delta-rs, which takes milliseconds; None where that cannot be."""
+    if path is None or "://" in path:
+        return None
+    if importlib.util.find_spec("deltalake") is None:
+        return None
+    from deltalake import DeltaTable
+
+    with contextlib.suppress(Exception):  # Spark may know more than this library does
+        return DeltaTable(path, version=version)
+    return None
+
+
+def _from_sql(target: DeltaTarget, sql: str, take: Callable[[Any], Any]) -> Any:
+    if target.connection.kind == SAIL:
+        return None
+    with contextlib.suppress(Exception):  # a number that is nice to have
+        return take(target.connection.spark.sql(sql).collect())
+    return None

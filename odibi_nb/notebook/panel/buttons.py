@@ -1,0 +1,82 @@
+"""A panel's buttons, the command that says the same, and one line about how it stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.notebook.live.reserved_displays import EndButton
+from odibi_nb.views.escaping import escape
+from odibi_nb.views.notices import note_html
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from odibi_nb.notebook.live.background import BackgroundRun
+
+_LINE = (
+    "user-select:all;margin:4px 0;padding:4px 8px;white-space:pre-wrap;overflow-wrap:anywhere;"
+    "border:1px solid var(--jp-border-color2,#bbb);font-size:var(--jp-code-font-size,13px);"
+    "line-height:1.4;color:var(--jp-ui-font-color1,inherit)"
+)
+
+
+class PanelButtons:
+    """The buttons. Each only calls, and what is called does its work on another thread.
+
+    Args:
+        preview: called by Preview.
+        run: called by Run.
+        retry: called by Retry failed.
+
+    Attributes:
+        controls: its widgets, from top to bottom.
+    """
+
+    def __init__(
+        self, preview: Callable[[], Any], run: Callable[[], Any], retry: Callable[[], Any]
+    ) -> None:
+        import ipywidgets as w
+
+        self.preview = w.Button(
+            description="Preview", icon="eye", tooltip="Show what would run; changes nothing"
+        )
+        self.run = w.Button(description="Run", icon="play", button_style="primary")
+        self.cancel = EndButton()
+        self.retry = w.Button(
+            description="Retry failed",
+            icon="repeat",
+            tooltip="Run again what did not succeed in the last run, and what needs it",
+        )
+        for button, act in ((self.preview, preview), (self.run, run), (self.retry, retry)):
+            button.on_click(lambda _button, act=act: act())
+        self.command = w.HTML()
+        self.standing = w.HTML(note_html("Ready."))
+        buttons = w.HBox([self.preview, self.run, self.cancel.widget, self.retry])
+        self.controls = (buttons, self.command, self.standing)
+
+    def show(
+        self, run: BackgroundRun | None, command: str, *, confirmed: bool, can_retry: bool
+    ) -> None:
+        """Switch the buttons on that can be pressed now; show the command.
+
+        Args:
+            run: the panel's last run.
+            command: what runs the same.
+            confirmed: whether a run need not be confirmed, or is.
+            can_retry: whether the last run left something to do.
+        """
+        free = confirmed and not (run is not None and run.running)
+        self.run.disabled = not free
+        self.run.tooltip = (
+            "Run what is chosen" if confirmed else "Type the project's name to confirm first"
+        )
+        self.retry.disabled = not (free and can_retry)
+        self.cancel.show(run)
+        label = "The same as a command, to copy"
+        self.command.value = f"<pre tabindex='0' title='{label}' aria-label='{label}' style='{_LINE}'>{escape(command)}</pre>"
+
+    def say(self, text: str) -> None:
+        """How the panel stands, in one line; what stays the same is not read out again."""
+        html = note_html(text)
+        if self.standing.value != html:
+            self.standing.value = html

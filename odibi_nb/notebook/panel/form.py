@@ -1,0 +1,248 @@
+"""A panel's controls: what shall run, which part of it, and how."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from odibi_nb.core.model.options import RunOptions, default_workers
+from odibi_nb.core.running.orchestrator import DEFAULT_ENGINE, ENGINES
+from odibi_nb.notebook.panel.choices import Choices
+from odibi_nb.notebook.panel.labels import labelled
+from odibi_nb.notebook.panel.layers import LayerBoxes
+from odibi_nb.notebook.panel.rows import NOT_LISTED, RowChooser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from odibi_nb.core.model.manifest import ProjectManifest
+    from odibi_nb.settings import Settings
+
+
+class Project(NamedTuple):
+    """A project that can be chosen; *path* where its name alone does not find it."""
+
+    label: str
+    manifest: ProjectManifest
+    path: str | None = None
+
+
+class PanelForm:
+    """The controls, and what they say as `Choices`.
+
+    Args:
+        projects: what can be chosen.
+        start: the project, environment and engine that are chosen at first; None for the default.
+        settings: where defaults come from.
+        changed: called after every change, on the thread that brought it.
+        place_changed: called before that when it was project or environment that changed.
+    """
+
+    def __init__(
+        self,
+        projects: Iterable[Project],
+        start: tuple[Project, str | None, str | None],
+        settings: Settings,
+        changed: Callable[[], None],
+        place_changed: Callable[[], None],
+    ) -> None:
+        import ipywidgets as w
+
+        self._projects = {project.label: project for project in projects}
+        self._settings = settings
+        self._changed = changed
+        self._place_changed = place_changed
+        self._filling = False
+        self._offered_workers = 1
+        self._lock = threading.RLock()
+        self.project = labelled(
+            w.Dropdown(options=list(self._projects)), "Project", "Which project to run"
+        )
+        self.env = labelled(w.Dropdown(), "Environment", "Where it runs: registry, lake and engine")
+        self.engine = labelled(w.Dropdown(), "Engine", "What works with the tables")
+        self.layers = LayerBoxes(changed)
+        self.rows = RowChooser(changed)
+        self.schedule = labelled(
+            w.Dropdown(
+                options=[
+                    ("layer by layer", "layers"),
+                    ("as soon as inputs are there", "graph"),
+                ],
+                value=self._default("schedule", RunOptions().schedule),
+            ),
+            "Schedule",
+            "What a transformation waits for",
+        )
+        self.workers = labelled(
+            w.BoundedIntText(value=self._offered_workers, min=1, max=1000),
+            "Workers",
+            "Transformations at a time",
+        )
+        self.on_error = labelled(
+            w.Dropdown(
+                options=[
+                    ("the others go on", "continue"),
+                    ("nothing new starts", "stop"),
+                ],
+                value=self._default("on_error", RunOptions().on_error),
+            ),
+            "On error",
+            "What a failed transformation does to the others",
+        )
+        self.overrides = labelled(
+            w.Textarea(placeholder="[SILVER_001]\ndrop_nulls = false", rows=5),
+            "Constants",
+            "Other constants for this run, as TOML: the transformation's id in brackets, then its constants",
+        )
+        self.confirm = labelled(
+            w.Text(placeholder="the project's name"),
+            "Confirm",
+            "This environment is protected: type the project's name to run it",
+        )
+        self.widget = self._laid_out()
+        self._begin(*start)
+        for control in (self.project, self.env):
+            control.observe(self._on_place, names="value")
+        for control in (
+            *(self.engine, self.schedule, self.workers, self.on_error),
+            *(self.overrides, self.confirm),
+        ):
+            control.observe(self._on_change, names="value")
+
+    @property
+    def manifest(self) -> ProjectManifest:
+        """The manifest of the chosen project."""
+        return self._projects[self.project.value].manifest
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """The chosen environment, as its manifest writes it."""
+        found: dict[str, Any] = self.manifest.environments.get(self.env.value, {})
+        return found
+
+    @property
+    def protected(self) -> bool:
+        """Whether a run of the chosen environment has to be confirmed."""
+        return bool(self.environment.get("protected"))
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether a run may begin: it need not be confirmed, or it is."""
+        return not self.protected or self.confirm.value.strip() == self.manifest.project
+
+    def choices(self) -> Choices:
+        """What the controls say now."""
+        project = self._projects[self.project.value]
+        return Choices(
+            project=project.manifest.project,
+            env=self.env.value,
+            engine=self.engine.value or None,
+            layers=self.layers.chosen,
+            only=self.rows.chosen,
+            schedule=self._said("schedule", self.schedule.value, RunOptions().schedule),
+            workers=self._said("max_workers", self.workers.value, self._usual_workers()),
+            on_error=self._said("on_error", self.on_error.value, RunOptions().on_error),
+            overrides=self.overrides.value,
+            manifest=project.path,
+            confirm=self.confirm.value.strip(),
+        )
+
+    # -- what the controls offer ---------------------------------------------------------------
+
+    def _begin(self, project: Project, env: str | None, engine: str | None) -> None:
+        self.project.value = project.label
+        self._offer_place()
+        if env is not None:
+            self.env.value = env
+            self._offer_engines()
+        self.engine.value = engine or ""
+        self._offer_workers()
+
+    def _default(self, name: str, default: Any) -> Any:
+        return self._settings.resolve(name, default=default).value
+
+    def _usual_workers(self) -> int:
+        """Transformations at a time that the chosen engine would get."""
+        engine = self.engine.value or self._own_engine()
+        workers: int = self._default("max_workers", default_workers(engine))
+        return workers
+
+    def _own_engine(self) -> str:
+        """The engine of the chosen environment."""
+        own = self.environment.get("engine")
+        name: str = self._settings.resolve("engine", None, own, DEFAULT_ENGINE).value
+        return name
+
+    def _offer_workers(self) -> None:
+        """Show what the engine would get, unless somebody has chosen another number."""
+        usual = self._usual_workers()
+        if self.workers.value == self._offered_workers:
+            self.workers.value = usual
+        self._offered_workers = usual
+
+    def _said(self, name: str, value: Any, default: Any) -> Any:
+        """None where *value* is what holds anyway."""
+        return None if value == self._default(name, default) else value
+
+    def _offer_place(self) -> None:
+        """Offer what the chosen project has: environments, layers; and its environment's engine."""
+        manifest, before = self.manifest, self.env.value
+        envs = list(manifest.environments) or [manifest.default_env or "qat"]
+        wanted = [before, self._default("env", None), manifest.default_env, "qat", envs[0]]
+        self.env.options = envs
+        self.env.value = next(env for env in wanted if env in envs)
+        self.layers.offer(manifest.layer_order)
+        self._offer_engines()
+
+    def _offer_engines(self) -> None:
+        before = self.engine.value or ""
+        self.engine.options = [
+            (f"default ({self._own_engine()})", ""),
+            *((name, name) for name in ENGINES),
+        ]
+        self.engine.value = before
+        self.confirm.value = ""
+        self.confirm.layout.display = None if self.protected else "none"
+
+    # -- what happens to the controls ----------------------------------------------------------
+
+    def _on_change(self, change: Any) -> None:
+        if self._filling:
+            return
+        if change["owner"] is self.engine:
+            self._filling = True
+            try:
+                self._offer_workers()
+            finally:
+                self._filling = False
+        self._changed()
+
+    def _on_place(self, change: Any) -> None:
+        if self._filling:
+            return
+        with self._lock:
+            self._filling = True
+            try:
+                if change["owner"] is self.project:
+                    self._offer_place()
+                else:
+                    self._offer_engines()
+                self._offer_workers()
+            finally:
+                self._filling = False
+        self.rows.offer_none(NOT_LISTED)
+        self._place_changed()
+        self._changed()
+
+    def _laid_out(self) -> Any:
+        import ipywidgets as w
+
+        columns = (
+            (self.project, self.env, self.engine, self.layers.widget, self.confirm),
+            self.rows.controls,
+            (self.schedule, self.workers, self.on_error, self.overrides),
+        )
+        boxes = [w.VBox(column, layout=w.Layout(margin="0 12px 0 0")) for column in columns]
+        # The list of transformations is as wide as there is room: ids can be long.
+        boxes[1].layout.flex, boxes[1].layout.max_width = "1 1 340px", "480px"
+        return w.HBox(boxes, layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))

@@ -1,0 +1,63 @@
+"""A panel's layers: a box to tick for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.notebook.panel.labels import explained, ticked_box, tip_html
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_LABEL = "text-align:right;color:var(--jp-ui-font-color1,inherit)"
+TIP = "Run the ticked layers; all of them run where none is ticked"
+
+
+class LayerBoxes:
+    """Chooses layers. Boxes rather than a list, of which JupyterLab would take the arrow keys away.
+
+    Args:
+        changed: called after every change of what is chosen.
+    """
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        import ipywidgets as w
+
+        self._changed = changed
+        self._boxes: dict[str, Any] = {}
+        place = w.Layout(max_height="140px", overflow="auto", width="196px", margin="4px 0 0 8px")
+        self._box = w.VBox(layout=place)
+        title = f"<div style='{_LABEL}'>{tip_html('Layers', TIP)}</div>"
+        label = w.HTML(title, layout=w.Layout(width="90px", margin="2px 0"))
+        self.widget = w.HBox([label, self._box], layout=w.Layout(width="300px"))
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The ticked layers, in the manifest's order; () if all are, or none is."""
+        ticked = tuple(layer for layer, box in self._boxes.items() if box.value)
+        return () if len(ticked) == len(self._boxes) else ticked
+
+    def offer(self, layers: Iterable[str]) -> None:
+        """Let *layers* be chosen; all of them are, at first."""
+        import ipywidgets as w
+
+        before = self._boxes
+        self._boxes = {
+            layer: explained(
+                ticked_box(layer, indent=False, layout=w.Layout(width="auto", margin="0")), TIP
+            )
+            for layer in layers
+        }
+        for box in self._boxes.values():
+            box.observe(self._on_tick, names="value")
+        self._box.children = tuple(self._boxes.values())
+        for box in before.values():
+            box.close()
+
+    def tick(self, *layers: str) -> None:
+        """Choose exactly *layers*."""
+        for layer, box in self._boxes.items():
+            box.value = layer in layers
+
+    def _on_tick(self, _change: Any) -> None:
+        self._changed()

@@ -1,0 +1,297 @@
+"""A panel: choose, preview, run, watch, cancel and retry, by point and click."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from odibi_nb.core.model.events import Status
+from odibi_nb.core.text.redaction import error_text
+from odibi_nb.errors import ConfigurationError, OdibiError
+from odibi_nb.notebook.panel.choices import Chosen
+from odibi_nb.settings import load_settings
+from odibi_nb.views.notices import error_html
+from odibi_nb.views.run.outcome import outcome_html
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from odibi_nb.api import GenericProjectOrchestrator
+    from odibi_nb.core.model.results import RunResult
+    from odibi_nb.core.planning.plan import RunPlan
+    from odibi_nb.notebook.live.background import BackgroundRun
+    from odibi_nb.notebook.panel.choices import Choices
+
+USES = (
+    ("panel.result", "the whole RunResult, where panel is what you called this panel"),
+    ("panel.result.to_frame()", "its run log as a DataFrame"),
+    ("panel.result.transformations[…].log", "what one transformation printed and logged"),
+)
+
+
+class RunPanel:
+    """Run projects by point and click. Evaluate it to see it; `widget` puts it into a layout of yours.
+
+    What its buttons do can be called, too: `preview`, `run`, `cancel`, `retry`. None of them waits.
+
+    Args:
+        project: the project's name; the one that is set, or the first found from here, if None.
+        env: the environment; the one that is set, or the manifest's default, if None.
+        engine: ``pandas`` or ``spark``; the environment's if None.
+        manifest_path: the manifest, instead of looking for it.
+
+    Attributes:
+        widget: all of it, as one widget of ipywidgets.
+        plan: what the last preview found; None before the first.
+        result: how the last run ended; None before the first.
+        last_run: the run that goes on, or was the last; None before the first.
+
+    Raises:
+        ConfigurationError: if there is no such project or environment.
+        EngineNotAvailableError: if ipywidgets is not installed.
+    """
+
+    def __init__(
+        self,
+        project: str | None = None,
+        env: str | None = None,
+        *,
+        engine: str | None = None,
+        manifest_path: Path | str | None = None,
+    ) -> None:
+        from odibi_nb.wiring import require
+
+        require("the panel", "notebook", "ipywidgets")
+        import ipywidgets as w
+
+        from odibi_nb.notebook.panel.buttons import PanelButtons
+        from odibi_nb.notebook.panel.form import PanelForm
+        from odibi_nb.notebook.panel.projects import projects_here
+        from odibi_nb.notebook.panel.saved_outputs import KeptOutputs
+        from odibi_nb.notebook.panel.tabs import PanelTabs
+
+        self._settings = load_settings()
+        projects, chosen = projects_here(project, manifest_path, self._settings)
+        if env is not None:
+            chosen.manifest.environment(env)
+        self.plan: RunPlan | None = None
+        self.result: RunResult | None = None
+        self.last_run: BackgroundRun | None = None
+        self._ran: Chosen | None = None
+        self._plans = 0
+        self._outputs = KeptOutputs()
+        self._lock = threading.RLock()
+        self._tabs = PanelTabs()
+        self._buttons = PanelButtons(self.preview, self.run, self.retry)
+        self._form = PanelForm(
+            projects, (chosen, env, engine), self._settings, self._refresh, self._list_rows
+        )
+        self.widget = w.VBox([self._form.widget, *self._buttons.controls, self._tabs.widget])
+        self._refresh()
+        self._list_rows()
+
+    # -- what it says --------------------------------------------------------------------------
+
+    @property
+    def choices(self) -> Choices:
+        """What is chosen now."""
+        return self._form.choices()
+
+    @property
+    def command(self) -> str:
+        """The line, or the cell, that runs what is chosen."""
+        return self.choices.command()
+
+    @property
+    def running(self) -> bool:
+        """Whether a run of this panel goes on."""
+        return self.last_run is not None and self.last_run.running
+
+    def __repr__(self) -> str:
+        return f"<RunPanel: {self.command}>"
+
+    def _ipython_display_(self) -> None:
+        """Display it; a saved notebook keeps what it showed last."""
+        from IPython.display import display
+
+        from odibi_nb.notebook.live.displays import widget_bundle
+
+        display(widget_bundle(self.widget, repr(self)), raw=True)
+        self._outputs.show(self.plan, self.result)
+
+    # -- what its buttons do -------------------------------------------------------------------
+
+    def preview(self) -> threading.Thread:
+        """Show what would run, without changing anything; the thread that finds it out."""
+        from odibi_nb.notebook.panel.tabs import PREVIEW
+
+        chosen = Chosen(self.choices, self._form.manifest.path)
+        with self._lock:
+            self._plans += 1
+            number = self._plans
+        self._tabs.open(PREVIEW)
+        self._buttons.say(f"Planning {chosen.choices.name} …")
+        return _aside(lambda: self._show_plan(chosen, number))
+
+    def run(self) -> BackgroundRun:
+        """Run what is chosen; the run, or the one that goes on already."""
+        choices = self.choices
+        return self._start(
+            Chosen(choices, self._form.manifest.path),
+            lambda project: project.run(**choices.run_options()),
+        )
+
+    def retry(self) -> BackgroundRun:
+        """Run again what did not succeed in the last run, and what needs it; the run.
+
+        Project, environment, engine and options are those of that run, whatever is chosen now.
+
+        Raises:
+            ConfigurationError: if nothing was run.
+        """
+        if self.result is None or self._ran is None:
+            raise ConfigurationError("panel", ["nothing was run yet"])
+        run_id, confirm = self.result.run_id, self.choices.confirm
+        return self._start(self._ran, lambda project: project.retry(run_id, confirm=confirm))
+
+    def cancel(self, transformation_id: str | None = None) -> None:
+        """Ask the run to end, as `BackgroundRun.cancel`."""
+        if self.last_run is not None:
+            self.last_run.cancel(transformation_id)
+            self._refresh()
+
+    def wait(self, timeout: float | None = None) -> RunResult:
+        """How the last run ended, once it has; as `BackgroundRun.wait`.
+
+        Raises:
+            ConfigurationError: if nothing was run.
+        """
+        if self.last_run is None:
+            raise ConfigurationError("panel", ["nothing was run yet"])
+        return self.last_run.wait(timeout)
+
+    # -- what happens then ---------------------------------------------------------------------
+
+    def _start(
+        self, chosen: Chosen, act: Callable[[GenericProjectOrchestrator], RunResult]
+    ) -> BackgroundRun:
+        from odibi_nb.notebook.live.background import BackgroundRun
+        from odibi_nb.notebook.panel.projects import open_chosen
+        from odibi_nb.notebook.panel.tabs import GANTT, PanelView
+
+        name = chosen.choices.name
+        with self._lock:  # a second click may come before the first has switched the button off
+            if self.last_run is not None and self.last_run.running:
+                return self.last_run
+            view = PanelView(self._tabs, self._buttons.say, self._refresh)
+            run = self.last_run = BackgroundRun(
+                lambda: open_chosen(chosen), act, name, view, lambda run: self._ended(run, chosen)
+            )
+        self._buttons.say(f"Starting {name} …")
+        self._tabs.start()
+        self._tabs.open(GANTT)
+        self._form.confirm.value = ""  # the next run is confirmed anew
+        self._refresh()
+        return run.start()
+
+    def _ended(self, run: BackgroundRun, chosen: Chosen) -> None:
+        """On the run's thread, at its very end."""
+        from odibi_nb.notebook.panel.tabs import RESULT
+
+        result = run.result
+        if result is None:
+            self._tabs.result.value = error_html(f"{run.name} could not run", run.error)
+            self._tabs.open(RESULT)
+            self._buttons.say(f"{run.name} could not run.")
+        elif not result.transformations:
+            self._tabs.nothing(result.summary())
+            self._buttons.say(result.summary())
+        else:
+            self.result, self._ran = result, chosen
+            self._tabs.result.value = outcome_html(result, USES)
+        self._refresh()
+        self._outputs.update(self.plan, self.result)
+
+    def _show_plan(self, chosen: Chosen, number: int) -> None:
+        from odibi_nb.notebook.panel.projects import opened, rows_of
+
+        plan, rows, choices = None, None, chosen.choices
+        try:
+            with opened(chosen) as project:
+                plan = project.plan(**choices.plan_options())
+                rows = rows_of(project)
+            html, said = plan._repr_html_() or "", _told(plan)
+        except Exception as exc:  # noqa: BLE001  nobody else would ever hear of it
+            html, said = error_html(f"{choices.name} cannot be planned", _why(exc)), "No plan."
+        with self._lock:
+            if number != self._plans:
+                return  # another preview was asked for since
+            self.plan = plan
+            self._tabs.preview.value = html
+        if rows is not None and not self._form.rows.listed and choices.same_place(self.choices):
+            self._form.rows.offer(rows)
+        if not self.running:
+            self._buttons.say(said)
+        self._outputs.update(self.plan, self.result)
+
+    def _list_rows(self) -> None:
+        """Offer the transformations of the chosen place, once they are read."""
+        if self._form.environment.get("auth_provider"):
+            return  # logging in is more than choosing asks for
+        chosen = Chosen(self.choices, self._form.manifest.path)
+        _aside(lambda: self._read_rows(chosen))
+
+    def _read_rows(self, chosen: Chosen) -> None:
+        from odibi_nb.notebook.panel.projects import opened, rows_of
+
+        try:
+            with opened(chosen) as project:
+                rows = rows_of(project)
+        except Exception as exc:  # noqa: BLE001  nobody else would ever hear of it
+            if chosen.choices.same_place(self.choices):
+                self._form.rows.offer_none(_why(exc))
+            return
+        if chosen.choices.same_place(self.choices):
+            self._form.rows.offer(rows)
+
+    # -- what it looks like --------------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        """Bring the buttons and the command in line with everything else."""
+        with self._lock:
+            self._buttons.show(
+                self.last_run,
+                self.command,
+                confirmed=self._form.confirmed,
+                can_retry=self._can_retry(),
+            )
+
+    def _can_retry(self) -> bool:
+        """Whether the last run left something to do, and is of the project that is chosen."""
+        if self.result is None or self._ran is None:
+            return False
+        unfinished = any(
+            t.status is not Status.SUCCESS for t in self.result.transformations.values()
+        )
+        return unfinished and self._ran.choices.same_place(self.choices)
+
+
+def _aside(work: Callable[[], None]) -> threading.Thread:
+    """Do *work* on a thread of its own: what a click starts must not keep the kernel from listening."""
+    thread = threading.Thread(target=work, name="odibi-panel", daemon=True)
+    thread.start()
+    return thread
+
+
+def _why(error: Exception) -> str:
+    """What a person needs to know of *error*."""
+    return str(error) if isinstance(error, OdibiError) else error_text(error)
+
+
+def _told(plan: RunPlan) -> str:
+    """What a plan says, in a line that is read out."""
+    count = f"{len(plan.rows):,} transformation{'' if len(plan.rows) == 1 else 's'}"
+    if plan.problems:
+        return f"{len(plan.problems):,} problem(s): nothing will run."
+    return f"{count} would run."

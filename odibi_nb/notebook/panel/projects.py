@@ -1,0 +1,101 @@
+"""What a panel can run: the projects found from here, and the rows of the one that is chosen."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from odibi_nb.api import GenericProjectOrchestrator
+from odibi_nb.commands.opening import found_manifests
+from odibi_nb.core.model.manifest import ProjectManifest, find_manifest
+from odibi_nb.core.model.transformation import enabled_from, row_columns
+from odibi_nb.core.running.capture import CapturedLog, captured, routed_output
+from odibi_nb.errors import ConfigurationError
+from odibi_nb.notebook.panel.form import Project
+from odibi_nb.notebook.panel.rows import Listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from odibi_nb.notebook.panel.choices import Chosen
+    from odibi_nb.settings import Settings
+
+
+def projects_here(
+    name: str | None, manifest_path: Path | str | None, settings: Settings
+) -> tuple[list[Project], Project]:
+    """Every project that can be chosen, and the one that is meant.
+
+    Raises:
+        ConfigurationError: if there is none, or not the one that is meant.
+    """
+    if manifest_path is not None:
+        manifest = find_manifest(
+            name or ProjectManifest.from_json(manifest_path).project, manifest_path
+        )
+        given = Project(manifest.project, manifest, str(manifest_path))
+        return [given], given
+    manifests, errors = found_manifests()
+    if not manifests and errors:
+        raise errors[0]
+    projects = _labelled(manifests)
+    wanted = name or settings.get("project")
+    if wanted is None:
+        if not projects:
+            raise ConfigurationError("panel", ["no projects are found from here"])
+        return projects, projects[0]
+    path = find_manifest(wanted, None, settings.project_dirs()).path
+    return projects, next(project for project in projects if project.manifest.path == path)
+
+
+def _labelled(manifests: list[ProjectManifest]) -> list[Project]:
+    """Projects by name; where several have the same, each by its manifest's path, too."""
+    times = Counter(manifest.project.casefold() for manifest in manifests)
+    return [
+        Project(manifest.project, manifest)
+        if times[manifest.project.casefold()] == 1
+        else Project(f"{manifest.project} ({manifest.path})", manifest, str(manifest.path))
+        for manifest in manifests
+    ]
+
+
+@contextlib.contextmanager
+def opened(chosen: Chosen) -> Iterator[GenericProjectOrchestrator]:
+    """The chosen project, inside the block; what is printed in it goes nowhere."""
+    with routed_output(), captured(CapturedLog()):
+        project = open_chosen(chosen)
+        try:
+            yield project
+        finally:
+            project.close()
+
+
+def open_chosen(chosen: Chosen) -> GenericProjectOrchestrator:
+    """The chosen project; it prints nothing."""
+    choices, path = chosen
+    return GenericProjectOrchestrator(
+        choices.project,
+        choices.env,
+        manifest_path=path,
+        engine=choices.engine,
+        log_level="CRITICAL",
+    )
+
+
+def rows_of(project: GenericProjectOrchestrator) -> list[Listed]:
+    """The rows of the project's registry that can be chosen, by layer.
+
+    Raises:
+        RegistryError: if they cannot be read.
+    """
+    order = {layer.casefold(): i for i, layer in enumerate(project.layer_order)}
+    rows = []
+    for raw in project.adapters.registry(project.place()).fetch(project.project, project.env):
+        columns = row_columns(raw)
+        layer = str(columns.get("layer") or "")
+        if "transformation_id" in columns and layer.casefold() in order:
+            enabled = enabled_from(columns.get("enabled")) is not False
+            rows.append(Listed(str(columns["transformation_id"]), layer, enabled))
+    return sorted(rows, key=lambda row: order[row.layer.casefold()])

@@ -1,0 +1,156 @@
+"""A panel's list of transformations: a search, a list to choose from, and how many are chosen."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from odibi_nb.notebook.panel.labels import labelled
+from odibi_nb.views.notices import note_html
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+MAX_LISTED = 200
+"""At most so many transformations are in the list; a search finds the others."""
+NOT_LISTED = "Preview lists them"
+
+
+class Listed(NamedTuple):
+    """A transformation that can be chosen."""
+
+    id: str
+    layer: str
+    enabled: bool = True
+
+    @property
+    def label(self) -> str:
+        """How the list shows it."""
+        return f"{self.id}  ·  {self.layer}" + ("" if self.enabled else "  (disabled)")
+
+
+class RowChooser:
+    """Chooses transformations; what is chosen stays chosen while others are searched for.
+
+    Args:
+        changed: called after every change of what is chosen.
+
+    Attributes:
+        chosen: ids, in the order of the list they were chosen from.
+        controls: its widgets, from top to bottom.
+    """
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        import ipywidgets as w
+
+        self.chosen: tuple[str, ...] = ()
+        self._changed = changed
+        self._rows: dict[str, Listed] = {}
+        self._more = 0
+        self._filling = False
+        self._lock = threading.RLock()
+        self.search = labelled(
+            w.Text(placeholder="part of an id or layer"), "Find", "Shorten the list below", "auto"
+        )
+        self.only = labelled(
+            w.SelectMultiple(rows=6),
+            "Only",
+            "Run exactly these transformations; what the others write is taken as there",
+            "auto",
+        )
+        self.note = w.HTML(note_html(NOT_LISTED))
+        self.clear = w.Button(
+            description="Choose none",
+            tooltip="Run all transformations again",
+            icon="times",
+            layout=w.Layout(width="auto"),
+        )
+        # JupyterLab takes the arrow keys away from lists; so what is searched for has a button, too.
+        self.add = w.Button(
+            description="Choose found",
+            tooltip="Choose all that fit the search",
+            icon="check",
+            disabled=True,
+            layout=w.Layout(width="auto"),
+        )
+        buttons = w.HBox([self.add, self.clear])
+        below = w.VBox([self.note, buttons], layout=w.Layout(margin="0 0 0 98px"))
+        self.controls = (self.search, self.only, below)
+        self.search.observe(self._on_search, names="value")
+        self.only.observe(self._on_only, names="value")
+        self.add.on_click(self._on_add)
+        self.clear.on_click(self._on_clear)
+
+    @property
+    def listed(self) -> bool:
+        """Whether there are transformations to choose from."""
+        return bool(self._rows)
+
+    def offer(self, rows: Iterable[Listed]) -> None:
+        """Let *rows* be chosen; what was chosen and is not there is not chosen any more."""
+        with self._lock:
+            self._rows = {row.id: row for row in rows}
+            self.chosen = tuple(name for name in self.chosen if name in self._rows)
+            self._fill()
+        self._changed()
+
+    def offer_none(self, why: str) -> None:
+        """There are none to choose from, because of *why*."""
+        with self._lock:
+            self._rows = {}
+            self.chosen = ()
+            self._fill()
+            self.note.value = note_html(why)
+
+    def _fill(self) -> None:
+        """Show what is searched for, below what is chosen."""
+        words = self.search.value.casefold().split()
+        chosen = [self._rows[name] for name in self.chosen]
+        found = [
+            row
+            for row in self._rows.values()
+            if row.id not in self.chosen and all(word in row.label.casefold() for word in words)
+        ]
+        shown = [*chosen, *found[: max(0, MAX_LISTED - len(chosen))]]
+        self._more = len(chosen) + len(found) - len(shown)
+        self._filling = True
+        try:
+            self.only.options = [(row.label, row.id) for row in shown]
+            self.only.value = self.chosen
+        finally:
+            self._filling = False
+        self.add.disabled = not words or not found
+        self._count()
+
+    def _count(self) -> None:
+        chosen = f"{len(self.chosen):,} chosen" if self.chosen else "none chosen: all run"
+        text = f"{chosen} · {len(self.only.options):,} of {len(self._rows):,} listed"
+        if self._more:
+            text += f", {self._more:,} more fit: find them by a part of their id"
+        self.note.value = note_html(text)
+
+    def _on_search(self, _change: Any) -> None:
+        if self._rows:
+            with self._lock:
+                self._fill()
+
+    def _on_only(self, _change: Any) -> None:
+        if self._filling:
+            return
+        with self._lock:
+            self.chosen = tuple(self.only.value)
+            self._count()
+        self._changed()
+
+    def _on_add(self, _button: Any) -> None:
+        with self._lock:
+            self.chosen = tuple(value for _, value in self.only.options)
+            self._fill()
+        self._changed()
+
+    def _on_clear(self, _button: Any) -> None:
+        if self._rows:
+            with self._lock:
+                self.chosen = ()
+                self._fill()
+            self._changed()

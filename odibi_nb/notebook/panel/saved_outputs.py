@@ -1,0 +1,50 @@
+"""What a saved notebook keeps of a panel: its last run, else its last preview, folded away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from IPython.display import display
+
+from odibi_nb.views.escaping import escape
+from odibi_nb.views.run.bundles import EMPTY
+
+if TYPE_CHECKING:
+    from odibi_nb.core.model.results import RunResult
+    from odibi_nb.core.planning.plan import RunPlan
+
+_SMALL = "style='font-size:var(--jp-ui-font-size1,13px);margin-top:4px'"
+
+
+class KeptOutputs:
+    """Outputs below a panel, one for each time it is displayed.
+
+    They are outputs of their own: without a kernel JupyterLab shows of the panel's only that it is gone.
+    """
+
+    def __init__(self) -> None:
+        self._displays: list[Any] = []
+
+    def show(self, plan: RunPlan | None, result: RunResult | None) -> None:
+        """Display one more, in the cell that runs."""
+        self._displays.append(display(kept_bundle(plan, result), raw=True, display_id=True))
+
+    def update(self, plan: RunPlan | None, result: RunResult | None) -> None:
+        """Bring all of them up to date."""
+        bundle = kept_bundle(plan, result) if self._displays else {}
+        for shown in self._displays:
+            shown.update(bundle, raw=True)
+
+
+def kept_bundle(plan: RunPlan | None, result: RunResult | None) -> dict[str, Any]:
+    """How the last run ended, or what the last preview found; nothing before either."""
+    if result is not None:
+        title, html = result.summary().partition("\n")[0], result._repr_html_()
+    elif plan is not None:
+        title = f"plan of {plan.project} (env={plan.env}), {len(plan.rows):,} rows"
+        html = plan._repr_html_()
+    else:
+        return EMPTY
+    words = f"Kept in the notebook: {escape(title)}"
+    fold = f"<details {_SMALL}><summary>{words}</summary>{html or ''}</details>"
+    return {"text/html": fold, "text/plain": title}

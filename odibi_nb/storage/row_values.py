@@ -1,0 +1,73 @@
+"""Records of the run log on their way into a sink, and back."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.text.structs import as_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from odibi_nb.core.protocols import Row
+
+    Columns = tuple[tuple[str, str], ...]
+
+_EXACT = {"string": str, "double": float, "int": int}
+REPLACEMENT = "\ufffd"
+
+
+def stored_rows(records: Iterable[Mapping[str, Any]], columns: Columns) -> list[Row]:
+    """*records* with exactly *columns*, each value of its column's kind, or None.
+
+    Text is made such that every kind of place can hold it: a NUL, which PostgreSQL refuses, and
+    half surrogate pairs, which are no Unicode, are replaced. Times are UTC.
+    """
+    return [{name: _value(kind, record.get(name)) for name, kind in columns} for record in records]
+
+
+def restored_rows(records: Iterable[Mapping[str, Any]], columns: Columns) -> list[Row]:
+    """What a sink read, in the same form: a column it lacks, or a value that is none, is None."""
+    return [
+        {name: _lenient(kind, record.get(name)) for name, kind in columns} for record in records
+    ]
+
+
+def unique_key(record: Mapping[str, Any]) -> tuple[str, str, int]:
+    """What a record is kept once for: run, transformation and attempt."""
+    return record["run_id"] or "", record["transformation_id"] or "", record["attempt"] or 0
+
+
+def _value(kind: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if kind == "timestamp":
+        return _utc(value)
+    if kind == "double":
+        return float(value)
+    if kind == "int":
+        return int(value)
+    # str() of an Enum that is a str gives its name.
+    text = str.__str__(value) if isinstance(value, str) else as_json(value)
+    if "\0" in text:
+        text = text.replace("\0", REPLACEMENT)
+    return text.encode("utf-8", "replace").decode()
+
+
+def _lenient(kind: str, value: Any) -> Any:
+    if value is None or type(value) is _EXACT.get(kind):
+        return value
+    with contextlib.suppress(ValueError, TypeError):
+        return _value(kind, value)
+    return None
+
+
+def _utc(value: Any) -> dt.datetime:
+    if isinstance(value, dt.datetime):
+        time = value
+    else:
+        time = dt.datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+    zoned = time if time.tzinfo is not None else time.replace(tzinfo=dt.timezone.utc)
+    return zoned.astimezone(dt.timezone.utc)

@@ -1,0 +1,312 @@
+"""Delta tables through a Spark session, for rows of plain values: the registry's and the run log's.
+
+For what only Spark reaches: the tables of a catalog, and storage to which the session alone has the
+keys. It works on classic Spark, Spark Connect and Sail alike.
+
+No value ever stands in SQL text: frames are compared with values, and rows come from views.
+``spark.sql(…, args=…)`` would bind them as well, but on Spark 4.2 the parser of Delta 4.4 loses them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import functools
+import logging
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import tenacity
+
+from odibi_nb.core.model.tables import TableName
+from odibi_nb.core.text.redaction import redact_text
+from odibi_nb.core.text.spark_errors import (
+    is_conflict,
+    is_no_schema,
+    is_no_table,
+    is_spark_error,
+    short_spark_error,
+)
+from odibi_nb.errors import DataError
+from odibi_nb.storage.spark_names import identifier_at, identifier_of, own_catalog, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from odibi_nb.core.protocols import Row
+
+    Columns = Sequence[tuple[str, str]]
+
+CONFLICT_TRIES = 10
+SMALL_FILES = 50
+SMALL_BYTES = 16 * 1024 * 1024
+_TYPES = {"string": "string", "timestamp": "timestamp", "double": "double", "int": "bigint"}
+# delta-rs, through which pandas rows and people's scripts read, cannot read deletion vectors.
+_PROPERTIES = {"delta.enableDeletionVectors": "false"}
+_BEFORE = "odibi_before_"
+_CHANGED = "odibi_nb: a row has changed since it was read"
+_UTC = dt.timezone.utc
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=_UTC)
+
+_logger = logging.getLogger(__name__)
+
+
+class SparkTable:
+    """A Delta table that may not be there yet.
+
+    Columns are pairs of name and kind: ``string``, ``timestamp`` (UTC), ``double`` or ``int``. Where
+    a table has other types it keeps them. Every method raises DataError with Spark's reason, in one
+    line.
+    """
+
+    def __init__(
+        self, session: Callable[[], Any], shown: str, *, path: str = "", name: str = ""
+    ) -> None:
+        """Nothing is looked at yet.
+
+        Args:
+            session: gives the Spark session; called when it is first needed.
+            shown: what messages call the table.
+            path: path or URL of the table.
+            name: for a table without *path*, ``schema.table`` in the session's own catalog, or
+                ``catalog.schema.table``.
+        """
+        self.shown = shown
+        self._session = session
+        self._path = path
+        self._parts = name
+
+    @functools.cached_property
+    def _name(self) -> str:
+        """The table in SQL: its full name, as anybody may change the session's current catalog."""
+        own = own_catalog(self._session())
+        if self._path:
+            return identifier_at(self._path, own)
+        return identifier_of(TableName(tuple(self._parts.split("."))), own)
+
+    def types(self) -> dict[str, str] | None:
+        """Column to the name of its type; None if there is no table."""
+        with self._clear("read"):
+            frame = self._frame()
+            return None if frame is None else _types_of(frame)
+
+    def select(
+        self, columns: Columns, refine: Callable[[Any], Any] = lambda frame: frame
+    ) -> list[Row]:
+        """Rows of the table, with those of *columns* that it has; none if there is no table.
+
+        Args:
+            columns: which.
+            refine: given the table's frame, gives one of fewer rows, or in another order.
+        """
+        with self._clear("read"):
+            frame = self._frame()
+            if frame is None:
+                return []
+            types = _types_of(frame)
+            there = [(name, kind, types[name]) for name, kind in columns if name in types]
+            read = [_read_as(quoted(name), kind, type_) for name, kind, type_ in there]
+            found = refine(frame).selectExpr(*read).collect()
+            times = [kind == "timestamp" and type_ == "timestamp" for _, kind, type_ in there]
+            names = [name for name, _, _ in there]
+            return [
+                {
+                    name: _EPOCH + dt.timedelta(microseconds=value)
+                    if time and value is not None
+                    else value
+                    for name, value, time in zip(names, row, times, strict=True)
+                }
+                for row in found
+            ]
+
+    def append(self, rows: Sequence[Row], columns: Columns) -> None:
+        """Append *rows* in one commit; the table is made, or gets the columns that it lacks.
+
+        Without *rows* only that happens. Where another writer makes or changes the table at the same
+        time, it is tried again.
+        """
+        with self._clear("written"):
+            for attempt in _tries():
+                with attempt:
+                    frame = self._frame()
+                    types = {} if frame is None else _types_of(frame)
+                    self._append(self._of(rows, columns, types), new=frame is None)
+
+    def merge(self, columns: Columns, decide: Callable[[Sequence[Row]], Any]) -> None:
+        """Read the rows, let *decide* say what to do to them, and do it in one commit.
+
+        Spark reads the table again when it merges: a row that is no longer as *decide* got it ends the
+        statement, and *decide* is asked again.
+
+        Args:
+            columns: which of them *decide* gets, those that exist.
+            decide: gets the rows; returns an `odibi_nb.sources.table.Merge`, or None.
+        """
+        with self._clear("written"):
+            for attempt in _tries():
+                with attempt:
+                    merge = decide(self.select(columns))
+                    if merge is not None:
+                        self._merge(merge)
+
+    def compact(self) -> None:
+        """Make one of the table's many small files, if there are many; a failure is only logged.
+
+        OPTIMIZE changes no rows, so appends of other runs do not conflict with it; where it conflicts
+        with another OPTIMIZE, one of the two gives way.
+        """
+        spark = self._session()
+        try:
+            detail = spark.sql(f"DESCRIBE DETAIL {self._name}").collect()[0]
+            many = detail["numFiles"] >= SMALL_FILES
+            if many and detail["sizeInBytes"] < SMALL_BYTES * detail["numFiles"]:
+                spark.sql(f"OPTIMIZE {self._name}").collect()
+        except Exception as exc:  # noqa: BLE001  Sail has neither statement; and see the docstring
+            _logger.info("%s was not compacted: %s", self.shown, _reason(exc))
+
+    def _frame(self) -> Any:
+        """All of the table, or None if there is none."""
+        spark = self._session()
+        try:
+            if self._path:
+                frame = spark.read.format("delta").load(self._path)
+            else:
+                frame = spark.read.table(self._name)
+            frame.schema  # noqa: B018  Connect looks for the table only now
+        except Exception as exc:
+            if is_no_table(exc) or is_no_schema(exc):
+                return None
+            raise
+        return frame
+
+    def _of(self, rows: Sequence[Row], columns: Columns, types: Mapping[str, str]) -> Any:
+        """A frame of *rows*, with the table's *types* where it has the columns."""
+        ddl = ", ".join(f"{quoted(name)} {_TYPES[kind]}" for name, kind in columns)
+        values = [tuple(row.get(name) for name, _ in columns) for row in rows]
+        frame = self._session().createDataFrame(values, ddl)
+        return frame.selectExpr(
+            *(
+                f"CAST({quoted(name)} AS {types.get(name, _TYPES[kind])}) AS {quoted(name)}"
+                for name, kind in columns
+            )
+        )
+
+    def _append(self, frame: Any, *, new: bool) -> None:
+        # A cluster would spread even ten rows over all of its cores, each with a file of its own.
+        writer = frame.coalesce(1).write.format("delta").mode("append")
+        writer = writer.option("mergeSchema", "true")
+        if new:
+            writer = writer.options(**_PROPERTIES)
+        if self._path:
+            writer.save(self._path)
+            return
+        try:
+            writer.saveAsTable(self._name)
+        except Exception as exc:
+            if not is_no_schema(exc):
+                raise
+            # Only now: where the schema is there, nobody needs the right to make one.
+            schema = self._name.rpartition(".")[0]
+            self._session().sql(f"CREATE SCHEMA IF NOT EXISTS {schema}").collect()
+            writer.saveAsTable(self._name)
+
+    def _merge(self, merge: Any) -> None:
+        spark, view = self._session(), f"odibi_{uuid.uuid4().hex}"
+        same = " AND ".join(f"t.{quoted(key)} <=> s.{quoted(key)}" for key in merge.keys)
+        written = [str(name) for name in merge.columns if name not in merge.keys]
+        compared = [name for name in written if any(name in old for old in _read(merge))]
+        unchanged = " AND ".join(
+            [
+                "s.odibi_there = 1",
+                *(f"t.{quoted(n)} <=> s.{quoted(_BEFORE + n)}" for n in compared),
+            ]
+        )
+        guarded, others = written[0], written[1:]
+        sets = [f"t.{quoted(guarded)} = {_or_end(f'{unchanged} AND s.odibi_gone = 0', guarded)}"]
+        sets += [f"t.{quoted(name)} = s.{quoted(name)}" for name in others]
+        key, rest = merge.keys[0], [*merge.keys[1:], *written]
+        values = [_or_end("s.odibi_there = 0", key), *(f"s.{quoted(name)}" for name in rest)]
+        delete = f"WHEN MATCHED AND s.odibi_gone = 1 AND {unchanged} THEN DELETE "
+        self._source(merge, compared).createOrReplaceTempView(view)
+        try:
+            spark.sql(
+                f"MERGE INTO {self._name} AS t USING {view} AS s ON {same} "
+                f"{delete if merge.deletes else ''}"
+                f"WHEN MATCHED THEN UPDATE SET {', '.join(sets)} "
+                f"WHEN NOT MATCHED THEN INSERT ({', '.join(map(quoted, (key, *rest)))}) "
+                f"VALUES ({', '.join(values)})"
+            ).collect()
+        finally:
+            with contextlib.suppress(Exception):  # the merge is committed, whatever becomes of it
+                spark.catalog.dropTempView(view)
+
+    def _source(self, merge: Any, compared: Sequence[str]) -> Any:
+        """The rows of *merge*, each with its values as they were read, in the table's types."""
+        types = self.types() or {}
+        types |= {_BEFORE + name: types[name] for name in compared if name in types}
+        columns = [(name, "string") for name in (*merge.columns, *(_BEFORE + n for n in compared))]
+        columns += [("odibi_there", "int"), ("odibi_gone", "int")]
+        triples = [(old, new, 0) for old, new in merge.upserts]
+        triples += [(old, old, 1) for old in merge.deletes]
+        rows = [
+            {
+                **new,
+                **{_BEFORE + name: value for name, value in (old or {}).items()},
+                "odibi_there": int(old is not None),
+                "odibi_gone": gone,
+            }
+            for old, new, gone in triples
+        ]
+        return self._of(rows, columns, types)
+
+    @contextlib.contextmanager
+    def _clear(self, verb: str) -> Iterator[None]:
+        """Turn what Spark raises into one message."""
+        try:
+            yield
+        except Exception as exc:
+            if not is_spark_error(exc) and not isinstance(exc, (OSError, ValueError)):
+                raise
+            raise DataError(f"{self.shown} cannot be {verb}: {_reason(exc)}") from exc
+
+
+def _read(merge: Any) -> list[Row]:
+    """The rows of *merge* as they were read."""
+    return [*(old for old, _ in merge.upserts if old is not None), *merge.deletes]
+
+
+def _or_end(condition: str, name: str) -> str:
+    """SQL for the source's value of *name* if *condition* holds; else it ends the statement."""
+    return f"CASE WHEN {condition} THEN s.{quoted(name)} ELSE raise_error('{_CHANGED}') END"
+
+
+def _tries() -> tenacity.Retrying:
+    return tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(CONFLICT_TRIES),
+        wait=tenacity.wait_random_exponential(multiplier=0.05, max=2),
+        retry=tenacity.retry_if_exception(_came_second),
+        reraise=True,
+    )
+
+
+def _came_second(exc: BaseException) -> bool:
+    """Whether another writer changed the table, or made it, meanwhile."""
+    return is_conflict(exc) or "ALREADY_EXISTS" in str(exc) or _CHANGED in str(exc)
+
+
+def _types_of(frame: Any) -> dict[str, str]:
+    return {field.name: field.dataType.simpleString() for field in frame.schema.fields}
+
+
+def _read_as(column: str, kind: str, type_: str) -> str:
+    """A column such that its values mean the same in every time zone."""
+    if kind != "timestamp":
+        return column
+    if type_ == "timestamp":
+        return f"unix_micros({column}) AS {column}"
+    return f"CAST({column} AS string) AS {column}"
+
+
+def _reason(exc: BaseException) -> str:
+    short = short_spark_error(str(exc))
+    return redact_text(str(short).replace("\n", "; ") or type(exc).__name__)[:500]

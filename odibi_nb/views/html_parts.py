@@ -1,0 +1,72 @@
+"""Small pieces of HTML that several views are made of: no scripts, every value escaped, both themes."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from odibi_nb.views.escaping import escape
+from odibi_nb.views.status_style import readable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+UNBROKEN = 20
+"""A text no longer than that is not broken."""
+MAX_ITEMS = 100
+"""At most so many problems, notices or names are listed: a notebook keeps every one of them."""
+MAX_RECORDS = 300
+"""At most so many rows of a table are shown."""
+MAX_TEXT = 2_000
+"""Characters of a single text, such as a selection or a list of names."""
+_PRE = "margin:0;white-space:pre-wrap;overflow-wrap:anywhere"
+_WIDE = "margin:0;white-space:pre;overflow-x:auto"
+_FONT = "font-family:var(--jp-code-font-family,monospace)"
+_BLOCK = (
+    "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
+    "max-width:100%;overflow-x:auto"
+)
+
+
+def first_of(items: Sequence[str], most: int = MAX_ITEMS) -> list[str]:
+    """The first *most* of *items*, each not too long, and the number of the others."""
+    more = len(items) - most
+    return [*map(shortened, items[:most]), *([f"… and {more:,} more"] if more > 0 else [])]
+
+
+def shortened(text: str, most: int = MAX_TEXT) -> str:
+    """*text*, or its beginning and its length."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+def block(*parts: str) -> str:
+    """Pieces of HTML below each other, as wide as their place."""
+    return f"<div style='{_BLOCK}'>{''.join(parts)}</div>"
+
+
+def head(text: str, colour: str = "") -> str:
+    """A line that stands out."""
+    style = f" style='{readable(colour)}'" if colour else ""
+    return f"<p style='margin:.4em 0 0'><b{style}>{escape(text)}</b></p>"
+
+
+def pre(text: str, *, wide: bool = False) -> str:
+    """Text whose lines stay as they are; *wide* lines are scrolled, others wrapped."""
+    return f"<pre style='{_WIDE if wide else _PRE};{_FONT}'>{escape(text)}</pre>"
+
+
+def folded(title: str, html: str, *, is_open: bool = False) -> str:
+    """*html* below a title that opens it."""
+    mark = " open" if is_open else ""
+    return f"<details{mark}><summary>{escape(title)}</summary>{html}</details>"
+
+
+def breakable(text: str) -> str:
+    """*text*, escaped; a long one may be broken where a reader would break it, and not within words."""
+    if len(text) <= UNBROKEN:
+        return escape(text)
+    pieces = re.split(r"(?<=[/.,])(?=\w)", text)
+    return "<wbr>".join(
+        escape(piece) if len(piece) <= UNBROKEN else re.sub(r"(?<=_)(?=\w)", "<wbr>", escape(piece))
+        for piece in pieces
+    )

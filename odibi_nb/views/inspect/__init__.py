@@ -1,0 +1,1 @@
+"""One transformation looked into: explained, tried, failed, edited."""

@@ -1,0 +1,117 @@
+"""A failure, frame by frame, for those who cannot be asked and those who read it later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from odibi_nb.views.escaping import escape
+from odibi_nb.views.html_parts import block, folded, head, pre
+from odibi_nb.views.status_style import LOOKS
+
+if TYPE_CHECKING:
+    from odibi_nb.core.running.failure_frames import FrameView, Variable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class FailureReport:
+    """Why a transformation failed. Shows itself.
+
+    Attributes:
+        headline: the error in a line or two.
+        frames: with their variables, outermost first; empty where they are not alive any more.
+        traceback: as text.
+        jvm_trace: what is rarely needed: a JVM's trace.
+        log: the end of what it printed.
+        note: what is missing, and what to do next.
+    """
+
+    transformation_id: str
+    run_id: str
+    headline: str
+    frames: tuple[FrameView, ...] = ()
+    traceback: str = ""
+    jvm_trace: str = ""
+    log: str = ""
+    note: str = ""
+
+    def __repr__(self) -> str:
+        where = f" in run {self.run_id}" if self.run_id else ""
+        lines = [f"✖ {self.transformation_id} failed{where}", self.headline]
+        for frame in self.frames:
+            lines += _frame_lines(frame)
+        if not self.frames and self.traceback:
+            lines.append(self.traceback.rstrip())
+        if self.log:
+            lines += ["", "printed and logged:", *(f"  {line}" for line in self.log.splitlines())]
+        if self.jvm_trace:
+            lines.append(
+                f"\n({len(self.jvm_trace.splitlines()):,} lines of the JVM's trace: .jvm_trace)"
+            )
+        return "\n".join([*lines, *(["", self.note] if self.note else [])])
+
+    def _repr_html_(self) -> str:
+        where = f" in run {self.run_id}" if self.run_id else ""
+        blamed = self._blamed()
+        parts = [
+            head(f"✖ {self.transformation_id} failed{where}", LOOKS["FAILED"].colour),
+            pre(self.headline),
+            *(_frame_html(frame, is_open=frame is blamed) for frame in self.frames),
+        ]
+        if not self.frames and self.traceback:
+            parts.append(pre(self.traceback))
+        if self.log:
+            parts.append(folded("printed and logged", pre(self.log), is_open=True))
+        if self.jvm_trace:
+            parts.append(folded("the JVM's trace", pre(self.jvm_trace)))
+        if self.note:
+            parts.append(f"<p>{escape(self.note)}</p>")
+        return block(*parts)
+
+    def _blamed(self) -> FrameView | None:
+        """The innermost frame that is the user's."""
+        mine = [frame for frame in self.frames if not frame.library]
+        return mine[-1] if mine else None
+
+
+def _frame_lines(frame: FrameView) -> list[str]:
+    place = f"{frame.file}:{frame.line}, in {frame.function}"
+    if frame.library:
+        return [f"  {place}"]
+    lines = ["", place]
+    lines += [
+        f"  {'→' if number == frame.line else ' '} {number:>4} {text}"
+        for number, text in frame.code
+    ]
+    for variable in frame.variables:
+        kind = "argument " if variable.argument else ""
+        lines.append(f"    {kind}{variable.name} = {variable.summary}")
+        lines += [f"      {line}" for line in variable.table.splitlines()]
+    return lines
+
+
+def _frame_html(frame: FrameView, *, is_open: bool) -> str:
+    place = f"{frame.file}:{frame.line}, in {frame.function}"
+    if frame.library:
+        return f"<p style='margin:0;opacity:.7'><code>{escape(place)}</code></p>"
+    code = "\n".join(
+        f"{'→' if number == frame.line else ' '} {number:>4} {text}" for number, text in frame.code
+    )
+    rows = "".join(map(_variable_html, frame.variables))
+    table = (
+        "<table><thead><tr><th scope='col' style='text-align:left'>variable</th>"
+        f"<th scope='col' style='text-align:left'>value</th></tr></thead><tbody>{rows}</tbody></table>"
+        if rows
+        else ""
+    )
+    return folded(place, pre(code) + table, is_open=is_open)
+
+
+def _variable_html(variable: Variable) -> str:
+    name = escape(variable.name) + (" (argument)" if variable.argument else "")
+    value = escape(variable.summary)
+    if variable.table:
+        types, _, rows = variable.table.partition("\n")
+        value += f"<br>{escape(types)}{pre(rows, wide=True)}"
+    cell = "style='text-align:left;vertical-align:top;overflow-wrap:anywhere;max-width:70em'"
+    return f"<tr><th scope='row' {cell}>{name}</th><td {cell}>{value}</td></tr>"

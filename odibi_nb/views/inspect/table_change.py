@@ -1,0 +1,159 @@
+"""What a write would change in a table, as text and as HTML."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.tables import redact
+from odibi_nb.views.escaping import escape
+from odibi_nb.views.html_parts import folded, head
+from odibi_nb.views.records import Records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from odibi_nb.core.model.table_change import ColumnChange, ColumnNumbers, TableChange
+
+MAX_VALUE = 60
+MAX_COLUMNS = 20
+_ARROW = "→"
+
+
+def change_text(change: TableChange) -> str:
+    """The change in lines: counts, columns, samples, numbers, preview."""
+    parts = [_head(change), *(f"  · {note}" for note in change.notes)]
+    if change.columns:
+        parts.append(f"  columns: {', '.join(map(_column, change.columns))}")
+    parts += [_indented(str(table)) for table in _tables(change)]
+    return "\n".join(parts)
+
+
+def change_html(change: TableChange) -> str:
+    """The change as HTML: counts and columns at once, the tables folded but for what changed."""
+    notes = "".join(f"<li>{escape(note)}</li>" for note in change.notes)
+    columns = "".join(f"<li>column {escape(_column(c))}</li>" for c in change.columns)
+    listed = f"<ul style='margin:0'>{notes}{columns}</ul>" if notes or columns else ""
+    tables = "".join(
+        folded(
+            table.title,
+            replace(table, title="")._repr_html_(),
+            is_open=_tells_difference(table),
+        )
+        for table in _tables(change)
+    )
+    return head(_head(change)) + listed + tables
+
+
+def _tells_difference(table: Records) -> bool:
+    return table.title.startswith(("added", "removed", "changed"))
+
+
+def _head(change: TableChange) -> str:
+    how = (
+        f"compared by {', '.join(change.compared_by)}"
+        if change.compared_by
+        else "whole rows compared"
+    )
+    told = f"; {how}" if change.unchanged is not None and change.mode != "append" else ""
+    return f"{change.summary()} ({change.mode}{told})"
+
+
+def _column(change: ColumnChange) -> str:
+    if change.before is None:
+        return f"+ {change.name} ({change.after})"
+    if change.after is None:
+        return f"- {change.name} ({change.before})"
+    return f"~ {change.name} ({change.before} {_ARROW} {change.after})"
+
+
+def _tables(change: TableChange) -> list[Records]:
+    found = []
+    for what, count, rows in (
+        ("added", change.added, change.added_rows),
+        ("removed", change.removed, change.removed_rows),
+    ):
+        if rows:
+            found.append(_records(f"{what} rows ({len(rows)} of {count:,})", rows))
+    if change.changed_rows:
+        found.append(_changed(change))
+    numbers = _numbers(change)
+    if numbers:
+        title = "columns: the table as it is, and what would be written"
+        columns = ("column", "nulls", "distinct", "lowest", "highest", "mean")
+        found.append(Records(title, columns, numbers))
+    if change.preview:
+        shown = len(change.preview)
+        found.append(_records(f"preview ({shown} of {change.rows_written:,} rows)", change.preview))
+    return found
+
+
+def _records(title: str, rows: Iterable[dict[str, Any]]) -> Records:
+    shown = [{name: value_text(value) for name, value in redact(row).items()} for row in rows]
+    names: Sequence[str] = [*shown[0]] if shown else []
+    more = len(names) - MAX_COLUMNS
+    if more > 0:
+        title = f"{title}, {more} more columns not shown"
+    return Records(title, tuple(names[:MAX_COLUMNS]), shown)
+
+
+def _changed(change: TableChange) -> Records:
+    rows = []
+    for row in change.changed_rows:
+        key = ", ".join(f"{name}={value_text(value)}" for name, value in redact(row.key).items())
+        for name, pair in row.columns.items():
+            before, after = (redact({name: value})[name] for value in pair)
+            line = {
+                "key": key,
+                "column": name,
+                "before": value_text(before),
+                "after": value_text(after),
+            }
+            rows.append(line)
+    where = ", ".join(f"{name} {count:,}" for name, count in change.changed_columns.items())
+    title = f"changed rows ({len(change.changed_rows)} of {change.changed:,}; in columns: {where})"
+    return Records(title, ("key", "column", "before", "after"), rows)
+
+
+def _numbers(change: TableChange) -> list[dict[str, Any]]:
+    rows = []
+    for name, (before, after) in change.numbers.items():
+        row = {"column": name}
+        for title, attribute in (
+            ("nulls", "nulls"),
+            ("distinct", "distinct"),
+            ("lowest", "lowest"),
+            ("highest", "highest"),
+            ("mean", "mean"),
+        ):
+            row[title] = _pair(before, after, attribute, secret=redact({name: "x"})[name] != "x")
+        rows.append(row)
+    return rows
+
+
+def _pair(
+    before: ColumnNumbers | None, after: ColumnNumbers | None, attribute: str, *, secret: bool
+) -> str:
+    """One number of both sides; once where they agree."""
+    sides = ["–" if n is None else value_text(getattr(n, attribute)) for n in (before, after)]
+    if secret and attribute in {"lowest", "highest"}:
+        return "***"
+    if before is None:
+        return sides[1]
+    return sides[0] if sides[0] == sides[1] else f"{sides[0]} {_ARROW} {sides[1]}"
+
+
+def value_text(value: Any) -> str:
+    """A value of a table in a few characters; null is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    text = f"{value:.10g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= MAX_VALUE else f"{text[: MAX_VALUE - 1]}…"
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())

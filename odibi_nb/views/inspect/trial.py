@@ -1,0 +1,197 @@
+"""A transformation that was tried out: what it made, and what that would change."""
+
+from __future__ import annotations
+
+import bdb
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.text.spark_errors import trace_apart
+from odibi_nb.errors import TrialFailedError
+from odibi_nb.views.escaping import escape
+from odibi_nb.views.html_parts import block, folded, head, pre
+from odibi_nb.views.inspect.table_change import change_html, change_text
+from odibi_nb.views.status_style import LOOKS
+
+if TYPE_CHECKING:
+    from odibi_nb.core.model.check_result import CheckResult
+    from odibi_nb.core.model.table_change import TableChange
+    from odibi_nb.core.rehearsal.project_watch import Moved
+
+LOG_LINES = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Trial:
+    """How a function did on its real inputs, with writes captured. Shows itself.
+
+    Attributes:
+        function: what was called: ``module.function``, or the cell's.
+        error: what it raised; None if it succeeded.
+        headline: the error in a line or two.
+        traceback: its text, from the user's code on.
+        log: what it printed and logged.
+        duration_seconds: of the call; `expected_seconds` is the median of its last successes.
+        rows_in, rows_out: read and written, where known.
+        outputs: table to the DataFrame that was captured.
+        changes: table to what writing it would change.
+        checks: how the row's data checks ended.
+        source_diff: the module's source against the cell's, as a unified diff; "" if they agree.
+        inputs_cut: which part of its inputs it got, "" for all.
+        written: whether the captured writes were done after all.
+        moved: tables of the project that changed while the function ran, although a trial captures what
+            it writes through its context.
+        unwatched: how many tables of the project nobody can tell of whether they changed.
+    """
+
+    transformation_id: str
+    project: str
+    env: str
+    engine: str
+    function: str
+    duration_seconds: float
+    expected_seconds: float | None = None
+    rows_in: int | None = None
+    rows_out: int | None = None
+    log: str = ""
+    error: BaseException | None = None
+    headline: str = ""
+    traceback: str = ""
+    outputs: dict[str, Any]
+    changes: dict[str, TableChange]
+    checks: tuple[CheckResult, ...] = ()
+    source_diff: str = ""
+    source_note: str = ""
+    inputs_cut: str = ""
+    written: bool = False
+    moved: tuple[Moved, ...] = ()
+    unwatched: int = 0
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the function ran to its end."""
+        return self.error is None
+
+    @property
+    def not_held_back(self) -> tuple[str, ...]:
+        """Tables that the function wrote or removed by other means than its context; no run did."""
+        return tuple(table.name for table in self.moved if not table.run_id)
+
+    @property
+    def _left(self) -> bool:
+        """Whether the debugger was left, so that the function did not fail by itself."""
+        return isinstance(self.error, bdb.BdbQuit)
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell is told: 1 if the function failed."""
+        return 0 if self.succeeded else 1
+
+    def raise_for_status(self) -> Trial:
+        """Return the trial itself.
+
+        Raises:
+            TrialFailedError: if the function failed.
+        """
+        if self.error is not None:
+            raise TrialFailedError(self.transformation_id, self.headline)
+        return self
+
+    def summary(self) -> str:
+        """One line: how it went, how much, how long."""
+        look = LOOKS["SUCCESS" if self.succeeded else "FAILED"]
+        usual = (
+            "" if self.expected_seconds is None else f" (usually {self.expected_seconds:,.2f} s)"
+        )
+        rows = [
+            f"{n:,} rows {way}"
+            for n, way in ((self.rows_in, "in"), (self.rows_out, "out"))
+            if n is not None
+        ]
+        facts = [*rows, f"{self.duration_seconds:,.2f} s{usual}"]
+        if self.inputs_cut:
+            facts.append(f"inputs: {self.inputs_cut}")
+        facts.append("written" if self.written else self._what_was_written())
+        how = "ran" if self.succeeded else "was left in the debugger" if self._left else "failed"
+        return f"{look.sign} {self.transformation_id} {how}: {', '.join(facts)}"
+
+    def _what_was_written(self) -> str:
+        if not self.not_held_back:
+            unknown = f" as far as can be seen: not in {self.unwatched:,} of the tables"
+            return "nothing was written" + (unknown if self.unwatched else "")
+        own = [table for table in self.moved if not table.run_id]
+        written = [table for table in own if not table.removed]
+        removed = [table.name for table in own if table.removed]
+        told = [f"{', '.join(table.name for table in written)} WAS WRITTEN"] if written else []
+        told += [f"{', '.join(removed)} WAS REMOVED"] if removed else []
+        versions = [f"{t.name} {t.version}" for t in written if t.version is not None]
+        now = f" (now at version: {', '.join(versions)})" if versions else ""
+        return (
+            f"{' and '.join(told)}, by the function itself or whoever else wrote meanwhile{now}: a try "
+            "holds back what is returned or goes through context.write, not what a function does past "
+            "its context"
+        )
+
+    def _meanwhile(self) -> list[str]:
+        others = [table for table in self.moved if table.run_id]
+        return [f"{t.name} was written meanwhile, by run {t.run_id}" for t in others]
+
+    def __repr__(self) -> str:
+        parts = [self.summary()]
+        if self.traceback:
+            shown, trace = trace_apart(self.traceback)
+            parts.append(shown.rstrip())
+            if trace:
+                parts.append(f"({len(trace.splitlines()):,} more lines of Spark's: .traceback)")
+            parts.append(f"look into it: %odibi debug {shlex.quote(self.transformation_id)}")
+        elif self.error is not None and not self._left:
+            parts.append(self.headline)
+        if self.log:
+            parts += ["printed and logged:", *(f"  {line}" for line in self._log_lines())]
+        parts += [change_text(change) for change in self.changes.values()]
+        if self.checks:
+            parts += ["data checks:", *(f"  {check}" for check in self.checks)]
+        if not (self.changes or self.not_held_back) and self.succeeded:
+            parts.append("it wrote no table")
+        parts += self._meanwhile()
+        if self.source_diff:
+            parts += [f"{self._source_title()}:", self.source_diff]
+        elif self.source_note:
+            parts.append(self.source_note)
+        return "\n".join(parts)
+
+    def _repr_html_(self) -> str:
+        look = LOOKS["SUCCESS" if self.succeeded else "FAILED"]
+        parts = [head(self.summary(), look.colour)]
+        if self.traceback:
+            command = escape(f"%odibi debug {shlex.quote(self.transformation_id)}")
+            shown, trace = trace_apart(self.traceback)
+            parts += [pre(shown), f"<p>Look into it: <code>{command}</code></p>"]
+            if trace:
+                parts.append(folded("all that Spark said", pre(trace)))
+        elif self.error is not None and not self._left:
+            parts.append(pre(self.headline))
+        if self.log:
+            parts.append(folded("printed and logged", pre("\n".join(self._log_lines()))))
+        parts += [change_html(change) for change in self.changes.values()]
+        if self.checks:
+            checks = "\n".join(map(str, self.checks))
+            parts.append(folded("data checks", pre(checks), is_open=True))
+        if not (self.changes or self.not_held_back) and self.succeeded:
+            parts.append("<p>It wrote no table.</p>")
+        parts += [f"<p>{escape(line)}</p>" for line in self._meanwhile()]
+        if self.source_diff:
+            parts.append(folded(self._source_title(), pre(self.source_diff), is_open=True))
+        elif self.source_note:
+            parts.append(f"<p>{escape(self.source_note)}</p>")
+        return block(*parts)
+
+    def _log_lines(self) -> list[str]:
+        lines = self.log.splitlines()
+        hidden = len(lines) - LOG_LINES
+        return [f"… {hidden:,} earlier lines: .log …", *lines[-LOG_LINES:]] if hidden > 0 else lines
+
+    @staticmethod
+    def _source_title() -> str:
+        return "to keep it, change the module so (the file is as it was)"

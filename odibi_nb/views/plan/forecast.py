@@ -1,0 +1,97 @@
+"""What to expect of a plan, in words and cells: times, critical path, makespans by workers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from odibi_nb.views.records import Records
+
+if TYPE_CHECKING:
+    from odibi_nb.core.planning.forecast import Forecast
+    from odibi_nb.core.planning.plan import PlannedRow, RunPlan
+
+COLUMNS = ("expected", "starts", "ends", "critical")
+CRITICAL = "◆ critical"
+MAKESPAN_COLUMNS = ("workers", "layer by layer", "graph", "at least")
+SCHEDULE_NAMES = {"layers": "layer by layer", "graph": "each row when its inputs are there"}
+MAX_NAMED = 12
+NO_HISTORY = "No history yet: expected times and the critical path are known after a first run."
+
+
+def duration(seconds: float) -> str:
+    """A duration, as exactly as people want it."""
+    if round(seconds, 1) < 60:  # noqa: PLR2004  a minute
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"  # noqa: PLR2004
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:  # noqa: PLR2004  an hour
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def forecast_cells(row: PlannedRow, expected: Forecast | None) -> dict[str, str]:
+    """`COLUMNS` to what stands there for *row*; an expectation without history has a question mark."""
+    if expected is None:
+        seconds = row.expected_seconds
+        return dict.fromkeys(COLUMNS, "") | {
+            "expected": "" if seconds is None else duration(seconds)
+        }
+    span = expected.spans[row.id]
+    unknown = "?" if row.id in expected.unknown else ""
+    return {
+        "expected": duration(expected.seconds[row.id]) + unknown,
+        "starts": f"+{duration(span.start)}",
+        "ends": f"+{duration(span.end)}",
+        "critical": CRITICAL if row.id in expected.critical_rows else "",
+    }
+
+
+def forecast_lines(plan: RunPlan, expected: Forecast | None) -> list[str]:
+    """How long the run takes, what nobody knows of that, and what to make faster first."""
+    if plan.problems or not plan.rows:
+        return []
+    if expected is None:
+        return [*_loose(plan), NO_HISTORY]
+    workers = f"{plan.workers} worker{'s' if plan.workers > 1 else ''}"
+    lines = [
+        f"Expected: {duration(expected.makespan)} with {workers}, {SCHEDULE_NAMES[plan.schedule]}"
+    ]
+    if expected.unknown:
+        lines.append(
+            f"{len(expected.unknown):,} of {len(plan.rows):,} rows have no history yet: taken as "
+            f"{duration(expected.assumed)}, the median of the others"
+        )
+    path = [*expected.critical]
+    if len(path) > MAX_NAMED:
+        path = [*path[: MAX_NAMED - 1], f"… ({len(path) - MAX_NAMED} more)", path[-1]]
+    lines.append(f"Critical path ({duration(expected.critical_seconds)}): {' → '.join(path)}")
+    return [*lines, *_loose(plan)]
+
+
+def _loose(plan: RunPlan) -> list[str]:
+    """The rows of later layers that would start at once for want of an input anybody knows of."""
+    first = next((layer for layer, rows in plan.by_layer().items() if rows), "")
+    names = [
+        row.id
+        for row in plan.rows.values()
+        if row.layer != first and not row.reads and not row.upstream
+    ]
+    if plan.schedule != "graph" or not names:
+        return []
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    text = f"With schedule graph, rows of later layers that name no input start at once: {', '.join(names[:MAX_NAMED])}"
+    return [f"{text}{more}; name their inputs, or what they depend on (depends_on)"]
+
+
+def makespan_table(expected: Forecast) -> Records:
+    """How long the run would take with other numbers of workers, by schedule."""
+    rows = [
+        dict(
+            zip(
+                MAKESPAN_COLUMNS,
+                (str(one.workers), *map(duration, (one.layers, one.graph, one.bound))),
+                strict=True,
+            )
+        )
+        for one in expected.makespans
+    ]
+    return Records("Expected duration by number of workers", MAKESPAN_COLUMNS, rows)

@@ -1,0 +1,250 @@
+"""A plan's dependency graph, before it is drawn: nodes with what they say, and edges."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from odibi_nb.views.run.state import RETRYING, WAITING
+from odibi_nb.views.status_style import LOOKS, look_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from odibi_nb.core.planning.plan import PlannedRow, RunPlan
+
+MAX_NODES = 150
+"""With more rows a picture of each could not be read: layers are drawn instead."""
+PROBLEM_SIGN = "⚠"
+Edge = tuple[str, str]
+"""From the node that must end first to the one that waits for it."""
+
+
+class Node(NamedTuple):
+    """A box: a transformation, or a whole layer where there are too many.
+
+    Attributes:
+        lines: what stands in it; the first is its name.
+        status: a key of `LOOKS` or WAITING, "" where no run is shown.
+        problems: what is wrong with it.
+        told: what its tooltip says, in lines.
+    """
+
+    id: str
+    layer: str
+    lines: tuple[str, ...]
+    told: tuple[str, ...]
+    status: str = ""
+    problems: tuple[str, ...] = ()
+
+    @property
+    def sign(self) -> str:
+        """What stands before its name: the sign of a problem or of its status, or nothing."""
+        if self.problems:
+            return PROBLEM_SIGN
+        return look_of(self.status).sign if self.status else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """What a picture of the dependencies shows.
+
+    Attributes:
+        layers: those that have nodes, in order.
+        nodes: by id, layer by layer.
+        edges: each with how many dependencies it stands for; they have no circle.
+        circle: edges along which transformations wait for each other; those that would close a
+            circle are not among `edges`.
+        legend: the signs in use, with how many nodes have them and what they mean.
+        label: the picture in words.
+        note: what is not in the picture; "" if all is.
+    """
+
+    layers: tuple[str, ...]
+    nodes: Mapping[str, Node]
+    edges: Mapping[Edge, int]
+    circle: tuple[Edge, ...] = ()
+    legend: tuple[str, ...] = ()
+    label: str = ""
+    note: str = ""
+
+
+def graph_of(plan: RunPlan, states: Mapping[str, str] | None = None) -> Graph:
+    """The graph of a plan's rows; of its layers, where there are more than `MAX_NODES` rows.
+
+    Args:
+        plan: only its rows and the edges between them are looked at, so that
+            ``dataclasses.replace(plan, rows=…)`` shows a part of it.
+        states: id to a status of a run (a `Status`' value, ``WAITING`` or ``RETRYING``); a row that
+            is not among them is waiting. None where no run is shown.
+    """
+    rows = plan.rows
+    edges = [(up, name) for name, row in rows.items() for up in row.upstream if up in rows]
+    problems = _problems_by_id(plan)
+    steps = _steps_by_id(plan)
+    nodes = {
+        name: _node(row, problems.get(name, ()), _status(name, states), steps.get(name, ()))
+        for name, row in rows.items()
+    }
+    present = {row.layer for row in rows.values()}
+    # Along a cycle each waits for the next one.
+    circle = tuple(
+        (up, name) for name, up in itertools.pairwise(plan.cycle) if up in rows and name in rows
+    )
+    graph = Graph(
+        layers=tuple(layer for layer in plan.layers if layer in present),
+        nodes=nodes,
+        edges=dict.fromkeys([*edges, *_open(circle, edges)], 1),
+        circle=circle,
+        legend=_legend(nodes.values()),
+        label=_label(plan, nodes.values(), len(edges)),
+    )
+    return graph if len(nodes) <= MAX_NODES else _by_layer(graph)
+
+
+def _open(circle: Iterable[Edge], edges: Iterable[Edge]) -> list[Edge]:
+    """Those of *circle* that can join *edges* without closing a circle."""
+    after: dict[str, list[str]] = defaultdict(list)
+    for up, name in edges:
+        after[up].append(name)
+
+    def leads(start: str, end: str) -> bool:
+        seen, todo = {start}, [start]
+        while todo:
+            for name in after[todo.pop()]:
+                if name not in seen:
+                    seen.add(name)
+                    todo.append(name)
+        return end in seen
+
+    joined = []
+    for up, name in circle:
+        if not leads(name, up):
+            after[up].append(name)
+            joined.append((up, name))
+    return joined
+
+
+def _status(name: str, states: Mapping[str, str] | None) -> str:
+    """The row's status; what this version has no look for counts as waiting."""
+    if states is None:
+        return ""
+    status = states.get(name, WAITING)
+    return status if status in LOOKS else WAITING
+
+
+def _problems_by_id(plan: RunPlan) -> dict[str, tuple[str, ...]]:
+    """Id to what is wrong with it: a planned row's problems stand at ``row 'ID'`` or further in."""
+    ids = {f"row {name!r}": name for name in plan.rows}
+    found: dict[str, tuple[str, ...]] = {}
+    for problem in plan.problems:
+        where = problem.where
+        while where not in ids and ", " in where:
+            where = where.rpartition(", ")[0]
+        if where in ids:
+            found[ids[where]] = (*found.get(ids[where], ()), problem.message)
+    for name in dict.fromkeys(plan.cycle):
+        if name in plan.rows:
+            found[name] = (*found.get(name, ()), "waits for itself, by way of others")
+    return found
+
+
+def _steps_by_id(plan: RunPlan) -> dict[str, tuple[int, ...]]:
+    """Id to its step, after the one before it if there is one, in layers that are ordered by steps."""
+    steps = plan.steps()
+    found: dict[str, tuple[int, ...]] = {}
+    for name, row in plan.rows.items():
+        step = plan.step_of(row)
+        if step is not None:
+            found[name] = (*[x for x in steps[row.layer] if x < step][-1:], step)
+    return found
+
+
+def _node(
+    row: PlannedRow, problems: tuple[str, ...], status: str, steps: tuple[int, ...] = ()
+) -> Node:
+    transformation = row.transformation
+    if row.fn is None and not problems:
+        problems = ("its function was not found",)
+    told = [row.id, transformation.qualified_function, f"{row.layer} · {row.engine}"]
+    if status:
+        told.append(f"{look_of(status).sign} {status.lower()}")
+    told += [f"{PROBLEM_SIGN} {text}" for text in problems]
+    if row.upstream:
+        told.append(f"after {', '.join(row.upstream)}")
+    step = [f"step {steps[-1]}"] if steps else []
+    if len(steps) > 1:
+        told.append(f"step {steps[-1]}, after all rows of step {steps[0]}")
+    else:
+        told += step
+    return Node(
+        id=row.id,
+        layer=row.layer,
+        lines=(row.id, " · ".join((*step, transformation.function, row.engine))),
+        told=tuple(told),
+        status=status,
+        problems=problems,
+    )
+
+
+def _legend(nodes: Iterable[Node]) -> tuple[str, ...]:
+    """How many nodes have which status, and how many a problem, each with its sign."""
+    nodes = tuple(nodes)
+    counts = Counter(node.status for node in nodes if node.status)
+    wrong = sum(bool(node.problems) for node in nodes)
+    return (
+        *(
+            f"{look_of(status).sign} {counts[status]:,} {status.lower()}"
+            for status in (*LOOKS, WAITING)
+            if counts[status]
+        ),
+        *([f"{PROBLEM_SIGN} {wrong:,} with a problem"] if wrong else []),
+    )
+
+
+def _label(plan: RunPlan, nodes: Iterable[Node], edges: int) -> str:
+    nodes = tuple(nodes)
+    parts = [f"{len(nodes):,} transformations", f"{edges:,} dependencies"]
+    parts += [text[2:] for text in _legend(nodes)]
+    return f"Dependency graph of {plan.project}: {', '.join(parts)}"
+
+
+def _by_layer(graph: Graph) -> Graph:
+    """The same graph with one node per layer, and edges that say how many they stand for."""
+    members: dict[str, list[Node]] = {layer: [] for layer in graph.layers}
+    for node in graph.nodes.values():
+        members[node.layer].append(node)
+    between: Counter[Edge] = Counter()
+    for up, name in graph.edges:
+        between[graph.nodes[up].layer, graph.nodes[name].layer] += 1
+    nodes = {
+        layer: _layer_node(layer, rows, between[layer, layer]) for layer, rows in members.items()
+    }
+    return Graph(
+        layers=graph.layers,
+        nodes=nodes,
+        edges={edge: count for edge, count in between.items() if edge[0] != edge[1]},
+        legend=graph.legend,
+        label=graph.label,
+        note=(
+            f"{len(graph.nodes):,} transformations are too many for one picture: drawn as their "
+            "layers, with the number of dependencies between them."
+        ),
+    )
+
+
+def _layer_node(layer: str, rows: list[Node], inside: int) -> Node:
+    size = f"{len(rows):,} transformations"
+    among = (f"{inside:,} dependencies inside",) if inside else ()
+    lines = (layer, size, *among, *_legend(rows))
+    wrong = sum(bool(node.problems) for node in rows)
+    problems = (f"{wrong:,} with a problem",) if wrong else ()
+    return Node(layer, layer, lines, lines, _worst({node.status for node in rows}), problems)
+
+
+def _worst(statuses: set[str]) -> str:
+    """The status that a person should know of first."""
+    order = ("FAILED", "ABANDONED", "CANCELLED", "SKIPPED", RETRYING, "RUNNING", WAITING)
+    return next((status for status in (*order, "SUCCESS") if status in statuses), "")

@@ -1,0 +1,66 @@
+"""A plan's dependency graph as Mermaid text, for Markdown pages: every value escaped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from odibi_nb.views.plan.graph import graph_of
+from odibi_nb.views.status_style import LOOKS, look_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from odibi_nb.core.planning.plan import RunPlan
+    from odibi_nb.views.plan.graph import Node
+
+_PLAIN = frozenset(" _-.,/·")
+
+
+def graph_mermaid(plan: RunPlan, states: Mapping[str, str] | None = None) -> str:
+    """The graph that `graph_svg` draws, as a ``flowchart`` of Mermaid's, to put into a page.
+
+    Args:
+        plan: what to draw.
+        states: id to a status, to show how far a run is.
+    """
+    graph = graph_of(plan, states)
+    names = {name: f"n{i}" for i, name in enumerate(graph.nodes)}
+    lines = ["flowchart LR"]
+    for i, layer in enumerate(graph.layers):
+        lines.append(f'  subgraph L{i}["{_escaped(layer)}"]')
+        for name, node in graph.nodes.items():
+            if node.layer == layer:
+                first, *rest = node.lines
+                head = f"{node.sign} {first}" if node.sign else first
+                text = "<br/>".join(map(_escaped, (head, *rest)))
+                lines.append(f'    {names[name]}["{text}"]')
+        lines.append("  end")
+    for (up, name), count in graph.edges.items():
+        arrow = f"-->|{count}|" if graph.note else "-->"
+        lines.append(f"  {names[up]} {arrow} {names[name]}")
+    lines += [f"  {names[up]} -. circle .-> {names[name]}" for up, name in graph.circle]
+    lines += _classes(graph.nodes.values(), names)
+    return "\n".join(lines) + "\n"
+
+
+def _classes(nodes: Iterable[Node], names: Mapping[str, str]) -> Iterator[str]:
+    """How the nodes of each status, and those with a problem, look."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for node in nodes:
+        if node.status:
+            key = node.status.lower(), f"stroke:{look_of(node.status).colour},stroke-width:3px"
+            groups.setdefault(key, []).append(names[node.id])
+        if node.problems:
+            key = "problem", f"stroke:{LOOKS['FAILED'].colour},stroke-dasharray:5 3"
+            groups.setdefault(key, []).append(names[node.id])
+    for (group, style), members in groups.items():
+        yield f"  classDef {group} {style}"
+        yield f"  class {','.join(members)} {group}"
+
+
+def _escaped(text: str) -> str:
+    """*text* with everything that could be syntax as Mermaid's character codes."""
+    return "".join(
+        c if c.isalnum() or c in _PLAIN or ord(c) > 0xFF else f"#{ord(c)};"  # noqa: PLR2004
+        for c in text.replace("\n", " ")
+    )

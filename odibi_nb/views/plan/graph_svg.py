@@ -1,0 +1,230 @@
+"""A plan's dependency graph as SVG: no scripts, every value escaped, both themes, as wide as its place."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from odibi_nb.views.escaping import escape
+from odibi_nb.views.plan.graph import Graph, Node, graph_of
+from odibi_nb.views.plan.graph_layout import Slot, laid_out
+from odibi_nb.views.run.gantt import shortened
+from odibi_nb.views.status_style import LOOKS, look_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from odibi_nb.core.planning.plan import RunPlan
+
+COLUMN_GAP, BOX_GAP, ROOM = 56, 10, 4
+MARGIN, HEAD = 10, 44
+NARROW, WIDE = 120, 230
+"""The least and the greatest width of a box."""
+LINE = 15
+LANE = 14
+"""The height of the way below all boxes that leads back to the beginning of a circle."""
+_NAME, _SMALL = 7.7, 6.6
+"""About the mean width of a character of a box's first line, and of the others, in pixels."""
+MAX_SCALE, MIN_SCALE = 1.1, 0.72
+"""A picture with few columns does not fill its place; one with many is scrolled, not shrunk further."""
+_TEXT = "fill:var(--jp-ui-font-color1,currentColor)"
+_FAINT = "fill:var(--jp-ui-font-color2,#888)"
+_BAND = "fill:var(--jp-layout-color2,rgba(128,128,128,.1));opacity:.5"
+_LINE = "stroke:var(--jp-ui-font-color3,#888);stroke-width:1.3;fill:none"
+_PLAIN = "var(--jp-ui-font-color3,#888)"
+_BAD = LOOKS["FAILED"].colour
+
+
+def graph_svg(plan: RunPlan, states: Mapping[str, str] | None = None) -> str:
+    """The graph of a plan as HTML: one ``<svg>``, its legend below; "" if the plan has no rows.
+
+    Args:
+        plan: what to draw; see `graph_of` for a part of it.
+        states: id to a status, to show how far a run is.
+    """
+    graph = graph_of(plan, states)
+    return _Drawing(graph).html() if graph.nodes else ""
+
+
+class _Drawing:
+    """One graph, laid out, and its measures."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        lines = max(len(node.lines) for node in graph.nodes.values())
+        self.box = LINE * lines + 8
+        self.width = min(max(NARROW, *map(_wanted, graph.nodes.values())), WIDE)
+        self.layout = laid_out(graph, self.box, BOX_GAP, ROOM)
+        self.step = self.width + COLUMN_GAP
+        columns = len(self.layout.columns)
+        self.total = 2 * MARGIN + columns * self.step - COLUMN_GAP + 2 * MARGIN
+        self.head = MARGIN if graph.note else HEAD
+        self.back = [edge for edge in graph.circle if edge not in graph.edges]
+        self.place = {slot.id: slot for slot in self.layout.y if not slot.passing}
+        self.height = self.head + self.layout.height + MARGIN + LANE * bool(self.back)
+
+    def html(self) -> str:
+        label = escape(self.graph.label)
+        least, most = self.total * MIN_SCALE, self.total * MAX_SCALE
+        return (
+            '<div style="overflow-x:auto;max-width:100%">'
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{label}" '
+            f'viewBox="0 0 {self.total:.0f} {self.height:.0f}" width="100%" '
+            f'style="display:block;min-width:{least:.0f}px;max-width:{most:.0f}px;height:auto;'
+            'font-family:var(--jp-ui-font-family,sans-serif)">'
+            + "".join((*self._bands(), *self._lines(), *self._circle(), *self._boxes()))
+            + f"</svg></div>{self._foot()}"
+        )
+
+    def _x(self, column: int) -> float:
+        return 2 * MARGIN + column * self.step
+
+    def _y(self, slot: Slot) -> float:
+        return self.head + self.layout.y[slot]
+
+    def _bands(self) -> Iterator[str]:
+        """A field behind each layer's columns, with its name and how many rows it has."""
+        if self.graph.note:
+            return  # the layers are the boxes
+        layer_of = self.layout.layer_of
+        counts: dict[str, int] = defaultdict(int)
+        for node in self.graph.nodes.values():
+            counts[node.layer] += 1
+        for layer in self.graph.layers:
+            first, many = layer_of.index(layer), layer_of.count(layer)
+            x, width = self._x(first) - MARGIN, many * self.step - COLUMN_GAP + 2 * MARGIN
+            yield (
+                f'<rect x="{x:.1f}" y="6" width="{width:.1f}" height="{self.height - 6:.1f}" '
+                f'rx="6" style="{_BAND}"/>'
+            )
+            room = int((width - 50) / _NAME)
+            yield (
+                f'<text x="{x + 10:.1f}" y="26" font-size="13" font-weight="600" style="{_TEXT}">'
+                f"{escape(shortened(layer, room))}"
+                f'<tspan font-weight="400" style="{_FAINT}"> {counts[layer]}</tspan></text>'
+            )
+
+    def _lines(self) -> Iterator[str]:
+        """All lines that leave a node as one path, and their heads as another."""
+        paths: dict[str, list[str]] = defaultdict(list)
+        heads: list[str] = []
+        for a, b in self.layout.links:
+            x, xx = self._x(a.column) + self.width, self._x(b.column)
+            y, yy = self._y(a), self._y(b)
+            end = xx if b.passing else xx - 3
+            through = f"M{xx:.1f} {yy:.1f}H{xx + self.width:.1f}" if b.passing else ""
+            paths[a.id].append(self._curve(x, y, end, yy) + through)
+            if not b.passing:
+                heads.append(f"M{xx:.1f} {yy:.1f}l-7-3.5v7z")
+        targets: dict[str, list[str]] = defaultdict(list)
+        for up, name in self.graph.edges:
+            targets[up].append(name)
+        for name, parts in paths.items():
+            title = escape(f"{name} → {', '.join(targets[name])}")
+            yield f'<path d="{"".join(parts)}" style="{_LINE}"><title>{title}</title></path>'
+        if heads:
+            yield f'<path d="{"".join(heads)}" style="fill:{_PLAIN}"/>'
+        yield from self._numbers()
+
+    def _curve(self, x: float, y: float, xx: float, yy: float) -> str:
+        if abs(y - yy) < 0.5:  # noqa: PLR2004  less than a pixel is straight
+            return f"M{x:.1f} {y:.1f}H{xx:.1f}"
+        bend = (xx - x) / 2
+        return f"M{x:.1f} {y:.1f}C{x + bend:.1f} {y:.1f} {xx - bend:.1f} {yy:.1f} {xx:.1f} {yy:.1f}"
+
+    def _numbers(self) -> Iterator[str]:
+        """How many dependencies a line between layers stands for, near where it begins or ends."""
+        if not self.graph.note:
+            return
+        arriving: dict[str, int] = defaultdict(int)
+        for (up, name), count in self.graph.edges.items():
+            slot = self.place[name]
+            x, y = self._x(slot.column) - 10, self._y(slot) - 6 - 13 * arriving[name]
+            arriving[name] += 1
+            origin = (
+                "" if self.place[up].column == slot.column - 1 else f" from {shortened(up, 12)}"
+            )
+            yield (
+                f'<text x="{x:.1f}" y="{y:.1f}" font-size="11" text-anchor="end" '
+                f'style="{_FAINT}">{count:,}{escape(origin)}</text>'
+            )
+
+    def _circle(self) -> Iterator[str]:
+        """What waits in a circle: dashed, over the lines; back to its beginning below all boxes."""
+        for up, name in self.graph.circle:
+            title = escape(f"{name} waits for {up}, in a circle")
+            a, b = self.place[up], self.place[name]
+            parts = [self._way_back(a, b)] if (up, name) in self.back else [*self._way(a, b)]
+            xx, yy = self._x(b.column), self._y(b)
+            yield (
+                f'<path d="{"".join(parts)}" fill="none" stroke="{_BAD}" stroke-width="1.8" '
+                f'stroke-dasharray="5 3"><title>{title}</title></path>'
+                f'<path d="M{xx:.1f} {yy:.1f}l-7-3.5v7z" fill="{_BAD}"/>'
+            )
+
+    def _way(self, a: Slot, b: Slot) -> Iterator[str]:
+        """The line from one box to another, through the columns between them."""
+        for column in range(a.column + 1, b.column + 1):
+            to = b if column == b.column else Slot(a.id, column, passing=True)
+            x, xx = self._x(column) - COLUMN_GAP, self._x(column)
+            before = a if column == a.column + 1 else Slot(a.id, column - 1, passing=True)
+            yield self._curve(x, self._y(before), xx, self._y(to))
+            yield f"H{xx + self.width:.1f}" if to.passing else ""
+
+    def _way_back(self, a: Slot, b: Slot) -> str:
+        x, xx = self._x(a.column) + self.width, self._x(b.column)
+        y, yy, low = self._y(a), self._y(b), self.height - LANE
+        return (
+            f"M{x:.1f} {y:.1f}h10q8 0 8 8V{low - 8:.1f}q0 8-8 8H{xx - 12:.1f}q-8 0-8-8"
+            f"V{yy + 8:.1f}q0-8 8-8H{xx:.1f}"
+        )
+
+    def _boxes(self) -> Iterator[str]:
+        for column in self.layout.columns:
+            for slot in column:
+                if not slot.passing:
+                    yield self._box(self.graph.nodes[slot.id], slot)
+
+    def _box(self, node: Node, slot: Slot) -> str:
+        x, y = self._x(slot.column), self._y(slot) - self.box / 2
+        colour = look_of(node.status).colour if node.status else _PLAIN
+        stroke = _BAD if node.problems else colour
+        dash = ";stroke-dasharray:5 3" if node.problems else ""
+        fill = colour if node.status else _BAD if node.problems else "none"
+        stripe = (
+            f'<path d="M{x + 3:.1f} {y + 3:.1f}v{self.box - 6}" '
+            f'style="stroke:{colour};stroke-width:4"/>'
+            if node.status
+            else ""
+        )
+        name = f"{node.sign} {node.lines[0]}" if node.sign else node.lines[0]
+        texts = [self._text(name, x, y + LINE, _NAME, f'font-weight="600" style="{_TEXT}"')]
+        texts += [
+            self._text(text, x, y + LINE * (i + 2), _SMALL, f'style="{_FAINT}"')
+            for i, text in enumerate(node.lines[1:])
+        ]
+        return (
+            f"<g><title>{escape(chr(10).join(node.told))}</title>"
+            f'<rect x="{x:.1f}" y="{y:.1f}" width="{self.width:.1f}" height="{self.box}" rx="4" '
+            f'style="fill:{fill};fill-opacity:.12;stroke:{stroke};stroke-width:1.4{dash}" '
+            f'pointer-events="all"/>{stripe}{"".join(texts)}</g>'
+        )
+
+    def _text(self, text: str, x: float, y: float, character: float, look: str) -> str:
+        size = 12 if character == _NAME else 11
+        short = escape(shortened(text, int((self.width - 18) / character)))
+        return f'<text x="{x + 10:.1f}" y="{y:.1f}" font-size="{size}" {look}>{short}</text>'
+
+    def _foot(self) -> str:
+        """What the signs mean, and what is not in the picture; below it, where lines can break."""
+        return "".join(
+            f'<p style="margin:4px {MARGIN}px;font-size:12px">{escape(text)}</p>'
+            for text in (", ".join(self.graph.legend), self.graph.note)
+            if text
+        )
+
+
+def _wanted(node: Node) -> float:
+    """How wide a box must be for all that stands in it."""
+    first, *rest = node.lines
+    return max([(len(first) + 2) * _NAME, *(len(text) * _SMALL for text in rest)]) + 20

@@ -1,0 +1,53 @@
+"""What a transformation is made of and what is made of it: as a picture, as text, as Mermaid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from odibi_nb.views.html_parts import MAX_RECORDS, block, first_of, head
+from odibi_nb.views.plan.graph_mermaid import graph_mermaid
+from odibi_nb.views.plan.graph_svg import graph_svg
+from odibi_nb.views.status_style import look_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from odibi_nb.core.planning.plan import RunPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Lineage:
+    """A part of a plan's graph. Shows itself.
+
+    Attributes:
+        title: what it is a part of, and of which run the states are.
+        plan: with only the rows that are shown.
+        states: id to how it ended last; None if nothing has run yet.
+    """
+
+    title: str
+    plan: RunPlan
+    states: Mapping[str, str] | None
+
+    @property
+    def mermaid(self) -> str:
+        """The same as Mermaid's text, for a Markdown page."""
+        return graph_mermaid(self.plan, self.states)
+
+    def __repr__(self) -> str:
+        lines = [self.title]
+        for layer, rows in self.plan.by_layer().items():
+            if not rows:
+                continue
+            lines.append(layer)
+            for row in rows:
+                state = (self.states or {}).get(row.id, "")
+                sign = look_of(state).sign if state else "·"
+                shown = [name for name in row.upstream if name in self.plan.rows]
+                after = f"  ← {', '.join(shown)}" if shown else ""
+                lines.append(f"  {sign} {row.id}{after}{f'  ({state})' if state else ''}")
+        return "\n".join(first_of(lines, MAX_RECORDS))
+
+    def _repr_html_(self) -> str:
+        return block(head(self.title), graph_svg(self.plan, self.states))

@@ -1,0 +1,146 @@
+"""A manifest as HTML: no scripts, every value escaped, secrets hidden, both themes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.text.redaction import redact, redact_text
+from odibi_nb.core.text.structs import as_json
+from odibi_nb.views.escaping import escape
+from odibi_nb.views.html_parts import MAX_RECORDS, shortened
+from odibi_nb.views.status_style import LOOKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from odibi_nb.core.model.manifest import ProjectManifest
+
+LAYER_COLUMNS = ("#", "layer", "description", "cached after it", "waits for", "limits")
+ENV_COLUMNS = ("env", "engine", "registry", "lake", "run log", "protected", "more")
+_WRAP = (
+    "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
+    "max-width:100%;overflow-x:auto"
+)
+_LEFT = "style='text-align:left;vertical-align:top;max-width:32em;overflow-wrap:break-word'"
+_SHOWN = frozenset({"engine", "registry", "lake", "run_log", "log_url", "protected"})
+
+
+def manifest_html(manifest: ProjectManifest) -> str:
+    """What a project is: its layers in order, its environments, what its rows may name.
+
+    Environments are shown as they are written, ``${NAME}`` included, without passwords.
+    """
+    return (
+        f"<div style='{_WRAP}'>{_head(manifest)}"
+        f"{_table('Layers, in order', LAYER_COLUMNS, _layers(manifest))}"
+        + (_table("Environments", ENV_COLUMNS, _environments(manifest)))
+        + f"{_facts(manifest)}</div>"
+    )
+
+
+def _head(manifest: ProjectManifest) -> str:
+    facts = [f"version {manifest.version}"]
+    facts += [f"owner {manifest.owner}"] if manifest.owner else []
+    facts += [shortened(", ".join(manifest.tags))] if manifest.tags else []
+    description = f"<br>{escape(shortened(manifest.description))}" if manifest.description else ""
+    return (
+        f"<p style='margin:4px 0'><b>{escape(manifest.project)}</b> · "
+        f"{escape(' · '.join(facts))}{description}</p>"
+    )
+
+
+def _layers(manifest: ProjectManifest) -> Iterable[Sequence[str]]:
+    for number, name in enumerate(manifest.layer_order, 1):
+        config = manifest.layers.get(name)
+        cached = manifest.cache_plan.get(name, ())
+        if config is None:
+            yield str(number), name, "", ", ".join(cached), "", ""
+            continue
+        limits = {
+            "workers": config.max_workers,
+            "retry": " ".join(f"{key} {value}" for key, value in config.retry.items()) or None,
+            "timeout": f"{config.timeout_seconds:g} s" if config.timeout_seconds else None,
+            "ordered by": "step" if config.ordered_by_step else None,
+        }
+        yield (
+            str(number),
+            name,
+            config.description,
+            ", ".join((*cached, *config.cache_tables)),
+            ", ".join(config.depends_on),
+            ", ".join(f"{key} {value}" for key, value in limits.items() if value is not None),
+        )
+
+
+def _environments(manifest: ProjectManifest) -> Iterable[Sequence[str]]:
+    for name, raw in manifest.environments.items():
+        shown: dict[str, Any] = redact(raw)
+        registry = shown.get("registry")
+        if isinstance(registry, dict):
+            registry = ", ".join(f"{key} {value}" for key, value in registry.items())
+        logs = [str(shown[key]) for key in ("run_log", "log_url") if shown.get(key)]
+        more = {key: value for key, value in shown.items() if key not in _SHOWN}
+        if "connections" in more:  # their names say enough
+            more["connections"] = list(more["connections"])
+        yield (
+            f"{name} (default)" if name == manifest.default_env else name,
+            str(shown.get("engine") or ""),
+            str(registry or ""),
+            str(shown.get("lake") or ""),
+            ", ".join(logs),
+            "🔒 yes" if shown.get("protected") else "",
+            ", ".join(f"{key}: {_short(value)}" for key, value in more.items()),
+        )
+
+
+def _facts(manifest: ProjectManifest) -> str:
+    modules = ", ".join(manifest.transformation_modules)
+    facts = {"rows may name": modules or "any module (transformation_modules is not set)"}
+    if manifest.outputs_required:
+        facts["outputs_required"] = "a row that leaves an output as it was has failed"
+    if manifest.allowed_locations is not None:
+        facts["rows may read"] = (
+            ", ".join(map(redact_text, manifest.allowed_locations)) or "nothing"
+        )
+    elif manifest.transformation_modules:
+        facts["rows may read"] = "the project's folder (allowed_locations is not set)"
+    if manifest.entity_labels:
+        facts["entities"] = ", ".join(f"{k} is {v}" for k, v in manifest.entity_labels.items())
+    if manifest.parameters:
+        facts["parameters"] = as_json(redact(manifest.parameters))
+    if manifest.path:
+        facts["file"] = str(manifest.path)
+    items = "".join(f"<li>{escape(k)}: {escape(shortened(v))}</li>" for k, v in facts.items())
+    return f"<ul style='list-style:none;padding-left:0;margin:4px 0'>{items}</ul>"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else as_json(value)
+    return redact_text(text)
+
+
+def _table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of *rows* without the columns that are empty in all of them; "" if there are none."""
+    rows = list(rows)
+    used = [i for i in range(len(columns)) if any(row[i] for row in rows)]
+    head = "".join(f"<th scope='col' {_LEFT}>{escape(columns[i])}</th>" for i in used)
+    body = "".join(
+        "<tr>" + "".join(f"<td {_LEFT}>{_cell(row[i])}</td>" for i in used) + "</tr>"
+        for row in rows[:MAX_RECORDS]
+    )
+    if len(rows) > MAX_RECORDS:
+        body += (
+            f"<tr><td {_LEFT} colspan={len(used)}>… and {len(rows) - MAX_RECORDS:,} more</td></tr>"
+        )
+    if not rows:
+        return f"<p style='margin:4px 0'>{escape(caption)}: none</p>"
+    return (
+        f"<table cellpadding=4><caption style='text-align:left;font-weight:600'>{escape(caption)}"
+        f"</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def _cell(text: str) -> str:
+    if text.startswith("🔒"):
+        return f"<b style='color:{LOOKS['FAILED'].colour}'>{escape(text)}</b>"
+    return escape(shortened(text))

@@ -1,0 +1,260 @@
+"""A plan as HTML: what is wrong, the graph, and every row by layer, resolved."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.planning.forecast import forecast
+from odibi_nb.core.text.redaction import redact
+from odibi_nb.core.text.structs import as_json
+from odibi_nb.views.escaping import escape
+from odibi_nb.views.html_parts import breakable, first_of, shortened
+from odibi_nb.views.plan.forecast import COLUMNS as FORECAST_COLUMNS
+from odibi_nb.views.plan.forecast import forecast_lines, makespan_table
+from odibi_nb.views.plan.graph_svg import graph_svg
+from odibi_nb.views.plan.plan_text import plan_cells, step_lines
+from odibi_nb.views.status_style import LOOKS, readable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from odibi_nb.core.planning.forecast import Forecast
+    from odibi_nb.core.planning.plan import PlannedRow, RunPlan
+
+MAX_ROWS = 300
+"""At most so many rows are shown, those with problems first."""
+MAX_NAMES = 100
+"""At most so many problems, and so many names of disabled rows, are listed."""
+MAX_OPEN_GRAPH = 40
+"""The graph of a plan with more rows than that is folded away: it is higher than a screen."""
+MAX_CELL = 80
+COLUMNS = (
+    "transformation",
+    "function",
+    "engine",
+    "reads",
+    "constants",
+    "writes",
+    "after",
+    *FORECAST_COLUMNS,
+)
+_WRAP = (
+    "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
+    "line-height:1.4;"
+    # As wide as its place and no wider, also in a widget, which else would grow with its tables.
+    "width:0;min-width:100%;overflow-x:auto"
+)
+_LIST = "style='list-style:none;padding-left:0;margin:4px 0'"
+_FAINT = "style='color:var(--jp-ui-font-color2,#888)'"
+_CELL = "text-align:left;vertical-align:top"
+_WHOLE = f"style='{_CELL};white-space:nowrap'"
+_WIDE = f"style='{_CELL};min-width:8em;max-width:26em;overflow-wrap:break-word'"
+_WIDEST = _WIDE.replace("8em", "15em")
+"""For what is known by two long names: the function's, and its file's."""
+_WHOLE_COLUMNS = frozenset({"engine", *FORECAST_COLUMNS})
+_BAD = readable(LOOKS["FAILED"].colour)
+
+
+def plan_html(plan: RunPlan) -> str:
+    """What would run: problems first, then every row, by layer, with its problems."""
+    problems = _by_row(plan)
+    rows = _shown(plan, problems)
+    hidden = len(plan.rows) - sum(map(len, rows.values()))
+    expected = forecast(plan)
+    body = "".join(_layer(plan, layer, rows[layer], problems, expected) for layer in plan.layers)
+    more = f"<p>{hidden:,} more rows are not shown.</p>" if hidden else ""
+    top = f"{_head(plan)}{_problems(plan)}{_notes(plan)}{_forecast(plan, expected)}{_graph(plan)}"
+    return f"<div style='{_WRAP}'>{top}{body}{more}</div>"
+
+
+def _head(plan: RunPlan) -> str:
+    rows = f"{len(plan.rows):,} row{'' if len(plan.rows) == 1 else 's'}"
+    facts = [f"env {plan.env}", f"engine {plan.engine}", rows, f"registry {plan.source}"]
+    return (
+        f"<p style='margin:4px 0'><b>{escape(plan.project)}</b> · {escape(' · '.join(facts))}</p>"
+    )
+
+
+def _problems(plan: RunPlan) -> str:
+    if not plan.problems:
+        return ""
+    sign = LOOKS["FAILED"].sign
+    problems = [f"{sign} {problem}" for problem in plan.problems]
+    items = "".join(f"<li>{escape(text)}</li>" for text in first_of(problems, MAX_NAMES))
+    count = f"{len(plan.problems)} problem(s): nothing will run"
+    return f"<b style='{_BAD}'>{count}</b><ul {_LIST}>{items}</ul>"
+
+
+def _notes(plan: RunPlan) -> str:
+    notices = [f"⚠️ {text}" for text in plan.notices]
+    items = "".join(f"<li>{escape(text)}</li>" for text in first_of(notices, MAX_NAMES))
+    items += "".join(f"<li>{escape(text)}</li>" for text in step_lines(plan))
+    if plan.selection:
+        items += f"<li>selected: <code>{escape(shortened(plan.selection))}</code></li>"
+    if plan.disabled:
+        sign = LOOKS["SKIPPED"].sign
+        names = ", ".join(plan.disabled[:MAX_NAMES])
+        rest = len(plan.disabled) - MAX_NAMES
+        names += f" and {rest:,} more" if rest > 0 else ""
+        items += f"<li>{sign} disabled, will not run: {escape(names)}</li>"
+    return f"<ul {_LIST}>{items}</ul>" if items else ""
+
+
+def _graph(plan: RunPlan) -> str:
+    if not plan.rows:
+        return ""
+    unfolded = " open" if len(plan.rows) <= MAX_OPEN_GRAPH else ""
+    return f"<details{unfolded}><summary>What waits for what</summary>{graph_svg(plan)}</details>"
+
+
+def _forecast(plan: RunPlan, expected: Forecast | None) -> str:
+    """How long it takes, and with more workers."""
+    lines = "".join(f"<li>⏱ {escape(text)}</li>" for text in forecast_lines(plan, expected))
+    listed = f"<ul {_LIST}>{lines}</ul>" if lines else ""
+    if expected is None or len(expected.makespans) < 2:  # noqa: PLR2004  nothing to choose from
+        return listed
+    records = makespan_table(expected)
+    head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in records.columns)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row.values())}</tr>"
+        for row in records
+    )
+    table = f"<table cellpadding=4><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"{listed}<details><summary>{escape(records.title)}</summary>{table}</details>"
+
+
+def _by_row(plan: RunPlan) -> dict[str, list[str]]:
+    """Transformation id to what is wrong with its row, and where in it."""
+    ids = {f"row {name!r}": name for name in plan.rows}
+    found: dict[str, list[str]] = defaultdict(list)
+    for where, message in plan.problems:
+        row = where
+        while row and row not in ids:
+            row = row.rpartition(", ")[0]
+        if row:
+            place = where[len(row) + 2 :]
+            found[ids[row]].append(f"{place}: {message}" if place else message)
+    return found
+
+
+def _shown(plan: RunPlan, problems: dict[str, list[str]]) -> dict[str, list[PlannedRow]]:
+    """By layer, the rows that there is room for: what has problems goes before what has none."""
+    names = list(plan.rows)
+    if len(names) > MAX_ROWS:
+        names = sorted(names, key=lambda name: name not in problems)[:MAX_ROWS]
+    kept = set(names)
+    return {
+        layer: [row for row in rows if row.id in kept] for layer, rows in plan.by_layer().items()
+    }
+
+
+def _layer(
+    plan: RunPlan,
+    layer: str,
+    rows: list[PlannedRow],
+    problems: dict[str, list[str]],
+    expected: Forecast | None,
+) -> str:
+    count = sum(row.layer == layer for row in plan.rows.values())
+    number = f"{count:,} row{'' if count == 1 else 's'}" if count else "nothing to run"
+    title = f"<b>{escape(layer)}</b> <span {_FAINT}>{number}</span>"
+    if not rows:
+        return f"<p style='margin:12px 0 4px'>{title}</p>"
+    steps = plan.steps().get(layer, ())
+    cells = {row.id: _texts(row, expected, steps) for row in rows}
+    # Without history nothing is expected; and a first layer reads nothing and waits for nothing.
+    offered = COLUMNS if expected is not None else COLUMNS[: -len(FORECAST_COLUMNS)]
+    columns = [name for name in offered if any(texts[name] for texts in cells.values())]
+    head = "".join(f"<th scope='col' style='{_CELL}'>{name}</th>" for name in columns)
+    body = "".join(_row(row, columns, cells[row.id], problems.get(row.id, ())) for row in rows)
+    caption = f"<caption style='text-align:left;padding:12px 0 4px'>{title}</caption>"
+    return (
+        f"<table cellpadding=4>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def _texts(row: PlannedRow, expected: Forecast | None, steps: Sequence[int]) -> dict[str, str]:
+    """`COLUMNS` to HTML of what stands there for *row*; "" where nothing does."""
+    cells = plan_cells(row, expected, steps)
+    return {
+        **{
+            name: escape(text) if name in _WHOLE_COLUMNS else _cut(text)
+            for name, text in cells.items()
+        },
+        "reads": _items(row.transformation.inputs, cells["reads"]),
+        "constants": _constants(row.transformation.constants),
+    }
+
+
+def _row(
+    row: PlannedRow, columns: Sequence[str], texts: dict[str, str], problems: Iterable[str]
+) -> str:
+    transformation = row.transformation
+    bad = "".join(
+        f"<tr><td colspan='{len(columns)}' style='{_CELL};padding-left:2em;overflow-wrap:anywhere'>"
+        f"<b style='{_BAD}'>{LOOKS['FAILED'].sign} problem</b> {escape(text)}</td></tr>"
+        for text in problems
+    )
+    entities = " · ".join(
+        x for x in (transformation.entity_1, transformation.entity_2, transformation.entity_3) if x
+    )
+    second = {
+        "transformation": _cut(" · ".join(x for x in (entities, transformation.description) if x)),
+        "function": _cut(function_place(row.fn) if row.fn else "not found"),
+    }
+    line = ""
+    for name in columns:
+        style = _WHOLE if name in _WHOLE_COLUMNS else _WIDEST if name == "function" else _WIDE
+        below = f"<br><span {_FAINT}>{second[name]}</span>" if second.get(name) else ""
+        line += f"<td {style}>{texts[name]}{below}</td>"
+    return f"<tr>{line}</tr>{bad}"
+
+
+def _items(inputs: list[Any], names: str) -> str:
+    """What is read: names, and in full where there is more to them."""
+    if all(isinstance(item, str) for item in inputs):
+        return _cut(names)
+    return _unfolded(names, "\n".join(as_json(redact(item)) for item in inputs))
+
+
+def _constants(constants: dict[str, Any]) -> str:
+    """Each constant on a line of its own."""
+    kept = redact(constants)
+    lines = [f"{name} = {as_json(value)}" for name, value in kept.items()]
+    short = ", ".join(lines)
+    return (
+        "<br>".join(map(breakable, lines))
+        if len(short) <= MAX_CELL
+        else _unfolded(short, "\n".join(lines))
+    )
+
+
+def _cut(text: str) -> str:
+    return breakable(text) if len(text) <= MAX_CELL else _unfolded(text, text)
+
+
+def _unfolded(short: str, text: str) -> str:
+    """The beginning of *short*; *text* in full when it is opened, by mouse or keyboard."""
+    begin = short if len(short) <= MAX_CELL else f"{short[:MAX_CELL]}…"
+    return (
+        f"<details><summary>{breakable(begin)}</summary>"
+        f"<div style='white-space:pre-wrap'>{escape(text)}</div></details>"
+    )
+
+
+def function_place(fn: Callable[..., Any]) -> str:
+    """Where *fn* is written, as ``file:line``, seen from here; "" if that cannot be told."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    code = getattr(inspect.unwrap(fn), "__code__", None)
+    if code is None:
+        return ""
+    path = Path(code.co_filename)
+    for start in (Path.cwd(), Path(__file__).parents[3]):
+        if path.is_relative_to(start):
+            path = path.relative_to(start)
+    return f"{path}:{code.co_firstlineno}"

@@ -1,0 +1,1 @@
+"""A run and its log: while it goes on, and afterwards."""

@@ -1,0 +1,81 @@
+"""What a transformation printed, attempt by attempt, as text and as HTML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from odibi_nb.views.escaping import escape
+from odibi_nb.views.html_parts import block, head, pre
+from odibi_nb.views.status_style import look_of
+
+MAX_TAIL, MAX_TRACEBACK = 8_000, 4_000
+"""Characters of a log and of a traceback that are shown while a run goes on: the last ones."""
+# Laid out from below, so that the newest line is in sight whenever it is painted anew.
+_NEWEST = "display:flex;flex-direction:column-reverse;max-height:18em;overflow:auto;padding:2px 6px;background:rgba(128,128,128,.1)"
+
+if TYPE_CHECKING:
+    from odibi_nb.core.runlog.attempt_logs import AttemptLog
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AttemptLogs:
+    """The attempts of one transformation in one run, oldest first. Shows itself."""
+
+    attempts: tuple[AttemptLog, ...]
+
+    def lines(self) -> list[str]:
+        """Everything in lines; a running attempt has no last line yet."""
+        found = []
+        for attempt in self.attempts:
+            found += [_started(attempt), *(f"  {line}" for line in attempt.log.splitlines())]
+            if attempt.status != "RUNNING":
+                found.append(_ended(attempt))
+        return found
+
+    def __repr__(self) -> str:
+        running = ["  … it runs …"] if self.attempts[-1].status == "RUNNING" else []
+        return "\n".join([*self.lines(), *running])
+
+    def _repr_html_(self) -> str:
+        parts = []
+        for attempt in self.attempts:
+            running = attempt.status == "RUNNING"
+            parts += [
+                f"<p style='margin:.4em 0 0'>{escape(_started(attempt))}</p>",
+                pre(attempt.log or "(nothing printed or logged)"),
+                head("▶ it runs …" if running else _ended(attempt), look_of(attempt.status).colour),
+            ]
+        return block(*parts)
+
+
+def _started(attempt: AttemptLog) -> str:
+    at = f" {attempt.start_time:%Y-%m-%d %H:%M:%S} UTC" if attempt.start_time else ""
+    return f"{attempt.transformation_id}, attempt {attempt.attempt} in run {attempt.run_id}{at}"
+
+
+def _ended(attempt: AttemptLog) -> str:
+    error = f": {attempt.error}" if attempt.error else ""
+    return f"{look_of(attempt.status).sign} {attempt.status}{error}"
+
+
+def tail_html(attempt: AttemptLog) -> str:
+    """The end of what an attempt has printed, and how it stands; with its traceback if it failed."""
+    name = escape(f"Log of {attempt.transformation_id}")
+    said = _last(attempt.log, MAX_TAIL) or "(nothing printed or logged yet)"
+    trace = pre(_last(attempt.traceback, MAX_TRACEBACK)) if attempt.traceback else ""
+    running = attempt.status == "RUNNING"
+    stands = f"▶ running, attempt {attempt.attempt}" if running else _ended(attempt)
+    return block(
+        f"<div tabindex='0' role='region' aria-label='{name}' style='{_NEWEST}'>"
+        f"<div>{pre(said)}{trace}</div></div>",
+        head(stands, look_of(attempt.status).colour),
+    )
+
+
+def _last(text: str, length: int) -> str:
+    """The last lines of *text*, no longer than *length*."""
+    text = text.rstrip("\n")
+    if len(text) <= length:
+        return text
+    return f"…\n{text[-length:].partition(chr(10))[2]}"

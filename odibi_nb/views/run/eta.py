@@ -1,0 +1,54 @@
+"""How long a run will still take, from what was expected of it and how it has gone so far."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from odibi_nb.core.model.events import Status
+from odibi_nb.core.planning.forecast import expected_durations, expected_spans
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable
+
+    from odibi_nb.core.planning.plan import RunPlan
+    from odibi_nb.views.run.state import RowState
+
+_OPEN = frozenset({"WAITING", "RETRYING", Status.RUNNING.value})
+
+
+class Eta:
+    """The expected end of a run of *plan*: that of its forecast, moved by how late what runs is."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        rows = {} if plan.problems else plan.rows
+        self._known = {name for name, row in rows.items() if row.expected_seconds is not None}
+        self._spans = expected_spans(plan, expected_durations(plan)[0]) if self._known else {}
+
+    def seconds_left(
+        self, rows: Iterable[RowState], start: dt.datetime, now: dt.datetime
+    ) -> float | None:
+        """Seconds until all *rows* have ended; None if history does not tell, or told wrong."""
+        still_open = [row for row in rows if row.status in _OPEN]
+        known = sum(row.id in self._known for row in still_open)
+        if not self._spans or 2 * known < len(still_open) or not still_open:
+            return None
+        elapsed = (now - start).total_seconds()
+        late = [
+            max((row.start - start).total_seconds() - span.start, elapsed - span.end)
+            for row in still_open
+            if row.start is not None and (span := self._spans[row.id])
+        ]
+        end = max(self._spans[row.id].end for row in still_open)
+        left = end + max(late, default=0.0) - elapsed
+        return left if left > 0 else None
+
+
+def rough(seconds: float) -> str:
+    """A duration that is only guessed: no more exact than that."""
+    if seconds < 10:  # noqa: PLR2004
+        return f"~{max(1, round(seconds))} s"
+    if seconds < 90:  # noqa: PLR2004  a minute and a half
+        return f"~{round(seconds / 5) * 5} s"
+    minutes = round(seconds / 60)
+    return f"~{minutes} min" if minutes < 90 else f"~{minutes / 60:.1f} h"  # noqa: PLR2004

@@ -1,0 +1,227 @@
+"""A run as a Gantt chart, before it is drawn: which bars, from when to when, what they say."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from odibi_nb.core.model.events import Status
+from odibi_nb.views.run.state import RETRYING, WAITING, Bar, RowState, RunSnapshot
+from odibi_nb.views.status_style import LOOKS, QUEUED
+
+MAX_QUEUED_ROWS = 500
+"""With more rows, what waited for its first attempt is left out: it would hide what ran."""
+MAX_ERROR = 160
+MAX_CHECKS = 5
+MAX_NAME = 30
+TICKS = 8
+MARK = 0.01
+"""How wide the mark of a row that never started is, as a part of the axis."""
+_UNENDED_WAIT = frozenset({RETRYING, Status.SKIPPED.value, Status.CANCELLED.value})
+_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
+
+
+class Span(NamedTuple):
+    """A bar: row number *row*, from *start* to *end* in seconds of the run.
+
+    *kind* is a key of `LOOKS`; *bar* is the attempt, None for what is not one. *open* is what goes on.
+    """
+
+    row: int
+    kind: str
+    start: float
+    end: float
+    bar: Bar | None = None
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """A layer: its rows are number *first* to *last*, both included."""
+
+    layer: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gantt:
+    """What a picture shows.
+
+    Attributes:
+        rows: in the plan's order, top to bottom.
+        spans: by row, then by time.
+        bands: the layers, top to bottom.
+        until: where the axis ends, in seconds; it begins at 0.
+        now: the now-line, in seconds; None when the run is over.
+        begin: wall time (UTC) of second 0, where known.
+        label: the picture in words: how many rows are how far.
+    """
+
+    rows: tuple[RowState, ...]
+    spans: tuple[Span, ...]
+    bands: tuple[Band, ...]
+    until: float
+    now: float | None
+    begin: dt.datetime | None
+    label: str
+
+    def wall(self, seconds: float) -> str:
+        """Wall time (UTC) at *seconds*; "" before the run has begun."""
+        return (
+            "" if self.begin is None else f"{self.begin + dt.timedelta(seconds=seconds):%H:%M:%S}"
+        )
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Where the axis has ticks, and what they say."""
+        step = tick_step(self.until)
+        return [(i * step, clock(i * step, step)) for i in range(int(self.until / step) + 1)]
+
+    def marked(self, number: int) -> str:
+        """The name of row *number*, cut, with the sign of a row that has something to look at."""
+        row = self.rows[number]
+        return (
+            f"{row.sign} {shortened(row.id, MAX_NAME - 2)}"
+            if row.sign
+            else shortened(row.id, MAX_NAME)
+        )
+
+    def told(self, span: Span) -> list[str]:
+        """What the tooltip of *span* says, in lines of plain text."""
+        row, bar = self.rows[span.row], span.bar
+        sign, word = LOOKS[span.kind].sign, span.kind.lower()
+        attempt = f", attempt {bar.number}" if bar else ""
+        # What goes on says nothing that changes while it does.
+        since = f"{span.start:,.2f} s to {span.end:,.2f} s ({self.wall(span.start)} to {self.wall(span.end)} UTC)"
+        if span.open:
+            since = f"since {span.start:,.2f} s ({self.wall(span.start)} UTC)"
+            if bar and bar.progress:
+                since += f", {bar.progress}: {bar.progress.done:,} of {bar.progress.total:,} tasks"
+        lines = [row.id, row.function, f"{sign} {word}{attempt}", since]
+        if bar and (bar.rows_in is not None or bar.rows_out is not None):
+            lines.append(f"rows in {_count(bar.rows_in)}, out {_count(bar.rows_out)}")
+        if bar:
+            lines += [f"⚠ {shortened(check, MAX_ERROR)}" for check in bar.checks[:MAX_CHECKS]]
+        error = bar.error if bar else row.error if span.kind == row.status else ""
+        return [*lines, shortened(error, MAX_ERROR)] if error else lines
+
+
+def gantt_of(snapshot: RunSnapshot) -> Gantt:
+    """The chart of a run as it stands."""
+    chart = empty_gantt(snapshot)
+    begun: dict[str, dt.datetime] = {}
+    for row in snapshot.rows:
+        if row.bars:
+            first = row.bars[0].start
+            begun[row.layer] = min(first, begun.get(row.layer, first))
+    spans: list[Span] = []
+    if chart.begin is not None:
+        queued = len(snapshot.rows) <= MAX_QUEUED_ROWS
+        for number, row in enumerate(snapshot.rows):
+            if row.bars or row.end or row.layer in begun:
+                since = begun.get(row.layer) if queued else None
+                spans += row_spans(number, row, snapshot, since, chart.until)
+    return replace(chart, spans=tuple(spans))
+
+
+def empty_gantt(snapshot: RunSnapshot) -> Gantt:
+    """The chart of a run as it stands, without its spans."""
+    longest = max(snapshot.elapsed, 0.1)
+    return Gantt(
+        rows=snapshot.rows,
+        spans=(),
+        bands=_bands(snapshot.rows),
+        until=_roomy(longest) if snapshot.live else longest * 1.01,
+        now=snapshot.elapsed if snapshot.live and snapshot.start is not None else None,
+        begin=snapshot.start,
+        label=_label(snapshot),
+    )
+
+
+def row_spans(
+    number: int, row: RowState, snapshot: RunSnapshot, queued: dt.datetime | None, until: float
+) -> list[Span]:
+    """The bars of one row; *queued* is since when it may have waited for its first attempt.
+
+    An open one, if there is one, is the last.
+    """
+    assert snapshot.start is not None
+    zero, now = snapshot.start, snapshot.at
+
+    def seconds(moment: dt.datetime) -> float:
+        passed = (moment - zero).total_seconds()
+        return passed if passed > 0 else 0.0
+
+    spans = [
+        Span(number, bar.status, seconds(bar.start), seconds(bar.end or now), bar, bar.end is None)
+        for bar in row.bars
+    ]
+    if len(row.bars) > 1 or row.status in _UNENDED_WAIT:
+        for since, until_then in row.waits(now):
+            still = row.status == RETRYING and since == row.bars[-1].end
+            spans.append(Span(number, RETRYING, seconds(since), seconds(until_then), None, still))
+        spans.sort(key=lambda span: span.start)
+    if queued is not None:
+        first = row.bars[0].start if row.bars else row.end or now
+        if first > queued:
+            still = not row.bars and row.end is None
+            spans.insert(0, Span(number, QUEUED, seconds(queued), seconds(first), None, still))
+    unstarted = row.status != RETRYING and (not row.bars or row.bars[-1].status != row.status)
+    if row.end is not None and unstarted:
+        end = min(max(seconds(row.end), until * MARK), until)
+        spans.append(Span(number, row.status, end - until * MARK, end))
+    return spans
+
+
+def _bands(rows: tuple[RowState, ...]) -> tuple[Band, ...]:
+    starts = [i for i, row in enumerate(rows) if i == 0 or row.layer != rows[i - 1].layer]
+    ends = [*(start - 1 for start in starts[1:]), len(rows) - 1]
+    return tuple(
+        Band(layer=rows[first].layer, first=first, last=last)
+        for first, last in zip(starts, ends, strict=False)
+    )
+
+
+def _label(snapshot: RunSnapshot) -> str:
+    counts = snapshot.counts()
+    order = [*(status.value for status in Status), RETRYING, WAITING]
+    told = ", ".join(f"{counts[name]:,} {name.lower()}" for name in order if counts[name])
+    return f"Gantt chart of {snapshot.project}: {told or 'nothing to run'}"
+
+
+def _roomy(seconds: float) -> float:
+    """An axis end past *seconds* that stays for a while, so that bars grow instead of shrinking."""
+    least = max(5.0, seconds * 1.02)
+    magnitude = 10.0 ** math.floor(math.log10(least))
+    return next(
+        s * magnitude for s in (1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if s * magnitude >= least
+    )
+
+
+def tick_step(until: float) -> float:
+    """Seconds between two ticks of an axis that ends at *until*."""
+    least = until / TICKS
+    if least <= _STEPS[0]:
+        magnitude = 10.0 ** math.floor(math.log10(least))
+        return next(s * magnitude for s in (1, 2, 5, 10) if s * magnitude >= least * 0.999)
+    return float(next((s for s in _STEPS if s >= least), math.ceil(least / 86400) * 86400))
+
+
+def clock(seconds: float, step: float = 1.0) -> str:
+    """Seconds of the run as people read them: ``2.5 s``, ``1:30``, ``2:05:00``."""
+    if seconds < 60 and step < 60:  # noqa: PLR2004
+        return f"{seconds:.{max(0, -math.floor(math.log10(step)))}f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def shortened(text: str, length: int) -> str:
+    """*text* with an ellipsis where it is cut."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _count(rows: int | None) -> str:
+    return "?" if rows is None else f"{rows:,}"

@@ -1,0 +1,162 @@
+"""A Gantt chart of a run that goes on, as SVG pictures that lie on each other; few of them change.
+
+``frame``    legend, axis, names: change with the scale, which lasts for a while
+``moving``   the now-line and whatever is not over: changes all the time, but is little
+``settled``  the bars that stay as they are, in the order in which they came to be; only the last
+             picture that has any grows, so that what has to be drawn anew is what is new
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from odibi_nb.views.run.click_for_log import BAR
+from odibi_nb.views.run.gantt import MAX_QUEUED_ROWS, Gantt, Span, empty_gantt, row_spans
+from odibi_nb.views.run.gantt_svg import MAX_LABELLED, Drawing
+from odibi_nb.views.run.state import RETRYING
+from odibi_nb.views.status_style import QUEUED
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from odibi_nb.views.run.state import RowState, RunSnapshot
+
+FEW_BARS, MANY_BARS = 16, 64
+"""Bars in one settled picture: few where each has a tooltip, many where they share a path."""
+
+
+class GanttLayers:
+    """The pictures of one run with *count* rows; `update` says how they look now.
+
+    What it costs to draw is what has changed: each snapshot is compared with the one before.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.told = count <= MAX_LABELLED
+        self._attributes = BAR if self.told else ""
+        self._queued = count <= MAX_QUEUED_ROWS
+        self._size = FEW_BARS if self.told else MANY_BARS
+        bars = 2 * count if self._queued else count
+        self._pictures = [""] * (bars // self._size + 1)
+        self._until = 0.0
+        self._forget(())
+
+    def _forget(self, rows: tuple[RowState, ...]) -> None:
+        """Nothing is drawn yet."""
+        self._rows: tuple[RowState | None, ...] = (None,) * len(rows)
+        self._settled: list[Span] = []
+        self._taken = [0] * len(rows)
+        self._going: set[int] = set()
+        self._begun: dict[str, dt.datetime] = {}
+        self._seen: set[str] = set()
+        self._marked: set[int] = set()
+        self._frame = ""
+        self._framed = (0, 0)
+
+    def update(self, snapshot: RunSnapshot) -> list[str]:
+        """All pictures, bottom to top: frame, moving, settled; always as many."""
+        chart = empty_gantt(snapshot)
+        if not chart.rows:
+            return ["", "", *self._pictures]
+        first = 0
+        if chart.until != self._until or len(self._rows) != len(chart.rows):
+            self._until = chart.until
+            self._forget(chart.rows)
+            self._pictures = [""] * len(self._pictures)
+        else:
+            first = len(self._settled)
+        if chart.begin is not None:
+            self._take(snapshot)
+        moving = self._moving(snapshot, chart)
+        self._draw_settled(chart, snapshot.run_id, first)
+        return [self._frame, moving, *self._pictures]
+
+    def _take(self, snapshot: RunSnapshot) -> None:
+        """Take over what has settled since the last snapshot."""
+        rows, before = snapshot.rows, self._rows
+        changed = [
+            number
+            for number, (new, old) in enumerate(zip(rows, before, strict=True))
+            if new is not old
+        ]
+        for number in changed:
+            row = rows[number]
+            if row.sign and self.told:  # stands beside its name, in the frame
+                self._marked.add(number)
+            if row.bars:
+                start = row.bars[0].start
+                self._begun[row.layer] = min(start, self._begun.get(row.layer, start))
+        for number in changed:
+            spans = self._spans(number, snapshot)
+            settled = [span for span in spans if not span.open]
+            fresh = settled[self._taken[number] :]
+            self._settled += fresh
+            self._seen.update(span.kind for span in fresh)
+            self._taken[number] = len(settled)
+            if rows[number].bars and (len(settled) < len(spans) or rows[number].status == RETRYING):
+                self._going.add(number)
+            else:
+                self._going.discard(number)
+        self._rows = rows
+
+    def _spans(self, number: int, snapshot: RunSnapshot) -> list[Span]:
+        row = snapshot.rows[number]
+        since = self._begun.get(row.layer) if self._queued else None
+        if not (row.bars or row.end or since):
+            return []
+        return row_spans(number, row, snapshot, since, self._until)
+
+    def _moving(self, snapshot: RunSnapshot, chart: Gantt) -> str:
+        spans = [
+            span
+            for number in sorted(self._going)
+            for span in self._spans(number, snapshot)
+            if span.open
+        ]
+        blocks = self._blocks(snapshot)
+        self._seen.update(span.kind for span in spans)
+        if blocks:
+            self._seen.add(QUEUED)
+        drawing = Drawing(chart, snapshot.run_id, self._seen, self._attributes)
+        shown = len(self._seen), len(self._marked)
+        if not self._frame or self._framed != shown:
+            self._framed, self._frame = shown, drawing.frame()
+        now = snapshot.elapsed
+        waiting = [
+            drawing.column(QUEUED, first, last, since, now)
+            for first, last, since in blocks
+            if now > since
+        ]
+        return drawing.moving(spans, waiting, told=self.told)
+
+    def _blocks(self, snapshot: RunSnapshot) -> list[tuple[int, int, float]]:
+        """First and last number of rows that wait next to each other, and since when (in seconds)."""
+        blocks: list[tuple[int, int, float]] = []
+        if not self._queued or snapshot.start is None:
+            return blocks
+        since = {
+            layer: max(0.0, (start - snapshot.start).total_seconds())
+            for layer, start in self._begun.items()
+        }
+        for number, row in enumerate(snapshot.rows):
+            if row.bars or row.end or row.layer not in since:
+                continue
+            start = since[row.layer]
+            if blocks and blocks[-1][1] == number - 1 and blocks[-1][2] == start:
+                blocks[-1] = (blocks[-1][0], number, start)
+            else:
+                blocks.append((number, number, start))
+        return blocks
+
+    def _draw_settled(self, chart: Gantt, run: str, first: int) -> None:
+        """Draw the pictures anew to which settled bars from number *first* on belong."""
+        if first == len(self._settled):
+            return
+        drawing = Drawing(chart, run, (), self._attributes)
+        last = len(self._pictures) - 1  # it takes what was not expected: attempts after the first
+        for picture in range(min(first // self._size, last), last + 1):
+            end = None if picture == last else (picture + 1) * self._size
+            spans = self._settled[picture * self._size : end]
+            if not spans:
+                return
+            self._pictures[picture] = drawing.picture([drawing.bars(spans, told=self.told)])

@@ -1,0 +1,242 @@
+"""A Gantt chart as Plotly's JSON, made without Plotly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.engine import Engine
+from odibi_nb.core.model.events import Status
+from odibi_nb.views.escaping import escape
+from odibi_nb.views.run.gantt import Gantt, Span, shortened
+from odibi_nb.views.status_style import LOOKS, PART_DONE, QUEUED, WAITS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_LABELLED = 120
+"""With more rows, the layers' names stand where the rows' would."""
+MAX_TOLD = 200
+"""With more rows, a saved figure's tooltips say the id and errors only."""
+LIVE_BARS = 64
+"""Bars in one trace of a live figure, of the kinds of which there are many."""
+MANY = frozenset({Status.SUCCESS.value, QUEUED})
+MAX_HEIGHT = 560
+MIN_BAR = 1.2 / 450
+"""The height of a bar, as a part of the plot: what is thinner than a pixel fades away."""
+_GREY = "#777777"
+_INKS = {1: "var(--jp-ui-font-color1,#777)", 2: "var(--jp-ui-font-color2,#777)"}
+"""The colour of text: the theme's where it has one, else one that both themes can show."""
+_ACTIVE = LOOKS[Status.RUNNING.value].colour
+_UNUSED = ["sendChartToCloud", "sendDataToCloud", "select2d", "lasso2d", "autoScale2d"]
+"""Buttons that a run has no use for; the first two would send its errors to a company's servers."""
+_GRID = "rgba(128,128,128,0.25)"
+_CLEAR = "rgba(0,0,0,0)"
+
+
+def gantt_plotly(gantt: Gantt, run: str = "", *, live: bool = False) -> dict[str, Any]:
+    """A figure: ``{"data": [...], "layout": {...}}``, one trace per kind of bar.
+
+    Args:
+        gantt: the chart.
+        run: the run's id, by which the table of that run knows the figure.
+        live: with all there is to tell; with traces that have no bars yet, as they keep their places;
+            and with several for what there is most of, so that few of them change.
+    """
+    told = live or len(gantt.rows) <= MAX_TOLD
+    data: list[dict[str, Any]] = []
+    for kind in LOOKS:
+        own = [span for span in gantt.spans if span.kind == kind]
+        traces = [
+            _trace(gantt, kind, some, told=told) for some in _parts(gantt, kind, own, live=live)
+        ]
+        traces[0]["showlegend"] = bool(own)
+        data += traces if own or live else []
+    part_done = _part_done(gantt)
+    may_be_told = live and any(row.engine == Engine.SPARK.value for row in gantt.rows)
+    data += [part_done] if part_done["y"] or may_be_told else []
+    return {"data": data, "layout": {**_layout(gantt), "meta": {"run": _text([run])}}}
+
+
+def _parts(gantt: Gantt, kind: str, spans: list[Span], *, live: bool) -> list[list[Span]]:
+    """*spans* of one kind, trace by trace; live, as many all the time.
+
+    What is over stands in the order in which it ended, so that only the last trace of it grows; what is
+    not over changes all the time, and stands apart.
+    """
+    if not live or kind not in MANY:
+        return [spans]
+    over = sorted((span for span in spans if not span.open), key=lambda span: span.end)
+    last = len(gantt.rows) // LIVE_BARS * LIVE_BARS
+    parts = [over[i : i + LIVE_BARS] for i in range(0, last, LIVE_BARS)]
+    return [*parts, over[last:], [span for span in spans if span.open]]
+
+
+def _trace(gantt: Gantt, kind: str, spans: list[Span], *, told: bool) -> dict[str, Any]:
+    look = LOOKS[kind]
+    trace = {
+        "type": "bar",
+        "orientation": "h",
+        "name": _inked(1, f"{look.sign} {kind.lower()}"),
+        "x": [round(span.end - span.start, 3) for span in spans],
+        "base": [round(span.start, 3) for span in spans],
+        "y": [span.row for span in spans],
+        "width": 0.3 if kind in WAITS else max(0.9, round(MIN_BAR * len(gantt.rows), 1)),
+        "marker": {
+            "color": look.colour,
+            "line": {"width": 0},
+            "pattern": {
+                "shape": look.pattern,
+                "fillmode": "overlay",
+                "fgcolor": "rgba(255,255,255,0.75)",
+                "size": 6 if kind in WAITS else 10,
+                "solidity": 0.2,
+            },
+        },
+        "opacity": 1 if kind != QUEUED else 0.6 if len(gantt.rows) <= MAX_LABELLED else 0.35,
+        "customdata": [
+            _text(gantt.told(span)) if told and not _waits(span) else _brief(gantt, span)
+            for span in spans
+        ],
+        "hovertemplate": "%{customdata}<extra></extra>",
+        "legendgroup": kind,
+        "showlegend": False,
+    }
+    if kind == Status.RUNNING.value:
+        trace |= {"text": _parts_told(gantt, spans), "textposition": "outside", "cliponaxis": False}
+    return trace
+
+
+def _parts_told(gantt: Gantt, spans: list[Span]) -> list[str]:
+    """What stands right of each bar: how far it is; nothing where all of them would say nothing."""
+    known = [span.bar.progress if span.bar else None for span in spans]
+    told = [_inked(1, str(progress)) if progress else "" for progress in known]
+    return told if any(told) and len(gantt.rows) <= MAX_LABELLED else []
+
+
+def _part_done(gantt: Gantt) -> dict[str, Any]:
+    """What fills running bars as far as their engine says that they are done."""
+    known = [(span, p) for span in gantt.spans if span.bar and (p := span.bar.progress)]
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "name": _inked(1, "▰ part done"),
+        "x": [round((span.end - span.start) * progress.share, 3) for span, progress in known],
+        "base": [round(span.start, 3) for span, _ in known],
+        "y": [span.row for span, _ in known],
+        "width": 0.5,
+        "marker": {"color": PART_DONE, "line": {"width": 0}},
+        "customdata": [_text(gantt.told(span)) for span, _ in known],
+        "hovertemplate": "%{customdata}<extra></extra>",
+        "showlegend": bool(known),
+    }
+
+
+def _text(lines: Sequence[str]) -> str:
+    """Lines as Plotly's text: it knows a few tags, so that all that looks like one is escaped."""
+    return "<br>".join(escape(line, quote=False) for line in lines)
+
+
+def _inked(ink: int, text: str) -> str:
+    """*text*, escaped, in one of the `_INKS`: Plotly keeps the style, and the page knows the theme."""
+    return f"<span style='color:{_INKS[ink]}'>{_text([text])}</span>"
+
+
+def _waits(span: Span) -> bool:
+    """Whether it waits for its first attempt: there are many, and there is nothing to tell but that."""
+    return span.kind == QUEUED and span.open
+
+
+def _brief(gantt: Gantt, span: Span) -> str:
+    """The id, and the error of what did not succeed."""
+    lines = gantt.told(span)
+    return _text(lines if span.bar and span.bar.error else lines[:1])
+
+
+def _layout(gantt: Gantt) -> dict[str, Any]:
+    count = len(gantt.rows)
+    labelled = count <= MAX_LABELLED
+    height = 22 if count <= 20 else 18 if count <= 60 else 12  # noqa: PLR2004
+    names = [_inked(1, gantt.marked(i)) for i in range(count)] if labelled else []
+    layers = [shortened(band.layer, 14) for band in gantt.bands]
+    right = 24 + 7 * max(map(len, layers), default=0)
+    ticks = gantt.ticks()
+    return {
+        "template": {},
+        "autosize": True,
+        "height": max(180, 110 + height * count) if labelled else MAX_HEIGHT,
+        "margin": {"l": 60 if labelled else 20, "r": right, "t": 40, "b": 40},
+        "paper_bgcolor": _CLEAR,
+        "plot_bgcolor": _CLEAR,
+        "font": {"color": _GREY, "size": 11},
+        "barmode": "overlay",
+        "hovermode": "closest",
+        "hoverlabel": {"align": "left"},
+        "modebar": {"bgcolor": _CLEAR, "color": _GREY, "activecolor": _ACTIVE, "remove": _UNUSED},
+        "uirevision": "run",
+        "showlegend": True,
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "y": 1,
+            "yanchor": "bottom",
+            "itemsizing": "constant",
+        },
+        "xaxis": {
+            "range": [0, gantt.until],
+            "tickvals": [seconds for seconds, _ in ticks],
+            "ticktext": [_inked(2, text) for _, text in ticks],
+            "gridcolor": _GRID,
+            "zeroline": False,
+        },
+        "yaxis": {
+            "range": [count - 0.5, -0.5],
+            "tickvals": list(range(count)) if labelled else [],
+            "ticktext": names,
+            "tickfont": {"size": min(11, height - 2)},
+            "ticks": "outside",
+            "tickcolor": _CLEAR,
+            "automargin": True,
+            "showgrid": False,
+            "zeroline": False,
+        },
+        "shapes": _lines(gantt),
+        "annotations": [
+            {
+                "text": _inked(2, layer),
+                "xref": "paper",
+                "x": 1.01,
+                "xanchor": "left",
+                "y": (band.first + band.last) / 2,
+                "showarrow": False,
+            }
+            for band, layer in zip(gantt.bands, layers, strict=True)
+        ],
+    }
+
+
+def _lines(gantt: Gantt) -> list[dict[str, Any]]:
+    """Between the layers; and now."""
+    lines: list[dict[str, Any]] = [
+        {
+            "type": "line",
+            "xref": "paper",
+            "x0": 0,
+            "x1": 1.12,
+            "y0": band.first - 0.5,
+            "y1": band.first - 0.5,
+            "line": {"color": _GRID, "width": 1},
+        }
+        for band in gantt.bands
+    ]
+    if gantt.now is not None:
+        now = {
+            "x0": round(gantt.now, 2),
+            "x1": round(gantt.now, 2),
+            "yref": "paper",
+            "y0": 0,
+            "y1": 1,
+        }
+        lines.append(
+            {"type": "line", **now, "line": {"color": "#d9433b", "width": 1.5, "dash": "dash"}}
+        )
+    return lines

@@ -1,0 +1,242 @@
+"""A Gantt chart as SVG: no scripts, every value escaped, both themes, as wide as its place."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from odibi_nb.views.escaping import escape
+from odibi_nb.views.run.gantt import Gantt, Span, shortened
+from odibi_nb.views.status_style import LOOKS, PART_DONE, WAITS, Look
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+WIDTH = 1000
+"""The width of the drawing's own coordinates; it is scaled to its place."""
+MAX_LABELLED = 120
+"""With more rows, their names are left out: they could not be read."""
+MAX_HOVER = 300
+"""With more bars, they have no tooltips and are drawn as one path per status."""
+FIT_HEIGHT = 560
+MIN_HEIGHT = 1.2
+"""What is thinner fades away; bars of neighbours may overlap instead."""
+MAX_LEFT, RIGHT, TOP, BOTTOM = 232, 96, 30, 24
+LETTER = 7.2
+"""The width of a name's letter, about."""
+_TEXT = "fill:var(--jp-ui-font-color1,currentColor)"
+_FAINT = "fill:var(--jp-ui-font-color2,#888)"
+_GRID = "stroke:var(--jp-border-color2,rgba(128,128,128,.35));stroke-width:1"
+_PATTERN = {
+    "/": "M-1 5L5-1M0 8L8 0M3 9L9 3",
+    "\\": "M-1 3L5 9M0 0L8 8M3-1L9 5",
+    "x": "M0 8L8 0M0 0L8 8",
+    "-": "M0 4H8",
+    "|": "M4 0V8",
+    "+": "M4 0V8M0 4H8",
+    ".": "M3 4H5",
+}
+
+
+def gantt_svg(gantt: Gantt, run: str = "") -> str:
+    """The chart as an ``<svg>`` element.
+
+    *run* is the run's id: by it the table of that run knows the picture, and it keeps the picture's
+    patterns apart from others' on a page.
+    """
+    return Drawing(gantt, run).whole() if gantt.rows else ""
+
+
+class Drawing:
+    """One chart, its scales, and the prefix of its ids.
+
+    Args:
+        gantt: the chart.
+        run: as in `gantt_svg`.
+        kinds: what has a pattern and stands in the legend; those of the chart's spans if None.
+        attributes: more of every picture's attributes.
+    """
+
+    def __init__(
+        self, gantt: Gantt, run: str, kinds: Collection[str] | None = None, attributes: str = ""
+    ) -> None:
+        self.gantt = gantt
+        self.attributes = attributes
+        self.run = run
+        self.name = "".join(c for c in run if c.isalnum())[-6:] or "g"
+        count = len(gantt.rows)
+        self.labelled = count <= MAX_LABELLED
+        height = 22 if count <= 20 else 16 if count <= 60 else 11  # noqa: PLR2004
+        self.row = float(height) if self.labelled else FIT_HEIGHT / count
+        self.height = TOP + self.row * count + BOTTOM
+        longest = max((len(row.id) for row in gantt.rows if self.labelled), default=0)
+        # Room for a sign before each name: it turns up in the run, and the axis must not jump.
+        self.left = min(MAX_LEFT, round(16 + LETTER * (longest + 2)))
+        self.scale = (WIDTH - self.left - RIGHT) / gantt.until
+        shown = {span.kind for span in gantt.spans} if kinds is None else kinds
+        self.kinds = [kind for kind in LOOKS if kind in shown]
+
+    def whole(self) -> str:
+        """All of the chart in one picture."""
+        bars = self.bars(self.gantt.spans, told=len(self.gantt.spans) <= MAX_HOVER)
+        return self.picture([self._frame(), bars, *self._now()], label=self.gantt.label)
+
+    def frame(self) -> str:
+        """The picture of what changes with the scale only: legend, axis, layers, names."""
+        return self.picture([self._frame()])
+
+    def moving(self, spans: Sequence[Span], columns: Sequence[str], *, told: bool) -> str:
+        """The picture of what changes all the time: bars, and the now-line; it has the label."""
+        bars = self.bars(spans, told=told)
+        return self.picture([*columns, bars, *self._now()], label=self.gantt.label)
+
+    def picture(self, content: Iterable[str], label: str = "") -> str:
+        """An ``<svg>`` of this chart's size; without a *label* it is not for those who listen."""
+        role = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
+        first, each = TOP / self.height, self.row / self.height
+        # Double quotes would each be escaped in a notebook's JSON; there are none but these.
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" {role} data-run="{escape(self.run)}" '
+            f'data-rows="{first:.6f} {each:.6f} {len(self.gantt.rows)}" '
+            f'viewBox="0 0 {WIDTH} {self.height:.0f}" width="100%" {self.attributes} '
+            'style="display:block;max-width:1600px;height:auto;'
+            f'font-family:var(--jp-ui-font-family,sans-serif)">{"".join(content)}</svg>'
+        ).replace('"', "'")
+
+    def _frame(self) -> str:
+        patterns = f"<defs>{''.join(map(self._pattern, self.kinds))}</defs>"
+        return patterns + "".join((*self._legend(), *self._axis(), *self._bands(), *self._names()))
+
+    def _x(self, seconds: float) -> float:
+        return self.left + seconds * self.scale
+
+    def _pattern(self, kind: str) -> str:
+        look = LOOKS[kind]
+        width = 2 if look.pattern == "." else 1
+        mark = _PATTERN.get(look.pattern)
+        faint = f' opacity="{".6" if self.labelled else ".35"}"' if look.sign == "·" else ""
+        lines = (
+            f'<path d="{mark}" stroke="#fff" stroke-opacity=".75" stroke-width="{width}"/>'
+            if mark
+            else ""
+        )
+        return (
+            f'<pattern id="{self._id(look)}" width="8" height="8" patternUnits="userSpaceOnUse">'
+            f'<g{faint}><rect width="8" height="8" fill="{look.colour}"/>{lines}</g></pattern>'
+        )
+
+    def _id(self, look: Look) -> str:
+        return f"{self.name}{list(LOOKS.values()).index(look)}"
+
+    def _fill(self, kind: str) -> str:
+        look = LOOKS[kind]
+        return f'fill="url(#{self._id(look)}) {look.colour}"'
+
+    def _legend(self) -> Iterator[str]:
+        x = self.left
+        for kind in self.kinds:
+            text = f"{LOOKS[kind].sign} {kind.lower()}"
+            yield f'<rect x="{x}" y="6" width="14" height="12" rx="2" {self._fill(kind)}/>'
+            yield f'<text x="{x + 19}" y="16" font-size="12" style="{_TEXT}">{text}</text>'
+            x += 40 + 7 * len(text)
+
+    def _axis(self) -> Iterator[str]:
+        bottom = self.height - BOTTOM
+        for seconds, text in self.gantt.ticks():
+            x = self._x(seconds)
+            yield f'<path d="M{x:.1f} {TOP}V{bottom:.1f}" style="{_GRID}"/>'
+            yield (
+                f'<text x="{x:.1f}" y="{bottom + 15:.1f}" font-size="11" text-anchor="middle" '
+                f'style="{_FAINT}">{text}</text>'
+            )
+
+    def _bands(self) -> Iterator[str]:
+        for band in self.gantt.bands:
+            y = TOP + band.first * self.row
+            middle = TOP + (band.first + band.last + 1) / 2 * self.row
+            yield f'<path d="M0 {y:.1f}H{WIDTH}" style="{_GRID}"/>'
+            yield (
+                f'<text x="{WIDTH - RIGHT + 8}" y="{middle + 4:.1f}" font-size="12" '
+                f'style="{_FAINT}">{escape(shortened(band.layer, 14))}</text>'
+            )
+
+    def _names(self) -> Iterator[str]:
+        if not self.labelled:
+            return
+        size = min(12.0, self.row - 1)
+        yield f'<g text-anchor="end" font-size="{size:.0f}" style="{_TEXT}">'
+        for number in range(len(self.gantt.rows)):
+            y = TOP + (number + 0.5) * self.row + size * 0.36
+            yield f'<text x="{self.left - 8}" y="{y:.1f}">{escape(self.gantt.marked(number))}</text>'
+        yield "</g>"
+
+    def bars(self, spans: Sequence[Span], *, told: bool) -> str:
+        """*spans*, drawn one by one with tooltips, or as one path per kind."""
+        if told:
+            # Waits first: the mark of what was given up lies on its wait.
+            return "".join(
+                f"<g {self._fill(kind)}>{''.join(self._bar(s) for s in spans if s.kind == kind)}</g>"
+                for kind in reversed(LOOKS)
+                if any(span.kind == kind for span in spans)
+            )
+        paths: dict[str, list[str]] = defaultdict(list)
+        heights: dict[str, float] = {}
+        for span in spans:
+            x, y, width, heights[span.kind] = self._box(span)
+            paths[span.kind].append(f"M{x:.1f} {y + heights[span.kind] / 2:.1f}h{width:.1f}")
+        return "".join(
+            f'<path d="{"".join(paths[kind])}" {self._stroke(kind)} stroke-width="{heights[kind]:.1f}"/>'
+            for kind in LOOKS
+            if kind in paths
+        )
+
+    def column(self, kind: str, first: int, last: int, start: float, end: float) -> str:
+        """A bar of *kind* in each row from *first* to *last*, all of one length, in one path."""
+        _, top, width, height = self._box(Span(first, kind, start, end))
+        x, bottom = self._x(start) + width / 2, TOP + (last + 1) * self.row
+        return (
+            f'<path d="M{x:.1f} {top:.1f}V{bottom:.1f}" {self._stroke(kind)} '
+            f'stroke-width="{width:.1f}" stroke-dasharray="{height:.2f} {self.row - height:.2f}"/>'
+        )
+
+    def _bar(self, span: Span) -> str:
+        x, y, width, height = self._box(span)
+        return (
+            f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" '
+            f'rx="2"><title>{escape(chr(10).join(self.gantt.told(span)))}</title></rect>'
+            f"{self._part_done(span)}"
+        )
+
+    def _part_done(self, span: Span) -> str:
+        """What fills a running bar as far as it is done, and the figure right of it."""
+        if span.bar is None or span.bar.progress is None:
+            return ""
+        progress = span.bar.progress
+        x, y, width, height = self._box(span)
+        size = min(11.0, self.row - 1)
+        return (
+            f'<rect x="{x:.1f}" y="{y + height / 4:.1f}" width="{width * progress.share:.1f}" '
+            f'height="{height / 2:.1f}" rx="1" fill="{PART_DONE}" style="pointer-events:none"/>'
+            f'<text x="{x + width + 5:.1f}" y="{y + height / 2 + size * 0.36:.1f}" '
+            f'font-size="{size:.0f}" style="{_TEXT}">{progress}</text>'
+        )
+
+    def _stroke(self, kind: str) -> str:
+        return self._fill(kind).replace("fill=", "stroke=")
+
+    def _box(self, span: Span) -> tuple[float, float, float, float]:
+        """Left, top, width and height; what took no time is still seen."""
+        gap = 0.35 * self.row if span.kind in WAITS else 0.1 * self.row
+        width = max(1.5, (span.end - span.start) * self.scale)
+        height = max(MIN_HEIGHT, self.row - 2 * gap)
+        return self._x(span.start), TOP + span.row * self.row + gap, width, height
+
+    def _now(self) -> Iterator[str]:
+        now = self.gantt.now
+        if now is None:
+            return
+        x, bottom = self._x(now), self.height - BOTTOM
+        yield (
+            f'<path d="M{x:.1f} {TOP - 4}V{bottom:.1f}" stroke="#d9433b" stroke-width="1.5" '
+            f'stroke-dasharray="4 3"><title>now: {now:,.1f} s, {self.gantt.wall(now)} UTC</title></path>'
+        )

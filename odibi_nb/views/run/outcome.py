@@ -1,0 +1,76 @@
+"""How a run ended, in words: status, counts, what failed, warnings, and what to do with the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from odibi_nb.views.escaping import escape
+from odibi_nb.views.run.gantt import shortened
+from odibi_nb.views.run.run_page import summary_html
+from odibi_nb.views.run.state import snapshot_of
+from odibi_nb.views.run.table import MAX_ERROR
+from odibi_nb.views.status_style import look_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from odibi_nb.core.model.results import RunResult
+
+MAX_LISTED = 50
+_WRAP = (
+    "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
+    "line-height:1.4;"
+    "overflow-wrap:anywhere"
+)
+
+
+def outcome_html(result: RunResult, uses: Iterable[tuple[str, str]]) -> str:
+    """How *result*'s run ended; *uses* are lines of code with what they give."""
+    counts = " · ".join(
+        f"<b style='color:{look_of(status).colour}'>{look_of(status).sign}</b> {n:,} {status.lower()}"
+        for status, n in result.counts().items()
+    )
+    facts = [
+        ("transformations", counts or "none"),
+        ("layers executed", escape(", ".join(result.layers_executed)) or "none"),
+        ("engine", escape(result.engine)),
+        ("duration", f"{result.duration_seconds:,.1f} s"),
+        ("started", f"{result.start_time:%Y-%m-%d %H:%M:%S} UTC"),
+        ("run", f"<code>{escape(result.run_id)}</code>"),
+    ]
+    if result.log_path:
+        facts.append(("logs saved to", escape(result.log_path)))
+    rows = "".join(
+        f"<tr><th scope='row' style='text-align:left'>{name}</th>"
+        f"<td style='text-align:left'>{value}</td></tr>"
+        for name, value in facts
+    )
+    return (
+        f"<div style='{_WRAP}'>{summary_html(snapshot_of(result))}<table cellpadding=4>{rows}</table>"
+        f"{_listed('What did not succeed', _failures(result))}"
+        f"{_listed('Warnings', [f'⚠️ {escape(text)}' for text in result.warnings])}"
+        f"{_listed('In Python', [_use(*use) for use in uses])}</div>"
+    )
+
+
+def _failures(result: RunResult) -> list[str]:
+    return [
+        f"<b style='color:{look_of(t.status.value).colour}'>{look_of(t.status.value).sign}</b> "
+        f"{escape(t.transformation_id)}: {escape(shortened(t.reason, MAX_ERROR))}"
+        for t in result.failures()
+    ]
+
+
+def _use(code: str, meaning: str) -> str:
+    return f"<code>{escape(code)}</code> – {escape(meaning)}"
+
+
+def _listed(title: str, items: list[str]) -> str:
+    """A heading and its items; "" if there is none."""
+    if not items:
+        return ""
+    shown = "".join(f"<li>{item}</li>" for item in items[:MAX_LISTED])
+    if len(items) > MAX_LISTED:
+        shown += f"<li>… and {len(items) - MAX_LISTED:,} more</li>"
+    style = "list-style:none;padding-left:0;margin:4px 0"
+    return f"<p style='margin:12px 0 4px'><b>{title}</b></p><ul style='{style}'>{shown}</ul>"

@@ -1,0 +1,67 @@
+"""A run and its result as HTML: no scripts, every value escaped, both themes."""
+
+from __future__ import annotations
+
+from odibi_nb.core.model.events import Status
+from odibi_nb.views.escaping import escape
+from odibi_nb.views.run.eta import rough
+from odibi_nb.views.run.gantt import gantt_of
+from odibi_nb.views.run.gantt_svg import gantt_svg
+from odibi_nb.views.run.state import RETRYING, WAITING, RunSnapshot
+from odibi_nb.views.status_style import LOOKS, RUN_LOOKS, readable
+
+_WRAP = (
+    "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
+    "line-height:1.4;"
+    "max-width:100%;overflow-x:auto"
+)
+
+
+def framed_summary_html(snapshot: RunSnapshot, hint: str = "") -> str:
+    """The summary line where it stands alone, in the front end's size and colour of text."""
+    return f"<div style='{_WRAP}'>{summary_html(snapshot, hint)}</div>"
+
+
+def chart_html(snapshot: RunSnapshot) -> str:
+    """The Gantt chart."""
+    return gantt_svg(gantt_of(snapshot), snapshot.run_id)
+
+
+def summary_html(snapshot: RunSnapshot, hint: str = "") -> str:
+    """One line: how it stands, project, env, run, how many rows are how far, elapsed; and a *hint*."""
+    sign, colour, _ = RUN_LOOKS.get(snapshot.status, LOOKS["RUNNING"])
+    state = f"<b style='{readable(colour)}'>{sign} {escape(snapshot.status)}</b>"
+    hints = [hint] if hint else []
+    text = escape(" · ".join([*summary_parts(snapshot), *hints]))
+    return f"<p role='status' style='margin:4px 0'>{state} · {text}</p>"
+
+
+def summary_text(snapshot: RunSnapshot) -> str:
+    """The summary line as plain text."""
+    sign = RUN_LOOKS.get(snapshot.status, LOOKS["RUNNING"]).sign
+    return " · ".join([f"{sign} {snapshot.status}", *summary_parts(snapshot)])
+
+
+def summary_parts(snapshot: RunSnapshot) -> list[str]:
+    """Project, env, run, how many rows are how far (they add up), elapsed; plain text."""
+    counts = snapshot.counts()
+    parts = [f"{counts[Status.SUCCESS.value]:,} of {len(snapshot.rows):,} done"]
+    parts += [
+        f"{counts[name]:,} {label}"
+        for name, label in (
+            (Status.RUNNING.value, "running"),
+            (Status.FAILED.value, "failed"),
+            (Status.ABANDONED.value, "abandoned"),
+            (Status.SKIPPED.value, "skipped"),
+            (Status.CANCELLED.value, "cancelled"),
+            (RETRYING, "retrying"),
+            (WAITING, "waiting"),
+        )
+        if counts[name]
+    ]
+    run = [f"run {snapshot.run_id}"] if snapshot.run_id else []
+    run += [f"retry of {snapshot.retry_of}"] if snapshot.retry_of else []
+    elapsed = f"{snapshot.elapsed:,.1f} s"
+    if snapshot.seconds_left is not None:
+        elapsed += f", {rough(snapshot.seconds_left)} left"
+    return [snapshot.project, f"env {snapshot.env}", *run, ", ".join(parts), elapsed]

@@ -1,0 +1,334 @@
+"""A run as it stands: what live views are drawn from. Fed by events; asked from another thread."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.check_result import PASSED
+from odibi_nb.core.model.events import CANCEL_SIGN, EventType, RunEvent, Status
+from odibi_nb.core.text.structs import decode_json, utc_now
+from odibi_nb.views.run.eta import Eta
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Mapping
+
+    from odibi_nb.core.model.events import Progress
+    from odibi_nb.core.model.results import RunResult
+    from odibi_nb.core.planning.plan import RunPlan
+
+WAITING, RETRYING = "WAITING", "RETRYING"
+"""What a row is besides `Status`: not started yet; between two attempts."""
+WARNING_SIGN = "⚠"
+LIVE = frozenset({"starting", "running"})
+"""What a run is besides `RunStatus`, while it goes on."""
+_UNSTARTED = frozenset({Status.SKIPPED.value, Status.CANCELLED.value})
+"""How a row can end while it waits for its first or next attempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One attempt; *end* is None while it runs, *status* is a `Status`' value.
+
+    *checks* are the data checks that were not kept, in words. *progress* is how far it is while it runs,
+    where its engine tells.
+    """
+
+    number: int
+    start: dt.datetime
+    end: dt.datetime | None = None
+    status: str = Status.RUNNING.value
+    error: str = ""
+    rows_in: int | None = None
+    rows_out: int | None = None
+    checks: tuple[str, ...] = ()
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowState:
+    """How one transformation stands; *status* is a `Status`' value, WAITING or RETRYING.
+
+    *bars* are its attempts, oldest first. *end* is when it ended, also if it never started.
+    """
+
+    id: str
+    layer: str
+    function: str
+    engine: str
+    status: str = WAITING
+    attempt: int = 0
+    start: dt.datetime | None = None
+    end: dt.datetime | None = None
+    duration_seconds: float | None = None
+    rows_in: int | None = None
+    rows_out: int | None = None
+    error: str = ""
+    bars: tuple[Bar, ...] = ()
+
+    @property
+    def sign(self) -> str:
+        """What stands beside its name where it ended with something to look at; else nothing."""
+        return WARNING_SIGN if self.bars and self.bars[-1].checks else ""
+
+    def waits(self, now: dt.datetime) -> list[tuple[dt.datetime, dt.datetime]]:
+        """From when to when it waited for its next attempt; one that goes on ends *now*."""
+        ends = [bar.start for bar in self.bars[1:]]
+        if self.status == RETRYING:
+            ends.append(now)
+        elif self.bars and self.status in _UNSTARTED and self.end is not None:
+            ends.append(self.end)
+        pairs = zip((bar.end for bar in self.bars), ends, strict=False)
+        return [(begin, end) for begin, end in pairs if begin is not None and begin < end]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSnapshot:
+    """A run at a moment; *rows* in the plan's order.
+
+    *retry_of* is the run that it goes on from, or "". *status* is "starting", "running", a `RunStatus`'
+    value, or "interrupted" if it never said its end. *cancel_level* is how often it was asked to end,
+    *seconds_left* how long it will still take, where history tells.
+    """
+
+    project: str = ""
+    env: str = ""
+    run_id: str = ""
+    retry_of: str = ""
+    status: str = "starting"
+    start: dt.datetime | None = None
+    at: dt.datetime = field(default_factory=utc_now)
+    rows: tuple[RowState, ...] = ()
+    warnings: tuple[str, ...] = ()
+    seconds_left: float | None = None
+    version: int = 0
+    cancel_level: int = 0
+
+    @property
+    def live(self) -> bool:
+        """Whether it goes on."""
+        return self.status in LIVE
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return (self.at - self.start).total_seconds() if self.start else 0.0
+
+    def counts(self) -> Counter[str]:
+        """How many rows are in which status."""
+        return Counter(row.status for row in self.rows)
+
+
+class RunState:
+    """Collects events into a `RunSnapshot`; a view that only keeps the score.
+
+    `version` grows with every change, so that a painter knows when there is nothing to paint.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._head = RunSnapshot()
+        self._rows: dict[str, RowState] = {}
+        self._eta: Eta | None = None
+        self._measures: dict[str, Callable[[], Progress | None]] = {}
+        self.version = 0
+
+    def on_plan(self, plan: RunPlan) -> None:
+        """Every row waits."""
+        eta = Eta(plan)
+        with self._lock:
+            self._eta = eta
+            self._measures = {}
+            self._head = RunSnapshot(project=plan.project, env=plan.env)
+            self._rows = {
+                row.id: RowState(
+                    id=row.id,
+                    layer=row.layer,
+                    function=row.transformation.qualified_function,
+                    engine=row.engine,
+                )
+                for row in plan.rows.values()
+            }
+            self.version += 1
+
+    def on_event(self, event: RunEvent) -> None:
+        """Take one event into account."""
+        payload = event.payload
+        with self._lock:
+            self.version += 1
+            if event.type is EventType.RUN_START:
+                self._head = replace(
+                    self._head,
+                    run_id=payload["run_id"],
+                    retry_of=payload.get("retry_of") or "",
+                    status="running",
+                    start=payload["timestamp"],
+                )
+            elif event.type is EventType.RUN_END:
+                self._head = replace(
+                    self._head,
+                    status=payload["status"],
+                    at=payload["timestamp"],
+                    warnings=tuple(payload["warnings"]),
+                )
+            elif "attempt" in payload:
+                self._take(event)
+
+    def _take(self, event: RunEvent) -> None:
+        payload = event.payload
+        row = self._rows[payload["transformation_id"]]
+        change = _started if event.type is EventType.TRANSFORM_START else _ended
+        row = change(row, payload)
+        if event.type is EventType.TRANSFORM_RETRY:
+            row = replace(row, status=RETRYING)
+        self._rows[row.id] = row
+        self._measures.pop(row.id, None)
+        if event.progress is not None:
+            self._measures[row.id] = event.progress
+
+    def update_progress(self) -> None:
+        """Ask how far what runs is: to be called by whoever paints, before, and as often."""
+        with self._lock:
+            asked = [*self._measures.items()]
+        # Not under the lock: whoever is asked takes milliseconds, and the run does not wait for them.
+        found = [(name, measure, measure()) for name, measure in asked]
+        with self._lock:
+            for name, measure, progress in found:
+                row = self._rows[name]
+                bar = row.bars[-1]
+                if self._measures.get(name) is measure and bar.progress != progress:
+                    bars = (*row.bars[:-1], replace(bar, progress=progress))
+                    self._rows[name] = replace(row, bars=bars)
+                    self.version += 1
+
+    def give_up(self) -> bool:
+        """The run will not say its end any more; whether it had not."""
+        with self._lock:
+            lost = self._head.live
+            if lost:
+                self.version += 1
+                self._head = replace(self._head, status="interrupted", at=utc_now())
+            return lost
+
+    def on_output(self, transformation_id: str, line: str) -> None:
+        """Output is not part of the score."""
+
+    def on_message(self, level: str, text: str) -> None:
+        """Of messages only those count that say that the run was asked to end."""
+        del level
+        if text.startswith(CANCEL_SIGN):
+            with self._lock:
+                self.version += 1
+                self._head = replace(self._head, cancel_level=self._head.cancel_level + 1)
+
+    def snapshot(self) -> RunSnapshot:
+        """The run as it stands now."""
+        with self._lock:
+            at = utc_now() if self._head.live else self._head.at
+            rows, left = tuple(self._rows.values()), None
+            if self._eta is not None and self._head.start and self._head.status == "running":
+                left = self._eta.seconds_left(rows, self._head.start, at)
+            return replace(self._head, at=at, rows=rows, seconds_left=left, version=self.version)
+
+
+def _started(row: RowState, payload: dict[str, Any]) -> RowState:
+    """*row* with a new attempt."""
+    bar = Bar(number=payload["attempt"], start=payload["timestamp"])
+    return replace(
+        row,
+        status=bar.status,
+        attempt=bar.number,
+        start=row.start or bar.start,
+        end=None,
+        bars=(*row.bars, bar),
+    )
+
+
+def _ended(row: RowState, payload: dict[str, Any]) -> RowState:
+    """*row* with its attempt ended; or, where none ran, without another one."""
+    facts = _outcome(payload)
+    bars = row.bars
+    if bars and bars[-1].end is None:
+        last = replace(bars[-1], checks=_broken(payload["checks"]), progress=None)
+        times = {"start": payload["start_time"], "end": payload["end_time"]}
+        bars = (*bars[:-1], replace(last, **times, **facts))
+    return replace(
+        row,
+        start=bars[0].start if bars else None,
+        end=payload["end_time"],
+        duration_seconds=(payload["end_time"] - row.start).total_seconds() if row.start else None,
+        bars=bars,
+        **facts,
+    )
+
+
+def _outcome(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What an event's payload or a run log record says of how an attempt ended."""
+    return {
+        "status": facts["status"],
+        "error": _error(facts),
+        "rows_in": facts["rows_in"],
+        "rows_out": facts["rows_out"],
+    }
+
+
+def _error(payload: Mapping[str, Any]) -> str:
+    kind, message = payload["error_type"], payload["error_message"]
+    return f"{kind}: {message}" if kind else str(message or "")
+
+
+def _broken(checks: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The data checks that were not kept, in words."""
+    return tuple(
+        f"{check['check']} {check['status']}: {check['message']}"
+        for check in checks
+        if check["status"] != PASSED
+    )
+
+
+def snapshot_of(result: RunResult) -> RunSnapshot:
+    """A run that has ended, as its views saw it last."""
+    bars = _bars(result)
+    return RunSnapshot(
+        project=result.project,
+        env=result.env,
+        run_id=result.run_id,
+        retry_of=result.retry_of or "",
+        status=result.status.value,
+        start=result.start_time,
+        at=result.end_time,
+        warnings=tuple(result.warnings),
+        rows=tuple(
+            RowState(
+                id=t.transformation_id,
+                layer=t.layer,
+                function=f"{t.module}.{t.function}",
+                engine=t.engine,
+                status=t.status.value,
+                attempt=t.attempts,
+                start=t.start_time,
+                end=t.end_time,
+                duration_seconds=t.duration_seconds,
+                rows_in=t.rows_in,
+                rows_out=t.rows_out,
+                error=t.reason,
+                bars=tuple(bars.get(t.transformation_id, ())),
+            )
+            for t in result.transformations.values()
+        ),
+    )
+
+
+def _bars(result: RunResult) -> dict[str, list[Bar]]:
+    """Id to attempts, from the run log's records; those of rows that were not started are none."""
+    bars: dict[str, list[Bar]] = {}
+    for record in result.records:
+        name, number = record["transformation_id"], record["attempt"]
+        if 0 < number <= result.transformations[name].attempts:
+            times = {"start": record["start_time"], "end": record["end_time"]}
+            facts = _outcome(record) | {"checks": _broken(decode_json(record["checks"] or "[]"))}
+            bars.setdefault(name, []).append(Bar(number=number, **times, **facts))
+    return bars

@@ -1,0 +1,303 @@
+"""The run log as an HTML table: in parts while the run goes on, whole and with details when it is over.
+
+Every value is escaped. The one script is constant: it adds sorting, a filter and the way from a bar to
+its row to a table that is complete without it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from heapq import nlargest
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from odibi_nb.core.model.events import Status
+from odibi_nb.core.text.spark_errors import trace_apart
+from odibi_nb.views.escaping import escape
+from odibi_nb.views.html_parts import breakable
+from odibi_nb.views.run.click_for_log import ROW
+from odibi_nb.views.run.gantt import MAX_CHECKS, shortened
+from odibi_nb.views.run.state import RETRYING, WAITING, RowState, RunSnapshot
+from odibi_nb.views.status_style import LOOKS, WAITING_LOOK, look_of, readable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from odibi_nb.core.model.results import RunResult, TransformationResult
+
+LIVE_ROWS = 200
+LIVE_PART = 10
+"""Rows of a live table that are sent together, where all rows are shown."""
+BAD_ROWS, RUNNING_ROWS, ENDED_ROWS = 20, 20, 10
+"""Where not all rows are shown: how many of those that need attention, that run, and that ended last."""
+MAX_ERROR = 300
+MAX_DETAILS = 24_000
+"""Characters of HTML that all logs and tracebacks of a table have, failed rows' first."""
+MOST_DETAILS, LEAST_DETAILS, FINE_DETAILS = 10_000, 1_200, 1_000
+"""Characters of a failed row's: at most, and at least, however many failed; of a row's that did not fail."""
+
+COLUMNS = (
+    ("status", 8.6),
+    ("transformation", 0),
+    ("layer", 0),
+    ("function", 0),
+    ("engine", 4.8),
+    ("attempt", 5),
+    ("start (UTC)", 7.8),
+    ("seconds", 5.6),
+    ("rows in", 5.8),
+    ("rows out", 6.2),
+)
+"""Name and width in em; transformation and layer are as wide as their names, function has the rest."""
+_PADDING = 1
+_NAMES, _LEAST_NAMES, _LEAST_LAYERS, _MOST_LAYERS = 14.0, 9.5, 4.5, 9.0
+"""How wide the names of transformations may be anyway, and at least; and those of layers."""
+_USUAL_REST = 27.5
+"""What is left for the names of transformations and functions where a notebook is 1,000 pixels wide."""
+_NUMBERS = (6, 8, 9, 10)
+_BAD = frozenset({Status.FAILED.value, Status.ABANDONED.value, Status.CANCELLED.value, RETRYING})
+_PLAIN = frozenset({WAITING, Status.SUCCESS.value, Status.SKIPPED.value})
+
+
+class Details(NamedTuple):
+    """What is kept of one transformation's last attempt, as text."""
+
+    traceback: str
+    log: str
+
+
+def details_of(result: RunResult, shown: Iterable[str]) -> dict[str, Details]:
+    """Id to details of the *shown* transformations that have some; one by one and all in all not too long."""
+    rows = [result.transformations[name] for name in shown]
+    failed = sum(bool(row.traceback) for row in rows)
+    share = min(MOST_DETAILS, max(LEAST_DETAILS, MAX_DETAILS // max(1, failed)))
+    left = MAX_DETAILS
+    kept: dict[str, Details] = {}
+    for row in sorted(rows, key=lambda row: not row.traceback):
+        details = _details(row, share if row.traceback else FINE_DETAILS)
+        size = sum(len(escape(text)) for text in details)
+        if 0 < size <= left:
+            left -= size
+            kept[row.transformation_id] = details
+    return kept
+
+
+def _details(row: TransformationResult, length: int) -> Details:
+    name = f"result.transformations[{row.transformation_id!r}]"
+    shown, folded = trace_apart(row.traceback)
+    if folded:  # a screen of Java would hide what is wrong
+        shown += f"\n… all that Spark said: {name}.traceback"
+    trace = _tail(shown, length * 3 // 5, f"{name}.traceback")
+    return Details(trace, _tail(row.log, length - len(escape(trace)), f"{name}.log"))
+
+
+def _tail(text: str, length: int, whole: str) -> str:
+    """The last lines of *text*, as HTML no longer than *length*; and where the *whole* is, if that is not all."""
+    text = text.rstrip("\n")
+    if len(text) <= length and len(escape(text)) <= length:
+        return text
+    note = f"… all of it: {whole}\n"
+    kept = text[-length:]
+    while kept and len(escape(note + kept)) > length:
+        kept = kept[1 + len(kept) // 8 :]
+    return f"{note}{kept[kept.find(chr(10)) + 1 :]}"
+
+
+def table_html(
+    snapshot: RunSnapshot,
+    limit: int = LIVE_ROWS,
+    result: RunResult | None = None,
+    *,
+    unfolded: str = "",
+) -> str:
+    """The table of a run, at most *limit* rows of it, the interesting ones; its warnings below.
+
+    With the *result* of the run it is what is kept: with each row's log and traceback, and the script.
+    *unfolded* is the id of the row whose log is open.
+    """
+    shown = interesting_rows(snapshot.rows, limit)
+    numbers = {id(row): number for number, row in enumerate(snapshot.rows)}
+    details = {} if result is None else details_of(result, [row.id for row in shown])
+    notes = _notes(snapshot, len(snapshot.rows) - len(shown))
+    if result is not None:
+        notes += _unkept(result, details)
+    body = "".join(
+        _body(row, snapshot, numbers[id(row)], _folded(details.get(row.id), row.id == unfolded))
+        for row in shown
+    )
+    script = "" if result is None else f"<script>{script_text()}</script>"
+    run = f" data-run='{escape(snapshot.run_id)}'" if snapshot.run_id else ""
+    return (
+        f"<div class=odibi-log{run}>{style_html()}"
+        f"<table>{_columns(snapshot.rows)}{_head()}{body}</table>"
+        f"{notes}{script}</div>"
+    )
+
+
+def table_parts(snapshot: RunSnapshot, limit: int) -> list[str]:
+    """The table of a run that goes on, as elements that stand one below the other.
+
+    There are as many of them all the time, and one changes only when its rows do. With more than
+    *limit* rows these are the ones that need attention, that run, and that ended last.
+    """
+    rows = snapshot.rows
+    groups: list[Sequence[RowState]]
+    if len(rows) <= limit:
+        groups = [rows[i : i + LIVE_PART] for i in range(0, len(rows), LIVE_PART)]
+    else:
+        groups = _attention(rows)
+    columns = _columns(rows)
+    head = f"{style_html()}<div class=odibi-log><table>{columns}{_head()}</table></div>"
+    shown = sum(map(len, groups))
+    return [
+        head,
+        *(_part(group, snapshot, columns) for group in groups),
+        f"<div class=odibi-log>{_notes(snapshot, len(rows) - shown)}</div>",
+    ]
+
+
+def _part(rows: Sequence[RowState], snapshot: RunSnapshot, columns: str) -> str:
+    body = "".join(_body(row, snapshot) for row in rows)
+    return f"<div class=odibi-log {ROW}><table>{columns}{body}</table></div>" if body else ""
+
+
+def _attention(rows: Sequence[RowState]) -> list[Sequence[RowState]]:
+    """What needs attention, what runs, and what ended last."""
+    bad = [row for row in rows if row.status in _BAD or row.sign]
+    running = [row for row in rows if row.status == Status.RUNNING.value]
+    return [bad[:BAD_ROWS], running[:RUNNING_ROWS], _latest(rows, ENDED_ROWS)]
+
+
+def interesting_rows(rows: tuple[RowState, ...], limit: int) -> tuple[RowState, ...]:
+    """All rows, or the interesting ones where there are too many: bad, running, then the latest."""
+    if len(rows) <= limit:
+        return rows
+    chosen = [row for row in rows if row.status not in _PLAIN or row.sign][:limit]
+    ids = {row.id for row in (*chosen, *_latest(rows, limit - len(chosen)))}
+    return tuple(row for row in rows if row.id in ids)
+
+
+def _latest(rows: Sequence[RowState], count: int) -> list[RowState]:
+    """Of those that need no attention, the *count* that ended last, the last one first."""
+    plain = ((i, r) for i, r in enumerate(rows) if r.status in _PLAIN and not r.sign)
+    ended = ((row.end, i) for i, row in plain if row.end)
+    return [rows[i] for _, i in nlargest(count, ended)]
+
+
+def _notes(snapshot: RunSnapshot, hidden: int) -> str:
+    where = "while the run goes on" if snapshot.live else "here: result.to_frame() has all"
+    note = f"<p>{hidden:,} more rows are not shown {where}.</p>" if hidden else ""
+    warnings = "".join(f"<li>⚠️ {escape(text)}</li>" for text in snapshot.warnings)
+    return note + (f"<ul>{warnings}</ul>" if warnings else "")
+
+
+def _unkept(result: RunResult, kept: Collection[str]) -> str:
+    """That not all logs are kept, if so."""
+    spoke = [name for name, t in result.transformations.items() if t.log or t.traceback]
+    missing = sum(name not in kept for name in spoke)
+    return (
+        f"<p>Logs of {missing:,} rows are not kept here: result.transformations[id].log</p>"
+        if missing
+        else ""
+    )
+
+
+def _columns(rows: Sequence[RowState]) -> str:
+    """How wide the columns are: for all of a run the same, as they come from what is planned."""
+    layers = max((_width(name) for name in {row.layer for row in rows}), default=0.0)
+    ids = max((_width(row.id) for row in rows), default=0.0)
+    functions = max((_width(name) for name in {row.function for row in rows}), default=0.0)
+    widths = {
+        "transformation": max(_LEAST_NAMES, min(ids, max(_NAMES, _USUAL_REST - functions))),
+        "layer": min(max(_LEAST_LAYERS, layers), _MOST_LAYERS),
+    }
+    columns = "".join(
+        f"<col style='width:{width:.3g}em'>" if width else "<col>"
+        for width in (widths.get(name, width) for name, width in COLUMNS)
+    )
+    return f"<colgroup>{columns}</colgroup>"
+
+
+def _width(text: str) -> float:
+    """About how wide a cell with *text* in one line is, in em."""
+    return _PADDING + sum(0.7 if c.isupper() or c.isdigit() else 0.55 for c in text)
+
+
+def _head() -> str:
+    return f"<thead><tr>{''.join(f'<th scope=col>{name}' for name, _ in COLUMNS)}</thead>"
+
+
+def _body(
+    row: RowState, snapshot: RunSnapshot, number: int | None = None, details: str = ""
+) -> str:
+    """A transformation: its line, and below it its error, what checks found, and what unfolds.
+
+    The error gets a line of its own: in a last column it would be cut off where it matters. Of what
+    never started, the reason stands where the figures would.
+    """
+    told = "" if number is None else f" data-row={number} data-status={row.status}"
+    lines = [f"↳ {shortened(row.error, MAX_ERROR)}"] if row.error and row.start else []
+    checks = row.bars[-1].checks[:MAX_CHECKS] if row.bars else ()
+    lines += [f"⚠ {shortened(check, MAX_ERROR)}" for check in checks]
+    more = escape("\n".join(lines)) + details
+    kind = "odibi-error" if lines else "odibi-more"
+    return f"<tbody{told}><tr>{''.join(_cells(row, snapshot, saved=number is not None))}</tr>" + (
+        f"<tr class={kind}><td colspan={len(COLUMNS)}>{more}</tr></tbody>" if more else "</tbody>"
+    )
+
+
+def _cells(row: RowState, snapshot: RunSnapshot, *, saved: bool) -> Iterable[str]:
+    progress = row.bars[-1].progress if row.bars else None
+    part = "" if progress is None else f" {progress}"
+    mark = f" {row.sign}" if row.sign else ""
+    yield f"<td><b class=odibi-{row.status}>{look_of(row.status).sign} {row.status}{mark}</b>{part}"
+    yield from (f"<td>{breakable(text)}" for text in (row.id, row.layer, row.function, row.engine))
+    if row.start is None:
+        reason = f"↳ {escape(shortened(row.error, MAX_ERROR))}" if row.error else ""
+        yield f"<td class=odibi-reason colspan={len(COLUMNS) - 5}>{reason}"
+        return
+    whole = f" title='{row.start.isoformat(' ', 'milliseconds')}'" if saved else ""
+    seconds = "" if row.duration_seconds is None else f"{row.duration_seconds:,.2f}"
+    if row.status == Status.RUNNING.value:  # in whole seconds: it changes once in each
+        seconds = f"{(snapshot.at - row.start).total_seconds():,.0f}"
+    yield f"<td>{row.attempt}<td{whole}>{row.start:%H:%M:%S}<td>{seconds}"
+    for count in (row.rows_in, row.rows_out):
+        yield "<td>" if count is None else f"<td>{count:,}"
+
+
+def _folded(details: Details | None, is_open: bool) -> str:
+    if details is None:
+        return ""
+    words = [name for name, text in zip(details._fields, details, strict=True) if text]
+    titles = ("", "printed and logged:" if len(words) > 1 else "")
+    texts = "".join(
+        f"{title}<pre>{escape(text)}</pre>"
+        for title, text in zip(titles, details, strict=True)
+        if text
+    )
+    mark = " open" if is_open else ""
+    return f"<details{mark}><summary>{' and '.join(words)}</summary>{texts}</details>"
+
+
+@cache
+def script_text() -> str:
+    """The script of a saved table, without what only its readers need."""
+    text = "".join(line for line in _lines_of("table.js") if not line.startswith("//"))
+    return re.sub(r" ([-+*/<>=&|?:!]+) |(?<=[,;]) ", r"\1", text)
+
+
+@cache
+def style_html() -> str:
+    """The table's style sheet, for both themes."""
+    colours = {name: look.colour for name, look in LOOKS.items()} | {WAITING: WAITING_LOOK.colour}
+    signs = "".join(f".odibi-{name}{{{readable(colour)}}}" for name, colour in colours.items())
+    right = ",".join(f".odibi-log.odibi-log table tr>:nth-child({number})" for number in _NUMBERS)
+    rules = "".join(_lines_of("table.css"))
+    return f"<style>{rules}{right}{{text-align:right}}{signs}</style>"
+
+
+def _lines_of(name: str) -> list[str]:
+    """The lines of a file beside this one, without their indentation."""
+    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    return [line.strip() for line in text.splitlines()]

@@ -1,0 +1,327 @@
+"""Which implementations a run gets: the one place where adapters are chosen."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.manifest import DEFAULT_LAKE, RegistryConfig
+from odibi_nb.core.model.reserved_places import log_tables
+from odibi_nb.core.model.tables import DEFAULT_SCHEMA, TableName, redact_url
+from odibi_nb.core.protocols import Adapters
+from odibi_nb.errors import DataError, EngineNotAvailableError, ManifestError, Problem
+from odibi_nb.settings import load_settings
+from odibi_nb.views.plan.plan_html import plan_html
+from odibi_nb.views.run.bundles import result_bundle
+from odibi_nb.views.run.console import ConsoleView
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from odibi_nb.core.protocols import (
+        BaseLogSink,
+        EditableRegistry,
+        Place,
+        RegistrySource,
+        Row,
+        TableEngine,
+    )
+    from odibi_nb.engines.pandas.query import Limits
+    from odibi_nb.engines.spark.engine import SparkEngine
+    from odibi_nb.storage.spark_table import SparkTable
+
+CATALOG = "catalog"
+
+
+def default_adapters() -> Adapters:
+    """The implementations that come with the package."""
+    return Adapters(
+        engine=make_engine,
+        registry=make_registry,
+        sinks=make_sinks,
+        console=ConsoleView,
+        frame=make_frame,
+        result_bundle=result_bundle,
+        plan_html=plan_html,
+    )
+
+
+def lake_root(place: Place) -> str:
+    """The root of the embedded lake: a URL, or a folder beside the manifest."""
+    # Databricks also writes its own file system's URLs with one slash.
+    lake = re.sub(r"^dbfs:/(?!/)", "dbfs:///", place.config.lake or DEFAULT_LAKE)
+    return lake if "://" in lake else str((place.manifest.folder / lake).absolute())
+
+
+def catalog_of(place: Place) -> str | None:
+    """The catalog that keeps the tables, empty for the session's own; None where a lake does."""
+    word, _, catalog = (place.config.lake or DEFAULT_LAKE).partition(":")
+    return catalog.strip() if word == CATALOG and not catalog.startswith("//") else None
+
+
+def make_engine(name: str, place: Place) -> TableEngine:
+    """The engine called *name*, ``pandas`` or ``spark``; Spark starts when it is first needed.
+
+    Raises:
+        EngineNotAvailableError: if a library that it needs is not installed.
+    """
+    if name == "spark":
+        spark = _spark_engine(place)
+        spark.location_options = _location_options(place)
+        return spark
+    if catalog_of(place) is not None:
+        require("the pandas engine", "pandas", "pandas", "pyarrow")
+        from odibi_nb.engines.pandas.on_spark import PandasOnSpark
+
+        on_spark = PandasOnSpark(_spark_engine(place))
+        on_spark.location_options = _location_options(place)
+        return on_spark
+    require("the pandas engine", "pandas", "pandas", "pyarrow", "deltalake")
+    from odibi_nb.engines.pandas.engine import PandasEngine
+
+    engine = PandasEngine(lake_root(place), place.config.storage_options)
+    engine.location_options = _location_options(place)
+    engine.limits = _query_limits()
+    return engine
+
+
+def _query_limits() -> Limits:
+    from odibi_nb.engines.pandas.query import Limits, default_memory
+
+    settings = load_settings()
+    megabytes = settings.get("query_memory_mb")
+    memory = default_memory() if megabytes is None else megabytes * 2**20
+    return Limits(memory, settings.get("query_threads"))
+
+
+def _location_options(place: Place) -> dict[str, dict[str, Any]]:
+    """URL prefix to storage options: the environment's, and those of the lake."""
+    config = place.config
+    own: dict[str, dict[str, Any]] = {}
+    if config.storage_options and catalog_of(place) is None:
+        own[lake_root(place)] = dict(config.storage_options)
+    return {**own, **config.location_options}
+
+
+def _spark_engine(place: Place) -> SparkEngine:
+    require("the Spark engine", "spark", "pyspark")
+    from odibi_nb.engines.lake import CatalogLake, Lake
+    from odibi_nb.engines.spark.engine import SparkEngine
+    from odibi_nb.engines.spark.session import connect
+
+    catalog = catalog_of(place)
+    lake = Lake(lake_root(place)) if catalog is None else CatalogLake(catalog)
+    spelled = [*map(str, log_tables(place.config.run_log)), *map(str, _registry_table(place))]
+    keys = place.config.storage_options
+    # Without keys nothing may look for some: that asks the machine's metadata service.
+    reached = bool(keys) if isinstance(lake, CatalogLake) else not only_spark_reaches(place)
+    return SparkEngine(lambda: connect(place), lake, spelled, dict(keys) if reached else None)
+
+
+def only_spark_reaches(place: Place) -> bool:
+    """Whether nobody but a Spark session can open the lake's tables.
+
+    A catalog's are known to its session alone. On Databricks so are the keys to a lake at a URL for
+    which the manifest has none. Everywhere else delta-rs opens them, with the environment's keys: it
+    needs no session, and commits in milliseconds what takes Spark a quarter of a second or more.
+    """
+    if catalog_of(place) is not None:
+        return True
+    keys = place.config.storage_options
+    return "://" in lake_root(place) and not keys and "DATABRICKS_RUNTIME_VERSION" in os.environ
+
+
+def _registry_table(place: Place) -> list[TableName]:
+    """The table of the lake that is the environment's registry, if one is.
+
+    Raises:
+        ManifestError: if the environment names neither a table nor a URL.
+    """
+    config = place.config.registry
+    if config is None or (isinstance(config, RegistryConfig) and config.url is not None):
+        return []
+    if isinstance(config, str):
+        # What is no table's name is a URL, perhaps a malformed one with a password in it.
+        return [] if "://" in config else _table_named(config)
+    name = f"{config.schema}.{config.table}" if config.schema else config.table
+    found = _table_named(name)
+    if not found:
+        where = f"$.environments.{place.env}.registry"
+        message = f"has no 'url', and {name!r} is no table of the lake: expected 'schema.table'"
+        raise ManifestError(str(place.manifest.path or "manifest"), [Problem(where, message)])
+    return found
+
+
+def _table_named(name: str) -> list[TableName]:
+    try:
+        return [TableName.parse(name)]
+    except DataError:
+        return []
+
+
+def _table_in_session(place: Place, table: TableName, shown: str) -> SparkTable:
+    """*table* of the lake, through the session that a run would use."""
+    require("the Spark session", "spark", "pyspark")
+    from odibi_nb.engines.spark.session import connect
+    from odibi_nb.storage.spark_table import SparkTable
+
+    catalog = catalog_of(place)
+    if catalog is None:
+        uri = f"{lake_root(place)}/{table.path}"
+        return SparkTable(lambda: connect(place).spark, shown, path=uri)
+    parts = table.parts if len(table.parts) > 1 else (DEFAULT_SCHEMA, *table.parts)
+    full = (catalog, *parts) if catalog and len(parts) <= len(("schema", "table")) else parts
+    return SparkTable(lambda: connect(place).spark, shown, name=".".join(full))
+
+
+def _shown_lake(place: Place) -> str:
+    return redact_url(
+        (place.config.lake or "") if catalog_of(place) is not None else lake_root(place)
+    )
+
+
+def spark_session(place: Place) -> str:
+    """Which Spark session a run would use, and why, for people; starts nothing.
+
+    Raises:
+        EngineError: if something is missing; says what to do.
+    """
+    require("the Spark engine", "spark", "pyspark")
+    from odibi_nb.engines.spark.session import planned
+
+    return planned(place)
+
+
+def make_registry(place: Place) -> RegistrySource:
+    """The TransformationRegistry: the provider's, else the environment's.
+
+    Raises:
+        ManifestError: if neither is there.
+    """
+    provider = place.session.sql_provider
+    if provider is not None:
+        from odibi_nb.sources.provider import ProviderRegistry
+
+        config = place.config.registry
+        named = [str(table) for table in _registry_table(place)] or ["TransformationRegistry"]
+        table = config.table if isinstance(config, RegistryConfig) else named[0]
+        return ProviderRegistry(provider, _session_for_provider(place), table)
+    # A session that runs is the surest way to a table that Spark made, whatever Delta's features; but
+    # a plan is not worth the start of one.
+    through_spark = place.engine == "spark" and _session_runs(place)
+    return editable_registry(place, through_spark=through_spark)
+
+
+def _session_for_provider(place: Place) -> Any:
+    """The session that an SQL provider is handed, as in the seed: the given one, else the active one."""
+    if place.session.spark is not None or "pyspark" not in sys.modules:
+        return place.session.spark
+    from odibi_nb.engines.spark.session import active_session
+
+    return active_session()
+
+
+def registry_needs_start(place: Place) -> bool:
+    """Whether to read the registry a Spark session would have to be started."""
+    in_session = bool(_registry_table(place)) and only_spark_reaches(place)
+    return in_session and place.session.sql_provider is None and not _session_runs(place)
+
+
+def _session_runs(place: Place) -> bool:
+    if "pyspark" not in sys.modules:
+        return False
+    from odibi_nb.engines.spark.session import runs
+
+    return runs(place)
+
+
+def editable_registry(place: Place, *, through_spark: bool = False) -> EditableRegistry:
+    """The environment's registry: a database's table, or one of the lake.
+
+    Raises:
+        ManifestError: if the manifest names none.
+    """
+    config = place.config.registry
+    if config is None:
+        where = Problem(
+            f"$.environments.{place.env}.registry",
+            "is not set: give an SQLAlchemy URL such as 'sqlite:///registry.db', a table of the lake such "
+            "as 'config_driven.TransformationRegistry', or pass auth_provider",
+        )
+        raise ManifestError(str(place.manifest.path or "manifest"), [where])
+    for table in _registry_table(place):
+        return _lake_registry(
+            place, table, through_spark=through_spark or only_spark_reaches(place)
+        )
+    require("an SQL registry", "sql", "sqlalchemy")
+    from odibi_nb.sources.sql import SqlRegistry
+
+    if isinstance(config, str):
+        config = RegistryConfig(url=config)
+    return SqlRegistry(config.url or "", config.table, config.schema, place.manifest.folder)
+
+
+def _lake_registry(place: Place, table: TableName, *, through_spark: bool) -> EditableRegistry:
+    from odibi_nb.sources.table import TableRegistry
+
+    name = f"{table} in {_shown_lake(place)}"
+    is_file = table.parts[-1].lower() in {"db", "sqlite", "sqlite3"}
+    hint = f"; for a database, write 'sqlite:///{table}'" if is_file else ""
+    if through_spark:
+        return TableRegistry(_table_in_session(place, table, "the table"), name, hint=hint)
+    require("a registry in the lake", "pandas", "pyarrow", "deltalake")
+    from odibi_nb.storage.delta_table import LakeTable
+
+    uri = f"{lake_root(place)}/{table.path}"
+    return TableRegistry(LakeTable(uri, place.config.storage_options), name, hint=hint)
+
+
+def make_sinks(place: Place) -> Sequence[BaseLogSink]:
+    """The run log: a Delta table in the lake, and a database if the environment names one."""
+    config = place.config
+    sinks = [_spark_log(place) if only_spark_reaches(place) else _delta_log(place)]
+    if config.log_url:
+        require("the SQL run log", "sql", "sqlalchemy")
+        from odibi_nb.sinks.sql import SqlLogSink
+
+        sinks.append(SqlLogSink(config.log_url, folder=place.manifest.folder))
+    return sinks
+
+
+def _delta_log(place: Place) -> BaseLogSink:
+    require("the run log", "pandas", "pyarrow", "deltalake")
+    from odibi_nb.sinks.delta import DeltaLogSink
+
+    config = place.config
+    return DeltaLogSink(lake_root(place), config.run_log, config.storage_options)
+
+
+def _spark_log(place: Place) -> BaseLogSink:
+    from odibi_nb.sinks.table import SparkLogSink
+
+    log, runs = log_tables(place.config.run_log)
+    name = f"{log} in {_shown_lake(place)}"
+    log_table, run_table = (_table_in_session(place, t, f"run log {name}") for t in (log, runs))
+    return SparkLogSink(log_table, run_table, name)
+
+
+def make_frame(columns: Sequence[str], rows: Sequence[Row]) -> Any:
+    """A pandas DataFrame of *rows*, with *columns* even if there are none."""
+    require("a DataFrame", "pandas", "pandas")
+    import pandas as pd
+
+    return pd.DataFrame.from_records(rows, columns=list(columns))
+
+
+def require(needed_for: str, extra: str, *libraries: str) -> None:
+    """Make sure that *libraries* can be imported, without importing them.
+
+    Raises:
+        EngineNotAvailableError: naming the first that is missing, and the extra that installs it.
+    """
+    for library in libraries:
+        if importlib.util.find_spec(library) is None:
+            raise EngineNotAvailableError(needed_for, extra, library)

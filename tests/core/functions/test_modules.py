@@ -1,0 +1,383 @@
+"""The modules beside a manifest: always as their files are now, and always this project's."""
+
+from __future__ import annotations
+
+import concurrent.futures.process
+import importlib
+import multiprocessing.forkserver
+import os
+import pickle
+import py_compile
+import sys
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from odibi_nb.core.functions.registry import REGISTRY, FunctionNotFoundError, ProjectModules
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Makes folders of projects; what they import is forgotten afterwards."""
+    before, path = set(sys.modules), list(sys.path)
+
+    def make(name, **modules):
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        for module, text in modules.items():
+            (folder / f"{module}.py").write_text(text)
+        return folder
+
+    yield make
+    sys.path[:] = path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def call(folder: Path, module: str, function="work"):
+    """What the function gives when the project is planned now; and which modules were loaded anew."""
+    with ProjectModules(folder).importing() as reloaded:
+        return REGISTRY.resolve(module, function, "pandas")(), reloaded
+
+
+def test_an_edit_of_the_same_size_within_a_tick_is_seen(project):
+    """Neither the size nor the time of a file has to change for its new text to count."""
+    folder = project("a", edited_module="def work(): return 1\n")
+    file = folder / "edited_module.py"
+    assert call(folder, "edited_module") == (1, [])
+    status = file.stat()
+    file.write_text("def work(): return 2\n")
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert call(folder, "edited_module") == (2, ["edited_module"])
+
+
+def test_a_file_that_was_only_touched_is_not_loaded_again(project):
+    """A new time alone is no new text: nothing is loaded anew, and module state lives on."""
+    folder = project(
+        "a", touched_module="calls = []\ndef work():\n    calls.append(1)\n    return len(calls)\n"
+    )
+    assert call(folder, "touched_module") == (1, [])
+    os.utime(folder / "touched_module.py", ns=(1, 1))
+    assert call(folder, "touched_module") == (2, [])
+
+
+def test_an_edited_helper_reloads_its_package(project):
+    """A helper that a function's module imports counts as well: a package is loaded as a whole."""
+    folder = project("a")
+    package = folder / "helped"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "numbers.py").write_text("N = 1\n")
+    (package / "silver.py").write_text("from helped.numbers import N\ndef work(): return N\n")
+    assert call(folder, "helped.silver")[0] == 1
+    (package / "numbers.py").write_text("N = 2\n")
+    assert call(folder, "helped.silver")[0] == 2
+
+
+def test_an_edit_while_the_function_runs_is_seen_next_time(project):
+    """A module that is imported by a running function and edited before the run ends is not kept."""
+    folder = project(
+        "a",
+        lazy_caller="def work():\n    import lazy_helper\n    return lazy_helper.N\n",
+        lazy_helper="N = 1\n",
+    )
+    modules = ProjectModules(folder)
+    with modules.importing():
+        fn = REGISTRY.resolve("lazy_caller", "work", "pandas")
+    assert fn() == 1
+    (folder / "lazy_helper.py").write_text("N = 2\n")
+    later = time.time_ns() + 10**9
+    os.utime(folder / "lazy_helper.py", ns=(later, later))
+    modules.remember()  # as at the end of a run
+    assert call(folder, "lazy_caller")[0] == 2
+
+
+def test_two_projects_with_a_module_of_the_same_name_do_not_mix(project):
+    """Planned in turns, each project gets its own module, and what it registered."""
+    text = "from odibi_nb import pandas_function\n@pandas_function\ndef work(): return {!r}\n"
+    first = project("first", twin_module=text.format("first"))
+    second = project("second", twin_module=text.format("second"))
+    for _ in range(2):
+        assert call(first, "twin_module")[0] == "first"
+        assert call(second, "twin_module")[0] == "second"
+
+
+@pytest.mark.parametrize("decorator", ["", "@pandas_function\n"])
+def test_a_module_that_only_another_project_has_is_not_there(project, decorator):
+    """A project that was opened before lends nothing: the next one is told as in a process of its own."""
+    text = f"from odibi_nb import pandas_function\n{decorator}def work(): return 'first'\n"
+    first, second = project("first", lonely_module=text), project("second")
+    assert call(first, "lonely_module")[0] == "first"
+    with pytest.raises(
+        FunctionNotFoundError, match=r"^no module 'lonely_module'.*project in .*first"
+    ):
+        call(second, "lonely_module")
+    assert call(first, "lonely_module") == ("first", [])
+
+
+def test_a_project_on_the_users_own_path_lends_its_modules(project, monkeypatch):
+    """Whose folder was on sys.path anyway, as the working directory is, can be imported from as ever."""
+    first, second = project("first", lent_module="def work(): return 'first'\n"), project("second")
+    monkeypatch.syspath_prepend(first)
+    for folder in (first, second):
+        assert call(folder, "lent_module")[0] == "first"
+
+
+def test_stale_bytecode_is_not_taken_for_new_text(project):
+    """Bytecode that somebody wrote is not used for text of the same second and size."""
+    folder = project("a", compiled_module="def work(): return 1\n")
+    file = folder / "compiled_module.py"
+    assert call(folder, "compiled_module")[0] == 1
+    py_compile.compile(str(file))
+    status = file.stat()
+    file.write_text("def work(): return 2\n")
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert call(folder, "compiled_module")[0] == 2
+
+
+def test_a_folder_of_a_common_name_takes_nothing_from_others(tmp_path, monkeypatch):
+    """A project's folder ``tests`` without a file of its own leaves others' modules below that name alone."""
+    elsewhere, project = tmp_path / "elsewhere", tmp_path / "project"
+    for folder in (elsewhere, project):
+        (folder / "shared_name").mkdir(parents=True)
+    (elsewhere / "shared_name" / "theirs.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(elsewhere)
+    theirs = importlib.import_module("shared_name.theirs")
+    for _ in range(2):
+        with ProjectModules(project).importing():
+            (project / "shared_name" / "ours.py").write_text("y = 2\n")
+            importlib.import_module("shared_name")
+    assert sys.modules["shared_name.theirs"] is theirs
+
+
+def test_archives_on_the_path_are_not_read_again(project, tmp_path, monkeypatch):
+    """A plan reads no archive of ``sys.path``: where Spark put dozens of JARs, that takes half a second."""
+    archive = tmp_path / "some.jar"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("archived_one.py", "")
+    monkeypatch.syspath_prepend(str(archive))
+    importlib.import_module("archived_one")
+    importer = sys.path_importer_cache[str(archive)]
+    assert importer.find_spec("archived_two") is None
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("archived_two.py", "")
+    folder = project("a", beside_archives="def work(): return 1\n")
+    assert call(folder, "beside_archives") == (1, [])
+    assert importer.find_spec("archived_two") is None
+    importer.invalidate_caches()
+    assert importer.find_spec("archived_two") is not None
+
+
+# -- functions of a plan keep their own modules --------------------------------------------------
+
+WORK = """
+import concurrent.futures
+import importlib
+import multiprocessing
+import pickle
+import pkgutil
+import threading
+from importlib import import_module
+
+import near_helper as early
+
+LOCK = threading.Lock()
+
+class Row:
+    def __init__(self):
+        self.name = early.N
+
+def late():
+    import near_helper
+    from near_helper import N
+    return near_helper.N, N, __import__("near_helper").N
+
+def by_name():
+    return importlib.import_module("near_helper").N, import_module("near_helper").N
+
+def package():
+    import near_package.part
+    import near_package.part as part
+    from near_package import other
+    from near_package.part import N
+    return near_package.part.N, part.N, other.N, importlib.import_module(".other", "near_package").N, N
+
+def data():
+    import importlib.resources as resources
+    from importlib.resources import files
+    from importlib.util import find_spec
+    texts = [f("near_package").joinpath("data.txt").read_text() for f in (files, resources.files)]
+    beside = pkgutil.get_data("near_helper", "data.txt").decode()
+    with open(find_spec("near_package.part").origin) as file:
+        name = "one" if "N = 'one'" in file.read() else "two"
+    return *texts, beside, name
+
+def on_thread():
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return [*pool.map(lambda _: late(), range(2))][0]
+
+def nested():
+    def inner():
+        import near_helper
+        return near_helper.N, name_of()
+    return inner
+
+def foreign():
+    try:
+        import only_in_one
+    except ModuleNotFoundError as exc:
+        return str(exc)
+    return only_in_one.N
+
+def name_of(row=None):
+    return row.name if row else late()[0]
+
+def in_processes(method):
+    context = multiprocessing.get_context(method)
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(name_of).result(60), pool.submit(name_of, Row()).result(60)
+
+def pickled():
+    return pickle.loads(pickle.dumps(Row())).name, pickle.loads(pickle.dumps(name_of))()
+"""
+
+
+@pytest.fixture
+def two(project):
+    """Two projects, one and two, with modules of the same names; each says whose it is."""
+    assert concurrent.futures.process, multiprocessing.forkserver  # not to be forgotten with theirs
+    folders = {}
+    for name in ("one", "two"):
+        folder = folders[name] = project(name, near_work=WORK, near_helper=f"N = {name!r}\n")
+        package = folder / "near_package"
+        package.mkdir()
+        for place in (folder, package):
+            (place / "data.txt").write_text(name)
+        for part in ("part", "other"):
+            (package / f"{part}.py").write_text(
+                f"from near_helper import N as M\nN = {name!r}\nassert M == N\n"
+            )
+        if name == "two":
+            (package / "__init__.py").touch()
+    (folders["one"] / "only_in_one.py").write_text("N = 1\n")
+    (folders["two"] / "only_in_two.py").write_text("N = 2\n")
+    return folders
+
+
+def plan(folder, function, module="near_work"):
+    """The function that a plan of the project has."""
+    with ProjectModules(folder).importing():
+        return REGISTRY.resolve(module, function, "pandas")
+
+
+@pytest.mark.parametrize("order", [("one", "two"), ("two", "one")])
+def test_a_function_keeps_its_projects_modules(two, order):
+    """Planned beside another project, a function's late imports, of whatever form, are its own project's."""
+    functions = ("late", "by_name", "package", "data", "on_thread", "pickled")
+    planned = {name: [plan(two[name], fn) for fn in functions] for name in order}
+    for name in (*order, *order):
+        assert [{*fn()} for fn in planned[name]] == [{name}] * len(functions)
+
+
+def test_modules_that_only_another_project_has_are_not_there_late_either(two):
+    """An import in a function does not find what only another open project has: as in its own process."""
+    one, two_ = plan(two["one"], "foreign"), plan(two["two"], "foreign")
+    assert one() == 1
+    assert two_().startswith("No module named 'only_in_one': the project in ")
+    importlib.import_module("only_in_one")  # by the notebook, which may
+    assert two_().startswith("No module named 'only_in_one': the project in ")
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_process_pools_get_the_projects_own_functions(two, method):
+    """Functions and objects reach the processes of a pool, and import their own project's modules there."""
+    planned = {name: plan(two[name], "in_processes") for name in ("one", "two")}
+    for name, in_processes in planned.items():
+        assert in_processes(method) == (name, name)
+
+
+def test_the_notebooks_own_module_stays_the_notebooks(two, tmp_path, monkeypatch):
+    """A module of the user's own, imported before or after the plan, is neither replaced nor taken."""
+    own = tmp_path / "notebook"
+    own.mkdir()
+    (own / "near_helper.py").write_text("N = 'the user'\n")
+    monkeypatch.syspath_prepend(own)
+    helper = importlib.import_module("near_helper")
+    functions = [plan(two["one"], "late"), plan(two["one"], "by_name"), plan(two["one"], "pickled")]
+    assert [{*fn()} for fn in functions] == [{"one"}] * 3
+    assert importlib.import_module("near_helper") is helper
+    assert sys.modules["near_helper"] is helper
+
+
+def test_a_module_that_the_notebook_imports_later_is_not_taken(two, tmp_path, monkeypatch):
+    """What a function has not imported yet is its project's, although the notebook has the name by then."""
+    fn = plan(two["one"], "package")
+    own = tmp_path / "notebook"
+    own.mkdir()
+    (own / "near_package").mkdir()
+    (own / "near_package" / "__init__.py").touch()
+    (own / "near_package" / "part.py").write_text("N = 'the user'\n")
+    monkeypatch.syspath_prepend(own)
+    part = importlib.import_module("near_package.part")
+    assert {*fn()} == {"one"}
+    assert sys.modules["near_package.part"] is part
+
+
+def test_a_run_keeps_its_modules_when_files_are_edited(two):
+    """While a run goes on, a plan with edited files has the new modules, and the run the old ones."""
+    running = ProjectModules(two["one"])
+    with running.importing():
+        old, pickled = (REGISTRY.resolve("near_work", fn, "pandas") for fn in ("late", "pickled"))
+    with running.running():
+        (two["one"] / "near_helper.py").write_text("N = 'edited'\n")
+        text = (two["one"] / "near_work.py").read_text()
+        (two["one"] / "near_work.py").write_text(text + "\n# edited\n")
+        new = plan(two["one"], "late")
+        assert ({*new()}, {*old()}, {*pickled()}) == ({"edited"}, {"one"}, {"one"})
+    assert {*plan(two["one"], "late")()} == {"edited"}
+
+
+def test_what_decorators_register_is_the_projects_own(project):
+    """Two projects that register one name, in modules of the same or a given name, keep theirs apart."""
+    text = (
+        "from odibi_nb import pandas_function\n"
+        "@pandas_function(module='given_module')\ndef work(): return {0!r}\n"
+        "@pandas_function('only_{0}', module='given_module')\ndef other(): return {0!r}\n"
+    )
+    folders = [project(name, registering=text.format(name)) for name in ("one", "two")]
+    for folder in folders * 2:
+        with ProjectModules(folder).importing():
+            importlib_name = REGISTRY.resolve("registering", "work", "pandas")
+            given_name = REGISTRY.resolve("given_module", "work", "pandas")
+            assert (importlib_name(), given_name()) == (folder.name, folder.name)
+            other = {"one": "two", "two": "one"}[folder.name]
+            with pytest.raises(FunctionNotFoundError):
+                REGISTRY.resolve("given_module", f"only_{other}", "pandas")
+
+
+def test_two_runs_at_once_keep_their_modules(two):
+    """Functions of two projects that run at the same time, on threads, never see each other's modules."""
+    planned = {name: plan(two[name], "package") for name in ("one", "two")}
+    barrier, found = threading.Barrier(8), []
+
+    def work(name):
+        barrier.wait()
+        found.append((name, {*planned[name]()}))
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("one", "two") * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found, key=str) == sorted([(n, {n}) for n in ("one", "two") * 4], key=str)
+
+
+def test_a_function_that_was_sent_by_value_keeps_its_modules(two):
+    """A nested function that cloudpickle rebuilds, as Spark's are, imports its own project's modules."""
+    cloudpickle = pytest.importorskip("pyspark.cloudpickle")
+    for name in ("one", "two", "one"):
+        fn = plan(two[name], "nested")()
+        assert pickle.loads(cloudpickle.dumps(fn))() == (name, name)

@@ -1,0 +1,313 @@
+"""What a transformation gets: reading, writing, counting, and when to stop."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from fakes import FakeTables, row, statuses
+
+from odibi_nb.core.model.attempt_control import AttemptControl
+from odibi_nb.core.model.engine import Engine
+from odibi_nb.core.model.file_formats import format_of
+from odibi_nb.core.model.transformation import Output
+from odibi_nb.core.running.capture import CapturedLog, captured, routed_output
+from odibi_nb.core.running.context import ExecutionContext, current_context, get_current_context
+from odibi_nb.core.running.worker import user_traceback
+from odibi_nb.errors import DataError, RevokedError
+
+
+@pytest.fixture
+def context():
+    """A context as a test of one's own function makes it."""
+    tables = FakeTables()
+    tables.tables["bronze.raw"] = [1, 2, 3]
+    return ExecutionContext(
+        engine="pandas",
+        project="P",
+        env="qat",
+        tables=tables,
+        locations={"adls://raw": "data", "adls://far": "abfss://c@a.dfs/x"},
+        folder="/home/p",
+    )
+
+
+def test_the_seeds_fields():
+    """The seed's fields are there, with plain defaults for tests of one's own functions."""
+    context = ExecutionContext(
+        engine=Engine.SPARK,
+        project="P",
+        env="qat",
+        spark=None,
+        sql_provider=None,
+        logger=None,
+        hooks=None,
+        extras={"plant": "A", "asset": None, "layer": "Silver_1"},
+    )
+    assert context.engine is Engine.SPARK
+    assert context.engine == "spark"
+    assert context.extras["plant"] == "A"
+    assert context.attempt == 1
+    assert not context.cancelled
+
+
+@pytest.mark.parametrize(
+    "source", ["bronze.raw", "BRONZE.Raw", "`bronze`.`raw`", {"table": "bronze.raw"}]
+)
+def test_reading_tables(context, source):
+    """A table by its name, in any spelling, or in an object."""
+    assert context.read(source) == [1, 2, 3]
+    assert context.rows_in == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "frame"),
+    [
+        ({"sql": "SELECT 1"}, ["SELECT 1"]),
+        ({"type": "query", "sql": "SELECT 1", "name": "q"}, ["SELECT 1"]),
+        ("adls://raw/x.csv", ["/home/p/data/x.csv", "csv"]),
+        ("adls://far/deep/x.parquet", ["abfss://c@a.dfs/x/deep/x.parquet", "parquet"]),
+        ("data/x.json.gz", ["/home/p/data/x.json.gz", "json"]),
+        ("/abs/x.xlsx", ["/abs/x.xlsx", "excel"]),
+        ({"path": "x.csv"}, ["/home/p/x.csv", "csv"]),
+        ({"path": "folder/x", "format": "DELTA"}, ["/home/p/folder/x", "delta"]),
+    ],
+)
+def test_reading_files_and_queries(context, source, frame):
+    """Files by path or URL, through `locations`, relative to the manifest; queries as they are."""
+    assert context.read(source) == frame
+    assert len(context.reads) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("no.such", "no table no.such"),
+        ("a..b", "is not a table name"),
+        ({"table": "../up"}, "is not a table name"),
+        ({}, "an input needs 'table', 'path' or 'sql', found {}"),
+        ({"password": "hunter2"}, "found {'password': '***'}"),
+        ("data/x", "data/x: the format is not clear from its name; give 'format'"),
+        ("https://u:hunter2@h/x", "https://u:***@h/x: the format is not clear"),
+        (["bronze.raw"], "expected a table name, a path, or an object, found ['bronze.raw']"),
+        (None, "expected a table name, a path, or an object, found None"),
+    ],
+)
+def test_what_cannot_be_read(context, source, message):
+    """Each mistake is one clear message."""
+    with pytest.raises(DataError) as excinfo:
+        context.read(source)
+    assert message in str(excinfo.value)
+    assert "hunter2" not in str(excinfo.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [
+        ("x.CSV", "csv"),
+        ("x.tsv", "csv"),
+        ("x.csv.gz", "csv"),
+        ("a.b/x.ndjson", "json"),
+        ("https://h/x.csv?sv=1&sig=abc.def", "csv"),
+        ("folder/x.parquet/", "parquet"),
+    ],
+)
+def test_formats_by_suffix(name, format):
+    """The format is told by the file's suffix, packed or not, before any query of a URL."""
+    assert format_of(name) == format
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "silver.x",
+        "Silver.X",
+        {"table": "silver.x"},
+        {"table": "silver.x", "mode": "append"},
+        Output(table="silver.x"),
+    ],
+)
+def test_writing(context, output):
+    """To a table by name, or by an output of the row in either form."""
+    context.write([1, 2], output)
+    assert context.tables.tables["silver.x"] == [1, 2]
+    assert context.rows_out == 2
+    assert context.table_exists("silver.X")
+
+
+@pytest.mark.parametrize(
+    ("frame", "output", "message"),
+    [
+        ("text", "silver.x", "silver.x: expected a pandas DataFrame, found str"),
+        (None, "silver.x", "silver.x: expected a pandas DataFrame, found NoneType"),
+        ([1], "a/b", "is not a table name"),
+        ([1], {"tabel": "x"}, "did you mean 'table'?"),
+        ([1], {"table": "a.b", "mode": "upsert"}, "expected 'overwrite' or 'append' or 'merge'"),
+        ([1], {"table": "a.b", "mode": "merge"}, "needs 'keys'"),
+        ([1], Output(table="../up"), "is not a table name"),
+        ([1], 5, "expected an object, found 5"),
+        ([1], Output(table="a.b", mode="merge"), "needs 'keys'"),
+    ],
+)
+def test_what_cannot_be_written(context, frame, output, message):
+    """Each mistake is one clear message, and nothing is written."""
+    with pytest.raises(DataError) as excinfo:
+        context.write(frame, output)
+    assert message in str(excinfo.value)
+    assert list(context.tables.tables) == ["bronze.raw"]
+    assert context.rows_out is None
+
+
+def test_counts_add_up(context):
+    """Rows are counted over all reads and writes; an unknown number makes the sum unknown."""
+    assert (context.rows_in, context.rows_out) == (None, None)
+    for _ in range(2):
+        context.write(context.read("bronze.raw"), "silver.x")
+    assert (context.rows_in, context.rows_out) == (6, 6)
+    assert [use.name for use in context.reads] == ["bronze.raw"] * 2
+    context.tables.row_count = lambda frame: None
+    context.read("bronze.raw")
+    assert context.rows_in is None
+
+
+def test_a_context_without_tables_says_so():
+    """A context that a test made without an engine ends in one clear message."""
+    context = ExecutionContext(engine="pandas", project="P", env="qat")
+    for use in (lambda: context.read("a.b"), lambda: context.write([], "a.b")):
+        with pytest.raises(DataError, match="this context has no tables"):
+            use()
+
+
+def test_what_it_reads_and_writes_is_logged_without_secrets(context):
+    """The seed's lines say what is read and written; a password in a URL is not shown."""
+    log = CapturedLog()
+    with routed_output(), captured(log):
+        context.read("bronze.raw")
+        context.read("https://u:hunter2@h/x.csv?sig=hunter2")
+        context.read({"sql": "SELECT 1", "name": "q"})
+        context.write([1], "silver.x")
+    assert log.text().splitlines() == [
+        "  → Reading from bronze.raw",
+        "  → Reading from https://u:***@h/x.csv?sig=***",
+        "  → Reading from q",
+        "  → Writing to silver.x",
+    ]
+    assert context.reads[1].name == "https://u:***@h/x.csv?sig=***"
+
+
+def test_a_revoked_context_refuses_everything_it_begins(context):
+    """After a cancel or a timeout, nothing is read or written any more, and the reason is said."""
+    context.control.revoke("the run was cancelled")
+    context.control.revoke("another reason")
+    assert context.cancelled
+    uses = [
+        lambda: context.read("bronze.raw"),
+        lambda: context.read({"sql": "SELECT 1"}),
+        lambda: context.read("data/x.csv"),
+        lambda: context.read_file("x.csv"),
+        lambda: context.write([1], "silver.x"),
+    ]
+    for use in uses:
+        with pytest.raises(RevokedError, match=r"^the run was cancelled$"):
+            use()
+    assert list(context.tables.tables) == ["bronze.raw"]
+
+
+def test_a_refused_write_has_a_traceback_from_the_users_code_on(context):
+    """Where a function's own write was refused it is said where; of what it returned there is nothing to say."""
+    context.control.revoke("the run was cancelled")
+    with pytest.raises(RevokedError) as caught:
+        context.write([1], "silver.x")
+    assert "test_context.py" in user_traceback(caught.value)
+    ours = caught.value.with_traceback(caught.value.__traceback__.tb_next)
+    assert user_traceback(ours) == ""
+
+
+def test_a_control_that_is_not_revoked_allows_everything():
+    """Asking costs nothing as long as nobody has revoked."""
+    control = AttemptControl()
+    control.check()
+    assert control.reason is None
+
+
+def test_the_current_context(context):
+    """Inside the block, on its thread only, the context is the current one; blocks may nest."""
+    seen = []
+    assert get_current_context() is None
+    with current_context(context):
+        assert get_current_context() is context
+        thread = threading.Thread(target=lambda: seen.append(get_current_context()))
+        thread.start()
+        thread.join()
+        other = ExecutionContext(engine="pandas", project="Q", env="qat")
+        with current_context(other):
+            assert get_current_context() is other
+        assert get_current_context() is context
+    assert get_current_context() is None
+    assert seen == [None]
+
+
+def test_what_a_transformation_finds_in_its_context(project):
+    """In a run the context says which row of which run it is, with the manifest's parameters."""
+    seen = {}
+
+    def fn(context):
+        seen.update({name: getattr(context, name) for name in ("run_id", "transformation_id")})
+        seen.update(parameters=dict(context.parameters), extras=context.extras, env=context.env)
+        seen["current"] = get_current_context() is context
+
+    p = project(
+        row("A", fn, entity_1="Plant_A", entity_2="Dryer_1"), manifest={"parameters": {"a": 1}}
+    )
+    result = p.run()
+    assert statuses(result) == {"A": "SUCCESS"}
+    assert seen == {
+        "run_id": result.run_id,
+        "transformation_id": "A",
+        "parameters": {"a": 1},
+        "extras": {"plant": "Plant_A", "asset": "Dryer_1", "layer": "Silver_1"},
+        "env": "qat",
+        "current": True,
+    }
+
+
+@pytest.mark.parametrize("name", ["silver.X", "`silver`.`x`", "SILVER.x "])
+def test_returned_frames_go_to_the_rows_outputs(project, name):
+    """A returned {table: DataFrame} is written by the row's outputs, in any spelling of the name."""
+    p = project(row("A", lambda: {name: [1, 2]}, outputs=[{"table": "Silver.x"}]))
+    assert statuses(p.run()) == {"A": "SUCCESS"}
+    assert p.tables.tables == {"silver.x": [1, 2]}
+
+
+def test_arguments_are_each_attempts_own(project):
+    """A function that changes its arguments does not change what its next attempt gets."""
+    seen = []
+
+    def fn(inputs, constants, outputs):
+        seen.append((list(inputs), dict(constants["deep"]), len(outputs)))
+        inputs.clear()
+        constants["deep"]["x"] = 2
+        outputs.clear()
+        if len(seen) == 1:
+            raise OSError("again")
+
+    constants = {"deep": {"x": 1}, "retry": {"base_delay": 0, "jitter": 0}}
+    p = project(row("A", fn, inputs=["a.b"], constants=constants, outputs=[{"table": "t.a"}]))
+    result = p.run()
+    assert statuses(result) == {"A": "SUCCESS"}
+    assert seen == [(["a.b"], {"x": 1}, 1)] * 2
+    assert len({r["config_hash"] for r in p.sink.records}) == 1
+
+
+def test_the_manifests_parameters_are_not_a_transformations_to_change(project):
+    """One transformation cannot change what another finds in its parameters."""
+    seen = []
+
+    def fn(context):
+        seen.append(dict(context.parameters["limits"]))
+        context.parameters["limits"].clear()
+
+    project(row("A", fn), row("B", fn), manifest={"parameters": {"limits": {"a": 1}}}).run(
+        max_workers=1
+    )
+    assert seen == [{"a": 1}] * 2

@@ -1,0 +1,211 @@
+"""JSON in, Structs out: every problem at once, each with its place."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odibi_nb.core.text.structs import as_json, decode_json, decode_struct, expand_variables
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    size: int = 1
+
+
+class Whole(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    title: str
+    kind: Literal["big", "small"] = "big"
+    main: Part | None = None
+    parts: tuple[Part, ...] = ()
+    by_name: dict[str, Part] = msgspec.field(default_factory=dict)
+    text_or_part: str | Part = ""
+
+
+def said(problems):
+    return [str(problem) for problem in problems]
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(json_values)
+def test_json_comes_back(value):
+    """What was encoded is decoded to the same."""
+    assert decode_json(as_json(value)) == value
+    assert decode_json(json.dumps(value)) == value
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_json_or_one_line(data):
+    """Whatever the bytes, they are decoded, or one line says what is wrong."""
+    try:
+        decode_json(data)
+        said = "line "
+    except ValueError as exc:
+        said = str(exc)
+    assert "line " in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('{"a": 1,}', "line 1, column 9"),
+        ('{"a": 1,\n "b": }', "line 2, column 7"),
+        ('{"é": tru}', "line 1, column 11"),
+        ('{"a": 1', "line 1, column 8"),
+        ('{\n"a": [1,\n', "line 3, column 1"),
+        (b'["a", "\xff"]', "line 1, column 8"),
+        ('{"a": NaN}', "line 1, column 7"),
+    ],
+)
+def test_malformed_json_has_a_line_and_a_column(text, place):
+    """A syntax error names line and column, in characters, also where the text just ends."""
+    with pytest.raises(ValueError, match=place):
+        decode_json(text)
+
+
+@pytest.mark.parametrize("text", ["", "  \n ", b""])
+def test_nothing_is_not_json(text):
+    """Empty text is called empty."""
+    with pytest.raises(ValueError, match="empty"):
+        decode_json(text)
+
+
+def test_a_byte_order_mark_is_no_error():
+    """Windows editors put a byte order mark before JSON; it is passed over."""
+    assert decode_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+    assert decode_json('\ufeff{"a": 1}') == {"a": 1}
+
+
+def test_bottomless_json_is_malformed():
+    """JSON nested deeper than Python goes is an error of the JSON, not of the program."""
+    with pytest.raises(ValueError, match="nested"):
+        decode_json("[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a"}, '["a"]'),
+        (Decimal("1.50"), '"1.50"'),
+        (dt.datetime(2025, 1, 2, tzinfo=dt.timezone.utc), '"2025-01-02T00:00:00Z"'),
+        ({1: ValueError("x")}, '{"1":"x"}'),
+        (float("nan"), "null"),
+    ],
+)
+def test_whatever_json_does_not_know_becomes_text(value, text):
+    """Sets become lists; what JSON has no form for becomes its text."""
+    assert as_json(value) == text
+
+
+def test_canonical_json_does_not_depend_on_order():
+    """Asked for canonical text, equal objects give equal text."""
+    one, two = {"b": [1, {"y": 1, "x": 2}], "a": 1}, {"a": 1, "b": [1, {"x": 2, "y": 1}]}
+    assert as_json(one, canonical=True) == as_json(two, canonical=True)
+    assert as_json(one) != as_json(two)
+
+
+def test_text_that_is_no_unicode_can_be_encoded():
+    """A file name that is not UTF-8, as in an error message, does not stop the encoding."""
+    assert decode_json(as_json({"error": "caf\udce9.csv"})) == {"error": "caf\\udce9.csv"}
+
+
+def test_everything_wrong_is_said_at_once():
+    """Unknown and missing fields and wrong types, at every depth, each with its JSON path."""
+    raw = {
+        "titel": "x",
+        "main": {"name": 5},
+        "parts": [{"name": "a"}, {"nam": "b"}, 7],
+        "by_name": {"x": {"name": "x", "size": "large"}},
+    }
+    _, problems = decode_struct(raw, Whole)
+    assert said(problems) == [
+        "unknown field 'titel' (did you mean 'title'?) - at $.titel",
+        "required field 'title' is missing - at $",
+        "expected `str`, got `int`, found 5 - at $.main.name",
+        "unknown field 'nam' (did you mean 'name'?) - at $.parts[1].nam",
+        "required field 'name' is missing - at $.parts[1]",
+        "expected an object, found 7 - at $.parts[2]",
+        "expected `int`, got `str`, found 'large' - at $.by_name.x.size",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "hint"),
+    [
+        ("bigg", "expected 'big' or 'small', found 'bigg' (did you mean 'big'?)"),
+        ("BIG", "expected 'big' or 'small', found 'BIG' (did you mean 'big'?)"),
+        ("medium", "expected 'big' or 'small', found 'medium'"),
+        (3, "expected 'big' or 'small', found 3"),
+    ],
+)
+def test_a_value_of_a_closed_set_names_the_set(found, hint):
+    """Where only a few words are possible, the problem names them and guesses which was meant."""
+    _, problems = decode_struct({"title": "t", "kind": found}, Whole)
+    assert said(problems) == [f"{hint} - at $.kind"]
+
+
+def test_null_is_the_default():
+    """A JSON null stands for the field's default; a required field that is null is missing."""
+    whole, problems = decode_struct({"title": "t", "main": None, "kind": None}, Whole)
+    assert problems == []
+    assert whole == Whole(title="t")
+    _, problems = decode_struct({"title": None}, Whole)
+    assert said(problems) == ["required field 'title' is missing - at $"]
+
+
+def test_a_union_takes_text_or_an_object():
+    """Where text or an object may stand, both are checked."""
+    whole, _ = decode_struct({"title": "t", "text_or_part": "x"}, Whole)
+    assert whole.text_or_part == "x"
+    whole, _ = decode_struct({"title": "t", "text_or_part": {"name": "x"}}, Whole)
+    assert whole.text_or_part == Part(name="x")
+    _, problems = decode_struct({"title": "t", "text_or_part": {"nmae": "x"}}, Whole)
+    assert "did you mean 'name'?" in str(problems[0])
+
+
+def test_what_is_found_is_shown_short_and_without_secrets():
+    """A value in a problem is cut short, and shows no password."""
+    _, problems = decode_struct({"title": ["x" * 500]}, Whole)
+    assert len(str(problems[0])) < 150
+    _, problems = decode_struct({"title": ["postgresql://u:hunter2@h/db"]}, Whole)
+    assert "hunter2" not in str(problems[0])
+    assert "postgresql://u:***@h/db" in str(problems[0])
+    _, problems = decode_struct({"title": {"password": "hunter2"}}, Whole)
+    assert "hunter2" not in str(problems[0])
+
+
+def test_variables_are_expanded_wherever_text_stands():
+    """${NAME} is replaced in every text, $$ is a dollar sign, other dollars stay."""
+    raw = {"a": ["x-${ONE}", {"b": "${ONE}${TWO}"}], "c": "$$5 $x ${", "d": 3, "e": None}
+    found, problems = expand_variables(raw, "$", {"ONE": "1", "TWO": "${ONE}"})
+    assert problems == []
+    assert found == {"a": ["x-1", {"b": "1${ONE}"}], "c": "$5 $x ${", "d": 3, "e": None}
+
+
+def test_every_variable_that_is_not_set_is_named():
+    """A variable that is not set is a problem with its path and name; an empty one is set."""
+    raw = {"a": "${NO}", "b": ["${NEITHER}", "${EMPTY}"]}
+    found, problems = expand_variables(raw, "$.environments.qat", {"EMPTY": ""})
+    assert found["b"][1] == ""
+    assert said(problems) == [
+        "environment variable NO is not set - at $.environments.qat.a",
+        "environment variable NEITHER is not set - at $.environments.qat.b[0]",
+    ]

@@ -1,0 +1,395 @@
+"""Retried writes to Delta tables: what the contract of all engines does not see."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("engines.retried_writes")
+
+import deltalake  # noqa: E402
+import pandas as pd  # noqa: E402
+import pyarrow as pa  # noqa: E402
+from deltalake import DeltaTable  # noqa: E402
+from engines.retried_writes import by  # noqa: E402
+
+from odibi_nb.core.model.tables import TableName  # noqa: E402
+from odibi_nb.core.model.transformation import Output  # noqa: E402
+from odibi_nb.engines.delta import appends as delta_appends  # noqa: E402
+from odibi_nb.engines.delta import writes as delta_writes  # noqa: E402
+from odibi_nb.engines.delta.log import DeltaLog  # noqa: E402
+from odibi_nb.engines.pandas.engine import PandasEngine  # noqa: E402
+from odibi_nb.errors import DataError  # noqa: E402
+
+TABLE = TableName.parse("silver.t")
+
+
+@pytest.fixture
+def engine(tmp_path):
+    """An engine over an empty lake."""
+    return PandasEngine(str(tmp_path / "lake"))
+
+
+def write(engine, values, info, mode="append"):
+    """Write rows with these values of column n."""
+    engine.write(pd.DataFrame({"n": values}), Output(table="silver.t", mode=mode), info)
+
+
+def values(engine):
+    """All values of column n, sorted."""
+    return sorted(engine.read(TABLE)["n"])
+
+
+def delta(engine):
+    """The Delta table."""
+    return DeltaTable(f"{engine._lake.root}/silver/t")
+
+
+def test_a_commit_says_who_made_it(engine):
+    """Run, transformation and attempt stand in the commit; an append also has Delta's transaction id."""
+    write(engine, [1], by(1))
+    write(engine, [2], by(1))
+    write(engine, [3], by(2))
+    last, taken, *_ = delta(engine).history()
+    assert {k: last[k] for k in ("run_id", "transformation_id", "attempt")} == {
+        "run_id": "run-1",
+        "transformation_id": "T_001",
+        "attempt": "2",
+    }
+    assert taken["takes_back"] == "attempt 1 of run run-1"
+    assert delta(engine).transaction_version("odibi_nb/run-1/T_001") == (2 << 20) + 1
+
+
+def test_transaction_ids_do_not_pile_up(engine):
+    """The tables we make let go of transaction ids that nobody will ask for any more."""
+    write(engine, [1], by(1))
+    kept = delta(engine).metadata().configuration["delta.setTransactionRetentionDuration"]
+    assert kept == "interval 30 days"
+
+
+def test_what_is_no_part_of_a_run_just_appends(engine):
+    """A context that somebody made by hand, without a run, appends as often as it is asked to."""
+    for attempt in (1, 2):
+        write(engine, [attempt], by(attempt, run=""))
+    assert values(engine) == [1, 2]
+
+
+def test_a_commit_whose_answer_got_lost_is_not_done_twice(engine, monkeypatch):
+    """If the storage commits and then fails to say so, the rows are there once and nothing is raised."""
+    write(engine, [1], by(row="other"))
+    real = deltalake.write_deltalake
+
+    def commits_and_fails(*args, **keywords):
+        real(*args, **keywords)
+        raise OSError("connection reset")
+
+    monkeypatch.setattr(deltalake, "write_deltalake", commits_and_fails)
+    write(engine, [2], by(1))
+    write(engine, [3], by(1))
+    monkeypatch.undo()
+    write(engine, [4], by(1))
+    assert values(engine) == [1, 2, 3, 4]
+    with pytest.raises(DataError, match="connection reset"):
+        monkeypatch.setattr(deltalake, "write_deltalake", fails)
+        write(engine, [5], by(1))
+
+
+def fails(*args, **keywords):
+    raise OSError("connection reset")
+
+
+def test_rewritten_files_cannot_be_taken_back(engine):
+    """After a compaction nobody can tell whose rows are whose: the retry is refused, the table is as it was."""
+    write(engine, [1], by(row="other"))
+    write(engine, [2], by(1))
+    delta(engine).optimize.compact()
+    with pytest.raises(DataError, match=r"silver\.t: .*earlier attempt \(version 1\).*rewritten"):
+        write(engine, [3], by(2))
+    assert values(engine) == [1, 2]
+
+
+def test_what_was_replaced_needs_no_taking_back(engine):
+    """If somebody has overwritten the table meanwhile, the retry just appends."""
+    write(engine, [1], by(1))
+    write(engine, [9], by(row="other"), mode="overwrite")
+    write(engine, [2], by(2))
+    assert values(engine) == [2, 9]
+
+
+@pytest.mark.skipif(
+    not hasattr(deltalake.transaction, "RemoveAction"), reason="this deltalake refuses that"
+)
+def test_old_commits_are_found_below_many_others(engine):
+    """However many commits others have made since, an attempt's own are found."""
+    write(engine, [0], by(1))
+    write(engine, [0], by(1))
+    for n in range(1, 61):
+        write(engine, [n], by(row=f"other-{n}"))
+    write(engine, [100], by(2))
+    assert values(engine) == [*range(1, 61), 100]
+
+
+def test_a_log_that_does_not_go_back_is_said(engine):
+    """If the table's log has forgotten an append, the retry is refused with what to do."""
+    write(engine, [1], by(1))
+    table = delta(engine)
+    write(engine, [2], by(row="other"))
+    table = delta(engine)
+    table.create_checkpoint()
+    (log,) = (p for p in (engine_path(engine) / "_delta_log").glob("*0.json"))
+    log.unlink()
+    with pytest.raises(DataError, match="log does not go back to them; remove them by hand"):
+        write(engine, [3], by(2))
+    assert values(engine) == [1, 2]
+
+
+def engine_path(engine):
+    """The folder of the table."""
+    return Path(engine._lake.root) / "silver" / "t"
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_older_deltalake_takes_back_what_stands_last(engine, monkeypatch, before):
+    """Where deltalake cannot remove single files, a retry works as long as nobody else has written."""
+    monkeypatch.delattr(deltalake.transaction, "RemoveAction", raising=False)
+    if before:
+        write(engine, [0], by(row="other"))
+    write(engine, [1], by(1))
+    write(engine, [2], by(1))
+    write(engine, [3], by(2))
+    assert values(engine) == [*([0] if before else []), 3]
+    write(engine, [4], by(row="other"))
+    with pytest.raises(DataError, match=r"others have written since.* 1\.6\.6"):
+        write(engine, [5], by(3))
+    assert values(engine) == [*([0] if before else []), 3, 4]
+
+
+def test_readers_see_the_old_table_until_an_overwrite_is_committed(engine):
+    """A reader beside an overwrite sees all of the old rows or all of the new ones, never a mix or nothing."""
+    rows, times = 2000, 15
+    write(engine, [0] * rows, by(), mode="overwrite")
+    seen, done = [], threading.Event()
+
+    def read():
+        other = PandasEngine(engine._lake.root)
+        while not done.is_set():
+            frame = other.read(TABLE)
+            seen.append((len(frame), frame["n"].nunique(), int(frame["n"].iloc[0])))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for n in range(1, times):
+        write(engine, [n] * rows, by(run=f"run-{n}"), mode="overwrite")
+    done.set()
+    reader.join()
+    assert {(length, distinct) for length, distinct, _ in seen} == {(rows, 1)}
+    assert [n for _, _, n in seen] == sorted(n for _, _, n in seen)
+
+
+def test_an_overwrite_that_fails_leaves_the_old_table(engine, monkeypatch):
+    """A write that breaks off in the middle changes nothing that a reader sees."""
+    write(engine, [1, 2], by(), mode="overwrite")
+
+    def breaks_off(uri, data, **keywords):
+        (engine_path(engine) / "part-00000-half.parquet").write_bytes(b"PAR1")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(deltalake, "write_deltalake", breaks_off)
+    with pytest.raises(DataError, match="disk full"):
+        write(engine, [3], by(2), mode="overwrite")
+    assert values(engine) == [1, 2]
+
+
+def features(engine, features, configuration=None, field=None):
+    """A table silver.t, without rows, whose log asks its writers for these features."""
+    log = engine_path(engine) / "_delta_log"
+    log.mkdir(parents=True)
+    kind = {"name": "n", "type": "long", "nullable": True, "metadata": field or {}}
+    metadata = {
+        "id": "11111111-1111-1111-1111-111111111112",
+        "format": {"provider": "parquet", "options": {}},
+        "schemaString": json.dumps({"type": "struct", "fields": [kind]}),
+        "partitionColumns": [],
+        "configuration": configuration or {},
+        "createdTime": 1,
+    }
+    protocol = {"minReaderVersion": 1, "minWriterVersion": 7, "writerFeatures": features}
+    lines = [{"protocol": protocol}, {"metaData": metadata}]
+    (log / f"{0:020}.json").write_text("\n".join(map(json.dumps, lines)))
+
+
+@pytest.mark.parametrize("mode", ["append", "overwrite", "merge"])
+@pytest.mark.parametrize(
+    ("feature", "named"),
+    [
+        (
+            ["clustering", "domainMetadata"],
+            r"domain metadata \(DomainMetadata\), liquid clustering",
+        ),
+        (["identityColumns"], "identity columns"),
+        (["rowTracking", "domainMetadata"], "row tracking"),
+        (["allowColumnDefaults"], "column defaults"),
+        (["collations"], "collations"),
+    ],
+)
+def test_a_feature_that_delta_rs_cannot_write_is_no_conflict(
+    engine, monkeypatch, feature, named, mode
+):
+    """The first try says which feature it is and which engine can: another try would not help."""
+    features(engine, feature)
+    tries = []
+    real = delta_writes._write
+    monkeypatch.setattr(delta_writes, "_write", lambda *a: [tries.append(a), real(*a)])
+    output = Output(table="silver.t", mode=mode, keys=("n",) if mode == "merge" else ())
+    with pytest.raises(DataError, match=rf"silver\.t: nothing .* uses .*{named}.* engine 'spark'"):
+        engine.write(pd.DataFrame({"n": [1]}), output, by(1))
+    assert len(tries) == 1
+
+
+@pytest.mark.skipif(
+    not hasattr(deltalake.transaction, "RemoveAction"), reason="this deltalake removes them"
+)
+def test_an_append_only_table_says_so(engine):
+    """What would remove rows is refused with the table's property; appends go on, their retries are refused."""
+    features(engine, ["appendOnly"], {"delta.appendOnly": "true"})
+    write(engine, [1], by(1))
+    with pytest.raises(DataError, match=r'append-only \(delta\.appendOnly\).* "mode": "append"'):
+        write(engine, [2], by(1), mode="overwrite")
+    with pytest.raises(DataError, match="cannot be taken back: the table is append-only"):
+        write(engine, [2], by(2))
+    assert values(engine) == [1]
+
+
+@pytest.mark.parametrize(
+    ("feature", "configuration", "field", "rule"),
+    [
+        (["checkConstraints"], {"delta.constraints.pos": "n > 1"}, None, "pos: n > 1"),
+        (
+            ["invariants"],
+            None,
+            {"delta.invariants": json.dumps({"expression": {"expression": "n > 1"}})},
+            "n must keep n > 1",
+        ),
+        (["generatedColumns"], None, {"delta.generationExpression": "3"}, "n is generated as 3"),
+    ],
+)
+def test_rows_that_break_a_tables_rules_are_said(engine, feature, configuration, field, rule):
+    """A CHECK constraint, an invariant, a generated column: how many rows break which rule."""
+    features(engine, feature, configuration, field)
+    with pytest.raises(
+        DataError, match=rf"(1 row breaks|some rows break) the table's rules \({re.escape(rule)}\)"
+    ):
+        write(engine, [1], by(1))
+
+
+def test_the_log_is_read_by_its_files(engine):
+    """A handle that is not the newest still finds whose commit each version is: history() does not."""
+    for n in range(4):
+        write(engine, [n], by(row=f"row-{n}"))
+    stale = delta(engine)
+    for n in range(4, 7):
+        write(engine, [n], by(row=f"row-{n}"))
+    log = DeltaLog(stale.table_uri, {})
+    found = {c.version: c.info["transformation_id"] for c in log.commits(stale.version())}
+    assert found == {n: f"row-{n}" for n in range(4)}
+
+
+def test_rows_that_another_writer_moves_meanwhile_are_not_lost_sight_of(engine, monkeypatch):
+    """If files are compacted between the look and the removal, the retry sees that and is refused."""
+    write(engine, [1], by(row="other"))
+    write(engine, [2], by(1))
+    real = delta_appends._remove
+
+    def compacted_first(*args):
+        monkeypatch.undo()
+        delta(engine).optimize.compact()
+        real(*args)
+
+    monkeypatch.setattr(delta_appends, "_remove", compacted_first)
+    with pytest.raises(DataError, match="rewritten since, in version 2"):
+        write(engine, [3], by(2))
+    assert values(engine) == [1, 2]
+
+
+def test_rows_that_an_overwrite_of_a_part_moved_are_not_lost_sight_of(engine):
+    """An overwrite of some rows writes the others of a file anew: they are the attempt's still."""
+    write(engine, [1, 2], by(1))
+    deltalake.write_deltalake(
+        delta(engine), pa.table({"n": [5]}), mode="overwrite", predicate="n = 5"
+    )
+    deltalake.write_deltalake(
+        delta(engine), pa.table({"n": [1]}), mode="overwrite", predicate="n = 1"
+    )
+    with pytest.raises(DataError, match="rewritten since"):
+        write(engine, [3], by(2))
+    assert values(engine) == [1, 2, 5]
+
+
+@pytest.mark.skipif(
+    not hasattr(deltalake.transaction, "RemoveAction"), reason="this deltalake refuses that"
+)
+def test_what_somebody_restored_is_taken_back(engine):
+    """Whether an append's rows are in the table is what the newest commits of its files say."""
+    write(engine, [0], by(row="other"))
+    write(engine, [1], by(1))
+    write(engine, [9], by(row="other"), mode="overwrite")
+    delta(engine).restore(1)
+    write(engine, [2], by(2))
+    assert values(engine) == [0, 2]
+
+
+def test_what_somebody_restored_after_it_was_taken_back_is_taken_back_again(engine):
+    """RESTORE brings back rows that a retry had taken back before it failed; the next one removes them."""
+    write(engine, [0], by(row="other"))
+    write(engine, [1], by(1))
+    with pytest.raises(DataError, match="changed 'n'"):
+        write(engine, ["no number"], by(run="run-2", repairs=("run-1",)))
+    assert values(engine) == [0]
+    delta(engine).restore(1)
+    write(engine, [2], by(run="run-3", repairs=("run-2", "run-1")))
+    assert values(engine) == [0, 2]
+
+
+def test_an_append_that_nobody_heard_of_is_not_doubled(engine, monkeypatch):
+    """If the storage commits, fails to say so and cannot be asked, the next attempt finds the rows."""
+    write(engine, [1], by(row="other"))
+    real = deltalake.write_deltalake
+
+    def commits_and_fails(*args, **keywords):
+        real(*args, **keywords)
+        raise OSError("connection reset")
+
+    monkeypatch.setattr(deltalake, "write_deltalake", commits_and_fails)
+    monkeypatch.setattr(delta_writes, "_has_landed", lambda *args: False)
+    with pytest.raises(DataError, match="connection reset"):
+        write(engine, [2], by(1))
+    monkeypatch.undo()
+    write(engine, [3], by(2))
+    assert values(engine) == [1, 3]
+
+
+def test_rows_that_a_columns_first_values_rewrite_are_not_lost_sight_of(engine):
+    """When the first values of a column give it its type, all rows are written anew: an attempt's, too."""
+
+    def append(n, v, info):
+        data = pd.DataFrame({"n": [n], "v": [v]})
+        engine.write(data, Output(table="silver.t", mode="append"), info)
+
+    append(1, None, by(1))
+    append(2, 5, by(row="other"))
+    assert any(entry.get("rewrites") for entry in delta(engine).history())
+    with pytest.raises(DataError, match="rewritten since"):
+        append(3, None, by(2))
+    assert values(engine) == [1, 2]
+
+
+def test_a_rows_own_first_values_are_taken_back(engine):
+    """An attempt that gave a column its type and failed leaves its rows once, whoever retries it."""
+    write(engine, [None], by(1, row="T_002"))
+    write(engine, [5], by(1))
+    write(engine, [5], by(2))
+    assert sorted(map(str, engine.read(TABLE)["n"])) == ["5.0", "nan"]

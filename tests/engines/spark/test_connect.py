@@ -1,0 +1,108 @@
+"""The Spark engine on Spark's own Connect server: a part of the contract, and cancel of one row."""
+
+import pytest
+
+pytest.register_assert_rewrite(
+    "engines.cache_plans", "engines.contract", "engines.parallel_rows", "engines.two_catalogs"
+)
+
+from engines.cache_plans import passed_over  # noqa: E402
+from engines.contract import INFO, EngineContract  # noqa: E402
+from engines.parallel_rows import ParallelRows  # noqa: E402
+from engines.two_catalogs import TwoCatalogs  # noqa: E402
+from spark_sessions import connect, make, rows_of, settings_of  # noqa: E402
+from spark_sessions import engine as make_engine  # noqa: E402
+
+from odibi_nb.core.model.transformation import Output  # noqa: E402
+from odibi_nb.engines.spark import catalog as spark_catalog  # noqa: E402
+from odibi_nb.engines.spark.connect import connected  # noqa: E402
+from odibi_nb.engines.spark.session import CONNECT, Connection  # noqa: E402
+from odibi_nb.errors import EngineError  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory):
+    """The session of all these tests."""
+    return connect("connect", tmp_path_factory.mktemp("spark"))
+
+
+@pytest.fixture
+def engine(connection, tmp_path):
+    """An engine over an empty lake."""
+    return make_engine(connection, tmp_path)
+
+
+class TestContract:
+    """A part of the contract of all engines, kept behind a Connect server.
+
+    Only what Sail, which is a Connect server too, does in another way: each test costs seconds.
+    """
+
+    put, get, key_of_sums = EngineContract.put, EngineContract.get, EngineContract.key_of_sums
+    test_round_trip = EngineContract.test_a_table_is_read_as_it_was_written
+    test_missing_table = EngineContract.test_a_missing_table_is_a_table_not_found
+    test_merge = EngineContract.test_merge_takes_null_for_equal_to_null
+    test_schema_mode_merge = EngineContract.test_schema_mode_merge_adds_columns
+    test_query = EngineContract.test_a_query_sees_the_lakes_tables
+    test_query_of_a_missing_table = EngineContract.test_a_query_of_a_missing_table_says_which
+    test_wrong_query = EngineContract.test_a_wrong_query_is_one_error
+
+    @pytest.fixture(autouse=True)
+    def _spark(self, connection):
+        self.spark = connection.spark
+
+    def make(self, rows, columns=None):
+        """A DataFrame."""
+        return make(self.spark, rows, columns)
+
+    def rows(self, frame):
+        """The rows of a DataFrame."""
+        return rows_of(frame)
+
+
+@pytest.fixture
+def empty_catalog(connection):
+    """The server's catalog, without tables; what other tests have told it is gone."""
+
+    def clean():
+        for schema in ("silver", "bronze", "logs"):
+            connection.spark.sql(f"DROP SCHEMA IF EXISTS spark_catalog.{schema} CASCADE").collect()
+        spark_catalog._known.pop(connection.spark, None)
+
+    clean()
+    yield
+    clean()
+
+
+class TestTwoCatalogs(TwoCatalogs):
+    """Another catalog is current, behind a Connect server: queries are looked up late there."""
+
+
+class TestParallelRows(ParallelRows):
+    """Several rows at once, behind a Connect server."""
+
+    def running(self, spark):
+        """The operations that run: they are interrupted."""
+        return spark.interruptAll()
+
+
+def test_a_cache_plan_is_passed_over_in_one_line(engine, tmp_path, capsys):
+    """Spark Connect does not promise to keep tables: the run says so once for the layer, and goes on."""
+    passed_over(engine, tmp_path, capsys, "Spark Connect has no table cache that lasts")
+
+
+def test_another_sessions_tables_are_not_taken_for_ours(connection, engine, tmp_path):
+    """A server has one catalog for all sessions: another lake's table of the same name is refused."""
+    url = settings_of("connect")["remote"]
+    other = Connection(connected(url, {}), CONNECT, own=True, why="a test")
+    theirs = make_engine(other, tmp_path / "theirs")
+    how = Output(table="silver.shared")
+    engine.write(make(connection.spark, [{"k": 1}]), how, INFO)
+    with pytest.raises(EngineError, match=r"has a table silver\.shared at .*DROP TABLE"):
+        theirs.write(make(other.spark, [{"k": 2}]), how, INFO)
+    with pytest.raises(EngineError, match="is not this lake's"):
+        theirs.query("SELECT * FROM silver.shared")
+    assert rows_of(engine.query("SELECT * FROM silver.shared")) == [{"k": 1}]
+    other.spark.sql("DROP TABLE `silver`.`shared`")
+    assert rows_of(theirs.query("SELECT * FROM silver.shared")) == [{"k": 2}]
+    other.spark.stop()

@@ -1,0 +1,149 @@
+"""The Spark engine on a JVM: the contract of all engines, then what is its own."""
+
+import contextlib
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import write_deltalake
+
+pytest.register_assert_rewrite(
+    "engines.contract",
+    "engines.loaded_files",
+    "engines.rehearsal",
+    "engines.retried_writes",
+    "engines.spark_behaviour",
+)
+
+from engines.contract import INFO, EngineContract, table  # noqa: E402
+from engines.rehearsal import RehearsalBasics, SparkRehearsal  # noqa: E402
+from engines.retried_writes import RetriedWrites  # noqa: E402
+from engines.spark_behaviour import SparkBehaviour  # noqa: E402
+from spark_sessions import connect, make, rows_of  # noqa: E402
+from spark_sessions import engine as make_engine  # noqa: E402
+
+from odibi_nb.core.model.transformation import Output  # noqa: E402
+from odibi_nb.core.protocols import WriteInfo  # noqa: E402
+from odibi_nb.engines.pandas.engine import PandasEngine  # noqa: E402
+from odibi_nb.engines.spark.session import Connection  # noqa: E402
+from odibi_nb.errors import DataError  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory):
+    """The JVM session of all these tests."""
+    return connect("classic", tmp_path_factory.mktemp("spark"))
+
+
+@pytest.fixture
+def engine(connection, tmp_path):
+    """An engine over an empty lake."""
+    return make_engine(connection, tmp_path)
+
+
+class TestContract(RetriedWrites, EngineContract):
+    """The contract, kept by Spark on a JVM."""
+
+    odd = "%20=x"
+
+    @contextlib.contextmanager
+    def others(self, engine, tmp_path):
+        """Others that append after each step: Delta's JVM writers replace commits of other processes.
+
+        On a local disk only, where they look whether a version's file is there and then rename their own.
+        """
+        values = []
+
+        def step():
+            values.append(1000 + len(values))
+            rows = pa.table({"n": pa.array(values[-1:], pa.int64())})
+            write_deltalake(self.uri_of(engine), rows, mode="append")
+
+        yield values, step
+
+    @pytest.fixture(autouse=True)
+    def _spark(self, connection):
+        self.spark = connection.spark
+
+    def make(self, rows, columns=None):
+        """A DataFrame."""
+        return make(self.spark, rows, columns)
+
+    def rows(self, frame):
+        """The rows of a DataFrame."""
+        return rows_of(frame)
+
+    def without_rows(self, frame):
+        """The DataFrame's columns alone."""
+        return frame.limit(0)
+
+
+class TestBehaviour(SparkBehaviour):
+    """What is Spark's own, on a JVM."""
+
+    def test_what_cannot_be_taken_back_is_refused(self, engine, spark):
+        """A retried append to a partition that Spark names as delta-rs cannot changes nothing."""
+
+        def append(attempt):
+            info = WriteInfo(run_id="run-1", transformation_id="T_001", attempt=attempt)
+            how = Output(table="silver.t", mode="append", partition_by=("p",))
+            engine.write(make(spark, [{"n": attempt, "p": "é"}]), how, info)
+
+        append(1)
+        with pytest.raises(DataError, match="p=é, a name that only Spark writes so; remove them"):
+            append(2)
+        assert rows_of(engine.read(table("silver.t"))) == [{"n": 1, "p": "é"}]
+
+
+def test_workers_of_python_functions_are_this_python(connection):
+    """A function that a row's module defines finds the libraries that the module found."""
+    assert connection.spark.sparkContext.pythonExec == sys.executable
+
+
+class TestRehearsal(SparkRehearsal, RehearsalBasics):
+    """What `load` and `try` need, on a JVM."""
+
+    @pytest.fixture(autouse=True)
+    def _spark(self, spark):
+        self.spark = spark
+
+    @pytest.fixture
+    def spark(self, connection):
+        """The session."""
+        return connection.spark
+
+    def make(self, rows, columns=None):
+        """A DataFrame."""
+        return make(self.spark, rows, columns)
+
+    def rows(self, frame):
+        """The rows of a DataFrame."""
+        return rows_of(frame)
+
+    def process(self):
+        """The JVM."""
+        return self.spark._jvm.java.lang.ProcessHandle.current().pid()
+
+
+def test_far_times_are_written_as_microseconds_by_every_session(connection, tmp_path):
+    """A session of somebody else's that writes INT96 writes microseconds for us, and INT96 again later."""
+    setting = "spark.sql.parquet.outputTimestampType"
+    assert connection.spark.conf.get(setting) == "TIMESTAMP_MICROS"
+    connection.spark.conf.set(setting, "INT96")
+    try:
+        foreign = Connection(connection.spark, "classic", own=False, why="the active session")
+        engine = make_engine(foreign, tmp_path)
+        rows = connection.spark.sql("SELECT 1L AS id, TIMESTAMP'9999-12-31 00:00:00Z' AS until")
+        engine.write(rows, Output(table="silver.t"), INFO)
+        assert connection.spark.conf.get(setting) == "INT96"
+    finally:
+        connection.spark.conf.set(setting, "TIMESTAMP_MICROS")
+    (file,) = (tmp_path / "lake" / "silver" / "t").glob("*.parquet")
+    assert pq.read_metadata(file).schema.column(1).physical_type == "INT64"
+    assert pandas_of(engine).read(table("silver.t"))["until"][0].year == 9999
+
+
+def pandas_of(engine):
+    """The pandas engine over the same lake."""
+    return PandasEngine(engine._lake.root)

@@ -1,0 +1,36 @@
+"""Keeping the rows of a Spark DataFrame, where Spark can and where it cannot; without Spark."""
+
+from __future__ import annotations
+
+import pytest
+
+from odibi_nb.engines.spark.rehearsal import kept
+from odibi_nb.engines.spark.session import CONNECT, Connection
+
+CONNECTION = Connection(spark=None, kind=CONNECT, own=False, why="")
+
+
+class Frame:
+    """A DataFrame whose session raises *error* for `localCheckpoint`."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def localCheckpoint(self, eager):
+        raise self.error
+
+
+class OldFrame:
+    """A DataFrame of Spark Connect before 4.0."""
+
+
+def test_where_nothing_can_be_kept_rows_are_computed_each_time():
+    """Databricks' serverless compute keeps nothing, nor did Spark Connect before 4: that is no failure."""
+    for frame in (OldFrame(), Frame(RuntimeError("[NOT_SUPPORTED_WITH_SERVERLESS] PERSIST"))):
+        assert kept(CONNECTION, frame) is frame
+
+
+def test_what_computing_the_rows_raises_is_raised():
+    """An error in the user's rows is the trial's."""
+    with pytest.raises(RuntimeError, match="DIVIDE_BY_ZERO"):
+        kept(CONNECTION, Frame(RuntimeError("[DIVIDE_BY_ZERO] Division by zero")))

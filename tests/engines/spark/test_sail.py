@@ -1,0 +1,183 @@
+"""The Spark engine on Sail, without a JVM: the contract of all engines, then what is its own."""
+
+import contextlib
+import json
+
+import pandas as pd
+import pytest
+
+pytest.register_assert_rewrite(
+    "engines.contract",
+    "engines.cache_plans",
+    "engines.loaded_files",
+    "engines.parallel_rows",
+    "engines.rehearsal",
+    "engines.retried_writes",
+    "engines.spark_behaviour",
+)
+
+from engines.cache_plans import passed_over  # noqa: E402
+from engines.contract import EngineContract  # noqa: E402
+from engines.loaded_files import FirstValues  # noqa: E402
+from engines.rehearsal import RehearsalContract, SparkRehearsal  # noqa: E402
+from engines.retried_writes import RetriedWrites, by  # noqa: E402
+from engines.spark_behaviour import SparkBehaviour  # noqa: E402
+from real_project import default_rows, make_project  # noqa: E402
+from spark_sessions import connect, make, rows_of  # noqa: E402
+from spark_sessions import engine as make_engine  # noqa: E402
+
+from odibi_nb import TransformationRunnerFromConfig  # noqa: E402
+from odibi_nb.core.model.tables import TableName  # noqa: E402
+from odibi_nb.core.model.transformation import Output  # noqa: E402
+from odibi_nb.engines.lake import Lake  # noqa: E402
+from odibi_nb.engines.pandas.engine import PandasEngine  # noqa: E402
+from odibi_nb.engines.spark import appends as spark_appends  # noqa: E402
+from odibi_nb.engines.spark.engine import SparkEngine  # noqa: E402
+from odibi_nb.errors import DataError  # noqa: E402
+
+FEATURES = ["clustering", "domainMetadata"]
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory):
+    """The Sail session of all these tests."""
+    return connect("sail", tmp_path_factory.mktemp("spark"))
+
+
+@pytest.fixture
+def engine(connection, tmp_path):
+    """An engine over an empty lake."""
+    return make_engine(connection, tmp_path)
+
+
+class TestContract(RetriedWrites, EngineContract):
+    """The contract, kept by Spark on Sail."""
+
+    rounds, pause = 3, 0.01
+    key_of_sums = "k"  # Sail only knows it without its table
+
+    @pytest.fixture(autouse=True)
+    def _spark(self, connection):
+        self.spark = connection.spark
+
+    def make(self, rows, columns=None):
+        """A DataFrame."""
+        return make(self.spark, rows, columns)
+
+    def rows(self, frame):
+        """The rows of a DataFrame."""
+        return rows_of(frame)
+
+    def without_rows(self, frame):
+        """The DataFrame's columns alone."""
+        return frame.limit(0)
+
+
+def test_a_cache_plan_is_passed_over_in_one_line(engine, tmp_path, capsys):
+    """Where the platform cannot cache, the run says so once for the layer, and goes on."""
+    passed_over(engine, tmp_path, capsys, "Sail has no table cache that lasts")
+
+
+class TestBehaviour(FirstValues, SparkBehaviour):
+    """What is Spark's own, on Sail."""
+
+
+class TestRehearsal(SparkRehearsal, RehearsalContract):
+    """What `load` and `try` need, on Sail."""
+
+    @pytest.fixture(autouse=True)
+    def _spark(self, spark):
+        self.spark = spark
+
+    @pytest.fixture
+    def spark(self, connection):
+        """The session."""
+        return connection.spark
+
+    def make(self, rows, columns=None):
+        """A DataFrame."""
+        return make(self.spark, rows, columns)
+
+    def rows(self, frame):
+        """The rows of a DataFrame."""
+        return rows_of(frame)
+
+
+def test_an_sql_provider_gets_the_active_session(connection, tmp_path):
+    """TransformationRunnerFromConfig(sql_provider=…) hands over the active session, as the seed does."""
+    environment = {"engine": "spark", "spark": {"remote": "sail"}}
+    home, asked = make_project(tmp_path, environments={"qat": environment}), []
+
+    class Provider:
+        def read(self, *, spark, **_):
+            asked.append(spark)
+            return [{"entity_2": None, **row} for row in default_rows()]
+
+    keywords = {"project": "Plant One", "manifest_path": home / "manifest.json"}
+    runner = TransformationRunnerFromConfig(Provider(), **keywords)
+    assert runner.orchestrator.plan().engine == "spark"
+    assert asked == [connection.spark]
+    assert runner.orchestrator.spark.range(1).count() == 1
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_appends_to_a_lake_at_a_url_count_once(connection, tmp_path, monkeypatch, reached):
+    """A lake at a URL is no less safe: delta-rs takes back, or the retry is refused before it writes."""
+    engine = SparkEngine(lambda: connection, Lake(f"file://{tmp_path}/lake"), (), {})
+
+    def append(n, info):
+        frame = make(connection.spark, [{"n": n}])
+        engine.write(frame, Output(table="silver.t", mode="append"), info)
+
+    append(0, by(row="other"))
+    append(1, by(1))
+    append(7, by(row="other"))
+    if not reached:
+        monkeypatch.setattr(spark_appends, "_by_delta_rs", lambda target: None)
+    for attempt, info in enumerate((by(2), by(1, "run-2", repairs=("run-1",))), 2):
+        refusal = pytest.raises(DataError, match="Sail does not tell a table's history")
+        with contextlib.nullcontext() if reached else refusal:
+            append(attempt, info)
+    found = rows_of(engine.read(TableName.parse("silver.t")))
+    assert [row["n"] for row in found] == ([0, 3, 7] if reached else [0, 1, 7])
+
+
+def test_a_feature_that_sail_cannot_write_is_said(connection, tmp_path):
+    """The message names table and feature, and is no error that another attempt would mend."""
+    log = tmp_path / "lake/silver/t/_delta_log"
+    log.mkdir(parents=True)
+    log_lines = [
+        {"protocol": {"minReaderVersion": 1, "minWriterVersion": 7, "writerFeatures": FEATURES}},
+        {
+            "metaData": {
+                "id": "11111111-1111-1111-1111-111111111112",
+                "format": {"provider": "parquet", "options": {}},
+                "schemaString": '{"type":"struct","fields":[{"name":"n","type":"long","nullable":true,"metadata":{}}]}',
+                "partitionColumns": [],
+                "configuration": {},
+                "createdTime": 1,
+            }
+        },
+    ]
+    (log / f"{0:020}.json").write_text("\n".join(map(json.dumps, log_lines)))
+    engine = make_engine(connection, tmp_path)
+    for mode in ("append", "overwrite"):
+        with pytest.raises(
+            DataError, match=r"silver\.t: .* liquid clustering .* Sail cannot write"
+        ):
+            engine.write(
+                make(connection.spark, [{"n": 1}]), Output(table="silver.t", mode=mode), by(1)
+            )
+
+
+def test_a_retry_on_another_engine_takes_the_place_of_sails_append(connection, tmp_path):
+    """Sail's appends carry no txn; a retry on pandas finds them all the same, and the other way round."""
+    sail, other = make_engine(connection, tmp_path), PandasEngine(str(tmp_path / "lake"))
+    how = Output(table="silver.t", mode="append")
+    sail.write(make(connection.spark, [{"n": 1}]), how, by(1))
+    other.write(pd.DataFrame({"n": [7]}), how, by(row="other"))
+    other.write(pd.DataFrame({"n": [2]}), how, by(1, "run-2", repairs=("run-1",)))
+    name = TableName.parse("silver.t")
+    assert sorted(other.read(name)["n"]) == [2, 7]
+    sail.write(make(connection.spark, [{"n": 3}]), how, by(1, "run-3", repairs=("run-2", "run-1")))
+    assert sorted(other.read(name)["n"]) == [3, 7]

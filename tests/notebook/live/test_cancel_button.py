@@ -1,0 +1,126 @@
+"""The Cancel button and the word about ■: what they say, when, and how often they ask."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from views.snapshots import bar, row, run
+
+from odibi_nb.core.model.events import CANCEL_SIGN
+from odibi_nb.notebook.environment import has_subshell
+from odibi_nb.notebook.live.cancel_button import PRESSES, PROBES, CancelButton, Cancelling
+from odibi_nb.notebook.live.displays import RUNGS
+from odibi_nb.views.run.state import RunState
+
+
+def snapshot(level=0, status="running"):
+    from dataclasses import replace
+
+    return replace(run(row("A", bar(1, 0)), status=status), cancel_level=level)
+
+
+@pytest.fixture
+def asked():
+    return []
+
+
+@pytest.fixture
+def button(asked):
+    return CancelButton(Cancelling(lambda: asked.append(1) or True, lambda: True))
+
+
+def test_the_label_says_what_the_next_press_does(button):
+    """Cancel, then stop what runs, then abandon it; each with its tooltip; then there is no more to press."""
+    button.probe.value = 1
+    for level, (label, tooltip) in enumerate(PRESSES):
+        assert button.update(snapshot(level))
+        assert (button.widget.description, button.widget.tooltip) == (label, tooltip)
+    assert not button.update(snapshot(len(PRESSES)))
+    assert not button.update(snapshot(0, "success"))
+
+
+def test_a_double_click_asks_once(button, asked):
+    """A press counts once for each label: the run is not stopped by a nervous finger."""
+    button.update(snapshot())
+    button.widget.click()
+    button.widget.click()
+    assert len(asked) == 1
+    button.update(snapshot(1))
+    button.widget.click()
+    assert len(asked) == 2
+
+
+def test_a_press_that_nobody_heard_can_be_repeated():
+    """Before the run listens, a press does nothing; the next one counts."""
+    answers = iter([False, True, True])
+    heard = []
+    button = CancelButton(
+        Cancelling(lambda: heard.append(next(answers)) or heard[-1], lambda: True)
+    )
+    for _ in range(3):
+        button.widget.click()
+    assert heard == [False, True]
+
+
+@pytest.mark.parametrize("ui", ["widgets", "plotly"])
+def test_the_button_is_there_only_while_it_is_heard(asked, ui):
+    """It appears when the page has answered, and goes with the run; meanwhile ■ is named."""
+    rung = RUNGS[ui]()
+    rung.cancelling = Cancelling(lambda: True, lambda: True)
+    rung.make(snapshot())
+    rung.paint(snapshot())
+    probe = rung._head.children[1]
+    assert probe.layout.display == "none"
+    assert rung._summary.value.endswith("■ cancels</p>")
+    probe.value = 1  # what a page does
+    rung.paint(snapshot())
+    assert rung._head.children[1].description == "Cancel"
+    assert "■" not in rung._summary.value
+    rung.paint(snapshot(0, "success"))
+    assert len(rung._head.children) == 1
+
+
+def test_a_page_is_asked_for_a_while_only():
+    """The probe plays and pauses in turn, some seconds long, and only where it is worth it."""
+    for worth in (True, False):
+        button = CancelButton(Cancelling(lambda: True, lambda worth=worth: worth))
+        seen = []
+        playing = "playing" if button.probe.has_trait("playing") else "_playing"  # ipywidgets 7
+        button.probe.observe(lambda change, seen=seen: seen.append(change.new), playing)
+        for _ in range(3 * PROBES):
+            assert not button.update(snapshot())
+        assert seen == [True, False] * (PROBES // 2) * worth
+
+
+def test_without_a_way_to_cancel_nothing_is_promised():
+    """Where nobody said how to end the run, there is neither button nor hint."""
+    rung = RUNGS["widgets"]()
+    rung.make(snapshot())
+    rung.paint(snapshot())
+    assert len(rung._head.children) == 1
+    assert "■" not in rung._summary.value
+
+
+def test_every_request_to_end_is_counted(project):
+    """The state knows how often the run was asked to end, whoever asked."""
+    state = RunState()
+    state.on_message("WARNING", f"{CANCEL_SIGN} Cancelling: nothing new starts, 1 running")
+    state.on_message("WARNING", "something else")
+    assert state.snapshot().cancel_level == 1
+
+
+def test_only_a_kernel_with_a_subshell_has_subshell():
+    """Older kernels have no subshells, and some front ends ask for none."""
+
+    def shell(subshells):
+        manager = SimpleNamespace(list_subshell=lambda: subshells)
+        return SimpleNamespace(
+            kernel=SimpleNamespace(shell_channel_thread=SimpleNamespace(manager=manager))
+        )
+
+    assert has_subshell(shell(["one"]))
+    assert not has_subshell(shell([]))
+    assert not has_subshell(SimpleNamespace(kernel=SimpleNamespace(shell_channel_thread=None)))
+    assert not has_subshell(SimpleNamespace(kernel=SimpleNamespace()))
+    assert not has_subshell(SimpleNamespace())

@@ -1,0 +1,134 @@
+"""The live view's thread: what it does when painting fails, or the run never says its end."""
+
+from __future__ import annotations
+
+import threading
+from typing import ClassVar
+
+import pytest
+from fakes import row
+
+from odibi_nb.core.model.events import Progress
+from odibi_nb.notebook.live import displays
+from odibi_nb.notebook.live import view as live
+from odibi_nb.notebook.live.view import LiveView
+
+
+class Recorder:
+    """A rung that keeps what it was told."""
+
+    made: ClassVar = []
+
+    def __init__(self):
+        self.calls, self.threads, self.painted = [], [], threading.Event()
+        Recorder.made.append(self)
+
+    def show(self, snapshot):
+        self._call("show", snapshot)
+
+    def paint(self, snapshot):
+        self._call("paint", snapshot)
+        self.painted.set()
+
+    def end(self, snapshot, result=None):
+        self._call("end", snapshot)
+
+    def _call(self, name, snapshot):
+        self.calls.append((name, snapshot.status))
+        self.threads.append(threading.current_thread().name)
+
+
+class Broken(Recorder):
+    """A rung that cannot paint."""
+
+    def paint(self, snapshot):
+        self.painted.set()
+        raise OSError("no more paint")
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    monkeypatch.setattr(live, "PAINT_SECONDS", 0.001)
+    Recorder.made.clear()
+    monkeypatch.setitem(displays.RUNGS, "recorder", Recorder)
+    monkeypatch.setitem(displays.RUNGS, "broken", Broken)
+
+
+def wait_for_paint():
+    assert Recorder.made[0].painted.wait(10)
+
+
+def test_the_painter_asks_how_far_a_row_is(project, recorder, monkeypatch):
+    """What is painted has the progress that the row's engine told, asked on the painter's thread."""
+    threads, painted = [], threading.Event()
+
+    def measure():
+        threads.append(threading.current_thread().name)
+        return Progress(1, 2)
+
+    def slow(context):
+        context.control.measure_progress(measure)
+        assert painted.wait(10)
+
+    def paint(self, snapshot):
+        if snapshot.rows[0].bars and snapshot.rows[0].bars[-1].progress == Progress(1, 2):
+            painted.set()
+
+    monkeypatch.setattr(Recorder, "paint", paint)
+    project(row("A", slow)).run(views=[LiveView(lambda _: "recorder")]).raise_for_status()
+    assert set(threads) == {"odibi-painter"}
+
+
+def test_one_thread_paints_and_the_end_is_always_drawn(project, recorder):
+    """Shown and ended on the run's own thread, painted on one other; the last picture is the end."""
+    asked = []
+    view = LiveView(lambda rows: asked.append(rows) or "recorder")
+    project(row("A", wait_for_paint), row("B", lambda: None)).run(views=[view])
+    (rung,) = Recorder.made
+    assert asked == [2]
+    assert rung.calls[0] == ("show", "starting")
+    assert rung.calls[-1] == ("end", "success")
+    assert {name for name, _ in rung.calls[1:-1]} == {"paint"}
+    assert rung.threads[0] == rung.threads[-1] == threading.current_thread().name
+    assert set(rung.threads[1:-1]) == {"odibi-painter"}
+    assert not any(t.name == "odibi-painter" for t in threading.enumerate())
+
+
+def test_what_painting_raises_does_not_reach_the_run(project, recorder):
+    """The run succeeds without a warning, the end is drawn, and the view says what went wrong."""
+    view = LiveView(lambda rows: "broken")
+    result = project(row("A", wait_for_paint)).run(views=[view])
+    assert (result["status"], result["warnings"]) == ("success", [])
+    assert str(view.error) == "no more paint"
+    assert Recorder.made[0].calls[-1] == ("end", "success")
+
+
+def test_painting_goes_on_after_a_failure(project, recorder, monkeypatch):
+    """A picture that could not be drawn once does not end the live view: the next one is drawn."""
+    moods = iter([OSError("half imported")])
+
+    class Moody(Recorder):
+        def paint(self, snapshot):
+            for error in moods:
+                raise error
+            super().paint(snapshot)
+
+    monkeypatch.setitem(displays.RUNGS, "moody", Moody)
+    view = LiveView(lambda rows: "moody")
+    result = project(row("A", wait_for_paint)).run(views=[view])
+    assert result["status"] == "success"
+    assert ("paint", "running") in Recorder.made[0].calls
+    assert view.error is None
+
+
+def test_a_run_that_never_says_its_end_is_shown_as_interrupted(project, recorder):
+    """Closed before the run has ended, the view draws a last picture and its thread ends."""
+    view = LiveView(lambda rows: "recorder")
+    view.on_plan(project(row("A", lambda: None)).orchestrator().plan())
+    wait_for_paint()
+    view.close()
+    view.close()
+    calls = Recorder.made[0].calls
+    assert calls[-1] == ("end", "interrupted")
+    assert calls.count(calls[-1]) == 1
+    assert not any(t.name == "odibi-painter" for t in threading.enumerate())

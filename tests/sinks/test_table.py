@@ -1,0 +1,136 @@
+"""The run log through a Spark session."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from deltalake import DeltaTable
+from log_records import record, run
+from spark_sessions import connect
+
+from odibi_nb.core.model.log_columns import RECORD_COLUMNS
+from odibi_nb.errors import DataError
+from odibi_nb.sinks.delta import DeltaLogSink
+from odibi_nb.sinks.table import SparkLogSink
+from odibi_nb.storage import spark_table
+from odibi_nb.storage.spark_table import SparkTable
+
+SEED = ", ".join(
+    f"{name} {'double' if name == 'duration_seconds' else 'string'}"
+    for name, _ in RECORD_COLUMNS[:10]
+)
+
+
+@pytest.fixture(scope="module", params=["sail", "classic"])
+def spark(request, tmp_path_factory):
+    """A session whose times are not UTC."""
+    spark = connect(request.param, tmp_path_factory.mktemp("spark")).spark
+    before = spark.conf.get("spark.sql.session.timeZone")
+    spark.conf.set("spark.sql.session.timeZone", "America/St_Johns")
+    yield spark
+    spark.conf.set("spark.sql.session.timeZone", before)
+
+
+@pytest.fixture
+def named(spark, tmp_path):
+    """A run log whose tables have a name and no path, in a schema that is not there yet."""
+    schema = f"logs_{tmp_path.name}".replace("-", "_")
+    log, runs = (SparkTable(lambda: spark, "the log", name=f"{schema}.{n}") for n in ("log", "run"))
+    yield SparkLogSink(log, runs, schema), f"{schema}.log"
+    spark.sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE").collect()
+
+
+def is_sail(spark):
+    """Whether the session has no JVM."""
+    return type(spark).__module__.startswith("pyspark.sql.connect")
+
+
+def at(spark, lake):
+    """A run log below *lake*, where `DeltaLogSink` has it."""
+    folder = f"{lake}/config_driven"
+    log, runs = (
+        SparkTable(lambda: spark, "the log", path=f"{folder}/transformationrun{name}")
+        for name in ("log", "")
+    )
+    return SparkLogSink(log, runs, "the log")
+
+
+def test_tables_of_a_catalog(spark, named):
+    """Tables that only have a name are made with their schema, and say what was written."""
+    sink, name = named
+    assert (sink.runs(5), sink.attempts(["run-1"]), sink.written("run-1")) == ([], [], set())
+    sink.write([record(), record("T2", 2, status="FAILED")])
+    sink.write_run(run())
+    assert sink.attempts(["run-1"]) == [record(), record("T2", 2, status="FAILED")]
+    assert sink.durations(["run-1"]) == [("T1", 45.2)]
+    assert sink.runs(5) == [run()]
+    assert spark.table(name).columns == [column for column, _ in RECORD_COLUMNS]
+
+
+def test_both_writers_of_one_log(spark, tmp_path):
+    """What a session writes delta-rs reads and appends to, and the other way round; a batch is a commit."""
+    lake = str(tmp_path)
+    sink = at(spark, lake)
+    sink.write([record(f"T{n}") for n in range(9)])
+    other = DeltaLogSink(lake)
+    other.write([record("U")])
+    sink.write([record("V")])
+    sink.write_run(run())
+    wanted = [*(record(f"T{n}") for n in range(9)), record("U"), record("V")]
+    assert sink.attempts(["run-1"]) == other.attempts(["run-1"]) == wanted
+    assert sink.runs(2) == other.runs(2) == [run()]
+    table = DeltaTable(f"{lake}/config_driven/transformationrunlog")
+    assert (table.version(), len(table.file_uris())) == (2, 3)
+
+
+def test_the_seeds_table(spark, tmp_path):
+    """A table with the seed's ten columns, times as text, is widened and keeps its types."""
+    path = f"{tmp_path}/config_driven/transformationrunlog"
+    spark.createDataFrame([], SEED).write.format("delta").save(path)
+    sink = at(spark, str(tmp_path))
+    assert (sink.written("run-1"), sink.attempts(["run-1"])) == (set(), [])
+    sink.write([record(start_time=None, end_time=None)])
+    assert sink.attempts(["run-1"]) == [record(start_time=None, end_time=None)]
+    types = dict(spark.read.format("delta").load(path).dtypes)
+    assert (types["start_time"], types["attempt"]) == ("string", "bigint")
+
+
+def test_two_that_make_the_table_at_once(spark, tmp_path):
+    """Two runs that find no table both leave their records."""
+    start = threading.Barrier(2)
+
+    def work(name):
+        start.wait(60)
+        at(spark, str(tmp_path)).write([record(run_id=name)])
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("run-1", "run-2")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = at(spark, str(tmp_path)).attempts(["run-1", "run-2"])
+    assert sorted(one["run_id"] for one in found) == ["run-1", "run-2"]
+
+
+def test_many_small_files_become_one_when_a_run_ends(spark, tmp_path, monkeypatch):
+    """OPTIMIZE runs at a run's end where it is known; where it is not, as on Sail, nothing is lost."""
+    monkeypatch.setattr(spark_table, "SMALL_FILES", 5)
+    other = DeltaLogSink(str(tmp_path))
+    for n in range(5):
+        other.write([record(f"T{n}")])
+    sink = at(spark, str(tmp_path))
+    sink.write_run(run())
+    files = DeltaTable(f"{tmp_path}/config_driven/transformationrunlog").file_uris()
+    assert len(files) == (5 if is_sail(spark) else 1)
+    assert len(sink.written("run-1")) == 5
+
+
+def test_what_cannot_be_written_is_one_line(spark, tmp_path):
+    """A table that cannot take the records is as it was; the error says in one line which and why."""
+    path = f"{tmp_path}/config_driven/transformationrunlog"
+    spark.sql("SELECT array(1) AS transformation_id").write.format("delta").save(path)
+    with pytest.raises(DataError, match="the log cannot be written: ") as caught:
+        at(spark, str(tmp_path)).write([record()])
+    assert "\n" not in str(caught.value)
+    assert DeltaTable(path).version() == 0

@@ -1,0 +1,158 @@
+"""The live Gantt chart in layers: the same bars as the whole, and only what changed is drawn anew."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from views.snapshots import bar, everything, many, row, run
+
+from odibi_nb.views.run.gantt import gantt_of
+from odibi_nb.views.run.gantt_live_svg import MANY_BARS, GanttLayers
+from odibi_nb.views.run.state import RETRYING
+
+FULL = re.compile(
+    r"<rect x='([\d.]+)' y='([\d.]+)' width='([\d.]+)' height='([\d.]+)' rx='2'><title>"
+)
+
+
+def bars_in(texts):
+    """Every bar that has a tooltip: its place."""
+    return sorted(found for text in texts for found in FULL.findall(text))
+
+
+def as_it_stands(snapshot):
+    """The bars of the chart drawn at once, but for what is queued: its layers draw that in one."""
+    from odibi_nb.views.run.gantt_svg import Drawing
+
+    gantt = gantt_of(snapshot)
+    spans = [span for span in gantt.spans if not (span.kind == "QUEUED" and span.open)]
+    drawing = Drawing(gantt, "r")
+    return bars_in([drawing.picture([drawing.bars(spans, told=True)])])
+
+
+def grown(row_at, seconds):
+    """A row of the given plan of times, as it stands after *seconds*."""
+    name, layer, begin, end, again, status = row_at
+    first = (1, begin, end, "FAILED" if again else status)
+    if seconds < begin:
+        return row(name, layer=layer)
+    if seconds < end:
+        return row(name, bar(1, begin), layer=layer)
+    if not again:
+        return row(name, bar(*first), layer=layer)
+    if seconds < end + 1:
+        return row(name, bar(*first), layer=layer, status=RETRYING)
+    if seconds < end + 2:
+        return row(name, bar(*first), bar(2, end + 1), layer=layer)
+    return row(name, bar(*first), bar(2, end + 1, end + 2, status), layer=layer)
+
+
+TIMES = st.lists(
+    st.tuples(
+        st.floats(0, 20),
+        st.floats(0.01, 5),
+        st.booleans(),
+        st.sampled_from(["SUCCESS", "FAILED", "CANCELLED"]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=40)
+@given(TIMES, st.lists(st.floats(0.1, 40), min_size=1, max_size=12))
+def test_the_layers_are_the_whole(times, moments):
+    """Whatever happens between two snapshots, the layers show the very bars that the whole would."""
+    plans = [
+        (f"T{i}", ("Bronze", "Silver_1")[i % 2], begin, begin + length, again, status)
+        for i, (begin, length, again, status) in enumerate(times)
+    ]
+    plans.sort(key=lambda plan: plan[1])
+    layers = GanttLayers(len(plans))
+    kept = {}
+    for moment in sorted(moments):
+        rows = []
+        for plan in plans:
+            new = grown(plan, moment)
+            kept[plan[0]] = new if kept.get(plan[0]) != new else kept[plan[0]]
+            rows.append(kept[plan[0]])
+        snapshot = run(*rows, seconds=moment)
+        assert bars_in(layers.update(snapshot)) == as_it_stands(snapshot)
+
+
+def test_what_has_settled_stays():
+    """Time alone changes one layer: the moving one."""
+    layers = GanttLayers(11)
+    rows = everything().rows
+    before = layers.update(run(*rows, seconds=10.0))
+    after = layers.update(run(*rows, seconds=10.25))
+    assert [a == b for a, b in zip(before, after, strict=True)] == [
+        True,
+        False,
+        *[True] * (len(after) - 2),
+    ]
+    assert "role='img'" in after[1]
+    assert "now: 10.2" in after[1]
+
+
+def test_what_is_sent_grows_with_what_changed():
+    """One more of 2,000 rows that ends changes one small picture, not those before it."""
+    rows = list(many(2_000).rows)
+    waiting = [row(r.id, layer=r.layer) for r in rows]
+    layers, until = GanttLayers(2_000), 190.0
+    layers.update(run(*rows[:1_000], *waiting[1_000:], seconds=until))
+    before = layers.update(run(*rows[:1_000], *waiting[1_000:], seconds=until))
+    after = layers.update(run(*rows[:1_001], *waiting[1_001:], seconds=until))
+    changed = [new for old, new in zip(before, after, strict=True) if new != old]
+    assert len(changed) == 2
+    assert sum(map(len, changed)) < 40 * MANY_BARS
+    assert sum(map(len, after)) > 20_000
+
+
+def test_a_warning_shows_beside_the_name_while_the_run_goes_on():
+    """A row that ended with something to look at gets its sign in the frame at once, not at the run's end."""
+    layers, plain = GanttLayers(2), row("B", bar(1, 0, 1))
+    assert "⚠" not in layers.update(run(row("A", bar(1, 0)), plain))[0]
+    warned = row("A", dataclasses.replace(bar(1, 0, 2), checks=("output not written: x",)))
+    assert ">⚠ A<" in layers.update(run(warned, plain))[0]
+
+
+def test_a_new_scale_draws_all_anew():
+    """When the axis grows, every bar moves."""
+    rows = [row("A", bar(1, 0, 2)), row("B", bar(1, 1))]
+    layers = GanttLayers(2)
+    early, late = (layers.update(run(*rows, seconds=s)) for s in (4, 40))
+    assert bars_in(early[2:]) != bars_in(late[2:])
+    assert early[0] != late[0]
+
+
+def test_rows_that_wait_side_by_side_are_one_path():
+    """What is queued is a thin bar per row until now; neighbours share a path, so it stays short."""
+    rows = [row("A", bar(1, 0)), *(row(f"T{i}") for i in range(400))]
+    moving = GanttLayers(401).update(run(*rows, seconds=4))[1]
+    assert moving.count("stroke-dasharray") == 2  # and the now-line
+    assert len(moving) < 1_500
+
+
+@pytest.mark.parametrize("count", [1, 120, 121, 2_000])
+def test_there_are_as_many_layers_all_the_time(count):
+    """The number of layers depends on the number of rows only, and is small."""
+    layers = GanttLayers(count)
+    empty = run(*(row(f"T{i}") for i in range(count)), seconds=0.1)
+    assert len(layers.update(empty)) == len(layers.update(many(count, "running"))) <= 40
+
+
+def test_attempts_beyond_the_first_have_a_place():
+    """However often rows are tried, each attempt is drawn."""
+    attempts = [bar(n, n, n + 0.5, "FAILED") for n in range(1, 60)]
+    snapshot = run(row("A", *attempts), seconds=70)
+    assert bars_in(GanttLayers(1).update(snapshot)) == as_it_stands(snapshot)
+
+
+def test_nothing_to_run_is_nothing_to_draw():
+    """A run without rows has empty layers."""
+    assert set(GanttLayers(0).update(run())) == {""}

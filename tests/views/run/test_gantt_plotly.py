@@ -1,0 +1,180 @@
+"""The Gantt chart as Plotly's JSON: as data, and as Plotly itself takes it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+
+import pytest
+from views.snapshots import EVIL, bar, everything, many, row, run
+
+from odibi_nb.core.model.events import Progress
+from odibi_nb.views.run.bundles import MAX_FIGURE_ROWS
+from odibi_nb.views.run.gantt import gantt_of
+from odibi_nb.views.run.gantt_plotly import MAX_HEIGHT, MAX_TOLD, gantt_plotly
+from odibi_nb.views.status_style import LOOKS
+
+
+def plain(text):
+    """Text without Plotly's markup."""
+    return re.sub(r"<span style='color:var[^']*'>|</span>", "", text)
+
+
+def name_of(trace):
+    return plain(trace["name"])
+
+
+def test_one_trace_of_one_colour_per_kind():
+    """Each kind is one bar trace with a constant colour, its own pattern, and thin if it is a wait."""
+    data = gantt_plotly(gantt_of(everything()))["data"]
+    assert [name_of(t) for t in data] == [f"{k.sign} {n.lower()}" for n, k in LOOKS.items()]
+    assert len({t["marker"]["pattern"]["shape"] for t in data}) == len(LOOKS)
+    for trace in data:
+        assert trace["type"] == "bar"
+        assert isinstance(trace["marker"]["color"], str)
+        assert trace["marker"]["line"]["width"] == 0
+        assert trace["width"] == (
+            0.3 if "queued" in name_of(trace) or "retry" in name_of(trace) else 0.9
+        )
+
+
+def test_bars_say_where_they_are():
+    """A bar starts at its base and is as long as it took; y is its row."""
+    data = {name_of(t): t for t in gantt_plotly(gantt_of(everything()))["data"]}
+    running = data["▶ running"]
+    assert (running["base"], running["x"], running["y"]) == ([5], [5], [8])
+    assert running["customdata"][0].startswith("BUSY<br>m.f<br>▶ running, attempt 1<br>")
+    assert "<extra></extra>" in running["hovertemplate"]
+
+
+def test_a_live_figure_keeps_its_traces():
+    """Live, kinds without bars have a trace that is not in the legend; saved, they have none."""
+    gantt = gantt_of(run(row("A", bar(1, 0))))
+    live, saved = gantt_plotly(gantt, live=True), gantt_plotly(gantt)
+    assert [name_of(t) for t in live["data"] if t["showlegend"]] == ["▶ running"]
+    assert {name_of(t) for t in live["data"]} == {f"{k.sign} {n.lower()}" for n, k in LOOKS.items()}
+    assert [name_of(t) for t in saved["data"]] == ["▶ running"]
+
+
+def test_a_running_bar_is_filled_as_far_as_it_is_done():
+    """A trace of its own fills the part that is done; the bar says the figure, its tooltip the tasks."""
+    going = row("A", bar(1, 2, progress=Progress(3, 8)), engine="spark")
+    gantt = gantt_of(run(going, row("B", bar(1, 2))))
+    data = {name_of(t): t for t in gantt_plotly(gantt, live=True)["data"]}
+    fill, bars = data["▰ part done"], data["▶ running"]
+    assert (fill["base"], fill["x"], fill["y"]) == ([2], [3.0], [0])
+    assert [plain(text) for text in bars["text"]] == ["37 %", ""]
+    assert "37 %: 3 of 8 tasks" in bars["customdata"][0]
+    assert fill["customdata"] == bars["customdata"][:1]
+    assert list(gantt_plotly(gantt)["data"]) == [bars | {"showlegend": True}, fill]
+
+
+def test_only_a_run_on_spark_has_a_trace_for_what_is_done():
+    """Live, it is there from the start where it may be needed, so that the others keep their places."""
+    for engine, names in (("spark", ["▰ part done"]), ("pandas", [])):
+        gantt = gantt_of(run(row("A", engine=engine)))
+        live = gantt_plotly(gantt, live=True)["data"]
+        kinds = {f"{k.sign} {n.lower()}" for n, k in LOOKS.items()}
+        assert [name for name in map(name_of, live) if name not in kinds] == names
+
+
+def test_rows_are_labelled_top_to_bottom():
+    """The first row is at the top; rows have their names, layers theirs, lines part the layers."""
+    layout = gantt_plotly(gantt_of(everything()))["layout"]
+    assert layout["yaxis"]["range"] == [10.5, -0.5]
+    assert [*map(plain, layout["yaxis"]["ticktext"][:2])] == ["OK", "LATE"]
+    assert [plain(a["text"]) for a in layout["annotations"]] == ["Bronze", "Silver_1", "Gold_1"]
+    assert [s["y0"] for s in layout["shapes"]] == [-0.5, 1.5, 9.5, 0]
+    assert layout["shapes"][-1]["x0"] == 10
+
+
+def test_it_suits_both_themes():
+    """Transparent ground, text in the theme's colours or else mid-grey, no template that says otherwise."""
+    figure = gantt_plotly(gantt_of(everything()))
+    layout = figure["layout"]
+    texts = [*layout["yaxis"]["ticktext"], *layout["xaxis"]["ticktext"], figure["data"][0]["name"]]
+    texts += [one["text"] for one in layout["annotations"]]
+    assert all(re.match(r"<span style='color:var\(--jp-[\w-]+,#777\)'>", one) for one in texts)
+    assert layout["paper_bgcolor"] == layout["plot_bgcolor"] == "rgba(0,0,0,0)"
+    assert layout["font"]["color"] == "#777777"
+    assert layout["template"] == {}
+
+
+@pytest.mark.parametrize("count", [5, 50, MAX_FIGURE_ROWS])
+def test_many_rows_fit(count):
+    """The height grows with the rows and then stays; what is saved stays below 90 kB."""
+    figure = gantt_plotly(gantt_of(many(count)))
+    assert 180 <= figure["layout"]["height"] <= max(MAX_HEIGHT, 110 + 18 * 60)
+    assert len(json.dumps(figure, indent=1)) < 90_000
+
+
+def test_many_rows_say_less():
+    """Above MAX_TOLD rows, a saved figure's bars say their id only, and failures why; numbers are plain lists."""
+    gantt = gantt_of(many(MAX_TOLD + 1))
+    brief = {name_of(t): t for t in gantt_plotly(gantt)["data"]}
+    for name, trace in brief.items():
+        assert trace["y"] == [s.row for s in gantt.spans if s.kind.lower() in name]
+        for key in ("x", "base", "y"):
+            assert all(isinstance(number, (int, float)) for number in trace[key])
+    assert brief["✖ failed"]["customdata"][0].endswith("ValueError: x")
+    assert brief["✔ success"]["customdata"][0] == "SILVER_0000"
+
+
+def test_no_button_sends_the_figure_away():
+    """Plotly's button that uploads a figure, with the errors in it, is taken out, and what a run has no use for."""
+    removed = gantt_plotly(gantt_of(everything()))["layout"]["modebar"]["remove"]
+    assert {"sendChartToCloud", "sendDataToCloud", "lasso2d"} <= set(removed)
+
+
+def test_what_goes_on_says_nothing_that_changes():
+    """The tooltip of a bar that still grows stays the same while it does: it need not be sent again."""
+    early, late = (
+        gantt_plotly(gantt_of(everything(seconds=s)), live=True)["data"] for s in (10, 10.25)
+    )
+    longer = [name_of(a) for a, b in zip(early, late, strict=True) if a["x"] != b["x"]]
+    assert longer == ["▶ running", "↻ retrying", "· queued"]
+    assert [t["customdata"] for t in early] == [t["customdata"] for t in late]
+    (running,) = [t for t in late if name_of(t) == "▶ running"]
+    assert "since 5.00 s (12:00:05 UTC)" in running["customdata"][0]
+
+
+def test_a_live_figure_changes_little():
+    """Of 500 rows, one more that ends changes the last of its kind's traces, not those before it."""
+    rows = list(many(500).rows)
+    waiting = [row(r.id, layer="Gold_1") for r in rows]
+    before, after = (
+        gantt_plotly(gantt_of(run(*rows[:n], *waiting[n:], seconds=60)), live=True)["data"]
+        for n in (200, 201)
+    )
+    assert len(before) == len(after) <= 30
+    changed = [b for a, b in zip(before, after, strict=True) if a["y"] != b["y"]]
+    assert len([t for t in changed if name_of(t) == "✔ success"]) == 1
+    assert [name_of(t) for t in after if t["showlegend"]] == ["✔ success", "✖ failed", "· queued"]
+    everything_told = sorted(y for t in after if name_of(t) == "✔ success" for y in t["y"])
+    assert everything_told == [i for i in range(201) if rows[i].status == "SUCCESS"]
+
+
+def test_the_figure_knows_its_run():
+    """Its meta data has the run's id, by which the table below finds it."""
+    assert gantt_plotly(gantt_of(everything()), "r-1")["layout"]["meta"] == {"run": "r-1"}
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("count", [1, MAX_TOLD + 1])
+def test_plotly_takes_it(live, count):
+    """Plotly itself accepts the figure."""
+    graph_objects = pytest.importorskip("plotly.graph_objects")
+    for snapshot in (everything(), many(count)):
+        figure = gantt_plotly(gantt_of(snapshot), "run", live=live)
+        assert len(graph_objects.Figure(figure).data) == len(figure["data"])
+
+
+def test_markup_stays_text():
+    """A <script> in an id, layer, function, error or run id is escaped."""
+    evil = dataclasses.replace(row(EVIL, bar(1, 0, 1, "FAILED", EVIL), layer=EVIL), function=EVIL)
+    snapshot = dataclasses.replace(run(evil, row(EVIL, layer="B")), project=EVIL)
+    for live in (True, False):
+        text = json.dumps(gantt_plotly(gantt_of(snapshot), EVIL, live=live))
+        assert "<script" not in text
+        assert text.count("&lt;script&gt;") >= 5

@@ -1,0 +1,135 @@
+"""The live table's state and its HTML."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+import pytest
+from fakes import row
+from pages import without_our_script
+from views.snapshots import everything
+
+from odibi_nb.core.running.hooks import HookManager
+from odibi_nb.views.plan.plan_html import plan_html
+from odibi_nb.views.records import Records
+from odibi_nb.views.run.run_page import chart_html, framed_summary_html, summary_text
+from odibi_nb.views.run.state import RowState, RunSnapshot, RunState, snapshot_of
+from odibi_nb.views.run.table import LIVE_ROWS, table_html
+
+EVIL = "<script>alert('x')</script>"
+
+
+def fails():
+    raise OSError(EVIL)
+
+
+def test_the_state_follows_the_run(project):
+    """Rows go from WAITING over RUNNING to their end; what the live view saw last is what the result says."""
+    state, seen = RunState(), []
+    hooks = HookManager()
+    hooks.register("*", lambda p: seen.append(state.snapshot().counts()))
+    result = project(row("A", lambda: None), row("B", fails)).run(
+        hooks=hooks, views=[state], max_workers=1
+    )
+    assert seen[0] == {"WAITING": 2}
+    assert {"RUNNING": 1, "WAITING": 1} in seen
+    last, again = state.snapshot(), snapshot_of(result)
+    assert [(r.id, r.status, r.attempt, r.error) for r in last.rows] == [
+        (r.id, r.status, r.attempt, r.error) for r in again.rows
+    ]
+    assert last.status == "failed"
+
+
+def test_a_version_says_whether_there_is_something_to_paint(project):
+    """The state's version grows with every event."""
+    state = RunState()
+    project(row("A", lambda: None)).run(views=[state])
+    assert state.version > 5
+    assert state.snapshot().version == state.version
+
+
+def test_every_value_is_escaped(project):
+    """A <script> in a project, id, function, error, log, table name or constant stays text."""
+    p = project(
+        row(f"A{EVIL}", fails, module=EVIL, constants={"note": EVIL, "retry": 0}, entity_1=EVIL),
+        manifest={"description": EVIL},
+    )
+    from odibi_nb.core.functions.registry import REGISTRY
+
+    REGISTRY.register(f"A{EVIL}", "any", fails, module=EVIL)
+    plan = p.orchestrator().plan()
+    assert plan.problems == ()
+    result = p.run()
+    assert result["status"] == "failed"
+    for page in (
+        plan_html(plan),
+        result._repr_html_(),
+        Records(EVIL, (EVIL,), [{EVIL: EVIL}])._repr_html_(),
+    ):
+        assert "<script" not in without_our_script(page)
+        assert "&lt;script&gt;" in page
+
+
+def test_secrets_do_not_show(project):
+    """Constants whose key looks secret, and passwords in URLs, are not in a plan's HTML."""
+    constants = {
+        "password": "hunter2",
+        "url": "postgresql://joe:hunter2@db/x",
+        "api_key": "hunter2",
+    }
+    plan = project(row("A", lambda: None, constants=constants)).orchestrator().plan()
+    assert "hunter2" not in plan_html(plan)
+    assert "joe:***@db" in plan_html(plan)
+
+
+def snapshot_html(snapshot):
+    """All that is shown of a run: summary line, chart and table."""
+    return framed_summary_html(snapshot) + chart_html(snapshot) + table_html(snapshot)
+
+
+def snapshot_with(count, status="WAITING"):
+    rows = tuple(
+        RowState(id=f"T{i}", layer="Bronze", function="m.f", engine="pandas", status=status)
+        for i in range(count)
+    )
+    start = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
+    return RunSnapshot(
+        project="P", env="qat", run_id="r", status="running", start=start, at=start, rows=rows
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1, LIVE_ROWS, 5_000])
+def test_the_table_is_capped(count):
+    """A live table has at most LIVE_ROWS rows, says how many it leaves out, and stays small."""
+    page = snapshot_html(snapshot_with(count, "RUNNING"))
+    assert page.count("<tr>") - 1 <= min(count, LIVE_ROWS)
+    assert (f"{count - LIVE_ROWS:,} more rows are not shown" in page) == (count > LIVE_ROWS)
+    assert len(page) < 300_000
+
+
+def test_status_is_told_by_text_and_sign_too():
+    """Each status stands as a word with its own sign: nothing depends on colour alone."""
+    names = (
+        "WAITING",
+        "RUNNING",
+        "RETRYING",
+        "SUCCESS",
+        "FAILED",
+        "SKIPPED",
+        "CANCELLED",
+        "ABANDONED",
+    )
+    signs = {}
+    for name in names:
+        page = snapshot_html(snapshot_with(1, name))
+        signs[name] = re.search(rf"(\S) {name}</b>", page)[1]
+    assert len(set(signs.values())) == len(names)
+
+
+def test_the_summary_adds_up():
+    """The counts of the summary line are parts of all rows: what is done has succeeded."""
+    text = summary_text(everything()).partition(" · run ")[2]
+    done, total, others = re.search(r"(\d+) of (\d+) done, ([^·]+)", text).groups()
+    assert int(done) + sum(map(int, re.findall(r"\d+", others))) == int(total)
+    assert int(done) == everything().counts()["SUCCESS"]

@@ -1,0 +1,250 @@
+"""The run log as a table: live in parts, saved with details and one small script."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from html.parser import HTMLParser
+
+import pytest
+from fakes import row
+from pages import without_our_script
+from views.snapshots import EVIL, bar, everything, many, run
+from views.snapshots import row as row_of
+
+from odibi_nb.core.model.events import Progress
+from odibi_nb.views.html_parts import breakable
+from odibi_nb.views.run.state import snapshot_of
+from odibi_nb.views.run.table import (
+    COLUMNS,
+    LIVE_ROWS,
+    MAX_DETAILS,
+    details_of,
+    script_text,
+    style_html,
+    table_html,
+    table_parts,
+)
+
+
+class Words(HTMLParser):
+    """What stands in each cell, body by body."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.bodies, self.cells = [], None
+        self.feed(without_our_script(page))
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "tbody":
+            self.bodies.append([])
+        if tag == "td":
+            self.bodies[-1].append("")
+
+    def handle_data(self, data):
+        if self.bodies and self.bodies[-1]:
+            self.bodies[-1][-1] += data
+
+
+def cells_of(page):
+    return Words(page).bodies
+
+
+def finished(project, *rows):
+    """The result of a run of *rows*, one after the other, and its saved table."""
+    result = project(*rows).run(max_workers=1)
+    return result, table_html(snapshot_of(result), LIVE_ROWS, result)
+
+
+def says(*lines, error=None):
+    def work():
+        print(*lines, sep="\n")
+        if error:
+            raise error
+
+    return work
+
+
+def test_the_script_is_small_and_leaves_nothing_behind():
+    """At most 3 kB, no name of it is global, no text becomes code, no handler is an attribute."""
+    text = script_text()
+    assert len(text.encode()) <= 3_000
+    assert text.startswith("for (const ")
+    assert "</script" not in text
+    for word in ("eval", "Function", "window", "innerHTML", "setTimeout", " var ", "http"):
+        assert word not in text
+
+
+def test_only_a_saved_table_has_the_script():
+    """The table of a run that goes on has none; a saved one has exactly one."""
+    assert "<script" not in table_html(everything())
+    assert not any("<script" in part for part in table_parts(everything(), 60))
+
+
+def test_a_saved_table_keeps_each_rows_log(project):
+    """What a row printed unfolds below it; a row that printed nothing has nothing to unfold."""
+    result, page = finished(project, row("A", says("hello", "world")), row("B", lambda: None))
+    assert page.count("<script>") == 1
+    first, second = cells_of(page)
+    assert first[1] == "A"
+    assert first[-1] == "loghello\nworld"
+    assert len(second) == len(COLUMNS)
+    assert details_of(result, ["A", "B"])["A"] == ("", "hello\nworld")
+
+
+def test_a_failed_row_keeps_its_error_traceback_and_log(project):
+    """The error stands below the row, and unfolded its traceback and log."""
+    _, page = finished(project, row("A", says("before", error=ValueError("too cold"))))
+    ((*_, more),) = cells_of(page)
+    assert more.startswith("↳ ValueError: too cold")
+    assert "traceback and logTraceback" in more
+    assert more.endswith("ValueError: too coldprinted and logged:before")
+
+
+def test_markup_in_any_field_stays_text(project):
+    """A <script> in an id, layer, function, error, log or warning is escaped."""
+    fn = says(EVIL, error=ValueError(EVIL))
+    result, page = finished(project, row(f"A{EVIL}", fn))
+    assert "<script" not in without_our_script(page)
+    evil = dataclasses.replace(
+        row_of(EVIL, bar(1, 0, 1, "FAILED", EVIL), layer=EVIL), function=EVIL, engine=EVIL
+    )
+    snapshot = dataclasses.replace(run(evil), warnings=(EVIL,), run_id=EVIL)
+    for text in (table_html(snapshot), *table_parts(snapshot, 60)):
+        assert "<script" not in text
+    for part in details_of(result, list(result.transformations)).values():
+        assert EVIL in part.log
+
+
+def test_long_logs_keep_their_end_and_say_where_the_rest_is(project):
+    """Of a long log the last lines are kept, whole ones, below a line that names all of it."""
+    lines = [f"line {i}" for i in range(3_000)]
+    _, page = finished(project, row("A", says(*lines)))
+    ((*_, more),) = cells_of(page)
+    head, *kept = more.removeprefix("log").split("\n")
+    assert head == "… all of it: result.transformations['A'].log"
+    assert kept == lines[-len(kept) :]
+    assert len(more) < 1_200
+
+
+def test_details_are_capped_all_in_all_and_failures_come_first(project):
+    """However much rows print, a table's details stay below MAX_DETAILS; what failed has its own first."""
+    noise = ["<&>" * 300] * 50
+    rows = [row(f"OK{i:03}", says(*noise)) for i in range(60)]
+    rows += [row(f"ZBAD{i}", says(*noise, error=OSError("no"))) for i in range(2)]
+    result, page = finished(project, *rows)
+    details = details_of(result, list(result.transformations))
+    assert {"ZBAD0", "ZBAD1"} <= set(details)
+    assert len(details) < 62
+    assert f"Logs of {62 - len(details)} rows are not kept here" in page
+    kept = sum(map(len, re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)))
+    assert kept <= MAX_DETAILS
+
+
+def test_a_rows_place_in_the_run_is_told():
+    """A saved row says its number in the run and its status, also where not all rows are shown."""
+    snapshot = many(LIVE_ROWS + 100)
+    page = table_html(snapshot)
+    told = re.findall(r"<tbody data-row=(\d+) data-status=(\w+)><tr><td>.*?<td>(\w+)<td>", page)
+    assert len(told) == LIVE_ROWS
+    for number, status, name in told:
+        assert (snapshot.rows[int(number)].id, snapshot.rows[int(number)].status) == (name, status)
+    bad = {r.id for r in snapshot.rows if r.status == "FAILED"}
+    assert bad <= {name for _, _, name in told}
+
+
+def test_a_running_row_says_how_far_it_is():
+    """Where its engine tells, its status has the part that is done, in per cent."""
+    going = row_of("A", bar(1, 2, progress=Progress(3, 8)))
+    first, second = Words(table_html(run(going, row_of("B", bar(1, 2))))).bodies
+    assert first[0] == "▶ RUNNING 37 %"
+    assert second[0] == "▶ RUNNING"
+
+
+def test_what_never_started_says_why_in_its_line():
+    """The reason stands where the figures would; the row takes no second line."""
+    page = table_html(run(row_of("NEXT", status="SKIPPED", end=4, error="upstream BAD failed")))
+    ((*_, reason),) = cells_of(page)
+    assert reason == "↳ upstream BAD failed"
+    assert page.count("<tr") == 2
+
+
+@pytest.mark.parametrize("count", [1, 11, 60, 61, 2_000])
+def test_a_live_table_has_as_many_parts_all_the_time(count):
+    """The number of parts depends on the number of rows only; together they are small."""
+    rows = tuple(row_of(f"T{i}", *([bar(1, 0)] if i < 40 else [])) for i in range(count))
+    early, late = run(*(row_of(f"T{i}") for i in range(count))), run(*rows)
+    assert len(table_parts(early, 60)) == len(table_parts(late, 60))
+    assert sum(map(len, table_parts(late, 60)[1:])) < 25_000
+
+
+def test_a_part_changes_only_when_its_rows_do():
+    """A row that ends changes one part of a live table; time alone changes those that run, once a second."""
+    rows = [row_of(f"T{i}", bar(1, 0, 1)) for i in range(25)]
+    before = table_parts(run(*rows, row_of("LAST", bar(1, 0)), seconds=10.0), 60)
+    again = table_parts(run(*rows, row_of("LAST", bar(1, 0)), seconds=10.25), 60)
+    ended = table_parts(run(*rows, row_of("LAST", bar(1, 0, 10)), seconds=10.25), 60)
+    assert before == again
+    assert [a == b for a, b in zip(again, ended, strict=True)] == [True, True, True, False, True]
+
+
+def test_many_rows_show_what_needs_attention():
+    """With too many rows a live table shows what failed, what runs, and what ended last."""
+    rows = [row_of(f"OK{i:03}", bar(1, 0, i / 10)) for i in range(100)]
+    rows += [row_of("BAD", bar(1, 0, 1, "FAILED", "OSError: no")), row_of("BUSY", bar(1, 5))]
+    _, bad, busy, ended, notes = table_parts(run(*rows, *map(row_of, "ABC")), 60)
+    assert [body[1] for body in cells_of(bad)] == ["BAD"]
+    assert [body[1] for body in cells_of(busy)] == ["BUSY"]
+    assert [body[1] for body in cells_of(ended)] == [f"OK{i:03}" for i in range(99, 89, -1)]
+    assert "93 more rows are not shown while the run goes on." in notes
+
+
+def test_columns_are_as_wide_as_the_runs_names():
+    """In every part of a live table and in the saved one the columns are equally wide, wider for long ids."""
+    rows = [
+        row_of("INGEST_PLANT_B_KILN_TEMPERATURES" if i == 15 else f"R{i:02}") for i in range(20)
+    ]
+    parts = table_parts(run(*rows), 60)[:-1]
+    (columns,) = {re.search("<colgroup>.*</colgroup>", part)[0] for part in parts}
+    assert columns in table_html(run(*rows))
+    assert columns.count("<col") == len(COLUMNS) + 1
+    short = table_parts(run(*rows[:9]), 60)[0]
+    assert "width:9.5em" in short
+    assert "width:9.5em" not in columns
+
+
+def test_long_names_break_where_readers_would_break_them():
+    """A function breaks after its module, and within a word nowhere."""
+    page = table_html(
+        run(dataclasses.replace(row_of("A"), function="plant_functions.silver.clean"))
+    )
+    assert "plant_functions.<wbr>silver.<wbr>clean" in page
+    assert breakable("ingest_plant_b_kiln_temperatures").count("<wbr>") == 4
+    assert breakable("SILVER_001") == "SILVER_001"
+    assert breakable(f"a/{EVIL}/b_____________________").count("<script") == 0
+
+
+def test_every_status_has_a_colour_for_both_themes():
+    """Each status' colour is mixed with the theme's own text colour."""
+    style = style_html()
+    names = re.findall(r"\.odibi-([A-Z]+)\{color:#\w{6};color:color-mix\(", style)
+    assert len(names) == len(set(names)) == 9
+    assert not any(a == b for a, b in itertools.pairwise(names))
+
+
+def test_many_failures_share_the_room(project):
+    """However many rows fail, each of those keeps the end of its traceback, as far as there is room."""
+    rows = [row(f"BAD{i:02}", says(*["x" * 99] * 99, error=OSError(f"no {i}"))) for i in range(20)]
+    result, page = finished(project, *rows)
+    details = details_of(result, list(result.transformations))
+    assert len(details) == 20
+    assert all(details[f"BAD{i:02}"].traceback.endswith(f"OSError: no {i}") for i in range(20))
+    assert "are not kept here" not in page
+
+
+def test_what_a_check_found_stands_below_its_row():
+    """Data checks that were not kept are told, of a row that succeeded too, without unfolding anything."""
+    warned = dataclasses.replace(bar(1, 0, 1), checks=("not_null(x) warned: 3 of 9 rows",))
+    ((*_, more),) = cells_of(table_html(run(row_of("A", warned))))
+    assert more == "⚠ not_null(x) warned: 3 of 9 rows"
