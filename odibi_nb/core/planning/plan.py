@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from odibi_nb.core.functions.registry import source_hash
+from odibi_nb.core.model.attempt_facts import AttemptFacts
 from odibi_nb.core.model.checks import Rule
 from odibi_nb.core.model.retry import RetryPolicy
 from odibi_nb.core.model.transformation import Transformation
@@ -17,6 +18,8 @@ from odibi_nb.core.planning.selection import no_states
 from odibi_nb.errors import CycleError, PlanError, Problem
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from odibi_nb.core.model.readable_places import Reach
     from odibi_nb.core.model.reserved_places import Reserved
 
@@ -66,6 +69,24 @@ class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def layer(self) -> str:
         """The transformation's layer, as the manifest spells it."""
         return self.transformation.layer
+
+    def facts(self, attempt: int, start_time: dt.datetime | None = None) -> AttemptFacts:
+        """Return the facts of the row's attempt number *attempt* that are known at its start."""
+        transformation = self.transformation
+        return AttemptFacts(
+            transformation_id=transformation.transformation_id,
+            layer=transformation.layer,
+            module=transformation.module,
+            function=transformation.function,
+            engine=self.engine,
+            plant=transformation.entity_1,
+            asset=transformation.entity_2,
+            config_hash=transformation.config_hash(),
+            attempt=attempt,
+            input_tables=self.reads,
+            output_tables=tuple([target.table for target in transformation.targets]),
+            start_time=start_time,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

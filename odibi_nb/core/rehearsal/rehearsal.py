@@ -90,10 +90,9 @@ class Rehearsal:
         row = msgspec.structs.replace(self.row, fn=fn, keywords=keywords)
         attempt = Attempt(
             row=row,
-            number=1,
+            facts=row.facts(1, utc_now()),
             context=self.context,
             log=CapturedLog(),
-            start_time=utc_now(),
             started=time.monotonic(),
         )
         with routed_output():

@@ -33,7 +33,8 @@ _TEXTS = (
     "retry_of",
 )
 _NUMBERS = ("attempt", "records", "transformations", "run_number")
-_PLANNED = ("plant", "asset", "function", "module", "layer", "engine", "config_hash")
+PLANNED_FACTS = ("plant", "asset", "function", "module", "layer", "engine", "config_hash")
+"""Facts of each row, besides its id, that the journal keeps before any row starts."""
 _LARGEST = 1e300
 _decoder = msgspec.json.Decoder()
 
@@ -87,7 +88,7 @@ def _with_records(line: Row) -> bool:
 def _planned(row: Any) -> Row | None:
     if not isinstance(row, dict) or not isinstance(row.get("transformation_id"), str):
         return None
-    texts = {name: row[name] if isinstance(row.get(name), str) else None for name in _PLANNED}
+    texts = {name: row[name] if isinstance(row.get(name), str) else None for name in PLANNED_FACTS}
     return {"transformation_id": row["transformation_id"], **texts}
 
 

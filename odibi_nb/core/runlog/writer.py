@@ -21,6 +21,7 @@ from odibi_nb.core.runlog.journal import (
     set_run_aside,
     taken_over,
 )
+from odibi_nb.core.runlog.journal_lines import PLANNED_FACTS
 from odibi_nb.core.runlog.lock_owner import identity
 from odibi_nb.core.text.redaction import error_text
 from odibi_nb.core.text.structs import as_json, as_time
@@ -370,20 +371,9 @@ def _running(lines: list[Row]) -> list[Row]:
 
 def planned_line(plan: RunPlan) -> Row:
     """The journal's line that says which rows are to run, for those that never do."""
-    hashes = plan.config_hashes()
-    rows = [
-        {
-            "transformation_id": row.id,
-            "plant": row.transformation.entity_1,
-            "asset": row.transformation.entity_2,
-            "function": row.transformation.function,
-            "module": row.transformation.module,
-            "layer": row.layer,
-            "engine": row.engine,
-            "config_hash": hashes[row.id],
-        }
-        for row in plan.rows.values()
-    ]
+    names = ("transformation_id", *PLANNED_FACTS)
+    planned = [row.facts(0) for row in plan.rows.values()]
+    rows = [{name: getattr(facts, name) for name in names} for facts in planned]
     return {"event": PLANNED, "rows": rows}
 
 

@@ -29,17 +29,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from odibi_nb.core.model.check_result import BREACHES
 from odibi_nb.core.model.events import CANCEL_SIGN, EventType, Status
 from odibi_nb.core.planning.schedule import Gate, Schedule
-from odibi_nb.core.runlog.writer import make_record
-from odibi_nb.core.running.attempt_facts import (
-    ended_facts,
-    ended_result,
-    row_facts,
-    row_result,
-    unstarted_facts,
-)
 from odibi_nb.core.running.capture import CapturedLog
 from odibi_nb.core.running.layers import LayerProgress
 from odibi_nb.core.running.worker import Attempt, AttemptEnded, WorkerPool, run_attempt
@@ -49,8 +43,9 @@ from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from odibi_nb.core.model.attempt_facts import AttemptFacts
     from odibi_nb.core.model.results import TransformationResult
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
     from odibi_nb.core.running.context import ExecutionContext
@@ -233,26 +228,23 @@ class TransformationRunner:
         except Exception as exc:  # noqa: BLE001  an engine that is gone fails its rows, not the run
             self._never_start(row, Status.FAILED, f"could not be started: {error_text(exc)}")
             return
-        started = time.monotonic()
+        now, started = utc_now(), time.monotonic()
+        facts = row.facts(number, now)
         attempt = Attempt(
             row=row,
-            number=number,
+            facts=facts,
             context=context,
             log=CapturedLog(lambda line: self.inbox.put(lambda: self.stream.output(row.id, line))),
-            start_time=utc_now(),
             started=started,
             deadline=started + row.timeout_seconds if row.timeout_seconds else None,
         )
         # All of it before listeners and views hear of the start: the row runs, whatever they do.
         self._attempts[row.id] = number
-        self._first_start.setdefault(row.id, (attempt.start_time, started))
+        self._first_start.setdefault(row.id, (now, started))
         self._running[row.id] = attempt
         self._running_in[row.layer] += 1
-        self.stream.publish(
-            EventType.TRANSFORM_START,
-            row_facts(row, number),
-            progress=attempt.context.control.progress,
-        )
+        progress = attempt.context.control.progress
+        self.stream.publish_attempt(EventType.TRANSFORM_START, facts, progress=progress)
         self._pool.submit(lambda: self.inbox.put(run_attempt(attempt)))
 
     # -- layers --------------------------------------------------------------------------------
@@ -299,33 +291,39 @@ class TransformationRunner:
         if error is None and not control.heard:
             self._finish(ended, Status.SUCCESS)
         elif error is None or control.reason is not None:
-            self._finish(ended, Status.CANCELLED, control.reason)
-        elif not self.cancel_level and attempt.row.retry.allows(error, attempt.number - 1):
+            self._finish(ended, Status.CANCELLED, control.reason or "")
+        elif not self.cancel_level and attempt.row.retry.allows(error, attempt.facts.attempt - 1):
             self._retry_later(ended)
         else:
             self._finish(ended, Status.FAILED)
 
     def _retry_later(self, ended: AttemptEnded) -> None:
         """Wait here rather than on the worker, so that a row that waits keeps none from another."""
-        row, number = ended.attempt.row, ended.attempt.number
-        delay = row.retry.delay(number, random.random())  # noqa: S311  not a secret
-        self._waiting[row.id] = time.monotonic() + delay
-        facts = ended_facts(ended, Status.FAILED)
-        facts |= {"delay_seconds": delay, "max_retries": row.retry.max_retries}
-        self._publish_ended(EventType.TRANSFORM_RETRY, ended, facts)
-
-    def _finish(self, ended: AttemptEnded, status: Status, reason: str | None = None) -> None:
         row = ended.attempt.row
-        self.results[row.id] = ended_result(ended, status, self._first_start[row.id], reason)
+        delay = row.retry.delay(ended.attempt.facts.attempt, random.random())  # noqa: S311  not a secret
+        self._waiting[row.id] = time.monotonic() + delay
+        more = {"delay_seconds": delay, "max_retries": row.retry.max_retries}
+        facts = ended.facts(Status.FAILED)
+        self._publish_ended(EventType.TRANSFORM_RETRY, ended, facts, more)
+
+    def _finish(self, ended: AttemptEnded, status: Status, reason: str = "") -> None:
+        attempt, row = ended.attempt, ended.attempt.row
+        facts = ended.facts(status, reason)
+        first_time, first_clock = self._first_start[row.id]
+        self.results[row.id] = facts.result(
+            attempts=facts.attempt,
+            start_time=first_time,
+            duration_seconds=attempt.started + ended.duration_seconds - first_clock,
+            error=ended.error,
+            traceback=ended.traceback,
+            log=attempt.log.text(),
+        )
         event = {
             Status.SUCCESS: EventType.TRANSFORM_SUCCESS,
             Status.CANCELLED: EventType.TRANSFORM_CANCELLED,
         }.get(status, EventType.TRANSFORM_FAILURE)
-        facts = ended_facts(ended, status, reason)
-        if event is EventType.TRANSFORM_FAILURE:
-            facts["error"] = facts["error_message"]  # the original framework's key
         self._publish_ended(event, ended, facts)
-        for check in ended.attempt.context.check_results:
+        for check in facts.checks:
             if check.status in BREACHES:
                 self.stream.warn(f"{row.id}: {check}")
         if status is Status.FAILED and self.on_error == "stop" and not self._stop_reason:
@@ -334,47 +332,43 @@ class TransformationRunner:
         self._pass_on(row)
 
     def _publish_ended(
-        self, event: EventType, ended: AttemptEnded, facts: dict[str, object]
+        self,
+        event: EventType,
+        ended: AttemptEnded,
+        facts: AttemptFacts,
+        more: Mapping[str, object] | None = None,
     ) -> None:
         private: dict[str, object] = {}
         if text := ended.attempt.log.text():
             private["log"] = text
         if ended.traceback:
             private["traceback"] = ended.traceback
-        self._publish_record(event, ended.attempt.row, facts, private)
-
-    def _publish_record(
-        self,
-        event: EventType,
-        row: PlannedRow,
-        facts: dict[str, object],
-        private: dict[str, object] | None = None,
-    ) -> None:
-        config_hash = row.transformation.config_hash()
-        record = make_record({**self.stream.facts, **facts, "config_hash": config_hash})
-        self.stream.publish(event, facts, record=record, private=private)
+        self.stream.publish_attempt(event, facts, more=more, private=private)
 
     def _never_start(self, row: PlannedRow, status: Status, reason: str) -> None:
         """End a row that will not be started, or not again."""
         attempts = self._attempts.get(row.id, 0)
         first, now = self._first_start.get(row.id), utc_now()
         self._waiting.pop(row.id, None)
-        self.results[row.id] = row_result(
-            row,
-            status,
+        facts = msgspec.structs.replace(
+            row.facts(attempts + 1 if attempts else 0, now),
+            status=status,
+            started=False,
+            end_time=now,
+            duration_seconds=0.0,
+            error_message=reason,
+            reason=reason,
+        )
+        self.results[row.id] = facts.result(
             attempts=attempts,
             start_time=first[0] if first else None,
-            end_time=now,
             duration_seconds=time.monotonic() - first[1] if first else None,
-            reason=reason,
-            error_message=reason,
         )
         event = {
             Status.SKIPPED: EventType.TRANSFORM_SKIPPED,
             Status.FAILED: EventType.TRANSFORM_FAILURE,
         }.get(status, EventType.TRANSFORM_CANCELLED)
-        number = attempts + 1 if attempts else 0
-        self._publish_record(event, row, unstarted_facts(row, number, status, now, reason))
+        self.stream.publish_attempt(event, facts)
         self._pass_on(row)
 
     def _leave(self, attempt: Attempt) -> None:
@@ -422,7 +416,9 @@ class TransformationRunner:
             return
         seconds = attempt.row.timeout_seconds
         ended = self._give_up(attempt, TimeoutError(f"ran longer than timeout_seconds={seconds:g}"))
-        if not self.cancel_level and attempt.row.retry.allows_after_timeout(attempt.number - 1):
+        if not self.cancel_level and attempt.row.retry.allows_after_timeout(
+            attempt.facts.attempt - 1
+        ):
             self._retry_later(ended)
         else:
             self._finish(ended, Status.FAILED)

@@ -6,14 +6,16 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.model.events import EventType, RunEvent
+from odibi_nb.core.model.events import EventType, RunEvent, Status
 from odibi_nb.core.runlog.journal import OUTPUT
+from odibi_nb.core.runlog.writer import make_record
 from odibi_nb.core.text.redaction import error_message
 from odibi_nb.core.text.structs import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from odibi_nb.core.model.attempt_facts import AttemptFacts
     from odibi_nb.core.model.events import Progress
     from odibi_nb.core.protocols import Row, View
     from odibi_nb.core.runlog.journal import Journal
@@ -48,7 +50,7 @@ class RunStream:
         facts: dict[str, Any],
         *,
         record: Row | None = None,
-        private: dict[str, Any] | None = None,
+        private: Mapping[str, Any] | None = None,
         progress: Callable[[], Progress | None] | None = None,
     ) -> None:
         """Journal *event*, add its *record* to the run log, then tell hooks and views.
@@ -81,6 +83,32 @@ class RunStream:
         for view in self.views:
             with self.guarded(view):
                 view.on_event(happened)
+
+    def publish_attempt(
+        self,
+        event: EventType,
+        facts: AttemptFacts,
+        *,
+        more: Mapping[str, Any] | None = None,
+        private: Mapping[str, Any] | None = None,
+        progress: Callable[[], Progress | None] | None = None,
+    ) -> None:
+        """Publish an *event* of an attempt; if the attempt has ended, with its run log record.
+
+        Args:
+            event: what happened.
+            facts: of the attempt.
+            more: the rest of the event's payload.
+            private: as in `publish`.
+            progress: as in `publish`.
+        """
+        payload = facts.payload(event)
+        record = None
+        if facts.status is not Status.RUNNING:
+            record = make_record({**self.facts, **payload, "config_hash": facts.config_hash})
+        if more:
+            payload.update(more)
+        self.publish(event, payload, record=record, private=private, progress=progress)
 
     def deliver(self, event: str, payload: dict[str, Any]) -> None:
         """Tell listeners of an *event* that a transformation has emitted."""

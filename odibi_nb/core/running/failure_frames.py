@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.functions import sibling_modules
 from odibi_nb.core.text.object_text import safe_str
-from odibi_nb.core.text.redaction import REDACTED, is_secret_name, plain_text, redact, redact_text
+from odibi_nb.core.text.redaction import (
+    REDACTED,
+    error_message,
+    is_secret_name,
+    plain_text,
+    redact,
+    redact_text,
+)
 from odibi_nb.core.text.spark_errors import is_spark_error, short_spark_error, trace_below
 from odibi_nb.core.text.terminal_text import readable
 
@@ -59,6 +66,18 @@ class FrameView:
     library: bool
     code: tuple[tuple[int, str], ...] = ()
     variables: tuple[Variable, ...] = ()
+
+
+def failure_message(error: BaseException) -> str:
+    """Return the message of a transformation's error; of a Spark error, its cause and Spark's advice."""
+    if not is_spark_error(error):
+        return error_message(error)
+    try:
+        # Of all of it: what matters can stand below pages of the JVM's frames.
+        text = redact_text(readable(plain_text(str(short_spark_error(safe_str(error))))))
+    except Exception:  # noqa: BLE001  it asks the JVM for its text, which may be gone
+        text = ""
+    return text or error_message(error)
 
 
 def frames_of(error: BaseException) -> list[FrameView]:

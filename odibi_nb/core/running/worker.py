@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from odibi_nb.core.model.tables import is_location
 from odibi_nb.core.process.forks import forked_children_end_here
 from odibi_nb.core.running.capture import CapturedLog, captured
 from odibi_nb.core.running.check_evaluation import check_what_is_there
 from odibi_nb.core.running.context import ExecutionContext, current_context
-from odibi_nb.core.running.failure_frames import spark_traceback, user_lines
+from odibi_nb.core.running.failure_frames import failure_message, spark_traceback, user_lines
 from odibi_nb.core.running.returned import (
     check_written,
     take_back_earlier,
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from odibi_nb.core.model.attempt_facts import AttemptFacts
+    from odibi_nb.core.model.events import Status
     from odibi_nb.core.planning.plan import PlannedRow
 
 MAX_TRACEBACK = 50_000
@@ -42,20 +46,28 @@ _PACKAGE = str(Path(__file__).parents[1])
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """One start of one transformation; made by the coordinator, run by a worker."""
+    """One start of one transformation; made by the coordinator, run by a worker.
+
+    Attributes:
+        row: the row that runs.
+        facts: the facts at the start.
+        context: what the row's function gets; counts what the attempt reads and writes.
+        log: what the attempt prints and logs.
+        started: the monotonic clock at the start.
+        deadline: the monotonic clock at the row's timeout; None without one.
+    """
 
     row: PlannedRow
-    number: int
+    facts: AttemptFacts
     context: ExecutionContext
     log: CapturedLog
-    start_time: dt.datetime
     started: float
     deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptEnded:
-    """What a worker has to say, once: how its attempt ended. *error* is None for a success."""
+    """The end of an attempt, as its worker reports it. *error* is None for a success."""
 
     attempt: Attempt
     end_time: dt.datetime
@@ -63,6 +75,22 @@ class AttemptEnded:
     error: BaseException | None = None
     traceback: str = ""
     revoked: bool = False
+
+    def facts(self, status: Status, reason: str = "") -> AttemptFacts:
+        """Return the facts of the attempt, which ended with *status*; *reason* if it was cancelled."""
+        context, error = self.attempt.context, self.error
+        return msgspec.structs.replace(
+            self.attempt.facts,
+            status=status,
+            end_time=self.end_time,
+            duration_seconds=self.duration_seconds,
+            rows_in=context.rows_in,
+            rows_out=context.rows_out,
+            checks=tuple(context.check_results),
+            error_type=None if error is None else type(error).__name__,
+            error_message=None if error is None else failure_message(error),
+            reason=reason,
+        )
 
 
 def run_attempt(attempt: Attempt) -> AttemptEnded:

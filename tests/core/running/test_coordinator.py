@@ -758,10 +758,13 @@ def test_an_engine_that_is_gone_fails_its_rows_and_not_the_run(project):
     p = project(row("A", lambda: None, outputs=out("A")), row("B", lambda: None, inputs=["t.A"]))
     orchestrator = p.orchestrator()
     orchestrator.spark_session = lambda: 1 / 0
+    failures = []
+    orchestrator.hooks.register("transform_failure", failures.append)
     result = orchestrator.run()
     assert statuses(result) == {"A": "FAILED", "B": "SKIPPED"}
     assert result.transformations["A"].reason.startswith("could not be started: ZeroDivisionError")
     assert [r["status"] for r in p.sink.records] == ["FAILED", "SKIPPED"]
+    assert failures[0]["error"] == failures[0]["error_message"], "as for every failure"
 
 
 def test_what_a_layer_ends_with_never_hangs_the_run(tmp_path):
