@@ -46,7 +46,12 @@ _WITHIN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|d)(?:ec|econd|ute|our|ay)?s
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """From *min* to *max*, both included; at least one of them."""
+    """From *min* to *max*, both included; at least one of them.
+
+    Attributes:
+        min: the least value.
+        max: the greatest value.
+    """
 
     min: float | str | None = None
     max: float | str | None = None
@@ -58,6 +63,17 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     *table* is one of the row's outputs; all of them if left out. *on_fail*: ``fail`` writes nothing;
     ``warn`` writes, and says so; ``quarantine`` writes the rows that break the rule to
     ``<table>_quarantine`` instead.
+
+    Attributes:
+        not_null: columns that have no null.
+        unique: columns whose values together occur once.
+        accepted_values: column to the values it may have.
+        between: column to its least and greatest value.
+        row_count: the least and greatest number of rows.
+        fresh: column of times to the age that its newest value may have, such as ``2 days``.
+        call: ``module.function`` of a function that gets the frame and decides.
+        table: one of the row's outputs; all of them by default.
+        on_fail: ``fail``, ``warn`` or ``quarantine``.
     """
 
     not_null: str | tuple[str, ...] | None = None

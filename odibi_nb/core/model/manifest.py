@@ -35,7 +35,13 @@ class LayerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What a manifest may say about one layer.
 
     Attributes:
+        name: a name for people; the layer's key is what rows use.
+        description: one sentence about the layer.
+        depends_on: earlier layers that this one waits for; all earlier layers by default.
+        max_workers: transformations of the layer at a time.
+        cache_tables: tables to cache after the layer, as in `cache_plan`.
         retry: overlays the run's retry policy.
+        timeout_seconds: for each attempt of each row of the layer.
         ordered_by_step: rows wait for all rows of the layer with a lower `step`. Without it `step` is
             the registry's own number, and rows wait only for what they read.
     """
@@ -51,7 +57,13 @@ class LayerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class RegistryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the TransformationRegistry is: a database's schema and table; the lake's without a URL."""
+    """Where the TransformationRegistry is: a database's schema and table; the lake's without a URL.
+
+    Attributes:
+        url: SQLAlchemy URL of the database; the lake if left out.
+        table: name of the table.
+        schema: the table's schema; the connection's default if left out.
+    """
 
     url: str | None = None
     table: str = "TransformationRegistry"
@@ -100,6 +112,17 @@ class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     used, by `environment`, so that prod's secrets need not be set on a laptop.
 
     Attributes:
+        project: the project's name, as registry rows have it.
+        description: one sentence about the project.
+        layer_order: the layers, in the order in which they run.
+        cache_plan: layer to the tables that are cached after it.
+        version: the project's own version.
+        owner: who answers for the project.
+        tags: words to find the project by.
+        layers: layer to its settings.
+        environments: environment to its settings; a list of names is understood, too.
+        default_env: the environment of commands that name none.
+        entity_labels: ``entity_1`` … to the name that people use, such as ``plant``.
         outputs_required: a transformation that leaves one of its outputs as it was has failed, unless
             that is ``"optional": true``. Otherwise the run warns.
         transformation_modules: prefixes of the modules that rows may name; empty for any.
@@ -107,6 +130,9 @@ class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             manifest. By default the project's folder where `transformation_modules` is set, else
             everything. The targets of ``locations`` and the lake are always allowed. Where there is
             such a list, rows reach databases only by the names in ``connections``.
+        parameters: values that every function finds in ``context.parameters``.
+        project_type: kept for the original framework; nothing reads it.
+        metadata: anything else; nothing reads it.
         html_with: how a notebook shows it; set once, by whoever has views.
     """
 

@@ -19,6 +19,15 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     it is named there. A name stands for the classes derived from it, too; the nearest one counts, and
     *retry_on* where both have it. An attempt that ran out of time is tried again only with
     *retry_on_timeout*: its thread may still be at work.
+
+    Attributes:
+        max_retries: attempts after the first one.
+        base_delay: seconds before the first retry.
+        max_delay: upper limit of the doubled delay, in seconds.
+        jitter: upper limit of the random part, in seconds.
+        retry_on: names of the exception classes that are tried again; all if empty.
+        retry_on_timeout: also retry an attempt that ran out of time.
+        never_retry: names of the exception classes that are not tried again.
     """
 
     max_retries: Annotated[int, NotNegative] = 3

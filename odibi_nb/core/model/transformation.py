@@ -95,6 +95,14 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown
     *schema_mode* says what happens when the columns differ from the table's: refused unless
     ``merge`` (add columns) or ``overwrite`` (replace the schema; with mode overwrite). An *optional*
     output may be left as it is; of any other one the run says so.
+
+    Attributes:
+        table: name of the table, ``schema.table``.
+        mode: ``overwrite`` replaces the table, ``append`` adds rows, ``merge`` updates rows by `keys`.
+        keys: columns that identify a row; needed for ``merge``.
+        schema_mode: what may happen to the table's columns.
+        partition_by: columns that a new table is partitioned by.
+        optional: True if the function may leave the table as it is.
     """
 
     table: str
