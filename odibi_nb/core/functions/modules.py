@@ -324,3 +324,8 @@ def _forget_bytecode(module: ModuleType | None) -> None:
     if cached:
         with contextlib.suppress(OSError):
             Path(cached).unlink()
+
+
+def reloaded_text(modules: Iterable[str]) -> str:
+    """Return the line that says which *modules* were imported again because their files had changed."""
+    return f"🔄 Loading changed modules anew: {', '.join(modules)}"

@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CANCEL_SIGN = "🛑"
-"""How the run's message about a request to end it begins; there is one for each."""
-
 
 class EventType(str, Enum):
-    """The events of a run, in the seed's names and ours."""
+    """The events of a run, in the seed's names and ours. Journal, hooks and views get each of them.
+
+    ``modules_reloaded``      *modules*: names of the modules that were imported again for the run because
+                              their files had changed. Published after ``run_start``, if there are any.
+    ``run_cancel_requested``  *level*: 1, the run starts nothing new; 2, it also revokes the running rows; 3,
+                              it waits for nothing. *running*: how many rows run. *reason*: why.
+                              Published for each request to end the whole run.
+    """
 
     RUN_START = "run_start"
     RUN_END = "run_end"
+    RUN_CANCEL_REQUESTED = "run_cancel_requested"
+    MODULES_RELOADED = "modules_reloaded"
     BRONZE_START = "bronze_start"
     BRONZE_END = "bronze_end"
     LAYER_START = "layer_start"

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from odibi_nb.core.model.check_result import BREACHES
-from odibi_nb.core.model.events import CANCEL_SIGN, EventType, Status
+from odibi_nb.core.model.events import EventType, Status
 from odibi_nb.core.planning.schedule import Gate, Schedule
 from odibi_nb.core.running.capture import CapturedLog
 from odibi_nb.core.running.layers import LayerProgress
@@ -467,12 +467,18 @@ class TransformationRunner:
 
     def _cancel_run(self) -> None:
         self.cancel_level = min(ABANDON, self.cancel_level + 1)
-        said = {
-            DRAIN: f"{CANCEL_SIGN} Cancelling: nothing new starts, {len(self._running)} running",
-            STOP: f"{CANCEL_SIGN} Cancelling what runs; once more abandons it",
-            ABANDON: f"{CANCEL_SIGN} Abandoning what runs",
+        request = {
+            "level": self.cancel_level,
+            "running": len(self._running),
+            "reason": self._cancel_reason,
         }
-        self.stream.say("WARNING", said[self.cancel_level])
+        self.stream.publish(EventType.RUN_CANCEL_REQUESTED, request)
+        messages = {
+            DRAIN: f"🛑 Cancelling: nothing new starts, {len(self._running)} running",
+            STOP: "🛑 Cancelling what runs; once more abandons it",
+            ABANDON: "🛑 Abandoning what runs",
+        }
+        self.stream.say("WARNING", messages[self.cancel_level])
         self._clear_queue(Status.CANCELLED, self._cancel_reason)
         if self.cancel_level >= STOP:
             for attempt in self._running.values():

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.functions.modules import reloaded_text
 from odibi_nb.core.functions.registry import ProjectModules, resolving_with_session
 from odibi_nb.core.model.engine import Engine
 from odibi_nb.core.model.manifest import find_manifest, shown_path
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
     from odibi_nb.core.running.context import TransformationLogger
 
 DEFAULT_ENGINE = "spark"
-RELOADED = "🔄 Loading changed modules anew"
-"""How a message begins that says which modules were edited since the last run."""
 ENGINES = tuple(engine.value for engine in Engine)
 
 
@@ -112,6 +111,7 @@ class GenericProjectOrchestrator:
         self._engines: dict[str, TableEngine] = {}
         self._sinks: Sequence[BaseLogSink] | None = None
         self.reloaded: tuple[str, ...] = ()
+        self._reloaded_for_run: dict[str, None] = {}  # a run may be planned twice
         self.cancel_with: Callable[[str | None], None] | None = None
         self.views: list[View] = [adapters.console(log_level), *views]
         self._say = RunStream(facts={}, hooks=HookManager(), views=self.views).say
@@ -374,8 +374,10 @@ class GenericProjectOrchestrator:
         interrupts.raise_pending()
         for text in found.texts:
             self._say("INFO", text)
+        reloaded = [*self._reloaded_for_run]
+        self._reloaded_for_run.clear()
         with self._modules.running(), routed_output():
-            return found.run(lock, number)
+            return found.run(lock, number, reloaded)
 
     def _nothing(self, result: RunResult) -> RunResult:
         for text in result.warnings:  # to the console: for other views nothing begins
@@ -465,7 +467,8 @@ class GenericProjectOrchestrator:
         with self._modules.importing() as reloaded:
             self.reloaded = tuple(reloaded)
             if reloaded:
-                self._say("INFO", f"{RELOADED}: {', '.join(reloaded)}")
+                self._reloaded_for_run.update(dict.fromkeys(reloaded))
+                self._say("INFO", reloaded_text(reloaded))
             plan = make_plan(self.manifest, rows, request)
         return replace(
             plan,

@@ -30,7 +30,7 @@ from odibi_nb.version import __version__
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from odibi_nb.core.model.options import RunOptions
     from odibi_nb.core.model.results import TransformationResult
@@ -67,8 +67,8 @@ class RunExecution:
         self.texts = texts
         self.cache_plan = self._cache_plan()
 
-    def run(self, lock: RunLock, number: int) -> RunResult:
-        """Run it under *lock*, and keep its log.
+    def run(self, lock: RunLock, number: int, reloaded: Sequence[str] = ()) -> RunResult:
+        """Run it under *lock*, and keep its log; *reloaded* are modules that were imported again for it.
 
         An interrupt is a request to end the run, from before the first event until its log is closed.
         """
@@ -96,7 +96,7 @@ class RunExecution:
         try:
             with interrupts_as_requests(self.runner.cancel, patience=ABANDON):
                 try:
-                    result, complete = self._run()
+                    result, complete = self._run(reloaded)
                 finally:
                     self.journal.close(complete=complete)
         finally:
@@ -109,7 +109,7 @@ class RunExecution:
         for folder in (self.journal.folder, locks_folder(self.project.state_dir)):
             private_tree(folder)
 
-    def _run(self) -> tuple[RunResult, bool]:
+    def _run(self, reloaded: Sequence[str]) -> tuple[RunResult, bool]:
         """The result, and whether every sink has all of the log."""
         project = self.project
         self._load_plugins()
@@ -127,6 +127,8 @@ class RunExecution:
         started, clock = utc_now(), time.monotonic()
         self.stream.publish(EventType.RUN_START, begin)
         self.journal.append(planned_line(self.plan))
+        if reloaded:
+            self.stream.publish(EventType.MODULES_RELOADED, {"modules": [*reloaded]})
         if self.lock.overrode:
             self.stream.warn(
                 f"took the place of {self.lock.overrode}: it ends as soon as it notices; what it has "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.display import display
 
-from odibi_nb.core.model.events import CANCEL_SIGN
+from odibi_nb.core.model.events import EventType, RunEvent
 from odibi_nb.core.running.capture import CapturedLog, captured, routed_output
 from odibi_nb.core.text.redaction import error_text
 from odibi_nb.errors import OdibiError
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from odibi_nb.api import GenericProjectOrchestrator
-    from odibi_nb.core.model.events import RunEvent
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.planning.plan import RunPlan
     from odibi_nb.notebook.live.reserved_displays import PlacedView
@@ -163,7 +162,7 @@ class BackgroundRun:
                 project = self._open_project()
                 if self._view is not None:
                     self._view.state_dir = project.state_dir
-                project.views += [self._state, _Ear(self._heard, self._hears)]
+                project.views += [self._state, _Ear(self._heard, self._hears, self._happens)]
                 self._project = project
                 self._result = self._act(project)
         except OdibiError as exc:
@@ -191,7 +190,10 @@ class BackgroundRun:
     def _hears(self, text: str) -> None:
         """The run says *text*."""
         self._said.write(f"{text}\n")
-        if text.startswith(CANCEL_SIGN) and self._view is not None:
+
+    def _happens(self, event: RunEvent) -> None:
+        """Show that the run was asked to end, whoever asked."""
+        if event.type is EventType.RUN_CANCEL_REQUESTED and self._view is not None:
             self._view.watch(self)
 
     def _draw_the_end(self) -> None:
@@ -213,18 +215,24 @@ class BackgroundRun:
 
 
 class _Ear:
-    """A view that tells when the run can be asked to end, and what it says."""
+    """A view that tells when the run can be asked to end, what it says, and what happens in it."""
 
-    def __init__(self, begins: Callable[[], None], says: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        begins: Callable[[], None],
+        says: Callable[[str], None],
+        happens: Callable[[RunEvent], None],
+    ) -> None:
         self._begins = begins
         self._says = says
+        self._happens = happens
 
     def on_plan(self, plan: RunPlan) -> None:
         del plan
         self._begins()
 
     def on_event(self, event: RunEvent) -> None:
-        pass
+        self._happens(event)
 
     def on_output(self, transformation_id: str, line: str) -> None:
         pass

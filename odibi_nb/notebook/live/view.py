@@ -7,8 +7,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from odibi_nb.core.functions.modules import reloaded_text
 from odibi_nb.core.model.events import EventType, RunEvent
-from odibi_nb.core.running.orchestrator import RELOADED
 from odibi_nb.notebook.environment import HTML
 from odibi_nb.notebook.live.displays import RUNGS, HtmlRung
 from odibi_nb.views.run.state import RunState, snapshot_of
@@ -63,15 +63,11 @@ class LiveView(RunState):
         self._painter = threading.Thread(target=self._paint_on, name="odibi-painter", daemon=True)
         self._painter.start()
 
-    def on_message(self, level: str, text: str) -> None:
-        """Print which modules were loaded anew: the picture has no place for it."""
-        super().on_message(level, text)
-        if text.startswith(RELOADED):
-            print(text)
-
     def on_event(self, event: RunEvent) -> None:
         """Take the event into account; after the last one, leave what a saved notebook keeps."""
         super().on_event(event)
+        if event.type is EventType.MODULES_RELOADED:
+            print(reloaded_text(event.payload["modules"]))  # the picture has no place for it
         if event.type is EventType.RUN_END and self._painter is not None:
             self._end()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.check_result import PASSED
-from odibi_nb.core.model.events import CANCEL_SIGN, EventType, RunEvent, Status
+from odibi_nb.core.model.events import EventType, RunEvent, Status
 from odibi_nb.core.text.structs import decode_json, utc_now
 from odibi_nb.views.run.eta import Eta
 
@@ -90,7 +90,7 @@ class RunSnapshot:
     """A run at a moment; *rows* in the plan's order.
 
     *retry_of* is the run that it goes on from, or "". *status* is "starting", "running", a `RunStatus`'
-    value, or "interrupted" if it never said its end. *cancel_level* is how often it was asked to end,
+    value, or "interrupted" if it never said its end. *cancel_level* is that of the last request to end it,
     *seconds_left* how long it will still take, where history tells.
     """
 
@@ -174,6 +174,8 @@ class RunState:
                     at=payload["timestamp"],
                     warnings=tuple(payload["warnings"]),
                 )
+            elif event.type is EventType.RUN_CANCEL_REQUESTED:
+                self._head = replace(self._head, cancel_level=payload["level"])
             elif "attempt" in payload:
                 self._take(event)
 
@@ -217,12 +219,7 @@ class RunState:
         """Output is not part of the score."""
 
     def on_message(self, level: str, text: str) -> None:
-        """Of messages only those count that say that the run was asked to end."""
-        del level
-        if text.startswith(CANCEL_SIGN):
-            with self._lock:
-                self.version += 1
-                self._head = replace(self._head, cancel_level=self._head.cancel_level + 1)
+        """Messages are not part of the score."""
 
     def snapshot(self) -> RunSnapshot:
         """The run as it stands now."""

@@ -336,12 +336,17 @@ def test_the_second_cancel_revokes_and_the_third_abandons(project):
         for _ in range(3):
             request(p)
 
+    requests, hooks = [], HookManager()
+    hooks.register("run_cancel_requested", requests.append)
     thread = threading.Thread(target=ask)
     thread.start()
-    result = p.run()
+    result = p.run(hooks=hooks)
     thread.join()
     assert statuses(result) == {"A": "ABANDONED"}
     assert result.leaked_threads == 1
+    assert [(x["level"], x["running"], x["reason"]) for x in requests] == [
+        (level, 1, "the run was cancelled") for level in (1, 2, 3)
+    ]
     hold.set()
     for _ in range(100):
         if late:

@@ -536,3 +536,20 @@ def test_cancel_reaches_a_run_in_another_process(tmp_path):
     printed, _ = run.communicate()
     assert run.returncode == 1
     assert "Status: cancelled" in printed
+
+
+def test_a_run_publishes_which_modules_were_loaded_anew(tmp_path):
+    """After run_start, a run publishes the modules that were edited since the last one; else nothing."""
+    module = tmp_path / "edited_functions.py"
+    module.write_text("def A():\n    pass\n")
+    hooks, heard = HookManager(), []
+    hooks.register("*", lambda p: heard.append((p["event"], p.get("modules"))))
+    p = FakeProject(tmp_path, [row("A", module="edited_functions")])
+    for force in (False, True):
+        p.run(hooks=hooks)
+        assert "modules_reloaded" not in {event for event, _ in heard}
+        heard.clear()
+        module.write_text(f"{module.read_text()}\n# edited")
+        p.run(hooks=hooks, force=force)
+        assert heard[:2] == [("run_start", None), ("modules_reloaded", ["edited_functions"])]
+        heard.clear()

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from views.snapshots import bar, row, run
 
-from odibi_nb.core.model.events import CANCEL_SIGN
+from odibi_nb.core.model.events import EventType, RunEvent
 from odibi_nb.notebook.environment import has_subshell
 from odibi_nb.notebook.live.cancel_button import PRESSES, PROBES, CancelButton, Cancelling
 from odibi_nb.notebook.live.displays import RUNGS
@@ -102,12 +102,15 @@ def test_without_a_way_to_cancel_nothing_is_promised():
     assert "■" not in rung._summary.value
 
 
-def test_every_request_to_end_is_counted(project):
-    """The state knows how often the run was asked to end, whoever asked."""
+def test_every_request_to_end_is_counted():
+    """The state knows how hard the run was asked to end, whoever asked; messages count for nothing."""
     state = RunState()
-    state.on_message("WARNING", f"{CANCEL_SIGN} Cancelling: nothing new starts, 1 running")
-    state.on_message("WARNING", "something else")
-    assert state.snapshot().cancel_level == 1
+    for level in (1, 2):
+        event = EventType.RUN_CANCEL_REQUESTED
+        state.on_event(RunEvent(type=event, payload={"event": event.value, "level": level}))
+        assert state.snapshot().cancel_level == level
+    state.on_message("WARNING", "🛑 Cancelling what runs; once more abandons it")
+    assert state.snapshot().cancel_level == 2
 
 
 def test_only_a_kernel_with_a_subshell_has_subshell():
