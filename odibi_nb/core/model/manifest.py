@@ -37,7 +37,8 @@ class LayerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes:
         name: a name for people; the layer's key is what rows use.
         description: one sentence about the layer.
-        depends_on: earlier layers that this one waits for; all earlier layers by default.
+        depends_on: earlier layers that this one builds on. The manifest's view shows them; the order
+            of the run is that of `layer_order` and of the tables.
         max_workers: transformations of the layer at a time.
         cache_tables: tables to cache after the layer, as in `cache_plan`.
         retry: overlays the run's retry policy.
