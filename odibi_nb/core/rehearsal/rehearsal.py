@@ -159,7 +159,7 @@ def open_rehearsal(
     if to_call and project.engine == SPARK and "spark" in row.keywords:
         project.tables(SPARK)  # as in a run, where other rows need it
     spark = project.spark_session() if to_call else None
-    context = make_context(project, row, captured_writes, spark=spark, hooks=HookManager())
+    context = make_context(project.place(), row, captured_writes, spark=spark, hooks=HookManager())
     return Rehearsal(
         plan=plan, row=row, problems=problems, context=context, captured=captured_writes
     )

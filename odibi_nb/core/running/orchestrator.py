@@ -35,7 +35,7 @@ from odibi_nb.core.running.capture import routed_output
 from odibi_nb.core.running.context import transformation_logger
 from odibi_nb.core.running.event_stream import RunStream
 from odibi_nb.core.running.hooks import HookManager
-from odibi_nb.core.running.run import RunExecution
+from odibi_nb.core.running.run import PreparedRun, RunExecution, RunSetup
 from odibi_nb.core.text.redaction import error_message
 from odibi_nb.core.text.structs import utc_now
 from odibi_nb.errors import ConfigurationError, PlanError, did_you_mean
@@ -247,10 +247,10 @@ class GenericProjectOrchestrator:
         self._say("INFO", f"📋 Loaded manifest from {shown_path(self.manifest.path)}")
         self._confirm(chosen)
         self.bootstrap(repo_path)
-        return self._exclusively(chosen, lambda: self._planned(chosen))
+        return self._exclusively(chosen, lambda: self._prepare_new(chosen))
 
-    def _planned(self, chosen: RunOptions) -> RunExecution:
-        return self._execution(self._plan(chosen).raise_for_problems(), chosen)
+    def _prepare_new(self, chosen: RunOptions) -> PreparedRun:
+        return self._prepare(self._plan(chosen).raise_for_problems(), chosen)
 
     def retry(
         self,
@@ -286,13 +286,15 @@ class GenericProjectOrchestrator:
         given = {name: value for name, value in overrides.items() if value is not None}
         before = self.engine
         try:
-            return self._exclusively(chosen, lambda: self._repaired(run_id, given, only_failed))
+            return self._exclusively(
+                chosen, lambda: self._prepare_retry(run_id, given, only_failed)
+            )
         finally:
             self.engine = before
 
-    def _repaired(
+    def _prepare_retry(
         self, run_id: str, given: Mapping[str, Any], only_failed: bool
-    ) -> RunExecution | RunResult:
+    ) -> PreparedRun | RunResult:
         """What a retry is to run; or its result, where there is nothing to do."""
         try:
             chain = self._chain(run_id, to_its_end=True)
@@ -308,7 +310,7 @@ class GenericProjectOrchestrator:
         plan = repair.checked(plan).raise_for_problems()
         overrides = {n: c for n, c in options.overrides.items() if n in plan.rows}
         options = replace(options, overrides=overrides)
-        return self._execution(plan, options, repair)
+        return self._prepare(plan, options, repair)
 
     def _recover(self) -> None:
         """Complete the log of runs whose process died, so that what is asked of it is there."""
@@ -331,7 +333,7 @@ class GenericProjectOrchestrator:
         return cancel is not None
 
     def _exclusively(
-        self, chosen: RunOptions, decide: Callable[[], RunExecution | RunResult]
+        self, chosen: RunOptions, decide: Callable[[], PreparedRun | RunResult]
     ) -> RunResult:
         """Run what *decide* returns. It decides, and all of that runs, while no other run goes on.
 
@@ -343,7 +345,7 @@ class GenericProjectOrchestrator:
         try:
             if chosen.force:  # whoever has the lock loses it only to a run that can begin
                 found = decide()
-                if not isinstance(found, RunExecution):
+                if not isinstance(found, PreparedRun):
                     return self._nothing(found)
             return exclusively(
                 *where,
@@ -362,14 +364,14 @@ class GenericProjectOrchestrator:
         self,
         lock: RunLock,
         interrupts: InterruptsHeldBack,
-        decide: Callable[[], RunExecution | RunResult],
+        decide: Callable[[], PreparedRun | RunResult],
     ) -> RunResult:
         with interrupts.let_through():
             self._recover()
             found = decide()
-            if isinstance(found, RunExecution):
+            if isinstance(found, PreparedRun):
                 number = 1 + max(last_number(self.state_dir), self._greatest_logged_number())
-        if not isinstance(found, RunExecution):
+        if not isinstance(found, PreparedRun):
             return self._nothing(found)
         interrupts.raise_pending()
         for text in found.texts:
@@ -377,20 +379,38 @@ class GenericProjectOrchestrator:
         reloaded = [*self._reloaded_for_run]
         self._reloaded_for_run.clear()
         with self._modules.running(), routed_output():
-            return found.run(lock, number, reloaded)
+            run = RunExecution(found, lock, number, reloaded)
+            self.cancel_with = run.cancel
+            return run.run()
 
     def _nothing(self, result: RunResult) -> RunResult:
         for text in result.warnings:  # to the console: for other views nothing begins
             self.views[0].on_message("WARNING", f"⚠️ {text}")
         return result
 
-    def _execution(
+    def _prepare(
         self, plan: RunPlan, chosen: RunOptions, repair: Repair | None = None
-    ) -> RunExecution:
+    ) -> PreparedRun:
         for name in sorted({row.engine for row in plan.rows.values()}):
             self.tables(name).check_writable()
-        texts = () if repair is None else tuple(repair.texts(plan, chosen))
-        return RunExecution(self, plan, chosen, repair.run_id if repair else None, texts)
+        setup = RunSetup(
+            place=self.place(),
+            hooks=self.hooks,
+            views=self.views,
+            sinks=self.sinks(),
+            adapters=self.adapters,
+            tables=self.tables,
+            spark_session=self.spark_session,
+            cache_plan=self.cache_plan,
+            save_logs=self.save_logs,
+        )
+        return PreparedRun(
+            setup=setup,
+            plan=plan,
+            options=chosen,
+            retry_of=repair.run_id if repair else None,
+            texts=() if repair is None else tuple(repair.texts(plan, chosen)),
+        )
 
     def _greatest_logged_number(self) -> int:
         try:

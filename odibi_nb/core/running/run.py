@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import time
+from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -30,105 +31,150 @@ from odibi_nb.version import __version__
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from odibi_nb.core.model.options import RunOptions
     from odibi_nb.core.model.results import TransformationResult
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
-    from odibi_nb.core.protocols import TableEngine
+    from odibi_nb.core.protocols import Adapters, BaseLogSink, Place, TableEngine, View
     from odibi_nb.core.runlog.run_lock import RunLock
     from odibi_nb.core.running.hooks import HookManager
-    from odibi_nb.core.running.orchestrator import GenericProjectOrchestrator
 
 PLUGIN_GROUP = "odibi_nb.hooks"
 SHOWN_NAMES = 5
 VERSIONED = ("pandas", "pyarrow", "deltalake", "duckdb", "sqlalchemy", "pyspark")
 
 
-class RunExecution:
-    """Runs *plan* once, for *project*; *texts* are what a person should read before.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSetup:
+    """What a run uses of its project.
 
     Attributes:
+        place: manifest, environment, engine, state folder and session.
+        hooks: the listeners.
+        views: what shows the run.
+        sinks: where the run log goes.
+        adapters: for the result: DataFrames and what a notebook shows.
+        tables: makes, or returns, the engine of a name.
+        spark_session: returns the session that rows get; None if no engine has one.
+        cache_plan: layer to the tables that are cached after it.
+        save_logs: also write the captured logs to a file.
+    """
+
+    place: Place
+    hooks: HookManager
+    views: Sequence[View]
+    sinks: Sequence[BaseLogSink]
+    adapters: Adapters
+    tables: Callable[[str], TableEngine]
+    spark_session: Callable[[], Any]
+    cache_plan: Mapping[str, tuple[str, ...]]
+    save_logs: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedRun:
+    """A plan that can run, and how.
+
+    Attributes:
+        retry_of: the run that this one retries; None for a new run.
+        texts: lines to show before the run starts.
+    """
+
+    setup: RunSetup
+    plan: RunPlan
+    options: RunOptions
+    retry_of: str | None = None
+    texts: tuple[str, ...] = ()
+
+
+class RunExecution:
+    """One run of a prepared plan, under *lock*.
+
+    Args:
+        prepared: what runs.
+        lock: the run's lock, which also has its id.
         number: of the run, greater than those of all before it.
+        reloaded: modules that were imported again for this run.
     """
 
     def __init__(
-        self,
-        project: GenericProjectOrchestrator,
-        plan: RunPlan,
-        options: RunOptions,
-        retry_of: str | None = None,
-        texts: tuple[str, ...] = (),
+        self, prepared: PreparedRun, lock: RunLock, number: int, reloaded: Sequence[str] = ()
     ) -> None:
-        self.project = project
-        self.plan = plan
-        self.options = options
-        self.retry_of = retry_of
-        self.texts = texts
+        self.setup, self.place, self.plan = prepared.setup, prepared.setup.place, prepared.plan
+        self.options, self.retry_of = prepared.options, prepared.retry_of
+        self.lock, self.number, self.run_id = lock, number, lock.run_id
+        self.reloaded = reloaded
         self.cache_plan = self._cache_plan()
+        manifest = self.place.manifest
+        self.facts: dict[str, Any] = {
+            "run_id": self.run_id,
+            "project": manifest.project,
+            "env": self.place.env,
+            "engine": self.place.engine,
+        }
+        self.journal = journals.Journal(
+            journals.runs_folder(self.place.state_dir) / self.run_id,
+            number=number,
+            project=manifest.project,
+            env=self.place.env,
+        )
+        self.stream = RunStream(
+            facts=self.facts,
+            hooks=self.setup.hooks,
+            journal=self.journal,
+            views=self.setup.views,
+        )
+        self.runner = self._make_runner()
+        self.lost = ""
+        self.presence = Presence(manifest.folder, manifest.path, self.journal)
 
-    def run(self, lock: RunLock, number: int, reloaded: Sequence[str] = ()) -> RunResult:
-        """Run it under *lock*, and keep its log; *reloaded* are modules that were imported again for it.
+    @property
+    def cancel(self) -> Callable[[str | None], None]:
+        """The run's cancel handle: call it with a transformation's id, or with None for the whole run."""
+        return self.runner.cancel
+
+    def run(self) -> RunResult:
+        """Run the plan, and keep its log.
 
         An interrupt is a request to end the run, from before the first event until its log is closed.
         """
-        self.lock, self.number, self.run_id = lock, number, lock.run_id
-        project = self.project
-        self.facts: dict[str, Any] = {
-            "run_id": self.run_id,
-            "project": project.project,
-            "env": project.env,
-            "engine": project.engine,
-        }
-        self.stream = RunStream(facts=self.facts, hooks=project.hooks, views=project.views)
-        self.runner = self._make_runner()
-        self.journal = journals.Journal(
-            journals.runs_folder(project.state_dir) / self.run_id,
-            number=number,
-            project=project.project,
-            env=project.env,
-        )
-        self.stream.journal = self.journal
-        self.lost = ""
-        self.presence = Presence(project.manifest.folder, project.manifest.path, self.journal)
         self._keep_private()
         complete = False
         try:
             with interrupts_as_requests(self.runner.cancel, patience=ABANDON):
                 try:
-                    result, complete = self._run(reloaded)
+                    result, complete = self._run()
                 finally:
                     self.journal.close(complete=complete)
         finally:
             self.journal.close(complete=complete)  # again, where an interrupt ended the first
         self._keep_private()
-        journals.prune(project.state_dir)
+        journals.prune(self.place.state_dir)
         return result
 
     def _keep_private(self) -> None:
-        for folder in (self.journal.folder, locks_folder(self.project.state_dir)):
+        for folder in (self.journal.folder, locks_folder(self.place.state_dir)):
             private_tree(folder)
 
-    def _run(self, reloaded: Sequence[str]) -> tuple[RunResult, bool]:
-        """The result, and whether every sink has all of the log."""
-        project = self.project
+    def _run(self) -> tuple[RunResult, bool]:
+        """Return the result, and whether every sink has all of the log."""
         self._load_plugins()
-        project.cancel_with = self.runner.cancel
         self.stream.run_log = RunLogWriter(
             run_id=self.run_id,
-            sinks=project.sinks(),
+            sinks=self.setup.sinks,
             journal=self.journal,
             on_flushed=self._flushed,
         )
-        for view in project.views:
+        for view in self.setup.views:
             with self.stream.guarded(view):
                 view.on_plan(self.plan)
         begin = self._begin()
         started, clock = utc_now(), time.monotonic()
         self.stream.publish(EventType.RUN_START, begin)
         self.journal.append(planned_line(self.plan))
-        if reloaded:
-            self.stream.publish(EventType.MODULES_RELOADED, {"modules": [*reloaded]})
+        if self.reloaded:
+            self.stream.publish(EventType.MODULES_RELOADED, {"modules": [*self.reloaded]})
         if self.lock.overrode:
             self.stream.warn(
                 f"took the place of {self.lock.overrode}: it ends as soon as it notices; what it has "
@@ -189,9 +235,9 @@ class RunExecution:
         result = RunResult(
             run_id=self.run_id,
             status=status,
-            project=self.project.project,
-            env=self.project.env,
-            engine=self.project.engine,
+            project=self.place.manifest.project,
+            env=self.place.env,
+            engine=self.place.engine,
             layers_executed=self.runner.layers.executed,
             start_time=started,
             end_time=ended,
@@ -200,10 +246,10 @@ class RunExecution:
             warnings=self.stream.warnings,
             records=self.stream.records,
             retry_of=self.retry_of,
-            log_path=self._save_logs(results) if self.project.save_logs else None,
+            log_path=self._save_logs(results) if self.setup.save_logs else None,
             leaked_threads=len(self.runner.given_up),
-            to_frame_with=self.project.adapters.frame,
-            bundle_with=self.project.adapters.result_bundle,
+            to_frame_with=self.setup.adapters.frame,
+            bundle_with=self.setup.adapters.result_bundle,
         )
         facts = {
             "status": status.value,
@@ -248,12 +294,17 @@ class RunExecution:
         return self.lost
 
     def _context(self, row: PlannedRow, attempt: int) -> ExecutionContext:
-        tables, repairs = self.project.tables(row.engine), tuple(self.options.repairs)
-        spark, run_id = self.project.spark_session(), self.run_id
         context = make_context(
-            self.project, row, tables, spark=spark, run_id=run_id, attempt=attempt, repairs=repairs
+            self.place,
+            row,
+            self.setup.tables(row.engine),
+            hooks=self.setup.hooks,
+            spark=self.setup.spark_session(),
+            run_id=self.run_id,
+            attempt=attempt,
+            repairs=tuple(self.options.repairs),
         )
-        context.hooks = self.project.hooks.bound_to(context, self._emit_later)
+        context.hooks = self.setup.hooks.bound_to(context, self._emit_later)
         return context
 
     def _emit_later(self, event: str, payload: dict[str, Any]) -> None:
@@ -262,9 +313,9 @@ class RunExecution:
 
     # -- after a layer -------------------------------------------------------------------------
 
-    def _cache_plan(self) -> dict[str, tuple[str, ...]]:
+    def _cache_plan(self) -> Mapping[str, tuple[str, ...]]:
         if self.options.cache_plan is None:
-            return self.project.cache_plan
+            return self.setup.cache_plan
         return {layer: tuple(tables) for layer, tables in self.options.cache_plan.items()}
 
     def _cache_after(self, layer: str) -> None:
@@ -272,7 +323,7 @@ class RunExecution:
         tables = self.cache_plan.get(layer, ())
         if not tables:
             return
-        engine = self.project.tables(self.project.engine)
+        engine = self.setup.tables(self.place.engine)
         engine.spark_session()  # only then it is known whether it can
         if engine.cannot_cache:
             self._say_later("INFO", f"📦 Not caching tables after {layer}: {engine.cannot_cache}")
@@ -304,14 +355,14 @@ class RunExecution:
         """Let installed packages register listeners: entry points that take the HookManager."""
         for entry in metadata.entry_points(group=PLUGIN_GROUP):
             try:
-                entry.load()(self.project.hooks)
+                entry.load()(self.setup.hooks)
             except KeyboardInterrupt:  # the user's, as far as anybody can tell
                 raise
             except BaseException as exc:  # noqa: BLE001  somebody else's plug-in never ends a run
                 self.stream.warn(f"plug-in {entry.name} failed: {error_text(exc)}")
 
     def _save_logs(self, results: dict[str, TransformationResult]) -> str | None:
-        path = self.project.state_dir / "logs" / f"{self.run_id}.log"
+        path = self.place.state_dir / "logs" / f"{self.run_id}.log"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("w", encoding="utf-8") as file:
@@ -328,18 +379,18 @@ class RunExecution:
 
 
 def make_context(
-    project: GenericProjectOrchestrator,
+    place: Place,
     row: PlannedRow,
     tables: TableEngine,
     *,
+    hooks: HookManager,
     spark: Any,
     run_id: str = "",
     attempt: int = 1,
     repairs: tuple[str, ...] = (),
-    hooks: HookManager | None = None,
 ) -> ExecutionContext:
-    """What *row*'s function gets of *project*; *hooks* are the project's if None."""
-    place, transformation = project.place(), row.transformation
+    """Return what the function of *row* gets as its context."""
+    transformation = row.transformation
     return ExecutionContext(
         engine=Engine(row.engine),
         project=transformation.project,
@@ -347,7 +398,7 @@ def make_context(
         spark=spark,
         sql_provider=place.session.sql_provider,
         logger=transformation_logger(row.id),
-        hooks=project.hooks if hooks is None else hooks,
+        hooks=hooks,
         extras={
             "plant": transformation.entity_1,
             "asset": transformation.entity_2,
