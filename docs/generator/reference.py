@@ -303,7 +303,7 @@ def known_settings() -> str:
         "The first place that sets a value wins:",
         "",
         "1. an argument of the call, or an option of the command",
-        "2. `%config Odibi.NAME = value`, for this kernel",
+        "2. `%config OdibiMagics.NAME = value`, for this kernel",
         "3. `odibi.toml`, or `[tool.odibi]` in `pyproject.toml`, in this folder or the nearest one above",
         "4. the manifest",
         "5. an environment variable",

@@ -88,7 +88,7 @@ def test_every_event_is_on_its_page():
     assert all(f"`{key}`" in page for key in FILTER_KEYS)
 
 
-def test_payloads_have_the_keys_and_types_that_their_page_lists(project):
+def test_payloads_have_the_keys_and_types_that_their_page_lists(project, tmp_path):
     """In real runs every payload has exactly the keys of its page, with the types that it names."""
     texts = generator().DESCRIPTIONS
     kinds = {
@@ -108,7 +108,7 @@ def test_payloads_have_the_keys_and_types_that_their_page_lists(project):
             expected = tuple(kinds.get(word, object) for word in words)
             assert any(isinstance(value, kind) for kind in expected), (key, value)
 
-    _runs_with_every_event(project, check)
+    _runs_with_every_event(project, tmp_path, check)
     assert set(seen) == set(texts["event_keys"]) == {event.value for event in EventType}
     for event, found in seen.items():
         listed = {*generator().ALWAYS, *texts["event_keys"][event]}
@@ -142,8 +142,8 @@ def test_every_public_name_is_on_its_page(name):
     assert f"::: odibi_nb.{name}\n" in reference("python")
 
 
-def _runs_with_every_event(project, listen):
-    """Run rows that succeed, are retried, fail, are skipped and are cancelled."""
+def _runs_with_every_event(project, folder, listen):
+    """Run rows that succeed, are retried, fail, are skipped, are cancelled, and are edited between runs."""
 
     def failing(context):
         raise OSError("no")
@@ -166,3 +166,9 @@ def _runs_with_every_event(project, listen):
         row("A", cancelling), row("C", lambda: None, layer="Gold_1")
     ).orchestrator(hooks=listening())
     orchestrator.run()
+    module = folder / "edited_for_the_reference.py"
+    module.write_text("def A():\n    pass\n", encoding="utf-8")
+    edited = project(row("A", module=module.stem))
+    for _ in range(2):
+        edited.run(hooks=listening())
+        module.write_text(f"{module.read_text(encoding='utf-8')}\n# edited", encoding="utf-8")
