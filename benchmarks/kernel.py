@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 
 from benchmarks.project import ENV, NAME, row
-from odibi_nb.sources.sql import SqlRegistry
+from odibi_nb.sources.table import registry_in_database
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -118,6 +118,6 @@ def project_on_disk(folder: Path, rows: int, function: str) -> None:
     environment = {"engine": "pandas", "registry": "sqlite:///registry.db"}
     manifest = {"project": NAME, "layer_order": LAYERS, "environments": {ENV: environment}}
     (home / "manifest.json").write_text(json.dumps(manifest))
-    registry = SqlRegistry("sqlite:///registry.db", folder=home)
+    registry = registry_in_database("sqlite:///registry.db", folder=home)
     registry.create()
     registry.upsert([row(i, function, layer=LAYERS[i * 3 // rows]) for i in range(rows)])

@@ -11,7 +11,7 @@ from benchmarks.figures import Figure, compared
 from benchmarks.project import Project, RowsInMemory, row
 from benchmarks.timing import seconds_of, side_by_side
 from odibi_nb.core.model.tables import TableName
-from odibi_nb.sinks.delta import DeltaLogSink
+from odibi_nb.sinks.table import log_in_lake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def run_log(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
         ]
     )
     lake = str(folder / "lake")
-    logged = Project(folder / "on", registry, LAYERS, lambda: DeltaLogSink(lake))
+    logged = Project(folder / "on", registry, LAYERS, lambda: log_in_lake(lake))
     unlogged = Project(folder / "off", registry, LAYERS)
     on, off, pool = side_by_side(
         [partial(logged.run, WORKERS), partial(unlogged.run, WORKERS), partial(_pool, per_layer)],
@@ -56,7 +56,7 @@ def _commits(folder: Path, registry: RowsInMemory) -> Figure:
     from deltalake import DeltaTable
 
     lake = folder / "new lake"
-    Project(folder / "commits", registry, LAYERS, lambda: DeltaLogSink(str(lake))).run(WORKERS)
+    Project(folder / "commits", registry, LAYERS, lambda: log_in_lake(str(lake))).run(WORKERS)
     attempts, runs = (
         DeltaTable(str(lake / TableName.parse(table).path)).version() + 1 for table in TABLES
     )

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from benchmarks.figures import compared
 from benchmarks.project import ENV, NAME, Project, row
 from benchmarks.timing import seconds_of, side_by_side
-from odibi_nb.sources.sql import SqlRegistry
+from odibi_nb.sources.table import registry_in_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ def plan(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     url = f"sqlite:///{folder / 'registry.db'}"
-    registry = SqlRegistry(url)
+    registry = registry_in_database(url)
     registry.create()
     registry.upsert(_rows(rows))
     project = Project(folder, registry, LAYERS)

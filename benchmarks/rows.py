@@ -10,7 +10,7 @@ from benchmarks import kedro_peer, work
 from benchmarks.figures import compared
 from benchmarks.project import Project, RowsInMemory, TablesInMemory, row
 from benchmarks.timing import seconds_of, side_by_side
-from odibi_nb.sinks.delta import DeltaLogSink
+from odibi_nb.sinks.table import log_in_lake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def no_op_rows(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
     lake = str(folder / "lake")
     projects = [
         Project(folder / "journal", plain),
-        Project(folder / "delta", plain, make_sink=lambda: DeltaLogSink(lake)),
+        Project(folder / "delta", plain, make_sink=lambda: log_in_lake(lake)),
         Project(folder / "passing", passing, tables=TablesInMemory()),
     ]
     contestants = [partial(project.run, WORKERS) for project in projects]

@@ -19,8 +19,8 @@ from benchmarks.log import LAYERS, commits
 from benchmarks.project import Project, RowsInMemory, row
 from benchmarks.timing import seconds_of, side_by_side
 from odibi_nb.errors import EngineError
-from odibi_nb.sinks.table import SparkLogSink
-from odibi_nb.storage.spark_table import SparkTable
+from odibi_nb.sinks.table import TableLogSink
+from odibi_nb.storage.spark_table import SparkRowTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,11 +92,11 @@ def log_through_spark(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
     spark = _session()
     registry = RowsInMemory([row(i, "sleep", layer=LAYERS[i % len(LAYERS)]) for i in range(rows)])
 
-    def sink(lake: Path) -> SparkLogSink:
+    def sink(lake: Path) -> TableLogSink:
         log, runs = (
-            SparkTable(lambda: spark, name, path=str(lake / name)) for name in ("log", "runs")
+            SparkRowTable(lambda: spark, name, path=str(lake / name)) for name in ("log", "runs")
         )
-        return SparkLogSink(log, runs, "the run log")
+        return TableLogSink(log, runs, "the run log")
 
     logged = Project(folder / "on", registry, LAYERS, lambda: sink(folder / "lake"))
     unlogged = Project(folder / "off", registry, LAYERS)

@@ -9,13 +9,13 @@ import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from odibi_nb import HookManager, run_project  # noqa: E402
-from odibi_nb.sources.sql import SqlRegistry  # noqa: E402
+from odibi_nb.sources.table import registry_in_database  # noqa: E402
 
 
 def main() -> None:
     """Fill the registry, run, and say how long it was to the first row's end, and to the last's."""
     folder = Path(sys.argv[1])
-    registry = SqlRegistry(f"sqlite:///{folder / 'registry.db'}")
+    registry = registry_in_database(f"sqlite:///{folder / 'registry.db'}")
     registry.create()
     registry.upsert(json.loads((folder / "registry.json").read_text(encoding="utf-8")))
     ended: list[float] = []

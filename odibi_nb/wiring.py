@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     )
     from odibi_nb.engines.pandas.query import Limits
     from odibi_nb.engines.spark.engine import SparkEngine
-    from odibi_nb.storage.spark_table import SparkTable
+    from odibi_nb.storage.spark_table import SparkRowTable
 
 CATALOG = "catalog"
 
@@ -162,19 +162,19 @@ def _table_named(name: str) -> list[TableName]:
         return []
 
 
-def _table_in_session(place: Place, table: TableName, shown: str) -> SparkTable:
+def _table_in_session(place: Place, table: TableName, shown: str) -> SparkRowTable:
     """*table* of the lake, through the session that a run would use."""
     require("the Spark session", "spark", "pyspark")
     from odibi_nb.engines.spark.session import connect
-    from odibi_nb.storage.spark_table import SparkTable
+    from odibi_nb.storage.spark_table import SparkRowTable
 
     catalog = catalog_of(place)
     if catalog is None:
         uri = f"{lake_root(place)}/{table.path}"
-        return SparkTable(lambda: connect(place).spark, shown, path=uri)
+        return SparkRowTable(lambda: connect(place).spark, shown, path=uri)
     parts = table.parts if len(table.parts) > 1 else (DEFAULT_SCHEMA, *table.parts)
     full = (catalog, *parts) if catalog and len(parts) <= len(("schema", "table")) else parts
-    return SparkTable(lambda: connect(place).spark, shown, name=".".join(full))
+    return SparkRowTable(lambda: connect(place).spark, shown, name=".".join(full))
 
 
 def _shown_lake(place: Place) -> str:
@@ -257,11 +257,12 @@ def editable_registry(place: Place, *, through_spark: bool = False) -> EditableR
             place, table, through_spark=through_spark or only_spark_reaches(place)
         )
     require("an SQL registry", "sql", "sqlalchemy")
-    from odibi_nb.sources.sql import SqlRegistry
+    from odibi_nb.sources.table import registry_in_database
 
     if isinstance(config, str):
         config = RegistryConfig(url=config)
-    return SqlRegistry(config.url or "", config.table, config.schema, place.manifest.folder)
+    folder = place.manifest.folder
+    return registry_in_database(config.url or "", config.table, config.schema, folder)
 
 
 def _lake_registry(place: Place, table: TableName, *, through_spark: bool) -> EditableRegistry:
@@ -273,10 +274,10 @@ def _lake_registry(place: Place, table: TableName, *, through_spark: bool) -> Ed
     if through_spark:
         return TableRegistry(_table_in_session(place, table, "the table"), name, hint=hint)
     require("a registry in the lake", "pandas", "pyarrow", "deltalake")
-    from odibi_nb.storage.delta_table import LakeTable
+    from odibi_nb.storage.delta_table import DeltaRowTable
 
     uri = f"{lake_root(place)}/{table.path}"
-    return TableRegistry(LakeTable(uri, place.config.storage_options), name, hint=hint)
+    return TableRegistry(DeltaRowTable(uri, place.config.storage_options), name, hint=hint)
 
 
 def make_sinks(place: Place) -> Sequence[BaseLogSink]:
@@ -285,27 +286,27 @@ def make_sinks(place: Place) -> Sequence[BaseLogSink]:
     sinks = [_spark_log(place) if only_spark_reaches(place) else _delta_log(place)]
     if config.log_url:
         require("the SQL run log", "sql", "sqlalchemy")
-        from odibi_nb.sinks.sql import SqlLogSink
+        from odibi_nb.sinks.table import log_in_database
 
-        sinks.append(SqlLogSink(config.log_url, folder=place.manifest.folder))
+        sinks.append(log_in_database(config.log_url, folder=place.manifest.folder))
     return sinks
 
 
 def _delta_log(place: Place) -> BaseLogSink:
     require("the run log", "pandas", "pyarrow", "deltalake")
-    from odibi_nb.sinks.delta import DeltaLogSink
+    from odibi_nb.sinks.table import log_in_lake
 
     config = place.config
-    return DeltaLogSink(lake_root(place), config.run_log, config.storage_options)
+    return log_in_lake(lake_root(place), config.run_log, config.storage_options)
 
 
 def _spark_log(place: Place) -> BaseLogSink:
-    from odibi_nb.sinks.table import SparkLogSink
+    from odibi_nb.sinks.table import TableLogSink
 
     log, runs = log_tables(place.config.run_log)
     name = f"{log} in {_shown_lake(place)}"
     log_table, run_table = (_table_in_session(place, t, f"run log {name}") for t in (log, runs))
-    return SparkLogSink(log_table, run_table, name)
+    return TableLogSink(log_table, run_table, name)
 
 
 def make_frame(columns: Sequence[str], rows: Sequence[Row]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from odibi_nb.sources.sql import SqlRegistry
+from odibi_nb.sources.table import registry_in_database
 
 FUNCTIONS = """
 import pandas as pd
@@ -70,7 +70,7 @@ def make_project(
     }
     (home / "manifest.json").write_text(json.dumps(content))
     (home / "plant_functions.py").write_text(functions)
-    registry = SqlRegistry("sqlite:///registry.db", folder=home)
+    registry = registry_in_database("sqlite:///registry.db", folder=home)
     registry.create()
     registry.upsert(default_rows(project) if rows is None else rows)
     return home

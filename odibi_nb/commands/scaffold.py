@@ -169,9 +169,9 @@ def registry_rows(name: str) -> list[dict[str, Any]]:
 
 
 def _fill_registry(home: Path, rows: list[dict[str, Any]]) -> None:
-    from odibi_nb.sources.sql import SqlRegistry
+    from odibi_nb.sources.table import registry_in_database
 
-    registry = SqlRegistry(REGISTRY, folder=home.absolute())
+    registry = registry_in_database(REGISTRY, folder=home.absolute())
     registry.create()
     registry.upsert(rows)
 

@@ -1,32 +1,44 @@
-"""The run log in Delta tables that only a Spark session reaches."""
+"""The run log in two tables: of the lake, of a Spark session's catalog, or of a database."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import contextlib
+import math
+from typing import TYPE_CHECKING
 
-from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
+from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS, RUN_TABLE
+from odibi_nb.core.model.reserved_places import log_tables
+from odibi_nb.core.model.tables import redact_url
 from odibi_nb.core.protocols import BaseLogSink
+from odibi_nb.errors import TableNotFoundError
+from odibi_nb.storage.row_table import RowQuery
 from odibi_nb.storage.row_values import restored_rows, stored_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from odibi_nb.core.protocols import Row
-    from odibi_nb.storage.spark_table import SparkTable
+    from odibi_nb.storage.row_table import Columns, RowTable
 
-_KEY = (("transformation_id", "string"), ("attempt", "int"))
-_DURATIONS = (("transformation_id", "string"), ("duration_seconds", "double"))
+_RECORD_KEY = ("run_id", "transformation_id", "attempt")
+_RUN_KEY = ("run_id",)
+_KEY_COLUMNS = tuple(column for column in RECORD_COLUMNS if column[0] in _RECORD_KEY)
+# Together below SQL Server's limit for an index, 900 bytes.
+KEY_LENGTHS = {"run_id": 100, "transformation_id": 255}
 
 
-class SparkLogSink(BaseLogSink):
-    """A Delta table of attempts and one of runs, through a Spark session.
+class TableLogSink(BaseLogSink):
+    """A table of attempts, and beside it one of runs.
 
-    Every write is one commit: Spark takes a quarter of a second or more for each, so what it gets
-    are the run log's batches. A table that lacks columns, such as the seed's, is widened; one whose
-    columns have other types keeps them. When a run ends, many small files become one.
+    Every write is one commit. Tables are made when the first record is written; one that lacks
+    columns, such as the seed's, is widened, and one whose columns have other types keeps them.
+    Every method raises DataError if a table cannot be read, or cannot take the records: then it is
+    as it was. Where the library that reaches the tables is not installed, that is an
+    EngineNotAvailableError.
     """
 
-    def __init__(self, log: SparkTable, runs: SparkTable, name: str) -> None:
+    def __init__(self, log: RowTable, runs: RowTable, name: str) -> None:
         """Nothing is read or written yet.
 
         Args:
@@ -39,85 +51,111 @@ class SparkLogSink(BaseLogSink):
         self._runs = runs
 
     def write(self, records: list[Row]) -> None:
-        """Append *records* in one commit.
-
-        Raises:
-            DataError: if the table cannot take them; it is as it was.
-        """
+        """Append *records* in one commit."""
         if records:
             self._log.append(stored_rows(records, RECORD_COLUMNS), RECORD_COLUMNS)
 
     def write_run(self, record: Row) -> None:
-        """Append the record of a run that ended, and compact both tables if that is due.
-
-        Raises:
-            DataError: if the table cannot take it; it is as it was.
-        """
+        """Append the record of a run that ended, and compact both tables if that is due."""
         self._runs.append(stored_rows([record], RUN_COLUMNS), RUN_COLUMNS)
         self._log.compact()
         self._runs.compact()
 
     def written(self, run_id: str) -> set[tuple[str, int]]:
-        """(transformation_id, attempt) that the table has of *run_id*.
-
-        Raises:
-            DataError: if the table cannot be read.
-        """
-        rows = self._of_runs(_KEY, [run_id])
+        """(transformation_id, attempt) that the table has of *run_id*."""
+        rows = self._records([run_id], _KEY_COLUMNS)
         return {(row["transformation_id"], row["attempt"] or 0) for row in rows}
 
     def runs(self, limit: int) -> list[Row]:
-        """The newest *limit* runs, newest first; none while there is no table.
-
-        Raises:
-            DataError: if the table cannot be read.
-        """
-
-        def newest(frame: Any) -> Any:
-            order = [frame["start_time"].desc(), frame["run_id"].desc()]
-            if "run_number" in frame.columns:  # a table of an older version has none
-                order.insert(0, frame["run_number"].desc_nulls_last())
-            return frame.orderBy(*order).limit(limit)
-
-        return restored_rows(self._runs.select(RUN_COLUMNS, newest), RUN_COLUMNS)
+        """The newest *limit* runs, newest first; none while there is no table."""
+        # A table of an older version has no numbers, and its runs come behind all that have one.
+        newest = RowQuery(
+            order=("run_number", "start_time", "run_id"), descending=True, limit=limit
+        )
+        with contextlib.suppress(TableNotFoundError):
+            return restored_rows(self._runs.select(RUN_COLUMNS, newest), RUN_COLUMNS)
+        return []
 
     def attempts(self, run_ids: Sequence[str]) -> list[Row]:
-        """The records of the given runs, oldest first; none while there is no table.
-
-        Raises:
-            DataError: if the table cannot be read.
-        """
-        order = ("start_time", "transformation_id", "attempt")
-        return restored_rows(self._of_runs(RECORD_COLUMNS, run_ids, order), RECORD_COLUMNS)
+        """The records of the given runs, oldest first; none while there is no table."""
+        return sorted(self._records(run_ids, RECORD_COLUMNS), key=_age)
 
     def durations(self, run_ids: Sequence[str]) -> list[tuple[str, float]]:
-        """(transformation_id, seconds) of the successes in these runs.
+        """(transformation_id, median seconds of its successes in these runs)."""
+        if not run_ids:
+            return []
+        successes = {"run_id": run_ids, "status": ["SUCCESS"]}
+        with contextlib.suppress(TableNotFoundError):
+            return self._log.medians("duration_seconds", "transformation_id", successes)
+        return []
 
-        Raises:
-            DataError: if the table cannot be read.
-        """
-        rows = self._of_runs(_DURATIONS, run_ids, status="SUCCESS")
-        return [
-            (row["transformation_id"], row["duration_seconds"])
-            for row in rows
-            if row["duration_seconds"] is not None
-        ]
+    def _records(self, run_ids: Sequence[str], columns: Columns) -> list[Row]:
+        if not run_ids:
+            return []
+        with contextlib.suppress(TableNotFoundError):
+            query = RowQuery(equal={"run_id": run_ids})
+            return restored_rows(self._log.select(columns, query), columns)
+        return []
 
-    def _of_runs(
-        self,
-        columns: Sequence[tuple[str, str]],
-        run_ids: Sequence[str],
-        order: Sequence[str] = (),
-        status: str = "",
-    ) -> list[Row]:
-        """Records of these runs; none of a table from before there were run ids, such as the seed's."""
 
-        def refine(frame: Any) -> Any:
-            if "run_id" not in frame.columns:
-                return frame.limit(0)
-            found = frame.where(frame["run_id"].isin(list(run_ids)))
-            if status:
-                found = found.where(found["status"] == status)
-            return found.orderBy(*order) if order else found
+def log_in_lake(
+    lake: str,
+    table: str = "config_driven.TransformationRunLog",
+    storage_options: Mapping[str, str] | None = None,
+) -> TableLogSink:
+    """The run log in Delta tables that delta-rs reaches.
 
-        return self._log.select(columns, refine) if run_ids else []
+    Args:
+        lake: root folder or URL of the lake.
+        table: the attempts' table; a schema stands for a folder, as in the engines.
+        storage_options: for *lake*, as its storage wants them.
+
+    Raises:
+        DataError: if *table* is not a table's name.
+    """
+    from odibi_nb.storage.delta_table import DeltaRowTable
+
+    log, runs = log_tables(table)
+    name = f"{log} in {redact_url(lake)}"
+
+    def stored(path: str) -> DeltaRowTable:
+        uri = f"{lake.rstrip('/')}/{path}"
+        return DeltaRowTable(uri, storage_options, f"run log {name}", keep_open=True)
+
+    return TableLogSink(stored(log.path), stored(runs.path), name)
+
+
+def log_in_database(
+    url: str,
+    table: str = "TransformationRunLog",
+    schema: str | None = None,
+    folder: Path | None = None,
+    timeout: float = 5.0,
+) -> TableLogSink:
+    """The run log in a database, where a record or run that is there is not written again.
+
+    Args:
+        url: an SQLAlchemy URL.
+        table: the attempts' table; that of runs is called ``TransformationRun``.
+        schema: of both tables, where it is not the connection's own.
+        folder: where a relative path of an SQLite file starts: the manifest's folder.
+        timeout: seconds to wait for a locked SQLite file, or for a server to answer.
+    """
+    from odibi_nb.storage.database import Database
+    from odibi_nb.storage.sql_table import Layout, SqlRowTable
+
+    database = Database(url, folder, timeout)
+    name = f"{table} in {database.shown}"
+
+    def stored(table_name: str, key: tuple[str, ...]) -> SqlRowTable:
+        layout = Layout(key=key, lengths=KEY_LENGTHS)
+        return SqlRowTable(database, table_name, schema, layout, f"run log {name}")
+
+    return TableLogSink(stored(table, _RECORD_KEY), stored(RUN_TABLE, _RUN_KEY), name)
+
+
+def _age(record: Row) -> tuple[float, str, int]:
+    """Orders records by their start, those without one last."""
+    start = record["start_time"]
+    seconds = math.inf if start is None else start.timestamp()
+    return seconds, record["transformation_id"] or "", record["attempt"] or 0

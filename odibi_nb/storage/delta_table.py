@@ -1,118 +1,230 @@
-"""A Delta table of the registry, through delta-rs."""
+"""Delta tables through delta-rs, for rows of plain values: the registry's and the run log's."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Any
 
-import tenacity
-
 from odibi_nb.core.text.redaction import redact_text
-from odibi_nb.errors import DataError, EngineNotAvailableError
+from odibi_nb.errors import DataError, EngineNotAvailableError, TableNotFoundError
+from odibi_nb.storage.delta_upkeep import checkpoint, compact
+from odibi_nb.storage.row_table import ALL_ROWS, RowQuery, RowTable, chosen, spelling, tries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from odibi_nb.core.protocols import Row
-    from odibi_nb.storage.row_table import Columns, Merge
+    from odibi_nb.storage.row_table import Choice, Columns, Merge, TextMerge
 
-CONFLICT_TRIES = 20
+COMMIT_TRIES = 50
 _GONE = "odibi_gone"
 """Column of a merge's source: set for rows to delete."""
 
+_logger = logging.getLogger(__name__)
 
-class LakeTable:
-    """A `Table` at a path or URL that delta-rs reaches."""
 
-    def __init__(self, uri: str, storage_options: Mapping[str, str] | None = None) -> None:
+class DeltaRowTable(RowTable):
+    """A Delta table at a path or URL that delta-rs reaches.
+
+    Every write is one commit. A table that lacks columns, such as the seed's, is widened; one whose
+    columns have other types keeps them.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        storage_options: Mapping[str, str] | None = None,
+        shown: str = "",
+        *,
+        keep_open: bool = False,
+    ) -> None:
         """Nothing is looked at yet.
 
         Args:
             uri: where it stands.
             storage_options: for *uri*, as its storage wants them.
+            shown: what messages call the table; empty where their reader knows.
+            keep_open: read only what is new of the table's own log the second time. For one thread,
+                and a table that nobody removes meanwhile.
         """
         self._uri = uri
         self._options = dict(storage_options or {}) or None
+        self._shown = shown
+        self._keep_open = keep_open
+        self._opened: Any = None
 
     def types(self) -> Mapping[str, str] | None:
-        """Column to the name of its type; None if there is no table."""
-        with _clear("read"):
+        """Its columns, as it spells them, and their types; None if there is no table."""
+        with self._clear("read"):
             table = self._open()
-            if table is None:
-                return None
-            return {field.name: str(field.type) for field in table.schema().fields}
+            return None if table is None else _types_of(table)
 
-    def select(
-        self, columns: Columns, refine: Callable[[Any], Any] = lambda frame: frame
-    ) -> list[Row]:
-        """Rows with *columns*; all of them, whatever *refine* says."""
-        del refine
-        with _clear("read"):
-            table = self._open()
-            if table is None:
+    def select(self, columns: Columns | Choice, query: RowQuery = ALL_ROWS) -> list[Row]:
+        """Rows, with those of *columns* that it has."""
+        with self._clear("read"):
+            return _rows_of(self._there(), columns, query)
+
+    def medians(
+        self, value: str, by: str, equal: Mapping[str, Sequence[str]]
+    ) -> list[tuple[str, float]]:
+        """(a value of *by*, the median of *value* in the rows that have it), of the rows in *equal*."""
+        with self._clear("read"):
+            table = self._there()
+            types = _types_of(table)
+            names, query = spelling((value, by), types), RowQuery(equal=equal).spelled(types)
+            if query is None or len(names) < len((value, by)):
                 return []
-            return _rows_of(table, columns)
+            key = _quoted(names[by])
+            columns = f"{key}, median({_quoted(names[value])})"
+            sql = f"SELECT {columns} FROM rows {_where(query.equal)} GROUP BY {key}"
+            found = _queried(table, sql)
+            return [(key, median) for key, median in found if median is not None]
 
     def append(self, rows: Sequence[Row], columns: Columns) -> None:
         """Append *rows*; the table is made, or gets the columns that it lacks, also without rows."""
-        with _clear("written"):
-            from deltalake import write_deltalake
+        with self._clear("written"):
+            for attempt in tries(_came_second):
+                with attempt:
+                    self._append_once(rows, columns)
 
-            write_deltalake(
-                self._uri,
-                _arrow(rows, columns, {}),
-                mode="append",
-                schema_mode="merge",
-                storage_options=self._options,
-            )
-
-    def merge(self, columns: Columns, decide: Callable[[Sequence[Row]], Merge | None]) -> None:
+    def merge(
+        self, columns: Columns | Choice, decide: Callable[[Sequence[Row]], Merge | None]
+    ) -> None:
         """Read the rows, let *decide* say what to do to them, and do it in one commit."""
-        with _clear("written"):
+        with self._clear("written"):
             from deltalake.exceptions import CommitFailedError
 
-            for attempt in tenacity.Retrying(
-                stop=tenacity.stop_after_attempt(CONFLICT_TRIES),
-                wait=tenacity.wait_random_exponential(multiplier=0.05, max=1),
-                retry=tenacity.retry_if_exception_type(CommitFailedError),
-                reraise=True,
-            ):
+            for attempt in tries(lambda exc: isinstance(exc, CommitFailedError)):
                 with attempt:
-                    table = self._open()
-                    merge = decide(_rows_of(table, columns))
+                    table = self._there()
+                    merge = decide(_rows_of(table, columns, ALL_ROWS))
                     if merge is not None:
-                        _merge(table, merge)
+                        _merge(table, merge.spelled(_types_of(table)).as_text())
+
+    def compact(self) -> None:
+        """Make one of many small files; a failure leaves the table as it was, and is only logged."""
+        try:
+            with self._clear("compacted"):
+                table = self._open()
+                if table is not None:
+                    compact(table)
+        except DataError:
+            name = self._shown or self._uri
+            _logger.warning("%s could not be compacted, but it is whole", name, exc_info=True)
+
+    def _append_once(self, rows: Sequence[Row], columns: Columns) -> None:
+        import pyarrow as pa
+        from deltalake import CommitProperties, write_deltalake
+
+        table = self._open()
+        before = table.version() if table is not None else 0
+        types = {} if table is None else _arrow_types(pa, table)
+        write_deltalake(
+            self._uri if table is None else table,
+            _arrow(rows, columns, types),
+            mode="append",
+            schema_mode="merge",
+            storage_options=self._options,
+            commit_properties=CommitProperties(max_commit_retries=COMMIT_TRIES),
+        )
+        if table is not None:
+            checkpoint(table, before)
+
+    def _there(self) -> Any:
+        table = self._open()
+        if table is None:
+            raise TableNotFoundError(self._shown or self._uri, "there is no such table")
+        return table
 
     def _open(self) -> Any:
         """The DeltaTable, or None if there is none."""
         from deltalake import DeltaTable
-        from deltalake.exceptions import TableNotFoundError
+        from deltalake.exceptions import TableNotFoundError as NoDeltaTable
 
+        # Reading a table's log takes long; a table that was opened before only reads what is new.
+        table, self._opened = self._opened, None
         try:
-            return DeltaTable(self._uri, storage_options=self._options)
-        except TableNotFoundError:
+            if table is None:
+                table = DeltaTable(self._uri, storage_options=self._options)
+            else:
+                table.update_incremental()
+        except NoDeltaTable:
             return None
+        if self._keep_open:
+            self._opened = table
+        return table
+
+    @contextlib.contextmanager
+    def _clear(self, verb: str) -> Iterator[None]:
+        """Turn what the libraries raise into one message."""
+        try:
+            import pyarrow as pa
+            from deltalake.exceptions import DeltaError
+        except ImportError as exc:
+            name = f"the {self._shown}" if self._shown else "a table of the lake"
+            raise EngineNotAvailableError(name, "pandas", exc.name) from exc
+        try:
+            yield
+        except BaseException as exc:
+            ours = isinstance(exc, (DeltaError, OSError, ValueError, pa.ArrowException))
+            # What Rust code panics with is no Exception, and would end the run log's thread.
+            if not ours and type(exc).__name__ != "PanicException":
+                raise
+            reason = redact_text(" ".join(str(exc).split()))[:500]
+            raise DataError(f"{self._shown} cannot be {verb}: {reason}".lstrip()) from exc
 
 
-def _rows_of(table: Any, columns: Columns) -> list[Row]:
+def _came_second(exc: BaseException) -> bool:
+    """Whether another process made or widened the table meanwhile: then start over."""
+    from deltalake.exceptions import CommitFailedError, DeltaError
+
+    made = isinstance(exc, DeltaError) and "already exists" in str(exc)
+    return made or isinstance(exc, CommitFailedError)
+
+
+def _types_of(table: Any) -> dict[str, str]:
+    return {field.name: str(field.type) for field in table.schema().fields}
+
+
+def _rows_of(table: Any, columns: Columns | Choice, query: RowQuery) -> list[Row]:
     """The rows of the version that *table* has loaded, with those of *columns* that it has."""
+    types = _types_of(table)
+    names = spelling([name for name, _ in chosen(columns, types)], types)
+    spelled = query.spelled(types)
+    if not names or spelled is None:
+        return []
+    order = ", ".join(_ordered(name, query) for name in spelled.order)
+    sql = f"SELECT {', '.join(map(_quoted, names.values()))} FROM rows {_where(spelled.equal)}"
+    sql += f" ORDER BY {order}" if order else ""
+    sql += "" if query.limit is None else f" LIMIT {int(query.limit)}"
+    return query.folded_rows(dict(zip(names, row, strict=True)) for row in _queried(table, sql))
+
+
+def _queried(table: Any, sql: str) -> Iterator[tuple[Any, ...]]:
     from deltalake import QueryBuilder
 
-    known = {field.name for field in table.schema().fields}
-    names = [name for name, _ in columns if name in known]
     # Not to_pandas or to_pyarrow_table: a process that ends after those may abort.
-    query = f"SELECT {', '.join(map(_quoted, names))} FROM registry"
-    found = QueryBuilder().register("registry", table).execute(query).read_all()
-    values = zip(*(column.to_pylist() for column in found.columns), strict=True)
-    return [dict(zip(names, row, strict=True)) for row in values]
+    found = QueryBuilder().register("rows", table).execute(sql).read_all()
+    return zip(*(column.to_pylist() for column in found.columns), strict=True)
 
 
-def _merge(table: Any, merge: Merge) -> None:
+def _where(equal: Mapping[str, Sequence[str]]) -> str:
+    conditions = [
+        f"{_quoted(name)} IN ({', '.join(map(_literal, texts))})" for name, texts in equal.items()
+    ]
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _ordered(name: str, query: RowQuery) -> str:
+    return f"{_quoted(name)} {'DESC NULLS LAST' if query.descending else 'ASC NULLS FIRST'}"
+
+
+def _merge(table: Any, merge: TextMerge) -> None:
     """Commit *merge* as the version after the one that *table* has loaded, or not at all."""
     import pyarrow as pa
     from deltalake import CommitProperties
 
-    types = {field.name: field.type for field in pa.schema(table.schema().to_arrow())}
     columns = [(name, "string") for name in merge.columns]
     rows = [{**row, _GONE: None} for _, row in merge.upserts]
     rows += [{**row, _GONE: "1"} for row in merge.deletes]
@@ -120,7 +232,7 @@ def _merge(table: Any, merge: Merge) -> None:
     sets = {name: f"s.{name}" for name in names}
     same = " AND ".join(f"t.{_quoted(key)} = s.{_quoted(key)}" for key in merge.keys)
     merger = table.merge(
-        _arrow(rows, [*columns, (_GONE, "string")], types),
+        _arrow(rows, [*columns, (_GONE, "string")], _arrow_types(pa, table)),
         same,
         source_alias="s",
         target_alias="t",
@@ -132,31 +244,35 @@ def _merge(table: Any, merge: Merge) -> None:
     merger.when_matched_update(sets).when_not_matched_insert(sets).execute()
 
 
+def _arrow_types(pa: Any, table: Any) -> dict[str, Any]:
+    return {field.name: field.type for field in pa.schema(table.schema().to_arrow())}
+
+
 def _arrow(rows: Sequence[Row], columns: Columns, types: Mapping[str, Any]) -> Any:
-    """*rows* with the table's *types* where it has the columns."""
+    """*rows* with the table's names and *types* where it has the columns, else the columns' own."""
     import pyarrow as pa
 
-    kinds = {"string": pa.string(), "timestamp": pa.timestamp("us", tz="UTC"), "int": pa.int64()}
+    kinds = {
+        "string": pa.string(),
+        "timestamp": pa.timestamp("us", tz="UTC"),
+        "double": pa.float64(),
+        "int": pa.int64(),
+    }
     arrow = pa.Table.from_pylist(
         list(rows), schema=pa.schema([(name, kinds[kind]) for name, kind in columns])
     )
-    return arrow.cast(pa.schema([(f.name, types.get(f.name, f.type)) for f in arrow.schema]))
+    names = spelling(arrow.schema.names, types)
+    wanted = [(names.get(field.name, field.name), field.type) for field in arrow.schema]
+    return arrow.rename_columns([name for name, _ in wanted]).cast(
+        pa.schema([(name, types.get(name, type_)) for name, type_ in wanted])
+    )
 
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-@contextlib.contextmanager
-def _clear(verb: str) -> Iterator[None]:
-    """Turn what the libraries raise into one message."""
-    try:
-        import pyarrow as pa
-        from deltalake.exceptions import DeltaError
-    except ImportError as exc:
-        raise EngineNotAvailableError("a registry in the lake", "pandas", exc.name) from exc
-    try:
-        yield
-    except (DeltaError, OSError, ValueError, pa.ArrowException) as exc:
-        reason = redact_text(" ".join(str(exc).split()))[:500]
-        raise DataError(f"cannot be {verb}: {reason}") from exc
+def _literal(text: str) -> str:
+    """An SQL literal; the query engine knows no escape but the doubled quote."""
+    doubled = text.replace("'", "''")
+    return f"'{doubled}'"

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from odibi_nb.core.protocols import Row
-
-    Columns = tuple[tuple[str, str], ...]
+    from odibi_nb.storage.row_table import Columns
 
 _EXACT = {"string": str, "double": float, "int": int}
 REPLACEMENT = "\ufffd"
@@ -33,11 +32,6 @@ def restored_rows(records: Iterable[Mapping[str, Any]], columns: Columns) -> lis
     return [
         {name: _lenient(kind, record.get(name)) for name, kind in columns} for record in records
     ]
-
-
-def unique_key(record: Mapping[str, Any]) -> tuple[str, str, int]:
-    """What a record is kept once for: run, transformation and attempt."""
-    return record["run_id"] or "", record["transformation_id"] or "", record["attempt"] or 0
 
 
 def _value(kind: str, value: Any) -> Any:

@@ -16,8 +16,6 @@ import logging
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import tenacity
-
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.text.redaction import redact_text
 from odibi_nb.core.text.spark_errors import (
@@ -27,17 +25,16 @@ from odibi_nb.core.text.spark_errors import (
     is_spark_error,
     short_spark_error,
 )
-from odibi_nb.errors import DataError
+from odibi_nb.errors import DataError, TableNotFoundError
+from odibi_nb.storage.row_table import ALL_ROWS, RowTable, chosen, spelling, tries
 from odibi_nb.storage.spark_names import identifier_at, identifier_of, own_catalog, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from odibi_nb.core.protocols import Row
+    from odibi_nb.storage.row_table import Choice, Columns, Merge, RowQuery, TextMerge
 
-    Columns = Sequence[tuple[str, str]]
-
-CONFLICT_TRIES = 10
 SMALL_FILES = 50
 SMALL_BYTES = 16 * 1024 * 1024
 _TYPES = {"string": "string", "timestamp": "timestamp", "double": "double", "int": "bigint"}
@@ -51,8 +48,8 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=_UTC)
 _logger = logging.getLogger(__name__)
 
 
-class SparkTable:
-    """A Delta table that may not be there yet.
+class SparkRowTable(RowTable):
+    """A Delta table that a Spark session reaches, and that may not be there yet.
 
     Columns are pairs of name and kind: ``string``, ``timestamp`` (UTC), ``double`` or ``int``. Where
     a table has other types it keeps them. Every method raises DataError with Spark's reason, in one
@@ -84,40 +81,16 @@ class SparkTable:
             return identifier_at(self._path, own)
         return identifier_of(TableName(tuple(self._parts.split("."))), own)
 
-    def types(self) -> dict[str, str] | None:
-        """Column to the name of its type; None if there is no table."""
+    def types(self) -> Mapping[str, str] | None:
+        """Its columns, as it spells them, and their types; None if there is no table."""
         with self._clear("read"):
             frame = self._frame()
             return None if frame is None else _types_of(frame)
 
-    def select(
-        self, columns: Columns, refine: Callable[[Any], Any] = lambda frame: frame
-    ) -> list[Row]:
-        """Rows of the table, with those of *columns* that it has; none if there is no table.
-
-        Args:
-            columns: which.
-            refine: given the table's frame, gives one of fewer rows, or in another order.
-        """
+    def select(self, columns: Columns | Choice, query: RowQuery = ALL_ROWS) -> list[Row]:
+        """Rows of the table, with those of *columns* that it has."""
         with self._clear("read"):
-            frame = self._frame()
-            if frame is None:
-                return []
-            types = _types_of(frame)
-            there = [(name, kind, types[name]) for name, kind in columns if name in types]
-            read = [_read_as(quoted(name), kind, type_) for name, kind, type_ in there]
-            found = refine(frame).selectExpr(*read).collect()
-            times = [kind == "timestamp" and type_ == "timestamp" for _, kind, type_ in there]
-            names = [name for name, _, _ in there]
-            return [
-                {
-                    name: _EPOCH + dt.timedelta(microseconds=value)
-                    if time and value is not None
-                    else value
-                    for name, value, time in zip(names, row, times, strict=True)
-                }
-                for row in found
-            ]
+            return self._rows(columns, query)
 
     def append(self, rows: Sequence[Row], columns: Columns) -> None:
         """Append *rows* in one commit; the table is made, or gets the columns that it lacks.
@@ -126,26 +99,24 @@ class SparkTable:
         time, it is tried again.
         """
         with self._clear("written"):
-            for attempt in _tries():
+            for attempt in tries(_came_second):
                 with attempt:
                     frame = self._frame()
                     types = {} if frame is None else _types_of(frame)
                     self._append(self._of(rows, columns, types), new=frame is None)
 
-    def merge(self, columns: Columns, decide: Callable[[Sequence[Row]], Any]) -> None:
+    def merge(
+        self, columns: Columns | Choice, decide: Callable[[Sequence[Row]], Merge | None]
+    ) -> None:
         """Read the rows, let *decide* say what to do to them, and do it in one commit.
 
         Spark reads the table again when it merges: a row that is no longer as *decide* got it ends the
         statement, and *decide* is asked again.
-
-        Args:
-            columns: which of them *decide* gets, those that exist.
-            decide: gets the rows; returns an `odibi_nb.sources.table.Merge`, or None.
         """
         with self._clear("written"):
-            for attempt in _tries():
+            for attempt in tries(_came_second):
                 with attempt:
-                    merge = decide(self.select(columns))
+                    merge = decide(self._rows(columns, ALL_ROWS))
                     if merge is not None:
                         self._merge(merge)
 
@@ -164,6 +135,32 @@ class SparkTable:
         except Exception as exc:  # noqa: BLE001  Sail has neither statement; and see the docstring
             _logger.info("%s was not compacted: %s", self.shown, _reason(exc))
 
+    def _rows(self, columns: Columns | Choice, query: RowQuery) -> list[Row]:
+        frame = self._frame()
+        if frame is None:
+            raise TableNotFoundError(self.shown, "there is no such table")
+        types = _types_of(frame)
+        spelled = query.spelled(types)
+        if spelled is None:
+            return []
+        columns = chosen(columns, types)
+        found = spelling([name for name, _ in columns], types)
+        named = [(name, kind, found[name]) for name, kind in columns]
+        read = [_read_as(quoted(column), kind, types[column]) for _, kind, column in named]
+        values = _refined(frame, spelled).selectExpr(*read).collect()
+        times = [kind == "timestamp" and types[column] == "timestamp" for _, kind, column in named]
+        names = [name for name, _, _ in named]
+        rows = [
+            {
+                name: _EPOCH + dt.timedelta(microseconds=value)
+                if time and value is not None
+                else value
+                for name, value, time in zip(names, row, times, strict=True)
+            }
+            for row in values
+        ]
+        return query.ordered_rows(query.folded_rows(rows))
+
     def _frame(self) -> Any:
         """All of the table, or None if there is none."""
         spark = self._session()
@@ -180,13 +177,15 @@ class SparkTable:
         return frame
 
     def _of(self, rows: Sequence[Row], columns: Columns, types: Mapping[str, str]) -> Any:
-        """A frame of *rows*, with the table's *types* where it has the columns."""
+        """A frame of *rows*, with the table's names and *types* where it has the columns."""
+        names = spelling([name for name, _ in columns], types)
         ddl = ", ".join(f"{quoted(name)} {_TYPES[kind]}" for name, kind in columns)
         values = [tuple(row.get(name) for name, _ in columns) for row in rows]
         frame = self._session().createDataFrame(values, ddl)
         return frame.selectExpr(
             *(
-                f"CAST({quoted(name)} AS {types.get(name, _TYPES[kind])}) AS {quoted(name)}"
+                f"CAST({quoted(name)} AS {types.get(names.get(name, name), _TYPES[kind])})"
+                f" AS {quoted(names.get(name, name))}"
                 for name, kind in columns
             )
         )
@@ -210,8 +209,9 @@ class SparkTable:
             self._session().sql(f"CREATE SCHEMA IF NOT EXISTS {schema}").collect()
             writer.saveAsTable(self._name)
 
-    def _merge(self, merge: Any) -> None:
-        spark, view = self._session(), f"odibi_{uuid.uuid4().hex}"
+    def _merge(self, wanted: Merge) -> None:
+        spark, view, types = self._session(), f"odibi_{uuid.uuid4().hex}", self.types() or {}
+        merge = wanted.spelled(types).as_text()
         same = " AND ".join(f"t.{quoted(key)} <=> s.{quoted(key)}" for key in merge.keys)
         written = [str(name) for name in merge.columns if name not in merge.keys]
         compared = [name for name in written if any(name in old for old in _read(merge))]
@@ -227,7 +227,7 @@ class SparkTable:
         key, rest = merge.keys[0], [*merge.keys[1:], *written]
         values = [_or_end("s.odibi_there = 0", key), *(f"s.{quoted(name)}" for name in rest)]
         delete = f"WHEN MATCHED AND s.odibi_gone = 1 AND {unchanged} THEN DELETE "
-        self._source(merge, compared).createOrReplaceTempView(view)
+        self._source(merge, compared, types).createOrReplaceTempView(view)
         try:
             spark.sql(
                 f"MERGE INTO {self._name} AS t USING {view} AS s ON {same} "
@@ -240,10 +240,9 @@ class SparkTable:
             with contextlib.suppress(Exception):  # the merge is committed, whatever becomes of it
                 spark.catalog.dropTempView(view)
 
-    def _source(self, merge: Any, compared: Sequence[str]) -> Any:
-        """The rows of *merge*, each with its values as they were read, in the table's types."""
-        types = self.types() or {}
-        types |= {_BEFORE + name: types[name] for name in compared if name in types}
+    def _source(self, merge: TextMerge, compared: Sequence[str], types: Mapping[str, str]) -> Any:
+        """The rows of *merge*, each with its values as they were read, in the table's *types*."""
+        types = {**types, **{_BEFORE + name: types[name] for name in compared if name in types}}
         columns = [(name, "string") for name in (*merge.columns, *(_BEFORE + n for n in compared))]
         columns += [("odibi_there", "int"), ("odibi_gone", "int")]
         triples = [(old, new, 0) for old, new in merge.upserts]
@@ -270,7 +269,7 @@ class SparkTable:
             raise DataError(f"{self.shown} cannot be {verb}: {_reason(exc)}") from exc
 
 
-def _read(merge: Any) -> list[Row]:
+def _read(merge: TextMerge) -> list[Row]:
     """The rows of *merge* as they were read."""
     return [*(old for old, _ in merge.upserts if old is not None), *merge.deletes]
 
@@ -280,18 +279,23 @@ def _or_end(condition: str, name: str) -> str:
     return f"CASE WHEN {condition} THEN s.{quoted(name)} ELSE raise_error('{_CHANGED}') END"
 
 
-def _tries() -> tenacity.Retrying:
-    return tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(CONFLICT_TRIES),
-        wait=tenacity.wait_random_exponential(multiplier=0.05, max=2),
-        retry=tenacity.retry_if_exception(_came_second),
-        reraise=True,
-    )
-
-
 def _came_second(exc: BaseException) -> bool:
     """Whether another writer changed the table, or made it, meanwhile."""
     return is_conflict(exc) or "ALREADY_EXISTS" in str(exc) or _CHANGED in str(exc)
+
+
+def _refined(frame: Any, query: RowQuery) -> Any:
+    """The rows that *query* wants; ordered only to find the first: whoever gets all orders them."""
+    for name, texts in query.equal.items():
+        frame = frame.where(frame[name].isin(list(texts)))
+    if query.limit is None:
+        return frame
+    order = [frame[name] for name in query.order]
+    first = [
+        column.desc_nulls_last() if query.descending else column.asc_nulls_first()
+        for column in order
+    ]
+    return frame.orderBy(*first).limit(query.limit)
 
 
 def _types_of(frame: Any) -> dict[str, str]:

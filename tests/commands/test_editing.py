@@ -8,7 +8,7 @@ from registries import execute as execute_sql
 
 from odibi_nb.commands import Face, execute, parse
 from odibi_nb.errors import ConfigurationError, OdibiError
-from odibi_nb.sources.sql import SqlRegistry
+from odibi_nb.sources.table import registry_in_database
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def home(tmp_path, monkeypatch):
 
 def rows_of(home, env="qat"):
     """The rows as they are stored, by id."""
-    registry = SqlRegistry("sqlite:///registry.db", folder=home)
+    registry = registry_in_database("sqlite:///registry.db", folder=home)
     return {row["transformation_id"]: row for row in registry.export("Plant One", env)}
 
 
@@ -105,7 +105,7 @@ def test_what_is_wrong_is_told_and_nothing_is_written(home, body, message):
 
 def test_problems_of_other_rows_do_not_stand_in_the_way(home):
     """What was wrong before is not this change's fault, and a change may mend it."""
-    registry = SqlRegistry("sqlite:///registry.db", folder=home)
+    registry = registry_in_database("sqlite:///registry.db", folder=home)
     bad = {**default_rows()[0], "transformation_id": "BAD", "function": "gone", "outputs": []}
     registry.upsert([bad])
     assert do("register", "[B1]\nconstants = {rows = 7}\n").updated == ("B1",)

@@ -10,7 +10,7 @@ from registries import execute as execute_sql
 
 from odibi_nb.commands import Face, execute, parse
 from odibi_nb.errors import ConfigurationError
-from odibi_nb.sources.sql import SqlRegistry
+from odibi_nb.sources.table import registry_in_database
 
 
 def test_listed_rows_keep_their_secrets(tmp_path, monkeypatch):
@@ -46,7 +46,7 @@ def do(line, **face):
 
 def places(home):
     """How many rows the table has, by project and environment."""
-    rows = SqlRegistry("sqlite:///registry.db", folder=home).export()
+    rows = registry_in_database("sqlite:///registry.db", folder=home).export()
     found = [(row["project"], row["environment"]) for row in rows]
     return {place: found.count(place) for place in found}
 
@@ -111,7 +111,7 @@ def test_all_rows_of_a_file_are_imported_if_asked_for(home):
 
 def test_pruning_deletes_what_the_file_leaves_out(home):
     """--prune shows what it deletes and asks; rows of other places stay."""
-    registry = SqlRegistry("sqlite:///registry.db", folder=home)
+    registry = registry_in_database("sqlite:///registry.db", folder=home)
     registry.upsert([{**row, "environment": "dev"} for row in default_rows()])
     file, said = home.parent / "rows.json", []
     file.write_text(json.dumps([{**default_rows()[0], "layer": "Silver_1"}]))
@@ -133,7 +133,7 @@ def test_an_edit_during_the_question_of_an_import_is_not_lost(home):
     file.write_text(json.dumps([{**default_rows()[0], "constants": {"rows": 8}}]))
 
     def ask(_question):
-        registry = SqlRegistry("sqlite:///registry.db", folder=home)
+        registry = registry_in_database("sqlite:///registry.db", folder=home)
         registry.upsert([{**default_rows()[0], "constants": {"rows": 7}}])
         return "y"
 

@@ -12,7 +12,7 @@ from odibi_nb.core.model.transformation import Output
 from odibi_nb.engines.lake import CatalogLake
 from odibi_nb.engines.spark.engine import SparkEngine
 from odibi_nb.storage.row_table import Merge
-from odibi_nb.storage.spark_table import SparkTable
+from odibi_nb.storage.spark_table import SparkRowTable
 
 
 class TwoCatalogs:
@@ -70,10 +70,10 @@ class TwoCatalogs:
         assert engine.exists(name)
         assert engine.details(name).rows == 4
         columns = (("k", "string"), ("v", "string"))
-        rows = SparkTable(lambda: spark, "the log", **log)
+        rows = SparkRowTable(lambda: spark, "the log", **log)
         rows.append([{"k": "a", "v": "1"}], columns)
-        change = ({"k": "a", "v": "1"}, {"k": "a", "v": "2"})
-        rows.merge(columns, lambda _: Merge(columns=("k", "v"), keys=("k",), upserts=(change,)))
+        change = ({"k": "a", "v": "1"}, {"v": "2"})
+        rows.merge(columns, lambda _: Merge(keys=("k",), updates=(change,)))
         rows.compact()
         assert rows.select(columns) == [{"k": "a", "v": "2"}]
         engine.close()

@@ -21,7 +21,7 @@ from odibi_nb.core.functions.registry import (
 from odibi_nb.core.model.manifest import ProjectManifest
 from odibi_nb.core.model.transformation import parse_row
 from odibi_nb.engines.pandas.engine import PandasEngine
-from odibi_nb.sources.sql import SqlRegistry
+from odibi_nb.sources.table import registry_in_database
 
 PROJECT = Path(__file__).parents[2] / "notebooks" / "projects" / "energy_efficiency"
 DATA = PROJECT / "data"
@@ -79,7 +79,7 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("example") / "energy_efficiency"
     ignored = shutil.ignore_patterns("lake", "registry.db", ".odibi", "__pycache__")
     shutil.copytree(PROJECT, folder, ignore=ignored)
-    registry = SqlRegistry(f"sqlite:///{folder / 'registry.db'}")
+    registry = registry_in_database(f"sqlite:///{folder / 'registry.db'}")
     registry.create()
     registry.upsert(registry_rows())
     result = run_project(

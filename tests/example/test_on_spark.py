@@ -9,7 +9,7 @@ from example.test_energy_efficiency import PROJECT, registry_rows
 from spark_sessions import connect, settings_of
 
 from odibi_nb import run_project
-from odibi_nb.sources.sql import SqlRegistry
+from odibi_nb.sources.table import registry_in_database
 
 TOLERANCE = 1e-9
 """Relative: the engines add the same numbers in another order."""
@@ -22,7 +22,7 @@ def copy_of_the_project(folder, spark):
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["environments"]["qat"]["spark"] = spark
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    registry = SqlRegistry(f"sqlite:///{folder / 'registry.db'}")
+    registry = registry_in_database(f"sqlite:///{folder / 'registry.db'}")
     registry.create()
     registry.upsert(registry_rows())
     return folder

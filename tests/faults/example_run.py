@@ -16,7 +16,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 
 from odibi_nb import run_project
-from odibi_nb.sources.sql import SqlRegistry
+from odibi_nb.sources.table import registry_in_database
 
 PROJECT = "Energy Efficiency"
 SOURCE = Path(__file__).parents[2] / "notebooks" / "projects" / "energy_efficiency"
@@ -29,7 +29,7 @@ def prepare(folder):
     """Copy the project to *folder*, and fill its registry."""
     ignored = shutil.ignore_patterns("lake", "registry.db", ".odibi", "__pycache__")
     shutil.copytree(SOURCE, folder, ignore=ignored)
-    registry = SqlRegistry(f"sqlite:///{folder / 'registry.db'}")
+    registry = registry_in_database(f"sqlite:///{folder / 'registry.db'}")
     registry.create()
     registry.upsert(json.loads((SOURCE / "registry.json").read_text(encoding="utf-8")))
 
@@ -41,7 +41,7 @@ class Example:
         self.folder = folder
         self.reference = reference
         self.lake = folder / "lake"
-        self.registry = SqlRegistry(f"sqlite:///{folder / 'registry.db'}")
+        self.registry = registry_in_database(f"sqlite:///{folder / 'registry.db'}")
 
     def run(self, **options):
         """Run it here."""

@@ -16,8 +16,10 @@ import sqlalchemy.dialects.sqlite  # noqa: F401
 import odibi_nb.api
 import odibi_nb.engines.pandas
 import odibi_nb.ingest
-import odibi_nb.sinks.delta
-import odibi_nb.sources.sql  # noqa: F401
+import odibi_nb.sinks.table
+import odibi_nb.sources.table
+import odibi_nb.storage.delta_table
+import odibi_nb.storage.sql_table  # noqa: F401
 
 
 def run_and_tell(folder: str, pipe) -> None:

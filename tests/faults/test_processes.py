@@ -16,7 +16,7 @@ import pytest
 from faults.example_run import RUNS, Child, Example
 
 from odibi_nb.errors import RunLockedError
-from odibi_nb.sources.sql import SqlRegistry
+from odibi_nb.sources.table import registry_in_database
 
 TIMES = 50
 EVENTS = 2 * 19 + 2 * 4 + 6
@@ -153,7 +153,7 @@ def test_four_processes_append_to_one_table(tmp_path):
             "def append(constants, context):\n"
             "    return pd.DataFrame({'who': [constants['who']], 'run': [context.run_id]})\n"
         )
-        registry = SqlRegistry("sqlite:///registry.db", folder=folder)
+        registry = registry_in_database("sqlite:///registry.db", folder=folder)
         registry.create()
         registry.upsert(
             [

@@ -13,7 +13,7 @@ from faults.example_run import PROJECT
 from postgres import postgres_url  # noqa: F401  a fixture
 
 from odibi_nb.errors import RegistryError
-from odibi_nb.sources.sql import SqlRegistry
+from odibi_nb.sources.table import registry_in_database
 
 
 class Line:
@@ -60,7 +60,7 @@ class Line:
 def remote(example, postgres_url):  # noqa: F811
     """The example project with its registry on PostgreSQL; lets its line be cut."""
     rows = [dict(row) for row in example.registry.export(PROJECT, "qat")]
-    registry = SqlRegistry(postgres_url)
+    registry = registry_in_database(postgres_url)
     registry.create()
     registry.upsert(rows)
     url = sa.make_url(postgres_url)

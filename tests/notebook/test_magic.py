@@ -9,7 +9,7 @@ from IPython.utils.capture import capture_output
 from pages import without_our_script
 from real_project import FUNCTIONS, default_rows, make_project, registry_row
 
-from odibi_nb.sources.sql import SqlRegistry
+from odibi_nb.sources.table import registry_in_database
 
 
 @pytest.fixture
@@ -118,7 +118,9 @@ def test_a_users_mistake_is_one_message(shell, line, message, monkeypatch):
 
 def test_a_protected_environment_asks_for_the_projects_name(shell, tmp_path, monkeypatch):
     """Where somebody can type, a protected environment asks; the project's name confirms."""
-    registry = SqlRegistry("sqlite:///registry.db", folder=tmp_path / "projects" / "plant_one")
+    registry = registry_in_database(
+        "sqlite:///registry.db", folder=tmp_path / "projects" / "plant_one"
+    )
     registry.upsert([{**r, "environment": "prod"} for r in default_rows()])
     asked = []
     monkeypatch.setattr("builtins.input", lambda prompt: asked.append(prompt) or "Plant One")
@@ -142,7 +144,7 @@ def test_help_is_printed_and_nothing_ends(shell):
 def test_plan_shows_problems_and_runs_nothing(shell, tmp_path):
     """%odibi plan shows what is wrong; nothing is written."""
     home = tmp_path / "projects" / "plant_one"
-    registry = SqlRegistry("sqlite:///registry.db", folder=home)
+    registry = registry_in_database("sqlite:///registry.db", folder=home)
     registry.upsert([registry_row("S2", "Silver_1", "dubble", ["bronze.x"])])
     run(shell, 'p = %odibi plan "Plant One"')
     plan = shell.user_ns["p"]
@@ -157,7 +159,7 @@ def test_plan_shows_problems_and_runs_nothing(shell, tmp_path):
 def test_a_failed_run_shows_its_error_as_text_not_markup(shell, tmp_path):
     """A <script> in an error stays text in the result's HTML; the traceback is the user's."""
     home = tmp_path / "projects" / "plant_one"
-    registry = SqlRegistry("sqlite:///registry.db", folder=home)
+    registry = registry_in_database("sqlite:///registry.db", folder=home)
     registry.upsert([registry_row("S2", "Silver_1", "broken", ["bronze.x"])])
     run(shell, 'r = %odibi run "Plant One" --log-level ERROR')
     result = shell.user_ns["r"]

@@ -11,10 +11,8 @@ from spark_sessions import connect
 
 from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.sinks.csv import CsvLogSink
-from odibi_nb.sinks.delta import DeltaLogSink
-from odibi_nb.sinks.sql import SqlLogSink
-from odibi_nb.sinks.table import SparkLogSink
-from odibi_nb.storage.spark_table import SparkTable
+from odibi_nb.sinks.table import TableLogSink, log_in_database, log_in_lake
+from odibi_nb.storage.spark_table import SparkRowTable
 
 AWKWARD = [
     "Dämpfer µ 漢字 🚀",
@@ -42,24 +40,24 @@ def sail(tmp_path_factory):
 
 def spark_sink(spark, lake):
     """A run log below *lake*, through a Spark session."""
-    log, runs = (SparkTable(lambda: spark, "the log", path=f"{lake}/{name}") for name in "lr")
-    return SparkLogSink(log, runs, f"run log in {lake}")
+    log, runs = (SparkRowTable(lambda: spark, "the log", path=f"{lake}/{name}") for name in "lr")
+    return TableLogSink(log, runs, f"run log in {lake}")
 
 
 @pytest.fixture(params=["delta", "sail", "sqlite", "postgresql", "csv"])
 def make_sink(request, tmp_path):
     """Makes a sink on one place, anew with every call: what it knows is what is there."""
     if request.param == "delta":
-        return lambda: DeltaLogSink(str(tmp_path / "lake"))
+        return lambda: log_in_lake(str(tmp_path / "lake"))
     if request.param == "sail":
         table = request.getfixturevalue("sail")
         return lambda: spark_sink(table, tmp_path / "lake")
     if request.param == "csv":
         return lambda: CsvLogSink(tmp_path / "logs/log.csv")
     if request.param == "sqlite":
-        return lambda: SqlLogSink("sqlite:///logs/log.db", folder=tmp_path)
+        return lambda: log_in_database("sqlite:///logs/log.db", folder=tmp_path)
     url = request.getfixturevalue("postgres_url")
-    return lambda: SqlLogSink(url)
+    return lambda: log_in_database(url)
 
 
 def test_records_come_back(make_sink):
@@ -219,11 +217,11 @@ def test_runs_are_ordered_by_their_numbers_also_in_a_log_of_an_older_version(
     make_sink, monkeypatch
 ):
     """A table without numbers is widened; then no clock orders the runs, however many are asked for."""
-    from odibi_nb.sinks import csv, delta, sql, table
+    from odibi_nb.sinks import csv, table
 
     old = tuple(column for column in RUN_COLUMNS if column[0] != "run_number")
     with monkeypatch.context() as older:
-        for module in (csv, delta, table, sql):
+        for module in (csv, table):
             older.setattr(module, "RUN_COLUMNS", old)
         make_sink().write_run(run("of the future", start_time=START.replace(year=2099)))
         assert [r["run_id"] for r in make_sink().runs(1)] == ["of the future"]

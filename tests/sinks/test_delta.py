@@ -15,7 +15,7 @@ from log_records import record, run
 
 from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.errors import DataError, EngineNotAvailableError
-from odibi_nb.sinks.delta import DeltaLogSink
+from odibi_nb.sinks.table import log_in_lake
 from odibi_nb.storage import delta_upkeep
 from odibi_nb.storage.delta_upkeep import SMALL_FILES
 
@@ -35,7 +35,7 @@ def log_path(lake: str) -> str:
 
 def test_tables(lake):
     """Attempts and runs are two tables of the lake, beside each other, with explicit types."""
-    sink = DeltaLogSink(lake)
+    sink = log_in_lake(lake)
     sink.write([record(plant=None)])
     sink.write_run(run())
     fields = {f.name: f.type.type for f in DeltaTable(log_path(lake)).schema().fields}
@@ -47,18 +47,18 @@ def test_tables(lake):
 
 def test_other_name(lake):
     """Another table's runs stand in the same schema as its attempts."""
-    sink = DeltaLogSink(lake + "/", table="Ops.Log")
+    sink = log_in_lake(lake + "/", table="Ops.Log")
     sink.write_run(run())
     assert DeltaTable.is_deltatable(f"{lake}/ops/transformationrun")
     with pytest.raises(DataError, match="is not a table name"):
-        DeltaLogSink(lake, table="../log")
+        log_in_lake(lake, table="../log")
 
 
 def test_one_commit(lake):
     """A batch is one commit."""
-    DeltaLogSink(lake).write([record(f"T{n}") for n in range(100)])
+    log_in_lake(lake).write([record(f"T{n}") for n in range(100)])
     assert DeltaTable(log_path(lake)).version() == 0
-    DeltaLogSink(lake).write([record()])
+    log_in_lake(lake).write([record()])
     assert DeltaTable(log_path(lake)).version() == 1
 
 
@@ -72,7 +72,7 @@ def test_the_seeds_table(lake):
     }
     schema = pa.schema([(name, types.get(name, pa.string())) for name in SEED])
     write_deltalake(log_path(lake), pa.Table.from_pylist([old], schema=schema))
-    sink = DeltaLogSink(lake)
+    sink = log_in_lake(lake)
     assert (sink.written("run-1"), sink.attempts(["run-1"])) == (set(), [])
     sink.write([record()])
     assert sink.attempts(["run-1"]) == [record()]
@@ -98,7 +98,7 @@ def test_other_types(lake):
         [(name, types.get(name, pa.string())) for name in (*SEED, "run_id", "attempt")]
     )
     write_deltalake(log_path(lake), schema.empty_table())
-    sink = DeltaLogSink(lake)
+    sink = log_in_lake(lake)
     sink.write([record(duration_seconds=1.5)])
     assert sink.attempts(["run-1"]) == [record(duration_seconds=1.5)]
     fields = {f.name: f.type.type for f in DeltaTable(log_path(lake)).schema().fields}
@@ -111,7 +111,7 @@ def test_refused(lake):
     with pytest.raises(
         DataError, match=r"run log config_driven\.TransformationRunLog in .* cannot be written: "
     ) as caught:
-        DeltaLogSink(lake).write([record("A")])
+        log_in_lake(lake).write([record("A")])
     assert "\n" not in str(caught.value)
     assert DeltaTable(log_path(lake)).version() == 0
 
@@ -120,13 +120,13 @@ def test_unreadable(lake, tmp_path):
     """A lake that cannot be reached is one clear error."""
     (tmp_path / "lake").write_text("a file")
     with pytest.raises(DataError, match="cannot be written"):
-        DeltaLogSink(lake).write([record()])
-    assert "s3cret" not in DeltaLogSink("abfss://user:s3cret@host/lake").name
+        log_in_lake(lake).write([record()])
+    assert "s3cret" not in log_in_lake("abfss://user:s3cret@host/lake").name
 
 
 def test_many_small_files_become_one_when_a_run_ends(lake):
     """At a run's end the log's many small files are one, and nothing is lost; a few are left alone."""
-    sink = DeltaLogSink(lake)
+    sink = log_in_lake(lake)
     for n in range(SMALL_FILES - 1):
         sink.write([record(f"T{n:03}")])
     assert list(Path(log_path(lake), "_delta_log").glob("*.checkpoint.parquet"))
@@ -141,7 +141,7 @@ def test_many_small_files_become_one_when_a_run_ends(lake):
 
 def test_runs_become_one_file_too(lake):
     """The table of runs is compacted as the log is, and keeps its columns."""
-    sink = DeltaLogSink(lake)
+    sink = log_in_lake(lake)
     for n in range(SMALL_FILES):
         sink.write_run(run(f"run-{n}"))
     table = DeltaTable(f"{lake}/config_driven/transformationrun")
@@ -152,7 +152,7 @@ def test_runs_become_one_file_too(lake):
 
 def test_a_log_that_cannot_be_compacted_is_whole(lake, caplog):
     """Where compacting fails, as when its files are gone, the run's record is there and nobody is bothered."""
-    sink = DeltaLogSink(lake)
+    sink = log_in_lake(lake)
     for n in range(SMALL_FILES):
         sink.write([record(f"T{n:03}")])
     Path(DeltaTable(log_path(lake)).file_uris()[0].removeprefix("file://")).unlink()
@@ -162,7 +162,7 @@ def test_a_log_that_cannot_be_compacted_is_whole(lake, caplog):
 
 
 def _end_runs(lake: str, worker: int, runs: int) -> None:
-    sink = DeltaLogSink(lake)
+    sink = log_in_lake(lake)
     for n in range(runs):
         sink.write([record(f"T{n}", run_id=f"run-{worker}")])
         sink.write_run(run(f"run-{worker}-{n}"))
@@ -170,7 +170,7 @@ def _end_runs(lake: str, worker: int, runs: int) -> None:
 
 def test_runs_that_end_at_once(lake):
     """Runs of several processes that write and compact at the same time lose nothing."""
-    sink = DeltaLogSink(lake)
+    sink = log_in_lake(lake)
     for n in range(SMALL_FILES - 3):
         sink.write([record(f"T{n}")])
     spawn = multiprocessing.get_context("spawn")
@@ -180,13 +180,13 @@ def test_runs_that_end_at_once(lake):
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0] * 3
-    assert len(DeltaLogSink(lake).runs(100)) == 15
-    assert len(DeltaLogSink(lake).attempts([f"run-{n}" for n in range(3)])) == SMALL_FILES + 12
+    assert len(log_in_lake(lake).runs(100)) == 15
+    assert len(log_in_lake(lake).attempts([f"run-{n}" for n in range(3)])) == SMALL_FILES + 12
     assert len(DeltaTable(log_path(lake)).file_uris()) < SMALL_FILES
 
 
 def _append(lake: str, worker: int, batches: int) -> None:
-    sink = DeltaLogSink(lake)
+    sink = log_in_lake(lake)
     for n in range(batches):
         sink.write([record(f"T{n}", run_id=f"run-{worker}")])
 
@@ -200,7 +200,7 @@ def test_four_processes(lake):
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0] * 4
-    found = DeltaLogSink(lake).attempts([f"run-{n}" for n in range(4)])
+    found = log_in_lake(lake).attempts([f"run-{n}" for n in range(4)])
     assert sorted((r["run_id"], r["transformation_id"]) for r in found) == sorted(
         (f"run-{worker}", f"T{n}") for worker in range(4) for n in range(10)
     )
@@ -208,10 +208,10 @@ def test_four_processes(lake):
 
 def test_reading_does_not_break_the_exit(lake):
     """A process that ends right after reading the log ends with code 0."""
-    DeltaLogSink(lake).write([record()])
-    DeltaLogSink(lake).write_run(run())
+    log_in_lake(lake).write([record()])
+    log_in_lake(lake).write_run(run())
     code = (
-        "import sys; from odibi_nb.sinks.delta import DeltaLogSink as S; s = S(sys.argv[1]); "
+        "import sys; from odibi_nb.sinks.table import log_in_lake as S; s = S(sys.argv[1]); "
         "assert s.runs(1) and s.attempts(['run-1']) and s.written('run-1')"
     )
     for _ in range(3):
@@ -223,13 +223,13 @@ def test_missing_library(lake, monkeypatch):
     monkeypatch.setitem(sys.modules, "deltalake", None)
     monkeypatch.setitem(sys.modules, "deltalake.exceptions", None)
     with pytest.raises(EngineNotAvailableError) as caught:
-        DeltaLogSink(lake).write([record()])
+        log_in_lake(lake).write([record()])
     assert caught.value.extra == "pandas"
 
 
 def test_a_clock_that_was_wrong_once_keeps_no_compaction_waiting(lake, monkeypatch):
     """A claim to compact that was made under a clock ahead holds nobody up, and a recent one does."""
-    DeltaLogSink(lake).write_run(run())
+    log_in_lake(lake).write_run(run())
     real, table = time.time, DeltaTable(f"{lake}/config_driven/transformationrun")
     monkeypatch.setattr(delta_upkeep.time, "time", lambda: real() + 10**9)
     assert delta_upkeep._claimed(table)

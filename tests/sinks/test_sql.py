@@ -14,7 +14,8 @@ from sqlalchemy.schema import CreateTable
 
 from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.errors import DataError
-from odibi_nb.sinks.sql import SqlLogSink, new_columns
+from odibi_nb.sinks.table import KEY_LENGTHS, log_in_database
+from odibi_nb.storage.sql_table import Layout, new_columns
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -27,7 +28,7 @@ def url(request, tmp_path) -> str:
 
 def test_plain_sql(url):
     """The tables are there for anybody's SQL, under names that nobody needs to quote."""
-    sink = SqlLogSink(url)
+    sink = log_in_database(url)
     sink.write([record(), record("B")])
     sink.write_run(run())
     engine = sa.create_engine(url, poolclass=sa.NullPool)
@@ -42,7 +43,7 @@ def test_plain_sql(url):
 
 def test_written_twice(url):
     """A record or run that is there is not written again; the one that is there stays."""
-    sink = SqlLogSink(url)
+    sink = log_in_database(url)
     sink.write([record()])
     sink.write([record(status="FAILED"), record("B"), record("B")])
     assert sink.attempts(["run-1"]) == [record("B"), record()]
@@ -53,7 +54,7 @@ def test_written_twice(url):
 
 def test_key(url):
     """The database itself refuses a second record of one attempt."""
-    SqlLogSink(url).write([record()])
+    log_in_database(url).write([record()])
     insert = "INSERT INTO TransformationRunLog (run_id, transformation_id, attempt) VALUES ('run-1', 'T1', 1)"
     with pytest.raises(sa.exc.IntegrityError):
         execute(url, insert)
@@ -66,7 +67,7 @@ def test_older_table(url):
         "CREATE TABLE TransformationRunLog (transformation_id VARCHAR(50), project VARCHAR(50), start_time VARCHAR(50))",
         "INSERT INTO TransformationRunLog VALUES ('OLD', 'p', '2025-01-15 10:30:00')",
     )
-    sink = SqlLogSink(url)
+    sink = log_in_database(url)
     assert (sink.written("run-1"), sink.attempts(["run-1"])) == (set(), [])
     sink.write([record()])
     assert sink.attempts(["run-1"]) == [record()]
@@ -74,7 +75,7 @@ def test_older_table(url):
 
 def test_all_or_nothing(postgres_url):
     """A batch that the database refuses leaves nothing, and ends in one line."""
-    sink = SqlLogSink(postgres_url)
+    sink = log_in_database(postgres_url)
     sink.write([record()])
     with pytest.raises(
         DataError, match=r"run log TransformationRunLog in postgresql.*: value too long"
@@ -87,7 +88,7 @@ def test_all_or_nothing(postgres_url):
 
 def test_locked_file(tmp_path):
     """A locked SQLite file is one clear error; the batch can be tried again."""
-    sink = SqlLogSink("sqlite:///log.db", folder=tmp_path, timeout=0.05)
+    sink = log_in_database("sqlite:///log.db", folder=tmp_path, timeout=0.05)
     sink.write([record()])
     with contextlib.closing(sqlite3.connect(tmp_path / "log.db")) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -99,7 +100,7 @@ def test_locked_file(tmp_path):
 
 def test_unreachable_server():
     """A server that is not there is one clear error, without password."""
-    sink = SqlLogSink("postgresql+psycopg://u:s3cret@127.0.0.1:1/db")
+    sink = log_in_database("postgresql+psycopg://u:s3cret@127.0.0.1:1/db")
     for call in (lambda: sink.write([record()]), lambda: sink.runs(1)):
         with pytest.raises(DataError, match="refused") as caught:
             call()
@@ -132,8 +133,10 @@ def test_unreachable_server():
 )
 def test_other_databases(dialect, expected):
     """Every database gets its own types, times to the microsecond, and quotes for its keywords."""
-    table = sa.Table("TransformationRunLog", sa.MetaData(), *new_columns(RECORD_COLUMNS))
+    layout = Layout(key=("run_id",), lengths=KEY_LENGTHS)
+    columns = new_columns(RECORD_COLUMNS, layout)
+    table = sa.Table("TransformationRunLog", sa.MetaData(), *columns)
     text = str(CreateTable(table).compile(dialect=dialect))
     assert [part for part in expected if part not in text] == []
-    runs = sa.Table("TransformationRun", sa.MetaData(), *new_columns(RUN_COLUMNS))
+    runs = sa.Table("TransformationRun", sa.MetaData(), *new_columns(RUN_COLUMNS, layout))
     assert "retry_of" in str(CreateTable(runs).compile(dialect=dialect))

@@ -11,10 +11,9 @@ from spark_sessions import connect
 
 from odibi_nb.core.model.log_columns import RECORD_COLUMNS
 from odibi_nb.errors import DataError
-from odibi_nb.sinks.delta import DeltaLogSink
-from odibi_nb.sinks.table import SparkLogSink
+from odibi_nb.sinks.table import TableLogSink, log_in_lake
 from odibi_nb.storage import spark_table
-from odibi_nb.storage.spark_table import SparkTable
+from odibi_nb.storage.spark_table import SparkRowTable
 
 SEED = ", ".join(
     f"{name} {'double' if name == 'duration_seconds' else 'string'}"
@@ -36,8 +35,10 @@ def spark(request, tmp_path_factory):
 def named(spark, tmp_path):
     """A run log whose tables have a name and no path, in a schema that is not there yet."""
     schema = f"logs_{tmp_path.name}".replace("-", "_")
-    log, runs = (SparkTable(lambda: spark, "the log", name=f"{schema}.{n}") for n in ("log", "run"))
-    yield SparkLogSink(log, runs, schema), f"{schema}.log"
+    log, runs = (
+        SparkRowTable(lambda: spark, "the log", name=f"{schema}.{n}") for n in ("log", "run")
+    )
+    yield TableLogSink(log, runs, schema), f"{schema}.log"
     spark.sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE").collect()
 
 
@@ -47,13 +48,13 @@ def is_sail(spark):
 
 
 def at(spark, lake):
-    """A run log below *lake*, where `DeltaLogSink` has it."""
+    """A run log below *lake*, where `log_in_lake` has it."""
     folder = f"{lake}/config_driven"
     log, runs = (
-        SparkTable(lambda: spark, "the log", path=f"{folder}/transformationrun{name}")
+        SparkRowTable(lambda: spark, "the log", path=f"{folder}/transformationrun{name}")
         for name in ("log", "")
     )
-    return SparkLogSink(log, runs, "the log")
+    return TableLogSink(log, runs, "the log")
 
 
 def test_tables_of_a_catalog(spark, named):
@@ -73,7 +74,7 @@ def test_both_writers_of_one_log(spark, tmp_path):
     lake = str(tmp_path)
     sink = at(spark, lake)
     sink.write([record(f"T{n}") for n in range(9)])
-    other = DeltaLogSink(lake)
+    other = log_in_lake(lake)
     other.write([record("U")])
     sink.write([record("V")])
     sink.write_run(run())
@@ -116,7 +117,7 @@ def test_two_that_make_the_table_at_once(spark, tmp_path):
 def test_many_small_files_become_one_when_a_run_ends(spark, tmp_path, monkeypatch):
     """OPTIMIZE runs at a run's end where it is known; where it is not, as on Sail, nothing is lost."""
     monkeypatch.setattr(spark_table, "SMALL_FILES", 5)
-    other = DeltaLogSink(str(tmp_path))
+    other = log_in_lake(str(tmp_path))
     for n in range(5):
         other.write([record(f"T{n}")])
     sink = at(spark, str(tmp_path))

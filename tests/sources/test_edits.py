@@ -10,11 +10,10 @@ from registries import row, the_error
 from spark_sessions import connect
 
 from odibi_nb.errors import RegistryError
-from odibi_nb.sources.sql import SqlRegistry
-from odibi_nb.sources.table import TableRegistry
+from odibi_nb.sources.table import TableRegistry, registry_in_database
 from odibi_nb.sources.upsert import Edit
-from odibi_nb.storage.delta_table import LakeTable
-from odibi_nb.storage.spark_table import SparkTable
+from odibi_nb.storage.delta_table import DeltaRowTable
+from odibi_nb.storage.spark_table import SparkRowTable
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql", "delta-rs", "sail"])
@@ -35,14 +34,14 @@ def spark(kind, tmp_path_factory):
 def make(kind, spark, tmp_path, request):
     """Opens the registry, anew with every call."""
     if kind == "sqlite":
-        return lambda: SqlRegistry(f"sqlite:///{tmp_path}/registry.db")
+        return lambda: registry_in_database(f"sqlite:///{tmp_path}/registry.db")
     if kind == "postgresql":
         url = request.getfixturevalue("postgres_url")
-        return lambda: SqlRegistry(url)
+        return lambda: registry_in_database(url)
     path = f"{tmp_path}/lake/config_driven/transformationregistry"
     if spark is None:
-        return lambda: TableRegistry(LakeTable(path), "the registry")
-    return lambda: TableRegistry(SparkTable(lambda: spark, "it", path=path), "the registry")
+        return lambda: TableRegistry(DeltaRowTable(path), "the registry")
+    return lambda: TableRegistry(SparkRowTable(lambda: spark, "it", path=path), "the registry")
 
 
 @pytest.fixture
@@ -162,11 +161,11 @@ class BetweenReadAndCommit:
 def test_a_change_between_reading_and_the_commit(name, tmp_path):
     """The commit is made to the rows that were compared, or not at all; then they are compared again."""
     path = f"{tmp_path}/lake/registry"
-    table = LakeTable(path)
+    table = DeltaRowTable(path)
     if name != "delta-rs":
         spark = connect(name, tmp_path).spark
-        table = SparkTable(lambda: spark, "it", path=path)
-    registry = other = TableRegistry(LakeTable(path), "the registry")
+        table = SparkRowTable(lambda: spark, "it", path=path)
+    registry = other = TableRegistry(DeltaRowTable(path), "the registry")
     registry.create()
     registry.upsert([row("A"), row("B"), row("D")])
     read = tuple(registry.export())

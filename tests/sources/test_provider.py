@@ -15,7 +15,7 @@ from registries import execute, row, the_error
 from odibi_nb.core.model.transformation import SEED_COLUMNS, parse_row
 from odibi_nb.core.protocols import DataType
 from odibi_nb.sources.provider import ProviderRegistry
-from odibi_nb.sources.sql import SqlRegistry
+from odibi_nb.sources.table import registry_in_database
 
 
 class Provider:
@@ -62,7 +62,7 @@ def full_row(id_: str = "T1", **values):
 def url(tmp_path) -> str:
     """An SQLite registry with two projects and two environments."""
     url = f"sqlite:///{tmp_path}/registry.db"
-    registry = SqlRegistry(url)
+    registry = registry_in_database(url)
     registry.create()
     registry.upsert(
         [
@@ -134,7 +134,7 @@ def test_answers(url, kind):
     """A Spark or pandas DataFrame, SQLAlchemy rows, named tuples and dicts all give the same rows."""
     registry = ProviderRegistry(Provider(answers(url)[kind]))
     found = registry.fetch("energy efficiency", "qat")
-    assert found == SqlRegistry(url).fetch("energy efficiency", "qat")
+    assert found == registry_in_database(url).fetch("energy efficiency", "qat")
     assert [parse_row(r, 1)[0].enabled for r in found] == [False, True]
     assert registry.census() == []
 

@@ -13,7 +13,7 @@ from registries import execute, row, the_error
 
 from odibi_nb.core.model.transformation import OPTIONAL_COLUMNS, SEED_COLUMNS
 from odibi_nb.sources.files import read_rows, write_rows
-from odibi_nb.sources.sql import SqlRegistry
+from odibi_nb.sources.table import TableRegistry, registry_in_database
 
 
 def columns_of(url: str) -> list[str]:
@@ -25,16 +25,16 @@ def columns_of(url: str) -> list[str]:
 
 
 @pytest.fixture
-def registry(database_url) -> SqlRegistry:
+def registry(database_url) -> TableRegistry:
     """A registry with an empty table."""
-    registry = SqlRegistry(database_url)
+    registry = registry_in_database(database_url)
     registry.create()
     return registry
 
 
 def test_create(database_url):
     """A new table has exactly the seed's columns in the seed's order; creating it again does nothing."""
-    registry = SqlRegistry(database_url)
+    registry = registry_in_database(database_url)
     [done] = registry.create()
     assert done.startswith("created table TransformationRegistry: transformation_id, project, ")
     assert tuple(columns_of(database_url)) == SEED_COLUMNS
@@ -43,20 +43,20 @@ def test_create(database_url):
 
 def test_create_all(database_url):
     """With all columns, the optional ones stand behind the seed's."""
-    SqlRegistry(database_url).create(all_columns=True)
+    registry_in_database(database_url).create(all_columns=True)
     assert tuple(columns_of(database_url)) == (*SEED_COLUMNS, *OPTIONAL_COLUMNS)
 
 
 def test_create_makes_folders(tmp_path):
     """Creating makes an SQLite file with its folders."""
-    SqlRegistry("sqlite:///a/b/registry.db", folder=tmp_path).create()
+    registry_in_database("sqlite:///a/b/registry.db", folder=tmp_path).create()
     assert (tmp_path / "a/b/registry.db").is_file()
 
 
 def test_create_where_nothing_can_be(tmp_path):
     """A folder that cannot be made is one clear error."""
     (tmp_path / "a").touch()
-    message = the_error(SqlRegistry("sqlite:///a/b/registry.db", folder=tmp_path).create)
+    message = the_error(registry_in_database("sqlite:///a/b/registry.db", folder=tmp_path).create)
     assert f"the folder {tmp_path / 'a/b'} cannot be made" in message
 
 
@@ -77,7 +77,7 @@ def test_widen_with_rows(database_url):
         "CREATE TABLE TransformationRegistry (transformation_id TEXT, project TEXT, environment TEXT, layer TEXT)",
         "INSERT INTO TransformationRegistry VALUES ('T1', 'p', 'qat', 'Bronze')",
     )
-    registry = SqlRegistry(database_url)
+    registry = registry_in_database(database_url)
     registry.create()
     assert [r["enabled"] for r in registry.export()] == [1]
     assert registry.census() == [("p", "qat", 1)]
@@ -161,7 +161,7 @@ def test_padded_text(postgres_url):
     """Blanks around text are nothing: neither stored, nor a difference to what a database pads."""
     columns = ", ".join(f"{name} CHAR(60)" for name in SEED_COLUMNS)
     execute(postgres_url, f"CREATE TABLE TransformationRegistry ({columns})")
-    registry = SqlRegistry(postgres_url)
+    registry = registry_in_database(postgres_url)
     assert registry.upsert([row(" T1 ", entity_1=" ", entity_2="Dryer_1 ")]) == (1, 0, 0)
     assert registry.upsert([row("T1", entity_2=" Dryer_1")]) == (0, 0, 1)
     [found] = registry.fetch("Energy Efficiency", "qat")
@@ -173,7 +173,7 @@ def test_columns_of_type_json(postgres_url):
     kinds = {"inputs": "JSONB", "constants": "JSON", "outputs": "JSONB"}
     columns = ", ".join(f"{name} {kinds.get(name, 'TEXT')}" for name in SEED_COLUMNS)
     execute(postgres_url, f"CREATE TABLE TransformationRegistry ({columns})")
-    registry = SqlRegistry(postgres_url)
+    registry = registry_in_database(postgres_url)
     wanted = row("A", inputs=["s.t"], constants={"a": {"b": 1}}, outputs=[{"table": "s.u"}])
     assert registry.upsert([wanted]) == (1, 0, 0)
     assert registry.upsert([wanted]) == (0, 0, 1)
@@ -222,7 +222,7 @@ def test_empty_columns_need_no_place(registry):
 
 def test_refused_by_the_database(postgres_url):
     """When the database refuses one row, none is written, and its reason is told."""
-    registry = SqlRegistry(postgres_url)
+    registry = registry_in_database(postgres_url)
     registry.create()
     message = the_error(lambda: registry.upsert([row("A"), row("B" * 101)]))
     assert "value too long" in message
@@ -233,15 +233,15 @@ def test_refused_by_the_database(postgres_url):
 def test_read_only_file(tmp_path):
     """What only the database can refuse is one error for SQLite, too."""
     url = f"sqlite:///{tmp_path}/registry.db"
-    SqlRegistry(url).create()
+    registry_in_database(url).create()
     execute(
         url,
         "CREATE TRIGGER no BEFORE INSERT ON TransformationRegistry BEGIN SELECT RAISE(FAIL, 'no'); END",
     )
-    message = the_error(lambda: SqlRegistry(url).upsert([row()]))
+    message = the_error(lambda: registry_in_database(url).upsert([row()]))
     assert message == f"TransformationRegistry in {url}: no"
     assert "cannot hold a NUL or half a character" in the_error(
-        lambda: SqlRegistry(url).upsert([row("\ud800")])
+        lambda: registry_in_database(url).upsert([row("\ud800")])
     )
 
 
@@ -309,7 +309,7 @@ def test_through_a_file(registry, database_url, tmp_path, suffix):
     path = tmp_path / f"rows{suffix}"
     write_rows(path, registry.export())
     assert registry.upsert(read_rows(path)) == (0, 0, 3)
-    copy = SqlRegistry("sqlite:///copy.db", folder=tmp_path)
+    copy = registry_in_database("sqlite:///copy.db", folder=tmp_path)
     copy.create(all_columns=True)
     assert copy.upsert(read_rows(path)) == (3, 0, 0)
 

@@ -14,8 +14,8 @@ from spark_sessions import connect
 
 from odibi_nb.core.model.transformation import OPTIONAL_COLUMNS, SEED_COLUMNS
 from odibi_nb.sources.table import TableRegistry
-from odibi_nb.storage.delta_table import LakeTable
-from odibi_nb.storage.spark_table import SparkTable
+from odibi_nb.storage.delta_table import DeltaRowTable
+from odibi_nb.storage.spark_table import SparkRowTable
 
 
 @pytest.fixture(scope="module", params=["sail", "delta-rs"])
@@ -31,8 +31,8 @@ def make(spark, tmp_path):
     """Makes the registry in a folder of the test's, anew with every call."""
     path = f"{tmp_path}/lake/config_driven/transformationregistry"
     if spark is None:
-        return lambda: TableRegistry(LakeTable(path), "the registry")
-    return lambda: TableRegistry(SparkTable(lambda: spark, "it", path=path), "the registry")
+        return lambda: TableRegistry(DeltaRowTable(path), "the registry")
+    return lambda: TableRegistry(SparkRowTable(lambda: spark, "it", path=path), "the registry")
 
 
 def table_of(tmp_path):

@@ -16,7 +16,7 @@ from odibi_nb import GenericProjectOrchestrator, HookManager, run_project
 from odibi_nb.core.runlog.history import run_chain
 from odibi_nb.errors import ConfigurationError, PlanError
 from odibi_nb.sinks.csv import CsvLogSink
-from odibi_nb.sinks.sql import SqlLogSink
+from odibi_nb.sinks.table import log_in_database
 from odibi_nb.views.run.run_page import summary_text
 from odibi_nb.views.run.state import snapshot_of
 
@@ -375,7 +375,7 @@ def odibi(folder, *words):
     [
         lambda folder: None,
         lambda folder: CsvLogSink(folder / "log.csv"),
-        lambda folder: SqlLogSink(f"sqlite:///{folder / 'log.db'}"),
+        lambda folder: log_in_database(f"sqlite:///{folder / 'log.db'}"),
     ],
     ids=["delta", "csv", "sql"],
 )

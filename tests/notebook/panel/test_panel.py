@@ -20,7 +20,7 @@ from odibi_nb.notebook.panel.layers import LayerBoxes
 from odibi_nb.notebook.panel.rows import MAX_LISTED
 from odibi_nb.notebook.panel.saved_outputs import kept_bundle
 from odibi_nb.notebook.panel.tabs import GANTT, LOG, PREVIEW, RESULT
-from odibi_nb.sources.sql import SqlRegistry
+from odibi_nb.sources.table import registry_in_database
 
 EVIL = "<script>window.hacked = true</script>"
 FUNCTIONS = f"""
@@ -155,7 +155,9 @@ def test_another_environment_has_its_own_rows(panel, tmp_path):
     """Choosing an environment reads its rows anew; what was chosen of the other's is forgotten."""
     p = panel()
     p._form.rows.only.value = ("S1",)
-    registry = SqlRegistry("sqlite:///registry.db", folder=tmp_path / "projects" / "plant_one")
+    registry = registry_in_database(
+        "sqlite:///registry.db", folder=tmp_path / "projects" / "plant_one"
+    )
     registry.upsert([registry_row("P9", "Bronze", "load", constants={"rows": 1}, env="prod")])
     p._form.env.value = "prod"
     settle()
@@ -396,7 +398,9 @@ def test_a_retry_with_nothing_left_to_do_says_so(panel, tmp_path):
     p = panel(registry_row("S2", "Silver_1", "broken", constants={"retry": 0}))
     p.run()
     first = p.wait(60)
-    registry = SqlRegistry("sqlite:///registry.db", folder=tmp_path / "projects" / "plant_one")
+    registry = registry_in_database(
+        "sqlite:///registry.db", folder=tmp_path / "projects" / "plant_one"
+    )
     mended = registry_row("S2", "Silver_1", "load", constants={"rows": 1}, outputs=["silver.x"])
     registry.upsert([mended])
     assert GenericProjectOrchestrator("Plant One").retry()["status"] == "success"
@@ -427,7 +431,9 @@ def test_two_panels_do_not_disturb_each_other(panel, tmp_path):
 def test_a_protected_environment_asks_for_the_projects_name(panel, tmp_path):
     """Run works once the project's name is typed, and asks again before the next run."""
     p = panel()
-    registry = SqlRegistry("sqlite:///registry.db", folder=tmp_path / "projects" / "plant_one")
+    registry = registry_in_database(
+        "sqlite:///registry.db", folder=tmp_path / "projects" / "plant_one"
+    )
     registry.upsert([{**row, "environment": "prod"} for row in default_rows()])
     assert p._form.confirm.layout.display == "none"
     p._form.env.value = "prod"
