@@ -21,7 +21,7 @@ PLAIN_UI = "--ui text --log-level CRITICAL"
 FIRST = '%odibi run "Benchmark" --ui {ui}'
 WATCH = """
 import time
-from odibi_nb.notebook import live
+from odibi_nb.notebook.live import view as live
 spent = {"painter": 0.0, "events": 0.0, "ticks": 0}
 def counted(name, method, key):
     def call(self, *arguments):
@@ -33,12 +33,12 @@ def counted(name, method, key):
     setattr(live.LiveView, name, call)
 counted("_paint_on", live.LiveView._paint_on, "painter")
 counted("on_event", live.LiveView.on_event, "events")
-from odibi_nb.notebook import rungs
-paint = rungs.WidgetRung.paint
+from odibi_nb.notebook.live import pictures
+paint = pictures.WidgetPicture.paint
 def ticking(self, snapshot):
     spent["ticks"] += 1
     paint(self, snapshot)
-rungs.WidgetRung.paint = ticking
+pictures.WidgetPicture.paint = ticking
 """
 RUN = """
 import time
@@ -49,7 +49,7 @@ print("took", time.perf_counter() - begin, r["status"])
 
 
 def live_run(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
-    """Rows that wait for 100 ms on 32 threads, in a real kernel: with the ``widgets`` rung, and with no view.
+    """Rows that wait for 100 ms on 32 threads, in a real kernel: as ``widgets``, and with no view.
 
     The processor time is the painter's thread and the view's part of the coordinator's, over the time
     of the run. Bytes are those of all messages that reach the front end while the run goes on. "Last

@@ -47,8 +47,8 @@ class Wire:
         return Counted(*arguments, **keywords)
 
 
-def bytes_per_tick(rung: str, rows: int) -> Iterator[Figure]:
-    """Bytes of one picture of *rung* when 1 % of the rows end, against all of it, and 10 % against 1 %.
+def bytes_per_tick(ui: str, rows: int) -> Iterator[Figure]:
+    """Bytes of one picture of *ui* when 1 % of the rows end, against all of it, and 10 % against 1 %.
 
     A made-up run, a third over; in each tick the same number of rows ends and as many begin, scattered over
     the plan; no tick changes the scale. "All of it" is the chart and the
@@ -59,14 +59,14 @@ def bytes_per_tick(rung: str, rows: int) -> Iterator[Figure]:
     wire = Wire()
     before, comm.create_comm = comm.create_comm, wire.comm
     try:
-        sent = {part: mean(_ticks(rung, rows, rows * part // 1_000, wire)) for part in (0, 10, 100)}
+        sent = {part: mean(_ticks(ui, rows, rows * part // 1_000, wire)) for part in (0, 10, 100)}
     finally:
         comm.create_comm = before
-    whole = _whole(rung, rows)
-    name = f"bytes a picture, {rung}, {rows:,} rows"
+    whole = _whole(ui, rows)
+    name = f"bytes a picture, {ui}, {rows:,} rows"
     yield _bytes(f"{name}: nothing but time", sent[0], sent[10], "1 % of the rows", 0.5)
     yield _bytes(
-        f"{name}: 1 % of the rows", sent[10], whole, "all of it", 0.5 if rung == "widgets" else None
+        f"{name}: 1 % of the rows", sent[10], whole, "all of it", 0.5 if ui == "widgets" else None
     )
     yield _bytes(f"{name}: 10 % of the rows", sent[100], sent[10], "1 % of the rows", 10)
 
@@ -82,13 +82,14 @@ def _bytes(name: str, ours: float, baseline: float, peer: str, at_most: float | 
     )
 
 
-def _ticks(rung: str, rows: int, changing: int, wire: Wire) -> Iterator[int]:
-    from odibi_nb.notebook.live.displays import RUNGS
+def _ticks(ui: str, rows: int, changing: int, wire: Wire) -> Iterator[int]:
+    from odibi_nb.notebook.live.pictures import PICTURES
+    from odibi_nb.notebook.live.surfaces import CellOutputs
 
     run = _Run(rows)
     run.tick(changing)
-    shown = RUNGS[rung]()
-    shown.make(run.snapshot())  # type: ignore[attr-defined]  # both of these rungs have it
+    shown = PICTURES[ui](CellOutputs(), None, None)
+    shown.make(run.snapshot())  # type: ignore[attr-defined]  # both of these pictures have it
     for _ in range(TICKS):
         run.tick(changing)
         wire.bytes = 0
@@ -96,13 +97,13 @@ def _ticks(rung: str, rows: int, changing: int, wire: Wire) -> Iterator[int]:
         yield wire.bytes
 
 
-def _whole(rung: str, rows: int) -> float:
+def _whole(ui: str, rows: int) -> float:
     from odibi_nb.views.run.bundles import PLOTLY, chart_bundle
     from odibi_nb.views.run.run_page import chart_html
     from odibi_nb.views.run.table import table_html
 
     snapshot = _Run(rows).snapshot()
-    picture = chart_bundle(snapshot)[PLOTLY] if rung == "plotly" else chart_html(snapshot)
+    picture = chart_bundle(snapshot)[PLOTLY] if ui == "plotly" else chart_html(snapshot)
     return len(json.dumps(picture)) + len(json.dumps(table_html(snapshot, 60)))
 
 

@@ -123,18 +123,14 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         self, project: GenericProjectOrchestrator, act: Callable[..., RunResult], ui: str
     ) -> BackgroundRun:
         """Start a run beside the cells, shown in the output of this one."""
-        from odibi_nb.notebook.live.background import BackgroundRun
+        from odibi_nb.notebook.live.background import BackgroundRun, run_in_cell
 
-        view = None
-        if choose_ui(self.shell, ui) != TEXT:
-            from odibi_nb.notebook.live.reserved_displays import CellView
-
-            view = CellView(lambda rows: choose_ui(self.shell, ui, rows))
         name = f"{project.project} (env={project.env})"
-        run = BackgroundRun(lambda: project, act, name, view)
-        if view is not None:
-            self.shown = (run, self.shell.execution_count)
-        return run.start()
+        if choose_ui(self.shell, ui) == TEXT:
+            return BackgroundRun(lambda: project, act, name).start()
+        run = run_in_cell(project, act, name, lambda rows: choose_ui(self.shell, ui, rows))
+        self.shown = (run, self.shell.execution_count)
+        return run
 
     def _panel(
         self, project: str | None, env: str | None, engine: str | None, manifest: str | None

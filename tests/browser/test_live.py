@@ -116,7 +116,7 @@ def test_a_saved_notebook_shows_the_run_again(notebook, plant):
 
 
 @pytest.mark.parametrize("ui", ["widgets", "html"])
-def test_the_other_rungs_are_live_too(notebook, plant, ui):
+def test_the_other_pictures_are_live_too(notebook, plant, ui):
     """Widgets and HTML show the SVG chart while the cell runs; the end is the same plot."""
     nb = notebook(*plant.cells(plant.row("SLOW"), plant.row("BAD", "bad"), options=f"--ui {ui}"))
     page = nb.page

@@ -1,4 +1,4 @@
-"""Which rung of the ladder is used where."""
+"""Which picture of a run is used where."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_best_that_works_is_chosen(ipython, rows, environ, ui):
 
 @pytest.mark.parametrize("ui", ["plotly", "widgets", "html", "text"])
 def test_what_is_asked_for_is_taken(ui):
-    """--ui forces a rung, wherever it is and however many rows there are."""
+    """--ui forces a picture, wherever it is and however many rows there are."""
     assert choose_ui(shell(), ui, 5_000, DATABRICKS) == ui
 
 
@@ -62,7 +62,7 @@ def test_plotly_5_has_its_own_widget(monkeypatch):
     assert choose_ui(shell(), "auto") == "plotly"
 
 
-def test_a_rung_that_is_not_installed_is_refused(monkeypatch):
+def test_a_picture_that_is_not_installed_is_refused(monkeypatch):
     """--ui plotly without its libraries says what to install."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(EngineNotAvailableError, match=r"odibi-nb\[notebook\]"):

@@ -16,7 +16,7 @@ PLOTLY = "application/vnd.plotly.v1+json"
 
 @pytest.mark.parametrize("ui", ["auto", "html", "widgets", "plotly"])
 def test_a_run_ends_as_a_picture_and_a_table(tmp_path, ui):
-    """On every rung, once each and in the cell that ran it: summary, Gantt chart as Plotly and SVG, table."""
+    """In every picture, once each and in the cell that ran it: summary, Gantt chart as Plotly and SVG, table."""
     make_project(tmp_path)
     _, run, again, _ = execute(
         tmp_path,

@@ -11,17 +11,21 @@ from odibi_nb.core.model.events import EventType, RunEvent
 from odibi_nb.core.running.capture import CapturedLog, captured, routed_output
 from odibi_nb.core.text.redaction import error_text
 from odibi_nb.errors import OdibiError
+from odibi_nb.notebook.environment import HTML
+from odibi_nb.notebook.live.cancel_button import EndButton
+from odibi_nb.notebook.live.surfaces import ReservedOutputs, reserved_html
+from odibi_nb.notebook.live.view import LiveView
 from odibi_nb.views.notices import error_html, note_html
 from odibi_nb.views.run.run_page import summary_html, summary_text
 from odibi_nb.views.run.state import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.planning.plan import RunPlan
-    from odibi_nb.notebook.live.reserved_displays import PlacedView
+    from odibi_nb.core.protocols import View
 
 
 class BackgroundRun:
@@ -32,7 +36,11 @@ class BackgroundRun:
         act: what the project shall do: run, or retry.
         name: what is run, for people: project and environment.
         view: shows the run.
-        when_over: called on the run's thread after all else.
+        views: more views of the run.
+        on_requests: called when the run starts, is asked to end, or is over, with the number of
+            requests to end it; None if it is over.
+        on_end: called on the run's thread after all else, with the result (None if there is none) and
+            the reason why it could not run, or not go on.
 
     Attributes:
         error: why it could not run, or not go on; "" if it could.
@@ -43,8 +51,10 @@ class BackgroundRun:
         open_project: Callable[[], GenericProjectOrchestrator],
         act: Callable[[GenericProjectOrchestrator], RunResult],
         name: str,
-        view: PlacedView | None = None,
-        when_over: Callable[[BackgroundRun], None] = lambda _run: None,
+        view: LiveView | None = None,
+        views: Sequence[View] = (),
+        on_requests: Callable[[int | None], None] = lambda _requests: None,
+        on_end: Callable[[RunResult | None, str], None] = lambda _result, _error: None,
     ) -> None:
         self.name = name
         self.error = ""
@@ -52,23 +62,24 @@ class BackgroundRun:
         self._open_project = open_project
         self._act = act
         self._view = view
-        self._when_over = when_over
+        self._views = views
+        self._on_requests = on_requests
+        self._on_end = on_end
         self._state: RunState = view if view is not None else RunState()
         self._raised: BaseException | None = None
         self._result: RunResult | None = None
-        self._said = CapturedLog()
+        self._log = CapturedLog()
         self._project: GenericProjectOrchestrator | None = None
-        self._unheard: list[str | None] = []
+        self._early_requests: list[str | None] = []
         self._displays: list[Any] = []
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._told = threading.Event()
+        self._shown = threading.Event()
         self._thread = threading.Thread(target=self._work, name="odibi-run", daemon=True)
 
     def start(self) -> BackgroundRun:
         """Begin; once."""
-        if self._view is not None:
-            self._view.watch(self)
+        self._on_requests(0)
         self._thread.start()
         return self
 
@@ -90,7 +101,7 @@ class BackgroundRun:
     @property
     def log(self) -> str:
         """What the run said, and what was printed besides the output of its transformations."""
-        return self._said.text()
+        return self._log.text()
 
     def wait(self, timeout: float | None = None) -> RunResult:
         """How it ended, once it has.
@@ -99,7 +110,7 @@ class BackgroundRun:
             TimeoutError: if it still goes on after *timeout* seconds.
             OdibiError: if it could not run.
         """
-        if not self._told.wait(timeout):
+        if not self._shown.wait(timeout):
             raise TimeoutError(f"{self.name} still goes on")
         if self._result is None:
             assert self._raised is not None
@@ -118,10 +129,12 @@ class BackgroundRun:
             if transformation_id is None:
                 self._asked = self.requests + 1
             if self._project is None or not self._project.cancel(transformation_id):
-                self._unheard.append(transformation_id)
+                self._early_requests.append(transformation_id)
+        if transformation_id is None:
+            self._show_requests()
 
     def __repr__(self) -> str:
-        return f"<BackgroundRun of {self.name}: {self._standing()}>"
+        return f"<BackgroundRun of {self.name}: {self._status_text()}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """While it goes on, how it stands and how to end it; then its result, or why there is none."""
@@ -131,7 +144,7 @@ class BackgroundRun:
             html = error_html(f"{self.name} could not run", self.error)
         else:
             html = summary_html(self._state.snapshot()) + note_html(self.how_to_end())
-        live = self._view.live_bundle() if self._view is not None and self.running else {}
+        live = self._view.surface.live_bundle() if self._view is not None and self.running else {}
         return {**live, "text/html": html, "text/plain": repr(self)}
 
     def _ipython_display_(self) -> None:
@@ -146,7 +159,7 @@ class BackgroundRun:
         run_id = self._state.snapshot().run_id
         return f"In the background: other cells run meanwhile. To end it: %odibi cancel {run_id}"
 
-    def _standing(self) -> str:
+    def _status_text(self) -> str:
         if self._result is not None:
             return self._result.summary()
         if self.error:
@@ -158,11 +171,13 @@ class BackgroundRun:
     def _work(self) -> None:
         try:
             # Listeners and modules print, too; on a thread that would land in whichever cell ran last.
-            with routed_output(), captured(self._said):
+            with routed_output(), captured(self._log):
                 project = self._open_project()
-                if self._view is not None:
-                    self._view.state_dir = project.state_dir
-                project.views += [self._state, _Ear(self._heard, self._hears, self._happens)]
+                project.views += [
+                    *self._views,
+                    self._state,
+                    _RunView(self._on_begin, self._on_message, self._show_requests),
+                ]
                 self._project = project
                 self._result = self._act(project)
         except OdibiError as exc:
@@ -175,26 +190,24 @@ class BackgroundRun:
             finally:
                 self._over.set()
                 try:
-                    self._tell()
+                    self._show_the_end()
                 finally:
-                    self._told.set()
+                    self._shown.set()
 
-    def _heard(self) -> None:
-        """From now on the run can be asked to end."""
+    def _on_begin(self) -> None:
+        """Pass on the requests that came before the run could hear them."""
         with self._lock:
             assert self._project is not None
-            for transformation_id in self._unheard:
+            for transformation_id in self._early_requests:
                 self._project.cancel(transformation_id)
-            self._unheard.clear()
+            self._early_requests.clear()
 
-    def _hears(self, text: str) -> None:
-        """The run says *text*."""
-        self._said.write(f"{text}\n")
+    def _on_message(self, text: str) -> None:
+        """Keep a message of the run."""
+        self._log.write(f"{text}\n")
 
-    def _happens(self, event: RunEvent) -> None:
-        """Show that the run was asked to end, whoever asked."""
-        if event.type is EventType.RUN_CANCEL_REQUESTED and self._view is not None:
-            self._view.watch(self)
+    def _show_requests(self) -> None:
+        self._on_requests(self.requests if self.running else None)
 
     def _draw_the_end(self) -> None:
         if self._view is None:
@@ -205,38 +218,76 @@ class BackgroundRun:
         if self.error:
             self._view.fail(f"{self.name} could not run", self.error)
 
-    def _tell(self) -> None:
-        """Let whatever shows this run know that it is over."""
-        if self._view is not None:
-            self._view.watch(self)
+    def _show_the_end(self) -> None:
+        """Bring everything that shows this run up to date."""
+        self._show_requests()
         for shown in self._displays:
             shown.update(self._repr_mimebundle_(), raw=True)
-        self._when_over(self)
+        self._on_end(self._result, self.error)
 
 
-class _Ear:
-    """A view that tells when the run can be asked to end, what it says, and what happens in it."""
+class _RunView:
+    """A view that calls functions.
+
+    Args:
+        begin: called when the run can be asked to end.
+        message: called with each message of the run.
+        cancel_requested: called when the run was asked to end.
+    """
 
     def __init__(
         self,
-        begins: Callable[[], None],
-        says: Callable[[str], None],
-        happens: Callable[[RunEvent], None],
+        begin: Callable[[], None],
+        message: Callable[[str], None],
+        cancel_requested: Callable[[], None],
     ) -> None:
-        self._begins = begins
-        self._says = says
-        self._happens = happens
+        self._begin = begin
+        self._message = message
+        self._cancel_requested = cancel_requested
 
     def on_plan(self, plan: RunPlan) -> None:
         del plan
-        self._begins()
+        self._begin()
 
     def on_event(self, event: RunEvent) -> None:
-        self._happens(event)
+        if event.type is EventType.RUN_CANCEL_REQUESTED:
+            self._cancel_requested()
 
     def on_output(self, transformation_id: str, line: str) -> None:
         pass
 
     def on_message(self, level: str, text: str) -> None:
         del level
-        self._says(text)
+        self._message(text)
+
+
+def run_in_cell(
+    project: GenericProjectOrchestrator,
+    act: Callable[[GenericProjectOrchestrator], RunResult],
+    name: str,
+    choose: Callable[[int], str],
+) -> BackgroundRun:
+    """Start a background run that is shown in the outputs of the cell.
+
+    Args:
+        project: the project.
+        act: as `BackgroundRun`'s.
+        name: as `BackgroundRun`'s.
+        choose: as `LiveView`'s.
+    """
+    if choose(0) == HTML:
+        view = LiveView(lambda _rows: HTML, reserved_html())
+        return BackgroundRun(lambda: project, act, name, view).start()
+
+    def cancel() -> None:
+        run.cancel()
+
+    def show_requests(requests: int | None) -> None:
+        button.show(requests)
+        button.widget.layout.display = "none" if requests is None else None
+
+    button = EndButton(cancel)
+    view = LiveView(choose, ReservedOutputs(button.widget))
+    view.state_dir = project.state_dir
+    run = BackgroundRun(lambda: project, act, name, view, on_requests=show_requests)
+    return run.start()

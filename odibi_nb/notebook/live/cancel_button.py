@@ -1,4 +1,4 @@
-"""Ending a run from where it is shown: a button where it is heard, else a word about ■."""
+"""Buttons that end a run from its picture; where the kernel hears no button, a hint about ■."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ PRESSES = (
     ("Abandon what runs", "Wait for nothing: what still runs is given up"),
 )
 """What the next request to end the run does, by how many there were: a button's label and tooltip."""
+GIVEN_UP = ("Abandoning …", "Nothing more can be asked for")
 HINTS = ("■ cancels", "■ again stops what runs", "■ again abandons what runs")
 
 
@@ -96,6 +97,34 @@ class CancelButton:
         level = self._level
         if self._asked <= level and self._cancelling.ask():
             self._asked = level + 1
+
+
+class EndButton:
+    """A button that asks a background run to end, and says what its next press does.
+
+    Unlike `CancelButton` it is heard wherever there are widgets: no cell keeps the kernel busy.
+
+    Args:
+        cancel: asks the run to end, harder each time.
+    """
+
+    def __init__(self, cancel: Callable[[], None]) -> None:
+        import ipywidgets
+
+        self.widget = ipywidgets.Button(icon="stop", layout=ipywidgets.Layout(width="auto"))
+        self.widget.on_click(lambda _button: cancel())
+        self.show(None)
+
+    def show(self, requests: int | None) -> None:
+        """Say what the next press does.
+
+        Args:
+            requests: how often the run was asked to end; None if no run is in progress.
+        """
+        labels = (*PRESSES, GIVEN_UP)
+        level = min(requests or 0, len(PRESSES))
+        self.widget.description, self.widget.tooltip = labels[level]
+        self.widget.disabled = requests is None or level == len(PRESSES)
 
 
 def heed_front_end(widget: Any) -> None:

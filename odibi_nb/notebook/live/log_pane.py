@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from odibi_nb.core.runlog.attempt_logs import FollowedAttempt
 from odibi_nb.core.runlog.journal import runs_folder
 from odibi_nb.errors import did_you_mean
+from odibi_nb.notebook.labels import labelled
 from odibi_nb.notebook.live.cancel_button import heed_front_end
-from odibi_nb.notebook.panel.labels import labelled
 from odibi_nb.views.notices import note_html
 from odibi_nb.views.run.attempt_log import tail_html
 from odibi_nb.views.run.click_for_log import CLICKABLE, CONTROL

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.notebook.live.reserved_displays import EndButton
+from odibi_nb.notebook.live.cancel_button import EndButton
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.notices import note_html
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from odibi_nb.notebook.live.background import BackgroundRun
 
 _LINE = (
     "user-select:all;margin:4px 0;padding:4px 8px;white-space:pre-wrap;overflow-wrap:anywhere;"
@@ -26,6 +24,7 @@ class PanelButtons:
     Args:
         preview: called by Preview.
         run: called by Run.
+        cancel: called by Cancel.
         retry: called by Retry failed.
 
     Attributes:
@@ -33,7 +32,11 @@ class PanelButtons:
     """
 
     def __init__(
-        self, preview: Callable[[], Any], run: Callable[[], Any], retry: Callable[[], Any]
+        self,
+        preview: Callable[[], Any],
+        run: Callable[[], Any],
+        cancel: Callable[[], Any],
+        retry: Callable[[], Any],
     ) -> None:
         import ipywidgets as w
 
@@ -41,7 +44,7 @@ class PanelButtons:
             description="Preview", icon="eye", tooltip="Show what would run; changes nothing"
         )
         self.run = w.Button(description="Run", icon="play", button_style="primary")
-        self.cancel = EndButton()
+        self.cancel = EndButton(cancel)
         self.retry = w.Button(
             description="Retry failed",
             icon="repeat",
@@ -54,24 +57,22 @@ class PanelButtons:
         buttons = w.HBox([self.preview, self.run, self.cancel.widget, self.retry])
         self.controls = (buttons, self.command, self.standing)
 
-    def show(
-        self, run: BackgroundRun | None, command: str, *, confirmed: bool, can_retry: bool
-    ) -> None:
+    def show(self, requests: int | None, command: str, *, confirmed: bool, can_retry: bool) -> None:
         """Switch the buttons on that can be pressed now; show the command.
 
         Args:
-            run: the panel's last run.
+            requests: how often the panel's run was asked to end; None if no run is in progress.
             command: what runs the same.
             confirmed: whether a run need not be confirmed, or is.
             can_retry: whether the last run left something to do.
         """
-        free = confirmed and not (run is not None and run.running)
+        free = confirmed and requests is None
         self.run.disabled = not free
         self.run.tooltip = (
             "Run what is chosen" if confirmed else "Type the project's name to confirm first"
         )
         self.retry.disabled = not (free and can_retry)
-        self.cancel.show(run)
+        self.cancel.show(requests)
         label = "The same as a command, to copy"
         self.command.value = f"<pre tabindex='0' title='{label}' aria-label='{label}' style='{_LINE}'>{escape(command)}</pre>"
 

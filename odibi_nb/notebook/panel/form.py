@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from odibi_nb.core.model.options import RunOptions, default_workers
 from odibi_nb.core.running.orchestrator import DEFAULT_ENGINE, ENGINES
+from odibi_nb.notebook.labels import labelled
 from odibi_nb.notebook.panel.choices import Choices
-from odibi_nb.notebook.panel.labels import labelled
 from odibi_nb.notebook.panel.layers import LayerBoxes
 from odibi_nb.notebook.panel.rows import NOT_LISTED, RowChooser
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.notebook.panel.labels import explained, ticked_box, tip_html
+from odibi_nb.notebook.labels import explained, ticked_box, tip_html
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

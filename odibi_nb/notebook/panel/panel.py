@@ -83,7 +83,7 @@ class RunPanel:
         self._outputs = KeptOutputs()
         self._lock = threading.RLock()
         self._tabs = PanelTabs()
-        self._buttons = PanelButtons(self.preview, self.run, self.retry)
+        self._buttons = PanelButtons(self.preview, self.run, self.cancel, self.retry)
         self._form = PanelForm(
             projects, (chosen, env, engine), self._settings, self._refresh, self._list_rows
         )
@@ -115,7 +115,7 @@ class RunPanel:
         """Display it; a saved notebook keeps what it showed last."""
         from IPython.display import display
 
-        from odibi_nb.notebook.live.displays import widget_bundle
+        from odibi_nb.notebook.live.surfaces import widget_bundle
 
         display(widget_bundle(self.widget, repr(self)), raw=True)
         self._outputs.show(self.plan, self.result)
@@ -178,15 +178,20 @@ class RunPanel:
     ) -> BackgroundRun:
         from odibi_nb.notebook.live.background import BackgroundRun
         from odibi_nb.notebook.panel.projects import open_chosen
-        from odibi_nb.notebook.panel.tabs import GANTT, PanelView
+        from odibi_nb.notebook.panel.tabs import GANTT
 
         name = chosen.choices.name
         with self._lock:  # a second click may come before the first has switched the button off
             if self.last_run is not None and self.last_run.running:
                 return self.last_run
-            view = PanelView(self._tabs, self._buttons.say, self._refresh)
             run = self.last_run = BackgroundRun(
-                lambda: open_chosen(chosen), act, name, view, lambda run: self._ended(run, chosen)
+                lambda: open_chosen(chosen),
+                act,
+                name,
+                self._tabs.live_view(self._buttons.say),
+                views=[self._tabs],
+                on_requests=lambda _requests: self._refresh(),
+                on_end=lambda result, error: self._ended(name, chosen, result, error),
             )
         self._buttons.say(f"Starting {name} …")
         self._tabs.start()
@@ -195,15 +200,14 @@ class RunPanel:
         self._refresh()
         return run.start()
 
-    def _ended(self, run: BackgroundRun, chosen: Chosen) -> None:
-        """On the run's thread, at its very end."""
+    def _ended(self, name: str, chosen: Chosen, result: RunResult | None, error: str) -> None:
+        """Show how a run ended; on the run's thread."""
         from odibi_nb.notebook.panel.tabs import RESULT
 
-        result = run.result
         if result is None:
-            self._tabs.result.value = error_html(f"{run.name} could not run", run.error)
+            self._tabs.result.value = error_html(f"{name} could not run", error)
             self._tabs.open(RESULT)
-            self._buttons.say(f"{run.name} could not run.")
+            self._buttons.say(f"{name} could not run.")
         elif not result.transformations:
             self._tabs.nothing(result.summary())
             self._buttons.say(result.summary())
@@ -260,8 +264,9 @@ class RunPanel:
     def _refresh(self) -> None:
         """Bring the buttons and the command in line with everything else."""
         with self._lock:
+            run = self.last_run
             self._buttons.show(
-                self.last_run,
+                run.requests if run is not None and run.running else None,
                 self.command,
                 confirmed=self._form.confirmed,
                 can_retry=self._can_retry(),

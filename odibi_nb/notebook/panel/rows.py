@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from odibi_nb.notebook.panel.labels import labelled
+from odibi_nb.notebook.labels import labelled
 from odibi_nb.views.notices import note_html
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.notebook.environment import WIDGETS
-from odibi_nb.notebook.live.reserved_displays import STARTING, PlacedView
-from odibi_nb.notebook.panel.labels import labelled
-from odibi_nb.views.notices import note_html
+from odibi_nb.notebook.labels import labelled
+from odibi_nb.notebook.live.surfaces import STARTING, fill_boxes
+from odibi_nb.notebook.live.view import LiveView
+from odibi_nb.views.notices import error_html, note_html
 from odibi_nb.views.run.bundles import PLOTLY
 from odibi_nb.views.run.click_for_log import CONTROL
 from odibi_nb.views.run.console_lines import ConsoleLines
@@ -15,13 +16,11 @@ from odibi_nb.views.run.run_page import summary_parts
 from odibi_nb.views.status_style import LOOKS, RUN_LOOKS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from odibi_nb.core.model.events import RunEvent
-    from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.planning.plan import RunPlan
-    from odibi_nb.notebook.live.background import BackgroundRun
-    from odibi_nb.notebook.live.displays import HtmlRung
+    from odibi_nb.views.run.bundles import Bundle
     from odibi_nb.views.run.state import RunSnapshot
 
 TITLES = ("Preview", "Gantt", "Run log", "Log", "Result")
@@ -32,7 +31,7 @@ EVERYTHING = "everything"
 
 
 class PanelTabs:
-    """The tabs; each is filled from whichever thread knows what stands in it."""
+    """The tabs of a panel. Any thread may fill them. As a view of a run, they collect its lines."""
 
     def __init__(self) -> None:
         import ipywidgets as w
@@ -84,10 +83,39 @@ class PanelTabs:
             refill(box, w.HTML(note_html(why)))
         self.result.value = note_html(why)
 
-    def begin(self, plan: RunPlan) -> None:
-        """A run of *plan* begins: its lines can be told apart by its transformations."""
+    def live_view(self, say: Callable[[str], None]) -> LiveView:
+        """Return a view that shows a run in the tabs.
+
+        Args:
+            say: shows one line about the state of the run.
+        """
+
+        def paint_more(snapshot: RunSnapshot) -> None:
+            self.paint_log()
+            say(standing_text(snapshot))
+
+        # No pane for logs: a click on a row or a bar opens the tab that shows them.
+        # No Plotly: its figures fail in a tab that is not in front, whenever the page is resized.
+        surface = TabSurface((self.summary, self.gantt, self.table))
+        return LiveView(lambda _rows: WIDGETS, surface, paint_more)
+
+    def on_plan(self, plan: RunPlan) -> None:
+        """Offer the transformations of *plan* as filters of the lines."""
         names = list(plan.rows)[:MAX_FILTERS]
         self.filter.options = [(EVERYTHING, ""), *((name, name) for name in names)]
+        self.lines.on_plan(plan)
+
+    def on_event(self, event: RunEvent) -> None:
+        """Keep the line of the event."""
+        self.lines.on_event(event)
+
+    def on_output(self, transformation_id: str, line: str) -> None:
+        """Keep a line that a transformation printed."""
+        self.lines.on_output(transformation_id, line)
+
+    def on_message(self, level: str, text: str) -> None:
+        """Keep a message of the run."""
+        self.lines.on_message(level, text)
 
     def _on_filter(self, change: Any) -> None:
         """Show the lines; also where a click on a row or a bar has asked for them."""
@@ -103,95 +131,50 @@ class PanelTabs:
             self.log.value = self.lines.html(now[1])
 
 
-class PanelView(PlacedView):
-    """Shows a run in a panel's tabs.
+class TabSurface:
+    """A surface of boxes in a panel's tabs.
+
+    They show bundles as a cell's output does, without Plotly's.
 
     Args:
-        tabs: where.
-        say: shows one line about how the run stands.
-        watched: called when the run was asked to end, or is over.
+        boxes: for summary line, chart and table.
     """
 
-    def __init__(
-        self, tabs: PanelTabs, say: Callable[[str], None], watched: Callable[[], None]
-    ) -> None:
-        boxes = (tabs.summary, tabs.gantt, tabs.table)
-        # No pane for logs either: a click on a row or a bar opens the tab that shows them.
-        # No Plotly: its figures fail in a tab that is not in front, whenever the page is resized.
-        super().__init__(lambda _rows: WIDGETS, [BoxOutput(box) for box in boxes], boxes)
-        self._tabs = tabs
-        self._say = say
-        self._watched = watched
-        self._rungs = {name: _beside(make, self._paint_more) for name, make in self._rungs.items()}
+    def __init__(self, boxes: Sequence[Any]) -> None:
+        self._boxes = boxes
 
-    def watch(self, run: BackgroundRun) -> None:
-        """Let the panel's buttons follow *run*."""
-        del run
-        self._watched()
+    def show(self, bundles: Sequence[Bundle]) -> None:
+        """Show a bundle in each box."""
+        for box, bundle in zip(self._boxes, bundles, strict=True):
+            _show_bundle(box, bundle)
 
-    def on_plan(self, plan: RunPlan) -> None:
-        """Make room for the run."""
-        self._tabs.begin(plan)
-        self._tabs.lines.on_plan(plan)
-        super().on_plan(plan)
+    def show_widgets(self, widgets: Sequence[Any], text: str) -> None:
+        """Show a widget in each box."""
+        del text
+        fill_boxes(self._boxes, widgets)
 
-    def on_event(self, event: RunEvent) -> None:
-        """Take the event into account, and its line."""
-        self._tabs.lines.on_event(event)
-        super().on_event(event)
+    def show_table(self, bundle: Bundle) -> None:
+        """Show *bundle* in the table's box."""
+        _show_bundle(self._boxes[-1], bundle)
 
-    def on_output(self, transformation_id: str, line: str) -> None:
-        """Keep what a transformation printed."""
-        self._tabs.lines.on_output(transformation_id, line)
+    def show_error(self, title: str, text: str, *, started: bool) -> None:
+        """Show why the run failed: in the first box, or in the table's if it had *started*."""
+        if not started:
+            for box in self._boxes:
+                box.children = ()
+        _show_bundle(self._boxes[-1 if started else 0], {"text/html": error_html(title, text)})
 
-    def on_message(self, level: str, text: str) -> None:
-        """Keep what the run said."""
-        super().on_message(level, text)
-        self._tabs.lines.on_message(level, text)
-
-    def _paint_more(self, snapshot: RunSnapshot) -> None:
-        self._tabs.paint_log()
-        self._say(standing_text(snapshot))
+    def live_bundle(self) -> Bundle:
+        """Return nothing: the panel displays itself."""
+        return {}
 
 
-class BoxOutput:
-    """A place in a widget that takes MIME bundles as a cell's output does, and shows them alike."""
+def _show_bundle(box: Any, bundle: Bundle) -> None:
+    import ipywidgets as w
 
-    def __init__(self, box: Any) -> None:
-        self._box = box
-
-    def update(self, bundle: dict[str, Any], *, raw: bool) -> None:
-        """Show *bundle* instead of what is there, which is gone for good."""
-        import ipywidgets as w
-
-        assert raw
-        data = {kind: content for kind, content in bundle.items() if kind != PLOTLY}
-        output = {"output_type": "display_data", "data": data, "metadata": {}}
-        refill(self._box, w.Output(outputs=(output,)))
-
-
-class _Beside:
-    """A rung, and something else that is painted whenever it is."""
-
-    def __init__(self, rung: HtmlRung, more: Callable[[RunSnapshot], None]) -> None:
-        self._rung = rung
-        self._more = more
-
-    def show(self, snapshot: RunSnapshot) -> None:
-        self._rung.show(snapshot)
-        self._more(snapshot)
-
-    def paint(self, snapshot: RunSnapshot) -> None:
-        self._rung.paint(snapshot)
-        self._more(snapshot)
-
-    def end(self, snapshot: RunSnapshot, result: RunResult | None = None) -> None:
-        self._rung.end(snapshot, result)
-        self._more(snapshot)
-
-
-def _beside(make: Callable[[], HtmlRung], more: Callable[[RunSnapshot], None]) -> Any:
-    return lambda: _Beside(make(), more)
+    data = {kind: content for kind, content in bundle.items() if kind != PLOTLY}
+    output = {"output_type": "display_data", "data": data, "metadata": {}}
+    refill(box, w.Output(outputs=(output,)))
 
 
 def refill(box: Any, *children: Any) -> None:

@@ -207,10 +207,10 @@ def test_the_log_of_a_row_is_shown_while_it_runs(folder):
         folder,
         f"{START}\nimport time",
         'h = %odibi run "Plant One" --background --ui widgets',
-        "while getattr(h._view.rung, '_pane', None) is None: time.sleep(0.01)\n"
-        "pane = h._view.rung._pane\npane.choose('WAIT')\n"
+        "while getattr(h._view.picture, '_pane', None) is None: time.sleep(0.01)\n"
+        "pane = h._view.picture._pane\npane.choose('WAIT')\n"
         "while 'waiting for the file' not in pane._text.value: time.sleep(0.01)\n"
-        "print(pane.widget in h._view.rung._above_table.children, '▶ running, attempt 1' in pane._text.value)",
+        "print(pane.widget in h._view.picture._above_table.children, '▶ running, attempt 1' in pane._text.value)",
         "pane.choose('WAITS')\n"
         "while 'waiting' in pane._text.value: time.sleep(0.01)\nprint(pane._text.value)",
         "pane.choose('WAIT')\nPath('go').touch()\nprint(h.wait()['status'])",

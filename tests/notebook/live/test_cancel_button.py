@@ -10,7 +10,7 @@ from views.snapshots import bar, row, run
 from odibi_nb.core.model.events import EventType, RunEvent
 from odibi_nb.notebook.environment import has_subshell
 from odibi_nb.notebook.live.cancel_button import PRESSES, PROBES, CancelButton, Cancelling
-from odibi_nb.notebook.live.displays import RUNGS
+from odibi_nb.notebook.live.pictures import PICTURES
 from odibi_nb.views.run.state import RunState
 
 
@@ -66,19 +66,18 @@ def test_a_press_that_nobody_heard_can_be_repeated():
 @pytest.mark.parametrize("ui", ["widgets", "plotly"])
 def test_the_button_is_there_only_while_it_is_heard(asked, ui):
     """It appears when the page has answered, and goes with the run; meanwhile ■ is named."""
-    rung = RUNGS[ui]()
-    rung.cancelling = Cancelling(lambda: True, lambda: True)
-    rung.make(snapshot())
-    rung.paint(snapshot())
-    probe = rung._head.children[1]
+    picture = PICTURES[ui](None, Cancelling(lambda: True, lambda: True), None)
+    picture.make(snapshot())
+    picture.paint(snapshot())
+    probe = picture._head.children[1]
     assert probe.layout.display == "none"
-    assert rung._summary.value.endswith("■ cancels</p>")
+    assert picture._summary.value.endswith("■ cancels</p>")
     probe.value = 1  # what a page does
-    rung.paint(snapshot())
-    assert rung._head.children[1].description == "Cancel"
-    assert "■" not in rung._summary.value
-    rung.paint(snapshot(0, "success"))
-    assert len(rung._head.children) == 1
+    picture.paint(snapshot())
+    assert picture._head.children[1].description == "Cancel"
+    assert "■" not in picture._summary.value
+    picture.paint(snapshot(0, "success"))
+    assert len(picture._head.children) == 1
 
 
 def test_a_page_is_asked_for_a_while_only():
@@ -95,11 +94,11 @@ def test_a_page_is_asked_for_a_while_only():
 
 def test_without_a_way_to_cancel_nothing_is_promised():
     """Where nobody said how to end the run, there is neither button nor hint."""
-    rung = RUNGS["widgets"]()
-    rung.make(snapshot())
-    rung.paint(snapshot())
-    assert len(rung._head.children) == 1
-    assert "■" not in rung._summary.value
+    picture = PICTURES["widgets"](None, None, None)
+    picture.make(snapshot())
+    picture.paint(snapshot())
+    assert len(picture._head.children) == 1
+    assert "■" not in picture._summary.value
 
 
 def test_every_request_to_end_is_counted():

@@ -9,17 +9,17 @@ import pytest
 from fakes import row
 
 from odibi_nb.core.model.events import Progress
-from odibi_nb.notebook.live import displays
+from odibi_nb.notebook.live import pictures
 from odibi_nb.notebook.live import view as live
 from odibi_nb.notebook.live.view import LiveView
 
 
 class Recorder:
-    """A rung that keeps what it was told."""
+    """A picture that keeps a list of its calls."""
 
     made: ClassVar = []
 
-    def __init__(self):
+    def __init__(self, surface, cancelling, state_dir):
         self.calls, self.threads, self.painted = [], [], threading.Event()
         Recorder.made.append(self)
 
@@ -30,7 +30,7 @@ class Recorder:
         self._call("paint", snapshot)
         self.painted.set()
 
-    def end(self, snapshot, result=None):
+    def end(self, snapshot):
         self._call("end", snapshot)
 
     def _call(self, name, snapshot):
@@ -39,7 +39,7 @@ class Recorder:
 
 
 class Broken(Recorder):
-    """A rung that cannot paint."""
+    """A picture that cannot paint."""
 
     def paint(self, snapshot):
         self.painted.set()
@@ -50,8 +50,8 @@ class Broken(Recorder):
 def recorder(monkeypatch):
     monkeypatch.setattr(live, "PAINT_SECONDS", 0.001)
     Recorder.made.clear()
-    monkeypatch.setitem(displays.RUNGS, "recorder", Recorder)
-    monkeypatch.setitem(displays.RUNGS, "broken", Broken)
+    monkeypatch.setitem(pictures.PICTURES, "recorder", Recorder)
+    monkeypatch.setitem(pictures.PICTURES, "broken", Broken)
 
 
 def wait_for_paint():
@@ -84,13 +84,13 @@ def test_one_thread_paints_and_the_end_is_always_drawn(project, recorder):
     asked = []
     view = LiveView(lambda rows: asked.append(rows) or "recorder")
     project(row("A", wait_for_paint), row("B", lambda: None)).run(views=[view])
-    (rung,) = Recorder.made
+    (picture,) = Recorder.made
     assert asked == [2]
-    assert rung.calls[0] == ("show", "starting")
-    assert rung.calls[-1] == ("end", "success")
-    assert {name for name, _ in rung.calls[1:-1]} == {"paint"}
-    assert rung.threads[0] == rung.threads[-1] == threading.current_thread().name
-    assert set(rung.threads[1:-1]) == {"odibi-painter"}
+    assert picture.calls[0] == ("show", "starting")
+    assert picture.calls[-1] == ("end", "success")
+    assert {name for name, _ in picture.calls[1:-1]} == {"paint"}
+    assert picture.threads[0] == picture.threads[-1] == threading.current_thread().name
+    assert set(picture.threads[1:-1]) == {"odibi-painter"}
     assert not any(t.name == "odibi-painter" for t in threading.enumerate())
 
 
@@ -113,7 +113,7 @@ def test_painting_goes_on_after_a_failure(project, recorder, monkeypatch):
                 raise error
             super().paint(snapshot)
 
-    monkeypatch.setitem(displays.RUNGS, "moody", Moody)
+    monkeypatch.setitem(pictures.PICTURES, "moody", Moody)
     view = LiveView(lambda rows: "moody")
     result = project(row("A", wait_for_paint)).run(views=[view])
     assert result["status"] == "success"

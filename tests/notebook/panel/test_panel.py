@@ -15,7 +15,7 @@ from odibi_nb import GenericProjectOrchestrator, RunPanel
 from odibi_nb.commands import Face, execute, parse
 from odibi_nb.core.model.options import default_workers
 from odibi_nb.errors import ConfigurationError, ManifestError
-from odibi_nb.notebook.panel.labels import described
+from odibi_nb.notebook.labels import described
 from odibi_nb.notebook.panel.layers import LayerBoxes
 from odibi_nb.notebook.panel.rows import MAX_LISTED
 from odibi_nb.notebook.panel.saved_outputs import kept_bundle

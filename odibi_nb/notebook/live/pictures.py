@@ -1,0 +1,285 @@
+"""Pictures: the ways in which a run is drawn on a surface while it goes on.
+
+`HtmlPicture` draws HTML. `WidgetPicture` draws core widgets, with a chart of SVG or of Plotly.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from odibi_nb.notebook.environment import HTML, PLOTLY, WIDGETS
+from odibi_nb.notebook.live.cancel_button import CancelButton, Cancelling, heed_front_end
+from odibi_nb.notebook.live.log_pane import LogPane
+from odibi_nb.views.run.bundles import plain_text, run_bundles
+from odibi_nb.views.run.gantt import gantt_of
+from odibi_nb.views.run.gantt_live_svg import GanttLayers
+from odibi_nb.views.run.gantt_plotly import gantt_plotly
+from odibi_nb.views.run.run_page import chart_html, framed_summary_html, summary_html
+from odibi_nb.views.run.table import table_html, table_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from odibi_nb.notebook.live.surfaces import Surface
+    from odibi_nb.views.run.state import RunSnapshot
+
+FEW_ROWS = 60
+"""At most so many rows are in a table that is painted again and again."""
+PANE_SECONDS = 1.0
+"""A run that is over sooner has no pane for logs. A page complains of a widget that it is still making
+when the run's end takes the place of all of them."""
+_CHANGING = ("x", "base", "y", "customdata", "showlegend", "text")
+"""Keys of a trace that change while a run goes on."""
+_LAYERS_STYLE = (
+    "<style>.odibi-layers>*{pointer-events:none}.odibi-layers rect{pointer-events:auto}</style>"
+)
+
+
+class Picture(Protocol):
+    """A way to draw a run on the surface that it was made with."""
+
+    @property
+    def unfolded(self) -> str:
+        """The transformation whose log is open; "" if none is."""
+
+    def show(self, snapshot: RunSnapshot) -> None:
+        """Draw the run for the first time."""
+
+    def paint(self, snapshot: RunSnapshot) -> None:
+        """Bring the drawing up to date."""
+
+    def end(self, snapshot: RunSnapshot) -> None:
+        """Leave the bundles that a saved notebook keeps."""
+
+
+class HtmlPicture:
+    """A picture of HTML bundles.
+
+    Args:
+        surface: where to draw.
+        cancelling: how people can end the run from its picture; None if they cannot.
+        state_dir: the folder of the run's journal. HTML shows no log while a run goes on.
+    """
+
+    unfolded = ""
+
+    def __init__(
+        self, surface: Surface, cancelling: Cancelling | None, state_dir: Path | None
+    ) -> None:
+        del state_dir
+        self._surface = surface
+        self._cancelling = cancelling
+
+    def show(self, snapshot: RunSnapshot) -> None:
+        """Draw all of it."""
+        self.paint(snapshot)
+
+    def paint(self, snapshot: RunSnapshot) -> None:
+        """Draw all of it again."""
+        text = plain_text(snapshot)
+        pages = (
+            framed_summary_html(snapshot, _hint(self._cancelling, snapshot)),
+            chart_html(snapshot),
+            table_html(snapshot, FEW_ROWS),
+        )
+        self._surface.show([{"text/html": page, "text/plain": text} for page in pages])
+
+    def end(self, snapshot: RunSnapshot) -> None:
+        """Leave the bundles that a saved notebook keeps."""
+        self._surface.show(run_bundles(snapshot))
+
+
+class WidgetPicture:
+    """A picture of core widgets. `paint` sends only the widgets whose content changed.
+
+    Args:
+        chart: draws the Gantt chart.
+        surface: where to draw.
+        cancelling: how people can end the run from its picture; None if they cannot.
+        state_dir: the folder of the run's journal; None if no log is shown while the run goes on.
+    """
+
+    def __init__(
+        self,
+        chart: Chart,
+        surface: Surface,
+        cancelling: Cancelling | None,
+        state_dir: Path | None,
+    ) -> None:
+        self._chart = chart
+        self._surface = surface
+        self._cancelling = cancelling
+        self._state_dir = state_dir
+        self._head: Any = None
+        self._summary: Any = None
+        self._button: CancelButton | None = None
+        self._table: Sequence[Any] = ()
+        self._above_table: Any = None
+        self._pane: LogPane | None = None
+
+    @property
+    def unfolded(self) -> str:
+        """The transformation whose log is open; "" if none is."""
+        return "" if self._pane is None else self._pane.chosen
+
+    def show(self, snapshot: RunSnapshot) -> None:
+        """Make the widgets and put them on the surface."""
+        self._surface.show_widgets(self.make(snapshot), plain_text(snapshot))
+
+    def make(self, snapshot: RunSnapshot) -> tuple[Any, Any, Any]:
+        """Return summary line, chart and table, as widgets that `paint` keeps up to date."""
+        import ipywidgets
+
+        self._summary = ipywidgets.HTML(summary_html(snapshot, _hint(self._cancelling, snapshot)))
+        self._head = ipywidgets.HBox([self._summary], layout={"align_items": "center"})
+        if self._cancelling is not None:
+            self._button = CancelButton(self._cancelling)
+            self._head.children = (self._summary, self._button.probe)
+        self._pane = None if self._state_dir is None else LogPane(self._state_dir, snapshot)
+        chart = self._chart.make(snapshot, self._choose_log)
+        self._table = _html_widgets(table_parts(snapshot, FEW_ROWS))
+        self._above_table = ipywidgets.VBox()
+        return self._head, chart, ipywidgets.VBox((self._above_table, *self._table))
+
+    def paint(self, snapshot: RunSnapshot) -> None:
+        """Send the changes."""
+        self._paint_head(snapshot)
+        self._chart.paint(snapshot)
+        _fill(self._table, table_parts(snapshot, FEW_ROWS))
+        self._paint_pane(snapshot)
+
+    def end(self, snapshot: RunSnapshot) -> None:
+        """Leave the bundles that a saved notebook keeps.
+
+        A page that was reloaded does not receive them. So the widgets show the end as well.
+        """
+        self.paint(snapshot)
+        self._surface.show(run_bundles(snapshot))
+
+    def _choose_log(self, transformation_id: str) -> None:
+        if self._pane is not None:
+            self._pane.choose(transformation_id)
+
+    def _paint_head(self, snapshot: RunSnapshot) -> None:
+        heard = self._button is not None and self._button.update(snapshot)
+        if self._button is not None and (heard or self._button.heard):
+            self._head.children = (self._summary, *([self._button.widget] if heard else []))
+        hint = "" if heard else _hint(self._cancelling, snapshot)
+        self._summary.value = summary_html(snapshot, hint)
+
+    def _paint_pane(self, snapshot: RunSnapshot) -> None:
+        if self._pane is None:
+            return
+        if self._button is not None and not self._button.heard:
+            return  # the kernel would not hear which log is chosen
+        if not self._above_table.children:
+            if snapshot.elapsed < PANE_SECONDS:
+                return
+            self._above_table.children = (self._pane.widget,)
+        self._pane.paint(snapshot)
+
+
+class Chart(Protocol):
+    """A Gantt chart as a widget."""
+
+    def make(self, snapshot: RunSnapshot, choose_log: Callable[[str], None]) -> Any:
+        """Return the widget; a click on a bar calls *choose_log* with its transformation."""
+
+    def paint(self, snapshot: RunSnapshot) -> None:
+        """Send the changes."""
+
+
+class SvgChart:
+    """The chart in layers of SVG. A click on a bar needs no kernel: see `click_for_log`."""
+
+    def __init__(self) -> None:
+        self._layers: GanttLayers | None = None
+        self._pictures: Sequence[Any] = ()
+
+    def make(self, snapshot: RunSnapshot, choose_log: Callable[[str], None]) -> Any:
+        """Return the layers, in one box."""
+        import ipywidgets
+
+        del choose_log
+        self._layers = GanttLayers(len(snapshot.rows))
+        self._pictures = _html_widgets(self._layers.update(snapshot), grid_area="chart")
+        style = ipywidgets.HTML(_LAYERS_STYLE, layout=self._pictures[0].layout)
+        # All in one cell of a grid: so they lie on each other, without positions of their own.
+        box = ipywidgets.GridBox(
+            (style, *self._pictures),
+            layout={"grid_template_areas": "'chart'", "grid_template_columns": "100%"},
+        )
+        return box.add_class("odibi-layers")
+
+    def paint(self, snapshot: RunSnapshot) -> None:
+        """Send the layers that changed."""
+        assert self._layers is not None
+        _fill(self._pictures, self._layers.update(snapshot))
+
+
+class PlotlyChart:
+    """The chart as a live Plotly figure."""
+
+    def __init__(self) -> None:
+        self._figure: Any = None
+        self._drawn: dict[str, Any] = {}
+
+    def make(self, snapshot: RunSnapshot, choose_log: Callable[[str], None]) -> Any:
+        """Return the figure."""
+        from plotly.graph_objects import FigureWidget
+
+        self._drawn = gantt_plotly(gantt_of(snapshot), live=True)
+        self._figure = FigureWidget(self._drawn)
+        if self._figure.has_trait("_config"):
+            self._figure.set_trait("_config", {"displaylogo": False})
+        names = [row.id for row in snapshot.rows]
+
+        def bar_clicked(_trace: Any, points: Any, _state: Any) -> None:
+            if points.ys:
+                choose_log(names[int(points.ys[0])])
+
+        for trace in self._figure.data:
+            trace.on_click(bar_clicked)
+        heed_front_end(self._figure)
+        return self._figure
+
+    def paint(self, snapshot: RunSnapshot) -> None:
+        """Send the parts of traces and layout that changed."""
+        before, now = self._drawn, gantt_plotly(gantt_of(snapshot), live=True)
+        figure = self._figure
+        with figure.batch_update():  # one message, whatever changes
+            for trace, old, new in zip(figure.data, before["data"], now["data"], strict=True):
+                for key in _CHANGING:
+                    if old.get(key) != new.get(key):
+                        trace[key] = new[key]
+            for key in ("xaxis", "shapes"):
+                if before["layout"][key] != now["layout"][key]:
+                    figure.layout[key] = now["layout"][key]
+        self._drawn = now
+
+
+def _hint(cancelling: Cancelling | None, snapshot: RunSnapshot) -> str:
+    return "" if cancelling is None else cancelling.hint(snapshot)
+
+
+def _html_widgets(texts: Sequence[str], **layout: str) -> tuple[Any, ...]:
+    """Return a widget for each text, all with one layout."""
+    import ipywidgets
+
+    shared = ipywidgets.Layout(margin="0", **layout)
+    return tuple(ipywidgets.HTML(text, layout=shared) for text in texts)
+
+
+def _fill(widgets: Sequence[Any], texts: Sequence[str]) -> None:
+    """Give each widget its text. A widget whose text does not change sends nothing."""
+    for widget, text in zip(widgets, texts, strict=True):
+        widget.value = text
+
+
+PICTURES: dict[str, Callable[[Surface, Cancelling | None, Path | None], Picture]] = {
+    PLOTLY: lambda *where: WidgetPicture(PlotlyChart(), *where),
+    WIDGETS: lambda *where: WidgetPicture(SvgChart(), *where),
+    HTML: HtmlPicture,
+}
+"""The pictures by the name of the UI. The console draws ``text``."""

@@ -1,0 +1,145 @@
+"""Surfaces: the place where a run is shown. Each has three parts: summary line, chart and table.
+
+A surface shows widgets while the run goes on, or MIME bundles. At the end of the run bundles take the
+place of the widgets, because a saved notebook keeps bundles and needs neither kernel nor network for them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from IPython.display import display
+
+from odibi_nb.views.notices import error_html, note_html
+from odibi_nb.views.run.bundles import EMPTY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from odibi_nb.views.run.bundles import Bundle
+
+STARTING = "Starting: reading manifest and registry …"
+_WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+class Surface(Protocol):
+    """A place for the three parts of a run."""
+
+    def show(self, bundles: Sequence[Bundle]) -> None:
+        """Show a bundle in each part, instead of its content."""
+
+    def show_widgets(self, widgets: Sequence[Any], text: str) -> None:
+        """Show a widget in each part; *text* is for front ends without widgets."""
+
+    def show_table(self, bundle: Bundle) -> None:
+        """Show *bundle* in the table's part."""
+
+    def show_error(self, title: str, text: str, *, started: bool) -> None:
+        """Show why the run failed: instead of its picture, or below it if it had *started*."""
+
+    def live_bundle(self) -> Bundle:
+        """Return a bundle that shows the live run in one more output; empty if that is impossible."""
+
+
+class CellOutputs:
+    """Outputs of a cell: made by the first `show` or `show_widgets`, updated by later ones.
+
+    Output of a thread lands below whichever cell ran last. So the first call must come from the
+    thread of the cell.
+    """
+
+    def __init__(self) -> None:
+        self._handles: list[Any] = []
+
+    def show(self, bundles: Sequence[Bundle]) -> None:
+        """Display the bundles, or update the outputs that are there."""
+        if not self._handles:
+            self._handles = [display(bundle, raw=True, display_id=True) for bundle in bundles]
+            return
+        for handle, bundle in zip(self._handles, bundles, strict=True):
+            handle.update(bundle, raw=True)
+
+    def show_widgets(self, widgets: Sequence[Any], text: str) -> None:
+        """Display the widgets, each in an output of its own."""
+        self.show([widget_bundle(widget, text) for widget in widgets])
+
+    def show_table(self, bundle: Bundle) -> None:
+        """Update the last output."""
+        self._handles[-1].update(bundle, raw=True)
+
+    def show_error(self, title: str, text: str, *, started: bool) -> None:
+        """Update the first output, or the last one if the run had *started*."""
+        bundle = {"text/html": error_html(title, text), "text/plain": f"{title}: {text}"}
+        self._handles[-1 if started else 0].update(bundle, raw=True)
+
+    def live_bundle(self) -> Bundle:
+        """Return nothing: these outputs are the only ones."""
+        return {}
+
+
+class ReservedOutputs:
+    """Outputs of a cell, reserved before its run begins on another thread.
+
+    They hold empty boxes, which that thread fills with widgets.
+
+    Args:
+        button: a widget to show above the summary line.
+    """
+
+    def __init__(self, button: Any) -> None:
+        import ipywidgets
+
+        self._boxes = tuple(ipywidgets.VBox([]) for _ in range(3))
+        summary, *others = self._boxes
+        summary.children = (ipywidgets.HTML(note_html(STARTING)),)
+        parts = (ipywidgets.VBox([button, summary]), *others)
+        self._whole = ipywidgets.VBox(parts)
+        self._outputs = CellOutputs()
+        self._outputs.show_widgets(parts, STARTING)
+
+    def show(self, bundles: Sequence[Bundle]) -> None:
+        """Update the outputs; the boxes stay alive in copies of them."""
+        self._outputs.show(bundles)
+
+    def show_widgets(self, widgets: Sequence[Any], text: str) -> None:
+        """Fill the boxes."""
+        del text
+        fill_boxes(self._boxes, widgets)
+
+    def show_table(self, bundle: Bundle) -> None:
+        """Update the last output."""
+        self._outputs.show_table(bundle)
+
+    def show_error(self, title: str, text: str, *, started: bool) -> None:
+        """Fill a box and update its output."""
+        import ipywidgets
+
+        if not started:
+            for box in self._boxes:
+                box.children = ()
+        error = ipywidgets.HTML(error_html(title, text))
+        self._boxes[-1 if started else 0].children = (error,)
+        self._outputs.show_error(title, text, started=started)
+
+    def live_bundle(self) -> Bundle:
+        """Return all parts as one widget."""
+        return widget_bundle(self._whole, STARTING)
+
+
+def reserved_html() -> CellOutputs:
+    """Reserve outputs of the cell for a run without widgets."""
+    outputs = CellOutputs()
+    outputs.show([{"text/html": note_html(STARTING), "text/plain": STARTING}, EMPTY, EMPTY])
+    return outputs
+
+
+def fill_boxes(boxes: Sequence[Any], widgets: Sequence[Any]) -> None:
+    """Give each box one widget as its content."""
+    for box, widget in zip(boxes, widgets, strict=True):
+        box.children = (widget,)
+
+
+def widget_bundle(widget: Any, text: str) -> Bundle:
+    """Return a bundle that displays *widget* with ipywidgets 7 and 8, in a replaceable output."""
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    return {_WIDGET_VIEW: view, "text/plain": text}
