@@ -8,7 +8,7 @@ from odibi_nb.core.model.manifest import ProjectManifest
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.running import orchestrator
 from odibi_nb.settings import Setting, load_settings
-from odibi_nb.views.plan.manifest_html import manifest_html
+from odibi_nb.views import rich_displays
 from odibi_nb.wiring import default_adapters
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ __all__ = [
     "run_project",
 ]
 
-# A manifest is made by whoever reads one: nobody could hand it its view, as plans and results get theirs.
-ProjectManifest.html_with = manifest_html
+rich_displays.register()
 
 
 class GenericProjectOrchestrator(orchestrator.GenericProjectOrchestrator):

@@ -14,8 +14,6 @@ from odibi_nb.core.model.tables import DEFAULT_SCHEMA, TableName, redact_url
 from odibi_nb.core.protocols import Adapters
 from odibi_nb.errors import DataError, EngineNotAvailableError, ManifestError, Problem
 from odibi_nb.settings import load_settings
-from odibi_nb.views.plan.plan_html import plan_html
-from odibi_nb.views.run.bundles import result_bundle
 from odibi_nb.views.run.console import ConsoleView
 
 if TYPE_CHECKING:
@@ -44,8 +42,6 @@ def default_adapters() -> Adapters:
         sinks=make_sinks,
         console=ConsoleView,
         frame=make_frame,
-        result_bundle=result_bundle,
-        plan_html=plan_html,
     )
 
 

@@ -13,9 +13,10 @@ from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.protocols import Adapters, BaseLogSink
 from odibi_nb.core.running.orchestrator import GenericProjectOrchestrator
 from odibi_nb.errors import TableNotFoundError
-from odibi_nb.views.plan.plan_html import plan_html
-from odibi_nb.views.run.bundles import result_bundle
+from odibi_nb.views import rich_displays
 from odibi_nb.views.run.console import ConsoleView
+
+rich_displays.register()
 
 MODULE = "fake_functions"
 
@@ -176,8 +177,6 @@ class FakeProject:
             sinks=lambda place: [self.sink],
             console=ConsoleView,
             frame=lambda columns, rows: [list(columns), *rows],
-            result_bundle=result_bundle,
-            plan_html=plan_html,
         )
 
     def orchestrator(self, **keywords: Any) -> GenericProjectOrchestrator:

@@ -172,9 +172,18 @@ def test_all_public_names_load_nothing_heavy():
     assert not {name.partition(".")[0] for name in fresh(code).split()} & HEAVY
 
 
+def test_the_python_face_registers_the_displays():
+    """Whoever has a manifest, plan or result from us sees it drawn, without %load_ext."""
+    code = (
+        "from odibi_nb import ProjectManifest; m = ProjectManifest(project='P<');"
+        "print(m._repr_html_().count('P&lt;'), m._repr_mimebundle_().keys())"
+    )
+    assert fresh(code) == "1 dict_keys(['text/html'])"
+
+
 def test_the_core_is_pure():
     """No module of the core names a heavy library, not even inside a function."""
-    for path in (PACKAGE / "core").glob("*.py"):
+    for path in (PACKAGE / "core").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = []
             if isinstance(node, ast.Import):

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.checks import Rule
     from odibi_nb.core.model.events import RunEvent
     from odibi_nb.core.model.manifest import EnvironmentConfig, ProjectManifest
-    from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.model.table_change import TableChange
     from odibi_nb.core.model.tables import TableName
     from odibi_nb.core.model.transformation import Output
@@ -479,5 +478,3 @@ class Adapters:
     sinks: Callable[[Place], Sequence[BaseLogSink]]
     console: Callable[[str], View]
     frame: Callable[[Sequence[str], Sequence[Row]], DataFrame]
-    result_bundle: Callable[[RunResult], dict[str, Any]]
-    plan_html: Callable[[RunPlan], str]

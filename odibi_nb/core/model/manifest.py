@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from odibi_nb.core.model.rich_display import RichDisplay
 from odibi_nb.core.text.structs import decode_config, decode_struct, expand_variables, shown
 from odibi_nb.errors import ManifestError, Problem, did_you_mean
 
@@ -106,7 +106,9 @@ class EnvironmentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     spark: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ProjectManifest(
+    msgspec.Struct, RichDisplay, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
     """A project's ``manifest.json``.
 
     Environments are kept as written: ``${NAME}`` in them is only expanded for the one that is
@@ -134,10 +136,7 @@ class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         parameters: values that every function finds in ``context.parameters``.
         project_type: kept for the original framework; nothing reads it.
         metadata: anything else; nothing reads it.
-        html_with: how a notebook shows it; set once, by whoever has views.
     """
-
-    html_with: ClassVar[Callable[[ProjectManifest], str] | None] = None
 
     project: str
     description: str = ""
@@ -261,10 +260,6 @@ class ProjectManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         )
         layers = " → ".join(self.layer_order)
         return f"<ProjectManifest {self.project!r}: {layers}; envs {envs or 'any'}>"
-
-    def _repr_html_(self) -> str | None:
-        show = type(self).html_with
-        return show(self) if show is not None else None
 
 
 def _modern(raw: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.events import RunStatus, Status
 from odibi_nb.core.model.log_columns import RECORD_COLUMNS
+from odibi_nb.core.model.rich_display import RichDisplay
 from odibi_nb.errors import RunFailedError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class TransformationResult:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class RunResult(Mapping[str, Any]):
+class RunResult(RichDisplay, Mapping[str, Any]):
     """How a run ended; also a read-only mapping of `MAPPING_KEYS`, as in the seed.
 
     Attributes:
@@ -100,7 +101,6 @@ class RunResult(Mapping[str, Any]):
     to_frame_with: Callable[[Sequence[str], Sequence[dict[str, Any]]], Any] | None = field(
         default=None, repr=False
     )
-    bundle_with: Callable[[RunResult], dict[str, Any]] | None = field(default=None, repr=False)
 
     def __getitem__(self, key: str) -> Any:
         if key not in MAPPING_KEYS:
@@ -167,11 +167,3 @@ class RunResult(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"<RunResult: {self.summary()}>"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        del include, exclude  # IPython filters what it gets
-        return self.bundle_with(self) if self.bundle_with is not None else {}
-
-    def _repr_html_(self) -> str | None:
-        html: str | None = self._repr_mimebundle_().get("text/html")
-        return html

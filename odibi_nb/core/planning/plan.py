@@ -13,6 +13,7 @@ from odibi_nb.core.functions.registry import source_hash
 from odibi_nb.core.model.attempt_facts import AttemptFacts
 from odibi_nb.core.model.checks import Rule
 from odibi_nb.core.model.retry import RetryPolicy
+from odibi_nb.core.model.rich_display import RichDisplay
 from odibi_nb.core.model.transformation import Transformation
 from odibi_nb.core.planning.selection import no_states
 from odibi_nb.errors import CycleError, PlanError, Problem
@@ -90,7 +91,7 @@ class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class RunPlan:
+class RunPlan(RichDisplay):
     """What a run will do.
 
     Attributes:
@@ -121,7 +122,6 @@ class RunPlan:
     layer_workers: Mapping[str, int] = field(default_factory=dict)
     schedule: str = "layers"
     ordered_by_step: tuple[str, ...] = ()
-    html_with: Callable[[RunPlan], str] | None = field(default=None, repr=False, compare=False)
 
     def raise_for_problems(self) -> RunPlan:
         """Return the plan itself.
@@ -175,9 +175,6 @@ class RunPlan:
     def __repr__(self) -> str:
         problems = f", {len(self.problems)} problem(s)" if self.problems else ""
         return f"<RunPlan of {self.project!r}, env {self.env}: {len(self.rows)} rows{problems}>"
-
-    def _repr_html_(self) -> str | None:
-        return self.html_with(self) if self.html_with is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

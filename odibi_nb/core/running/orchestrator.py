@@ -500,7 +500,6 @@ class GenericProjectOrchestrator:
                 if config.max_workers is not None
             },
             schedule=options.schedule,
-            html_with=self.adapters.plan_html,
         )
 
     def _states(self, run: str) -> dict[str, str]:

@@ -249,7 +249,6 @@ class RunExecution:
             log_path=self._save_logs(results) if self.setup.save_logs else None,
             leaked_threads=len(self.runner.given_up),
             to_frame_with=self.setup.adapters.frame,
-            bundle_with=self.setup.adapters.result_bundle,
         )
         facts = {
             "status": status.value,

@@ -8,6 +8,7 @@ import pytest
 from fakes import row
 from pages import without_our_script
 
+from odibi_nb.core.model import rich_display
 from odibi_nb.core.model.events import RunStatus, Status
 from odibi_nb.core.model.log_columns import RECORD_COLUMNS
 from odibi_nb.core.model.results import MAPPING_KEYS, RunResult
@@ -155,8 +156,9 @@ def test_markup_in_a_result_is_shown_as_text(project):
     assert html.count("&lt;script&gt;") >= 4
 
 
-def test_without_libraries():
-    """A result that was made without a DataFrame library says so."""
+def test_without_libraries(monkeypatch):
+    """A result without a DataFrame library says so, and without a registered display it is text."""
+    monkeypatch.setattr(rich_display, "_DISPLAYS", {})
     result = RunResult(
         run_id="r",
         status=RunStatus.SUCCESS,
@@ -170,6 +172,6 @@ def test_without_libraries():
         transformations={},
         warnings=[],
     )
-    assert result._repr_html_() is None
+    assert (result._repr_mimebundle_(), result._repr_html_()) == ({}, None)
     with pytest.raises(TypeError, match="without a DataFrame library"):
         result.to_frame()
