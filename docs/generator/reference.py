@@ -236,7 +236,7 @@ def event_payloads() -> str:
         "Every payload has:",
         "",
         *_table(("key", "type", "meaning"), [_key(k, payload) for k in ALWAYS]),
-        "Events of a row, those that begin with `transform_`, also have:",
+        "Events of a row (`transform_…`) also have:",
         "",
         *_table(("key", "type", "meaning"), [_key(k, payload) for k in shared]),
         "Filters may use " + ", ".join(f"`{k}`" for k in hooks.FILTER_KEYS) + ".",
@@ -435,10 +435,10 @@ def _default(field: Any) -> str:
 
 
 def _attribute(cls: type, name: str) -> str:
-    """Return what *cls*'s docstring says of its attribute *name*.
+    """Return the entry of the attribute *name* in *cls*'s docstring.
 
     Raises:
-        KeyError: if it says nothing.
+        KeyError: if the docstring has none.
     """
     text = inspect.getdoc(cls) or ""
     section = text.partition("Attributes:\n")[2]
