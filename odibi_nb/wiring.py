@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import sys
@@ -12,7 +11,8 @@ from odibi_nb.core.model.manifest import DEFAULT_LAKE, RegistryConfig
 from odibi_nb.core.model.reserved_places import log_tables
 from odibi_nb.core.model.tables import DEFAULT_SCHEMA, TableName, redact_url
 from odibi_nb.core.protocols import Adapters
-from odibi_nb.errors import DataError, EngineNotAvailableError, ManifestError, Problem
+from odibi_nb.engines.optional_imports import check_installed
+from odibi_nb.errors import DataError, ManifestError, Problem
 from odibi_nb.settings import load_settings
 from odibi_nb.views.run.console import ConsoleView
 
@@ -69,13 +69,13 @@ def make_engine(name: str, place: Place) -> TableEngine:
         spark.location_options = _location_options(place)
         return spark
     if catalog_of(place) is not None:
-        require("the pandas engine", "pandas", "pandas", "pyarrow")
+        check_installed("the pandas engine", "pandas", "pandas", "pyarrow")
         from odibi_nb.engines.pandas.on_spark import PandasOnSpark
 
         on_spark = PandasOnSpark(_spark_engine(place))
         on_spark.location_options = _location_options(place)
         return on_spark
-    require("the pandas engine", "pandas", "pandas", "pyarrow", "deltalake")
+    check_installed("the pandas engine", "pandas", "pandas", "pyarrow", "deltalake")
     from odibi_nb.engines.pandas.engine import PandasEngine
 
     engine = PandasEngine(lake_root(place), place.config.storage_options)
@@ -103,7 +103,7 @@ def _location_options(place: Place) -> dict[str, dict[str, Any]]:
 
 
 def _spark_engine(place: Place) -> SparkEngine:
-    require("the Spark engine", "spark", "pyspark")
+    check_installed("the Spark engine", "spark", "pyspark")
     from odibi_nb.engines.lake import CatalogLake, Lake
     from odibi_nb.engines.spark.engine import SparkEngine
     from odibi_nb.engines.spark.session import connect
@@ -160,7 +160,7 @@ def _table_named(name: str) -> list[TableName]:
 
 def _table_in_session(place: Place, table: TableName, shown: str) -> SparkRowTable:
     """*table* of the lake, through the session that a run would use."""
-    require("the Spark session", "spark", "pyspark")
+    check_installed("the Spark session", "spark", "pyspark")
     from odibi_nb.engines.spark.session import connect
     from odibi_nb.storage.spark_table import SparkRowTable
 
@@ -185,7 +185,7 @@ def spark_session(place: Place) -> str:
     Raises:
         EngineError: if something is missing; says what to do.
     """
-    require("the Spark engine", "spark", "pyspark")
+    check_installed("the Spark engine", "spark", "pyspark")
     from odibi_nb.engines.spark.session import planned
 
     return planned(place)
@@ -252,7 +252,7 @@ def editable_registry(place: Place, *, through_spark: bool = False) -> EditableR
         return _lake_registry(
             place, table, through_spark=through_spark or only_spark_reaches(place)
         )
-    require("an SQL registry", "sql", "sqlalchemy")
+    check_installed("an SQL registry", "sql", "sqlalchemy")
     from odibi_nb.sources.table import registry_in_database
 
     if isinstance(config, str):
@@ -269,7 +269,7 @@ def _lake_registry(place: Place, table: TableName, *, through_spark: bool) -> Ed
     hint = f"; for a database, write 'sqlite:///{table}'" if is_file else ""
     if through_spark:
         return TableRegistry(_table_in_session(place, table, "the table"), name, hint=hint)
-    require("a registry in the lake", "pandas", "pyarrow", "deltalake")
+    check_installed("a registry in the lake", "pandas", "pyarrow", "deltalake")
     from odibi_nb.storage.delta_table import DeltaRowTable
 
     uri = f"{lake_root(place)}/{table.path}"
@@ -281,7 +281,7 @@ def make_sinks(place: Place) -> Sequence[BaseLogSink]:
     config = place.config
     sinks = [_spark_log(place) if only_spark_reaches(place) else _delta_log(place)]
     if config.log_url:
-        require("the SQL run log", "sql", "sqlalchemy")
+        check_installed("the SQL run log", "sql", "sqlalchemy")
         from odibi_nb.sinks.table import log_in_database
 
         sinks.append(log_in_database(config.log_url, folder=place.manifest.folder))
@@ -289,7 +289,7 @@ def make_sinks(place: Place) -> Sequence[BaseLogSink]:
 
 
 def _delta_log(place: Place) -> BaseLogSink:
-    require("the run log", "pandas", "pyarrow", "deltalake")
+    check_installed("the run log", "pandas", "pyarrow", "deltalake")
     from odibi_nb.sinks.table import log_in_lake
 
     config = place.config
@@ -307,18 +307,7 @@ def _spark_log(place: Place) -> BaseLogSink:
 
 def make_frame(columns: Sequence[str], rows: Sequence[Row]) -> Any:
     """A pandas DataFrame of *rows*, with *columns* even if there are none."""
-    require("a DataFrame", "pandas", "pandas")
+    check_installed("a DataFrame", "pandas", "pandas")
     import pandas as pd
 
     return pd.DataFrame.from_records(rows, columns=list(columns))
-
-
-def require(needed_for: str, extra: str, *libraries: str) -> None:
-    """Make sure that *libraries* can be imported, without importing them.
-
-    Raises:
-        EngineNotAvailableError: naming the first that is missing, and the extra that installs it.
-    """
-    for library in libraries:
-        if importlib.util.find_spec(library) is None:
-            raise EngineNotAvailableError(needed_for, extra, library)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.commands.scaffold_files import DATA, GOLD, SILVER, TESTS, cells
 from odibi_nb.core.model.manifest import ProjectManifest, folder_name, manifest_paths
+from odibi_nb.engines.optional_imports import check_installed
 from odibi_nb.errors import ConfigurationError, ManifestError
 from odibi_nb.settings import load_settings
-from odibi_nb.wiring import require
 
 if TYPE_CHECKING:
     import argparse
@@ -33,7 +33,7 @@ _UNWRITABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 def init(arguments: argparse.Namespace, face: Face) -> str:
     """Make the project ``projects/NAME``, its registry filled; nothing that is there is touched."""
     name = _checked_name(arguments.name)
-    require("odibi init", "sql", "sqlalchemy")
+    check_installed("odibi init", "sql", "sqlalchemy")
     home, notebook = _free_places(name)
     rows = registry_rows(name)
     files = {

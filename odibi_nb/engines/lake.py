@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from odibi_nb.core.model.tables import redact_url
+from odibi_nb.core.model.tables import TableName, redact_url
+from odibi_nb.engines.delta.watch import watch_commits, watch_folders
 from odibi_nb.errors import DataError, TableNotFoundError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from odibi_nb.core.model.tables import TableName
+    from odibi_nb.core.protocols import Change, Watch
 
 
 class Lake:
@@ -56,6 +57,20 @@ class Lake:
             return []
         logs = Path(self.root).glob("/".join(["*"] * parts + ["_delta_log"]))
         return sorted(log.parent.relative_to(self.root).parts for log in logs)
+
+    def table_names(self) -> list[TableName]:
+        """Every table of a lake on this machine, with or without a catalog in its name."""
+        return [TableName(parts) for depth in (2, 3) for parts in self.tables(depth)]
+
+    def watch(
+        self,
+        tables: Sequence[TableName],
+        newest_commit: Callable[[TableName], tuple[float, float] | Change],
+    ) -> Watch:
+        """Watch *tables*: in folders, or by what *newest_commit* finds, as in `watch_commits`."""
+        if self.is_local:
+            return watch_folders(tables, self.uri)
+        return watch_commits(newest_commit)
 
     def not_found(self, table: TableName) -> TableNotFoundError:
         """The error for *table*, which is not there; with the name that was probably meant."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import re
 from typing import Any
 
@@ -27,6 +28,17 @@ def require(module: str, needed_for: str, extra: str = "pandas") -> Any:
         return import_late(module)
     except ModuleNotFoundError as exc:
         raise EngineNotAvailableError(needed_for, extra, exc.name) from exc
+
+
+def check_installed(needed_for: str, extra: str, *libraries: str) -> None:
+    """Make sure that *libraries* can be imported, without importing them.
+
+    Raises:
+        EngineNotAvailableError: naming the first that is missing, and the extra that installs it.
+    """
+    for library in libraries:
+        if importlib.util.find_spec(library) is None:
+            raise EngineNotAvailableError(needed_for, extra, library)
 
 
 def load_installed(*modules: str) -> None:

@@ -40,6 +40,53 @@ def check_output(columns: Sequence[str], output: Output) -> None:
                 )
 
 
+def check_names(
+    names: Sequence[object], table: str, *, rename: str = "", counted: str = ""
+) -> None:
+    """Check that *names* can be the columns of a table.
+
+    Args:
+        names: the columns of a frame.
+        table: what messages call the frame.
+        rename: how columns get other names, for a message.
+        counted: what else counts as a column, for a message.
+
+    Raises:
+        DataError: if there are none, or one is empty, no text, or there twice in any case.
+    """
+    if not names:
+        raise DataError(f"{table}: the frame has no columns, so there is no table to make of it")
+    seen: dict[str, str] = {}
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise DataError(f"{table}: column names must be non-empty text, found {name!r}{rename}")
+        if name.casefold() in seen:
+            raise DataError(
+                f"{table}: two columns are called {seen[name.casefold()]!r} and {name!r}, which are "
+                f"the same to a table{counted}: rename or drop one"
+            )
+        seen[name.casefold()] = name
+
+
+def columns_apart(
+    ours: Sequence[str], theirs: Sequence[str]
+) -> tuple[list[str], list[str], list[str]]:
+    """The columns that only a frame has, those that only its table has, and what is spelled otherwise.
+
+    Args:
+        ours: the frame's columns.
+        theirs: the table's.
+    """
+    spelling = {name.casefold(): name for name in theirs}
+    found = {name: spelling.get(name.casefold()) for name in ours}
+    in_both = {*found.values()}
+    return (
+        [name for name, known in found.items() if known is None],
+        [name for name in theirs if name not in in_both],
+        [respelled(name, known) for name, known in found.items() if known not in {None, name}],
+    )
+
+
 def keys_come_twice(output: Output, how_many: str, samples: Sequence[str]) -> DataError:
     """The refusal of a merge in which rows of the frame have the same keys."""
     return DataError(

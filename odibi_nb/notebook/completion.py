@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from IPython.core.completer import SimpleCompletion, context_matcher
 
 from odibi_nb.commands.grammar import Place, choices_of, place_after
-from odibi_nb.core.model.engine import Engine
+from odibi_nb.core.model.engine import ENGINES
 from odibi_nb.core.planning.selection import STATES
 from odibi_nb.notebook.line_words import literal
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 IDENTIFIER = "odibi_nb"
 """What IPython calls our matcher."""
-ENGINES = tuple(engine.value for engine in Engine)
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _MAGIC = re.compile(r"(?:\s*%\w+\s+|[^=#'\"!%]+=\s*|\s*)(?P<signs>%%?)odibi\s")
 _CELL = re.compile(r"%%odibi\s")

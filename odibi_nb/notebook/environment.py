@@ -73,12 +73,12 @@ def explain_ui(
     Raises:
         EngineNotAvailableError: as `choose_ui`.
     """
-    from odibi_nb.wiring import require
+    from odibi_nb.engines.optional_imports import check_installed
 
     if asked in (PLOTLY, WIDGETS):
-        require(f"--ui {asked}", "notebook", "ipywidgets")
+        check_installed(f"--ui {asked}", "notebook", "ipywidgets")
         if asked == PLOTLY:
-            require("--ui plotly", "notebook", "plotly", *_plotly_needs())
+            check_installed("--ui plotly", "notebook", "plotly", *_plotly_needs())
     if asked in (PLOTLY, WIDGETS, HTML, TEXT):
         return asked, "asked for"
     if not has_kernel(ipython):

@@ -17,7 +17,7 @@ from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.model.transformation import Output
 from odibi_nb.core.protocols import Portion, RehearsingEngine, WriteInfo
 from odibi_nb.core.rehearsal.captured_writes import CapturedWrites
-from odibi_nb.engines.spark.compare import compare
+from odibi_nb.engines.spark.rehearsal import compare
 from odibi_nb.errors import DataError, TableNotFoundError
 
 INFO = WriteInfo(run_id="r1", transformation_id="T1", attempt=1)

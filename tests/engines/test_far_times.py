@@ -16,10 +16,10 @@ from engines.contract import INFO, table  # noqa: E402
 from odibi_nb.core.model.transformation import Output  # noqa: E402
 from odibi_nb.core.protocols import Portion  # noqa: E402
 from odibi_nb.engines.delta.tables import open_table, scan  # noqa: E402
-from odibi_nb.engines.pandas.arrow_compare import compare  # noqa: E402
 from odibi_nb.engines.pandas.engine import PandasEngine  # noqa: E402
 from odibi_nb.engines.pandas.files import read_file  # noqa: E402
 from odibi_nb.engines.pandas.frames import from_arrow, to_arrow  # noqa: E402
+from odibi_nb.engines.pandas.rehearsal import compare  # noqa: E402
 from odibi_nb.errors import DataError  # noqa: E402
 
 UTC = dt.timezone.utc

@@ -10,3 +10,7 @@ class Engine(str, Enum):
 
     SPARK = "spark"
     PANDAS = "pandas"
+
+
+ENGINES = tuple(engine.value for engine in Engine)
+"""The names of the engines, as people write them."""

@@ -22,6 +22,7 @@ from urllib.parse import unquote
 from odibi_nb.core.model.manifest import DEFAULT_LAKE
 from odibi_nb.core.model.tables import is_location, map_location
 from odibi_nb.core.model.transformation import INGEST_MODULE
+from odibi_nb.core.text.name_lists import some_of
 from odibi_nb.core.text.redaction import redact_text
 
 if TYPE_CHECKING:
@@ -125,10 +126,9 @@ class Reach:
             )
         if self.allowed is None or self._allows(real, deep=deep):
             return ""
-        names = [redact_text(place) for place in self.allowed[:_SHOWN]]
-        more = f" and {len(self.allowed) - _SHOWN} more" if len(self.allowed) > _SHOWN else ""
+        names = some_of([redact_text(place) for place in self.allowed], _SHOWN)
         return (
-            f"{redact_text(location)}: outside the locations that rows may read ({', '.join(names)}{more}): "
+            f"{redact_text(location)}: outside the locations that rows may read ({names}): "
             f"add its folder or URL to the manifest's '{SETTING}'"
         )
 

@@ -18,6 +18,7 @@ from odibi_nb.core.functions.registry import (
     returns_nothing,
 )
 from odibi_nb.core.model.checks import DECLARED, parse_checks
+from odibi_nb.core.model.engine import ENGINES
 from odibi_nb.core.model.retry import RetryPolicy
 from odibi_nb.core.model.transformation import (
     INGEST_MODULE,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.checks import Rule
     from odibi_nb.core.model.manifest import ProjectManifest
 
-ENGINES = ("pandas", "spark")
 MAX_HINTS = 20
 UNKNOWN_SECONDS = 1.0
 """What a row without history is taken to last when ranks are worked out."""

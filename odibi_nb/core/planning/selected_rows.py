@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from odibi_nb.core.model.engine import Engine
+from odibi_nb.core.model.engine import ENGINES
 from odibi_nb.core.model.transformation import tags_from
 from odibi_nb.core.planning.graph import passed_over
 from odibi_nb.core.planning.selection import (
@@ -19,8 +19,6 @@ from odibi_nb.errors import Problem
 if TYPE_CHECKING:
     from odibi_nb.core.planning.dependencies import Edges
     from odibi_nb.core.planning.planner import Planner
-
-ENGINES = tuple(engine.value for engine in Engine)
 
 
 def selected_edges(planner: Planner, found: Edges) -> dict[str, set[str]]:

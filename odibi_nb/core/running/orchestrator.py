@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.functions.modules import reloaded_text
 from odibi_nb.core.functions.registry import ProjectModules, resolving_with_session
-from odibi_nb.core.model.engine import Engine
+from odibi_nb.core.model.engine import ENGINES, Engine
 from odibi_nb.core.model.manifest import find_manifest, shown_path
 from odibi_nb.core.model.options import RunOptions, default_workers
 from odibi_nb.core.model.readable_places import Reach, allowed_places
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from odibi_nb.core.running.context import TransformationLogger
 
 DEFAULT_ENGINE = "spark"
-ENGINES = tuple(engine.value for engine in Engine)
 
 
 class GenericProjectOrchestrator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.concatenation import NO_DATA
-from odibi_nb.engines.output_rules import columns_differ, respelled, retyped
+from odibi_nb.engines.output_rules import columns_apart, columns_differ, retyped
 from odibi_nb.engines.pandas.frames import pyarrow
 
 if TYPE_CHECKING:
@@ -41,15 +41,7 @@ def fit(data: Any, schema: Any, output: Output) -> tuple[Any, bool]:
         DataError: listing the differences, if columns differ and ``schema_mode`` is not "merge", or
             if a column's values do not fit the table's type.
     """
-    spelling = {name.casefold(): name for name in schema.names}
-    known = [spelling.get(name.casefold()) for name in data.column_names]
-    added = [n for n, found in zip(data.column_names, known, strict=True) if found is None]
-    missing = [name for name in schema.names if name not in known]
-    changed = [
-        respelled(n, found)
-        for n, found in zip(data.column_names, known, strict=True)
-        if found is not None and found != n
-    ]
+    added, missing, changed = columns_apart(data.column_names, schema.names)
     columns = {}
     for name in schema.names:
         if name in data.column_names:

@@ -26,7 +26,7 @@ _WILD = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FoundFile:
     """One file (or a folder that is read as a whole).
 
     Attributes:
@@ -76,7 +76,7 @@ def options_of(location: str, location_options: LocationOptions) -> Mapping[str,
 
 def find_places(
     location: str, suffixes: Sequence[str], storage_options: Mapping[str, Any]
-) -> list[Place]:
+) -> list[FoundFile]:
     """The files that *location* names: one, those of a folder, or those that fit a glob; sorted.
 
     Args:
@@ -102,18 +102,18 @@ def find_places(
     return places
 
 
-def _local(location: str, suffixes: Sequence[str]) -> list[Place]:
+def _local(location: str, suffixes: Sequence[str]) -> list[FoundFile]:
     path = Path(location)
     if path.is_dir():
         inside = list(path.iterdir())
         names = _wanted([str(p) for p in inside if p.is_file()], suffixes)
         if not names and ".parquet" in suffixes and any("=" in p.name for p in inside):
-            return [Place(location, location)]  # partitioned by folders: one data set
-        return [Place(name, name) for name in names]
+            return [FoundFile(location, location)]  # partitioned by folders: one data set
+        return [FoundFile(name, name) for name in names]
     if path.exists():
-        return [Place(location, location)]
+        return [FoundFile(location, location)]
     if _WILD.search(location):
-        return [Place(n, n) for n in sorted(glob.glob(location)) if Path(n).is_file()]  # noqa: PTH207
+        return [FoundFile(n, n) for n in sorted(glob.glob(location)) if Path(n).is_file()]  # noqa: PTH207
     beside = os.listdir(path.parent) if path.parent.is_dir() else []  # noqa: PTH208  names are enough
     hint = did_you_mean(path.name, beside)
     raise DataError(f"{location}: no such file{hint}")
@@ -121,7 +121,7 @@ def _local(location: str, suffixes: Sequence[str]) -> list[Place]:
 
 def _remote(
     location: str, shown: str, suffixes: Sequence[str], storage_options: Mapping[str, Any]
-) -> list[Place]:
+) -> list[FoundFile]:
     system, path = _file_system(location, shown, storage_options)
     names: list[str] | None = None
     try:
@@ -138,7 +138,7 @@ def _remote(
     if names is None:
         raise DataError(f"{shown}: no such file")
     scheme = shown.partition("://")[0]
-    return [Place(n, f"{scheme}://{n.lstrip('/')}", system) for n in names]
+    return [FoundFile(n, f"{scheme}://{n.lstrip('/')}", system) for n in names]
 
 
 def _file_system(location: str, shown: str, storage_options: Mapping[str, Any]) -> tuple[Any, str]:

@@ -12,7 +12,7 @@ from odibi_nb.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from odibi_nb.engines.files.discovery import Place
+    from odibi_nb.engines.files.discovery import FoundFile
 
 MOST_CELLS = 20_000_000
 """The largest rectangle of cells that is read without a look at how many of them are used."""
@@ -27,7 +27,7 @@ _NAMES = {
 }
 
 
-def check_extent(place: Place, options: Mapping[str, Any]) -> None:
+def check_extent(place: FoundFile, options: Mapping[str, Any]) -> None:
     """Refuse a sheet whose used cells lie so far apart that a table of it would fill the memory.
 
     Raises:
@@ -44,7 +44,7 @@ def check_extent(place: Place, options: Mapping[str, Any]) -> None:
         return  # no workbook as pandas would read one; pandas says what is wrong
 
 
-def _check_sheet(cells: Iterator[tuple[bytes, int]], place: Place, rows: object) -> None:
+def _check_sheet(cells: Iterator[tuple[bytes, int]], place: FoundFile, rows: object) -> None:
     count, widest, last = 0, (0, ""), (0, "")
     for letters, row in cells:
         count += 1

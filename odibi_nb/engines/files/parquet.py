@@ -10,7 +10,7 @@ from odibi_nb.engines.pandas.frames import from_arrow, pyarrow
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from odibi_nb.engines.files.discovery import Place
+    from odibi_nb.engines.files.discovery import FoundFile
 
 _OWN_READER = frozenset({"columns", "filters"})
 
@@ -21,7 +21,7 @@ def is_plain(options: Mapping[str, Any]) -> bool:
     return not rest or (rest == {"engine"} and options["engine"] in {"auto", "pyarrow"})
 
 
-def read(place: Place, options: Mapping[str, Any]) -> Any:
+def read(place: FoundFile, options: Mapping[str, Any]) -> Any:
     """The rows at *place* as a pandas DataFrame with the file's types.
 
     INT96, in which Spark writes times unless told otherwise, counts nanoseconds: they are read as

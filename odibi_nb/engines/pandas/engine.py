@@ -10,7 +10,7 @@ from odibi_nb.core.protocols import Change
 from odibi_nb.engines.delta import details as delta_details
 from odibi_nb.engines.delta import tables as delta_tables
 from odibi_nb.engines.delta.appends import Appends
-from odibi_nb.engines.delta.watch import newest_commit, watch_commits, watch_folders
+from odibi_nb.engines.delta.watch import newest_commit
 from odibi_nb.engines.delta.writes import TableWrite, commit, without_earlier, write_lock
 from odibi_nb.engines.lake import Lake
 from odibi_nb.engines.optional_imports import reason
@@ -122,13 +122,11 @@ class PandasEngine(PandasInMemory):
 
     def tables(self) -> list[TableName]:
         """Every table of a lake on this machine; see `ListingEngine`."""
-        return [TableName(parts) for depth in (2, 3) for parts in self._lake.tables(depth)]
+        return self._lake.table_names()
 
     def watch(self, tables: Sequence[TableName]) -> Watch:
         """Watch *tables*; see `WatchingEngine`."""
-        if self._lake.is_local:
-            return watch_folders(tables, self._lake.uri)
-        return watch_commits(self._newest_commit)
+        return self._lake.watch(tables, self._newest_commit)
 
     def _newest_commit(self, table: TableName) -> tuple[float, float] | Change:
         try:

@@ -16,7 +16,7 @@ from odibi_nb.concatenation import one_after_the_other
 from odibi_nb.core.model.tables import redact_url
 from odibi_nb.engines.delta.tables import open_table, scan
 from odibi_nb.engines.files import encodings, excel, json, parquet
-from odibi_nb.engines.files.discovery import Place, find_places
+from odibi_nb.engines.files.discovery import FoundFile, find_places
 from odibi_nb.engines.files.text_columns import MISSING, settle, settle_text
 from odibi_nb.engines.optional_imports import load_installed, reason, require
 from odibi_nb.engines.pandas.convert import Misfit, convert, parse_types
@@ -96,7 +96,7 @@ def read_file(
     _check_options(format, given, types, shown)
     if format == "delta":
         frame = _read_delta(location, shown, given, storage_options or {})
-        return _with_types(frame, types, Place(location, shown), given, "delta")
+        return _with_types(frame, types, FoundFile(location, shown), given, "delta")
     frames = []
     for place in find_places(location, SUFFIXES[format], storage_options or {}):
         told = _with_encoding(place, format, given)
@@ -139,7 +139,7 @@ def _missing(format: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     return () if format == "json" or options.get("keep_default_na") is False else MISSING
 
 
-def _with_encoding(place: Place, format: str, options: dict[str, Any]) -> dict[str, Any]:
+def _with_encoding(place: FoundFile, format: str, options: dict[str, Any]) -> dict[str, Any]:
     """*options* with the encoding that the file's first bytes tell."""
     if format not in {"csv", "json"} or options.get("encoding"):
         return options
@@ -149,7 +149,7 @@ def _with_encoding(place: Place, format: str, options: dict[str, Any]) -> dict[s
     return options  # whoever reads it says why it cannot be read
 
 
-def _opened(place: Place, options: Mapping[str, Any]) -> Any:
+def _opened(place: FoundFile, options: Mapping[str, Any]) -> Any:
     """The bytes of a file, unpacked."""
     packing = options.get("compression", "infer")
     packing = packing.get("method", "infer") if isinstance(packing, dict) else packing
@@ -158,7 +158,7 @@ def _opened(place: Place, options: Mapping[str, Any]) -> Any:
     return (place.system or local()).open(place.path, "rb", compression=packing)
 
 
-def _with_text_names(frame: Any, place: Place) -> Any:
+def _with_text_names(frame: Any, place: FoundFile) -> Any:
     """*frame* with names that are text: a workbook's may be years and dates."""
     names: list[str] = []
     for name in frame.columns:
@@ -227,7 +227,7 @@ def _read_delta(
     return from_arrow(scan(table, shown), shown, exact=True)
 
 
-def _read(place: Place, format: str, types: Mapping[str, str], options: dict[str, Any]) -> Any:
+def _read(place: FoundFile, format: str, types: Mapping[str, str], options: dict[str, Any]) -> Any:
     """The file's columns, with those of *types* not yet converted."""
     pd = require("pandas", place.shown)
     if format == "excel":
@@ -248,7 +248,7 @@ def _read(place: Place, format: str, types: Mapping[str, str], options: dict[str
 
 
 def _call_reader(
-    place: Place, format: str, types: Mapping[str, str], options: dict[str, Any]
+    place: FoundFile, format: str, types: Mapping[str, str], options: dict[str, Any]
 ) -> Any:
     given = {**_defaults(place, format, options), **options}
     try:
@@ -271,7 +271,7 @@ def _call_reader(
         raise DataError(f"{place.shown}: {_reason(exc, place, format, given)}") from exc
 
 
-def _read_json(place: Place, types: Mapping[str, str], options: Mapping[str, Any]) -> Any:
+def _read_json(place: FoundFile, types: Mapping[str, str], options: Mapping[str, Any]) -> Any:
     pd = require("pandas", place.shown)
     with _opened(place, options) as file:
         encoding = options.get("encoding") or "utf-8"
@@ -313,7 +313,7 @@ def _counts_rows(index: Any) -> bool:
     return not len(index) or bool(is_range and index.start == 0 and index.step == 1)
 
 
-def _defaults(place: Place, format: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def _defaults(place: FoundFile, format: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """What pandas is told unless the options say otherwise: above all, not to guess."""
     if format == "csv":
         dtype = options.get("dtype")
@@ -334,7 +334,7 @@ def _defaults(place: Place, format: str, options: Mapping[str, Any]) -> dict[str
     return {}
 
 
-def _check_digits(frame: Any, types: Mapping[str, str], place: Place) -> None:
+def _check_digits(frame: Any, types: Mapping[str, str], place: FoundFile) -> None:
     """Refuse whole numbers that pandas' own reader made floats of, because of gaps."""
     for name, kind in types.items():
         is_float = name in frame.columns and frame[name].dtype.kind == "f"
@@ -345,13 +345,13 @@ def _check_digits(frame: Any, types: Mapping[str, str], place: Place) -> None:
             )
 
 
-def _missing_library(exc: ImportError, place: Place, format: str) -> Exception:
+def _missing_library(exc: ImportError, place: FoundFile, format: str) -> Exception:
     if format == "excel" and "openpyxl" in str(exc):
         return EngineNotAvailableError(place.shown, "excel", "openpyxl")
     return DataError(f"{place.shown}: {reason(exc)}")
 
 
-def _reason(exc: Exception, place: Place, format: str, options: Mapping[str, Any]) -> str:
+def _reason(exc: Exception, place: FoundFile, format: str, options: Mapping[str, Any]) -> str:
     """What is wrong with a file, in words for those who have the file and not the code."""
     if place.is_empty():
         return "the file is empty"
@@ -367,7 +367,7 @@ def _reason(exc: Exception, place: Place, format: str, options: Mapping[str, Any
 
 
 def _with_types(
-    frame: Any, types: Mapping[str, str], place: Place, options: Mapping[str, Any], format: str
+    frame: Any, types: Mapping[str, str], place: FoundFile, options: Mapping[str, Any], format: str
 ) -> Any:
     pd = require("pandas", place.shown)
     places = {name: i for i, name in enumerate(frame.columns)}
@@ -394,7 +394,7 @@ def _describe(
     misfit: Misfit,
     column: str,
     kind: str,
-    place: Place,
+    place: FoundFile,
     options: Mapping[str, Any],
     format: str,
 ) -> str:
@@ -413,7 +413,7 @@ def _describe(
 
 
 def _csv_record(
-    position: int, place: Place, options: Mapping[str, Any]
+    position: int, place: FoundFile, options: Mapping[str, Any]
 ) -> tuple[int, dict[str, str]] | None:
     """The line on which a CSV record begins, and its fields; None if options move the records."""
     if place.packed or not _SHIFTS_LINES.isdisjoint(options):

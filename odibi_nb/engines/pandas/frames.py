@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.concatenation import NO_DATA
 from odibi_nb.engines.optional_imports import reason, require
+from odibi_nb.engines.output_rules import check_names
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
@@ -332,22 +333,12 @@ def _index_columns(frame: Any, table: str) -> Iterator[tuple[Any, Any]]:
 
 
 def _check_names(names: list[Any], table: str) -> None:
-    if not names:
-        raise DataError(f"{table}: the frame has no columns, so there is no table to make of it")
-    odd = [name for name in names if not isinstance(name, str) or not name.strip()]
-    if odd:
-        raise DataError(
-            f"{table}: column names must be non-empty text, found {odd[0]!r}: rename the columns, "
-            "for example frame.columns = [str(c) for c in frame.columns]"
-        )
-    seen: dict[str, str] = {}
-    for name in names:
-        if name.casefold() in seen:
-            raise DataError(
-                f"{table}: two columns are called {seen[name.casefold()]!r} and {name!r}, which are "
-                "the same to a table (an index level counts as a column): rename or drop one"
-            )
-        seen[name.casefold()] = name
+    check_names(
+        names,
+        table,
+        rename=": rename the columns, for example frame.columns = [str(c) for c in frame.columns]",
+        counted=" (an index level counts as a column)",
+    )
 
 
 def _to_array(series: Any, place: str, remedy: str) -> tuple[Any, bool]:

@@ -18,7 +18,6 @@ from odibi_nb.core.text.spark_errors import is_no_table, missing_table
 from odibi_nb.engines.delta import details as delta_details
 from odibi_nb.engines.delta.appends import Appends
 from odibi_nb.engines.delta.tables import check_path
-from odibi_nb.engines.delta.watch import watch_commits, watch_folders
 from odibi_nb.engines.delta.writes import write_lock
 from odibi_nb.engines.files.discovery import options_of
 from odibi_nb.engines.lake import CatalogLake
@@ -316,13 +315,11 @@ class SparkEngine:
 
     def tables(self) -> list[TableName]:
         """Every table of a lake on this machine; see `ListingEngine`."""
-        return [TableName(parts) for depth in (2, 3) for parts in self._lake.tables(depth)]
+        return self._lake.table_names()
 
     def watch(self, tables: Sequence[TableName]) -> Watch:
         """Watch *tables*; see `WatchingEngine`."""
-        if self._lake.is_local:
-            return watch_folders(tables, self._lake.uri)
-        return watch_commits(self._newest_commit)
+        return self._lake.watch(tables, self._newest_commit)
 
     def _newest_commit(self, table: TableName) -> tuple[float, float] | Change:
         """The time of the newest commit by the session's clock; of a view or foreign table nothing."""

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.concatenation import NO_DATA
-from odibi_nb.engines.output_rules import columns_differ, respelled, retyped
+from odibi_nb.engines.output_rules import check_names, columns_apart, columns_differ, retyped
 from odibi_nb.errors import DataError
 from odibi_nb.storage.spark_names import quoted
 
@@ -114,18 +114,8 @@ def _stored_as(column: str, kind: str, time_zone: str) -> str:
 
 
 def _check_names(names: list[str], table: str) -> None:
-    if not names:
-        raise DataError(f"{table}: the frame has no columns, so there is no table to make of it")
-    seen: dict[str, str] = {}
+    check_names(names, table)
     for name in names:
-        if not name.strip():
-            raise DataError(f"{table}: column names must be non-empty text, found {name!r}")
-        if name.casefold() in seen:
-            raise DataError(
-                f"{table}: two columns are called {seen[name.casefold()]!r} and {name!r}, which are "
-                "the same to a table: rename or drop one"
-            )
-        seen[name.casefold()] = name
         found = next((c for c in _REFUSED_IN_NAMES if c in name), None)
         if found is not None:
             raise DataError(
@@ -151,11 +141,9 @@ def fit(frame: Any, schema: Any, output: Output) -> tuple[Any, bool]:
     """
     ours, theirs = types_of(frame.schema), types_of(schema)
     guesses = {field.name for field in frame.schema.fields if is_guess(field)}
-    spelling = {name.casefold(): name for name in theirs}
-    known = {name: spelling.get(name.casefold()) for name in ours}
-    added = [(name, ours[name]) for name, found in known.items() if found is None]
-    missing = [(n, kind) for n, kind in theirs.items() if n not in known.values()]
-    changed = [respelled(n, found) for n, found in known.items() if found not in {None, n}]
+    only_ours, only_theirs, changed = columns_apart([*ours], [*theirs])
+    added = [(name, ours[name]) for name in only_ours]
+    missing = [(name, theirs[name]) for name in only_theirs]
     columns = []
     for name, kind in theirs.items():
         if name in ours:

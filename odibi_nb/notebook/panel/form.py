@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from odibi_nb.core.model.engine import ENGINES
 from odibi_nb.core.model.options import RunOptions, default_workers
-from odibi_nb.core.running.orchestrator import DEFAULT_ENGINE, ENGINES
+from odibi_nb.core.running.orchestrator import DEFAULT_ENGINE
 from odibi_nb.notebook.labels import labelled
 from odibi_nb.notebook.panel.choices import Choices
 from odibi_nb.notebook.panel.layers import LayerBoxes

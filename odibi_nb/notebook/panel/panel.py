@@ -60,9 +60,9 @@ class RunPanel:
         engine: str | None = None,
         manifest_path: Path | str | None = None,
     ) -> None:
-        from odibi_nb.wiring import require
+        from odibi_nb.engines.optional_imports import check_installed
 
-        require("the panel", "notebook", "ipywidgets")
+        check_installed("the panel", "notebook", "ipywidgets")
         import ipywidgets as w
 
         from odibi_nb.notebook.panel.buttons import PanelButtons

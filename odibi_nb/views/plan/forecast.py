@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from odibi_nb.core.text.name_lists import some_of
 from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
@@ -77,9 +78,8 @@ def _loose(plan: RunPlan) -> list[str]:
     ]
     if plan.schedule != "graph" or not names:
         return []
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    text = f"With schedule graph, rows of later layers that name no input start at once: {', '.join(names[:MAX_NAMED])}"
-    return [f"{text}{more}; name their inputs, or what they depend on (depends_on)"]
+    text = f"With schedule graph, rows of later layers that name no input start at once: {some_of(names, MAX_NAMED)}"
+    return [f"{text}; name their inputs, or what they depend on (depends_on)"]
 
 
 def makespan_table(expected: Forecast) -> Records:

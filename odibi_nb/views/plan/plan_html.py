@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.planning.forecast import forecast
+from odibi_nb.core.text.name_lists import some_of
 from odibi_nb.core.text.redaction import redact
 from odibi_nb.core.text.structs import as_json
 from odibi_nb.views.escaping import escape
@@ -97,9 +98,7 @@ def _notes(plan: RunPlan) -> str:
         items += f"<li>selected: <code>{escape(shortened(plan.selection))}</code></li>"
     if plan.disabled:
         sign = LOOKS["SKIPPED"].sign
-        names = ", ".join(plan.disabled[:MAX_NAMES])
-        rest = len(plan.disabled) - MAX_NAMES
-        names += f" and {rest:,} more" if rest > 0 else ""
+        names = some_of(plan.disabled, MAX_NAMES)
         items += f"<li>{sign} disabled, will not run: {escape(names)}</li>"
     return f"<ul {_LIST}>{items}</ul>" if items else ""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.events import EventType, RunEvent
 from odibi_nb.core.running.capture import real_stream
+from odibi_nb.core.text.name_lists import some_of
 from odibi_nb.core.text.terminal_text import readable
 from odibi_nb.errors import ConfigurationError, did_you_mean
 
@@ -123,7 +124,7 @@ def _layer_end(payload: dict[str, Any]) -> tuple[str, str]:
     seconds = payload["duration_seconds"]
     if payload["failed"]:
         failed = payload["failed"]
-        shown = ", ".join(failed[:5]) + (f" and {len(failed) - 5} more" if len(failed) > 5 else "")  # noqa: PLR2004
+        shown = some_of(failed, 5)
         return "ERROR", f"❌ Layer {payload['layer']} failed in {seconds:.1f}s: {shown}\n"
     return "INFO", f"✅ Layer {payload['layer']} completed in {seconds:.1f}s\n"
 

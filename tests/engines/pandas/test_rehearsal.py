@@ -21,8 +21,8 @@ from odibi_nb.core.model.tables import TableName  # noqa: E402
 from odibi_nb.core.model.transformation import Output  # noqa: E402
 from odibi_nb.core.protocols import Portion  # noqa: E402
 from odibi_nb.core.rehearsal.captured_writes import CapturedWrites  # noqa: E402
-from odibi_nb.engines.pandas.arrow_compare import compare  # noqa: E402
 from odibi_nb.engines.pandas.engine import PandasEngine  # noqa: E402
+from odibi_nb.engines.pandas.rehearsal import compare  # noqa: E402
 from odibi_nb.errors import DataError  # noqa: E402
 
 
