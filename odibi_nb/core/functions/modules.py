@@ -23,6 +23,7 @@ from odibi_nb.core.functions.sibling_modules import (
     has_code,
     is_beside,
     is_installed,
+    loaded_from,
     origin_of,
     plain_name,
     plain_spec,
@@ -226,7 +227,7 @@ class ModuleLoader:
 
     def _stale(self, space: ModuleSpace) -> set[str]:
         """Real names of this project's modules whose file has changed, and of the rest of their packages."""
-        names = [name for name in [*sys.modules] if self._is_of(name, space)]
+        names = [name for name in loaded_from(self.folder) if self._is_of(name, space)]
         gone: set[str] = set()
         for name in names:
             module = sys.modules[name]
@@ -263,7 +264,7 @@ class ModuleLoader:
             space = self._spaces.get(self.folder)
             if space is None:
                 return
-            for name in [*sys.modules]:
+            for name in loaded_from(self.folder):
                 module = sys.modules.get(name)
                 known, _ = self._loaded.get(name, (None, None))
                 if module is None or known is module or not self._is_of(name, space):

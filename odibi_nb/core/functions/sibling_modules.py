@@ -234,12 +234,28 @@ def _with_real_name(space: ModuleSpace, function: Callable[..., Any]) -> Callabl
 _spaces: dict[str, ModuleSpace] = {}
 
 
+def loaded_from(folder: Path) -> list[str]:
+    """Return the names of the loaded modules that come from somewhere in *folder*.
+
+    Each plan asks this of thousands of modules. Paths without the folder's name are passed over at once.
+    """
+    name, root = os.path.normcase(folder.name), os.path.normcase(f"{folder}{os.sep}")
+    found = []
+    for module_name, module in [*sys.modules.items()]:
+        place = _place_of(module)
+        if place is None or name not in os.path.normcase(place):
+            continue
+        if os.path.normcase(_tidy(place)).startswith(root):
+            found.append(module_name)
+    return found
+
+
 def is_beside(module: types.ModuleType, top: str, folder: Path) -> bool:
     """Return True if *module* is, or is in, the module or package *top* of *folder*."""
     place = _text_of(module)
     if place is None:
         return False
-    root = os.path.normcase(f"{folder}{os.sep}")  # text: a plan asks about every loaded module
+    root = os.path.normcase(f"{folder}{os.sep}")
     if not os.path.normcase(place).startswith(root):
         return False
     return place[len(root) :].partition(os.sep)[0] in (top, f"{top}.py")
@@ -252,6 +268,12 @@ def origin_of(module: types.ModuleType) -> Path | None:
 
 
 def _text_of(module: types.ModuleType) -> str | None:
+    place = _place_of(module)
+    return None if place is None else _tidy(place)
+
+
+def _place_of(module: types.ModuleType | None) -> str | None:
+    """Return the path that *module* names as its own, as it is spelled there."""
     place = getattr(module, "__file__", None)
     if not place:
         try:
@@ -261,8 +283,11 @@ def _text_of(module: types.ModuleType) -> str | None:
         if len(places) != 1:
             return None
         place = places[0]
-    text = str(place)
-    return str(Path(text)) if _UNTIDY.search(text) else text
+    return str(place)
+
+
+def _tidy(place: str) -> str:
+    return str(Path(place)) if _UNTIDY.search(place) else place
 
 
 def plain_spec(top: str, *, without: Path) -> ModuleSpec | None:

@@ -6,7 +6,6 @@ import platform
 import sys
 import time
 from dataclasses import dataclass
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.engine import Engine
@@ -24,6 +23,7 @@ from odibi_nb.core.running.context import ExecutionContext, transformation_logge
 from odibi_nb.core.running.coordinator import ABANDON, TransformationRunner
 from odibi_nb.core.running.event_stream import RunStream
 from odibi_nb.core.running.kept_failures import FAILURES
+from odibi_nb.core.running.plugins import find_plugins
 from odibi_nb.core.running.run_folders import Presence
 from odibi_nb.core.text.redaction import error_message, error_text
 from odibi_nb.core.text.structs import as_json, utc_now
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from odibi_nb.core.runlog.run_lock import RunLock
     from odibi_nb.core.running.hooks import HookManager
 
-PLUGIN_GROUP = "odibi_nb.hooks"
 SHOWN_NAMES = 5
 VERSIONED = ("pandas", "pyarrow", "deltalake", "duckdb", "sqlalchemy", "pyspark")
 
@@ -352,7 +351,7 @@ class RunExecution:
 
     def _load_plugins(self) -> None:
         """Let installed packages register listeners: entry points that take the HookManager."""
-        for entry in metadata.entry_points(group=PLUGIN_GROUP):
+        for entry in find_plugins():
             try:
                 entry.load()(self.setup.hooks)
             except KeyboardInterrupt:  # the user's, as far as anybody can tell
