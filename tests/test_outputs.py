@@ -225,7 +225,7 @@ def test_the_mark_stands_in_table_and_gantt(run):
     assert told in table
     assert "✔ SUCCESS ⚠" in table
     gantt = gantt_of(snapshot)
-    assert any(line.startswith(told) for line in gantt.told(gantt.spans[0]))
+    assert any(line.startswith(told) for line in gantt.tooltip(gantt.segments[0]))
     assert [gantt.marked(i) for i in range(2)] == ["⚠ A", "B"]
 
 

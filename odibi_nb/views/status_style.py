@@ -1,4 +1,4 @@
-"""How each status looks: a sign, a colour and a pattern, so that none depends on colour alone."""
+"""The style of each status: a sign, a colour and a pattern, so that none depends on colour alone."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ QUEUED = "QUEUED"
 """What a row is from its layer's beginning until its first attempt; only in pictures."""
 
 
-class Look(NamedTuple):
-    """A status' appearance; *pattern* is one of Plotly's shapes, drawn alike in the SVG."""
+class StatusStyle(NamedTuple):
+    """The style of a status; *pattern* is one of Plotly's shapes, drawn alike in the SVG."""
 
     sign: str
     colour: str
@@ -21,32 +21,32 @@ class Look(NamedTuple):
 
 # Colours with enough contrast on white and on near-black; sign and pattern say the same without them.
 # What is queued is drawn longest: its pattern is the one that makes the smallest PNG.
-LOOKS: dict[str, Look] = {
-    Status.SUCCESS.value: Look("✔", "#2e9e4f", ""),
-    Status.RUNNING.value: Look("▶", "#2f7de1", "/"),
-    Status.FAILED.value: Look("✖", "#d9433b", "+"),
-    RETRYING: Look("↻", "#b8860b", "."),
-    Status.SKIPPED.value: Look("⤼", "#8d6fc7", "|"),
-    Status.CANCELLED.value: Look("■", "#a06a3a", "\\"),
-    Status.ABANDONED.value: Look("?", "#c2397f", "x"),
-    QUEUED: Look("·", "#9a9a9a", "-"),
+STATUS_STYLES: dict[str, StatusStyle] = {
+    Status.SUCCESS.value: StatusStyle("✔", "#2e9e4f", ""),
+    Status.RUNNING.value: StatusStyle("▶", "#2f7de1", "/"),
+    Status.FAILED.value: StatusStyle("✖", "#d9433b", "+"),
+    RETRYING: StatusStyle("↻", "#b8860b", "."),
+    Status.SKIPPED.value: StatusStyle("⤼", "#8d6fc7", "|"),
+    Status.CANCELLED.value: StatusStyle("■", "#a06a3a", "\\"),
+    Status.ABANDONED.value: StatusStyle("?", "#c2397f", "x"),
+    QUEUED: StatusStyle("·", "#9a9a9a", "-"),
 }
 PART_DONE = "#174f97"
 """What fills a running bar as far as it is done; a figure in per cent beside it says the same."""
 WAITS = frozenset({QUEUED, RETRYING})
 """Kinds of bars that are no work: drawn thin."""
-WAITING_LOOK = Look("·", "#8a8a8a", "-")
-RUN_LOOKS = {
-    "success": LOOKS["SUCCESS"],
-    "failed": LOOKS["FAILED"],
-    "cancelled": LOOKS["CANCELLED"],
-    "interrupted": LOOKS["CANCELLED"],
+WAITING_STYLE = StatusStyle("·", "#8a8a8a", "-")
+RUN_STYLES = {
+    "success": STATUS_STYLES["SUCCESS"],
+    "failed": STATUS_STYLES["FAILED"],
+    "cancelled": STATUS_STYLES["CANCELLED"],
+    "interrupted": STATUS_STYLES["CANCELLED"],
 }
 
 
-def look_of(status: str) -> Look:
-    """The look of a row's status."""
-    return WAITING_LOOK if status == WAITING else LOOKS[status]
+def style_of(status: str) -> StatusStyle:
+    """Return the style of a row in this status."""
+    return WAITING_STYLE if status == WAITING else STATUS_STYLES[status]
 
 
 def readable(colour: str) -> str:

@@ -13,7 +13,7 @@ from odibi_nb.views.run.bundles import PLOTLY
 from odibi_nb.views.run.click_for_log import CONTROL
 from odibi_nb.views.run.console_lines import ConsoleLines
 from odibi_nb.views.run.run_page import summary_parts
-from odibi_nb.views.status_style import LOOKS, RUN_LOOKS
+from odibi_nb.views.status_style import RUN_STYLES, STATUS_STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -192,6 +192,6 @@ def close_all(widgets: Iterable[Any]) -> None:
 
 def standing_text(snapshot: RunSnapshot) -> str:
     """How a run stands, without what changes all the time: it is read out."""
-    sign = RUN_LOOKS.get(snapshot.status, LOOKS["RUNNING"]).sign
+    sign = RUN_STYLES.get(snapshot.status, STATUS_STYLES["RUNNING"]).sign
     project, env, *rest = summary_parts(snapshot)[:-1]
     return " · ".join([f"{sign} {snapshot.status}", project, env, *rest])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import block, folded, head, pre
-from odibi_nb.views.status_style import LOOKS
+from odibi_nb.views.status_style import STATUS_STYLES
 
 if TYPE_CHECKING:
     from odibi_nb.core.running.failure_frames import FrameView, Variable
@@ -54,7 +54,7 @@ class FailureReport:
         where = f" in run {self.run_id}" if self.run_id else ""
         blamed = self._blamed()
         parts = [
-            head(f"✖ {self.transformation_id} failed{where}", LOOKS["FAILED"].colour),
+            head(f"✖ {self.transformation_id} failed{where}", STATUS_STYLES["FAILED"].colour),
             pre(self.headline),
             *(_frame_html(frame, is_open=frame is blamed) for frame in self.frames),
         ]

@@ -55,8 +55,8 @@ def _head(change: TableChange) -> str:
         if change.compared_by
         else "whole rows compared"
     )
-    told = f"; {how}" if change.unchanged is not None and change.mode != "append" else ""
-    return f"{change.summary()} ({change.mode}{told})"
+    comparison = f"; {how}" if change.unchanged is not None and change.mode != "append" else ""
+    return f"{change.summary()} ({change.mode}{comparison})"
 
 
 def _column(change: ColumnChange) -> str:

@@ -12,7 +12,7 @@ from odibi_nb.errors import TrialFailedError
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import block, folded, head, pre
 from odibi_nb.views.inspect.table_change import change_html, change_text
-from odibi_nb.views.status_style import LOOKS
+from odibi_nb.views.status_style import STATUS_STYLES
 
 if TYPE_CHECKING:
     from odibi_nb.core.model.check_result import CheckResult
@@ -85,7 +85,7 @@ class Trial:
 
     @property
     def exit_code(self) -> int:
-        """What a shell is told: 1 if the function failed."""
+        """Return the exit code: 1 if the function failed."""
         return 0 if self.succeeded else 1
 
     def raise_for_status(self) -> Trial:
@@ -100,7 +100,7 @@ class Trial:
 
     def summary(self) -> str:
         """One line: how it went, how much, how long."""
-        look = LOOKS["SUCCESS" if self.succeeded else "FAILED"]
+        style = STATUS_STYLES["SUCCESS" if self.succeeded else "FAILED"]
         usual = (
             "" if self.expected_seconds is None else f" (usually {self.expected_seconds:,.2f} s)"
         )
@@ -114,7 +114,7 @@ class Trial:
             facts.append(f"inputs: {self.inputs_cut}")
         facts.append("written" if self.written else self._what_was_written())
         how = "ran" if self.succeeded else "was left in the debugger" if self._left else "failed"
-        return f"{look.sign} {self.transformation_id} {how}: {', '.join(facts)}"
+        return f"{style.sign} {self.transformation_id} {how}: {', '.join(facts)}"
 
     def _what_was_written(self) -> str:
         if not self.not_held_back:
@@ -123,12 +123,12 @@ class Trial:
         own = [table for table in self.moved if not table.run_id]
         written = [table for table in own if not table.removed]
         removed = [table.name for table in own if table.removed]
-        told = [f"{', '.join(table.name for table in written)} WAS WRITTEN"] if written else []
-        told += [f"{', '.join(removed)} WAS REMOVED"] if removed else []
+        changes = [f"{', '.join(table.name for table in written)} WAS WRITTEN"] if written else []
+        changes += [f"{', '.join(removed)} WAS REMOVED"] if removed else []
         versions = [f"{t.name} {t.version}" for t in written if t.version is not None]
         now = f" (now at version: {', '.join(versions)})" if versions else ""
         return (
-            f"{' and '.join(told)}, by the function itself or whoever else wrote meanwhile{now}: a try "
+            f"{' and '.join(changes)}, by the function itself or whoever else wrote meanwhile{now}: a try "
             "holds back what is returned or goes through context.write, not what a function does past "
             "its context"
         )
@@ -162,8 +162,8 @@ class Trial:
         return "\n".join(parts)
 
     def _repr_html_(self) -> str:
-        look = LOOKS["SUCCESS" if self.succeeded else "FAILED"]
-        parts = [head(self.summary(), look.colour)]
+        style = STATUS_STYLES["SUCCESS" if self.succeeded else "FAILED"]
+        parts = [head(self.summary(), style.colour)]
         if self.traceback:
             command = escape(f"%odibi debug {shlex.quote(self.transformation_id)}")
             shown, trace = trace_apart(self.traceback)

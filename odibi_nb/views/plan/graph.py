@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.views.run.state import RETRYING, WAITING
-from odibi_nb.views.status_style import LOOKS, look_of
+from odibi_nb.views.status_style import STATUS_STYLES, style_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,15 +27,15 @@ class Node(NamedTuple):
 
     Attributes:
         lines: what stands in it; the first is its name.
-        status: a key of `LOOKS` or WAITING, "" where no run is shown.
+        status: a key of `STATUS_STYLES` or WAITING, "" where no run is shown.
         problems: what is wrong with it.
-        told: what its tooltip says, in lines.
+        tooltip: what its tooltip says, in lines.
     """
 
     id: str
     layer: str
     lines: tuple[str, ...]
-    told: tuple[str, ...]
+    tooltip: tuple[str, ...]
     status: str = ""
     problems: tuple[str, ...] = ()
 
@@ -44,7 +44,7 @@ class Node(NamedTuple):
         """What stands before its name: the sign of a problem or of its status, or nothing."""
         if self.problems:
             return PROBLEM_SIGN
-        return look_of(self.status).sign if self.status else ""
+        return style_of(self.status).sign if self.status else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,11 +128,11 @@ def _open(circle: Iterable[Edge], edges: Iterable[Edge]) -> list[Edge]:
 
 
 def _status(name: str, states: Mapping[str, str] | None) -> str:
-    """The row's status; what this version has no look for counts as waiting."""
+    """The row's status; a status without a style counts as waiting."""
     if states is None:
         return ""
     status = states.get(name, WAITING)
-    return status if status in LOOKS else WAITING
+    return status if status in STATUS_STYLES else WAITING
 
 
 def _problems_by_id(plan: RunPlan) -> dict[str, tuple[str, ...]]:
@@ -168,22 +168,22 @@ def _node(
     transformation = row.transformation
     if row.fn is None and not problems:
         problems = ("its function was not found",)
-    told = [row.id, transformation.qualified_function, f"{row.layer} · {row.engine}"]
+    tooltip = [row.id, transformation.qualified_function, f"{row.layer} · {row.engine}"]
     if status:
-        told.append(f"{look_of(status).sign} {status.lower()}")
-    told += [f"{PROBLEM_SIGN} {text}" for text in problems]
+        tooltip.append(f"{style_of(status).sign} {status.lower()}")
+    tooltip += [f"{PROBLEM_SIGN} {text}" for text in problems]
     if row.upstream:
-        told.append(f"after {', '.join(row.upstream)}")
+        tooltip.append(f"after {', '.join(row.upstream)}")
     step = [f"step {steps[-1]}"] if steps else []
     if len(steps) > 1:
-        told.append(f"step {steps[-1]}, after all rows of step {steps[0]}")
+        tooltip.append(f"step {steps[-1]}, after all rows of step {steps[0]}")
     else:
-        told += step
+        tooltip += step
     return Node(
         id=row.id,
         layer=row.layer,
         lines=(row.id, " · ".join((*step, transformation.function, row.engine))),
-        told=tuple(told),
+        tooltip=tuple(tooltip),
         status=status,
         problems=problems,
     )
@@ -196,8 +196,8 @@ def _legend(nodes: Iterable[Node]) -> tuple[str, ...]:
     wrong = sum(bool(node.problems) for node in nodes)
     return (
         *(
-            f"{look_of(status).sign} {counts[status]:,} {status.lower()}"
-            for status in (*LOOKS, WAITING)
+            f"{style_of(status).sign} {counts[status]:,} {status.lower()}"
+            for status in (*STATUS_STYLES, WAITING)
             if counts[status]
         ),
         *([f"{PROBLEM_SIGN} {wrong:,} with a problem"] if wrong else []),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.plan.graph import graph_of
-from odibi_nb.views.status_style import LOOKS, look_of
+from odibi_nb.views.status_style import STATUS_STYLES, style_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -48,10 +48,10 @@ def _classes(nodes: Iterable[Node], names: Mapping[str, str]) -> Iterator[str]:
     groups: dict[tuple[str, str], list[str]] = {}
     for node in nodes:
         if node.status:
-            key = node.status.lower(), f"stroke:{look_of(node.status).colour},stroke-width:3px"
+            key = node.status.lower(), f"stroke:{style_of(node.status).colour},stroke-width:3px"
             groups.setdefault(key, []).append(names[node.id])
         if node.problems:
-            key = "problem", f"stroke:{LOOKS['FAILED'].colour},stroke-dasharray:5 3"
+            key = "problem", f"stroke:{STATUS_STYLES['FAILED'].colour},stroke-dasharray:5 3"
             groups.setdefault(key, []).append(names[node.id])
     for (group, style), members in groups.items():
         yield f"  classDef {group} {style}"

@@ -9,7 +9,7 @@ from odibi_nb.views.escaping import escape
 from odibi_nb.views.plan.graph import Graph, Node, graph_of
 from odibi_nb.views.plan.graph_layout import Slot, laid_out
 from odibi_nb.views.run.gantt import shortened
-from odibi_nb.views.status_style import LOOKS, look_of
+from odibi_nb.views.status_style import STATUS_STYLES, style_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ _FAINT = "fill:var(--jp-ui-font-color2,#888)"
 _BAND = "fill:var(--jp-layout-color2,rgba(128,128,128,.1));opacity:.5"
 _LINE = "stroke:var(--jp-ui-font-color3,#888);stroke-width:1.3;fill:none"
 _PLAIN = "var(--jp-ui-font-color3,#888)"
-_BAD = LOOKS["FAILED"].colour
+_BAD = STATUS_STYLES["FAILED"].colour
 
 
 def graph_svg(plan: RunPlan, states: Mapping[str, str] | None = None) -> str:
@@ -43,10 +43,10 @@ def graph_svg(plan: RunPlan, states: Mapping[str, str] | None = None) -> str:
         states: id to a status, to show how far a run is.
     """
     graph = graph_of(plan, states)
-    return _Drawing(graph).html() if graph.nodes else ""
+    return _GraphDrawing(graph).html() if graph.nodes else ""
 
 
-class _Drawing:
+class _GraphDrawing:
     """One graph, laid out, and its measures."""
 
     def __init__(self, graph: Graph) -> None:
@@ -187,7 +187,7 @@ class _Drawing:
 
     def _box(self, node: Node, slot: Slot) -> str:
         x, y = self._x(slot.column), self._y(slot) - self.box / 2
-        colour = look_of(node.status).colour if node.status else _PLAIN
+        colour = style_of(node.status).colour if node.status else _PLAIN
         stroke = _BAD if node.problems else colour
         dash = ";stroke-dasharray:5 3" if node.problems else ""
         fill = colour if node.status else _BAD if node.problems else "none"
@@ -204,7 +204,7 @@ class _Drawing:
             for i, text in enumerate(node.lines[1:])
         ]
         return (
-            f"<g><title>{escape(chr(10).join(node.told))}</title>"
+            f"<g><title>{escape(chr(10).join(node.tooltip))}</title>"
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{self.width:.1f}" height="{self.box}" rx="4" '
             f'style="fill:{fill};fill-opacity:.12;stroke:{stroke};stroke-width:1.4{dash}" '
             f'pointer-events="all"/>{stripe}{"".join(texts)}</g>'

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from odibi_nb.views.html_parts import MAX_RECORDS, block, first_of, head
 from odibi_nb.views.plan.graph_mermaid import graph_mermaid
 from odibi_nb.views.plan.graph_svg import graph_svg
-from odibi_nb.views.status_style import look_of
+from odibi_nb.views.status_style import style_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ class Lineage:
             lines.append(layer)
             for row in rows:
                 state = (self.states or {}).get(row.id, "")
-                sign = look_of(state).sign if state else "·"
+                sign = style_of(state).sign if state else "·"
                 shown = [name for name in row.upstream if name in self.plan.rows]
                 after = f"  ← {', '.join(shown)}" if shown else ""
                 lines.append(f"  {sign} {row.id}{after}{f'  ({state})' if state else ''}")

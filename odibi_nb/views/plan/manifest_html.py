@@ -8,7 +8,7 @@ from odibi_nb.core.text.redaction import redact, redact_text
 from odibi_nb.core.text.structs import as_json
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import MAX_RECORDS, shortened
-from odibi_nb.views.status_style import LOOKS
+from odibi_nb.views.status_style import STATUS_STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -142,5 +142,5 @@ def _table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) 
 
 def _cell(text: str) -> str:
     if text.startswith("🔒"):
-        return f"<b style='color:{LOOKS['FAILED'].colour}'>{escape(text)}</b>"
+        return f"<b style='color:{STATUS_STYLES['FAILED'].colour}'>{escape(text)}</b>"
     return escape(shortened(text))

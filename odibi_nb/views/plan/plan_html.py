@@ -18,7 +18,7 @@ from odibi_nb.views.plan.forecast import COLUMNS as FORECAST_COLUMNS
 from odibi_nb.views.plan.forecast import forecast_lines, makespan_table
 from odibi_nb.views.plan.graph_svg import graph_svg
 from odibi_nb.views.plan.plan_text import plan_cells, step_lines
-from odibi_nb.views.status_style import LOOKS, readable
+from odibi_nb.views.status_style import STATUS_STYLES, readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -57,7 +57,7 @@ _WIDE = f"style='{_CELL};min-width:8em;max-width:26em;overflow-wrap:break-word'"
 _WIDEST = _WIDE.replace("8em", "15em")
 """For what is known by two long names: the function's, and its file's."""
 _WHOLE_COLUMNS = frozenset({"engine", *FORECAST_COLUMNS})
-_BAD = readable(LOOKS["FAILED"].colour)
+_BAD = readable(STATUS_STYLES["FAILED"].colour)
 
 
 def plan_html(plan: RunPlan) -> str:
@@ -83,7 +83,7 @@ def _head(plan: RunPlan) -> str:
 def _problems(plan: RunPlan) -> str:
     if not plan.problems:
         return ""
-    sign = LOOKS["FAILED"].sign
+    sign = STATUS_STYLES["FAILED"].sign
     problems = [f"{sign} {problem}" for problem in plan.problems]
     items = "".join(f"<li>{escape(text)}</li>" for text in first_of(problems, MAX_NAMES))
     count = f"{len(plan.problems)} problem(s): nothing will run"
@@ -97,7 +97,7 @@ def _notes(plan: RunPlan) -> str:
     if plan.selection:
         items += f"<li>selected: <code>{escape(shortened(plan.selection))}</code></li>"
     if plan.disabled:
-        sign = LOOKS["SKIPPED"].sign
+        sign = STATUS_STYLES["SKIPPED"].sign
         names = some_of(plan.disabled, MAX_NAMES)
         items += f"<li>{sign} disabled, will not run: {escape(names)}</li>"
     return f"<ul {_LIST}>{items}</ul>" if items else ""
@@ -195,7 +195,7 @@ def _row(
     transformation = row.transformation
     bad = "".join(
         f"<tr><td colspan='{len(columns)}' style='{_CELL};padding-left:2em;overflow-wrap:anywhere'>"
-        f"<b style='{_BAD}'>{LOOKS['FAILED'].sign} problem</b> {escape(text)}</td></tr>"
+        f"<b style='{_BAD}'>{STATUS_STYLES['FAILED'].sign} problem</b> {escape(text)}</td></tr>"
         for text in problems
     )
     entities = " · ".join(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import block, head, pre
-from odibi_nb.views.status_style import look_of
+from odibi_nb.views.status_style import style_of
 
 MAX_TAIL, MAX_TRACEBACK = 8_000, 4_000
 """Characters of a log and of a traceback that are shown while a run goes on: the last ones."""
@@ -44,7 +44,9 @@ class AttemptLogs:
             parts += [
                 f"<p style='margin:.4em 0 0'>{escape(_started(attempt))}</p>",
                 pre(attempt.log or "(nothing printed or logged)"),
-                head("▶ it runs …" if running else _ended(attempt), look_of(attempt.status).colour),
+                head(
+                    "▶ it runs …" if running else _ended(attempt), style_of(attempt.status).colour
+                ),
             ]
         return block(*parts)
 
@@ -56,20 +58,20 @@ def _started(attempt: AttemptLog) -> str:
 
 def _ended(attempt: AttemptLog) -> str:
     error = f": {attempt.error}" if attempt.error else ""
-    return f"{look_of(attempt.status).sign} {attempt.status}{error}"
+    return f"{style_of(attempt.status).sign} {attempt.status}{error}"
 
 
 def tail_html(attempt: AttemptLog) -> str:
     """The end of what an attempt has printed, and how it stands; with its traceback if it failed."""
     name = escape(f"Log of {attempt.transformation_id}")
-    said = _last(attempt.log, MAX_TAIL) or "(nothing printed or logged yet)"
+    printed = _last(attempt.log, MAX_TAIL) or "(nothing printed or logged yet)"
     trace = pre(_last(attempt.traceback, MAX_TRACEBACK)) if attempt.traceback else ""
     running = attempt.status == "RUNNING"
     stands = f"▶ running, attempt {attempt.attempt}" if running else _ended(attempt)
     return block(
         f"<div tabindex='0' role='region' aria-label='{name}' style='{_NEWEST}'>"
-        f"<div>{pre(said)}{trace}</div></div>",
-        head(stands, look_of(attempt.status).colour),
+        f"<div>{pre(printed)}{trace}</div></div>",
+        head(stands, style_of(attempt.status).colour),
     )
 
 

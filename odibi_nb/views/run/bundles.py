@@ -13,7 +13,7 @@ from odibi_nb.views.run.gantt_plotly import gantt_plotly
 from odibi_nb.views.run.run_page import chart_html, framed_summary_html
 from odibi_nb.views.run.state import RunSnapshot, snapshot_of
 from odibi_nb.views.run.table import LIVE_ROWS, MAX_ERROR, table_html
-from odibi_nb.views.status_style import look_of
+from odibi_nb.views.status_style import style_of
 
 if TYPE_CHECKING:
     from odibi_nb.core.model.results import RunResult
@@ -60,7 +60,7 @@ def table_bundle(
     """
     table = table_html(snapshot, LIVE_ROWS, result, unfolded=unfolded)
     lines = [
-        f"{look_of(row.status).sign} {row.id} {row.status.lower()}: {shortened(row.error, MAX_ERROR)}"
+        f"{style_of(row.status).sign} {row.id} {row.status.lower()}: {shortened(row.error, MAX_ERROR)}"
         for row in snapshot.rows
         if row.status not in _FINE
     ]

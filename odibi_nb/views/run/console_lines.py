@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.run.console import LEVELS, ConsoleView
-from odibi_nb.views.status_style import LOOKS, readable
+from odibi_nb.views.status_style import STATUS_STYLES, readable
 
 if TYPE_CHECKING:
     from odibi_nb.core.model.events import RunEvent
@@ -23,7 +23,7 @@ _PRE = (
     "flex:none;margin:4px 0;white-space:pre-wrap;overflow-wrap:anywhere;"
     "font-size:var(--jp-code-font-size,13px);color:var(--jp-ui-font-color1,inherit)"
 )
-_COLOURS = {"WARNING": LOOKS["RETRYING"].colour, "ERROR": LOOKS["FAILED"].colour}
+_COLOURS = {"WARNING": STATUS_STYLES["RETRYING"].colour, "ERROR": STATUS_STYLES["FAILED"].colour}
 
 
 class Line(NamedTuple):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from odibi_nb.core.model.events import Status
 from odibi_nb.views.run.state import RETRYING, WAITING, Bar, RowState, RunSnapshot
-from odibi_nb.views.status_style import LOOKS, QUEUED
+from odibi_nb.views.status_style import QUEUED, STATUS_STYLES
 
 MAX_QUEUED_ROWS = 500
 """With more rows, what waited for its first attempt is left out: it would hide what ran."""
@@ -23,10 +23,10 @@ _UNENDED_WAIT = frozenset({RETRYING, Status.SKIPPED.value, Status.CANCELLED.valu
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 
 
-class Span(NamedTuple):
+class Segment(NamedTuple):
     """A bar: row number *row*, from *start* to *end* in seconds of the run.
 
-    *kind* is a key of `LOOKS`; *bar* is the attempt, None for what is not one. *open* is what goes on.
+    *kind* is a key of `STATUS_STYLES`; *bar* is the attempt, None for what is not one. *open* is what goes on.
     """
 
     row: int
@@ -52,7 +52,7 @@ class Gantt:
 
     Attributes:
         rows: in the plan's order, top to bottom.
-        spans: by row, then by time.
+        segments: by row, then by time.
         bands: the layers, top to bottom.
         until: where the axis ends, in seconds; it begins at 0.
         now: the now-line, in seconds; None when the run is over.
@@ -61,7 +61,7 @@ class Gantt:
     """
 
     rows: tuple[RowState, ...]
-    spans: tuple[Span, ...]
+    segments: tuple[Segment, ...]
     bands: tuple[Band, ...]
     until: float
     now: float | None
@@ -88,15 +88,15 @@ class Gantt:
             else shortened(row.id, MAX_NAME)
         )
 
-    def told(self, span: Span) -> list[str]:
-        """What the tooltip of *span* says, in lines of plain text."""
-        row, bar = self.rows[span.row], span.bar
-        sign, word = LOOKS[span.kind].sign, span.kind.lower()
+    def tooltip(self, segment: Segment) -> list[str]:
+        """Return the lines of the tooltip of *segment*, as plain text."""
+        row, bar = self.rows[segment.row], segment.bar
+        sign, word = STATUS_STYLES[segment.kind].sign, segment.kind.lower()
         attempt = f", attempt {bar.number}" if bar else ""
         # What goes on says nothing that changes while it does.
-        since = f"{span.start:,.2f} s to {span.end:,.2f} s ({self.wall(span.start)} to {self.wall(span.end)} UTC)"
-        if span.open:
-            since = f"since {span.start:,.2f} s ({self.wall(span.start)} UTC)"
+        since = f"{segment.start:,.2f} s to {segment.end:,.2f} s ({self.wall(segment.start)} to {self.wall(segment.end)} UTC)"
+        if segment.open:
+            since = f"since {segment.start:,.2f} s ({self.wall(segment.start)} UTC)"
             if bar and bar.progress:
                 since += f", {bar.progress}: {bar.progress.done:,} of {bar.progress.total:,} tasks"
         lines = [row.id, row.function, f"{sign} {word}{attempt}", since]
@@ -104,7 +104,7 @@ class Gantt:
             lines.append(f"rows in {_count(bar.rows_in)}, out {_count(bar.rows_out)}")
         if bar:
             lines += [f"⚠ {shortened(check, MAX_ERROR)}" for check in bar.checks[:MAX_CHECKS]]
-        error = bar.error if bar else row.error if span.kind == row.status else ""
+        error = bar.error if bar else row.error if segment.kind == row.status else ""
         return [*lines, shortened(error, MAX_ERROR)] if error else lines
 
 
@@ -116,22 +116,22 @@ def gantt_of(snapshot: RunSnapshot) -> Gantt:
         if row.bars:
             first = row.bars[0].start
             begun[row.layer] = min(first, begun.get(row.layer, first))
-    spans: list[Span] = []
+    segments: list[Segment] = []
     if chart.begin is not None:
         queued = len(snapshot.rows) <= MAX_QUEUED_ROWS
         for number, row in enumerate(snapshot.rows):
             if row.bars or row.end or row.layer in begun:
                 since = begun.get(row.layer) if queued else None
-                spans += row_spans(number, row, snapshot, since, chart.until)
-    return replace(chart, spans=tuple(spans))
+                segments += row_segments(number, row, snapshot, since, chart.until)
+    return replace(chart, segments=tuple(segments))
 
 
 def empty_gantt(snapshot: RunSnapshot) -> Gantt:
-    """The chart of a run as it stands, without its spans."""
+    """The chart of a run as it stands, without its segments."""
     longest = max(snapshot.elapsed, 0.1)
     return Gantt(
         rows=snapshot.rows,
-        spans=(),
+        segments=(),
         bands=_bands(snapshot.rows),
         until=_roomy(longest) if snapshot.live else longest * 1.01,
         now=snapshot.elapsed if snapshot.live and snapshot.start is not None else None,
@@ -140,9 +140,9 @@ def empty_gantt(snapshot: RunSnapshot) -> Gantt:
     )
 
 
-def row_spans(
+def row_segments(
     number: int, row: RowState, snapshot: RunSnapshot, queued: dt.datetime | None, until: float
-) -> list[Span]:
+) -> list[Segment]:
     """The bars of one row; *queued* is since when it may have waited for its first attempt.
 
     An open one, if there is one, is the last.
@@ -154,25 +154,31 @@ def row_spans(
         passed = (moment - zero).total_seconds()
         return passed if passed > 0 else 0.0
 
-    spans = [
-        Span(number, bar.status, seconds(bar.start), seconds(bar.end or now), bar, bar.end is None)
+    segments = [
+        Segment(
+            number, bar.status, seconds(bar.start), seconds(bar.end or now), bar, bar.end is None
+        )
         for bar in row.bars
     ]
     if len(row.bars) > 1 or row.status in _UNENDED_WAIT:
         for since, until_then in row.waits(now):
             still = row.status == RETRYING and since == row.bars[-1].end
-            spans.append(Span(number, RETRYING, seconds(since), seconds(until_then), None, still))
-        spans.sort(key=lambda span: span.start)
+            segments.append(
+                Segment(number, RETRYING, seconds(since), seconds(until_then), None, still)
+            )
+        segments.sort(key=lambda segment: segment.start)
     if queued is not None:
         first = row.bars[0].start if row.bars else row.end or now
         if first > queued:
             still = not row.bars and row.end is None
-            spans.insert(0, Span(number, QUEUED, seconds(queued), seconds(first), None, still))
+            segments.insert(
+                0, Segment(number, QUEUED, seconds(queued), seconds(first), None, still)
+            )
     unstarted = row.status != RETRYING and (not row.bars or row.bars[-1].status != row.status)
     if row.end is not None and unstarted:
         end = min(max(seconds(row.end), until * MARK), until)
-        spans.append(Span(number, row.status, end - until * MARK, end))
-    return spans
+        segments.append(Segment(number, row.status, end - until * MARK, end))
+    return segments
 
 
 def _bands(rows: tuple[RowState, ...]) -> tuple[Band, ...]:
@@ -187,8 +193,8 @@ def _bands(rows: tuple[RowState, ...]) -> tuple[Band, ...]:
 def _label(snapshot: RunSnapshot) -> str:
     counts = snapshot.counts()
     order = [*(status.value for status in Status), RETRYING, WAITING]
-    told = ", ".join(f"{counts[name]:,} {name.lower()}" for name in order if counts[name])
-    return f"Gantt chart of {snapshot.project}: {told or 'nothing to run'}"
+    counted = ", ".join(f"{counts[name]:,} {name.lower()}" for name in order if counts[name])
+    return f"Gantt chart of {snapshot.project}: {counted or 'nothing to run'}"
 
 
 def _roomy(seconds: float) -> float:

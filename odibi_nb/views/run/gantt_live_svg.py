@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.run.click_for_log import BAR
-from odibi_nb.views.run.gantt import MAX_QUEUED_ROWS, Gantt, Span, empty_gantt, row_spans
-from odibi_nb.views.run.gantt_svg import MAX_LABELLED, Drawing
+from odibi_nb.views.run.gantt import MAX_QUEUED_ROWS, Gantt, Segment, empty_gantt, row_segments
+from odibi_nb.views.run.gantt_svg import MAX_LABELLED, GanttDrawing
 from odibi_nb.views.run.state import RETRYING
 from odibi_nb.views.status_style import QUEUED
 
@@ -32,10 +32,10 @@ class GanttLayers:
     """
 
     def __init__(self, count: int) -> None:
-        self.told = count <= MAX_LABELLED
-        self._attributes = BAR if self.told else ""
+        self.tooltips = count <= MAX_LABELLED
+        self._attributes = BAR if self.tooltips else ""
         self._queued = count <= MAX_QUEUED_ROWS
-        self._size = FEW_BARS if self.told else MANY_BARS
+        self._size = FEW_BARS if self.tooltips else MANY_BARS
         bars = 2 * count if self._queued else count
         self._pictures = [""] * (bars // self._size + 1)
         self._until = 0.0
@@ -44,7 +44,7 @@ class GanttLayers:
     def _forget(self, rows: tuple[RowState, ...]) -> None:
         """Nothing is drawn yet."""
         self._rows: tuple[RowState | None, ...] = (None,) * len(rows)
-        self._settled: list[Span] = []
+        self._settled: list[Segment] = []
         self._taken = [0] * len(rows)
         self._going: set[int] = set()
         self._begun: dict[str, dt.datetime] = {}
@@ -81,43 +81,45 @@ class GanttLayers:
         ]
         for number in changed:
             row = rows[number]
-            if row.sign and self.told:  # stands beside its name, in the frame
+            if row.sign and self.tooltips:  # stands beside its name, in the frame
                 self._marked.add(number)
             if row.bars:
                 start = row.bars[0].start
                 self._begun[row.layer] = min(start, self._begun.get(row.layer, start))
         for number in changed:
-            spans = self._spans(number, snapshot)
-            settled = [span for span in spans if not span.open]
+            segments = self._segments(number, snapshot)
+            settled = [segment for segment in segments if not segment.open]
             fresh = settled[self._taken[number] :]
             self._settled += fresh
-            self._seen.update(span.kind for span in fresh)
+            self._seen.update(segment.kind for segment in fresh)
             self._taken[number] = len(settled)
-            if rows[number].bars and (len(settled) < len(spans) or rows[number].status == RETRYING):
+            if rows[number].bars and (
+                len(settled) < len(segments) or rows[number].status == RETRYING
+            ):
                 self._going.add(number)
             else:
                 self._going.discard(number)
         self._rows = rows
 
-    def _spans(self, number: int, snapshot: RunSnapshot) -> list[Span]:
+    def _segments(self, number: int, snapshot: RunSnapshot) -> list[Segment]:
         row = snapshot.rows[number]
         since = self._begun.get(row.layer) if self._queued else None
         if not (row.bars or row.end or since):
             return []
-        return row_spans(number, row, snapshot, since, self._until)
+        return row_segments(number, row, snapshot, since, self._until)
 
     def _moving(self, snapshot: RunSnapshot, chart: Gantt) -> str:
-        spans = [
-            span
+        segments = [
+            segment
             for number in sorted(self._going)
-            for span in self._spans(number, snapshot)
-            if span.open
+            for segment in self._segments(number, snapshot)
+            if segment.open
         ]
         blocks = self._blocks(snapshot)
-        self._seen.update(span.kind for span in spans)
+        self._seen.update(segment.kind for segment in segments)
         if blocks:
             self._seen.add(QUEUED)
-        drawing = Drawing(chart, snapshot.run_id, self._seen, self._attributes)
+        drawing = GanttDrawing(chart, snapshot.run_id, self._seen, self._attributes)
         shown = len(self._seen), len(self._marked)
         if not self._frame or self._framed != shown:
             self._framed, self._frame = shown, drawing.frame()
@@ -127,7 +129,7 @@ class GanttLayers:
             for first, last, since in blocks
             if now > since
         ]
-        return drawing.moving(spans, waiting, told=self.told)
+        return drawing.moving(segments, waiting, tooltips=self.tooltips)
 
     def _blocks(self, snapshot: RunSnapshot) -> list[tuple[int, int, float]]:
         """First and last number of rows that wait next to each other, and since when (in seconds)."""
@@ -152,11 +154,13 @@ class GanttLayers:
         """Draw the pictures anew to which settled bars from number *first* on belong."""
         if first == len(self._settled):
             return
-        drawing = Drawing(chart, run, (), self._attributes)
+        drawing = GanttDrawing(chart, run, (), self._attributes)
         last = len(self._pictures) - 1  # it takes what was not expected: attempts after the first
         for picture in range(min(first // self._size, last), last + 1):
             end = None if picture == last else (picture + 1) * self._size
-            spans = self._settled[picture * self._size : end]
-            if not spans:
+            segments = self._settled[picture * self._size : end]
+            if not segments:
                 return
-            self._pictures[picture] = drawing.picture([drawing.bars(spans, told=self.told)])
+            self._pictures[picture] = drawing.picture(
+                [drawing.bars(segments, tooltips=self.tooltips)]
+            )

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.engine import Engine
 from odibi_nb.core.model.events import Status
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.run.gantt import Gantt, Span, shortened
-from odibi_nb.views.status_style import LOOKS, PART_DONE, QUEUED, WAITS
+from odibi_nb.views.run.gantt import Gantt, Segment, shortened
+from odibi_nb.views.status_style import PART_DONE, QUEUED, STATUS_STYLES, WAITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_LABELLED = 120
 """With more rows, the layers' names stand where the rows' would."""
-MAX_TOLD = 200
+MAX_TOOLTIPS = 200
 """With more rows, a saved figure's tooltips say the id and errors only."""
 LIVE_BARS = 64
 """Bars in one trace of a live figure, of the kinds of which there are many."""
@@ -26,7 +26,7 @@ MIN_BAR = 1.2 / 450
 _GREY = "#777777"
 _INKS = {1: "var(--jp-ui-font-color1,#777)", 2: "var(--jp-ui-font-color2,#777)"}
 """The colour of text: the theme's where it has one, else one that both themes can show."""
-_ACTIVE = LOOKS[Status.RUNNING.value].colour
+_ACTIVE = STATUS_STYLES[Status.RUNNING.value].colour
 _UNUSED = ["sendChartToCloud", "sendDataToCloud", "select2d", "lasso2d", "autoScale2d"]
 """Buttons that a run has no use for; the first two would send its errors to a company's servers."""
 _GRID = "rgba(128,128,128,0.25)"
@@ -42,50 +42,53 @@ def gantt_plotly(gantt: Gantt, run: str = "", *, live: bool = False) -> dict[str
         live: with all there is to tell; with traces that have no bars yet, as they keep their places;
             and with several for what there is most of, so that few of them change.
     """
-    told = live or len(gantt.rows) <= MAX_TOLD
+    tooltips = live or len(gantt.rows) <= MAX_TOOLTIPS
     data: list[dict[str, Any]] = []
-    for kind in LOOKS:
-        own = [span for span in gantt.spans if span.kind == kind]
+    for kind in STATUS_STYLES:
+        own = [segment for segment in gantt.segments if segment.kind == kind]
         traces = [
-            _trace(gantt, kind, some, told=told) for some in _parts(gantt, kind, own, live=live)
+            _trace(gantt, kind, some, tooltips=tooltips)
+            for some in _parts(gantt, kind, own, live=live)
         ]
         traces[0]["showlegend"] = bool(own)
         data += traces if own or live else []
     part_done = _part_done(gantt)
-    may_be_told = live and any(row.engine == Engine.SPARK.value for row in gantt.rows)
-    data += [part_done] if part_done["y"] or may_be_told else []
+    may_come = live and any(row.engine == Engine.SPARK.value for row in gantt.rows)
+    data += [part_done] if part_done["y"] or may_come else []
     return {"data": data, "layout": {**_layout(gantt), "meta": {"run": _text([run])}}}
 
 
-def _parts(gantt: Gantt, kind: str, spans: list[Span], *, live: bool) -> list[list[Span]]:
-    """*spans* of one kind, trace by trace; live, as many all the time.
+def _parts(gantt: Gantt, kind: str, segments: list[Segment], *, live: bool) -> list[list[Segment]]:
+    """*segments* of one kind, trace by trace; live, as many all the time.
 
     What is over stands in the order in which it ended, so that only the last trace of it grows; what is
     not over changes all the time, and stands apart.
     """
     if not live or kind not in MANY:
-        return [spans]
-    over = sorted((span for span in spans if not span.open), key=lambda span: span.end)
+        return [segments]
+    over = sorted(
+        (segment for segment in segments if not segment.open), key=lambda segment: segment.end
+    )
     last = len(gantt.rows) // LIVE_BARS * LIVE_BARS
     parts = [over[i : i + LIVE_BARS] for i in range(0, last, LIVE_BARS)]
-    return [*parts, over[last:], [span for span in spans if span.open]]
+    return [*parts, over[last:], [segment for segment in segments if segment.open]]
 
 
-def _trace(gantt: Gantt, kind: str, spans: list[Span], *, told: bool) -> dict[str, Any]:
-    look = LOOKS[kind]
+def _trace(gantt: Gantt, kind: str, segments: list[Segment], *, tooltips: bool) -> dict[str, Any]:
+    style = STATUS_STYLES[kind]
     trace = {
         "type": "bar",
         "orientation": "h",
-        "name": _inked(1, f"{look.sign} {kind.lower()}"),
-        "x": [round(span.end - span.start, 3) for span in spans],
-        "base": [round(span.start, 3) for span in spans],
-        "y": [span.row for span in spans],
+        "name": _inked(1, f"{style.sign} {kind.lower()}"),
+        "x": [round(segment.end - segment.start, 3) for segment in segments],
+        "base": [round(segment.start, 3) for segment in segments],
+        "y": [segment.row for segment in segments],
         "width": 0.3 if kind in WAITS else max(0.9, round(MIN_BAR * len(gantt.rows), 1)),
         "marker": {
-            "color": look.colour,
+            "color": style.colour,
             "line": {"width": 0},
             "pattern": {
-                "shape": look.pattern,
+                "shape": style.pattern,
                 "fillmode": "overlay",
                 "fgcolor": "rgba(255,255,255,0.75)",
                 "size": 6 if kind in WAITS else 10,
@@ -94,40 +97,51 @@ def _trace(gantt: Gantt, kind: str, spans: list[Span], *, told: bool) -> dict[st
         },
         "opacity": 1 if kind != QUEUED else 0.6 if len(gantt.rows) <= MAX_LABELLED else 0.35,
         "customdata": [
-            _text(gantt.told(span)) if told and not _waits(span) else _brief(gantt, span)
-            for span in spans
+            _text(gantt.tooltip(segment))
+            if tooltips and not _waits(segment)
+            else _brief(gantt, segment)
+            for segment in segments
         ],
         "hovertemplate": "%{customdata}<extra></extra>",
         "legendgroup": kind,
         "showlegend": False,
     }
     if kind == Status.RUNNING.value:
-        trace |= {"text": _parts_told(gantt, spans), "textposition": "outside", "cliponaxis": False}
+        trace |= {
+            "text": _progress_texts(gantt, segments),
+            "textposition": "outside",
+            "cliponaxis": False,
+        }
     return trace
 
 
-def _parts_told(gantt: Gantt, spans: list[Span]) -> list[str]:
+def _progress_texts(gantt: Gantt, segments: list[Segment]) -> list[str]:
     """What stands right of each bar: how far it is; nothing where all of them would say nothing."""
-    known = [span.bar.progress if span.bar else None for span in spans]
-    told = [_inked(1, str(progress)) if progress else "" for progress in known]
-    return told if any(told) and len(gantt.rows) <= MAX_LABELLED else []
+    progresses = [segment.bar.progress if segment.bar else None for segment in segments]
+    texts = [_inked(1, str(progress)) if progress else "" for progress in progresses]
+    return texts if any(texts) and len(gantt.rows) <= MAX_LABELLED else []
 
 
 def _part_done(gantt: Gantt) -> dict[str, Any]:
     """What fills running bars as far as their engine says that they are done."""
-    known = [(span, p) for span in gantt.spans if span.bar and (p := span.bar.progress)]
+    in_progress = [
+        (segment, p) for segment in gantt.segments if segment.bar and (p := segment.bar.progress)
+    ]
     return {
         "type": "bar",
         "orientation": "h",
         "name": _inked(1, "▰ part done"),
-        "x": [round((span.end - span.start) * progress.share, 3) for span, progress in known],
-        "base": [round(span.start, 3) for span, _ in known],
-        "y": [span.row for span, _ in known],
+        "x": [
+            round((segment.end - segment.start) * progress.share, 3)
+            for segment, progress in in_progress
+        ],
+        "base": [round(segment.start, 3) for segment, _ in in_progress],
+        "y": [segment.row for segment, _ in in_progress],
         "width": 0.5,
         "marker": {"color": PART_DONE, "line": {"width": 0}},
-        "customdata": [_text(gantt.told(span)) for span, _ in known],
+        "customdata": [_text(gantt.tooltip(segment)) for segment, _ in in_progress],
         "hovertemplate": "%{customdata}<extra></extra>",
-        "showlegend": bool(known),
+        "showlegend": bool(in_progress),
     }
 
 
@@ -141,15 +155,15 @@ def _inked(ink: int, text: str) -> str:
     return f"<span style='color:{_INKS[ink]}'>{_text([text])}</span>"
 
 
-def _waits(span: Span) -> bool:
+def _waits(segment: Segment) -> bool:
     """Whether it waits for its first attempt: there are many, and there is nothing to tell but that."""
-    return span.kind == QUEUED and span.open
+    return segment.kind == QUEUED and segment.open
 
 
-def _brief(gantt: Gantt, span: Span) -> str:
+def _brief(gantt: Gantt, segment: Segment) -> str:
     """The id, and the error of what did not succeed."""
-    lines = gantt.told(span)
-    return _text(lines if span.bar and span.bar.error else lines[:1])
+    lines = gantt.tooltip(segment)
+    return _text(lines if segment.bar and segment.bar.error else lines[:1])
 
 
 def _layout(gantt: Gantt) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.run.gantt import Gantt, Span, shortened
-from odibi_nb.views.status_style import LOOKS, PART_DONE, WAITS, Look
+from odibi_nb.views.run.gantt import Gantt, Segment, shortened
+from odibi_nb.views.status_style import PART_DONE, STATUS_STYLES, WAITS, StatusStyle
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -44,16 +44,16 @@ def gantt_svg(gantt: Gantt, run: str = "") -> str:
     *run* is the run's id: by it the table of that run knows the picture, and it keeps the picture's
     patterns apart from others' on a page.
     """
-    return Drawing(gantt, run).whole() if gantt.rows else ""
+    return GanttDrawing(gantt, run).whole() if gantt.rows else ""
 
 
-class Drawing:
+class GanttDrawing:
     """One chart, its scales, and the prefix of its ids.
 
     Args:
         gantt: the chart.
         run: as in `gantt_svg`.
-        kinds: what has a pattern and stands in the legend; those of the chart's spans if None.
+        kinds: what has a pattern and stands in the legend; those of the chart's segments if None.
         attributes: more of every picture's attributes.
     """
 
@@ -73,21 +73,21 @@ class Drawing:
         # Room for a sign before each name: it turns up in the run, and the axis must not jump.
         self.left = min(MAX_LEFT, round(16 + LETTER * (longest + 2)))
         self.scale = (WIDTH - self.left - RIGHT) / gantt.until
-        shown = {span.kind for span in gantt.spans} if kinds is None else kinds
-        self.kinds = [kind for kind in LOOKS if kind in shown]
+        shown = {segment.kind for segment in gantt.segments} if kinds is None else kinds
+        self.kinds = [kind for kind in STATUS_STYLES if kind in shown]
 
     def whole(self) -> str:
         """All of the chart in one picture."""
-        bars = self.bars(self.gantt.spans, told=len(self.gantt.spans) <= MAX_HOVER)
+        bars = self.bars(self.gantt.segments, tooltips=len(self.gantt.segments) <= MAX_HOVER)
         return self.picture([self._frame(), bars, *self._now()], label=self.gantt.label)
 
     def frame(self) -> str:
         """The picture of what changes with the scale only: legend, axis, layers, names."""
         return self.picture([self._frame()])
 
-    def moving(self, spans: Sequence[Span], columns: Sequence[str], *, told: bool) -> str:
+    def moving(self, segments: Sequence[Segment], columns: Sequence[str], *, tooltips: bool) -> str:
         """The picture of what changes all the time: bars, and the now-line; it has the label."""
-        bars = self.bars(spans, told=told)
+        bars = self.bars(segments, tooltips=tooltips)
         return self.picture([*columns, bars, *self._now()], label=self.gantt.label)
 
     def picture(self, content: Iterable[str], label: str = "") -> str:
@@ -111,31 +111,31 @@ class Drawing:
         return self.left + seconds * self.scale
 
     def _pattern(self, kind: str) -> str:
-        look = LOOKS[kind]
-        width = 2 if look.pattern == "." else 1
-        mark = _PATTERN.get(look.pattern)
-        faint = f' opacity="{".6" if self.labelled else ".35"}"' if look.sign == "·" else ""
+        style = STATUS_STYLES[kind]
+        width = 2 if style.pattern == "." else 1
+        mark = _PATTERN.get(style.pattern)
+        faint = f' opacity="{".6" if self.labelled else ".35"}"' if style.sign == "·" else ""
         lines = (
             f'<path d="{mark}" stroke="#fff" stroke-opacity=".75" stroke-width="{width}"/>'
             if mark
             else ""
         )
         return (
-            f'<pattern id="{self._id(look)}" width="8" height="8" patternUnits="userSpaceOnUse">'
-            f'<g{faint}><rect width="8" height="8" fill="{look.colour}"/>{lines}</g></pattern>'
+            f'<pattern id="{self._id(style)}" width="8" height="8" patternUnits="userSpaceOnUse">'
+            f'<g{faint}><rect width="8" height="8" fill="{style.colour}"/>{lines}</g></pattern>'
         )
 
-    def _id(self, look: Look) -> str:
-        return f"{self.name}{list(LOOKS.values()).index(look)}"
+    def _id(self, style: StatusStyle) -> str:
+        return f"{self.name}{list(STATUS_STYLES.values()).index(style)}"
 
     def _fill(self, kind: str) -> str:
-        look = LOOKS[kind]
-        return f'fill="url(#{self._id(look)}) {look.colour}"'
+        style = STATUS_STYLES[kind]
+        return f'fill="url(#{self._id(style)}) {style.colour}"'
 
     def _legend(self) -> Iterator[str]:
         x = self.left
         for kind in self.kinds:
-            text = f"{LOOKS[kind].sign} {kind.lower()}"
+            text = f"{STATUS_STYLES[kind].sign} {kind.lower()}"
             yield f'<rect x="{x}" y="6" width="14" height="12" rx="2" {self._fill(kind)}/>'
             yield f'<text x="{x + 19}" y="16" font-size="12" style="{_TEXT}">{text}</text>'
             x += 40 + 7 * len(text)
@@ -170,49 +170,49 @@ class Drawing:
             yield f'<text x="{self.left - 8}" y="{y:.1f}">{escape(self.gantt.marked(number))}</text>'
         yield "</g>"
 
-    def bars(self, spans: Sequence[Span], *, told: bool) -> str:
-        """*spans*, drawn one by one with tooltips, or as one path per kind."""
-        if told:
+    def bars(self, segments: Sequence[Segment], *, tooltips: bool) -> str:
+        """*segments*, drawn one by one with tooltips, or as one path per kind."""
+        if tooltips:
             # Waits first: the mark of what was given up lies on its wait.
             return "".join(
-                f"<g {self._fill(kind)}>{''.join(self._bar(s) for s in spans if s.kind == kind)}</g>"
-                for kind in reversed(LOOKS)
-                if any(span.kind == kind for span in spans)
+                f"<g {self._fill(kind)}>{''.join(self._bar(s) for s in segments if s.kind == kind)}</g>"
+                for kind in reversed(STATUS_STYLES)
+                if any(segment.kind == kind for segment in segments)
             )
         paths: dict[str, list[str]] = defaultdict(list)
         heights: dict[str, float] = {}
-        for span in spans:
-            x, y, width, heights[span.kind] = self._box(span)
-            paths[span.kind].append(f"M{x:.1f} {y + heights[span.kind] / 2:.1f}h{width:.1f}")
+        for segment in segments:
+            x, y, width, heights[segment.kind] = self._box(segment)
+            paths[segment.kind].append(f"M{x:.1f} {y + heights[segment.kind] / 2:.1f}h{width:.1f}")
         return "".join(
             f'<path d="{"".join(paths[kind])}" {self._stroke(kind)} stroke-width="{heights[kind]:.1f}"/>'
-            for kind in LOOKS
+            for kind in STATUS_STYLES
             if kind in paths
         )
 
     def column(self, kind: str, first: int, last: int, start: float, end: float) -> str:
         """A bar of *kind* in each row from *first* to *last*, all of one length, in one path."""
-        _, top, width, height = self._box(Span(first, kind, start, end))
+        _, top, width, height = self._box(Segment(first, kind, start, end))
         x, bottom = self._x(start) + width / 2, TOP + (last + 1) * self.row
         return (
             f'<path d="M{x:.1f} {top:.1f}V{bottom:.1f}" {self._stroke(kind)} '
             f'stroke-width="{width:.1f}" stroke-dasharray="{height:.2f} {self.row - height:.2f}"/>'
         )
 
-    def _bar(self, span: Span) -> str:
-        x, y, width, height = self._box(span)
+    def _bar(self, segment: Segment) -> str:
+        x, y, width, height = self._box(segment)
         return (
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" '
-            f'rx="2"><title>{escape(chr(10).join(self.gantt.told(span)))}</title></rect>'
-            f"{self._part_done(span)}"
+            f'rx="2"><title>{escape(chr(10).join(self.gantt.tooltip(segment)))}</title></rect>'
+            f"{self._part_done(segment)}"
         )
 
-    def _part_done(self, span: Span) -> str:
+    def _part_done(self, segment: Segment) -> str:
         """What fills a running bar as far as it is done, and the figure right of it."""
-        if span.bar is None or span.bar.progress is None:
+        if segment.bar is None or segment.bar.progress is None:
             return ""
-        progress = span.bar.progress
-        x, y, width, height = self._box(span)
+        progress = segment.bar.progress
+        x, y, width, height = self._box(segment)
         size = min(11.0, self.row - 1)
         return (
             f'<rect x="{x:.1f}" y="{y + height / 4:.1f}" width="{width * progress.share:.1f}" '
@@ -224,12 +224,12 @@ class Drawing:
     def _stroke(self, kind: str) -> str:
         return self._fill(kind).replace("fill=", "stroke=")
 
-    def _box(self, span: Span) -> tuple[float, float, float, float]:
+    def _box(self, segment: Segment) -> tuple[float, float, float, float]:
         """Left, top, width and height; what took no time is still seen."""
-        gap = 0.35 * self.row if span.kind in WAITS else 0.1 * self.row
-        width = max(1.5, (span.end - span.start) * self.scale)
+        gap = 0.35 * self.row if segment.kind in WAITS else 0.1 * self.row
+        width = max(1.5, (segment.end - segment.start) * self.scale)
         height = max(MIN_HEIGHT, self.row - 2 * gap)
-        return self._x(span.start), TOP + span.row * self.row + gap, width, height
+        return self._x(segment.start), TOP + segment.row * self.row + gap, width, height
 
     def _now(self) -> Iterator[str]:
         now = self.gantt.now

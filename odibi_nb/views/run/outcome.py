@@ -9,7 +9,7 @@ from odibi_nb.views.run.gantt import shortened
 from odibi_nb.views.run.run_page import summary_html
 from odibi_nb.views.run.state import snapshot_of
 from odibi_nb.views.run.table import MAX_ERROR
-from odibi_nb.views.status_style import look_of
+from odibi_nb.views.status_style import style_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +27,7 @@ _WRAP = (
 def outcome_html(result: RunResult, uses: Iterable[tuple[str, str]]) -> str:
     """How *result*'s run ended; *uses* are lines of code with what they give."""
     counts = " · ".join(
-        f"<b style='color:{look_of(status).colour}'>{look_of(status).sign}</b> {n:,} {status.lower()}"
+        f"<b style='color:{style_of(status).colour}'>{style_of(status).sign}</b> {n:,} {status.lower()}"
         for status, n in result.counts().items()
     )
     facts = [
@@ -55,7 +55,7 @@ def outcome_html(result: RunResult, uses: Iterable[tuple[str, str]]) -> str:
 
 def _failures(result: RunResult) -> list[str]:
     return [
-        f"<b style='color:{look_of(t.status.value).colour}'>{look_of(t.status.value).sign}</b> "
+        f"<b style='color:{style_of(t.status.value).colour}'>{style_of(t.status.value).sign}</b> "
         f"{escape(t.transformation_id)}: {escape(shortened(t.reason, MAX_ERROR))}"
         for t in result.failures()
     ]

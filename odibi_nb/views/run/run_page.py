@@ -8,7 +8,7 @@ from odibi_nb.views.run.eta import rough
 from odibi_nb.views.run.gantt import gantt_of
 from odibi_nb.views.run.gantt_svg import gantt_svg
 from odibi_nb.views.run.state import RETRYING, WAITING, RunSnapshot
-from odibi_nb.views.status_style import LOOKS, RUN_LOOKS, readable
+from odibi_nb.views.status_style import RUN_STYLES, STATUS_STYLES, readable
 
 _WRAP = (
     "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
@@ -29,7 +29,7 @@ def chart_html(snapshot: RunSnapshot) -> str:
 
 def summary_html(snapshot: RunSnapshot, hint: str = "") -> str:
     """One line: how it stands, project, env, run, how many rows are how far, elapsed; and a *hint*."""
-    sign, colour, _ = RUN_LOOKS.get(snapshot.status, LOOKS["RUNNING"])
+    sign, colour, _ = RUN_STYLES.get(snapshot.status, STATUS_STYLES["RUNNING"])
     state = f"<b style='{readable(colour)}'>{sign} {escape(snapshot.status)}</b>"
     hints = [hint] if hint else []
     text = escape(" · ".join([*summary_parts(snapshot), *hints]))
@@ -38,7 +38,7 @@ def summary_html(snapshot: RunSnapshot, hint: str = "") -> str:
 
 def summary_text(snapshot: RunSnapshot) -> str:
     """The summary line as plain text."""
-    sign = RUN_LOOKS.get(snapshot.status, LOOKS["RUNNING"]).sign
+    sign = RUN_STYLES.get(snapshot.status, STATUS_STYLES["RUNNING"]).sign
     return " · ".join([f"{sign} {snapshot.status}", *summary_parts(snapshot)])
 
 

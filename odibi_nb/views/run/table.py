@@ -19,7 +19,7 @@ from odibi_nb.views.html_parts import breakable
 from odibi_nb.views.run.click_for_log import ROW
 from odibi_nb.views.run.gantt import MAX_CHECKS, shortened
 from odibi_nb.views.run.state import RETRYING, WAITING, RowState, RunSnapshot
-from odibi_nb.views.status_style import LOOKS, WAITING_LOOK, look_of, readable
+from odibi_nb.views.status_style import STATUS_STYLES, WAITING_STYLE, readable, style_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -236,13 +236,13 @@ def _body(
     The error gets a line of its own: in a last column it would be cut off where it matters. Of what
     never started, the reason stands where the figures would.
     """
-    told = "" if number is None else f" data-row={number} data-status={row.status}"
+    data = "" if number is None else f" data-row={number} data-status={row.status}"
     lines = [f"↳ {shortened(row.error, MAX_ERROR)}"] if row.error and row.start else []
     checks = row.bars[-1].checks[:MAX_CHECKS] if row.bars else ()
     lines += [f"⚠ {shortened(check, MAX_ERROR)}" for check in checks]
     more = escape("\n".join(lines)) + details
     kind = "odibi-error" if lines else "odibi-more"
-    return f"<tbody{told}><tr>{''.join(_cells(row, snapshot, saved=number is not None))}</tr>" + (
+    return f"<tbody{data}><tr>{''.join(_cells(row, snapshot, saved=number is not None))}</tr>" + (
         f"<tr class={kind}><td colspan={len(COLUMNS)}>{more}</tr></tbody>" if more else "</tbody>"
     )
 
@@ -251,7 +251,7 @@ def _cells(row: RowState, snapshot: RunSnapshot, *, saved: bool) -> Iterable[str
     progress = row.bars[-1].progress if row.bars else None
     part = "" if progress is None else f" {progress}"
     mark = f" {row.sign}" if row.sign else ""
-    yield f"<td><b class=odibi-{row.status}>{look_of(row.status).sign} {row.status}{mark}</b>{part}"
+    yield f"<td><b class=odibi-{row.status}>{style_of(row.status).sign} {row.status}{mark}</b>{part}"
     yield from (f"<td>{breakable(text)}" for text in (row.id, row.layer, row.function, row.engine))
     if row.start is None:
         reason = f"↳ {escape(shortened(row.error, MAX_ERROR))}" if row.error else ""
@@ -290,7 +290,9 @@ def script_text() -> str:
 @cache
 def style_html() -> str:
     """The table's style sheet, for both themes."""
-    colours = {name: look.colour for name, look in LOOKS.items()} | {WAITING: WAITING_LOOK.colour}
+    colours = {name: style.colour for name, style in STATUS_STYLES.items()} | {
+        WAITING: WAITING_STYLE.colour
+    }
     signs = "".join(f".odibi-{name}{{{readable(colour)}}}" for name, colour in colours.items())
     right = ",".join(f".odibi-log.odibi-log table tr>:nth-child({number})" for number in _NUMBERS)
     rules = "".join(_lines_of("table.css"))

@@ -22,7 +22,7 @@ def test_nodes_say_what_they_are(tmp_path):
     graph = graph_of(planned(tmp_path, task("B"), task("S", "Silver_1", ["B"])))
     node = graph.nodes["S"]
     assert node.lines == ("S", "S · pandas")
-    assert node.told == ("S", "fake_functions.S", "Silver_1 · pandas", "after B")
+    assert node.tooltip == ("S", "fake_functions.S", "Silver_1 · pandas", "after B")
     assert graph.edges == {("B", "S"): 1}
     assert graph.layers == ("Bronze", "Silver_1")
     assert graph.label == "Dependency graph of P: 2 transformations, 1 dependencies"
@@ -36,8 +36,8 @@ def test_nodes_of_layers_that_are_ordered_by_step_show_their_step(project):
     asked = {"layers": {"Bronze": {"ordered_by_step": True}}}
     nodes = graph_of(project(*rows, manifest=asked).orchestrator().plan()).nodes
     assert nodes["B1"].lines == ("B1", "step 1 · B1 · pandas")
-    assert nodes["B1"].told[-1] == "step 1"
-    assert nodes["B2"].told[-1] == "step 2, after all rows of step 1"
+    assert nodes["B1"].tooltip[-1] == "step 1"
+    assert nodes["B2"].tooltip[-1] == "step 2, after all rows of step 1"
     assert nodes["S2"].lines == ("S2", "S2 · pandas")
 
 
@@ -59,7 +59,7 @@ def test_problems_are_marked_where_they_are(tmp_path):
     graph = graph_of(plan)
     assert [name for name, node in graph.nodes.items() if node.problems] == ["IT'S", "LOST"]
     assert graph.nodes["IT'S"].sign == "⚠"
-    assert graph.nodes["IT'S"].told[-1] == "⚠ expected a number, found 'x'"
+    assert graph.nodes["IT'S"].tooltip[-1] == "⚠ expected a number, found 'x'"
     assert graph.legend == ("⚠ 2 with a problem",)
 
 

@@ -13,7 +13,7 @@ from views.snapshots import EVIL
 from odibi_nb.views.plan.graph_mermaid import graph_mermaid
 from odibi_nb.views.plan.graph_svg import graph_svg
 from odibi_nb.views.plan.plan_html import plan_html
-from odibi_nb.views.status_style import LOOKS
+from odibi_nb.views.status_style import STATUS_STYLES
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -60,7 +60,7 @@ def test_a_status_is_told_by_sign_and_word(tmp_path):
     text = graph_svg(planned(tmp_path, task("A"), task("B")), {"A": "FAILED"})
     svg = drawn(text)
     assert {"✖ A", "· B"} <= {t.text for t in svg.iter(f"{SVG}text")}
-    assert LOOKS["FAILED"].colour in text
+    assert STATUS_STYLES["FAILED"].colour in text
     assert "✖ failed" in titles(svg)[0]
     assert "✖ 1 failed, · 1 waiting" in text
 

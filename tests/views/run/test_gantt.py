@@ -10,12 +10,12 @@ from views.snapshots import bar, everything, many, row, run
 
 from odibi_nb.views.run.gantt import MAX_QUEUED_ROWS, gantt_of, tick_step
 from odibi_nb.views.run.state import RunSnapshot
-from odibi_nb.views.status_style import LOOKS, look_of
+from odibi_nb.views.status_style import STATUS_STYLES, style_of
 
 
 def kinds_of(gantt, name):
     number = [r.id for r in gantt.rows].index(name)
-    return [(s.kind, s.start, s.end) for s in gantt.spans if s.row == number]
+    return [(s.kind, s.start, s.end) for s in gantt.segments if s.row == number]
 
 
 def test_rows_are_in_the_plans_order_grouped_by_layer():
@@ -57,8 +57,8 @@ def test_a_row_that_never_started_is_marked_where_it_ended():
     assert mark[0] == "SKIPPED"
     assert mark[2] == 4
     assert 0 < mark[2] - mark[1] < gantt.until * 0.02
-    span = next(s for s in gantt.spans if s.kind == "SKIPPED")
-    assert gantt.told(span)[-1] == "upstream BAD failed"
+    segment = next(s for s in gantt.segments if s.kind == "SKIPPED")
+    assert gantt.tooltip(segment)[-1] == "upstream BAD failed"
 
 
 def test_a_row_cancelled_between_attempts_keeps_its_wait():
@@ -96,7 +96,7 @@ def test_the_axis_has_a_few_ticks_that_can_be_told_apart(until):
 def test_a_tooltip_says_what_there_is_to_know():
     """Id, function, status with sign and attempt, times in seconds and wall time, rows, error."""
     gantt = gantt_of(everything())
-    told = {(gantt.rows[s.row].id, s.kind): gantt.told(s) for s in gantt.spans}
+    told = {(gantt.rows[s.row].id, s.kind): gantt.tooltip(s) for s in gantt.segments}
     assert told["BAD", "FAILED"] == [
         "BAD",
         "m.f",
@@ -111,7 +111,7 @@ def test_a_tooltip_says_what_there_is_to_know():
 def test_a_long_error_is_shortened():
     """A tooltip holds the beginning of an error."""
     gantt = gantt_of(run(row("A", bar(1, 0, 1, "FAILED", "x" * 10_000))))
-    assert len(gantt.told(gantt.spans[0])[-1]) < 200
+    assert len(gantt.tooltip(gantt.segments[0])[-1]) < 200
 
 
 def test_the_picture_in_words():
@@ -123,23 +123,23 @@ def test_the_picture_in_words():
 
 def test_no_two_statuses_look_alike():
     """Signs of what can stand in one table differ; so do colours and patterns of what is drawn."""
-    for one, other in itertools.combinations(LOOKS.values(), 2):
+    for one, other in itertools.combinations(STATUS_STYLES.values(), 2):
         assert one.pattern != other.pattern
         assert one.colour != other.colour
         assert one.sign != other.sign
-    assert look_of("WAITING").sign == LOOKS["QUEUED"].sign
+    assert style_of("WAITING").sign == STATUS_STYLES["QUEUED"].sign
 
 
 def test_with_very_many_rows_only_what_ran_is_drawn():
     """Above MAX_QUEUED_ROWS, queued bars are left out."""
-    assert "QUEUED" in {s.kind for s in gantt_of(many(MAX_QUEUED_ROWS)).spans}
-    assert "QUEUED" not in {s.kind for s in gantt_of(many(MAX_QUEUED_ROWS + 1)).spans}
+    assert "QUEUED" in {s.kind for s in gantt_of(many(MAX_QUEUED_ROWS)).segments}
+    assert "QUEUED" not in {s.kind for s in gantt_of(many(MAX_QUEUED_ROWS + 1)).segments}
 
 
 def test_before_the_run_starts_there_is_nothing_to_draw():
     """A snapshot without a start has no bars, and still an axis."""
     gantt = gantt_of(RunSnapshot(project="P", rows=(row("A"),)))
-    assert (gantt.spans, gantt.now) == ((), None)
+    assert (gantt.segments, gantt.now) == ((), None)
     assert gantt.ticks()
     assert gantt_of(RunSnapshot()).bands == ()
 
@@ -149,5 +149,5 @@ def test_a_bar_tells_which_data_checks_were_not_kept():
     broken = tuple(f"not_null(c{i}) warned: 1 of 4 rows" for i in range(9))
     attempt = replace(bar(1, 0, 2), checks=broken)
     gantt = gantt_of(run(row("A", attempt), status="success"))
-    told = gantt.told(next(span for span in gantt.spans if span.bar))
+    told = gantt.tooltip(next(segment for segment in gantt.segments if segment.bar))
     assert told[-5:] == [f"⚠ {check}" for check in broken[:5]]

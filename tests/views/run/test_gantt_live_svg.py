@@ -26,12 +26,14 @@ def bars_in(texts):
 
 def as_it_stands(snapshot):
     """The bars of the chart drawn at once, but for what is queued: its layers draw that in one."""
-    from odibi_nb.views.run.gantt_svg import Drawing
+    from odibi_nb.views.run.gantt_svg import GanttDrawing
 
     gantt = gantt_of(snapshot)
-    spans = [span for span in gantt.spans if not (span.kind == "QUEUED" and span.open)]
-    drawing = Drawing(gantt, "r")
-    return bars_in([drawing.picture([drawing.bars(spans, told=True)])])
+    segments = [
+        segment for segment in gantt.segments if not (segment.kind == "QUEUED" and segment.open)
+    ]
+    drawing = GanttDrawing(gantt, "r")
+    return bars_in([drawing.picture([drawing.bars(segments, tooltips=True)])])
 
 
 def grown(row_at, seconds):

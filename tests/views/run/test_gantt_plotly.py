@@ -12,8 +12,8 @@ from views.snapshots import EVIL, bar, everything, many, row, run
 from odibi_nb.core.model.events import Progress
 from odibi_nb.views.run.bundles import MAX_FIGURE_ROWS
 from odibi_nb.views.run.gantt import gantt_of
-from odibi_nb.views.run.gantt_plotly import MAX_HEIGHT, MAX_TOLD, gantt_plotly
-from odibi_nb.views.status_style import LOOKS
+from odibi_nb.views.run.gantt_plotly import MAX_HEIGHT, MAX_TOOLTIPS, gantt_plotly
+from odibi_nb.views.status_style import STATUS_STYLES
 
 
 def plain(text):
@@ -28,8 +28,8 @@ def name_of(trace):
 def test_one_trace_of_one_colour_per_kind():
     """Each kind is one bar trace with a constant colour, its own pattern, and thin if it is a wait."""
     data = gantt_plotly(gantt_of(everything()))["data"]
-    assert [name_of(t) for t in data] == [f"{k.sign} {n.lower()}" for n, k in LOOKS.items()]
-    assert len({t["marker"]["pattern"]["shape"] for t in data}) == len(LOOKS)
+    assert [name_of(t) for t in data] == [f"{k.sign} {n.lower()}" for n, k in STATUS_STYLES.items()]
+    assert len({t["marker"]["pattern"]["shape"] for t in data}) == len(STATUS_STYLES)
     for trace in data:
         assert trace["type"] == "bar"
         assert isinstance(trace["marker"]["color"], str)
@@ -53,7 +53,9 @@ def test_a_live_figure_keeps_its_traces():
     gantt = gantt_of(run(row("A", bar(1, 0))))
     live, saved = gantt_plotly(gantt, live=True), gantt_plotly(gantt)
     assert [name_of(t) for t in live["data"] if t["showlegend"]] == ["▶ running"]
-    assert {name_of(t) for t in live["data"]} == {f"{k.sign} {n.lower()}" for n, k in LOOKS.items()}
+    assert {name_of(t) for t in live["data"]} == {
+        f"{k.sign} {n.lower()}" for n, k in STATUS_STYLES.items()
+    }
     assert [name_of(t) for t in saved["data"]] == ["▶ running"]
 
 
@@ -75,7 +77,7 @@ def test_only_a_run_on_spark_has_a_trace_for_what_is_done():
     for engine, names in (("spark", ["▰ part done"]), ("pandas", [])):
         gantt = gantt_of(run(row("A", engine=engine)))
         live = gantt_plotly(gantt, live=True)["data"]
-        kinds = {f"{k.sign} {n.lower()}" for n, k in LOOKS.items()}
+        kinds = {f"{k.sign} {n.lower()}" for n, k in STATUS_STYLES.items()}
         assert [name for name in map(name_of, live) if name not in kinds] == names
 
 
@@ -110,11 +112,11 @@ def test_many_rows_fit(count):
 
 
 def test_many_rows_say_less():
-    """Above MAX_TOLD rows, a saved figure's bars say their id only, and failures why; numbers are plain lists."""
-    gantt = gantt_of(many(MAX_TOLD + 1))
+    """Above MAX_TOOLTIPS rows, a saved figure's bars say their id only, and failures why; numbers are plain lists."""
+    gantt = gantt_of(many(MAX_TOOLTIPS + 1))
     brief = {name_of(t): t for t in gantt_plotly(gantt)["data"]}
     for name, trace in brief.items():
-        assert trace["y"] == [s.row for s in gantt.spans if s.kind.lower() in name]
+        assert trace["y"] == [s.row for s in gantt.segments if s.kind.lower() in name]
         for key in ("x", "base", "y"):
             assert all(isinstance(number, (int, float)) for number in trace[key])
     assert brief["✖ failed"]["customdata"][0].endswith("ValueError: x")
@@ -161,7 +163,7 @@ def test_the_figure_knows_its_run():
 
 
 @pytest.mark.parametrize("live", [True, False])
-@pytest.mark.parametrize("count", [1, MAX_TOLD + 1])
+@pytest.mark.parametrize("count", [1, MAX_TOOLTIPS + 1])
 def test_plotly_takes_it(live, count):
     """Plotly itself accepts the figure."""
     graph_objects = pytest.importorskip("plotly.graph_objects")

@@ -12,7 +12,7 @@ from views.snapshots import EVIL, bar, everything, many, row, run
 from odibi_nb.core.model.events import Progress
 from odibi_nb.views.run.gantt import gantt_of
 from odibi_nb.views.run.gantt_svg import FIT_HEIGHT, LETTER, WIDTH, gantt_svg
-from odibi_nb.views.status_style import LOOKS, PART_DONE
+from odibi_nb.views.status_style import PART_DONE, STATUS_STYLES
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -50,16 +50,19 @@ def test_every_bar_has_its_tooltip():
     """Each bar is a rectangle with a title that starts with its id."""
     svg, gantt = drawn(everything()), gantt_of(everything())
     titles = [r.findtext(f"{SVG}title") for r in svg.iter(f"{SVG}rect") if len(r)]
-    assert sorted(titles) == sorted("\n".join(gantt.told(span)) for span in gantt.spans)
+    assert sorted(titles) == sorted("\n".join(gantt.tooltip(segment)) for segment in gantt.segments)
 
 
 def test_a_kind_is_told_by_pattern_and_legend():
     """Each kind that is drawn has its own pattern, with the plain colour to fall back on, and a legend."""
     svg = drawn(everything())
     patterns = [p.get("id") for p in svg.iter(f"{SVG}pattern")]
-    assert len(set(patterns)) == len(LOOKS)
+    assert len(set(patterns)) == len(STATUS_STYLES)
     assert all(name.startswith("run1") for name in patterns)
-    paints = {f"url(#{n}) {look.colour}" for n, look in zip(patterns, LOOKS.values(), strict=True)}
+    paints = {
+        f"url(#{n}) {style.colour}"
+        for n, style in zip(patterns, STATUS_STYLES.values(), strict=True)
+    }
     assert {r.get("fill") for r in svg.findall(f"{SVG}rect")} == paints  # the legend's
     assert {g.get("fill") for g in svg.findall(f"{SVG}g") if g.get("fill")} == paints
     assert {"✔ success", "✖ failed", "· queued", "↻ retrying"} <= set(texts(svg))
