@@ -176,17 +176,19 @@ class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
         Args:
             known: keys of tables.
-            engine: whose dialect the queries are written in.
+            engine: whose dialect the queries are written in, unless the row names its own.
             unclear: gets why the tables of a query are only guessed.
         """
         keys: set[str] = set()
         for item in self.inputs:
-            named = item if isinstance(item, str) else item.get("table")
-            if named:
-                if isinstance(item, dict) or not is_location(named):
-                    keys.add(table_key(named))
+            if isinstance(item, str):
+                if not is_location(item):
+                    keys.add(table_key(item))
+            elif item.get("table"):
+                keys.add(table_key(item["table"]))
             elif item.get("sql"):
-                found, why = keys_read(item["sql"], engine, known)
+                dialect = str(self.constants.get("engine") or engine).lower()
+                found, why = keys_read(item["sql"], dialect, known)
                 keys |= found
                 if why and unclear is not None:
                     unclear.append(why)
@@ -211,10 +213,11 @@ def row_columns(row: Mapping[str, Any]) -> dict[str, Any]:
         elif value is None or (isinstance(value, float) and math.isnan(value)):
             continue
         columns[_lower(column)] = value
-    for alias, name in ALIASES.items():
-        if alias in columns:
-            value = columns.pop(alias)
-            columns.setdefault(name, value)
+    if not columns.keys().isdisjoint(ALIASES):
+        for alias, name in ALIASES.items():
+            if alias in columns:
+                value = columns.pop(alias)
+                columns.setdefault(name, value)
     return columns
 
 
@@ -258,33 +261,34 @@ def parse_columns(
     values: dict[str, Any], number: int
 ) -> tuple[Transformation | None, list[Problem]]:
     """Parse what `row_columns` gave; what only the runner could not write to is in `output_problems`."""
-    identity = values.get("transformation_id")
-    where = f"row {str(identity)!r}" if identity is not None else f"row number {number}"
-    problems: list[Problem] = []
+    problems: list[Problem] = []  # their places are within the row
     if not _REQUIRED.keys() <= values.keys():
         problems += [
-            Problem(where, f"column {name!r} is empty or missing")
+            Problem("", f"column {name!r} is empty or missing")
             for name in _REQUIRED
             if name not in values
         ]
+    identity = values.get("transformation_id")
     if isinstance(identity, str) and not _storable(identity):
         # Run logs would keep another id than the one that runs.
-        problems.append(Problem(where, "a transformation_id cannot hold a NUL or half a character"))
+        problems.append(Problem("", "a transformation_id cannot hold a NUL or half a character"))
     for column, expected in JSON_COLUMNS.items():
-        values[column], found = _parse_json(values.get(column), expected, f"{where}, {column}")
-        problems += found
-    problems += _check_inputs(values["inputs"], where)
-    targets, odd_outputs = _parse_outputs(values["outputs"], where)
+        values[column], wrong = _parse_json(values.get(column), expected)
+        if wrong:
+            problems.append(Problem(f", {column}", wrong))
+    problems += _check_inputs(values["inputs"])
+    targets, odd_outputs = _parse_outputs(values["outputs"])
     if odd_outputs and (problems or any(map(_is_no_form, values["outputs"]))):
         problems += odd_outputs
-    step, found = _parse_step(values.get("step"), where)
-    problems += found
+    step, wrong = _parse_step(values.get("step"))
+    if wrong:
+        problems.append(Problem(", step", wrong))
     enabled = enabled_from(values.get("enabled"))
     if enabled is None:
         message = f"expected 1 or 0, found {shown(values['enabled'])}"
-        problems.append(Problem(f"{where}, enabled", message))
+        problems.append(Problem(", enabled", message))
     if problems:
-        return None, problems
+        return None, _in_row(problems, identity, number)
     return Transformation(
         transformation_id=str(values["transformation_id"]),
         project=str(values["project"]),
@@ -303,9 +307,15 @@ def parse_columns(
         constants=values["constants"],
         outputs=values["outputs"],
         targets=targets,
-        output_problems=tuple(odd_outputs),
+        output_problems=tuple(_in_row(odd_outputs, identity, number)) if odd_outputs else (),
         elsewhere=_elsewhere(values["outputs"]) if odd_outputs else (),
     ), []
+
+
+def _in_row(problems: list[Problem], identity: Any, number: int) -> list[Problem]:
+    """Return *problems* of one row with the row before their places."""
+    row = f"row {str(identity)!r}" if identity is not None else f"row number {number}"
+    return [Problem(f"{row}{where}", message) for where, message in problems]
 
 
 def _storable(text: str) -> bool:
@@ -317,37 +327,41 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _parse_step(value: Any, where: str) -> tuple[int | None, list[Problem]]:
+def _parse_step(value: Any) -> tuple[int | None, str]:
+    """Return the number of *value*, and what is wrong with it."""
     if value is None:
-        return None, []
+        return None, ""
     try:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         number = math.nan
     if not number.is_integer():
-        return None, [Problem(f"{where}, step", f"expected a whole number, found {shown(value)}")]
-    return int(number), []
+        return None, f"expected a whole number, found {shown(value)}"
+    return int(number), ""
 
 
-def _parse_json(value: Any, expected: type, where: str) -> tuple[Any, list[Problem]]:
-    """Decode a JSON column; databases with a JSON type hand over the decoded value."""
+def _parse_json(value: Any, expected: type) -> tuple[Any, str]:
+    """Decode a JSON column, and say what is wrong with it.
+
+    Databases with a JSON type hand over the decoded value.
+    """
     if isinstance(value, (str, bytes, bytearray)):
         try:
             value = decode_config(value)
         except TwinKeyError as exc:
-            return expected(), [Problem(where, str(exc))]
+            return expected(), str(exc)
         except ValueError as exc:
-            return expected(), [Problem(where, f"{exc}{python_hint(value, expected)}")]
+            return expected(), f"{exc}{python_hint(value, expected)}"
+    if isinstance(value, expected):
+        return value, ""
     if value is None:
-        return expected(), []
-    if not isinstance(value, expected):
-        kind = "a list" if expected is list else "an object"
-        inner = _decoded_again(value)
-        if isinstance(value, str) and isinstance(inner, expected):
-            message = f"expected {kind}, found text that holds JSON of {kind}: it was encoded twice"
-            return expected(), [Problem(where, f"{message}; store {_cut(inner)} itself")]
-        return expected(), [Problem(where, f"expected {kind}, found {shown(value)}")]
-    return value, []
+        return expected(), ""
+    kind = "a list" if expected is list else "an object"
+    inner = _decoded_again(value)
+    if isinstance(value, str) and isinstance(inner, expected):
+        message = f"expected {kind}, found text that holds JSON of {kind}: it was encoded twice"
+        return expected(), f"{message}; store {_cut(inner)} itself"
+    return expected(), f"expected {kind}, found {shown(value)}"
 
 
 def _decoded_again(value: Any) -> Any:
@@ -385,67 +399,61 @@ def _cut(value: Any) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
 
 
-def _check_inputs(inputs: list[Any], where: str) -> list[Problem]:
-    problems: list[Problem] = []
-    for i, item in enumerate(inputs):
-        place = f"{where}, inputs[{i}]"
-        if isinstance(item, str):
-            inner = _decoded_again(item) if item[:1] in ("{", '"') else None
-            if isinstance(inner, dict):
-                message = (
-                    f"is text that holds JSON: it was encoded twice; store {_cut(inner)} itself"
-                )
-                problems.append(Problem(place, message))
-            elif not is_location(item):
-                problems += _check_table(item, place)
-            continue
-        form = next((f for f in INPUT_FORMS if f in item), "") if isinstance(item, dict) else ""
-        named = item[form] if form else None
-        if not isinstance(named, str) or not named.strip():
-            problems.append(
-                Problem(
-                    place,
-                    "expected a table name, or an object with 'table', 'path' or 'sql', "
-                    f"found {shown(item)}",
-                )
-            )
-        elif form == "table":
-            problems += _check_table(named, place)
-    return problems
+def _check_inputs(inputs: list[Any]) -> list[Problem]:
+    wrong = [*map(_check_input, inputs)]
+    if not any(wrong):
+        return []
+    return [Problem(f", inputs[{i}]", message) for i, message in enumerate(wrong) if message]
 
 
-def _check_table(name: str, where: str) -> list[Problem]:
+def _check_input(item: Any) -> str:
+    """Say what is wrong with one item of ``inputs``."""
+    if isinstance(item, str):
+        if item[:1] in ("{", '"') and isinstance(inner := _decoded_again(item), dict):
+            return f"is text that holds JSON: it was encoded twice; store {_cut(inner)} itself"
+        return "" if is_location(item) else _check_table(item)
+    form = next((f for f in INPUT_FORMS if f in item), "") if isinstance(item, dict) else ""
+    named = item[form] if form else None
+    if not isinstance(named, str) or not named.strip():
+        expected = "expected a table name, or an object with 'table', 'path' or 'sql'"
+        return f"{expected}, found {shown(item)}"
+    return _check_table(named) if form == "table" else ""
+
+
+def _check_table(name: str) -> str:
+    """Say why *name* is no table's name."""
     try:
         table_key(name)
     except DataError as exc:
-        return [Problem(where, str(exc))]
-    return []
+        return str(exc)
+    return ""
 
 
-def _parse_outputs(outputs: list[Any], where: str) -> tuple[tuple[Output, ...], list[Problem]]:
+def _parse_outputs(outputs: list[Any]) -> tuple[tuple[Output, ...], list[Problem]]:
     targets: list[Output] = []
     problems: list[Problem] = []
     for i, raw in enumerate(outputs):
-        place = f"{where}, outputs[{i}]"
         try:
             output = msgspec.convert(raw, Output)
         except msgspec.ValidationError:  # rare: find everything that is wrong, or a null
-            decoded, found = decode_struct(raw, Output, place)
+            decoded, found = decode_struct(raw, Output, f", outputs[{i}]")
             problems += found
             if decoded is None:
                 targets += _named_by(raw)
                 continue
             output = decoded
-        wrong = check_output(output, place)
-        problems += wrong
-        targets += _named_by(raw) if wrong else [output]
+        if wrong := check_output(output):
+            problems += [Problem(f", outputs[{i}]", message) for message in wrong]
+            targets += _named_by(raw)
+        else:
+            targets.append(output)
     return tuple(targets), problems
 
 
 def _named_by(raw: Any) -> list[Output]:
     """The table that an output of a function's own form names, if it does."""
     name = raw.get("table") if isinstance(raw, dict) else raw
-    if not isinstance(name, str) or _check_table(name, ""):
+    if not isinstance(name, str) or _check_table(name):
         return []
     # Two rows may write it, as far as anybody knows.
     return [Output(table=name, mode="append", optional=_is_optional(raw))]
@@ -472,18 +480,17 @@ def _is_no_form(raw: Any) -> bool:
     name = raw.get("table")
     if isinstance(name, str):
         is_path = is_location(name) and ".." not in re.split(r"[/\\]", name)
-        return bool(_check_table(name, "")) and not is_path
+        return bool(_check_table(name)) and not is_path
     return "table" not in raw and any(
         isinstance(value, str) and SequenceMatcher(None, str(name), "table").ratio() >= _ALIKE
         for name, value in raw.items()
     )
 
 
-def check_output(output: Output, where: str) -> list[Problem]:
-    """What is wrong with *output* besides its fields' types."""
-    problems = _check_table(output.table, where)
+def check_output(output: Output) -> list[str]:
+    """Say what is wrong with *output* besides its fields' types."""
+    wrong = _check_table(output.table)
+    messages = [wrong] if wrong else []
     if output.mode == "merge" and not output.keys:
-        problems.append(
-            Problem(where, "mode 'merge' needs 'keys', the columns that identify a row")
-        )
-    return problems
+        messages.append("mode 'merge' needs 'keys', the columns that identify a row")
+    return messages

@@ -63,14 +63,15 @@ def find_edges(
     for name, row in rows.items():
         mine = position[row.layer]
         why: list[str] = []
-        keys = row.input_keys(producers, str(row.constants.get("engine") or engine).lower(), why)
+        keys = row.input_keys(producers, engine, why)
         if why:
             found.unclear[name] = why[0]
         found.reads[name] = tuple(sorted(keys))
         upstream = {
             other
             for key in keys
-            for other in producers.get(key, ())
+            if key in producers
+            for other in producers[key]
             if other != name and position[rows[other].layer] <= mine
         }
         if row.constants.get("depends_on") is not None:

@@ -74,7 +74,7 @@ def depths(order: Sequence[str], edges: Mapping[str, set[str]]) -> dict[str, int
     """How many ids must come before each, one after the other."""
     depth: dict[str, int] = {}
     for name in order:
-        depth[name] = 1 + max((depth[other] for other in edges[name]), default=-1)
+        depth[name] = 1 + max(map(depth.__getitem__, edges[name]), default=-1)
     return depth
 
 

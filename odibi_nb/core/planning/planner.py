@@ -6,6 +6,7 @@ import contextlib
 import gc
 import math
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -124,8 +125,8 @@ class Planner:
             changes["constants"] = {**row.constants, **overrides}
         return msgspec.structs.replace(row, **changes) if changes else row
 
-    def plan_row(self, row: Transformation) -> PlannedRow:
-        """*row* with its function, engine and policies; what is wrong with them is a problem."""
+    def plan_row(self, row: Transformation, order: _Order, reads: tuple[str, ...]) -> PlannedRow:
+        """*row* with its place, function, engine and policies; what is wrong with them is a problem."""
         where = f"row {row.transformation_id!r}"
         engine = self._engine(row, where)
         retry, timeout = self._settings(row, f"{where}, constants")
@@ -152,6 +153,10 @@ class Planner:
             engine=engine,
             retry=retry,
             timeout_seconds=timeout,
+            reads=reads,
+            upstream=tuple(sorted(order.edges[row.transformation_id])),
+            depth=order.depth[row.transformation_id],
+            rank=order.rank[row.transformation_id],
             expected_seconds=self.request.expected.get(row.transformation_id),
             checks=checks,
             outputs_required=self.manifest.outputs_required,
@@ -318,7 +323,10 @@ def _make_plan(
     )
     edges = selected_edges(planner, found) if request.selects else found.upstream
     planner.problems += [p for problems in planner.wrong.values() for p in problems]
-    planner.planned = {name: planner.plan_row(planner.rows[name]) for name in edges}
+    order = _order(planner, edges)
+    planner.planned = {
+        name: planner.plan_row(planner.rows[name], order, found.reads[name]) for name in edges
+    }
     planner.problems += found.problems(edges)
     planner.notices += [
         f"row {name!r}: its query cannot be parsed, so any name in it counts as a table it reads: {why}"
@@ -326,12 +334,12 @@ def _make_plan(
         if name in edges
     ]
     _note_the_unused(planner)
-    ordered, cycles = _ordered(planner, edges, found.reads)
     planner.problems += [
         Problem("", f"transformations wait for each other: {' -> '.join(cycle)}")
-        for cycle in cycles
+        for cycle in order.cycles
     ]
-    if not cycles:
+    ordered = {name: planner.planned[name] for name in order.listed}
+    if not order.cycles:
         planner.problems += _against_steps(manifest, ordered)
     layers = {layer.casefold() for layer in request.layers}
     running = {row.layer for row in planner.planned.values()}
@@ -346,7 +354,7 @@ def _make_plan(
         problems=tuple(dict.fromkeys(planner.problems)),
         notices=tuple(planner.notices),
         selection=selection_text(request.select, request.exclude),
-        cycle=cycles[0] if cycles else (),
+        cycle=order.cycles[0] if order.cycles else (),
         ordered_by_step=_ordered_layers(manifest),
     )
 
@@ -398,38 +406,44 @@ def _note_the_unused(planner: Planner) -> None:
         )
 
 
-def _ordered(
-    planner: Planner, edges: dict[str, set[str]], reads: Mapping[str, tuple[str, ...]]
-) -> tuple[dict[str, PlannedRow], list[tuple[str, ...]]]:
-    """The rows with upstream, depth and rank, layer by layer; and the cycles."""
-    rows = planner.planned
+@dataclass(frozen=True)
+class _Order:
+    """Which rows come before which.
+
+    Attributes:
+        edges: id to the ids it needs, without the cycles.
+        cycles: the ids along each.
+        depth: id to how many rows must run before it, one after the other.
+        rank: id to its place among ready rows.
+        listed: the ids layer by layer, upstream first.
+    """
+
+    edges: Mapping[str, set[str]]
+    cycles: list[tuple[str, ...]]
+    depth: Mapping[str, int]
+    rank: Mapping[str, int]
+    listed: list[str]
+
+
+def _order(planner: Planner, edges: dict[str, set[str]]) -> _Order:
+    rows, expected = planner.rows, planner.request.expected
     order, edges, cycles = in_order(edges)
     depth = depths(order, edges)
-    seconds = {name: _expected(row) for name, row in rows.items()}
-    left = remaining(order, edges, seconds)
+    left = remaining(order, edges, {name: expected.get(name, UNKNOWN_SECONDS) for name in order})
     position = {layer: i for i, layer in enumerate(planner.request.layers)}
 
     def first_to_start(name: str) -> tuple[Any, ...]:
-        priority: Any = rows[name].transformation.constants.get("priority")
+        priority: Any = rows[name].constants.get("priority")
         urgent = -priority if _is_number(priority) else 0
         return (urgent, -left[name], depth[name], name)
 
-    rank = {name: i for i, name in enumerate(sorted(order, key=first_to_start))}
-    listed = sorted(order, key=lambda name: (position[rows[name].layer], depth[name], name))
-    return {
-        name: msgspec.structs.replace(
-            rows[name],
-            reads=reads[name],
-            upstream=tuple(sorted(edges[name])),
-            depth=depth[name],
-            rank=rank[name],
-        )
-        for name in listed
-    }, cycles
-
-
-def _expected(row: PlannedRow) -> float:
-    return UNKNOWN_SECONDS if row.expected_seconds is None else row.expected_seconds
+    return _Order(
+        edges=edges,
+        cycles=cycles,
+        depth=depth,
+        rank={name: i for i, name in enumerate(sorted(order, key=first_to_start))},
+        listed=sorted(order, key=lambda name: (position[rows[name].layer], depth[name], name)),
+    )
 
 
 def no_rows_message(project_: str, env_: str, census: list[tuple[str, str, int]]) -> str:

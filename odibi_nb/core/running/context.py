@@ -19,7 +19,7 @@ from odibi_nb.core.protocols import WriteInfo, native_frame
 from odibi_nb.core.running.check_evaluation import kept_rows
 from odibi_nb.core.text.redaction import redact_text
 from odibi_nb.core.text.structs import decode_struct, own_copy, shown
-from odibi_nb.errors import DataError
+from odibi_nb.errors import DataError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.reserved_places import Reserved
     from odibi_nb.core.protocols import DataFrame, TableEngine
     from odibi_nb.core.running.hooks import HookManager
-    from odibi_nb.errors import Problem
 
 
 class TransformationLogger(logging.LoggerAdapter):  # type: ignore[type-arg]  # not generic on 3.10
@@ -284,7 +283,7 @@ def as_output(output: str | Mapping[str, Any] | Output) -> Output:
         raw = {"table": output} if isinstance(output, str) else output
         decoded, problems = decode_struct(raw, Output, "output")
     if decoded is not None:
-        problems = check_output(decoded, "output")
+        problems = [Problem("output", wrong) for wrong in check_output(decoded)]
     if decoded is None or problems:
         raise DataError("; ".join(map(str, problems)))
     return decoded

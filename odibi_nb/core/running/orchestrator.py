@@ -456,8 +456,9 @@ class GenericProjectOrchestrator:
         layers = self.manifest.select_layers(options.target_layers)
         place = self.place()
         source = self.adapters.registry(place)
-        rows = [dict(row) for row in source.fetch(self.project, self.env)]
-        rows = rows if change is None else change(rows)
+        rows: Sequence[Mapping[str, Any]] = [*source.fetch(self.project, self.env)]
+        if change is not None:
+            rows = change([dict(row) for row in rows])
         if not rows:
             raise PlanError(source.name, [no_rows_message(self.project, self.env, source.census())])
         expected, notices = self._expected()

@@ -72,6 +72,8 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> None:
 
 _DECODER = msgspec.json.Decoder()
 _ENCODER = msgspec.json.Encoder()
+_TEXT_SIGNS: tuple[Any, Any] = ("{", ":")
+_BYTE_SIGNS: tuple[Any, Any] = (b"{", b":")
 _TWIN_FINDER = json.JSONDecoder(object_pairs_hook=_without_twins)
 
 
@@ -91,9 +93,14 @@ def decode_config(text: str | bytes | bytearray) -> Any:
     decoded = decode_json(text)
     if not decoded or not isinstance(decoded, (dict, list)):
         return decoded
-    keys = len(decoded) if isinstance(decoded, dict) else sum(map(_key_count, decoded))
-    colons = text.count(":") if isinstance(text, str) else text.count(b":")
-    if colons <= keys:  # each key that the text has is there: nearly always
+    brace, colon = _TEXT_SIGNS if isinstance(text, str) else _BYTE_SIGNS
+    if brace not in text:  # no object, as in most inputs
+        return decoded
+    if isinstance(decoded, dict):
+        keys = len(decoded)
+    else:
+        keys = sum([len(item) for item in decoded if isinstance(item, dict)])
+    if text.count(colon) <= keys:  # each key that the text has is there: nearly always
         return decoded
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
     # Text that would be longer with a key twice: nearly always.
@@ -114,10 +121,6 @@ def decode_config(text: str | bytes | bytearray) -> Any:
             rest = [f"and {more} more keys are there twice"] if more > 0 else []
             raise TwinKeyError("; ".join([*shown_twins, *rest])) from None
     return decoded
-
-
-def _key_count(item: Any) -> int:
-    return len(item) if isinstance(item, dict) else 0
 
 
 def _twin_keys(raw: bytes) -> Iterator[tuple[str, int, int]]:
