@@ -192,22 +192,17 @@ def _reserved_constants() -> list[str]:
 
 def selection_grammar() -> str:
     """Return the page of the selection grammar."""
-    text = inspect.getdoc(selection) or ""
-    block = re.search(r"::\n\n((?:    .*\n|\n)+)", text)
-    assert block is not None, "the module's docstring has lost its table"
-    rows = [re.split(r" {2,}", line.strip(), maxsplit=1) for line in block[1].strip().splitlines()]
-    after = " ".join(text[block.end() :].split())
-    states = DESCRIPTIONS["states"]
+    terms, states = DESCRIPTIONS["selection"], DESCRIPTIONS["states"]
     lines = [
         "# Selection grammar",
         "",
-        "`--select` and `--exclude` of commands, `select=` and `exclude=` of `run_project`.",
+        "`--select` and `--exclude` of commands, `select=` and `exclude=` of `run_project`. An unknown name is an error that names the",
+        "closest one.",
         "",
-        *_table(
-            ("term", "selects"),
-            [(f"`{term}`", _code(meaning).rstrip(".") + ".") for term, meaning in rows],
-        ),
-        _code(after),
+        "## Terms",
+        "",
+        *_table(("term", "selects"), [(f"`{term}`", text) for term, text in terms.items()]),
+        "`+` goes with every term. Values may be patterns. Upper and lower case matter in ids and functions only.",
         "",
         "## States",
         "",
