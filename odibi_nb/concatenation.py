@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.process.late_imports import import_late
+from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,11 +38,6 @@ def one_after_the_other(frames: Sequence[Any]) -> Any:
             for frame in frames
         ]
     return pd.concat(frames, ignore_index=True)
-
-
-def quoted(name: str) -> str:
-    """*name* as Spark's SQL quotes it."""
-    return "`" + name.replace("`", "``") + "`"
 
 
 def one_after_the_other_on_spark(frames: Sequence[Any]) -> Any:
@@ -86,7 +82,7 @@ def _as(frame: Any, wanted: dict[str, str]) -> Any:
     """*frame* with the types *wanted*; a whole number that a float would round fails."""
     columns = []
     for field in frame.schema.fields:
-        kind, column = field.dataType.simpleString(), quoted(field.name)
+        kind, column = field.dataType.simpleString(), backticked(field.name)
         target = wanted[field.name]
         if kind == target:
             columns.append(column)

@@ -33,13 +33,13 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.concatenation import (
     one_after_the_other,
     one_after_the_other_on_spark,
-    quoted,
 )
 from odibi_nb.core.model.engine import Engine
 from odibi_nb.core.model.readable_places import URL_REFUSAL
 from odibi_nb.core.model.transformation import RESERVED_CONSTANTS
 from odibi_nb.core.protocols import native_frame
 from odibi_nb.core.running.context import TableUse
+from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -351,7 +351,7 @@ def _spark_steps() -> tuple[Callable[..., Any], ...]:
 
     return (
         lambda frame, names: frame.toDF(*names),
-        lambda frame, names: frame.select(*map(quoted, names)),
+        lambda frame, names: frame.select(*map(backticked, names)),
         constant,
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.transformation import SEED_COLUMNS
 from odibi_nb.core.protocols import DataType
+from odibi_nb.core.text.sql_text import literal
 from odibi_nb.errors import Problem, RegistryError, did_you_mean
 from odibi_nb.sources.upsert import canonical_names
 from odibi_nb.storage.database import scrub
@@ -89,7 +90,7 @@ class ProviderRegistry:
             raise RegistryError(self.name, problems)
         return (
             f"SELECT * FROM {self._table} "
-            f"WHERE LOWER(project) = LOWER({_literal(project)}) AND environment = {_literal(env)}"
+            f"WHERE LOWER(project) = LOWER({literal(project)}) AND environment = {literal(env)}"
         )
 
     def _rows(self, answer: Any) -> Iterable[Mapping[str, Any]]:
@@ -136,11 +137,6 @@ def _data_types() -> Any:
     except ImportError:
         return DataType
     return framework.DataType
-
-
-def _literal(text: str) -> str:
-    doubled = text.replace("'", "''")
-    return f"'{doubled}'"
 
 
 def _same(found: Any, asked: str) -> bool:

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.text.redaction import redact_text
+from odibi_nb.core.text.sql_text import double_quoted, literal
 from odibi_nb.errors import DataError, EngineNotAvailableError, TableNotFoundError
 from odibi_nb.storage.delta_upkeep import checkpoint, compact
 from odibi_nb.storage.row_table import ALL_ROWS, RowQuery, RowTable, chosen, spelling, tries
@@ -75,8 +76,8 @@ class DeltaRowTable(RowTable):
             names, query = spelling((value, by), types), RowQuery(equal=equal).spelled(types)
             if query is None or len(names) < len((value, by)):
                 return []
-            key = _quoted(names[by])
-            columns = f"{key}, median({_quoted(names[value])})"
+            key = double_quoted(names[by])
+            columns = f"{key}, median({double_quoted(names[value])})"
             sql = f"SELECT {columns} FROM rows {_where(query.equal)} GROUP BY {key}"
             found = _queried(table, sql)
             return [(key, median) for key, median in found if median is not None]
@@ -195,7 +196,9 @@ def _rows_of(table: Any, columns: Columns | Choice, query: RowQuery) -> list[Row
     if not names or spelled is None:
         return []
     order = ", ".join(_ordered(name, query) for name in spelled.order)
-    sql = f"SELECT {', '.join(map(_quoted, names.values()))} FROM rows {_where(spelled.equal)}"
+    sql = (
+        f"SELECT {', '.join(map(double_quoted, names.values()))} FROM rows {_where(spelled.equal)}"
+    )
     sql += f" ORDER BY {order}" if order else ""
     sql += "" if query.limit is None else f" LIMIT {int(query.limit)}"
     return query.folded_rows(dict(zip(names, row, strict=True)) for row in _queried(table, sql))
@@ -211,13 +214,14 @@ def _queried(table: Any, sql: str) -> Iterator[tuple[Any, ...]]:
 
 def _where(equal: Mapping[str, Sequence[str]]) -> str:
     conditions = [
-        f"{_quoted(name)} IN ({', '.join(map(_literal, texts))})" for name, texts in equal.items()
+        f"{double_quoted(name)} IN ({', '.join(map(literal, texts))})"
+        for name, texts in equal.items()
     ]
     return f"WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 def _ordered(name: str, query: RowQuery) -> str:
-    return f"{_quoted(name)} {'DESC NULLS LAST' if query.descending else 'ASC NULLS FIRST'}"
+    return f"{double_quoted(name)} {'DESC NULLS LAST' if query.descending else 'ASC NULLS FIRST'}"
 
 
 def _merge(table: Any, merge: TextMerge) -> None:
@@ -228,9 +232,9 @@ def _merge(table: Any, merge: TextMerge) -> None:
     columns = [(name, "string") for name in merge.columns]
     rows = [{**row, _GONE: None} for _, row in merge.upserts]
     rows += [{**row, _GONE: "1"} for row in merge.deletes]
-    names = [_quoted(name) for name in merge.columns]
+    names = [double_quoted(name) for name in merge.columns]
     sets = {name: f"s.{name}" for name in names}
-    same = " AND ".join(f"t.{_quoted(key)} = s.{_quoted(key)}" for key in merge.keys)
+    same = " AND ".join(f"t.{double_quoted(key)} = s.{double_quoted(key)}" for key in merge.keys)
     merger = table.merge(
         _arrow(rows, [*columns, (_GONE, "string")], _arrow_types(pa, table)),
         same,
@@ -266,13 +270,3 @@ def _arrow(rows: Sequence[Row], columns: Columns, types: Mapping[str, Any]) -> A
     return arrow.rename_columns([name for name, _ in wanted]).cast(
         pa.schema([(name, types.get(name, type_)) for name, type_ in wanted])
     )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    """An SQL literal; the query engine knows no escape but the doubled quote."""
-    doubled = text.replace("'", "''")
-    return f"'{doubled}'"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.tables import DEFAULT_SCHEMA
 from odibi_nb.core.text.redaction import redact_text
 from odibi_nb.core.text.spark_errors import short_spark_error
+from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.errors import EngineError
 
 if TYPE_CHECKING:
@@ -34,16 +35,11 @@ _PARTS = 2
 """Of a table's name without its catalog."""
 
 
-def quoted(name: str) -> str:
-    """*name* as Spark's SQL quotes it."""
-    return "`" + name.replace("`", "``") + "`"
-
-
 def identifier_of(table: TableName, catalog: str = "") -> str:
     """*table* in SQL, in *catalog*; in the session's current one if that is empty."""
     parts = table.parts if len(table.parts) > 1 else (DEFAULT_SCHEMA, *table.parts)
     full = (catalog, *parts) if catalog and len(parts) <= _PARTS else parts
-    return ".".join(map(quoted, full))
+    return ".".join(map(backticked, full))
 
 
 def identifier_at(path: str, own: str) -> str:
@@ -57,7 +53,7 @@ def identifier_at(path: str, own: str) -> str:
         own: the session's `own_catalog`.
     """
     elsewhere = own in {"", SAIL_CATALOG} or (own != SESSION_CATALOG and _on_databricks())
-    return f"{'' if elsewhere else f'{SESSION_CATALOG}.'}delta.{quoted(path)}"
+    return f"{'' if elsewhere else f'{SESSION_CATALOG}.'}delta.{backticked(path)}"
 
 
 def _on_databricks() -> bool:
@@ -93,7 +89,7 @@ def own_catalog(spark: Any) -> str:
 def check_catalog(spark: Any, catalog: str) -> None:
     """Raise EngineError if the session has no such catalog."""
     try:
-        spark.sql(f"SHOW SCHEMAS IN {quoted(catalog)} LIKE {DEFAULT_SCHEMA!r}").collect()
+        spark.sql(f"SHOW SCHEMAS IN {backticked(catalog)} LIKE {DEFAULT_SCHEMA!r}").collect()
     except Exception as exc:
         raise EngineError(
             f"lake 'catalog:{catalog}': the Spark session cannot use the catalog {catalog!r}: "

@@ -25,9 +25,10 @@ from odibi_nb.core.text.spark_errors import (
     is_spark_error,
     short_spark_error,
 )
+from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.errors import DataError, TableNotFoundError
 from odibi_nb.storage.row_table import ALL_ROWS, RowTable, chosen, spelling, tries
-from odibi_nb.storage.spark_names import identifier_at, identifier_of, own_catalog, quoted
+from odibi_nb.storage.spark_names import identifier_at, identifier_of, own_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -146,7 +147,7 @@ class SparkRowTable(RowTable):
         columns = chosen(columns, types)
         found = spelling([name for name, _ in columns], types)
         named = [(name, kind, found[name]) for name, kind in columns]
-        read = [_read_as(quoted(column), kind, types[column]) for _, kind, column in named]
+        read = [_read_as(backticked(column), kind, types[column]) for _, kind, column in named]
         values = _refined(frame, spelled).selectExpr(*read).collect()
         times = [kind == "timestamp" and types[column] == "timestamp" for _, kind, column in named]
         names = [name for name, _, _ in named]
@@ -179,13 +180,13 @@ class SparkRowTable(RowTable):
     def _of(self, rows: Sequence[Row], columns: Columns, types: Mapping[str, str]) -> Any:
         """A frame of *rows*, with the table's names and *types* where it has the columns."""
         names = spelling([name for name, _ in columns], types)
-        ddl = ", ".join(f"{quoted(name)} {_TYPES[kind]}" for name, kind in columns)
+        ddl = ", ".join(f"{backticked(name)} {_TYPES[kind]}" for name, kind in columns)
         values = [tuple(row.get(name) for name, _ in columns) for row in rows]
         frame = self._session().createDataFrame(values, ddl)
         return frame.selectExpr(
             *(
-                f"CAST({quoted(name)} AS {types.get(names.get(name, name), _TYPES[kind])})"
-                f" AS {quoted(names.get(name, name))}"
+                f"CAST({backticked(name)} AS {types.get(names.get(name, name), _TYPES[kind])})"
+                f" AS {backticked(names.get(name, name))}"
                 for name, kind in columns
             )
         )
@@ -212,20 +213,22 @@ class SparkRowTable(RowTable):
     def _merge(self, wanted: Merge) -> None:
         spark, view, types = self._session(), f"odibi_{uuid.uuid4().hex}", self.types() or {}
         merge = wanted.spelled(types).as_text()
-        same = " AND ".join(f"t.{quoted(key)} <=> s.{quoted(key)}" for key in merge.keys)
+        same = " AND ".join(f"t.{backticked(key)} <=> s.{backticked(key)}" for key in merge.keys)
         written = [str(name) for name in merge.columns if name not in merge.keys]
         compared = [name for name in written if any(name in old for old in _read(merge))]
         unchanged = " AND ".join(
             [
                 "s.odibi_there = 1",
-                *(f"t.{quoted(n)} <=> s.{quoted(_BEFORE + n)}" for n in compared),
+                *(f"t.{backticked(n)} <=> s.{backticked(_BEFORE + n)}" for n in compared),
             ]
         )
         guarded, others = written[0], written[1:]
-        sets = [f"t.{quoted(guarded)} = {_or_end(f'{unchanged} AND s.odibi_gone = 0', guarded)}"]
-        sets += [f"t.{quoted(name)} = s.{quoted(name)}" for name in others]
+        sets = [
+            f"t.{backticked(guarded)} = {_or_end(f'{unchanged} AND s.odibi_gone = 0', guarded)}"
+        ]
+        sets += [f"t.{backticked(name)} = s.{backticked(name)}" for name in others]
         key, rest = merge.keys[0], [*merge.keys[1:], *written]
-        values = [_or_end("s.odibi_there = 0", key), *(f"s.{quoted(name)}" for name in rest)]
+        values = [_or_end("s.odibi_there = 0", key), *(f"s.{backticked(name)}" for name in rest)]
         delete = f"WHEN MATCHED AND s.odibi_gone = 1 AND {unchanged} THEN DELETE "
         self._source(merge, compared, types).createOrReplaceTempView(view)
         try:
@@ -233,7 +236,7 @@ class SparkRowTable(RowTable):
                 f"MERGE INTO {self._name} AS t USING {view} AS s ON {same} "
                 f"{delete if merge.deletes else ''}"
                 f"WHEN MATCHED THEN UPDATE SET {', '.join(sets)} "
-                f"WHEN NOT MATCHED THEN INSERT ({', '.join(map(quoted, (key, *rest)))}) "
+                f"WHEN NOT MATCHED THEN INSERT ({', '.join(map(backticked, (key, *rest)))}) "
                 f"VALUES ({', '.join(values)})"
             ).collect()
         finally:
@@ -276,7 +279,7 @@ def _read(merge: TextMerge) -> list[Row]:
 
 def _or_end(condition: str, name: str) -> str:
     """SQL for the source's value of *name* if *condition* holds; else it ends the statement."""
-    return f"CASE WHEN {condition} THEN s.{quoted(name)} ELSE raise_error('{_CHANGED}') END"
+    return f"CASE WHEN {condition} THEN s.{backticked(name)} ELSE raise_error('{_CHANGED}') END"
 
 
 def _came_second(exc: BaseException) -> bool:

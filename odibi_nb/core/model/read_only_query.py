@@ -151,6 +151,12 @@ _UNICODE_NAME = re.compile(r'(?i)\bU&"')
 _CALL = re.compile(r'(?<![\w$])[\w$]+(?=["`\]]?\s*\()')
 _SCRIPT = re.compile(r"(?i)\busing\s*(?:r\s*)?['\"]")
 _CONTINUED = re.compile(r"\\\r?\n")
+_SPARK_NOISE = re.compile(
+    r"'(?:[^'\\]|\\.)*(?:'|\\?\Z)|\"(?:[^\"\\]|\\.)*(?:\"|\\?\Z)|`[^`]*(?:`|\Z)|--[^\n]*|/\*.*?(?:\*/|\Z)",
+    re.DOTALL,
+)
+_WRITES = re.compile(r"(?i)\b(?:insert|update|delete|merge|into)\b|;")
+_SPARK_PATH = re.compile(r"`[^`]*[/\\:][^`]*`")
 
 
 def why_refused(sql: str, dialect: str, *, alone: bool = False) -> str:
@@ -187,7 +193,13 @@ def _of_trees(trees: list[Any], sql: str, dialect: str) -> str:
 
 
 def files_named(sql: str) -> list[str]:
-    """Return the tables in a Spark query that are paths, or that a format's name makes files."""
+    """Return what in a Spark query is a path, or a table that a format's name makes a file."""
+    files = _files_of_formats(sql)
+    paths = [path for path in _SPARK_PATH.findall(sql) if not any(path[1:-1] in f for f in files)]
+    return [*files, *paths]
+
+
+def _files_of_formats(sql: str) -> list[str]:
     trees, _ = parse(sql, "databricks")
     if trees is None:
         return [re.sub(r"\s", "", found) for found in _FORMAT_DOT.findall(_NOISE.sub(" ", sql))]
@@ -213,14 +225,28 @@ def _odd_text(sql: str, dialect: str) -> str:
         return f"a query must not have {what} - in: {shown_sql(sql)}"
     if dialect == "postgres" and _UNICODE_NAME.search(sql):
         return f'a query must not have names in U&"…" - in: {shown_sql(sql)}'
-    if dialect == "databricks" and _CONTINUED.search(sql):
-        return f"a query must not have lines that end with a backslash - in: {shown_sql(sql)}"
+    if dialect == "databricks" and (odd := _odd_on_spark(sql)):
+        return odd
     if any("/*" in comment[2:] for comment in _COMMENT.findall(sql)):
         return f"a query must not have a comment in a comment - in: {shown_sql(sql)}"
     if dialect == "tsql" and (word := _statement_word(sql)):
         what = f"{word.upper()} begins another statement"  # it needs no semicolon
         return f"a query must be one SELECT: {what} - in: {shown_sql(sql)}"
     return ""
+
+
+def _odd_on_spark(sql: str) -> str:
+    if _WRITES.search(_SPARK_NOISE.sub(_blank, sql.strip().rstrip(";"))):
+        return f"a query must be one SELECT, found: {shown_sql(sql)}"
+    if _CONTINUED.search(sql):
+        return f"a query must not have lines that end with a backslash - in: {shown_sql(sql)}"
+    return ""
+
+
+def _blank(found: re.Match[str]) -> str:
+    """Hide a literal or comment from the checks; one without an end is looked at as it is."""
+    closed = found[0].startswith("--") or found[0][-1] in "'\"`/"
+    return " x " if closed else found[0]
 
 
 def _statement_word(sql: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.tables import redact_url
+from odibi_nb.core.text.sql_text import double_quoted
 from odibi_nb.engines.delta.appends import KEPT_FOR, landed, metadata, take_back, transaction
 from odibi_nb.engines.delta.errors import is_conflict, why_refused
 from odibi_nb.engines.delta.rewrites import decided, loses_times, rewritten
@@ -198,11 +199,11 @@ def _merge(table: Any, data: Any, output: Output, properties: Any) -> None:
     """Update the rows whose keys are there, insert the others; null equals null."""
     partitions(table, output)
     data, differs = fit(data, schema_of(table), output)
-    sets = {_quoted(name): f"source.{_quoted(name)}" for name in data.column_names}
+    sets = {double_quoted(name): f"source.{double_quoted(name)}" for name in data.column_names}
     same = " AND ".join(
         # "=" lets every version of delta-rs join by hash; it also is right where no key is null.
         f"(target.{key} {'IS NOT DISTINCT FROM' if nulls else '='} source.{key})"
-        for key, nulls in ((_quoted(k), data[k].null_count) for k in output.keys)
+        for key, nulls in ((double_quoted(k), data[k].null_count) for k in output.keys)
     )
     merger = table.merge(
         data,
@@ -213,7 +214,3 @@ def _merge(table: Any, data: Any, output: Output, properties: Any) -> None:
         commit_properties=properties,
     )
     merger.when_matched_update(sets).when_not_matched_insert(sets).execute()
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

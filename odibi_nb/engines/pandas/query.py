@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from odibi_nb.core.model.query_tables import shown_sql
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.running.stopping import stoppable
+from odibi_nb.core.text.sql_text import double_quoted
 from odibi_nb.engines.optional_imports import reason, require
 from odibi_nb.engines.pandas.frames import pyarrow
 from odibi_nb.errors import DataError, TableNotFoundError
@@ -192,16 +193,12 @@ def _show_tables(
             if mention.local:
                 continue
             raise
-        quoted = [_quoted(part) for part in mention.parts]
+        quoted = [double_quoted(part) for part in mention.parts]
         if len(quoted) == len(("catalog", "schema", "table")):
             connection.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {quoted[0]}")
         if len(quoted) > 1:
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {'.'.join(quoted[:-1])}")
         connection.execute(f"CREATE VIEW {'.'.join(quoted)} AS FROM temp.main.__lake_{number}")
-
-
-def _quoted(part: str) -> str:
-    return '"' + part.replace('"', '""') + '"'
 
 
 def _narrow(table: Any, kinds: list[str]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.text.sql_text import double_quoted
 from odibi_nb.engines import table_compare
 from odibi_nb.engines.delta import tables as delta_tables
 from odibi_nb.engines.delta.rewrites import decided
@@ -152,7 +153,7 @@ class ArrowSides(table_compare.Sides):
 
     def quoted(self, name: str) -> str:
         """As DuckDB quotes it."""
-        return '"' + name.replace('"', '""') + '"'
+        return double_quoted(name)
 
     def scientific(self, column: str, digits: int) -> str:
         """By ``format``."""

@@ -12,11 +12,11 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.tables import DEFAULT_SCHEMA, TableName, redact_url
+from odibi_nb.core.text.sql_text import backticked, spark_literal
 from odibi_nb.engines.lake import CatalogLake
-from odibi_nb.engines.spark.frames import literal
 from odibi_nb.engines.spark.session import CLASSIC, SAIL
 from odibi_nb.errors import EngineError
-from odibi_nb.storage.spark_names import SESSION_CATALOG, own_catalog, quoted
+from odibi_nb.storage.spark_names import SESSION_CATALOG, own_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,7 +63,7 @@ class SparkCatalog:
 
     def _full(self, *parts: str) -> str:
         """A name in this catalog, whichever is the current one."""
-        return ".".join(map(quoted, (self.name, *parts) if self.name else parts))
+        return ".".join(map(backticked, (self.name, *parts) if self.name else parts))
 
     def show(self, names: Iterable[str]) -> None:
         """Make the tables of these names known, and the schemas of those that are yet to come.
@@ -106,7 +106,7 @@ class SparkCatalog:
 
     def _add(self, name: str, uri: str) -> None:
         """Add a table, unless it is there: a Connect server's catalog is that of all its sessions."""
-        what = f"{name} USING delta LOCATION {literal(uri)}"
+        what = f"{name} USING delta LOCATION {spark_literal(uri)}"
         if self._has_case:  # Sail's catalog is the session's own
             self._spark.sql(f"CREATE TABLE IF NOT EXISTS {what}").collect()
             return
@@ -132,7 +132,7 @@ class SparkCatalog:
         known = self._known.schemas.get(schema)
         if known == uri:
             return
-        place = literal(uri)
+        place = spark_literal(uri)
         default = schema == DEFAULT_SCHEMA and self._own_default
         if self._can_move and (known is not None or default):
             self._spark.sql(f"ALTER SCHEMA {self._full(schema)} SET LOCATION {place}").collect()

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.checks import ROW_KINDS
 from odibi_nb.core.protocols import Measure
+from odibi_nb.core.text.sql_text import backticked, spark_literal
 from odibi_nb.core.text.structs import utc_now
 from odibi_nb.engines.optional_imports import reason
-from odibi_nb.engines.spark.frames import literal, types_of
+from odibi_nb.engines.spark.frames import types_of
 from odibi_nb.errors import DataError
-from odibi_nb.storage.spark_names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ def measure(frame: Any, rules: Sequence[Rule]) -> list[Measure]:
             if rule.kind in ROW_KINDS:
                 facts.append(f"count_if({_MARK}{i}) AS fact_{i}")
             elif rule.kind == "fresh":
-                newest = f"max(CAST({quoted(rule.columns[0])} AS timestamp))"
+                newest = f"max(CAST({backticked(rule.columns[0])} AS timestamp))"
                 # As text: what a time stamp is in Python depends on the zone of the machine.
                 facts.append(f"date_format({newest}, 'yyyy-MM-dd HH:mm:ss.SSSSSSXXX') AS fact_{i}")
         found = marked.selectExpr(*facts).collect()[0].asDict()
@@ -54,7 +54,7 @@ def _measured(marked: Any, i: int, rule: Rule, found: dict[str, Any]) -> Measure
         return Measure(total=found["total"], newest=utc)
     samples: tuple[str, ...] = ()
     if fact and rule.kind != "not_null":
-        columns = [quoted(name) for name in rule.columns]
+        columns = [backticked(name) for name in rule.columns]
         # Ordered: Sail refuses to limit what is distinct otherwise.
         broken = marked.filter(f"{_MARK}{i}").select(*columns).distinct().orderBy(*columns)
         samples = tuple(", ".join(map(_shown, row)) for row in broken.limit(SAMPLES).collect())
@@ -63,12 +63,12 @@ def _measured(marked: Any, i: int, rule: Rule, found: dict[str, Any]) -> Measure
 
 def split(frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
     """As `TableEngine.split`."""
-    names = [quoted(name) for name in frame.columns]
-    told = [f"CASE WHEN {_MARK}{i} THEN {literal(r.text)} END" for i, r in enumerate(rules)]
+    names = [backticked(name) for name in frame.columns]
+    told = [f"CASE WHEN {_MARK}{i} THEN {spark_literal(r.text)} END" for i, r in enumerate(rules)]
     marked = _marked(frame, rules).selectExpr(
         *names, f"concat_ws('; ', {', '.join(told)}) AS _failed_checks"
     )
-    now = f"CAST({literal(utc_now().isoformat())} AS timestamp) AS _quarantined_at"
+    now = f"CAST({spark_literal(utc_now().isoformat())} AS timestamp) AS _quarantined_at"
     good = marked.filter("_failed_checks = ''").selectExpr(*names)
     return good, marked.filter("_failed_checks <> ''").selectExpr("*", now)
 
@@ -86,11 +86,11 @@ def _marked(frame: Any, rules: Sequence[Rule]) -> Any:
 
 def _breaks(rule: Rule, types: dict[str, str]) -> str:
     """The SQL condition under which a row breaks *rule*."""
-    columns = [quoted(name) for name in rule.columns]
+    columns = [backticked(name) for name in rule.columns]
     if rule.kind == "unique":
         return f"count(*) OVER (PARTITION BY {', '.join(columns)}) > 1"
     if rule.kind == "not_null":
-        return " OR ".join(_is_null(quoted(name), types[name]) for name in rule.columns)
+        return " OR ".join(_is_null(backticked(name), types[name]) for name in rule.columns)
     column, kind = columns[0], types[rule.columns[0]]
     there = f"NOT ({_is_null(column, kind)})"
     if rule.kind == "accepted_values":
@@ -118,7 +118,7 @@ def _value(value: Any, kind: str) -> str:
         return f"{value!r}D"
     if isinstance(value, int):
         return str(value)
-    text = literal(str(value))
+    text = spark_literal(str(value))
     return f"CAST({text} AS {kind})" if kind in {"timestamp", "date"} else text
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.engines.pandas.frames import delta_type, pyarrow
 from odibi_nb.engines.spark.frames import is_guess
 from odibi_nb.errors import DataError
-from odibi_nb.storage.spark_names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +54,7 @@ def _by_spark(target: DeltaTarget, schema: Any, other: Mapping[str, Any]) -> set
         name
         for name in other
         if name in guesses
-        and not target.frame().filter(f"{quoted(name)} IS NOT NULL").limit(1).count()
+        and not target.frame().filter(f"{backticked(name)} IS NOT NULL").limit(1).count()
     }
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.protocols import Change
 from odibi_nb.core.text.spark_errors import is_no_table, missing_table
+from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.engines.delta import details as delta_details
 from odibi_nb.engines.delta.appends import Appends
 from odibi_nb.engines.delta.tables import check_path
@@ -38,7 +39,7 @@ from odibi_nb.engines.spark.session import SAIL, forget
 from odibi_nb.engines.spark.session_loss import why_lost
 from odibi_nb.errors import DataError, OdibiError
 from odibi_nb.storage import spark_names
-from odibi_nb.storage.spark_names import identifier_at, identifier_of, quoted
+from odibi_nb.storage.spark_names import identifier_at, identifier_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -218,7 +219,7 @@ class SparkEngine:
 
     def _is_temporary(self, name: str) -> bool:
         with contextlib.suppress(Exception):  # there is no such table or view
-            return bool(self.connection.spark.catalog.getTable(quoted(name)).isTemporary)
+            return bool(self.connection.spark.catalog.getTable(backticked(name)).isTemporary)
         return False
 
     def _show_all(self, catalog: SparkCatalog) -> None:

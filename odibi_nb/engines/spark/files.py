@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.tables import redact_url
 from odibi_nb.core.text.spark_errors import is_no_table
+from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.engines.files import encodings
 from odibi_nb.engines.files.text_columns import WIDEST
 from odibi_nb.engines.optional_imports import reason
@@ -17,7 +18,6 @@ from odibi_nb.engines.spark import text_columns
 from odibi_nb.engines.spark.frames import to_spark, types_of
 from odibi_nb.engines.spark.session import SAIL
 from odibi_nb.errors import DataError, did_you_mean
-from odibi_nb.storage.spark_names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -243,7 +243,7 @@ def _read_csv(spark: Any, location: str, types: Mapping[str, str], options: dict
     names = [f"Unnamed: {i}" if n == f"_c{i}" else n for i, n in enumerate(found)]
     _check_named(types, names, shown)
     by_spark = {n: kind for n, kind in types.items() if not text_columns.is_converted_here(kind)}
-    wanted = ", ".join(f"{quoted(n)} {by_spark.get(n, 'string')}" for n in names)
+    wanted = ", ".join(f"{backticked(n)} {by_spark.get(n, 'string')}" for n in names)
     frame = (
         reader()
         .option("mode", "FAILFAST")
@@ -254,7 +254,7 @@ def _read_csv(spark: Any, location: str, types: Mapping[str, str], options: dict
     kinds = text_columns.kinds_of(frame, [name for name in names if name not in types])
     return frame.selectExpr(
         *(
-            quoted(name)
+            backticked(name)
             if name in by_spark
             else text_columns.converted(name, types.get(name) or kinds[name], shown)
             for name in names
@@ -271,11 +271,13 @@ def _read_json(spark: Any, location: str, types: Mapping[str, str], options: dic
     frame = reader().load(location)
     found = types_of(frame.schema)
     if not found and types:  # no records: the schema says which columns there would have been
-        return spark.createDataFrame([], ", ".join(f"{quoted(n)} {k}" for n, k in types.items()))
+        return spark.createDataFrame(
+            [], ", ".join(f"{backticked(n)} {k}" for n, k in types.items())
+        )
     exact = {name: text_columns.read_as(kind) for name, kind in types.items()}
     wanted = {name: exact.get(name) or kind for name, kind in found.items()}
     if wanted != found:
-        wide = ", ".join(f"{quoted(name)} {kind}" for name, kind in wanted.items())
+        wide = ", ".join(f"{backticked(name)} {kind}" for name, kind in wanted.items())
         frame = reader().schema(wide).load(location)
     texts = [name for name, kind in found.items() if kind == "string" and name not in types]
     kept = {**types, **dict.fromkeys(_without_values(frame, texts), text_columns.NO_VALUES)}
@@ -294,7 +296,7 @@ def _without_values(frame: Any, names: list[str]) -> list[str]:
     """The columns of *names* that are always null."""
     if not names:
         return []
-    facts = [f"count({quoted(name)}) AS n{i}" for i, name in enumerate(names)]
+    facts = [f"count({backticked(name)}) AS n{i}" for i, name in enumerate(names)]
     counts = frame.selectExpr(*facts).collect()[0]
     return [name for name, count in zip(names, counts, strict=True) if not count]
 
@@ -314,8 +316,8 @@ def _with_types(frame: Any, types: Mapping[str, str], shown: str, *, plain: bool
                 "since when it counts, and what"
             )
         same = wanted == kind
-        columns.append(quoted(name) if same else text_columns.recast(name, kind, wanted, shown))
-    return frame if columns == [quoted(n) for n in found] else frame.selectExpr(*columns)
+        columns.append(backticked(name) if same else text_columns.recast(name, kind, wanted, shown))
+    return frame if columns == [backticked(n) for n in found] else frame.selectExpr(*columns)
 
 
 def _check_named(types: Mapping[str, str], names: list[str], shown: str) -> None:

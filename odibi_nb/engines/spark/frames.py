@@ -9,9 +9,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.concatenation import NO_DATA
+from odibi_nb.core.text.sql_text import backticked, spark_literal
 from odibi_nb.engines.output_rules import check_names, columns_apart, columns_differ, retyped
 from odibi_nb.errors import DataError
-from odibi_nb.storage.spark_names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,11 +55,6 @@ def to_spark(spark: Any, data: Any) -> Any:
     return marked(frame, guesses)
 
 
-def literal(text: str) -> str:
-    """*text* as a string in Spark's SQL."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
 def types_of(schema: Any) -> dict[str, str]:
     """Column to the name of its type, of a Spark schema."""
     return {field.name: field.dataType.simpleString() for field in schema.fields}
@@ -94,7 +89,7 @@ def storable(frame: Any, table: str, time_zone: str) -> Any:
             raise DataError(
                 f"{table}, column {name!r}: a table cannot store intervals ({kind}): store seconds"
             )
-        columns.append(_stored_as(quoted(name), kind, time_zone))
+        columns.append(_stored_as(backticked(name), kind, time_zone))
     if any(" AS " in column for column in columns):
         frame = frame.selectExpr(*columns)
     return marked(frame, [name for name, kind in types.items() if _VOID.search(kind)])
@@ -106,7 +101,7 @@ def _stored_as(column: str, kind: str, time_zone: str) -> str:
     if kind == "timestamp_ntz":
         stamp = f"CAST({column} AS timestamp)"
         if time_zone not in {"UTC", "Etc/UTC", "Z", "GMT"}:
-            stamp = f"from_utc_timestamp({stamp}, {literal(time_zone)})"
+            stamp = f"from_utc_timestamp({stamp}, {spark_literal(time_zone)})"
         return f"{stamp} AS {column}"
     if kind.startswith(("char(", "varchar(")):
         return f"CAST({column} AS string) AS {column}"
@@ -155,12 +150,14 @@ def fit(frame: Any, schema: Any, output: Output) -> tuple[Any, bool]:
                 changed.append(differs)
             same = kind == ours[name]
             columns.append(
-                quoted(name) if same else f"CAST({quoted(name)} AS {kind}) AS {quoted(name)}"
+                backticked(name)
+                if same
+                else f"CAST({backticked(name)} AS {kind}) AS {backticked(name)}"
             )
     if changed or ((added or missing) and output.schema_mode != "merge"):
         raise columns_differ(output, added, missing, changed)
-    columns += [quoted(name) for name, _ in added]
-    as_is = columns == [quoted(name) for name in ours]
+    columns += [backticked(name) for name, _ in added]
+    as_is = columns == [backticked(name) for name in ours]
     return frame if as_is else frame.selectExpr(*columns), bool(added or missing)
 
 
@@ -171,11 +168,11 @@ def is_guess(field: Any) -> bool:
 
 def _nothing(name: str, kind: str, otherwise: str) -> str:
     """A column without values as *kind*; one that has got values since fails with *otherwise*."""
-    column = quoted(name)
-    wrong = f"CAST(raise_error({literal(otherwise)}) AS {kind})"
+    column = backticked(name)
+    wrong = f"CAST(raise_error({spark_literal(otherwise)}) AS {kind})"
     if kind.startswith(("array", "map", "struct")):
         # What is empty in one type is empty in the other, as JSON; what is not would get lost.
-        value = f"from_json(to_json({column}), {literal(kind)})"
+        value = f"from_json(to_json({column}), {spark_literal(kind)})"
         same = f"to_json({value}) = to_json({column})"
         return (
             f"CASE WHEN {column} IS NULL THEN NULL WHEN {same} THEN {value} ELSE {wrong} END "
@@ -188,7 +185,7 @@ def with_missing(frame: Any, schema: Any) -> Any:
     """*frame* with the columns that only *schema* has, all null: ``schema_mode`` "merge" allows it."""
     theirs = types_of(schema)
     nothing = [
-        f"CAST(NULL AS {kind}) AS {quoted(name)}"
+        f"CAST(NULL AS {kind}) AS {backticked(name)}"
         for name, kind in theirs.items()
         if name not in frame.columns
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.query_tables import (
@@ -16,8 +15,8 @@ from odibi_nb.core.model.query_tables import (
 )
 from odibi_nb.core.model.read_only_query import files_named, why_refused
 from odibi_nb.core.model.tables import DEFAULT_SCHEMA, TableName
+from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.errors import DataError
-from odibi_nb.storage.spark_names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,13 +24,6 @@ if TYPE_CHECKING:
     from odibi_nb.engines.lake import Lake
 
 _SHARED_VIEWS = "global_temp"
-_NOISE = re.compile(
-    r"'(?:[^'\\]|\\.)*(?:'|\\?\Z)|\"(?:[^\"\\]|\\.)*(?:\"|\\?\Z)|`[^`]*(?:`|\Z)|--[^\n]*|/\*.*?(?:\*/|\Z)",
-    re.DOTALL,
-)
-_SELECT = re.compile(r"[(\s]*(select|with|from|values|table)\b", re.IGNORECASE)
-_WRITES = re.compile(r"\b(insert|update|delete|merge|into)\b|;", re.IGNORECASE)
-_FILES = re.compile(r"`[^`]*[/\\:][^`]*`")
 
 
 def checked(sql: str, lake: Lake | None) -> str:
@@ -43,11 +35,6 @@ def checked(sql: str, lake: Lake | None) -> str:
             *lake* is None.
     """
     shown = shown_sql(sql)
-    bare = _NOISE.sub(_blank, sql.strip().rstrip(";"))
-    if not _SELECT.match(bare) or _WRITES.search(bare):
-        raise DataError(f"a query must be one SELECT, found: {shown or 'nothing'}")
-    if found := _FILES.search(sql):
-        raise DataError(f"{found[0]} is not a table: a query sees tables only - in: {shown}")
     if refused := why_refused(sql, DIALECTS["spark"]):
         raise DataError(refused)
     for name in files_named(sql):
@@ -60,12 +47,6 @@ def _is_in(name: str, lake: Lake) -> bool:
     with contextlib.suppress(DataError):  # a path
         return lake.has(TableName.parse(name)) is True
     return False
-
-
-def _blank(found: re.Match[str]) -> str:
-    """Hide a literal or comment from the checks; one without an end is looked at as it is."""
-    closed = found[0].startswith("--") or found[0][-1] in "'\"`/"
-    return " x " if closed else found[0]
 
 
 def lake_tables(sql: str, lake: Lake) -> list[str]:
@@ -100,9 +81,9 @@ def in_catalog(sql: str, catalog: str, is_temporary: Callable[[str], bool]) -> s
         if is_whole or not stands_there:
             continue
         if len(parts) > 1:
-            prefixes[start] = f"{quoted(catalog)}."
+            prefixes[start] = f"{backticked(catalog)}."
         elif not is_temporary(parts[0]):
-            prefixes[start] = f"{quoted(catalog)}.{quoted(DEFAULT_SCHEMA)}."
+            prefixes[start] = f"{backticked(catalog)}.{backticked(DEFAULT_SCHEMA)}."
     for start in sorted(prefixes, reverse=True):
         sql = f"{sql[:start]}{prefixes[start]}{sql[start:]}"
     return sql

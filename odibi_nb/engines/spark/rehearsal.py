@@ -13,15 +13,15 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.protocols import TableDetails
+from odibi_nb.core.text.sql_text import backticked, spark_literal
 from odibi_nb.engines import output_rules, table_compare
 from odibi_nb.engines.delta.details import COMMITS_LOOKED_AT, last_write
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.spark import writes as spark_writes
 from odibi_nb.engines.spark.empty_columns import decided
-from odibi_nb.engines.spark.frames import fit, literal, storable, types_of, with_missing
+from odibi_nb.engines.spark.frames import fit, storable, types_of, with_missing
 from odibi_nb.engines.spark.session import SAIL
 from odibi_nb.errors import DataError
-from odibi_nb.storage.spark_names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,22 +102,22 @@ def combined(before: Any, frame: Any, output: Output) -> Any:
     """*before* after an append or merge of *frame*: null equals null in keys, as in a table."""
     if output.mode == "merge":
         lacking = [name for name in before.columns if name not in frame.columns]
-        present = before.selectExpr(*_renamed(output), *map(quoted, lacking))
+        present = before.selectExpr(*_renamed(output), *map(backticked, lacking))
         written = frame.selectExpr(*_renamed(output))
         before = before.join(written, _same_keys(before, written, output), "left_anti")
         if lacking:  # a merge leaves them as they are
             joined = frame.join(present, _same_keys(frame, present, output), "left")
-            frame = joined.select(*map(quoted, [*frame.columns, *lacking]))
+            frame = joined.select(*map(backticked, [*frame.columns, *lacking]))
     return before.unionByName(frame, allowMissingColumns=True)
 
 
 def _renamed(output: Output) -> list[str]:
-    return [f"{quoted(key)} AS odibi_key_{i}" for i, key in enumerate(output.keys)]
+    return [f"{backticked(key)} AS odibi_key_{i}" for i, key in enumerate(output.keys)]
 
 
 def _same_keys(frame: Any, renamed: Any, output: Output) -> Any:
     pairs = [
-        frame[quoted(key)].eqNullSafe(renamed[f"odibi_key_{i}"])
+        frame[backticked(key)].eqNullSafe(renamed[f"odibi_key_{i}"])
         for i, key in enumerate(output.keys)
     ]
     return functools.reduce(operator.and_, pairs)
@@ -193,11 +193,11 @@ class SparkSides(table_compare.Sides):
 
     def quoted(self, name: str) -> str:
         """As Spark quotes it."""
-        return quoted(name)
+        return backticked(name)
 
     def scientific(self, column: str, digits: int) -> str:
         """By ``printf``."""
-        return f"printf({literal(f'%.{digits - 1}e')}, {column})"
+        return f"printf({spark_literal(f'%.{digits - 1}e')}, {column})"
 
     def comparable(self, column: str, kind: str) -> str:
         """Maps, at any depth, as text."""

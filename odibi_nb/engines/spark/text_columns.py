@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.text.sql_text import backticked, spark_literal
 from odibi_nb.engines.files.text_columns import MISSING, NUMBER, WHOLE, WIDEST
-from odibi_nb.engines.spark.frames import literal
-from odibi_nb.storage.spark_names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +30,9 @@ def kinds_of(frame: Any, names: Sequence[str]) -> dict[str, str]:
     """Column to the type of all its values, found in one pass over the columns of text *names*."""
     if not names:
         return {}
-    facts = [f"coalesce(bit_or({_fact(quoted(name))}), 0) AS f{i}" for i, name in enumerate(names)]
+    facts = [
+        f"coalesce(bit_or({_fact(backticked(name))}), 0) AS f{i}" for i, name in enumerate(names)
+    ]
     found = frame.selectExpr(*facts).collect()[0]
     return {name: _kind(found[i]) for i, name in enumerate(names)}
 
@@ -46,11 +47,11 @@ def _fact(column: str) -> str:
     return (
         f"CASE WHEN nullif({column}, '') IS NULL THEN 0 WHEN {number} IS NULL THEN {_WORD} "
         f"WHEN lower({number}) IN ('true', 'false') THEN {_BOOLEAN} "
-        f"WHEN {number} RLIKE {literal(WHOLE)} THEN CASE "
+        f"WHEN {number} RLIKE {spark_literal(WHOLE)} THEN CASE "
         f"WHEN try_cast({number} AS bigint) IS NOT NULL THEN {_WHOLE} "
         f"WHEN length(regexp_replace({number}, '^[+-]', '')) <= {WIDEST} THEN {_WIDE} "
         f"ELSE {_WIDER} END "
-        f"WHEN {number} RLIKE {literal(NUMBER)} THEN {_NUMBER} ELSE {_TEXT} END"
+        f"WHEN {number} RLIKE {spark_literal(NUMBER)} THEN {_NUMBER} ELSE {_TEXT} END"
     )
 
 
@@ -72,13 +73,15 @@ def _kind(facts: int) -> str:
 
 def converted(name: str, kind: str, place: str) -> str:
     """The SQL that makes type *kind* of the column of text *name*; a value that does not fit fails."""
-    column = quoted(name)
+    column = backticked(name)
     if kind == NO_VALUES:
         return f"CAST(NULL AS void) AS {column}"
     if kind == "string":
         return f"nullif({column}, '') AS {column}"
     number = _number(column)
-    whole = f"regexp_replace({number}, {literal(_ZEROS)}, '')" if kind in _INTEGERS else number
+    whole = (
+        f"regexp_replace({number}, {spark_literal(_ZEROS)}, '')" if kind in _INTEGERS else number
+    )
     fits = _fits(whole, f"try_cast({whole} AS {kind})", kind)
     return f"{_checked(number, whole, kind, fits, (name, place))} AS {column}"
 
@@ -88,7 +91,7 @@ def recast(name: str, found: str, kind: str, place: str) -> str:
 
     Spark's own cast rounds, cuts off and, where ANSI is off, wraps and makes nulls.
     """
-    column = quoted(name)
+    column = backticked(name)
     if kind == NO_VALUES:
         return f"CAST(NULL AS void) AS {column}"
     if kind == "string" or (kind == "timestamp" and found != "string"):
@@ -140,10 +143,8 @@ def _fits(text: str, value: str, kind: str) -> str:
 def _checked(there: str, source: str, kind: str, fits: str, names: tuple[str, str]) -> str:
     """The SQL of *source* as *kind* where it *fits*, and null where *there* is; the rest fails."""
     name, place = names
-    where = literal(f"{place}, column {name!r}: ")
-    wrong = (
-        f"concat({where}, CAST({quoted(name)} AS string), {literal(f' does not fit type {kind}')})"
-    )
+    where = spark_literal(f"{place}, column {name!r}: ")
+    wrong = f"concat({where}, CAST({backticked(name)} AS string), {spark_literal(f' does not fit type {kind}')})"
     return (
         f"CASE WHEN {there} IS NULL THEN NULL WHEN {fits} THEN try_cast({source} AS {kind}) "
         f"ELSE CAST(raise_error({wrong}) AS {kind}) END"
@@ -152,5 +153,5 @@ def _checked(there: str, source: str, kind: str, fits: str, names: tuple[str, st
 
 def _number(column: str) -> str:
     """The text of *column*, null where it stands for a gap among numbers."""
-    words = ", ".join(literal(word) for word in ("", *MISSING))
+    words = ", ".join(spark_literal(word) for word in ("", *MISSING))
     return f"CASE WHEN trim({column}) IN ({words}) THEN NULL ELSE trim({column}) END"

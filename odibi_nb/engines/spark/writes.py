@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.text.spark_errors import is_conflict
+from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.engines import output_rules
 from odibi_nb.engines.delta.appends import KEPT_FOR, metadata, transaction_key
 from odibi_nb.engines.delta.errors import SAIL_ITSELF, why_refused
@@ -19,7 +20,6 @@ from odibi_nb.engines.spark.empty_columns import decided, retype
 from odibi_nb.engines.spark.frames import fit, with_missing
 from odibi_nb.engines.spark.session import SAIL
 from odibi_nb.errors import DataError, RevokedError
-from odibi_nb.storage.spark_names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -229,7 +229,7 @@ def _as_new(target: DeltaTarget, writer: Any, output: Output) -> Any:
 def _merge(target: DeltaTarget, frame: Any, output: Output, *, differs: bool) -> int | None:
     """Update the rows whose keys are there, insert the others; null equals null."""
     view = f"odibi_merge_{uuid.uuid4().hex}"
-    same = " AND ".join(f"t.{quoted(key)} <=> s.{quoted(key)}" for key in output.keys)
+    same = " AND ".join(f"t.{backticked(key)} <=> s.{backticked(key)}" for key in output.keys)
     evolving = "WITH SCHEMA EVOLUTION " if differs else ""
     frame.createOrReplaceTempView(view)
     try:
@@ -256,9 +256,9 @@ def _rows_merged(target: DeltaTarget) -> int | None:
 
 def check_unique(frame: Any, output: Output) -> None:
     """Raises DataError if keys come twice in a *frame* that is to be merged."""
-    counted = frame.groupBy(*map(quoted, output.keys)).count()
+    counted = frame.groupBy(*map(backticked, output.keys)).count()
     count = counted.columns[-1]
-    twice = counted.filter(f"{quoted(count)} > 1").limit(output_rules.SAMPLES + 1).collect()
+    twice = counted.filter(f"{backticked(count)} > 1").limit(output_rules.SAMPLES + 1).collect()
     if twice:
         shown = twice[: output_rules.SAMPLES]
         samples = [

@@ -44,6 +44,7 @@ from odibi_nb.core.model.read_only_query import files_named, why_refused
         ("databricks", "SELECT 1 -- \\\n' FROM csv.`/x` -- '"),
         ("databricks", "FROM t MAP a USING 'sh' AS b"),
         ("databricks", "SELECT secret('scope', 'key')"),
+        ("databricks", "SELECT (( 'it''s; fine' ) FROM t INSERT INTO u"),
     ],
 )
 def test_anything_but_one_select_that_reads_is_refused(dialect, sql):
@@ -90,6 +91,8 @@ def test_usual_queries_are_not_refused(dialect, sql):
         ("SELECT csv.x FROM silver.t AS csv", []),
         ("SELECT * FROM silver.csv, csv", []),
         ("FROM parquet.x MAP a", ["parquet.x"]),
+        ("FROM csv.`/x` MAP a", ["csv.`", "`/x`"]),
+        ("SELECT `C:\\x` FROM silver.t", ["`C:\\x`"]),
     ],
 )
 def test_a_format_before_a_dot_is_a_file_to_spark(sql, files):
