@@ -22,11 +22,9 @@ stands a gate, which opens when all rows of the layer have ended; ``schedule="gr
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import random
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -36,6 +34,15 @@ from odibi_nb.core.model.events import EventType, Status
 from odibi_nb.core.planning.schedule import Gate, Schedule
 from odibi_nb.core.running.capture import CapturedLog
 from odibi_nb.core.running.layers import LayerProgress
+from odibi_nb.core.running.messages import (
+    CancelRequested,
+    EventEmitted,
+    LayerFinished,
+    LineWritten,
+    LogFlushed,
+    Said,
+    Warned,
+)
 from odibi_nb.core.running.worker import Attempt, AttemptEnded, WorkerPool, run_attempt
 from odibi_nb.core.text.redaction import error_text
 from odibi_nb.core.text.structs import utc_now
@@ -50,25 +57,12 @@ if TYPE_CHECKING:
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
     from odibi_nb.core.running.context import ExecutionContext
     from odibi_nb.core.running.event_stream import RunStream
+    from odibi_nb.core.running.messages import Message
 
 TICK_SECONDS = 0.25
 ABANDONED_TEXT = "abandoned: it did not end when it was cancelled"
 DRAIN, STOP, ABANDON = 1, 2, 3
 """How hard a cancel is: start nothing new; revoke what runs; wait for nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class CancelAsked:
-    """A request to end the run, or one transformation."""
-
-    transformation_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class LayerFinished:
-    """What had to be done after a layer is done."""
-
-    gate: Gate
 
 
 class TransformationRunner:
@@ -77,6 +71,7 @@ class TransformationRunner:
     Args:
         plan: without problems.
         stream: where events go.
+        inbox: where the messages of other threads arrive.
         make_context: row and attempt number to the context its function gets.
         on_error: ``continue`` or ``stop``.
         timeout_seconds: for the whole run.
@@ -89,6 +84,7 @@ class TransformationRunner:
         self,
         plan: RunPlan,
         stream: RunStream,
+        inbox: queue.SimpleQueue[Message],
         make_context: Callable[[PlannedRow, int], ExecutionContext],
         *,
         on_error: str = "continue",
@@ -99,6 +95,7 @@ class TransformationRunner:
     ) -> None:
         self.plan = plan
         self.stream = stream
+        self.inbox = inbox
         self.make_context = make_context
         self.on_error = on_error
         self.timeout_seconds = timeout_seconds
@@ -109,7 +106,6 @@ class TransformationRunner:
         self.given_up: list[Attempt] = []
         self.layers = LayerProgress(plan, stream)
         self.results: dict[str, TransformationResult] = {}
-        self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._pool = WorkerPool(plan.workers)
         self._schedule = Schedule(plan, gates=plan.schedule == "layers", limits=plan.layer_workers)
         self._running: dict[str, Attempt] = {}
@@ -122,7 +118,7 @@ class TransformationRunner:
         self._releasing = False
         self._stop_reason = ""
         self._cancel_reason = "the run was cancelled"
-        self._over = False
+        self._over = self._ended = False
         self._deadline: float | None = None
         self._next_poll = 0.0
 
@@ -132,56 +128,69 @@ class TransformationRunner:
         The first request for a run starts nothing new, the second revokes what runs, the third
         waits for nothing. The first for a transformation revokes it, the second waits no more.
         """
-        self.inbox.put(CancelAsked(transformation_id))
+        self.inbox.put(CancelRequested(transformation_id))
 
     def run(self) -> dict[str, TransformationResult]:
         """Run everything; the results in the plan's order. Raises nothing of what happens in it."""
-        with contextlib.suppress(queue.Empty):  # who asked before the run began was heard, too
-            while True:
-                self._hear(self.inbox.get_nowait())
+        self._read_waiting()  # a cancel that was requested before the run began counts, too
         if self.timeout_seconds is not None:
             self._deadline = time.monotonic() + self.timeout_seconds
         self._release()
         while self._unfinished():
             try:
                 self._step()
-            except KeyboardInterrupt:  # heard in the next step, which may be interrupted as well
+            except KeyboardInterrupt:  # read in the next step, which may be interrupted as well
                 self.cancel()
+        self._ended = True
         self._pool.close()
         return {name: self.results[name] for name in self.plan.rows}
 
-    def tell_the_rest(self) -> None:
+    def publish_late_messages(self) -> None:
         """Publish what arrived on the inbox after the last row ended."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                message = self.inbox.get_nowait()
-                if isinstance(message, AttemptEnded):
-                    self._attempt_ended(message)
-                elif callable(message):
-                    message()
+        self._read_waiting()
 
     def _unfinished(self) -> bool:
         return len(self.results) < len(self.plan.rows) or self._finishing > 0
 
     def _step(self) -> None:
         self._start_what_may()
-        try:
-            message = self.inbox.get(timeout=self._patience())
-        except queue.Empty:
-            message = None
-        self._hear(message)
+        message = self._next_message(self._patience())
+        if message is not None:
+            self._read(message)
         self._look_at_the_clock()
 
-    def _hear(self, message: object) -> None:
-        if isinstance(message, AttemptEnded):
-            self._attempt_ended(message)
-        elif isinstance(message, LayerFinished):
-            self._finishing -= 1
-            self._open(message.gate)
-        elif isinstance(message, CancelAsked):
-            self._cancel_asked(message.transformation_id)
-        elif callable(message):
-            message()
+    def _read_waiting(self) -> None:
+        while (message := self._next_message(0)) is not None:
+            self._read(message)
+
+    def _next_message(self, seconds: float) -> Message | None:
+        """Return the next message; None if none arrives within *seconds*."""
+        try:
+            return self.inbox.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    def _read(self, message: Message) -> None:
+        """Act on *message*: the one place where messages are read."""
+        match message:
+            case AttemptEnded():
+                self._attempt_ended(message)
+            case LineWritten(name, line):
+                self.stream.output(name, line)
+            case EventEmitted(event, payload):
+                self.stream.deliver(event, payload)
+            case LogFlushed(sink, records):
+                facts = {"sink": sink, "records": records}
+                self.stream.publish(EventType.LOG_FLUSHED, facts)
+            case Said(level, text):
+                self.stream.say(level, text)
+            case Warned(text):
+                self.stream.warn(text)
+            case LayerFinished(gate) if not self._ended:
+                self._finishing -= 1
+                self._open(gate)
+            case CancelRequested(name) if not self._ended:
+                self._cancel_asked(name)
 
     # -- starting ------------------------------------------------------------------------------
 
@@ -234,7 +243,7 @@ class TransformationRunner:
             row=row,
             facts=facts,
             context=context,
-            log=CapturedLog(lambda line: self.inbox.put(lambda: self.stream.output(row.id, line))),
+            log=CapturedLog(lambda line: self.inbox.put(LineWritten(row.id, line))),
             started=started,
             deadline=started + row.timeout_seconds if row.timeout_seconds else None,
         )
@@ -267,7 +276,7 @@ class TransformationRunner:
                 finish(gate.layer)
             except BaseException as exc:  # noqa: BLE001  what it does never fails a run, or hangs it
                 text = f"after layer {gate.layer}: {error_text(exc)}"
-                self.inbox.put(lambda: self.stream.warn(text))
+                self.inbox.put(Warned(text))
             self.inbox.put(LayerFinished(gate))
 
         self._pool.submit(work)

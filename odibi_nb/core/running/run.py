@@ -6,6 +6,7 @@ import platform
 import sys
 import time
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.engine import Engine
@@ -13,7 +14,6 @@ from odibi_nb.core.model.events import EventType, RunStatus, Status
 from odibi_nb.core.model.readable_places import allowed_places
 from odibi_nb.core.model.reserved_places import reserved_in
 from odibi_nb.core.model.results import RunResult
-from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.process.interrupts import interrupts_as_requests
 from odibi_nb.core.process.private_files import private_tree
 from odibi_nb.core.runlog import journal as journals
@@ -23,9 +23,11 @@ from odibi_nb.core.running.context import ExecutionContext, transformation_logge
 from odibi_nb.core.running.coordinator import ABANDON, TransformationRunner
 from odibi_nb.core.running.event_stream import RunStream
 from odibi_nb.core.running.kept_failures import FAILURES
+from odibi_nb.core.running.layer_cache import LayerCache
+from odibi_nb.core.running.messages import EventEmitted, LogFlushed
 from odibi_nb.core.running.plugins import find_plugins
 from odibi_nb.core.running.run_folders import Presence
-from odibi_nb.core.text.redaction import error_message, error_text
+from odibi_nb.core.text.redaction import error_text
 from odibi_nb.core.text.structs import as_json, utc_now
 from odibi_nb.version import __version__
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import Adapters, BaseLogSink, Place, TableEngine, View
     from odibi_nb.core.runlog.run_lock import RunLock
     from odibi_nb.core.running.hooks import HookManager
+    from odibi_nb.core.running.messages import Message
 
 SHOWN_NAMES = 5
 VERSIONED = ("pandas", "pyarrow", "deltalake", "duckdb", "sqlalchemy", "pyspark")
@@ -104,7 +107,6 @@ class RunExecution:
         self.options, self.retry_of = prepared.options, prepared.retry_of
         self.lock, self.number, self.run_id = lock, number, lock.run_id
         self.reloaded = reloaded
-        self.cache_plan = self._cache_plan()
         manifest = self.place.manifest
         self.facts: dict[str, Any] = {
             "run_id": self.run_id,
@@ -124,6 +126,7 @@ class RunExecution:
             journal=self.journal,
             views=self.setup.views,
         )
+        self.inbox: SimpleQueue[Message] = SimpleQueue()
         self.runner = self._make_runner()
         self.lost = ""
         self.presence = Presence(manifest.folder, manifest.path, self.journal)
@@ -216,7 +219,7 @@ class RunExecution:
             status = RunStatus.FAILED
             self.stream.warn(lost)
         ended = utc_now()
-        self.runner.tell_the_rest()
+        self.runner.publish_late_messages()
         self._warn_of_threads()
         record = run_record(
             {**self.facts, **begin, "timestamp": started},
@@ -230,7 +233,7 @@ class RunExecution:
         problems = self.stream.run_log.close(record)
         for problem in problems:
             self.stream.warn(problem)
-        self.runner.tell_the_rest()
+        self.runner.publish_late_messages()
         result = RunResult(
             run_id=self.run_id,
             status=status,
@@ -270,13 +273,15 @@ class RunExecution:
             )
 
     def _make_runner(self) -> TransformationRunner:
+        cache = self._layer_cache()
         return TransformationRunner(
             self.plan,
             self.stream,
+            self.inbox,
             self._context,
             on_error=self.options.on_error,
             timeout_seconds=self.options.run_timeout_seconds,
-            finish_layer=self._cache_after if self.cache_plan else None,
+            finish_layer=None if cache is None else cache.fill,
             poll_cancel=lambda: journals.take_cancel_requests(self.journal.folder),
             poll_revoked=self._overridden,
         )
@@ -307,47 +312,26 @@ class RunExecution:
 
     def _emit_later(self, event: str, payload: dict[str, Any]) -> None:
         """Deliver an event of a transformation on the coordinator's thread, before its end is told."""
-        self.runner.inbox.put(lambda: self.stream.deliver(event, payload))
+        self.inbox.put(EventEmitted(event, payload))
 
-    # -- after a layer -------------------------------------------------------------------------
-
-    def _cache_plan(self) -> Mapping[str, tuple[str, ...]]:
-        if self.options.cache_plan is None:
-            return self.setup.cache_plan
-        return {layer: tuple(tables) for layer, tables in self.options.cache_plan.items()}
-
-    def _cache_after(self, layer: str) -> None:
-        """Cache what the cache plan names for *layer*; called on a worker."""
-        tables = self.cache_plan.get(layer, ())
+    def _layer_cache(self) -> LayerCache | None:
+        """Return what caches tables after a layer; None without a cache plan."""
+        tables = self.setup.cache_plan
+        if self.options.cache_plan is not None:
+            tables = {layer: tuple(named) for layer, named in self.options.cache_plan.items()}
         if not tables:
-            return
-        engine = self.setup.tables(self.place.engine)
-        engine.spark_session()  # only then it is known whether it can
-        if engine.cannot_cache:
-            self._say_later("INFO", f"📦 Not caching tables after {layer}: {engine.cannot_cache}")
-            return
-        self._say_later("INFO", f"📦 Caching tables after {layer}")
-        for table in tables:
-            try:
-                engine.cache(TableName.parse(table), keep=self.options.keep_cached)
-            except Exception as exc:  # noqa: BLE001  a cache is an offer: the run goes on without it
-                self.runner.inbox.put(
-                    lambda t=table, e=exc: self.stream.warn(
-                        f"Could not cache {t}: {error_message(e)}"
-                    )
-                )
-            else:
-                self._say_later("INFO", f"✅ Cached table: {table}")
-
-    def _say_later(self, level: str, text: str) -> None:
-        """Say it on the coordinator's thread."""
-        self.runner.inbox.put(lambda: self.stream.say(level, text))
+            return None
+        return LayerCache(
+            tables=tables,
+            engine=lambda: self.setup.tables(self.place.engine),
+            keep=self.options.keep_cached,
+            post=self.inbox.put,
+        )
 
     # -- what else there is --------------------------------------------------------------------
 
     def _flushed(self, sink: str, count: int) -> None:
-        facts = {"sink": sink, "records": count}
-        self.runner.inbox.put(lambda: self.stream.publish(EventType.LOG_FLUSHED, facts))
+        self.inbox.put(LogFlushed(sink, count))
 
     def _load_plugins(self) -> None:
         """Let installed packages register listeners: entry points that take the HookManager."""
