@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class Edges:
-    """What `find_edges` found.
+class Dependencies:
+    """What `find_dependencies` found.
 
     Attributes:
         upstream: id to the ids it needs, in the rows' order.
@@ -44,19 +44,19 @@ class Edges:
         return found
 
 
-def find_edges(
+def find_dependencies(
     rows: Mapping[str, Transformation],
     layers: Sequence[str],
     not_run: Collection[str],
     hint: Callable[[str], str],
     engine: str = "pandas",
-) -> Edges:
+) -> Dependencies:
     """The edges of *rows*, whose layers are among *layers*, in order.
 
     A row needs nothing of a later layer. ``depends_on`` may name ids that are *not_run*; *hint*
     says which id was probably meant by one that is unknown. *engine* is that of rows that name none.
     """
-    found = Edges()
+    found = Dependencies()
     producers = _producers(rows, found)
     position = {layer: i for i, layer in enumerate(layers)}
     declared = _Declared(rows, position, not_run, hint, found)
@@ -80,7 +80,7 @@ def find_edges(
     return found
 
 
-def _producers(rows: Mapping[str, Transformation], found: Edges) -> dict[str, list[str]]:
+def _producers(rows: Mapping[str, Transformation], found: Dependencies) -> dict[str, list[str]]:
     """Key of a table to the ids that write it; problems where they would undo each other's work."""
     producers: dict[str, list[str]] = defaultdict(list)
     for name, row in rows.items():
@@ -106,7 +106,7 @@ class _Declared:
     position: Mapping[str, int]
     not_run: Collection[str]
     hint: Callable[[str], str]
-    found: Edges
+    found: Dependencies
 
     def upstream(self, row: Transformation) -> set[str]:
         """The ids that *row* says it needs."""

@@ -28,10 +28,10 @@ from odibi_nb.core.model.transformation import (
     parse_columns,
     row_columns,
 )
-from odibi_nb.core.planning.dependencies import find_edges
+from odibi_nb.core.planning.dependencies import find_dependencies
 from odibi_nb.core.planning.graph import depths, in_order, remaining
 from odibi_nb.core.planning.plan import PlannedRow, PlanRequest, RunPlan
-from odibi_nb.core.planning.selected_rows import selected_edges
+from odibi_nb.core.planning.selected_rows import all_rows, selected_rows
 from odibi_nb.core.planning.selection import selection_text
 from odibi_nb.core.text.structs import decode_struct, shown
 from odibi_nb.errors import Hints, Problem, did_you_mean
@@ -318,11 +318,13 @@ def _make_plan(
     for number, raw in enumerate(rows, 1):
         planner.add(raw, number)
     not_run = {*planner.disabled, *planner.elsewhere}
-    found = find_edges(
+    found = find_dependencies(
         planner.rows, planner.looked_at, not_run, planner.hint, planner.request.engine
     )
-    edges = selected_edges(planner, found) if request.selects else found.upstream
-    planner.problems += [p for problems in planner.wrong.values() for p in problems]
+    selected = (selected_rows if request.selects else all_rows)(planner, found)
+    edges, planner.elsewhere = selected.edges, selected.elsewhere
+    planner.problems += selected.problems
+    planner.notices += selected.notices
     order = _order(planner, edges)
     planner.planned = {
         name: planner.plan_row(planner.rows[name], order, found.reads[name]) for name in edges

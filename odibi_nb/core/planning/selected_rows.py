@@ -1,7 +1,8 @@
-"""From a selection to the rows of a plan that it means, and what must come before what among them."""
+"""Narrow a plan to the selected rows, and keep the dependencies between them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.engine import ENGINES
@@ -17,38 +18,69 @@ from odibi_nb.core.planning.selection import (
 from odibi_nb.errors import Problem
 
 if TYPE_CHECKING:
-    from odibi_nb.core.planning.dependencies import Edges
+    from odibi_nb.core.planning.dependencies import Dependencies
     from odibi_nb.core.planning.planner import Planner
 
 
-def selected_edges(planner: Planner, found: Edges) -> dict[str, set[str]]:
-    """The edges among the rows that are selected and whose layer is run; `wrong` without the others."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectedRows:
+    """The rows of a plan, and what making the selection found.
+
+    Attributes:
+        edges: id of each row that runs to the ids it needs.
+        problems: of the selection and of the selected rows that are malformed.
+        notices: what a person should know all the same.
+        elsewhere: ids of the rows that do not run, to why.
+    """
+
+    edges: dict[str, set[str]]
+    problems: list[Problem]
+    notices: list[str]
+    elsewhere: dict[str, str]
+
+
+def all_rows(planner: Planner, dependencies: Dependencies) -> SelectedRows:
+    """Return all rows of *planner*: the plan selects nothing."""
+    return SelectedRows(
+        edges=dependencies.upstream,
+        problems=[problem for problems in planner.wrong.values() for problem in problems],
+        notices=[],
+        elsewhere=planner.elsewhere,
+    )
+
+
+def selected_rows(planner: Planner, dependencies: Dependencies) -> SelectedRows:
+    """Return the rows of *planner* that are selected and whose layer is run. *planner* is only read."""
     request = planner.request
-    population = _population(planner, found)
+    population = _population(planner, dependencies)
     chosen = select(population, request.select, request.exclude)
     inside = select(population, request.within)
-    planner.problems += [*chosen.problems, *inside.problems]
-    planner.notices += dict.fromkeys((*chosen.notices, *inside.notices))
-    wanted = chosen.ids & inside.ids
+    problems = [*chosen.problems, *inside.problems]
+    notices = [*dict.fromkeys((*chosen.notices, *inside.notices))]
+    selected = chosen.ids & inside.ids
     running = {layer.casefold() for layer in request.layers}
+    elsewhere = dict(planner.elsewhere)
     for name, row in population.rows.items():
-        if name not in wanted:
-            planner.elsewhere[name] = "it is not selected"
+        if name not in selected:
+            elsewhere[name] = "it is not selected"
         elif row.layer.casefold() not in running:
-            planner.elsewhere[name] = "its layer is not run"
-    ids = wanted - planner.elsewhere.keys()
-    if not ids and not planner.problems and not request.lenient:
+            elsewhere[name] = "its layer is not run"
+    ids = selected - elsewhere.keys()
+    if not ids and not problems and not request.lenient:
         text = selection_text(request.select, request.exclude)
-        among = f" in {', '.join(request.layers)}" if wanted else ""
-        planner.problems.append(Problem("", f"{text} selects nothing{among}"))
-    for name in [name for name in planner.wrong if name not in ids]:
-        problem = planner.wrong.pop(name)[0]
-        planner.notices.append(f"row {name!r}, which is not selected, is malformed: {problem}")
-    return passed_over(found.upstream, ids & planner.rows.keys())
+        among = f" in {', '.join(request.layers)}" if selected else ""
+        problems.append(Problem("", f"{text} selects nothing{among}"))
+    for name, wrong in planner.wrong.items():
+        if name in ids:
+            problems += wrong
+        else:
+            notices.append(f"row {name!r}, which is not selected, is malformed: {wrong[0]}")
+    edges = passed_over(dependencies.upstream, ids & planner.rows.keys())
+    return SelectedRows(edges=edges, problems=problems, notices=notices, elsewhere=elsewhere)
 
 
-def _population(planner: Planner, found: Edges) -> Population:
-    """All rows there are, also those that cannot be parsed, so that nobody wonders where they are."""
+def _population(planner: Planner, dependencies: Dependencies) -> Population:
+    """Return all rows of the registry, with those that cannot be parsed: they can be selected, too."""
     rows = {
         name: Selectable(
             layer=row.layer,
@@ -67,7 +99,7 @@ def _population(planner: Planner, found: Edges) -> Population:
         rows.setdefault(name, lost)
     return Population(
         rows=rows,
-        upstream=found.upstream,
+        upstream=dependencies.upstream,
         layers=planner.looked_at,
         engines=ENGINES,
         disabled=frozenset(planner.disabled),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.check_result import PASSED, STATUSES, CheckResult
@@ -15,10 +15,9 @@ from odibi_nb.core.text.structs import utc_now
 from odibi_nb.errors import DataCheckError, DataError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
-    from odibi_nb.core.protocols import DataFrame, Measure, TableEngine
-    from odibi_nb.core.running.context import ExecutionContext
+    from odibi_nb.core.protocols import DataFrame, Measure, TableEngine, WriteInfo
 
 
 def evaluate(
@@ -109,32 +108,41 @@ def rules_for(rules: Sequence[Rule], table: str) -> list[Rule]:
     return [rule for rule in rules if rule.table in (None, key)]
 
 
-def kept_rows(frame: DataFrame, target: Output, context: ExecutionContext) -> DataFrame:
-    """What of *frame* may be written to *target*: all of it, or what is not quarantined.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The checks of a frame that is to be written to *target*.
+
+    Attributes:
+        results: one for each check of the target.
+        quarantined: the broken rules whose rows are not written to the target.
+    """
+
+    target: Output
+    results: list[CheckResult]
+    quarantined: list[Rule]
+
+    def quarantine(self, frame: DataFrame, engine: TableEngine, info: WriteInfo) -> DataFrame:
+        """Write the rows of *frame* that break a rule to the quarantine table; return the others."""
+        kept, bad = engine.split(frame, self.quarantined)
+        # Before the rest: a run that dies in between has them twice rather than not at all.
+        engine.write(bad, quarantine_output(self.target), info)
+        return kept
+
+
+def judge(frame: DataFrame, target: Output, checks: Sequence[Rule], engine: TableEngine) -> Verdict:
+    """Evaluate those of *checks* that are about *target* on *frame*. Writes nothing.
 
     Raises:
-        DataCheckError: if a check that must hold does not; nothing has been written.
         DataError: if a check cannot be evaluated.
     """
-    rules, engine = rules_for(context.checks, target.table), context.tables
-    if not rules or engine is None:
-        return frame
-    results = evaluate(frame, target.table, rules, engine)
-    context.check_results += results
-    raise_for_failed(results, "nothing was written to it")
+    rules = rules_for(checks, target.table)
+    results = evaluate(frame, target.table, rules, engine) if rules else []
     broken = [
         rule
         for rule, result in zip(rules, results, strict=True)
         if result.status == STATUSES[QUARANTINE]
     ]
-    if not broken:
-        return frame
-    kept, bad = engine.split(frame, broken)
-    aside = quarantine_output(target)
-    context.check_reserved(aside.table)
-    # Before the rest: a run that dies in between has them twice rather than not at all.
-    engine.write(bad, aside, context.write_info())
-    return kept
+    return Verdict(target, results, broken)
 
 
 def quarantine_output(target: Output) -> Output:
@@ -142,22 +150,27 @@ def quarantine_output(target: Output) -> Output:
     return Output(table=quarantine_of(target.table), mode="append", schema_mode="merge")
 
 
-def check_what_is_there(targets: Sequence[Output], context: ExecutionContext) -> None:
+def judge_tables(
+    targets: Sequence[Output], written: Container[str], checks: Sequence[Rule], engine: TableEngine
+) -> list[CheckResult]:
     """Evaluate the checks of outputs that the function wrote by other means than its context.
 
-    There is nothing to keep from being written any more; quarantine can only warn.
+    Nothing can be kept from being written any more: quarantine only warns.
+
+    Args:
+        targets: the row's outputs.
+        written: keys of the tables that were written through the context.
+        checks: the row's checks.
+        engine: reads the tables.
 
     Raises:
-        DataCheckError: if a check that must hold does not.
         DataError: if a check cannot be evaluated.
     """
-    written = {table_key(use.name) for use in context.writes}
-    engine, results = context.tables, list[CheckResult]()
+    results: list[CheckResult] = []
     for target in targets:
-        rules = rules_for(context.checks, target.table)
+        rules = rules_for(checks, target.table)
         name = TableName.parse(target.table)
-        if rules and engine and table_key(target.table) not in written and engine.exists(name):
+        if rules and table_key(target.table) not in written and engine.exists(name):
             rules = [replace(r, on_fail=WARN) if r.on_fail == QUARANTINE else r for r in rules]
             results += evaluate(engine.read(name), target.table, rules, engine)
-    context.check_results += results
-    raise_for_failed(results, "it has been written all the same")
+    return results

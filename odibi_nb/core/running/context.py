@@ -16,7 +16,7 @@ from odibi_nb.core.model.readable_places import Reach, storage_refusal
 from odibi_nb.core.model.tables import TableName, is_location
 from odibi_nb.core.model.transformation import Output, check_output
 from odibi_nb.core.protocols import WriteInfo, native_frame
-from odibi_nb.core.running.check_evaluation import kept_rows
+from odibi_nb.core.running.check_evaluation import judge, quarantine_output, raise_for_failed
 from odibi_nb.core.text.redaction import redact_text
 from odibi_nb.core.text.structs import decode_struct, own_copy, shown
 from odibi_nb.errors import DataError, Problem
@@ -214,10 +214,20 @@ class ExecutionContext:
             )
         self._say(f"  → Writing to {target.table}")
         frame = native_frame(engine, frame, target.table)
-        frame = kept_rows(frame, target, self)
+        frame = self._checked(frame, target, engine)
         self.control.check()
         rows = engine.write(frame, target, self.write_info())
         self.writes.append(TableUse(target.table, rows, engine.schema(frame)))
+
+    def _checked(self, frame: DataFrame, target: Output, engine: TableEngine) -> DataFrame:
+        """Return the rows of *frame* that may be written to *target*."""
+        verdict = judge(frame, target, self.checks, engine)
+        self.check_results += verdict.results
+        raise_for_failed(verdict.results, "nothing was written to it")
+        if not verdict.quarantined:
+            return frame
+        self.check_reserved(quarantine_output(target).table)
+        return verdict.quarantine(frame, engine, self.write_info())
 
     def check_reserved(self, table: str) -> None:
         """Raise DataError if no row may write *table*."""

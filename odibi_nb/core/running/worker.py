@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from odibi_nb.core.model.tables import is_location
+from odibi_nb.core.model.tables import is_location, table_key
 from odibi_nb.core.process.forks import forked_children_end_here
 from odibi_nb.core.running.capture import CapturedLog, captured
-from odibi_nb.core.running.check_evaluation import check_what_is_there
+from odibi_nb.core.running.check_evaluation import judge_tables, raise_for_failed
 from odibi_nb.core.running.context import ExecutionContext, current_context
 from odibi_nb.core.running.failure_frames import failure_message, spark_traceback, user_lines
 from odibi_nb.core.running.returned import (
@@ -142,8 +142,13 @@ def _call(attempt: Attempt) -> None:
         returned = row.fn(**{name: available[name] for name in row.keywords})
     refused = write_returned(returned, transformation, context)
     check_written(refused, transformation, context, watch, required=row.outputs_required)
-    if context.checks:
-        check_what_is_there(transformation.targets, context)
+    if context.checks and context.tables is not None:
+        through_context = {table_key(use.name) for use in context.writes}
+        results = judge_tables(
+            transformation.targets, through_context, context.checks, context.tables
+        )
+        context.check_results += results
+        raise_for_failed(results, "it has been written all the same")
 
 
 def user_traceback(error: BaseException) -> str:
