@@ -60,13 +60,13 @@ class Picture(NamedTuple):
 LONGER = """
 %load_ext odibi_nb
 import random, time
-from odibi_nb.core import workers
+from odibi_nb.core.running import worker
 
-call, rest = workers._call, random.Random(3)
+call, rest = worker._call, random.Random(3)
 def call_and_rest(attempt):
     call(attempt)
     time.sleep(rest.uniform(0.6, 3.0))
-workers._call = call_and_rest
+worker._call = call_and_rest
 for _ in range(2):
     %odibi run --ui text --log-level ERROR --workers 4
 rest.seed(3)
