@@ -74,8 +74,8 @@ class LoadedTransformation:
     def summary(self) -> str:
         """One line: what there is now."""
         frames = [f"{self.variables[n]} ({shape})" for n, shape in self.shapes.items()]
-        there = ", ".join([*frames, *NAMES])
-        return f"{self.row.transformation_id} loaded: {there}; writes through context are captured"
+        names = ", ".join([*frames, *NAMES])
+        return f"{self.row.transformation_id} loaded: {names}; writes through context are captured"
 
     def __repr__(self) -> str:
         return "\n".join([self.summary(), *self.problems, *self.notes])
@@ -156,7 +156,7 @@ def try_transformation(
 
 
 def _tried(
-    project: GenericProjectOrchestrator,
+    orchestrator: GenericProjectOrchestrator,
     transformation_id: str,
     cell: str,
     portion: Portion | None,
@@ -164,10 +164,10 @@ def _tried(
     write_as: str = "",
 ) -> Trial:
     """Call the function, and do its writes as the run *write_as*, if one is named."""
-    rehearsal = open_rehearsal(project, transformation_id, portion)
-    check_inputs(project, rehearsal)
-    function = _function(project, rehearsal, cell)
-    log = project.place().config.run_log
+    rehearsal = open_rehearsal(orchestrator, transformation_id, portion)
+    check_inputs(orchestrator, rehearsal)
+    function = _function(orchestrator, rehearsal, cell)
+    log = orchestrator.place().config.run_log
     watch = ProjectWatch(rehearsal.plan, rehearsal.row.id, rehearsal.captured.tables, log)
     try:
         ended = rehearsal.call(function.fn, function.keywords)
@@ -180,15 +180,15 @@ def _tried(
     moved = watch.moved()
     changes = rehearsal.captured.changes() if ended.error is None else {}
     if ended.error is not None and not isinstance(ended.error, bdb.BdbQuit):
-        FAILURES.keep(_failure(project, rehearsal, ended))
+        FAILURES.keep(_failure(orchestrator, rehearsal, ended))
     elif write_as and ended.error is None:
         _write(rehearsal, write_as)
-    note = f"loaded anew: {', '.join(project.reloaded)}" if project.reloaded else ""
+    note = f"loaded anew: {', '.join(orchestrator.reloaded)}" if orchestrator.reloaded else ""
     diff, source_note = _difference(rehearsal, cell, function.name)
     return Trial(
         transformation_id=transformation_id,
-        project=project.project,
-        env=project.env,
+        project=orchestrator.project,
+        env=orchestrator.env,
         engine=rehearsal.row.engine,
         function=function.name if cell else rehearsal.row.transformation.qualified_function,
         duration_seconds=ended.duration_seconds,
@@ -211,7 +211,7 @@ def _tried(
     )
 
 
-def check_inputs(project: GenericProjectOrchestrator, rehearsal: Rehearsal) -> None:
+def check_inputs(orchestrator: GenericProjectOrchestrator, rehearsal: Rehearsal) -> None:
     """Make sure that the tables a transformation reads are there.
 
     Raises:
@@ -220,14 +220,16 @@ def check_inputs(project: GenericProjectOrchestrator, rehearsal: Rehearsal) -> N
     missing = rehearsal.missing_inputs()
     if not missing:
         return
-    told = []
+    problems = []
     for table, producer in missing.items():
         if producer is None:
-            told.append(f"{table} does not exist, and no transformation makes it")
+            problems.append(f"{table} does not exist, and no transformation makes it")
         else:
-            command = f'%odibi run "{project.project}" --env {project.env} --only {producer}'
-            told.append(f"{table} does not exist yet: {producer} makes it: {command}")
-    raise DataError(f"{rehearsal.row.id}: " + "; ".join(told))
+            command = (
+                f'%odibi run "{orchestrator.project}" --env {orchestrator.env} --only {producer}'
+            )
+            problems.append(f"{table} does not exist yet: {producer} makes it: {command}")
+    raise DataError(f"{rehearsal.row.id}: " + "; ".join(problems))
 
 
 def variable_names(names: list[str]) -> dict[str, str]:
@@ -258,11 +260,11 @@ def _shape(rehearsal: Rehearsal, frame: Any) -> str:
 
 
 def _notes(
-    project: GenericProjectOrchestrator, source: FunctionSource | None, portion: Portion | None
+    orchestrator: GenericProjectOrchestrator, source: FunctionSource | None, portion: Portion | None
 ) -> list[str]:
     notes = [f"each input: {portion}"] if portion else []
-    if project.reloaded:
-        notes.append(f"🔄 loaded anew: {', '.join(project.reloaded)}")
+    if orchestrator.reloaded:
+        notes.append(f"🔄 loaded anew: {', '.join(orchestrator.reloaded)}")
     if source is not None and source.ready_made:
         notes.append("fn comes with odibi_nb: what it does is said by the row's constants")
     return notes
@@ -279,11 +281,13 @@ def _offered_cell(source: FunctionSource | None, transformation_id: str) -> str:
     return f"%%odibi try {quoted}\n{with_helpers(source)}"
 
 
-def _function(project: GenericProjectOrchestrator, rehearsal: Rehearsal, cell: str) -> CellFunction:
+def _function(
+    orchestrator: GenericProjectOrchestrator, rehearsal: Rehearsal, cell: str
+) -> CellFunction:
     row = rehearsal.row
     if cell.strip():
         known = getattr(row.fn, "__name__", None)
-        home = project.module_name(row.transformation.module)
+        home = orchestrator.module_name(row.transformation.module)
         return function_from(cell, row.transformation, row.engine, known, home)
     if row.fn is None:
         raise PlanError(rehearsal.plan.source, rehearsal.problems)
@@ -311,12 +315,12 @@ def _write(rehearsal: Rehearsal, run_id: str) -> None:
 
 
 def _failure(
-    project: GenericProjectOrchestrator, rehearsal: Rehearsal, ended: AttemptEnded
+    orchestrator: GenericProjectOrchestrator, rehearsal: Rehearsal, ended: AttemptEnded
 ) -> Failure:
     assert ended.error is not None
     return Failure(
-        project=project.project,
-        env=project.env,
+        project=orchestrator.project,
+        env=orchestrator.env,
         transformation_id=rehearsal.row.id,
         run_id="",
         error=ended.error,

@@ -317,12 +317,12 @@ _GROUPS = {
 """What messages call values by the name of their Python type."""
 
 
-def _check_known(function: str, what: str, wanted: Any, names: Sequence[str]) -> None:
-    there = set(names)
-    for name in wanted:
-        if name not in there:
+def _check_known(function: str, parameter: str, given: Any, names: Sequence[str]) -> None:
+    known = set(names)
+    for name in given:
+        if name not in known:
             hint = did_you_mean(str(name), names) or f": there are {', '.join(names)}"
-            raise DataError(f"{function}: {what} names the unknown column {name!r}{hint:.300}")
+            raise DataError(f"{function}: {parameter} names the unknown column {name!r}{hint:.300}")
 
 
 def _pandas_steps() -> tuple[Callable[..., Any], ...]:

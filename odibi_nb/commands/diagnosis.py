@@ -202,41 +202,43 @@ def _ui(face: Face) -> Row:
 def _project(arguments: argparse.Namespace) -> Iterator[Row]:
     manifest = open_manifest(arguments)
     yield _row("manifest", OK, str(manifest.path))
-    project = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments, log_level="ERROR")
     try:
         env = environment_setting(arguments, manifest)
         yield _row("environment", OK, *env)
-        yield _row("engine", OK, *project.engine_setting(arguments.engine))
-        yield from _guarded("registry", lambda: [_registry(project)])
-        spark = project.engine == "spark"
-        yield from _guarded("spark" if spark else "engine", lambda: _engine(project))
-        yield _lake(project)
-        yield _folder("state", str(project.state_dir))
+        yield _row("engine", OK, *orchestrator.engine_setting(arguments.engine))
+        yield from _guarded("registry", lambda: [_registry(orchestrator)])
+        spark = orchestrator.engine == "spark"
+        yield from _guarded("spark" if spark else "engine", lambda: _engine(orchestrator))
+        yield _lake(orchestrator)
+        yield _folder("state", str(orchestrator.state_dir))
     finally:
-        project.close()
+        orchestrator.close()
 
 
-def _registry(project: GenericProjectOrchestrator) -> Row:
-    source = make_registry(project.place())
-    if registry_needs_start(project.place()):
+def _registry(orchestrator: GenericProjectOrchestrator) -> Row:
+    source = make_registry(orchestrator.place())
+    if registry_needs_start(orchestrator.place()):
         return _row("registry", NOTE, "not looked at: that would start a session", source.name)
-    rows = list(source.fetch(project.project, project.env))
+    rows = list(source.fetch(orchestrator.project, orchestrator.env))
     if not rows:
-        return _row("registry", BAD, f"no rows for env {project.env!r}", source.name, exit_code=2)
+        return _row(
+            "registry", BAD, f"no rows for env {orchestrator.env!r}", source.name, exit_code=2
+        )
     return _row("registry", OK, f"{len(rows)} rows", source.name)
 
 
-def _lake(project: GenericProjectOrchestrator) -> Row:
-    catalog = catalog_of(project.place())
+def _lake(orchestrator: GenericProjectOrchestrator) -> Row:
+    catalog = catalog_of(orchestrator.place())
     if catalog is None:
-        return _folder("lake", lake_root(project.place()))
+        return _folder("lake", lake_root(orchestrator.place()))
     return _row("lake", NOTE, f"catalog {catalog or 'of the Spark session'}: seen by Spark alone")
 
 
-def _engine(project: GenericProjectOrchestrator) -> list[Row]:
-    if project.engine == "spark":  # making sure would start a session
-        return [_row("spark", OK, spark_session(project.place()))]
-    project.tables(project.engine).check_writable()
+def _engine(orchestrator: GenericProjectOrchestrator) -> list[Row]:
+    if orchestrator.engine == "spark":  # making sure would start a session
+        return [_row("spark", OK, spark_session(orchestrator.place()))]
+    orchestrator.tables(orchestrator.engine).check_writable()
     return []
 
 

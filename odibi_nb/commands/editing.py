@@ -112,8 +112,8 @@ def _decoded(body: str) -> list[Row]:
         tables = decode_toml(body)
     except ValueError as exc:
         looks_like_json = body.lstrip()[:2] in {"[{", "[\n", "[ "} or body.lstrip().startswith("{")
-        said = f"is not JSON: {json_error}" if looks_like_json else f"is not TOML: {exc}"
-        raise ConfigurationError(BODY, [said]) from exc
+        problem_text = f"is not JSON: {json_error}" if looks_like_json else f"is not TOML: {exc}"
+        raise ConfigurationError(BODY, [problem_text]) from exc
     loose = [name for name, value in tables.items() if not isinstance(value, dict)]
     if loose:
         names = ", ".join(map(repr, loose))
@@ -123,18 +123,18 @@ def _decoded(body: str) -> list[Row]:
 
 def delete(arguments: argparse.Namespace, face: Face) -> RegistryEdit:
     """Remove rows of the project and environment, after a diff and a question."""
-    project = open_project(arguments, log_level="ERROR")
-    source = editable_registry(project.place())
-    read = source.export(project.project, project.env)
+    orchestrator = open_project(arguments, log_level="ERROR")
+    source = editable_registry(orchestrator.place())
+    read = source.export(orchestrator.project, orchestrator.env)
     ids = [*dict.fromkeys(arguments.ids)]
     _check_known(ids, [str(row_id(row)) for row in read], source.name)
-    gone = tuple(row for row in read if str(row_id(row)) in ids)
-    change = Edit(read=tuple(read), delete=gone)
-    edit = edit_of(source.change(change, write=False), _where(project, source.name))
+    deleted_rows = tuple(row for row in read if str(row_id(row)) in ids)
+    change = Edit(read=tuple(read), delete=deleted_rows)
+    edit = edit_of(source.change(change, write=False), _where(orchestrator, source.name))
     if not arguments.yes:
         face.say(repr(edit))
-    if project.config.protected:
-        confirmation(project, face, yes=arguments.yes, action="change")
+    if orchestrator.config.protected:
+        confirmation(orchestrator, face, yes=arguments.yes, action="change")
     elif not arguments.yes:
         confirm_deletion(face, edit)
     source.change(change)
@@ -158,42 +158,42 @@ def confirm_deletion(face: Face, edit: RegistryEdit) -> None:
 def _edited(
     arguments: argparse.Namespace, face: Face, rows: list[Row], *, known_only: bool = False
 ) -> RegistryEdit:
-    project = open_project(arguments, log_level="ERROR")
-    source = editable_registry(project.place())
-    read = source.export(project.project, project.env)
+    orchestrator = open_project(arguments, log_level="ERROR")
+    source = editable_registry(orchestrator.place())
+    read = source.export(orchestrator.project, orchestrator.env)
     existing = {str(row_id(row)): _plain(row) for row in read}
-    wanted = [_merged(row, existing, project) for row in rows]
+    new_rows = [_merged(row, existing, orchestrator) for row in rows]
     if known_only:
         _check_known([str(row_id(row)) for row in rows], existing, source.name)
-    _check(project, wanted, source.name if known_only else BODY)
+    _check(orchestrator, new_rows, source.name if known_only else BODY)
     stated = [
         {name: value for name, value in whole.items() if name in KEY or name in given}
         if str(row_id(whole)) in existing
         else whole
-        for whole, given in zip(wanted, map(_plain, rows), strict=True)
+        for whole, given in zip(new_rows, map(_plain, rows), strict=True)
     ]
     change = Edit(rows=tuple(stated), read=tuple(read))
-    edit = edit_of(source.change(change, write=False), _where(project, source.name))
+    edit = edit_of(source.change(change, write=False), _where(orchestrator, source.name))
     if not edit.changes:
         return edit
-    if project.config.protected and not arguments.yes:
+    if orchestrator.config.protected and not arguments.yes:
         face.say(repr(edit))
-    confirmation(project, face, yes=arguments.yes, action="change")
+    confirmation(orchestrator, face, yes=arguments.yes, action="change")
     source.change(change)
     return edit
 
 
-def _where(project: GenericProjectOrchestrator, source: str) -> str:
-    return f"{project.project} · env {project.env} · {source}"
+def _where(orchestrator: GenericProjectOrchestrator, source: str) -> str:
+    return f"{orchestrator.project} · env {orchestrator.env} · {source}"
 
 
-def _merged(row: Row, existing: dict[str, Row], project: GenericProjectOrchestrator) -> Row:
+def _merged(row: Row, existing: dict[str, Row], orchestrator: GenericProjectOrchestrator) -> Row:
     """The whole row: what the cell says, over what is there, over what goes without saying."""
     given = {k: v for k, v in _plain(row).items() if k not in {"project", "environment"} or v}
-    defaults = {"project": project.project, "environment": project.env, "enabled": 1}
+    defaults = {"project": orchestrator.project, "environment": orchestrator.env, "enabled": 1}
     merged = {**defaults, **existing.get(str(given["transformation_id"]), {}), **given}
     place = (str(merged["project"]).casefold(), merged["environment"])
-    if place != (project.project.casefold(), project.env):
+    if place != (orchestrator.project.casefold(), orchestrator.env):
         name = given["transformation_id"]
         raise ConfigurationError(
             BODY,
@@ -227,21 +227,21 @@ def _check_known(names: list[str], existing: Collection[str], source: str) -> No
         raise PlanError(source, unknown)
 
 
-def _check(project: GenericProjectOrchestrator, wanted: list[Row], where: str) -> None:
+def _check(orchestrator: GenericProjectOrchestrator, new_rows: list[Row], where: str) -> None:
     """Make sure that a plan with the new rows has no problem that it does not have without them.
 
     Raises:
         PlanError: with every problem that is new.
     """
-    new = {str(row_id(row)): row for row in wanted}
+    new = {str(row_id(row)): row for row in new_rows}
 
     def changed(rows: list[Row]) -> list[Row]:
         kept = [row for row in rows if row_id(row) not in new]
         return [*kept, *new.values()]
 
-    after = project.plan_changed(changed)
+    after = orchestrator.plan_changed(changed)
     try:
-        before = {*project.plan_changed(list).problems}
+        before = {*orchestrator.plan_changed(list).problems}
     except PlanError:  # the first rows of all
         before = set()
     problems = [problem for problem in after.problems if problem not in before]

@@ -38,22 +38,22 @@ _CONSTANT = "the row's constants"
 def explain(arguments: argparse.Namespace, face: Face) -> Explanation:
     """The row, resolved: function, settings, neighbours, runs and tables."""
     del face
-    project = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments, log_level="ERROR")
     try:
-        rehearsal = open_rehearsal(project, arguments.id, to_call=False)
+        rehearsal = open_rehearsal(orchestrator, arguments.id, to_call=False)
         row = rehearsal.row.transformation
-        where = f"{project.project} · env {project.env} · {row.layer}"
+        where = f"{orchestrator.project} · env {orchestrator.env} · {row.layer}"
         sections = (
             Section("registry row", tuple(_row_facts(rehearsal))),
-            Section("function", tuple(_function_facts(project, rehearsal))),
-            Section("settings", tuple(_settings(project, rehearsal, arguments.engine))),
+            Section("function", tuple(_function_facts(orchestrator, rehearsal))),
+            Section("settings", tuple(_settings(orchestrator, rehearsal, arguments.engine))),
             Section("neighbours", tuple(_neighbours(rehearsal))),
             Section("output tables", tuple(_tables(rehearsal))),
-            Section(f"last {RUNS_SHOWN} runs", *_runs(project, rehearsal)),
+            Section(f"last {RUNS_SHOWN} runs", *_runs(orchestrator, rehearsal)),
         )
         return Explanation(f"{rehearsal.row.id} · {where}", sections)
     finally:
-        project.close()
+        orchestrator.close()
 
 
 def _row_facts(rehearsal: Rehearsal) -> Iterator[Fact]:
@@ -82,7 +82,9 @@ def _each(items: list[Any]) -> str:
     return "\n".join(i if isinstance(i, str) else as_json(redact(i)) for i in items) or "none"
 
 
-def _function_facts(project: GenericProjectOrchestrator, rehearsal: Rehearsal) -> Iterator[Fact]:
+def _function_facts(
+    orchestrator: GenericProjectOrchestrator, rehearsal: Rehearsal
+) -> Iterator[Fact]:
     planned = rehearsal.row
     yield Fact("name", planned.transformation.qualified_function)
     if planned.fn is None:
@@ -104,7 +106,7 @@ def _function_facts(project: GenericProjectOrchestrator, rehearsal: Rehearsal) -
             text = (
                 as_json(redact(values[name]))
                 if name in values
-                else _given(project, rehearsal, name)
+                else _given(orchestrator, rehearsal, name)
             )
             yield Fact(f"{name} =", text)
     unused = [name for name in SEED_KEYWORDS if name not in planned.keywords]
@@ -134,10 +136,10 @@ def _unquoted(annotation: Any) -> Any:
     return _Text(annotation) if isinstance(annotation, str) else annotation
 
 
-def _given(project: GenericProjectOrchestrator, rehearsal: Rehearsal, name: str) -> str:
+def _given(orchestrator: GenericProjectOrchestrator, rehearsal: Rehearsal, name: str) -> str:
     if name == "spark":
-        engines = {project.engine, rehearsal.row.engine}
-        has_one = SPARK in engines or project.place().session.spark is not None
+        engines = {orchestrator.engine, rehearsal.row.engine}
+        has_one = SPARK in engines or orchestrator.place().session.spark is not None
         return "the Spark session" if has_one else "None"
     return "the ExecutionContext"
 
@@ -149,14 +151,14 @@ def _link(source: FunctionSource) -> str:
 
 
 def _settings(
-    project: GenericProjectOrchestrator, rehearsal: Rehearsal, asked_engine: str | None
+    orchestrator: GenericProjectOrchestrator, rehearsal: Rehearsal, asked_engine: str | None
 ) -> Iterator[Fact]:
     row, constants = rehearsal.row, rehearsal.row.transformation.constants
     engine_from = (
-        _CONSTANT if constants.get("engine") else project.engine_setting(asked_engine).source
+        _CONSTANT if constants.get("engine") else orchestrator.engine_setting(asked_engine).source
     )
     yield Fact("engine", f"{row.engine} ({engine_from})")
-    layer = project.manifest.layers.get(row.layer)
+    layer = orchestrator.manifest.layers.get(row.layer)
     layer_retry = dict(layer.retry) if layer is not None else {}
     of_layer = f"layer {row.layer} in the manifest"
     own = constants.get("retry")
@@ -219,11 +221,13 @@ def _tables(rehearsal: Rehearsal) -> Iterator[Fact]:
 
 
 def _runs(
-    project: GenericProjectOrchestrator, rehearsal: Rehearsal
+    orchestrator: GenericProjectOrchestrator, rehearsal: Rehearsal
 ) -> tuple[tuple[Fact, ...], Records | None]:
     try:
-        runs = past_runs(project.sinks(), RUNS_LOOKED_AT, project.project, project.env)
-        rows = past_attempts(project.sinks(), [run["run_id"] for run in runs])
+        runs = past_runs(
+            orchestrator.sinks(), RUNS_LOOKED_AT, orchestrator.project, orchestrator.env
+        )
+        rows = past_attempts(orchestrator.sinks(), [run["run_id"] for run in runs])
     except Exception as exc:  # noqa: BLE001  whatever the log's storage does, the rest is worth showing
         return (Fact("unknown", error_message(exc)),), None
     order = {run["run_id"]: i for i, run in enumerate(runs)}

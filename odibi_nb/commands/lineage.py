@@ -23,26 +23,26 @@ if TYPE_CHECKING:
 def lineage(arguments: argparse.Namespace, face: Face) -> Lineage | str:
     """The rows that lead to a transformation and those that follow from it, or all of them."""
     del face
-    project = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments, log_level="ERROR")
     try:
-        plan = project.plan() if arguments.id is None else project.plan_with(arguments.id)
-        states, run = _states(project)
+        plan = orchestrator.plan() if arguments.id is None else orchestrator.plan_with(arguments.id)
+        states, run = _states(orchestrator)
     finally:
-        project.close()
-    what = "all transformations"
+        orchestrator.close()
+    subject = "all transformations"
     if arguments.id is not None:
         plan = _around(plan, arguments.id, arguments.up, arguments.down)
-        what = arguments.id
-    told = f" · as of run {run}" if run else ""
-    title = f"lineage of {what} · {project.project} · env {project.env}{told}"
+        subject = arguments.id
+    as_of = f" · as of run {run}" if run else ""
+    title = f"lineage of {subject} · {orchestrator.project} · env {orchestrator.env}{as_of}"
     found = Lineage(title=title, plan=plan, states=states)
     return found.mermaid if arguments.mermaid else found
 
 
-def _states(project: GenericProjectOrchestrator) -> tuple[Mapping[str, str] | None, str]:
+def _states(orchestrator: GenericProjectOrchestrator) -> tuple[Mapping[str, str] | None, str]:
     """How rows ended in the last run, and what it repeated; None where there is none to ask."""
     try:
-        chain = run_chain(project.sinks(), project.project, project.env, "last")
+        chain = run_chain(orchestrator.sinks(), orchestrator.project, orchestrator.env, "last")
     except (LookupError, OdibiError, OSError):
         return None, ""
     return chain.states(), chain.runs[-1]["run_id"]

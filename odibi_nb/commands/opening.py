@@ -43,8 +43,8 @@ def project_name(arguments: argparse.Namespace) -> str:
         return names[0]
     if not names and errors:
         raise errors[0]
-    there = f"there are {', '.join(map(repr, names))}" if names else "none found from here"
-    raise ConfigurationError("PROJECT", [f"say which project: {there}"])
+    available = f"there are {', '.join(map(repr, names))}" if names else "none found from here"
+    raise ConfigurationError("PROJECT", [f"say which project: {available}"])
 
 
 def open_manifest(arguments: argparse.Namespace) -> ProjectManifest:
@@ -74,16 +74,16 @@ def open_project(arguments: argparse.Namespace, **keywords: Any) -> GenericProje
 
 
 def confirmation(
-    project: GenericProjectOrchestrator, face: Face, *, yes: bool, action: str
+    orchestrator: GenericProjectOrchestrator, face: Face, *, yes: bool, action: str
 ) -> str | bool:
     """What confirms *action* on a protected environment: ``--yes``, or the typed project name.
 
     Raises:
         ConfigurationError: if it was not confirmed.
     """
-    if yes or not project.config.protected:
-        return yes or project.project
-    return confirmed(project.project, project.env, face, action)
+    if yes or not orchestrator.config.protected:
+        return yes or orchestrator.project
+    return confirmed(orchestrator.project, orchestrator.env, face, action)
 
 
 def confirmed(project: str, env: str, face: Face, action: str, why: str = "is protected") -> str:

@@ -75,13 +75,13 @@ def _project_row(manifest: ProjectManifest, *, look: bool) -> dict[str, Any]:
 def _last_run(manifest: ProjectManifest, env: str) -> dict[str, Any]:
     if manifest.environment(env).auth_provider or "://" in (manifest.environment(env).lake or ""):
         return {}  # asking a remote place is not what a list is for
-    project = GenericProjectOrchestrator(
+    orchestrator = GenericProjectOrchestrator(
         manifest.project, env, manifest_path=manifest.path, log_level="ERROR"
     )
     try:
-        runs = past_runs(project.sinks(), 1, manifest.project, env)
+        runs = past_runs(orchestrator.sinks(), 1, manifest.project, env)
     finally:
-        project.close()
+        orchestrator.close()
     return runs[0] if runs else {}
 
 
@@ -97,21 +97,26 @@ def _here(path: Path | None) -> str:
 def history(arguments: argparse.Namespace, face: Face) -> Records:
     """Past runs, newest first; or the run log of one."""
     del face
-    project = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments, log_level="ERROR")
     try:
-        where = f"{project.project} · env {project.env}"
+        where = f"{orchestrator.project} · env {orchestrator.env}"
         if arguments.run is None:
-            runs = past_runs(project.sinks(), arguments.limit, project.project, project.env)
+            runs = past_runs(
+                orchestrator.sinks(), arguments.limit, orchestrator.project, orchestrator.env
+            )
             rest = [name for name, _ in RUN_COLUMNS if name not in HISTORY_COLUMNS]
             return Records(f"Runs of {where}", (*HISTORY_COLUMNS, *rest), runs, make_frame)
         run_id = arguments.run
         if run_id == "last":
-            newest = past_runs(project.sinks(), 1, project.project, project.env)
+            newest = past_runs(orchestrator.sinks(), 1, orchestrator.project, orchestrator.env)
             run_id = newest[0]["run_id"] if newest else run_id
-        rows = past_attempts(project.sinks(), [run_id])
+        rows = past_attempts(orchestrator.sinks(), [run_id])
         if not rows:
             known = [
-                r["run_id"] for r in past_runs(project.sinks(), 200, project.project, project.env)
+                r["run_id"]
+                for r in past_runs(
+                    orchestrator.sinks(), 200, orchestrator.project, orchestrator.env
+                )
             ]
             raise ConfigurationError(
                 where, [f"no run {run_id!r} in its log{did_you_mean(run_id, known)}"]
@@ -119,21 +124,21 @@ def history(arguments: argparse.Namespace, face: Face) -> Records:
         columns = tuple(name for name, _ in RECORD_COLUMNS)
         return Records(f"Run {run_id} of {where}", columns, rows, make_frame)
     finally:
-        project.close()
+        orchestrator.close()
 
 
 def compare(arguments: argparse.Namespace, face: Face) -> Records:
     """Two runs side by side: what each transformation did in both, and what changed."""
     del face
-    project = open_project(arguments, log_level="ERROR")
-    where = f"{project.project} · env {project.env}"
+    orchestrator = open_project(arguments, log_level="ERROR")
+    where = f"{orchestrator.project} · env {orchestrator.env}"
     try:
         runs = (arguments.run_a, arguments.run_b)
-        found = compare_runs(project.sinks(), project.project, project.env, *runs)
+        found = compare_runs(orchestrator.sinks(), orchestrator.project, orchestrator.env, *runs)
     except LookupError as exc:
         raise ConfigurationError("compare", [str(exc.args[0])]) from exc
     finally:
-        project.close()
+        orchestrator.close()
     a, b = (f"{run['run_id']} ({run['status']})" for run in found.runs)
     return Records(f"Runs of {where}: a = {a}, b = {b}", COLUMNS, found.rows, make_frame)
 
@@ -146,26 +151,26 @@ def cancel(arguments: argparse.Namespace, face: Face) -> str:
         chosen = [folder for folder in running if folder.name == arguments.run_id]
         if not chosen:
             names = [folder.name for folder in running]
-            there = (
+            hint = (
                 did_you_mean(arguments.run_id, names) or f"; running: {', '.join(names) or 'none'}"
             )
-            raise ConfigurationError("cancel", [f"run {arguments.run_id!r} is not running{there}"])
+            raise ConfigurationError("cancel", [f"run {arguments.run_id!r} is not running{hint}"])
     else:
         chosen = running
     if not chosen:
         raise ConfigurationError("cancel", ["nothing is running"])
     if len(chosen) > 1:
-        which = ", ".join(folder.name for folder in chosen)
-        raise ConfigurationError("cancel", [f"say which run: {which}"])
+        run_names = ", ".join(folder.name for folder in chosen)
+        raise ConfigurationError("cancel", [f"say which run: {run_names}"])
     if arguments.transformation:
         _check_transformation(chosen[0], arguments.transformation)
     journal.request_cancel(chosen[0], arguments.transformation or "")
     if chosen[0] not in journal.live_runs(chosen[0].parent.parent):
         raise ConfigurationError("cancel", [f"run {chosen[0].name} has ended meanwhile"])
-    what = (
+    target = (
         f"transformation {arguments.transformation} of run" if arguments.transformation else "run"
     )
-    return f"asked {what} {chosen[0].name} to end"
+    return f"asked {target} {chosen[0].name} to end"
 
 
 def _check_transformation(run: Path, name: str) -> None:

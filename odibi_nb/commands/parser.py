@@ -80,7 +80,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
         "--run", metavar="RUN_ID", help="the run log of one run ('last' for the newest)"
     )
     _add_compare(commands)
-    _add_debugging(commands)
+    _add_troubleshooting(commands)
     _add_editing(commands)
     doctor = _command(
         commands, "doctor", "check settings, versions, registry and lake", "diagnosis:doctor"
@@ -276,23 +276,26 @@ def _add_plan(commands: Any) -> None:
     _add_pace(plan)
 
 
-def _add_debugging(commands: Any) -> None:
+def _add_troubleshooting(commands: Any) -> None:
     """The commands about one transformation."""
     load = _command(
         commands,
         "load",
         "a transformation's inputs and function, to try things on",
-        "debugging:load",
+        "troubleshooting:load",
     )
     load.add_argument(
         "--as", dest="name", metavar="NAME", help="as one variable instead of several"
     )
     trial = _command(
-        commands, "try", "call its function with writes captured, and compare", "debugging:try_out"
+        commands,
+        "try",
+        "call its function with writes captured, and compare",
+        "troubleshooting:try_out",
     )
     trial.add_argument("--write", action="store_true", help="write after all, if it succeeds")
     trial.add_argument("--yes", action="store_true", help="confirm a protected environment")
-    debug = _command(commands, "debug", "why a transformation failed", "debugging:debug")
+    debug = _command(commands, "debug", "why a transformation failed", "troubleshooting:debug")
     explain = _command(
         commands, "explain", "everything that bears on a transformation", "explaining:explain"
     )
@@ -303,7 +306,7 @@ def _add_debugging(commands: Any) -> None:
     lineage.add_argument("--up", type=_not_negative, metavar="N", help="N steps before it (all)")
     lineage.add_argument("--down", type=_not_negative, metavar="N", help="N steps after it (all)")
     lineage.add_argument("--mermaid", action="store_true", help="as Mermaid text")
-    log = _command(commands, "log", "what a transformation printed", "debugging:log")
+    log = _command(commands, "log", "what a transformation printed", "troubleshooting:log")
     log.add_argument("--run", metavar="RUN_ID", help="in this run (the newest that has it)")
     log.add_argument("--follow", action="store_true", help="go on until it has ended")
     debug.add_argument("id", nargs="?", default="last", metavar="ID", help="or 'last'")

@@ -38,14 +38,14 @@ class Place(NamedTuple):
 
 
 def _open(arguments: argparse.Namespace) -> tuple[GenericProjectOrchestrator, EditableRegistry]:
-    project = open_project(arguments, log_level="ERROR")
-    return project, editable_registry(project.place())
+    orchestrator = open_project(arguments, log_level="ERROR")
+    return orchestrator, editable_registry(orchestrator.place())
 
 
 def init(arguments: argparse.Namespace, face: Face) -> str:
     """Create the table, or add the columns it lacks."""
-    project, source = _open(arguments)
-    confirmation(project, face, yes=arguments.yes, action="change")
+    orchestrator, source = _open(arguments)
+    confirmation(orchestrator, face, yes=arguments.yes, action="change")
     done = source.create(all_columns=arguments.all_columns)
     return f"{source.name}: {'; '.join(done) or 'nothing to do'}"
 
@@ -54,18 +54,18 @@ def import_rows(arguments: argparse.Namespace, face: Face) -> Records:
     """Load rows; what is there already is updated. All of them, or none."""
     from odibi_nb.sources.files import read_rows
 
-    project, source = _open(arguments)
-    own = Place(project.project, project.env)
+    orchestrator, source = _open(arguments)
+    own = Place(orchestrator.project, orchestrator.env)
     rows = read_rows(Path(arguments.file), defaults=own._asdict())
     left_out: tuple[str, ...] = ()
     if not arguments.all:
         rows, left_out = _of_one_place(rows, own, arguments.file)
     places = _places(rows, own)
     read = [row for place in places for row in source.export(*place)]
-    gone = _left_out(read, rows) if arguments.prune else ()
-    change = Edit(rows=tuple(rows), read=tuple(read), delete=gone)
+    deleted_rows = _left_out(read, rows) if arguments.prune else ()
+    change = Edit(rows=tuple(rows), read=tuple(read), delete=deleted_rows)
     edit = edit_of(source.change(change, write=False), f"{arguments.file} · {source.name}")
-    _confirm(project, face, edit, places, yes=arguments.yes)
+    _confirm(orchestrator, face, edit, places, yes=arguments.yes)
     by_place = source.change(change).by_place()
     for other in first_of(left_out, MAX_WARNED):
         face.say(
@@ -121,9 +121,9 @@ def _of_one_place(rows: Sequence[Row], own: Place, file: str) -> tuple[list[Row]
 
 
 def _others_text(place: Place, ids: Sequence[str]) -> str:
-    some = f"{', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}"  # noqa: PLR2004
+    some_ids = f"{', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}"  # noqa: PLR2004
     count = f"{len(ids)} row{'s' if len(ids) > 1 else ''}"
-    return f"{count} of project {place.project!r}, env {place.environment!r} ({some})"
+    return f"{count} of project {place.project!r}, env {place.environment!r} ({some_ids})"
 
 
 def _left_out(read: Sequence[Row], rows: Sequence[Row]) -> tuple[Row, ...]:
@@ -133,7 +133,7 @@ def _left_out(read: Sequence[Row], rows: Sequence[Row]) -> tuple[Row, ...]:
 
 
 def _confirm(
-    project: GenericProjectOrchestrator,
+    orchestrator: GenericProjectOrchestrator,
     face: Face,
     edit: RegistryEdit,
     places: Sequence[Place],
@@ -141,7 +141,7 @@ def _confirm(
     yes: bool,
 ) -> None:
     """Show the import and ask for every environment that needs it."""
-    reasons = {place: why for place in places if (why := _why_ask(project, place))}
+    reasons = {place: why for place in places if (why := _why_ask(orchestrator, place))}
     if yes or not edit.changes or not (reasons or edit.deleted):
         return
     face.say(repr(edit))
@@ -151,10 +151,10 @@ def _confirm(
         confirm_deletion(face, edit)
 
 
-def _why_ask(project: GenericProjectOrchestrator, place: Place) -> str:
+def _why_ask(orchestrator: GenericProjectOrchestrator, place: Place) -> str:
     """Why a write of rows of *place* needs a confirmation; "" if it needs none."""
-    manifests = [project.manifest]
-    if place.project.casefold() != project.project.casefold():
+    manifests = [orchestrator.manifest]
+    if place.project.casefold() != orchestrator.project.casefold():
         found, _ = found_manifests()
         manifests = [m for m in found if m.project.casefold() == place.project.casefold()]
     if not manifests:
@@ -180,20 +180,23 @@ def export(arguments: argparse.Namespace, face: Face) -> str:
     from odibi_nb.sources.files import write_rows
 
     del face
-    project, source = _open(arguments)
-    rows = source.export(project.project, project.env)
+    orchestrator, source = _open(arguments)
+    rows = source.export(orchestrator.project, orchestrator.env)
     write_rows(Path(arguments.file), rows)
-    return f"{arguments.file}: {len(rows)} rows of {project.project!r}, env {project.env}"
+    return f"{arguments.file}: {len(rows)} rows of {orchestrator.project!r}, env {orchestrator.env}"
 
 
 def list_rows(arguments: argparse.Namespace, face: Face) -> Records:
     """The rows of the project and environment, as the table has them."""
     del face
-    project, source = _open(arguments)
-    rows = [_shown(row) for row in source.export(project.project, project.env)]
+    orchestrator, source = _open(arguments)
+    rows = [_shown(row) for row in source.export(orchestrator.project, orchestrator.env)]
     columns = tuple(c for c in SEED_COLUMNS if c not in {"project", "environment"})
     return Records(
-        f"{project.project} · env {project.env} · {source.name}", columns, rows, make_frame
+        f"{orchestrator.project} · env {orchestrator.env} · {source.name}",
+        columns,
+        rows,
+        make_frame,
     )
 
 

@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 def run(arguments: argparse.Namespace, face: Face) -> Any:
     """Run a project; the cell's body overrides constants. Beside the face, what goes on."""
     options = _run_options(arguments, face)
-    project = _open_to_run(arguments, face)
-    confirm = confirmation(project, face, yes=arguments.yes, action="run")
-    return _started(arguments, face, project, lambda p: p.run(**options, confirm=confirm))
+    orchestrator = _open_to_run(arguments, face)
+    confirm = confirmation(orchestrator, face, yes=arguments.yes, action="run")
+    return _started(arguments, face, orchestrator, lambda p: p.run(**options, confirm=confirm))
 
 
 def retry(arguments: argparse.Namespace, face: Face) -> Any:
     """Run again what did not succeed in a run; why not, where there is nothing to do."""
     options = _run_options(arguments, face)
-    project = _open_to_run(arguments, face)
-    confirm = confirmation(project, face, yes=arguments.yes, action="run")
+    orchestrator = _open_to_run(arguments, face)
+    confirm = confirmation(orchestrator, face, yes=arguments.yes, action="run")
     options |= {"only_failed": arguments.only_failed, "confirm": confirm}
-    result = _started(arguments, face, project, lambda p: p.retry(arguments.run_id, **options))
+    result = _started(arguments, face, orchestrator, lambda p: p.retry(arguments.run_id, **options))
     if arguments.background or result.transformations:
         return result
     return "\n".join(result.warnings) if arguments.log_level is None else ""
@@ -52,27 +52,27 @@ def _open_to_run(arguments: argparse.Namespace, face: Face) -> GenericProjectOrc
         raise ConfigurationError("--background", [why])
     else:
         views, log_level = (), "CRITICAL"
-    project = open_project(
+    orchestrator = open_project(
         arguments,
         views=views,
         log_level=log_level,
         save_logs=bool(settings.resolve("save_logs", arguments.save_logs).value),
     )
-    face.opened(project)
-    return project
+    face.opened(orchestrator)
+    return orchestrator
 
 
 def _started(
     arguments: argparse.Namespace,
     face: Face,
-    project: GenericProjectOrchestrator,
+    orchestrator: GenericProjectOrchestrator,
     act: Callable[[GenericProjectOrchestrator], RunResult],
 ) -> Any:
     """What *act* makes of the project; or, with ``--background``, what goes on beside the face."""
     if not arguments.background:
-        return act(project)
+        return act(orchestrator)
     assert face.background is not None
-    return face.background(project, act, _ui(arguments))
+    return face.background(orchestrator, act, _ui(arguments))
 
 
 def _ui(arguments: argparse.Namespace) -> str:
@@ -99,11 +99,11 @@ def panel(arguments: argparse.Namespace, face: Face) -> Any:
 
 def plan(arguments: argparse.Namespace, face: Face) -> RunPlan:
     """What a run would do; writes nothing."""
-    project = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments, log_level="ERROR")
     try:
-        return project.plan(**_options(arguments, overrides_from(face.body)))
+        return orchestrator.plan(**_options(arguments, overrides_from(face.body)))
     finally:
-        project.close()
+        orchestrator.close()
 
 
 def _options(arguments: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -103,11 +103,11 @@ def _free_places(name: str) -> tuple[Path, Path]:
     for number in itertools.count(1):
         called = folder_name(name) + (f"_{number}" if number > 1 else "")
         home, notebook = Path("projects") / called, Path(f"{called}.ipynb")
-        there = [path for path in (home, notebook) if path.exists()]
-        if not there:
+        existing = [path for path in (home, notebook) if path.exists()]
+        if not existing:
             return home, notebook
         if not (home / "manifest.json").exists():
-            raise ConfigurationError("init", [f"{there[0]} is there already: nothing was made"])
+            raise ConfigurationError("init", [f"{existing[0]} is there already: nothing was made"])
     raise AssertionError  # the loop has no end
 
 

@@ -24,22 +24,22 @@ class BackgroundSender:
     """Sends the events of one run on a thread of its own, in order.
 
     Args:
-        what: the events' name in messages, in the plural.
+        noun: the events in messages, in the plural.
         send: called with one event; may take its time, and may raise.
         close: called after the last event with the seconds it has; False means that not all is sent.
     """
 
     def __init__(
         self,
-        what: str,
+        noun: str,
         send: Callable[[Any], object],
         close: Callable[[float], object] | None = None,
     ) -> None:
-        self._what = what
+        self._noun = noun
         self._send = send
         self._close = close
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._wanted = self._sent = 0
+        self._queued = self._sent = 0
         self._problem = ""
         self._closing = False
         self._closed: object = None
@@ -49,7 +49,7 @@ class BackgroundSender:
 
     def put(self, event: object) -> None:
         """Send *event* when those before it are sent, or have failed."""
-        self._wanted += 1
+        self._queued += 1
         self._queue.put(event)
 
     def finish(self) -> None:
@@ -71,11 +71,11 @@ class BackgroundSender:
             waited += patience
         self._given_up = True
         problem = self._problem or f"not done in {waited:g} s"
-        missing = self._wanted - self._sent
+        missing = self._queued - self._sent
         if missing:
-            raise OdibiError(f"{missing} of {self._wanted} {self._what} were not sent: {problem}")
+            raise OdibiError(f"{missing} of {self._queued} {self._noun} were not sent: {problem}")
         if self._thread.is_alive() or self._closed is False:
-            raise OdibiError(f"some {self._what} were not sent: {problem}")
+            raise OdibiError(f"some {self._noun} were not sent: {problem}")
 
     def _work(self) -> None:
         while (event := self._queue.get()) is not None and not self._given_up:

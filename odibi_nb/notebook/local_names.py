@@ -72,23 +72,23 @@ class LocalNames:
             if path:
                 return [find_manifest("", path)]
         found = [self._manifest(one) for one in manifest_paths(settings.project_dirs())]
-        there = [manifest for manifest in found if manifest is not None]
-        wanted = project or settings.get("project")
-        named = [m for m in there if wanted and m.project.casefold() == wanted.casefold()]
-        if wanted and not named:  # by its folder's name, as the commands understand it
+        readable = [manifest for manifest in found if manifest is not None]
+        name = project or settings.get("project")
+        named = [m for m in readable if name and m.project.casefold() == name.casefold()]
+        if name and not named:  # by its folder's name, as the commands understand it
             with contextlib.suppress(ManifestError, OSError):
-                named = [find_manifest(wanted, folders=settings.project_dirs())]
-        return named or there
+                named = [find_manifest(name, folders=settings.project_dirs())]
+        return named or readable
 
     def transformations(self, manifests: Iterable[ProjectManifest], env: str) -> list[str]:
         """Ids of the newest runs and of plans made here, sorted; of any environment if *env* has none."""
-        for wanted in dict.fromkeys((env, "")):
+        for environment in dict.fromkeys((env, "")):
             ids: dict[str, None] = {}
             for manifest in manifests:
                 for (project, planned), names in self._planned.items():
-                    if project == manifest.project and wanted in (planned, ""):
+                    if project == manifest.project and environment in (planned, ""):
                         ids.update(dict.fromkeys(names))
-                for folder in self._runs(manifest, wanted)[:READ_RUNS]:
+                for folder in self._runs(manifest, environment)[:READ_RUNS]:
                     ids.update(dict.fromkeys(self._ids_of(folder)))
             if ids:
                 return sorted(ids)

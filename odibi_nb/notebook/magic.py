@@ -17,7 +17,7 @@ from odibi_nb.core.planning.plan import RunPlan
 from odibi_nb.core.running.kept_failures import FAILURES, KEPT
 from odibi_nb.core.text.terminal_text import readable
 from odibi_nb.errors import OdibiError
-from odibi_nb.notebook import debugging
+from odibi_nb.notebook import debugger
 from odibi_nb.notebook.completion import IDENTIFIER, matcher_of
 from odibi_nb.notebook.environment import (
     TEXT,
@@ -74,7 +74,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
                 raise UsageError(f"%%odibi {arguments.command}: only {takers} take a cell's body")
             if self._debugged(arguments):
                 return None
-            with debugging.breakpoints(self.shell, arguments.command):
+            with debugger.breakpoints(self.shell, arguments.command):
                 value = execute(arguments, self._face(cell or ""))
         except CommandHelp as help_text:
             print(help_text)
@@ -111,24 +111,24 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
 
         return (ThrottledConsole("INFO"),), "CRITICAL"
 
-    def _opened(self, project: GenericProjectOrchestrator) -> None:
+    def _opened(self, orchestrator: GenericProjectOrchestrator) -> None:
         """Let the live view end the run of *project*, and show its logs."""
         if self.live is not None:
             from odibi_nb.notebook.live.cancel_button import Cancelling
 
-            self.live.state_dir = project.state_dir
-            self.live.cancelling = Cancelling(project.cancel, lambda: has_subshell(self.shell))
+            self.live.state_dir = orchestrator.state_dir
+            self.live.cancelling = Cancelling(orchestrator.cancel, lambda: has_subshell(self.shell))
 
     def _start(
-        self, project: GenericProjectOrchestrator, act: Callable[..., RunResult], ui: str
+        self, orchestrator: GenericProjectOrchestrator, act: Callable[..., RunResult], ui: str
     ) -> BackgroundRun:
         """Start a run beside the cells, shown in the output of this one."""
         from odibi_nb.notebook.live.background import BackgroundRun, run_in_cell
 
-        name = f"{project.project} (env={project.env})"
+        name = f"{orchestrator.project} (env={orchestrator.env})"
         if choose_ui(self.shell, ui) == TEXT:
-            return BackgroundRun(lambda: project, act, name).start()
-        run = run_in_cell(project, act, name, lambda rows: choose_ui(self.shell, ui, rows))
+            return BackgroundRun(lambda: orchestrator, act, name).start()
+        run = run_in_cell(orchestrator, act, name, lambda rows: choose_ui(self.shell, ui, rows))
         self.shown = (run, self.shell.execution_count)
         return run
 
@@ -152,10 +152,10 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         if isinstance(value, RunPlan):
             self.names.remember(value.project, value.env, value.rows)
         if arguments.command == "load":
-            debugging.put_into(self.shell, value, arguments.name)
+            debugger.put_into(self.shell, value, arguments.name)
             return None
         if arguments.command == "try":
-            debugging.say_what_is_held()
+            debugger.say_what_is_held()
         if arguments.command == "try" and not value.succeeded and not can_answer(self.shell):
             display(value)
             value.raise_for_status()  # nobody looks on: a job must see that it failed
@@ -163,7 +163,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             self.shown = (value.run_id, self.shell.execution_count)
             if self.live is not None:
                 self.live.add_details(value)
-            debugging.say_what_is_held()
+            debugger.say_what_is_held()
             if value.status is not RunStatus.SUCCESS and not can_answer(self.shell):
                 value.raise_for_status()  # nobody looks on: a job must see that it failed
         return value
@@ -176,14 +176,14 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
     def _debugged(self, arguments: argparse.Namespace) -> bool:
         """Open the debugger, if that is what was asked for and a failure is alive; whether it was."""
         if arguments.command == "load":
-            debugging.check_name(arguments.name)
-        if arguments.command != "debug" or arguments.forget or not debugging.can_debug(self.shell):
+            debugger.check_name(arguments.name)
+        if arguments.command != "debug" or arguments.forget or not debugger.can_debug(self.shell):
             return False
-        from odibi_nb.commands.debugging import kept_failure, kept_text
+        from odibi_nb.commands.troubleshooting import kept_failure, kept_text
 
         failure = kept_failure(arguments)
         if failure is not None:
-            debugging.post_mortem(self.shell, failure)
+            debugger.post_mortem(self.shell, failure)
             print(kept_text(failure))
         return failure is not None
 

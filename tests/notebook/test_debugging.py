@@ -99,9 +99,9 @@ def test_load_names_the_users_variables_that_it_replaces(shell):
 
 def test_what_failed_functions_hold_is_said_and_can_be_let_go(shell, monkeypatch):
     """A large frame that a failed function holds is spoken of, and `%odibi debug --forget` frees it."""
-    from odibi_nb.notebook import debugging
+    from odibi_nb.notebook import debugger
 
-    monkeypatch.setattr(debugging, "WORTH_SAYING", 1)
+    monkeypatch.setattr(debugger, "WORTH_SAYING", 1)
     cell = (
         "%%odibi try S1\n"
         "import numpy as np\n"

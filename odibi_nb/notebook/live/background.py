@@ -58,7 +58,7 @@ class BackgroundRun:
     ) -> None:
         self.name = name
         self.error = ""
-        self._asked = 0
+        self._requested = 0
         self._open_project = open_project
         self._act = act
         self._view = view
@@ -91,7 +91,7 @@ class BackgroundRun:
     @property
     def requests(self) -> int:
         """How often the whole run was asked to end, from here or from elsewhere."""
-        return max(self._asked, self._state.snapshot().cancel_level)
+        return max(self._requested, self._state.snapshot().cancel_level)
 
     @property
     def result(self) -> RunResult | None:
@@ -127,7 +127,7 @@ class BackgroundRun:
             if not self.running:
                 return
             if transformation_id is None:
-                self._asked = self.requests + 1
+                self._requested = self.requests + 1
             if self._project is None or not self._project.cancel(transformation_id):
                 self._early_requests.append(transformation_id)
         if transformation_id is None:
@@ -172,14 +172,14 @@ class BackgroundRun:
         try:
             # Listeners and modules print, too; on a thread that would land in whichever cell ran last.
             with routed_output(), captured(self._log):
-                project = self._open_project()
-                project.views += [
+                orchestrator = self._open_project()
+                orchestrator.views += [
                     *self._views,
                     self._state,
                     _RunView(self._on_begin, self._on_message, self._show_requests),
                 ]
-                self._project = project
-                self._result = self._act(project)
+                self._project = orchestrator
+                self._result = self._act(orchestrator)
         except OdibiError as exc:
             self._raised, self.error = exc, str(exc)
         except BaseException as exc:  # noqa: BLE001  nobody else would ever hear of it
@@ -262,7 +262,7 @@ class _RunView:
 
 
 def run_in_cell(
-    project: GenericProjectOrchestrator,
+    orchestrator: GenericProjectOrchestrator,
     act: Callable[[GenericProjectOrchestrator], RunResult],
     name: str,
     choose: Callable[[int], str],
@@ -270,14 +270,14 @@ def run_in_cell(
     """Start a background run that is shown in the outputs of the cell.
 
     Args:
-        project: the project.
+        orchestrator: runs the project.
         act: as `BackgroundRun`'s.
         name: as `BackgroundRun`'s.
         choose: as `LiveView`'s.
     """
     if choose(0) == HTML:
         view = LiveView(lambda _rows: HTML, reserved_html())
-        return BackgroundRun(lambda: project, act, name, view).start()
+        return BackgroundRun(lambda: orchestrator, act, name, view).start()
 
     def cancel() -> None:
         run.cancel()
@@ -288,6 +288,6 @@ def run_in_cell(
 
     button = EndButton(cancel)
     view = LiveView(choose, ReservedOutputs(button.widget))
-    view.state_dir = project.state_dir
-    run = BackgroundRun(lambda: project, act, name, view, on_requests=show_requests)
+    view.state_dir = orchestrator.state_dir
+    run = BackgroundRun(lambda: orchestrator, act, name, view, on_requests=show_requests)
     return run.start()

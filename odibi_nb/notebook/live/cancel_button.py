@@ -58,7 +58,7 @@ class CancelButton:
         import ipywidgets
 
         self._cancelling = cancelling
-        self._level = self._asked = self._probes = 0
+        self._level = self._requested = self._probes = 0
         label, tooltip = PRESSES[0]
         self.heard = False
         self.widget = ipywidgets.Button(
@@ -95,8 +95,8 @@ class CancelButton:
     def _pressed(self, _button: Any) -> None:
         """Ask, once for each label: a double click is not two requests. On a thread of the kernel's."""
         level = self._level
-        if self._asked <= level and self._cancelling.ask():
-            self._asked = level + 1
+        if self._requested <= level and self._cancelling.ask():
+            self._requested = level + 1
 
 
 class EndButton:

@@ -140,9 +140,9 @@ class PanelForm:
             engine=self.engine.value or None,
             layers=self.layers.chosen,
             only=self.rows.chosen,
-            schedule=self._said("schedule", self.schedule.value, RunOptions().schedule),
-            workers=self._said("max_workers", self.workers.value, self._usual_workers()),
-            on_error=self._said("on_error", self.on_error.value, RunOptions().on_error),
+            schedule=self._unless_default("schedule", self.schedule.value, RunOptions().schedule),
+            workers=self._unless_default("max_workers", self.workers.value, self._usual_workers()),
+            on_error=self._unless_default("on_error", self.on_error.value, RunOptions().on_error),
             overrides=self.overrides.value,
             manifest=project.path,
             confirm=self.confirm.value.strip(),
@@ -181,7 +181,7 @@ class PanelForm:
             self.workers.value = usual
         self._offered_workers = usual
 
-    def _said(self, name: str, value: Any, default: Any) -> Any:
+    def _unless_default(self, name: str, value: Any, default: Any) -> Any:
         """None where *value* is what holds anyway."""
         return None if value == self._default(name, default) else value
 
@@ -189,9 +189,9 @@ class PanelForm:
         """Offer what the chosen project has: environments, layers; and its environment's engine."""
         manifest, before = self.manifest, self.env.value
         envs = list(manifest.environments) or [manifest.default_env or "qat"]
-        wanted = [before, self._default("env", None), manifest.default_env, "qat", envs[0]]
+        preferred = [before, self._default("env", None), manifest.default_env, "qat", envs[0]]
         self.env.options = envs
-        self.env.value = next(env for env in wanted if env in envs)
+        self.env.value = next(env for env in preferred if env in envs)
         self.layers.offer(manifest.layer_order)
         self._offer_engines()
 

@@ -222,12 +222,15 @@ class RunPanel:
 
         plan, rows, choices = None, None, chosen.choices
         try:
-            with opened(chosen) as project:
-                plan = project.plan(**choices.plan_options())
-                rows = rows_of(project)
-            html, said = plan._repr_html_() or "", _told(plan)
+            with opened(chosen) as orchestrator:
+                plan = orchestrator.plan(**choices.plan_options())
+                rows = rows_of(orchestrator)
+            html, status_text = plan._repr_html_() or "", _plan_text(plan)
         except Exception as exc:  # noqa: BLE001  nobody else would ever hear of it
-            html, said = error_html(f"{choices.name} cannot be planned", _why(exc)), "No plan."
+            html, status_text = (
+                error_html(f"{choices.name} cannot be planned", _why(exc)),
+                "No plan.",
+            )
         with self._lock:
             if number != self._plans:
                 return  # another preview was asked for since
@@ -236,7 +239,7 @@ class RunPanel:
         if rows is not None and not self._form.rows.listed and choices.same_place(self.choices):
             self._form.rows.offer(rows)
         if not self.running:
-            self._buttons.say(said)
+            self._buttons.say(status_text)
         self._outputs.update(self.plan, self.result)
 
     def _list_rows(self) -> None:
@@ -250,8 +253,8 @@ class RunPanel:
         from odibi_nb.notebook.panel.projects import opened, rows_of
 
         try:
-            with opened(chosen) as project:
-                rows = rows_of(project)
+            with opened(chosen) as orchestrator:
+                rows = rows_of(orchestrator)
         except Exception as exc:  # noqa: BLE001  nobody else would ever hear of it
             if chosen.choices.same_place(self.choices):
                 self._form.rows.offer_none(_why(exc))
@@ -294,7 +297,7 @@ def _why(error: Exception) -> str:
     return str(error) if isinstance(error, OdibiError) else error_text(error)
 
 
-def _told(plan: RunPlan) -> str:
+def _plan_text(plan: RunPlan) -> str:
     """What a plan says, in a line that is read out."""
     count = f"{len(plan.rows):,} transformation{'' if len(plan.rows) == 1 else 's'}"
     if plan.problems:

@@ -41,12 +41,12 @@ def projects_here(
     if not manifests and errors:
         raise errors[0]
     projects = _labelled(manifests)
-    wanted = name or settings.get("project")
-    if wanted is None:
+    project_name = name or settings.get("project")
+    if project_name is None:
         if not projects:
             raise ConfigurationError("panel", ["no projects are found from here"])
         return projects, projects[0]
-    path = find_manifest(wanted, None, settings.project_dirs()).path
+    path = find_manifest(project_name, None, settings.project_dirs()).path
     return projects, next(project for project in projects if project.manifest.path == path)
 
 
@@ -65,11 +65,11 @@ def _labelled(manifests: list[ProjectManifest]) -> list[Project]:
 def opened(chosen: Chosen) -> Iterator[GenericProjectOrchestrator]:
     """The chosen project, inside the block; what is printed in it goes nowhere."""
     with routed_output(), captured(CapturedLog()):
-        project = open_chosen(chosen)
+        orchestrator = open_chosen(chosen)
         try:
-            yield project
+            yield orchestrator
         finally:
-            project.close()
+            orchestrator.close()
 
 
 def open_chosen(chosen: Chosen) -> GenericProjectOrchestrator:
@@ -84,15 +84,17 @@ def open_chosen(chosen: Chosen) -> GenericProjectOrchestrator:
     )
 
 
-def rows_of(project: GenericProjectOrchestrator) -> list[Listed]:
+def rows_of(orchestrator: GenericProjectOrchestrator) -> list[Listed]:
     """The rows of the project's registry that can be chosen, by layer.
 
     Raises:
         RegistryError: if they cannot be read.
     """
-    order = {layer.casefold(): i for i, layer in enumerate(project.layer_order)}
+    order = {layer.casefold(): i for i, layer in enumerate(orchestrator.layer_order)}
     rows = []
-    for raw in project.adapters.registry(project.place()).fetch(project.project, project.env):
+    for raw in orchestrator.adapters.registry(orchestrator.place()).fetch(
+        orchestrator.project, orchestrator.env
+    ):
         columns = row_columns(raw)
         layer = str(columns.get("layer") or "")
         if "transformation_id" in columns and layer.casefold() in order:

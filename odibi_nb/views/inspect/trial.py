@@ -79,7 +79,7 @@ class Trial:
         return tuple(table.name for table in self.moved if not table.run_id)
 
     @property
-    def _left(self) -> bool:
+    def _debugger_quit(self) -> bool:
         """Whether the debugger was left, so that the function did not fail by itself."""
         return isinstance(self.error, bdb.BdbQuit)
 
@@ -113,7 +113,13 @@ class Trial:
         if self.inputs_cut:
             facts.append(f"inputs: {self.inputs_cut}")
         facts.append("written" if self.written else self._what_was_written())
-        how = "ran" if self.succeeded else "was left in the debugger" if self._left else "failed"
+        how = (
+            "ran"
+            if self.succeeded
+            else "was left in the debugger"
+            if self._debugger_quit
+            else "failed"
+        )
         return f"{style.sign} {self.transformation_id} {how}: {', '.join(facts)}"
 
     def _what_was_written(self) -> str:
@@ -145,7 +151,7 @@ class Trial:
             if trace:
                 parts.append(f"({len(trace.splitlines()):,} more lines of Spark's: .traceback)")
             parts.append(f"look into it: %odibi debug {shlex.quote(self.transformation_id)}")
-        elif self.error is not None and not self._left:
+        elif self.error is not None and not self._debugger_quit:
             parts.append(self.headline)
         if self.log:
             parts += ["printed and logged:", *(f"  {line}" for line in self._log_lines())]
@@ -170,7 +176,7 @@ class Trial:
             parts += [pre(shown), f"<p>Look into it: <code>{command}</code></p>"]
             if trace:
                 parts.append(folded("all that Spark said", pre(trace)))
-        elif self.error is not None and not self._left:
+        elif self.error is not None and not self._debugger_quit:
             parts.append(pre(self.headline))
         if self.log:
             parts.append(folded("printed and logged", pre("\n".join(self._log_lines()))))

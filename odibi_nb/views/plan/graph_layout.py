@@ -184,16 +184,16 @@ def _levelled(
         both = sweep >= SWEEPS - 2  # the last sweep each way looks to both sides
         forth = sweep % 2 == 0
         for column in columns if forth else reversed(columns):
-            wanted, weights = [], []
+            targets, weights = [], []
             for slot in column:
                 near = [*(left[slot] if forth or both else ())]
                 near += right[slot] if not forth or both else ()
                 pulls = [STRAIGHT if slot.passing and other.passing else 1.0 for other in near]
                 weights.append(sum(pulls) or STILL)
                 drawn = sum(y[other] * pull for other, pull in zip(near, pulls, strict=True))
-                wanted.append(drawn / weights[-1] if near else y[slot])
+                targets.append(drawn / weights[-1] if near else y[slot])
             offsets = _offsets(column, heights, gap)
-            free = [want - offset for want, offset in zip(wanted, offsets, strict=True)]
+            free = [want - offset for want, offset in zip(targets, offsets, strict=True)]
             for slot, level, offset in zip(column, _rising(free, weights), offsets, strict=True):
                 y[slot] = level + offset
     return y

@@ -53,7 +53,7 @@ class _GraphDrawing:
         self.graph = graph
         lines = max(len(node.lines) for node in graph.nodes.values())
         self.box = LINE * lines + 8
-        self.width = min(max(NARROW, *map(_wanted, graph.nodes.values())), WIDE)
+        self.width = min(max(NARROW, *map(_min_width, graph.nodes.values())), WIDE)
         self.layout = laid_out(graph, self.box, BOX_GAP, ROOM)
         self.step = self.width + COLUMN_GAP
         columns = len(self.layout.columns)
@@ -224,7 +224,7 @@ class _GraphDrawing:
         )
 
 
-def _wanted(node: Node) -> float:
+def _min_width(node: Node) -> float:
     """How wide a box must be for all that stands in it."""
     first, *rest = node.lines
     return max([(len(first) + 2) * _NAME, *(len(text) * _SMALL for text in rest)]) + 20

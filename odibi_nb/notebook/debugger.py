@@ -42,10 +42,10 @@ def put_into(shell: Any, loaded: LoadedTransformation, name: str | None) -> None
     _put.update({key: id(value) for key, value in values.items()})
     print(loaded.summary() if name is None else f"{name}: {loaded.summary()}")
     if replaced:
-        which = "variable" if len(replaced) == 1 else "variables"
+        noun = "variable" if len(replaced) == 1 else "variables"
         other = "another name after --as" if name else "--as NAME"
         print(
-            f"⚠️ replaced your {which} {', '.join(replaced)}: {other} puts all of it into one variable "
+            f"⚠️ replaced your {noun} {', '.join(replaced)}: {other} puts all of it into one variable "
             "of that name"
         )
     for line in (*loaded.problems, *loaded.notes):
@@ -65,10 +65,10 @@ _put: dict[str, int] = {}
 
 def _is_users(shell: Any, name: str) -> bool:
     """Whether *name* is a variable that neither IPython nor the last load has made."""
-    there = shell.user_ns.get(name, _put)
-    if there is _put or shell.user_ns_hidden.get(name, _put) is there:
+    value = shell.user_ns.get(name, _put)
+    if value is _put or shell.user_ns_hidden.get(name, _put) is value:
         return False
-    return _put.get(name) != id(there)
+    return _put.get(name) != id(value)
 
 
 def say_what_is_held() -> None:

@@ -39,22 +39,22 @@ _LATE = "the function itself ended well: Spark only finds such an error when the
 def load(arguments: argparse.Namespace, face: Face) -> LoadedTransformation:
     """A transformation's inputs and all else that its function gets; writes nothing."""
     del face
-    project = open_project(arguments, log_level="ERROR")
-    return load_transformation(project, arguments.id, _portion(arguments))
+    orchestrator = open_project(arguments, log_level="ERROR")
+    return load_transformation(orchestrator, arguments.id, _portion(arguments))
 
 
 def try_out(arguments: argparse.Namespace, face: Face) -> Trial:
     """Call the cell's function (or the module's) as a run would; writes nothing unless told to."""
-    project = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments, log_level="ERROR")
     if arguments.write:
-        confirmation(project, face, yes=arguments.yes, action="write to")
-    elif project.config.protected:
+        confirmation(orchestrator, face, yes=arguments.yes, action="write to")
+    elif orchestrator.config.protected:
         face.say(
-            f"⚠️ env {project.env!r} of {project.project!r} is protected, and `try` calls the function "
+            f"⚠️ env {orchestrator.env!r} of {orchestrator.project!r} is protected, and `try` calls the function "
             "there: it holds back the context's writes, and nothing that the function does by other means"
         )
     return try_transformation(
-        project, arguments.id, face.body, _portion(arguments), write=arguments.write
+        orchestrator, arguments.id, face.body, _portion(arguments), write=arguments.write
     )
 
 
@@ -122,13 +122,15 @@ def kept_text(failure: Failure) -> str:
     )
 
 
-def _report_from_log(project: GenericProjectOrchestrator, wanted: str) -> FailureReport:
-    place = (project.state_dir, project.project, project.env)
-    name = last_failed(*place) if wanted == LAST else wanted
+def _report_from_log(orchestrator: GenericProjectOrchestrator, name_or_last: str) -> FailureReport:
+    place = (orchestrator.state_dir, orchestrator.project, orchestrator.env)
+    name = last_failed(*place) if name_or_last == LAST else name_or_last
     attempts = newest_attempts(*place, name) if name else []
     failed = [a for a in attempts if a.status == Status.FAILED.value]
     if not failed or failed[-1] is not attempts[-1]:
-        raise ConfigurationError(f"debug {wanted}", [_nothing_failed(project, wanted, attempts)])
+        raise ConfigurationError(
+            f"debug {name_or_last}", [_nothing_failed(orchestrator, name_or_last, attempts)]
+        )
     last = failed[-1]
     gone = "the process that ran it has ended, so its variables are gone"
     trace, folded = trace_apart(last.traceback)
@@ -144,20 +146,20 @@ def _report_from_log(project: GenericProjectOrchestrator, wanted: str) -> Failur
 
 
 def _nothing_failed(
-    project: GenericProjectOrchestrator, wanted: str, attempts: list[AttemptLog]
+    orchestrator: GenericProjectOrchestrator, name_or_last: str, attempts: list[AttemptLog]
 ) -> str:
-    where = f"{project.project!r}, env {project.env}"
-    if wanted == LAST:
+    where = f"{orchestrator.project!r}, env {orchestrator.env}"
+    if name_or_last == LAST:
         return f"no transformation of {where} has failed in the runs that are kept here"
     if attempts:
         return f"its last attempt, in run {attempts[-1].run_id}, is {attempts[-1].status}"
-    return _unknown(project, wanted)
+    return _unknown(orchestrator, name_or_last)
 
 
-def _unknown(project: GenericProjectOrchestrator, name: str, run_id: str | None = None) -> str:
-    known = known_ids(project.state_dir, project.project, project.env, run_id)
-    which = f"run {run_id}" if run_id else "the runs that are kept here"
-    return f"no attempt of {name!r} in {which}{did_you_mean(name, known)}"
+def _unknown(orchestrator: GenericProjectOrchestrator, name: str, run_id: str | None = None) -> str:
+    known = known_ids(orchestrator.state_dir, orchestrator.project, orchestrator.env, run_id)
+    runs = f"run {run_id}" if run_id else "the runs that are kept here"
+    return f"no attempt of {name!r} in {runs}{did_you_mean(name, known)}"
 
 
 def _tail(log: str) -> str:
@@ -166,21 +168,23 @@ def _tail(log: str) -> str:
 
 def log(arguments: argparse.Namespace, face: Face) -> AttemptLogs | None:
     """What a transformation printed and logged, in its newest run or in the one named."""
-    project = open_project(arguments, log_level="ERROR")
+    orchestrator = open_project(arguments, log_level="ERROR")
     run_id = None if arguments.run == LAST else arguments.run
     if arguments.follow:
-        _follow(project, arguments.id, run_id, face)
+        _follow(orchestrator, arguments.id, run_id, face)
         return None
-    found = newest_attempts(project.state_dir, project.project, project.env, arguments.id, run_id)
+    found = newest_attempts(
+        orchestrator.state_dir, orchestrator.project, orchestrator.env, arguments.id, run_id
+    )
     if not found:
-        recorded = _recorded(project, arguments.id, run_id)
+        recorded = _recorded(orchestrator, arguments.id, run_id)
         raise ConfigurationError(
-            f"log {arguments.id}", [recorded or _unknown(project, arguments.id, run_id)]
+            f"log {arguments.id}", [recorded or _unknown(orchestrator, arguments.id, run_id)]
         )
     return AttemptLogs(tuple(found))
 
 
-def _recorded(project: GenericProjectOrchestrator, name: str, run_id: str | None) -> str:
+def _recorded(orchestrator: GenericProjectOrchestrator, name: str, run_id: str | None) -> str:
     """What the run log has of a run whose journal is not here: that it ran, but not what it said."""
     try:
         ids = (
@@ -188,12 +192,16 @@ def _recorded(project: GenericProjectOrchestrator, name: str, run_id: str | None
             if run_id
             else [
                 run["run_id"]
-                for run in past_runs(project.sinks(), RUNS_LOOKED_AT, project.project, project.env)
+                for run in past_runs(
+                    orchestrator.sinks(), RUNS_LOOKED_AT, orchestrator.project, orchestrator.env
+                )
             ]
         )
-        rows = [r for r in past_attempts(project.sinks(), ids) if r["transformation_id"] == name]
+        rows = [
+            r for r in past_attempts(orchestrator.sinks(), ids) if r["transformation_id"] == name
+        ]
     finally:
-        project.close()
+        orchestrator.close()
     if not rows:
         return ""
     row: dict[str, Any] = rows[-1]
@@ -203,17 +211,21 @@ def _recorded(project: GenericProjectOrchestrator, name: str, run_id: str | None
     )
 
 
-def _follow(project: GenericProjectOrchestrator, name: str, run_id: str | None, face: Face) -> None:
+def _follow(
+    orchestrator: GenericProjectOrchestrator, name: str, run_id: str | None, face: Face
+) -> None:
     """Say what the transformation prints as it comes, until it has ended."""
-    said = 0
+    printed_lines = 0
     while True:
-        found = newest_attempts(project.state_dir, project.project, project.env, name, run_id)
+        found = newest_attempts(
+            orchestrator.state_dir, orchestrator.project, orchestrator.env, name, run_id
+        )
         if not found:
-            raise ConfigurationError(f"log {name}", [_unknown(project, name, run_id)])
+            raise ConfigurationError(f"log {name}", [_unknown(orchestrator, name, run_id)])
         lines = AttemptLogs(tuple(found)).lines()
-        for line in lines[said:]:
+        for line in lines[printed_lines:]:
             face.say(line)
-        said = len(lines)
+        printed_lines = len(lines)
         if found[-1].status != Status.RUNNING.value:
             return
         time.sleep(FOLLOW_SECONDS)
