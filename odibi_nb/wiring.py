@@ -277,7 +277,11 @@ def _lake_registry(place: Place, table: TableName, *, through_spark: bool) -> Ed
 
 
 def make_sinks(place: Place) -> Sequence[BaseLogSink]:
-    """The run log: a Delta table in the lake, and a database if the environment names one."""
+    """The run log: tables of the lake, and a database and CSV files if the environment names them.
+
+    Raises:
+        ManifestError: if the CSV file is a URL.
+    """
     config = place.config
     sinks = [_spark_log(place) if only_spark_reaches(place) else _delta_log(place)]
     if config.log_url:
@@ -285,7 +289,19 @@ def make_sinks(place: Place) -> Sequence[BaseLogSink]:
         from odibi_nb.sinks.table import log_in_database
 
         sinks.append(log_in_database(config.log_url, folder=place.manifest.folder))
+    if config.log_csv:
+        sinks.append(_csv_log(place, config.log_csv))
     return sinks
+
+
+def _csv_log(place: Place, path: str) -> BaseLogSink:
+    from odibi_nb.sinks.csv import CsvLogSink
+
+    if "://" in path:
+        where = f"$.environments.{place.env}.log_csv"
+        message = f"must be a file on this machine, found {redact_url(path)!r}"
+        raise ManifestError(str(place.manifest.path or "manifest"), [Problem(where, message)])
+    return CsvLogSink(place.manifest.folder / path)
 
 
 def _delta_log(place: Place) -> BaseLogSink:

@@ -9,10 +9,13 @@ import signal
 import pandas as pd
 import pytest
 from log_records import record, run
+from real_project import make_project
 
+from odibi_nb import run_project
 from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
-from odibi_nb.errors import DataError
+from odibi_nb.errors import DataError, ManifestError
 from odibi_nb.sinks.csv import CsvLogSink
+from odibi_nb.sinks.table import log_in_lake
 
 
 @pytest.fixture
@@ -129,3 +132,27 @@ def test_limit_of_the_csv_module(path):
     before = csv.field_size_limit()
     assert len(CsvLogSink(path).attempts(["run-1"])[0]["error_message"]) == 200_000
     assert csv.field_size_limit() == before
+
+
+def test_the_manifest_chooses_it(tmp_path):
+    """`log_csv` keeps a run's log in a file beside the manifest too; a URL is refused before anything runs."""
+    log = {"lake": str(tmp_path / "lake"), "log_csv": "logs/attempts.csv"}
+    environment = {"engine": "pandas", "registry": "sqlite:///registry.db", **log}
+    home = make_project(tmp_path, environments={"qat": environment})
+    result = run_project("Plant One", manifest_path=home / "manifest.json", log_level="CRITICAL")
+    kept = CsvLogSink(home / "logs/attempts.csv")
+    assert [found["run_id"] for found in kept.runs(5)] == [result.run_id]
+    lake = log_in_lake(log["lake"])
+    in_order = sorted(kept.attempts([result.run_id]), key=lambda row: row["transformation_id"])
+    wanted = sorted(lake.attempts([result.run_id]), key=lambda row: row["transformation_id"])
+    assert in_order == wanted
+    assert wanted
+
+    make_project(tmp_path, environments={"qat": {**environment, "log_csv": "s3://u:pw@b/log.csv"}})
+    with pytest.raises(
+        ManifestError,
+        match=r"must be a file on this machine, found .* - at \$\.environments\.qat\.log_csv",
+    ) as caught:
+        run_project("Plant One", manifest_path=home / "manifest.json", log_level="CRITICAL")
+    assert "pw" not in str(caught.value)
+    assert len(kept.runs(5)) == 1

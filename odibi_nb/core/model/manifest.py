@@ -84,6 +84,8 @@ class EnvironmentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         protected: running needs the project's name typed, or ``--yes``.
         run_log: table of the run log.
         log_url: SQLAlchemy URL; the run log is also kept there.
+        log_csv: CSV file on this machine, relative to the manifest; the run log is also kept there,
+            for a spreadsheet, and that of runs beside it, in ``…_runs.csv``.
         auth_provider: ``module:function``, called as in the seed.
         connections: name to SQLAlchemy URL, for ``odibi_nb.ingest.load_sql``.
         storage_options: for `lake`, as its storage wants them.
@@ -99,6 +101,7 @@ class EnvironmentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     protected: bool = False
     run_log: str = "config_driven.TransformationRunLog"
     log_url: str | None = None
+    log_csv: str | None = None
     auth_provider: str | None = None
     connections: dict[str, str] = msgspec.field(default_factory=dict)
     storage_options: dict[str, str] = msgspec.field(default_factory=dict)

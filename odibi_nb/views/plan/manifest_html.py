@@ -22,7 +22,7 @@ _WRAP = (
     "max-width:100%;overflow-x:auto"
 )
 _LEFT = "style='text-align:left;vertical-align:top;max-width:32em;overflow-wrap:break-word'"
-_SHOWN = frozenset({"engine", "registry", "lake", "run_log", "log_url", "protected"})
+_SHOWN = frozenset({"engine", "registry", "lake", "run_log", "log_url", "log_csv", "protected"})
 
 
 def manifest_html(manifest: ProjectManifest) -> str:
@@ -78,7 +78,7 @@ def _environments(manifest: ProjectManifest) -> Iterable[Sequence[str]]:
         registry = shown.get("registry")
         if isinstance(registry, dict):
             registry = ", ".join(f"{key} {value}" for key, value in registry.items())
-        logs = [str(shown[key]) for key in ("run_log", "log_url") if shown.get(key)]
+        logs = [str(shown[key]) for key in ("run_log", "log_url", "log_csv") if shown.get(key)]
         more = {key: value for key, value in shown.items() if key not in _SHOWN}
         if "connections" in more:  # their names say enough
             more["connections"] = list(more["connections"])
