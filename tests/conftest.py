@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from fakes import FakeProject
 from hypothesis import settings
+from thorough import examples
 
 from odibi_nb.core.functions.modules import ModuleLoader
 from odibi_nb.core.functions.registry import REGISTRY
 from odibi_nb.core.functions.sibling_modules import ModuleSpace
 
 # What takes long on a machine that does something else as well is not wrong.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, max_examples=examples(60))
 settings.load_profile("untimed")
 
 MINUTES = ("test_the_runtimes_versions_will_do", "test_sigkill_loses_no_finished_row")

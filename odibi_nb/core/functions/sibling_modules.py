@@ -34,6 +34,7 @@ __path__: list[str] = []  # a package: modules below it are found by `Finder`
 PREFIX = f"{__name__}."
 _NEVER_OURS = frozenset({"__main__", "odibi_nb"}) | sys.stdlib_module_names
 
+_CASE_MATTERS = os.path.normcase("A") == "A"
 _UNTIDY = re.compile(r"[\\/]\.?[\\/]")
 """An empty part of a path, or a dot, which `pathlib` leaves out."""
 
@@ -242,10 +243,10 @@ def loaded_from(folder: Path) -> list[str]:
     name, root = os.path.normcase(folder.name), os.path.normcase(f"{folder}{os.sep}")
     found = []
     for module_name, module in [*sys.modules.items()]:
-        place = _place_of(module)
-        if place is None or name not in os.path.normcase(place):
+        place = getattr(module, "__file__", None) or _place_of(module)
+        if place is None or name not in (str(place) if _CASE_MATTERS else os.path.normcase(place)):
             continue
-        if os.path.normcase(_tidy(place)).startswith(root):
+        if os.path.normcase(_tidy(str(place))).startswith(root):
             found.append(module_name)
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -61,11 +62,8 @@ def test_the_seeds_last_lines(good):
         f"Layers executed: {result['layers_executed']}",
         f"Duration: {result['duration_seconds']:.1f} seconds",
     ]
-    assert lines == [
-        "Status: success",
-        "Layers executed: ['Silver_1', 'Gold_1']",
-        "Duration: 0.0 seconds",
-    ]
+    assert lines[:2] == ["Status: success", "Layers executed: ['Silver_1', 'Gold_1']"]
+    assert re.fullmatch(r"Duration: \d+\.\d seconds", lines[2])
 
 
 def test_counts_and_failures(bad):

@@ -10,6 +10,7 @@ from fakes import FakeProject, row
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plans import LAYERS, plan_of, planned
+from thorough import examples
 
 from odibi_nb.core.planning.forecast import Span, expected_durations, forecast, simulate
 from odibi_nb.core.running.hooks import HookManager
@@ -37,7 +38,7 @@ def plans(draw):
     return plan_of(*rows, workers=draw(st.integers(1, 5)), **options)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(80))
 @given(plan=plans())
 def test_a_forecast_keeps_every_rule(plan):
     """Upstream and layers come first, limits hold, no worker idles for nothing, nothing beats the bounds."""
@@ -68,7 +69,7 @@ def test_a_forecast_keeps_every_rule(plan):
     assert forecast(plan) == expected
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=plans())
 def test_the_critical_path_cannot_be_beaten(plan):
     """The critical path's rows follow each other without a gap, and more workers do not help."""
@@ -85,7 +86,7 @@ def test_the_critical_path_cannot_be_beaten(plan):
     assert expected.critical_seconds == pytest.approx(free[path[-1]].end)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     edges=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=14),
     layers=st.lists(st.integers(0, 2), min_size=9, max_size=9),

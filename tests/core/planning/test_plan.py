@@ -8,6 +8,7 @@ import pytest
 from fakes import MODULE, row, statuses
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from odibi_nb.core.functions.registry import REGISTRY
 from odibi_nb.core.model.manifest import ProjectManifest
@@ -531,7 +532,7 @@ def registries(draw):
     ]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow])
 @given(rows=registries(), seed=st.integers(0, 5), expected=st.dictionaries(names, st.floats(0, 9)))
 @example(rows=[r("A", constants={"depends_on": ["A"]})], seed=0, expected={})
 def test_the_same_rows_make_the_same_plan(rows, seed, expected):

@@ -15,6 +15,7 @@ import pytest
 from fakes import row, statuses
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from odibi_nb.core.process.process_identity import current_process, is_running
 from odibi_nb.core.runlog import history
@@ -193,7 +194,7 @@ def test_a_record_that_cannot_be_read_costs_no_other(project):
     assert found["B"] == "SUCCESS"
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_journal_never_raises(data, tmp_path_factory):
     """Whatever values and bytes a journal has, runs, logs, completion and cancel only pass over them."""

@@ -11,8 +11,10 @@ from fakes import FakeProject, MemorySink, row, statuses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from real_project import make_project, registry_row
+from thorough import examples
 
 from odibi_nb import GenericProjectOrchestrator, HookManager, run_project
+from odibi_nb.cli import main
 from odibi_nb.core.runlog.history import run_chain
 from odibi_nb.errors import ConfigurationError, PlanError
 from odibi_nb.sinks.csv import CsvLogSink
@@ -283,7 +285,7 @@ def test_a_chain_across_runs_in_a_circle_ends(project, parts):
 NAMES = [f"n{i}" for i in range(6)]
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(15))
 @given(
     st.lists(st.sets(st.sampled_from(range(5)), max_size=3), min_size=6, max_size=6),
     st.lists(st.sets(st.sampled_from(NAMES), max_size=4), min_size=1, max_size=3),
@@ -397,38 +399,39 @@ def test_every_kind_of_log_knows_enough(here, make_sink):
     assert "all 3 transformations" in project.retry().warnings[0]
 
 
-def test_a_killed_process_is_gone_on_from(here):
+def test_a_killed_process_is_gone_on_from(here, capsys):
     """After a kill, a retry in a new process runs what ran and what had not started, each once."""
     (here / "dies").touch()
     assert odibi(here, "run").returncode not in (0, 1, 2)
     (here / "dies").unlink()
     plan = GenericProjectOrchestrator("Plant One").plan(select="state:abandoned")
     assert list(plan.rows) == ["B2", "S1"]
-    done = odibi(here, "retry")
-    assert done.returncode == 0, done.stderr
-    assert "2 ABANDONED: B2, S1" in done.stdout
-    assert "of Plant One (env=qat): 2 of its 3 transformations (2 abandoned before)" in done.stdout
-    again = odibi(here, "retry", "last", "--project", "Plant One")
-    assert again.returncode == 0
-    assert again.stdout.splitlines()[-1].startswith("nothing to retry: all 3 transformations")
+    assert main(["retry"]) == 0
+    printed = capsys.readouterr().out
+    assert "2 ABANDONED: B2, S1" in printed
+    assert "of Plant One (env=qat): 2 of its 3 transformations (2 abandoned before)" in printed
+    assert main(["retry", "last", "--project", "Plant One"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1].startswith("nothing to retry: all 3 transformations")
 
 
-def test_retry_from_a_shell(here):
+def test_retry_from_a_shell(here, capsys):
     """`odibi retry` takes run's options, and ends as run does; history shows the chain."""
     (here / "down").touch()
-    assert odibi(here, "run", "--workers", "1").returncode == 1
-    assert odibi(here, "retry", "--only-failed").returncode == 1
+    assert main(["run", "--workers", "1"]) == 1
+    assert main(["retry", "--only-failed"]) == 1
     (here / "down").unlink()
     done = odibi(here, "retry", "--only", "B2", "--retries", "0", "--workers", "2")
     assert done.returncode == 0, done.stderr
     assert '"max_workers":2' in done.stdout
-    history = odibi(here, "history").stdout.splitlines()
+    capsys.readouterr()
+    assert main(["history"]) == 0
+    history = capsys.readouterr().out.splitlines()
     newest, middle, first = (line.split() for line in history[3:])
     assert newest[1] == middle[0]
     assert middle[1] == first[0]
-    wrong = odibi(here, "retry", "2020")
-    assert wrong.returncode == 2
-    assert "has no run '2020'" in wrong.stderr
+    assert main(["retry", "2020"]) == 2
+    assert "has no run '2020'" in capsys.readouterr().err
 
 
 def test_a_sink_that_cannot_be_read(tmp_path, parts):

@@ -10,6 +10,7 @@ import pytest
 from fakes import FakeProject, MemorySink, row, statuses
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from odibi_nb.core.model.events import EventType
 from odibi_nb.core.model.retry import RetryPolicy
@@ -37,7 +38,7 @@ def graphs(draw):
     return edges, failing, dict(zip(names, layers, strict=True))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(graph=graphs(), workers=st.integers(1, 4), schedule=st.sampled_from(["layers", "graph"]))
 def test_any_graph_ends(graph, workers, schedule, tmp_path_factory):
     """Each row ends exactly once; it runs iff all its upstream rows succeeded, and after them."""

@@ -10,6 +10,7 @@ from fakes import FakeProject, row
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plans import LAYERS
+from thorough import examples
 
 from odibi_nb.core.running.hooks import HookManager
 
@@ -120,7 +121,7 @@ def run(case, folder):
         finished.set()
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=cases())
 def test_what_holds_of_every_run(case, tmp_path_factory):
     """A run always ends; each row ends once, after its upstream; limits hold; the log has each attempt once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import subprocess
@@ -19,6 +20,7 @@ from odibi_nb import (
     read_table,
     run_project,
 )
+from odibi_nb.cli import main
 from odibi_nb.core.functions.registry import REGISTRY
 from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.errors import ConfigurationError, OdibiError, PlanError, RegistryError, RunLockedError
@@ -410,8 +412,9 @@ def one_message(home, **keywords):
 
 
 def test_a_locked_registry_is_one_message(tmp_path):
-    """A locked SQLite file ends in one RegistryError, and nothing has changed."""
-    home = make_project(tmp_path)
+    """A locked SQLite file ends in one RegistryError after the URL's timeout, and nothing has changed."""
+    environment = {"engine": "pandas", "registry": "sqlite:///registry.db?timeout=0.1"}
+    home = make_project(tmp_path, environments={"qat": environment})
     holder = sqlite3.connect(home / "registry.db", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     try:
@@ -419,7 +422,7 @@ def test_a_locked_registry_is_one_message(tmp_path):
     finally:
         holder.close()
     assert isinstance(error, RegistryError)
-    assert "locked" in str(error)
+    assert "locked by another process (waited 0.1 s)" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -513,26 +516,27 @@ def test_a_run_in_a_thread_can_be_cancelled_from_another(project):
     assert statuses(results[0]) == {"A": "SUCCESS", "B": "CANCELLED"}
 
 
-def test_cancel_reaches_a_run_in_another_process(tmp_path):
+def test_cancel_reaches_a_run_in_another_process(tmp_path, monkeypatch):
     """`odibi cancel` ends a run that another process runs."""
+    monkeypatch.chdir(tmp_path)
+    reader, writer = os.pipe()
     functions = (
-        "import pathlib, time\n"
-        "def load():\n"
+        "import os, time\n"
+        "def load(context):\n"
+        f"    os.write({writer}, b'it runs')\n"
         "    until = time.monotonic() + 60\n"
-        "    while not pathlib.Path('asked').exists() and time.monotonic() < until:\n"
+        "    while not context.should_stop() and time.monotonic() < until:\n"
         "        time.sleep(0.02)\n"
-        "    time.sleep(0.5)  # the runner looks for requests a few times a second\n"
         "def double():\n    pass\n"
     )
     make_project(tmp_path, functions=functions)
-    odibi = [sys.executable, "-m", "odibi_nb.cli"]
-    run = subprocess.Popen([*odibi, "run"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    answer = None
-    while run.poll() is None and (answer is None or answer.returncode):
-        answer = subprocess.run(
-            [*odibi, "cancel"], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-    (tmp_path / "asked").touch()
+    command = [sys.executable, "-m", "odibi_nb.cli", "run"]
+    run = subprocess.Popen(command, pass_fds=[writer], stdout=subprocess.PIPE, text=True)
+    os.close(writer)  # if the run ends too early, there is nothing more to read
+    with os.fdopen(reader, "rb") as its_words:
+        assert its_words.read(7) == b"it runs"
+    for _ in range(2):  # the first one lets the running row end
+        assert main(["cancel"]) == 0
     printed, _ = run.communicate()
     assert run.returncode == 1
     assert "Status: cancelled" in printed

@@ -287,9 +287,9 @@ def test_every_pattern_is_linear():
 WORST = ["'a\\", "password", "token: ", "eyJa.", "://a:1/", "password='''", "a"]
 
 
-@pytest.mark.parametrize(("pieces", "size"), [(PIECES, SIZE // 20), (WORST, SIZE)])
+@pytest.mark.parametrize(("pieces", "size"), [(PIECES, SIZE // 40), (WORST, SIZE // 4)])
 def test_redaction_is_linear(pieces, size):
-    """A megabyte is redacted in about a second, whatever it is made of."""
+    """A text is redacted in about a second for each megabyte, whatever it is made of."""
     for piece in pieces:
         text = (piece * (size // len(piece) + 1))[:size]
         assert seconds(lambda text=text: redact_text(text)) < 0.2 + 2 * size / SIZE, piece

@@ -9,6 +9,7 @@ import pytest
 from fakes import row
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 from views.plans import ladder, nothing, planned, task
 
 from odibi_nb.views.plan.graph import MAX_NODES, Graph, Node, graph_of
@@ -117,7 +118,7 @@ def graphs(draw):
     )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=examples(30))
 @given(graphs())
 def test_any_graph_is_laid_out(graph):
     """Every box has its own room, layers stand in order, and every edge leads right, column by column."""

@@ -8,6 +8,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 from views.snapshots import bar, everything, many, row, run
 
 from odibi_nb.views.run.gantt import gantt_of
@@ -65,7 +66,7 @@ TIMES = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(20))
 @given(TIMES, st.lists(st.floats(0.1, 40), min_size=1, max_size=12))
 def test_the_layers_are_the_whole(times, moments):
     """Whatever happens between two snapshots, the layers show the very bars that the whole would."""
