@@ -18,7 +18,8 @@ from odibi_nb.core.rehearsal.rehearsal import Rehearsal, open_rehearsal
 from odibi_nb.core.runlog.run_lock import exclusively
 from odibi_nb.core.running.failure_frames import headline
 from odibi_nb.core.running.kept_failures import FAILURES, Failure
-from odibi_nb.core.text.structs import own_copy, utc_now
+from odibi_nb.core.text.clock import utc_now
+from odibi_nb.core.text.json import own_copy
 from odibi_nb.errors import ConfigurationError, DataError, PlanError
 from odibi_nb.views.inspect.trial import Trial
 

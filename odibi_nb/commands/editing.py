@@ -17,8 +17,8 @@ from odibi_nb.core.model.transformation import (
     row_columns,
     row_id,
 )
+from odibi_nb.core.text.json import as_json, decode_config
 from odibi_nb.core.text.redaction import redact
-from odibi_nb.core.text.structs import as_json, decode_config
 from odibi_nb.core.text.toml import decode_toml
 from odibi_nb.errors import ConfigurationError, Hints, PlanError, Problem, did_you_mean
 from odibi_nb.sources.upsert import KEY, Edit, columns_twice

@@ -14,8 +14,8 @@ from odibi_nb.core.model.manifest import shown_path
 from odibi_nb.core.model.tables import TableName, table_key
 from odibi_nb.core.rehearsal.rehearsal import SPARK, open_rehearsal
 from odibi_nb.core.runlog.history import past_attempts, past_runs
+from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.redaction import error_message, redact, redact_text
-from odibi_nb.core.text.structs import as_json
 from odibi_nb.views.inspect.explanation import Explanation, Fact, Section
 from odibi_nb.views.records import Records
 from odibi_nb.wiring import make_frame

@@ -10,7 +10,7 @@ from odibi_nb.commands.editing import confirm_deletion, edit_of
 from odibi_nb.commands.opening import confirmation, confirmed, found_manifests, open_project
 from odibi_nb.core.model.tables import redact
 from odibi_nb.core.model.transformation import JSON_COLUMNS, SEED_COLUMNS, row_columns, row_id
-from odibi_nb.core.text.structs import as_json, decode_config
+from odibi_nb.core.text.json import as_json, decode_config
 from odibi_nb.errors import ConfigurationError
 from odibi_nb.sources.upsert import KEY, Changes, Edit, row_key, rows_with_twins
 from odibi_nb.views.html_parts import first_of

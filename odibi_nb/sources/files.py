@@ -16,7 +16,7 @@ from odibi_nb.core.model.transformation import (
     SEED_COLUMNS,
     python_hint,
 )
-from odibi_nb.core.text.structs import TwinKeyError, as_json, decode_config
+from odibi_nb.core.text.json import TwinKeyError, as_json, decode_config
 from odibi_nb.errors import Problem, RegistryError, did_you_mean
 from odibi_nb.sources.upsert import canonical_names, columns_twice
 

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.transformation import OPTIONAL_COLUMNS, SEED_COLUMNS, enabled_from
-from odibi_nb.core.text.structs import utc_now
+from odibi_nb.core.text.clock import utc_now
 from odibi_nb.errors import DataError, Problem, RegistryError, TableNotFoundError, did_you_mean
 from odibi_nb.sources.upsert import KEY, STAMPS, Changes, Edit, canonical_names
 from odibi_nb.storage.row_table import Merge, RowQuery

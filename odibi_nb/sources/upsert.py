@@ -15,8 +15,8 @@ from odibi_nb.core.model.transformation import (
     parse_columns,
     row_columns,
 )
-from odibi_nb.core.text.redaction import redact
-from odibi_nb.core.text.structs import TwinKeyError, as_json, decode_config, decode_json, shown
+from odibi_nb.core.text.json import TwinKeyError, as_json, decode_config, decode_json
+from odibi_nb.core.text.redaction import redact, shown
 from odibi_nb.errors import Problem, RegistryError, did_you_mean
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from odibi_nb.core.running.stopping import stoppable
+from odibi_nb.core.text.json import TwinKeyError, decode_config
 from odibi_nb.core.text.redaction import REDACTED, redact_text, redact_url
-from odibi_nb.core.text.structs import TwinKeyError, decode_config
 from odibi_nb.errors import DataError, EngineNotAvailableError, TableNotFoundError, did_you_mean
 
 if TYPE_CHECKING:

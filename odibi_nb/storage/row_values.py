@@ -6,7 +6,7 @@ import contextlib
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.text.structs import as_json
+from odibi_nb.core.text.json import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -169,7 +169,7 @@ def test_what_was_cancelled_or_abandoned_is_an_abort(cancelled_run, lineage, tim
 
 def test_attempts_without_an_end_are_aborted_with_the_run(lineage):
     """If the end of an attempt was never told, the run's end aborts it."""
-    from odibi_nb.core.text.structs import utc_now
+    from odibi_nb.core.text.clock import utc_now
 
     facts = {"run_id": "r", "project": "P", "env": "qat", "engine": "pandas", "layer": "L"}
     row_facts = {"transformation_id": "A", "error_type": None, "error_message": None}

@@ -264,7 +264,7 @@ def test_an_abandoned_run_leaves_no_span_open(cancelled_run, traced):
 
 def test_attempts_without_an_end_are_ended_with_the_run(traced):
     """If the ends of an attempt and its layer were never told, the run's end ends their spans."""
-    from odibi_nb.core.text.structs import utc_now
+    from odibi_nb.core.text.clock import utc_now
 
     facts = {"run_id": "r", "project": "P", "env": "qat", "engine": "pandas", "layer": "L"}
     for event in ("run_start", "transform_skipped", "layer_start", "transform_start", "run_end"):

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import msgspec
 
 from odibi_nb.core.model.tables import TableName, table_key
-from odibi_nb.core.text.structs import decode_struct, shown
+from odibi_nb.core.text.redaction import shown
+from odibi_nb.core.text.structs import decode_struct
 from odibi_nb.errors import Problem, did_you_mean
 
 if TYPE_CHECKING:

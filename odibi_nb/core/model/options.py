@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.retry import RetryPolicy
-from odibi_nb.core.text.redaction import redact
-from odibi_nb.core.text.structs import as_json, decode_struct, shown
+from odibi_nb.core.text.json import as_json
+from odibi_nb.core.text.redaction import redact, shown
+from odibi_nb.core.text.structs import decode_struct
 from odibi_nb.errors import ConfigurationError, Problem, did_you_mean
 
 if TYPE_CHECKING:

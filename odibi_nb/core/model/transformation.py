@@ -16,16 +16,9 @@ import msgspec
 
 from odibi_nb.core.model.query_tables import keys_read
 from odibi_nb.core.model.tables import is_location, table_key
-from odibi_nb.core.text.redaction import plain_text, redact
-from odibi_nb.core.text.structs import (
-    MAX_SHOWN,
-    TwinKeyError,
-    as_json,
-    decode_config,
-    decode_json,
-    decode_struct,
-    shown,
-)
+from odibi_nb.core.text.json import TwinKeyError, as_json, decode_config, decode_json
+from odibi_nb.core.text.redaction import MAX_SHOWN, plain_text, redact, shown
+from odibi_nb.core.text.structs import decode_struct
 from odibi_nb.errors import DataError, Problem
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.tables import table_key
-from odibi_nb.core.text.structs import shown
+from odibi_nb.core.text.redaction import shown
 from odibi_nb.errors import Problem
 
 if TYPE_CHECKING:

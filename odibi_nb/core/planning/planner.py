@@ -33,7 +33,8 @@ from odibi_nb.core.planning.graph import depths, in_order, remaining
 from odibi_nb.core.planning.plan import PlannedRow, PlanRequest, RunPlan
 from odibi_nb.core.planning.selected_rows import all_rows, selected_rows
 from odibi_nb.core.planning.selection import selection_text
-from odibi_nb.core.text.structs import decode_struct, shown
+from odibi_nb.core.text.redaction import shown
+from odibi_nb.core.text.structs import decode_struct
 from odibi_nb.errors import Hints, Problem, did_you_mean
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from odibi_nb.core.running.capture import CapturedLog, captured, routed_output
 from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.core.running.run import make_context
 from odibi_nb.core.running.worker import Attempt, AttemptEnded, run_attempt
-from odibi_nb.core.text.structs import utc_now
+from odibi_nb.core.text.clock import utc_now
 from odibi_nb.errors import EngineError, PlanError, Problem, did_you_mean
 
 if TYPE_CHECKING:

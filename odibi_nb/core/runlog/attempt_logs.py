@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.events import EventType, Status
 from odibi_nb.core.runlog.journal import OUTPUT, live_runs, read_journal, read_on, run_folders
 from odibi_nb.core.runlog.journal_lines import read_line
-from odibi_nb.core.text.structs import as_json, as_time
+from odibi_nb.core.text.clock import as_time
+from odibi_nb.core.text.json import as_json
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from odibi_nb.core.runlog.history import LAST, RUNS_SEARCHED, past_attempts, past_runs
-from odibi_nb.core.text.structs import decode_json
+from odibi_nb.core.text.json import decode_json
 from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from math import inf
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from odibi_nb.core.text.structs import utc_now
+from odibi_nb.core.text.clock import utc_now
 from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:

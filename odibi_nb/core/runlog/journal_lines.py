@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
-from odibi_nb.core.text.structs import as_time
+from odibi_nb.core.text.clock import as_time
 
 if TYPE_CHECKING:
     from odibi_nb.core.protocols import Row

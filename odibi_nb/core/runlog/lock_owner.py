@@ -16,7 +16,7 @@ import msgspec
 
 from odibi_nb.core.process.process_identity import Process, current_process
 from odibi_nb.core.process.state_files import read_regular
-from odibi_nb.core.text.structs import utc_now
+from odibi_nb.core.text.clock import utc_now
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.events import RunStatus, Status
 from odibi_nb.core.model.options import RunOptions
 from odibi_nb.core.model.results import RunResult
+from odibi_nb.core.text.clock import utc_now
+from odibi_nb.core.text.json import as_json, decode_json
 from odibi_nb.core.text.redaction import REDACTED, redact
-from odibi_nb.core.text.structs import as_json, decode_json, utc_now
 from odibi_nb.errors import Problem, did_you_mean
 
 if TYPE_CHECKING:

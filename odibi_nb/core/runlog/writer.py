@@ -23,8 +23,9 @@ from odibi_nb.core.runlog.journal import (
 )
 from odibi_nb.core.runlog.journal_lines import PLANNED_FACTS
 from odibi_nb.core.runlog.lock_owner import identity
+from odibi_nb.core.text.clock import as_time
+from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.redaction import error_text
-from odibi_nb.core.text.structs import as_json, as_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

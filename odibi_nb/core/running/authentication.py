@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.functions.modules import FunctionNotFoundError, import_module
 from odibi_nb.core.protocols import Session
-from odibi_nb.core.text.redaction import error_message
-from odibi_nb.core.text.structs import shown
+from odibi_nb.core.text.redaction import error_message, shown
 from odibi_nb.errors import ConfigurationError, ManifestError, Problem
 
 if TYPE_CHECKING:

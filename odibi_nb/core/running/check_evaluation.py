@@ -10,8 +10,8 @@ from odibi_nb.core.model.check_result import PASSED, STATUSES, CheckResult
 from odibi_nb.core.model.checks import FAIL, QUARANTINE, ROW_KINDS, WARN, Rule, quarantine_of
 from odibi_nb.core.model.tables import TableName, table_key
 from odibi_nb.core.model.transformation import Output
+from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.redaction import error_text
-from odibi_nb.core.text.structs import utc_now
 from odibi_nb.errors import DataCheckError, DataError, did_you_mean
 
 if TYPE_CHECKING:

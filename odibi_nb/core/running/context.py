@@ -17,8 +17,9 @@ from odibi_nb.core.model.tables import TableName, is_location
 from odibi_nb.core.model.transformation import Output, check_output
 from odibi_nb.core.protocols import WriteInfo, native_frame
 from odibi_nb.core.running.check_evaluation import judge, quarantine_output, raise_for_failed
-from odibi_nb.core.text.redaction import redact_text
-from odibi_nb.core.text.structs import decode_struct, own_copy, shown
+from odibi_nb.core.text.json import own_copy
+from odibi_nb.core.text.redaction import redact_text, shown
+from odibi_nb.core.text.structs import decode_struct
 from odibi_nb.errors import DataError, Problem
 
 if TYPE_CHECKING:

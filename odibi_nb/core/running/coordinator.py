@@ -44,8 +44,8 @@ from odibi_nb.core.running.messages import (
     Warned,
 )
 from odibi_nb.core.running.worker import Attempt, AttemptEnded, WorkerPool, run_attempt
+from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.redaction import error_text
-from odibi_nb.core.text.structs import utc_now
 from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.events import EventType, RunEvent, Status
 from odibi_nb.core.runlog.journal import OUTPUT
 from odibi_nb.core.runlog.writer import make_record
+from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.redaction import error_message
-from odibi_nb.core.text.structs import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

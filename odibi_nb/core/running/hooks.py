@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.events import EventType
+from odibi_nb.core.text.clock import utc_now
+from odibi_nb.core.text.json import own_copy
 from odibi_nb.core.text.object_text import safe_repr
 from odibi_nb.core.text.redaction import error_message
-from odibi_nb.core.text.structs import own_copy, utc_now
 from odibi_nb.errors import HookError, did_you_mean
 
 if TYPE_CHECKING:

@@ -36,8 +36,8 @@ from odibi_nb.core.running.context import transformation_logger
 from odibi_nb.core.running.event_stream import RunStream
 from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.core.running.run import PreparedRun, RunExecution, RunSetup
+from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.redaction import error_message
-from odibi_nb.core.text.structs import utc_now
 from odibi_nb.errors import ConfigurationError, PlanError, did_you_mean
 
 if TYPE_CHECKING:

@@ -27,8 +27,9 @@ from odibi_nb.core.running.layer_cache import LayerCache
 from odibi_nb.core.running.messages import EventEmitted, LogFlushed
 from odibi_nb.core.running.plugins import find_plugins
 from odibi_nb.core.running.run_folders import Presence
+from odibi_nb.core.text.clock import utc_now
+from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.redaction import error_text
-from odibi_nb.core.text.structs import as_json, utc_now
 from odibi_nb.version import __version__
 
 if TYPE_CHECKING:

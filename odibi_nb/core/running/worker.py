@@ -26,9 +26,10 @@ from odibi_nb.core.running.returned import (
     watch_outputs,
     write_returned,
 )
+from odibi_nb.core.text.clock import utc_now
+from odibi_nb.core.text.json import own_copy
 from odibi_nb.core.text.redaction import error_message, last_lines, shown_text
 from odibi_nb.core.text.spark_errors import is_spark_error
-from odibi_nb.core.text.structs import own_copy, utc_now
 from odibi_nb.errors import DataError, RevokedError
 
 if TYPE_CHECKING:

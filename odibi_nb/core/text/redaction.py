@@ -13,6 +13,7 @@ from odibi_nb.core.text.object_text import safe_repr, safe_str
 from odibi_nb.core.text.terminal_text import readable
 
 REDACTED = "***"
+MAX_SHOWN = 60
 MAX_MESSAGE = 10_000
 _SECRET_KEY = re.compile(
     r"passw|passphrase|passcode|(?<![^\W_])pass(?![^\W_])|(?-i:(?<=[a-z])Pass(?![a-z]))"
@@ -398,3 +399,9 @@ def error_text(error: BaseException) -> str:
 def short_repr(value: Any, most: int) -> str:
     """*value* as Python writes it, in *most* characters at most, whatever its ``__repr__`` does."""
     return shown_text(safe_repr(value), most)
+
+
+def shown(value: Any) -> str:
+    """*value* as a problem shows it: short, and without secrets."""
+    text = repr(redact(value))
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."

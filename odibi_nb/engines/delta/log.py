@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.text.structs import decode_json
+from odibi_nb.core.text.json import decode_json
 from odibi_nb.engines.optional_imports import require
 
 if TYPE_CHECKING:

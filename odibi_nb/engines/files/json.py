@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 import msgspec
 
-from odibi_nb.core.text.structs import decode_json
+from odibi_nb.core.text.json import decode_json
 from odibi_nb.engines.pandas.convert import Written
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.checks import ROW_KINDS
 from odibi_nb.core.protocols import Measure
+from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.sql_text import backticked, spark_literal
-from odibi_nb.core.text.structs import utc_now
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.spark.frames import types_of
 from odibi_nb.errors import DataError

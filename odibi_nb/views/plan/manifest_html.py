@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.redaction import redact, redact_text
-from odibi_nb.core.text.structs import as_json
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import MAX_RECORDS, shortened
 from odibi_nb.views.status_style import STATUS_STYLES

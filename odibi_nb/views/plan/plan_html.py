@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.planning.forecast import forecast
+from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.name_lists import some_of
 from odibi_nb.core.text.redaction import redact
-from odibi_nb.core.text.structs import as_json
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import breakable, first_of, shortened
 from odibi_nb.views.plan.forecast import COLUMNS as FORECAST_COLUMNS

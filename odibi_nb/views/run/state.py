@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.check_result import PASSED
 from odibi_nb.core.model.events import EventType, RunEvent, Status
-from odibi_nb.core.text.structs import decode_json, utc_now
+from odibi_nb.core.text.clock import utc_now
+from odibi_nb.core.text.json import decode_json
 from odibi_nb.views.run.eta import Eta
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from odibi_nb.core.runlog.journal import (
 )
 from odibi_nb.core.running import run as executions
 from odibi_nb.core.running.hooks import HookManager
-from odibi_nb.core.text import structs
+from odibi_nb.core.text.clock import utc_now
 from odibi_nb.notebook.local_names import LocalNames
 
 DEAD = "20260101-000000-dead00"
@@ -436,7 +436,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    clock, real = Clock(), structs.utc_now
+    clock, real = Clock(), utc_now
     for name, module in list(sys.modules.items()):
         if name.startswith("odibi_nb.") and getattr(module, "utc_now", None) is real:
             monkeypatch.setattr(module, "utc_now", clock)

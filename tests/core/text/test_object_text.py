@@ -11,8 +11,8 @@ from fakes import row, statuses
 from odibi_nb.core.running.failure_frames import frames_of, headline
 from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.core.running.kept_failures import FAILURES
+from odibi_nb.core.text.json import MAX_DEPTH, as_json, decode_json
 from odibi_nb.core.text.object_text import safe_repr, safe_str
-from odibi_nb.core.text.structs import MAX_DEPTH, as_json, decode_json
 from odibi_nb.engines.optional_imports import load_installed, reason, require
 from odibi_nb.errors import HookError, PlanError
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odibi_nb.core.text.structs import as_json, decode_json, decode_struct, expand_variables
+from odibi_nb.core.text.json import as_json, decode_json
+from odibi_nb.core.text.structs import decode_struct, expand_variables
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
