@@ -300,17 +300,17 @@ def _numbers(
     """How many rows the side called *name* has, and each of its columns in numbers."""
     rows = int(sides.rows(f"SELECT count(*) FROM {name}")[0][0])
     distinct = "count(DISTINCT {})" if rows <= sides.max_exact else "approx_count_distinct({})"
-    wanted = []
+    numbers = []
     for column, kind in types.items():
         quoted, flat = sides.quoted(column), not kind.startswith(_NESTED)
-        wanted += [
+        numbers += [
             f"count({quoted})",
             distinct.format(quoted) if flat else "0",
             f"CAST(min({quoted}) AS STRING)" if flat else "NULL",
             f"CAST(max({quoted}) AS STRING)" if flat else "NULL",
             f"avg(CAST({quoted} AS DOUBLE))" if kind.startswith(_NUMBERS) else "NULL",
         ]
-    named = ", ".join(f"{value} AS n{i}" for i, value in enumerate(wanted))
+    named = ", ".join(f"{value} AS n{i}" for i, value in enumerate(numbers))
     found = sides.rows(f"SELECT {named} FROM {name}")[0]
     return rows, {
         column: ColumnNumbers(

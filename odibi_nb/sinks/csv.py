@@ -89,8 +89,8 @@ class CsvLogSink(BaseLogSink):
         Raises:
             DataError: if the file cannot be read.
         """
-        wanted = set(run_ids)
-        return [row for row in _read(self._log, RECORD_COLUMNS) if row["run_id"] in wanted]
+        asked = set(run_ids)
+        return [row for row in _read(self._log, RECORD_COLUMNS) if row["run_id"] in asked]
 
 
 def _append(path: Path, records: list[Row], columns: Columns) -> None:

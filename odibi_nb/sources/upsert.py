@@ -101,10 +101,10 @@ class Edit:
         """
         now = {row_key(row): row for row in existing}
         before = {row_key(row): row for row in self.read or ()}
-        wanted = checked_rows(self.rows, columns, source, {**before, **now})
-        changes = compare(wanted, now)
+        wanted_rows = checked_rows(self.rows, columns, source, {**before, **now})
+        changes = compare(wanted_rows, now)
         if self.read is not None:
-            conflicts = [*_conflicts(wanted, now, before)]
+            conflicts = [*_conflicts(wanted_rows, now, before)]
             conflicts += _changed_before_deletion(self.delete, now)
             if conflicts:
                 raise RegistryError(source, [*conflicts, Problem("", _TRY_AGAIN)])
@@ -249,10 +249,10 @@ def compare(rows: Iterable[Row], existing: Mapping[Key, Row]) -> Changes:
 
 
 def _conflicts(
-    wanted: Iterable[Row], now: Mapping[Key, Row], read: Mapping[Key, Row]
+    wanted_rows: Iterable[Row], now: Mapping[Key, Row], read: Mapping[Key, Row]
 ) -> Iterable[Problem]:
     """Wanted columns whose value is neither the wanted one nor the one that was read."""
-    for row in wanted:
+    for row in wanted_rows:
         before, after = read.get(row_key(row)), now.get(row_key(row))
         where = f"row {row_key(row)[2]!r}"
         if before is None and after is None:

@@ -266,7 +266,7 @@ def _arrow(rows: Sequence[Row], columns: Columns, types: Mapping[str, Any]) -> A
         list(rows), schema=pa.schema([(name, kinds[kind]) for name, kind in columns])
     )
     names = spelling(arrow.schema.names, types)
-    wanted = [(names.get(field.name, field.name), field.type) for field in arrow.schema]
-    return arrow.rename_columns([name for name, _ in wanted]).cast(
-        pa.schema([(name, types.get(name, type_)) for name, type_ in wanted])
+    fields = [(names.get(field.name, field.name), field.type) for field in arrow.schema]
+    return arrow.rename_columns([name for name, _ in fields]).cast(
+        pa.schema([(name, types.get(name, type_)) for name, type_ in fields])
     )

@@ -228,9 +228,9 @@ def spelling(names: Iterable[str], types: Collection[str]) -> dict[str, str]:
 
 def chosen(columns: Columns | Choice, types: Collection[str]) -> Columns:
     """Those of *columns* that a table has whose columns are *types*."""
-    wanted = columns(types) if callable(columns) else columns
-    names = spelling((name for name, _ in wanted), types)
-    return [(name, kind) for name, kind in wanted if name in names]
+    asked = columns(types) if callable(columns) else columns
+    names = spelling((name for name, _ in asked), types)
+    return [(name, kind) for name, kind in asked if name in names]
 
 
 def tries(came_second: Callable[[BaseException], bool]) -> tenacity.Retrying:

@@ -210,9 +210,9 @@ class SparkRowTable(RowTable):
             self._session().sql(f"CREATE SCHEMA IF NOT EXISTS {schema}").collect()
             writer.saveAsTable(self._name)
 
-    def _merge(self, wanted: Merge) -> None:
+    def _merge(self, decided: Merge) -> None:
         spark, view, types = self._session(), f"odibi_{uuid.uuid4().hex}", self.types() or {}
-        merge = wanted.spelled(types).as_text()
+        merge = decided.spelled(types).as_text()
         same = " AND ".join(f"t.{backticked(key)} <=> s.{backticked(key)}" for key in merge.keys)
         written = [str(name) for name in merge.columns if name not in merge.keys]
         compared = [name for name in written if any(name in old for old in _read(merge))]

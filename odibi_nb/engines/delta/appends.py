@@ -239,9 +239,9 @@ def cannot_take_back(name: str, which: str, why: str) -> DataError:
 
 def _earlier(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> list[Append]:
     """The appends of the row's earlier attempts, in this run and those it repairs, newest first."""
-    wanted = {*info.repairs, *([info.run_id] if info.attempt > 1 else [])}
-    left_to_find = {run: n for run, n in _known_counts(table, info).items() if run in wanted}
-    unknown = wanted - {run for run, count in left_to_find.items() if count}
+    earlier_runs = {*info.repairs, *([info.run_id] if info.attempt > 1 else [])}
+    left_to_find = {run: n for run, n in _known_counts(table, info).items() if run in earlier_runs}
+    unknown = earlier_runs - {run for run, count in left_to_find.items() if count}
     newest: dict[str, tuple[Commit, bool]] = {}
     found: list[Append] = []
     oldest = table.version() + 1
@@ -249,7 +249,7 @@ def _earlier(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> list[Appe
     for commit in log.commits(table.version()):
         oldest = commit.version
         # A RESTORE brings back what was taken back before it.
-        if not restored and _is_settled(commit, info, wanted):
+        if not restored and _is_settled(commit, info, earlier_runs):
             return found
         restored = restored or commit.info.get("operation") == "RESTORE"
         if commit.is_append and is_earlier(commit.info, info):
@@ -268,14 +268,14 @@ def _earlier(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> list[Appe
     return found
 
 
-def _is_settled(commit: Commit, info: WriteInfo, wanted: Collection[str]) -> bool:
+def _is_settled(commit: Commit, info: WriteInfo, earlier_runs: Collection[str]) -> bool:
     """Whether no earlier attempt has rows in the table as it was after *commit*."""
     found = commit.info
     if found.get("transformation_id") != info.transformation_id:
         return False
     if found.get("run_id") == info.run_id and str(found.get("attempt")) == str(info.attempt):
         return commit.is_append or "takes_back" in found
-    return "takes_back" in found and found.get("run_id") in wanted
+    return "takes_back" in found and found.get("run_id") in earlier_runs
 
 
 def _append(commit: Commit, newest: Mapping[str, tuple[Commit, bool]]) -> Append:

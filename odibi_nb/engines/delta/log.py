@@ -62,9 +62,9 @@ def commit_metadata(entry: Mapping[str, Any]) -> dict[str, Any]:
     text = entry.get("userMetadata")
     if isinstance(text, str) and text.startswith("{"):
         with contextlib.suppress(ValueError):
-            said = decode_json(text)
-            if isinstance(said, dict):
-                return {**entry, **said}
+            own_entries = decode_json(text)
+            if isinstance(own_entries, dict):
+                return {**entry, **own_entries}
     return dict(entry)
 
 

@@ -39,11 +39,15 @@ def decided(table: Any, offered: Any) -> Any:
     fields = []
     for field in schema:
         at = offered.get_field_index(field.name)
-        wanted = None if at < 0 else offered.field(at)
-        if wanted is None or wanted.type == field.type or is_guess(wanted.metadata):
+        offered_field = None if at < 0 else offered.field(at)
+        if (
+            offered_field is None
+            or offered_field.type == field.type
+            or is_guess(offered_field.metadata)
+        ):
             fields.append(field)
-        elif is_guess(field.metadata) and _takes(table, field.name, wanted.type):
-            fields.append(pyarrow().field(field.name, wanted.type))
+        elif is_guess(field.metadata) and _takes(table, field.name, offered_field.type):
+            fields.append(pyarrow().field(field.name, offered_field.type))
         else:
             fields.append(field)
     found = pyarrow().schema(fields)

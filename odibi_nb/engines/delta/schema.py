@@ -65,8 +65,8 @@ def with_missing(data: Any, schema: Any) -> Any:
     pa = pyarrow()
     columns, fields = [], []
     for field in schema:
-        there = field.name in data.column_names
-        columns.append(data[field.name] if there else pa.nulls(data.num_rows, field.type))
+        is_given = field.name in data.column_names
+        columns.append(data[field.name] if is_given else pa.nulls(data.num_rows, field.type))
         fields.append(field)
     for field in data.schema:
         if field.name not in schema.names:

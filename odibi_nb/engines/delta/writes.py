@@ -187,12 +187,12 @@ def partitions(table: Any, output: Output) -> list[str] | None:
     Raises:
         DataError: if that changes, and *output* does not replace the table.
     """
-    now, wanted = list(table.metadata().partition_columns), list(output.partition_by)
-    if wanted == now or (not wanted and output.schema_mode != "overwrite"):
+    now, asked = list(table.metadata().partition_columns), list(output.partition_by)
+    if asked == now or (not asked and output.schema_mode != "overwrite"):
         return None
     if output.schema_mode != "overwrite":
         raise partitioned_otherwise(output, now)
-    return wanted
+    return asked
 
 
 def _merge(table: Any, data: Any, output: Output, properties: Any) -> None:

@@ -74,7 +74,7 @@ def options_of(location: str, location_options: LocationOptions) -> Mapping[str,
     return {} if prefix is None else location_options[prefix]
 
 
-def find_places(
+def find_files(
     location: str, suffixes: Sequence[str], storage_options: Mapping[str, Any]
 ) -> list[FoundFile]:
     """The files that *location* names: one, those of a folder, or those that fit a glob; sorted.

@@ -27,24 +27,24 @@ _NAMES = {
 }
 
 
-def check_extent(place: FoundFile, options: Mapping[str, Any]) -> None:
+def check_extent(found_file: FoundFile, options: Mapping[str, Any]) -> None:
     """Refuse a sheet whose used cells lie so far apart that a table of it would fill the memory.
 
     Raises:
         DataError: naming the outermost cells.
     """
-    if place.suffix == ".xls":
+    if found_file.suffix == ".xls":
         return  # its format ends at IV65536
     try:
-        with place.open(unpack=False) as file, zipfile.ZipFile(file) as book:
+        with found_file.open(unpack=False) as file, zipfile.ZipFile(file) as book:
             for sheet in _sheets(book, options.get("sheet_name", 0)):
                 with book.open(sheet) as cells:
-                    _check_sheet(_references(cells), place, options.get("nrows"))
+                    _check_sheet(_references(cells), found_file, options.get("nrows"))
     except (zipfile.BadZipFile, ET.ParseError, OSError, LookupError, ValueError):
         return  # no workbook as pandas would read one; pandas says what is wrong
 
 
-def _check_sheet(cells: Iterator[tuple[bytes, int]], place: FoundFile, rows: object) -> None:
+def _check_sheet(cells: Iterator[tuple[bytes, int]], found_file: FoundFile, rows: object) -> None:
     count, widest, last = 0, (0, ""), (0, "")
     for letters, row in cells:
         count += 1
@@ -58,7 +58,7 @@ def _check_sheet(cells: Iterator[tuple[bytes, int]], place: FoundFile, rows: obj
     if size > MOST_CELLS and count * _LEAST_USED < size:
         outermost = " and ".join(dict.fromkeys((last[1], widest[1])))
         raise DataError(
-            f"{place.shown}: its used cells reach to {outermost}: that is a table of {size:,} cells, "
+            f"{found_file.shown}: its used cells reach to {outermost}: that is a table of {size:,} cells, "
             f"of which {count:,} have a value: delete what is in the cells far out, save the "
             'workbook, and load it again; or give the options "nrows" and "usecols"'
         )
@@ -83,7 +83,7 @@ def _number(letters: bytes) -> int:
     return number
 
 
-def _sheets(book: zipfile.ZipFile, wanted: Any) -> list[str]:
+def _sheets(book: zipfile.ZipFile, asked: Any) -> list[str]:
     """The names in *book* of the sheets that pandas reads for ``sheet_name``."""
     main, relation = _NAMES["main"], _NAMES["relation"]
     targets = {
@@ -95,6 +95,6 @@ def _sheets(book: zipfile.ZipFile, wanted: Any) -> list[str]:
         for sheet in ET.fromstring(book.read("xl/workbook.xml")).iter(f"{main}sheet")  # noqa: S314
     ]
     names = [name for name, _ in sheets]
-    given = wanted if isinstance(wanted, list) else names if wanted is None else [wanted]
+    given = asked if isinstance(asked, list) else names if asked is None else [asked]
     chosen = [sheets[one if isinstance(one, int) else names.index(one)][1] for one in given]
     return [target.lstrip("/") if target.startswith("/") else f"xl/{target}" for target in chosen]

@@ -21,21 +21,21 @@ def is_plain(options: Mapping[str, Any]) -> bool:
     return not rest or (rest == {"engine"} and options["engine"] in {"auto", "pyarrow"})
 
 
-def read(place: FoundFile, options: Mapping[str, Any]) -> Any:
-    """The rows at *place* as a pandas DataFrame with the file's types.
+def read(found_file: FoundFile, options: Mapping[str, Any]) -> Any:
+    """The rows at *found_file* as a pandas DataFrame with the file's types.
 
     INT96, in which Spark writes times unless told otherwise, counts nanoseconds: they are read as
     microseconds, because 64 bits of nanoseconds end in 2262 and then begin again in 1677.
     """
-    parquet = require("pyarrow.parquet", place.shown)
+    parquet = require("pyarrow.parquet", found_file.shown)
     given = {name: value for name, value in options.items() if name in _OWN_READER}
     given["coerce_int96_timestamp_unit"] = "us"
-    if place.system is None:
-        table = parquet.read_table(place.path, **given)
+    if found_file.system is None:
+        table = parquet.read_table(found_file.path, **given)
     else:
-        with place.open(unpack=False) as file:
+        with found_file.open(unpack=False) as file:
             table = parquet.read_table(file, **given)
-    return _with_index(from_arrow(_as_spark_reads(table), place.shown, exact=True), table)
+    return _with_index(from_arrow(_as_spark_reads(table), found_file.shown, exact=True), table)
 
 
 def _as_spark_reads(table: Any) -> Any:

@@ -16,7 +16,7 @@ from odibi_nb.concatenation import one_after_the_other
 from odibi_nb.core.model.tables import redact_url
 from odibi_nb.engines.delta.tables import open_table, scan
 from odibi_nb.engines.files import encodings, excel, json, parquet
-from odibi_nb.engines.files.discovery import FoundFile, find_places
+from odibi_nb.engines.files.discovery import FoundFile, find_files
 from odibi_nb.engines.files.text_columns import MISSING, settle, settle_text
 from odibi_nb.engines.optional_imports import load_installed, reason, require
 from odibi_nb.engines.pandas.convert import Misfit, convert, parse_types
@@ -98,10 +98,10 @@ def read_file(
         frame = _read_delta(location, shown, given, storage_options or {})
         return _with_types(frame, types, FoundFile(location, shown), given, "delta")
     frames = []
-    for place in find_places(location, SUFFIXES[format], storage_options or {}):
-        told = _with_encoding(place, format, given)
-        frame = _with_text_names(_read(place, format, types, told), place)
-        frames.append(_with_types(frame, types, place, told, format))
+    for found_file in find_files(location, SUFFIXES[format], storage_options or {}):
+        read_options = _with_encoding(found_file, format, given)
+        frame = _with_text_names(_read(found_file, format, types, read_options), found_file)
+        frames.append(_with_types(frame, types, found_file, read_options, format))
     # Columns of files without rows have no types that could matter.
     full = [frame for frame in frames if len(frame)] or frames[:1]
     return _settled(one_after_the_other(full), format, types, given)
@@ -139,32 +139,32 @@ def _missing(format: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     return () if format == "json" or options.get("keep_default_na") is False else MISSING
 
 
-def _with_encoding(place: FoundFile, format: str, options: dict[str, Any]) -> dict[str, Any]:
+def _with_encoding(found_file: FoundFile, format: str, options: dict[str, Any]) -> dict[str, Any]:
     """*options* with the encoding that the file's first bytes tell."""
     if format not in {"csv", "json"} or options.get("encoding"):
         return options
-    with contextlib.suppress(Exception), _opened(place, options) as file:
+    with contextlib.suppress(Exception), _opened(found_file, options) as file:
         found = encodings.encoding_of(file.read(encodings.LONGEST_MARK))
         return {**options, "encoding": found} if found else options
     return options  # whoever reads it says why it cannot be read
 
 
-def _opened(place: FoundFile, options: Mapping[str, Any]) -> Any:
+def _opened(found_file: FoundFile, options: Mapping[str, Any]) -> Any:
     """The bytes of a file, unpacked."""
     packing = options.get("compression", "infer")
     packing = packing.get("method", "infer") if isinstance(packing, dict) else packing
     packing = {"gzip": "gzip", "bz2": "bz2", "zstd": "zstd", "xz": "xz"}.get(packing, packing)
-    local = require("fsspec.implementations.local", place.shown).LocalFileSystem
-    return (place.system or local()).open(place.path, "rb", compression=packing)
+    local = require("fsspec.implementations.local", found_file.shown).LocalFileSystem
+    return (found_file.system or local()).open(found_file.path, "rb", compression=packing)
 
 
-def _with_text_names(frame: Any, place: FoundFile) -> Any:
+def _with_text_names(frame: Any, found_file: FoundFile) -> Any:
     """*frame* with names that are text: a workbook's may be years and dates."""
     names: list[str] = []
     for name in frame.columns:
         if isinstance(name, tuple):
             raise DataError(
-                f"{place.shown}: its columns have several names each, such as {name!r:.60}: give the "
+                f"{found_file.shown}: its columns have several names each, such as {name!r:.60}: give the "
                 'option "header" one row'
             )
         names.append(_text_name(name))
@@ -227,57 +227,59 @@ def _read_delta(
     return from_arrow(scan(table, shown), shown, exact=True)
 
 
-def _read(place: FoundFile, format: str, types: Mapping[str, str], options: dict[str, Any]) -> Any:
+def _read(
+    found_file: FoundFile, format: str, types: Mapping[str, str], options: dict[str, Any]
+) -> Any:
     """The file's columns, with those of *types* not yet converted."""
-    pd = require("pandas", place.shown)
+    pd = require("pandas", found_file.shown)
     if format == "excel":
         load_installed("openpyxl", "xlrd")
-        excel.check_extent(place, options)
-    frame = _call_reader(place, format, types, options)
+        excel.check_extent(found_file, options)
+    frame = _call_reader(found_file, format, types, options)
     if not isinstance(frame, pd.DataFrame):
         raise DataError(
-            f"{place.shown}: the options give a {type(frame).__name__}, not one table: {options!r:.100}"
+            f"{found_file.shown}: the options give a {type(frame).__name__}, not one table: {options!r:.100}"
         )
-    if not len(frame.columns) and place.is_empty():
-        raise DataError(f"{place.shown}: the file is empty")
+    if not len(frame.columns) and found_file.is_empty():
+        raise DataError(f"{found_file.shown}: the file is empty")
     if format == "csv" and "index_col" not in options and not _counts_rows(frame.index):
-        raise DataError(f"{place.shown}: its rows have more fields than its header")
+        raise DataError(f"{found_file.shown}: its rows have more fields than its header")
     if format == "json" and not json.is_plain(options):
-        _check_digits(frame, types, place)
+        _check_digits(frame, types, found_file)
     return frame
 
 
 def _call_reader(
-    place: FoundFile, format: str, types: Mapping[str, str], options: dict[str, Any]
+    found_file: FoundFile, format: str, types: Mapping[str, str], options: dict[str, Any]
 ) -> Any:
-    given = {**_defaults(place, format, options), **options}
+    given = {**_defaults(found_file, format, options), **options}
     try:
         if format == "parquet" and parquet.is_plain(options):
-            return parquet.read(place, options)
+            return parquet.read(found_file, options)
         if format == "json" and json.is_plain(options):
-            return _read_json(place, types, given)
+            return _read_json(found_file, types, given)
         if format == "csv":
             given = {**given, **_gaps(options)}
-        reader = _reader(format, place.shown)
-        if place.system is None:
-            return reader(place.path, **given)
-        with place.open(unpack=format in {"csv", "json"}) as file:
+        reader = _reader(format, found_file.shown)
+        if found_file.system is None:
+            return reader(found_file.path, **given)
+        with found_file.open(unpack=format in {"csv", "json"}) as file:
             return reader(file, **given)
     except ImportError as exc:
-        raise _missing_library(exc, place, format) from exc
+        raise _missing_library(exc, found_file, format) from exc
     except DataError:
         raise
     except Exception as exc:
-        raise DataError(f"{place.shown}: {_reason(exc, place, format, given)}") from exc
+        raise DataError(f"{found_file.shown}: {_reason(exc, found_file, format, given)}") from exc
 
 
-def _read_json(place: FoundFile, types: Mapping[str, str], options: Mapping[str, Any]) -> Any:
-    pd = require("pandas", place.shown)
-    with _opened(place, options) as file:
+def _read_json(found_file: FoundFile, types: Mapping[str, str], options: Mapping[str, Any]) -> Any:
+    pd = require("pandas", found_file.shown)
+    with _opened(found_file, options) as file:
         encoding = options.get("encoding") or "utf-8"
         text = file.read().decode(encoding, options.get("encoding_errors") or "strict")
     if not text.strip():
-        raise DataError(f"{place.shown}: the file is empty")
+        raise DataError(f"{found_file.shown}: the file is empty")
     written = any(kind == "string" or kind.startswith("decimal") for kind in types.values())
     lines = bool(options["lines"])
     texts = {name for name, kind in types.items() if kind == "string"}
@@ -313,19 +315,22 @@ def _counts_rows(index: Any) -> bool:
     return not len(index) or bool(is_range and index.start == 0 and index.step == 1)
 
 
-def _defaults(place: FoundFile, format: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def _defaults(found_file: FoundFile, format: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """What pandas is told unless the options say otherwise: above all, not to guess."""
     if format == "csv":
         dtype = options.get("dtype")
         named = {**dtype} if isinstance(dtype, dict) else {}
         defaults: dict[str, Any] = {"dtype": defaultdict(lambda: str, named) if named else str}
-        if place.suffix == ".tsv" and "delimiter" not in options:
+        if found_file.suffix == ".tsv" and "delimiter" not in options:
             defaults["sep"] = "\t"
         return defaults
     if format == "json":
-        lines = place.suffix in {".jsonl", ".ndjson"}
+        lines = found_file.suffix in {".jsonl", ".ndjson"}
         defaults = {"dtype": False, "precise_float": True, "lines": lines}
-        if int(require("pandas", place.shown).__version__.partition(".")[0]) < _DATES_STAY_TEXT:
+        if (
+            int(require("pandas", found_file.shown).__version__.partition(".")[0])
+            < _DATES_STAY_TEXT
+        ):
             defaults["convert_dates"] = False
         return defaults
     if format == "excel":
@@ -334,26 +339,26 @@ def _defaults(place: FoundFile, format: str, options: Mapping[str, Any]) -> dict
     return {}
 
 
-def _check_digits(frame: Any, types: Mapping[str, str], place: FoundFile) -> None:
+def _check_digits(frame: Any, types: Mapping[str, str], found_file: FoundFile) -> None:
     """Refuse whole numbers that pandas' own reader made floats of, because of gaps."""
     for name, kind in types.items():
         is_float = name in frame.columns and frame[name].dtype.kind == "f"
         if is_float and kind in {"int", "bigint"} and frame[name].abs().max() >= _EXACT_IN_FLOAT:
             raise DataError(
-                f"{place.shown}, column {name!r}: its numbers have more digits than pandas' "
+                f"{found_file.shown}, column {name!r}: its numbers have more digits than pandas' "
                 "reader keeps beside a null: give none of its own options"
             )
 
 
-def _missing_library(exc: ImportError, place: FoundFile, format: str) -> Exception:
+def _missing_library(exc: ImportError, found_file: FoundFile, format: str) -> Exception:
     if format == "excel" and "openpyxl" in str(exc):
-        return EngineNotAvailableError(place.shown, "excel", "openpyxl")
-    return DataError(f"{place.shown}: {reason(exc)}")
+        return EngineNotAvailableError(found_file.shown, "excel", "openpyxl")
+    return DataError(f"{found_file.shown}: {reason(exc)}")
 
 
-def _reason(exc: Exception, place: FoundFile, format: str, options: Mapping[str, Any]) -> str:
+def _reason(exc: Exception, found_file: FoundFile, format: str, options: Mapping[str, Any]) -> str:
     """What is wrong with a file, in words for those who have the file and not the code."""
-    if place.is_empty():
+    if found_file.is_empty():
         return "the file is empty"
     if isinstance(exc, UnicodeDecodeError):
         where = f"byte 0x{exc.object[exc.start]:02x} at position {exc.start}"
@@ -367,9 +372,13 @@ def _reason(exc: Exception, place: FoundFile, format: str, options: Mapping[str,
 
 
 def _with_types(
-    frame: Any, types: Mapping[str, str], place: FoundFile, options: Mapping[str, Any], format: str
+    frame: Any,
+    types: Mapping[str, str],
+    found_file: FoundFile,
+    options: Mapping[str, Any],
+    format: str,
 ) -> Any:
-    pd = require("pandas", place.shown)
+    pd = require("pandas", found_file.shown)
     places = {name: i for i, name in enumerate(frame.columns)}
     missing, columns = _missing(format, options), {}
     for column, kind in types.items():
@@ -380,13 +389,13 @@ def _with_types(
             else:
                 hint = did_you_mean(column, places) or f": it has {', '.join(places)}"
                 raise DataError(
-                    f"{place.shown}: no column {column!r}, which schema names{hint:.300}"
+                    f"{found_file.shown}: no column {column!r}, which schema names{hint:.300}"
                 )
         try:
             at = places[column]
             columns[at] = convert(frame.iloc[:, at], kind, options, missing)
         except Misfit as misfit:
-            raise DataError(_describe(misfit, column, kind, place, options, format)) from None
+            raise DataError(_describe(misfit, column, kind, found_file, options, format)) from None
     return with_columns(frame, columns)
 
 
@@ -394,12 +403,12 @@ def _describe(
     misfit: Misfit,
     column: str,
     kind: str,
-    place: FoundFile,
+    found_file: FoundFile,
     options: Mapping[str, Any],
     format: str,
 ) -> str:
     where, value = f"row {misfit.position + 1}", misfit.value
-    found = _csv_record(misfit.position, place, options) if format == "csv" else None
+    found = _csv_record(misfit.position, found_file, options) if format == "csv" else None
     if found is not None:
         where, value = f"line {found[0]}", found[1].get(column, value)
     shown = repr(value)
@@ -409,20 +418,22 @@ def _describe(
         advice = (
             "; if it is not ISO 8601, the option date_format (such as '%d/%m/%Y') says what it is"
         )
-    return f"{place.shown}, column {column!r}, {where}: {shown} does not fit type {kind}{advice}"
+    return (
+        f"{found_file.shown}, column {column!r}, {where}: {shown} does not fit type {kind}{advice}"
+    )
 
 
 def _csv_record(
-    position: int, place: FoundFile, options: Mapping[str, Any]
+    position: int, found_file: FoundFile, options: Mapping[str, Any]
 ) -> tuple[int, dict[str, str]] | None:
     """The line on which a CSV record begins, and its fields; None if options move the records."""
-    if place.packed or not _SHIFTS_LINES.isdisjoint(options):
+    if found_file.packed or not _SHIFTS_LINES.isdisjoint(options):
         return None
-    tab = "\t" if place.suffix == ".tsv" else ","
+    tab = "\t" if found_file.suffix == ".tsv" else ","
     separator = options.get("sep", options.get("delimiter", tab))
     if not isinstance(separator, str) or len(separator) != 1:
         return None
-    with place.open(unpack=False) as file:
+    with found_file.open(unpack=False) as file:
         text = io.TextIOWrapper(file, options.get("encoding") or "utf-8-sig", "replace", newline="")
         reader = csv.reader(text, delimiter=separator, quotechar=options.get("quotechar", '"'))
         records = _records(reader)

@@ -64,9 +64,11 @@ def _measured(marked: Any, i: int, rule: Rule, found: dict[str, Any]) -> Measure
 def split(frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
     """As `TableEngine.split`."""
     names = [backticked(name) for name in frame.columns]
-    told = [f"CASE WHEN {_MARK}{i} THEN {spark_literal(r.text)} END" for i, r in enumerate(rules)]
+    failed_texts = [
+        f"CASE WHEN {_MARK}{i} THEN {spark_literal(r.text)} END" for i, r in enumerate(rules)
+    ]
     marked = _marked(frame, rules).selectExpr(
-        *names, f"concat_ws('; ', {', '.join(told)}) AS _failed_checks"
+        *names, f"concat_ws('; ', {', '.join(failed_texts)}) AS _failed_checks"
     )
     now = f"CAST({spark_literal(utc_now().isoformat())} AS timestamp) AS _quarantined_at"
     good = marked.filter("_failed_checks = ''").selectExpr(*names)
@@ -92,17 +94,17 @@ def _breaks(rule: Rule, types: dict[str, str]) -> str:
     if rule.kind == "not_null":
         return " OR ".join(_is_null(backticked(name), types[name]) for name in rule.columns)
     column, kind = columns[0], types[rule.columns[0]]
-    there = f"NOT ({_is_null(column, kind)})"
+    has_value = f"NOT ({_is_null(column, kind)})"
     if rule.kind == "accepted_values":
         values = [_value(value, kind) for value in rule.values if value is not None]
         accepted = f"{column} IN ({', '.join(values)})" if values else "false"
-        return f"{there} AND NOT ({accepted})"
+        return f"{has_value} AND NOT ({accepted})"
     limits = [
         f"{column} {sign} {_value(bound, kind)}"
         for sign, bound in (("<", rule.low), (">", rule.high))
         if bound is not None
     ]
-    return f"{there} AND ({' OR '.join(limits)})"
+    return f"{has_value} AND ({' OR '.join(limits)})"
 
 
 def _is_null(column: str, kind: str) -> str:

@@ -91,5 +91,5 @@ def retype(target: DeltaTarget, log: Any, schema: Any) -> None:
     from odibi_nb.engines.delta.rewrites import decided as decided_by_log
     from odibi_nb.engines.delta.rewrites import rewritten
 
-    wanted = _arrow_schema({f.name: f for f in schema.fields if not is_guess(f)})
-    rewritten(log, target.name, decided_by_log(log, wanted))
+    decided_schema = _arrow_schema({f.name: f for f in schema.fields if not is_guess(f)})
+    rewritten(log, target.name, decided_by_log(log, decided_schema))

@@ -396,9 +396,9 @@ class SparkEngine:
             spark_writes.check_unique(found, output)
         return found
 
-    def _kept(self, wanted: Any) -> Any:
-        kept = spark_rehearsal.kept(self.connection, wanted)
-        if kept is not wanted:
+    def _kept(self, frame: Any) -> Any:
+        kept = spark_rehearsal.kept(self.connection, frame)
+        if kept is not frame:
             self._counts[kept] = int(kept.count())
         return kept
 

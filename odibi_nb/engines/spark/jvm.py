@@ -206,8 +206,8 @@ def _forget_dead_jvm() -> None:
 
 
 def _why_not(log: Path, error: Exception) -> str:
-    said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    missing = _UNRESOLVED.findall(said)
+    log_text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    missing = _UNRESOLVED.findall(log_text)
     if missing:
         jars = ", ".join(
             dict.fromkeys(name.replace("#", ":").replace(";", ":") for name in missing)
@@ -217,9 +217,9 @@ def _why_not(log: Path, error: Exception) -> str:
             "for the first time: start one with a network, or copy ~/.ivy2.5.2 from a machine that "
             f"did; {WITHOUT_JAVA}. All of it: {log}"
         )
-    if "UnsupportedClassVersionError" in said:
+    if "UnsupportedClassVersionError" in log_text:
         return f"Spark needs Java 17 or 21, and {java()} is too old: {_INSTALL_JAVA}{WITHOUT_JAVA}"
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    told = [line for line in lines if "Exception" in line or "Error" in line]
-    because = (told or lines or [str(error).strip().splitlines()[0]])[-1]
+    lines = [line.strip() for line in log_text.splitlines() if line.strip()]
+    error_lines = [line for line in lines if "Exception" in line or "Error" in line]
+    because = (error_lines or lines or [str(error).strip().splitlines()[0]])[-1]
     return f"Spark did not start: {because:.300}. All of it: {log}"

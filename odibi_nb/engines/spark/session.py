@@ -210,8 +210,8 @@ def _local(place: Place, settings: Mapping[str, str]) -> Connection:
         )
     _check_alone(CLASSIC)
     log = place.state_dir / "spark.log"
-    wanted = {**spark_jvm.local_configuration(place.state_dir), **settings}
-    spark = spark_jvm.start(place.manifest.project, wanted, log)
+    configuration = {**spark_jvm.local_configuration(place.state_dir), **settings}
+    spark = spark_jvm.start(place.manifest.project, configuration, log)
     return _keep(key, Connection(spark, CLASSIC, own=True, why="a JVM of this machine"))
 
 

@@ -71,8 +71,8 @@ def _how_jvm_ended() -> str:
 
     process = getattr(SparkContext._gateway, "proc", None)  # noqa: SLF001  there is no other way to ask
     code = None if process is None else process.poll()
-    told = "" if code is None else f" (exit code {code})"
+    exit_code = "" if code is None else f" (exit code {code})"
     return (
-        f"lost its JVM{told}, as happens when memory runs out: set spark.driver.memory in the "
+        f"lost its JVM{exit_code}, as happens when memory runs out: set spark.driver.memory in the "
         "environment's 'spark', or collect less"
     )

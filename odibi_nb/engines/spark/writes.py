@@ -119,14 +119,14 @@ def write(
     conflict: Exception | None = None
     for _ in range(_CONFLICT_TRIES):
         try:
-            there = schema()
-            if request.only_once and there is not None:
+            present = schema()
+            if request.only_once and present is not None:
                 without_earlier(target, request.info, appends)
             elif request.only_once and target.path is None:
                 _make(target, frame, output)
-                there = schema()
+                present = schema()
             request.info.check()
-            rows = _once(target, frame, there, request, number)
+            rows = _once(target, frame, present, request, number)
         except (DataError, RevokedError):
             raise
         except Exception as exc:
@@ -204,14 +204,14 @@ def _save(target: DeltaTarget, writer: Any, mark: str, *, only_once: bool) -> No
 def _fitted(target: DeltaTarget, frame: Any, schema: Any, output: Output) -> tuple[Any, bool, bool]:
     """*frame* as the table takes it, whether columns differ, and whether it brings its own schema."""
     log = _log(target)
-    wanted = decided(target, log, frame, schema)
-    frame, differs = fit(frame, wanted, output)
+    decided_schema = decided(target, log, frame, schema)
+    frame, differs = fit(frame, decided_schema, output)
     check_partitions(target, output)
-    if wanted is schema:
+    if decided_schema is schema:
         return frame, differs, False
     if log is None and output.mode == "overwrite":
-        return with_missing(frame, wanted), False, True
-    retype(target, log, wanted)
+        return with_missing(frame, decided_schema), False, True
+    retype(target, log, decided_schema)
     return frame, differs, False
 
 
