@@ -15,6 +15,8 @@ from odibi_nb.core.functions.modules import ModuleLoader
 from odibi_nb.core.functions.registry import REGISTRY
 from odibi_nb.core.functions.sibling_modules import ModuleSpace
 
+pytest.register_assert_rewrite("engines")  # before a test imports what it shares with others
+
 # What takes long on a machine that does something else as well is not wrong.
 settings.register_profile("untimed", deadline=None, max_examples=examples(60))
 settings.load_profile("untimed")

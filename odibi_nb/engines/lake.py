@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.tables import TableName, redact_url
-from odibi_nb.engines.delta.watch import watch_commits, watch_folders
+from odibi_nb.engines.delta.watch import has_commits, watch_commits, watch_folders
 from odibi_nb.errors import DataError, TableNotFoundError, did_you_mean
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Lake:
 
     def has(self, table: TableName) -> bool | None:
         """Whether *table* is there; None where a look costs requests."""
-        return (Path(self.uri(table)) / "_delta_log").is_dir() if self.is_local else None
+        return has_commits(Path(self.uri(table)) / "_delta_log") if self.is_local else None
 
     def check_writable(self) -> None:
         """Raises DataError if a local lake cannot be written; writes nothing to find out."""
@@ -56,7 +56,7 @@ class Lake:
         if not self.is_local:
             return []
         logs = Path(self.root).glob("/".join(["*"] * parts + ["_delta_log"]))
-        return sorted(log.parent.relative_to(self.root).parts for log in logs)
+        return sorted(log.parent.relative_to(self.root).parts for log in logs if has_commits(log))
 
     def table_names(self) -> list[TableName]:
         """Every table of a lake on this machine, with or without a catalog in its name."""

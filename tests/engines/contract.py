@@ -4,11 +4,14 @@ Frames are made and looked at through two functions that the subclass overrides,
 tests run with pandas and with Spark.
 """
 
+import contextlib
 import datetime as dt
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from odibi_nb.core.model.attempt_control import AttemptControl
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.model.transformation import Output
 from odibi_nb.core.protocols import Change, WriteInfo
@@ -22,6 +25,12 @@ NOON = dt.datetime(2024, 1, 2, 12, tzinfo=UTC)
 def table(name):
     """The parsed name."""
     return TableName.parse(name)
+
+
+def attempt(engine, *tables):
+    """What the runner puts around an attempt that reads or writes *tables*, where *engine* has it."""
+    scope = getattr(engine, "attempt_scope", None)
+    return scope(INFO, tables, AttemptControl()) if scope else contextlib.nullcontext()
 
 
 class EngineContract:
@@ -81,6 +90,25 @@ class EngineContract:
         with pytest.raises(TableNotFoundError) as caught:
             engine.read(table("silver.nope"))
         assert caught.value.table == "silver.nope"
+
+    @pytest.mark.parametrize("leftovers", [(), (".00000000000000000000.json.tmp", "_commits/x")])
+    def test_what_a_broken_off_first_write_leaves_is_no_table(self, engine, leftovers):
+        """Data files and a log without a commit are no table; an attempt finds none, and writes it."""
+        one = table("silver.t")
+        log = Path(engine._lake.uri(one)) / "_delta_log"
+        log.mkdir(parents=True)
+        (log.parent / "part-0.snappy.parquet").write_bytes(b"half a file")
+        for name in leftovers:
+            (log / name).parent.mkdir(exist_ok=True)
+            (log / name).touch()
+        assert not engine.exists(one)
+        assert one not in engine.tables()
+        with pytest.raises(TableNotFoundError, match=r"silver\.t"):
+            engine.read(one)
+        with attempt(engine, "silver.t"):
+            assert self.put(engine, [{"k": 1}], mode="append") == 1
+        with attempt(engine, "silver.t"):
+            assert self.get(engine) == [{"k": 1}]
 
     def test_overwrite_replaces_all_rows(self, engine):
         """After an overwrite only the new rows are there."""

@@ -8,19 +8,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
+from engines.contract import INFO, table
 
-pytest.register_assert_rewrite("engines.contract")
-
-from engines.contract import INFO, table  # noqa: E402
-
-from odibi_nb.core.model.transformation import Output  # noqa: E402
-from odibi_nb.core.protocols import Portion  # noqa: E402
-from odibi_nb.engines.delta.tables import open_table, scan  # noqa: E402
-from odibi_nb.engines.pandas.engine import PandasEngine  # noqa: E402
-from odibi_nb.engines.pandas.files import read_file  # noqa: E402
-from odibi_nb.engines.pandas.frames import from_arrow, to_arrow  # noqa: E402
-from odibi_nb.engines.pandas.rehearsal import compare  # noqa: E402
-from odibi_nb.errors import DataError  # noqa: E402
+from odibi_nb.core.model.transformation import Output
+from odibi_nb.core.protocols import Portion
+from odibi_nb.engines.delta.tables import open_table, scan
+from odibi_nb.engines.pandas.engine import PandasEngine
+from odibi_nb.engines.pandas.files import read_file
+from odibi_nb.engines.pandas.frames import from_arrow, to_arrow
+from odibi_nb.engines.pandas.rehearsal import compare
+from odibi_nb.errors import DataError
 
 UTC = dt.timezone.utc
 FAR, FIRST, NEAR = (dt.datetime(year, 12, 31, tzinfo=UTC) for year in (9999, 1, 2024))

@@ -6,16 +6,13 @@ import signal
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
+from deltalake import write_deltalake
+from engines.retried_writes import appending
+from real_project import make_project, registry_row
 
-pytest.register_assert_rewrite("engines.retried_writes")
-
-import pandas as pd  # noqa: E402
-from deltalake import write_deltalake  # noqa: E402
-from engines.retried_writes import appending  # noqa: E402
-from real_project import make_project, registry_row  # noqa: E402
-
-from odibi_nb import GenericProjectOrchestrator, read_table, run_project  # noqa: E402
+from odibi_nb import GenericProjectOrchestrator, read_table, run_project
 
 FUNCTIONS = """
 import os

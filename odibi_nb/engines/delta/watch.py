@@ -49,6 +49,21 @@ def log_mark(table: str) -> Mark | None:
     return int(newest[:_DIGITS]), found.st_mtime_ns, found.st_ino
 
 
+def has_commits(log: str | Path) -> bool:
+    """Whether the folder *log*, a table's ``_delta_log``, has a commit or a checkpoint of commits.
+
+    A first write that was broken off can leave the folder without either: that is no table yet.
+    """
+    try:
+        with os.scandir(log) as entries:
+            return any(
+                name[:_DIGITS].isdigit() and name[_DIGITS:].startswith((".json", ".checkpoint."))
+                for name in (entry.name for entry in entries)
+            )
+    except OSError:
+        return False
+
+
 def watch_folders(tables: Sequence[TableName], place: Callable[[TableName], str]) -> Watch:
     """Watch *tables* in folders of this machine, each at its *place*."""
     before = {table.key: log_mark(place(table)) for table in tables}

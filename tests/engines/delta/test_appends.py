@@ -7,23 +7,20 @@ import re
 import threading
 from pathlib import Path
 
+import deltalake
+import pandas as pd
+import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
+from engines.retried_writes import by
 
-pytest.register_assert_rewrite("engines.retried_writes")
-
-import deltalake  # noqa: E402
-import pandas as pd  # noqa: E402
-import pyarrow as pa  # noqa: E402
-from deltalake import DeltaTable  # noqa: E402
-from engines.retried_writes import by  # noqa: E402
-
-from odibi_nb.core.model.tables import TableName  # noqa: E402
-from odibi_nb.core.model.transformation import Output  # noqa: E402
-from odibi_nb.engines.delta import appends as delta_appends  # noqa: E402
-from odibi_nb.engines.delta import writes as delta_writes  # noqa: E402
-from odibi_nb.engines.delta.log import DeltaLog  # noqa: E402
-from odibi_nb.engines.pandas.engine import PandasEngine  # noqa: E402
-from odibi_nb.errors import DataError  # noqa: E402
+from odibi_nb.core.model.tables import TableName
+from odibi_nb.core.model.transformation import Output
+from odibi_nb.engines.delta import appends as delta_appends
+from odibi_nb.engines.delta import writes as delta_writes
+from odibi_nb.engines.delta.log import DeltaLog
+from odibi_nb.engines.pandas.engine import PandasEngine
+from odibi_nb.errors import DataError
 
 TABLE = TableName.parse("silver.t")
 

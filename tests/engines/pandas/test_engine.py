@@ -9,28 +9,25 @@ import time
 from decimal import Decimal
 from pathlib import Path
 
+import deltalake
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
+from deltalake import DeltaTable, write_deltalake
+from engines.contract import INFO, NOON, EngineContract, table
+from engines.pandas_rows import PandasRows
+from engines.retried_writes import RetriedWrites
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-pytest.register_assert_rewrite("engines.contract", "engines.retried_writes")
-
-import deltalake  # noqa: E402
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
-import pyarrow as pa  # noqa: E402
-from deltalake import DeltaTable, write_deltalake  # noqa: E402
-from engines.contract import INFO, NOON, EngineContract, table  # noqa: E402
-from engines.pandas_rows import PandasRows  # noqa: E402
-from engines.retried_writes import RetriedWrites  # noqa: E402
-from hypothesis import HealthCheck, given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-
-from odibi_nb.core.model.transformation import Output  # noqa: E402
-from odibi_nb.core.protocols import Change  # noqa: E402
-from odibi_nb.engines.delta.appends import Appends  # noqa: E402
-from odibi_nb.engines.delta.writes import TableWrite, commit  # noqa: E402
-from odibi_nb.engines.pandas.engine import PandasEngine  # noqa: E402
-from odibi_nb.engines.pandas.frames import from_arrow, to_arrow  # noqa: E402
-from odibi_nb.errors import DataError, TableNotFoundError  # noqa: E402
+from odibi_nb.core.model.transformation import Output
+from odibi_nb.core.protocols import Change
+from odibi_nb.engines.delta.appends import Appends
+from odibi_nb.engines.delta.writes import TableWrite, commit
+from odibi_nb.engines.pandas.engine import PandasEngine
+from odibi_nb.engines.pandas.frames import from_arrow, to_arrow
+from odibi_nb.errors import DataError, TableNotFoundError
 
 
 @pytest.fixture

@@ -12,16 +12,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
+from engines.loaded_files import FirstValues
 
-pytest.register_assert_rewrite("engines.contract", "engines.loaded_files")
-
-from engines.loaded_files import FirstValues  # noqa: E402
-
-from odibi_nb.concatenation import NO_DATA  # noqa: E402
-from odibi_nb.engines.pandas.engine import PandasEngine  # noqa: E402
-from odibi_nb.engines.pandas.files import read_file  # noqa: E402
-from odibi_nb.engines.pandas.frames import to_arrow  # noqa: E402
-from odibi_nb.errors import DataError, EngineNotAvailableError  # noqa: E402
+from odibi_nb.concatenation import NO_DATA
+from odibi_nb.engines.pandas.engine import PandasEngine
+from odibi_nb.engines.pandas.files import read_file
+from odibi_nb.engines.pandas.frames import to_arrow
+from odibi_nb.errors import DataError, EngineNotAvailableError
 
 NOON = pd.Timestamp("2024-01-02 12:00", tz="UTC")
 

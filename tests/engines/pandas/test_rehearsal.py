@@ -10,20 +10,17 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from engines.rehearsal import INFO, ROWS, TABLE, RehearsalContract
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.register_assert_rewrite("engines.rehearsal")
-
-from engines.rehearsal import INFO, ROWS, TABLE, RehearsalContract  # noqa: E402
-
-from odibi_nb.core.model.tables import TableName  # noqa: E402
-from odibi_nb.core.model.transformation import Output  # noqa: E402
-from odibi_nb.core.protocols import Portion  # noqa: E402
-from odibi_nb.core.rehearsal.captured_writes import CapturedWrites  # noqa: E402
-from odibi_nb.engines.pandas.engine import PandasEngine  # noqa: E402
-from odibi_nb.engines.pandas.rehearsal import compare  # noqa: E402
-from odibi_nb.errors import DataError  # noqa: E402
+from odibi_nb.core.model.tables import TableName
+from odibi_nb.core.model.transformation import Output
+from odibi_nb.core.protocols import Portion
+from odibi_nb.core.rehearsal.captured_writes import CapturedWrites
+from odibi_nb.engines.pandas.engine import PandasEngine
+from odibi_nb.engines.pandas.rehearsal import compare
+from odibi_nb.errors import DataError
 
 
 @pytest.fixture

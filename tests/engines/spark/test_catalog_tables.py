@@ -1,32 +1,29 @@
 """Tables that the session's catalog keeps: pandas over Spark keeps the contract, so Spark's part of it does."""
 
 import pytest
+from engines.contract import INFO, NOON, EngineContract, table
+from engines.pandas_rows import PandasRows
+from engines.retried_writes import RetriedWrites, by
+from engines.two_catalogs import TwoCatalogs
+from plans import plan_of, planned
+from real_project import make_project, registry_row
+from spark_sessions import connect, make, place, rows_of
 
-pytest.register_assert_rewrite("engines.contract", "engines.retried_writes", "engines.two_catalogs")
-
-from engines.contract import INFO, NOON, EngineContract, table  # noqa: E402
-from engines.pandas_rows import PandasRows  # noqa: E402
-from engines.retried_writes import RetriedWrites, by  # noqa: E402
-from engines.two_catalogs import TwoCatalogs  # noqa: E402
-from plans import plan_of, planned  # noqa: E402
-from real_project import make_project, registry_row  # noqa: E402
-from spark_sessions import connect, make, place, rows_of  # noqa: E402
-
-from odibi_nb import GenericProjectOrchestrator  # noqa: E402
-from odibi_nb.core.model.transformation import Output  # noqa: E402
-from odibi_nb.core.protocols import Change, Portion  # noqa: E402
-from odibi_nb.core.rehearsal.captured_writes import CapturedWrites  # noqa: E402
-from odibi_nb.core.rehearsal.project_watch import ProjectWatch  # noqa: E402
-from odibi_nb.engines.lake import CatalogLake  # noqa: E402
-from odibi_nb.engines.pandas import on_spark as pandas_on_spark  # noqa: E402
-from odibi_nb.engines.pandas.frames import from_arrow  # noqa: E402
-from odibi_nb.engines.pandas.on_spark import PandasOnSpark  # noqa: E402
-from odibi_nb.engines.spark import appends as spark_appends  # noqa: E402
-from odibi_nb.engines.spark import catalog as spark_catalog  # noqa: E402
-from odibi_nb.engines.spark.engine import SparkEngine  # noqa: E402
-from odibi_nb.engines.spark.session import SAIL, Connection  # noqa: E402
-from odibi_nb.errors import DataError, EngineError  # noqa: E402
-from odibi_nb.wiring import catalog_of, lake_root  # noqa: E402
+from odibi_nb import GenericProjectOrchestrator
+from odibi_nb.core.model.transformation import Output
+from odibi_nb.core.protocols import Change, Portion
+from odibi_nb.core.rehearsal.captured_writes import CapturedWrites
+from odibi_nb.core.rehearsal.project_watch import ProjectWatch
+from odibi_nb.engines.lake import CatalogLake
+from odibi_nb.engines.pandas import on_spark as pandas_on_spark
+from odibi_nb.engines.pandas.frames import from_arrow
+from odibi_nb.engines.pandas.on_spark import PandasOnSpark
+from odibi_nb.engines.spark import appends as spark_appends
+from odibi_nb.engines.spark import catalog as spark_catalog
+from odibi_nb.engines.spark.engine import SparkEngine
+from odibi_nb.engines.spark.session import SAIL, Connection
+from odibi_nb.errors import DataError, EngineError
+from odibi_nb.wiring import catalog_of, lake_root
 
 
 @pytest.fixture(scope="module")

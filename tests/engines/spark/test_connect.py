@@ -1,23 +1,18 @@
 """The Spark engine on Spark's own Connect server: a part of the contract, and cancel of one row."""
 
 import pytest
+from engines.cache_plans import passed_over
+from engines.contract import INFO, EngineContract
+from engines.parallel_rows import ParallelRows
+from engines.two_catalogs import TwoCatalogs
+from spark_sessions import connect, make, rows_of, settings_of
+from spark_sessions import engine as make_engine
 
-pytest.register_assert_rewrite(
-    "engines.cache_plans", "engines.contract", "engines.parallel_rows", "engines.two_catalogs"
-)
-
-from engines.cache_plans import passed_over  # noqa: E402
-from engines.contract import INFO, EngineContract  # noqa: E402
-from engines.parallel_rows import ParallelRows  # noqa: E402
-from engines.two_catalogs import TwoCatalogs  # noqa: E402
-from spark_sessions import connect, make, rows_of, settings_of  # noqa: E402
-from spark_sessions import engine as make_engine  # noqa: E402
-
-from odibi_nb.core.model.transformation import Output  # noqa: E402
-from odibi_nb.engines.spark import catalog as spark_catalog  # noqa: E402
-from odibi_nb.engines.spark.connect import connected  # noqa: E402
-from odibi_nb.engines.spark.session import CONNECT, Connection  # noqa: E402
-from odibi_nb.errors import EngineError  # noqa: E402
+from odibi_nb.core.model.transformation import Output
+from odibi_nb.engines.spark import catalog as spark_catalog
+from odibi_nb.engines.spark.connect import connected
+from odibi_nb.engines.spark.session import CONNECT, Connection
+from odibi_nb.errors import EngineError
 
 
 @pytest.fixture(scope="module")

@@ -7,27 +7,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
+from engines.contract import INFO, EngineContract, table
+from engines.rehearsal import RehearsalBasics, SparkRehearsal
+from engines.retried_writes import RetriedWrites
+from engines.spark_behaviour import SparkBehaviour
+from spark_sessions import connect, make, rows_of
+from spark_sessions import engine as make_engine
 
-pytest.register_assert_rewrite(
-    "engines.contract",
-    "engines.loaded_files",
-    "engines.rehearsal",
-    "engines.retried_writes",
-    "engines.spark_behaviour",
-)
-
-from engines.contract import INFO, EngineContract, table  # noqa: E402
-from engines.rehearsal import RehearsalBasics, SparkRehearsal  # noqa: E402
-from engines.retried_writes import RetriedWrites  # noqa: E402
-from engines.spark_behaviour import SparkBehaviour  # noqa: E402
-from spark_sessions import connect, make, rows_of  # noqa: E402
-from spark_sessions import engine as make_engine  # noqa: E402
-
-from odibi_nb.core.model.transformation import Output  # noqa: E402
-from odibi_nb.core.protocols import WriteInfo  # noqa: E402
-from odibi_nb.engines.pandas.engine import PandasEngine  # noqa: E402
-from odibi_nb.engines.spark.session import Connection  # noqa: E402
-from odibi_nb.errors import DataError  # noqa: E402
+from odibi_nb.core.model.transformation import Output
+from odibi_nb.core.protocols import WriteInfo
+from odibi_nb.engines.pandas.engine import PandasEngine
+from odibi_nb.engines.spark.session import Connection
+from odibi_nb.errors import DataError
 
 
 @pytest.fixture(scope="module")

@@ -9,18 +9,15 @@ import time
 
 import pandas as pd
 import pytest
+from engines.contract import INFO, table
+from engines.parallel_rows import ParallelRows, long_job, runs, small
+from fakes import row, statuses
+from spark_sessions import connect, make, rows_of
+from spark_sessions import engine as make_engine
 
-pytest.register_assert_rewrite("engines.parallel_rows")
-
-from engines.contract import INFO, table  # noqa: E402
-from engines.parallel_rows import ParallelRows, long_job, runs, small  # noqa: E402
-from fakes import row, statuses  # noqa: E402
-from spark_sessions import connect, make, rows_of  # noqa: E402
-from spark_sessions import engine as make_engine  # noqa: E402
-
-from odibi_nb.core.model.attempt_control import AttemptControl  # noqa: E402
-from odibi_nb.engines.pandas.engine import PandasEngine  # noqa: E402
-from odibi_nb.errors import TableNotFoundError  # noqa: E402
+from odibi_nb.core.model.attempt_control import AttemptControl
+from odibi_nb.engines.pandas.engine import PandasEngine
+from odibi_nb.errors import TableNotFoundError
 
 PANDAS = json.dumps({"engine": "pandas", "retry": 0})
 PROPERTIES = (

@@ -5,35 +5,24 @@ import json
 
 import pandas as pd
 import pytest
+from engines.cache_plans import passed_over
+from engines.contract import EngineContract
+from engines.loaded_files import FirstValues
+from engines.rehearsal import RehearsalContract, SparkRehearsal
+from engines.retried_writes import RetriedWrites, by
+from engines.spark_behaviour import SparkBehaviour
+from real_project import default_rows, make_project
+from spark_sessions import connect, make, rows_of
+from spark_sessions import engine as make_engine
 
-pytest.register_assert_rewrite(
-    "engines.contract",
-    "engines.cache_plans",
-    "engines.loaded_files",
-    "engines.parallel_rows",
-    "engines.rehearsal",
-    "engines.retried_writes",
-    "engines.spark_behaviour",
-)
-
-from engines.cache_plans import passed_over  # noqa: E402
-from engines.contract import EngineContract  # noqa: E402
-from engines.loaded_files import FirstValues  # noqa: E402
-from engines.rehearsal import RehearsalContract, SparkRehearsal  # noqa: E402
-from engines.retried_writes import RetriedWrites, by  # noqa: E402
-from engines.spark_behaviour import SparkBehaviour  # noqa: E402
-from real_project import default_rows, make_project  # noqa: E402
-from spark_sessions import connect, make, rows_of  # noqa: E402
-from spark_sessions import engine as make_engine  # noqa: E402
-
-from odibi_nb import TransformationRunnerFromConfig  # noqa: E402
-from odibi_nb.core.model.tables import TableName  # noqa: E402
-from odibi_nb.core.model.transformation import Output  # noqa: E402
-from odibi_nb.engines.lake import Lake  # noqa: E402
-from odibi_nb.engines.pandas.engine import PandasEngine  # noqa: E402
-from odibi_nb.engines.spark import appends as spark_appends  # noqa: E402
-from odibi_nb.engines.spark.engine import SparkEngine  # noqa: E402
-from odibi_nb.errors import DataError  # noqa: E402
+from odibi_nb import TransformationRunnerFromConfig
+from odibi_nb.core.model.tables import TableName
+from odibi_nb.core.model.transformation import Output
+from odibi_nb.engines.lake import Lake
+from odibi_nb.engines.pandas.engine import PandasEngine
+from odibi_nb.engines.spark import appends as spark_appends
+from odibi_nb.engines.spark.engine import SparkEngine
+from odibi_nb.errors import DataError
 
 FEATURES = ["clustering", "domainMetadata"]
 
