@@ -466,10 +466,14 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
     if not rows:
         return []
     lines = [head, ("---",) * len(head), *rows]
-    return [
-        *(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in line)} |" for line in lines),
-        "",
-    ]
+    return [*(f"| {' | '.join(map(_cell, line))} |" for line in lines), ""]
+
+
+def _cell(text: str) -> str:
+    """Return *text* for a table: a bar ends a cell, except in code, where Markdown shows a backslash."""
+    parts = text.split("`")
+    parts[::2] = [part.replace("|", "\\|") for part in parts[::2]]
+    return "`".join(parts)
 
 
 def _page(lines: Iterable[str]) -> str:

@@ -31,4 +31,4 @@ def rows(text, heading=None):
     """The first column of all tables of a page, or of those below one heading, without back-quotes."""
     if heading is not None:
         text = re.split(r"^## ", text.partition(f"\n## {heading}\n")[2], flags=re.MULTILINE)[0]
-    return [x.replace("\\|", "|") for x in re.findall(r"^\| `(.+?)` \|", text, re.MULTILINE)]
+    return re.findall(r"^\| `(.+?)` \|", text, re.MULTILINE)

@@ -50,6 +50,12 @@ def test_every_link_leads_to_a_page_an_anchor_or_a_file(site):
     assert lost == []
 
 
+def test_tables_are_shown_as_they_are_meant(site):
+    """No page shows a table's source, or a backslash before a bar: each cell has its text."""
+    odd = re.compile(r"\\\||^<p>\|.*\|$", re.MULTILINE)
+    assert [str(path) for path, text in site.items() if odd.search(text)] == []
+
+
 def test_the_site_asks_no_other_host_for_what_it_shows(site):
     """Scripts, styles, fonts and pictures are the site's own."""
     asked = re.compile(
