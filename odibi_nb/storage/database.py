@@ -180,9 +180,9 @@ class Database:
         argument = _TIMEOUT_ARGUMENTS.get(driver)
         seconds = self._timeout if driver == "pysqlite" else max(2, math.ceil(self._timeout))
         given = argument is None or argument in url.query
-        if driver == "pysqlite" and argument in url.query:
-            with contextlib.suppress(TypeError, ValueError):  # SQLite says what is wrong with it
-                self._timeout = float(str(url.query[argument]))
+        if driver == "pysqlite" and "timeout" in url.query:
+            with contextlib.suppress(ValueError):  # SQLAlchemy says what is wrong with it
+                self._timeout = float(str(url.query["timeout"]))
         return sa.create_engine(
             url,
             poolclass=sa.NullPool,
