@@ -199,6 +199,25 @@ def test_every_module_says_what_it_is_for():
         assert importlib.import_module(info.name).__doc__, info.name
 
 
+def test_every_public_method_says_what_it_does():
+    """Each has a docstring, or overrides a method that has one: a class names the port that it implements."""
+    undocumented = []
+    for info in pkgutil.walk_packages([str(PACKAGE)], "odibi_nb."):
+        module = importlib.import_module(info.name)
+        for name, cls in inspect.getmembers(module, inspect.isclass):
+            if cls.__module__ != info.name or name.startswith("_"):
+                continue
+            undocumented += [
+                f"{info.name}.{name}.{method}"
+                for method, value in vars(cls).items()
+                if not method.startswith("_")
+                and method not in getattr(cls, "__dataclass_fields__", ())
+                and (inspect.isfunction(value) or isinstance(value, (classmethod, property)))
+                and not inspect.getdoc(getattr(cls, method))
+            ]
+    assert undocumented == []
+
+
 def test_errors_are_one_tree():
     """Every exception of the package is an OdibiError, and its docstring draws the tree."""
     errors = importlib.import_module("odibi_nb.errors")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.display import display
 
 from odibi_nb.core.model.events import EventType, RunEvent
+from odibi_nb.core.protocols import View
 from odibi_nb.core.running.capture import CapturedLog, captured, routed_output
 from odibi_nb.core.text.redaction import error_text
 from odibi_nb.errors import OdibiError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.planning.plan import RunPlan
-    from odibi_nb.core.protocols import View
 
 
 class BackgroundRun:
@@ -226,7 +226,7 @@ class BackgroundRun:
         self._on_end(self._result, self.error)
 
 
-class _RunView:
+class _RunView(View):
     """A view that calls functions.
 
     Args:

@@ -53,7 +53,7 @@ class Picture(Protocol):
         """Leave the bundles that a saved notebook keeps."""
 
 
-class HtmlPicture:
+class HtmlPicture(Picture):
     """A picture of HTML bundles.
 
     Args:
@@ -72,11 +72,9 @@ class HtmlPicture:
         self._cancelling = cancelling
 
     def show(self, snapshot: RunSnapshot) -> None:
-        """Draw all of it."""
         self.paint(snapshot)
 
     def paint(self, snapshot: RunSnapshot) -> None:
-        """Draw all of it again."""
         text = plain_text(snapshot)
         pages = (
             framed_summary_html(snapshot, _hint(self._cancelling, snapshot)),
@@ -86,11 +84,20 @@ class HtmlPicture:
         self._surface.show([{"text/html": page, "text/plain": text} for page in pages])
 
     def end(self, snapshot: RunSnapshot) -> None:
-        """Leave the bundles that a saved notebook keeps."""
         self._surface.show(run_bundles(snapshot))
 
 
-class WidgetPicture:
+class Chart(Protocol):
+    """A Gantt chart as a widget."""
+
+    def make(self, snapshot: RunSnapshot, choose_log: Callable[[str], None]) -> Any:
+        """Return the widget; a click on a bar calls *choose_log* with its transformation."""
+
+    def paint(self, snapshot: RunSnapshot) -> None:
+        """Send the changes."""
+
+
+class WidgetPicture(Picture):
     """A picture of core widgets. `paint` sends only the widgets whose content changed.
 
     Args:
@@ -120,11 +127,9 @@ class WidgetPicture:
 
     @property
     def unfolded(self) -> str:
-        """The transformation whose log is open; "" if none is."""
         return "" if self._pane is None else self._pane.chosen
 
     def show(self, snapshot: RunSnapshot) -> None:
-        """Make the widgets and put them on the surface."""
         self._surface.show_widgets(self.make(snapshot), plain_text(snapshot))
 
     def make(self, snapshot: RunSnapshot) -> tuple[Any, Any, Any]:
@@ -143,7 +148,6 @@ class WidgetPicture:
         return self._head, chart, ipywidgets.VBox((self._above_table, *self._table))
 
     def paint(self, snapshot: RunSnapshot) -> None:
-        """Send the changes."""
         self._paint_head(snapshot)
         self._chart.paint(snapshot)
         _fill(self._table, table_parts(snapshot, FEW_ROWS))
@@ -180,17 +184,7 @@ class WidgetPicture:
         self._pane.paint(snapshot)
 
 
-class Chart(Protocol):
-    """A Gantt chart as a widget."""
-
-    def make(self, snapshot: RunSnapshot, choose_log: Callable[[str], None]) -> Any:
-        """Return the widget; a click on a bar calls *choose_log* with its transformation."""
-
-    def paint(self, snapshot: RunSnapshot) -> None:
-        """Send the changes."""
-
-
-class SvgChart:
+class SvgChart(Chart):
     """The chart in layers of SVG. A click on a bar needs no kernel: see `click_for_log`."""
 
     def __init__(self) -> None:
@@ -198,7 +192,6 @@ class SvgChart:
         self._pictures: Sequence[Any] = ()
 
     def make(self, snapshot: RunSnapshot, choose_log: Callable[[str], None]) -> Any:
-        """Return the layers, in one box."""
         import ipywidgets
 
         del choose_log
@@ -213,12 +206,11 @@ class SvgChart:
         return box.add_class("odibi-layers")
 
     def paint(self, snapshot: RunSnapshot) -> None:
-        """Send the layers that changed."""
         assert self._layers is not None
         _fill(self._pictures, self._layers.update(snapshot))
 
 
-class PlotlyChart:
+class PlotlyChart(Chart):
     """The chart as a live Plotly figure."""
 
     def __init__(self) -> None:
@@ -226,7 +218,6 @@ class PlotlyChart:
         self._drawn: dict[str, Any] = {}
 
     def make(self, snapshot: RunSnapshot, choose_log: Callable[[str], None]) -> Any:
-        """Return the figure."""
         from plotly.graph_objects import FigureWidget
 
         self._drawn = gantt_plotly(gantt_of(snapshot), live=True)
@@ -245,7 +236,6 @@ class PlotlyChart:
         return self._figure
 
     def paint(self, snapshot: RunSnapshot) -> None:
-        """Send the parts of traces and layout that changed."""
         before, now = self._drawn, gantt_plotly(gantt_of(snapshot), live=True)
         figure = self._figure
         with figure.batch_update():  # one message, whatever changes

@@ -41,7 +41,7 @@ class Surface(Protocol):
         """Return a bundle that shows the live run in one more output; empty if that is impossible."""
 
 
-class CellOutputs:
+class CellOutputs(Surface):
     """Outputs of a cell: made by the first `show` or `show_widgets`, updated by later ones.
 
     Output of a thread lands below whichever cell ran last. So the first call must come from the
@@ -60,24 +60,20 @@ class CellOutputs:
             handle.update(bundle, raw=True)
 
     def show_widgets(self, widgets: Sequence[Any], text: str) -> None:
-        """Display the widgets, each in an output of its own."""
         self.show([widget_bundle(widget, text) for widget in widgets])
 
     def show_table(self, bundle: Bundle) -> None:
-        """Update the last output."""
         self._handles[-1].update(bundle, raw=True)
 
     def show_error(self, title: str, text: str, *, started: bool) -> None:
-        """Update the first output, or the last one if the run had *started*."""
         bundle = {"text/html": error_html(title, text), "text/plain": f"{title}: {text}"}
         self._handles[-1 if started else 0].update(bundle, raw=True)
 
     def live_bundle(self) -> Bundle:
-        """Return nothing: these outputs are the only ones."""
         return {}
 
 
-class ReservedOutputs:
+class ReservedOutputs(Surface):
     """Outputs of a cell, reserved before its run begins on another thread.
 
     They hold empty boxes, which that thread fills with widgets.
@@ -102,16 +98,13 @@ class ReservedOutputs:
         self._outputs.show(bundles)
 
     def show_widgets(self, widgets: Sequence[Any], text: str) -> None:
-        """Fill the boxes."""
         del text
         fill_boxes(self._boxes, widgets)
 
     def show_table(self, bundle: Bundle) -> None:
-        """Update the last output."""
         self._outputs.show_table(bundle)
 
     def show_error(self, title: str, text: str, *, started: bool) -> None:
-        """Fill a box and update its output."""
         import ipywidgets
 
         if not started:
@@ -122,7 +115,6 @@ class ReservedOutputs:
         self._outputs.show_error(title, text, started=started)
 
     def live_bundle(self) -> Bundle:
-        """Return all parts as one widget."""
         return widget_bundle(self._whole, STARTING)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.protocols import View
 from odibi_nb.notebook.environment import WIDGETS
 from odibi_nb.notebook.labels import labelled
-from odibi_nb.notebook.live.surfaces import STARTING, fill_boxes
+from odibi_nb.notebook.live.surfaces import STARTING, Surface, fill_boxes
 from odibi_nb.notebook.live.view import LiveView
 from odibi_nb.views.notices import error_html, note_html
 from odibi_nb.views.run.bundles import PLOTLY
@@ -30,7 +31,7 @@ MAX_FILTERS = 1_000
 EVERYTHING = "everything"
 
 
-class PanelTabs:
+class PanelTabs(View):
     """The tabs of a panel. Any thread may fill them. As a view of a run, they collect its lines."""
 
     def __init__(self) -> None:
@@ -106,15 +107,12 @@ class PanelTabs:
         self.lines.on_plan(plan)
 
     def on_event(self, event: RunEvent) -> None:
-        """Keep the line of the event."""
         self.lines.on_event(event)
 
     def on_output(self, transformation_id: str, line: str) -> None:
-        """Keep a line that a transformation printed."""
         self.lines.on_output(transformation_id, line)
 
     def on_message(self, level: str, text: str) -> None:
-        """Keep a message of the run."""
         self.lines.on_message(level, text)
 
     def _on_filter(self, change: Any) -> None:
@@ -131,7 +129,7 @@ class PanelTabs:
             self.log.value = self.lines.html(now[1])
 
 
-class TabSurface:
+class TabSurface(Surface):
     """A surface of boxes in a panel's tabs.
 
     They show bundles as a cell's output does, without Plotly's.
@@ -144,28 +142,23 @@ class TabSurface:
         self._boxes = boxes
 
     def show(self, bundles: Sequence[Bundle]) -> None:
-        """Show a bundle in each box."""
         for box, bundle in zip(self._boxes, bundles, strict=True):
             _show_bundle(box, bundle)
 
     def show_widgets(self, widgets: Sequence[Any], text: str) -> None:
-        """Show a widget in each box."""
         del text
         fill_boxes(self._boxes, widgets)
 
     def show_table(self, bundle: Bundle) -> None:
-        """Show *bundle* in the table's box."""
         _show_bundle(self._boxes[-1], bundle)
 
     def show_error(self, title: str, text: str, *, started: bool) -> None:
-        """Show why the run failed: in the first box, or in the table's if it had *started*."""
         if not started:
             for box in self._boxes:
                 box.children = ()
         _show_bundle(self._boxes[-1 if started else 0], {"text/html": error_html(title, text)})
 
     def live_bundle(self) -> Bundle:
-        """Return nothing: the panel displays itself."""
         return {}
 
 

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.events import EventType, RunEvent
+from odibi_nb.core.protocols import View
 from odibi_nb.core.running.capture import real_stream
 from odibi_nb.core.text.name_lists import some_of
 from odibi_nb.core.text.terminal_text import readable
@@ -20,7 +21,7 @@ LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 RULE = "━" * 53
 
 
-class ConsoleView:
+class ConsoleView(View):
     """Prints what is at least as important as *log_level* to standard output.
 
     Raises:
@@ -37,7 +38,6 @@ class ConsoleView:
         self.total = self.ended = self.failed = 0
 
     def on_plan(self, plan: RunPlan) -> None:
-        """Remember how much there is to do."""
         self.running.clear()
         self.total, self.ended, self.failed = len(plan.rows), 0, 0
 
@@ -51,7 +51,6 @@ class ConsoleView:
         self.on_message("INFO", line if len(self.running) < 2 else f"[{transformation_id}] {line}")  # noqa: PLR2004
 
     def on_event(self, event: RunEvent) -> None:
-        """Print what happened."""
         payload = event.payload
         if event.type is EventType.TRANSFORM_START:
             self.running.add(payload["transformation_id"])

@@ -63,7 +63,6 @@ class ConsoleLines(ConsoleView):
             self._about = ""
 
     def on_output(self, transformation_id: str, line: str) -> None:
-        """Keep what a transformation printed."""
         self._add(Line(transformation_id, "INFO", line))
 
     def print(self, level: str, text: str) -> None:

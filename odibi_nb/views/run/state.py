@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.check_result import PASSED
 from odibi_nb.core.model.events import EventType, RunEvent, Status
+from odibi_nb.core.protocols import View
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.json import decode_json
 from odibi_nb.views.run.eta import Eta
@@ -123,7 +124,7 @@ class RunSnapshot:
         return Counter(row.status for row in self.rows)
 
 
-class RunState:
+class RunState(View):
     """Collects events into a `RunSnapshot`; a view that only keeps the score.
 
     `version` grows with every change, so that a painter knows when there is nothing to paint.
@@ -156,7 +157,6 @@ class RunState:
             self.version += 1
 
     def on_event(self, event: RunEvent) -> None:
-        """Take one event into account."""
         payload = event.payload
         with self._lock:
             self.version += 1
@@ -217,10 +217,10 @@ class RunState:
             return lost
 
     def on_output(self, transformation_id: str, line: str) -> None:
-        """Output is not part of the score."""
+        pass
 
     def on_message(self, level: str, text: str) -> None:
-        """Messages are not part of the score."""
+        pass
 
     def snapshot(self) -> RunSnapshot:
         """The run as it stands now."""
