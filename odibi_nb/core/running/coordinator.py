@@ -33,7 +33,7 @@ from odibi_nb.core.model.check_result import BREACHES
 from odibi_nb.core.model.events import EventType, Status
 from odibi_nb.core.planning.schedule import Gate, Schedule
 from odibi_nb.core.running.capture import CapturedLog
-from odibi_nb.core.running.layers import LayerProgress
+from odibi_nb.core.running.layer_events import LayerEvents
 from odibi_nb.core.running.messages import (
     CancelRequested,
     EventEmitted,
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.results import TransformationResult
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
     from odibi_nb.core.running.context import ExecutionContext
-    from odibi_nb.core.running.event_stream import RunStream
+    from odibi_nb.core.running.event_bus import EventBus
     from odibi_nb.core.running.messages import Message
 
 TICK_SECONDS = 0.25
@@ -70,7 +70,7 @@ class TransformationRunner:
 
     Args:
         plan: without problems.
-        stream: where events go.
+        events: where events are published.
         inbox: where the messages of other threads arrive.
         make_context: row and attempt number to the context its function gets.
         on_error: ``continue`` or ``stop``.
@@ -83,7 +83,7 @@ class TransformationRunner:
     def __init__(
         self,
         plan: RunPlan,
-        stream: RunStream,
+        events: EventBus,
         inbox: queue.SimpleQueue[Message],
         make_context: Callable[[PlannedRow, int], ExecutionContext],
         *,
@@ -94,7 +94,7 @@ class TransformationRunner:
         poll_revoked: Callable[[], str] = str,
     ) -> None:
         self.plan = plan
-        self.stream = stream
+        self.events = events
         self.inbox = inbox
         self.make_context = make_context
         self.on_error = on_error
@@ -104,7 +104,7 @@ class TransformationRunner:
         self.poll_revoked = poll_revoked
         self.cancel_level = 0
         self.given_up: list[Attempt] = []
-        self.layers = LayerProgress(plan, stream)
+        self.layers = LayerEvents(plan, events)
         self.results: dict[str, TransformationResult] = {}
         self._pool = WorkerPool(plan.workers)
         self._schedule = Schedule(plan, gates=plan.schedule == "layers", limits=plan.layer_workers)
@@ -176,16 +176,16 @@ class TransformationRunner:
             case AttemptEnded():
                 self._attempt_ended(message)
             case LineWritten(name, line):
-                self.stream.output(name, line)
+                self.events.output(name, line)
             case EventEmitted(event, payload):
-                self.stream.deliver(event, payload)
+                self.events.deliver(event, payload)
             case LogFlushed(sink, records):
                 facts = {"sink": sink, "records": records}
-                self.stream.publish(EventType.LOG_FLUSHED, facts)
+                self.events.publish(EventType.LOG_FLUSHED, facts)
             case Said(level, text):
-                self.stream.say(level, text)
+                self.events.say(level, text)
             case Warned(text):
-                self.stream.warn(text)
+                self.events.warn(text)
             case LayerFinished(gate) if not self._ended:
                 self._finishing -= 1
                 self._open(gate)
@@ -253,7 +253,7 @@ class TransformationRunner:
         self._running[row.id] = attempt
         self._running_in[row.layer] += 1
         progress = attempt.context.control.progress
-        self.stream.publish_attempt(EventType.TRANSFORM_START, facts, progress=progress)
+        self.events.publish_attempt(EventType.TRANSFORM_START, facts, progress=progress)
         self._pool.submit(lambda: self.inbox.put(run_attempt(attempt)))
 
     # -- layers --------------------------------------------------------------------------------
@@ -334,7 +334,7 @@ class TransformationRunner:
         self._publish_ended(event, ended, facts)
         for check in facts.checks:
             if check.status in BREACHES:
-                self.stream.warn(f"{row.id}: {check}")
+                self.events.warn(f"{row.id}: {check}")
         if status is Status.FAILED and self.on_error == "stop" and not self._stop_reason:
             self._stop_reason = f"the run stopped after {row.id} failed"
             self._clear_queue(Status.SKIPPED, self._stop_reason)
@@ -352,7 +352,7 @@ class TransformationRunner:
             private["log"] = text
         if ended.traceback:
             private["traceback"] = ended.traceback
-        self.stream.publish_attempt(event, facts, more=more, private=private)
+        self.events.publish_attempt(event, facts, more=more, private=private)
 
     def _never_start(self, row: PlannedRow, status: Status, reason: str) -> None:
         """End a row that will not be started, or not again."""
@@ -377,7 +377,7 @@ class TransformationRunner:
             Status.SKIPPED: EventType.TRANSFORM_SKIPPED,
             Status.FAILED: EventType.TRANSFORM_FAILURE,
         }.get(status, EventType.TRANSFORM_CANCELLED)
-        self.stream.publish_attempt(event, facts)
+        self.events.publish_attempt(event, facts)
         self._pass_on(row)
 
     def _leave(self, attempt: Attempt) -> None:
@@ -408,7 +408,7 @@ class TransformationRunner:
             self._schedule.queue(self.plan.rows[name])
         if self._deadline is not None and self._deadline <= now and not self._over:
             reason = f"the run ran longer than run_timeout_seconds={self.timeout_seconds:g}"
-            self.stream.say("WARNING", f"⏱️ {reason}")
+            self.events.say("WARNING", f"⏱️ {reason}")
             self._end_at_once(Status.FAILED, TimeoutError(reason), Status.SKIPPED, reason)
         if now >= self._next_poll:
             self._next_poll = now + TICK_SECONDS
@@ -455,10 +455,10 @@ class TransformationRunner:
             self._cancel_attempt(self._running[name])
         elif name in self.results:
             status = self.results[name].status.value
-            self.stream.say("WARNING", f"⏹ {name} cannot be cancelled: it has ended, {status}")
+            self.events.say("WARNING", f"⏹ {name} cannot be cancelled: it has ended, {status}")
         elif name not in self.plan.rows:
             hint = did_you_mean(name, self.plan.rows)
-            self.stream.say("WARNING", f"⏹ there is no transformation {name!r} to cancel{hint}")
+            self.events.say("WARNING", f"⏹ there is no transformation {name!r} to cancel{hint}")
         else:
             row = self.plan.rows[name]
             self._unwanted.add(name)
@@ -472,7 +472,7 @@ class TransformationRunner:
             return
         attempt.context.control.revoke("cancelled")
         text = f"⏹ Cancelling {attempt.row.id}; once more abandons it"
-        self.stream.say("WARNING", text)
+        self.events.say("WARNING", text)
 
     def _cancel_run(self) -> None:
         self.cancel_level = min(ABANDON, self.cancel_level + 1)
@@ -481,13 +481,13 @@ class TransformationRunner:
             "running": len(self._running),
             "reason": self._cancel_reason,
         }
-        self.stream.publish(EventType.RUN_CANCEL_REQUESTED, request)
+        self.events.publish(EventType.RUN_CANCEL_REQUESTED, request)
         messages = {
             DRAIN: f"🛑 Cancelling: nothing new starts, {len(self._running)} running",
             STOP: "🛑 Cancelling what runs; once more abandons it",
             ABANDON: "🛑 Abandoning what runs",
         }
-        self.stream.say("WARNING", messages[self.cancel_level])
+        self.events.say("WARNING", messages[self.cancel_level])
         self._clear_queue(Status.CANCELLED, self._cancel_reason)
         if self.cancel_level >= STOP:
             for attempt in self._running.values():

@@ -33,7 +33,7 @@ from odibi_nb.core.runlog.writer import dead_runs, recover
 from odibi_nb.core.running.authentication import authenticated, named_provider
 from odibi_nb.core.running.capture import routed_output
 from odibi_nb.core.running.context import transformation_logger
-from odibi_nb.core.running.event_stream import RunStream
+from odibi_nb.core.running.event_bus import EventBus
 from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.core.running.run import PreparedRun, RunExecution, RunSetup
 from odibi_nb.core.text.clock import utc_now
@@ -113,7 +113,7 @@ class GenericProjectOrchestrator:
         self._reloaded_for_run: dict[str, None] = {}  # a run may be planned twice
         self.cancel_with: Callable[[str | None], None] | None = None
         self.views: list[View] = [adapters.console(log_level), *views]
-        self._say = RunStream(facts={}, hooks=HookManager(), views=self.views).say
+        self._say = EventBus(facts={}, hooks=HookManager(), views=self.views).say
 
     def engine_name(self, argument: Any) -> Any:
         """The engine: what was asked for, else the environment's, else ``spark``, as in the seed."""

@@ -21,7 +21,7 @@ from odibi_nb.core.runlog.lock_owner import locks_folder
 from odibi_nb.core.runlog.writer import RunLogWriter, planned_line, run_record
 from odibi_nb.core.running.context import ExecutionContext, transformation_logger
 from odibi_nb.core.running.coordinator import ABANDON, TransformationRunner
-from odibi_nb.core.running.event_stream import RunStream
+from odibi_nb.core.running.event_bus import EventBus
 from odibi_nb.core.running.kept_failures import FAILURES
 from odibi_nb.core.running.layer_cache import LayerCache
 from odibi_nb.core.running.messages import EventEmitted, LogFlushed
@@ -121,7 +121,7 @@ class RunExecution:
             project=manifest.project,
             env=self.place.env,
         )
-        self.stream = RunStream(
+        self.events = EventBus(
             facts=self.facts,
             hooks=self.setup.hooks,
             journal=self.journal,
@@ -163,35 +163,35 @@ class RunExecution:
     def _run(self) -> tuple[RunResult, bool]:
         """Return the result, and whether every sink has all of the log."""
         self._load_plugins()
-        self.stream.run_log = RunLogWriter(
+        self.events.run_log = RunLogWriter(
             run_id=self.run_id,
             sinks=self.setup.sinks,
             journal=self.journal,
             on_flushed=self._flushed,
         )
         for view in self.setup.views:
-            with self.stream.guarded(view):
+            with self.events.guarded(view):
                 view.on_plan(self.plan)
         begin = self._begin()
         started, clock = utc_now(), time.monotonic()
-        self.stream.publish(EventType.RUN_START, begin)
+        self.events.publish(EventType.RUN_START, begin)
         self.journal.append(planned_line(self.plan))
         if self.reloaded:
-            self.stream.publish(EventType.MODULES_RELOADED, {"modules": [*self.reloaded]})
+            self.events.publish(EventType.MODULES_RELOADED, {"modules": [*self.reloaded]})
         if self.lock.overrode:
-            self.stream.warn(
+            self.events.warn(
                 f"took the place of {self.lock.overrode}: it ends as soon as it notices; what it has "
                 "begun to write can still be committed"
             )
         for notice in self.plan.notices:
             if self.retry_of is None:
-                self.stream.say("WARNING", f"⚠️ {notice}")
+                self.events.say("WARNING", f"⚠️ {notice}")
             else:  # whoever looks at the retry later should know as well
-                self.stream.warn(notice)
+                self.events.warn(notice)
         count = len(self.plan.rows)
         facts = {"transformations": count, "count": count}  # the original's key, and ours
-        self.stream.publish(EventType.CONFIGS_LOADED, facts)
-        self.stream.say("INFO", f"\n🎯 Running layers: {list(self.plan.layers)}\n")
+        self.events.publish(EventType.CONFIGS_LOADED, facts)
+        self.events.say("INFO", f"\n🎯 Running layers: {list(self.plan.layers)}\n")
         results = self.runner.run()
         return self._end(begin, started, time.monotonic() - clock, results)
 
@@ -214,11 +214,11 @@ class RunExecution:
         duration: float,
         results: dict[str, TransformationResult],
     ) -> tuple[RunResult, bool]:
-        assert self.stream.run_log is not None
+        assert self.events.run_log is not None
         status = _run_status(results.values(), cancelled=self.runner.cancel_level > 0)
         if lost := self.lost or self.presence.lost():
             status = RunStatus.FAILED
-            self.stream.warn(lost)
+            self.events.warn(lost)
         ended = utc_now()
         self.runner.publish_late_messages()
         self._warn_of_threads()
@@ -226,14 +226,14 @@ class RunExecution:
             {**self.facts, **begin, "timestamp": started},
             status=status.value,
             end_time=ended,
-            records=self.stream.records,
-            warnings=self.stream.warnings,
+            records=self.events.records,
+            warnings=self.events.warnings,
             duration_seconds=duration,
         )
         self.journal.append({"event": "run_record", "run_record": record})
-        problems = self.stream.run_log.close(record)
+        problems = self.events.run_log.close(record)
         for problem in problems:
-            self.stream.warn(problem)
+            self.events.warn(problem)
         self.runner.publish_late_messages()
         result = RunResult(
             run_id=self.run_id,
@@ -246,8 +246,8 @@ class RunExecution:
             end_time=ended,
             duration_seconds=duration,
             transformations=results,
-            warnings=self.stream.warnings,
-            records=self.stream.records,
+            warnings=self.events.warnings,
+            records=self.events.records,
             retry_of=self.retry_of,
             log_path=self._save_logs(results) if self.setup.save_logs else None,
             leaked_threads=len(self.runner.given_up),
@@ -258,9 +258,9 @@ class RunExecution:
             "layers_executed": result.layers_executed,
             "duration_seconds": duration,
             "counts": result.counts(),
-            "warnings": [*self.stream.warnings],
+            "warnings": [*self.events.warnings],
         }
-        self.stream.publish(EventType.RUN_END, facts)
+        self.events.publish(EventType.RUN_END, facts)
         FAILURES.note(result)
         return result, not problems
 
@@ -268,7 +268,7 @@ class RunExecution:
         names = [attempt.row.id for attempt in self.runner.given_up]
         if names:
             shown = ", ".join(names[:SHOWN_NAMES]) + (" …" if len(names) > SHOWN_NAMES else "")
-            self.stream.warn(
+            self.events.warn(
                 f"{len(names)} thread(s) still run, of transformations that were given up: {shown}; "
                 "they can read and write nothing more through their context, and end with the process"
             )
@@ -277,7 +277,7 @@ class RunExecution:
         cache = self._layer_cache()
         return TransformationRunner(
             self.plan,
-            self.stream,
+            self.events,
             self.inbox,
             self._context,
             on_error=self.options.on_error,
@@ -342,7 +342,7 @@ class RunExecution:
             except KeyboardInterrupt:  # the user's, as far as anybody can tell
                 raise
             except BaseException as exc:  # noqa: BLE001  somebody else's plug-in never ends a run
-                self.stream.warn(f"plug-in {entry.name} failed: {error_text(exc)}")
+                self.events.warn(f"plug-in {entry.name} failed: {error_text(exc)}")
 
     def _save_logs(self, results: dict[str, TransformationResult]) -> str | None:
         path = self.place.state_dir / "logs" / f"{self.run_id}.log"
@@ -355,9 +355,9 @@ class RunExecution:
                     file.write(f"== {name} {result.status.value} {seconds:.1f}s {result.reason}\n")
                     file.writelines(f"{part}\n" for part in (result.log, result.traceback) if part)
         except OSError as exc:
-            self.stream.warn(f"logs were not saved: {exc}")
+            self.events.warn(f"logs were not saved: {exc}")
             return None
-        self.stream.say("INFO", f"🪶 Logs saved to {path}")
+        self.events.say("INFO", f"🪶 Logs saved to {path}")
         return str(path)
 
 

@@ -1,4 +1,4 @@
-"""The one stream of a run's events: journal first, then run log, hooks and views."""
+"""The event bus of a run: each event goes to the journal first, then to run log, hooks and views."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class RunStream:
-    """Tells everybody who listens what happens in a run; used from the coordinator's thread only.
+class EventBus:
+    """Publishes what happens in a run; used from the coordinator's thread only.
 
-    Nobody who listens can change the run: what they raise becomes a warning of the run, once each.
+    Listeners and views cannot change the run: an exception of theirs becomes a warning, once for each.
 
     Attributes:
         facts: what every payload of this run has: run_id, project, env, engine.

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.results import TransformationResult
     from odibi_nb.core.planning.plan import RunPlan
-    from odibi_nb.core.running.event_stream import RunStream
+    from odibi_nb.core.running.event_bus import EventBus
 
 
-class LayerProgress:
+class LayerEvents:
     """Publishes the layers' events, each once.
 
     ``rows``      {layer: its rows}
@@ -23,8 +23,8 @@ class LayerProgress:
     ``executed``  layers of which at least one row was started, in the order of their end
     """
 
-    def __init__(self, plan: RunPlan, stream: RunStream) -> None:
-        self.stream = stream
+    def __init__(self, plan: RunPlan, events: EventBus) -> None:
+        self.events = events
         self.rows = plan.by_layer()
         self.begun: dict[str, float] = {}
         self.executed: list[str] = []
@@ -36,9 +36,9 @@ class LayerProgress:
             return
         self.begun[layer] = time.monotonic()
         facts = {"layer": layer, "transformations": len(self.rows[layer])}
-        self.stream.publish(EventType.LAYER_START, facts)
+        self.events.publish(EventType.LAYER_START, facts)
         if layer.casefold() == "bronze":
-            self.stream.publish(EventType.BRONZE_START, facts)
+            self.events.publish(EventType.BRONZE_START, facts)
 
     def end_all(self, results: Mapping[str, TransformationResult]) -> None:
         """All rows have ended, whatever stands between the layers: end those that have begun."""
@@ -64,7 +64,7 @@ class LayerProgress:
             "failed": failed,
         }
         if layer.casefold() == "bronze":
-            self.stream.publish(EventType.BRONZE_END, facts)
-        self.stream.publish(EventType.LAYER_END, facts)
-        if self.stream.run_log is not None:
-            self.stream.run_log.flush()
+            self.events.publish(EventType.BRONZE_END, facts)
+        self.events.publish(EventType.LAYER_END, facts)
+        if self.events.run_log is not None:
+            self.events.run_log.flush()
