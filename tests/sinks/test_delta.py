@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -148,6 +149,39 @@ def test_runs_become_one_file_too(lake):
     assert len(table.file_uris()) == 1
     assert [f.name for f in table.schema().fields] == [name for name, _ in RUN_COLUMNS]
     assert len(sink.runs(100)) == SMALL_FILES
+
+
+def test_the_next_compaction_waits_for_files_not_for_time(lake, monkeypatch):
+    """A table is compacted as often as it has many small files, once the compaction before has ended."""
+    seconds = iter(range(1_000, 9_000))
+    monkeypatch.setattr(delta_upkeep, "SMALL_FILES", 5)
+    monkeypatch.setattr(delta_upkeep, "time", SimpleNamespace(time=lambda: next(seconds)))
+    sink = log_in_lake(lake)
+    for n in range(30):
+        sink.write_run(run(f"run-{n}"))
+        table = DeltaTable(f"{lake}/config_driven/transformationrun")
+        assert len(table.file_uris()) <= 5
+    assert len(sink.runs(100)) == 30
+
+
+def test_a_compaction_that_has_not_ended_keeps_others_away(lake, monkeypatch):
+    """While another process compacts a table nobody else does, nor for a while after it was killed."""
+    now = [1_000]
+    monkeypatch.setattr(delta_upkeep, "SMALL_FILES", 5)
+    monkeypatch.setattr(delta_upkeep, "time", SimpleNamespace(time=lambda: now[0]))
+    sink = log_in_lake(lake)
+    for n in range(4):
+        sink.write_run(run(f"run-{n}"))
+    uri = f"{lake}/config_driven/transformationrun"
+    assert delta_upkeep._claimed(DeltaTable(uri)) == 1_000  # and is killed
+    for n in range(4, 8):
+        now[0] += 1
+        sink.write_run(run(f"run-{n}"))
+    assert len(DeltaTable(uri).file_uris()) >= 8
+    now[0] += delta_upkeep.CLAIM_SECONDS
+    sink.write_run(run("run-8"))
+    assert len(DeltaTable(uri).file_uris()) == 1
+    assert len(sink.runs(100)) == 9
 
 
 def test_a_log_that_cannot_be_compacted_is_whole(lake, caplog):
