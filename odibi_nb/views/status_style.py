@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from odibi_nb.core.model.events import Status
-from odibi_nb.views.run.state import RETRYING, WAITING
 
+WAITING, RETRYING = "WAITING", "RETRYING"
+"""The statuses of a row besides `Status`: not started yet; between two attempts."""
 QUEUED = "QUEUED"
 """What a row is from its layer's beginning until its first attempt; only in pictures."""
 

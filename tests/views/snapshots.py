@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
-from odibi_nb.views.run.state import RETRYING, Bar, RowState, RunSnapshot
+from odibi_nb.views.run.state import Bar, RowState, RunSnapshot
+from odibi_nb.views.status_style import RETRYING
 
 ZERO = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.timezone.utc)
 EVIL = "<script>alert('x')</script>"

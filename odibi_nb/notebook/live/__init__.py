@@ -1,1 +1,1 @@
-"""A run in the notebook while it goes on: displays, background runs, the button that cancels."""
+"""A live run in the notebook: pictures on surfaces, background runs, the buttons that cancel."""

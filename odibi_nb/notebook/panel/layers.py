@@ -54,10 +54,5 @@ class LayerBoxes:
         for box in before.values():
             box.close()
 
-    def tick(self, *layers: str) -> None:
-        """Choose exactly *layers*."""
-        for layer, box in self._boxes.items():
-            box.value = layer in layers
-
     def _on_tick(self, _change: Any) -> None:
         self._changed()

@@ -7,8 +7,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from odibi_nb.views.run.state import RETRYING, WAITING
-from odibi_nb.views.status_style import STATUS_STYLES, style_of
+from odibi_nb.views.status_style import RETRYING, STATUS_STYLES, WAITING, style_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.planning.forecast import expected_durations, expected_spans
+from odibi_nb.views.status_style import RETRYING, WAITING
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.planning.plan import RunPlan
     from odibi_nb.views.run.state import RowState
 
-_OPEN = frozenset({"WAITING", "RETRYING", Status.RUNNING.value})
+_OPEN = frozenset({WAITING, RETRYING, Status.RUNNING.value})
 
 
 class Eta:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import math
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.core.model.events import Status
-from odibi_nb.views.run.state import RETRYING, WAITING, Bar, RowState, RunSnapshot
-from odibi_nb.views.status_style import QUEUED, STATUS_STYLES
+from odibi_nb.views.status_style import QUEUED, RETRYING, STATUS_STYLES, WAITING
+
+if TYPE_CHECKING:
+    from odibi_nb.views.run.state import Bar, RowState, RunSnapshot
 
 MAX_QUEUED_ROWS = 500
 """With more rows, what waited for its first attempt is left out: it would hide what ran."""

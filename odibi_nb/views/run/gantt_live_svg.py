@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from odibi_nb.views.run.click_for_log import BAR
 from odibi_nb.views.run.gantt import MAX_QUEUED_ROWS, Gantt, Segment, empty_gantt, row_segments
 from odibi_nb.views.run.gantt_svg import MAX_LABELLED, GanttDrawing
-from odibi_nb.views.run.state import RETRYING
-from odibi_nb.views.status_style import QUEUED
+from odibi_nb.views.status_style import QUEUED, RETRYING
 
 if TYPE_CHECKING:
     import datetime as dt

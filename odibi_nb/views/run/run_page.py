@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from odibi_nb.core.model.events import Status
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.run.eta import rough
 from odibi_nb.views.run.gantt import gantt_of
 from odibi_nb.views.run.gantt_svg import gantt_svg
-from odibi_nb.views.run.state import RETRYING, WAITING, RunSnapshot
-from odibi_nb.views.status_style import RUN_STYLES, STATUS_STYLES, readable
+from odibi_nb.views.status_style import RETRYING, RUN_STYLES, STATUS_STYLES, WAITING, readable
+
+if TYPE_CHECKING:
+    from odibi_nb.views.run.state import RunSnapshot
 
 _WRAP = (
     "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"

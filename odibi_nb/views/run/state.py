@@ -13,6 +13,7 @@ from odibi_nb.core.protocols import View
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.json import decode_json
 from odibi_nb.views.run.eta import Eta
+from odibi_nb.views.status_style import RETRYING, WAITING
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.planning.plan import RunPlan
 
-WAITING, RETRYING = "WAITING", "RETRYING"
-"""What a row is besides `Status`: not started yet; between two attempts."""
 WARNING_SIGN = "⚠"
 LIVE = frozenset({"starting", "running"})
 """What a run is besides `RunStatus`, while it goes on."""

@@ -18,13 +18,20 @@ from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import breakable
 from odibi_nb.views.run.click_for_log import ROW
 from odibi_nb.views.run.gantt import MAX_CHECKS, shortened
-from odibi_nb.views.run.state import RETRYING, WAITING, RowState, RunSnapshot
-from odibi_nb.views.status_style import STATUS_STYLES, WAITING_STYLE, readable, style_of
+from odibi_nb.views.status_style import (
+    RETRYING,
+    STATUS_STYLES,
+    WAITING,
+    WAITING_STYLE,
+    readable,
+    style_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from odibi_nb.core.model.results import RunResult, TransformationResult
+    from odibi_nb.views.run.state import RowState, RunSnapshot
 
 LIVE_ROWS = 200
 LIVE_PART = 10

@@ -89,6 +89,12 @@ def layer_names(panel):
     return [*panel._form.layers._boxes]
 
 
+def tick(boxes, *layers):
+    """Tick exactly the boxes of these layers."""
+    for layer, box in boxes._boxes.items():
+        box.value = layer in layers
+
+
 def previewed(panel):
     panel.preview().join(30)
     return panel._tabs.preview.value
@@ -110,7 +116,7 @@ def test_the_command_follows_every_control(panel):
     """Whatever is chosen stands in the line at once, escaped."""
     p = panel()
     form = p._form
-    form.layers.tick("Silver_1")
+    tick(form.layers, "Silver_1")
     form.rows.only.value = ("S1",)
     form.schedule.value = "graph"
     form.workers.value = 7
@@ -327,7 +333,7 @@ def test_a_run_by_buttons(panel):
 def test_choices_survive_a_run(panel):
     """After a run everything is chosen as it was before."""
     p = panel()
-    p._form.layers.tick("Bronze")
+    tick(p._form.layers, "Bronze")
     p._form.overrides.value = "[B1]\nrows = 5"
     before = p.choices
     p.run()
@@ -385,7 +391,7 @@ def test_retry_failed(panel):
     p.run()
     first = p.wait(60)
     assert not p._buttons.retry.disabled
-    p._form.layers.tick("Bronze")
+    tick(p._form.layers, "Bronze")
     p._buttons.retry.click()
     assert p._buttons.retry.disabled
     again = p.wait(60)
@@ -414,12 +420,12 @@ def test_two_panels_do_not_disturb_each_other(panel, tmp_path):
     p = panel(waiting_row(tmp_path))
     other = RunPanel("Plant One")
     settle()
-    other._form.layers.tick("Silver_1")
+    tick(other._form.layers, "Silver_1")
     assert p.choices.layers == ()
     run = p.run()
     while not run._state.snapshot().run_id:
         assert run.running
-    other._form.layers.tick()
+    tick(other._form.layers)
     other.run()._thread.join(60)
     assert "is going on; wait for it, or end it" in other._tabs.result.value
     assert not other._buttons.run.disabled
@@ -477,7 +483,7 @@ def test_a_layers_name_is_text():
     odd = "<img src=x onerror=alert(1)> & 'Silver'"
     boxes = LayerBoxes(lambda: None)
     boxes.offer(["Bronze", odd])
-    boxes.tick(odd)
+    tick(boxes, odd)
     assert boxes.chosen == (odd,)
     assert html.unescape(boxes._boxes[odd].description) == odd
     sevens = SimpleNamespace(has_trait=lambda name: name == "description")

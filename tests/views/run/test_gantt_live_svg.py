@@ -13,7 +13,7 @@ from views.snapshots import bar, everything, many, row, run
 
 from odibi_nb.views.run.gantt import gantt_of
 from odibi_nb.views.run.gantt_live_svg import MANY_BARS, GanttLayers
-from odibi_nb.views.run.state import RETRYING
+from odibi_nb.views.status_style import RETRYING
 
 FULL = re.compile(
     r"<rect x='([\d.]+)' y='([\d.]+)' width='([\d.]+)' height='([\d.]+)' rx='2'><title>"

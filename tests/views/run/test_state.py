@@ -12,7 +12,8 @@ from views.snapshots import row as row_of
 
 from odibi_nb.core.model.events import Progress
 from odibi_nb.core.running.hooks import HookManager
-from odibi_nb.views.run.state import RETRYING, RunState, snapshot_of
+from odibi_nb.views.run.state import RunState, snapshot_of
+from odibi_nb.views.status_style import RETRYING
 
 TRY_AGAIN = {"retry": {"max_retries": 2, "base_delay": 0.01, "jitter": 0}}
 
