@@ -16,7 +16,7 @@ from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.core.runlog import journal
 from odibi_nb.core.runlog.compare_runs import COLUMNS, compare_runs
 from odibi_nb.core.runlog.history import past_attempts, past_runs
-from odibi_nb.core.runlog.writer import journaled_states
+from odibi_nb.core.runlog.recovery import journaled_states
 from odibi_nb.errors import ConfigurationError, OdibiError, did_you_mean
 from odibi_nb.settings import load_settings
 from odibi_nb.views.records import Records

@@ -15,6 +15,7 @@ from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.core.text.clock import as_time
 
 if TYPE_CHECKING:
+    from odibi_nb.core.planning.plan import RunPlan
     from odibi_nb.core.protocols import Row
 
 _TEXTS = (
@@ -33,10 +34,20 @@ _TEXTS = (
     "retry_of",
 )
 _NUMBERS = ("attempt", "records", "transformations", "run_number")
+PLANNED = "planned"
+"""The event of the line that names the rows of a run."""
 PLANNED_FACTS = ("plant", "asset", "function", "module", "layer", "engine", "config_hash")
 """Facts of each row, besides its id, that the journal keeps before any row starts."""
 _LARGEST = 1e300
 _decoder = msgspec.json.Decoder()
+
+
+def planned_line(plan: RunPlan) -> Row:
+    """Return the journal's line that names the rows of *plan*: some may never start."""
+    names = ("transformation_id", *PLANNED_FACTS)
+    planned = [row.facts(0) for row in plan.rows.values()]
+    rows = [{name: getattr(facts, name) for name in names} for facts in planned]
+    return {"event": PLANNED, "rows": rows}
 
 
 def read_line(raw: bytes | str) -> Row | None:

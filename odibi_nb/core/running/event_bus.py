@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.events import EventType, RunEvent, Status
 from odibi_nb.core.runlog.journal import OUTPUT
-from odibi_nb.core.runlog.writer import make_record
+from odibi_nb.core.runlog.record import make_record
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.redaction import error_message
 

@@ -27,9 +27,9 @@ from odibi_nb.core.runlog.history import (
     run_chain,
 )
 from odibi_nb.core.runlog.journal import any_open_run, last_number
+from odibi_nb.core.runlog.recovery import dead_runs, recover
 from odibi_nb.core.runlog.retry_run import Repair
 from odibi_nb.core.runlog.run_lock import exclusively
-from odibi_nb.core.runlog.writer import dead_runs, recover
 from odibi_nb.core.running.authentication import authenticated, named_provider
 from odibi_nb.core.running.capture import routed_output
 from odibi_nb.core.running.context import transformation_logger

@@ -17,8 +17,10 @@ from odibi_nb.core.model.results import RunResult
 from odibi_nb.core.process.interrupts import interrupts_as_requests
 from odibi_nb.core.process.private_files import private_tree
 from odibi_nb.core.runlog import journal as journals
+from odibi_nb.core.runlog.journal_lines import planned_line
 from odibi_nb.core.runlog.lock_owner import locks_folder
-from odibi_nb.core.runlog.writer import RunLogWriter, planned_line, run_record
+from odibi_nb.core.runlog.record import run_record
+from odibi_nb.core.runlog.writer import RunLogWriter
 from odibi_nb.core.running.context import ExecutionContext, transformation_logger
 from odibi_nb.core.running.coordinator import ABANDON, TransformationRunner
 from odibi_nb.core.running.event_bus import EventBus

@@ -1,0 +1,92 @@
+"""The run log's rows: one record for each ended attempt, and one for each run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.log_columns import RECORD_COLUMNS
+from odibi_nb.core.runlog.lock_owner import identity
+from odibi_nb.core.text.clock import as_time
+from odibi_nb.core.text.json import as_json
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from odibi_nb.core.protocols import BaseLogSink, Row
+
+
+def make_record(facts: dict[str, Any]) -> Row:
+    """A run log record, in `RECORD_COLUMNS`' order, from an event's facts; what is unknown is None."""
+    record = {name: facts.get(name) for name, _ in RECORD_COLUMNS}
+    record["user"], record["host"] = identity()
+    record["checks"] = as_json(record["checks"]) if record["checks"] else None
+    return record
+
+
+def run_record(
+    start: Row,
+    *,
+    status: str,
+    end_time: dt.datetime,
+    records: list[Row],
+    warnings: list[str],
+    duration_seconds: float | None = None,
+) -> Row:
+    """The record of a run, from its run_start payload and its attempts' records.
+
+    Without *duration_seconds*, which no clock's jump changes, the difference of the times is taken.
+    """
+    final = {r["transformation_id"]: r["status"] for r in records}.values()
+    begun = required_time(start["timestamp"])
+    user, host = identity()
+    return {
+        "run_id": start["run_id"],
+        "project": start["project"],
+        "env": start["env"],
+        "status": status,
+        "start_time": begun,
+        "end_time": end_time,
+        "duration_seconds": (
+            max(0.0, (end_time - begun).total_seconds())
+            if duration_seconds is None
+            else duration_seconds
+        ),
+        "engine": start["engine"],
+        "layers": ", ".join(start.get("layers") or []),
+        "transformations": start.get("transformations"),
+        **{
+            name: sum(s == value for s in final)
+            for name, value in (
+                ("succeeded", "SUCCESS"),
+                ("failed", "FAILED"),
+                ("skipped", "SKIPPED"),
+                ("cancelled", "CANCELLED"),
+            )
+        },
+        "options": start.get("options"),
+        "plan_hash": start.get("plan_hash"),
+        "versions": start.get("versions"),
+        "warnings": as_json(warnings) if warnings else None,
+        "user": user,
+        "host": host,
+        "retry_of": start.get("retry_of"),
+        "run_number": start.get("run_number"),
+    }
+
+
+def unwritten(sink: BaseLogSink, run_id: str, records: list[Row]) -> list[Row]:
+    """Return those of *records* that *sink* does not have yet."""
+    written = sink.written(run_id)
+    return [r for r in records if (r["transformation_id"], r["attempt"]) not in written]
+
+
+def sink_name(sink: BaseLogSink) -> str:
+    """Return what journal and warnings call *sink*."""
+    return sink.name or type(sink).__name__
+
+
+def required_time(value: Any) -> dt.datetime:
+    """Return *value*, a time as JSON has it, which must not be None."""
+    time = as_time(value)
+    assert time is not None
+    return time

@@ -1,0 +1,302 @@
+"""Runs whose process died: completing their log from their journals, and what a journal knows."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from odibi_nb.core.model.events import EventType, Status
+from odibi_nb.core.process.state_files import is_in_the_way
+from odibi_nb.core.runlog.journal import (
+    mark_complete,
+    open_runs,
+    read_counted,
+    read_journal,
+    read_mark,
+    set_run_aside,
+    taken_over,
+)
+from odibi_nb.core.runlog.journal_lines import PLANNED
+from odibi_nb.core.runlog.record import (
+    make_record,
+    required_time,
+    run_record,
+    sink_name,
+    unwritten,
+)
+from odibi_nb.core.text.clock import as_time
+from odibi_nb.core.text.redaction import error_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from odibi_nb.core.protocols import BaseLogSink, Row
+
+RECENT_RUNS = 1_000
+SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveredRun:
+    """A dead run whose log was completed: how many attempts had ended, which had not.
+
+    Attributes:
+        unreadable: how many lines of its journal could not be read.
+    """
+
+    run_id: str
+    finished: int
+    abandoned: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+    unreadable: int = 0
+
+    def text(self) -> str:
+        """One line for people."""
+        lost = ""
+        if self.abandoned:
+            shown = [*self.abandoned[:SHOWN], *(["…"] if len(self.abandoned) > SHOWN else [])]
+            lost = f", {len(self.abandoned)} ABANDONED: {', '.join(shown)}"
+        torn = ""
+        if self.unreadable:
+            lines = "1 line" if self.unreadable == 1 else f"{self.unreadable:,} lines"
+            torn = f"; {lines} of its journal could not be read"
+        failed = f"; {'; '.join(self.problems)}" if self.problems else ""
+        return (
+            f"run {self.run_id} had died; its log is complete now: {self.finished} ended"
+            f"{lost}{torn}{failed}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableRun:
+    """A run that did not end, and of which nothing can be read; *moved* is where its folder is now."""
+
+    run_id: str
+    reason: str
+    moved: str
+
+    def text(self) -> str:
+        """One line for people."""
+        what = f"its folder was set aside: {self.moved}" if self.moved else "it cannot be set aside"
+        return f"run {self.run_id} had died, and its log cannot be completed: {self.reason}; {what}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _DeadRun:
+    """What the journal of a dead run holds; *start* is empty if it does not say whose run it is."""
+
+    start: Row
+    lines: list[Row]
+    unreadable: int
+
+    def is_of(self, project: str, env: str) -> bool:
+        return (self.start.get("project"), self.start.get("env")) == (project, env)
+
+
+def recover(
+    state_dir: Path, project: str, env: str, sinks: Sequence[BaseLogSink]
+) -> list[RecoveredRun | UnreadableRun]:
+    """Complete the log of every run of *project* and *env* whose process died.
+
+    What had ended is written as it was; what was running, or had not started, becomes ABANDONED. Each
+    record is in each sink once: what a sink has already is asked of it first. A run of which nothing
+    can be read is set aside. Whatever is wrong with a folder, the others are recovered.
+    """
+    recovered: list[RecoveredRun | UnreadableRun] = []
+    for folder in open_runs(state_dir):
+        with taken_over(folder) as dead:
+            if not dead:
+                continue
+            run = _read_dead_run(folder)
+            if not run.start:
+                if (unreadable := _unreadable(folder, run, project, env)) is not None:
+                    recovered.append(unreadable)
+            elif run.is_of(project, env):
+                result = _complete(run, sinks)
+                recovered.append(result)
+                if not result.problems:
+                    mark_complete(folder)
+    return recovered
+
+
+def dead_runs(state_dir: Path, project: str, env: str) -> list[tuple[Row, list[Row]]]:
+    """What `recover` would complete: each run's record and its attempts', newest first; writes nothing."""
+    found = []
+    for folder in reversed(open_runs(state_dir)):
+        with taken_over(folder) as dead:
+            run = _read_dead_run(folder) if dead else None
+        if run is not None and run.is_of(project, env):
+            logged, records, abandoned = _as_logged(run.start, run.lines)
+            found.append((logged, [*records, *abandoned]))
+    return found
+
+
+def _read_dead_run(folder: Path) -> _DeadRun:
+    """Read a run's journal; where its first line is lost, any other, and its mark, say whose it is."""
+    lines, unreadable = read_counted(folder)
+    mark = read_mark(folder)
+    known = [line for line in lines if line.get("project") and line.get("env")]
+    starts = [line for line in known if line["event"] == EventType.RUN_START]
+    first: Row = next(iter([*starts, *known]), {})
+    if not first and lines and mark.project:
+        first = {"project": mark.project, "env": mark.env}
+    if not first:
+        return _DeadRun(start={}, lines=lines, unreadable=unreadable)
+    times = (line["timestamp"] for line in [first, *lines] if line.get("timestamp"))
+    start = {
+        **first,
+        "run_id": folder.name,
+        "timestamp": next(times, None) or _time_of(folder),
+        "engine": first.get("engine") or "",
+        "run_number": first.get("run_number") or mark.number or None,
+    }
+    return _DeadRun(start=start, lines=lines, unreadable=unreadable)
+
+
+def _time_of(folder: Path) -> str:
+    """When a run began, to the second, by its id; else when its folder was changed last."""
+    try:
+        begun = dt.datetime.strptime(folder.name[:15], "%Y%m%d-%H%M%S").replace(
+            tzinfo=dt.timezone.utc
+        )
+    except ValueError:
+        begun = dt.datetime.fromtimestamp(folder.stat().st_mtime, dt.timezone.utc)
+    return begun.isoformat()
+
+
+def _unreadable(folder: Path, run: _DeadRun, project: str, env: str) -> UnreadableRun | None:
+    """Set a run aside, unless its mark says that it is another project's."""
+    mark = read_mark(folder)
+    if mark.project and (mark.project, mark.env) != (project, env):
+        return None
+    path = folder / "journal.jsonl"
+    if not os.path.lexists(path):
+        reason = "it has no journal"
+    elif is_in_the_way(path):
+        reason = "its journal is no file"
+    elif run.unreadable or run.lines:
+        reason = f"no line of its journal says which project it ran ({run.unreadable:,} unreadable)"
+    else:
+        reason = "its journal is empty or cannot be read"
+    return UnreadableRun(run_id=folder.name, reason=reason, moved=set_run_aside(folder))
+
+
+def _as_logged(start: Row, lines: list[Row]) -> tuple[Row, list[Row], list[Row]]:
+    """A dead run's record, those of its ended attempts, and those of what it left."""
+    own = {name: start.get(name) for name in ("run_id", "project", "env")}
+    records = [{**line["record"], **own} for line in lines if line.get("record")]
+    planned = _planned(lines)
+    abandoned = [_abandoned(line, planned) for line in _running(lines)]
+    ended = next((x["run_record"] for x in lines if x.get("run_record")), None)
+    if not ended:
+        abandoned += _never_started(lines, start, planned)
+    run = {**ended, **own} if ended else _dead_run(start, records, abandoned)
+    return run, records, abandoned
+
+
+def _complete(dead: _DeadRun, sinks: Sequence[BaseLogSink]) -> RecoveredRun:
+    lines, run_id = dead.lines, str(dead.start["run_id"])
+    run, records, abandoned = _as_logged(dead.start, lines)
+    problems = []
+    for sink in sinks:
+        acknowledged = [
+            x.get("records") or 0
+            for x in lines
+            if x["event"] == "flushed" and x.get("sink") == sink_name(sink)
+        ]
+        # Records are counted from the first: where one cannot be read the counts say nothing.
+        flushed = 0 if dead.unreadable else max(acknowledged, default=0)
+        rest = [*records[flushed:], *abandoned]
+        try:
+            missing = unwritten(sink, run_id, rest)
+            if missing:
+                sink.write(missing)
+            if all(known["run_id"] != run_id for known in sink.runs(RECENT_RUNS)):
+                sink.write_run(run)
+        except Exception as exc:  # noqa: BLE001  a sink never fails a run, least of all a later one
+            problems.append(f"{sink_name(sink)}: {error_text(exc)}")
+    return RecoveredRun(
+        run_id=run_id,
+        finished=len(records),
+        abandoned=tuple(r["transformation_id"] for r in abandoned),
+        problems=tuple(problems),
+        unreadable=dead.unreadable,
+    )
+
+
+def _running(lines: list[Row]) -> list[Row]:
+    """The transform_start lines that nothing ended."""
+    open_starts: dict[str, Row] = {}
+    for line in lines:
+        if line.get("event") == EventType.TRANSFORM_START and line.get("transformation_id"):
+            open_starts[line["transformation_id"]] = line
+        elif line.get("record"):
+            open_starts.pop(line["record"]["transformation_id"], None)
+    return list(open_starts.values())
+
+
+def journaled_states(folder: Path) -> dict[str, str]:
+    """Id to status of the rows of the run in *folder*, by its journal; ``WAITING`` for a next attempt."""
+    lines = read_journal(folder)
+    states = dict.fromkeys(_planned(lines), "WAITING")
+    for line in lines:
+        if line.get("record") and line.get("event") != EventType.TRANSFORM_RETRY:
+            states[line["record"]["transformation_id"]] = line["record"]["status"]
+    for line in _running(lines):
+        states[line["transformation_id"]] = Status.RUNNING.value
+    return states
+
+
+def _planned(lines: list[Row]) -> dict[str, Row]:
+    """Id to what `planned_line` said of it."""
+    rows: list[Row] = next((x.get("rows") or [] for x in lines if x.get("event") == PLANNED), [])
+    return {row["transformation_id"]: row for row in rows}
+
+
+def _never_started(lines: list[Row], start: Row, planned: dict[str, Row]) -> list[Row]:
+    """Records of the rows of which nothing was heard: at no attempt, when the run was heard of last."""
+    heard = {line.get("transformation_id") for line in lines}
+    times = (line["timestamp"] for line in reversed(lines) if line.get("timestamp"))
+    last = required_time(next(times, start["timestamp"]))
+    facts = {
+        "attempt": 0,
+        "start_time": last,
+        "end_time": last,
+        "duration_seconds": 0.0,
+        "status": Status.ABANDONED.value,
+        "error_type": "Abandoned",
+        "error_message": "the process that ran it ended before it started",
+    }
+    return [
+        make_record({**start, **row, **facts}) for name, row in planned.items() if name not in heard
+    ]
+
+
+def _abandoned(start: Row, planned: dict[str, Row]) -> Row:
+    reason = "the process that ran it ended"
+    return make_record(
+        {
+            **planned.get(start["transformation_id"], {}),
+            **start,
+            "status": Status.ABANDONED.value,
+            "start_time": as_time(start.get("timestamp")),
+            "error_type": "Abandoned",
+            "error_message": reason,
+        }
+    )
+
+
+def _dead_run(start: Row, records: list[Row], abandoned: list[Row]) -> Row:
+    begun = required_time(start["timestamp"])
+    ends = [r["end_time"] for r in records if r["end_time"]]
+    return run_record(
+        start,
+        status="failed",
+        end_time=max(ends, default=begun),
+        duration_seconds=None,
+        records=[*records, *abandoned],
+        warnings=["the process ended before the run did"],
+    )
