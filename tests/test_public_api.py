@@ -173,9 +173,10 @@ def test_all_public_names_load_nothing_heavy():
 
 
 def test_the_python_face_registers_the_displays():
-    """Whoever has a manifest, plan or result from us sees it drawn, without %load_ext."""
+    """A manifest, of a subclass too, is drawn without %load_ext; so are plans and results."""
     code = (
-        "from odibi_nb import ProjectManifest; m = ProjectManifest(project='P<');"
+        "from odibi_nb import ProjectManifest; Ours = type('Ours', (ProjectManifest,), {});"
+        "m = Ours(project='P<');"
         "print(m._repr_html_().count('P&lt;'), m._repr_mimebundle_().keys())"
     )
     assert fresh(code) == "1 dict_keys(['text/html'])"

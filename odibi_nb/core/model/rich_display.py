@@ -25,8 +25,10 @@ class RichDisplay:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         del include, exclude  # IPython filters what it gets
-        display = _DISPLAYS.get(type(self))
-        return {} if display is None else display(self)
+        for cls in type(self).__mro__:
+            if cls in _DISPLAYS:
+                return _DISPLAYS[cls](self)
+        return {}
 
     def _repr_html_(self) -> str | None:
         html: str | None = self._repr_mimebundle_().get("text/html")
