@@ -71,7 +71,7 @@ def function_from(
         fn = found.fn
         name = getattr(fn, "__name__", transformation.function)
     else:
-        name = _meant(defined, [transformation.function, known], where)
+        name = _chosen(defined, [transformation.function, known], where)
         fn = namespace[name]
     try:
         return CellFunction(fn=fn, keywords=accepted_keywords(fn), name=name)
@@ -128,20 +128,20 @@ def _raised(exc: Exception, file: str) -> str:
     return f"line {line} of the cell: {type(exc).__name__}: {exc}"
 
 
-def _meant(defined: list[str], names: list[str | None], where: str) -> str:
+def _chosen(defined: list[str], names: list[str | None], where: str) -> str:
     """Which of the *defined* functions is meant: one that has one of *names*, or the only one."""
     for name in names:
         if name in defined:
             return str(name)
     if len(defined) == 1:
         return defined[0]
-    wanted = next(name for name in names if name)
+    expected = next(name for name in names if name)
     if not defined:
         raise ConfigurationError(
-            where, [f"the cell defines no function; expected def {wanted}(...)"]
+            where, [f"the cell defines no function; expected def {expected}(...)"]
         )
-    hint = did_you_mean(wanted, defined)
+    hint = did_you_mean(expected, defined)
     raise ConfigurationError(
         where,
-        [f"the cell defines {', '.join(defined)}, and none of them is {wanted!r}{hint}"],
+        [f"the cell defines {', '.join(defined)}, and none of them is {expected!r}{hint}"],
     )

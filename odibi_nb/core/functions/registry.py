@@ -107,16 +107,16 @@ class FunctionRegistry:
 
         While a project is planned, its own entry or one that is no project's; else the newest.
         """
-        for wanted in (engine.lower(), ANY_ENGINE):
+        for entry_engine in (engine.lower(), ANY_ENGINE):
             if module:
-                entry = _visible(self._entries.get((module, name, wanted), {}))
+                entry = _visible(self._entries.get((module, name, entry_engine), {}))
                 if entry is not None:
                     return entry
             else:
                 entries = [
                     _visible(by_owner)
                     for key, by_owner in [*self._entries.items()]
-                    if key[1:] == (name, wanted)
+                    if key[1:] == (name, entry_engine)
                 ]
                 same = {id(entry.fn): entry for entry in entries if entry is not None}
                 if len(same) == 1:
@@ -282,16 +282,16 @@ def _passed_on(
     if not callable(wrapped):
         return SEED_KEYWORDS
     try:
-        wanted = _taken(wrapped, filled)
+        taken = _taken(wrapped, filled)
     except UnfilledError as exc:
         if passes_on and any(did_you_mean(name, SEED_KEYWORDS) for name in exc.parameters):
             raise
         return SEED_KEYWORDS  # the wrapper adapts a function of another framework
     except (ValueError, TypeError):
         return SEED_KEYWORDS
-    if not wanted and not passes_on:
+    if not taken and not passes_on:
         return SEED_KEYWORDS
-    return tuple(name for name in SEED_KEYWORDS if name in by_name or name in wanted)
+    return tuple(name for name in SEED_KEYWORDS if name in by_name or name in taken)
 
 
 class UnfilledError(ValueError):

@@ -25,7 +25,7 @@ class AttemptControl:
     def __init__(self) -> None:
         self.reason: str | None = None
         self._lock = threading.Lock()
-        self._told: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], None]] = []
         self._measure: Callable[[], Progress | None] | None = None
         self.heard = False
 
@@ -35,22 +35,22 @@ class AttemptControl:
             if self.reason is not None:
                 return
             self.reason = reason
-            told = [*self._told]
-        for tell in told:
-            tell()
+            callbacks = [*self._callbacks]
+        for callback in callbacks:
+            callback()
 
-    def on_revoke(self, tell: Callable[[], None]) -> None:
-        """Call *tell*, which must return at once, when the attempt is revoked, or now if it is."""
+    def on_revoke(self, callback: Callable[[], None]) -> None:
+        """Call *callback*, which must return at once, when the attempt is revoked, or now if it is."""
         with self._lock:
-            self._told.append(tell)
+            self._callbacks.append(callback)
             late = self.reason is not None
         if late:
-            tell()
+            callback()
 
-    def forget(self, tell: Callable[[], None]) -> None:
-        """Do not call *tell* any more: what it would end is over."""
+    def forget(self, callback: Callable[[], None]) -> None:
+        """Do not call *callback* any more: what it would end is over."""
         with self._lock, contextlib.suppress(ValueError):
-            self._told.remove(tell)
+            self._callbacks.remove(callback)
 
     def measure_progress(self, measure: Callable[[], Progress | None] | None) -> None:
         """Let *measure*, which must be quick, tell how far the attempt's work is; None: nobody can."""

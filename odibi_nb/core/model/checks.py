@@ -194,10 +194,10 @@ def _rules(check: Check, find: Find) -> tuple[list[Rule], list[str]]:
         add("accepted_values", (column,), values=values)
     for column, bounds in (check.between or {}).items():
         wrong += _wrong_bounds("between", bounds)
-        add("between", (column,), *_told(bounds), low=bounds.min, high=bounds.max)
+        add("between", (column,), *_in_words(bounds), low=bounds.min, high=bounds.max)
     if (bounds := check.row_count) is not None:  # type: ignore[assignment]
         wrong += _wrong_bounds("row_count", bounds)
-        add("row_count", (), *_told(bounds), low=bounds.min, high=bounds.max)
+        add("row_count", (), *_in_words(bounds), low=bounds.min, high=bounds.max)
     for column, within in (check.fresh or {}).items():
         seconds, problem = _seconds(within)
         wrong += problem
@@ -241,7 +241,7 @@ def _wrong_bounds(kind: str, bounds: Bounds) -> Iterator[str]:
             yield f"{kind}: min {shown(low)} is above max {shown(high)}"
 
 
-def _told(bounds: Bounds) -> list[str]:
+def _in_words(bounds: Bounds) -> list[str]:
     named = {"≥": bounds.min, "≤": bounds.max}
     return [
         f"{sign} {value:g}" if isinstance(value, (int, float)) else f"{sign} {value}"

@@ -255,8 +255,8 @@ class ProjectManifest(
         ]
         if problems:
             raise ManifestError(str(self.path or self.project), problems)
-        wanted = {layer.casefold() for layer in target_layers}
-        return tuple(layer for layer in self.layer_order if layer.casefold() in wanted)
+        requested = {layer.casefold() for layer in target_layers}
+        return tuple(layer for layer in self.layer_order if layer.casefold() in requested)
 
     def __repr__(self) -> str:
         envs = ", ".join(

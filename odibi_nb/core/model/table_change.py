@@ -100,6 +100,6 @@ class TableChange:
             "unchanged": self.unchanged,
         }
         known = [f"{count:,} {name}" for name, count in counts.items() if count is not None]
-        told = ", ".join(known) or f"{self.rows_written:,} rows instead of {self.rows_before:,}"
+        counted = ", ".join(known) or f"{self.rows_written:,} rows instead of {self.rows_before:,}"
         schema = f"; {len(self.columns)} column(s) differ" if self.columns else ""
-        return f"{self.table}: {told}{schema}"
+        return f"{self.table}: {counted}{schema}"

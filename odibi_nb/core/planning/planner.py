@@ -449,18 +449,24 @@ def _order(planner: Planner, edges: dict[str, set[str]]) -> _Order:
     )
 
 
-def no_rows_message(project_: str, env_: str, census: list[tuple[str, str, int]]) -> str:
-    """What to say when the registry has no rows of *project_* and *env_*, but those of *census*."""
-    mine = [(env, n) for project, env, n in census if project.casefold() == project_.casefold()]
-    if mine:
-        there = ", ".join(f"{env} ({n} enabled)" for env, n in sorted(mine))
-        hint = did_you_mean(env_, [env for env, _ in mine])
-        return f"no rows for project {project_!r} in env {env_!r}{hint}; it has rows for: {there}"
-    quoted = shlex.quote(project_) if "'" in project_ else f"'{project_}'"
-    projects = sorted({project for project, _, _ in census})
-    hint = did_you_mean(project_, projects)
-    there = f"; it has rows for: {', '.join(map(repr, projects))}" if projects else ""
+def no_rows_message(project: str, env: str, census: list[tuple[str, str, int]]) -> str:
+    """Return the message for a registry without rows of *project* and *env*.
+
+    Args:
+        project: the project's name.
+        env: the environment.
+        census: project, environment and number of enabled rows, for all that the registry has.
+    """
+    own = [(found, n) for name, found, n in census if name.casefold() == project.casefold()]
+    if own:
+        known = ", ".join(f"{found} ({n} enabled)" for found, n in sorted(own))
+        hint = did_you_mean(env, [found for found, _ in own])
+        return f"no rows for project {project!r} in env {env!r}{hint}; it has rows for: {known}"
+    quoted = shlex.quote(project) if "'" in project else f"'{project}'"
+    projects = sorted({name for name, _, _ in census})
+    hint = did_you_mean(project, projects)
+    known = f"; it has rows for: {', '.join(map(repr, projects))}" if projects else ""
     return (
-        f"no rows for project {project_!r}{hint}{there}. Load some: "
-        f"odibi registry import FILE {quoted} --env {shlex.quote(env_)}"
+        f"no rows for project {project!r}{hint}{known}. Load some: "
+        f"odibi registry import FILE {quoted} --env {shlex.quote(env)}"
     )

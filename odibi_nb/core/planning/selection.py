@@ -258,8 +258,8 @@ class _Selector:
         by_value = self._rows_by_value(method, values_of)
         matches = _matcher(value, fold=fold)
         found: set[str] = set()
-        for there, rows in by_value.items():
-            if matches(there):
+        for row_value, rows in by_value.items():
+            if matches(row_value):
                 found |= rows
         if not found and not any(map(matches, known)):
             hint = self.hint(_plain(value), [*known, *by_value]) or _listed(known)
@@ -341,10 +341,10 @@ def _is_pattern(text: str) -> bool:
 
 def _matcher(text: str, *, fold: bool) -> Callable[[str], object]:
     """Whether a name is like *text*: the same, or, unless that is in quotes, fits it as a pattern."""
-    wanted = _plain(text).casefold() if fold else _plain(text)
+    pattern = _plain(text).casefold() if fold else _plain(text)
     if not _is_pattern(text):
-        return lambda name: (name.casefold() if fold else name) == wanted
-    fits = re.compile(fnmatch.translate(wanted)).match
+        return lambda name: (name.casefold() if fold else name) == pattern
+    fits = re.compile(fnmatch.translate(pattern)).match
     return lambda name: fits(name.casefold() if fold else name) or name == text
 
 

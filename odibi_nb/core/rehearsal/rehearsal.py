@@ -149,8 +149,8 @@ def open_rehearsal(
     if row is None:
         unknown = f"no transformation {transformation_id!r} in env {project.env!r}"
         hint = did_you_mean(transformation_id, plan.rows)
-        there = f"; it has {', '.join([*plan.rows][:MAX_LISTED])}" if not hint else ""
-        raise PlanError(plan.source, problems or [f"{unknown}{hint}{there}", *plan.notices])
+        known = f"; it has {', '.join([*plan.rows][:MAX_LISTED])}" if not hint else ""
+        raise PlanError(plan.source, problems or [f"{unknown}{hint}{known}", *plan.notices])
     engine = project.tables(row.engine)
     if not _can_rehearse(engine):
         raise EngineError(f"{row.id}: the {row.engine} engine cannot capture writes")

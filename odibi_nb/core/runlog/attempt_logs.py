@@ -73,7 +73,7 @@ class FollowedAttempt:
         self._sign = as_json({"transformation_id": transformation_id}).strip("{}").encode()
         self._at = 0
         self._started: list[dict[str, Any]] = []
-        self._said: deque[dict[str, Any]] = deque(maxlen=TAIL_LINES)
+        self._printed: deque[dict[str, Any]] = deque(maxlen=TAIL_LINES)
         self._ended: list[dict[str, Any]] = []
 
     def read(self) -> AttemptLog | None:
@@ -81,17 +81,17 @@ class FollowedAttempt:
         lines, self._at = read_on(self._folder, self._at)
         for line in lines:
             # None: torn, by a disk that was full.
-            if self._sign in line and (said := read_line(line)) is not None:
-                self._take(said)
-        told = [*self._started, *self._said, *self._ended]
-        return next(_attempts(self._folder.name, told, self._id, live=True), None)
+            if self._sign in line and (found := read_line(line)) is not None:
+                self._take(found)
+        newest = [*self._started, *self._printed, *self._ended]
+        return next(_attempts(self._folder.name, newest, self._id, live=True), None)
 
     def _take(self, line: dict[str, Any]) -> None:
         if line.get("event") == OUTPUT:
-            self._said.append(line)
+            self._printed.append(line)
         elif line.get("event") == EventType.TRANSFORM_START:
             self._started, self._ended = [line], []
-            self._said.clear()
+            self._printed.clear()
         elif line.get("record"):
             self._ended = [line]
 
@@ -133,16 +133,16 @@ def _attempts(
     run_id: str, lines: list[dict[str, Any]], transformation_id: str, *, live: bool
 ) -> Iterator[AttemptLog]:
     started: dict[str, Any] | None = None
-    said: list[str] = []
+    printed: list[str] = []
     for line in lines:
         if line.get("transformation_id") != transformation_id:
             continue
         if line.get("event") == OUTPUT:
-            said.append(str(line.get("line", "")))
+            printed.append(str(line.get("line", "")))
         elif line.get("event") == EventType.TRANSFORM_START:
-            started, said = line, []
+            started, printed = line, []
         elif line.get("record"):
-            yield _ended(run_id, line, said)
+            yield _ended(run_id, line, printed)
             started = None
     if started is not None:
         yield AttemptLog(
@@ -152,11 +152,11 @@ def _attempts(
             status=(Status.RUNNING if live else Status.ABANDONED).value,
             start_time=as_time(started.get("timestamp")),
             error="" if live else "the process that ran it ended",
-            log="\n".join(said),
+            log="\n".join(printed),
         )
 
 
-def _ended(run_id: str, line: dict[str, Any], said: list[str]) -> AttemptLog:
+def _ended(run_id: str, line: dict[str, Any], printed: list[str]) -> AttemptLog:
     record = line["record"]
     kind, message = record.get("error_type"), record.get("error_message") or ""
     return AttemptLog(
@@ -166,6 +166,6 @@ def _ended(run_id: str, line: dict[str, Any], said: list[str]) -> AttemptLog:
         status=str(record["status"]),
         start_time=as_time(record.get("start_time")),
         error=f"{kind}: {message}" if kind else message,
-        log=str(line.get("log") or "\n".join(said)),
+        log=str(line.get("log") or "\n".join(printed)),
         traceback=str(line.get("traceback") or ""),
     )

@@ -94,7 +94,7 @@ class RunLock:
         self._written = 0
         self._next_beat = 0.0
         self._lost = ""
-        self._told = False
+        self._reported = False
         self._mutex = threading.Lock()
 
     def acquire(
@@ -141,7 +141,7 @@ class RunLock:
         claimed = self._claim(first).exists()
         begun = time.monotonic()
         patience = BEAT_SECONDS * MISSED_BEATS
-        told = False
+        announced = False
         while True:
             mine = self._take_system_lock() or self._system is None
             last = self._content()
@@ -155,8 +155,8 @@ class RunLock:
             waited = time.monotonic() - begun
             if waited > patience:
                 break
-            if not told and (last is not None or waited > SILENT_SECONDS):
-                told = True
+            if not announced and (last is not None or waited > SILENT_SECONDS):
+                announced = True
                 say(
                     f"⏳ {owner or 'Another run'} has left a lock: watching for {patience:g} s "
                     "whether it lives (--force takes its place at once)"
@@ -185,8 +185,8 @@ class RunLock:
         """Say that this run lives, if it is time to; who has overridden it, or "" (and so only once)."""
         with self._mutex:
             self._renew()
-            told, self._told = self._told, bool(self._lost)
-            return "" if told else self._lost
+            reported, self._reported = self._reported, bool(self._lost)
+            return "" if reported else self._lost
 
     def beat_on(self, done: threading.Event) -> None:
         """Say that this run lives until *done*: also while it plans, or something keeps its coordinator."""

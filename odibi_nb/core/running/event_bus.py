@@ -117,8 +117,8 @@ class EventBus:
     def output(self, transformation_id: str, line: str) -> None:
         """A transformation printed *line*."""
         if self.journal is not None:
-            line_said = {"event": OUTPUT, "transformation_id": transformation_id, "line": line}
-            self.journal.append(line_said)
+            printed = {"event": OUTPUT, "transformation_id": transformation_id, "line": line}
+            self.journal.append(printed)
         for view in self.views:
             with self.guarded(view):
                 view.on_output(transformation_id, line)

@@ -102,11 +102,11 @@ def user_lines(error: BaseException, trace: TracebackType | None) -> list[str]:
     What led to it inside libraries alone is left out, and so are the frames in between. An error without
     a frame of the user's is told whole.
     """
-    told = traceback.TracebackException(type(error), error, trace)
+    report = traceback.TracebackException(type(error), error, trace)
     mine = _user_files(error)
-    if not any(frame.filename in mine for frame in told.stack):
-        return [*told.format()]
-    one: traceback.TracebackException | None = told
+    if not any(frame.filename in mine for frame in report.stack):
+        return [*report.format()]
+    one: traceback.TracebackException | None = report
     while one is not None:
         one.stack = _without_libraries(one.stack, mine)
         for cause in ("__cause__", "__context__"):
@@ -114,7 +114,7 @@ def user_lines(error: BaseException, trace: TracebackType | None) -> list[str]:
             if earlier is not None and not any(f.filename in mine for f in earlier.stack):
                 setattr(one, cause, None)
         one = one.__cause__ or one.__context__
-    return [*told.format()]
+    return [*report.format()]
 
 
 def _user_files(error: BaseException) -> set[str]:

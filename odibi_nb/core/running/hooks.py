@@ -74,15 +74,15 @@ class Listener:
 
     def wants(self, payload: Mapping[str, Any]) -> bool:
         """Whether *payload* has what the filters ask for; text is compared without case."""
-        return all(_matches(payload.get(key), wanted) for key, wanted in self.filters.items())
+        return all(_matches(payload.get(key), expected) for key, expected in self.filters.items())
 
 
-def _matches(found: Any, wanted: Any) -> bool:
-    if isinstance(wanted, (list, tuple, set, frozenset)):
-        return any(_matches(found, one) for one in wanted)
-    if isinstance(found, str) and isinstance(wanted, str):
-        return found.casefold() == wanted.casefold()
-    return bool(found == wanted)
+def _matches(found: Any, expected: Any) -> bool:
+    if isinstance(expected, (list, tuple, set, frozenset)):
+        return any(_matches(found, one) for one in expected)
+    if isinstance(found, str) and isinstance(expected, str):
+        return found.casefold() == expected.casefold()
+    return bool(found == expected)
 
 
 class HookManager:
@@ -137,21 +137,21 @@ class HookManager:
                 f"a listener must be a function or an object that can be called, and {fn.__name__} is a "
                 f"class: register {fn.__name__}()"
             )
-        wanted: Any = {} if filters is None else filters
-        if not isinstance(wanted, Mapping):
-            problems.append(f"filters must be a dict, found {wanted!r:.60}")
-            wanted = {}
+        restrictions: Any = {} if filters is None else filters
+        if not isinstance(restrictions, Mapping):
+            problems.append(f"filters must be a dict, found {restrictions!r:.60}")
+            restrictions = {}
         problems += [
             f"unknown filter {key!r}"
             + (did_you_mean(str(key), FILTER_KEYS) or f": one of {', '.join(FILTER_KEYS)}")
-            for key in wanted
+            for key in restrictions
             if key not in FILTER_KEYS and (name in EVENTS or name == ANY_EVENT)
         ]
         if problems:
             raise HookError("hooks.register", problems)
         if name != ANY_EVENT and (hint := _hint(name)):
             warnings.warn(hint, stacklevel=2)
-        self._listeners.append(Listener(name, fn, dict(wanted)))
+        self._listeners.append(Listener(name, fn, dict(restrictions)))
         return fn
 
     def unregister(self, event: str, fn: Hook) -> bool:

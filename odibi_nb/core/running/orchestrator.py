@@ -193,8 +193,8 @@ class GenericProjectOrchestrator:
 
     def run_silver_gold_layers(self, **options: Any) -> RunResult:
         """Run the layers after Bronze, or those of them that ``target_layers`` names."""
-        wanted = self.manifest.select_layers(options.get("target_layers"))
-        layers = [layer for layer in wanted if layer.casefold() != "bronze"]
+        requested = self.manifest.select_layers(options.get("target_layers"))
+        layers = [layer for layer in requested if layer.casefold() != "bronze"]
         if not layers:
             raise PlanError(str(self.manifest.path), ["there is no layer to run besides Bronze"])
         return self.run(**{**options, "target_layers": layers})

@@ -197,8 +197,8 @@ def check_written(
         if change is not Change.UNKNOWN
     ]
     if results and required:
-        told = "; ".join(map(str, results))
-        raise DataError(f"{told} (the manifest says outputs_required)")
+        problems = "; ".join(map(str, results))
+        raise DataError(f"{problems} (the manifest says outputs_required)")
     context.check_results += results
 
 

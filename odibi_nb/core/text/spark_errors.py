@@ -158,12 +158,14 @@ def trace_apart(text: str) -> tuple[str, str]:
 
 
 def _innermost(text: str, message: str) -> str:
-    """The cause that says most: the last one that only wraps nothing."""
-    causes = [(kind.rpartition(".")[2], said) for kind, said in _CAUSE.findall(text)]
-    telling = [f"{kind}: {said}" for kind, said in causes if kind not in _WRAPPERS and said.strip()]
-    if not telling and _SHELL.search(message):
-        telling = [said for _, said in causes if said.strip() and not _SHELL.search(said)]
-    found = telling[-1] if telling else message
+    """Return the innermost cause that is not a generic wrapper exception."""
+    causes = [(kind.rpartition(".")[2], cause) for kind, cause in _CAUSE.findall(text)]
+    specific = [
+        f"{kind}: {cause}" for kind, cause in causes if kind not in _WRAPPERS and cause.strip()
+    ]
+    if not specific and _SHELL.search(message):
+        specific = [cause for _, cause in causes if cause.strip() and not _SHELL.search(cause)]
+    found = specific[-1] if specific else message
     return f"{found}; {_MORE_MEMORY}" if "OutOfMemoryError" in found else found
 
 
