@@ -129,7 +129,7 @@ def test_a_server_that_does_not_answer_is_one_message(tmp_path):
         "import sys; sys.path[:0] = ['tests']\n"
         "from pathlib import Path\n"
         "from spark_sessions import place\n"
-        "from odibi_nb.engines import spark_session\n"
+        "from odibi_nb.engines.spark import session as spark_session\n"
         "from odibi_nb.errors import EngineError\n"
         "try: spark_session.connect(place(Path(sys.argv[1]), {'remote': 'sc://127.0.0.1:1'}))\n"
         "except EngineError as exc: print(exc)\n"
@@ -308,7 +308,7 @@ def test_want_of_memory_is_one_message(tmp_path):
     assert heap[2].startswith("OutOfMemoryError: Java heap space; give Spark more memory")
     (worker,) = rows_end(tmp_path / "worker", connection, more_than_allowed, retry=0)
     assert worker[2].startswith("MemoryError")
-    assert "test_spark_session.py" in worker[2]
+    assert "test_session.py" in worker[2]
 
 
 def test_what_a_first_session_has_to_fetch_is_said_before(monkeypatch, tmp_path):
