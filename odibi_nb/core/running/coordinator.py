@@ -3,15 +3,14 @@
 State
 =====
 
-Only the coordinator, the thread that called `TransformationRunner.run`, holds state. Workers put one
-message on its inbox when an attempt has ended; so listeners, run log and views are called from one
+Only the coordinator, the thread that called `TransformationRunner.run`, holds state. Workers and other
+threads put messages on its inbox (see `messages`); so listeners, run log and views are called from one
 thread, in order.
 
 ``schedule``    which rows may start now, and which later
 ``running``     {id: the attempt that runs}
 ``waiting``     {id: when its retry is due}
-``attempts``    {id: how often it was started}
-``first_start`` {id: (time, clock) of its first attempt}
+``starts``      {id: how often it was started, and when first}
 ``results``     {id: TransformationResult}: the rows that ended
 ``layers``      which layers have begun
 ``given_up``    attempts that ended as far as the run goes, but whose threads do not
@@ -25,6 +24,7 @@ from __future__ import annotations
 import queue
 import random
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -63,6 +63,15 @@ TICK_SECONDS = 0.25
 ABANDONED_TEXT = "abandoned: it did not end when it was cancelled"
 DRAIN, STOP, ABANDON = 1, 2, 3
 """How hard a cancel is: start nothing new; revoke what runs; wait for nothing."""
+
+
+@dataclass(slots=True)
+class Starts:
+    """The starts of one row: how many, and the first one's time and monotonic clock."""
+
+    time: dt.datetime
+    clock: float
+    attempts: int = 1
 
 
 class TransformationRunner:
@@ -111,8 +120,7 @@ class TransformationRunner:
         self._running: dict[str, Attempt] = {}
         self._running_in = dict.fromkeys(plan.layers, 0)
         self._waiting: dict[str, float] = {}
-        self._attempts: dict[str, int] = {}
-        self._first_start: dict[str, tuple[dt.datetime, float]] = {}
+        self._starts: dict[str, Starts] = {}
         self._unwanted: set[str] = set()
         self._finishing = 0
         self._releasing = False
@@ -231,7 +239,8 @@ class TransformationRunner:
 
     def _start(self, row: PlannedRow) -> None:
         self.layers.begin(row.layer)
-        number = self._attempts.get(row.id, 0) + 1
+        starts = self._starts.get(row.id)
+        number = 1 if starts is None else starts.attempts + 1
         try:
             context = self.make_context(row, number)
         except Exception as exc:  # noqa: BLE001  an engine that is gone fails its rows, not the run
@@ -248,8 +257,10 @@ class TransformationRunner:
             deadline=started + row.timeout_seconds if row.timeout_seconds else None,
         )
         # All of it before listeners and views hear of the start: the row runs, whatever they do.
-        self._attempts[row.id] = number
-        self._first_start.setdefault(row.id, (now, started))
+        if starts is None:
+            self._starts[row.id] = Starts(time=now, clock=started)
+        else:
+            starts.attempts = number
         self._running[row.id] = attempt
         self._running_in[row.layer] += 1
         progress = attempt.context.control.progress
@@ -318,11 +329,11 @@ class TransformationRunner:
     def _finish(self, ended: AttemptEnded, status: Status, reason: str = "") -> None:
         attempt, row = ended.attempt, ended.attempt.row
         facts = ended.facts(status, reason)
-        first_time, first_clock = self._first_start[row.id]
+        starts = self._starts[row.id]
         self.results[row.id] = facts.result(
             attempts=facts.attempt,
-            start_time=first_time,
-            duration_seconds=attempt.started + ended.duration_seconds - first_clock,
+            start_time=starts.time,
+            duration_seconds=attempt.started + ended.duration_seconds - starts.clock,
             error=ended.error,
             traceback=ended.traceback,
             log=attempt.log.text(),
@@ -356,8 +367,8 @@ class TransformationRunner:
 
     def _never_start(self, row: PlannedRow, status: Status, reason: str) -> None:
         """End a row that will not be started, or not again."""
-        attempts = self._attempts.get(row.id, 0)
-        first, now = self._first_start.get(row.id), utc_now()
+        starts, now = self._starts.get(row.id), utc_now()
+        attempts = 0 if starts is None else starts.attempts
         self._waiting.pop(row.id, None)
         facts = msgspec.structs.replace(
             row.facts(attempts + 1 if attempts else 0, now),
@@ -370,8 +381,8 @@ class TransformationRunner:
         )
         self.results[row.id] = facts.result(
             attempts=attempts,
-            start_time=first[0] if first else None,
-            duration_seconds=time.monotonic() - first[1] if first else None,
+            start_time=None if starts is None else starts.time,
+            duration_seconds=None if starts is None else time.monotonic() - starts.clock,
         )
         event = {
             Status.SKIPPED: EventType.TRANSFORM_SKIPPED,

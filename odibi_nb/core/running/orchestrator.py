@@ -35,6 +35,7 @@ from odibi_nb.core.running.capture import routed_output
 from odibi_nb.core.running.context import transformation_logger
 from odibi_nb.core.running.event_bus import EventBus
 from odibi_nb.core.running.hooks import HookManager
+from odibi_nb.core.running.open_adapters import OpenAdapters
 from odibi_nb.core.running.run import PreparedRun, RunExecution, RunSetup
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.redaction import error_message
@@ -107,8 +108,9 @@ class GenericProjectOrchestrator:
         self.session: Session | None = None
         self._repo_path: str | None = None
         self._modules = ProjectModules(self.manifest.folder)
-        self._engines: dict[str, TableEngine] = {}
-        self._sinks: Sequence[BaseLogSink] | None = None
+        self._open = OpenAdapters(
+            lambda name: self.adapters.engine(name, self.place()), self._make_sinks
+        )
         self.reloaded: tuple[str, ...] = ()
         self._reloaded_for_run: dict[str, None] = {}  # a run may be planned twice
         self.cancel_with: Callable[[str | None], None] | None = None
@@ -432,9 +434,10 @@ class GenericProjectOrchestrator:
 
     def sinks(self) -> Sequence[BaseLogSink]:
         """Where the run log goes."""
-        if self._sinks is None:
-            self._sinks = [self.log_sink] if self.log_sink else self.adapters.sinks(self.place())
-        return self._sinks
+        return self._open.sinks()
+
+    def _make_sinks(self) -> Sequence[BaseLogSink]:
+        return [self.log_sink] if self.log_sink else self.adapters.sinks(self.place())
 
     def _chosen(self, keywords: Mapping[str, Any]) -> RunOptions:
         """The options, checked, with layers as the manifest spells them."""
@@ -540,26 +543,18 @@ class GenericProjectOrchestrator:
 
     def tables(self, engine: str) -> TableEngine:
         """The tables as *engine* sees them; made when first asked for."""
-        if engine not in self._engines:
-            self._engines[engine] = self.adapters.engine(engine, self.place())
-        return self._engines[engine]
+        return self._open.engine(engine)
 
     def spark_session(self) -> Any:
         """The session that transformations get: the provider's, else the engine's; or None."""
         session = self.session or self.bootstrap()
         if session.spark is not None:
             return session.spark
-        found = (engine.spark_session() for engine in self._engines.values())
-        return next((spark for spark in found if spark is not None), None)
+        return self._open.spark_session()
 
     def close(self) -> None:
         """Give back what a run held; the next one gets it anew."""
-        for engine in self._engines.values():
-            engine.close()
-        for sink in self._sinks or ():
-            sink.close()
-        self._engines.clear()
-        self._sinks = None
+        self._open.close()
 
     def _named_provider(self) -> Callable[..., Any] | None:
         name = self.config.auth_provider

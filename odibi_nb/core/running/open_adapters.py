@@ -1,0 +1,55 @@
+"""Engines and sinks of a project: made when first needed, closed after each run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from odibi_nb.core.protocols import BaseLogSink, TableEngine
+
+
+class OpenAdapters:
+    """The engines and sinks that are open.
+
+    Args:
+        make_engine: makes the engine of a name.
+        make_sinks: makes the sinks of the run log.
+    """
+
+    def __init__(
+        self,
+        make_engine: Callable[[str], TableEngine],
+        make_sinks: Callable[[], Sequence[BaseLogSink]],
+    ) -> None:
+        self._make_engine = make_engine
+        self._make_sinks = make_sinks
+        self._engines: dict[str, TableEngine] = {}
+        self._sinks: Sequence[BaseLogSink] | None = None
+
+    def engine(self, name: str) -> TableEngine:
+        """Return the engine *name*."""
+        if name not in self._engines:
+            self._engines[name] = self._make_engine(name)
+        return self._engines[name]
+
+    def sinks(self) -> Sequence[BaseLogSink]:
+        """Return where the run log goes."""
+        if self._sinks is None:
+            self._sinks = self._make_sinks()
+        return self._sinks
+
+    def spark_session(self) -> Any:
+        """Return the session of an open engine; None if no engine has one."""
+        found = (engine.spark_session() for engine in self._engines.values())
+        return next((spark for spark in found if spark is not None), None)
+
+    def close(self) -> None:
+        """Close all; what is needed again is made again."""
+        for engine in self._engines.values():
+            engine.close()
+        for sink in self._sinks or ():
+            sink.close()
+        self._engines.clear()
+        self._sinks = None
