@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.timing import seconds_of
 from odibi_nb.core.protocols import BaseLogSink
-from odibi_nb.core.running.orchestrator import GenericProjectOrchestrator
+from odibi_nb.core.running.orchestrator import Orchestrator
 from odibi_nb.wiring import default_adapters
 
 if TYPE_CHECKING:
@@ -136,11 +136,9 @@ class Project:
             sinks=lambda _place: [make_sink()],
         )
 
-    def orchestrator(self) -> GenericProjectOrchestrator:
+    def orchestrator(self) -> Orchestrator:
         """What `run_project` makes, with these adapters."""
-        return GenericProjectOrchestrator(
-            NAME, ENV, self.manifest, engine=self.engine, adapters=self.adapters
-        )
+        return Orchestrator(NAME, ENV, self.manifest, engine=self.engine, adapters=self.adapters)
 
     def run(self, workers: int) -> float:
         """Seconds of one whole run: manifest, plan, lock, journal, workers, events, run log, result.

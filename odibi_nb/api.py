@@ -30,8 +30,21 @@ __all__ = [
 rich_displays.register()
 
 
-class GenericProjectOrchestrator(orchestrator.GenericProjectOrchestrator):
-    """`odibi_nb.core.running.orchestrator.GenericProjectOrchestrator` with the package's adapters and settings."""
+class GenericProjectOrchestrator(orchestrator.Orchestrator):
+    """Runs a project's layers in order, as its manifest and the TransformationRegistry say.
+
+    It is the core's `Orchestrator` with the package's adapters and settings.
+
+    Args:
+        project: the project's name.
+        env: the environment.
+        *args: as the `Orchestrator` takes them.
+        **keywords: more of the `Orchestrator`'s: `manifest_path`, `log_level`, `engine`, `hooks`,
+            `log_sink`, `auth_provider` …
+
+    Raises:
+        ManifestError: if there is no usable manifest, or the environment is unknown.
+    """
 
     def __init__(self, project: str, env: str = "qat", *args: Any, **keywords: Any) -> None:
         self.settings = load_settings()

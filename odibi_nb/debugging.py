@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.rehearsal.rehearsal import Inputs
     from odibi_nb.core.runlog.run_lock import RunLock
     from odibi_nb.core.running.context import ExecutionContext
-    from odibi_nb.core.running.orchestrator import GenericProjectOrchestrator
+    from odibi_nb.core.running.orchestrator import Orchestrator
     from odibi_nb.core.running.worker import AttemptEnded
 
 NAMES = ("inputs", "constants", "outputs", "context", "fn", "row")
@@ -83,7 +83,7 @@ class LoadedTransformation:
 
 
 def load_transformation(
-    project: GenericProjectOrchestrator, transformation_id: str, portion: Portion | None = None
+    project: Orchestrator, transformation_id: str, portion: Portion | None = None
 ) -> LoadedTransformation:
     """Read a transformation's inputs, and what else its function gets. Writes nothing.
 
@@ -118,7 +118,7 @@ def load_transformation(
 
 
 def try_transformation(
-    project: GenericProjectOrchestrator,
+    project: Orchestrator,
     transformation_id: str,
     cell: str = "",
     portion: Portion | None = None,
@@ -157,7 +157,7 @@ def try_transformation(
 
 
 def _tried(
-    orchestrator: GenericProjectOrchestrator,
+    orchestrator: Orchestrator,
     transformation_id: str,
     cell: str,
     portion: Portion | None,
@@ -212,7 +212,7 @@ def _tried(
     )
 
 
-def check_inputs(orchestrator: GenericProjectOrchestrator, rehearsal: Rehearsal) -> None:
+def check_inputs(orchestrator: Orchestrator, rehearsal: Rehearsal) -> None:
     """Make sure that the tables a transformation reads are there.
 
     Raises:
@@ -261,7 +261,7 @@ def _shape(rehearsal: Rehearsal, frame: Any) -> str:
 
 
 def _notes(
-    orchestrator: GenericProjectOrchestrator, source: FunctionSource | None, portion: Portion | None
+    orchestrator: Orchestrator, source: FunctionSource | None, portion: Portion | None
 ) -> list[str]:
     notes = [f"each input: {portion}"] if portion else []
     if orchestrator.reloaded:
@@ -282,9 +282,7 @@ def _offered_cell(source: FunctionSource | None, transformation_id: str) -> str:
     return f"%%odibi try {quoted}\n{with_helpers(source)}"
 
 
-def _function(
-    orchestrator: GenericProjectOrchestrator, rehearsal: Rehearsal, cell: str
-) -> CellFunction:
+def _function(orchestrator: Orchestrator, rehearsal: Rehearsal, cell: str) -> CellFunction:
     row = rehearsal.row
     if cell.strip():
         known = getattr(row.fn, "__name__", None)
@@ -315,9 +313,7 @@ def _write(rehearsal: Rehearsal, run_id: str) -> None:
         rehearsal.captured.tables.write(write.frame, write.output, info)
 
 
-def _failure(
-    orchestrator: GenericProjectOrchestrator, rehearsal: Rehearsal, ended: AttemptEnded
-) -> Failure:
+def _failure(orchestrator: Orchestrator, rehearsal: Rehearsal, ended: AttemptEnded) -> Failure:
     assert ended.error is not None
     return Failure(
         project=orchestrator.project,

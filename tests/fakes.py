@@ -11,7 +11,7 @@ from typing import Any
 from odibi_nb.core.functions.registry import REGISTRY
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.protocols import Adapters, BaseLogSink
-from odibi_nb.core.running.orchestrator import GenericProjectOrchestrator
+from odibi_nb.core.running.orchestrator import Orchestrator
 from odibi_nb.errors import TableNotFoundError
 from odibi_nb.views import rich_displays
 from odibi_nb.views.run.console import ConsoleView
@@ -179,7 +179,7 @@ class FakeProject:
             frame=lambda columns, rows: [list(columns), *rows],
         )
 
-    def orchestrator(self, **keywords: Any) -> GenericProjectOrchestrator:
+    def orchestrator(self, **keywords: Any) -> Orchestrator:
         keywords = {
             "project": "P",
             "manifest_path": self.path,
@@ -187,7 +187,7 @@ class FakeProject:
             "log_level": "CRITICAL",
             **keywords,
         }
-        return GenericProjectOrchestrator(adapters=self.adapters(), **keywords)
+        return Orchestrator(adapters=self.adapters(), **keywords)
 
     def run(
         self,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
     from odibi_nb.core.protocols import Portion, RehearsingEngine, TableEngine
     from odibi_nb.core.running.context import ExecutionContext
-    from odibi_nb.core.running.orchestrator import GenericProjectOrchestrator
+    from odibi_nb.core.running.orchestrator import Orchestrator
 
 
 SPARK = Engine.SPARK.value
@@ -124,7 +124,7 @@ class Inputs(dict[str, Any]):
 
 
 def open_rehearsal(
-    project: GenericProjectOrchestrator,
+    project: Orchestrator,
     transformation_id: str,
     portion: Portion | None = None,
     *,

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 DEFAULT_ENGINE = "spark"
 
 
-class GenericProjectOrchestrator:
+class Orchestrator:
     """Runs a project's layers in order, as its manifest and the TransformationRegistry say.
 
     Args:
