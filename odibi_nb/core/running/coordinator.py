@@ -487,6 +487,9 @@ class TransformationRunner:
 
     def _cancel_run(self) -> None:
         self.cancel_level = min(ABANDON, self.cancel_level + 1)
+        if self.cancel_level >= STOP:  # before listeners, which may take their time
+            for attempt in self._running.values():
+                attempt.context.control.revoke(self._cancel_reason)
         request = {
             "level": self.cancel_level,
             "running": len(self._running),
@@ -500,9 +503,6 @@ class TransformationRunner:
         }
         self.events.say("WARNING", messages[self.cancel_level])
         self._clear_queue(Status.CANCELLED, self._cancel_reason)
-        if self.cancel_level >= STOP:
-            for attempt in self._running.values():
-                attempt.context.control.revoke(self._cancel_reason)
         if self.cancel_level >= ABANDON:
             error = InterruptedError(ABANDONED_TEXT)
             self._end_at_once(Status.ABANDONED, error, Status.CANCELLED, self._cancel_reason)
