@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import json
-from decimal import Decimal
 from typing import Literal
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from odibi_nb.core.text.json import as_json, decode_json
 from odibi_nb.core.text.structs import decode_struct, expand_variables
 
 
@@ -32,100 +26,6 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def said(problems):
     return [str(problem) for problem in problems]
-
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**64 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
-)
-
-
-@given(json_values)
-def test_json_comes_back(value):
-    """What was encoded is decoded to the same."""
-    assert decode_json(as_json(value)) == value
-    assert decode_json(json.dumps(value)) == value
-
-
-@given(st.binary(max_size=40))
-def test_any_bytes_are_json_or_one_line(data):
-    """Whatever the bytes, they are decoded, or one line says what is wrong."""
-    try:
-        decode_json(data)
-        said = "line "
-    except ValueError as exc:
-        said = str(exc)
-    assert "line " in said
-    assert "\n" not in said
-
-
-@pytest.mark.parametrize(
-    ("text", "place"),
-    [
-        ('{"a": 1,}', "line 1, column 9"),
-        ('{"a": 1,\n "b": }', "line 2, column 7"),
-        ('{"é": tru}', "line 1, column 11"),
-        ('{"a": 1', "line 1, column 8"),
-        ('{\n"a": [1,\n', "line 3, column 1"),
-        (b'["a", "\xff"]', "line 1, column 8"),
-        ('{"a": NaN}', "line 1, column 7"),
-    ],
-)
-def test_malformed_json_has_a_line_and_a_column(text, place):
-    """A syntax error names line and column, in characters, also where the text just ends."""
-    with pytest.raises(ValueError, match=place):
-        decode_json(text)
-
-
-@pytest.mark.parametrize("text", ["", "  \n ", b""])
-def test_nothing_is_not_json(text):
-    """Empty text is called empty."""
-    with pytest.raises(ValueError, match="empty"):
-        decode_json(text)
-
-
-def test_a_byte_order_mark_is_no_error():
-    """Windows editors put a byte order mark before JSON; it is passed over."""
-    assert decode_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
-    assert decode_json('\ufeff{"a": 1}') == {"a": 1}
-
-
-def test_bottomless_json_is_malformed():
-    """JSON nested deeper than Python goes is an error of the JSON, not of the program."""
-    with pytest.raises(ValueError, match="nested"):
-        decode_json("[" * 100_000)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ({"a"}, '["a"]'),
-        (Decimal("1.50"), '"1.50"'),
-        (dt.datetime(2025, 1, 2, tzinfo=dt.timezone.utc), '"2025-01-02T00:00:00Z"'),
-        ({1: ValueError("x")}, '{"1":"x"}'),
-        (float("nan"), "null"),
-    ],
-)
-def test_whatever_json_does_not_know_becomes_text(value, text):
-    """Sets become lists; what JSON has no form for becomes its text."""
-    assert as_json(value) == text
-
-
-def test_canonical_json_does_not_depend_on_order():
-    """Asked for canonical text, equal objects give equal text."""
-    one, two = {"b": [1, {"y": 1, "x": 2}], "a": 1}, {"a": 1, "b": [1, {"x": 2, "y": 1}]}
-    assert as_json(one, canonical=True) == as_json(two, canonical=True)
-    assert as_json(one) != as_json(two)
-
-
-def test_text_that_is_no_unicode_can_be_encoded():
-    """A file name that is not UTF-8, as in an error message, does not stop the encoding."""
-    assert decode_json(as_json({"error": "caf\udce9.csv"})) == {"error": "caf\\udce9.csv"}
 
 
 def test_everything_wrong_is_said_at_once():
