@@ -73,7 +73,8 @@ class TableLogSink(BaseLogSink):
             order=("run_number", "start_time", "run_id"), descending=True, limit=limit
         )
         with contextlib.suppress(TableNotFoundError):
-            return restored_rows(self._runs.select(RUN_COLUMNS, newest), RUN_COLUMNS)
+            rows = restored_rows(self._runs.select(RUN_COLUMNS, newest), RUN_COLUMNS)
+            return [row for row in rows if row["run_id"]]  # a foreign table of this name has none
         return []
 
     def attempts(self, run_ids: Sequence[str]) -> list[Row]:

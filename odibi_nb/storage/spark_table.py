@@ -141,10 +141,9 @@ class SparkRowTable(RowTable):
         if frame is None:
             raise TableNotFoundError(self.shown, "there is no such table")
         types = _types_of(frame)
-        spelled = query.spelled(types)
+        columns, spelled = chosen(columns, types), query.spelled(types)
         if spelled is None:
             return []
-        columns = chosen(columns, types)
         found = spelling([name for name, _ in columns], types)
         named = [(name, kind, found[name]) for name, kind in columns]
         read = [_read_as(backticked(column), kind, types[column]) for _, kind, column in named]

@@ -98,6 +98,15 @@ def test_columns_are_found_in_any_case_and_added(make, tmp_path):
     )
 
 
+def test_a_table_without_the_columns_that_rows_are_chosen_by_is_refused(make, tmp_path):
+    """A table that has no projects or environments has no rows of any: the message says which it lacks."""
+    path = f"{tmp_path}/lake/config_driven/transformationregistry"
+    write_deltalake(path, pa.Table.from_pylist([{"transformation_id": "A", "projekt": "P"}]))
+    message = the_error(lambda: make().fetch("p", "qat"))
+    assert "column 'project' is missing (did you mean 'projekt'?)" in message
+    assert "column 'environment' is missing" in message
+
+
 def test_what_is_wrong_is_told_and_nothing_is_written(make, tmp_path):
     """No table, rows that cannot be understood, unknown columns: one message, and no commit."""
     assert "there is no such table; `odibi registry init` creates it" in the_error(
