@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -211,6 +210,8 @@ class RowTable(ABC):
         Raises:
             TableNotFoundError: if there is no table.
         """
+        import statistics
+
         columns = ((by, "string"), (value, "double"))
         groups: dict[str, list[float]] = {}
         for row in restored_rows(self.select(columns, RowQuery(equal=equal)), columns):
