@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.status_style import readable
+from odibi_nb.views.status_style import text_colour
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def block(*parts: str) -> str:
 
 def head(text: str, colour: str = "") -> str:
     """A line that stands out."""
-    style = f" style='{readable(colour)}'" if colour else ""
+    style = f" style='{text_colour(colour)}'" if colour else ""
     return f"<p style='margin:.4em 0 0'><b{style}>{escape(text)}</b></p>"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.status_style import STATUS_STYLES, readable
+from odibi_nb.views.status_style import STATUS_STYLES, text_colour
 
 _TEXT = "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);margin:4px 0;line-height:1.4"
 _WHOLE = "white-space:pre-wrap;overflow-wrap:anywhere"
@@ -14,7 +14,7 @@ def error_html(title: str, text: str) -> str:
     sign, colour, _ = STATUS_STYLES["FAILED"]
     return (
         f"<div role='alert' style='{_TEXT};{_WHOLE}'>"
-        f"<b style='{readable(colour)}'>{sign} {escape(title)}</b>\n{escape(text)}</div>"
+        f"<b style='{text_colour(colour)}'>{sign} {escape(title)}</b>\n{escape(text)}</div>"
     )
 
 

@@ -50,7 +50,7 @@ def style_of(status: str) -> StatusStyle:
     return WAITING_STYLE if status == WAITING else STATUS_STYLES[status]
 
 
-def readable(colour: str) -> str:
-    """CSS of text in *colour*, mixed with the text's own so that it can be read in both themes."""
+def text_colour(colour: str) -> str:
+    """Return the CSS of text in *colour*, mixed with the text's own so that it can be read in both themes."""
     mixed = f"color-mix(in srgb,{colour} 70%,var(--jp-ui-font-color0,currentColor))"
     return f"color:{colour};color:{mixed}"

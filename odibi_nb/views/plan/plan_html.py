@@ -18,7 +18,7 @@ from odibi_nb.views.plan.forecast import COLUMNS as FORECAST_COLUMNS
 from odibi_nb.views.plan.forecast import forecast_lines, makespan_table
 from odibi_nb.views.plan.graph_svg import graph_svg
 from odibi_nb.views.plan.plan_text import plan_cells, step_lines
-from odibi_nb.views.status_style import STATUS_STYLES, readable
+from odibi_nb.views.status_style import STATUS_STYLES, text_colour
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -57,7 +57,7 @@ _WIDE = f"style='{_CELL};min-width:8em;max-width:26em;overflow-wrap:break-word'"
 _WIDEST = _WIDE.replace("8em", "15em")
 """For what is known by two long names: the function's, and its file's."""
 _WHOLE_COLUMNS = frozenset({"engine", *FORECAST_COLUMNS})
-_BAD = readable(STATUS_STYLES["FAILED"].colour)
+_BAD = text_colour(STATUS_STYLES["FAILED"].colour)
 
 
 def plan_html(plan: RunPlan) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.run.console import LEVELS, ConsoleView
-from odibi_nb.views.status_style import STATUS_STYLES, readable
+from odibi_nb.views.status_style import STATUS_STYLES, text_colour
 
 if TYPE_CHECKING:
     from odibi_nb.core.model.events import RunEvent
@@ -93,7 +93,7 @@ def _line(line: Line, *, named: bool) -> str:
     text = line.text if len(line.text) <= MAX_LENGTH else f"{line.text[:MAX_LENGTH]}…"
     html = escape(text)
     if LEVELS[line.level] >= LEVELS["WARNING"]:
-        html = f"<b style='{readable(_COLOURS.get(line.level, _COLOURS['ERROR']))}'>{html}</b>"
+        html = f"<b style='{text_colour(_COLOURS.get(line.level, _COLOURS['ERROR']))}'>{html}</b>"
     if named and line.transformation_id:
         html = f"<span style='color:var(--jp-ui-font-color2,#888)'>{escape(line.transformation_id)} │</span> {html}"
     return html

@@ -9,7 +9,7 @@ from odibi_nb.views.escaping import escape
 from odibi_nb.views.run.eta import rough
 from odibi_nb.views.run.gantt import gantt_of
 from odibi_nb.views.run.gantt_svg import gantt_svg
-from odibi_nb.views.status_style import RETRYING, RUN_STYLES, STATUS_STYLES, WAITING, readable
+from odibi_nb.views.status_style import RETRYING, RUN_STYLES, STATUS_STYLES, WAITING, text_colour
 
 if TYPE_CHECKING:
     from odibi_nb.views.run.state import RunSnapshot
@@ -34,7 +34,7 @@ def chart_html(snapshot: RunSnapshot) -> str:
 def summary_html(snapshot: RunSnapshot, hint: str = "") -> str:
     """One line: how it stands, project, env, run, how many rows are how far, elapsed; and a *hint*."""
     sign, colour, _ = RUN_STYLES.get(snapshot.status, STATUS_STYLES["RUNNING"])
-    state = f"<b style='{readable(colour)}'>{sign} {escape(snapshot.status)}</b>"
+    state = f"<b style='{text_colour(colour)}'>{sign} {escape(snapshot.status)}</b>"
     hints = [hint] if hint else []
     text = escape(" · ".join([*summary_parts(snapshot), *hints]))
     return f"<p role='status' style='margin:4px 0'>{state} · {text}</p>"

@@ -23,8 +23,8 @@ from odibi_nb.views.status_style import (
     STATUS_STYLES,
     WAITING,
     WAITING_STYLE,
-    readable,
     style_of,
+    text_colour,
 )
 
 if TYPE_CHECKING:
@@ -300,7 +300,7 @@ def style_html() -> str:
     colours = {name: style.colour for name, style in STATUS_STYLES.items()} | {
         WAITING: WAITING_STYLE.colour
     }
-    signs = "".join(f".odibi-{name}{{{readable(colour)}}}" for name, colour in colours.items())
+    signs = "".join(f".odibi-{name}{{{text_colour(colour)}}}" for name, colour in colours.items())
     right = ",".join(f".odibi-log.odibi-log table tr>:nth-child({number})" for number in _NUMBERS)
     rules = "".join(_lines_of("table.css"))
     return f"<style>{rules}{right}{{text-align:right}}{signs}</style>"
