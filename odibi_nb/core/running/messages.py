@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from odibi_nb.core.planning.schedule import Gate
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from odibi_nb.core.planning.schedule import Gate
     from odibi_nb.core.running.worker import AttemptEnded
 
     Message: TypeAlias = (
@@ -18,54 +20,47 @@ if TYPE_CHECKING:
     """`AttemptEnded`, which a worker makes, and the classes of this module."""
 
 
-@dataclass(frozen=True, slots=True)
-class LineWritten:
+class LineWritten(msgspec.Struct, frozen=True):
     """A transformation printed or logged a line."""
 
     transformation_id: str
     line: str
 
 
-@dataclass(frozen=True, slots=True)
-class EventEmitted:
+class EventEmitted(msgspec.Struct, frozen=True):
     """A transformation emitted an event of its own, for the listeners."""
 
     event: str
     payload: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class LayerFinished:
+class LayerFinished(msgspec.Struct, frozen=True):
     """The work after a layer has ended: *gate* can open."""
 
     gate: Gate
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRequested:
+class CancelRequested(msgspec.Struct, frozen=True):
     """Somebody asks the run to end, or one transformation if *transformation_id* is given."""
 
     transformation_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class LogFlushed:
+class LogFlushed(msgspec.Struct, frozen=True):
     """The run log's *sink* has taken a batch of *records*."""
 
     sink: str
     records: int
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True):
     """A line to show that is no event; *level* is a logging level's name."""
 
     level: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(msgspec.Struct, frozen=True):
     """A warning for the run's result."""
 
     text: str
