@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.core.planning.schedule import Gate, Schedule
@@ -95,6 +94,8 @@ def forecast(plan: RunPlan) -> Forecast | None:
 def expected_durations(plan: RunPlan) -> tuple[dict[str, float], float]:
     """Id to expected seconds; and what rows without history are taken to last."""
     known = _known(plan)
+    from statistics import median  # late: it imports fractions and decimals
+
     assumed = median(known.values()) if known else 0.0
     return {name: known.get(name, assumed) for name in plan.rows}, assumed
 

@@ -7,7 +7,6 @@ from bisect import bisect_right
 from collections import defaultdict
 from itertools import accumulate
 from math import inf
-from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.core.text.clock import utc_now
@@ -102,6 +101,8 @@ def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> di
     Retries and runs of a selection say little of the other rows, so they do not count as runs here.
     """
     runs = _last_whole_runs(past_runs(sinks, MOST_RUNS_LOOKED_AT, project, env))
+    from statistics import median  # late: it imports fractions and decimals
+
     durations: dict[str, list[float]] = defaultdict(list)
     if runs:
         run_ids = [run["run_id"] for run in runs]

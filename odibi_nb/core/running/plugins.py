@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from importlib import metadata
 
 PLUGIN_GROUP = "odibi_nb.hooks"
 SETTLED_SECONDS = 10.0
@@ -44,6 +46,8 @@ def _packages(folder: str) -> tuple[tuple[str, tuple[metadata.EntryPoint, ...]],
     known = _found.get(folder) if folder else None
     if known is not None and known.changed_ns == changed_ns:
         return known.packages
+    from importlib import metadata  # late: it imports all of email
+
     packages = tuple(
         (_name_of(package), tuple(package.entry_points.select(group=PLUGIN_GROUP)))
         for package in metadata.distributions(path=[folder])
