@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from benchmarks.figures import table
 from benchmarks.imports import imports
 from benchmarks.live import first_picture, live_run, saved_notebooks
-from benchmarks.log import run_log
+from benchmarks.log import many_runs, run_log
 from benchmarks.planning import plan
 from benchmarks.rows import growth, no_op_rows
 from benchmarks.spark import (
@@ -70,6 +70,7 @@ def _figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
         yield from no_op_rows(folder / "rows", 500, 3)
         yield from growth(folder / "growth", 200, 2_000, 3)
         yield from run_log(folder / "log", 200, 2)
+        yield from many_runs(folder / "many", 20, 100, 3)
         yield from plan(folder / "plan", 1_000, 3)
         yield from imports(3)
         yield from _live(folder / "live", 300, 2)
@@ -78,6 +79,7 @@ def _figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
         yield from no_op_rows(folder / "rows", 1_000, 7)
         yield from growth(folder / "growth", 1_000, 20_000, 5)
         yield from run_log(folder / "log", 1_000, 5)
+        yield from many_runs(folder / "many", 50, 1_000, 9)
         yield from plan(folder / "plan", 10_000, 7)
         yield from imports(15)
         yield from _live(folder / "live", 2_000, 5)

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 
 from benchmarks import work
 from benchmarks.figures import Figure, compared
-from benchmarks.project import Project, RowsInMemory, row
+from benchmarks.project import ENV, NAME, Project, RowsInMemory, row
 from benchmarks.timing import seconds_of, side_by_side
 from odibi_nb.core.model.tables import TableName
+from odibi_nb.core.runlog.history import past_attempts, past_runs
 from odibi_nb.sinks.table import log_in_lake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from odibi_nb.core.protocols import BaseLogSink
+
 WORKERS = 16
 LAYERS = ("Bronze", "Silver_1", "Gold_1")
+SHOWN_RUNS = 20
 TABLES = ("config_driven.TransformationRunLog", "config_driven.TransformationRun")
 
 
@@ -50,6 +54,48 @@ def run_log(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
     yield compared(name, on, off, peer="without run log", at_most=1.1)
     yield compared(name, on, pool, peer="ThreadPoolExecutor")
     yield _commits(folder, registry)
+
+
+def many_runs(folder: Path, few: int, many: int, turns: int) -> Iterator[Figure]:
+    """A run, a plan and a look at the history after *many* runs within minutes, against after *few*.
+
+    Two projects of three rows that do nothing, each with a Delta log of its own, which each run and each
+    look opens anew. They take turns; every turn adds a run to both.
+    """
+    old, new = _Runs(folder / "many"), _Runs(folder / "few")
+    for project, count in ((old, many), (new, few)):
+        for _ in range(count):
+            project.run()
+    for what in ("run", "plan", "history"):
+        after_many, after_few = side_by_side([getattr(old, what), getattr(new, what)], turns)
+        name = f"{what} after {many:,} runs"
+        yield compared(name, after_many, after_few, peer=f"after {few:,} runs", at_most=1.3)
+
+
+class _Runs:
+    """A small project, with what is asked of it again and again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._lake = str(folder / "lake")
+        registry = RowsInMemory([row(i, "nothing") for i in range(3)])
+        self._project = Project(folder, registry, ("Silver_1",), self._sink)
+
+    def _sink(self) -> BaseLogSink:
+        return log_in_lake(self._lake)
+
+    def run(self) -> float:
+        return self._project.run(2)
+
+    def plan(self) -> float:
+        return seconds_of(lambda: self._project.orchestrator().plan())
+
+    def history(self) -> float:
+        def look() -> None:
+            sinks = [self._sink()]
+            newest = past_runs(sinks, SHOWN_RUNS, NAME, ENV)[0]
+            past_attempts(sinks, [newest["run_id"]])
+
+        return seconds_of(look)
 
 
 def _commits(folder: Path, registry: RowsInMemory) -> Figure:

@@ -244,15 +244,18 @@ def _starting(texts: Iterable[str], typed: str) -> list[str]:
     return [text for text in dict.fromkeys(texts) if text.casefold().startswith(folded)]
 
 
-def matcher_of(names: LocalNames) -> Any:
-    """A matcher for ``IPCompleter.custom_matchers``; whatever goes wrong, it only finds nothing."""
-    completer = Completer(names)
+def matcher_of(names: Callable[[], LocalNames]) -> Any:
+    """A matcher for ``IPCompleter.custom_matchers``; whatever goes wrong, it only finds nothing.
+
+    Args:
+        names: gives the names, when a line is completed for the first time.
+    """
 
     @context_matcher(identifier=IDENTIFIER)  # type: ignore[untyped-decorator]
     def odibi_matcher(context: Any) -> dict[str, Any]:
         line, column = context.line_with_cursor, context.cursor_position
         try:
-            found = completer.find(
+            found = Completer(names()).find(
                 line[:column], context.full_text, line[column:], first=context.cursor_line == 0
             )
         except Exception:  # noqa: BLE001  a key that does nothing is better than a traceback

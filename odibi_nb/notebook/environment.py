@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
@@ -100,6 +99,8 @@ def _best_widget(rows: int, *, databricks: bool) -> tuple[str, str]:
     missing = next((name for name in ("plotly", *_plotly_needs()) if not _installed(name)), None)
     if missing:
         return WIDGETS, f"{missing} is not installed"
+    import importlib.metadata  # late: it imports all of email
+
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("ipywidgets", "plotly")
     )
@@ -110,6 +111,8 @@ def _plotly_needs() -> tuple[str, ...]:
     """What Plotly's live figure needs besides ipywidgets."""
     if not _installed("plotly"):
         return ()
+    import importlib.metadata
+
     major = int(importlib.metadata.version("plotly").partition(".")[0])
     return ("anywidget",) if major >= _OWN_WIDGET else ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -11,13 +12,9 @@ from IPython.display import display, publish_display_data
 from traitlets import TraitError
 
 from odibi_nb.commands import CommandHelp, Face, execute, parse
-from odibi_nb.core.model.events import RunStatus
-from odibi_nb.core.model.results import RunResult
-from odibi_nb.core.planning.plan import RunPlan
 from odibi_nb.core.running.kept_failures import FAILURES, KEPT
 from odibi_nb.core.text.terminal_text import readable
 from odibi_nb.errors import OdibiError
-from odibi_nb.notebook import debugger
 from odibi_nb.notebook.completion import IDENTIFIER, matcher_of
 from odibi_nb.notebook.environment import (
     TEXT,
@@ -28,18 +25,18 @@ from odibi_nb.notebook.environment import (
     has_subshell,
 )
 from odibi_nb.notebook.line_words import names_of_caller, quoted, split_words
-from odibi_nb.notebook.local_names import LocalNames
 from odibi_nb.notebook.session_settings import SessionSettings
-from odibi_nb.views.records import Records
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
     from odibi_nb.api import GenericProjectOrchestrator
+    from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.protocols import View
     from odibi_nb.notebook.live.background import BackgroundRun
     from odibi_nb.notebook.live.view import LiveView
+    from odibi_nb.notebook.local_names import LocalNames
     from odibi_nb.notebook.panel.panel import RunPanel
 
 FRAMES = frozenset({"compare", "history", "projects", "registry"})
@@ -47,8 +44,9 @@ FRAMES = frozenset({"compare", "history", "projects", "registry"})
 BODIES = ("run", "plan", "retry", "try", "register")
 """Commands that have a use for what stands below them in a cell."""
 
+RUN_RESULT = ("odibi_nb.core.model.results", "RunResult")
 BACKGROUND_RUN = ("odibi_nb.notebook.live.background", "BackgroundRun")
-"""A class by name: it is imported when there is a run of that kind."""
+"""Classes by name: they are imported when there is a run of that kind, not when a notebook begins."""
 
 
 @magics_class
@@ -59,13 +57,21 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         super().__init__(shell=shell)
         self.shown: tuple[object, int] | None = None
         self.live: LiveView | None = None
-        self.names = LocalNames()
-        self.matcher = matcher_of(self.names)
+        self.matcher = matcher_of(lambda: self.names)
+
+    @cached_property
+    def names(self) -> LocalNames:
+        """The names that lines are completed with."""
+        from odibi_nb.notebook.local_names import LocalNames
+
+        return LocalNames()
 
     @no_var_expand  # type: ignore[untyped-decorator]
     @line_cell_magic  # type: ignore[untyped-decorator]
     def odibi(self, line: str, cell: str | None = None) -> Any:
         """Run, watch and keep the log of config-driven medallion pipelines; see ``%odibi -h``."""
+        from odibi_nb.notebook import debugger
+
         self.live = None
         try:
             arguments = parse(split_words(line, names_of_caller(self.shell)), prog="%odibi")
@@ -147,6 +153,12 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         if isinstance(value, str):
             print(readable(value))
             return None
+        from odibi_nb.core.model.events import RunStatus
+        from odibi_nb.core.model.results import RunResult
+        from odibi_nb.core.planning.plan import RunPlan
+        from odibi_nb.notebook import debugger
+        from odibi_nb.views.records import Records
+
         if isinstance(value, Records) and arguments.command in FRAMES:
             return value.to_frame()
         if isinstance(value, RunPlan):
@@ -175,6 +187,8 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
 
     def _debugged(self, arguments: argparse.Namespace) -> bool:
         """Open the debugger, if that is what was asked for and a failure is alive; whether it was."""
+        from odibi_nb.notebook import debugger
+
         if arguments.command == "load":
             debugger.check_name(arguments.name)
         if arguments.command != "debug" or arguments.forget or not debugger.can_debug(self.shell):
@@ -209,7 +223,7 @@ def register(ipython: Any) -> None:
     FAILURES.limit = KEPT
     ipython.register_magics(magics)
     displays = ipython.display_formatter.ipython_display_formatter
-    displays.for_type(RunResult, magics.show_result)
+    displays.for_type_by_name(*RUN_RESULT, magics.show_result)
     displays.for_type_by_name(*BACKGROUND_RUN, magics.show_background)
     ipython.Completer.custom_matchers.append(magics.matcher)
 
@@ -220,14 +234,14 @@ def unregister(ipython: Any) -> None:
     FAILURES.clear()
     for kind in ("line", "cell"):
         ipython.magics_manager.magics[kind].pop("odibi", None)
-    displays = ipython.display_formatter.ipython_display_formatter
-    displays.pop(RunResult, None)
-    displays.pop(".".join(BACKGROUND_RUN), None)
     _forget(ipython)
 
 
 def _forget(ipython: Any) -> None:
-    """Take our completion and what `%config` knows of us out of *ipython*, also after a reload."""
+    """Take our displays, completion and what `%config` knows of us out of *ipython*, also after a reload."""
+    displays = ipython.display_formatter.ipython_display_formatter
+    for name in (RUN_RESULT, BACKGROUND_RUN):
+        displays.pop(".".join(name), None)
     ipython.Completer.custom_matchers[:] = [
         matcher
         for matcher in ipython.Completer.custom_matchers

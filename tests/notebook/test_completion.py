@@ -224,7 +224,7 @@ def test_nothing_is_imported_and_nothing_raised(find, here, monkeypatch):
         line_with_cursor, cursor_position, cursor_line = "%odibi run ", 11, 0
         full_text = line_with_cursor
 
-    assert matcher_of(names)(Context()) == {
+    assert matcher_of(lambda: names)(Context()) == {
         "completions": [],
         "matched_fragment": "",
         "suppress": False,
