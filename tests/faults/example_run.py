@@ -26,9 +26,13 @@ ENDED = {"SUCCESS", "FAILED", "SKIPPED", "CANCELLED", "ABANDONED"}
 
 
 def prepare(folder):
-    """Copy the project to *folder*, and fill its registry."""
+    """Copy the project to *folder*, and fill its registry; its retries don't wait."""
     ignored = shutil.ignore_patterns("lake", "registry.db", ".odibi", "__pycache__")
     shutil.copytree(SOURCE, folder, ignore=ignored)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    for config in manifest["layers"].values():
+        config["retry"] |= {"base_delay": 0, "jitter": 0}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     registry = registry_in_database(f"sqlite:///{folder / 'registry.db'}")
     registry.create()
     registry.upsert(json.loads((SOURCE / "registry.json").read_text(encoding="utf-8")))

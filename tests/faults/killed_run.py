@@ -5,16 +5,19 @@ Stands in a module of its own because a fork server imports it, and what it need
 
 from __future__ import annotations
 
+import sqlite3  # noqa: F401
 from pathlib import Path
 
 import deltalake  # noqa: F401  imported before the fork, so that each process starts at once
 import duckdb  # noqa: F401
+import fsspec.implementations.local  # noqa: F401
 import pandas as pd  # noqa: F401
 import pyarrow as pa  # noqa: F401
+import pyarrow.pandas_compat  # noqa: F401
 import sqlalchemy.dialects.sqlite  # noqa: F401
 
 import odibi_nb.api
-import odibi_nb.engines.pandas
+import odibi_nb.engines.pandas.engine
 import odibi_nb.ingest
 import odibi_nb.sinks.table
 import odibi_nb.sources.table

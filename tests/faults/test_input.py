@@ -8,9 +8,11 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
-from faults.example_run import PROJECT, prepare
+from faults.example_run import PROJECT, Example, prepare
 from pages import without_our_script
 
 from odibi_nb import HookManager, run_project
@@ -164,8 +166,17 @@ def test_a_missing_environment_variable_is_named(example, monkeypatch):
     assert "$.environments.prod" in message
 
 
-def test_a_read_only_lake_is_told_before_anything_runs(example, tmp_path):
+@pytest.fixture
+def open_to_all(example):
+    """The example where other users come; pytest shuts its own folder whenever another pytest starts."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(example.folder, Path(folder) / "energy_efficiency")
+        yield Example(Path(folder) / "energy_efficiency", example.reference)
+
+
+def test_a_read_only_lake_is_told_before_anything_runs(open_to_all, tmp_path):
     """A lake that cannot be written is refused before the first row starts."""
+    example = open_to_all
     prepare(tmp_path / "another")
     code = (
         "import os, sys\n"
@@ -177,11 +188,7 @@ def test_a_read_only_lake_is_told_before_anything_runs(example, tmp_path):
         f"    run_project({PROJECT!r}, manifest_path={str(example.folder / 'manifest.json')!r})\n"
         "except Exception as exc: print(type(exc).__name__, exc)\n"
     )
-    for folder in (example.folder, *example.folder.parents):
-        if os.access(folder, os.W_OK) and folder.owner() == example.folder.owner():
-            folder.chmod(folder.stat().st_mode | 0o055)
-        if folder.name.startswith("pytest-of"):
-            break
+    example.folder.parent.chmod(0o755)
     for path in example.folder.rglob("*/"):
         path.chmod(0o755)
     if os.geteuid() == 0:  # a state folder is its owner's alone

@@ -103,6 +103,7 @@ def test_two_hundred_columns(example):
     import sqlite3
 
     with sqlite3.connect(example.folder / "registry.db") as database:
+        database.execute("BEGIN")  # else each column is a commit, which waits for the disk
         for i in range(200):
             database.execute(f"ALTER TABLE TransformationRegistry ADD COLUMN extra_{i} TEXT")
         database.execute("UPDATE TransformationRegistry SET extra_7 = '<script>'")
