@@ -21,6 +21,7 @@ stands a gate, which opens when all rows of the layer have ended; ``schedule="gr
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import random
 import time
@@ -173,10 +174,14 @@ class TransformationRunner:
 
     def _next_message(self, seconds: float) -> Message | None:
         """Return the next message; None if none arrives within *seconds*."""
-        try:
-            return self.inbox.get(timeout=seconds)
-        except queue.Empty:
-            return None
+        # Python 3.10 may wait for ever in get(timeout=…) if the time is over as soon as it begins. It
+        # waits once and no longer if a read without waiting has found nothing before.
+        with contextlib.suppress(queue.Empty):
+            return self.inbox.get_nowait()
+        if seconds > 0:
+            with contextlib.suppress(queue.Empty):
+                return self.inbox.get(timeout=seconds)
+        return None
 
     def _read(self, message: Message) -> None:
         """Act on *message*: the one place where messages are read."""
@@ -216,6 +221,8 @@ class TransformationRunner:
         self._releasing = False
 
     def _released(self, row: PlannedRow) -> None:
+        if row.id in self.results:
+            return  # three cancels before the run began have ended it already
         for other in row.upstream:
             status = self.results[other].status
             if status is not Status.SUCCESS:

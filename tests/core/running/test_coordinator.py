@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import queue
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from fakes import FakeProject, MemorySink, row, statuses
@@ -14,6 +16,7 @@ from thorough import examples
 
 from odibi_nb.core.model.events import EventType
 from odibi_nb.core.model.retry import RetryPolicy
+from odibi_nb.core.running.coordinator import TransformationRunner
 from odibi_nb.core.running.hooks import HookManager
 
 
@@ -82,6 +85,35 @@ def test_any_graph_ends(graph, workers, schedule, tmp_path_factory):
         ran_layers = [layers[n] for n in calls]
         assert ran_layers == sorted(ran_layers)
     assert {r["transformation_id"] for r in project.sink.records} == set(edges)
+
+
+def test_a_run_that_is_abandoned_before_its_first_row_ends_each_row_once(project):
+    """Three cancels before a row could start: each row is CANCELLED once, in events and in the log."""
+    p = project(row("A", lambda: None), row("B", lambda: None))
+    hooks, ended = HookManager(), []
+    orchestrator = p.orchestrator(hooks=hooks)
+    hooks.register("run_start", lambda _: [orchestrator.cancel() for _ in range(3)])
+    hooks.register(
+        "transform_cancelled", lambda payload: ended.append(payload["transformation_id"])
+    )
+    assert statuses(orchestrator.run()) == {"A": "CANCELLED", "B": "CANCELLED"}
+    assert sorted(ended) == ["A", "B"]
+    assert sorted(r["transformation_id"] for r in p.sink.records) == ["A", "B"]
+
+
+@pytest.mark.parametrize("seconds", [0, 1e-9])
+def test_an_empty_inbox_is_read_at_once(seconds):
+    """A read that must not wait returns: on Python 3.10 a queue's own time-out of 0 may wait for ever."""
+
+    def read():
+        for _ in range(50_000):
+            runner = SimpleNamespace(inbox=queue.SimpleQueue())
+            assert TransformationRunner._next_message(runner, seconds) is None
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(30)
+    assert not reader.is_alive()
 
 
 def test_dependants_of_a_failure_are_skipped_with_the_reason(project):
