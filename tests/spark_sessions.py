@@ -27,8 +27,13 @@ QUICK = {
     "spark.sql.shuffle.partitions": "1",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.adaptive.enabled": "false",
-    # The tests end before a compiler's better code would pay.
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    # The tests end before a compiler's better code would pay. With one level of it the JVM keeps 48 MB
+    # of code, which Spark and Delta fill: what is thrown out is interpreted.
+    "spark.driver.extraJavaOptions": (
+        "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m -XX:NewSize=256m"
+    ),
+    # Without checksums of its log Delta starts 5 processes a commit (chmod, readlink) instead of 10.
+    "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
     "spark.driver.memory": "1g",
 }
 
