@@ -49,7 +49,9 @@ def test_no_name_is_proposed_for_itself(known, which):
 
 def test_a_table_in_a_folder_of_another_case(tmp_path):
     """A table whose folder has capital letters is named with the folder and what to do about it."""
-    (tmp_path / "Silver" / "CleanSensors" / "_delta_log").mkdir(parents=True)
+    log = tmp_path / "Silver" / "CleanSensors" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / f"{0:020}.json").touch()
     error = Lake(str(tmp_path)).not_found(TableName.parse("Silver.CleanSensors"))
     assert "its folder is Silver/CleanSensors" in str(error)
     assert str(error).endswith("rename it to silver/cleansensors")

@@ -332,6 +332,8 @@ def test_doctor_says_what_collides(here, odibi, monkeypatch, tmp_path):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odibi\nVersion: 3.15.1\n")
     (info / "entry_points.txt").write_text("[console_scripts]\nodibi = odibi.cli:main\n")
     (info / "RECORD").write_text("odibi_nb/__init__.py,,\n")
+    (info.parent / "odibi_nb").mkdir()
+    (info.parent / "odibi_nb" / "__init__.py").touch()  # files that are not there are not counted
     monkeypatch.syspath_prepend(info.parent)
     script = tmp_path / "bin" / "odibi"
     script.parent.mkdir()
