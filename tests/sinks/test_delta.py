@@ -164,6 +164,20 @@ def test_the_next_compaction_waits_for_files_not_for_time(lake, monkeypatch):
     assert len(sink.runs(100)) == 30
 
 
+def test_files_that_partitions_keep_apart_are_not_compacted_at_every_run(lake, monkeypatch):
+    """A table of runs with more partitions than a few files is not compacted in vain again and again."""
+    monkeypatch.setattr(delta_upkeep, "SMALL_FILES", 3)
+    monkeypatch.setattr(delta_upkeep, "time", SimpleNamespace(time=iter(range(100, 200)).__next__))
+    uri = f"{lake}/config_driven/transformationrun"
+    first = pa.table({"run_id": ["first"], "project": ["P"], "env": ["e"]})
+    write_deltalake(uri, first, partition_by=["run_id"])
+    for n in range(8):
+        log_in_lake(lake).write_run(run(f"run-{n}"))
+    claims = [h for h in DeltaTable(uri).history() if h["operation"] == "WRITE"]
+    assert len(claims) <= 1 + 8 + 1  # one compaction was tried
+    assert len(log_in_lake(lake).runs(100)) == 9
+
+
 def test_a_compaction_that_has_not_ended_keeps_others_away(lake, monkeypatch):
     """While another process compacts a table nobody else does, nor for a while after it was killed."""
     now = [1_000]
