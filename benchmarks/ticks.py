@@ -9,7 +9,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.figures import Figure
-from odibi_nb.views.run.state import Bar, RowState, RunSnapshot
+from odibi_nb.views.run.state import AttemptState, RowState, RunSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,7 +136,7 @@ class _Run:
         i = self.order[self.begun]
         self.begun += 1
         start = ZERO + dt.timedelta(seconds=seconds)
-        bars = (Bar(number=1, start=start),)
+        bars = (AttemptState(number=1, start=start),)
         self.rows[i] = replace(self.rows[i], status="RUNNING", attempt=1, start=start, bars=bars)
 
     def _end(self, seconds: float) -> None:

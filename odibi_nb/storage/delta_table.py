@@ -57,20 +57,20 @@ class DeltaRowTable(RowTable):
 
     def types(self) -> Mapping[str, str] | None:
         """Its columns, as it spells them, and their types; None if there is no table."""
-        with self._clear("read"):
+        with self._as_data_errors("read"):
             table = self._open()
             return None if table is None else _types_of(table)
 
     def select(self, columns: Columns | Choice, query: RowQuery = ALL_ROWS) -> list[Row]:
         """Rows, with those of *columns* that it has."""
-        with self._clear("read"):
+        with self._as_data_errors("read"):
             return _rows_of(self._there(), columns, query)
 
     def medians(
         self, value: str, by: str, equal: Mapping[str, Sequence[str]]
     ) -> list[tuple[str, float]]:
         """(a value of *by*, the median of *value* in the rows that have it), of the rows in *equal*."""
-        with self._clear("read"):
+        with self._as_data_errors("read"):
             table = self._there()
             types = _types_of(table)
             names, query = spelling((value, by), types), RowQuery(equal=equal).spelled(types)
@@ -84,7 +84,7 @@ class DeltaRowTable(RowTable):
 
     def append(self, rows: Sequence[Row], columns: Columns) -> None:
         """Append *rows*; the table is made, or gets the columns that it lacks, also without rows."""
-        with self._clear("written"):
+        with self._as_data_errors("written"):
             for attempt in tries(_came_second):
                 with attempt:
                     self._append_once(rows, columns)
@@ -93,7 +93,7 @@ class DeltaRowTable(RowTable):
         self, columns: Columns | Choice, decide: Callable[[Sequence[Row]], Merge | None]
     ) -> None:
         """Read the rows, let *decide* say what to do to them, and do it in one commit."""
-        with self._clear("written"):
+        with self._as_data_errors("written"):
             from deltalake.exceptions import CommitFailedError
 
             for attempt in tries(lambda exc: isinstance(exc, CommitFailedError)):
@@ -106,7 +106,7 @@ class DeltaRowTable(RowTable):
     def compact(self) -> None:
         """Make one of many small files; a failure leaves the table as it was, and is only logged."""
         try:
-            with self._clear("compacted"):
+            with self._as_data_errors("compacted"):
                 table = self._open()
                 if table is not None:
                     compact(table)
@@ -157,8 +157,8 @@ class DeltaRowTable(RowTable):
         return table
 
     @contextlib.contextmanager
-    def _clear(self, verb: str) -> Iterator[None]:
-        """Turn what the libraries raise into one message."""
+    def _as_data_errors(self, verb: str) -> Iterator[None]:
+        """Raise DataError, with one line of reason, for what the libraries raise."""
         try:
             import pyarrow as pa
             from deltalake.exceptions import DeltaError

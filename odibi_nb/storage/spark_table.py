@@ -84,13 +84,13 @@ class SparkRowTable(RowTable):
 
     def types(self) -> Mapping[str, str] | None:
         """Its columns, as it spells them, and their types; None if there is no table."""
-        with self._clear("read"):
+        with self._as_data_errors("read"):
             frame = self._frame()
             return None if frame is None else _types_of(frame)
 
     def select(self, columns: Columns | Choice, query: RowQuery = ALL_ROWS) -> list[Row]:
         """Rows of the table, with those of *columns* that it has."""
-        with self._clear("read"):
+        with self._as_data_errors("read"):
             return self._rows(columns, query)
 
     def append(self, rows: Sequence[Row], columns: Columns) -> None:
@@ -99,7 +99,7 @@ class SparkRowTable(RowTable):
         Without *rows* only that happens. Where another writer makes or changes the table at the same
         time, it is tried again.
         """
-        with self._clear("written"):
+        with self._as_data_errors("written"):
             for attempt in tries(_came_second):
                 with attempt:
                     frame = self._frame()
@@ -114,7 +114,7 @@ class SparkRowTable(RowTable):
         Spark reads the table again when it merges: a row that is no longer as *decide* got it ends the
         statement, and *decide* is asked again.
         """
-        with self._clear("written"):
+        with self._as_data_errors("written"):
             for attempt in tries(_came_second):
                 with attempt:
                     merge = decide(self._rows(columns, ALL_ROWS))
@@ -261,7 +261,7 @@ class SparkRowTable(RowTable):
         return self._of(rows, columns, types)
 
     @contextlib.contextmanager
-    def _clear(self, verb: str) -> Iterator[None]:
+    def _as_data_errors(self, verb: str) -> Iterator[None]:
         """Turn what Spark raises into one message."""
         try:
             yield

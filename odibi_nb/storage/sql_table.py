@@ -258,7 +258,7 @@ def _fetched(
 
 
 def _begin_to_write(connection: sa.Connection) -> None:
-    """Let one edit after the other read and write."""
+    """Make two edits at the same time wait for each other, from the read to the write."""
     kind = connection.dialect.name
     if kind == "sqlite":  # its driver begins a transaction only at the first write, after the read
         connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -14,8 +14,8 @@ from odibi_nb.core.model.attempt_control import AttemptControl
 from odibi_nb.core.model.engine import Engine
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.model.transformation import Output
-from odibi_nb.core.process import stopping
 from odibi_nb.core.protocols import WriteInfo
+from odibi_nb.core.running import stopping
 from odibi_nb.core.running.context import ExecutionContext, current_context
 from odibi_nb.core.running.stopping import stoppable
 from odibi_nb.engines.pandas.engine import PandasEngine
@@ -79,7 +79,7 @@ def test_what_ended_is_not_stopped(context):
                 pass
     context.control.revoke("late")
     assert calls == []
-    assert context.control._told == []
+    assert context.control._callbacks == []
 
 
 def test_a_forgotten_listener_is_not_told():
@@ -97,7 +97,7 @@ def test_a_process_can_end_while_a_query_runs(tmp_path):
     code = f"""
 import threading
 import time
-from odibi_nb.core import stopping
+from odibi_nb.core.running import stopping
 from odibi_nb.engines.pandas.engine import PandasEngine
 engine = PandasEngine({str(tmp_path)!r})
 started = threading.Event()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from odibi_nb.views.run.state import Bar, RowState, RunSnapshot
+from odibi_nb.views.run.state import AttemptState, RowState, RunSnapshot
 from odibi_nb.views.status_style import RETRYING
 
 ZERO = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.timezone.utc)
@@ -16,7 +16,7 @@ def at(seconds):
 
 
 def bar(number, start, end=None, status="SUCCESS", error="", progress=None):
-    return Bar(
+    return AttemptState(
         number=number,
         start=at(start),
         end=None if end is None else at(end),

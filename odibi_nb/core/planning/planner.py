@@ -58,7 +58,10 @@ class Planner:
     ``planned``   id to planned row
     ``problems``  what is wrong so far
     ``disabled``  ids of rows that are switched off, to their layers in lower case
-    ``elsewhere`` ids of rows that do not run, to why
+    ``elsewhere`` ids of rows that do not run, to the reason why each does not
+    ``notices``   what a person should know of a plan that can run
+    ``hints``     the names that a misspelled name may have meant, and how many were looked for
+    ``lost_layers`` layers that rows name and the manifest does not have, with how many rows
     ``policies``  layer to what its rows without a policy of their own share
     ``found``     (module, function, engine) to the function or to what is wrong with it
     """

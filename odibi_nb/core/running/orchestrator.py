@@ -336,10 +336,10 @@ class Orchestrator:
     def _exclusively(
         self, chosen: RunOptions, decide: Callable[[], PreparedRun | RunResult]
     ) -> RunResult:
-        """Run what *decide* returns. It decides, and all of that runs, while no other run goes on.
+        """Call *decide* and run what it returns, both under the lock that keeps other runs away.
 
-        What it finds out, such as which rows of the last run failed, another run could change otherwise
-        before this one begins.
+        *decide* reads, for example, which rows of the last run failed. Without the lock another run could
+        change that before this run begins.
         """
         run_id = f"{utc_now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         where = (self.state_dir, self.project, self.env, run_id)

@@ -27,8 +27,9 @@ _WHAT_TO_DO = 'return its DataFrame, or give the output "optional": true in the 
 def take_back_earlier(transformation: Transformation, context: ExecutionContext) -> None:
     """Remove what earlier attempts appended to the row's outputs, before its function looks at them.
 
-    A function that appends what is newer than its table's newest row would take those rows for done;
-    one that this time has nothing for a table, or nothing to quarantine, would leave them.
+    Otherwise a function that appends only what is newer than its table's newest row would find the failed
+    attempt's rows and append nothing. And a function that has nothing for a table this time would leave
+    the failed attempt's rows in it.
 
     Raises:
         DataError: if their rows cannot be told from others'; nothing was written.

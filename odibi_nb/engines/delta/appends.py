@@ -10,7 +10,7 @@ What a row appends to a table counts once, however often the row is tried:
   two attempts, and what others appended stays. Between the two commits, and if the process dies
   there, it is as if the row had not run.
 - Which files those are, only the table's log tells: each commit is read from its own file
-  (`delta_log`) and must name run, transformation and attempt itself. What this process remembers only
+  (`odibi_nb.engines.delta.log`) and must name run, transformation and attempt itself. What this process remembers only
   saves a look.
 - The commit that takes back lands at the version that was looked at, or not at all: delta-rs does not
   notice that another writer has moved the rows to another file meanwhile.

@@ -59,7 +59,7 @@ def commit(write: TableWrite, data: Any, appends: Appends) -> None:
     """Write the Arrow table *data*, in one commit; the table's `write_lock` must be held.
 
     When another process commits first, the write is done again on what is there then. What earlier
-    attempts of the same row appended is taken back first; see `delta_appends`.
+    attempts of the same row appended is taken back first; see `odibi_nb.engines.delta.appends`.
 
     Raises:
         DataError: if the table cannot take it; the table is as it was.

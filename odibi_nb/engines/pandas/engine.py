@@ -76,7 +76,7 @@ class PandasEngine(PandasInMemory):
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int:
         """Write the DataFrame *frame* as *output* says, in one commit; the rows written.
 
-        A retried append takes the place of what the attempts before it appended: `delta_appends`.
+        A retried append takes the place of what the attempts before it appended: `odibi_nb.engines.delta.appends`.
 
         Raises:
             DataError: if the table cannot take it; the table is as it was.

@@ -33,7 +33,7 @@ class PandasInMemory:
         schema: Mapping[str, str] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The rows of a file, folder, glob or Delta table; see `pandas_files.read_file`.
+        """The rows of a file, folder, glob or Delta table; see `odibi_nb.engines.pandas.files`.
 
         Raises:
             DataError: if it is missing or malformed.

@@ -1,4 +1,4 @@
-"""Appends on Spark that a retry cannot double: the part of `delta_appends` for tables of a session.
+"""Appends on Spark that a retry cannot double: the part of `odibi_nb.engines.delta.appends` for tables of a session.
 
 No statement of Spark removes exactly the files of one commit: DELETE does not know ``_metadata``, and
 RESTORE also removes what others append between the look at the history and the restore. So delta-rs

@@ -1,6 +1,6 @@
 """Columns of a Delta table that never had a value: the first values give them their type, on Spark.
 
-See `delta_rewrites` for the pandas engine.
+See `odibi_nb.engines.delta.rewrites` for the pandas engine.
 """
 
 from __future__ import annotations

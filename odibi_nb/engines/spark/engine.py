@@ -235,7 +235,7 @@ class SparkEngine:
         schema: Mapping[str, str] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The rows of a file, folder, glob or Delta table; see `spark_files.read_file`.
+        """The rows of a file, folder, glob or Delta table; see `odibi_nb.engines.spark.files.read_file`.
 
         Raises:
             DataError: if it is missing, or an option is unknown.
@@ -248,7 +248,7 @@ class SparkEngine:
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int | None:
         """Write the DataFrame *frame* as *output* says, in one commit; the rows written, if known.
 
-        A retried append takes the place of what the attempts before it appended: `delta_appends`.
+        A retried append takes the place of what the attempts before it appended: `odibi_nb.engines.delta.appends`.
 
         Raises:
             DataError: if the table cannot take it; the table is as it was.

@@ -263,7 +263,7 @@ def _read_csv(spark: Any, location: str, types: Mapping[str, str], options: dict
 
 
 def _read_json(spark: Any, location: str, types: Mapping[str, str], options: dict[str, str]) -> Any:
-    """Twice for its types: text and decimals that the schema names never become floats."""
+    """Read JSON twice, the first time for its columns: numbers that the schema calls text never become floats."""
 
     def reader() -> Any:
         return spark.read.format("json").options(**options)

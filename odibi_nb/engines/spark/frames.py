@@ -40,7 +40,7 @@ def is_spark(value: object) -> bool:
 
 
 def to_spark(spark: Any, data: Any) -> Any:
-    """The Arrow table *data*, as `pandas_frames.to_arrow` makes it, as a DataFrame of the session *spark*."""
+    """The Arrow table *data*, as `odibi_nb.engines.pandas.frames` makes it, as a DataFrame of the session *spark*."""
     import pyspark
     from pyspark.sql.pandas.types import from_arrow_schema
 

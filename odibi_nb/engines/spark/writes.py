@@ -102,7 +102,7 @@ def write(
 
     Args:
         target: the table; its `write_lock` must be held.
-        frame: what `spark_frames.storable` gave.
+        frame: what `storable` gave.
         schema: gives the table's schema, None if it does not exist, before each try.
         request: what is to be done, and who does it.
         appends: what the attempts of this process have appended.

@@ -11,7 +11,7 @@ from odibi_nb.core.model.events import Status
 from odibi_nb.views.status_style import QUEUED, RETRYING, STATUS_STYLES, WAITING
 
 if TYPE_CHECKING:
-    from odibi_nb.views.run.state import Bar, RowState, RunSnapshot
+    from odibi_nb.views.run.state import AttemptState, RowState, RunSnapshot
 
 MAX_QUEUED_ROWS = 500
 """With more rows, what waited for its first attempt is left out: it would hide what ran."""
@@ -28,14 +28,14 @@ _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 
 class Segment(NamedTuple):
     """A bar: row number *row*, from *start* to *end* in seconds of the run.
 
-    *kind* is a key of `STATUS_STYLES`; *bar* is the attempt, None for what is not one. *open* is what goes on.
+    *kind* is a key of `STATUS_STYLES`; *bar* is the attempt, None for what is not one. *open* is True while the attempt runs.
     """
 
     row: int
     kind: str
     start: float
     end: float
-    bar: Bar | None = None
+    bar: AttemptState | None = None
     open: bool = False
 
 

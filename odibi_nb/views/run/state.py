@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 WARNING_SIGN = "⚠"
 LIVE = frozenset({"starting", "running"})
-"""What a run is besides `RunStatus`, while it goes on."""
+"""The statuses of a run that has not ended; `RunStatus` has those of runs that have."""
 _UNSTARTED = frozenset({Status.SKIPPED.value, Status.CANCELLED.value})
 """How a row can end while it waits for its first or next attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
+class AttemptState:
     """One attempt; *end* is None while it runs, *status* is a `Status`' value.
 
     *checks* are the data checks that were not kept, in words. *progress* is how far it is while it runs,
@@ -68,7 +68,7 @@ class RowState:
     rows_in: int | None = None
     rows_out: int | None = None
     error: str = ""
-    bars: tuple[Bar, ...] = ()
+    bars: tuple[AttemptState, ...] = ()
 
     @property
     def sign(self) -> str:
@@ -233,7 +233,7 @@ class RunState(View):
 
 def _started(row: RowState, payload: dict[str, Any]) -> RowState:
     """*row* with a new attempt."""
-    bar = Bar(number=payload["attempt"], start=payload["timestamp"])
+    bar = AttemptState(number=payload["attempt"], start=payload["timestamp"])
     return replace(
         row,
         status=bar.status,
@@ -319,13 +319,13 @@ def snapshot_of(result: RunResult) -> RunSnapshot:
     )
 
 
-def _bars(result: RunResult) -> dict[str, list[Bar]]:
+def _bars(result: RunResult) -> dict[str, list[AttemptState]]:
     """Id to attempts, from the run log's records; those of rows that were not started are none."""
-    bars: dict[str, list[Bar]] = {}
+    bars: dict[str, list[AttemptState]] = {}
     for record in result.records:
         name, number = record["transformation_id"], record["attempt"]
         if 0 < number <= result.transformations[name].attempts:
             times = {"start": record["start_time"], "end": record["end_time"]}
             facts = _outcome(record) | {"checks": _broken(decode_json(record["checks"] or "[]"))}
-            bars.setdefault(name, []).append(Bar(number=number, **times, **facts))
+            bars.setdefault(name, []).append(AttemptState(number=number, **times, **facts))
     return bars

@@ -287,7 +287,7 @@ def test_every_pattern_is_linear():
 WORST = ["'a\\", "password", "token: ", "eyJa.", "://a:1/", "password='''", "a"]
 
 
-@pytest.mark.parametrize(("pieces", "size"), [(PIECES, SIZE // 40), (WORST, SIZE // 4)])
+@pytest.mark.parametrize(("pieces", "size"), [(PIECES, SIZE // 40), (WORST, SIZE)])
 def test_redaction_is_linear(pieces, size):
     """A text is redacted in about a second for each megabyte, whatever it is made of."""
     for piece in pieces:
