@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import zipfile
@@ -113,3 +114,28 @@ def test_the_wheel_runs_without_the_checkout(wheel, tmp_path):
     file, status = done.stdout.split()
     assert Path(file).is_relative_to(site)
     assert status == "success"
+
+
+REFERENCE = re.compile(r"(?<!`)`([A-Za-z_][\w.]*)`(?!`)")
+
+
+def test_what_a_docstring_refers_to_exists():
+    """A name in backticks is one of the package: whoever follows a reference finds something."""
+    trees = {path: ast.parse(path.read_text("utf-8")) for path in (ROOT / "odibi_nb").rglob("*.py")}
+    known = {part for path in trees for part in path.relative_to(ROOT).with_suffix("").parts}
+    for node in (node for tree in trees.values() for node in ast.walk(tree)):
+        for field in ("name", "id", "attr", "arg"):
+            known.add(getattr(node, field, None))
+    texts = (
+        (path, ast.get_docstring(node) or "")
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+    )
+    lost = [
+        f"{path.name}: {name}"
+        for path, text in texts
+        for name in REFERENCE.findall(text)
+        if not known.issuperset(name.split("."))
+    ]
+    assert "\n".join(lost) == ""

@@ -356,7 +356,7 @@ class TableDetails:
 
 @runtime_checkable
 class RehearsingEngine(TableEngine, Protocol):
-    """What `load`, `try` and `explain` need of an engine besides; nothing here writes."""
+    """What ``load``, ``try`` and ``explain`` need of an engine besides; nothing here writes."""
 
     def read_portion(self, table: TableName, portion: Portion) -> DataFrame:
         """*portion* of *table*, reading no more than it takes.

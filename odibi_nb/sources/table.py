@@ -125,7 +125,7 @@ class TableRegistry:
 
         A row is the same as another if project, environment and transformation_id are. Columns
         that a row leaves out stay as they are, or get their default. JSON columns take text or
-        Python objects. `created_at` and `updated_at` are set here, where the table has them.
+        Python objects. ``created_at`` and ``updated_at`` are set here, where the table has them.
 
         Raises:
             RegistryError: with everything that is wrong with any row; nothing has been written.

@@ -1,4 +1,4 @@
-"""Tables whose writes are kept, not done: what `load` and `try` work on."""
+"""Tables whose writes are kept, not done: what ``load`` and ``try`` work on."""
 
 from __future__ import annotations
 

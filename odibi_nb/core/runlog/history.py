@@ -91,7 +91,7 @@ def past_attempts(sinks: Sequence[BaseLogSink], run_ids: Sequence[str]) -> list[
 
 
 def greatest_number(sinks: Sequence[BaseLogSink]) -> int:
-    """The greatest `run_number` in the run log, of any project; 0 if there is none."""
+    """The greatest ``run_number`` in the run log, of any project; 0 if there is none."""
     return max((run.get("run_number") or 0 for run in past_runs(sinks, 1)), default=0)
 
 

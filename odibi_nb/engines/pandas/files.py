@@ -77,7 +77,7 @@ def read_file(
         location: a path, or a URL that fsspec (for Delta: delta-rs) knows.
         format: ``csv``, ``json`` (an array of records, or one per line), ``parquet``, ``excel``,
             ``delta``.
-        schema: column to type name, one of `pandas_convert.TYPE_NAMES`; columns that it does not
+        schema: column to type name, one of `odibi_nb.engines.pandas.convert.TYPE_NAMES`; columns that it does not
             name get the types that the reader finds.
         options: keyword arguments of pandas' reader; for Delta ``version``. In CSV a row with fewer fields than the header has missing values.
         storage_options: for the location, from the environment's `location_options`.
