@@ -7,13 +7,23 @@ Only the coordinator, the thread that called `TransformationRunner.run`, holds s
 threads put messages on its inbox (see `messages`); so listeners, run log and views are called from one
 thread, in order.
 
-``schedule``    which rows may start now, and which later
-``running``     {id: the attempt that runs}
-``waiting``     {id: when its retry is due}
-``starts``      {id: how often it was started, and when first}
+``_schedule``   which rows may start now, and which later
+``_running``    {id: the attempt that runs}; ``_running_in`` {layer: how many of them}
+``_waiting``    {id: when its retry is due}
+``_starts``     {id: how often it was started, and when first}
+``_unwanted``   ids of rows that were cancelled before they began
+``_finishing``  how many layers do what follows their rows, such as caching
 ``results``     {id: TransformationResult}: the rows that ended
 ``layers``      which layers have begun
 ``given_up``    attempts that ended as far as the run goes, but whose threads do not
+``cancel_level``  how often the end of the run was requested, 0 to 3
+``_over``       nothing is waited for any more; ``_ended`` the run has its results
+
+The way of a row::
+
+    released ─► queued ─► running ─► ended
+                  ▲          │
+                  └─ waiting ◄┘   a failed attempt that is tried again
 
 A row that is released with an upstream that did not succeed is SKIPPED on the spot. Between two layers
 stands a gate, which opens when all rows of the layer have ended; ``schedule="graph"`` has none.
