@@ -1,1 +1,1 @@
-"""From manifest and rows to a plan: what would run, in which order, and what is wrong with it."""
+"""Build a plan from the manifest and the registry rows: the rows to run, their order, the problems."""

@@ -1,4 +1,4 @@
-"""Which transformation needs which: by the tables they read and write, and by ``constants.depends_on``."""
+"""Find the dependencies between rows, from their tables and from ``constants.depends_on``."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Dependencies:
-    """What `find_dependencies` found.
+    """The result of `find_dependencies`.
 
     Attributes:
-        upstream: id to the ids it needs, in the rows' order.
-        reads: id to the keys of the tables it reads.
-        overwriters: key of a table to the ids that overwrite it.
-        wrong: id to what is wrong with its outputs and ``depends_on``.
-        unclear: id to why the tables that its query reads are only guessed.
+        upstream: the ids that each id needs, in the order of the rows.
+        reads: the keys of the tables that each id reads.
+        overwriters: the ids that overwrite each table, by the key of the table.
+        wrong: the problems of each id's outputs and ``depends_on``.
+        unclear: why the tables that an id's query reads are only guessed.
     """
 
     upstream: dict[str, set[str]] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Dependencies:
     unclear: dict[str, str] = field(default_factory=dict)
 
     def problems(self, ids: Collection[str]) -> list[Problem]:
-        """What is wrong when the rows of *ids* run."""
+        """Return the problems of a run of the rows *ids*."""
         found = [p for name, problems in self.wrong.items() if name in ids for p in problems]
         for key, names in self.overwriters.items():
             if len(names) > 1 and len(running := sorted(n for n in names if n in ids)) > 1:
@@ -51,10 +51,14 @@ def find_dependencies(
     hint: Callable[[str], str],
     engine: str = "pandas",
 ) -> Dependencies:
-    """The edges of *rows*, whose layers are among *layers*, in order.
+    """Return the dependencies between *rows*. A row needs no row of a later layer.
 
-    A row needs nothing of a later layer. ``depends_on`` may name ids that are *not_run*; *hint*
-    says which id was probably meant by one that is unknown. *engine* is that of rows that name none.
+    Args:
+        rows: the rows by id; each row's layer is one of *layers*.
+        layers: the layers in the order in which they run.
+        not_run: known ids that do not run; ``depends_on`` may name them.
+        hint: returns a suggestion for an unknown id, for the message of the problem.
+        engine: the engine of rows that name no engine.
     """
     found = Dependencies()
     producers = _producers(rows, found)
@@ -81,13 +85,16 @@ def find_dependencies(
 
 
 def _producers(rows: Mapping[str, Transformation], found: Dependencies) -> dict[str, list[str]]:
-    """Key of a table to the ids that write it; problems where they would undo each other's work."""
+    """Return the ids that write each table, by the key of the table.
+
+    If a row names a table in more than one of its outputs, add a problem to *found*.
+    """
     producers: dict[str, list[str]] = defaultdict(list)
     for name, row in rows.items():
         for output in row.targets:
             key = table_key(output.table)
             if name in producers[key] and row.output_problems:
-                continue  # a form of the function's own, such as two files of one table
+                continue  # the function has its own form of outputs, such as two files of one table
             if name in producers[key]:
                 message = "is named by more than one of its outputs"
                 found.wrong[name].append(Problem(f"row {name!r}, table {key}", message))
@@ -100,7 +107,7 @@ def _producers(rows: Mapping[str, Transformation], found: Dependencies) -> dict[
 
 @dataclass
 class _Declared:
-    """Reads ``constants.depends_on``; what is wrong with it goes to *found*."""
+    """Reader of ``constants.depends_on``. It adds the problems of the value to *found*."""
 
     rows: Mapping[str, Transformation]
     position: Mapping[str, int]
@@ -109,7 +116,7 @@ class _Declared:
     found: Dependencies
 
     def upstream(self, row: Transformation) -> set[str]:
-        """The ids that *row* says it needs."""
+        """Return the usable ids that *row* names in ``depends_on``."""
         raw = row.constants["depends_on"]
         names = [raw] if isinstance(raw, str) else raw
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

@@ -1,7 +1,7 @@
-"""How long a plan will take: its run, played through with the durations that history expects.
+"""Forecast how long a plan will take: simulate its run with the durations expected from history.
 
-The order is the runner's own (`Schedule`); what the runner waits for besides (retries, caching after a
-layer, listeners) is not foreseen.
+The simulation uses the runner's own order (`Schedule`). It does not include other waits of the
+runner: retries, caching after a layer, and listeners.
 """
 
 from __future__ import annotations
@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 SCHEDULES = ("layers", "graph")
 MOST_WORKERS = 32
 SMALL_PLAN = 500
-"""Up to so many rows every number of workers is played through; above, a few: 10,000 rows take a second."""
+"""The most rows for which every number of workers is simulated.
+
+A larger plan is simulated with a few numbers of workers only: 10,000 rows take a second.
+"""
 
 
 class Span(NamedTuple):
-    """When a row runs, in seconds from the run's start; *cause* is the row for whose end it waited."""
+    """Start and end of a row, in seconds from the run's start.
+
+    *cause* is the id of the row whose end let this row start; None at the start of the run.
+    """
 
     start: float
     end: float
@@ -32,7 +38,10 @@ class Span(NamedTuple):
 
 
 class Makespan(NamedTuple):
-    """How long the run takes with a number of workers, by schedule, and what no schedule can beat."""
+    """Seconds that the run takes with *workers* workers, for each schedule.
+
+    *bound* is a lower bound of the seconds for any schedule.
+    """
 
     workers: int
     layers: float
@@ -42,15 +51,17 @@ class Makespan(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What to expect of a plan.
+    """The expected duration of a plan and of its rows.
 
     Attributes:
-        seconds: id to how long it is taken to run.
-        unknown: rows without history; they are taken to run *assumed* seconds, the others' median.
-        spans: id to when it runs, with the plan's own workers and schedule.
-        critical: the ids that follow on each other without a break from start to end, with as many
-            workers as there are rows: what to make faster first. *critical_rows* is their set.
-        makespans: for 1 to as many workers as ever run at once.
+        seconds: the expected seconds of each id.
+        unknown: ids of the rows without history. The forecast assumes *assumed* seconds for each.
+        assumed: the median of the rows with history.
+        spans: start and end of each id, with the plan's own workers and schedule.
+        critical: the critical path with one worker for each row: a chain of ids from start to end
+            without a break. Make these rows faster first.
+        critical_rows: *critical* as a set.
+        makespans: the duration for each number of workers, from 1 to the most that are ever busy.
     """
 
     seconds: Mapping[str, float]
@@ -63,17 +74,17 @@ class Forecast:
 
     @property
     def makespan(self) -> float:
-        """Seconds from the run's start to its end."""
+        """The seconds from the run's start to its end."""
         return _end(self.spans)
 
     @property
     def critical_seconds(self) -> float:
-        """How long the run takes at least, however many workers it has."""
+        """The least seconds that the run takes with any number of workers."""
         return sum(self.seconds[name] for name in self.critical)
 
 
 def forecast(plan: RunPlan) -> Forecast | None:
-    """What to expect of *plan*; None if it cannot run, or nothing of it has ever succeeded."""
+    """Return the forecast of *plan*; None if it has problems or none of its rows has a history."""
     known = _known(plan)
     if plan.problems or not known:
         return None
@@ -92,7 +103,7 @@ def forecast(plan: RunPlan) -> Forecast | None:
 
 
 def expected_durations(plan: RunPlan) -> tuple[dict[str, float], float]:
-    """Id to expected seconds; and what rows without history are taken to last."""
+    """Return the expected seconds of each id, and the seconds assumed for rows without history."""
     known = _known(plan)
     from statistics import median  # late: it imports fractions and decimals
 
@@ -109,7 +120,7 @@ def _known(plan: RunPlan) -> dict[str, float]:
 
 
 def expected_spans(plan: RunPlan, seconds: Mapping[str, float]) -> dict[str, Span]:
-    """Id to when it runs, with the plan's own workers, limits and schedule."""
+    """Return the span of each id, with the plan's own workers, limits and schedule."""
     return simulate(
         plan,
         seconds,
@@ -127,14 +138,14 @@ def simulate(
     workers: int | None = None,
     layer_workers: Mapping[str, int] | None = None,
 ) -> dict[str, Span]:
-    """Play the run through: id to when it runs, in the order of starts.
+    """Simulate the run and return the span of each id, in the order of starts.
 
     Args:
-        plan: without problems.
-        seconds: id to how long it runs.
+        plan: a plan without problems.
+        seconds: the duration of each id.
         schedule: ``layers`` or ``graph``.
-        workers: rows at a time; no limit if None.
-        layer_workers: layer to its own limit.
+        workers: the number of rows that may run at a time; None for no limit.
+        layer_workers: the same limit for the rows of one layer, by layer.
     """
     order = Schedule(plan, gates=schedule == "layers", limits=layer_workers or {})
     limit = len(plan.rows) if workers is None else workers
@@ -171,7 +182,7 @@ def _end(spans: Mapping[str, Span]) -> float:
 
 
 def _chain(spans: Mapping[str, Span]) -> tuple[str, ...]:
-    """The rows that waited for each other, up to the one that ends last."""
+    """Return the chain of ids, each started by the end of the one before, up to the last end."""
     name = max(spans, key=lambda name: spans[name].end, default=None)
     chain = []
     while name is not None:
@@ -181,11 +192,11 @@ def _chain(spans: Mapping[str, Span]) -> tuple[str, ...]:
 
 
 def _most_at_once(spans: Mapping[str, Span]) -> int:
-    """How many rows ever run at the same time; those that take no time do not."""
+    """Return the largest number of rows that run at the same time. Rows of 0 seconds do not count."""
     longer = [span for span in spans.values() if span.end > span.start]
     changes = [(span.start, 1) for span in longer] + [(span.end, -1) for span in longer]
     most = now = 0
-    for _, change in sorted(changes):  # at the same moment, ends come first
+    for _, change in sorted(changes):  # of changes at the same moment, ends come first
         now += change
         most = max(most, now)
     return most
@@ -218,7 +229,7 @@ def _makespans(
 
 
 def _numbers(most: int, rows: int) -> list[int]:
-    """The numbers of workers to play through, up to *most*."""
+    """Return the numbers of workers to simulate, up to *most*."""
     if rows <= SMALL_PLAN:
         return [*range(1, most + 1)]
     return sorted({number for number in (1, 4, 16) if number < most} | {most})

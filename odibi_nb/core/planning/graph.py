@@ -1,4 +1,4 @@
-"""Graphs of ids, where each id maps to those it needs: in which order, how deep, how long."""
+"""Order, depth and length of a graph of ids. The graph maps each id to the ids that it needs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_CYCLES = 10
-"""Nobody mends more at a time."""
+"""The most cycles that a plan reports; a user repairs only a few at a time."""
 
 Edges = dict[str, set[str]]
 
 
 def in_order(edges: Edges) -> tuple[list[str], Edges, list[tuple[str, ...]]]:
-    """The ids, each after what it needs; the edges; and the cycles, which those edges are without.
+    """Return the ids in topological order, the edges without cycles, and the cycles.
 
-    A cycle is the ids along it, each waiting for the next; the least of them comes first and last.
-    Equal edges have equal cycles.
+    A cycle is a tuple of ids, each of which needs the next. The smallest id comes first and again
+    last. Equal edges give equal cycles.
     """
     try:
         return list(graphlib.TopologicalSorter(edges).static_order()), edges, []
@@ -33,7 +33,7 @@ def in_order(edges: Edges) -> tuple[list[str], Edges, list[tuple[str, ...]]]:
         try:
             return list(graphlib.TopologicalSorter(graph).static_order()), left, cycles
         except graphlib.CycleError as exc:
-            found: list[str] = exc.args[1]  # each is needed by the next
+            found: list[str] = exc.args[1]  # each id is needed by the next
             for needed, name in itertools.pairwise(found):
                 left[name].discard(needed)
             cycles.append(_least_first(found[:0:-1]))
@@ -46,9 +46,10 @@ def _least_first(cycle: Sequence[str]) -> tuple[str, ...]:
 
 
 def passed_over(edges: Edges, chosen: set[str]) -> Edges:
-    """The edges among *chosen*, in the order of *edges*; ids that are not chosen are passed over.
+    """Return the edges between the ids *chosen*, in the order of *edges*.
 
-    What needs a chosen id through others that are not chosen needs it still.
+    If a chosen id needs another chosen id only through ids that are not chosen, the result has a
+    direct edge between the two.
     """
     order, acyclic, _ = in_order(edges)
     behind: dict[str, set[str]] = {}
@@ -63,7 +64,7 @@ def passed_over(edges: Edges, chosen: set[str]) -> Edges:
 
 
 def _chosen_before(needed: set[str], behind: Mapping[str, set[str]]) -> set[str]:
-    """The chosen ones of *needed*, and for each other one those *behind* it."""
+    """Replace each id of *needed* that is not chosen by the chosen ids *behind* it."""
     found: set[str] = set()
     for name in needed:
         found |= behind.get(name, {name})
@@ -71,7 +72,7 @@ def _chosen_before(needed: set[str], behind: Mapping[str, set[str]]) -> set[str]
 
 
 def depths(order: Sequence[str], edges: Mapping[str, set[str]]) -> dict[str, int]:
-    """How many ids must come before each, one after the other."""
+    """Return the number of ids in the longest chain that must come before each id."""
     depth: dict[str, int] = {}
     for name in order:
         depth[name] = 1 + max(map(depth.__getitem__, edges[name]), default=-1)
@@ -81,7 +82,7 @@ def depths(order: Sequence[str], edges: Mapping[str, set[str]]) -> dict[str, int
 def remaining(
     order: Sequence[str], edges: Mapping[str, set[str]], seconds: Mapping[str, float]
 ) -> dict[str, float]:
-    """Seconds from each id's start to the end of the longest chain behind it."""
+    """Return the seconds from each id's start to the end of the longest chain that needs it."""
     behind: dict[str, float] = defaultdict(float)
     left: dict[str, float] = {}
     for name in reversed(order):

@@ -1,4 +1,4 @@
-"""A plan: what would run, in which order, and what is wrong with it."""
+"""A plan: the rows to run, their order, and the problems that prevent the run."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ Resolve = Callable[[str, str, str], Callable[..., Any]]
 
 
 class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A transformation that will run.
+    """A row of a plan: one transformation that will run.
 
     Attributes:
-        fn: the function its row names, for its engine; None where that is a problem of the plan.
-        keywords: which of the seed's keywords *fn* takes.
-        reads: keys of the tables it reads, as far as they can be told.
-        upstream: ids that must have succeeded before it starts.
-        depth: how many rows of the plan must run before it, one after the other.
-        rank: ready rows start in this order.
-        expected_seconds: the median of its last successes, where known.
-        checks: what must hold of what it writes.
-        outputs_required: it has failed if it leaves an output as it was.
+        fn: the function that the row names, for its engine. None if the plan has a problem with it.
+        keywords: the keywords of the seed that *fn* accepts.
+        reads: the keys of the tables that the row reads, as far as they are known.
+        upstream: the ids that must succeed before the row starts.
+        depth: the number of rows in the longest chain that must run before the row.
+        rank: the place of the row in the order in which ready rows start.
+        expected_seconds: the median duration of the row's last successes, if it has any.
+        checks: the conditions on the data that the row writes.
+        outputs_required: True if the row fails when it leaves one of its outputs unchanged.
     """
 
     transformation: Transformation
@@ -63,7 +63,7 @@ class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def function_key(self) -> str:
-        """``module.function@engine``: rows of the same have the same function."""
+        """``module.function@engine``. Rows with the same key have the same function."""
         return f"{self.transformation.qualified_function}@{self.engine}"
 
     @property
@@ -92,19 +92,20 @@ class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RunPlan(RichDisplay):
-    """What a run will do.
+    """The rows of one run, checked and resolved, with their order.
 
     Attributes:
-        layers: the layers that are looked at, in order.
-        rows: by id; layer by layer, upstream first.
-        disabled: ids of rows of these layers that are switched off.
-        selection: what was selected, as a command would spell it; "" for everything.
-        problems: why it cannot run; empty when it can.
-        notices: what a person should know all the same.
-        workers: rows that run at a time.
-        layer_workers: layer to its own, lower limit.
+        layers: the layers of the run, in order.
+        rows: the rows by id, layer by layer, upstream rows first.
+        disabled: ids of the disabled rows of these layers.
+        selection: the selection as a command spells it; "" if the plan has all rows.
+        cycle: the ids of one cycle of dependencies; empty if the plan has no cycle.
+        problems: the reasons why the plan cannot run; empty if it can.
+        notices: notes for the user that do not prevent the run.
+        workers: the number of rows that run at a time.
+        layer_workers: lower limits for single layers, by layer.
         schedule: ``layers`` or ``graph``.
-        ordered_by_step: layers whose rows wait for all rows of a lower step.
+        ordered_by_step: the layers whose rows wait for all rows of a lower step.
     """
 
     project: str
@@ -127,7 +128,8 @@ class RunPlan(RichDisplay):
         """Return the plan itself.
 
         Raises:
-            PlanError: with all problems.
+            CycleError: if a cycle of dependencies is the only problem.
+            PlanError: if the plan has other problems; it lists them all.
         """
         if self.cycle and len(self.problems) == 1:
             raise CycleError(self.source, self.cycle)
@@ -136,11 +138,11 @@ class RunPlan(RichDisplay):
         return self
 
     def step_of(self, row: PlannedRow) -> int | None:
-        """The step of *row* where its layer is ordered by steps, else None."""
+        """Return the step of *row* if its layer is ordered by steps, else None."""
         return row.transformation.step if row.layer in self.ordered_by_step else None
 
     def steps(self) -> dict[str, list[int]]:
-        """Each layer that is ordered by steps, with the steps of its rows in order."""
+        """Return the steps of each layer that is ordered by steps, lowest first."""
         found: dict[str, set[int]] = {layer: set() for layer in self.ordered_by_step}
         for row in self.rows.values():
             step = self.step_of(row)
@@ -149,25 +151,25 @@ class RunPlan(RichDisplay):
         return {layer: sorted(steps) for layer, steps in found.items() if steps}
 
     def by_layer(self) -> dict[str, list[PlannedRow]]:
-        """Each of `layers` and its rows, in the plan's order."""
+        """Return the rows of each of the plan's layers, in the plan's order."""
         grouped: dict[str, list[PlannedRow]] = {layer: [] for layer in self.layers}
         for row in self.rows.values():
             grouped[row.layer].append(row)
         return grouped
 
     def config_hashes(self) -> dict[str, str]:
-        """Id to `Transformation.config_hash`."""
+        """Return the `Transformation.config_hash` of each id."""
         return {name: row.transformation.config_hash() for name, row in self.rows.items()}
 
     def plan_hash(self) -> str:
-        """16 hex digits that change when any row's configuration does."""
+        """Return 16 hex digits that change when the configuration of any row changes."""
         digest = hashlib.blake2b(digest_size=8)
         for name, config_hash in self.config_hashes().items():
             digest.update(f"{name}={config_hash};".encode())
         return digest.hexdigest()
 
     def source_hashes(self) -> dict[str, str]:
-        """`PlannedRow.function_key` to `source_hash` of the function, where it has a source."""
+        """Return the `source_hash` of each function that has a source, by `PlannedRow.function_key`."""
         functions = {row.function_key: row.fn for row in self.rows.values()}
         found = {key: source_hash(fn) for key, fn in functions.items() if fn is not None}
         return {key: digest for key, digest in sorted(found.items()) if digest}
@@ -179,22 +181,23 @@ class RunPlan(RichDisplay):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRequest:
-    """What to plan, besides manifest and rows.
+    """The options of a plan. The manifest and the rows are passed separately.
 
     Attributes:
-        layers: from `ProjectManifest.select_layers`.
-        resolve: (module, function, engine) to the function; raises FunctionNotFoundError.
-        reach: what its rows may read; None if nobody asks.
-        reserved: what they may not write; None if nobody asks.
-        retry: overlay of the run on the retry policy.
-        overrides: transformation id to constants that replace the row's.
-        expected: transformation id to seconds, from history.
-        select: which rows, as in `odibi_nb.core.planning.selection`; all if empty. Rows that are not selected
-            are no part of the plan, and what they write is taken as there.
-        exclude: which rows not.
-        within: of those only these rows, as *select* says it.
-        states: run id or ``last`` to {transformation id: status}; see `Population.states`.
-        lenient: selecting nothing is no problem, nor are overrides of rows that do not run.
+        layers: the layers to run, from `ProjectManifest.select_layers`.
+        resolve: returns the function of (module, function, engine), or raises FunctionNotFoundError.
+        reach: the places that rows may read; None to skip this check.
+        reserved: the places that rows may not write; None to skip this check.
+        retry: the run's retry settings. The settings of a layer and of a row override them.
+        overrides: constants that replace a row's own, by transformation id.
+        expected: expected seconds from history, by transformation id.
+        select: the rows to select, in the grammar of `odibi_nb.core.planning.selection`; all rows if
+            empty. Rows that are not selected are not in the plan, and the plan assumes that the
+            tables that they write exist.
+        exclude: the rows to leave out, in the same grammar.
+        within: a second selection in the same grammar. The plan has only rows that both select.
+        states: returns the status of each id in a run, by run id or ``last``; see `Population.states`.
+        lenient: True to accept an empty selection, and overrides of rows that do not run.
     """
 
     env: str
@@ -216,5 +219,5 @@ class PlanRequest:
 
     @property
     def selects(self) -> bool:
-        """Whether only some of the rows are wanted."""
+        """True if the request selects some of the rows."""
         return bool(self.select or self.exclude or self.within)

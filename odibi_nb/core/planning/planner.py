@@ -1,4 +1,4 @@
-"""Manifest and registry rows, joined into a plan."""
+"""Join the manifest and the registry rows into a plan."""
 
 from __future__ import annotations
 
@@ -45,25 +45,26 @@ if TYPE_CHECKING:
 
 MAX_HINTS = 20
 UNKNOWN_SECONDS = 1.0
-"""What a row without history is taken to last when ranks are worked out."""
+"""The duration of a row without history, for the computation of ranks."""
 
 
 class Planner:
-    """Collects rows and problems while a plan is made.
+    """Collector of the rows and problems of a plan.
 
-    ``looked_at`` the layers whose rows are parsed: those that run; with a selection all, for the graph
-    ``rows``      id to row, in the registry's order
-    ``malformed`` id to the columns of a row that cannot be parsed
-    ``wrong``     id to what is wrong with the row, which is a problem if it is to run
-    ``planned``   id to planned row
-    ``problems``  what is wrong so far
-    ``disabled``  ids of rows that are switched off, to their layers in lower case
-    ``elsewhere`` ids of rows that do not run, to the reason why each does not
-    ``notices``   what a person should know of a plan that can run
-    ``hints``     the names that a misspelled name may have meant, and how many were looked for
-    ``lost_layers`` layers that rows name and the manifest does not have, with how many rows
-    ``policies``  layer to what its rows without a policy of their own share
-    ``found``     (module, function, engine) to the function or to what is wrong with it
+    ``looked_at``   the layers whose rows are parsed: the layers to run. With a selection, all
+                    layers of the manifest, because the selection follows dependencies.
+    ``rows``        the parsed rows by id, in the registry's order
+    ``malformed``   the columns of the rows that cannot be parsed, by id
+    ``wrong``       the problems of malformed and duplicate rows, by id; they count if the row runs
+    ``planned``     the planned rows by id
+    ``problems``    the problems found so far
+    ``disabled``    the layer, in lower case, of each disabled id
+    ``elsewhere``   the reason why a row does not run, by id
+    ``notices``     notes for the user that do not prevent the run
+    ``hints``       suggestions for misspelled names, and how many were looked up
+    ``lost_layers`` layers that rows name but the manifest does not, with the number of rows
+    ``policies``    the policy that a layer's rows share, by layer
+    ``found``       the function of (module, function, engine), or the problem with it
     """
 
     def __init__(self, manifest: ProjectManifest, request: PlanRequest) -> None:
@@ -88,7 +89,7 @@ class Planner:
         ] = {}
 
     def add(self, raw: Mapping[str, Any], number: int) -> None:
-        """Take one registry row: keep it, or note why not."""
+        """Add one registry row, or note why it does not run."""
         columns = row_columns(raw)
         identity = str(columns.get("transformation_id") or f"number {number}")
         layer = str(columns.get("layer") or "")
@@ -115,11 +116,11 @@ class Planner:
             self.rows[identity] = self._finished(row)
 
     def hint(self, name: str) -> str:
-        """Which id of this run was probably meant by *name*."""
+        """Return a suggestion for the unknown id *name*, for the end of a message."""
         return self.hints(name, self.rows)
 
     def _finished(self, row: Transformation) -> Transformation:
-        """The row with the manifest's spelling of its layer and the run's overrides."""
+        """Return *row* with the manifest's spelling of its layer and the run's overrides."""
         changes: dict[str, Any] = {}
         layer = self.layers[row.layer.casefold()]
         if layer != row.layer:
@@ -130,7 +131,7 @@ class Planner:
         return msgspec.structs.replace(row, **changes) if changes else row
 
     def plan_row(self, row: Transformation, order: _Order, reads: tuple[str, ...]) -> PlannedRow:
-        """*row* with its place, function, engine and policies; what is wrong with them is a problem."""
+        """Return *row* with its place, function, engine and policies. Collect their problems."""
         where = f"row {row.transformation_id!r}"
         engine = self._engine(row, where)
         retry, timeout = self._settings(row, f"{where}, constants")
@@ -167,7 +168,11 @@ class Planner:
         )
 
     def _judge_outputs(self, row: Transformation, fn: Callable[..., Any] | None) -> None:
-        """Outputs that the runner cannot write to: a problem where it must, else the function's own."""
+        """Judge the outputs of *row* that the runner cannot write.
+
+        If the runner must write them, they are problems. If the function may write them itself,
+        they are notices.
+        """
         if row.module == INGEST_MODULE or (fn is not None and returns_frames(fn)):
             self.problems += row.output_problems
         elif fn is not None and not returns_nothing(fn):
@@ -199,7 +204,10 @@ class Planner:
         return self.request.engine
 
     def _settings(self, row: Transformation, where: str) -> tuple[RetryPolicy, float | None]:
-        """The row's retry policy and timeout: its own over its layer's over the run's."""
+        """Return the retry policy and timeout of *row*.
+
+        The row's own settings override its layer's, and the layer's override the run's.
+        """
         if row.layer not in self.policies:
             self.policies[row.layer] = self._policy_of(row.layer)
         base, policy, timeout = self.policies[row.layer]
@@ -223,7 +231,10 @@ class Planner:
         return policy, timeout
 
     def _policy_of(self, layer: str) -> tuple[dict[str, Any], RetryPolicy, float | None]:
-        """The policy of a layer's rows: as a base to overlay, and as it is; and their timeout."""
+        """Return the retry policy of a layer, as a dict and as a `RetryPolicy`, and its timeout.
+
+        The settings of a single row are laid over the dict.
+        """
         config = self.manifest.layers.get(layer)
         base, timeout = dict(self.request.retry), self.request.timeout_seconds
         if config is not None:
@@ -264,7 +275,7 @@ class Planner:
             return None, (), f"{module}.{function} cannot be called: {exc}"
 
     def _check_function(self, module: str, function: str) -> tuple[Callable[..., Any] | None, str]:
-        """The function that a data check calls."""
+        """Return the function that a data check calls, and the problem with it or ""."""
         return self._resolved(module, function, self.request.engine)
 
     def _resolved(
@@ -291,9 +302,10 @@ def _is_number(value: Any) -> bool:
 def make_plan(
     manifest: ProjectManifest, rows: Iterable[Mapping[str, Any]], request: PlanRequest
 ) -> RunPlan:
-    """Join *manifest* and registry *rows* (enabled or not) into a plan; nothing is run.
+    """Join *manifest* and registry *rows* (enabled or not) into a plan, without running any row.
 
-    Functions are resolved, which imports their modules. Problems are in the plan, all of them.
+    This resolves the functions of the rows, which imports their modules. The plan lists all
+    problems.
     """
     with _no_garbage_collection():
         return _make_plan(manifest, rows, request)
@@ -301,10 +313,10 @@ def make_plan(
 
 @contextlib.contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Keep Python from looking for garbage inside the block.
+    """Disable garbage collection inside the block.
 
-    A plan of many rows makes hundreds of thousands of objects and no garbage; looking through all of
-    them again and again, and through all else a notebook holds, takes a third of the time.
+    A plan of many rows creates hundreds of thousands of objects and no garbage. Scanning them
+    repeatedly, together with all other objects of a notebook, takes a third of the time.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -366,13 +378,16 @@ def _make_plan(
 
 
 def _ordered_layers(manifest: ProjectManifest) -> tuple[str, ...]:
-    """The layers whose rows the manifest orders by their steps."""
+    """Return the layers whose rows the manifest orders by their steps."""
     layers = manifest.layers
     return tuple(x for x in manifest.layer_order if x in layers and layers[x].ordered_by_step)
 
 
 def _against_steps(manifest: ProjectManifest, rows: Mapping[str, PlannedRow]) -> Iterator[Problem]:
-    """Rows that wait for a row of a later step, in layers that are ordered by steps."""
+    """Yield a problem for each row that waits for a row of a later step.
+
+    Only layers that are ordered by steps are checked.
+    """
     ordered = _ordered_layers(manifest)
     latest: dict[str, tuple[int, str]] = {}
     for name, row in rows.items():  # upstream first
@@ -414,14 +429,14 @@ def _note_the_unused(planner: Planner) -> None:
 
 @dataclass(frozen=True)
 class _Order:
-    """Which rows come before which.
+    """The order of the rows of a plan.
 
     Attributes:
-        edges: id to the ids it needs, without the cycles.
-        cycles: the ids along each.
-        depth: id to how many rows must run before it, one after the other.
-        rank: id to its place among ready rows.
-        listed: the ids layer by layer, upstream first.
+        edges: the ids that each id needs, without cycles.
+        cycles: the ids of each cycle that was removed.
+        depth: the number of rows in the longest chain that must run before each id.
+        rank: the place of each id in the order in which ready rows start.
+        listed: the ids layer by layer, upstream ids first.
     """
 
     edges: Mapping[str, set[str]]
@@ -458,7 +473,7 @@ def no_rows_message(project: str, env: str, census: list[tuple[str, str, int]]) 
     Args:
         project: the project's name.
         env: the environment.
-        census: project, environment and number of enabled rows, for all that the registry has.
+        census: project, environment and number of enabled rows, for the whole registry.
     """
     own = [(found, n) for name, found, n in census if name.casefold() == project.casefold()]
     if own:

@@ -1,4 +1,7 @@
-"""Which row may start when: upstream, layers, steps, ranks and limits. No threads, no clock."""
+"""Decide which row may start next, from upstream rows, layers, steps, ranks and limits.
+
+This module uses no threads and no clock.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,10 @@ NO_LIMIT = 1 << 30
 
 
 class Gate(NamedTuple):
-    """Stands between what must have ended and what may start then.
+    """A node between the rows that must end first and the rows that may start after them.
 
-    *part* is None for a whole layer, or a step of it, or the key of a table that its rows use.
+    *part* is None if the gate waits for a whole layer. It is a number if the gate waits for a step
+    of the layer, and the key of a table if it waits for the rows of the layer that use the table.
     """
 
     layer: str
@@ -30,9 +34,9 @@ class Gate(NamedTuple):
 class Schedule:
     """The order of a plan's rows, consumed as they end.
 
-    ``sorter``  what may come next (`graphlib`); told of every row and gate that ended, however it ended
-    ``queues``  {layer: heap of (rank, id)}: rows that may start now
-    ``limits``  {layer: how many of its rows may run at a time}
+    ``sorter``  the `graphlib` sorter of rows and gates. It advances when a row ends, with any status.
+    ``queues``  {layer: heap of (rank, id)}: the rows that may start now
+    ``limits``  {layer: the number of its rows that may run at a time}
     """
 
     def __init__(self, plan: RunPlan, *, gates: bool, limits: Mapping[str, int]) -> None:
@@ -53,7 +57,7 @@ class Schedule:
         self.sorter.prepare()
 
     def _add_steps(self, layer: str, rows: list[PlannedRow]) -> None:
-        """Where the manifest orders the layer by steps, let a step start when the one before has ended."""
+        """Add a gate between successive steps if the manifest orders the layer by steps."""
         steps: dict[int, list[str]] = {}
         for row in rows:
             step = self.plan.step_of(row)
@@ -66,10 +70,10 @@ class Schedule:
                 self.sorter.add(name, gate)
 
     def _keep_order_of_tables(self) -> None:
-        """Let a row write a table when all rows of earlier layers that read or write it have ended.
+        """Make the writers of a table wait for the rows of earlier layers that read or write it.
 
-        With gates they have. Without, a row would read what is written too early, or an overwrite
-        take away what a later layer has appended.
+        Gates between layers have the same effect. Without either, a row could read data that a
+        later layer wrote too early, or an overwrite could remove rows that a later layer appended.
         """
         layers = self.plan.by_layer()
         written = {
@@ -78,7 +82,7 @@ class Schedule:
         }
         writer_after: set[str] = set()
         used: dict[str, set[str]] = {}
-        for layer in reversed(layers):  # only tables that a later layer writes need a gate
+        for layer in reversed(layers):  # a table needs a gate only if a later layer writes it
             keys = {key for row in layers[layer] for key in (*row.reads, *written[row.id])}
             used[layer] = keys & writer_after
             writer_after |= {key for row in layers[layer] for key in written[row.id]}
@@ -93,19 +97,22 @@ class Schedule:
                 before.setdefault(key, []).append(Gate(layer, key))
 
     def released(self) -> tuple[str | Gate, ...]:
-        """Rows and gates with nothing before them any more; each is returned once."""
+        """Return the rows and gates that wait for nothing more. Each is returned once."""
         return self.sorter.get_ready() if self.sorter.is_active() else ()
 
     def done(self, node: str | Gate) -> None:
-        """A row ended, or a gate was opened: what stands behind it may be released."""
+        """Mark a row as ended, or a gate as opened. The nodes after it may be released."""
         self.sorter.done(node)
 
     def queue(self, row: PlannedRow) -> None:
-        """*row* may start as soon as there is room."""
+        """Queue *row*, which starts as soon as its layer has room."""
         heapq.heappush(self.queues[row.layer], (row.rank, row.id))
 
     def take(self, running_in: Mapping[str, int]) -> PlannedRow | None:
-        """The queued row of best rank whose layer has room, given how many run in each layer."""
+        """Remove and return the queued row of best rank whose layer has room.
+
+        *running_in* is the number of rows that run in each layer. Return None if no row may start.
+        """
         free = [
             (heap[0], layer)
             for layer, heap in self.queues.items()
@@ -117,7 +124,7 @@ class Schedule:
         return self.plan.rows[heapq.heappop(self.queues[layer])[1]]
 
     def withdraw(self, row: PlannedRow) -> bool:
-        """Take *row* out of the queue; whether it was in it."""
+        """Remove *row* from the queue. Return False if it was not queued."""
         heap = self.queues[row.layer]
         if (row.rank, row.id) not in heap:
             return False
@@ -126,7 +133,7 @@ class Schedule:
         return True
 
     def withdraw_all(self) -> list[PlannedRow]:
-        """Empty the queue; what was in it, best rank first."""
+        """Empty the queue and return its rows, best rank first."""
         names = sorted(entry for heap in self.queues.values() for entry in heap)
         for heap in self.queues.values():
             heap.clear()

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectedRows:
-    """The rows of a plan, and what making the selection found.
+    """The rows of a plan, with the problems and notices of the selection.
 
     Attributes:
-        edges: id of each row that runs to the ids it needs.
-        problems: of the selection and of the selected rows that are malformed.
-        notices: what a person should know all the same.
-        elsewhere: ids of the rows that do not run, to why.
+        edges: the ids that each row of the plan needs.
+        problems: the problems of the selection and of the selected rows that are malformed.
+        notices: notes for the user that do not prevent the run.
+        elsewhere: the reason why a row does not run, by id.
     """
 
     edges: dict[str, set[str]]
@@ -40,7 +40,7 @@ class SelectedRows:
 
 
 def all_rows(planner: Planner, dependencies: Dependencies) -> SelectedRows:
-    """Return all rows of *planner*: the plan selects nothing."""
+    """Return all rows of *planner*, for a plan without a selection."""
     return SelectedRows(
         edges=dependencies.upstream,
         problems=[problem for problems in planner.wrong.values() for problem in problems],
@@ -50,7 +50,7 @@ def all_rows(planner: Planner, dependencies: Dependencies) -> SelectedRows:
 
 
 def selected_rows(planner: Planner, dependencies: Dependencies) -> SelectedRows:
-    """Return the rows of *planner* that are selected and whose layer is run. *planner* is only read."""
+    """Return the selected rows of *planner* whose layer is run, without changing *planner*."""
     request = planner.request
     population = _population(planner, dependencies)
     chosen = select(population, request.select, request.exclude)
@@ -80,7 +80,7 @@ def selected_rows(planner: Planner, dependencies: Dependencies) -> SelectedRows:
 
 
 def _population(planner: Planner, dependencies: Dependencies) -> Population:
-    """Return all rows of the registry, with those that cannot be parsed: they can be selected, too."""
+    """Return all rows that can be selected, including the rows that cannot be parsed."""
     rows = {
         name: Selectable(
             layer=row.layer,

@@ -1,21 +1,22 @@
-"""Which rows are meant: the grammar of ``select`` and ``exclude``.
+"""Select rows: the grammar of ``select`` and ``exclude``.
 
 ::
 
     SILVER_001                the row of this id
-    SILVER_*                  rows by a pattern of their ids: ``*``, ``?``, ``[abc]``
-    +GOLD_001, 2+GOLD_001     and all it needs; or only two steps of that
-    GOLD_001+, GOLD_001+2     and all that needs it
+    SILVER_*                  rows whose id matches a pattern: ``*``, ``?``, ``[abc]``
+    +GOLD_001, 2+GOLD_001     the row and all rows that it needs; or only two steps of them
+    GOLD_001+, GOLD_001+2     the row and all rows that need it; or only two steps of them
     layer:Silver_1            rows of a layer
     tag:daily                 rows whose ``constants.tags`` name it
     plant:Plant_A, asset:…    rows by entity; also ``entity_1:`` … and the manifest's entity_labels
     engine:pandas             rows by engine
     function:clean_*          rows by function, or by module.function
-    state:failed              rows by how they ended in the last run; ``state:failed@RUN_ID`` in another
+    state:failed              rows by their status in the last run; ``state:failed@RUN_ID`` in another
 
-A space means "or", a comma "and"; ``+`` goes with all of these. Values may be patterns; case matters in
-ids and functions only. What stands in double quotes is no pattern, and neither spaces nor commas in
-it count (``""`` is a quote). An argument that is some row's id means that row, whatever is in it.
+A space means "or", a comma means "and". ``+`` works with all of these forms. Values may be patterns.
+Case matters in ids and functions only. Text in double quotes is literal: patterns, spaces and commas
+in it have no meaning, and ``""`` is a quote. An argument that equals the id of a row selects that
+row, whatever characters the id contains.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 ENTITIES = ("entity_1", "entity_2", "entity_3")
 LABELS = {"plant": "entity_1", "asset": "entity_2"}
-"""The seed's words for entities; a manifest's `entity_labels` add to them."""
+"""The seed's words for entities. The `entity_labels` of a manifest add more."""
 
 STATES: dict[str, frozenset[str]] = {
     "success": frozenset({Status.SUCCESS.value}),
@@ -48,7 +49,7 @@ STATES: dict[str, frozenset[str]] = {
     "unfinished": frozenset(s.value for s in Status if s is not Status.SUCCESS),
     "any": frozenset(s.value for s in Status),
 }
-"""What ``state:`` may ask for, and the statuses that are meant."""
+"""The values of ``state:`` and the statuses that each selects."""
 
 MAX_HINTS = 20
 _QUOTED = r'"(?:[^"]|"")*"'
@@ -58,7 +59,7 @@ _METHOD = re.compile(r"(\w+):(.*)", re.DOTALL)
 
 
 class Selectable(NamedTuple):
-    """What of a row can be asked for; *entities* in the order of `ENTITIES`."""
+    """The fields of a row that a selection can use. *entities* has the order of `ENTITIES`."""
 
     layer: str
     module: str
@@ -69,7 +70,7 @@ class Selectable(NamedTuple):
 
 
 def no_states(_run: str) -> Mapping[str, str]:
-    """`Population.states` where no run is known."""
+    """Raise LookupError: the value of `Population.states` without a run log."""
     raise LookupError("there is no run log here")
 
 
@@ -78,13 +79,14 @@ class Population:
     """The rows that a selection is made from.
 
     Attributes:
-        rows: by id.
-        upstream: id to the ids it needs.
+        rows: the rows by id.
+        upstream: the ids that each id needs.
         layers: the names of all layers.
         engines: the names of all engines.
-        disabled: ids of rows that are switched off.
-        labels: what entities are called besides `LABELS`: label to one of `ENTITIES`.
-        states: run id, or ``last``, to id to status; raises LookupError, which says why there is none.
+        disabled: ids of the disabled rows.
+        labels: the project's own labels for one of `ENTITIES` each, in addition to `LABELS`.
+        states: returns the status of each id in a run, by run id or ``last``. If it finds no such
+            run, it raises LookupError with the reason.
     """
 
     rows: Mapping[str, Selectable]
@@ -97,7 +99,7 @@ class Population:
 
 
 class Selected(NamedTuple):
-    """The ids that are meant, what of the selection cannot be understood, and what to know."""
+    """The selected ids, the problems of the selection, and notices for the user."""
 
     ids: set[str]
     problems: list[Problem]
@@ -107,7 +109,10 @@ class Selected(NamedTuple):
 def select(
     population: Population, include: Iterable[str] = (), exclude: Iterable[str] = ()
 ) -> Selected:
-    """The rows that *include* means, all if it is empty, without those that *exclude* means."""
+    """Return the ids that *include* selects, without the ids that *exclude* selects.
+
+    An empty *include* selects all rows.
+    """
     selector = _Selector(population)
     include = [*include]
     chosen = selector.union(include, "select") if include else set(population.rows)
@@ -116,19 +121,19 @@ def select(
 
 
 def exactly(name: str) -> str:
-    """A selection of the row whose id is *name*, whatever is in it."""
+    """Return a selection of the row with the id *name*, whatever characters the id contains."""
     doubled = name.replace('"', '""')
     return f'"{doubled}"'
 
 
 def selection_text(include: Sequence[str], exclude: Sequence[str]) -> str:
-    """A selection as a command would spell it; "" if there is none."""
+    """Return a selection as a command spells it; "" if both lists are empty."""
     words = ["--select", *include] if include else []
     return shlex.join([*words, *(["--exclude", *exclude] if exclude else [])])
 
 
 class _Selector:
-    """Finds rows of *population*, and collects what cannot be understood."""
+    """Finder of rows of *population*. It collects the problems of the selection."""
 
     def __init__(self, population: Population) -> None:
         self.population = population
@@ -152,7 +157,7 @@ class _Selector:
         self._downstream: dict[str, set[str]] | None = None
 
     def union(self, arguments: Iterable[str], where: str) -> set[str]:
-        """What any of *arguments* means; *where* is what problems call them."""
+        """Return the ids that any of *arguments* selects. Problems name *where* as their place."""
         self.where = where
         found: set[str] = set()
         for argument in arguments:
@@ -254,7 +259,10 @@ class _Selector:
         *,
         fold: bool = True,
     ) -> set[str]:
-        """Rows that have a value like *value*; *known* values need have no row."""
+        """Return the rows with a value that matches *value*.
+
+        A match of no row is a problem, unless *value* matches one of the *known* values.
+        """
         by_value = self._rows_by_value(method, values_of)
         matches = _matcher(value, fold=fold)
         found: set[str] = set()
@@ -269,7 +277,7 @@ class _Selector:
     def _rows_by_value(
         self, method: str, values_of: Callable[[Selectable], Sequence[str]]
     ) -> dict[str, set[str]]:
-        """The rows that have each value of *method*; worked out once."""
+        """Return the rows by each value of *method*; computed once."""
         if method not in self._values:
             found: dict[str, set[str]] = defaultdict(set)
             for name, row in self.rows.items():
@@ -299,7 +307,7 @@ class _Selector:
             why = "is disabled" if name in self.population.disabled else "is gone from the registry"
             self.notices.append(f"{name}, {states[name].lower()} before, {why}: left out")
 
-    # -- what is wrong -------------------------------------------------------------------------
+    # -- problems ------------------------------------------------------------------------------
 
     def _problem(self, message: str) -> None:
         self.problems.append(Problem(self.where, message))
@@ -308,7 +316,7 @@ class _Selector:
 def reached(
     names: Iterable[str], edges: Mapping[str, Collection[str]], steps: int | None = None
 ) -> set[str]:
-    """What *edges* lead to from *names*, in at most *steps* of them; without *names* themselves."""
+    """Return the ids that *names* reach in at most *steps* edges, without *names* themselves."""
     found: set[str] = set()
     start = set(names)
     edge = start
@@ -320,7 +328,7 @@ def reached(
 
 
 def _split_at_commas(word: str) -> list[str]:
-    """Split *word* at the commas outside quotes: those with an even number of quotes behind them."""
+    """Split *word* at the commas outside quotes: an even number of quotes follows such a comma."""
     quotes, terms = word.count('"'), [[""]]
     for number, part in enumerate(word.split('"')):
         outside = (quotes - number) % 2 == 0
@@ -331,7 +339,7 @@ def _split_at_commas(word: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """*text* without the quotes around it."""
+    """Return *text* without the quotes around it."""
     return text[1:-1].replace('""', '"') if re.fullmatch(_QUOTED, text, re.DOTALL) else text
 
 
@@ -340,7 +348,10 @@ def _is_pattern(text: str) -> bool:
 
 
 def _matcher(text: str, *, fold: bool) -> Callable[[str], object]:
-    """Whether a name is like *text*: the same, or, unless that is in quotes, fits it as a pattern."""
+    """Return a function that tests whether a name equals *text* or matches it as a pattern.
+
+    Text in quotes is not a pattern.
+    """
     pattern = _plain(text).casefold() if fold else _plain(text)
     if not _is_pattern(text):
         return lambda name: (name.casefold() if fold else name) == pattern
