@@ -1,7 +1,7 @@
-"""Every extension point, on one page.
+"""All extension points on one page.
 
-The core calls these and knows nothing about who implements them. ``DataFrame`` stands for
-whatever the engine's frames are.
+The core calls these interfaces and imports none of their implementations. ``DataFrame`` is the
+frame type of the engine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Row = dict[str, Any]
 
 
 class DataType(str, Enum):
-    """The kinds of data a seed-style provider is asked for, by the seed's names."""
+    """Kinds of data that a run can request from a seed-style provider, by the seed's names."""
 
     CSV = "csv"
     JSON = "json"
@@ -45,55 +45,55 @@ class DataType(str, Enum):
 
 
 class Hook(Protocol):
-    """A listener: gets the payload of one event."""
+    """Listener that receives the payload of each event."""
 
     def __call__(self, payload: dict[str, Any], /) -> object:
-        """Something happened; what is returned is not looked at."""
+        """Handle one event; the return value is ignored."""
 
 
 class SqlProvider(Protocol):
-    """What ``auth_provider`` hands over as ``sql_provider``, as in the seed."""
+    """The ``sql_provider`` that ``auth_provider`` returns, as in the seed."""
 
     def read(
         self, *, data_type: Any, container: str, path_prefix: str, object_name: str, spark: Any
     ) -> Any:
-        """Run the query in *object_name*; a Spark or pandas DataFrame, or rows."""
+        """Run the query in *object_name*, and return a Spark or pandas DataFrame, or rows."""
 
 
 class RegistrySource(Protocol):
-    """Where the rows of the TransformationRegistry come from."""
+    """Source of the rows of the TransformationRegistry."""
 
     @property
     def name(self) -> str:
-        """What messages call it; no password in it."""
+        """Name of the source in messages, without a password."""
 
     def fetch(self, project: str, env: str) -> Iterable[Mapping[str, Any]]:
-        """Rows of *project* (compared without case) and *env*, enabled or not.
+        """Return the rows of *project* (case-insensitive) and *env*, both enabled and disabled.
 
         Raises:
-            RegistryError: if they cannot be read.
+            RegistryError: if the registry cannot be read.
         """
 
     def census(self) -> list[tuple[str, str, int]]:
-        """(project, environment, number of enabled rows), for messages; empty if unknown."""
+        """Return (project, environment, number of enabled rows) for messages; empty if unknown."""
 
 
 class EditableRegistry(RegistrySource, Protocol):
-    """A registry whose rows the commands can write; all of these raise RegistryError."""
+    """Registry whose rows the commands can write. Each method may raise RegistryError."""
 
     def export(self, project: str | None = None, env: str | None = None) -> list[Row]:
-        """Rows as they are stored, of one or all projects and environments, ordered."""
+        """Return the stored rows of one or all projects and environments, in a fixed order."""
 
     def create(self, all_columns: bool = False) -> list[str]:
-        """Create the table, or add the columns it lacks; what was done, one line each."""
+        """Create the table or add its missing columns, and return one line for each action."""
 
     def upsert(self, rows: Iterable[Mapping[str, Any]]) -> tuple[int, int, int]:
-        """Insert or update *rows*, all or none; (inserted, updated, unchanged)."""
+        """Insert or update all *rows* or none, and return the counts (inserted, updated, unchanged)."""
 
     def change(self, edit: Any, *, write: bool = True) -> Any:
-        """Apply an `odibi_nb.sources.upsert.Edit`, all or nothing; return its `Changes`.
+        """Apply all of an `odibi_nb.sources.upsert.Edit` or nothing, and return its `Changes`.
 
-        Without *write*, only work out what it would change.
+        If *write* is False, compute the changes without writing them.
         """
 
 
@@ -103,11 +103,13 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteInfo:
-    """Who writes: kept in the table's commit.
+    """Origin of a write, which the engine stores in the table's commit.
 
     Attributes:
-        repairs: runs whose work this one redoes: what they appended for the same row is replaced.
-        check: to be called right before the commit; raises RevokedError if nobody waits for it.
+        repairs: runs that this run repairs. Its appends replace the rows that they appended for the
+            same transformation.
+        check: function to call right before the commit. It raises RevokedError if the attempt was
+            revoked.
     """
 
     run_id: str
@@ -119,13 +121,13 @@ class WriteInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """What a data check's rule is judged by.
+    """Measurements that decide whether a data check's rule holds.
 
     Attributes:
-        total: rows of the frame.
-        failed: rows that break the rule, for rules about rows.
-        samples: a few values that break it, as text.
-        newest: the greatest time (UTC) of the rule's column, for ``fresh``.
+        total: number of rows in the frame.
+        failed: number of rows that break the rule, for rules about rows.
+        samples: a few values that break the rule, as text.
+        newest: the latest time (UTC) in the rule's column, for ``fresh``.
     """
 
     total: int
@@ -135,48 +137,51 @@ class Measure:
 
 
 class TableEngine(Protocol):
-    """Reads and writes tables and files for transformations; called from several threads.
+    """Engine that reads and writes tables and files for transformations, from several threads.
 
     Attributes:
-        name: what rows call it.
+        name: name of the engine in registry rows.
     """
 
     name: str
 
     @property
     def cannot_cache(self) -> str:
-        """Why `cache` is not to be called here; empty where it may be, or nobody knows before a session."""
+        """Reason not to call `cache`; empty if it may be called, or if only a session can show it."""
 
     def spark_session(self) -> Any:
-        """The Spark session that transformations get, started if need be; None without Spark.
+        """Return the Spark session for transformations, or None without Spark; start it if necessary.
 
         Raises:
-            EngineError: if there should be one and it cannot be had; says what to do.
+            EngineError: if a Spark session is needed but cannot be started. The message contains the
+                remedy.
         """
 
     def attempt_scope(
         self, info: WriteInfo, tables: Sequence[str], control: AttemptControl
     ) -> AbstractContextManager[None]:
-        """Surrounds an attempt, on its thread; what it begins there ends when *control* is revoked.
+        """Return the context manager in which an attempt runs, on the attempt's thread.
+
+        When *control* is revoked, the engine stops the work that the attempt began on that thread.
 
         Args:
-            info: whose attempt it is.
+            info: run, row and number of the attempt.
             tables: the names of the row's input and output tables.
-            control: tells when nobody waits for the attempt any more.
+            control: reports when the runner revokes the attempt.
         """
 
     def read(self, table: TableName) -> DataFrame:
-        """All of *table*.
+        """Return all rows of *table*.
 
         Raises:
-            TableNotFoundError: if it does not exist.
+            TableNotFoundError: if the table does not exist.
         """
 
     def query(self, sql: str) -> DataFrame:
-        """The rows of a SELECT over the lake's tables.
+        """Return the rows of a SELECT over the lake's tables.
 
         Raises:
-            DataError: if the query is wrong, with the engine's reason.
+            DataError: if the query is wrong; contains the engine's reason.
         """
 
     def read_file(
@@ -187,67 +192,71 @@ class TableEngine(Protocol):
         schema: Mapping[str, str] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> DataFrame:
-        """The rows of a file or folder, with *schema*'s types (column to type name).
+        """Return the rows of a file or folder, with *schema*'s types (column to type name).
 
         Raises:
-            DataError: if it is missing or malformed.
+            DataError: if the file or folder is missing or malformed.
         """
 
     def write(self, frame: DataFrame, output: Output, info: WriteInfo) -> int | None:
-        """Write *frame* as *output* says, in one commit; the rows written, where known.
+        """Write *frame* to *output* in one commit, and return the number of rows if it is known.
 
-        Several appends of one attempt all count. The first append of a later attempt of the same
-        row, in this run or one that repairs it, takes the place of those of the attempts before.
+        One attempt may append several times, and all its appends remain. The first append of a later
+        attempt of the same row, in this run or in a run that repairs it, replaces the rows that
+        earlier attempts appended.
 
         Raises:
-            DataError: if the table cannot take the frame; the table is as it was.
-            RevokedError: if nobody waits for the write any more.
+            DataError: if the table cannot accept the frame. The table is unchanged.
+            RevokedError: if the attempt was revoked.
         """
 
     def exists(self, table: TableName) -> bool:
-        """Whether *table* is there."""
+        """Return True if *table* exists."""
 
     def check_writable(self) -> None:
-        """Make sure, before a run begins, that tables can be written; writes nothing itself.
+        """Check, before a run begins, that tables can be written. The check itself writes nothing.
 
         Raises:
-            DataError: if they cannot.
+            DataError: if tables cannot be written.
         """
 
     def is_frame(self, value: object) -> bool:
-        """Whether *value* is a frame of the engine, or one that its `native` makes one of."""
+        """Return True if *value* is a frame of the engine, or a frame that its `native` can convert."""
 
     def row_count(self, frame: DataFrame) -> int | None:
-        """How many rows *frame* has, or None where counting would cost a pass over the data."""
+        """Return the number of rows in *frame*, or None if counting needs a pass over the data."""
 
     def schema(self, frame: DataFrame) -> dict[str, str]:
-        """Column to type name."""
+        """Return a mapping from column to type name."""
 
     def measure(self, frame: DataFrame, rules: Sequence[Rule]) -> list[Measure]:
-        """What each of *rules* (none of kind ``call``) is judged by; their columns are there.
+        """Return the measurements for each of *rules*.
+
+        No rule has kind ``call``, and *frame* has all their columns.
 
         Raises:
             DataError: if a rule cannot be evaluated on its columns.
         """
 
     def split(self, frame: DataFrame, rules: Sequence[Rule]) -> tuple[DataFrame, DataFrame]:
-        """The rows that keep all of *rules*, and those that break one.
+        """Return two frames: the rows that pass all of *rules*, and the rows that break at least one.
 
-        The latter have two more columns: ``_failed_checks``, which rules, and ``_quarantined_at``.
+        The second frame has two more columns: ``_failed_checks`` (the broken rules) and
+        ``_quarantined_at``.
         """
 
     def cache(self, table: TableName, *, keep: bool = False) -> None:
-        """Keep *table* at hand for later reads; a write to it ends that.
+        """Cache *table* for later reads, until the next write to it.
 
-        With *keep* also for whoever uses the session after `close`, where one stays.
+        If *keep* is True and the session outlives `close`, the table stays cached in the session.
         """
 
     def close(self) -> None:
-        """Give back what the run holds; called once, at its end."""
+        """Release the resources of the run; called once, at its end."""
 
 
 class Change(Enum):
-    """What has become of a table since an engine began to watch it."""
+    """State of a table, compared with the time when an engine began to watch it."""
 
     WRITTEN = "written"
     SAME = "same"
@@ -257,74 +266,76 @@ class Change(Enum):
 
 
 Watch = Callable[["TableName"], Change]
-"""Tells what has become of a table since it is watched."""
+"""Function that returns the `Change` of a table since the engine began to watch it."""
 
 
 class WatchingEngine(Protocol):
-    """What an engine may have besides: it notices what others write to its tables."""
+    """Optional methods of an engine that detects other writers' commits to its tables."""
 
     def watch(self, tables: Sequence[TableName]) -> Watch:
-        """Watch *tables* from now on; before each attempt, so it must cost next to nothing.
+        """Watch *tables* from now on. The runner calls this before each attempt, so it must be cheap.
 
-        What is returned may take its time: the runner only asks about outputs that it has not written.
+        The returned function may be slow, because the runner only calls it for outputs that the runner
+        has not written itself.
         """
 
 
 def watch_tables(engine: TableEngine, tables: Sequence[TableName]) -> Watch:
-    """Let *engine* watch *tables*, if it can."""
+    """Let *engine* watch *tables*; if it cannot watch tables, report each change as unknown."""
     begin = getattr(engine, "watch", None)
     found: Watch = (lambda _: Change.UNKNOWN) if begin is None else begin(tables)
     return found
 
 
 class RetryingEngine(Protocol):
-    """What an engine may have besides: it removes what failed attempts have appended."""
+    """Optional methods of an engine that can remove the rows that failed attempts appended."""
 
     def take_back(self, output: Output, info: WriteInfo) -> None:
-        """Remove from the table what earlier attempts of the row appended to it, if anything.
+        """Remove any rows that earlier attempts of the transformation appended to the table.
 
         Raises:
-            DataError: if their rows cannot be told from others'; nothing was written.
-            RevokedError: if nobody waits for the attempt any more.
+            DataError: if these rows cannot be distinguished from other rows. Nothing was written.
+            RevokedError: if the attempt was revoked.
         """
 
 
 class ListingEngine(Protocol):
-    """What an engine may have besides: it knows which tables there are."""
+    """Optional methods of an engine that can list its tables."""
 
     def tables(self) -> list[TableName]:
-        """Every table of the lake; none where finding them costs requests."""
+        """Return all tables of the lake; an empty list if listing them would need requests."""
 
 
 class ConvertingEngine(Protocol):
-    """What an engine may have besides: it takes frames of other libraries; `is_frame` says which."""
+    """Optional methods of an engine that accepts frames of other libraries; see `is_frame`."""
 
     def native(self, frame: DataFrame, name: str) -> DataFrame:
-        """*frame* as one of the engine's own, with the same values and types.
+        """Convert *frame* to a frame of the engine, with the same values and types.
 
         Raises:
-            DataError: naming *name*, what cannot be converted, and what to do.
+            DataError: if a part cannot be converted. The message contains *name*, that part, and the
+                remedy.
         """
 
 
 def native_frame(engine: TableEngine, frame: DataFrame, name: str) -> DataFrame:
-    """*frame*, which `is_frame` knows, as one of the *engine*'s own."""
+    """Convert *frame*, for which `is_frame` returned True, to a frame of *engine*."""
     convert = getattr(engine, "native", None)
     return frame if convert is None else convert(frame, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Portion:
-    """A part of a table, to try things on: at most *limit* rows, or each row with chance *fraction*.
+    """Part of a table to experiment with: *limit* rows at most, or a random *fraction* of the rows.
 
-    Both together are a sample of at most *limit* rows. The same table gives the same sample.
+    Both together give a sample of at most *limit* rows. The same table gives the same sample.
     """
 
     limit: int | None = None
     fraction: float | None = None
 
     def __bool__(self) -> bool:
-        """Whether it is less than everything."""
+        """Return True if the portion limits the table in any way."""
         return self.limit is not None or self.fraction is not None
 
     def __str__(self) -> str:
@@ -335,15 +346,15 @@ class Portion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableDetails:
-    """What a table's metadata say, without reading its rows.
+    """Facts from a table's metadata, found without reading its rows.
 
     Attributes:
-        rows: how many it has, where that is known.
+        rows: number of rows, if known.
         columns: column to type name.
-        version: of the table, where that is known.
-        modified_at: when it was written last (UTC).
-        run_id: of the run that did so, if one did.
-        transformation_id: which of its transformations.
+        version: version of the table, if known.
+        modified_at: time of the last write (UTC).
+        run_id: id of the run that made the last write; None if no run made it.
+        transformation_id: id of the transformation that made the last write.
     """
 
     rows: int | None
@@ -356,73 +367,75 @@ class TableDetails:
 
 @runtime_checkable
 class RehearsingEngine(TableEngine, Protocol):
-    """What ``load``, ``try`` and ``explain`` need of an engine besides; nothing here writes."""
+    """Engine with the methods that ``load``, ``try`` and ``explain`` need. None of them writes."""
 
     def read_portion(self, table: TableName, portion: Portion) -> DataFrame:
-        """*portion* of *table*, reading no more than it takes.
+        """Return *portion* of *table*, and read no more data than necessary.
 
         Raises:
-            TableNotFoundError: if it does not exist.
+            TableNotFoundError: if the table does not exist.
         """
 
     def take(self, frame: DataFrame, portion: Portion) -> DataFrame:
-        """*portion* of *frame*; what is done to it later does not touch *frame*."""
+        """Return *portion* of *frame* as a copy: later changes to it do not affect *frame*."""
 
     def prepared(self, frame: DataFrame, output: Output) -> DataFrame:
-        """A copy of *frame* as *output*'s table would give it back.
+        """Return a copy of *frame* as a read from *output*'s table would return it.
 
         Raises:
-            DataError: if `write` would: the table cannot take it.
+            DataError: if `write` would raise it because the table cannot accept the frame.
         """
 
     def combined(self, before: DataFrame, frame: DataFrame, output: Output) -> DataFrame:
-        """What a table that holds *before* holds after an append or merge of *frame*."""
+        """Return the rows of a table that held *before*, after an append or merge of *frame*."""
 
     def changes(self, frame: DataFrame, output: Output, *, partial: bool) -> TableChange:
-        """What a `write` of the prepared *frame* would change in *output*'s table.
+        """Return the changes that a `write` of the prepared *frame* would make to *output*'s table.
 
         Args:
-            frame: from `prepared`.
-            output: where and how.
-            partial: the frame was made of parts of its inputs: what it lacks is not removed.
+            frame: a frame that `prepared` returned.
+            output: target table and mode of the write.
+            partial: True if the frame was computed from parts of its inputs. Rows that are missing
+                from it then do not count as removed.
         """
 
     def details(self, table: TableName) -> TableDetails | None:
-        """What the metadata of *table* say; None if it does not exist."""
+        """Return the facts from the metadata of *table*; None if it does not exist."""
 
 
 class BaseLogSink(ABC):
-    """Where run log records go. Subclass it, write `write`, and pass it as ``log_sink``.
+    """Base class of run log sinks. Subclass it, implement `write`, and pass the object as ``log_sink``.
 
-    Called from one thread; may raise (the batch is tried again, then kept in the journal).
+    The run calls it from one thread. If `write` raises, the run retries the batch. If that fails too,
+    the records stay in the journal.
     """
 
     name: str = ""
 
     @abstractmethod
     def write(self, records: list[Row]) -> None:
-        """Append *records*, one per ended attempt: the seed's ten columns, then ours."""
+        """Append *records*, one for each finished attempt: the seed's ten columns, then ours."""
 
     def write_run(self, record: Row) -> None:  # noqa: B027  optional on purpose
-        """Append the record of a run that ended."""
+        """Append the record of a finished run."""
 
     def written(self, run_id: str) -> set[tuple[str, int]]:
-        """(transformation_id, attempt) already kept for *run_id*, asked before a batch is repeated."""
+        """Return the (transformation_id, attempt) pairs stored for *run_id*; called before a retry."""
         del run_id
         return set()
 
     def runs(self, limit: int) -> list[Row]:
-        """The newest *limit* runs, newest first; empty where this sink cannot be read."""
+        """Return the newest *limit* runs, newest first; empty if this sink cannot be read."""
         del limit
         return []
 
     def attempts(self, run_ids: Sequence[str]) -> list[Row]:
-        """The records of the given runs; empty where this sink cannot be read."""
+        """Return the records of the given runs; empty if this sink cannot be read."""
         del run_ids
         return []
 
     def durations(self, run_ids: Sequence[str]) -> list[tuple[str, float]]:
-        """(transformation_id, seconds) of the successes in these runs, for every plan."""
+        """Return (transformation_id, seconds) for each success in these runs; each plan calls it."""
         return [
             (record["transformation_id"], record["duration_seconds"])
             for record in self.attempts(run_ids)
@@ -430,28 +443,28 @@ class BaseLogSink(ABC):
         ]
 
     def close(self) -> None:  # noqa: B027  optional on purpose
-        """Give back what the run holds."""
+        """Release the resources of the run."""
 
 
 class View(Protocol):
-    """Something that shows a run while it goes on; called from the coordinator's thread only."""
+    """View that shows a run in progress; called only from the coordinator's thread."""
 
     def on_plan(self, plan: RunPlan) -> None:
-        """The run is about to start; before its first event."""
+        """Show the plan of a run that is about to start; called before its first event."""
 
     def on_event(self, event: RunEvent) -> None:
-        """Something happened."""
+        """Show one event."""
 
     def on_output(self, transformation_id: str, line: str) -> None:
-        """A transformation printed or logged *line*."""
+        """Show a *line* that a transformation printed or logged."""
 
     def on_message(self, level: str, text: str) -> None:
-        """The run has something to say that is no event; *level* is a logging level's name."""
+        """Show a message that belongs to no event; *level* is the name of a logging level."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What a run was bootstrapped with: as in the seed, a Spark session and an SQL provider."""
+    """Spark session and SQL provider that a run was bootstrapped with, as in the seed."""
 
     spark: Any = None
     sql_provider: Any = None
@@ -459,7 +472,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Everything an adapter needs to know about where it is; *engine* is the run's, if there is one."""
+    """Project and environment that an adapter works for; *engine* is the run's, "" without a run."""
 
     manifest: ProjectManifest
     env: str
@@ -471,7 +484,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapters:
-    """How the core gets its implementations; one factory each, called when first needed."""
+    """Factories of the core's implementations, each called when its object is first needed."""
 
     engine: Callable[[str, Place], TableEngine]
     registry: Callable[[Place], RegistrySource]
