@@ -1,1 +1,1 @@
-"""What people see of a run, as data: state, text, HTML. Pure functions; no notebook needed."""
+"""Views of runs, plans and rows: state, text and HTML. Pure functions; no notebook needed."""

@@ -1,4 +1,4 @@
-"""Escape text for HTML, where it comes from rows, functions and databases."""
+"""Escape text for HTML. The text may come from rows, functions and databases."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from odibi_nb.core.text.terminal_text import readable
 
 
 def escape(text: str, quote: bool = True) -> str:
-    """Return *text* for HTML, without what would steer a terminal that it is copied to."""
+    """Return *text* escaped for HTML, without control sequences that a terminal would obey after a copy."""
     return html.escape(readable(text), quote)

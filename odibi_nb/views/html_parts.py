@@ -1,4 +1,4 @@
-"""Small pieces of HTML that several views are made of: no scripts, every value escaped, both themes."""
+"""Small pieces of HTML that several views share: no scripts, every value escaped, both themes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 UNBROKEN = 20
-"""A text no longer than that is not broken."""
+"""Length in characters up to which a text is never broken."""
 MAX_ITEMS = 100
-"""At most so many problems, notices or names are listed: a notebook keeps every one of them."""
+"""Largest number of problems, notices or names in a list: a notebook stores every one of them."""
 MAX_RECORDS = 300
-"""At most so many rows of a table are shown."""
+"""Largest number of table rows that are shown."""
 MAX_TEXT = 2_000
-"""Characters of a single text, such as a selection or a list of names."""
+"""Largest number of characters of a single text, such as a selection or a list of names."""
 _PRE = "margin:0;white-space:pre-wrap;overflow-wrap:anywhere"
 _WIDE = "margin:0;white-space:pre;overflow-x:auto"
 _FONT = "font-family:var(--jp-code-font-family,monospace)"
@@ -29,40 +29,40 @@ _BLOCK = (
 
 
 def first_of(items: Sequence[str], most: int = MAX_ITEMS) -> list[str]:
-    """The first *most* of *items*, each not too long, and the number of the others."""
+    """Return the first *most* of *items*, each shortened, and a line that counts the others."""
     more = len(items) - most
     return [*map(shortened, items[:most]), *([f"… and {more:,} more"] if more > 0 else [])]
 
 
 def shortened(text: str, most: int = MAX_TEXT) -> str:
-    """*text*, or its beginning and its length."""
+    """Return *text*, or its beginning and its length if it has more than *most* characters."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 
 def block(*parts: str) -> str:
-    """Pieces of HTML below each other, as wide as their place."""
+    """Return pieces of HTML below each other, as wide as the page allows."""
     return f"<div style='{_BLOCK}'>{''.join(parts)}</div>"
 
 
 def head(text: str, colour: str = "") -> str:
-    """A line that stands out."""
+    """Return a line in bold."""
     style = f" style='{text_colour(colour)}'" if colour else ""
     return f"<p style='margin:.4em 0 0'><b{style}>{escape(text)}</b></p>"
 
 
 def pre(text: str, *, wide: bool = False) -> str:
-    """Text whose lines stay as they are; *wide* lines are scrolled, others wrapped."""
+    """Return text with its line breaks. If *wide*, long lines scroll; otherwise they wrap."""
     return f"<pre style='{_WIDE if wide else _PRE};{_FONT}'>{escape(text)}</pre>"
 
 
 def folded(title: str, html: str, *, is_open: bool = False) -> str:
-    """*html* below a title that opens it."""
+    """Return *html* that is folded below its title."""
     mark = " open" if is_open else ""
     return f"<details{mark}><summary>{escape(title)}</summary>{html}</details>"
 
 
 def breakable(text: str) -> str:
-    """*text*, escaped; a long one may be broken where a reader would break it, and not within words."""
+    """Return *text*, escaped. A long one may break after separators and underscores, not within words."""
     if len(text) <= UNBROKEN:
         return escape(text)
     pieces = re.split(r"(?<=[/.,])(?=\w)", text)

@@ -1,4 +1,4 @@
-"""Single messages as HTML: why something cannot be done, and what a person should know."""
+"""Single messages as HTML: errors and notes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _WHOLE = "white-space:pre-wrap;overflow-wrap:anywhere"
 
 
 def error_html(title: str, text: str) -> str:
-    """What went wrong, as a heading, and why; read out at once by a screen reader."""
+    """Return an error with its title as the heading. A screen reader reads it out at once."""
     sign, colour, _ = STATUS_STYLES["FAILED"]
     return (
         f"<div role='alert' style='{_TEXT};{_WHOLE}'>"
@@ -19,5 +19,5 @@ def error_html(title: str, text: str) -> str:
 
 
 def note_html(text: str) -> str:
-    """A line of text; read out by a screen reader when nothing else is."""
+    """Return a line of text. A screen reader reads it out when it is idle."""
     return f"<p role='status' style='{_TEXT}'>{escape(text)}</p>"

@@ -15,10 +15,10 @@ MAX_WIDTH = 60
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Records(Sequence[dict[str, Any]]):
-    """Rows of the same columns, with a title. As text all of them; in a notebook the first ones.
+    """Rows with the same columns, and a title. The text has all rows, a notebook shows the first ones.
 
     Attributes:
-        frame_with: makes a DataFrame of columns and rows, where there is a library for it.
+        frame_with: makes a DataFrame of columns and rows; None without a DataFrame library.
     """
 
     title: str
@@ -38,7 +38,7 @@ class Records(Sequence[dict[str, Any]]):
         return iter(self.rows)
 
     def to_frame(self) -> Any:
-        """The rows as a pandas DataFrame."""
+        """Return the rows as a pandas DataFrame."""
         if self.frame_with is None:
             raise TypeError("these records were made without a DataFrame library")
         return self.frame_with(self.columns, self.rows)

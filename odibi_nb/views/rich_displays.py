@@ -1,4 +1,4 @@
-"""Rich displays of results, plans and manifests. Nothing that draws is imported before one is shown."""
+"""Rich displays of results, plans and manifests. The first display imports the code that draws it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def register() -> None:
-    """Register the displays."""
+    """Register the displays of results, plans and manifests."""
     register_displays({RunResult: _result, RunPlan: _plan, ProjectManifest: _manifest})
 
 

@@ -1,4 +1,4 @@
-"""The style of each status: a sign, a colour and a pattern, so that none depends on colour alone."""
+"""The style of each status: a sign, a colour and a pattern, so that no status depends on colour alone."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import NamedTuple
 from odibi_nb.core.model.events import Status
 
 WAITING, RETRYING = "WAITING", "RETRYING"
-"""The statuses of a row besides `Status`: not started yet; between two attempts."""
+"""The statuses of a row that `Status` lacks: not started yet, and between two attempts."""
 QUEUED = "QUEUED"
-"""What a row is from its layer's beginning until its first attempt; only in pictures."""
+"""The status of a row from its layer's beginning until its first attempt. Only pictures use it."""
 
 
 class StatusStyle(NamedTuple):
-    """The style of a status; *pattern* is one of Plotly's shapes, drawn alike in the SVG."""
+    """The style of a status. *pattern* is one of Plotly's shapes; the SVG draws the same shape."""
 
     sign: str
     colour: str
     pattern: str
 
 
-# Colours with enough contrast on white and on near-black; sign and pattern say the same without them.
-# What is queued is drawn longest: its pattern is the one that makes the smallest PNG.
+# Colours with enough contrast on white and on near-black; sign and pattern carry the status without them.
+# Queued bars are the longest, so they get the pattern that makes the smallest PNG.
 STATUS_STYLES: dict[str, StatusStyle] = {
     Status.SUCCESS.value: StatusStyle("✔", "#2e9e4f", ""),
     Status.RUNNING.value: StatusStyle("▶", "#2f7de1", "/"),
@@ -33,9 +33,9 @@ STATUS_STYLES: dict[str, StatusStyle] = {
     QUEUED: StatusStyle("·", "#9a9a9a", "-"),
 }
 PART_DONE = "#174f97"
-"""What fills a running bar as far as it is done; a figure in per cent beside it says the same."""
+"""The colour of the completed part of a running bar. A percentage beside the bar gives the same value."""
 WAITS = frozenset({QUEUED, RETRYING})
-"""Kinds of bars that are no work: drawn thin."""
+"""Kinds of bars that show waiting: drawn thin."""
 WAITING_STYLE = StatusStyle("·", "#8a8a8a", "-")
 RUN_STYLES = {
     "success": STATUS_STYLES["SUCCESS"],
@@ -51,6 +51,6 @@ def style_of(status: str) -> StatusStyle:
 
 
 def text_colour(colour: str) -> str:
-    """Return the CSS of text in *colour*, mixed with the text's own so that it can be read in both themes."""
+    """Return the CSS for text in *colour*, mixed with the theme's text colour to be readable in both themes."""
     mixed = f"color-mix(in srgb,{colour} 70%,var(--jp-ui-font-color0,currentColor))"
     return f"color:{colour};color:{mixed}"

@@ -1,1 +1,1 @@
-"""A run and its log: while it goes on, and afterwards."""
+"""Views of a run and its log, during the run and afterwards."""

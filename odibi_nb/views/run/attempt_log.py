@@ -1,4 +1,4 @@
-"""What a transformation printed, attempt by attempt, as text and as HTML."""
+"""The output of a transformation, attempt by attempt, as text and as HTML."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from odibi_nb.views.html_parts import block, head, pre
 from odibi_nb.views.status_style import style_of
 
 MAX_TAIL, MAX_TRACEBACK = 8_000, 4_000
-"""Characters of a log and of a traceback that are shown while a run goes on: the last ones."""
-# Laid out from below, so that the newest line is in sight whenever it is painted anew.
+"""Characters of a log and of a traceback that are shown during a run: the last ones."""
+# Laid out from the bottom, so that the newest line stays in sight after each update.
 _NEWEST = "display:flex;flex-direction:column-reverse;max-height:18em;overflow:auto;padding:2px 6px;background:rgba(128,128,128,.1)"
 
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AttemptLogs:
-    """The attempts of one transformation in one run, oldest first. Shows itself."""
+    """The attempts of one transformation in one run, oldest first, with a rich display."""
 
     attempts: tuple[AttemptLog, ...]
 
     def lines(self) -> list[str]:
-        """Everything in lines; a running attempt has no last line yet."""
+        """Return the lines of all attempts. A running attempt has no closing line yet."""
         found = []
         for attempt in self.attempts:
             found += [_started(attempt), *(f"  {line}" for line in attempt.log.splitlines())]
@@ -62,7 +62,7 @@ def _ended(attempt: AttemptLog) -> str:
 
 
 def tail_html(attempt: AttemptLog) -> str:
-    """The end of what an attempt has printed, and how it stands; with its traceback if it failed."""
+    """Return the end of an attempt's output and its status, and its traceback if it failed."""
     name = escape(f"Log of {attempt.transformation_id}")
     printed = _last(attempt.log, MAX_TAIL) or "(nothing printed or logged yet)"
     trace = pre(_last(attempt.traceback, MAX_TRACEBACK)) if attempt.traceback else ""
@@ -76,7 +76,7 @@ def tail_html(attempt: AttemptLog) -> str:
 
 
 def _last(text: str, length: int) -> str:
-    """The last lines of *text*, no longer than *length*."""
+    """Return the last lines of *text*, at most *length* characters."""
     text = text.rstrip("\n")
     if len(text) <= length:
         return text

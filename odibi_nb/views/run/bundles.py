@@ -1,7 +1,7 @@
-"""What a saved notebook keeps of a run: MIME bundles, the same for every front end.
+"""MIME bundles of a run that a saved notebook stores, the same for every front end.
 
-A front end shows the richest kind it knows: JupyterLab and VS Code Plotly's, where Plotly's extension is
-installed; nbconvert, Databricks and everybody else the HTML; a terminal the text.
+A front end shows the richest type that it supports. JupyterLab and VS Code show the Plotly figure if
+Plotly's extension is installed. nbconvert, Databricks and others show the HTML, and a terminal the text.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
 
 PLOTLY, HTML, TEXT = "application/vnd.plotly.v1+json", "text/html", "text/plain"
 MAX_FIGURE_ROWS = 500
-"""With more rows the picture is the SVG alone: Plotly would be slow, and JupyterLab, which adds a PNG of
-what Plotly drew to the notebook, would make it large."""
+"""Largest number of rows with a Plotly figure; larger runs have the SVG alone. Plotly would be slow, and
+JupyterLab stores a PNG of each Plotly figure, which would make the notebook large."""
 Bundle = dict[str, Any]
 EMPTY: Bundle = {HTML: "<span></span>", TEXT: ""}
-"""Nothing yet, in an output that something will take the place of."""
+"""An empty output that a later one replaces."""
 _FINE = frozenset({"SUCCESS", "RUNNING", "WAITING", "RETRYING"})
 
 
 def run_bundles(
     snapshot: RunSnapshot, result: RunResult | None = None
 ) -> tuple[Bundle, Bundle, Bundle]:
-    """A run as the three outputs of a cell: `summary_bundle`, `chart_bundle`, `table_bundle`.
+    """Return the three outputs of a run's cell: `summary_bundle`, `chart_bundle`, `table_bundle`.
 
-    The chart is never a cell's first output. When Plotly's extension has drawn the first one, JupyterLab
-    draws all outputs of the cell again, and widgets in them break: it takes an index of 0 for none.
+    The chart is never a cell's first output. When Plotly's extension has drawn the first output,
+    JupyterLab takes its index 0 for none, redraws all outputs of the cell and breaks widgets in them.
     """
     return summary_bundle(snapshot), chart_bundle(snapshot), table_bundle(snapshot, result)
 
 
 def summary_bundle(snapshot: RunSnapshot) -> Bundle:
-    """How a run stands or ended, in a line."""
+    """Return the status of a run in one line."""
     return {HTML: framed_summary_html(snapshot), TEXT: plain_text(snapshot)}
 
 
 def chart_bundle(snapshot: RunSnapshot) -> Bundle:
-    """The Gantt chart: as a Plotly figure, as SVG; a word of text."""
+    """Return the Gantt chart as a Plotly figure, as SVG, and as a line of text."""
     figure = {PLOTLY: _figure(snapshot)} if len(snapshot.rows) <= MAX_FIGURE_ROWS else {}
     text = f"Gantt chart: {len(snapshot.rows):,} transformations"
     return {**figure, HTML: chart_html(snapshot), TEXT: text}
@@ -54,7 +54,7 @@ def chart_bundle(snapshot: RunSnapshot) -> Bundle:
 def table_bundle(
     snapshot: RunSnapshot, result: RunResult | None = None, unfolded: str = ""
 ) -> Bundle:
-    """The table: as HTML, with the tracebacks and logs of *result*; as text, what failed.
+    """Return the table as HTML with the tracebacks and logs of *result*, and the failures as text.
 
     *unfolded* is the id of the row whose log is open.
     """
@@ -71,13 +71,13 @@ def table_bundle(
 
 
 def result_bundle(result: RunResult) -> Bundle:
-    """A run that has ended, in one bundle: summary, Gantt chart, table, tracebacks."""
+    """Return an ended run in one bundle: summary, Gantt chart, table, tracebacks."""
     bundles = run_bundles(snapshot_of(result), result)
     return {**bundles[1], HTML: "".join(bundle[HTML] for bundle in bundles), TEXT: repr(result)}
 
 
 def plain_text(snapshot: RunSnapshot) -> str:
-    """A run in one line: ``Plant One (env=qat) success: 2 success``."""
+    """Return a run in one line: ``Plant One (env=qat) success: 2 success``."""
     counts = ", ".join(f"{n} {name.lower()}" for name, n in snapshot.counts().items())
     return f"{snapshot.project} (env={snapshot.env}) {snapshot.status}: {counts}"
 

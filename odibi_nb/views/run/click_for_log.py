@@ -1,6 +1,6 @@
-"""A click on a row or a bar of a run that goes on: it chooses whose log is shown.
+"""Show a row's log after a click on the row or its bar, during a run.
 
-The click fills in the control that people without a mouse use; where there is none, nothing happens.
+The click sets the value of the control that people without a mouse use. Without a control, it does nothing.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from odibi_nb.views.escaping import escape
 
 CONTROL = "odibi-log-of"
-"""The CSS class of the control, which has an ``<input>`` or a ``<select>``; the nearest one answers."""
+"""The CSS class of the control, which has an ``<input>`` or a ``<select>``. A click uses the nearest one."""
 
 
 def _handler(named: str) -> str:
-    """The attribute of an element in which a click chooses the id that *named*, JavaScript, stands for."""
+    """Return an onclick attribute that selects the id from *named*, a JavaScript expression for an element."""
     script = (
         f"const id=({named})?.textContent.split('\\n')[0];"
         "for(let at=this;id&&at;at=at.parentElement){"
@@ -28,4 +28,4 @@ CLICKABLE = (
     "<style>.odibi-log[onclick] tr:first-child>td:nth-child(2),.odibi-layers rect{cursor:pointer}"
     ".odibi-log[onclick] tr:first-child>td:nth-child(2){text-decoration:underline dotted}</style>"
 )
-"""Says that a click does something; to stand where the control stands."""
+"""A style that marks rows and bars as clickable, for pages that have the control."""

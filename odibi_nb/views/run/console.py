@@ -22,7 +22,7 @@ RULE = "━" * 53
 
 
 class ConsoleView(View):
-    """Prints what is at least as important as *log_level* to standard output.
+    """Print messages whose level is at least *log_level* to standard output.
 
     Raises:
         ConfigurationError: if the level is unknown.
@@ -42,12 +42,12 @@ class ConsoleView(View):
         self.total, self.ended, self.failed = len(plan.rows), 0, 0
 
     def on_message(self, level: str, text: str) -> None:
-        """Print *text*, if *level* is important enough."""
+        """Print *text* if *level* reaches the threshold."""
         if LEVELS[level] >= self.threshold:
             self.print(level, text)
 
     def on_output(self, transformation_id: str, line: str) -> None:
-        """Print what a transformation printed; named where several run."""
+        """Print a line of a transformation's output, with its id if several transformations run."""
         self.on_message("INFO", line if len(self.running) < 2 else f"[{transformation_id}] {line}")  # noqa: PLR2004
 
     def on_event(self, event: RunEvent) -> None:
@@ -65,15 +65,16 @@ class ConsoleView(View):
             self.on_message(level, text)
 
     def print(self, level: str, text: str) -> None:
-        """Write a line; *level* is for those who decorate it."""
+        """Write a line. *level* serves subclasses that decorate it."""
         del level
         print(readable(text), file=real_stream(), flush=True)
 
 
 class ThrottledConsole(ConsoleView):
-    """A console that stays readable: after a burst, at most *per_second* lines a second.
+    """Console that stays readable: after a burst, it prints at most *per_second* lines a second.
 
-    Lines that are left out are counted, with how far the run is; warnings and errors always appear.
+    It counts the lines that it leaves out, and shows the run's progress with the count. Warnings and
+    errors always appear.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class ThrottledConsole(ConsoleView):
         self._left_out = 0
 
     def print(self, level: str, text: str) -> None:
-        """Write the line, or count it."""
+        """Write the line, or count it as left out."""
         now = self._clock()
         earned = (now - self._last) * self._per_second
         self._allowance = min(self._burst, self._allowance + earned)

@@ -1,4 +1,4 @@
-"""A run's lines of text, kept for reading: what happened and what transformations printed."""
+"""Console lines of a run, stored for display: messages and the output of transformations."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.events import RunEvent
 
 MAX_LINES = 20_000
-"""So many lines of a run are kept, the latest."""
+"""Number of lines of a run that are stored: the latest ones."""
 SHOWN_LINES = 500
 MAX_LENGTH = 500
-# Laid out from below, so that the newest line is in sight whenever it is painted anew.
+# Laid out from the bottom, so that the newest line stays in sight after each update.
 _SCROLLED = "display:flex;flex-direction:column-reverse;max-height:32em;overflow:auto;border-top:1px solid var(--jp-border-color2,#bbb)"
 _PRE = (
     "flex:none;margin:4px 0;white-space:pre-wrap;overflow-wrap:anywhere;"
@@ -27,7 +27,7 @@ _COLOURS = {"WARNING": STATUS_STYLES["RETRYING"].colour, "ERROR": STATUS_STYLES[
 
 
 class Line(NamedTuple):
-    """A line; *transformation_id* is "" where it is the run's own."""
+    """A line of output. *transformation_id* is "" for the run's own lines."""
 
     transformation_id: str
     level: str
@@ -35,10 +35,10 @@ class Line(NamedTuple):
 
 
 class ConsoleLines(ConsoleView):
-    """Keeps what a console would print, by transformation; written and read from different threads.
+    """Store the lines that a console would print, by transformation. Safe to write and read from threads.
 
     Attributes:
-        version: grows with every line.
+        version: a number that grows with every line.
     """
 
     def __init__(self) -> None:
@@ -49,13 +49,13 @@ class ConsoleLines(ConsoleView):
         self._lock = threading.Lock()
 
     def clear(self) -> None:
-        """Forget the lines of an earlier run."""
+        """Drop the lines of an earlier run."""
         with self._lock:
             self._lines.clear()
             self.version += 1
 
     def on_event(self, event: RunEvent) -> None:
-        """Keep its line under the transformation it is about."""
+        """Store the event's line under its transformation."""
         self._about = str(event.payload.get("transformation_id") or "")
         try:
             super().on_event(event)
@@ -66,7 +66,7 @@ class ConsoleLines(ConsoleView):
         self._add(Line(transformation_id, "INFO", line))
 
     def print(self, level: str, text: str) -> None:
-        """Keep the lines of *text*."""
+        """Store the lines of *text*."""
         for line in text.strip("\n").split("\n"):
             self._add(Line(self._about, level, line))
 
@@ -76,7 +76,7 @@ class ConsoleLines(ConsoleView):
             self.version += 1
 
     def html(self, transformation_id: str = "") -> str:
-        """The last lines, of one transformation or of all; newest below."""
+        """Return the last lines, of one transformation or of all, with the newest at the bottom."""
         with self._lock:
             lines = [*self._lines]
         if transformation_id:

@@ -1,4 +1,4 @@
-"""How long a run will still take, from what was expected of it and how it has gone so far."""
+"""Estimate the remaining time of a run from its forecast and its progress so far."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OPEN = frozenset({WAITING, RETRYING, Status.RUNNING.value})
 
 
 class Eta:
-    """The expected end of a run of *plan*: that of its forecast, moved by how late what runs is."""
+    """The expected end of a run of *plan*: the forecast's end plus the largest delay of its open rows."""
 
     def __init__(self, plan: RunPlan) -> None:
         rows = {} if plan.problems else plan.rows
@@ -29,7 +29,10 @@ class Eta:
     def seconds_left(
         self, rows: Iterable[RowState], start: dt.datetime, now: dt.datetime
     ) -> float | None:
-        """Seconds until all *rows* have ended; None if history does not tell, or told wrong."""
+        """Return the seconds until all *rows* have ended.
+
+        None if fewer than half of the open rows have a history, or if the forecast has already passed.
+        """
         still_open = [row for row in rows if row.status in _OPEN]
         known = sum(row.id in self._known for row in still_open)
         if not self._spans or 2 * known < len(still_open) or not still_open:
@@ -46,7 +49,7 @@ class Eta:
 
 
 def rough(seconds: float) -> str:
-    """A duration that is only guessed: no more exact than that."""
+    """Return an estimated duration, rounded to the precision of an estimate."""
     if seconds < 10:  # noqa: PLR2004
         return f"~{max(1, round(seconds))} s"
     if seconds < 90:  # noqa: PLR2004  a minute and a half

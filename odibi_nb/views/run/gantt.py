@@ -1,4 +1,4 @@
-"""A run as a Gantt chart, before it is drawn: which bars, from when to when, what they say."""
+"""A run as a Gantt chart before it is drawn: the bars, their times and their texts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from odibi_nb.views.run.state import AttemptState, RowState, RunSnapshot
 
 MAX_QUEUED_ROWS = 500
-"""With more rows, what waited for its first attempt is left out: it would hide what ran."""
+"""Largest number of rows for which the waits before first attempts are drawn: more would hide the work."""
 MAX_ERROR = 160
 MAX_CHECKS = 5
 MAX_NAME = 30
 TICKS = 8
 MARK = 0.01
-"""How wide the mark of a row that never started is, as a part of the axis."""
+"""Width of the mark of a row that never started, as a fraction of the axis."""
 _UNENDED_WAIT = frozenset({RETRYING, Status.SKIPPED.value, Status.CANCELLED.value})
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 
@@ -28,7 +28,8 @@ _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 
 class Segment(NamedTuple):
     """A bar: row number *row*, from *start* to *end* in seconds of the run.
 
-    *kind* is a key of `STATUS_STYLES`; *bar* is the attempt, None for what is not one. *open* is True while the attempt runs.
+    *kind* is a key of `STATUS_STYLES`. *bar* is the attempt, or None for waits and marks. *open* is True
+    while the bar still grows.
     """
 
     row: int
@@ -41,7 +42,7 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Band:
-    """A layer: its rows are number *first* to *last*, both included."""
+    """A layer with rows number *first* to *last*, both included."""
 
     layer: str
     first: int
@@ -50,16 +51,16 @@ class Band:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gantt:
-    """What a picture shows.
+    """The content of a chart.
 
     Attributes:
         rows: in the plan's order, top to bottom.
         segments: by row, then by time.
         bands: the layers, top to bottom.
-        until: where the axis ends, in seconds; it begins at 0.
-        now: the now-line, in seconds; None when the run is over.
-        begin: wall time (UTC) of second 0, where known.
-        label: the picture in words: how many rows are how far.
+        until: the end of the axis in seconds; it begins at 0.
+        now: the position of the now-line in seconds; None when the run is over.
+        begin: wall time (UTC) of second 0; None before the run has begun.
+        label: the chart in words: the number of rows in each status.
     """
 
     rows: tuple[RowState, ...]
@@ -71,18 +72,18 @@ class Gantt:
     label: str
 
     def wall(self, seconds: float) -> str:
-        """Wall time (UTC) at *seconds*; "" before the run has begun."""
+        """Return the wall time (UTC) at *seconds*, or "" before the run has begun."""
         return (
             "" if self.begin is None else f"{self.begin + dt.timedelta(seconds=seconds):%H:%M:%S}"
         )
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Where the axis has ticks, and what they say."""
+        """Return the positions of the axis ticks in seconds, and their labels."""
         step = tick_step(self.until)
         return [(i * step, clock(i * step, step)) for i in range(int(self.until / step) + 1)]
 
     def marked(self, number: int) -> str:
-        """The name of row *number*, cut, with the sign of a row that has something to look at."""
+        """Return the shortened name of row *number*, with a warning sign if a check found something."""
         row = self.rows[number]
         return (
             f"{row.sign} {shortened(row.id, MAX_NAME - 2)}"
@@ -95,7 +96,7 @@ class Gantt:
         row, bar = self.rows[segment.row], segment.bar
         sign, word = STATUS_STYLES[segment.kind].sign, segment.kind.lower()
         attempt = f", attempt {bar.number}" if bar else ""
-        # What goes on says nothing that changes while it does.
+        # The text of an open bar has no current times: it must not change with every update.
         since = f"{segment.start:,.2f} s to {segment.end:,.2f} s ({self.wall(segment.start)} to {self.wall(segment.end)} UTC)"
         if segment.open:
             since = f"since {segment.start:,.2f} s ({self.wall(segment.start)} UTC)"
@@ -111,7 +112,7 @@ class Gantt:
 
 
 def gantt_of(snapshot: RunSnapshot) -> Gantt:
-    """The chart of a run as it stands."""
+    """Return the chart of a run in its present state."""
     chart = empty_gantt(snapshot)
     begun: dict[str, dt.datetime] = {}
     for row in snapshot.rows:
@@ -129,7 +130,7 @@ def gantt_of(snapshot: RunSnapshot) -> Gantt:
 
 
 def empty_gantt(snapshot: RunSnapshot) -> Gantt:
-    """The chart of a run as it stands, without its segments."""
+    """Return the chart of a run in its present state, without its segments."""
     longest = max(snapshot.elapsed, 0.1)
     return Gantt(
         rows=snapshot.rows,
@@ -145,9 +146,9 @@ def empty_gantt(snapshot: RunSnapshot) -> Gantt:
 def row_segments(
     number: int, row: RowState, snapshot: RunSnapshot, queued: dt.datetime | None, until: float
 ) -> list[Segment]:
-    """The bars of one row; *queued* is since when it may have waited for its first attempt.
+    """Return the bars of one row. *queued* is the time from which it may have waited for its first attempt.
 
-    An open one, if there is one, is the last.
+    If a bar is open, it is the last one.
     """
     assert snapshot.start is not None
     zero, now = snapshot.start, snapshot.at
@@ -200,7 +201,7 @@ def _label(snapshot: RunSnapshot) -> str:
 
 
 def _roomy(seconds: float) -> float:
-    """An axis end past *seconds* that stays for a while, so that bars grow instead of shrinking."""
+    """Return an axis end past *seconds* that fits for a while, so that bars grow instead of shrinking."""
     least = max(5.0, seconds * 1.02)
     magnitude = 10.0 ** math.floor(math.log10(least))
     return next(
@@ -209,7 +210,7 @@ def _roomy(seconds: float) -> float:
 
 
 def tick_step(until: float) -> float:
-    """Seconds between two ticks of an axis that ends at *until*."""
+    """Return the seconds between two ticks of an axis that ends at *until*."""
     least = until / TICKS
     if least <= _STEPS[0]:
         magnitude = 10.0 ** math.floor(math.log10(least))
@@ -218,7 +219,7 @@ def tick_step(until: float) -> float:
 
 
 def clock(seconds: float, step: float = 1.0) -> str:
-    """Seconds of the run as people read them: ``2.5 s``, ``1:30``, ``2:05:00``."""
+    """Return seconds of the run in a readable form: ``2.5 s``, ``1:30``, ``2:05:00``."""
     if seconds < 60 and step < 60:  # noqa: PLR2004
         return f"{seconds:.{max(0, -math.floor(math.log10(step)))}f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -227,7 +228,7 @@ def clock(seconds: float, step: float = 1.0) -> str:
 
 
 def shortened(text: str, length: int) -> str:
-    """*text* with an ellipsis where it is cut."""
+    """Return *text*, cut to *length* with an ellipsis."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 

@@ -1,9 +1,9 @@
-"""A Gantt chart of a run that goes on, as SVG pictures that lie on each other; few of them change.
+"""A live Gantt chart as SVG pictures that lie on top of each other, so that an update changes few of them.
 
-``frame``    legend, axis, names: change with the scale, which lasts for a while
-``moving``   the now-line and whatever is not over: changes all the time, but is little
-``settled``  the bars that stay as they are, in the order in which they came to be; only the last
-             picture that has any grows, so that what has to be drawn anew is what is new
+``frame``    legend, axis and names: change with the scale, which stays for a while
+``moving``   the now-line and the open bars: change all the time, but are small
+``settled``  the final bars, in the order in which they settled. Only the last picture that has bars
+             grows, so an update redraws the new bars and little else
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from odibi_nb.views.run.state import RowState, RunSnapshot
 
 FEW_BARS, MANY_BARS = 16, 64
-"""Bars in one settled picture: few where each has a tooltip, many where they share a path."""
+"""Bars in one settled picture: few if each has a tooltip, many if they share a path."""
 
 
 class GanttLayers:
-    """The pictures of one run with *count* rows; `update` says how they look now.
+    """The pictures of one run with *count* rows. `update` returns their present content.
 
-    What it costs to draw is what has changed: each snapshot is compared with the one before.
+    The cost of an update depends on the changes: each snapshot is compared with the one before.
     """
 
     def __init__(self, count: int) -> None:
@@ -41,7 +41,7 @@ class GanttLayers:
         self._forget(())
 
     def _forget(self, rows: tuple[RowState, ...]) -> None:
-        """Nothing is drawn yet."""
+        """Reset the state to that of an empty chart."""
         self._rows: tuple[RowState | None, ...] = (None,) * len(rows)
         self._settled: list[Segment] = []
         self._taken = [0] * len(rows)
@@ -53,7 +53,7 @@ class GanttLayers:
         self._framed = (0, 0)
 
     def update(self, snapshot: RunSnapshot) -> list[str]:
-        """All pictures, bottom to top: frame, moving, settled; always as many."""
+        """Return all pictures, bottom to top: frame, moving, settled. Their number never changes."""
         chart = empty_gantt(snapshot)
         if not chart.rows:
             return ["", "", *self._pictures]
@@ -71,7 +71,7 @@ class GanttLayers:
         return [self._frame, moving, *self._pictures]
 
     def _take(self, snapshot: RunSnapshot) -> None:
-        """Take over what has settled since the last snapshot."""
+        """Take over the bars that have settled since the last snapshot."""
         rows, before = snapshot.rows, self._rows
         changed = [
             number
@@ -80,7 +80,7 @@ class GanttLayers:
         ]
         for number in changed:
             row = rows[number]
-            if row.sign and self.tooltips:  # stands beside its name, in the frame
+            if row.sign and self.tooltips:  # the frame shows the sign beside the row's name
                 self._marked.add(number)
             if row.bars:
                 start = row.bars[0].start
@@ -131,7 +131,7 @@ class GanttLayers:
         return drawing.moving(segments, waiting, tooltips=self.tooltips)
 
     def _blocks(self, snapshot: RunSnapshot) -> list[tuple[int, int, float]]:
-        """First and last number of rows that wait next to each other, and since when (in seconds)."""
+        """Return blocks of adjacent waiting rows: first number, last number, start in seconds."""
         blocks: list[tuple[int, int, float]] = []
         if not self._queued or snapshot.start is None:
             return blocks
@@ -150,11 +150,11 @@ class GanttLayers:
         return blocks
 
     def _draw_settled(self, chart: Gantt, run: str, first: int) -> None:
-        """Draw the pictures anew to which settled bars from number *first* on belong."""
+        """Redraw the settled pictures that contain bars from number *first* on."""
         if first == len(self._settled):
             return
         drawing = GanttDrawing(chart, run, (), self._attributes)
-        last = len(self._pictures) - 1  # it takes what was not expected: attempts after the first
+        last = len(self._pictures) - 1  # it takes the unplanned bars: attempts after the first
         for picture in range(min(first // self._size, last), last + 1):
             end = None if picture == last else (picture + 1) * self._size
             segments = self._settled[picture * self._size : end]

@@ -1,4 +1,4 @@
-"""A Gantt chart as Plotly's JSON, made without Plotly."""
+"""A Gantt chart as Plotly's JSON, built without importing Plotly."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_LABELLED = 120
-"""With more rows, the layers' names stand where the rows' would."""
+"""Largest number of rows whose names are shown. With more rows, only the layers' names are."""
 MAX_TOOLTIPS = 200
-"""With more rows, a saved figure's tooltips say the id and errors only."""
+"""Largest number of rows with full tooltips in a saved figure. With more, tooltips have the id and errors."""
 LIVE_BARS = 64
-"""Bars in one trace of a live figure, of the kinds of which there are many."""
+"""Bars in one trace of a live figure, for the most frequent kinds (`MANY`)."""
 MANY = frozenset({Status.SUCCESS.value, QUEUED})
 MAX_HEIGHT = 560
 MIN_BAR = 1.2 / 450
-"""The height of a bar, as a part of the plot: what is thinner than a pixel fades away."""
+"""Smallest height of a bar as a fraction of the plot: bars thinner than a pixel would fade away."""
 _GREY = "#777777"
 _INKS = {1: "var(--jp-ui-font-color1,#777)", 2: "var(--jp-ui-font-color2,#777)"}
-"""The colour of text: the theme's where it has one, else one that both themes can show."""
+"""Text colours: the theme's colour, or a grey that is readable in both themes."""
 _ACTIVE = STATUS_STYLES[Status.RUNNING.value].colour
 _UNUSED = ["sendChartToCloud", "sendDataToCloud", "select2d", "lasso2d", "autoScale2d"]
-"""Buttons that a run has no use for; the first two would send its errors to a company's servers."""
+"""Plotly buttons to remove. The first two would send a run's errors to Plotly's servers."""
 _GRID = "rgba(128,128,128,0.25)"
 _CLEAR = "rgba(0,0,0,0)"
 
 
 def gantt_plotly(gantt: Gantt, run: str = "", *, live: bool = False) -> dict[str, Any]:
-    """A figure: ``{"data": [...], "layout": {...}}``, one trace per kind of bar.
+    """Return a figure with one trace for each kind of bar: ``{"data": [...], "layout": {...}}``.
 
     Args:
         gantt: the chart.
-        run: the run's id, by which the table of that run knows the figure.
-        live: with all there is to tell; with traces that have no bars yet, as they keep their places;
-            and with several for what there is most of, so that few of them change.
+        run: the run's id, by which the table of that run finds the figure.
+        live: keep full tooltips, reserve a trace for every kind, and split the kinds in `MANY` into several
+            traces, so that an update changes few of them.
     """
     tooltips = live or len(gantt.rows) <= MAX_TOOLTIPS
     data: list[dict[str, Any]] = []
@@ -59,10 +59,10 @@ def gantt_plotly(gantt: Gantt, run: str = "", *, live: bool = False) -> dict[str
 
 
 def _parts(gantt: Gantt, kind: str, segments: list[Segment], *, live: bool) -> list[list[Segment]]:
-    """*segments* of one kind, trace by trace; live, as many all the time.
+    """Return *segments* of one kind, divided into traces. A live figure always has the same number of traces.
 
-    What is over stands in the order in which it ended, so that only the last trace of it grows; what is
-    not over changes all the time, and stands apart.
+    In a live figure, ended bars are ordered by their end, so that only the last of their traces grows.
+    Open bars change with every update and have a trace of their own.
     """
     if not live or kind not in MANY:
         return [segments]
@@ -116,14 +116,14 @@ def _trace(gantt: Gantt, kind: str, segments: list[Segment], *, tooltips: bool) 
 
 
 def _progress_texts(gantt: Gantt, segments: list[Segment]) -> list[str]:
-    """What stands right of each bar: how far it is; nothing where all of them would say nothing."""
+    """Return the progress text right of each bar; an empty list if no bar has progress to show."""
     progresses = [segment.bar.progress if segment.bar else None for segment in segments]
     texts = [_inked(1, str(progress)) if progress else "" for progress in progresses]
     return texts if any(texts) and len(gantt.rows) <= MAX_LABELLED else []
 
 
 def _part_done(gantt: Gantt) -> dict[str, Any]:
-    """What fills running bars as far as their engine says that they are done."""
+    """Return the trace that fills the completed part of running bars, where their engine reports progress."""
     in_progress = [
         (segment, p) for segment in gantt.segments if segment.bar and (p := segment.bar.progress)
     ]
@@ -146,22 +146,22 @@ def _part_done(gantt: Gantt) -> dict[str, Any]:
 
 
 def _text(lines: Sequence[str]) -> str:
-    """Lines as Plotly's text: it knows a few tags, so that all that looks like one is escaped."""
+    """Return lines as Plotly text. Plotly interprets some tags, so every tag in *lines* is escaped."""
     return "<br>".join(escape(line, quote=False) for line in lines)
 
 
 def _inked(ink: int, text: str) -> str:
-    """*text*, escaped, in one of the `_INKS`: Plotly keeps the style, and the page knows the theme."""
+    """Return *text*, escaped, in one of the `_INKS`. Plotly keeps the CSS, and the page resolves the theme."""
     return f"<span style='color:{_INKS[ink]}'>{_text([text])}</span>"
 
 
 def _waits(segment: Segment) -> bool:
-    """Whether it waits for its first attempt: there are many, and there is nothing to tell but that."""
+    """Return True if the bar is an open wait for a first attempt: a frequent kind whose tooltip adds nothing."""
     return segment.kind == QUEUED and segment.open
 
 
 def _brief(gantt: Gantt, segment: Segment) -> str:
-    """The id, and the error of what did not succeed."""
+    """Return a short tooltip: the id alone, or all lines if the attempt has an error."""
     lines = gantt.tooltip(segment)
     return _text(lines if segment.bar and segment.bar.error else lines[:1])
 
@@ -229,7 +229,7 @@ def _layout(gantt: Gantt) -> dict[str, Any]:
 
 
 def _lines(gantt: Gantt) -> list[dict[str, Any]]:
-    """Between the layers; and now."""
+    """Return the lines between layers, and the now-line."""
     lines: list[dict[str, Any]] = [
         {
             "type": "line",

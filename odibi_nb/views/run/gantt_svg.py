@@ -1,4 +1,4 @@
-"""A Gantt chart as SVG: no scripts, every value escaped, both themes, as wide as its place."""
+"""A Gantt chart as SVG that scales to the page: no scripts, every value escaped, both themes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
 WIDTH = 1000
-"""The width of the drawing's own coordinates; it is scaled to its place."""
+"""The width of the drawing in its own coordinates; the browser scales it to the page."""
 MAX_LABELLED = 120
-"""With more rows, their names are left out: they could not be read."""
+"""Largest number of rows whose names are shown: more would be unreadable."""
 MAX_HOVER = 300
-"""With more bars, they have no tooltips and are drawn as one path per status."""
+"""Largest number of bars with tooltips. More bars are drawn as one path per status."""
 FIT_HEIGHT = 560
 MIN_HEIGHT = 1.2
-"""What is thinner fades away; bars of neighbours may overlap instead."""
+"""Smallest height of a bar: thinner bars fade away. Neighbouring bars may overlap instead."""
 MAX_LEFT, RIGHT, TOP, BOTTOM = 232, 96, 30, 24
 LETTER = 7.2
-"""The width of a name's letter, about."""
+"""Approximate width of a letter of a name."""
 _TEXT = "fill:var(--jp-ui-font-color1,currentColor)"
 _FAINT = "fill:var(--jp-ui-font-color2,#888)"
 _GRID = "stroke:var(--jp-border-color2,rgba(128,128,128,.35));stroke-width:1"
@@ -39,22 +39,22 @@ _PATTERN = {
 
 
 def gantt_svg(gantt: Gantt, run: str = "") -> str:
-    """The chart as an ``<svg>`` element.
+    """Return the chart as an ``<svg>`` element.
 
-    *run* is the run's id: by it the table of that run knows the picture, and it keeps the picture's
-    patterns apart from others' on a page.
+    *run* is the run's id. The table of that run finds the picture by it, and it prefixes the ids of the
+    picture's patterns so that they are unique on a page.
     """
     return GanttDrawing(gantt, run).whole() if gantt.rows else ""
 
 
 class GanttDrawing:
-    """One chart, its scales, and the prefix of its ids.
+    """One chart with its scales and the prefix of its element ids.
 
     Args:
         gantt: the chart.
         run: as in `gantt_svg`.
-        kinds: what has a pattern and stands in the legend; those of the chart's segments if None.
-        attributes: more of every picture's attributes.
+        kinds: the kinds that get a pattern and a legend entry; None for the kinds of the chart's segments.
+        attributes: further attributes of every picture.
     """
 
     def __init__(
@@ -70,31 +70,31 @@ class GanttDrawing:
         self.row = float(height) if self.labelled else FIT_HEIGHT / count
         self.height = TOP + self.row * count + BOTTOM
         longest = max((len(row.id) for row in gantt.rows if self.labelled), default=0)
-        # Room for a sign before each name: it turns up in the run, and the axis must not jump.
+        # Room for a sign before each name: it appears during the run, and the axis must not move.
         self.left = min(MAX_LEFT, round(16 + LETTER * (longest + 2)))
         self.scale = (WIDTH - self.left - RIGHT) / gantt.until
         shown = {segment.kind for segment in gantt.segments} if kinds is None else kinds
         self.kinds = [kind for kind in STATUS_STYLES if kind in shown]
 
     def whole(self) -> str:
-        """All of the chart in one picture."""
+        """Return the whole chart in one picture."""
         bars = self.bars(self.gantt.segments, tooltips=len(self.gantt.segments) <= MAX_HOVER)
         return self.picture([self._frame(), bars, *self._now()], label=self.gantt.label)
 
     def frame(self) -> str:
-        """The picture of what changes with the scale only: legend, axis, layers, names."""
+        """Return the picture of the parts that change only with the scale: legend, axis, layers, names."""
         return self.picture([self._frame()])
 
     def moving(self, segments: Sequence[Segment], columns: Sequence[str], *, tooltips: bool) -> str:
-        """The picture of what changes all the time: bars, and the now-line; it has the label."""
+        """Return the picture of the parts that change all the time: bars and now-line. It has the label."""
         bars = self.bars(segments, tooltips=tooltips)
         return self.picture([*columns, bars, *self._now()], label=self.gantt.label)
 
     def picture(self, content: Iterable[str], label: str = "") -> str:
-        """An ``<svg>`` of this chart's size; without a *label* it is not for those who listen."""
+        """Return an ``<svg>`` of this chart's size. Without a *label*, screen readers skip it."""
         role = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
         first, each = TOP / self.height, self.row / self.height
-        # Double quotes would each be escaped in a notebook's JSON; there are none but these.
+        # A notebook's JSON would escape each double quote. The text has no others: values are escaped.
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" {role} data-run="{escape(self.run)}" '
             f'data-rows="{first:.6f} {each:.6f} {len(self.gantt.rows)}" '
@@ -171,9 +171,9 @@ class GanttDrawing:
         yield "</g>"
 
     def bars(self, segments: Sequence[Segment], *, tooltips: bool) -> str:
-        """*segments*, drawn one by one with tooltips, or as one path per kind."""
+        """Return *segments*, drawn one by one with tooltips, or as one path per kind."""
         if tooltips:
-            # Waits first: the mark of what was given up lies on its wait.
+            # Waits first: the mark of a cancelled or skipped row must cover its wait.
             return "".join(
                 f"<g {self._fill(kind)}>{''.join(self._bar(s) for s in segments if s.kind == kind)}</g>"
                 for kind in reversed(STATUS_STYLES)
@@ -191,7 +191,7 @@ class GanttDrawing:
         )
 
     def column(self, kind: str, first: int, last: int, start: float, end: float) -> str:
-        """A bar of *kind* in each row from *first* to *last*, all of one length, in one path."""
+        """Return one path with a bar of *kind* in each row from *first* to *last*, all of the same length."""
         _, top, width, height = self._box(Segment(first, kind, start, end))
         x, bottom = self._x(start) + width / 2, TOP + (last + 1) * self.row
         return (
@@ -208,7 +208,7 @@ class GanttDrawing:
         )
 
     def _part_done(self, segment: Segment) -> str:
-        """What fills a running bar as far as it is done, and the figure right of it."""
+        """Return the completed part of a running bar, and the percentage right of the bar."""
         if segment.bar is None or segment.bar.progress is None:
             return ""
         progress = segment.bar.progress
@@ -225,7 +225,7 @@ class GanttDrawing:
         return self._fill(kind).replace("fill=", "stroke=")
 
     def _box(self, segment: Segment) -> tuple[float, float, float, float]:
-        """Left, top, width and height; what took no time is still seen."""
+        """Return left, top, width and height. A bar of no duration has a minimum width to stay visible."""
         gap = 0.35 * self.row if segment.kind in WAITS else 0.1 * self.row
         width = max(1.5, (segment.end - segment.start) * self.scale)
         height = max(MIN_HEIGHT, self.row - 2 * gap)

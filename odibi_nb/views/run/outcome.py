@@ -1,4 +1,4 @@
-"""How a run ended, in words: status, counts, what failed, warnings, and what to do with the result."""
+"""The outcome of a run: status, counts, failures, warnings, and code that uses the result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WRAP = (
 
 
 def outcome_html(result: RunResult, uses: Iterable[tuple[str, str]]) -> str:
-    """How *result*'s run ended; *uses* are lines of code with what they give."""
+    """Return the outcome of *result*'s run. *uses* are pairs of a line of code and its meaning."""
     counts = " · ".join(
         f"<b style='color:{style_of(status).colour}'>{style_of(status).sign}</b> {n:,} {status.lower()}"
         for status, n in result.counts().items()
@@ -66,7 +66,7 @@ def _use(code: str, meaning: str) -> str:
 
 
 def _listed(title: str, items: list[str]) -> str:
-    """A heading and its items; "" if there is none."""
+    """Return a heading and its items, or "" without items."""
     if not items:
         return ""
     shown = "".join(f"<li>{item}</li>" for item in items[:MAX_LISTED])

@@ -1,4 +1,4 @@
-"""A run and its result as HTML: no scripts, every value escaped, both themes."""
+"""The summary and the chart of a run as HTML: no scripts, every value escaped, both themes."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _WRAP = (
 
 
 def framed_summary_html(snapshot: RunSnapshot, hint: str = "") -> str:
-    """The summary line where it stands alone, in the front end's size and colour of text."""
+    """Return the summary line as an output of its own, in the front end's text size and colour."""
     return f"<div style='{_WRAP}'>{summary_html(snapshot, hint)}</div>"
 
 
 def chart_html(snapshot: RunSnapshot) -> str:
-    """The Gantt chart."""
+    """Return the Gantt chart as SVG."""
     return gantt_svg(gantt_of(snapshot), snapshot.run_id)
 
 
 def summary_html(snapshot: RunSnapshot, hint: str = "") -> str:
-    """One line: how it stands, project, env, run, how many rows are how far, elapsed; and a *hint*."""
+    """Return one line: the run's status, the `summary_parts`, and a *hint*."""
     sign, colour, _ = RUN_STYLES.get(snapshot.status, STATUS_STYLES["RUNNING"])
     state = f"<b style='{text_colour(colour)}'>{sign} {escape(snapshot.status)}</b>"
     hints = [hint] if hint else []
@@ -41,13 +41,13 @@ def summary_html(snapshot: RunSnapshot, hint: str = "") -> str:
 
 
 def summary_text(snapshot: RunSnapshot) -> str:
-    """The summary line as plain text."""
+    """Return the summary line as plain text."""
     sign = RUN_STYLES.get(snapshot.status, STATUS_STYLES["RUNNING"]).sign
     return " · ".join([f"{sign} {snapshot.status}", *summary_parts(snapshot)])
 
 
 def summary_parts(snapshot: RunSnapshot) -> list[str]:
-    """Project, env, run, how many rows are how far (they add up), elapsed; plain text."""
+    """Return project, env, run, counts of rows by status (they add up) and elapsed time, as plain text."""
     counts = snapshot.counts()
     parts = [f"{counts[Status.SUCCESS.value]:,} of {len(snapshot.rows):,} done"]
     parts += [

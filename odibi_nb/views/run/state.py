@@ -1,4 +1,4 @@
-"""A run as it stands: what live views are drawn from. Fed by events; asked from another thread."""
+"""The present state of a run, from which live views are drawn. Events update it; other threads read it."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 WARNING_SIGN = "⚠"
 LIVE = frozenset({"starting", "running"})
-"""The statuses of a run that has not ended; `RunStatus` has those of runs that have."""
+"""The statuses of a run that has not ended. `RunStatus` has the statuses of ended runs."""
 _UNSTARTED = frozenset({Status.SKIPPED.value, Status.CANCELLED.value})
-"""How a row can end while it waits for its first or next attempt."""
+"""The statuses with which a row can end while it waits for its first or next attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptState:
-    """One attempt; *end* is None while it runs, *status* is a `Status`' value.
+    """One attempt. *end* is None while it runs. *status* is a `Status` value.
 
-    *checks* are the data checks that were not kept, in words. *progress* is how far it is while it runs,
-    where its engine tells.
+    *checks* describe the data checks that failed or warned. *progress* is the progress of a running attempt,
+    if its engine reports it.
     """
 
     number: int
@@ -51,9 +51,9 @@ class AttemptState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowState:
-    """How one transformation stands; *status* is a `Status`' value, WAITING or RETRYING.
+    """The state of one transformation. *status* is a `Status` value, WAITING or RETRYING.
 
-    *bars* are its attempts, oldest first. *end* is when it ended, also if it never started.
+    *bars* are its attempts, oldest first. *end* is the time at which the row ended, even if it never started.
     """
 
     id: str
@@ -72,11 +72,11 @@ class RowState:
 
     @property
     def sign(self) -> str:
-        """What stands beside its name where it ended with something to look at; else nothing."""
+        """Return a warning sign for the name if checks of the last attempt found something, else ""."""
         return WARNING_SIGN if self.bars and self.bars[-1].checks else ""
 
     def waits(self, now: dt.datetime) -> list[tuple[dt.datetime, dt.datetime]]:
-        """From when to when it waited for its next attempt; one that goes on ends *now*."""
+        """Return begin and end of each wait for a next attempt. A wait that is not over ends *now*."""
         ends = [bar.start for bar in self.bars[1:]]
         if self.status == RETRYING:
             ends.append(now)
@@ -88,11 +88,11 @@ class RowState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSnapshot:
-    """A run at a moment; *rows* in the plan's order.
+    """A run at one moment, with its *rows* in the plan's order.
 
-    *retry_of* is the run that it goes on from, or "". *status* is "starting", "running", a `RunStatus`'
-    value, or "interrupted" if it never said its end. *cancel_level* is that of the last request to end it,
-    *seconds_left* how long it will still take, where history tells.
+    *retry_of* is the id of the run that this run retries, or "". *status* is "starting", "running", a
+    `RunStatus` value, or "interrupted" if the run never reported its end. *cancel_level* is the level of the
+    last request to cancel it. *seconds_left* is the estimated remaining time, if the history allows one.
     """
 
     project: str = ""
@@ -110,23 +110,23 @@ class RunSnapshot:
 
     @property
     def live(self) -> bool:
-        """Whether it goes on."""
+        """Return True if the run has not ended."""
         return self.status in LIVE
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the start."""
+        """Return the seconds since the start."""
         return (self.at - self.start).total_seconds() if self.start else 0.0
 
     def counts(self) -> Counter[str]:
-        """How many rows are in which status."""
+        """Return the number of rows in each status."""
         return Counter(row.status for row in self.rows)
 
 
 class RunState(View):
-    """Collects events into a `RunSnapshot`; a view that only keeps the score.
+    """Collect events into a `RunSnapshot`. This view draws nothing.
 
-    `version` grows with every change, so that a painter knows when there is nothing to paint.
+    `version` grows with every change, so that a painter can skip updates without one.
     """
 
     def __init__(self) -> None:
@@ -138,7 +138,7 @@ class RunState(View):
         self.version = 0
 
     def on_plan(self, plan: RunPlan) -> None:
-        """Every row waits."""
+        """Start with every row of *plan* waiting."""
         eta = Eta(plan)
         with self._lock:
             self._eta = eta
@@ -192,10 +192,10 @@ class RunState(View):
             self._measures[row.id] = event.progress
 
     def update_progress(self) -> None:
-        """Ask how far what runs is: to be called by whoever paints, before, and as often."""
+        """Update the progress of running rows. A painter calls this before each update."""
         with self._lock:
             asked = [*self._measures.items()]
-        # Not under the lock: whoever is asked takes milliseconds, and the run does not wait for them.
+        # Not under the lock: each measurement takes milliseconds, and the run must not wait for it.
         found = [(name, measure, measure()) for name, measure in asked]
         with self._lock:
             for name, measure, progress in found:
@@ -207,7 +207,7 @@ class RunState(View):
                     self.version += 1
 
     def give_up(self) -> bool:
-        """The run will not say its end any more; whether it had not."""
+        """Mark a run as interrupted that will not report its end. Return True if it had not ended."""
         with self._lock:
             lost = self._head.live
             if lost:
@@ -222,7 +222,7 @@ class RunState(View):
         pass
 
     def snapshot(self) -> RunSnapshot:
-        """The run as it stands now."""
+        """Return the present state of the run."""
         with self._lock:
             at = utc_now() if self._head.live else self._head.at
             rows, left = tuple(self._rows.values()), None
@@ -232,7 +232,7 @@ class RunState(View):
 
 
 def _started(row: RowState, payload: dict[str, Any]) -> RowState:
-    """*row* with a new attempt."""
+    """Return *row* with a new attempt."""
     bar = AttemptState(number=payload["attempt"], start=payload["timestamp"])
     return replace(
         row,
@@ -245,7 +245,7 @@ def _started(row: RowState, payload: dict[str, Any]) -> RowState:
 
 
 def _ended(row: RowState, payload: dict[str, Any]) -> RowState:
-    """*row* with its attempt ended; or, where none ran, without another one."""
+    """Return *row* with its open attempt ended. Without an open attempt, only the row ends."""
     facts = _outcome(payload)
     bars = row.bars
     if bars and bars[-1].end is None:
@@ -263,7 +263,7 @@ def _ended(row: RowState, payload: dict[str, Any]) -> RowState:
 
 
 def _outcome(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What an event's payload or a run log record says of how an attempt ended."""
+    """Return the outcome of an attempt from an event's payload or a run log record."""
     return {
         "status": facts["status"],
         "error": _error(facts),
@@ -278,7 +278,7 @@ def _error(payload: Mapping[str, Any]) -> str:
 
 
 def _broken(checks: list[dict[str, Any]]) -> tuple[str, ...]:
-    """The data checks that were not kept, in words."""
+    """Describe the data checks that did not pass."""
     return tuple(
         f"{check['check']} {check['status']}: {check['message']}"
         for check in checks
@@ -287,7 +287,7 @@ def _broken(checks: list[dict[str, Any]]) -> tuple[str, ...]:
 
 
 def snapshot_of(result: RunResult) -> RunSnapshot:
-    """A run that has ended, as its views saw it last."""
+    """Return the final snapshot of an ended run."""
     bars = _bars(result)
     return RunSnapshot(
         project=result.project,
@@ -320,7 +320,7 @@ def snapshot_of(result: RunResult) -> RunSnapshot:
 
 
 def _bars(result: RunResult) -> dict[str, list[AttemptState]]:
-    """Id to attempts, from the run log's records; those of rows that were not started are none."""
+    """Map ids to attempts from the run log's records. Rows that never started have no attempts."""
     bars: dict[str, list[AttemptState]] = {}
     for record in result.records:
         name, number = record["transformation_id"], record["attempt"]

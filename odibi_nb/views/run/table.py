@@ -1,7 +1,7 @@
-"""The run log as an HTML table: in parts while the run goes on, whole and with details when it is over.
+"""The run log as an HTML table: in parts during the run, whole and with details afterwards.
 
-Every value is escaped. The one script is constant: it adds sorting, a filter and the way from a bar to
-its row to a table that is complete without it.
+Every value is escaped. The one script is constant. It adds sorting, a filter and a jump from a bar to its
+row; the table is complete without it.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 LIVE_ROWS = 200
 LIVE_PART = 10
-"""Rows of a live table that are sent together, where all rows are shown."""
+"""Rows of a live table that are updated together if all rows are shown."""
 BAD_ROWS, RUNNING_ROWS, ENDED_ROWS = 20, 20, 10
-"""Where not all rows are shown: how many of those that need attention, that run, and that ended last."""
+"""Numbers of rows if a live table does not show all: rows that need attention, running rows, latest rows."""
 MAX_ERROR = 300
 MAX_DETAILS = 24_000
-"""Characters of HTML that all logs and tracebacks of a table have, failed rows' first."""
+"""Largest number of HTML characters for all logs and tracebacks of a table. Failed rows come first."""
 MOST_DETAILS, LEAST_DETAILS, FINE_DETAILS = 10_000, 1_200, 1_000
-"""Characters of a failed row's: at most, and at least, however many failed; of a row's that did not fail."""
+"""Characters of a failed row's details (largest share, smallest share), and of another row's details."""
 
 COLUMNS = (
     ("status", 8.6),
@@ -56,26 +56,26 @@ COLUMNS = (
     ("rows in", 5.8),
     ("rows out", 6.2),
 )
-"""Name and width in em; transformation and layer are as wide as their names, function has the rest."""
+"""Name and width in em. Transformation and layer are as wide as their names; function has the rest."""
 _PADDING = 1
 _NAMES, _LEAST_NAMES, _LEAST_LAYERS, _MOST_LAYERS = 14.0, 9.5, 4.5, 9.0
-"""How wide the names of transformations may be anyway, and at least; and those of layers."""
+"""Widths in em: guaranteed and smallest for transformations' names, smallest and largest for layers'."""
 _USUAL_REST = 27.5
-"""What is left for the names of transformations and functions where a notebook is 1,000 pixels wide."""
+"""Width in em for names of transformations and functions in a notebook that is 1,000 pixels wide."""
 _NUMBERS = (6, 8, 9, 10)
 _BAD = frozenset({Status.FAILED.value, Status.ABANDONED.value, Status.CANCELLED.value, RETRYING})
 _PLAIN = frozenset({WAITING, Status.SUCCESS.value, Status.SKIPPED.value})
 
 
 class Details(NamedTuple):
-    """What is kept of one transformation's last attempt, as text."""
+    """The stored traceback and log of one transformation's last attempt, as text."""
 
     traceback: str
     log: str
 
 
 def details_of(result: RunResult, shown: Iterable[str]) -> dict[str, Details]:
-    """Id to details of the *shown* transformations that have some; one by one and all in all not too long."""
+    """Return the details of the *shown* transformations by id, limited for each one and in total."""
     rows = [result.transformations[name] for name in shown]
     failed = sum(bool(row.traceback) for row in rows)
     share = min(MOST_DETAILS, max(LEAST_DETAILS, MAX_DETAILS // max(1, failed)))
@@ -93,14 +93,17 @@ def details_of(result: RunResult, shown: Iterable[str]) -> dict[str, Details]:
 def _details(row: TransformationResult, length: int) -> Details:
     name = f"result.transformations[{row.transformation_id!r}]"
     shown, folded = trace_apart(row.traceback)
-    if folded:  # a screen of Java would hide what is wrong
+    if folded:  # a screen of Java frames would hide the error
         shown += f"\n… all that Spark said: {name}.traceback"
     trace = _tail(shown, length * 3 // 5, f"{name}.traceback")
     return Details(trace, _tail(row.log, length - len(escape(trace)), f"{name}.log"))
 
 
 def _tail(text: str, length: int, whole: str) -> str:
-    """The last lines of *text*, as HTML no longer than *length*; and where the *whole* is, if that is not all."""
+    """Return the last lines of *text*, at most *length* characters of HTML.
+
+    If that is not all of it, a first line names *whole*, the expression that has the full text.
+    """
     text = text.rstrip("\n")
     if len(text) <= length and len(escape(text)) <= length:
         return text
@@ -118,9 +121,9 @@ def table_html(
     *,
     unfolded: str = "",
 ) -> str:
-    """The table of a run, at most *limit* rows of it, the interesting ones; its warnings below.
+    """Return the table of a run with at most *limit* rows, the interesting ones, and its warnings below.
 
-    With the *result* of the run it is what is kept: with each row's log and traceback, and the script.
+    With the *result* of the run, return the table to save: with the logs, the tracebacks and the script.
     *unfolded* is the id of the row whose log is open.
     """
     shown = interesting_rows(snapshot.rows, limit)
@@ -143,10 +146,10 @@ def table_html(
 
 
 def table_parts(snapshot: RunSnapshot, limit: int) -> list[str]:
-    """The table of a run that goes on, as elements that stand one below the other.
+    """Return the table of a live run as elements to show below each other.
 
-    There are as many of them all the time, and one changes only when its rows do. With more than
-    *limit* rows these are the ones that need attention, that run, and that ended last.
+    Their number stays the same, and an element changes only if its rows change. With more than *limit*
+    rows, the elements show the rows that need attention, the running rows and the latest ones to end.
     """
     rows = snapshot.rows
     groups: list[Sequence[RowState]]
@@ -170,14 +173,14 @@ def _part(rows: Sequence[RowState], snapshot: RunSnapshot, columns: str) -> str:
 
 
 def _attention(rows: Sequence[RowState]) -> list[Sequence[RowState]]:
-    """What needs attention, what runs, and what ended last."""
+    """Return the rows that need attention, the running rows, and the rows that ended last."""
     bad = [row for row in rows if row.status in _BAD or row.sign]
     running = [row for row in rows if row.status == Status.RUNNING.value]
     return [bad[:BAD_ROWS], running[:RUNNING_ROWS], _latest(rows, ENDED_ROWS)]
 
 
 def interesting_rows(rows: tuple[RowState, ...], limit: int) -> tuple[RowState, ...]:
-    """All rows, or the interesting ones where there are too many: bad, running, then the latest."""
+    """Return all rows, or at most *limit*: rows that need attention, running rows, then the latest."""
     if len(rows) <= limit:
         return rows
     chosen = [row for row in rows if row.status not in _PLAIN or row.sign][:limit]
@@ -186,7 +189,7 @@ def interesting_rows(rows: tuple[RowState, ...], limit: int) -> tuple[RowState, 
 
 
 def _latest(rows: Sequence[RowState], count: int) -> list[RowState]:
-    """Of those that need no attention, the *count* that ended last, the last one first."""
+    """Return the *count* rows that ended last and need no attention, the latest first."""
     plain = ((i, r) for i, r in enumerate(rows) if r.status in _PLAIN and not r.sign)
     ended = ((row.end, i) for i, row in plain if row.end)
     return [rows[i] for _, i in nlargest(count, ended)]
@@ -200,7 +203,7 @@ def _notes(snapshot: RunSnapshot, hidden: int) -> str:
 
 
 def _unkept(result: RunResult, kept: Collection[str]) -> str:
-    """That not all logs are kept, if so."""
+    """Return a note with the number of logs that are not stored, or ""."""
     spoke = [name for name, t in result.transformations.items() if t.log or t.traceback]
     missing = sum(name not in kept for name in spoke)
     return (
@@ -211,7 +214,7 @@ def _unkept(result: RunResult, kept: Collection[str]) -> str:
 
 
 def _columns(rows: Sequence[RowState]) -> str:
-    """How wide the columns are: for all of a run the same, as they come from what is planned."""
+    """Return the column widths. They depend on the planned rows, so they stay the same during a run."""
     layers = max((_width(name) for name in {row.layer for row in rows}), default=0.0)
     ids = max((_width(row.id) for row in rows), default=0.0)
     functions = max((_width(name) for name in {row.function for row in rows}), default=0.0)
@@ -227,7 +230,7 @@ def _columns(rows: Sequence[RowState]) -> str:
 
 
 def _width(text: str) -> float:
-    """About how wide a cell with *text* in one line is, in em."""
+    """Estimate the width in em of a cell with *text* in one line."""
     return _PADDING + sum(0.7 if c.isupper() or c.isdigit() else 0.55 for c in text)
 
 
@@ -238,10 +241,10 @@ def _head() -> str:
 def _body(
     row: RowState, snapshot: RunSnapshot, number: int | None = None, details: str = ""
 ) -> str:
-    """A transformation: its line, and below it its error, what checks found, and what unfolds.
+    """Return a transformation: its line, and below it its error, findings of checks and folded details.
 
-    The error gets a line of its own: in a last column it would be cut off where it matters. Of what
-    never started, the reason stands where the figures would.
+    The error has a line of its own because a last column would cut it off. A row that never started shows
+    its reason in the place of the figures.
     """
     data = "" if number is None else f" data-row={number} data-status={row.status}"
     lines = [f"↳ {shortened(row.error, MAX_ERROR)}"] if row.error and row.start else []
@@ -266,7 +269,7 @@ def _cells(row: RowState, snapshot: RunSnapshot, *, saved: bool) -> Iterable[str
         return
     whole = f" title='{row.start.isoformat(' ', 'milliseconds')}'" if saved else ""
     seconds = "" if row.duration_seconds is None else f"{row.duration_seconds:,.2f}"
-    if row.status == Status.RUNNING.value:  # in whole seconds: it changes once in each
+    if row.status == Status.RUNNING.value:  # in whole seconds: the cell changes once a second
         seconds = f"{(snapshot.at - row.start).total_seconds():,.0f}"
     yield f"<td>{row.attempt}<td{whole}>{row.start:%H:%M:%S}<td>{seconds}"
     for count in (row.rows_in, row.rows_out):
@@ -289,14 +292,14 @@ def _folded(details: Details | None, is_open: bool) -> str:
 
 @cache
 def script_text() -> str:
-    """The script of a saved table, without what only its readers need."""
+    """Return the script of a saved table, without its comments and needless spaces."""
     text = "".join(line for line in _lines_of("table.js") if not line.startswith("//"))
     return re.sub(r" ([-+*/<>=&|?:!]+) |(?<=[,;]) ", r"\1", text)
 
 
 @cache
 def style_html() -> str:
-    """The table's style sheet, for both themes."""
+    """Return the table's style sheet, for both themes."""
     colours = {name: style.colour for name, style in STATUS_STYLES.items()} | {
         WAITING: WAITING_STYLE.colour
     }
@@ -307,6 +310,6 @@ def style_html() -> str:
 
 
 def _lines_of(name: str) -> list[str]:
-    """The lines of a file beside this one, without their indentation."""
+    """Return the lines of a file beside this module, without their indentation."""
     text = Path(__file__).with_name(name).read_text(encoding="utf-8")
     return [line.strip() for line in text.splitlines()]
