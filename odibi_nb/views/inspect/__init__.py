@@ -1,1 +1,1 @@
-"""One transformation looked into: explained, tried, failed, edited."""
+"""Views of one transformation: its explanation, trial, failure and registry edit."""

@@ -1,4 +1,4 @@
-"""A transformation, explained: sections of facts, as text and as HTML."""
+"""The explanation of a transformation: sections of facts, as text and as HTML."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A name and a text; *link* is where a front end that can goes on a click."""
+    """A name and a text. *link* is a URL that a front end may open on a click."""
 
     name: str
     text: str
@@ -23,7 +23,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Facts below a title, and a table where there is one."""
+    """Facts below a title, and an optional table."""
 
     title: str
     facts: tuple[Fact, ...] = ()
@@ -32,7 +32,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Explanation:
-    """Everything worth knowing of a transformation. Shows itself."""
+    """All facts about a transformation, with a rich display."""
 
     title: str
     sections: tuple[Section, ...]

@@ -1,4 +1,4 @@
-"""A failure, frame by frame, for those who cannot be asked and those who read it later."""
+"""A failure, frame by frame, for front ends without a debugger and for later readers."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class FailureReport:
-    """Why a transformation failed. Shows itself.
+    """The failure of a transformation, with a rich display.
 
     Attributes:
         headline: the error in a line or two.
-        frames: with their variables, outermost first; empty where they are not alive any more.
+        frames: with their variables, outermost first; empty if the frames no longer exist.
         traceback: as text.
-        jvm_trace: what is rarely needed: a JVM's trace.
-        log: the end of what it printed.
-        note: what is missing, and what to do next.
+        jvm_trace: the JVM's trace, which is rarely needed.
+        log: the end of the transformation's output.
+        note: the missing information, and the next command to use.
     """
 
     transformation_id: str
@@ -69,7 +69,7 @@ class FailureReport:
         return block(*parts)
 
     def _blamed(self) -> FrameView | None:
-        """The innermost frame that is the user's."""
+        """Return the innermost frame of the user's code."""
         mine = [frame for frame in self.frames if not frame.library]
         return mine[-1] if mine else None
 

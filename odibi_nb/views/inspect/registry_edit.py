@@ -1,4 +1,4 @@
-"""A change of the registry: row by row, as a diff."""
+"""A change of the registry, row by row, as a diff."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from odibi_nb.views.html_parts import block, head, pre
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RegistryEdit:
-    """Rows that were, or are about to be, changed. Shows itself.
+    """Rows that a command changed or would change, with a rich display.
 
     Attributes:
         where: project, environment and table.
         inserted, updated, deleted: ids.
-        unchanged: how many rows needed nothing.
-        diff: the rows before and after, as a unified diff; its first lines, if it is long.
-        cut: whether the diff is longer than that.
+        unchanged: number of rows that already agree.
+        diff: the rows before and after, as a unified diff; its first lines if it is long.
+        cut: True if the diff has more lines.
     """
 
     where: str
@@ -33,7 +33,7 @@ class RegistryEdit:
         return bool(self.inserted or self.updated or self.deleted)
 
     def summary(self) -> str:
-        """One line: how many rows of what."""
+        """Return one line with the number of new, changed, unchanged and deleted rows."""
         counts = {"new": self.inserted, "changed": self.updated}
         words = [f"{len(ids)} {what}" for what, ids in counts.items()]
         words += [f"{self.unchanged} unchanged"]

@@ -1,4 +1,4 @@
-"""What a write would change in a table, as text and as HTML."""
+"""The changes that a write would make to a table, as text and as HTML."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ARROW = "→"
 
 
 def change_text(change: TableChange) -> str:
-    """The change in lines: counts, columns, samples, numbers, preview."""
+    """Return the change in lines: counts, columns, samples, numbers, preview."""
     parts = [_head(change), *(f"  · {note}" for note in change.notes)]
     if change.columns:
         parts.append(f"  columns: {', '.join(map(_column, change.columns))}")
@@ -30,7 +30,7 @@ def change_text(change: TableChange) -> str:
 
 
 def change_html(change: TableChange) -> str:
-    """The change as HTML: counts and columns at once, the tables folded but for what changed."""
+    """Return the change as HTML. Tables of added, removed or changed rows are open, the others folded."""
     notes = "".join(f"<li>{escape(note)}</li>" for note in change.notes)
     columns = "".join(f"<li>column {escape(_column(c))}</li>" for c in change.columns)
     listed = f"<ul style='margin:0'>{notes}{columns}</ul>" if notes or columns else ""
@@ -134,7 +134,7 @@ def _numbers(change: TableChange) -> list[dict[str, Any]]:
 def _pair(
     before: ColumnNumbers | None, after: ColumnNumbers | None, attribute: str, *, secret: bool
 ) -> str:
-    """One number of both sides; once where they agree."""
+    """Return one number of both sides, or a single value if they agree."""
     sides = ["–" if n is None else value_text(getattr(n, attribute)) for n in (before, after)]
     if secret and attribute in {"lowest", "highest"}:
         return "***"
@@ -144,7 +144,7 @@ def _pair(
 
 
 def value_text(value: Any) -> str:
-    """A value of a table in a few characters; null is empty."""
+    """Return a table's value, shortened to `MAX_VALUE` characters. Null is ""."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""A transformation that was tried out: what it made, and what that would change."""
+"""A trial of a transformation: its outputs, and the changes that they would make."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ LOG_LINES = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Trial:
-    """How a function did on its real inputs, with writes captured. Shows itself.
+    """A call of a function on its real inputs, with its writes captured. Has a rich display.
 
     Attributes:
-        function: what was called: ``module.function``, or the cell's.
-        error: what it raised; None if it succeeded.
+        function: the called function: ``module.function``, or the cell's.
+        error: the error that it raised; None if it succeeded.
         headline: the error in a line or two.
         traceback: its text, from the user's code on.
-        log: what it printed and logged.
+        log: the text that it printed and logged.
         duration_seconds: of the call; `expected_seconds` is the median of its last successes.
-        rows_in, rows_out: read and written, where known.
-        outputs: table to the DataFrame that was captured.
-        changes: table to what writing it would change.
-        checks: how the row's data checks ended.
+        rows_in, rows_out: rows read and written, if known.
+        outputs: table to the captured DataFrame.
+        changes: table to the changes that a write would make.
+        checks: the results of the row's data checks.
         source_diff: the module's source against the cell's, as a unified diff; "" if they agree.
-        inputs_cut: which part of its inputs it got, "" for all.
-        written: whether the captured writes were done after all.
-        moved: tables of the project that changed while the function ran, although a trial captures what
-            it writes through its context.
-        unwatched: how many tables of the project nobody can tell of whether they changed.
+        inputs_cut: the part of its inputs that the function received; "" for all.
+        written: True if the captured writes were written in the end.
+        moved: the project's tables that changed during the call. A trial captures only the writes that
+            go through the context.
+        unwatched: number of the project's tables whose changes could not be observed.
     """
 
     transformation_id: str
@@ -70,17 +70,17 @@ class Trial:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the function ran to its end."""
+        """Return True if the function ran to its end."""
         return self.error is None
 
     @property
     def not_held_back(self) -> tuple[str, ...]:
-        """Tables that the function wrote or removed by other means than its context; no run did."""
+        """Return the tables that changed during the call without a run: past the context, or from outside."""
         return tuple(table.name for table in self.moved if not table.run_id)
 
     @property
     def _debugger_quit(self) -> bool:
-        """Whether the debugger was left, so that the function did not fail by itself."""
+        """Return True if the user left the debugger, so that the function did not fail by itself."""
         return isinstance(self.error, bdb.BdbQuit)
 
     @property
@@ -99,7 +99,7 @@ class Trial:
         return self
 
     def summary(self) -> str:
-        """One line: how it went, how much, how long."""
+        """Return one line: outcome, rows, duration and writes."""
         style = STATUS_STYLES["SUCCESS" if self.succeeded else "FAILED"]
         usual = (
             "" if self.expected_seconds is None else f" (usually {self.expected_seconds:,.2f} s)"

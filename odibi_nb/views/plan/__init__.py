@@ -1,1 +1,1 @@
-"""A plan before it runs: its rows, its graph, its forecast, its manifest."""
+"""Views of a plan before it runs: its rows, graph, forecast and manifest."""

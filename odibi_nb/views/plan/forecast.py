@@ -1,4 +1,4 @@
-"""What to expect of a plan, in words and cells: times, critical path, makespans by workers."""
+"""The forecast of a plan in text and cells: times, critical path, makespans by number of workers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NO_HISTORY = "No history yet: expected times and the critical path are known aft
 
 
 def duration(seconds: float) -> str:
-    """A duration, as exactly as people want it."""
+    """Return a duration with a precision that fits its size."""
     if round(seconds, 1) < 60:  # noqa: PLR2004  a minute
         return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"  # noqa: PLR2004
     minutes, rest = divmod(round(seconds), 60)
@@ -30,7 +30,7 @@ def duration(seconds: float) -> str:
 
 
 def forecast_cells(row: PlannedRow, expected: Forecast | None) -> dict[str, str]:
-    """`COLUMNS` to what stands there for *row*; an expectation without history has a question mark."""
+    """Map `COLUMNS` to the cells of *row*. A duration that is assumed for want of history has a "?"."""
     if expected is None:
         seconds = row.expected_seconds
         return dict.fromkeys(COLUMNS, "") | {
@@ -47,7 +47,7 @@ def forecast_cells(row: PlannedRow, expected: Forecast | None) -> dict[str, str]
 
 
 def forecast_lines(plan: RunPlan, expected: Forecast | None) -> list[str]:
-    """How long the run takes, what nobody knows of that, and what to make faster first."""
+    """Return the expected duration of the run, the share of rows without history, and the critical path."""
     if plan.problems or not plan.rows:
         return []
     if expected is None:
@@ -69,7 +69,7 @@ def forecast_lines(plan: RunPlan, expected: Forecast | None) -> list[str]:
 
 
 def _loose(plan: RunPlan) -> list[str]:
-    """The rows of later layers that would start at once for want of an input anybody knows of."""
+    """Return a warning for rows of later layers that start at once because they name no inputs."""
     first = next((layer for layer, rows in plan.by_layer().items() if rows), "")
     names = [
         row.id
@@ -83,7 +83,7 @@ def _loose(plan: RunPlan) -> list[str]:
 
 
 def makespan_table(expected: Forecast) -> Records:
-    """How long the run would take with other numbers of workers, by schedule."""
+    """Return the expected duration of the run with other numbers of workers, by schedule."""
     rows = [
         dict(
             zip(

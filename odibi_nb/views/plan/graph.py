@@ -1,4 +1,4 @@
-"""A plan's dependency graph, before it is drawn: nodes with what they say, and edges."""
+"""A plan's dependency graph before it is drawn: nodes with their texts, and edges."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
 
 MAX_NODES = 150
-"""With more rows a picture of each could not be read: layers are drawn instead."""
+"""Largest number of rows that are drawn one by one. Larger plans are drawn as layers, to be readable."""
 PROBLEM_SIGN = "⚠"
 Edge = tuple[str, str]
-"""From the node that must end first to the one that waits for it."""
+"""A dependency: the node that must end first, and the node that waits for it."""
 
 
 class Node(NamedTuple):
-    """A box: a transformation, or a whole layer where there are too many.
+    """A box: a transformation, or a whole layer in a graph of layers.
 
     Attributes:
-        lines: what stands in it; the first is its name.
-        status: a key of `STATUS_STYLES` or WAITING, "" where no run is shown.
-        problems: what is wrong with it.
-        tooltip: what its tooltip says, in lines.
+        lines: the text in the box; the first line is the name.
+        status: a key of `STATUS_STYLES` or WAITING; "" if the graph shows no run.
+        problems: the plan's problems with it.
+        tooltip: the lines of the tooltip.
     """
 
     id: str
@@ -40,7 +40,7 @@ class Node(NamedTuple):
 
     @property
     def sign(self) -> str:
-        """What stands before its name: the sign of a problem or of its status, or nothing."""
+        """Return the sign before the name: the problem sign, the sign of the status, or ""."""
         if self.problems:
             return PROBLEM_SIGN
         return style_of(self.status).sign if self.status else ""
@@ -48,17 +48,17 @@ class Node(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """What a picture of the dependencies shows.
+    """The content of a picture of the dependencies.
 
     Attributes:
-        layers: those that have nodes, in order.
+        layers: the layers that have nodes, in order.
         nodes: by id, layer by layer.
-        edges: each with how many dependencies it stands for; they have no circle.
-        circle: edges along which transformations wait for each other; those that would close a
-            circle are not among `edges`.
-        legend: the signs in use, with how many nodes have them and what they mean.
+        edges: each with the number of dependencies that it represents; they are free of cycles.
+        circle: the edges of a cycle of waiting transformations. An edge that would close a cycle is not in
+            `edges`.
+        legend: the signs in use, with the number of their nodes and their meaning.
         label: the picture in words.
-        note: what is not in the picture; "" if all is.
+        note: a remark on simplifications of the picture; "" without any.
     """
 
     layers: tuple[str, ...]
@@ -71,13 +71,13 @@ class Graph:
 
 
 def graph_of(plan: RunPlan, states: Mapping[str, str] | None = None) -> Graph:
-    """The graph of a plan's rows; of its layers, where there are more than `MAX_NODES` rows.
+    """Return the graph of a plan's rows, or of its layers if it has more than `MAX_NODES` rows.
 
     Args:
-        plan: only its rows and the edges between them are looked at, so that
-            ``dataclasses.replace(plan, rows=…)`` shows a part of it.
-        states: id to a status of a run (a `Status`' value, ``WAITING`` or ``RETRYING``); a row that
-            is not among them is waiting. None where no run is shown.
+        plan: its rows and the edges between them are drawn, so ``dataclasses.replace(plan, rows=…)``
+            draws a part of it.
+        states: id to a status of a run (a `Status` value, ``WAITING`` or ``RETRYING``). A row without a
+            state is waiting. None draws no run.
     """
     rows = plan.rows
     edges = [(up, name) for name, row in rows.items() for up in row.upstream if up in rows]
@@ -88,7 +88,7 @@ def graph_of(plan: RunPlan, states: Mapping[str, str] | None = None) -> Graph:
         for name, row in rows.items()
     }
     present = {row.layer for row in rows.values()}
-    # Along a cycle each waits for the next one.
+    # Along a cycle, each row waits for the next one.
     circle = tuple(
         (up, name) for name, up in itertools.pairwise(plan.cycle) if up in rows and name in rows
     )
@@ -104,7 +104,7 @@ def graph_of(plan: RunPlan, states: Mapping[str, str] | None = None) -> Graph:
 
 
 def _open(circle: Iterable[Edge], edges: Iterable[Edge]) -> list[Edge]:
-    """Those of *circle* that can join *edges* without closing a circle."""
+    """Return the edges of *circle* that can join *edges* without closing a cycle."""
     after: dict[str, list[str]] = defaultdict(list)
     for up, name in edges:
         after[up].append(name)
@@ -127,7 +127,7 @@ def _open(circle: Iterable[Edge], edges: Iterable[Edge]) -> list[Edge]:
 
 
 def _status(name: str, states: Mapping[str, str] | None) -> str:
-    """The row's status; a status without a style counts as waiting."""
+    """Return the row's status. A status without a style counts as waiting."""
     if states is None:
         return ""
     status = states.get(name, WAITING)
@@ -135,7 +135,7 @@ def _status(name: str, states: Mapping[str, str] | None) -> str:
 
 
 def _problems_by_id(plan: RunPlan) -> dict[str, tuple[str, ...]]:
-    """Id to what is wrong with it: a planned row's problems stand at ``row 'ID'`` or further in."""
+    """Map ids to the problems of their rows. A row's problem is located at ``row 'ID'`` or inside it."""
     ids = {f"row {name!r}": name for name in plan.rows}
     found: dict[str, tuple[str, ...]] = {}
     for problem in plan.problems:
@@ -151,7 +151,7 @@ def _problems_by_id(plan: RunPlan) -> dict[str, tuple[str, ...]]:
 
 
 def _steps_by_id(plan: RunPlan) -> dict[str, tuple[int, ...]]:
-    """Id to its step, after the one before it if there is one, in layers that are ordered by steps."""
+    """Map ids to their steps in layers that are ordered by step, after the preceding step if one exists."""
     steps = plan.steps()
     found: dict[str, tuple[int, ...]] = {}
     for name, row in plan.rows.items():
@@ -189,7 +189,7 @@ def _node(
 
 
 def _legend(nodes: Iterable[Node]) -> tuple[str, ...]:
-    """How many nodes have which status, and how many a problem, each with its sign."""
+    """Count the nodes of each status, and the nodes with a problem, each with its sign."""
     nodes = tuple(nodes)
     counts = Counter(node.status for node in nodes if node.status)
     wrong = sum(bool(node.problems) for node in nodes)
@@ -211,7 +211,7 @@ def _label(plan: RunPlan, nodes: Iterable[Node], edges: int) -> str:
 
 
 def _by_layer(graph: Graph) -> Graph:
-    """The same graph with one node per layer, and edges that say how many they stand for."""
+    """Return the same graph with one node per layer. Each edge has the number of its dependencies."""
     members: dict[str, list[Node]] = {layer: [] for layer in graph.layers}
     for node in graph.nodes.values():
         members[node.layer].append(node)
@@ -244,6 +244,6 @@ def _layer_node(layer: str, rows: list[Node], inside: int) -> Node:
 
 
 def _worst(statuses: set[str]) -> str:
-    """The status that a person should know of first."""
+    """Return the most urgent of *statuses*, or ""."""
     order = ("FAILED", "ABANDONED", "CANCELLED", "SKIPPED", RETRYING, "RUNNING", WAITING)
     return next((status for status in (*order, "SUCCESS") if status in statuses), "")

@@ -1,7 +1,7 @@
-"""Where the boxes and lines of a layered graph stand: columns left to right, few crossings.
+"""Positions of the boxes and lines of a layered graph: columns from left to right, with few crossings.
 
-Sugiyama's method: what spans several columns gets a place in each of them, so that no line runs
-through a box; columns are ordered by their neighbours' means; heights follow the neighbours too.
+This is Sugiyama's method. An edge across several columns gets a slot in each of them, so that no line
+crosses a box. The slots of a column are ordered, and then levelled, by the mean position of their neighbours.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from odibi_nb.views.plan.graph import Graph
 
 MAX_COLUMN = 25
-"""More boxes than that stand in several columns beside each other."""
+"""Largest number of boxes in a column; more boxes get several columns beside each other."""
 SWEEPS = 12
 STRAIGHT = 4.0
-"""How much more a line that passes through a column wants to be level than one that ends there."""
+"""Weight of the link between two passing slots, relative to a link that ends at a box: keeps lines level."""
 STILL = 0.02
-"""How much a place without neighbours holds its own against those that have some."""
+"""Weight with which a slot without neighbours keeps its position against slots that have some."""
 
 
 class Slot(NamedTuple):
-    """A place in a column: a node's box, or room for the lines that leave node *id*."""
+    """A place in a column: a node's box, or room for passing lines that leave node *id*."""
 
     id: str
     column: int
@@ -36,14 +36,14 @@ class Slot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where everything stands.
+    """The positions of all slots.
 
     Attributes:
         columns: the slots of each column, top to bottom.
-        layer_of: each column's layer.
-        y: slot to the middle of its height, from 0 down.
+        layer_of: the layer of each column.
+        y: slot to the middle of its height, from 0 downwards.
         links: pairs of slots in neighbouring columns that a line joins.
-        height: of everything.
+        height: the height of the whole layout.
     """
 
     columns: tuple[tuple[Slot, ...], ...]
@@ -54,7 +54,7 @@ class Layout:
 
 
 def laid_out(graph: Graph, box: float, gap: float, line: float) -> Layout:
-    """Lay *graph* out with boxes *box* high, *gap* between them, and lines that need *line*."""
+    """Lay out *graph*: boxes are *box* high, slots *gap* apart, and passing lines take *line* of height."""
     column_of, layer_of = _columns(graph)
     links = _links(graph, column_of)
     columns: list[list[Slot]] = [[] for _ in layer_of]
@@ -73,7 +73,7 @@ def laid_out(graph: Graph, box: float, gap: float, line: float) -> Layout:
 
 
 def _columns(graph: Graph) -> tuple[dict[str, int], list[str]]:
-    """Node to column; each column's layer. What waits for another of its layer stands right of it."""
+    """Map nodes to columns, and return each column's layer. A node is right of nodes that it waits for."""
     before: dict[str, list[str]] = defaultdict(list)
     for up, name in graph.edges:
         if graph.nodes[up].layer == graph.nodes[name].layer:
@@ -102,7 +102,7 @@ def _columns(graph: Graph) -> tuple[dict[str, int], list[str]]:
 
 
 def _links(graph: Graph, column_of: Mapping[str, int]) -> list[tuple[Slot, Slot]]:
-    """The lines between neighbouring columns; those that leave one node share their way."""
+    """Return the lines between neighbouring columns. Lines that leave the same node share their slots."""
     links: dict[tuple[Slot, Slot], None] = {}
     for up, name in graph.edges:
         before = Slot(up, column_of[up])
@@ -127,7 +127,7 @@ def _sides(links: Iterable[tuple[Slot, Slot]]) -> tuple[Neighbours, Neighbours]:
 
 
 def _ordered(columns: list[list[Slot]], links: Sequence[tuple[Slot, Slot]]) -> list[list[Slot]]:
-    """The columns with the fewest crossings that sweeping to and fro finds."""
+    """Return the columns in the order with the fewest crossings that alternating sweeps find."""
     left, right = _sides(links)
     best, fewest = columns, _crossings(columns, right)
     for sweep in range(SWEEPS):
@@ -146,7 +146,7 @@ def _ordered(columns: list[list[Slot]], links: Sequence[tuple[Slot, Slot]]) -> l
 
 
 def _by_means(column: list[Slot], beside: list[Slot], neighbours: Neighbours) -> list[Slot]:
-    """*column* sorted by where the neighbours stand in *beside*; who has none keeps its place."""
+    """Sort *column* by the mean place of the neighbours in *beside*. A slot without any keeps its place."""
     place = {slot: (i + 0.5) / len(beside) for i, slot in enumerate(beside)}
     means = {}
     for i, slot in enumerate(column):
@@ -174,14 +174,14 @@ def _levelled(
     heights: Mapping[Slot, float],
     gap: float,
 ) -> dict[Slot, float]:
-    """Each slot at the mean height of its neighbours, as far as its column has room there."""
+    """Return a height for each slot: the mean of its neighbours' heights, as far as its column has room."""
     left, right = _sides(links)
     y: dict[Slot, float] = {}
     for column in columns:
         stacked = _offsets(column, heights, gap)
         y.update((slot, at - stacked[-1] / 2) for slot, at in zip(column, stacked, strict=True))
     for sweep in range(SWEEPS):
-        both = sweep >= SWEEPS - 2  # the last sweep each way looks to both sides
+        both = sweep >= SWEEPS - 2  # the last sweep in each direction uses neighbours on both sides
         forth = sweep % 2 == 0
         for column in columns if forth else reversed(columns):
             targets, weights = [], []
@@ -200,7 +200,7 @@ def _levelled(
 
 
 def _offsets(column: Sequence[Slot], heights: Mapping[Slot, float], gap: float) -> list[float]:
-    """Where the middles would be, stacked as close as they can be, the first at 0."""
+    """Return the middles of the slots when they are stacked as closely as possible, the first at 0."""
     steps = (
         (heights[a] + heights[b]) / 2 + (gap / 2 if a.passing and b.passing else gap)
         for a, b in itertools.pairwise(column)
@@ -209,7 +209,7 @@ def _offsets(column: Sequence[Slot], heights: Mapping[Slot, float], gap: float) 
 
 
 def _rising(values: Sequence[float], weights: Sequence[float]) -> list[float]:
-    """The numbers nearest to *values* (least squares) that never fall: pool adjacent violators."""
+    """Return the non-decreasing numbers nearest to *values* (least squares): pool adjacent violators."""
     pools: list[tuple[float, float, int]] = []
     for value, weight in zip(values, weights, strict=True):
         mean, total, count = value, weight, 1

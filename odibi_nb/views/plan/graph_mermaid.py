@@ -1,4 +1,4 @@
-"""A plan's dependency graph as Mermaid text, for Markdown pages: every value escaped."""
+"""A plan's dependency graph as Mermaid text, for Markdown pages. Every value is escaped."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _PLAIN = frozenset(" _-.,/·")
 
 
 def graph_mermaid(plan: RunPlan, states: Mapping[str, str] | None = None) -> str:
-    """The graph that `graph_svg` draws, as a ``flowchart`` of Mermaid's, to put into a page.
+    """Return the graph that `graph_svg` draws as a Mermaid ``flowchart``.
 
     Args:
-        plan: what to draw.
-        states: id to a status, to show how far a run is.
+        plan: the plan to draw.
+        states: id to a status, to show the progress of a run.
     """
     graph = graph_of(plan, states)
     names = {name: f"n{i}" for i, name in enumerate(graph.nodes)}
@@ -44,7 +44,7 @@ def graph_mermaid(plan: RunPlan, states: Mapping[str, str] | None = None) -> str
 
 
 def _classes(nodes: Iterable[Node], names: Mapping[str, str]) -> Iterator[str]:
-    """How the nodes of each status, and those with a problem, look."""
+    """Yield the styles of nodes with a status and of nodes with a problem."""
     groups: dict[tuple[str, str], list[str]] = {}
     for node in nodes:
         if node.status:
@@ -59,7 +59,7 @@ def _classes(nodes: Iterable[Node], names: Mapping[str, str]) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    """*text* with everything that could be syntax as Mermaid's character codes."""
+    """Return *text* with Mermaid's character codes for all characters that could be syntax."""
     return "".join(
         c if c.isalnum() or c in _PLAIN or ord(c) > 0xFF else f"#{ord(c)};"  # noqa: PLR2004
         for c in text.replace("\n", " ")

@@ -1,4 +1,4 @@
-"""A plan's dependency graph as SVG: no scripts, every value escaped, both themes, as wide as its place."""
+"""A plan's dependency graph as SVG that scales to the page: no scripts, values escaped, both themes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ NARROW, WIDE = 120, 230
 """The least and the greatest width of a box."""
 LINE = 15
 LANE = 14
-"""The height of the way below all boxes that leads back to the beginning of a circle."""
+"""Height of the lane below all boxes, in which a line returns to the beginning of a circle."""
 _NAME, _SMALL = 7.7, 6.6
-"""About the mean width of a character of a box's first line, and of the others, in pixels."""
+"""Approximate mean width in pixels of a character of a box's first line, and of its other lines."""
 MAX_SCALE, MIN_SCALE = 1.1, 0.72
-"""A picture with few columns does not fill its place; one with many is scrolled, not shrunk further."""
+"""Limits of the scale. A narrow picture does not fill the page; a wide one scrolls below the least scale."""
 _TEXT = "fill:var(--jp-ui-font-color1,currentColor)"
 _FAINT = "fill:var(--jp-ui-font-color2,#888)"
 _BAND = "fill:var(--jp-layout-color2,rgba(128,128,128,.1));opacity:.5"
@@ -36,18 +36,18 @@ _BAD = STATUS_STYLES["FAILED"].colour
 
 
 def graph_svg(plan: RunPlan, states: Mapping[str, str] | None = None) -> str:
-    """The graph of a plan as HTML: one ``<svg>``, its legend below; "" if the plan has no rows.
+    """Return the graph of a plan as HTML: one ``<svg>`` with its legend below, or "" if the plan has no rows.
 
     Args:
-        plan: what to draw; see `graph_of` for a part of it.
-        states: id to a status, to show how far a run is.
+        plan: the plan to draw; `graph_of` shows how to draw a part of it.
+        states: id to a status, to show the progress of a run.
     """
     graph = graph_of(plan, states)
     return _GraphDrawing(graph).html() if graph.nodes else ""
 
 
 class _GraphDrawing:
-    """One graph, laid out, and its measures."""
+    """One graph with its layout and its measures."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -83,7 +83,7 @@ class _GraphDrawing:
         return self.head + self.layout.y[slot]
 
     def _bands(self) -> Iterator[str]:
-        """A field behind each layer's columns, with its name and how many rows it has."""
+        """Yield a background behind each layer's columns, with the layer's name and number of rows."""
         if self.graph.note:
             return  # the layers are the boxes
         layer_of = self.layout.layer_of
@@ -105,7 +105,7 @@ class _GraphDrawing:
             )
 
     def _lines(self) -> Iterator[str]:
-        """All lines that leave a node as one path, and their heads as another."""
+        """Yield one path for all lines that leave a node, and one path for all arrow heads."""
         paths: dict[str, list[str]] = defaultdict(list)
         heads: list[str] = []
         for a, b in self.layout.links:
@@ -133,7 +133,7 @@ class _GraphDrawing:
         return f"M{x:.1f} {y:.1f}C{x + bend:.1f} {y:.1f} {xx - bend:.1f} {yy:.1f} {xx:.1f} {yy:.1f}"
 
     def _numbers(self) -> Iterator[str]:
-        """How many dependencies a line between layers stands for, near where it begins or ends."""
+        """Yield the number of dependencies of each line between layers, near the end of the line."""
         if not self.graph.note:
             return
         arriving: dict[str, int] = defaultdict(int)
@@ -150,7 +150,7 @@ class _GraphDrawing:
             )
 
     def _circle(self) -> Iterator[str]:
-        """What waits in a circle: dashed, over the lines; back to its beginning below all boxes."""
+        """Yield the edges of a cycle, dashed, above the other lines. A closing edge runs below all boxes."""
         for up, name in self.graph.circle:
             title = escape(f"{name} waits for {up}, in a circle")
             a, b = self.place[up], self.place[name]
@@ -163,7 +163,7 @@ class _GraphDrawing:
             )
 
     def _way(self, a: Slot, b: Slot) -> Iterator[str]:
-        """The line from one box to another, through the columns between them."""
+        """Yield the line from one box to another, through the columns between them."""
         for column in range(a.column + 1, b.column + 1):
             to = b if column == b.column else Slot(a.id, column, passing=True)
             x, xx = self._x(column) - COLUMN_GAP, self._x(column)
@@ -216,7 +216,7 @@ class _GraphDrawing:
         return f'<text x="{x + 10:.1f}" y="{y:.1f}" font-size="{size}" {look}>{short}</text>'
 
     def _foot(self) -> str:
-        """What the signs mean, and what is not in the picture; below it, where lines can break."""
+        """Return the legend and the note as HTML below the picture, where lines can wrap."""
         return "".join(
             f'<p style="margin:4px {MARGIN}px;font-size:12px">{escape(text)}</p>'
             for text in (", ".join(self.graph.legend), self.graph.note)
@@ -225,6 +225,6 @@ class _GraphDrawing:
 
 
 def _min_width(node: Node) -> float:
-    """How wide a box must be for all that stands in it."""
+    """Return the width that a box needs for all its text."""
     first, *rest = node.lines
     return max([(len(first) + 2) * _NAME, *(len(text) * _SMALL for text in rest)]) + 20

@@ -1,4 +1,4 @@
-"""What a transformation is made of and what is made of it: as a picture, as text, as Mermaid."""
+"""The lineage of a transformation, its inputs and its dependents: as a picture, as text, as Mermaid."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Lineage:
-    """A part of a plan's graph. Shows itself.
+    """A part of a plan's graph, with a rich display.
 
     Attributes:
-        title: what it is a part of, and of which run the states are.
-        plan: with only the rows that are shown.
-        states: id to how it ended last; None if nothing has run yet.
+        title: the selection that it shows, and the run whose states it has.
+        plan: a plan with only the rows to show.
+        states: id to the row's last status; None if nothing has run yet.
     """
 
     title: str
@@ -32,7 +32,7 @@ class Lineage:
 
     @property
     def mermaid(self) -> str:
-        """The same as Mermaid's text, for a Markdown page."""
+        """Return the lineage as Mermaid text, for a Markdown page."""
         return graph_mermaid(self.plan, self.states)
 
     def __repr__(self) -> str:

@@ -26,9 +26,9 @@ _SHOWN = frozenset({"engine", "registry", "lake", "run_log", "log_url", "log_csv
 
 
 def manifest_html(manifest: ProjectManifest) -> str:
-    """What a project is: its layers in order, its environments, what its rows may name.
+    """Return a project's definition: its layers in order, its environments, and its rules for rows.
 
-    Environments are shown as they are written, ``${NAME}`` included, without passwords.
+    Environments are shown as the manifest has them, ``${NAME}`` included, without passwords.
     """
     return (
         f"<div style='{_WRAP}'>{_head(manifest)}"
@@ -80,7 +80,7 @@ def _environments(manifest: ProjectManifest) -> Iterable[Sequence[str]]:
             registry = ", ".join(f"{key} {value}" for key, value in registry.items())
         logs = [str(shown[key]) for key in ("run_log", "log_url", "log_csv") if shown.get(key)]
         more = {key: value for key, value in shown.items() if key not in _SHOWN}
-        if "connections" in more:  # their names say enough
+        if "connections" in more:  # the names are enough
             more["connections"] = list(more["connections"])
         yield (
             f"{name} (default)" if name == manifest.default_env else name,
@@ -120,7 +120,7 @@ def _short(value: Any) -> str:
 
 
 def _table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of *rows* without the columns that are empty in all of them; "" if there are none."""
+    """Return a table of *rows* without the columns that are empty in all of them, or a line that has "none"."""
     rows = list(rows)
     used = [i for i in range(len(columns)) if any(row[i] for row in rows)]
     head = "".join(f"<th scope='col' {_LEFT}>{escape(columns[i])}</th>" for i in used)

@@ -1,4 +1,4 @@
-"""A plan as HTML: what is wrong, the graph, and every row by layer, resolved."""
+"""A plan as HTML: its problems, its graph, and all rows by layer with their resolved values."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
 
 MAX_ROWS = 300
-"""At most so many rows are shown, those with problems first."""
+"""Largest number of rows that are shown. Rows with problems come first."""
 MAX_NAMES = 100
-"""At most so many problems, and so many names of disabled rows, are listed."""
+"""Largest number of problems, and of names of disabled rows, in a list."""
 MAX_OPEN_GRAPH = 40
-"""The graph of a plan with more rows than that is folded away: it is higher than a screen."""
+"""Largest number of rows with an open graph. A larger graph is folded: it is higher than a screen."""
 MAX_CELL = 80
 COLUMNS = (
     "transformation",
@@ -46,7 +46,7 @@ COLUMNS = (
 _WRAP = (
     "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color1,inherit);"
     "line-height:1.4;"
-    # As wide as its place and no wider, also in a widget, which else would grow with its tables.
+    # As wide as the page and no wider, also in a widget, which would otherwise grow with its tables.
     "width:0;min-width:100%;overflow-x:auto"
 )
 _LIST = "style='list-style:none;padding-left:0;margin:4px 0'"
@@ -55,13 +55,13 @@ _CELL = "text-align:left;vertical-align:top"
 _WHOLE = f"style='{_CELL};white-space:nowrap'"
 _WIDE = f"style='{_CELL};min-width:8em;max-width:26em;overflow-wrap:break-word'"
 _WIDEST = _WIDE.replace("8em", "15em")
-"""For what is known by two long names: the function's, and its file's."""
+"""For the column with two long names: the function's and its file's."""
 _WHOLE_COLUMNS = frozenset({"engine", *FORECAST_COLUMNS})
 _BAD = text_colour(STATUS_STYLES["FAILED"].colour)
 
 
 def plan_html(plan: RunPlan) -> str:
-    """What would run: problems first, then every row, by layer, with its problems."""
+    """Return the plan: problems first, then the rows by layer with their problems."""
     problems = _by_row(plan)
     rows = _shown(plan, problems)
     hidden = len(plan.rows) - sum(map(len, rows.values()))
@@ -111,7 +111,7 @@ def _graph(plan: RunPlan) -> str:
 
 
 def _forecast(plan: RunPlan, expected: Forecast | None) -> str:
-    """How long it takes, and with more workers."""
+    """Return the expected duration of the run, and its duration with other numbers of workers."""
     lines = "".join(f"<li>⏱ {escape(text)}</li>" for text in forecast_lines(plan, expected))
     listed = f"<ul {_LIST}>{lines}</ul>" if lines else ""
     if expected is None or len(expected.makespans) < 2:  # noqa: PLR2004  nothing to choose from
@@ -127,7 +127,7 @@ def _forecast(plan: RunPlan, expected: Forecast | None) -> str:
 
 
 def _by_row(plan: RunPlan) -> dict[str, list[str]]:
-    """Transformation id to what is wrong with its row, and where in it."""
+    """Map transformation ids to the problems of their rows, with their places in the row."""
     ids = {f"row {name!r}": name for name in plan.rows}
     found: dict[str, list[str]] = defaultdict(list)
     for where, message in plan.problems:
@@ -141,7 +141,7 @@ def _by_row(plan: RunPlan) -> dict[str, list[str]]:
 
 
 def _shown(plan: RunPlan, problems: dict[str, list[str]]) -> dict[str, list[PlannedRow]]:
-    """By layer, the rows that there is room for: what has problems goes before what has none."""
+    """Return the rows to show, by layer. If they exceed `MAX_ROWS`, rows with problems take precedence."""
     names = list(plan.rows)
     if len(names) > MAX_ROWS:
         names = sorted(names, key=lambda name: name not in problems)[:MAX_ROWS]
@@ -165,7 +165,7 @@ def _layer(
         return f"<p style='margin:12px 0 4px'>{title}</p>"
     steps = plan.steps().get(layer, ())
     cells = {row.id: _texts(row, expected, steps) for row in rows}
-    # Without history nothing is expected; and a first layer reads nothing and waits for nothing.
+    # Without history there are no expectations, and a first layer reads nothing and waits for nothing.
     offered = COLUMNS if expected is not None else COLUMNS[: -len(FORECAST_COLUMNS)]
     columns = [name for name in offered if any(texts[name] for texts in cells.values())]
     head = "".join(f"<th scope='col' style='{_CELL}'>{name}</th>" for name in columns)
@@ -177,7 +177,7 @@ def _layer(
 
 
 def _texts(row: PlannedRow, expected: Forecast | None, steps: Sequence[int]) -> dict[str, str]:
-    """`COLUMNS` to HTML of what stands there for *row*; "" where nothing does."""
+    """Map `COLUMNS` to the HTML of the cells of *row*; "" for an empty cell."""
     cells = plan_cells(row, expected, steps)
     return {
         **{
@@ -214,14 +214,14 @@ def _row(
 
 
 def _items(inputs: list[Any], names: str) -> str:
-    """What is read: names, and in full where there is more to them."""
+    """Return the names of the inputs, and the inputs in full below if they are more than names."""
     if all(isinstance(item, str) for item in inputs):
         return _cut(names)
     return _unfolded(names, "\n".join(as_json(redact(item)) for item in inputs))
 
 
 def _constants(constants: dict[str, Any]) -> str:
-    """Each constant on a line of its own."""
+    """Return each constant on a line of its own."""
     kept = redact(constants)
     lines = [f"{name} = {as_json(value)}" for name, value in kept.items()]
     short = ", ".join(lines)
@@ -237,7 +237,7 @@ def _cut(text: str) -> str:
 
 
 def _unfolded(short: str, text: str) -> str:
-    """The beginning of *short*; *text* in full when it is opened, by mouse or keyboard."""
+    """Return the beginning of *short*, which opens to *text* in full, by mouse or keyboard."""
     begin = short if len(short) <= MAX_CELL else f"{short[:MAX_CELL]}…"
     return (
         f"<details><summary>{breakable(begin)}</summary>"
@@ -246,7 +246,7 @@ def _unfolded(short: str, text: str) -> str:
 
 
 def function_place(fn: Callable[..., Any]) -> str:
-    """Where *fn* is written, as ``file:line``, seen from here; "" if that cannot be told."""
+    """Return the place of *fn*'s source as ``file:line``, relative if possible, or "" if it is unknown."""
     while isinstance(fn, functools.partial):
         fn = fn.func
     code = getattr(inspect.unwrap(fn), "__code__", None)

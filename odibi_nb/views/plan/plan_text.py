@@ -24,7 +24,7 @@ COLUMNS = (
 
 
 def plan_text(plan: RunPlan) -> str:
-    """Every row that would run, then what is wrong and what to know."""
+    """Return all rows of the plan, then its notices and problems."""
     expected = forecast(plan)
     steps = plan.steps()
     rows = [plan_cells(row, expected, steps.get(row.layer, ())) for row in plan.rows.values()]
@@ -46,7 +46,7 @@ def plan_text(plan: RunPlan) -> str:
 
 
 def step_lines(plan: RunPlan) -> list[str]:
-    """The layers that are ordered by steps, and those whose rows have steps that order nothing."""
+    """Return lines about layers that are ordered by step, and layers whose steps have no effect."""
     lines = [
         f"{layer} is ordered by step ({' → '.join(map(str, steps))}): rows of a step wait for all rows "
         "of the step before"
@@ -67,13 +67,13 @@ def step_lines(plan: RunPlan) -> list[str]:
 
 
 def _how(output: Output, transformation: Transformation) -> str:
-    """How a table is written, as far as the runner knows."""
+    """Return the way a table is written, as far as the runner knows."""
     how = "by the function" if transformation.output_problems else output.mode
     return f"{how}, optional" if output.optional else how
 
 
 def _waits_for(row: PlannedRow, steps: Sequence[int]) -> str:
-    """What *row* starts after: its upstream rows, and the step before its own."""
+    """Return the predecessors of *row*: its upstream rows, and the step before its own."""
     step = row.transformation.step
     before = [f"step {x}" for x in steps if step is not None and x < step]
     return ", ".join([*row.upstream, *before[-1:]])
@@ -82,7 +82,7 @@ def _waits_for(row: PlannedRow, steps: Sequence[int]) -> str:
 def plan_cells(
     row: PlannedRow, expected: Forecast | None, steps: Sequence[int] = ()
 ) -> dict[str, str]:
-    """`COLUMNS` to what stands there for *row*; *steps* are those that order its layer."""
+    """Map `COLUMNS` to the cells of *row*. *steps* are the steps that order its layer."""
     transformation = row.transformation
     return {
         "transformation": row.id,
@@ -99,7 +99,7 @@ def plan_cells(
 
 
 def _input_name(item: Any) -> str:
-    """What an input is called: its table, its file, or the name of its query."""
+    """Return the name of an input: its table, its file, or the name of its query."""
     if isinstance(item, str):
         return redact_url(item)
     return redact_url(str(item.get("table") or item.get("path") or item.get("name") or "query"))
