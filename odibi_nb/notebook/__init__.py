@@ -1,1 +1,1 @@
-"""The IPython face: magic, live display, where we are."""
+"""The IPython front end: magics, live displays and the panel."""

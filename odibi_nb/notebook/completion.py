@@ -1,6 +1,6 @@
-"""Tab behind ``%odibi``: commands, options and their values, projects, environments, ids.
+"""Tab completion for ``%odibi``: commands, options and their values, projects, environments, ids.
 
-What is a command or an option is asked of the parser; names come from `LocalNames`.
+The parser supplies commands and options. `LocalNames` supplies names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from odibi_nb.notebook.local_names import LocalNames
 
 IDENTIFIER = "odibi_nb"
-"""What IPython calls our matcher."""
+"""The name by which IPython identifies this matcher."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _MAGIC = re.compile(r"(?:\s*%\w+\s+|[^=#'\"!%]+=\s*|\s*)(?P<signs>%%?)odibi\s")
 _CELL = re.compile(r"%%odibi\s")
@@ -36,7 +36,7 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Word(NamedTuple):
-    """A word of a command line: where it starts, what it means, the quote that is open at its end."""
+    """A word of a command line: its start, its unquoted text, and the quote still open at its end."""
 
     start: int
     text: str
@@ -44,7 +44,7 @@ class Word(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What can stand in place of the last *fragment* characters before the cursor."""
+    """Texts that can replace the last *fragment* characters before the cursor."""
 
     fragment: str
     texts: list[str]
@@ -55,9 +55,9 @@ NOTHING = Found("", [])
 
 
 def words_of(line: str) -> list[Word]:
-    """The words of *line* as the magic splits them; the last is the one at the cursor, maybe empty.
+    """Return the words of *line* as the magic splits them.
 
-    Expressions are not evaluated and stay as they are typed.
+    The last word is the one at the cursor and may be empty. Expressions stay as typed.
     """
     words: list[Word] = []
     start, text, quote, inside = 0, "", "", False
@@ -95,9 +95,9 @@ def words_of(line: str) -> list[Word]:
 
 
 def quoted(text: str, after: str = "") -> str:
-    """*text* as one word of a command line.
+    """Return *text* as one word of a command line.
 
-    *after* is what stands behind the cursor already: an editor may have closed the quotes.
+    *after* is the text behind the cursor, because an editor may already have closed the quotes.
     """
     if _WORD.fullmatch(text):
         return text
@@ -107,18 +107,18 @@ def quoted(text: str, after: str = "") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Completer:
-    """Completes ``%odibi`` lines with *names*."""
+    """Complete ``%odibi`` lines with *names*."""
 
     names: LocalNames
 
     def find(self, line: str, cell: str = "", after: str = "", *, first: bool = True) -> Found:
-        """What can stand at the end of *line*.
+        """Return the texts that can complete *line*.
 
         Args:
             line: the cursor's line, up to the cursor.
             cell: the whole cell.
-            after: what stands behind the cursor on its line.
-            first: whether the line is the cell's first.
+            after: the rest of the cursor's line.
+            first: True if the line is the cell's first.
         """
         magic = _MAGIC.match(line)
         if magic and (first or magic["signs"] == "%"):
@@ -150,7 +150,7 @@ class Completer:
         return Found(line[word.start :], texts, kind)
 
     def _unquoted_project(self, line: str, before: list[Word], word: Word) -> Found:
-        """A project with spaces in its name that is being typed without quotes."""
+        """Complete a project name with spaces that the user types without quotes."""
         for one in before[1:]:
             typed = line[one.start :]
             texts = [quoted(x) for x in self._projects(typed)] if " " in typed else []
@@ -159,7 +159,7 @@ class Completer:
         return Found(line[word.start :], [])
 
     def _in_body(self, head: str, typed: str, after: str) -> Found:
-        """``[ID`` in the body of a cell: the tables of TOML are named after transformations."""
+        """Complete ``[ID`` in a cell's body, where each TOML table is named after a transformation."""
         *words, _ = words_of(head.partition("odibi")[2] + " ")
         place = place_after(one.text for one in words)
         texts = [
@@ -170,7 +170,7 @@ class Completer:
         return Found(typed, texts, "transformation")
 
     def _values(self, action: argparse.Action, place: Place, typed: str) -> list[str]:
-        """What can be given to *action*, from what has been *typed* of it on."""
+        """Return the values of *action* that start with *typed*."""
         choices = choices_of(action)
         if choices:
             return _starting(choices, typed)
@@ -190,9 +190,12 @@ class Completer:
         return [x for x in _starting(find(place), typed) if x not in given] if find else []
 
     def _rows(self, place: Place, typed: str) -> list[str]:
-        """Selectors: what is typed last of one, behind a comma, a ``+`` or a method such as ``layer:``."""
+        """Return selectors, with the last term of *typed* completed.
+
+        A comma, a ``+`` or a method such as ``layer:`` can precede that term.
+        """
         found = _LAST_TERM.fullmatch(typed)
-        assert found is not None  # it matches anything
+        assert found is not None  # the pattern matches any text
         known: dict[str, Callable[[Place], Iterable[str]]] = {
             "layer:": self._layers,
             "state:": lambda _place: STATES,
@@ -239,16 +242,16 @@ def _options(place: Place, typed: str) -> list[str]:
 
 
 def _starting(texts: Iterable[str], typed: str) -> list[str]:
-    """Those of *texts* that start with *typed*, in any case; each once."""
+    """Return the *texts* that start with *typed*, ignoring case and without duplicates."""
     folded = typed.casefold()
     return [text for text in dict.fromkeys(texts) if text.casefold().startswith(folded)]
 
 
 def matcher_of(names: Callable[[], LocalNames]) -> Any:
-    """A matcher for ``IPCompleter.custom_matchers``; whatever goes wrong, it only finds nothing.
+    """Return a matcher for ``IPCompleter.custom_matchers``. If completion fails, it finds nothing.
 
     Args:
-        names: gives the names, when a line is completed for the first time.
+        names: returns the names; called for each line that is completed.
     """
 
     @context_matcher(identifier=IDENTIFIER)  # type: ignore[untyped-decorator]
@@ -258,7 +261,7 @@ def matcher_of(names: Callable[[], LocalNames]) -> Any:
             found = Completer(names()).find(
                 line[:column], context.full_text, line[column:], first=context.cursor_line == 0
             )
-        except Exception:  # noqa: BLE001  a key that does nothing is better than a traceback
+        except Exception:  # noqa: BLE001  no completion is better than a traceback
             found = NOTHING
         return {
             "completions": [SimpleCompletion(text=text, type=found.kind) for text in found.texts],

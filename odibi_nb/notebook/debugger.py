@@ -1,4 +1,4 @@
-"""What the notebook adds to load, try and debug: variables, the next cell, IPython's debugger."""
+"""Notebook support for load, try and debug: variables, the next cell and IPython's debugger."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ if TYPE_CHECKING:
     from odibi_nb.debugging import LoadedTransformation
 
 WORTH_SAYING = 50_000_000
-"""Bytes that failed functions' variables hold before a run or trial speaks of it."""
+"""Bytes that variables of failed functions must hold before a run or trial mentions them."""
 
 
 def check_name(name: str | None) -> None:
-    """Raises UsageError if *name* cannot be a variable."""
+    """Raise UsageError if *name* cannot be a variable."""
     if name is not None and not name.isidentifier():
         raise UsageError(f"%odibi load: --as {name!r} is not a variable's name")
 
 
 def put_into(shell: Any, loaded: LoadedTransformation, name: str | None) -> None:
-    """Put what was loaded into the user's namespace, or all of it under *name*; say so, offer the cell.
+    """Put the loaded values into the user's namespace, or all of them into the variable *name*.
 
-    Variables of the user's that this replaces are named; what an earlier load has put there is not.
+    Print a summary and offer the function's source as the next cell. The summary names the user's
+    variables that were replaced, but not variables from an earlier load.
     """
     values = loaded.namespace() if name is None else {name: loaded}
     replaced = [key for key in values if _is_users(shell, key)]
@@ -60,11 +61,11 @@ def put_into(shell: Any, loaded: LoadedTransformation, name: str | None) -> None
 
 
 _put: dict[str, int] = {}
-"""What the last load has put into the namespace: names to the identities of their values."""
+"""The variables of the last load: names to the identities of their values."""
 
 
 def _is_users(shell: Any, name: str) -> bool:
-    """Whether *name* is a variable that neither IPython nor the last load has made."""
+    """Return True if *name* is a variable of neither IPython nor the last load."""
     value = shell.user_ns.get(name, _put)
     if value is _put or shell.user_ns_hidden.get(name, _put) is value:
         return False
@@ -72,7 +73,7 @@ def _is_users(shell: Any, name: str) -> bool:
 
 
 def say_what_is_held() -> None:
-    """Say that failed functions' variables stay in memory, where they are large."""
+    """Print how much memory the variables of failed functions hold, if it is much."""
     held = FAILURES.held()
     if held >= WORTH_SAYING:
         print(
@@ -82,13 +83,16 @@ def say_what_is_held() -> None:
 
 
 def can_insert_cells(shell: Any) -> bool:
-    """Whether the front end takes text for a next cell: not Databricks, and nobody is none."""
+    """Return True if the front end accepts text for a next cell.
+
+    Databricks does not, and without a front end no cell can be inserted.
+    """
     databricks = bool(os.environ.get("DATABRICKS_RUNTIME_VERSION"))
     return has_kernel(shell) and can_answer(shell) and not databricks
 
 
 def can_debug(shell: Any) -> bool:
-    """Whether a debugger's questions would reach a person."""
+    """Return True if a person can answer the debugger's prompts."""
     if not has_kernel(shell):
         import sys
 
@@ -97,7 +101,7 @@ def can_debug(shell: Any) -> bool:
 
 
 def breakpoints(shell: Any, command: str) -> AbstractContextManager[None]:
-    """Let ``breakpoint()`` in what ``try`` calls open IPython's debugger, where somebody can answer."""
+    """Let ``breakpoint()`` open IPython's debugger during ``try``, if a person can answer it."""
     if command != "try" or not can_debug(shell):
         return contextlib.nullcontext()
     return breakpoints_open(lambda frame: shell.debugger_cls().set_trace(frame))
@@ -112,5 +116,5 @@ def post_mortem(shell: Any, failure: Failure) -> None:
     debugger.reset()
     below = depth_in_libraries(failure.error)
     if below:
-        debugger.cmdqueue.append(f"up {below}")  # the user's own line is what one wants to see
+        debugger.cmdqueue.append(f"up {below}")  # start in the user's own frame
     debugger.interaction(None, user_trace(failure.error))

@@ -1,4 +1,4 @@
-"""Where we are: which way of showing a run works here, and whether somebody can answer."""
+"""The notebook's environment: the displays that work here, and whether a person can answer."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
 
 PLOTLY, WIDGETS, HTML, TEXT = "plotly", "widgets", "html", "text"
 MAX_PLOTLY_ROWS = 500
-"""With more rows a browser cannot keep up with a live Plotly figure."""
+"""Number of rows above which a browser cannot keep up with a live Plotly figure."""
 _OWN_WIDGET = 6
-"""From this major on, Plotly's live figure is a widget of anywidget's."""
+"""The first major version of Plotly whose live figure is an anywidget widget."""
 
 
 def has_kernel(ipython: Any) -> bool:
-    """Whether *ipython* belongs to a kernel, whose outputs can be HTML and be updated.
+    """Return True if *ipython* belongs to a kernel, whose outputs can be HTML and can be updated.
 
-    Told by what it can do, not by its class: Databricks has its own.
+    The check looks for the kernel and not for a class, because Databricks has a class of its own.
     """
     return getattr(ipython, "kernel", None) is not None
 
 
 def can_answer(ipython: Any) -> bool:
-    """Whether a question would reach a person: not under nbclient, papermill or in jobs."""
+    """Return True if a person can answer a question: not under nbclient, papermill or in jobs."""
     kernel = getattr(ipython, "kernel", None)
     if kernel is None:
         return True
@@ -36,30 +36,30 @@ def can_answer(ipython: Any) -> bool:
 
 
 def has_subshell(ipython: Any) -> bool:
-    """Whether the front end has asked the kernel for a subshell, which ipykernel gives from 7.1 on.
+    """Return True if the front end has opened a subshell in the kernel (ipykernel 7.1 or later).
 
-    JupyterLab does, and sends the messages of widgets there, so that they are heard while a cell runs;
-    but not if its settings say otherwise.
+    JupyterLab opens one by default and sends widget messages there, so the kernel receives them while
+    a cell runs. Its settings can turn this off.
     """
     try:
         return bool(ipython.kernel.shell_channel_thread.manager.list_subshell())
-    except (AttributeError, AssertionError):  # older kernels, and those without subshells
+    except (AttributeError, AssertionError):  # an older kernel, or one without subshells
         return False
 
 
 def choose_ui(
     ipython: Any, asked: str, rows: int = 0, environ: Mapping[str, str] = os.environ
 ) -> str:
-    """``plotly``, ``widgets``, ``html`` or ``text``: what was asked for, or the best that works here.
+    """Return ``plotly``, ``widgets``, ``html`` or ``text``: the requested UI, or the best one here.
 
     Args:
         ipython: the shell.
         asked: one of these four, or ``auto``.
-        rows: how many transformations will run.
-        environ: environment variables; Databricks' say so.
+        rows: number of transformations that will run.
+        environ: environment variables, which identify Databricks.
 
     Raises:
-        EngineNotAvailableError: if what was asked for needs a library that is not installed.
+        EngineNotAvailableError: if the requested UI needs a library that is not installed.
     """
     return explain_ui(ipython, asked, rows, environ)[0]
 
@@ -67,7 +67,7 @@ def choose_ui(
 def explain_ui(
     ipython: Any, asked: str, rows: int = 0, environ: Mapping[str, str] = os.environ
 ) -> tuple[str, str]:
-    """What `choose_ui` chooses, and why.
+    """Return the UI that `choose_ui` chooses, and the reason.
 
     Raises:
         EngineNotAvailableError: as `choose_ui`.
@@ -92,14 +92,14 @@ def explain_ui(
 
 def _best_widget(rows: int, *, databricks: bool) -> tuple[str, str]:
     if databricks:
-        # It refuses messages above 5 MB, and Plotly's widget brings its own 5 MB of JavaScript.
+        # Databricks refuses messages above 5 MB, and Plotly's widget brings 5 MB of JavaScript.
         return WIDGETS, "Databricks: Plotly's live figure is too large for its messages"
     if rows > MAX_PLOTLY_ROWS:
         return WIDGETS, f"more than {MAX_PLOTLY_ROWS} rows"
     missing = next((name for name in ("plotly", *_plotly_needs()) if not _installed(name)), None)
     if missing:
         return WIDGETS, f"{missing} is not installed"
-    import importlib.metadata  # late: it imports all of email
+    import importlib.metadata  # imported late, because it imports all of email
 
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("ipywidgets", "plotly")
@@ -108,7 +108,7 @@ def _best_widget(rows: int, *, databricks: bool) -> tuple[str, str]:
 
 
 def _plotly_needs() -> tuple[str, ...]:
-    """What Plotly's live figure needs besides ipywidgets."""
+    """Return the libraries that Plotly's live figure needs in addition to ipywidgets."""
     if not _installed("plotly"):
         return ()
     import importlib.metadata

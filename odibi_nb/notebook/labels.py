@@ -1,4 +1,4 @@
-"""Labels and tooltips of controls, in ways that reach the page with ipywidgets 7 and 8 alike."""
+"""Labels and tooltips of controls that work with both ipywidgets 7 and 8."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from odibi_nb.views.escaping import escape
 
 
 def labelled(widget: Any, label: str, tip: str, width: str = "300px") -> Any:
-    """*widget*, with its label beside it and its tooltip."""
+    """Give *widget* a label and a tooltip, and return it."""
     widget.style.description_width = "90px"
     widget.layout.width = width
     if widget.has_trait("description_allow_html"):
-        # ipywidgets 8 leaves out the tooltip of a control that has a label; so the label has it.
+        # ipywidgets 8 omits the tooltip of a control that has a label, so the label carries it.
         widget.description_allow_html = True
         widget.description = tip_html(label, tip)
     else:
@@ -21,7 +21,7 @@ def labelled(widget: Any, label: str, tip: str, width: str = "300px") -> Any:
 
 
 def ticked_box(text: str, **keywords: Any) -> Any:
-    """Return a ticked Checkbox whose description is *text*, whatever signs are in it."""
+    """Return a ticked Checkbox whose description is *text*, including any special characters."""
     import ipywidgets as w
 
     box = w.Checkbox(True, **keywords)
@@ -30,19 +30,19 @@ def ticked_box(text: str, **keywords: Any) -> Any:
 
 
 def described(widget: Any, text: str) -> str:
-    """Return the description of *widget* that shows *text*.
+    """Return the description with which *widget* shows *text*.
 
-    ipywidgets 7 puts the descriptions of controls into the page as HTML; 8 puts them there as text.
+    ipywidgets 7 inserts descriptions into the page as HTML; ipywidgets 8 inserts them as text.
     """
     return text if widget.has_trait("description_allow_html") else escape(text)
 
 
 def explained(widget: Any, tip: str) -> Any:
-    """*widget*, with its tooltip."""
+    """Give *widget* a tooltip, and return it."""
     setattr(widget, "tooltip" if widget.has_trait("tooltip") else "description_tooltip", tip)
     return widget
 
 
 def tip_html(text: str, tip: str) -> str:
-    """*text* as HTML with a tooltip of its own."""
+    """Return *text* as HTML with a tooltip of its own."""
     return f'<span title="{escape(tip)}">{escape(text)}</span>'

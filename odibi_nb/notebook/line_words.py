@@ -32,10 +32,10 @@ class CallerNames:
     """Names that an expression in a magic's line can use.
 
     Attributes:
-        local: the caller's local variables, and those of the functions around it that are running.
-        shared: the globals of the caller's module over the notebook's.
-        partial: True if the caller is a nested function and a function around it has returned: its
-            variables cannot be read, and a global of the same name would be another variable.
+        local: local variables of the caller and of the running functions that enclose it.
+        shared: the notebook's globals, overridden by the globals of the caller's module.
+        partial: True if the caller is a nested function and an enclosing function has returned. The
+            variables of that function cannot be read, and a global of the same name is another one.
     """
 
     local: Mapping[str, Any] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class CallerNames:
         """Return the value of *tree*, which the user wrote as *expression*.
 
         Raises:
-            ValueError: if it cannot be evaluated, or it is not certain which variable a name means.
+            ValueError: if the expression cannot be evaluated, or a name is ambiguous.
         """
         for name in (node.id for node in ast.walk(tree) if isinstance(node, ast.Name)):
             if self.partial and name not in self.local and name in self.shared:
@@ -66,9 +66,9 @@ class CallerNames:
 
 
 def names_of_caller(shell: Any) -> CallerNames:
-    """Return the names that are visible where a magic of *shell* was called.
+    """Return the names that are visible where the code called a magic of *shell*.
 
-    IPython passes a cell magic the notebook's globals alone, so this looks for the calling frame.
+    IPython passes only the notebook's globals to a cell magic, so this searches for the calling frame.
     """
     user_ns, frame = shell.user_ns, _caller(shell)
     if frame is None or frame.f_locals is user_ns:
@@ -88,7 +88,7 @@ def names_of_caller(shell: Any) -> CallerNames:
 
 
 def _caller(shell: Any) -> FrameType | None:
-    """Return the frame that called the magic; None if the magic's method was called directly."""
+    """Return the frame that called the magic; None if its method was called directly."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  as IPython does
     while frame is not None and not _calls_magic(frame, shell):
         frame = frame.f_back
@@ -102,7 +102,7 @@ def _calls_magic(frame: FrameType, shell: Any) -> bool:
 
 
 def _function_around(frame: FrameType) -> FrameType | None:
-    """Return the running call of the function in whose body *frame*'s code is written."""
+    """Return the running call of the function that encloses *frame*'s code."""
     code, outer = frame.f_code, frame.f_back
     while outer is not None and not any(const is code for const in outer.f_code.co_consts):
         outer = outer.f_back
@@ -110,11 +110,11 @@ def _function_around(frame: FrameType) -> FrameType | None:
 
 
 def split_words(line: str, names: CallerNames) -> list[str]:
-    """Split *line* as a shell does, with ``{expression}`` and ``$name`` as IPython fills them in.
+    """Split *line* as a shell does, and fill in ``{expression}`` and ``$name`` as IPython does.
 
-    A value fills its word and adds none. Text in JSON objects is filled in, too; ``{{`` and ``}}``
-    are braces and ``$$`` is a dollar. A comment and a ``;`` at the end are no words. A backslash
-    escapes a quote, a space or another backslash, and is itself elsewhere, as in Windows paths.
+    A value never adds a word. Strings in JSON objects are filled in, too. ``{{`` and ``}}`` are literal
+    braces, and ``$$`` is a literal dollar. A comment and a ``;`` at the end are ignored. A backslash
+    escapes a quote, a space or a backslash. Elsewhere it is literal, as in Windows paths.
 
     Raises:
         ValueError: if a quotation or brace is not closed, an expression fails, or a value would
@@ -124,7 +124,7 @@ def split_words(line: str, names: CallerNames) -> list[str]:
 
 
 class _Splitter:
-    """Reads *line* from left to right."""
+    """Read *line* from left to right."""
 
     def __init__(self, line: str, names: CallerNames) -> None:
         self.line, self.names, self.at = line, names, 0
@@ -142,7 +142,7 @@ class _Splitter:
         return self.line[self.at : self.at + length]
 
     def _ended(self) -> bool:
-        """Return True at the end, or before nothing but ``;`` and a comment."""
+        """Return True if only ``;`` and a comment follow, or nothing."""
         if self._next() == ";":
             return _REST.fullmatch(self.line, self.at) is not None
         return self.at >= len(self.line)
@@ -201,7 +201,7 @@ class _Splitter:
         return str(value)
 
     def _braced(self, quote: str) -> str:
-        """Read from ``{`` to its ``}``, and return what it stands for."""
+        """Read from ``{`` to the matching ``}``, and return the text that replaces it."""
         text, depth, inner, start = "", 0, "", self.at
         while True:
             char = self._take(1)
@@ -223,7 +223,7 @@ class _Splitter:
                 return self._filled(text)
 
     def _filled(self, text: str) -> str:
-        """Return what ``{…}`` stands for: a value, or a JSON object with values filled in."""
+        """Return the replacement of ``{…}``: a value, or a JSON object with its values filled in."""
         inside = text[1:-1].strip()
         if not inside:
             return text
@@ -239,7 +239,7 @@ class _Splitter:
             inside = conversion[1].strip()
         try:
             if isinstance(ast.parse(text, mode="eval").body, ast.Dict) and not conversion:
-                return text  # a dict as Python writes it: the command says what it expects
+                return text  # a Python dict: the command reports the format that it expects
         except (SyntaxError, ValueError, RecursionError):
             pass
         try:
@@ -250,7 +250,7 @@ class _Splitter:
         return _CONVERSIONS[conversion[2]](value) if conversion else str(value)
 
     def _in_json(self, value: Any) -> Any:
-        """Fill in the texts of a JSON value, so that no value can change its structure."""
+        """Fill in the strings of a JSON value. Values cannot change the structure of the JSON."""
         if isinstance(value, str):
             return _Splitter(value, self.names).text()
         if isinstance(value, list):
@@ -260,7 +260,7 @@ class _Splitter:
         return value
 
     def text(self) -> str:
-        """Return the whole line as one text, filled in."""
+        """Return the whole line as one filled-in text."""
         parts = []
         while self.at < len(self.line):
             char = self._next()

@@ -1,7 +1,7 @@
 """Names for completion: projects, environments, layers, transformations and runs.
 
-Read from files beside the manifests and remembered while those do not change; never from a registry,
-a lake, Spark or the network, and without importing what a user wrote.
+The names come from files beside the manifests and are cached until those files change. Completion
+never reads a registry, a lake, Spark or the network, and never imports user code.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MOST_HEAD = 1 << 24
-"""A journal's first line, with the hashes of all functions, is not longer."""
+"""Maximum length in bytes of a journal's first line, which holds the hashes of all functions."""
 READ_RUNS = 3
-"""Transformations are those of so many newest runs of a project and environment."""
+"""Number of newest runs per project and environment whose transformation ids are offered."""
 
 
 class _Line(msgspec.Struct):
-    """What is looked at of a journal's line."""
+    """The fields of a journal's line that completion needs."""
 
     project: str | None = None
     env: str | None = None
@@ -41,7 +41,7 @@ _decoder = msgspec.json.Decoder(_Line)
 
 
 class _Head(NamedTuple):
-    """Whose run it is, and its place among the others: its number, then when it began."""
+    """Project and environment of a run, and its sort key: its number, then its start."""
 
     project: str | None = None
     env: str | None = None
@@ -49,9 +49,9 @@ class _Head(NamedTuple):
 
 
 class LocalNames:
-    """The names that stand in files here, each file read again only when it has changed.
+    """The names found in local files. Each file is read again only after it has changed.
 
-    No method raises for what is wrong with a file: it has no names then.
+    No method raises for a bad file; such a file has no names.
     """
 
     def __init__(self) -> None:
@@ -61,12 +61,12 @@ class LocalNames:
         self._planned: dict[tuple[str, str], tuple[str, ...]] = {}
 
     def remember(self, project: str, env: str, ids: Iterable[str]) -> None:
-        """Keep the ids of a plan, which is in no file."""
+        """Store the ids of a plan, because no file contains them."""
         known = self._planned.get((project, env), ())
         self._planned[project, env] = tuple(dict.fromkeys((*ids, *known)))
 
     def manifests(self, project: str = "", path: str = "") -> list[ProjectManifest]:
-        """The manifest that is meant; where that is not clear, all that are found from here."""
+        """Return the requested manifest, or all manifests found from here if the request is unclear."""
         settings = _settings()
         with contextlib.suppress(ManifestError, OSError):
             if path:
@@ -75,13 +75,16 @@ class LocalNames:
         readable = [manifest for manifest in found if manifest is not None]
         name = project or settings.get("project")
         named = [m for m in readable if name and m.project.casefold() == name.casefold()]
-        if name and not named:  # by its folder's name, as the commands understand it
+        if name and not named:  # by its folder's name, which the commands accept too
             with contextlib.suppress(ManifestError, OSError):
                 named = [find_manifest(name, folders=settings.project_dirs())]
         return named or readable
 
     def transformations(self, manifests: Iterable[ProjectManifest], env: str) -> list[str]:
-        """Ids of the newest runs and of plans made here, sorted; of any environment if *env* has none."""
+        """Return the ids of the newest runs and of plans made here, sorted.
+
+        If *env* has none, return the ids of all environments.
+        """
         for environment in dict.fromkeys((env, "")):
             ids: dict[str, None] = {}
             for manifest in manifests:
@@ -97,7 +100,7 @@ class LocalNames:
     def runs(
         self, manifests: Iterable[ProjectManifest], env: str, *, unfinished: bool = False
     ) -> list[str]:
-        """Ids of past runs, newest first; with *unfinished*, only those that may still go on."""
+        """Return the ids of past runs, newest first. With *unfinished*, leave out ended runs."""
         folders: set[Path] = set()
         for manifest in manifests:
             found = set(self._runs(manifest, env))
@@ -117,7 +120,7 @@ class LocalNames:
         return known[1]
 
     def _runs(self, manifest: ProjectManifest, env: str) -> list[Path]:
-        """Folders of the runs of a project, and of *env* unless it is "", newest first."""
+        """Return a project's run folders, newest first. *env* restricts them unless it is ""."""
         folder = runs_folder(_state_dir(manifest))
         try:
             with os.scandir(folder) as entries:
@@ -132,7 +135,7 @@ class LocalNames:
         return sorted(mine, key=lambda path: heads[path].begun, reverse=True)
 
     def _head(self, folder: Path) -> _Head:
-        """What the first line of its journal says, which never changes."""
+        """Return the facts in the first line of the run's journal, which never changes."""
         head = self._heads.get(folder)
         if head is None:
             head = _Head()
@@ -172,7 +175,7 @@ def _state_dir(manifest: ProjectManifest) -> Path:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    """What changes when the file does."""
+    """Return the file's modification time and size to detect changes; zeros if it is missing."""
     try:
         found = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""``%odibi`` and ``%%odibi``: parse, and call what the shell calls."""
+"""``%odibi`` and ``%%odibi``: parse a line and call the same commands as the shell."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ if TYPE_CHECKING:
     from odibi_nb.notebook.panel.panel import RunPanel
 
 FRAMES = frozenset({"compare", "history", "projects", "registry"})
-"""Commands whose records are worth computing with: they come as DataFrames."""
+"""Commands that return their records as DataFrames, because users compute with them."""
 BODIES = ("run", "plan", "retry", "try", "register")
-"""Commands that have a use for what stands below them in a cell."""
+"""Commands that accept a cell body."""
 
 RUN_RESULT = ("odibi_nb.core.model.results", "RunResult")
 BACKGROUND_RUN = ("odibi_nb.notebook.live.background", "BackgroundRun")
-"""Classes by name: they are imported when there is a run of that kind, not when a notebook begins."""
+"""Class names instead of classes: a class is imported for its first run, not with the extension."""
 
 
 @magics_class
 class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is not typed
-    """The ``%odibi`` magic; `shown` is the (run, cell) that a live view has shown already."""
+    """The ``%odibi`` magic. `shown` is the (run, cell) that a live view has already displayed."""
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell=shell)
@@ -61,7 +61,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
 
     @cached_property
     def names(self) -> LocalNames:
-        """The names that lines are completed with."""
+        """The names for completion."""
         from odibi_nb.notebook.local_names import LocalNames
 
         return LocalNames()
@@ -118,7 +118,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         return (ThrottledConsole("INFO"),), "CRITICAL"
 
     def _opened(self, orchestrator: GenericProjectOrchestrator) -> None:
-        """Let the live view end the run of *project*, and show its logs."""
+        """Give the live view the project's state folder, and a way to cancel the run."""
         if self.live is not None:
             from odibi_nb.notebook.live.cancel_button import Cancelling
 
@@ -128,7 +128,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
     def _start(
         self, orchestrator: GenericProjectOrchestrator, act: Callable[..., RunResult], ui: str
     ) -> BackgroundRun:
-        """Start a run beside the cells, shown in the output of this one."""
+        """Start a run in the background and show it in this cell's output."""
         from odibi_nb.notebook.live.background import BackgroundRun, run_in_cell
 
         name = f"{orchestrator.project} (env={orchestrator.env})"
@@ -170,23 +170,23 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             debugger.say_what_is_held()
         if arguments.command == "try" and not value.succeeded and not can_answer(self.shell):
             display(value)
-            value.raise_for_status()  # nobody looks on: a job must see that it failed
+            value.raise_for_status()  # no person is present: a job must see the failure
         if isinstance(value, RunResult):
             self.shown = (value.run_id, self.shell.execution_count)
             if self.live is not None:
                 self.live.add_details(value)
             debugger.say_what_is_held()
             if value.status is not RunStatus.SUCCESS and not can_answer(self.shell):
-                value.raise_for_status()  # nobody looks on: a job must see that it failed
+                value.raise_for_status()  # no person is present: a job must see the failure
         return value
 
     def show_background(self, run: BackgroundRun) -> None:
-        """Display *run*, unless this very cell shows it already."""
+        """Display *run*, unless this cell already shows it."""
         if self.shown != (run, self.shell.execution_count):
             run._ipython_display_()
 
     def _debugged(self, arguments: argparse.Namespace) -> bool:
-        """Open the debugger, if that is what was asked for and a failure is alive; whether it was."""
+        """Open the debugger for ``debug`` if the failure is in memory. Return True if it was opened."""
         from odibi_nb.notebook import debugger
 
         if arguments.command == "load":
@@ -202,7 +202,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         return failure is not None
 
     def show_result(self, result: RunResult) -> None:
-        """Display *result*, unless the live view of this very cell has done so."""
+        """Display *result*, unless this cell's live view has already done so."""
         if self.shown != (result.run_id, self.shell.execution_count):
             from odibi_nb.views.run.bundles import run_bundles
             from odibi_nb.views.run.state import snapshot_of
@@ -216,7 +216,7 @@ def register(ipython: Any) -> None:
     _forget(ipython)
     try:
         magics = OdibiMagics(ipython)
-    except TraitError as exc:  # IPython keeps what %config was refused, too
+    except TraitError as exc:  # IPython also keeps the values that %config rejected
         warnings.warn(f"%config OdibiMagics is not heeded: {exc}", stacklevel=2)
         del ipython.config[OdibiMagics.__name__]
         magics = OdibiMagics(ipython)
@@ -229,7 +229,7 @@ def register(ipython: Any) -> None:
 
 
 def unregister(ipython: Any) -> None:
-    """Take the magic out of *ipython*."""
+    """Remove the magic from *ipython*."""
     FAILURES.limit = 0
     FAILURES.clear()
     for kind in ("line", "cell"):
@@ -238,7 +238,7 @@ def unregister(ipython: Any) -> None:
 
 
 def _forget(ipython: Any) -> None:
-    """Take our displays, completion and what `%config` knows of us out of *ipython*, also after a reload."""
+    """Remove displays, completion and the `%config` entry from *ipython*, also after a reload."""
     displays = ipython.display_formatter.ipython_display_formatter
     for name in (RUN_RESULT, BACKGROUND_RUN):
         displays.pop(".".join(name), None)

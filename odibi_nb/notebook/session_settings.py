@@ -1,4 +1,4 @@
-"""``%config OdibiMagics.<setting> = value``: settings of this kernel alone."""
+"""``%config OdibiMagics.<setting> = value``: settings of this kernel only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SETTINGS = (
     "schedule",
     "ui",
 )
-"""The settings that can change from cell to cell; the others are for files."""
+"""The settings that can change from cell to cell. The other settings belong in files."""
 
 
 def _text(help_text: str) -> Any:
@@ -28,9 +28,10 @@ def _text(help_text: str) -> Any:
 
 
 class SessionSettings(Configurable):
-    """Settings as IPython shows them, for `%config` and for IPython's own configuration files.
+    """Settings for `%config` and for IPython's configuration files.
 
-    They come before ``odibi.toml``; a command's own options come before them. None takes one back.
+    They take precedence over ``odibi.toml``, and a command's own options take precedence over them.
+    The value None resets a setting.
     """
 
     project = _text("The project where a command names none.")
@@ -46,10 +47,10 @@ class SessionSettings(Configurable):
 
     @validate(*SETTINGS)
     def _checked(self, proposal: Any) -> Any:
-        """The value as the setting has it.
+        """Return the validated value.
 
         Raises:
-            TraitError: if the setting cannot have it; `%config` shows the message.
+            TraitError: if the value is not valid for the setting; `%config` shows the message.
         """
         try:
             return checked_setting(proposal["trait"].name, proposal["value"])
@@ -62,6 +63,6 @@ class SessionSettings(Configurable):
         set_for_session(name, change["new"], f"%config {type(self).__name__}.{name}")
 
     def forget(self) -> None:
-        """Take all of them back."""
+        """Reset all settings of this session."""
         for name in SETTINGS:
             set_for_session(name, None, "")

@@ -1,1 +1,1 @@
-"""A live run in the notebook: pictures on surfaces, background runs, the buttons that cancel."""
+"""Live runs in the notebook: pictures on surfaces, background runs and the buttons that cancel."""

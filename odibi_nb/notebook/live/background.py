@@ -1,4 +1,4 @@
-"""A run on a thread of its own, so that cells and buttons answer while it goes on."""
+"""A run on its own thread, so that cells and buttons respond while it runs."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
 
 
 class BackgroundRun:
-    """A run that goes on beside the cells; what ``%odibi run … --background`` returns.
+    """A run in the background, as ``%odibi run … --background`` returns it.
 
     Args:
-        open_project: makes the project; called on the run's thread.
-        act: what the project shall do: run, or retry.
-        name: what is run, for people: project and environment.
+        open_project: opens the project; called on the run's thread.
+        act: runs or retries the project.
+        name: project and environment, for display.
         view: shows the run.
         views: more views of the run.
-        on_requests: called when the run starts, is asked to end, or is over, with the number of
-            requests to end it; None if it is over.
-        on_end: called on the run's thread after all else, with the result (None if there is none) and
-            the reason why it could not run, or not go on.
+        on_requests: called when the run starts, is asked to cancel, or ends. Gets the number of cancel
+            requests; None if the run is over.
+        on_end: called last, on the run's thread. Gets the result (None without one) and the reason why
+            the run could not start or continue.
 
     Attributes:
-        error: why it could not run, or not go on; "" if it could.
+        error: the reason why the run could not start or continue; "" if it could.
     """
 
     def __init__(
@@ -78,37 +78,37 @@ class BackgroundRun:
         self._thread = threading.Thread(target=self._work, name="odibi-run", daemon=True)
 
     def start(self) -> BackgroundRun:
-        """Begin; once."""
+        """Start the run. Call it only once."""
         self._on_requests(0)
         self._thread.start()
         return self
 
     @property
     def running(self) -> bool:
-        """Whether it goes on."""
+        """True while the run is in progress."""
         return not self._over.is_set()
 
     @property
     def requests(self) -> int:
-        """How often the whole run was asked to end, from here or from elsewhere."""
+        """Number of requests to cancel the whole run, from here or from elsewhere."""
         return max(self._requested, self._state.snapshot().cancel_level)
 
     @property
     def result(self) -> RunResult | None:
-        """How it ended; None while it goes on, and if it could not run."""
+        """The result of the run; None while it is in progress, and if it could not run."""
         return self._result
 
     @property
     def log(self) -> str:
-        """What the run said, and what was printed besides the output of its transformations."""
+        """Messages of the run and printed output, without the output of its transformations."""
         return self._log.text()
 
     def wait(self, timeout: float | None = None) -> RunResult:
-        """How it ended, once it has.
+        """Wait for the end of the run, and return its result.
 
         Raises:
-            TimeoutError: if it still goes on after *timeout* seconds.
-            OdibiError: if it could not run.
+            TimeoutError: if the run is still in progress after *timeout* seconds.
+            OdibiError: if the run could not start or continue.
         """
         if not self._shown.wait(timeout):
             raise TimeoutError(f"{self.name} still goes on")
@@ -118,10 +118,10 @@ class BackgroundRun:
         return self._result
 
     def cancel(self, transformation_id: str | None = None) -> None:
-        """Ask for the end of the run, or of one transformation; from any thread, at any time.
+        """Cancel the run, or one transformation. Any thread can call this at any time.
 
-        For a run, the first request starts nothing new, the second refuses the writes of what runs,
-        the third waits for nothing. A run that is still being planned hears it when it begins.
+        For a run, the first request starts no new row, the second blocks the writes of running rows,
+        and the third abandons them. A run that is still in planning gets the requests when it begins.
         """
         with self._lock:
             if not self.running:
@@ -137,7 +137,7 @@ class BackgroundRun:
         return f"<BackgroundRun of {self.name}: {self._status_text()}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """While it goes on, how it stands and how to end it; then its result, or why there is none."""
+        """Show the progress and how to cancel; after the end, the result or the error."""
         if self._result is not None:
             return self._result._repr_mimebundle_(include, exclude)
         if self.error:
@@ -148,14 +148,14 @@ class BackgroundRun:
         return {**live, "text/html": html, "text/plain": repr(self)}
 
     def _ipython_display_(self) -> None:
-        """Display it, and let its end change what is displayed."""
+        """Display the run. The display is updated at the end of the run."""
         shown = display(self._repr_mimebundle_(), raw=True, display_id=True)
         self._displays.append(shown)
         if not self.running:
             shown.update(self._repr_mimebundle_(), raw=True)
 
     def how_to_end(self) -> str:
-        """What to type to end the run."""
+        """Return a note with the command that cancels the run."""
         run_id = self._state.snapshot().run_id
         return f"In the background: other cells run meanwhile. To end it: %odibi cancel {run_id}"
 
@@ -170,7 +170,7 @@ class BackgroundRun:
 
     def _work(self) -> None:
         try:
-            # Listeners and modules print, too; on a thread that would land in whichever cell ran last.
+            # Listeners and modules print, too. From a thread, that would appear in the last cell run.
             with routed_output(), captured(self._log):
                 orchestrator = self._open_project()
                 orchestrator.views += [
@@ -182,7 +182,7 @@ class BackgroundRun:
                 self._result = self._act(orchestrator)
         except OdibiError as exc:
             self._raised, self.error = exc, str(exc)
-        except BaseException as exc:  # noqa: BLE001  nobody else would ever hear of it
+        except BaseException as exc:  # noqa: BLE001  otherwise the error would be lost
             self._raised, self.error = exc, error_text(exc)
         finally:
             try:
@@ -195,7 +195,7 @@ class BackgroundRun:
                     self._shown.set()
 
     def _on_begin(self) -> None:
-        """Pass on the requests that came before the run could hear them."""
+        """Pass on the cancel requests that arrived before the run could accept them."""
         with self._lock:
             assert self._project is not None
             for transformation_id in self._early_requests:
@@ -203,7 +203,7 @@ class BackgroundRun:
             self._early_requests.clear()
 
     def _on_message(self, text: str) -> None:
-        """Keep a message of the run."""
+        """Store a message of the run."""
         self._log.write(f"{text}\n")
 
     def _show_requests(self) -> None:
@@ -219,7 +219,7 @@ class BackgroundRun:
             self._view.fail(f"{self.name} could not run", self.error)
 
     def _show_the_end(self) -> None:
-        """Bring everything that shows this run up to date."""
+        """Update everything that shows this run."""
         self._show_requests()
         for shown in self._displays:
             shown.update(self._repr_mimebundle_(), raw=True)
@@ -230,9 +230,9 @@ class _RunView(View):
     """A view that calls functions.
 
     Args:
-        begin: called when the run can be asked to end.
+        begin: called once the run can be cancelled.
         message: called with each message of the run.
-        cancel_requested: called when the run was asked to end.
+        cancel_requested: called when the run is asked to cancel.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Buttons that end a run from its picture; where the kernel hears no button, a hint about ■."""
+"""Buttons that cancel a run from its picture, or a hint about ■ if the kernel gets no clicks."""
 
 from __future__ import annotations
 
@@ -15,43 +15,44 @@ PRESSES = (
     ("Stop what runs", "Refuse what runs its writes, and cancel its Spark jobs"),
     ("Abandon what runs", "Wait for nothing: what still runs is given up"),
 )
-"""What the next request to end the run does, by how many there were: a button's label and tooltip."""
+"""Label and tooltip of the button, by the number of cancel requests so far."""
 GIVEN_UP = ("Abandoning …", "Nothing more can be asked for")
 HINTS = ("■ cancels", "■ again stops what runs", "■ again abandons what runs")
 
 
 PROBES = 20
-"""How often a front end is asked whether it is heard: for five seconds or so."""
+"""Maximum number of probes that test whether clicks reach the kernel: about five seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelling:
-    """How people can end a run while it goes on.
+    """The means by which people can cancel a run in progress.
 
     Attributes:
-        ask: asks the run to end, harder each time; whether there is one that hears. Any thread.
-        may_hear: whether it is worth finding out if a button is heard while the cell runs.
+        ask: requests cancellation, harder each time; returns True if a run received the request. Any
+            thread can call it.
+        may_hear: returns True if the front end may be able to reach the kernel while the cell runs.
     """
 
     ask: Callable[[], bool]
     may_hear: Callable[[], bool]
 
     def hint(self, snapshot: RunSnapshot) -> str:
-        """What the stop button does next; "" if nothing."""
+        """Return the effect of the next press of the stop button; "" if it has none."""
         level = snapshot.cancel_level
         return HINTS[level] if snapshot.live and level < len(HINTS) else ""
 
 
 class CancelButton:
-    """The button, and how it is found out whether it would be heard.
+    """The cancel button, with a test of whether its clicks reach the kernel.
 
-    That cannot be known from the kernel alone: it depends on where the front end sends its messages. So
-    it is asked for one: `probe` is a hidden widget that answers, from the page, when it is told to play.
+    The kernel cannot know this by itself: it depends on where the front end sends its messages. So
+    the kernel starts `probe`, a hidden player, and the page answers with a message.
 
     Attributes:
-        widget: to be seen only while `update` says that it is heard.
+        widget: to be shown only while `update` returns True.
         probe: to be in the page, hidden, until then.
-        heard: whether the front end has been heard while the run went on.
+        heard: True once a message of the front end has arrived during the run.
     """
 
     def __init__(self, cancelling: Cancelling) -> None:
@@ -73,7 +74,7 @@ class CancelButton:
         heed_front_end(self.probe)
 
     def update(self, snapshot: RunSnapshot) -> bool:
-        """Say what the next press does; whether there is one to hear it."""
+        """Show the effect of the next press. Return True if the button works and has an effect."""
         self._level = snapshot.cancel_level
         if not snapshot.live or self._level >= len(PRESSES):
             return False
@@ -83,7 +84,7 @@ class CancelButton:
         return self.heard
 
     def _probe(self) -> None:
-        """Let the page answer. It does when it sees the change, so not before the widget is there."""
+        """Ask the page for a message. It answers a change, so only after the widget is in the page."""
         if self._probes < PROBES and self._cancelling.may_hear():
             self._probes += 1
             playing = "playing" if self.probe.has_trait("playing") else "_playing"  # ipywidgets 7
@@ -93,19 +94,19 @@ class CancelButton:
         self.heard = True
 
     def _pressed(self, _button: Any) -> None:
-        """Ask, once for each label: a double click is not two requests. On a thread of the kernel's."""
+        """Cancel once per label, so that a double click counts once. Runs on a kernel thread."""
         level = self._level
         if self._requested <= level and self._cancelling.ask():
             self._requested = level + 1
 
 
 class EndButton:
-    """A button that asks a background run to end, and says what its next press does.
+    """A button that cancels a background run, and shows the effect of its next press.
 
-    Unlike `CancelButton` it is heard wherever there are widgets: no cell keeps the kernel busy.
+    Unlike `CancelButton` it works wherever widgets do, because no cell keeps the kernel busy.
 
     Args:
-        cancel: asks the run to end, harder each time.
+        cancel: requests cancellation, harder each time.
     """
 
     def __init__(self, cancel: Callable[[], None]) -> None:
@@ -116,10 +117,10 @@ class EndButton:
         self.show(None)
 
     def show(self, requests: int | None) -> None:
-        """Say what the next press does.
+        """Show the effect of the next press.
 
         Args:
-            requests: how often the run was asked to end; None if no run is in progress.
+            requests: number of cancel requests so far; None if no run is in progress.
         """
         labels = (*PRESSES, GIVEN_UP)
         level = min(requests or 0, len(PRESSES))
@@ -128,10 +129,10 @@ class EndButton:
 
 
 def heed_front_end(widget: Any) -> None:
-    """Let messages to *widget* run where the front end sent them, not where the widget was made.
+    """Handle messages to *widget* in the shell that they were sent to, not where it was created.
 
-    From 7.4 on, ipykernel sends them to the shell that used the widget last, which is busy with the
-    cell. The name is private: a browser test presses the button, to tell when this ends.
+    From version 7.4 on, ipykernel sends them to the shell that last used the widget, which is busy
+    with the cell. The attribute is private. A browser test presses the button to detect a removal.
     """
     if hasattr(widget.comm, "_reply_subshell_for"):
         widget.comm._reply_subshell_for = lambda _data, default: default  # noqa: SLF001  see above

@@ -1,4 +1,4 @@
-"""The log of one transformation while its run goes on: what it prints, its error, its traceback."""
+"""The log of one transformation during its run: its output, its error and its traceback."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from odibi_nb.views.run.state import RunSnapshot
 
 MAX_OFFERED = 1_000
-"""At most so many ids are offered while one is typed in; every id can be."""
+"""Maximum number of ids that the box suggests. It accepts every id."""
 
 
 class LogPane:
-    """A box to choose a transformation, and its log below. Only what is chosen is read.
+    """A box to choose a transformation, with its log below. Only the chosen log is read.
 
     Args:
-        state_dir: where the project keeps the journals of its runs.
+        state_dir: the folder in which the project stores the journals of its runs.
         snapshot: the run.
 
     Attributes:
-        widget: to be seen only where somebody hears what is chosen.
+        widget: to be shown only if the kernel receives the choice.
     """
 
     def __init__(self, state_dir: Path, snapshot: RunSnapshot) -> None:
@@ -68,7 +68,7 @@ class LogPane:
         self.choice.value = transformation_id
 
     def paint(self, snapshot: RunSnapshot) -> None:
-        """Show what the chosen transformation has printed by now."""
+        """Show the output of the chosen transformation so far."""
         html = self._html(snapshot, self.choice.value.strip())
         if self._text.value != html:
             self._text.value = html

@@ -1,4 +1,4 @@
-"""Pictures: the ways in which a run is drawn on a surface while it goes on.
+"""Pictures: ways to draw a run in progress on a surface.
 
 `HtmlPicture` draws HTML. `WidgetPicture` draws core widgets, with a chart of SVG or of Plotly.
 """
@@ -25,19 +25,20 @@ if TYPE_CHECKING:
     from odibi_nb.views.run.state import RunSnapshot
 
 FEW_ROWS = 60
-"""At most so many rows are in a table that is painted again and again."""
+"""Maximum number of rows in a table that is repainted during the run."""
 PANE_SECONDS = 1.0
-"""A run that is over sooner has no pane for logs. A page complains of a widget that it is still making
-when the run's end takes the place of all of them."""
+"""A run shorter than this gets no log pane. The page would report an error for a widget that it is
+still creating when the bundles of the end replace all widgets.
+"""
 _CHANGING = ("x", "base", "y", "customdata", "showlegend", "text")
-"""Keys of a trace that change while a run goes on."""
+"""Keys of a trace that change during a run."""
 _LAYERS_STYLE = (
     "<style>.odibi-layers>*{pointer-events:none}.odibi-layers rect{pointer-events:auto}</style>"
 )
 
 
 class Picture(Protocol):
-    """A way to draw a run on the surface that it was made with."""
+    """A way to draw a run on one surface."""
 
     @property
     def unfolded(self) -> str:
@@ -47,7 +48,7 @@ class Picture(Protocol):
         """Draw the run for the first time."""
 
     def paint(self, snapshot: RunSnapshot) -> None:
-        """Bring the drawing up to date."""
+        """Update the drawing."""
 
     def end(self, snapshot: RunSnapshot) -> None:
         """Leave the bundles that a saved notebook keeps."""
@@ -58,8 +59,8 @@ class HtmlPicture(Picture):
 
     Args:
         surface: where to draw.
-        cancelling: how people can end the run from its picture; None if they cannot.
-        state_dir: the folder of the run's journal. HTML shows no log while a run goes on.
+        cancelling: how people can cancel the run from its picture; None if they cannot.
+        state_dir: the folder of the run's journal. HTML shows no log during a run.
     """
 
     unfolded = ""
@@ -94,7 +95,7 @@ class Chart(Protocol):
         """Return the widget; a click on a bar calls *choose_log* with its transformation."""
 
     def paint(self, snapshot: RunSnapshot) -> None:
-        """Send the changes."""
+        """Send the changes to the page."""
 
 
 class WidgetPicture(Picture):
@@ -103,8 +104,8 @@ class WidgetPicture(Picture):
     Args:
         chart: draws the Gantt chart.
         surface: where to draw.
-        cancelling: how people can end the run from its picture; None if they cannot.
-        state_dir: the folder of the run's journal; None if no log is shown while the run goes on.
+        cancelling: how people can cancel the run from its picture; None if they cannot.
+        state_dir: the folder of the run's journal; None if the picture shows no log during the run.
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class WidgetPicture(Picture):
         self._surface.show_widgets(self.make(snapshot), plain_text(snapshot))
 
     def make(self, snapshot: RunSnapshot) -> tuple[Any, Any, Any]:
-        """Return summary line, chart and table, as widgets that `paint` keeps up to date."""
+        """Return summary line, chart and table as widgets, which `paint` updates."""
         import ipywidgets
 
         self._summary = ipywidgets.HTML(summary_html(snapshot, _hint(self._cancelling, snapshot)))
@@ -156,7 +157,7 @@ class WidgetPicture(Picture):
     def end(self, snapshot: RunSnapshot) -> None:
         """Leave the bundles that a saved notebook keeps.
 
-        A page that was reloaded does not receive them. So the widgets show the end as well.
+        A reloaded page does not receive them, so the widgets show the end as well.
         """
         self.paint(snapshot)
         self._surface.show(run_bundles(snapshot))
@@ -176,7 +177,7 @@ class WidgetPicture(Picture):
         if self._pane is None:
             return
         if self._button is not None and not self._button.heard:
-            return  # the kernel would not hear which log is chosen
+            return  # the kernel would not receive the choice of a log
         if not self._above_table.children:
             if snapshot.elapsed < PANE_SECONDS:
                 return
@@ -198,7 +199,7 @@ class SvgChart(Chart):
         self._layers = GanttLayers(len(snapshot.rows))
         self._pictures = _html_widgets(self._layers.update(snapshot), grid_area="chart")
         style = ipywidgets.HTML(_LAYERS_STYLE, layout=self._pictures[0].layout)
-        # All in one cell of a grid: so they lie on each other, without positions of their own.
+        # All pictures share one grid cell, so they overlap without positions of their own.
         box = ipywidgets.GridBox(
             (style, *self._pictures),
             layout={"grid_template_areas": "'chart'", "grid_template_columns": "100%"},
@@ -238,7 +239,7 @@ class PlotlyChart(Chart):
     def paint(self, snapshot: RunSnapshot) -> None:
         before, now = self._drawn, gantt_plotly(gantt_of(snapshot), live=True)
         figure = self._figure
-        with figure.batch_update():  # one message, whatever changes
+        with figure.batch_update():  # send all changes as one message
             for trace, old, new in zip(figure.data, before["data"], now["data"], strict=True):
                 for key in _CHANGING:
                     if old.get(key) != new.get(key):
@@ -262,7 +263,7 @@ def _html_widgets(texts: Sequence[str], **layout: str) -> tuple[Any, ...]:
 
 
 def _fill(widgets: Sequence[Any], texts: Sequence[str]) -> None:
-    """Give each widget its text. A widget whose text does not change sends nothing."""
+    """Set each widget's text. A widget whose text does not change sends nothing."""
     for widget, text in zip(widgets, texts, strict=True):
         widget.value = text
 

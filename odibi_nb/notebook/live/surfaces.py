@@ -1,7 +1,7 @@
-"""Surfaces: the place where a run is shown. Each has three parts: summary line, chart and table.
+"""Surfaces: the places that show a run. Each has three parts: summary line, chart and table.
 
-A surface shows widgets while the run goes on, or MIME bundles. At the end of the run bundles take the
-place of the widgets, because a saved notebook keeps bundles and needs neither kernel nor network for them.
+A surface shows widgets during the run, or MIME bundles. At the end of the run bundles replace the
+widgets, because a saved notebook shows bundles without a kernel or a network.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Surface(Protocol):
     """A place for the three parts of a run."""
 
     def show(self, bundles: Sequence[Bundle]) -> None:
-        """Show a bundle in each part, instead of its content."""
+        """Show a bundle in each part and replace its content."""
 
     def show_widgets(self, widgets: Sequence[Any], text: str) -> None:
         """Show a widget in each part; *text* is for front ends without widgets."""
@@ -35,16 +35,16 @@ class Surface(Protocol):
         """Show *bundle* in the table's part."""
 
     def show_error(self, title: str, text: str, *, started: bool) -> None:
-        """Show why the run failed: instead of its picture, or below it if it had *started*."""
+        """Show why the run failed: below its picture if it had *started*, otherwise instead of it."""
 
     def live_bundle(self) -> Bundle:
         """Return a bundle that shows the live run in one more output; empty if that is impossible."""
 
 
 class CellOutputs(Surface):
-    """Outputs of a cell: made by the first `show` or `show_widgets`, updated by later ones.
+    """Outputs of a cell. The first `show` or `show_widgets` creates them; later calls update them.
 
-    Output of a thread lands below whichever cell ran last. So the first call must come from the
+    Output from a thread appears below the cell that ran last. So the first call must come from the
     thread of the cell.
     """
 
@@ -52,7 +52,7 @@ class CellOutputs(Surface):
         self._handles: list[Any] = []
 
     def show(self, bundles: Sequence[Bundle]) -> None:
-        """Display the bundles, or update the outputs that are there."""
+        """Display the bundles, or update the existing outputs."""
         if not self._handles:
             self._handles = [display(bundle, raw=True, display_id=True) for bundle in bundles]
             return
@@ -76,7 +76,7 @@ class CellOutputs(Surface):
 class ReservedOutputs(Surface):
     """Outputs of a cell, reserved before its run begins on another thread.
 
-    They hold empty boxes, which that thread fills with widgets.
+    They hold empty boxes, and that thread fills them with widgets.
 
     Args:
         button: a widget to show above the summary line.
@@ -94,7 +94,7 @@ class ReservedOutputs(Surface):
         self._outputs.show_widgets(parts, STARTING)
 
     def show(self, bundles: Sequence[Bundle]) -> None:
-        """Update the outputs; the boxes stay alive in copies of them."""
+        """Update the outputs. The boxes remain in other displays of the run."""
         self._outputs.show(bundles)
 
     def show_widgets(self, widgets: Sequence[Any], text: str) -> None:
@@ -126,7 +126,7 @@ def reserved_html() -> CellOutputs:
 
 
 def fill_boxes(boxes: Sequence[Any], widgets: Sequence[Any]) -> None:
-    """Give each box one widget as its content."""
+    """Make each widget the only content of its box."""
     for box, widget in zip(boxes, widgets, strict=True):
         box.children = (widget,)
 

@@ -1,4 +1,4 @@
-"""A run in a cell's output while it goes on: one thread that paints, at most four times a second."""
+"""A live run in a cell's output, painted by one thread at most four times a second."""
 
 from __future__ import annotations
 
@@ -28,24 +28,26 @@ if TYPE_CHECKING:
 
 PAINT_SECONDS = 0.25
 PATIENCE = 5
-"""It gives up after so many failures in a row: one can be bad luck, as with a library half imported."""
+"""Number of failures in a row after which painting stops. A single failure can be chance, for example
+a half-imported library.
+"""
 PAINT_SHARE = 4
-"""After painting it rests at least this many times as long as painting took."""
+"""Minimum pause after painting, as a multiple of the time that painting took."""
 
 
 class LiveView(RunState):
-    """Shows a run live: a picture of it on a surface.
+    """Shows a live run as a picture on a surface.
 
-    Painting never fails a run: `error` says why it stopped, if it did.
+    Painting never fails a run. If painting stops, `error` holds the reason.
 
     Args:
-        choose: returns the picture for a number of rows, a key of `PICTURES`; asked once per run.
-        surface: where to show the run; by default in outputs of the cell in which it starts.
-        on_paint: called with every snapshot that was painted, on the thread that paints.
+        choose: returns a key of `PICTURES` for a number of rows; called once per run.
+        surface: where to show the run; by default in outputs of the cell that starts it.
+        on_paint: called with every painted snapshot, on the thread that paints.
 
     Attributes:
-        cancelling: how people can end the run from its picture; to be set before the run begins.
-        state_dir: where the project keeps its journals, from which a row's log is shown; set then, too.
+        cancelling: how people can cancel the run from its picture; to be set before the run begins.
+        state_dir: the folder of the project's journals, the source of row logs; to be set then, too.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class LiveView(RunState):
         self._painter: threading.Thread | None = None
 
     def on_plan(self, plan: RunPlan) -> None:
-        """Show the run, and start to paint it."""
+        """Show the run, and start the thread that paints it."""
         super().on_plan(plan)
         self._show(self._choose(len(plan.rows)))
         self._over.clear()
@@ -74,15 +76,15 @@ class LiveView(RunState):
         self._painter.start()
 
     def on_event(self, event: RunEvent) -> None:
-        """Take the event into account; after the last one, leave what a saved notebook keeps."""
+        """Record the event. After the last one, leave the bundles for the saved notebook."""
         super().on_event(event)
         if event.type is EventType.MODULES_RELOADED:
-            print(reloaded_text(event.payload["modules"]))  # the picture has no place for it
+            print(reloaded_text(event.payload["modules"]))  # the picture shows no modules
         if event.type is EventType.RUN_END and self._painter is not None:
             self._end()
 
     def add_details(self, result: RunResult) -> None:
-        """Add the tracebacks and logs, which only the result knows."""
+        """Add the tracebacks and logs, which only the result contains."""
         if self.picture is None:
             return
         with self._harmless():
@@ -90,12 +92,12 @@ class LiveView(RunState):
             self.surface.show_table(table)
 
     def fail(self, title: str, text: str) -> None:
-        """Show why there is no run; or, below its picture, why it could not go on."""
+        """Show why the run could not start, or below its picture why it could not continue."""
         with self._harmless():
             self.surface.show_error(title, text, started=self._painter is not None)
 
     def close(self) -> None:
-        """Paint no more; of a run that ended without saying so, leave what was seen last."""
+        """Stop painting. If the run ended without a last event, leave the last known state."""
         if self._painter is not None and self.give_up():
             self._end()
 
@@ -113,7 +115,7 @@ class LiveView(RunState):
         if name != HTML:
             try:
                 self._show_as(name)
-            except Exception as exc:  # noqa: BLE001  widgets are there, but not as we know them
+            except Exception as exc:  # noqa: BLE001  these widgets may differ from ours
                 self.error = exc
             else:
                 return
@@ -135,7 +137,7 @@ class LiveView(RunState):
                 snapshot = self.snapshot()
                 self.picture.paint(snapshot)
                 self._on_paint(snapshot)
-            except Exception as exc:  # noqa: BLE001  a picture of a run is not the run
+            except Exception as exc:  # noqa: BLE001  a failed picture must not fail the run
                 self.error = exc
                 failures += 1
             else:
@@ -146,5 +148,5 @@ class LiveView(RunState):
     def _harmless(self) -> Iterator[None]:
         try:
             yield
-        except Exception as exc:  # noqa: BLE001  a picture of a run is not the run
+        except Exception as exc:  # noqa: BLE001  a failed picture must not fail the run
             self.error = exc
