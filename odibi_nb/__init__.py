@@ -1,7 +1,7 @@
 """The notebook cockpit for config-driven medallion pipelines.
 
-In a notebook: ``%load_ext odibi_nb`` and ``%odibi run "Energy Efficiency" --env qat``; in Python
-`run_project`; in a shell ``odibi run``. All three do the same.
+Use ``%load_ext odibi_nb`` and ``%odibi run "Energy Efficiency" --env qat`` in a notebook,
+`run_project` in Python, and ``odibi run`` in a shell. All three do the same.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that importing the package costs nothing."""
+    """Import a public name when it is first used, to keep the import of the package fast."""
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
@@ -99,14 +99,14 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(ipython: Any) -> None:
-    """Register ``%odibi``; called by ``%load_ext odibi_nb``."""
+    """Register ``%odibi``. ``%load_ext odibi_nb`` calls this function."""
     from odibi_nb.notebook.magic import register
 
     register(ipython)
 
 
 def unload_ipython_extension(ipython: Any) -> None:
-    """Take ``%odibi`` away again; called by ``%unload_ext odibi_nb``."""
+    """Remove ``%odibi``. ``%unload_ext odibi_nb`` calls this function."""
     from odibi_nb.notebook.magic import unregister
 
     unregister(ipython)

@@ -1,4 +1,4 @@
-"""``python -m odibi_nb``: the shell's face, also where another package owns the command ``odibi``."""
+"""``python -m odibi_nb``: the command line, even if another package owns the command ``odibi``."""
 
 import sys
 

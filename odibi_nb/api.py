@@ -1,4 +1,4 @@
-"""The seed's public names, with the package's adapters: the Python face."""
+"""The Python interface: the seed's public names, with the adapters of this package."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ rich_displays.register()
 
 
 class GenericProjectOrchestrator(orchestrator.Orchestrator):
-    """Runs a project's layers in order, as its manifest and the TransformationRegistry say.
+    """A project opened in an environment, to plan, run and retry it.
 
-    It is the core's `Orchestrator` with the package's adapters and settings.
+    This is the core's `Orchestrator` with the package's adapters and the user's settings.
 
     Args:
         project: the project's name.
         env: the environment.
-        *args: as the `Orchestrator` takes them.
-        **keywords: more of the `Orchestrator`'s: `manifest_path`, `log_level`, `engine`, `hooks`,
-            `log_sink`, `auth_provider` …
+        *args: further positional arguments of `Orchestrator`.
+        **keywords: further keyword arguments of `Orchestrator`: `manifest_path`, `log_level`,
+            `engine`, `hooks`, `log_sink`, `auth_provider` …
 
     Raises:
-        ManifestError: if there is no usable manifest, or the environment is unknown.
+        ManifestError: if no usable manifest is found, or the environment is unknown.
     """
 
     def __init__(self, project: str, env: str = "qat", *args: Any, **keywords: Any) -> None:
@@ -54,16 +54,16 @@ class GenericProjectOrchestrator(orchestrator.Orchestrator):
         super().__init__(project, env, *args, **keywords)
 
     def engine_name(self, argument: Any) -> Any:
-        """The engine: what was asked for, else as `engine_setting`."""
+        """Return the engine's name, as `engine_setting` finds it."""
         return self.engine_setting(argument).value
 
     def engine_setting(self, argument: Any = None) -> Setting:
-        """The engine and where it came from: argument, setting, the environment, or ``spark``."""
+        """Return the engine and its source: the argument, a setting, the manifest, or ``spark``."""
         default = orchestrator.DEFAULT_ENGINE
         return self.settings.resolve("engine", argument, self.config.engine, default)
 
     def with_settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The options of a run; settings fill what is not given."""
+        """Return *options*, with values from the settings for missing options."""
         names = ("max_workers", "on_error", "schedule")
         found = {name: self.settings.resolve(name, options.get(name)).value for name in names}
         return {**options, **found}
@@ -83,31 +83,34 @@ def run_project(
     log_sink: BaseLogSink | None = None,
     **options: Any,
 ) -> RunResult:
-    """Run a project's layers in order, as its manifest and the TransformationRegistry say.
+    """Run the rows of a project, layer by layer in the manifest's order.
 
     Args:
         project: the project's name.
         env: the environment.
-        target_layers: run only these, in the manifest's order.
-        cache_plan: layer to tables to cache after it; the manifest's if None.
-        manifest_path: the manifest; found by the project's name if None.
-        log_level: what the console shows: ``DEBUG``, ``INFO``, ``WARNING``, ``ERROR``.
+        target_layers: run only these layers, in the manifest's order.
+        cache_plan: layer to the tables to cache after it; the manifest's cache plan if None.
+        manifest_path: path of the manifest; if None, the manifest is found by the project's name.
+        log_level: level of the console: ``DEBUG``, ``INFO``, ``WARNING``, ``ERROR``.
         save_logs: also write the captured logs of the run to a file.
-        auth_provider: called with ``env``, ``repo_path``, ``logger_metadata``; a dict with ``spark``
-            and ``sql_provider``.
-        engine: ``pandas`` or ``spark``; the environment's, else ``spark``, if None.
+        auth_provider: called with ``env``, ``repo_path``, ``logger_metadata``; returns a dict with
+            ``spark`` and ``sql_provider``.
+        engine: ``pandas`` or ``spark``; if None, the engine of the settings or the environment, else
+            ``spark``.
         hooks: listeners of this run.
-        log_sink: where the run log goes instead of the environment's Delta table.
-        **options: `repo_path`, and those of `odibi_nb.core.model.options.RunOptions`: ``select``,
-            ``exclude``, ``max_workers``, ``on_error``, ``schedule``, ``retry``, ``timeout_seconds``,
-            ``run_timeout_seconds``, ``overrides``, ``repairs``, ``keep_cached``, ``force``, ``confirm``.
+        log_sink: sink of the run log, instead of the environment's Delta table.
+        **options: `repo_path`, and the fields of `odibi_nb.core.model.options.RunOptions`:
+            ``select``, ``exclude``, ``max_workers``, ``on_error``, ``schedule``, ``retry``,
+            ``timeout_seconds``, ``run_timeout_seconds``, ``overrides``, ``repairs``,
+            ``keep_cached``, ``force``, ``confirm``.
 
     Returns:
-        How it ended; also a mapping with ``status``, ``layers_executed``, ``duration_seconds`` …
-        A failed transformation is a result, not an exception: see `RunResult.raise_for_status`.
+        The result of the run, also a mapping with ``status``, ``layers_executed``,
+        ``duration_seconds`` … A failed transformation is part of the result and raises no exception:
+        see `RunResult.raise_for_status`.
 
     Raises:
-        ConfigurationError: if something is wrong with manifest, registry or options; nothing has run.
+        ConfigurationError: if the manifest, the registry or an option is wrong; nothing has run.
     """
     return GenericProjectOrchestrator(
         project,
@@ -123,20 +126,20 @@ def run_project(
 
 
 class TransformationRunnerFromConfig:
-    """One layer of a project, as in the seed.
+    """Runner of one layer of a project, with the seed's signature.
 
     Args:
         sql_provider: reads the TransformationRegistry; the environment's registry if None.
         project: the project's name.
         env: the environment.
-        log_level: what the console shows.
-        max_workers: transformations at a time in `run_parallel`.
+        log_level: level of the console.
+        max_workers: maximum number of transformations at a time in `run_parallel`.
         layer: the layer.
-        engine: ``pandas`` or ``spark``; the environment's if None.
+        engine: ``pandas`` or ``spark``; if None, as in `run_project`.
         hooks: listeners.
-        log_sink: where the run log goes instead of the default.
-        spark: the Spark session.
-        **keywords: more of `GenericProjectOrchestrator`'s, such as `manifest_path`.
+        log_sink: sink of the run log, instead of the default.
+        spark: the Spark session; needs *sql_provider*.
+        **keywords: further arguments of `GenericProjectOrchestrator`, such as `manifest_path`.
     """
 
     def __init__(
@@ -173,18 +176,19 @@ class TransformationRunnerFromConfig:
         return self.orchestrator.run(target_layers=[self.layer], max_workers=1)
 
     def run_parallel(self) -> RunResult:
-        """Run the layer's transformations at the same time, as far as they do not need each other."""
+        """Run the layer's transformations in parallel, as far as their dependencies allow."""
         return self.orchestrator.run(target_layers=[self.layer], max_workers=self.max_workers)
 
 
 def read_table(project: str, table: str, env: str = "qat", **keywords: Any) -> Any:
-    """A table of the project's lake, as a DataFrame of its engine.
+    """Read a table of the project's lake as a DataFrame of the project's engine.
 
     Args:
         project: the project's name.
         table: ``schema.table``.
         env: the environment.
-        **keywords: more of `GenericProjectOrchestrator`'s, such as `manifest_path` or `engine`.
+        **keywords: further arguments of `GenericProjectOrchestrator`, such as `manifest_path` or
+            `engine`.
 
     Raises:
         TableNotFoundError: if the table does not exist.

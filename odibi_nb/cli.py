@@ -1,4 +1,4 @@
-"""The shell's face: ``odibi …``."""
+"""The command line: ``odibi …``."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Do what *words* ask for; the exit code: 0, 1 (the run failed), 2 (the input was wrong)."""
+    """Run the command *words*; return 0, 1 (it failed), 2 (the input was wrong) or 130 (interrupted)."""
     _print_anything()
     if words is None:
         _import_from_here()
     try:
         code = _done(words)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of a pipe has seen enough
+    except BrokenPipeError:  # the reader of the pipe has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
 
 
 def _import_from_here() -> None:
-    """Let modules in the working folder be imported, as ``python -m`` does and an installed script does not."""
+    """Add the working folder to ``sys.path``, as ``python -m`` does and an installed script does not."""
     here = os.getcwd()  # noqa: PTH109  it may be gone
     if not getattr(sys.flags, "safe_path", False) and not {"", here} & {*sys.path}:
         sys.path.insert(0, here)
@@ -59,7 +59,7 @@ def _done(words: Sequence[str] | None) -> int:
 
 
 def _views(ui: str, log_level: str | None) -> tuple[Sequence[View], str]:
-    """Lines of text, throttled unless a log level is asked for."""
+    """Return the views of a run and its log level: a throttled console, unless a level is given."""
     del ui
     if log_level is not None:
         return (), log_level
@@ -77,14 +77,14 @@ def _ask(question: str) -> str:
 
 
 def _print_anything() -> None:
-    """Let a terminal that lacks the seed's signs show question marks for them."""
+    """Print question marks for the seed's symbols on a terminal whose encoding lacks them."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def _shown(value: Any) -> int:
-    """Print what a command returned; the exit code."""
+    """Print the value that a command returned, and return the exit code."""
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.planning.plan import RunPlan
 

@@ -1,4 +1,4 @@
-"""Putting DataFrames one after the other without changing a value."""
+"""Concatenation of DataFrames that changes no value."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NO_DATA = "odibi.made_of_no_data"
-"""The metadata key of a column whose type is a guess, because it never had a value."""
+"""Metadata key of a column whose type is a guess, because the column never had a value."""
 _WIDTHS = ("tinyint", "smallint", "int", "bigint")
 
 
 def one_after_the_other(frames: Sequence[Any]) -> Any:
-    """All rows of *frames*; columns go by their names.
+    """Concatenate pandas *frames*, and match their columns by name.
 
-    Whole numbers beside floats become objects: pandas would make floats of all of them, and large
-    ones would be others then. What stores them refuses what it cannot hold exactly.
+    A column of whole numbers in one frame and floats in another becomes a column of objects. pandas
+    would convert it to floats, which changes large whole numbers. The engine refuses to write a
+    number that the table cannot hold exactly.
     """
     pd = import_late("pandas")
 
@@ -41,10 +42,10 @@ def one_after_the_other(frames: Sequence[Any]) -> Any:
 
 
 def one_after_the_other_on_spark(frames: Sequence[Any]) -> Any:
-    """All rows of *frames*, Spark's; columns go by their names.
+    """Concatenate Spark *frames*, and match their columns by name.
 
     Raises:
-        DataError: if a column has types of which none holds the values of all.
+        DataError: if a column has several types, and no type holds the values of all of them.
     """
     kinds: dict[str, set[str]] = {}
     for frame in frames:
@@ -64,7 +65,7 @@ def _has_no_values(field: Any) -> bool:
 
 
 def _common(name: str, kinds: set[str]) -> str:
-    """The type that holds the values of all *kinds*."""
+    """Return the type that holds the values of all *kinds*."""
     if len(kinds) <= 1:
         return next(iter(kinds), "void")
     if kinds <= set(_WIDTHS):
@@ -79,7 +80,7 @@ def _common(name: str, kinds: set[str]) -> str:
 
 
 def _as(frame: Any, wanted: dict[str, str]) -> Any:
-    """*frame* with the types *wanted*; a whole number that a float would round fails."""
+    """Cast *frame* to the types *wanted*. A whole number that a float would round is an error."""
     columns = []
     for field in frame.schema.fields:
         kind, column = field.dataType.simpleString(), backticked(field.name)

@@ -1,4 +1,4 @@
-"""Load a transformation, try another version of it, look into its failure: the Python face."""
+"""The Python interface to load a transformation and to try another version of it."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ if TYPE_CHECKING:
     from odibi_nb.core.running.worker import AttemptEnded
 
 NAMES = ("inputs", "constants", "outputs", "context", "fn", "row")
-"""What a loaded transformation puts into a namespace, besides a variable per input."""
+"""Names that a loaded transformation adds to a namespace, in addition to one variable per input."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedTransformation:
-    """A transformation's arguments, real and at hand; what is written through `context` is captured.
+    """The real arguments of a transformation. Writes through `context` are captured.
 
     Attributes:
-        inputs: table name to DataFrame; by position the row's inputs, as the function gets them.
-        variables: input name to a name for it that Python allows.
+        inputs: table name to DataFrame; by position, the row's inputs as the function gets them.
+        variables: input name to the name of its variable.
         constants, outputs: as the function gets them.
-        fn: the function; None if it cannot be had: `problems` says why.
+        fn: the function; None if it cannot be loaded, for the reason in `problems`.
         row: the registry row.
-        cell: the function's source with the helpers of its module, to edit and try; "" if there is
-            none to edit.
-        file: where the function stands, with its line.
-        notes: what else is worth a line.
+        cell: source of the function with the helpers of its module, to edit and try; "" if the
+            project has no source of it.
+        file: file and line of the function.
+        notes: further lines to show.
     """
 
     inputs: Inputs
@@ -68,12 +68,12 @@ class LoadedTransformation:
     shapes: dict[str, str]
 
     def namespace(self) -> dict[str, Any]:
-        """Names to values: `NAMES`, and one variable per input."""
+        """Return the values by name: `NAMES`, and one variable per input."""
         frames = {self.variables[name]: frame for name, frame in self.inputs.items()}
         return {**frames, **{name: getattr(self, name) for name in NAMES}}
 
     def summary(self) -> str:
-        """One line: what there is now."""
+        """Return one line that lists the loaded names."""
         frames = [f"{self.variables[n]} ({shape})" for n, shape in self.shapes.items()]
         names = ", ".join([*frames, *NAMES])
         return f"{self.row.transformation_id} loaded: {names}; writes through context are captured"
@@ -85,16 +85,16 @@ class LoadedTransformation:
 def load_transformation(
     project: Orchestrator, transformation_id: str, portion: Portion | None = None
 ) -> LoadedTransformation:
-    """Read a transformation's inputs, and what else its function gets. Writes nothing.
+    """Read a transformation's inputs, and collect the other arguments of its function. Writes nothing.
 
     Args:
         project: the project.
         transformation_id: of a row of its registry, enabled or not.
-        portion: how much of each input; all if None.
+        portion: how much of each input to read; all if None.
 
     Raises:
-        PlanError: if there is no such row, or it is malformed.
-        DataError: if inputs are missing, saying what makes them, or cannot be read.
+        PlanError: if the registry has no such row, or the row is malformed.
+        DataError: if an input cannot be read or is missing; the message names the row that makes it.
     """
     rehearsal = open_rehearsal(project, transformation_id, portion)
     check_inputs(project, rehearsal)
@@ -125,19 +125,19 @@ def try_transformation(
     *,
     write: bool = False,
 ) -> Trial:
-    """Call a transformation's function as a run would, with writes captured, and compare.
+    """Call a transformation's function as a run would, and compare its captured writes with the tables.
 
     Args:
         project: the project.
         transformation_id: of a row of its registry, enabled or not.
-        cell: Python text that defines the function; its module's if empty.
-        portion: how much of each input; all if None.
-        write: do the captured writes after all, once the function has succeeded.
+        cell: Python source that defines the function; the function of the module if empty.
+        portion: how much of each input to read; all if None.
+        write: also do the captured writes if the function succeeds.
 
     Raises:
-        PlanError: if there is no such row, or its function cannot be had.
-        DataError: if inputs are missing, or a table cannot take what was written.
-        ConfigurationError: if the cell cannot be used; or if a part of the inputs were to be written.
+        PlanError: if the registry has no such row, or its function cannot be loaded.
+        DataError: if an input is missing, or a table cannot take the captured rows.
+        ConfigurationError: if the cell cannot be used, or both *write* and *portion* are given.
     """
     if write and portion:
         raise ConfigurationError(
@@ -152,7 +152,7 @@ def try_transformation(
         with interrupts.let_through():
             return _tried(project, transformation_id, cell, None, write_as=run_id)
 
-    # The function reads and compares under the lock, too: a run could change its tables otherwise.
+    # The function also reads and compares under the lock: otherwise a run could change its tables.
     return exclusively(project.state_dir, project.project, project.env, run_id, tried)
 
 
@@ -164,7 +164,7 @@ def _tried(
     *,
     write_as: str = "",
 ) -> Trial:
-    """Call the function, and do its writes as the run *write_as*, if one is named."""
+    """Call the function. If *write_as* is a run id, do the captured writes as that run."""
     rehearsal = open_rehearsal(orchestrator, transformation_id, portion)
     check_inputs(orchestrator, rehearsal)
     function = _function(orchestrator, rehearsal, cell)
@@ -213,10 +213,11 @@ def _tried(
 
 
 def check_inputs(orchestrator: Orchestrator, rehearsal: Rehearsal) -> None:
-    """Make sure that the tables a transformation reads are there.
+    """Check that the tables that a transformation reads exist.
 
     Raises:
-        DataError: naming each that is not, what makes it, and how to run just that.
+        DataError: if tables are missing; the message names each one, the row that makes it, and the
+            command to run that row.
     """
     missing = rehearsal.missing_inputs()
     if not missing:
@@ -234,7 +235,7 @@ def check_inputs(orchestrator: Orchestrator, rehearsal: Rehearsal) -> None:
 
 
 def variable_names(names: list[str]) -> dict[str, str]:
-    """Input name to a variable: the table without its schema, with it where that is not enough."""
+    """Map input names to variables: the table name, with its schema if two tables share the name."""
     found: dict[str, str] = {}
     short = {name: _identifier(re.split(r"[./\\]", name)[-1] or name) for name in names}
     taken = set(NAMES)
@@ -294,7 +295,7 @@ def _function(orchestrator: Orchestrator, rehearsal: Rehearsal, cell: str) -> Ce
 
 
 def _difference(rehearsal: Rehearsal, cell: str, name: str) -> tuple[str, str]:
-    """The module's source against the cell's; and what to say where there is none to compare."""
+    """Return the diff from the module's source to the cell, or "" and the reason for no diff."""
     if not cell.strip():
         return "", ""
     source = source_of(rehearsal.row.fn) if rehearsal.row.fn is not None else None
@@ -307,7 +308,7 @@ def _difference(rehearsal: Rehearsal, cell: str, name: str) -> tuple[str, str]:
 
 
 def _write(rehearsal: Rehearsal, run_id: str) -> None:
-    """Do the captured writes, as the transformation's; no run may go on meanwhile."""
+    """Do the captured writes under the transformation's id. The caller holds the lock of the run."""
     info = WriteInfo(run_id=run_id, transformation_id=rehearsal.row.id, attempt=1)
     for write in rehearsal.captured.writes:
         rehearsal.captured.tables.write(write.frame, write.output, info)

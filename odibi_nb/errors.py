@@ -1,4 +1,4 @@
-"""Everything this package raises on purpose.
+"""All errors that this package raises on purpose.
 
 ::
 
@@ -11,16 +11,16 @@
     │   │   └── CycleError
     │   ├── RunLockedError
     │   └── HookError
-    ├── DataError                 a file or table cannot be read or written as asked
+    ├── DataError                 a file or table cannot be read or written
     │   ├── TableNotFoundError
     │   └── DataCheckError
     ├── EngineError
     │   └── EngineNotAvailableError
-    ├── RevokedError              a cancelled or timed-out transformation tried to go on
+    ├── RevokedError              a cancelled or timed-out transformation tried to continue
     ├── RunFailedError            only from ``RunResult.raise_for_status()``; exit code 1
     └── TrialFailedError          only from ``Trial.raise_for_status()``
 
-A transformation's own failure is a *result* and is never raised by the runner.
+The runner never raises the failure of a transformation. The failure is part of the *result*.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Problem(NamedTuple):
-    """One thing wrong with the user's input: where it stands, and what is wrong there."""
+    """One error in the user's input: its location, and a message."""
 
     where: str
     message: str
@@ -43,7 +43,7 @@ class Problem(NamedTuple):
 
 
 MAX_PROBLEMS = 200
-"""Problems that a message lists; `ConfigurationError.problems` has all."""
+"""Maximum number of problems in a message. `ConfigurationError.problems` has all of them."""
 MAX_PROBLEM = 4_000
 
 
@@ -52,15 +52,15 @@ def _cut(text: str) -> str:
 
 
 class OdibiError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base class of all errors that this package raises on purpose."""
 
 
 class ConfigurationError(OdibiError):
     """The user's input cannot be used; nothing has run.
 
     Attributes:
-        source: what was read (a path, a table, a command).
-        problems: everything wrong with it, in the order in which it stands there.
+        source: the input: a path, a table or a command.
+        problems: all problems of the input, in its order.
     """
 
     def __init__(self, source: str, problems: Iterable[Problem | str]) -> None:
@@ -83,22 +83,22 @@ class ManifestError(ConfigurationError):
 
 
 class SettingsError(ConfigurationError):
-    """A settings file, environment variable or command option has a value it cannot have."""
+    """A settings file, environment variable or command option has an invalid value."""
 
 
 class RegistryError(ConfigurationError):
-    """The TransformationRegistry cannot be read, or rows in it cannot be understood."""
+    """The TransformationRegistry cannot be read, or some of its rows are malformed."""
 
 
 class PlanError(ConfigurationError):
-    """Manifest and registry rows do not add up to something that can be run."""
+    """The manifest and the registry rows do not make a plan that can run."""
 
 
 class CycleError(PlanError):
-    """Transformations wait for each other in a circle.
+    """Transformations depend on each other in a cycle.
 
     Attributes:
-        cycle: transformation ids along the circle; the first is also the last.
+        cycle: the transformation ids along the cycle; the last is the first again.
     """
 
     def __init__(self, source: str, cycle: Iterable[str]) -> None:
@@ -109,22 +109,22 @@ class CycleError(PlanError):
 
 
 class RunLockedError(ConfigurationError):
-    """Another run of the same project and environment is going on."""
+    """Another run of the same project and environment is in progress."""
 
 
 class HookError(ConfigurationError):
-    """A listener cannot be registered as asked."""
+    """A listener cannot be registered, or an event cannot be emitted."""
 
 
 class DataError(OdibiError):
-    """A file or table cannot be read or written as asked; the message says which and why."""
+    """A file or table cannot be read or written. The message names it and the reason."""
 
 
 class TableNotFoundError(DataError):
     """A table does not exist.
 
     Attributes:
-        table: its name as asked for.
+        table: its name, as the caller gave it.
     """
 
     def __init__(self, table: str, message: str) -> None:
@@ -133,18 +133,18 @@ class TableNotFoundError(DataError):
 
 
 class DataCheckError(DataError):
-    """What a transformation wrote, or was about to write, breaks a data check that must hold."""
+    """The data that a transformation wrote, or was about to write, breaks a check that must hold."""
 
 
 class EngineError(OdibiError):
-    """An engine cannot do what was asked of it."""
+    """An engine cannot do the requested operation."""
 
 
 class EngineNotAvailableError(EngineError):
     """A library that an engine, source or sink needs is not installed.
 
     Attributes:
-        needed_for: what was asked for.
+        needed_for: the feature that needs the library.
         extra: the extra of this package that installs the library.
     """
 
@@ -156,14 +156,14 @@ class EngineNotAvailableError(EngineError):
 
 
 class RevokedError(OdibiError):
-    """A transformation went on after it was cancelled or ran out of time; refused."""
+    """A transformation tried to continue after it was cancelled or timed out."""
 
 
 class RunFailedError(OdibiError):
     """A run did not succeed.
 
     Attributes:
-        result: the whole `RunResult`.
+        result: the `RunResult` of the run.
     """
 
     def __init__(self, result: Any) -> None:
@@ -172,22 +172,24 @@ class RunFailedError(OdibiError):
 
 
 class TrialFailedError(OdibiError):
-    """A function that was tried out failed."""
+    """The function of a transformation failed when the user tried it."""
 
     def __init__(self, transformation_id: str, headline: str) -> None:
         super().__init__(f"{transformation_id} failed: {headline}")
 
 
 MAX_MEANT = 200
-"""Characters of a name that may be misspelled; a longer text is no name, and takes long to compare."""
+"""Maximum length of a misspelled name. A longer text is not a name, and takes long to compare."""
 
 
 class Hints:
-    """`did_you_mean` for many names: it takes time among thousands of ids, and people mend a few at once.
+    """`did_you_mean` for many names, with a limit.
+
+    A comparison with thousands of ids takes time, and users correct only a few names at once.
 
     Args:
-        most: the number of names that get a hint.
-        looks: the number of known names that all hints together are compared with.
+        most: maximum number of names that get a hint.
+        looks: maximum number of known names to compare with, summed over all hints.
     """
 
     def __init__(self, most: int, looks: int = 60_000) -> None:
@@ -195,7 +197,7 @@ class Hints:
         self._looks = looks
 
     def __call__(self, name: str, known: Collection[str]) -> str:
-        """Return what `did_you_mean` returns, or "" once the hints are used up."""
+        """Return the hint of `did_you_mean`, or "" once the limit is reached."""
         if self._most <= 0 or self._looks <= 0:
             return ""
         self._most -= 1
@@ -204,10 +206,9 @@ class Hints:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The one of *known* that *name* was probably meant to be; None when none is close.
+    """Return the name in *known* that was probably meant by *name*, or None if none is close.
 
-    A *name* that is one of *known* is spelled right: something else is wrong, and there is no other
-    one to propose.
+    Return None also if *name* is itself in *known*: its spelling is right, and the error is elsewhere.
     """
     known = [*known]
     if name in known or len(name) > MAX_MEANT:
@@ -223,9 +224,9 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return " (did you mean 'x'?)" for the closest of *known*, or "" when none is close.
+    """Return " (did you mean 'x'?)" for the closest of *known*, or "" if none is close.
 
-    Where the two look alike, the text says what differs.
+    If the two names look alike, the text names the difference.
     """
     close = closest(name, known)
     if close is None:
@@ -235,7 +236,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def _look(text: str) -> str:
-    """*text* without what a reader does not see: case, blanks, invisible characters, Unicode's forms."""
+    """Remove differences that readers miss: case, blanks, invisible characters, Unicode forms."""
     if text.isascii() and text.isprintable():
         return text.lower().replace(" ", "")
     import unicodedata
@@ -245,9 +246,9 @@ def _look(text: str) -> str:
 
 
 def _what_differs(name: str, close: str) -> str:
-    """Name the difference of two texts that look alike; "" if a reader sees it."""
+    """Describe the difference of two names that look alike; return "" if a reader can see it."""
     if name.swapcase() == close:
-        return ""  # in every letter's case
+        return ""  # every letter differs in case, which a reader sees
     if name.casefold() == close.casefold():
         return "differs in case"
     if "".join(name.split()).casefold() == "".join(close.split()).casefold():
@@ -269,7 +270,7 @@ def _named(characters: Iterable[str]) -> str:
 
 
 def _other_scripts(name: str, close: str) -> bool:
-    """Return True if the texts differ only in letters of different scripts, as Latin and Cyrillic ones."""
+    """Return True if the texts differ only in letters of different scripts, such as Latin and Cyrillic."""
     import unicodedata
 
     def script(character: str) -> str:

@@ -1,26 +1,26 @@
-"""Ready-made Bronze functions: what a registry row names when files or tables only need loading.
+"""Ready-made Bronze functions for rows that only load files or tables.
 
-A row with ``module`` ``odibi_nb.ingest`` and one of the functions below needs no code. They take
-their arguments from ``constants`` and return the DataFrame, which the runner writes to the row's
-``outputs``. What all of them understand, besides the orchestrator's own constants:
+A row with ``module`` ``odibi_nb.ingest`` and one of the functions below needs no code. The functions
+take their arguments from ``constants`` and return a DataFrame, which the runner writes to the row's
+``outputs``. In addition to the orchestrator's own constants, all functions accept:
 
 ``rename``
     old to new column name.
 ``columns``
-    which columns to keep, in this order, by their new names.
+    the columns to keep, in this order, by their new names.
 ``add``
-    new column to constant value, such as the name of the site.
+    new column to its constant value, such as the name of the site.
 
-Those that load files also understand:
+The functions that load files also accept:
 
 ``source``
     a path, a URL, or a list of them; the environment's ``locations`` apply.
 ``schema``
-    column to type name (as in Spark's DDL), by the names that the file has. A column that it calls
-    ``string`` has every text of the file, NA and null among them; a number in a column that it does
-    not name has gaps where the file says NA, NULL, nan and the like.
+    column to type name (as in Spark's DDL), by the column names of the file. A column of type
+    ``string`` keeps every text of the file, including NA and null. In a number column that the schema
+    does not name, the texts NA, NULL, nan and similar become missing values.
 ``options``
-    what the engine's reader is told: for pandas the keyword arguments of ``read_csv`` and so on.
+    options of the engine's reader: for pandas, the keyword arguments of ``read_csv`` and so on.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 Constants = dict[str, Any]
 MOST_ON_SPARK = 5_000_000
-"""More rows of a database are not loaded through the driver."""
+"""Maximum number of database rows that Spark's driver loads."""
 
 _SHAPE: dict[str, type | tuple[type, ...]] = {"rename": dict, "columns": list, "add": dict}
 _FILE: dict[str, type | tuple[type, ...]] = {
@@ -70,7 +70,7 @@ _KINDS = {dict: "an object", list: "a list", str: "text", (str, list): "text or 
 
 
 def load_csv(inputs: Any, constants: Constants, outputs: Any, context: ExecutionContext) -> Any:
-    """The rows of CSV files.
+    """Load CSV files.
 
     Raises:
         DataError: if a constant is wrong, or a file is missing or malformed.
@@ -80,7 +80,7 @@ def load_csv(inputs: Any, constants: Constants, outputs: Any, context: Execution
 
 
 def load_json(inputs: Any, constants: Constants, outputs: Any, context: ExecutionContext) -> Any:
-    """The rows of JSON files: arrays of records, or one record per line (``.jsonl``, ``.ndjson``).
+    """Load JSON files: arrays of records, or one record per line (``.jsonl``, ``.ndjson``).
 
     Raises:
         DataError: if a constant is wrong, or a file is missing or malformed.
@@ -90,7 +90,7 @@ def load_json(inputs: Any, constants: Constants, outputs: Any, context: Executio
 
 
 def load_parquet(inputs: Any, constants: Constants, outputs: Any, context: ExecutionContext) -> Any:
-    """The rows of Parquet files.
+    """Load Parquet files.
 
     Raises:
         DataError: if a constant is wrong, or a file is missing or malformed.
@@ -100,7 +100,7 @@ def load_parquet(inputs: Any, constants: Constants, outputs: Any, context: Execu
 
 
 def load_excel(inputs: Any, constants: Constants, outputs: Any, context: ExecutionContext) -> Any:
-    """The rows of one sheet per workbook; ``options`` may name it: ``{"sheet_name": "May"}``.
+    """Load one sheet per workbook. ``options`` can name the sheet: ``{"sheet_name": "May"}``.
 
     Raises:
         DataError: if a constant is wrong, or a file is missing or malformed.
@@ -110,17 +110,17 @@ def load_excel(inputs: Any, constants: Constants, outputs: Any, context: Executi
 
 
 def load_delta(inputs: Any, constants: Constants, outputs: Any, context: ExecutionContext) -> Any:
-    """The rows of Delta tables by their paths or URLs, inside the lake or not.
+    """Load Delta tables by their paths or URLs, inside the lake or not.
 
     Raises:
-        DataError: if a constant is wrong, or there is no Delta table.
+        DataError: if a constant is wrong, or a path has no Delta table.
     """
     del inputs, outputs
     return _load("load_delta", "delta", constants, context)
 
 
 def load_file(inputs: Any, constants: Constants, outputs: Any, context: ExecutionContext) -> Any:
-    """The rows of files whose format is told by their suffix, or by the constant ``format``.
+    """Load files in the format of the constant ``format``, or else of their suffix.
 
     Raises:
         DataError: if a constant is wrong, or a file is missing or malformed.
@@ -130,16 +130,15 @@ def load_file(inputs: Any, constants: Constants, outputs: Any, context: Executio
 
 
 def load_sql(inputs: Any, constants: Constants, outputs: Any, context: ExecutionContext) -> Any:
-    """The rows of a database's table or query.
+    """Load a table of a database, or the result of a query.
 
     Constants: ``connection`` (a name in the environment's ``connections``) or ``url``; ``table``
     (``name`` or ``schema.name``) or ``query`` (one SELECT) with ``params`` for its ``:names``.
-    Nothing that a query does to the database is kept. On Spark the rows come through the driver, at
-    most `MOST_ON_SPARK` of them. Exact decimals become floats where these
-    hold them exactly.
+    Changes that a query makes to the database are not kept. On Spark, the driver loads the rows, at
+    most `MOST_ON_SPARK` of them. Exact decimals become floats if floats hold them exactly.
 
     Raises:
-        DataError: if a constant is wrong, or the database refuses.
+        DataError: if a constant is wrong, or the database raises an error.
         EngineNotAvailableError: if SQLAlchemy or the database's driver is not installed.
     """
     del inputs, outputs
@@ -188,7 +187,7 @@ def _load(
 def _checked(
     function: str, constants: Constants, known: Mapping[str, type | tuple[type, ...]]
 ) -> Constants:
-    """The function's own constants that have a value."""
+    """Check *constants*, and return the function's own that have a value."""
     given = {name: v for name, v in constants.items() if v is not None}
     for name, value in given.items():
         if name not in known and name not in RESERVED_CONSTANTS:
@@ -202,7 +201,7 @@ def _checked(
 
 
 def _together(frames: Sequence[Any], context: ExecutionContext) -> Any:
-    """All rows, one frame after the other; columns go by their names."""
+    """Concatenate *frames*, and match their columns by name."""
     first, *others = frames
     if not others:
         return first
@@ -212,10 +211,10 @@ def _together(frames: Sequence[Any], context: ExecutionContext) -> Any:
 
 
 def _shaped(function: str, frame: Any, given: Constants, context: ExecutionContext) -> Any:
-    """*frame* after ``rename``, ``columns`` and ``add``."""
+    """Apply ``rename``, ``columns`` and ``add`` to *frame*, and check that a table can take it."""
     names = [str(name) for name in frame.columns]
     rename, keep, add = given.get("rename", {}), given.get("columns"), given.get("add", {})
-    keep = None if keep is None else [str(name) for name in keep]  # JSON has 2023 as a number
+    keep = None if keep is None else [str(name) for name in keep]  # in JSON, 2023 is a number
     _check_known(function, "rename", rename, names)
     renamed = [str(rename.get(name, name)) for name in names]
     twice = [name for name, times in Counter(renamed).items() if times > 1]
@@ -245,7 +244,7 @@ def _shaped(function: str, frame: Any, given: Constants, context: ExecutionConte
 
 
 def _name_problems(names: Sequence[str]) -> Iterator[str]:
-    """Why no table takes columns of these *names*, in words for a row that has no code."""
+    """Yield problems of column *names* that no table takes, in words for a row without code."""
     if not names:
         yield 'no records were found, and so no columns: "schema" can name them'
     seen: dict[str, str] = {}
@@ -261,7 +260,7 @@ def _name_problems(names: Sequence[str]) -> Iterator[str]:
 
 
 def _value_problems(frame: Any) -> Iterator[str]:
-    """Why no table takes columns of the DataFrame *frame*, in words for a row that has no code."""
+    """Yield problems of values in *frame* that no table takes, in words for a row without code."""
     for name, dtype in frame.dtypes.items():
         found = _mixture(frame[name]) if str(dtype) == "object" else None
         if found:
@@ -270,7 +269,7 @@ def _value_problems(frame: Any) -> Iterator[str]:
 
 
 def _mixture(values: Any) -> str | None:
-    """What keeps objects from being one column of a table; None if nothing does."""
+    """Return the reason why a table cannot hold *values* in one column; None if it can."""
     samples: dict[type, Any] = {}
     for value in values:
         if type(value) not in samples:
@@ -292,7 +291,7 @@ def _mixture(values: Any) -> str | None:
 
 
 def _largest(values: Any) -> int:
-    """The largest of the whole numbers among *values*."""
+    """Return the largest absolute value of the whole numbers in *values*; 0 without any."""
     return max((abs(value) for value in values if type(value) is int), default=0)
 
 
@@ -314,7 +313,7 @@ _GROUPS = {
     "list": "lists",
     "ndarray": "lists",
 }
-"""What messages call values by the name of their Python type."""
+"""Name of a Python type to the word for its values in messages."""
 
 
 def _check_known(function: str, parameter: str, given: Any, names: Sequence[str]) -> None:
@@ -326,7 +325,7 @@ def _check_known(function: str, parameter: str, given: Any, names: Sequence[str]
 
 
 def _pandas_steps() -> tuple[Callable[..., Any], ...]:
-    """Naming columns anew, selecting some, adding one with a constant."""
+    """Return functions that rename all columns, select columns, and add a constant column."""
 
     def constant(frame: Any, name: str, value: Any) -> Any:
         frame[name] = value
@@ -340,11 +339,11 @@ def _pandas_steps() -> tuple[Callable[..., Any], ...]:
 
 
 def _spark_steps() -> tuple[Callable[..., Any], ...]:
-    """As `_pandas_steps`."""
+    """Return the functions of `_pandas_steps`, for Spark."""
     from pyspark.sql import functions as sf
 
     def constant(frame: Any, name: str, value: Any) -> Any:
-        # The types that pandas' tables get for the same values.
+        # The same types as in a table that pandas writes.
         kind = {type(None): "string", int: "bigint"}.get(type(value))
         column = sf.lit(value)
         return frame.withColumn(name, column if kind is None else column.cast(kind))

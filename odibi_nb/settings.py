@@ -1,6 +1,7 @@
-"""Where defaults come from: ``%config``, ``odibi.toml`` or ``[tool.odibi]``, ``ODIBI_*``, then our own.
+"""Settings: ``%config``, then ``odibi.toml`` or ``[tool.odibi]``, then ``ODIBI_*``, then defaults.
 
-A call's argument comes before all of them; what a manifest says comes between file and environment.
+The first place that sets a value wins. An argument of a call comes before all of them. A manifest comes
+between the settings file and the environment variables.
 """
 
 from __future__ import annotations
@@ -23,24 +24,25 @@ PREFIX = "ODIBI_"
 
 
 class KnownSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Every setting, with its type.
+    """All settings, with their types.
 
     Attributes:
-        project: the project where a command names none.
-        env: the environment where a command names none.
+        project: default project of commands.
+        env: default environment of commands.
         engine: ``pandas`` or ``spark``.
-        max_workers: transformations at a time.
-        log_level: what the console shows.
+        max_workers: maximum number of transformations at a time.
+        log_level: level of the console.
         on_error: ``continue`` or ``stop``.
         schedule: ``layers`` or ``graph``.
-        ui: how a run is shown: ``plotly``, ``widgets``, ``html`` or ``text``; ``auto`` takes the
-            first of these that works where it runs.
-        state_dir: where journals and locks are.
-        project_dirs: more folders to look for manifests in, from the settings file's folder.
+        ui: view of a run: ``plotly``, ``widgets``, ``html`` or ``text``; ``auto`` takes the first of
+            these that works.
+        state_dir: folder of journals and locks.
+        project_dirs: further folders to search for manifests; in a settings file, relative to its
+            folder.
         save_logs: also write captured logs to a file.
-        query_memory_mb: megabytes that one query of a pandas row may use, for its work and for its
-            result each; a quarter of the machine's memory by default.
-        query_threads: threads of one such query; one per CPU by default.
+        query_memory_mb: megabytes that one query of a pandas row may use for its work, and as many
+            for its result; by default a quarter of the machine's memory.
+        query_threads: threads of one such query; by default one per CPU.
     """
 
     project: str | None = None
@@ -60,13 +62,13 @@ class KnownSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 NAMES = KnownSettings.__struct_fields__
 _SPELLED: dict[str, Callable[[str], str]] = {"engine": str.lower, "log_level": str.upper}
-"""Settings that may be written in any case."""
+"""Settings whose values may be written in any case, with the function that normalizes them."""
 _session: dict[str, Setting] = {}
-"""What was set for this process alone."""
+"""Settings of this process alone."""
 
 
 class Setting(NamedTuple):
-    """A value, and where it came from."""
+    """A value and its source."""
 
     value: Any
     source: str
@@ -74,12 +76,12 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What was set, and where; each attribute maps name to `Setting`.
+    """The settings of each source; each attribute maps names to `Setting`.
 
     Attributes:
-        file: of the settings file.
-        environment: of environment variables.
-        session: of this process alone, by `set_for_session`.
+        file: settings of the settings file.
+        environment: settings of the environment variables.
+        session: settings of this process alone, from `set_for_session`.
     """
 
     file: Mapping[str, Setting] = field(default_factory=dict)
@@ -89,7 +91,7 @@ class Settings:
     def resolve(
         self, name: str, argument: Any = None, manifest: Any = None, default: Any = None
     ) -> Setting:
-        """The effective value of *name*, and where it came from."""
+        """Return the effective value of *name*, and its source."""
         if argument is not None:
             return Setting(argument, "argument")
         for place in (self.session, self.file):
@@ -102,26 +104,26 @@ class Settings:
         return Setting(default, "default")
 
     def get(self, name: str) -> Any:
-        """The value of *name* from session, file or environment; None if none of them sets it."""
+        """Return the value of *name* from session, file or environment; None if no source sets it."""
         return self.resolve(name).value
 
     def project_dirs(self) -> tuple[str, ...]:
-        """More folders to look for manifests in."""
+        """Return further folders to search for manifests."""
         return tuple(self.get("project_dirs") or ())
 
 
 def load_settings(start: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the nearest settings file at or above *start*, and the environment; add the session's.
+    """Read the nearest settings file at or above *start* and the environment variables; add the session.
 
     Raises:
-        SettingsError: with everything that is wrong in them.
+        SettingsError: with all problems of the file, or of the variables.
     """
     environ = os.environ if environ is None else environ
     return Settings(_from_file(start or Path.cwd()), _from_environment(environ), dict(_session))
 
 
 def checked_setting(name: str, value: Any) -> Any:
-    """*value* as the setting *name* has it; None means that it is not set.
+    """Validate *value* for the setting *name*, and convert it to its type; None means not set.
 
     Raises:
         SettingsError: if *name* cannot have this value.
@@ -135,12 +137,12 @@ def checked_setting(name: str, value: Any) -> Any:
 
 
 def set_for_session(name: str, value: Any, source: str) -> None:
-    """Let *value* hold in this process, before what files say; None takes it back.
+    """Set *value* for this process; it overrides the settings file. None removes the setting.
 
     Args:
         name: one of `NAMES`.
-        value: what `checked_setting` returned.
-        source: what ``doctor`` says where it came from.
+        value: the value from `checked_setting`.
+        source: the source that ``doctor`` shows.
     """
     _session.pop(name, None)
     if value is not None:
@@ -206,7 +208,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Setting]:
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """``ODIBI_*`` variables that mean nothing, with what may have been meant; for ``doctor``."""
+    """Return the ``ODIBI_*`` variables that are not settings, with hints; for ``doctor``."""
     unknown = []
     for variable in sorted(environ):
         name = variable.removeprefix(PREFIX).lower()

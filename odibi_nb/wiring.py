@@ -1,4 +1,4 @@
-"""Which implementations a run gets: the one place where adapters are chosen."""
+"""The one module that chooses the adapters of a run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CATALOG = "catalog"
 
 
 def default_adapters() -> Adapters:
-    """The implementations that come with the package."""
+    """Return the adapters that come with the package."""
     return Adapters(
         engine=make_engine,
         registry=make_registry,
@@ -46,20 +46,20 @@ def default_adapters() -> Adapters:
 
 
 def lake_root(place: Place) -> str:
-    """The root of the embedded lake: a URL, or a folder beside the manifest."""
-    # Databricks also writes its own file system's URLs with one slash.
+    """Return the root of the embedded lake: a URL, or a folder beside the manifest."""
+    # Databricks also writes URLs of its own file system with one slash.
     lake = re.sub(r"^dbfs:/(?!/)", "dbfs:///", place.config.lake or DEFAULT_LAKE)
     return lake if "://" in lake else str((place.manifest.folder / lake).absolute())
 
 
 def catalog_of(place: Place) -> str | None:
-    """The catalog that keeps the tables, empty for the session's own; None where a lake does."""
+    """Return the catalog of the tables: "" for the session's own, None if the tables are in a lake."""
     word, _, catalog = (place.config.lake or DEFAULT_LAKE).partition(":")
     return catalog.strip() if word == CATALOG and not catalog.startswith("//") else None
 
 
 def make_engine(name: str, place: Place) -> TableEngine:
-    """The engine called *name*, ``pandas`` or ``spark``; Spark starts when it is first needed.
+    """Return the engine *name*, ``pandas`` or ``spark``. Spark starts when it is first needed.
 
     Raises:
         EngineNotAvailableError: if a library that it needs is not installed.
@@ -94,7 +94,7 @@ def _query_limits() -> Limits:
 
 
 def _location_options(place: Place) -> dict[str, dict[str, Any]]:
-    """URL prefix to storage options: the environment's, and those of the lake."""
+    """Map URL prefixes to storage options: the options of the environment, and of the lake."""
     config = place.config
     own: dict[str, dict[str, Any]] = {}
     if config.storage_options and catalog_of(place) is None:
@@ -112,17 +112,18 @@ def _spark_engine(place: Place) -> SparkEngine:
     lake = Lake(lake_root(place)) if catalog is None else CatalogLake(catalog)
     spelled = [*map(str, log_tables(place.config.run_log)), *map(str, _registry_table(place))]
     keys = place.config.storage_options
-    # Without keys nothing may look for some: that asks the machine's metadata service.
+    # Without keys, no library may search for some: it would ask the machine's metadata service.
     reached = bool(keys) if isinstance(lake, CatalogLake) else not only_spark_reaches(place)
     return SparkEngine(lambda: connect(place), lake, spelled, dict(keys) if reached else None)
 
 
 def only_spark_reaches(place: Place) -> bool:
-    """Whether nobody but a Spark session can open the lake's tables.
+    """Return True if only a Spark session can open the lake's tables.
 
-    A catalog's are known to its session alone. On Databricks so are the keys to a lake at a URL for
-    which the manifest has none. Everywhere else delta-rs opens them, with the environment's keys: it
-    needs no session, and commits in milliseconds what takes Spark a quarter of a second or more.
+    Only the session can open the tables of a catalog. On Databricks, if the manifest has no keys for a
+    lake at a URL, only the session has them. Everywhere else delta-rs opens the tables with the
+    environment's keys. It needs no session and commits within milliseconds, where Spark takes a quarter
+    of a second or more.
     """
     if catalog_of(place) is not None:
         return True
@@ -131,7 +132,7 @@ def only_spark_reaches(place: Place) -> bool:
 
 
 def _registry_table(place: Place) -> list[TableName]:
-    """The table of the lake that is the environment's registry, if one is.
+    """Return the lake table that is the environment's registry, or an empty list.
 
     Raises:
         ManifestError: if the environment names neither a table nor a URL.
@@ -140,7 +141,7 @@ def _registry_table(place: Place) -> list[TableName]:
     if config is None or (isinstance(config, RegistryConfig) and config.url is not None):
         return []
     if isinstance(config, str):
-        # What is no table's name is a URL, perhaps a malformed one with a password in it.
+        # A text that is not a table name is a URL, perhaps a malformed one with a password in it.
         return [] if "://" in config else _table_named(config)
     name = f"{config.schema}.{config.table}" if config.schema else config.table
     found = _table_named(name)
@@ -159,7 +160,7 @@ def _table_named(name: str) -> list[TableName]:
 
 
 def _table_in_session(place: Place, table: TableName, shown: str) -> SparkRowTable:
-    """*table* of the lake, through the session that a run would use."""
+    """Return *table* of the lake, opened by the Spark session that a run would use."""
     check_installed("the Spark session", "spark", "pyspark")
     from odibi_nb.engines.spark.session import connect
     from odibi_nb.storage.spark_table import SparkRowTable
@@ -180,10 +181,10 @@ def _shown_lake(place: Place) -> str:
 
 
 def spark_session(place: Place) -> str:
-    """Which Spark session a run would use, and why, for people; starts nothing.
+    """Describe the Spark session that a run would use, and the reason. Starts no session.
 
     Raises:
-        EngineError: if something is missing; says what to do.
+        EngineError: if something is missing; the message names the remedy.
     """
     check_installed("the Spark engine", "spark", "pyspark")
     from odibi_nb.engines.spark.session import planned
@@ -192,10 +193,10 @@ def spark_session(place: Place) -> str:
 
 
 def make_registry(place: Place) -> RegistrySource:
-    """The TransformationRegistry: the provider's, else the environment's.
+    """Return the TransformationRegistry of the SQL provider, else of the environment.
 
     Raises:
-        ManifestError: if neither is there.
+        ManifestError: if neither exists.
     """
     provider = place.session.sql_provider
     if provider is not None:
@@ -205,14 +206,14 @@ def make_registry(place: Place) -> RegistrySource:
         named = [str(table) for table in _registry_table(place)] or ["TransformationRegistry"]
         table = config.table if isinstance(config, RegistryConfig) else named[0]
         return ProviderRegistry(provider, _session_for_provider(place), table)
-    # A session that runs is the surest way to a table that Spark made, whatever Delta's features; but
-    # a plan is not worth the start of one.
+    # A running session reads every table that Spark made, whatever its Delta features. But a plan
+    # does not justify starting a session.
     through_spark = place.engine == "spark" and _session_runs(place)
     return editable_registry(place, through_spark=through_spark)
 
 
 def _session_for_provider(place: Place) -> Any:
-    """The session that an SQL provider is handed, as in the seed: the given one, else the active one."""
+    """Return the session to pass to the SQL provider, as in the seed: the given, else the active one."""
     if place.session.spark is not None or "pyspark" not in sys.modules:
         return place.session.spark
     from odibi_nb.engines.spark.session import active_session
@@ -221,7 +222,7 @@ def _session_for_provider(place: Place) -> Any:
 
 
 def registry_needs_start(place: Place) -> bool:
-    """Whether to read the registry a Spark session would have to be started."""
+    """Return True if reading the registry would start a Spark session."""
     in_session = bool(_registry_table(place)) and only_spark_reaches(place)
     return in_session and place.session.sql_provider is None and not _session_runs(place)
 
@@ -235,10 +236,10 @@ def _session_runs(place: Place) -> bool:
 
 
 def editable_registry(place: Place, *, through_spark: bool = False) -> EditableRegistry:
-    """The environment's registry: a database's table, or one of the lake.
+    """Return the environment's registry: a table of a database, or of the lake.
 
     Raises:
-        ManifestError: if the manifest names none.
+        ManifestError: if the manifest names no registry.
     """
     config = place.config.registry
     if config is None:
@@ -277,7 +278,7 @@ def _lake_registry(place: Place, table: TableName, *, through_spark: bool) -> Ed
 
 
 def make_sinks(place: Place) -> Sequence[BaseLogSink]:
-    """The run log: tables of the lake, and a database and CSV files if the environment names them.
+    """Return the sinks of the run log: lake tables, and a database and a CSV file if configured.
 
     Raises:
         ManifestError: if the CSV file is a URL.
@@ -322,7 +323,7 @@ def _spark_log(place: Place) -> BaseLogSink:
 
 
 def make_frame(columns: Sequence[str], rows: Sequence[Row]) -> Any:
-    """A pandas DataFrame of *rows*, with *columns* even if there are none."""
+    """Return a pandas DataFrame of *rows*, which has *columns* even without rows."""
     check_installed("a DataFrame", "pandas", "pandas")
     import pandas as pd
 

@@ -1,6 +1,7 @@
-"""The orchestrator itself: pure Python, no notebook, no DataFrame library, no database.
+"""The orchestrator in pure Python, without a notebook, a DataFrame library or a database.
 
-The original framework's names for what users import from here are loaded when they are first used.
+Users can import `DataType`, `Engine` and `ExecutionContext` from here, as in the original framework.
+Each name is loaded when it is first used.
 """
 
 from __future__ import annotations
