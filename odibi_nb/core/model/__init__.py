@@ -1,1 +1,1 @@
-"""What a project consists of, as data: manifest, rows, tables, checks, events, results."""
+"""Data classes of a project: manifest, rows, tables, checks, events, results."""

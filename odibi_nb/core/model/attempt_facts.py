@@ -1,4 +1,4 @@
-"""Facts of one attempt: the one source of its events' payloads, its run log record and its result."""
+"""Facts of one attempt: the single source of its event payloads, run log record and result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from odibi_nb.core.model.results import TransformationResult
 
 
 class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One attempt of one row, while it runs or after it ended.
+    """Facts of one attempt of one row, while it runs or after its end.
 
     Attributes:
         transformation_id: the row's id.
@@ -24,22 +24,22 @@ class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         plant: the row's ``entity_1``.
         asset: the row's ``entity_2``.
         config_hash: 16 hex digits that change with the row's configuration. Only in the run log.
-        attempt: its number, from 1; 0 for a row that was never started.
+        attempt: number of the attempt, from 1; 0 for a row that was never started.
         input_tables: keys of the tables that the row reads.
         output_tables: names of the tables that the row writes.
-        status: RUNNING until the attempt has ended. A RUNNING attempt's payload has neither status nor
+        status: RUNNING until the attempt ends. While it is RUNNING, its payload has neither status nor
             times.
-        started: False for a row that was not started, or not again.
-        start_time: UTC.
-        end_time: UTC.
-        duration_seconds: by the monotonic clock.
-        rows_in: rows read, where the engine counts them.
-        rows_out: rows written, where the engine counts them.
+        started: False for a row that was not started, or not restarted for a retry.
+        start_time: start of the attempt (UTC).
+        end_time: end of the attempt (UTC).
+        duration_seconds: duration of the attempt, measured by the monotonic clock.
+        rows_in: number of rows read, if the engine counts them.
+        rows_out: number of rows written, if the engine counts them.
         checks: results of the data checks.
         error_type: name of the exception's class.
         error_message: the exception's message without secrets.
-        reason: why the row was cancelled, skipped or not started; "" otherwise. Payload and record have
-            it as their ``error_message``.
+        reason: why the row was cancelled, skipped or not started; "" otherwise. Payload and record
+            show it as their ``error_message``.
     """
 
     transformation_id: str
@@ -66,7 +66,7 @@ class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str = ""
 
     def payload(self, event: EventType) -> dict[str, Any]:
-        """Return the part of *event*'s payload that is about the attempt: the plain dict of the seed."""
+        """Return the attempt's part of *event*'s payload, as the plain dict of the seed."""
         payload: dict[str, Any] = {
             "layer": self.layer,
             "engine": self.engine,
@@ -105,15 +105,15 @@ class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         traceback: str = "",
         log: str = "",
     ) -> TransformationResult:
-        """Return the result of the row, whose last attempt this is.
+        """Return the result of the row. This attempt must be its last one.
 
         Args:
-            attempts: how often the row was started.
-            start_time: of its first attempt.
-            duration_seconds: from the start of its first attempt.
+            attempts: number of started attempts.
+            start_time: start of the first attempt.
+            duration_seconds: time since the start of the first attempt.
             error: the exception of this attempt.
             traceback: the exception's traceback as text.
-            log: what this attempt printed and logged.
+            log: the text that this attempt printed and logged.
         """
         failure = f"{self.error_type}: {self.error_message}" if self.error_type else ""
         return TransformationResult(

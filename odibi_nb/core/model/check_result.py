@@ -1,4 +1,4 @@
-"""How a data check ended, as events, run log and results tell it."""
+"""Result of a data check, for events, run log and results."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ PASSED = "passed"
 
 
 STATUSES = {FAIL: "failed", WARN: "warned", QUARANTINE: "quarantined"}
-"""What a breach is called, by what it does."""
+"""Status of a broken check, by its ``on_fail``."""
 
 
 NOT_WRITTEN = "not written"
-"""How the check ends that every output has: the function left it out."""
+"""Status of the check that every output has, if the function did not write the output."""
 
 
 BREACHES = frozenset({STATUSES[WARN], STATUSES[QUARANTINE], NOT_WRITTEN})
-"""How a check ends that is broken without failing its transformation."""
+"""Statuses of a broken check that does not fail its transformation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """How one check of one output ended.
+    """Result of one check of one output.
 
     Attributes:
         check: the rule in words, such as ``not_null(kwh)``.
-        status: ``passed``, ``failed``, ``warned``, ``quarantined``, or ``not written`` of an output.
-        failed_rows: how many rows broke it; None where it is not about rows.
-        message: what was found; "" if it passed.
+        status: ``passed``, ``failed``, ``warned`` or ``quarantined``. ``not written`` means that the
+            function left the output unchanged.
+        failed_rows: number of rows that broke the rule; None if the rule is not about rows.
+        message: description of the failure; "" if the check passed.
     """
 
     check: str
@@ -40,7 +41,7 @@ class CheckResult:
     message: str = ""
 
     def payload(self) -> dict[str, Any]:
-        """As events and run log tell it."""
+        """Return the result as a dict, for events and the run log."""
         return {
             "check": self.check,
             "table": self.table,

@@ -1,4 +1,4 @@
-"""The engines that a transformation can be written for."""
+"""Engines that a transformation can be written for."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from enum import Enum
 
 
 class Engine(str, Enum):
-    """The engines a transformation can be written for."""
+    """Engine that a transformation can be written for."""
 
     SPARK = "spark"
     PANDAS = "pandas"
 
 
 ENGINES = tuple(engine.value for engine in Engine)
-"""The names of the engines, as people write them."""
+"""Names of the engines, as rows and manifests spell them."""

@@ -1,7 +1,7 @@
-"""SQL that rows bring along: the tables that a query names, and what else it does.
+"""Tables that a row's SQL query reads.
 
-sqlglot parses it in the engine's dialect. A query that sqlglot cannot parse may still be one for its
-engine; then names are looked for in the text, which finds too many rather than too few.
+sqlglot parses the query in the engine's dialect. The engine may understand a query that sqlglot cannot
+parse. In that case the names come from a search in the text, which finds too many rather than too few.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
 DIALECTS = {"pandas": "duckdb", "spark": "databricks"}
-"""Engine to the dialect of its queries; Databricks' is Spark's and more."""
+"""Engine to the dialect of its queries; Databricks' dialect includes Spark's."""
 SHOWN_SQL = 120
 LONGEST = 200_000
-"""Longer texts are not parsed: a plan must not wait for them."""
+"""Longest text to parse, so that a plan does not wait."""
 _MOST_PARTS = 3
 _QUERY = re.compile(
     r"(?i)[(\s]*(?:select|with|from|values|table|pivot|unpivot|summarize|describe)\b"
@@ -36,17 +36,19 @@ _OTHER_FROM = re.compile(r"(?i)\b(?:extract|trim|substring|overlay|position|dist
 
 
 def shown_sql(sql: str) -> str:
-    """Return the query *sql* in one short line, for messages."""
+    """Return the query *sql* as one short line, for messages."""
     line = " ".join(sql.split())
     return line if len(line) <= SHOWN_SQL else f"{line[: SHOWN_SQL - 3]}..."
 
 
 def keys_read(sql: str, engine: str, known: Container[str]) -> tuple[set[str], str]:
-    """Return the keys of the tables of *known* that *sql* reads, and why they are only guessed.
+    """Return the keys in *known* of the tables that *sql* reads, and why they are only guessed.
+
+    The reason is "" if the keys are certain.
 
     Args:
         sql: a query.
-        engine: whose dialect it is written in.
+        engine: engine that sets the SQL dialect.
         known: keys of tables, as `TableName.key`.
     """
     text = _DOT.sub(".", _NOISE.sub(" ", sql))
@@ -58,7 +60,7 @@ def keys_read(sql: str, engine: str, known: Container[str]) -> tuple[set[str], s
         return (
             candidates,
             "",
-        )  # parsing costs a third of a millisecond, a plan has thousands of rows
+        )  # parsing takes a third of a millisecond, and a plan has thousands of rows
     tables, why = tables_in(sql, DIALECTS.get(engine, engine))
     if tables is None:
         return candidates, why
@@ -67,7 +69,7 @@ def keys_read(sql: str, engine: str, known: Container[str]) -> tuple[set[str], s
 
 
 def _plainly_read(text: str, candidates: set[str], names: set[str]) -> bool:
-    """Return True if each of *candidates* follows FROM or JOIN, and can be nothing but a table there."""
+    """Return True if each of *candidates* follows FROM or JOIN and can only be a table there."""
     if _OTHER_FROM.search(text):
         return False
     read = {_QUOTES.sub("", name).lower() for name in _TABLE_PLACE.findall(text)}
@@ -79,25 +81,26 @@ def _plainly_read(text: str, candidates: set[str], names: set[str]) -> bool:
 
 
 def mentions(sql: str) -> set[str]:
-    """Return every name, dotted or not, in *sql* outside literals and comments, as spelled."""
+    """Return all names in *sql* outside literals and comments, as spelled; dotted names stay whole."""
     text = _DOT.sub(".", _NOISE.sub(" ", sql))
     return {_QUOTES.sub("", name) for name in _NAME.findall(text)}
 
 
 def tables_named(sql: str, engine: str) -> set[str]:
-    """Return the tables that *sql* reads, dotted, as spelled there; all names where it is not clear."""
+    """Return the dotted names of the tables that *sql* reads, as spelled; if unclear, all its names."""
     tables, _ = tables_in(sql, DIALECTS.get(engine, engine))
     return mentions(sql) if tables is None else {".".join(parts) for parts in tables}
 
 
 @lru_cache(maxsize=1 << 14)
 def tables_in(sql: str, dialect: str) -> tuple[frozenset[tuple[str, ...]] | None, str]:
-    """Return the names of the tables that *sql* reads, in parts, without those it defines itself.
+    """Return the names of the tables that *sql* reads, in parts, and "".
 
-    None if sqlglot cannot parse it, and why.
+    CTEs that the query defines itself are not included. If sqlglot cannot parse the query, return None
+    and the reason.
     """
     if not _QUERY.match(_NOISE.sub(" ", sql)):
-        return None, ""  # no query: its engine will say so
+        return None, ""  # not a query: its engine will report that
     trees, why = parse(sql, dialect)
     if trees is None:
         return None, why
@@ -105,7 +108,7 @@ def tables_in(sql: str, dialect: str) -> tuple[frozenset[tuple[str, ...]] | None
 
 
 def tables_read(trees: Iterable[Any]) -> Iterator[Any]:
-    """Yield the parsed tables in *trees* that are none of their own, each time that one is named."""
+    """Yield the parsed tables in *trees* except CTEs, once for each place that names them."""
     import sqlglot.expressions as sx
 
     for tree in trees:
@@ -113,12 +116,12 @@ def tables_read(trees: Iterable[Any]) -> Iterator[Any]:
             parts = table_parts(table)
             if not parts or (len(parts) == 1 and _is_own(table, sx.With)):
                 continue
-            if not table.find_ancestor(sx.Hint):  # which names tables that are read elsewhere
+            if not table.find_ancestor(sx.Hint):  # a hint only refers to tables of the query
                 yield table
 
 
 def parse(sql: str, dialect: str) -> tuple[list[Any] | None, str]:
-    """Return sqlglot's tree of each statement in *sql*; or None, and why it cannot be parsed."""
+    """Return sqlglot's tree of each statement in *sql*, or None and the reason of a parse error."""
     if len(sql) > LONGEST:
         return None, f"it has more than {LONGEST:,} characters"
     import sqlglot
@@ -127,7 +130,7 @@ def parse(sql: str, dialect: str) -> tuple[list[Any] | None, str]:
         return [tree for tree in sqlglot.parse(sql, dialect=dialect) if tree is not None], ""
     except RecursionError:
         return None, "it is nested too deeply"
-    except Exception as exc:  # noqa: BLE001  whatever a parser of foreign text runs into
+    except Exception as exc:  # noqa: BLE001  a parser of untrusted text may raise anything
         errors = getattr(exc, "errors", None)
         if errors:
             found = errors[0]
@@ -136,19 +139,19 @@ def parse(sql: str, dialect: str) -> tuple[list[Any] | None, str]:
 
 
 def table_parts(table: Any) -> tuple[str, ...]:
-    """Return the parts of the name of a parsed table; none if it is a function."""
+    """Return the parts of a parsed table's name; () for a table function."""
     names = table.parts
     return tuple(p.name for p in names) if all(p.key == "identifier" for p in names) else ()
 
 
 def _is_own(table: Any, with_: Any) -> bool:
-    """Return True if the one-part name of *table* is that of a CTE that it can see."""
+    """Return True if *table*, whose name has one part, refers to a CTE in its scope."""
     name = table.name.casefold()
     return any(cte.alias.casefold() == name for cte in _visible(table, with_))
 
 
 def _visible(node: Any, with_: Any) -> Iterator[Any]:
-    """Yield the CTEs that *node* can see: none sees itself or a later one, unless they are recursive."""
+    """Yield the CTEs in the scope of *node*. Only a recursive CTE sees itself and later CTEs."""
     child, parent = node, node.parent
     while parent is not None:
         if isinstance(parent, with_):

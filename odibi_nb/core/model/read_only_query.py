@@ -1,7 +1,8 @@
-"""Is a row's query one SELECT that only reads? What a statement does is the server's to stop.
+"""Check that a row's query is one SELECT that only reads.
 
-Read-only transactions, single statements by protocol and shut-off engines come first; this finds what
-they let through, such as functions that reach files, other sessions or other servers, and says so.
+The first defence is the server's: read-only transactions, protocols that accept a single statement, and
+engines without external access. This module refuses queries that pass all of them, such as calls of
+functions that access files, other sessions or other servers.
 """
 
 from __future__ import annotations
@@ -160,12 +161,12 @@ _SPARK_PATH = re.compile(r"`[^`]*[/\\:][^`]*`")
 
 
 def why_refused(sql: str, dialect: str, *, alone: bool = False) -> str:
-    """Return why *sql* is not one SELECT that only reads; "" if it is.
+    """Return the reason why *sql* is not one SELECT that only reads; "" if it is one.
 
     Args:
         sql: a query.
-        dialect: sqlglot's name; "" for the standard.
-        alone: the driver or server takes one statement only, and no writes, whatever we understand.
+        dialect: sqlglot's name of the SQL dialect; "" for standard SQL.
+        alone: True if the driver or server itself accepts only one statement and no writes.
     """
     bare = _NOISE.sub(" ", sql).strip().rstrip(";")
     if not _BEGINS.match(bare):
@@ -193,7 +194,7 @@ def _of_trees(trees: list[Any], sql: str, dialect: str) -> str:
 
 
 def files_named(sql: str) -> list[str]:
-    """Return what in a Spark query is a path, or a table that a format's name makes a file."""
+    """Return the paths in a Spark query, and its table names that mean a file of a format."""
     files = _files_of_formats(sql)
     paths = [path for path in _SPARK_PATH.findall(sql) if not any(path[1:-1] in f for f in files)]
     return [*files, *paths]
@@ -214,12 +215,12 @@ def _files_of_formats(sql: str) -> list[str]:
 
 
 def _is_format_and_path(parts: tuple[str, ...]) -> bool:
-    """Return True if Spark takes a name of these parts for a file: a format, or its class, and a path."""
+    """Return True if Spark reads a file for a name of these parts: a format or its class, and a path."""
     return len(parts) == _FORMAT_AND_PATH and (parts[0].lower() in _FORMATS or "." in parts[0])
 
 
 def _odd_text(sql: str, dialect: str) -> str:
-    """Return what is wrong with the text itself, where parsers could disagree about it."""
+    """Return an error message for text that parsers could understand differently; "" otherwise."""
     if dialect == "mysql" and _MYSQL_CODE.search(sql):
         what = "code in comments (/*! */), or -- without a blank after it, which is no comment"
         return f"a query must not have {what} - in: {shown_sql(sql)}"
@@ -244,18 +245,18 @@ def _odd_on_spark(sql: str) -> str:
 
 
 def _blank(found: re.Match[str]) -> str:
-    """Hide a literal or comment from the checks; one without an end is looked at as it is."""
+    """Hide a literal or comment from the checks, but not a literal or comment without an end."""
     closed = found[0].startswith("--") or found[0][-1] in "'\"`/"
     return " x " if closed else found[0]
 
 
 def _statement_word(sql: str) -> str:
-    """Return the first word in T-SQL that only another statement can begin with; "" if there is none."""
+    """Return the first word in T-SQL that must begin another statement; "" without such a word."""
     import sqlglot
 
     try:
         tokens = sqlglot.tokenize(sql, read="tsql")
-    except Exception:  # noqa: BLE001  then it cannot be parsed either, which is said elsewhere
+    except Exception:  # noqa: BLE001  the parser fails too, and its error is reported
         return ""
     quoted = {sqlglot.TokenType.STRING, sqlglot.TokenType.NATIONAL_STRING}
     quoted.add(sqlglot.TokenType.IDENTIFIER)
@@ -264,7 +265,7 @@ def _statement_word(sql: str) -> str:
 
 
 def _unparsed(sql: str, dialect: str, why: str, *, alone: bool) -> str:
-    """Return why a query that sqlglot cannot parse is refused; "" where its server is safe by itself."""
+    """Return the reason to refuse a query that sqlglot cannot parse; "" if its server is safe alone."""
     if not alone:
         return f"the query cannot be checked, because it cannot be parsed: {why} - in: {shown_sql(sql)}"
     if dialect == "databricks" and _SCRIPT.search(sql):

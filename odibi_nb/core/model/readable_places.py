@@ -1,9 +1,8 @@
-"""Which files and URLs registry rows may read.
+"""Files and URLs that registry rows may read.
 
-Rows are untrusted, and reading is enough for harm: a file system that caches writes files, and a URL
-of a cloud makes its library ask the machine's metadata address for keys. So rows name plain places
-only, without storage options, and where a manifest says which modules rows may name, it also says
-which places.
+Rows are untrusted, and a read alone can do harm: a caching file system writes files, and a cloud URL
+makes its library request keys from the machine's metadata address. So rows may only name plain places,
+without storage options. A manifest that limits the modules of rows also limits their places.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ WRAPPERS = frozenset(
         *("zip", "tar", "libarchive", "reference", "dir", "generic", "dask"),
     }
 )
-"""fsspec's file systems that stand on top of another one, and that may write local files."""
+"""fsspec's file systems that wrap another file system and may write local files."""
 _LOCAL = frozenset({"file", "local"})
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://")
 _ODD = re.compile(r"[\x00-\x1f\x7f]")
@@ -57,7 +56,7 @@ URL_REFUSAL = (
 
 
 def locate(location: str, locations: Mapping[str, str], folder: str) -> str:
-    """Return the path or URL of *location*, by the environment's *locations* and the project's folder."""
+    """Return the path or URL of *location*, given the environment's *locations* and the project's folder."""
     mapped = map_location(location, locations)
     return mapped if "://" in mapped else os.path.join(folder, mapped)  # noqa: PTH118  stays text
 
@@ -65,8 +64,9 @@ def locate(location: str, locations: Mapping[str, str], folder: str) -> str:
 def allowed_places(manifest: ProjectManifest, config: EnvironmentConfig) -> tuple[str, ...] | None:
     """Return the folders and URLs below which rows may read; None if they may read anywhere.
 
-    The manifest's ``allowed_locations``, or the project's folder if only ``transformation_modules``
-    is set; besides, the targets of ``locations`` and the lake, which the manifest names itself.
+    The result contains the manifest's ``allowed_locations``, or the project's folder if only
+    ``transformation_modules`` is set. It also contains the lake and the targets of ``locations``,
+    because the manifest itself names them.
     """
     named = manifest.allowed_locations
     if named is None:
@@ -81,12 +81,12 @@ def allowed_places(manifest: ProjectManifest, config: EnvironmentConfig) -> tupl
 
 @dataclass(frozen=True)
 class Reach:
-    """What rows of one environment may read.
+    """Places that the rows of one environment may read.
 
     Attributes:
         locations: the environment's prefixes.
-        folder: the project's.
-        allowed: from `allowed_places`.
+        folder: the project's folder.
+        allowed: the result of `allowed_places`.
     """
 
     locations: Mapping[str, str]
@@ -98,10 +98,10 @@ class Reach:
         return locate(location, self.locations, self.folder)
 
     def problems(self, row: Transformation) -> list[tuple[str, str]]:
-        """Return (field, message) for everything that *row* names and may not read."""
+        """Return (field, message) for each place that *row* names but may not read."""
         found: list[tuple[str, str]] = []
         if row.module != INGEST_MODULE and all(map(_is_table, row.inputs)):
-            return found  # as nearly all of a plan's thousands
+            return found  # quickly: nearly all of a plan's thousands of rows end here
         for where, location, options in _named_by(row):
             why = storage_refusal(options) or self.refusal(location, deep=False)
             if why:
@@ -111,14 +111,14 @@ class Reach:
         return found
 
     def refusal(self, location: str, *, deep: bool = True) -> str:
-        """Return why a row may not read *location*; "" if it may.
+        """Return the reason why a row may not read *location*; "" if it may.
 
         Args:
             location: as the row spells it.
-            deep: also look where the links in folders and the files of patterns lead.
+            deep: also follow the links in folders and the files that patterns match.
         """
         if self.allowed is None and "::" not in location and _scheme(location) not in WRAPPERS:
-            return ""  # a plan asks for each of thousands of rows
+            return ""  # quickly: a plan checks thousands of rows
         real = self.locate(location)
         scheme = _scheme(real)
         if scheme and ("::" in location or (real == location and scheme in WRAPPERS)):
@@ -144,7 +144,7 @@ class Reach:
             return False
         if _local_path(real) is None:
             return any(_url_is_below(real, place) for place in self.allowed or ())
-        # Libraries differ in what they decode: every reading of the text has to be inside.
+        # Libraries decode the text differently, so every reading of it must be inside.
         paths = [path for path in map(_local_path, _readings(real)) if path is not None]
         return all(self._is_inside(e) for p in paths for e in _leads_to(p, deep=deep))
 
@@ -160,7 +160,7 @@ def _is_table(item: Any) -> bool:
 
 
 def _named_by(row: Transformation) -> list[tuple[str, str, Any]]:
-    """Return field, location and options of each file that *row* names."""
+    """Return the field, location and options of each file that *row* names."""
     named: list[tuple[str, str, Any]] = []
     for i, item in enumerate(row.inputs):
         if isinstance(item, str):
@@ -177,7 +177,7 @@ def _named_by(row: Transformation) -> list[tuple[str, str, Any]]:
 
 
 def storage_refusal(options: Any) -> str:
-    """Return why a row's reader *options* are refused; "" if they are not."""
+    """Return the reason to refuse a row's reader *options*; "" if they are allowed."""
     if not isinstance(options, Mapping) or "storage_options" not in options:
         return ""
     return (
@@ -187,13 +187,13 @@ def storage_refusal(options: Any) -> str:
 
 
 def _readings(text: str) -> set[str]:
-    """Return *text* as different libraries understand it: as it is, decoded, without backslashes."""
+    """Return *text* in the forms that libraries may read: unchanged, decoded, without backslashes."""
     found = decoded(text)
     return found | {one.replace("\\", "") for one in found} if os.sep == "/" else found
 
 
 def decoded(text: str) -> set[str]:
-    """Return *text*, and what percent-encoding makes of it, also where it is encoded twice."""
+    """Return *text* as it is, percent-decoded once, and percent-decoded twice."""
     once = unquote(text)
     return {text, once, unquote(once)}
 
@@ -204,19 +204,19 @@ def _scheme(text: str) -> str:
 
 
 def _local_path(text: str) -> str | None:
-    """Return the path that *text* names on this machine; None for a URL of anything else."""
+    """Return the path that *text* names on this machine; None for the URL of another system."""
     scheme = _scheme(text)
     if not scheme:
         return text
     if scheme not in _LOCAL:
         return None
     host, slash, path = text.partition("://")[2].partition("/")
-    # fsspec takes file://x/y for the relative path x/y.
+    # fsspec reads file://x/y as the relative path x/y.
     return slash + path if host.lower() in {"", "localhost", "127.0.0.1"} else f"{host}/{path}"
 
 
 def _leads_to(path: str, *, deep: bool) -> Iterator[str]:
-    """Yield *path*, and what its pattern brings in; if *deep*, also what links in folders do."""
+    """Yield *path* or, for a pattern, its fixed folder; if *deep*, also its matches and all links."""
     wild = _WILD.search(path)
     if not wild:
         yield path
@@ -225,7 +225,7 @@ def _leads_to(path: str, *, deep: bool) -> Iterator[str]:
     cut = path.rfind("/", 0, wild.start()) + 1
     yield path[:cut]
     if ".." in _PARTS.split(path[cut:]):
-        yield os.sep  # a pattern that climbs is refused wherever it ends
+        yield os.sep  # a pattern with ".." is always refused
     if not deep:
         return
     patterns = [path, *itertools.islice(_unbraced(path), _MOST_PATTERNS + 1)]
@@ -244,17 +244,17 @@ def _all_links(paths: Iterable[str]) -> Iterator[str]:
 
 
 def _matches(pattern: str) -> Iterator[str]:
-    """Yield the paths that a reader finds by *pattern*.
+    """Yield the paths that a reader finds with *pattern*.
 
-    Spark writes ``[^a]`` for ``[!a]``, fsspec looks into all folders for ``**``, and both find names
-    that begin with a dot.
+    Spark's ``[^a]`` means ``[!a]``. fsspec searches all folders for ``**``. Both match names that
+    begin with a dot.
     """
     for one in dict.fromkeys([pattern, pattern.replace("[^", "[!")]):
         yield from glob.iglob(one, recursive=True, **_HIDDEN)  # noqa: PTH207
 
 
 def _unbraced(pattern: str) -> Iterator[str]:
-    """Yield the patterns that Spark makes of ``{a,b}`` in *pattern*."""
+    """Yield the patterns to which Spark expands ``{a,b}`` in *pattern*."""
     found = _BRACES.search(pattern)
     if not found:
         yield pattern
@@ -275,7 +275,7 @@ def _links_below(folder: str) -> Iterator[str]:
 
 
 def _url_is_below(url: str, place: str) -> bool:
-    """Return True if *url* is *place* or below it, in all readings of what is encoded in it."""
+    """Return True if *url* is *place* or below it, in its encoded and its decoded forms."""
     if _local_path(place) is not None:
         return False
     root = _url_parts(place)
@@ -291,7 +291,7 @@ def _url_is_below(url: str, place: str) -> bool:
 
 
 def _url_parts(url: str) -> tuple[str, str, str]:
-    """Return scheme and host of *url* in lower case, and whatever comes after them."""
+    """Return the scheme and host of *url* in lower case, and the rest of *url* unchanged."""
     scheme, _, rest = url.partition("://")
     host = re.split(r"[/?#]", rest, maxsplit=1)[0]
     return scheme.lower(), host.lower(), rest[len(host) :]

@@ -1,6 +1,6 @@
-"""Places that rows may not write: the run log's own tables, and the logs of Delta tables.
+"""Places that rows may not write: the run log's tables, and the logs of Delta tables.
 
-A row in the run log's tables would be history that never was; a file in ``_delta_log`` can end a table.
+A write to the run log's tables would falsify the history. A file in ``_delta_log`` can destroy a table.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SEPARATOR = re.compile(r"[/\\]")
 
 
 def log_tables(run_log: str) -> tuple[TableName, TableName]:
-    """Return the run log's tables: of attempts, and of runs.
+    """Return the run log's two tables: the table of attempts, and the table of runs.
 
     Raises:
         DataError: if *run_log* is not a table's name.
@@ -43,9 +43,9 @@ def log_tables(run_log: str) -> tuple[TableName, TableName]:
 
 
 class Links:
-    """The links among the folders of a local lake, as they were when first looked for.
+    """Symbolic links among the folders of a local lake, as the first lookup of each folder found them.
 
-    A plan has thousands of tables in a few folders: one look at a folder is enough for all of them.
+    A plan has thousands of tables in a few folders, so each folder is listed only once.
     """
 
     def __init__(self, lake: str) -> None:
@@ -54,7 +54,7 @@ class Links:
 
     @cached_property
     def exist(self) -> bool:
-        """True if there is a link in the lake's folder, or in a folder of it."""
+        """True if the lake's folder or one of its subfolders contains a link."""
         if not self._lake:
             return False
         try:
@@ -65,7 +65,7 @@ class Links:
         return any(self._in(folder) for folder in ("", *folders))
 
     def lead(self, key: str) -> bool:
-        """Return True if a link is on the way to the table *key*."""
+        """Return True if the path of the table *key* contains a link."""
         if not self._lake:
             return False
         folder, _, name = key.rpartition(".")
@@ -85,14 +85,15 @@ class Links:
 
 @dataclass(frozen=True)
 class Reserved:
-    """What rows of one environment may not write.
+    """Places that the rows of one environment may not write.
 
     Attributes:
         tables: the run log's tables.
-        catalog: the catalog that keeps the lake's tables, empty for the session's own; None for a folder.
-        lake: path or URL of the lake; empty for a catalog.
+        catalog: name of the lake's catalog, "" for the session's current catalog; None if the lake is a
+            folder or URL.
+        lake: path or URL of the lake; "" for a catalog.
         locations: the environment's prefixes.
-        folder: the project's.
+        folder: the project's folder.
     """
 
     tables: tuple[TableName, ...]
@@ -102,20 +103,20 @@ class Reserved:
     folder: str
 
     def check(self, table: str) -> None:
-        """Raise DataError if *table* is one of the run log's."""
+        """Raise DataError if *table* is a table of the run log."""
         why = self._refusal(table, Links(self.lake))
         if why:
             raise DataError(why)
 
     def problems(self, row: Transformation, checks: Sequence[Rule]) -> list[tuple[str, str]]:
-        """Return (field, message) for everything that *row* would write, or reads, and may not.
+        """Return (field, message) for each place that *row* would write or read but may not.
 
-        The links in the lake are looked for once: make one `Reserved` for each plan.
+        The object looks for links in the lake only once, so create one `Reserved` for each plan.
         """
         if self._is_plain(row, checks):
             return []
         quarantines = any(rule.on_fail == QUARANTINE for rule in checks)
-        if row.output_problems:  # a function's own have any form
+        if row.output_problems:  # the function writes its outputs itself, in any form
             found = self._own_forms(row.outputs, quarantines=quarantines)
         else:
             whys = [self._table_refusal(t.table, quarantines=quarantines) for t in row.targets]
@@ -128,12 +129,12 @@ class Reserved:
         return found
 
     def _is_plain(self, row: Transformation, checks: Sequence[Rule]) -> bool:
-        """Return True if a quick look at *row* is enough, as for nearly all of a plan's thousands."""
+        """Return True if *row* cannot have a problem, which is so for nearly all of thousands of rows."""
         if checks or row.output_problems or self.catalog is not None or self._links.exist:
             return False
         for target in row.targets:
             key = table_key(target.table)
-            if key in self._keys or key.count(".") > 1:  # `Links.exist` looks at two levels
+            if key in self._keys or key.count(".") > 1:  # `Links.exist` checks two levels only
                 return False
         for item in row.inputs:
             if not isinstance(item, str):
@@ -165,11 +166,11 @@ class Reserved:
         return _is_delta_log(locate(text, self.locations, self.folder))
 
     def _refusal(self, table: str, links: Links) -> str:
-        """Return why a row may not write *table*; "" if it may."""
+        """Return the reason why a row may not write *table*; "" if it may."""
         try:
             key = table_key(table) if self.catalog is None else self._key(TableName.parse(table))
         except DataError:
-            return ""  # no table's name at all, which is said elsewhere
+            return ""  # not a table's name, which another check reports
         if key not in self._keys and not (links.lead(key) and self._leads_to_log(key)):
             return ""
         return (
@@ -186,7 +187,7 @@ class Reserved:
         return Links(self.lake)
 
     def _leads_to_log(self, key: str) -> bool:
-        """Return True if links in the lake make the table *key* one of the run log's."""
+        """Return True if links in the lake lead from the table *key* to a table of the run log."""
         path = os.path.join(self.lake, *key.split("."))  # noqa: PTH118  paths stay text
         return any(_is_below(path, f"{self.lake}/{table.path}") for table in self.tables)
 
@@ -196,7 +197,10 @@ class Reserved:
         return ""
 
     def _key(self, table: TableName) -> str:
-        """What equals what: in a catalog's lake, a name with and without the catalog."""
+        """Return the key of *table* without its catalog if that is the lake's catalog.
+
+        So a name with the lake's catalog equals the same name without it.
+        """
         first, *rest = table.parts
         in_own = self.catalog is not None and self.catalog.lower() in {"", first.lower()}
         return TableName(tuple(rest)).key if in_own and len(rest) > 1 else table.key
@@ -215,9 +219,9 @@ class Reserved:
 
 
 def reserved_in(manifest: ProjectManifest, config: EnvironmentConfig) -> Reserved:
-    """Return what rows of the environment may not write."""
+    """Return the places that rows of the environment may not write."""
     tables: tuple[TableName, ...] = ()
-    with contextlib.suppress(DataError):  # whoever opens the run log says so
+    with contextlib.suppress(DataError):  # the code that opens the run log raises it
         tables = log_tables(config.run_log)
     lake = config.lake or DEFAULT_LAKE
     word, _, name = lake.partition(":")
@@ -238,7 +242,7 @@ def _delta_log_refusal(text: str) -> str:
 
 
 def _texts(raw: Any) -> list[str]:
-    """Return the texts in *raw*, at any depth, that name a file or folder."""
+    """Return the texts at any depth of *raw* that name a file or folder."""
     found: list[str] = []
     level = [raw]
     while level:
@@ -254,7 +258,7 @@ def _texts(raw: Any) -> list[str]:
 
 
 def _is_delta_log(location: str) -> bool:
-    """Return True if *location*, however it is spelled, is or is in the log of a Delta table."""
+    """Return True if *location* is a Delta table's log or inside one, in any spelling."""
     return _looks_like_log(location) and any(
         part.strip(" .").casefold() == DELTA_LOG
         for reading in decoded(location)
@@ -267,13 +271,13 @@ def _looks_like_log(location: str) -> bool:
 
 
 def _is_below(location: str, root: str) -> bool:
-    """Return True if *location* is *root* or below it, in any spelling, also by links."""
+    """Return True if *location* is *root* or below it, in any spelling, with links resolved."""
     top = _plain(root)
     return any(path == top or path.startswith(f"{top}/") for path in map(_plain, decoded(location)))
 
 
 def _plain(location: str) -> str:
-    """Return *location* without dots, links, and differences of case."""
+    """Return *location* with dots and links resolved, and the case folded."""
     scheme, found, rest = location.replace("\\", "/").partition("://")
     if not found:
         return os.path.realpath(location).replace(os.sep, "/").casefold()

@@ -1,4 +1,4 @@
-"""How a run and each of its transformations ended."""
+"""Results of a run and of each of its transformations."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ MAPPING_KEYS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformationResult:
-    """How one transformation ended.
+    """Result of one transformation.
 
     Attributes:
-        attempts: how often it was started; 0 if never.
-        start_time: UTC, of the first attempt.
-        duration_seconds: from the first attempt's start to the end, waits included.
-        reason: why it did not succeed, in one line; "" if it did.
-        error: the exception of the last attempt. Its traceback, and with it the variables of the frames,
-            is alive for the newest failures of a run (see `failures.KEPT`) until the result is let go.
-        traceback: its text, from the user's code on.
-        log: what the last attempt printed and logged.
-        checks: how the data checks of its last attempt ended.
+        attempts: number of started attempts.
+        start_time: start of the first attempt (UTC).
+        duration_seconds: time from the start of the first attempt to the end, waits included.
+        reason: why the transformation did not succeed, in one line; "" after success.
+        error: the exception of the last attempt. For the newest failures of a run (see
+            `failures.KEPT`), the result keeps its traceback, and so the variables of the stack frames.
+        traceback: text of the exception's traceback, from the user's code on.
+        log: the text that the last attempt printed and logged.
+        checks: results of the last attempt's data checks.
     """
 
     transformation_id: str
@@ -71,16 +71,16 @@ class TransformationResult:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RunResult(RichDisplay, Mapping[str, Any]):
-    """How a run ended; also a read-only mapping of `MAPPING_KEYS`, as in the seed.
+    """Result of a run; also a read-only mapping with the keys `MAPPING_KEYS`, as in the seed.
 
     Attributes:
         status: ``success``, ``failed`` or ``cancelled``.
-        layers_executed: layers of which at least one transformation started, in order.
-        transformations: by id, in the run's order.
-        warnings: what went wrong beside the transformations: listeners, sinks, views.
-        records: the run log's records of this run, one per ended attempt.
-        retry_of: the run that this one goes on from, if it is a retry.
-        log_path: where the captured logs were saved, with ``save_logs``.
+        layers_executed: layers in which at least one transformation started, in order.
+        transformations: transformation id to its result, in the run's order.
+        warnings: problems outside the transformations, such as failures of listeners, sinks or views.
+        records: the run log's records of this run, one for each finished attempt.
+        retry_of: id of the run that this run retries; None if it is not a retry.
+        log_path: path of the captured logs, if the run saved them (``save_logs``).
     """
 
     run_id: str
@@ -115,12 +115,12 @@ class RunResult(RichDisplay, Mapping[str, Any]):
         return len(MAPPING_KEYS)
 
     def counts(self) -> dict[str, int]:
-        """How many transformations ended in which status, in order of `Status`; no zeros."""
+        """Return the number of transformations for each status, in order of `Status`, without zeros."""
         found = Counter(t.status for t in self.transformations.values())
         return {status.value: found[status] for status in Status if found[status]}
 
     def failures(self) -> list[TransformationResult]:
-        """The transformations that failed or were abandoned."""
+        """Return the transformations that failed or were abandoned."""
         return [
             t
             for t in self.transformations.values()
@@ -128,7 +128,7 @@ class RunResult(RichDisplay, Mapping[str, Any]):
         ]
 
     def summary(self) -> str:
-        """One line, and one more per failed transformation."""
+        """Return one line about the run, and one more line for each failed transformation."""
         counts = ", ".join(f"{n} {status.lower()}" for status, n in self.counts().items())
         if not self.run_id:
             return "\n".join(self.warnings)
@@ -152,9 +152,10 @@ class RunResult(RichDisplay, Mapping[str, Any]):
         return self
 
     def to_frame(self, *, attempts: bool = False) -> Any:
-        """A pandas DataFrame: the run log's columns, the seed's ten first.
+        """Return a pandas DataFrame with the columns of the run log, the seed's ten first.
 
-        One row per transformation, in the run's order; with *attempts*, one per ended attempt.
+        It has one row for each transformation, in the run's order. If *attempts* is True, it has one
+        row for each finished attempt.
         """
         if self.to_frame_with is None:
             raise TypeError("this result was made without a DataFrame library")

@@ -1,6 +1,7 @@
 """Rich displays of objects in notebooks.
 
-Views draw them, and the core imports no views. So a face registers a display for each class, once.
+Views draw the displays, but the core imports no views. So the notebook's code registers a display for
+each class once.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ def register_displays(displays: Mapping[type, Callable[[Any], dict[str, Any]]]) 
 
 
 class RichDisplay:
-    """Base of the classes whose objects a notebook shows with a registered display."""
+    """Base class of objects that a notebook shows with a registered display."""
 
     __slots__ = ()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        del include, exclude  # IPython filters what it gets
+        del include, exclude  # IPython filters the returned bundle itself
         for cls in type(self).__mro__:
             if cls in _DISPLAYS:
                 return _DISPLAYS[cls](self)

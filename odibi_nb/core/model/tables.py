@@ -1,4 +1,4 @@
-"""Names of tables, and of places in general: what is allowed, and what equals what."""
+"""Names of tables and other places: valid forms, and equality."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ __all__ = [
 
 DEFAULT_SCHEMA = "default"
 DELTA_LOG = "_delta_log"
-"""The folder of a Delta table that has its log; no table may stand in it, or be it."""
+"""Folder of a Delta table that contains its log; a table may be neither in this folder nor be it."""
 _PLAIN = re.compile(r"\w{1,60}(\.\w{1,60}){0,2}")
-"""Nearly every name; the general rule, below, allows them too."""
+"""Fast test that nearly all names pass; the general rule below allows them too."""
 _FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f:*?\"'<>|;]")
 _MAX_PARTS = 3
 _MAX_BYTES = 255  # of a file's name
@@ -36,7 +36,7 @@ _MAX_BYTES = 255  # of a file's name
 class TableName(NamedTuple):
     """A table's name in parts: ``schema.table`` or ``catalog.schema.table``.
 
-    Names are case-insensitive, as in Spark: equal names have equal `key`.
+    Names are case-insensitive, as in Spark. Names of the same table have the same `key`.
     """
 
     parts: tuple[str, ...]
@@ -66,12 +66,12 @@ class TableName(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What equals what: the lower-case dotted name, with its schema."""
+        """Lower-case dotted name with its schema, for comparison of names."""
         return self.path.replace("/", ".")
 
     @property
     def path(self) -> str:
-        """Where the table stands below the root of a lake, with ``/``; always lower-case.
+        """Path of the table below the root of a lake, in lower case, with ``/``.
 
         A name without a schema belongs to the schema `DEFAULT_SCHEMA`, as in Spark.
         """
@@ -92,27 +92,27 @@ def _unusable(part: str) -> bool:
 
 @lru_cache(maxsize=1 << 14)
 def table_key(name: str) -> str:
-    """`TableName.key` of *name*.
+    """Return the `TableName.key` of *name*.
 
     Raises:
-        DataError: if it is not a table's name.
+        DataError: if *name* is not a table's name.
     """
     return TableName.parse(name).key
 
 
 def is_location(text: str) -> bool:
-    """Whether *text* names a file or folder rather than a table."""
+    """Return True if *text* names a file or folder rather than a table."""
     return "/" in text or "\\" in text
 
 
 def longest_prefix(text: str, prefixes: Iterable[str]) -> str | None:
-    """Return the longest of *prefixes* that *text* is, or is below; None if there is none."""
+    """Return the longest of *prefixes* that equals *text* or is a parent of it; None without any."""
     fits = [p for p in prefixes if text == p or text.startswith(p.rstrip("/") + "/")]
     return max(fits, key=len) if fits else None
 
 
 def map_location(text: str, locations: Mapping[str, str]) -> str:
-    """Replace the longest prefix of *text* that *locations* maps; else return it as it is."""
+    """Replace the longest prefix of *text* that *locations* maps; without one, return *text*."""
     prefix = longest_prefix(text, locations)
     if prefix is None:
         return text

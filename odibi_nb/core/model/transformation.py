@@ -38,7 +38,7 @@ SEED_COLUMNS = (
     "outputs",
     "enabled",
 )
-"""The columns every TransformationRegistry has, in the seed's order."""
+"""Columns that every TransformationRegistry has, in the seed's order."""
 
 OPTIONAL_COLUMNS = (
     "transformation_group_id",
@@ -48,7 +48,7 @@ OPTIONAL_COLUMNS = (
     "created_at",
     "updated_at",
 )
-"""Columns that are read where a table has them."""
+"""Columns that a registry table may have."""
 
 ALIASES = {
     "id": "transformation_id",
@@ -56,24 +56,24 @@ ALIASES = {
     "plant": "entity_1",
     "asset": "entity_2",
 }
-"""The seed's query renames these; a provider may hand rows under either name."""
+"""Column names that the seed's query renames; a provider's rows may have either name."""
 
 _REQUIRED = dict.fromkeys(
     ("transformation_id", "project", "environment", "layer", "module", "function")
 )
 JSON_COLUMNS: Mapping[str, type] = {"inputs": list, "constants": dict, "outputs": list}
 MAX_PYTHON_TEXT = 20_000
-"""Longer text is not looked at as Python's: that takes time and memory."""
+"""Longest text to parse as Python, because parsing takes time and memory."""
 INPUT_FORMS = ("table", "sql", "path")
-"""What an input that is an object names; the first of these that it has."""
+"""Keys that name the data of an input object; if it has several, the first one counts."""
 
 INGEST_MODULE = "odibi_nb.ingest"
-"""The ready-made Bronze functions, which every row may name."""
+"""Module of the ready-made Bronze functions, which every row may name."""
 
 RESERVED_CONSTANTS = frozenset(
     {"engine", "retry", "timeout_seconds", "priority", "depends_on", "checks", "tags"}
 )
-"""Keys of ``constants`` that the orchestrator reads; the function gets them all the same."""
+"""Keys of ``constants`` that the orchestrator reads; it also passes them to the function."""
 
 _YES_NO = {
     **dict.fromkeys(("1", "1.0", "true", "t", "yes", "y", "on", "\x01"), True),
@@ -83,19 +83,19 @@ _ALIKE = 0.8
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
-    """Where a transformation writes: a table and how.
+    """A table that a transformation writes, and the mode of the write.
 
-    *schema_mode* says what happens when the columns differ from the table's: refused unless
-    ``merge`` (add columns) or ``overwrite`` (replace the schema; with mode overwrite). An *optional*
-    output may be left as it is; of any other one the run says so.
+    If the frame's columns differ from the table's, the write fails unless *schema_mode* is ``merge``
+    (add columns) or ``overwrite`` (replace the schema; only with mode ``overwrite``). The function may
+    leave an *optional* output unchanged. If it leaves any other output unchanged, the run warns.
 
     Attributes:
         table: name of the table, ``schema.table``.
         mode: ``overwrite`` replaces the table, ``append`` adds rows, ``merge`` updates rows by `keys`.
         keys: columns that identify a row; needed for ``merge``.
-        schema_mode: what may happen to the table's columns.
-        partition_by: columns that a new table is partitioned by.
-        optional: True if the function may leave the table as it is.
+        schema_mode: allowed change of the table's columns, ``merge`` or ``overwrite``; by default none.
+        partition_by: columns that partition a new table.
+        optional: True if the function may leave the table unchanged.
     """
 
     table: str
@@ -110,14 +110,14 @@ _FIELDS = frozenset(Output.__struct_fields__)
 
 
 class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A registry row, parsed. `inputs`, `constants` and `outputs` are what the function gets.
+    """A parsed registry row. Its function gets `inputs`, `constants` and `outputs`.
 
     Attributes:
-        targets: the tables that `outputs` name, as the runner understands them.
-        output_problems: why the runner could not write to `outputs`. A function that writes by itself
-            may have outputs of any form.
-        elsewhere: keys of the targets that the function may keep in a place of its own, as their
-            outputs have fields that only it understands.
+        targets: the tables that the runner finds in `outputs`.
+        output_problems: reasons why the runner cannot write to `outputs`. If the function writes its
+            outputs itself, they may have any form.
+        elsewhere: keys of the targets whose outputs have fields that only the function understands.
+            The function may store these tables in a place of its own.
     """
 
     transformation_id: str
@@ -156,7 +156,7 @@ class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return f"{self.module}.{self.function}"
 
     def config_hash(self) -> str:
-        """16 hex digits that change when what the row would do changes."""
+        """Return 16 hex digits that change with the row's configuration."""
         parts: list[Any] = [self.layer, self.step, self.entity_1, self.entity_2, self.entity_3]
         parts += [self.module, self.function, self.inputs, self.constants, self.outputs]
         text = as_json(parts, canonical=True)
@@ -165,12 +165,14 @@ class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def input_keys(
         self, known: Container[str] = (), engine: str = "pandas", unclear: list[str] | None = None
     ) -> set[str]:
-        """Keys of the tables this row reads; for queries those of *known* that they name.
+        """Return the keys of the tables that this row reads.
+
+        From a query, only keys in *known* are returned.
 
         Args:
             known: keys of tables.
-            engine: whose dialect the queries are written in, unless the row names its own.
-            unclear: gets why the tables of a query are only guessed.
+            engine: engine that sets the SQL dialect, unless the row names another engine.
+            unclear: list that receives a reason for each query whose tables are only guessed.
         """
         keys: set[str] = set()
         for item in self.inputs:
@@ -192,10 +194,10 @@ _lower = lru_cache(maxsize=256)(str.lower)
 
 
 def row_columns(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of a registry row that hold something, by the registry's names.
+    """Return the columns of a registry row that have a value, under the registry's names.
 
-    Column names may have any case, and the seed's aliases (`id`, `env`, `plant`, `asset`) are
-    understood where the column itself is missing. NULL, NaN and blank text are nothing.
+    Column names may have any case. A seed alias (`id`, `env`, `plant`, `asset`) counts if the column
+    itself is missing. NULL, NaN and blank text count as no value.
     """
     columns: dict[str, Any] = {}
     for column, value in row.items():
@@ -215,13 +217,16 @@ def row_columns(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def row_id(row: Mapping[str, Any]) -> str | None:
-    """The id of a registry row, as `row_columns` finds it; None if it has none."""
+    """Return the id of a registry row, as `row_columns` finds it; None without an id."""
     identity = row_columns(row).get("transformation_id")
     return None if identity is None else str(identity)
 
 
 def enabled_from(value: Any) -> bool | None:
-    """What a value of the column `enabled` means; nothing is no, and None is neither yes nor no."""
+    """Convert a value of the column `enabled` to a bool; return None if it is neither yes nor no.
+
+    NULL means False.
+    """
     if value is None:
         return False
     if isinstance(value, (int, float, Decimal)):
@@ -231,7 +236,10 @@ def enabled_from(value: Any) -> bool | None:
 
 
 def tags_from(constants: Mapping[str, Any]) -> tuple[str, ...]:
-    """The tags of a row: ``constants.tags``, a list of text or one text; what else it holds is none."""
+    """Return the tags of a row from ``constants.tags``, which is one text or a list of texts.
+
+    Values of other types are ignored.
+    """
     tags = constants.get("tags")
     if isinstance(tags, str):
         return (tags,)
@@ -239,10 +247,10 @@ def tags_from(constants: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def parse_row(row: Mapping[str, Any], number: int) -> tuple[Transformation | None, list[Problem]]:
-    """Parse one registry row, whose outputs the runner writes.
+    """Parse one registry row whose outputs the runner writes.
 
-    *number* (from 1) names it where it has no usable id. The columns' names are as `row_columns`
-    understands them.
+    Column names may have any form that `row_columns` accepts. If the row has no usable id, problems
+    name it by *number* (from 1).
     """
     parsed, problems = parse_columns(row_columns(row), number)
     if parsed is not None and parsed.output_problems:
@@ -253,8 +261,11 @@ def parse_row(row: Mapping[str, Any], number: int) -> tuple[Transformation | Non
 def parse_columns(
     values: dict[str, Any], number: int
 ) -> tuple[Transformation | None, list[Problem]]:
-    """Parse what `row_columns` gave; what only the runner could not write to is in `output_problems`."""
-    problems: list[Problem] = []  # their places are within the row
+    """Parse the columns that `row_columns` returned.
+
+    Outputs that only the runner cannot write to are no problem of the row: see `output_problems`.
+    """
+    problems: list[Problem] = []  # with places relative to the row
     if not _REQUIRED.keys() <= values.keys():
         problems += [
             Problem("", f"column {name!r} is empty or missing")
@@ -263,7 +274,7 @@ def parse_columns(
         ]
     identity = values.get("transformation_id")
     if isinstance(identity, str) and not _storable(identity):
-        # Run logs would keep another id than the one that runs.
+        # The run log would store a different id.
         problems.append(Problem("", "a transformation_id cannot hold a NUL or half a character"))
     for column, expected in JSON_COLUMNS.items():
         values[column], wrong = _parse_json(values.get(column), expected)
@@ -306,13 +317,13 @@ def parse_columns(
 
 
 def _in_row(problems: list[Problem], identity: Any, number: int) -> list[Problem]:
-    """Return *problems* of one row with the row before their places."""
+    """Return the *problems* of one row, each place prefixed with the row."""
     row = f"row {str(identity)!r}" if identity is not None else f"row number {number}"
     return [Problem(f"{row}{where}", message) for where, message in problems]
 
 
 def _storable(text: str) -> bool:
-    """Whether every kind of place can keep *text* as it is."""
+    """Return True if every kind of storage can store *text* unchanged."""
     return "\0" not in text and (text.isascii() or text == plain_text(text))
 
 
@@ -321,7 +332,7 @@ def _text(value: Any) -> str | None:
 
 
 def _parse_step(value: Any) -> tuple[int | None, str]:
-    """Return the number of *value*, and what is wrong with it."""
+    """Return *value* as a number, and an error message or ""."""
     if value is None:
         return None, ""
     try:
@@ -334,9 +345,9 @@ def _parse_step(value: Any) -> tuple[int | None, str]:
 
 
 def _parse_json(value: Any, expected: type) -> tuple[Any, str]:
-    """Decode a JSON column, and say what is wrong with it.
+    """Decode a JSON column, and return the value and an error message or "".
 
-    Databases with a JSON type hand over the decoded value.
+    Databases with a JSON type return a decoded value, which is accepted too.
     """
     if isinstance(value, (str, bytes, bytearray)):
         try:
@@ -358,7 +369,7 @@ def _parse_json(value: Any, expected: type) -> tuple[Any, str]:
 
 
 def _decoded_again(value: Any) -> Any:
-    """*value*, decoded as long as it is text that holds JSON."""
+    """Decode *value* repeatedly, until it is not text that contains JSON."""
     while isinstance(value, str):
         try:
             value = decode_json(value)
@@ -368,14 +379,17 @@ def _decoded_again(value: Any) -> Any:
 
 
 def python_hint(text: str | bytes | bytearray, expected: type) -> str:
-    """Say how to write *text* as JSON, if it is what Python's ``str`` makes of a list or dict."""
+    """Return a hint how to write *text* as JSON if it is the ``str`` of a Python list or dict.
+
+    Otherwise return "".
+    """
     if isinstance(text, (bytes, bytearray)):
         text = text.decode(errors="replace")
     if len(text) > MAX_PYTHON_TEXT or text[:1] not in {"[", "{", "("}:
         return ""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd escapes in its strings
+            warnings.simplefilter("ignore")  # about invalid escapes in its strings
             value = ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         return ""
@@ -400,7 +414,7 @@ def _check_inputs(inputs: list[Any]) -> list[Problem]:
 
 
 def _check_input(item: Any) -> str:
-    """Say what is wrong with one item of ``inputs``."""
+    """Return an error message for one item of ``inputs``; "" if it is valid."""
     if isinstance(item, str):
         if item[:1] in ("{", '"') and isinstance(inner := _decoded_again(item), dict):
             return f"is text that holds JSON: it was encoded twice; store {_cut(inner)} itself"
@@ -414,7 +428,7 @@ def _check_input(item: Any) -> str:
 
 
 def _check_table(name: str) -> str:
-    """Say why *name* is no table's name."""
+    """Return the reason why *name* is not a table's name; "" if it is one."""
     try:
         table_key(name)
     except DataError as exc:
@@ -428,7 +442,7 @@ def _parse_outputs(outputs: list[Any]) -> tuple[tuple[Output, ...], list[Problem
     for i, raw in enumerate(outputs):
         try:
             output = msgspec.convert(raw, Output)
-        except msgspec.ValidationError:  # rare: find everything that is wrong, or a null
+        except msgspec.ValidationError:  # rare: collect all problems, or accept a null
             decoded, found = decode_struct(raw, Output, f", outputs[{i}]")
             problems += found
             if decoded is None:
@@ -444,16 +458,16 @@ def _parse_outputs(outputs: list[Any]) -> tuple[tuple[Output, ...], list[Problem
 
 
 def _named_by(raw: Any) -> list[Output]:
-    """The table that an output of a function's own form names, if it does."""
+    """Return the table that an output in a function's own form names; [] if it names none."""
     name = raw.get("table") if isinstance(raw, dict) else raw
     if not isinstance(name, str) or _check_table(name):
         return []
-    # Two rows may write it, as far as anybody knows.
+    # The mode is unknown. ``append`` allows two rows to write the same table.
     return [Output(table=name, mode="append", optional=_is_optional(raw))]
 
 
 def _elsewhere(outputs: list[Any]) -> tuple[str, ...]:
-    """Keys of the tables of *outputs* that have fields of the function's own, such as a path."""
+    """Return the keys of the tables whose *outputs* have fields of the function's own, such as a path."""
     own = [raw for raw in outputs if isinstance(raw, dict) and not raw.keys() <= _FIELDS]
     return tuple(table_key(output.table) for raw in own for output in _named_by(raw))
 
@@ -463,10 +477,10 @@ def _is_optional(raw: Any) -> bool:
 
 
 def _is_no_form(raw: Any) -> bool:
-    """Whether *raw* is a slip rather than a form of the function's own.
+    """Return True if *raw* is a mistake rather than a form of the function's own.
 
-    Its ``table`` is no name and no path, or a path that leads upwards; or there is text under a key
-    that is nearly that word.
+    A mistake has a ``table`` that is neither a table name nor a path, or that is a path with ``..``.
+    An output without ``table`` is a mistake if a similar key, such as ``tabel``, holds text.
     """
     if not isinstance(raw, dict):
         return False
@@ -481,7 +495,7 @@ def _is_no_form(raw: Any) -> bool:
 
 
 def check_output(output: Output) -> list[str]:
-    """Say what is wrong with *output* besides its fields' types."""
+    """Return error messages for *output*, apart from the types of its fields."""
     wrong = _check_table(output.table)
     messages = [wrong] if wrong else []
     if output.mode == "merge" and not output.keys:
