@@ -1,1 +1,1 @@
-"""The panel: choose, preview, run, watch, cancel and retry, by point and click."""
+"""The panel: run projects by point and click."""

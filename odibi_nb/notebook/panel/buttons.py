@@ -1,4 +1,4 @@
-"""A panel's buttons, the command that says the same, and one line about how it stands."""
+"""A panel's buttons, the equivalent command, and a line with the panel's status."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LINE = (
 
 
 class PanelButtons:
-    """The buttons. Each only calls, and what is called does its work on another thread.
+    """The buttons. The functions that they call do their work on other threads.
 
     Args:
         preview: called by Preview.
@@ -28,7 +28,7 @@ class PanelButtons:
         retry: called by Retry failed.
 
     Attributes:
-        controls: its widgets, from top to bottom.
+        controls: the widgets, from top to bottom.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class PanelButtons:
         self.controls = (buttons, self.command, self.standing)
 
     def show(self, requests: int | None, command: str, *, confirmed: bool, can_retry: bool) -> None:
-        """Switch the buttons on that can be pressed now; show the command.
+        """Enable the buttons that can be pressed now, and show the command.
 
         Args:
-            requests: how often the panel's run was asked to end; None if no run is in progress.
-            command: what runs the same.
-            confirmed: whether a run need not be confirmed, or is.
-            can_retry: whether the last run left something to do.
+            requests: number of cancel requests to the panel's run; None if no run is in progress.
+            command: the command that runs the same rows.
+            confirmed: True if a run needs no confirmation, or has it.
+            can_retry: True if the last run left unfinished rows.
         """
         free = confirmed and requests is None
         self.run.disabled = not free
@@ -77,7 +77,7 @@ class PanelButtons:
         self.command.value = f"<pre tabindex='0' title='{label}' aria-label='{label}' style='{_LINE}'>{escape(command)}</pre>"
 
     def say(self, text: str) -> None:
-        """How the panel stands, in one line; what stays the same is not read out again."""
+        """Show the panel's status in one line. Screen readers do not repeat an equal line."""
         html = note_html(text)
         if self.standing.value != html:
             self.standing.value = html

@@ -1,4 +1,4 @@
-"""What was chosen in a panel: as options of a run, and as the command that says the same."""
+"""The choices made in a panel, as options of a run and as the equivalent command."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What a panel's controls say; None and () stand for the default.
+    """The values of a panel's controls. None and () mean the default.
 
     Attributes:
         only: ids of the transformations that run; all if empty.
         overrides: constants, as in the body of ``%%odibi run``.
-        manifest: its path, where the project's name does not find it.
-        confirm: what was typed to confirm a run of a protected environment.
+        manifest: the manifest's path, if the project's name alone does not find it.
+        confirm: the text typed to confirm a run of a protected environment.
     """
 
     project: str
@@ -37,20 +37,20 @@ class Choices:
     confirm: str = ""
 
     def same_place(self, other: Choices) -> bool:
-        """Whether *other* is about the same project and environment."""
+        """Return True if *other* has the same project and environment."""
         mine = (self.project, self.env, self.manifest)
         return mine == (other.project, other.env, other.manifest)
 
     @property
     def name(self) -> str:
-        """What would run, for people."""
+        """Project and environment, for display."""
         return f"{self.project} (env={self.env})"
 
     def plan_options(self) -> dict[str, Any]:
-        """For `GenericProjectOrchestrator.plan`.
+        """Return the options of `GenericProjectOrchestrator.plan`.
 
         Raises:
-            ConfigurationError: if the overrides cannot be understood.
+            ConfigurationError: if the overrides are not valid.
         """
         return {
             "target_layers": self.layers,
@@ -59,10 +59,10 @@ class Choices:
         }
 
     def run_options(self) -> dict[str, Any]:
-        """For `GenericProjectOrchestrator.run`.
+        """Return the options of `GenericProjectOrchestrator.run`.
 
         Raises:
-            ConfigurationError: if the overrides cannot be understood.
+            ConfigurationError: if the overrides are not valid.
         """
         return {
             **self.plan_options(),
@@ -73,9 +73,9 @@ class Choices:
         }
 
     def command(self) -> str:
-        """The line that runs the same, to copy; a whole cell where constants are overridden."""
+        """Return the equivalent command line, or a whole cell if constants are overridden."""
         words = ["run"]
-        # Two dashes: what follows is no option, whatever it looks like.
+        # After two dashes the parser takes no word as an option.
         project = ["--", self.project] if self.project.startswith("-") else []
         words += [] if project else [self.project]
         words += _option("--env", self.env)
@@ -92,14 +92,14 @@ class Choices:
 
 
 class Chosen(NamedTuple):
-    """Choices, and where the manifest of their project is."""
+    """Choices, and the path of their project's manifest."""
 
     choices: Choices
     path: Path | None
 
 
 def _option(name: str, *values: object) -> list[str]:
-    """An option and its values, as words; nothing if there is none."""
+    """Return an option and its values as words; nothing without values."""
     found = [str(value) for value in values if value is not None]
     if len(found) == 1 and found[0].startswith("-"):
         return [f"{name}={found[0]}"]

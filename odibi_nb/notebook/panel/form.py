@@ -1,4 +1,4 @@
-"""A panel's controls: what shall run, which part of it, and how."""
+"""A panel's controls: the project, the rows to run, and the options of the run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Project(NamedTuple):
-    """A project that can be chosen; *path* where its name alone does not find it."""
+    """A project to choose. *path* is given if the name alone does not find the project."""
 
     label: str
     manifest: ProjectManifest
@@ -29,14 +29,14 @@ class Project(NamedTuple):
 
 
 class PanelForm:
-    """The controls, and what they say as `Choices`.
+    """The controls, and their values as `Choices`.
 
     Args:
-        projects: what can be chosen.
-        start: the project, environment and engine that are chosen at first; None for the default.
-        settings: where defaults come from.
-        changed: called after every change, on the thread that brought it.
-        place_changed: called before that when it was project or environment that changed.
+        projects: the projects to choose from.
+        start: the project, environment and engine chosen at first; None for a default.
+        settings: the source of defaults.
+        changed: called after every change, on the thread that made it.
+        place_changed: called before *changed* if the project or the environment changed.
     """
 
     def __init__(
@@ -117,22 +117,22 @@ class PanelForm:
 
     @property
     def environment(self) -> dict[str, Any]:
-        """The chosen environment, as its manifest writes it."""
+        """The chosen environment, as the manifest contains it."""
         found: dict[str, Any] = self.manifest.environments.get(self.env.value, {})
         return found
 
     @property
     def protected(self) -> bool:
-        """Whether a run of the chosen environment has to be confirmed."""
+        """True if a run of the chosen environment needs a confirmation."""
         return bool(self.environment.get("protected"))
 
     @property
     def confirmed(self) -> bool:
-        """Whether a run may begin: it need not be confirmed, or it is."""
+        """True if a run may begin, because it needs no confirmation or has it."""
         return not self.protected or self.confirm.value.strip() == self.manifest.project
 
     def choices(self) -> Choices:
-        """What the controls say now."""
+        """Return the current values of the controls."""
         project = self._projects[self.project.value]
         return Choices(
             project=project.manifest.project,
@@ -148,7 +148,7 @@ class PanelForm:
             confirm=self.confirm.value.strip(),
         )
 
-    # -- what the controls offer ---------------------------------------------------------------
+    # -- offers of the controls ----------------------------------------------------------------
 
     def _begin(self, project: Project, env: str | None, engine: str | None) -> None:
         self.project.value = project.label
@@ -163,30 +163,30 @@ class PanelForm:
         return self._settings.resolve(name, default=default).value
 
     def _usual_workers(self) -> int:
-        """Transformations at a time that the chosen engine would get."""
+        """Return the default number of workers for the chosen engine."""
         engine = self.engine.value or self._own_engine()
         workers: int = self._default("max_workers", default_workers(engine))
         return workers
 
     def _own_engine(self) -> str:
-        """The engine of the chosen environment."""
+        """Return the default engine of the chosen environment."""
         own = self.environment.get("engine")
         name: str = self._settings.resolve("engine", None, own, DEFAULT_ENGINE).value
         return name
 
     def _offer_workers(self) -> None:
-        """Show what the engine would get, unless somebody has chosen another number."""
+        """Show the engine's default number of workers, unless the user has chosen a number."""
         usual = self._usual_workers()
         if self.workers.value == self._offered_workers:
             self.workers.value = usual
         self._offered_workers = usual
 
     def _unless_default(self, name: str, value: Any, default: Any) -> Any:
-        """None where *value* is what holds anyway."""
+        """Return None if *value* is the default, otherwise *value*."""
         return None if value == self._default(name, default) else value
 
     def _offer_place(self) -> None:
-        """Offer what the chosen project has: environments, layers; and its environment's engine."""
+        """Offer the environments, layers and engines of the chosen project."""
         manifest, before = self.manifest, self.env.value
         envs = list(manifest.environments) or [manifest.default_env or "qat"]
         preferred = [before, self._default("env", None), manifest.default_env, "qat", envs[0]]
@@ -205,7 +205,7 @@ class PanelForm:
         self.confirm.value = ""
         self.confirm.layout.display = None if self.protected else "none"
 
-    # -- what happens to the controls ----------------------------------------------------------
+    # -- changes of the controls ---------------------------------------------------------------
 
     def _on_change(self, change: Any) -> None:
         if self._filling:
@@ -244,6 +244,6 @@ class PanelForm:
             (self.schedule, self.workers, self.on_error, self.overrides),
         )
         boxes = [w.VBox(column, layout=w.Layout(margin="0 12px 0 0")) for column in columns]
-        # The list of transformations is as wide as there is room: ids can be long.
+        # Long ids need space, so the list of transformations uses all free width.
         boxes[1].layout.flex, boxes[1].layout.max_width = "1 1 340px", "480px"
         return w.HBox(boxes, layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))

@@ -1,4 +1,4 @@
-"""A panel's layers: a box to tick for each."""
+"""A panel's layers: a checkbox for each."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ TIP = "Run the ticked layers; all of them run where none is ticked"
 
 
 class LayerBoxes:
-    """Chooses layers. Boxes rather than a list, of which JupyterLab would take the arrow keys away.
+    """Chooses layers, with checkboxes because JupyterLab takes the arrow keys away from lists.
 
     Args:
-        changed: called after every change of what is chosen.
+        changed: called after every change of the chosen layers.
     """
 
     def __init__(self, changed: Callable[[], None]) -> None:
@@ -33,12 +33,12 @@ class LayerBoxes:
 
     @property
     def chosen(self) -> tuple[str, ...]:
-        """The ticked layers, in the manifest's order; () if all are, or none is."""
+        """The ticked layers, in the manifest's order; () if all or none are ticked."""
         ticked = tuple(layer for layer, box in self._boxes.items() if box.value)
         return () if len(ticked) == len(self._boxes) else ticked
 
     def offer(self, layers: Iterable[str]) -> None:
-        """Let *layers* be chosen; all of them are, at first."""
+        """Offer *layers*, all of them ticked."""
         import ipywidgets as w
 
         before = self._boxes

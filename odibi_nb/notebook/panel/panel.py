@@ -31,24 +31,25 @@ USES = (
 
 
 class RunPanel:
-    """Run projects by point and click. Evaluate it to see it; `widget` puts it into a layout of yours.
+    """Run projects by point and click.
 
-    What its buttons do can be called, too: `preview`, `run`, `cancel`, `retry`. None of them waits.
+    Evaluate the panel to display it, or put its `widget` into a layout. The buttons' actions are
+    methods, too: `preview`, `run`, `cancel` and `retry`. None of them waits.
 
     Args:
-        project: the project's name; the one that is set, or the first found from here, if None.
-        env: the environment; the one that is set, or the manifest's default, if None.
+        project: the project's name; by default from the settings, or the first found from here.
+        env: the environment; by default from the settings, or the manifest's default.
         engine: ``pandas`` or ``spark``; the environment's if None.
-        manifest_path: the manifest, instead of looking for it.
+        manifest_path: path of the manifest, if the panel should not search for it.
 
     Attributes:
-        widget: all of it, as one widget of ipywidgets.
-        plan: what the last preview found; None before the first.
-        result: how the last run ended; None before the first.
-        last_run: the run that goes on, or was the last; None before the first.
+        widget: the whole panel, as one widget of ipywidgets.
+        plan: the plan of the last preview; None before the first preview, and if planning failed.
+        result: the result of the last run; None before the first.
+        last_run: the run in progress, or the last one; None before the first.
 
     Raises:
-        ConfigurationError: if there is no such project or environment.
+        ConfigurationError: if the project or environment does not exist.
         EngineNotAvailableError: if ipywidgets is not installed.
     """
 
@@ -91,28 +92,28 @@ class RunPanel:
         self._refresh()
         self._list_rows()
 
-    # -- what it says --------------------------------------------------------------------------
+    # -- state ---------------------------------------------------------------------------------
 
     @property
     def choices(self) -> Choices:
-        """What is chosen now."""
+        """The current choices."""
         return self._form.choices()
 
     @property
     def command(self) -> str:
-        """The line, or the cell, that runs what is chosen."""
+        """The command line, or the cell, that runs the chosen rows."""
         return self.choices.command()
 
     @property
     def running(self) -> bool:
-        """Whether a run of this panel goes on."""
+        """True while a run of this panel is in progress."""
         return self.last_run is not None and self.last_run.running
 
     def __repr__(self) -> str:
         return f"<RunPanel: {self.command}>"
 
     def _ipython_display_(self) -> None:
-        """Display it; a saved notebook keeps what it showed last."""
+        """Display the panel. A saved notebook keeps its last result or preview."""
         from IPython.display import display
 
         from odibi_nb.notebook.live.surfaces import widget_bundle
@@ -120,10 +121,10 @@ class RunPanel:
         display(widget_bundle(self.widget, repr(self)), raw=True)
         self._outputs.show(self.plan, self.result)
 
-    # -- what its buttons do -------------------------------------------------------------------
+    # -- actions of the buttons ----------------------------------------------------------------
 
     def preview(self) -> threading.Thread:
-        """Show what would run, without changing anything; the thread that finds it out."""
+        """Preview the run without changing anything. Return the thread that makes the plan."""
         from odibi_nb.notebook.panel.tabs import PREVIEW
 
         chosen = Chosen(self.choices, self._form.manifest.path)
@@ -135,7 +136,7 @@ class RunPanel:
         return _aside(lambda: self._show_plan(chosen, number))
 
     def run(self) -> BackgroundRun:
-        """Run what is chosen; the run, or the one that goes on already."""
+        """Run the chosen rows. Return the new run, or the run that is already in progress."""
         choices = self.choices
         return self._start(
             Chosen(choices, self._form.manifest.path),
@@ -143,12 +144,12 @@ class RunPanel:
         )
 
     def retry(self) -> BackgroundRun:
-        """Run again what did not succeed in the last run, and what needs it; the run.
+        """Retry the unfinished rows of the last run and the rows that need them. Return the run.
 
-        Project, environment, engine and options are those of that run, whatever is chosen now.
+        Project, environment, engine and options come from the last run, not from the current choices.
 
         Raises:
-            ConfigurationError: if nothing was run.
+            ConfigurationError: if the panel has run nothing yet.
         """
         if self.result is None or self._ran is None:
             raise ConfigurationError("panel", ["nothing was run yet"])
@@ -156,22 +157,22 @@ class RunPanel:
         return self._start(self._ran, lambda project: project.retry(run_id, confirm=confirm))
 
     def cancel(self, transformation_id: str | None = None) -> None:
-        """Ask the run to end, as `BackgroundRun.cancel`."""
+        """Cancel the run, as `BackgroundRun.cancel` does."""
         if self.last_run is not None:
             self.last_run.cancel(transformation_id)
             self._refresh()
 
     def wait(self, timeout: float | None = None) -> RunResult:
-        """How the last run ended, once it has; as `BackgroundRun.wait`.
+        """Wait for the end of the last run, and return its result, as `BackgroundRun.wait` does.
 
         Raises:
-            ConfigurationError: if nothing was run.
+            ConfigurationError: if the panel has run nothing yet.
         """
         if self.last_run is None:
             raise ConfigurationError("panel", ["nothing was run yet"])
         return self.last_run.wait(timeout)
 
-    # -- what happens then ---------------------------------------------------------------------
+    # -- runs and previews ---------------------------------------------------------------------
 
     def _start(
         self, chosen: Chosen, act: Callable[[GenericProjectOrchestrator], RunResult]
@@ -181,7 +182,7 @@ class RunPanel:
         from odibi_nb.notebook.panel.tabs import GANTT
 
         name = chosen.choices.name
-        with self._lock:  # a second click may come before the first has switched the button off
+        with self._lock:  # a second click may arrive before the first has disabled the button
             if self.last_run is not None and self.last_run.running:
                 return self.last_run
             run = self.last_run = BackgroundRun(
@@ -196,12 +197,12 @@ class RunPanel:
         self._buttons.say(f"Starting {name} …")
         self._tabs.start()
         self._tabs.open(GANTT)
-        self._form.confirm.value = ""  # the next run is confirmed anew
+        self._form.confirm.value = ""  # each run needs a new confirmation
         self._refresh()
         return run.start()
 
     def _ended(self, name: str, chosen: Chosen, result: RunResult | None, error: str) -> None:
-        """Show how a run ended; on the run's thread."""
+        """Show the result of a run, or why it could not run. Called on the run's thread."""
         from odibi_nb.notebook.panel.tabs import RESULT
 
         if result is None:
@@ -226,14 +227,14 @@ class RunPanel:
                 plan = orchestrator.plan(**choices.plan_options())
                 rows = rows_of(orchestrator)
             html, status_text = plan._repr_html_() or "", _plan_text(plan)
-        except Exception as exc:  # noqa: BLE001  nobody else would ever hear of it
+        except Exception as exc:  # noqa: BLE001  otherwise the error would be lost
             html, status_text = (
                 error_html(f"{choices.name} cannot be planned", _why(exc)),
                 "No plan.",
             )
         with self._lock:
             if number != self._plans:
-                return  # another preview was asked for since
+                return  # the user has started another preview
             self.plan = plan
             self._tabs.preview.value = html
         if rows is not None and not self._form.rows.listed and choices.same_place(self.choices):
@@ -243,9 +244,9 @@ class RunPanel:
         self._outputs.update(self.plan, self.result)
 
     def _list_rows(self) -> None:
-        """Offer the transformations of the chosen place, once they are read."""
+        """Read the transformations of the chosen environment, and then offer them."""
         if self._form.environment.get("auth_provider"):
-            return  # logging in is more than choosing asks for
+            return  # choosing a project should not require a login
         chosen = Chosen(self.choices, self._form.manifest.path)
         _aside(lambda: self._read_rows(chosen))
 
@@ -255,17 +256,17 @@ class RunPanel:
         try:
             with opened(chosen) as orchestrator:
                 rows = rows_of(orchestrator)
-        except Exception as exc:  # noqa: BLE001  nobody else would ever hear of it
+        except Exception as exc:  # noqa: BLE001  otherwise the error would be lost
             if chosen.choices.same_place(self.choices):
                 self._form.rows.offer_none(_why(exc))
             return
         if chosen.choices.same_place(self.choices):
             self._form.rows.offer(rows)
 
-    # -- what it looks like --------------------------------------------------------------------
+    # -- appearance ----------------------------------------------------------------------------
 
     def _refresh(self) -> None:
-        """Bring the buttons and the command in line with everything else."""
+        """Update the buttons and the command."""
         with self._lock:
             run = self.last_run
             self._buttons.show(
@@ -276,7 +277,7 @@ class RunPanel:
             )
 
     def _can_retry(self) -> bool:
-        """Whether the last run left something to do, and is of the project that is chosen."""
+        """Return True if the last run, in the chosen environment, left unfinished rows."""
         if self.result is None or self._ran is None:
             return False
         unfinished = any(
@@ -286,19 +287,19 @@ class RunPanel:
 
 
 def _aside(work: Callable[[], None]) -> threading.Thread:
-    """Do *work* on a thread of its own: what a click starts must not keep the kernel from listening."""
+    """Do *work* on another thread, so that the kernel can process messages after a click."""
     thread = threading.Thread(target=work, name="odibi-panel", daemon=True)
     thread.start()
     return thread
 
 
 def _why(error: Exception) -> str:
-    """What a person needs to know of *error*."""
+    """Return the message of *error* for the user."""
     return str(error) if isinstance(error, OdibiError) else error_text(error)
 
 
 def _plan_text(plan: RunPlan) -> str:
-    """What a plan says, in a line that is read out."""
+    """Return a one-line summary of a plan, for screen readers too."""
     count = f"{len(plan.rows):,} transformation{'' if len(plan.rows) == 1 else 's'}"
     if plan.problems:
         return f"{len(plan.problems):,} problem(s): nothing will run."

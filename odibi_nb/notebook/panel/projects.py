@@ -1,4 +1,4 @@
-"""What a panel can run: the projects found from here, and the rows of the one that is chosen."""
+"""The projects that a panel can run, and the rows of the chosen one."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 def projects_here(
     name: str | None, manifest_path: Path | str | None, settings: Settings
 ) -> tuple[list[Project], Project]:
-    """Every project that can be chosen, and the one that is meant.
+    """Return all projects to choose from, and the one chosen at first.
 
     Raises:
-        ConfigurationError: if there is none, or not the one that is meant.
+        ConfigurationError: if no project is found, or not the named one.
     """
     if manifest_path is not None:
         manifest = find_manifest(
@@ -51,7 +51,7 @@ def projects_here(
 
 
 def _labelled(manifests: list[ProjectManifest]) -> list[Project]:
-    """Projects by name; where several have the same, each by its manifest's path, too."""
+    """Label each project with its name, and with its manifest's path if the name is not unique."""
     times = Counter(manifest.project.casefold() for manifest in manifests)
     return [
         Project(manifest.project, manifest)
@@ -63,7 +63,7 @@ def _labelled(manifests: list[ProjectManifest]) -> list[Project]:
 
 @contextlib.contextmanager
 def opened(chosen: Chosen) -> Iterator[GenericProjectOrchestrator]:
-    """The chosen project, inside the block; what is printed in it goes nowhere."""
+    """Open the chosen project for the block, and discard all output of the block."""
     with routed_output(), captured(CapturedLog()):
         orchestrator = open_chosen(chosen)
         try:
@@ -73,7 +73,7 @@ def opened(chosen: Chosen) -> Iterator[GenericProjectOrchestrator]:
 
 
 def open_chosen(chosen: Chosen) -> GenericProjectOrchestrator:
-    """The chosen project; it prints nothing."""
+    """Open the chosen project, with a console that shows nothing."""
     choices, path = chosen
     return GenericProjectOrchestrator(
         choices.project,
@@ -85,10 +85,10 @@ def open_chosen(chosen: Chosen) -> GenericProjectOrchestrator:
 
 
 def rows_of(orchestrator: GenericProjectOrchestrator) -> list[Listed]:
-    """The rows of the project's registry that can be chosen, by layer.
+    """Return the rows of the project's registry to choose from, by layer.
 
     Raises:
-        RegistryError: if they cannot be read.
+        RegistryError: if the registry cannot be read.
     """
     order = {layer.casefold(): i for i, layer in enumerate(orchestrator.layer_order)}
     rows = []

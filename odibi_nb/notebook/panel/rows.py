@@ -1,4 +1,4 @@
-"""A panel's list of transformations: a search, a list to choose from, and how many are chosen."""
+"""A panel's list of transformations: a search box, the list, and the number of chosen ones."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MAX_LISTED = 200
-"""At most so many transformations are in the list; a search finds the others."""
+"""Maximum number of transformations in the list. A search finds the others."""
 NOT_LISTED = "Preview lists them"
 
 
 class Listed(NamedTuple):
-    """A transformation that can be chosen."""
+    """A transformation in the list."""
 
     id: str
     layer: str
@@ -25,19 +25,19 @@ class Listed(NamedTuple):
 
     @property
     def label(self) -> str:
-        """How the list shows it."""
+        """The text in the list."""
         return f"{self.id}  ·  {self.layer}" + ("" if self.enabled else "  (disabled)")
 
 
 class RowChooser:
-    """Chooses transformations; what is chosen stays chosen while others are searched for.
+    """Chooses transformations. The choice remains while the user searches for others.
 
     Args:
-        changed: called after every change of what is chosen.
+        changed: called after every change of the chosen transformations.
 
     Attributes:
         chosen: ids, in the order of the list they were chosen from.
-        controls: its widgets, from top to bottom.
+        controls: the widgets, from top to bottom.
     """
 
     def __init__(self, changed: Callable[[], None]) -> None:
@@ -65,7 +65,7 @@ class RowChooser:
             icon="times",
             layout=w.Layout(width="auto"),
         )
-        # JupyterLab takes the arrow keys away from lists; so what is searched for has a button, too.
+        # JupyterLab takes the arrow keys away from lists, so a button chooses the matches, too.
         self.add = w.Button(
             description="Choose found",
             tooltip="Choose all that fit the search",
@@ -83,11 +83,11 @@ class RowChooser:
 
     @property
     def listed(self) -> bool:
-        """Whether there are transformations to choose from."""
+        """True if the list has transformations to choose from."""
         return bool(self._rows)
 
     def offer(self, rows: Iterable[Listed]) -> None:
-        """Let *rows* be chosen; what was chosen and is not there is not chosen any more."""
+        """Offer *rows*, and drop chosen transformations that are not among them."""
         with self._lock:
             self._rows = {row.id: row for row in rows}
             self.chosen = tuple(name for name in self.chosen if name in self._rows)
@@ -95,7 +95,7 @@ class RowChooser:
         self._changed()
 
     def offer_none(self, why: str) -> None:
-        """There are none to choose from, because of *why*."""
+        """Empty the list, and show *why*."""
         with self._lock:
             self._rows = {}
             self.chosen = ()
@@ -103,7 +103,7 @@ class RowChooser:
             self.note.value = note_html(why)
 
     def _fill(self) -> None:
-        """Show what is searched for, below what is chosen."""
+        """List the chosen transformations, then the ones that match the search."""
         words = self.search.value.casefold().split()
         chosen = [self._rows[name] for name in self.chosen]
         found = [

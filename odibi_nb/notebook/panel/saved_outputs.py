@@ -1,4 +1,4 @@
-"""What a saved notebook keeps of a panel: its last run, else its last preview, folded away."""
+"""The part of a panel that a saved notebook keeps: its last result or preview, folded."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ _SMALL = "style='font-size:var(--jp-ui-font-size1,13px);margin-top:4px'"
 
 
 class KeptOutputs:
-    """Outputs below a panel, one for each time it is displayed.
+    """Outputs below a panel, one for each display of the panel.
 
-    They are outputs of their own: without a kernel JupyterLab shows of the panel's only that it is gone.
+    They are separate outputs because JupyterLab without a kernel shows the panel only as missing.
     """
 
     def __init__(self) -> None:
         self._displays: list[Any] = []
 
     def show(self, plan: RunPlan | None, result: RunResult | None) -> None:
-        """Display one more, in the cell that runs."""
+        """Display one more output in the running cell."""
         self._displays.append(display(kept_bundle(plan, result), raw=True, display_id=True))
 
     def update(self, plan: RunPlan | None, result: RunResult | None) -> None:
-        """Bring all of them up to date."""
+        """Update all outputs."""
         bundle = kept_bundle(plan, result) if self._displays else {}
         for shown in self._displays:
             shown.update(bundle, raw=True)
 
 
 def kept_bundle(plan: RunPlan | None, result: RunResult | None) -> dict[str, Any]:
-    """How the last run ended, or what the last preview found; nothing before either."""
+    """Return a bundle of the last result, else of the last preview, else an empty one."""
     if result is not None:
         title, html = result.summary().partition("\n")[0], result._repr_html_()
     elif plan is not None:

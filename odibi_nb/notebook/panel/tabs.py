@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TITLES = ("Preview", "Gantt", "Run log", "Log", "Result")
 PREVIEW, GANTT, RUN_LOG, LOG, RESULT = range(len(TITLES))
 MAX_FILTERS = 1_000
-"""At most so many transformations can be chosen among to see their lines alone."""
+"""Maximum number of transformations that the filter of the log offers."""
 EVERYTHING = "everything"
 
 
@@ -70,13 +70,13 @@ class PanelTabs(View):
         self.widget.selected_index = number
 
     def start(self) -> None:
-        """Another run is about to begin: what an earlier one left goes away."""
+        """Remove the content of an earlier run, because another run is about to begin."""
         self.lines.clear()
         self.nothing(STARTING)
         self.paint_log()
 
     def nothing(self, why: str) -> None:
-        """There is nothing to show of a run, because of *why*."""
+        """Show *why* in place of a run."""
         import ipywidgets as w
 
         refill(self.summary)
@@ -88,7 +88,7 @@ class PanelTabs(View):
         """Return a view that shows a run in the tabs.
 
         Args:
-            say: shows one line about the state of the run.
+            say: shows one line with the status of the run.
         """
 
         def paint_more(snapshot: RunSnapshot) -> None:
@@ -96,12 +96,12 @@ class PanelTabs(View):
             say(standing_text(snapshot))
 
         # No pane for logs: a click on a row or a bar opens the tab that shows them.
-        # No Plotly: its figures fail in a tab that is not in front, whenever the page is resized.
+        # No Plotly: its figures fail in a hidden tab whenever the page is resized.
         surface = TabSurface((self.summary, self.gantt, self.table))
         return LiveView(lambda _rows: WIDGETS, surface, paint_more)
 
     def on_plan(self, plan: RunPlan) -> None:
-        """Offer the transformations of *plan* as filters of the lines."""
+        """Offer the transformations of *plan* as filters of the log."""
         names = list(plan.rows)[:MAX_FILTERS]
         self.filter.options = [(EVERYTHING, ""), *((name, name) for name in names)]
         self.lines.on_plan(plan)
@@ -116,13 +116,13 @@ class PanelTabs(View):
         self.lines.on_message(level, text)
 
     def _on_filter(self, change: Any) -> None:
-        """Show the lines; also where a click on a row or a bar has asked for them."""
+        """Show the filtered lines and open their tab. A click on a row or a bar sets the filter, too."""
         if change["new"]:
             self.open(LOG)
         self.paint_log()
 
     def paint_log(self) -> None:
-        """Show the lines, if the tab is open and they are others than before."""
+        """Show the lines, if their tab is open and they have changed."""
         now = self.lines.version, self.filter.value or ""
         if self.widget.selected_index == LOG and now != self._painted:
             self._painted = now
@@ -132,7 +132,7 @@ class PanelTabs(View):
 class TabSurface(Surface):
     """A surface of boxes in a panel's tabs.
 
-    They show bundles as a cell's output does, without Plotly's.
+    The boxes show bundles as a cell's output does, without Plotly's.
 
     Args:
         boxes: for summary line, chart and table.
@@ -171,20 +171,20 @@ def _show_bundle(box: Any, bundle: Bundle) -> None:
 
 
 def refill(box: Any, *children: Any) -> None:
-    """Show *children* in *box* instead of what is there, which is gone for good."""
+    """Replace the content of *box* with *children*, and close the old content for good."""
     before, box.children = box.children, children
     close_all(before)
 
 
 def close_all(widgets: Iterable[Any]) -> None:
-    """End *widgets* and what is in them: they are not shown any more."""
+    """Close *widgets* and their children, which the page no longer shows."""
     for widget in widgets:
         close_all(getattr(widget, "children", ()))
         widget.close()
 
 
 def standing_text(snapshot: RunSnapshot) -> str:
-    """How a run stands, without what changes all the time: it is read out."""
+    """Return a run's status for screen readers, without constantly changing values."""
     sign = RUN_STYLES.get(snapshot.status, STATUS_STYLES["RUNNING"]).sign
     project, env, *rest = summary_parts(snapshot)[:-1]
     return " · ".join([f"{sign} {snapshot.status}", project, env, *rest])
