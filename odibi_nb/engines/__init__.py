@@ -1,1 +1,1 @@
-"""Adapters that read and write tables: one module per engine."""
+"""Adapters that read and write tables: one folder per engine."""

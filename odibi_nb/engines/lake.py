@@ -1,4 +1,4 @@
-"""A lake: a root folder or URL below which tables stand, the same for every engine."""
+"""The lake: a root folder or URL with tables below it, the same for every engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Lake:
-    """Where tables are: ``<root>/<schema>/<table>``.
+    """A lake whose tables are in the folders ``<root>/<schema>/<table>``.
 
     Args:
         root: an absolute local path, or a URL.
@@ -28,19 +28,19 @@ class Lake:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a folder of this machine."""
+        """True if the lake is a folder of this machine."""
         return "://" not in self.root
 
     def uri(self, table: TableName) -> str:
-        """The path or URL of *table*."""
+        """Return the path or URL of *table*."""
         return f"{self.root}/{table.path}"
 
     def has(self, table: TableName) -> bool | None:
-        """Whether *table* is there; None where a look costs requests."""
+        """Return True if *table* exists; None for a remote lake, where a check costs requests."""
         return has_commits(Path(self.uri(table)) / "_delta_log") if self.is_local else None
 
     def check_writable(self) -> None:
-        """Raises DataError if a local lake cannot be written; writes nothing to find out."""
+        """Raise DataError if a local lake cannot be written; the check itself writes nothing."""
         if not self.is_local:
             return
         nearest = Path(self.root)
@@ -52,14 +52,14 @@ class Lake:
             raise DataError(f"lake {self.root}: {nearest} cannot be read and written")
 
     def tables(self, parts: int = 2) -> list[tuple[str, ...]]:
-        """The names of all tables *parts* folders deep; none where a look costs requests."""
+        """List all tables *parts* folders deep; return [] for a remote lake, which costs requests."""
         if not self.is_local:
             return []
         logs = Path(self.root).glob("/".join(["*"] * parts + ["_delta_log"]))
         return sorted(log.parent.relative_to(self.root).parts for log in logs if has_commits(log))
 
     def table_names(self) -> list[TableName]:
-        """Every table of a lake on this machine, with or without a catalog in its name."""
+        """List every table of a lake on this machine, with or without a catalog in its name."""
         return [TableName(parts) for depth in (2, 3) for parts in self.tables(depth)]
 
     def watch(
@@ -67,13 +67,13 @@ class Lake:
         tables: Sequence[TableName],
         newest_commit: Callable[[TableName], tuple[float, float] | Change],
     ) -> Watch:
-        """Watch *tables*: in folders, or by what *newest_commit* finds, as in `watch_commits`."""
+        """Watch *tables* in their folders; in a remote lake, by *newest_commit*, see `watch_commits`."""
         if self.is_local:
             return watch_folders(tables, self.uri)
         return watch_commits(newest_commit)
 
     def not_found(self, table: TableName) -> TableNotFoundError:
-        """The error for *table*, which is not there; with the name that was probably meant."""
+        """Build the error for a *table* that does not exist, with the most similar name as a hint."""
         depth = max(2, len(table.parts))
         names = [".".join(parts[-len(table.parts) :]) for parts in self.tables(depth)]
         hint = _misspelled_folder(table, self.tables(depth)) or did_you_mean(str(table), names)
@@ -84,7 +84,7 @@ class Lake:
 
 
 def _misspelled_folder(table: TableName, found: Sequence[tuple[str, ...]]) -> str:
-    """Say which folder holds *table* in another case than the lake's tables have."""
+    """Return a hint if a folder differs from *table*'s path only in case; "" without such a folder."""
     for parts in found:
         folder = "/".join(parts)
         if folder.casefold() == table.path.casefold() and folder != table.path:
@@ -96,12 +96,12 @@ def _misspelled_folder(table: TableName, found: Sequence[tuple[str, ...]]) -> st
 
 
 class CatalogLake(Lake):
-    """Tables that the catalog of a Spark session keeps under their own names, such as Unity Catalog's.
+    """Tables in the catalog of a Spark session, such as Unity Catalog.
 
-    Nobody but that session knows where they stand.
+    Only that session knows the locations of these tables.
 
     Args:
-        catalog: its name; empty for the one that the session is in.
+        catalog: name of the catalog; empty for the session's current catalog.
     """
 
     def __init__(self, catalog: str = "") -> None:
@@ -110,10 +110,10 @@ class CatalogLake(Lake):
 
     @property
     def is_local(self) -> bool:
-        """No: where its tables stand is the catalog's business."""
+        """False: only the catalog knows the locations of its tables."""
         return False
 
     def not_found(self, table: TableName) -> TableNotFoundError:
-        """The error for *table*, which is not there."""
+        """Build the error for a *table* that does not exist."""
         where = f"catalog {self.catalog!r}" if self.catalog else "the Spark session's catalog"
         return TableNotFoundError(str(table), f"table {str(table)!r} does not exist in {where}")

@@ -1,4 +1,4 @@
-"""Third-party libraries: importing them late, and what their errors say."""
+"""Import third-party libraries late, and shorten their error messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def require(module: str, needed_for: str, extra: str = "pandas") -> Any:
     """Import *module*; see `late_imports`.
 
     Raises:
-        EngineNotAvailableError: if it is not installed; names the *extra* that installs it.
+        EngineNotAvailableError: if *module* is not installed; names the *extra* that installs it.
     """
     try:
         return import_late(module)
@@ -31,10 +31,10 @@ def require(module: str, needed_for: str, extra: str = "pandas") -> Any:
 
 
 def check_installed(needed_for: str, extra: str, *libraries: str) -> None:
-    """Make sure that *libraries* can be imported, without importing them.
+    """Check that *libraries* are installed, without importing them.
 
     Raises:
-        EngineNotAvailableError: naming the first that is missing, and the extra that installs it.
+        EngineNotAvailableError: naming the first missing library, and the extra that installs it.
     """
     for library in libraries:
         if importlib.util.find_spec(library) is None:
@@ -42,14 +42,14 @@ def check_installed(needed_for: str, extra: str, *libraries: str) -> None:
 
 
 def load_installed(*modules: str) -> None:
-    """Import those of *modules* that are there, before a library imports them on several threads."""
+    """Import the installed ones of *modules*, before a library imports them on several threads."""
     for module in modules:
         with contextlib.suppress(ImportError):
             import_late(module)
 
 
 def reason(error: BaseException) -> str:
-    """What *error* says, in one line: without colours, stack frames, plans and passwords in URLs."""
+    """Return the message of *error* in one line, without colours, stack frames, plans and passwords."""
     text = safe_str(error)
     text = str(short_spark_error(text)) if is_spark_error(error) else text
     text = _NOISE.sub("", _COLOURS.sub("", text)).replace("↳", "-")

@@ -1,4 +1,4 @@
-"""What an output asks for, checked alike for every engine, in the same words."""
+"""Checks of outputs that every engine shares, with the same messages."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.transformation import Output
 
 SAMPLES = 3
-"""How many of the rows that are wrong a message shows."""
+"""Number of wrong rows that a message shows."""
 
 
 def check_output(columns: Sequence[str], output: Output) -> None:
-    """Check that *output* can be done with a frame of *columns*, whatever is there already.
+    """Check that a frame of *columns* can be written as *output* demands, without the existing table.
 
     Raises:
-        DataError: if it cannot.
+        DataError: if the frame cannot be written so.
     """
     if output.schema_mode == "overwrite" and output.mode != "overwrite":
         raise DataError(
@@ -47,12 +47,13 @@ def check_names(
 
     Args:
         names: the columns of a frame.
-        table: what messages call the frame.
-        rename: how columns get other names, for a message.
-        counted: what else counts as a column, for a message.
+        table: the frame's name in messages.
+        rename: advice on how to rename columns, for the message.
+        counted: note on other things that count as a column, for the message.
 
     Raises:
-        DataError: if there are none, or one is empty, no text, or there twice in any case.
+        DataError: if the frame has no columns, or a name is empty, not text, or a duplicate; upper
+            and lower case count as equal.
     """
     if not names:
         raise DataError(f"{table}: the frame has no columns, so there is no table to make of it")
@@ -71,11 +72,11 @@ def check_names(
 def columns_apart(
     ours: Sequence[str], theirs: Sequence[str]
 ) -> tuple[list[str], list[str], list[str]]:
-    """The columns that only a frame has, those that only its table has, and what is spelled otherwise.
+    """Return the columns of the frame only, of the table only, and the columns with another spelling.
 
     Args:
         ours: the frame's columns.
-        theirs: the table's.
+        theirs: the table's columns.
     """
     spelling = {name.casefold(): name for name in theirs}
     found = {name: spelling.get(name.casefold()) for name in ours}
@@ -88,7 +89,7 @@ def columns_apart(
 
 
 def keys_come_twice(output: Output, how_many: str, samples: Sequence[str]) -> DataError:
-    """The refusal of a merge in which rows of the frame have the same keys."""
+    """Build the error for a merge in which several rows of the frame have the same keys."""
     return DataError(
         f"{output.table}: {how_many} keys ({', '.join(output.keys)}) come more than once in the "
         f"frame, so it is not clear which row to keep: {'; '.join(samples)}"
@@ -101,13 +102,13 @@ def columns_differ(
     missing: Sequence[tuple[str, str]],
     changed: Sequence[str],
 ) -> DataError:
-    """The refusal of a frame whose columns are not the table's.
+    """Build the error for a frame whose columns differ from the table's.
 
     Args:
-        output: where it was to be written.
+        output: the output that was to be written.
         added: (name, type) of the columns that only the frame has.
-        missing: (name, type) of those that only the table has.
-        changed: what is to be said of each column whose type or spelling is another one.
+        missing: (name, type) of the columns that only the table has.
+        changed: a description of each column whose type or spelling differs.
     """
     parts = [
         *_listed("added", added),
@@ -121,17 +122,17 @@ def columns_differ(
 
 
 def retyped(name: str, in_table: str, in_frame: str) -> str:
-    """What `columns_differ` says of a column that has another type in the table."""
+    """Describe, for `columns_differ`, a column that has another type in the table."""
     return f"{name!r} ({in_table} in the table, {in_frame} in the frame)"
 
 
 def respelled(name: str, in_table: str) -> str:
-    """What `columns_differ` says of a column that the table spells in another way."""
+    """Describe, for `columns_differ`, a column that the table spells differently."""
     return f"{name!r} (the table spells it {in_table!r})"
 
 
 def partitioned_otherwise(output: Output, now: Sequence[str]) -> DataError:
-    """The refusal to partition a table in another way than it is."""
+    """Build the error for a write that would partition an existing table differently."""
     return DataError(
         f"{output.table}: it is partitioned by {list(now) or 'nothing'}, not by "
         f'{list(output.partition_by)}; only "mode": "overwrite" with "schema_mode": "overwrite" '

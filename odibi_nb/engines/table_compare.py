@@ -1,4 +1,4 @@
-"""A table beside what a write would make of it: counts, samples and numbers, by SQL of either engine."""
+"""Compare a table with the result of a write, in SQL of either engine: counts, samples and numbers."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _CANNOT = "the inputs were cut, and the output has no keys, so rows cannot be co
 
 
 class Sides(ABC):
-    """What is *written* and what is *present*, as two names in the SQL of one engine.
+    """The rows to write and the rows of the table, under two names in the SQL of one engine.
 
-    What is said in SQL is what DuckDB, Spark and Sail understand alike; the methods say the rest.
+    The comparison uses SQL that DuckDB, Spark and Sail share. The methods cover the differences.
 
     Attributes:
-        written, present: the names, quoted; *present* is "" if there is no table yet.
+        written, present: the names, quoted; *present* is "" if the table does not exist yet.
         types_written, types_present: column to type name, as Delta spells it.
-        max_exact: of more rows distinct values are estimated.
+        max_exact: the highest number of rows for which distinct values are counted, not estimated.
     """
 
     written: str
@@ -43,34 +43,34 @@ class Sides(ABC):
 
     @abstractmethod
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows of a query, as Python values; times are aware, in UTC."""
+        """Return the rows of a query as Python values; times are aware, in UTC."""
 
     @abstractmethod
     def quoted(self, name: str) -> str:
-        """The name of a column in SQL."""
+        """Quote the name of a column for SQL."""
 
     @abstractmethod
     def scientific(self, column: str, digits: int) -> str:
-        """A column of floats, as text with so many digits."""
+        """Return SQL for a column of floats as text with *digits* significant digits."""
 
     def comparable(self, column: str, kind: str) -> str:
-        """A column of type *kind* as something that can be told apart and put in order."""
+        """Return SQL that makes a column of type *kind* comparable and sortable."""
         del kind
         return column
 
 
 def compare(sides: Sides, output: Output, *, partial: bool = False) -> TableChange:
-    """What writing one side as *output* says would change in a table that holds the other.
+    """Return the changes that a write of one side would make to a table that holds the other.
 
-    Null equals null. Floats are equal if they agree but for rounding, as sums in another order do:
-    to 9 digits, or 5 of single precision; every other value equals only itself. With the output's keys
-    rows are added, removed or changed; without, whole rows are added or removed, however often each
-    comes.
+    Null equals null. Floats are equal if they differ only by rounding, as sums in another order do:
+    they must agree to 9 digits, or to 5 in single precision. Every other value equals only itself.
+    If the output has keys, rows are added, removed or changed. If not, whole rows are added or
+    removed, and duplicates count.
 
     Args:
-        sides: what is written has the types of what is present, where they are to stay.
-        output: where and how it would be written.
-        partial: it was made of parts of its inputs.
+        sides: both sides. The written side has the table's types, unless the write replaces them.
+        output: the table and the mode of the write.
+        partial: True if the written rows were computed from parts of the inputs.
     """
     count, numbers = _numbers(sides, sides.written, sides.types_written)
     names = [*sides.types_written]
@@ -99,7 +99,7 @@ def compare(sides: Sides, output: Output, *, partial: bool = False) -> TableChan
 
 
 class _Comparison:
-    """Compares the rows of *sides*, of which there are *counts*: before and after."""
+    """A comparison of the rows of *sides*; *counts* are their numbers of rows, before and after."""
 
     def __init__(
         self, sides: Sides, counts: tuple[int, int], output: Output, *, partial: bool
@@ -111,7 +111,7 @@ class _Comparison:
         self.keys = self._usable_keys() if output.mode != "append" else []
 
     def facts(self, preview: list[Row]) -> dict[str, Any]:
-        """The facts of `TableChange` about rows."""
+        """Return the fields of `TableChange` that describe rows."""
         if self.output.mode == "append":
             return {
                 "added": self.after,
@@ -223,7 +223,7 @@ class _Comparison:
         digits = self._digits(name)
         if digits:
             finite = f"abs({column}) < {_INFINITY}"
-            # Sail prints a column with an infinity wrongly, also where it is not asked for.
+            # Sail prints a column with an infinity wrongly, even in rows that CASE excludes.
             number = f"CASE WHEN {finite} THEN {column} + 0.0 ELSE 0.0 END"
             text = self.sides.scientific(number, digits)
             return f"CASE WHEN {finite} THEN CAST({text} AS DOUBLE) ELSE {column} END AS {column}"
@@ -233,7 +233,7 @@ class _Comparison:
         return f"CAST({column} AS STRING) AS {column}"
 
     def _digits(self, name: str) -> int:
-        """To how many digits a column of floats is compared; 0 where it is compared exactly."""
+        """Return the number of digits to compare in a column of floats; 0 for an exact comparison."""
         if not self._same_type(name):
             return 0
         return _FLOAT_DIGITS.get(self.sides.types_written[name], 0)
@@ -283,9 +283,9 @@ def _estimated(sides: Sides, rows: int) -> list[str]:
 
 
 def _columns(sides: Sides, output: Output) -> tuple[ColumnChange, ...]:
-    """The columns that the table would gain, lose, or have with another type."""
+    """List the columns that the write would add, remove, or give another type."""
     had, has = dict(sides.types_present), dict(sides.types_written)
-    if output.mode == "merge":  # columns that the frame lacks stay as they are
+    if output.mode == "merge":  # a merge keeps the columns that the frame lacks
         has = {**had, **has}
     return tuple(
         ColumnChange(name=name, before=had.get(name), after=has.get(name))
@@ -297,7 +297,7 @@ def _columns(sides: Sides, output: Output) -> tuple[ColumnChange, ...]:
 def _numbers(
     sides: Sides, name: str, types: Mapping[str, str]
 ) -> tuple[int, dict[str, ColumnNumbers]]:
-    """How many rows the side called *name* has, and each of its columns in numbers."""
+    """Return the number of rows of the side called *name*, and the numbers of each column."""
     rows = int(sides.rows(f"SELECT count(*) FROM {name}")[0][0])
     distinct = "count(DISTINCT {})" if rows <= sides.max_exact else "approx_count_distinct({})"
     numbers = []

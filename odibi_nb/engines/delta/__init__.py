@@ -1,1 +1,1 @@
-"""Delta tables through delta-rs, as every engine on this machine reads and writes them."""
+"""Delta tables through delta-rs, for every engine that reads and writes tables on this machine."""

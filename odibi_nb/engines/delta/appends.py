@@ -1,27 +1,28 @@
 """Appends that a retry cannot double.
 
-What a row appends to a table counts once, however often the row is tried:
+A table keeps the appends of one attempt of a row, however often the row is retried:
 
-- Each append is one commit. It names run, transformation and attempt, and carries a Delta ``txn``
-  action: run and transformation are its application id, attempt and number of the append its
-  version. So a function may append to a table as often as it likes.
-- When an attempt appends to a table for the first time, the appends of earlier attempts of its row
-  are taken back first, by a commit that removes exactly their files. The table never has the rows of
-  two attempts, and what others appended stays. Between the two commits, and if the process dies
-  there, it is as if the row had not run.
-- Which files those are, only the table's log tells: each commit is read from its own file
-  (`odibi_nb.engines.delta.log`) and must name run, transformation and attempt itself. What this process remembers only
-  saves a look.
-- The commit that takes back lands at the version that was looked at, or not at all: delta-rs does not
-  notice that another writer has moved the rows to another file meanwhile.
-- Skipping the second append instead would keep the rows of the attempt that failed, which may have
-  read other data, or cut the same data into other batches: some rows would be lost, some double.
-- A run that repairs others (`WriteInfo.repairs`) takes back what they appended for its rows, also
-  where their process was killed before it could log it. Any other run's appends are its own.
-- A commit whose answer got lost is found again, not done twice.
+- Each append is one commit. The commit names run, transformation and attempt, and carries a Delta
+  ``txn`` action. Run and transformation form the application id of this action; attempt and number
+  of the append form its version. So a function may append to a table several times.
+- Before an attempt appends to a table for the first time, it takes back the appends of the row's
+  earlier attempts: one commit removes exactly their files. The table never has the rows of two
+  attempts, and it keeps the rows that others appended. Between the two commits, and if the process
+  dies between them, the table looks as if the row had not run.
+- Only the table's log decides which files to remove. Each commit is read from its own file
+  (`odibi_nb.engines.delta.log`) and must name run, transformation and attempt itself. The counts
+  that this process remembers only save a read of the log.
+- The commit that takes appends back succeeds only at the version that this process has read.
+  delta-rs would not notice that another writer has moved the rows to another file since then.
+- To skip the second append would be wrong: the table would keep the rows of the attempt that failed.
+  That attempt may have read other data, or cut the same data into other batches, so some rows would
+  be lost and others doubled.
+- A run that repairs other runs (`WriteInfo.repairs`) also takes back their appends for its rows, even
+  if their process was killed before it could log them. It leaves the appends of all other runs.
+- If a commit succeeded but its response was lost, the retry finds the commit and does not repeat it.
 
-A merge is done again: rows with equal keys are updated, so nothing doubles; rows that only the first
-attempt had stay. An overwrite replaces whatever was there.
+A retry repeats a merge. It updates rows with equal keys, so no row doubles; rows that only the first
+attempt had remain. A retry of an overwrite replaces the whole table.
 """
 
 from __future__ import annotations
@@ -45,34 +46,34 @@ if TYPE_CHECKING:
     from odibi_nb.engines.delta.log import Commit
 
 KEPT_FOR = {"delta.setTransactionRetentionDuration": "interval 30 days"}
-"""A property of the tables we make: without it their ``txn`` entries would grow with every run."""
+"""A property of the tables that we create: without it, every run would add ``txn`` entries for good."""
 
 _BITS = 20
-"""Of a ``txn`` version, for the number of the append; the attempt stands above them."""
+"""Low bits of a ``txn`` version that hold the number of the append; the higher bits hold the attempt."""
 _TRIES = 100
-"""What earlier attempts appended is only removed while no other writer commits."""
+"""Tries to remove earlier appends; a try fails if another writer commits at the same time."""
 _MOST_PAUSE = 0.05
-"""Seconds before the next of these tries."""
+"""Longest pause between two of these tries, in seconds."""
 
 
 class Appends:
-    """How often the attempts of this process have appended; used under the table's write lock."""
+    """Counts of the appends by attempts of this process; use them under the table's write lock."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str, str], tuple[int, int]] = {}
 
     def count(self, key: str, info: WriteInfo) -> int:
-        """How often this attempt has appended to the table so far."""
+        """Return the number of appends that this attempt has made to the table so far."""
         return self._count(key, info) or 0
 
     def is_alone(self, key: str, info: WriteInfo) -> bool:
-        """Whether no earlier attempt of the row can have rows in the table any more."""
+        """Return True if no earlier attempt of the row can still have rows in the table."""
         if self._count(key, info) is not None:
             return True
         return info.attempt <= 1 and not info.repairs
 
     def note(self, key: str, info: WriteInfo, count: int) -> None:
-        """This attempt has appended *count* times, and earlier ones' rows are not in the table."""
+        """Record that this attempt has appended *count* times, and that earlier ones have no rows."""
         self._counts[key, info.run_id, info.transformation_id] = (info.attempt, count)
 
     def _count(self, key: str, info: WriteInfo) -> int | None:
@@ -82,12 +83,12 @@ class Appends:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """An append of an attempt that a retry takes the place of: one commit.
+    """An append by an earlier attempt, which a retry replaces: one commit.
 
     Attributes:
         commit: the commit.
-        left: those of its files that are in the table.
-        moved: the commit that may have moved rows of its other files elsewhere.
+        left: paths of its files that are still in the table.
+        moved: a later commit that may have moved rows of its other files; None without one.
     """
 
     commit: Commit
@@ -96,17 +97,17 @@ class Append:
 
     @property
     def attempt(self) -> str:
-        """What messages and commits call the attempt."""
+        """The name of the attempt in messages and commits."""
         return attempt_of(self.commit.info)
 
 
 def attempt_of(info: Mapping[str, Any]) -> str:
-    """What messages and commits call the attempt that a commit's information names."""
+    """Return the name, in messages and commits, of the attempt that made the commit with *info*."""
     return f"attempt {info.get('attempt')} of run {info.get('run_id')}"
 
 
 def is_earlier(found: Mapping[str, Any], info: WriteInfo) -> bool:
-    """Whether a commit's information names an attempt that *info*'s takes the place of."""
+    """Return True if the commit information *found* names an attempt that *info*'s attempt replaces."""
     if found.get("transformation_id") != info.transformation_id:
         return False
     if found.get("run_id") == info.run_id:
@@ -115,7 +116,7 @@ def is_earlier(found: Mapping[str, Any], info: WriteInfo) -> bool:
 
 
 def metadata(info: WriteInfo) -> dict[str, str]:
-    """What a commit says of who made it."""
+    """Return the metadata that names the author of a commit: run, transformation and attempt."""
     return {
         "run_id": info.run_id,
         "transformation_id": info.transformation_id,
@@ -124,20 +125,20 @@ def metadata(info: WriteInfo) -> dict[str, str]:
 
 
 def transaction(info: WriteInfo, count: int) -> Any:
-    """The ``txn`` action of an attempt's *count*-th append to a table."""
+    """Build the ``txn`` action of an attempt's *count*-th append to a table."""
     name, version = transaction_key(info, count)
     library = require("deltalake", "the pandas engine")
     return library.Transaction(name, version, int(time.time() * 1000))
 
 
 def landed(table: Any, info: WriteInfo, count: int) -> bool:
-    """Whether the attempt's *count*-th append is in the Delta *table*."""
+    """Return True if the attempt's *count*-th append is in the Delta *table*."""
     name, version = transaction_key(info, count)
     return bool(table.transaction_version(name) == version)
 
 
 def transaction_key(info: WriteInfo, count: int) -> tuple[str, int]:
-    """Application id and version of the ``txn`` action of an attempt's *count*-th append."""
+    """Return application id and version of the ``txn`` action of an attempt's *count*-th append."""
     return _application_id(info.run_id, info), info.attempt << _BITS | count
 
 
@@ -146,9 +147,10 @@ def _application_id(run_id: str, info: WriteInfo) -> str:
 
 
 def _known_counts(table: Any, info: WriteInfo) -> dict[str, int]:
-    """Run to the number of appends by the row's last attempt in it, by the table's ``txn`` entries.
+    """Map each run to the number of appends by the row's last attempt in it.
 
-    Runs without an entry are not in it: they have appended nothing, or on Sail, which writes none.
+    The numbers come from the table's ``txn`` entries. A run without an entry is left out: it has
+    appended nothing, or it appended on Sail, which writes no ``txn`` entries.
     """
     counts = {}
     for run_id in (info.run_id, *info.repairs):
@@ -161,20 +163,22 @@ def _known_counts(table: Any, info: WriteInfo) -> dict[str, int]:
 def take_back(
     open_table: Callable[[], Any], name: str, info: WriteInfo, storage_options: Mapping[str, str]
 ) -> None:
-    """Remove from a Delta table what earlier attempts appended, in one commit, if anything.
+    """Remove the rows that earlier attempts appended to a Delta table, in one commit.
+
+    Commit nothing if the table has no such rows.
 
     Args:
-        open_table: opens the table as it is now; gives None if there is none.
-        name: what messages call it.
-        info: who does it.
-        storage_options: what *open_table* opens it with.
+        open_table: opens the table as it is now, or returns None if it does not exist.
+        name: the table's name in messages.
+        info: the attempt that writes.
+        storage_options: the options with which *open_table* opens the table.
 
     Raises:
-        DataError: if their rows cannot be told from others' any more, or other writers keep changing
-            the table; it is as it was.
-        RevokedError: if nobody waits for the write any more.
+        DataError: if these rows can no longer be separated from others, or other writers keep
+            changing the table. The table is unchanged.
+        RevokedError: if the attempt has been revoked.
     """
-    logs: list[DeltaLog] = []  # what was read of it is not read again
+    logs: list[DeltaLog] = []  # shared by all tries, so that each commit is read once
 
     def once() -> None:
         table = open_table()
@@ -206,10 +210,10 @@ def _take_back(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> None:
     left = [one for one in found if one.left]
     paths = [path for one in left for path in one.left]
     if not paths:
-        return  # somebody has removed or replaced them since
+        return  # another writer has removed or replaced these rows since
     attempts = ", ".join(dict.fromkeys(one.attempt for one in left))
     odd = next((path for path in paths if not path.isascii()), None)
-    if odd is not None:  # Spark writes such paths as they are, delta-rs only encoded
+    if odd is not None:  # Spark writes such paths unencoded; delta-rs always encodes them
         why = f"they stand in {odd.rpartition('/')[0]}, a name that only Spark writes so"
         raise cannot_take_back(name, attempts, why)
     library = require("deltalake", "the pandas engine")
@@ -229,7 +233,7 @@ def _take_back(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> None:
 
 
 def cannot_take_back(name: str, which: str, why: str) -> DataError:
-    """The refusal to append to a table that has rows of earlier attempts."""
+    """Build the error for an append to a table that still has rows of earlier attempts."""
     return DataError(
         f"{name}: the rows of an earlier attempt ({which}) cannot be taken back: {why}; "
         "remove them by hand, then run the row in a new run, as a retry would look for them again; "
@@ -238,7 +242,10 @@ def cannot_take_back(name: str, which: str, why: str) -> DataError:
 
 
 def _earlier(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> list[Append]:
-    """The appends of the row's earlier attempts, in this run and those it repairs, newest first."""
+    """Find the appends of the row's earlier attempts, newest first.
+
+    Earlier attempts are those in this run and in the runs that it repairs.
+    """
     earlier_runs = {*info.repairs, *([info.run_id] if info.attempt > 1 else [])}
     left_to_find = {run: n for run, n in _known_counts(table, info).items() if run in earlier_runs}
     unknown = earlier_runs - {run for run, count in left_to_find.items() if count}
@@ -269,7 +276,7 @@ def _earlier(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> list[Appe
 
 
 def _is_settled(commit: Commit, info: WriteInfo, earlier_runs: Collection[str]) -> bool:
-    """Whether no earlier attempt has rows in the table as it was after *commit*."""
+    """Return True if the table had no rows of earlier attempts right after *commit*."""
     found = commit.info
     if found.get("transformation_id") != info.transformation_id:
         return False
@@ -279,7 +286,11 @@ def _is_settled(commit: Commit, info: WriteInfo, earlier_runs: Collection[str]) 
 
 
 def _append(commit: Commit, newest: Mapping[str, tuple[Commit, bool]]) -> Append:
-    """An append, given the *newest* later commit of each file and whether that added it."""
+    """Build the Append of *commit*.
+
+    *newest* maps a path to the newest later commit that names it, and to True if that commit added
+    the file.
+    """
     left, moved = [], None
     for path in sorted(commit.added):
         last, added = newest.get(path, (commit, True))
@@ -296,7 +307,7 @@ def _remove(table: Any, name: str, paths: list[str], versions: list[int], proper
     if hasattr(actions, "RemoveAction"):
         now = int(time.time() * 1000)
         table.create_write_transaction(
-            # delta-rs encodes the paths that it is given.
+            # delta-rs encodes these paths itself.
             [actions.RemoveAction(unquote(path), True, now) for path in paths],
             "append",
             table.schema(),

@@ -1,4 +1,4 @@
-"""What a Delta table's log says of it: how many rows, which columns, who wrote it last."""
+"""Facts about a Delta table from its log: number of rows, columns, time and author of the last write."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UPKEEP = frozenset({"OPTIMIZE", "VACUUM START", "VACUUM END"})
 
 
 def details(table: Any) -> TableDetails:
-    """What the log of delta-rs's *table* says."""
+    """Read the details of delta-rs's *table* from its log."""
     return TableDetails(
         rows=_row_count(table),
         columns={field.name: type_name(field.type) for field in schema_of(table)},
@@ -25,11 +25,14 @@ def details(table: Any) -> TableDetails:
 
 
 def last_write(commits: list[dict[str, Any]]) -> dict[str, Any]:
-    """When and by whom the newest of *commits* was made that is one; compacting files is none."""
+    """Return time, run and transformation of the newest write in *commits*.
+
+    Commits that only compact or clean up files are not writes.
+    """
     newest: dict[str, Any] = next((c for c in commits if c.get("operation") not in _UPKEEP), {})
     newest = commit_metadata(newest)
     stamp = newest.get("timestamp")
-    if isinstance(stamp, int):  # milliseconds; pyspark gives a local time
+    if isinstance(stamp, int):  # milliseconds; pyspark returns a local time
         stamp = dt.datetime.fromtimestamp(stamp / 1000, dt.timezone.utc)
     return {
         "modified_at": None if stamp is None else stamp.astimezone(dt.timezone.utc),
@@ -39,7 +42,7 @@ def last_write(commits: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _row_count(table: Any) -> int | None:
-    """The rows by the statistics of its files; None where a file has none."""
+    """Sum the row counts in the statistics of the table's files; None if a file has no statistics."""
     actions = pyarrow().table(table.get_add_actions(flatten=True))
     if not actions.num_rows:
         return 0

@@ -1,6 +1,7 @@
-"""What delta-rs means when it refuses a commit: another writer, or something about the table.
+"""Classify the errors with which delta-rs refuses a commit.
 
-It raises CommitFailedError for both. Only the first is worth another try.
+delta-rs raises CommitFailedError if another writer came first, and also if the table cannot take the
+commit. Only the first case is worth a retry.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _FEATURE_NAMES = {
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether *error* says that another writer of the table came first."""
+    """Return True if *error* means that another writer committed to the table first."""
     library = require("deltalake", "the pandas engine")
     if not isinstance(error, library.exceptions.DeltaError):
         return False
@@ -44,7 +45,7 @@ def is_conflict(error: BaseException) -> bool:
 
 
 class Writer(NamedTuple):
-    """Who commits, and what to do where it cannot."""
+    """A library that commits, and the remedy to suggest if it cannot."""
 
     name: str
     instead: str
@@ -55,7 +56,7 @@ SAIL_ITSELF = Writer("Sail", "choose another Spark for the environment ('spark' 
 
 
 class Refusal(NamedTuple):
-    """Why a table cannot take a commit, and what to do about it."""
+    """The reason why a table cannot take a commit, and a remedy."""
 
     why: str
     remedy: str
@@ -65,12 +66,12 @@ class Refusal(NamedTuple):
 
 
 def why_refused(error: BaseException, table: Any, writer: Writer = DELTA_RS) -> Refusal | None:
-    """Why a table cannot take what was to be committed; None if *error* says something else.
+    """Return the reason why a table cannot take a commit; None if *error* has another cause.
 
     Args:
-        error: what *writer* raised.
+        error: the error that *writer* raised.
         table: delta-rs's table; None if it is new, or unknown.
-        writer: who was to commit.
+        writer: the library that tried to commit.
     """
     text = str(error)
     if found := _FEATURES.search(text):
@@ -91,12 +92,12 @@ def _feature(name: str) -> str:
     bare = _UNKNOWN.sub(r"\1", name.strip())
     known = _FEATURE_NAMES.get(
         bare[:1].upper() + bare[1:]
-    )  # some versions spell it as the log does
+    )  # some versions of delta-rs use the spelling of the log
     return f"{known} ({bare})" if known else bare
 
 
 def _rules(table: Any) -> str:
-    """The constraints, invariants and generated columns of a table, as a message lists them."""
+    """List the constraints, invariants and generated columns of a table for a message."""
     if table is None:
         return ""
     prefix = "delta.constraints."

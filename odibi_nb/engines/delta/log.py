@@ -1,8 +1,8 @@
 """The commits of a Delta table, each read from its own file in ``_delta_log``.
 
-``DeltaTable.history()`` reads the same files, but counts their numbers down from the newest one that
-it finds: the version of a commit is wrong as soon as another writer has committed since the table was
-opened (deltalake 1.1 to 1.6). A commit's file is named after its version and never changes.
+``DeltaTable.history()`` reads the same files, but numbers the commits downwards from the newest version
+that it finds. If another writer has committed since the table was opened, these numbers are wrong
+(deltalake 1.1 to 1.6). The name of a commit's file is its version and never changes.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Commit:
     Attributes:
         version: the table's version after it.
         info: its ``commitInfo``, with the keys of the writer's own metadata.
-        added: paths of the files that it added, as the log spells them.
-        removed: paths of the files that it removed.
-        masked: paths of files that it added with a deletion vector, which hides some of their rows.
+        added: paths of the added files, as the log spells them.
+        removed: paths of the removed files.
+        masked: paths of the files added with a deletion vector, which hides some of their rows.
     """
 
     version: int
@@ -41,14 +41,14 @@ class Commit:
 
     @property
     def is_append(self) -> bool:
-        """Whether a write appended rows in it."""
+        """True if the commit is a write that appended rows."""
         parameters = self.info.get("operationParameters") or {}
         mode = self.info.get("mode", parameters.get("mode"))
         return mode in {"Append", "append"} and "takes_back" not in self.info
 
     @property
     def moves_rows(self) -> bool:
-        """Whether rows of the files that it removed may stand in the files that it added."""
+        """True if the added files may contain rows of the removed files."""
         if not self.added or "rewrites" in self.info:
             return bool(self.added)
         operation = str(self.info.get("operation"))
@@ -58,7 +58,10 @@ class Commit:
 
 
 def commit_metadata(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A commit's information with the writer's own metadata: delta-rs's keys, or Spark's text."""
+    """Return a commit's information merged with the writer's own metadata.
+
+    delta-rs stores this metadata as further keys, Spark as JSON text in ``userMetadata``.
+    """
     text = entry.get("userMetadata")
     if isinstance(text, str) and text.startswith("{"):
         with contextlib.suppress(ValueError):
@@ -69,11 +72,11 @@ def commit_metadata(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class DeltaLog:
-    """The log of one table; a commit that was read is not read again.
+    """The log of one table; it reads each commit only once.
 
     Args:
         uri: path or URL of the table.
-        storage_options: as delta-rs wants them for *uri*.
+        storage_options: delta-rs's options for *uri*.
     """
 
     def __init__(self, uri: str, storage_options: Mapping[str, str]) -> None:
@@ -83,13 +86,13 @@ class DeltaLog:
         self._read: dict[int, Commit] = {}
 
     def commits(self, version: int) -> Iterator[Commit]:
-        """The commits from *version* down to the oldest that is there, newest first."""
+        """Yield the commits from *version* down to the oldest one in the log, newest first."""
         for number in range(version, -1, -1):
             if number not in self._read:
                 try:
                     with self._files.open_input_stream(f"_delta_log/{number:020}.json") as file:
                         text = file.read().decode("utf-8")
-                except FileNotFoundError:  # cleaned away; a checkpoint has what it did
+                except FileNotFoundError:  # log cleanup removed it; a checkpoint has its actions
                     return
                 self._read[number] = _commit(number, text)
             yield self._read[number]

@@ -1,7 +1,7 @@
-"""Writing all rows of a Delta table anew, where delta-rs could not go on with them as they are.
+"""Rewrite all rows of a Delta table where delta-rs could not write to the table as it is.
 
-Two things need it. A column that never had a value got a type that is a guess; with the first values
-it gets theirs. And delta-rs merges times that Spark wrote as INT96 by way of nanoseconds, so that
+Two cases need a rewrite. A column without any value has a guessed type, and the first values bring the
+real type. And when delta-rs merges, it converts times that Spark wrote as INT96 to nanoseconds, so that
 9999-12-31 would become a day in 1816.
 """
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _FIRST_YEAR, _LAST_YEAR = 1678, 2261
-"""The whole years that 64 bits of nanoseconds hold."""
+"""First and last whole year that fit into 64 bits of nanoseconds."""
 _LOCAL = "file://"
 
 
 def is_guess(metadata: Any) -> bool:
-    """Return True if a column's *metadata* says that its type is a guess; Sail keeps it as JSON."""
+    """Return True if a column's *metadata* marks its type as a guess; Sail stores the mark as JSON."""
     mark = NO_DATA.encode()
     return any(mark in key or mark in value for key, value in (metadata or {}).items())
 
 
 def decided(table: Any, offered: Any) -> Any:
-    """The schema of the Delta *table* in which columns that never had a value have *offered*'s types.
+    """Return the schema of the Delta *table*, with *offered*'s types for columns without any value.
 
-    The very schema of the table if there are none.
+    Without such columns, return the schema of the table unchanged.
     """
     schema = schema_of(table)
     fields = []
@@ -55,7 +55,7 @@ def decided(table: Any, offered: Any) -> Any:
 
 
 def _takes(table: Any, name: str, kind: Any) -> bool:
-    """Return True if the column's values, missing or nested and empty, are also ones of *kind*."""
+    """Return True if the column can change to *kind*: its values are all null, or nested and empty."""
     if pyarrow().types.is_nested(kind):
         return as_kind(scan(table, name)[name], kind) is not None
     quoted = '"' + name.replace('"', '""') + '"'
@@ -68,7 +68,8 @@ def rewritten(table: Any, name: str, schema: Any) -> None:
 
     Raises:
         DataError: if its files cannot be read.
-        Exception: delta-rs's CommitFailedError if anybody else has written meanwhile.
+        Exception: delta-rs's CommitFailedError if another writer has committed since the table was
+            opened.
     """
     pa = pyarrow()
     rows = scan(table, name)
@@ -79,16 +80,16 @@ def rewritten(table: Any, name: str, schema: Any) -> None:
         mode="overwrite",
         schema_mode="overwrite",
         partition_by=list(table.metadata().partition_columns) or None,
-        # Not one commit later: rows that somebody appends meanwhile would be of another schema.
+        # No retry after another writer's commit: its rows would have another schema.
         commit_properties=deltalake().CommitProperties(
             max_commit_retries=0,
-            custom_metadata={"rewrites": "all rows"},  # for whom looks where an append's rows are
+            custom_metadata={"rewrites": "all rows"},  # `Commit.moves_rows` looks for this key
         ),
     )
 
 
 def loses_times(table: Any) -> bool:
-    """Return True if delta-rs would change times in *table* by merging into it."""
+    """Return True if a merge by delta-rs would change times in *table*."""
     schema = schema_of(table)
     names = [name for field in schema for name in _times(field.type, field.name)]
     if not names:
@@ -108,7 +109,7 @@ def _times(kind: Any, name: str) -> Iterator[str]:
 
 
 def _far_files(table: Any, names: list[str]) -> list[str]:
-    """The files that have, or may have, times outside of what nanoseconds count."""
+    """Return the files that have, or may have, times outside the range of nanoseconds."""
     actions = pyarrow().table(table.get_add_actions(flatten=True))
     far = []
     for action in actions.to_pylist():

@@ -1,4 +1,4 @@
-"""Whether a frame's columns are a table's, and making them so where no value changes."""
+"""Compare a frame's columns with a table's, and convert them where no value changes."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _TYPE_NAMES = {
 
 
 def type_name(kind: Any) -> str:
-    """What messages call the Arrow type *kind*: Delta's own name for it."""
+    """Return Delta's name for the Arrow type *kind*, for messages."""
     return _TYPE_NAMES.get(str(kind), str(kind).replace("decimal128", "decimal"))
 
 
 def fit(data: Any, schema: Any, output: Output) -> tuple[Any, bool]:
-    """*data* in the types and the order of columns of *schema*, and whether columns differ.
+    """Convert *data* to the types and the column order of *schema*; also return True if columns differ.
 
-    Types are changed where no value changes: a column without values takes any type, numbers and
-    decimals take another one that holds them exactly (pandas makes floats of whole numbers with
-    nulls).
+    Types change only where no value changes. A column without values takes any type. Numbers, decimals
+    and times take another type of their kind that holds them exactly (pandas turns whole numbers with
+    nulls into floats).
 
     Raises:
         DataError: listing the differences, if columns differ and ``schema_mode`` is not "merge", or
@@ -61,7 +61,7 @@ def _typed(names: Sequence[str], schema: Any) -> list[tuple[str, str]]:
 
 
 def with_missing(data: Any, schema: Any) -> Any:
-    """*data* with the columns that only *schema* has, all null, and its order and metadata."""
+    """Return *data* in the order and with the metadata of *schema*; columns missing in it are null."""
     pa = pyarrow()
     columns, fields = [], []
     for field in schema:
@@ -76,12 +76,12 @@ def with_missing(data: Any, schema: Any) -> Any:
 
 
 def schema_of(table: Any) -> Any:
-    """The Arrow schema of the Delta *table*."""
+    """Return the Arrow schema of the Delta *table*."""
     return pyarrow().schema(table.schema().to_arrow())
 
 
 def as_kind(column: Any, kind: Any) -> Any:
-    """*column*, whose type is a guess, as *kind*; None if it has a value that says otherwise."""
+    """Return *column*, whose type is a guess, as *kind*; None if a value does not fit *kind*."""
     pa = pyarrow()
     if column.type == kind:
         return column
@@ -96,7 +96,7 @@ def as_kind(column: Any, kind: Any) -> Any:
 
 
 def _same_values(column: Any, kind: Any, field: Any) -> Any:
-    """*column* as *kind*, or None if that would change a value or its meaning."""
+    """Return *column* as *kind*, or None if that would change a value or its meaning."""
     pa = pyarrow()
     types = pa.types
     if column.type == kind or column.null_count == len(column):

@@ -1,4 +1,4 @@
-"""Delta tables through delta-rs: opening, scanning, and what a frame must be to be written."""
+"""Open and scan Delta tables through delta-rs, and check data before it is written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UNSAFE = re.compile(r"[%#?\[\]^|]")
 
 
 def deltalake() -> Any:
-    """The delta-rs library.
+    """Return the delta-rs library.
 
     Raises:
         EngineNotAvailableError: if it is not installed.
@@ -33,7 +33,7 @@ def deltalake() -> Any:
 
 
 def check_path(path: str) -> None:
-    """Refuse a local path at which delta-rs would write files that it cannot find again.
+    """Raise an error for a local path at which delta-rs would write files that it cannot find again.
 
     Raises:
         DataError: naming the character.
@@ -51,17 +51,17 @@ def open_table(
     version: int | None = None,
     writing: bool = False,
 ) -> Any:
-    """The Delta table at *uri*, or None if nothing is there.
+    """Return the Delta table at *uri*, or None if *uri* does not exist.
 
     Args:
         uri: a local path or a URL.
-        name: what messages call it.
-        storage_options: as delta-rs wants them for *uri*.
+        name: the table's name in messages.
+        storage_options: delta-rs's options for *uri*.
         version: an older version of the table.
-        writing: what a broken-off first write left there counts as nothing.
+        writing: if True, ignore files that an unfinished first write has left at *uri*.
 
     Raises:
-        DataError: if something else is there, or the table cannot be read.
+        DataError: if *uri* holds something else, or the table cannot be read.
     """
     check_path(uri)
     shown = redact_url(uri)
@@ -79,7 +79,7 @@ def open_table(
 
 
 def is_table(uri: str, storage_options: Mapping[str, str]) -> bool:
-    """Whether a Delta table stands at *uri*."""
+    """Return True if a Delta table exists at *uri*."""
     lib = deltalake()
     return bool(lib.DeltaTable.is_deltatable(uri, storage_options=dict(storage_options) or None))
 
@@ -101,14 +101,14 @@ def _check_nothing_there(path: Path, name: str, *, writing: bool) -> None:
 
 _QUERY = (
     "SET datafusion.execution.target_partitions = 1",
-    # Spark's times of 96 bits; nanoseconds, the default, would make 1816 of 9999-12-31.
+    # For Spark's INT96 times. The default, nanoseconds, would turn the year 9999 into 1816.
     "SET datafusion.execution.parquet.coerce_int96 = 'us'",
 )
 
 
 def query_builder(table: Any) -> Any:
     """Return delta-rs's query engine over the Delta *table*, called ``t``."""
-    # Not DeltaTable.to_pandas: a process that ends right after that sometimes aborts.
+    # Not DeltaTable.to_pandas: a process that exits right after it sometimes aborts.
     builder = deltalake().QueryBuilder()
     for statement in _QUERY:
         builder.execute(statement).read_all()
@@ -117,7 +117,7 @@ def query_builder(table: Any) -> Any:
 
 
 def scan(table: Any, name: str) -> Any:
-    """All rows of the Delta *table* as an Arrow table; one file's rows stay in their order.
+    """Return all rows of the Delta *table* as an Arrow table; the rows of one file keep their order.
 
     Raises:
         DataError: if its files cannot be read.
@@ -132,12 +132,12 @@ def scan(table: Any, name: str) -> Any:
 
 
 def _all_of(reader: Any) -> Any:
-    """All rows of *reader*, batch by batch: a revoked attempt ends between two of them."""
+    """Read all rows of *reader* batch by batch, so that a revoked attempt ends between two batches."""
     stopped, batches = threading.Event(), []
     with stoppable(stopped.set):
         for batch in reader:
             if stopped.is_set():
-                raise DataError("the scan was stopped")  # which `stoppable` says better
+                raise DataError("the scan was stopped")  # `stoppable` raises RevokedError instead
             batches.append(batch)
     return require("arro3.core", "the pandas engine").Table.from_batches(
         batches, schema=reader.schema
@@ -145,20 +145,20 @@ def _all_of(reader: Any) -> Any:
 
 
 def as_stored(found: Any, schema: Any) -> Any:
-    """What the query engine *found*, a table or batch of its own, as an Arrow table of *schema*.
+    """Convert the query engine's table or batch *found* to an Arrow table of *schema*.
 
-    It gives text as views, which are new in pyarrow 16; older runtimes of Databricks have an older
-    one, and must keep it for Spark's sake.
+    The query engine returns text as views, which need pyarrow 16. Older runtimes of Databricks have an
+    older pyarrow and must keep it, because Spark needs it.
     """
     columns = [c.cast(f.type) for c, f in zip(found.columns, schema, strict=True)]
     return plain(pyarrow().table(type(found).from_arrays(columns, schema=schema)))
 
 
 def check_output(data: Any, output: Output) -> None:
-    """Check that *output* can be done with the Arrow table *data*, whatever is there already.
+    """Check that the Arrow table *data* can be written as *output* demands, without the existing table.
 
     Raises:
-        DataError: if it cannot.
+        DataError: if the data cannot be written so.
     """
     output_rules.check_output(data.column_names, output)
     if output.mode == "merge":

@@ -1,7 +1,8 @@
-"""Noticing that a table was written, by anyone, without asking before each attempt what it costs to ask.
+"""Detect that any writer has written a table, without an expensive check before each attempt.
 
-A folder of this machine is looked at before and after. Elsewhere a look costs a request, or a query of
-Spark's: there only the newest commit is looked at, afterwards, and its time compared with the start.
+A folder of this machine is checked before and after the attempt. Elsewhere a check costs a request or
+a Spark query. There, only the newest commit is read, after the attempt, and its time is compared with
+the attempt's start.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 Mark = tuple[int, ...]
 _DIGITS = 20
 _COARSE_MS = 1000
-"""Some storages keep whole seconds, so that a commit can look older than it is."""
+"""Tolerance: some storages store whole seconds, so that a commit can look older than it is."""
 
 
 def log_mark(table: str) -> Mark | None:
-    """What changes when the Delta table in the folder *table* is written; None if there is none.
+    """Return a mark of the Delta table in the folder *table* that each write changes.
 
-    Its version, and its newest commit's file: a table that was made anew may have the version it had.
+    The mark is the version plus time and inode of the newest commit's file, because a table that was
+    dropped and created again may have the same version. It is None if the table does not exist.
     """
     log = Path(table) / "_delta_log"
     newest = ""
@@ -50,9 +52,9 @@ def log_mark(table: str) -> Mark | None:
 
 
 def has_commits(log: str | Path) -> bool:
-    """Whether the folder *log*, a table's ``_delta_log``, has a commit or a checkpoint of commits.
+    """Return True if the folder *log*, a table's ``_delta_log``, has a commit or a checkpoint.
 
-    A first write that was broken off can leave the folder without either: that is no table yet.
+    An unfinished first write can leave the folder without either. The table does not exist then.
     """
     try:
         with os.scandir(log) as entries:
@@ -81,8 +83,8 @@ def watch_commits(newest: Callable[[TableName], tuple[float, float] | Change]) -
     """Watch tables by the time of their newest commit.
 
     Args:
-        newest: table to the milliseconds of its newest commit, and of now on the clock that told them;
-            or what has become of the table, where it has no commits that can be read.
+        newest: returns the time of a table's newest commit and the present time of the same clock, in
+            milliseconds. If no commit can be read, it returns a Change.
     """
     began = time.monotonic()
 
@@ -98,7 +100,10 @@ def watch_commits(newest: Callable[[TableName], tuple[float, float] | Change]) -
 
 
 def newest_commit(table: Any) -> tuple[float, float] | Change:
-    """The milliseconds of the newest commit of delta-rs's *table*, and of now; None is no table."""
+    """Return the time of the newest commit of delta-rs's *table* and the present, in milliseconds.
+
+    Return a Change if *table* is None, for a table that does not exist, or has no commit with a time.
+    """
     if table is None:
         return Change.ABSENT
     commits = table.history(1)

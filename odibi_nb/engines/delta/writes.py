@@ -1,4 +1,4 @@
-"""Writing to Delta tables through delta-rs: one commit per write."""
+"""Write to Delta tables through delta-rs: one commit per write."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _MAX_COMMIT_RETRIES = 50
 _CONFLICT_TRIES = 10
 
 _locks: dict[str, threading.Lock] = {}
-"""One per table of this process: writers of one table wait for each other instead of conflicting."""
+"""One lock per table, so that writers of this process wait for each other instead of conflicting."""
 
 
 def write_lock(uri: str) -> threading.Lock:
-    """The lock to hold while writing to the table at *uri*."""
+    """Return the lock to hold during a write to the table at *uri*."""
     return _locks.setdefault(uri, threading.Lock())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableWrite:
-    """Where to write, how, and who does it; *storage_options* as delta-rs wants them for *uri*."""
+    """A write: place, output and author; *storage_options* are delta-rs's options for *uri*."""
 
     uri: str
     output: Output
@@ -46,24 +46,24 @@ class TableWrite:
     storage_options: Mapping[str, str]
 
     def table(self) -> Any:
-        """The table as it is now; None if there is none."""
+        """Open the table as it is now; return None if it does not exist."""
         return open_table(self.uri, self.output.table, self.storage_options, writing=True)
 
     @property
     def only_once(self) -> bool:
-        """Whether it must not be done twice; what is no part of a run is nobody's retry."""
+        """True for an append in a run, which a retry must not repeat; only runs retry writes."""
         return self.output.mode == "append" and bool(self.info.run_id)
 
 
 def commit(write: TableWrite, data: Any, appends: Appends) -> None:
-    """Write the Arrow table *data*, in one commit; the table's `write_lock` must be held.
+    """Write the Arrow table *data* in one commit; the caller must hold the table's `write_lock`.
 
-    When another process commits first, the write is done again on what is there then. What earlier
-    attempts of the same row appended is taken back first; see `odibi_nb.engines.delta.appends`.
+    First take back the appends of earlier attempts of the same row; see
+    `odibi_nb.engines.delta.appends`. If another process commits first, retry on the new version.
 
     Raises:
-        DataError: if the table cannot take it; the table is as it was.
-        RevokedError: if nobody waits for the write any more.
+        DataError: if the table cannot take the data. The data was not written.
+        RevokedError: if the attempt has been revoked.
     """
     number = appends.count(write.uri, write.info) + 1
     conflict: Exception | None = None
@@ -91,7 +91,7 @@ def commit(write: TableWrite, data: Any, appends: Appends) -> None:
 
 
 def without_earlier(write: TableWrite, appends: Appends) -> None:
-    """Make sure that no rows of the row's earlier attempts are in the table; as `commit`."""
+    """Remove rows of the row's earlier attempts from the table; errors and lock as for `commit`."""
     if write.only_once and not appends.is_alone(write.uri, write.info):
         take_back(write.table, write.output.table, write.info, write.storage_options)
         appends.note(write.uri, write.info, 0)
@@ -112,16 +112,16 @@ def _kept_changing(write: TableWrite, conflict: Exception | None) -> DataError:
 
 
 def _has_landed(write: TableWrite, number: int) -> bool:
-    """Whether the append was committed although it seems to have failed."""
+    """Return True if the append was committed although it raised an error."""
     try:
         table = write.table()
         return table is not None and landed(table, write.info, number)
-    except Exception:  # noqa: BLE001  what failed first is what to tell of
+    except Exception:  # noqa: BLE001  the caller reports the first error
         return False
 
 
 def _write(write: TableWrite, table: Any, data: Any, number: int) -> None:
-    """Write *data* to *table*, which may not be there yet; *number* tells appends apart."""
+    """Write *data* to *table*, or create it if None; *number* is the append's number in the attempt."""
     properties = deltalake().CommitProperties(
         custom_metadata=metadata(write.info),
         max_commit_retries=_MAX_COMMIT_RETRIES,
@@ -138,11 +138,11 @@ def _write(write: TableWrite, table: Any, data: Any, number: int) -> None:
 
 
 def _made_ready(write: TableWrite, table: Any, data: Any) -> Any:
-    """The table, rewritten where an append or merge could not go on with its types or times."""
+    """Return the table, rewritten first if an append or merge could not use its types or times."""
     if write.output.mode == "overwrite" or write.output.schema_mode == "overwrite":
         return table
     schema = decided(table, data.schema)
-    fit(data, schema, write.output)  # what is refused is refused before anything is written
+    fit(data, schema, write.output)  # raises before the rewrite if the data does not fit
     is_merge = write.output.mode == "merge"
     if schema == schema_of(table) and not (is_merge and loses_times(table)):
         return table
@@ -182,10 +182,10 @@ def _add_or_replace(table: Any, data: Any, output: Output, properties: Any) -> N
 
 
 def partitions(table: Any, output: Output) -> list[str] | None:
-    """What to partition by from now on; None for as before.
+    """Return the new partition columns, or None to keep the present ones.
 
     Raises:
-        DataError: if that changes, and *output* does not replace the table.
+        DataError: if the columns change, and *output* does not replace the table's schema.
     """
     now, asked = list(table.metadata().partition_columns), list(output.partition_by)
     if asked == now or (not asked and output.schema_mode != "overwrite"):
@@ -196,12 +196,12 @@ def partitions(table: Any, output: Output) -> list[str] | None:
 
 
 def _merge(table: Any, data: Any, output: Output, properties: Any) -> None:
-    """Update the rows whose keys are there, insert the others; null equals null."""
+    """Update the rows whose keys the table has, and insert the others; null equals null."""
     partitions(table, output)
     data, differs = fit(data, schema_of(table), output)
     sets = {double_quoted(name): f"source.{double_quoted(name)}" for name in data.column_names}
     same = " AND ".join(
-        # "=" lets every version of delta-rs join by hash; it also is right where no key is null.
+        # With "=", every version of delta-rs joins by hash. It is correct if no key is null.
         f"(target.{key} {'IS NOT DISTINCT FROM' if nulls else '='} source.{key})"
         for key, nulls in ((double_quoted(k), data[k].null_count) for k in output.keys)
     )
