@@ -35,7 +35,7 @@ class PandasEngine(PandasInMemory):
 
     Args:
         lake: an absolute local path, or a URL.
-        storage_options: as delta-rs wants them for *lake*.
+        storage_options: delta-rs's options for *lake*.
     """
 
     def __init__(self, lake: str, storage_options: Mapping[str, str] | None = None) -> None:
@@ -46,41 +46,41 @@ class PandasEngine(PandasInMemory):
         self._appends = Appends()
 
     def spark_session(self) -> None:
-        """None: there is no Spark here."""
+        """Return None: this engine has no Spark session."""
 
     def attempt_scope(
         self, info: WriteInfo, tables: Sequence[str], control: AttemptControl
     ) -> AbstractContextManager[None]:
-        """Nothing: a thread cannot be ended, and what it reads and writes is over soon."""
+        """Return an empty context: a thread cannot be killed, and its reads and writes end soon."""
         del info, tables, control
         return contextlib.nullcontext()
 
     def read(self, table: TableName) -> Any:
-        """All of *table* as a DataFrame of the caller's own; timestamps are in UTC.
+        """Return all of *table* as a DataFrame that the caller may change; timestamps are in UTC.
 
         Raises:
-            TableNotFoundError: if it does not exist.
-            DataError: if it cannot be read.
+            TableNotFoundError: if the table does not exist.
+            DataError: if the table cannot be read.
         """
         return from_arrow(self._arrow(table), str(table))
 
     def query(self, sql: str) -> Any:
-        """The rows of one SELECT (DuckDB's SQL) over the lake's tables, and nothing else.
+        """Run one SELECT (DuckDB's SQL) over the lake's tables, and nothing else.
 
         Raises:
             DataError: if the query is wrong, with DuckDB's reason.
-            TableNotFoundError: if it names a table that does not exist.
+            TableNotFoundError: if the query names a table that does not exist.
         """
         return from_arrow(select(sql, self._arrow, self.limits), "the query's result")
 
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int:
-        """Write the DataFrame *frame* as *output* says, in one commit; the rows written.
+        """Write the DataFrame *frame* to *output* in one commit, and return the number of rows.
 
-        A retried append takes the place of what the attempts before it appended: `odibi_nb.engines.delta.appends`.
+        A retried append replaces the appends of earlier attempts: `odibi_nb.engines.delta.appends`.
 
         Raises:
-            DataError: if the table cannot take it; the table is as it was.
-            RevokedError: if nobody waits for the write any more.
+            DataError: if the table cannot take the frame. The frame was not written.
+            RevokedError: if the attempt has been revoked.
         """
         table = TableName.parse(output.table)
         uri = self._lake.uri(table)
@@ -95,7 +95,7 @@ class PandasEngine(PandasInMemory):
         return int(data.num_rows)
 
     def take_back(self, output: Output, info: WriteInfo) -> None:
-        """Remove what earlier attempts appended; see `RetryingEngine`."""
+        """Remove the rows that earlier attempts appended; see `RetryingEngine`."""
         table = TableName.parse(output.table)
         uri = self._lake.uri(table)
         write = TableWrite(uri=uri, output=output, info=info, storage_options=self._storage_options)
@@ -106,10 +106,10 @@ class PandasEngine(PandasInMemory):
                 self._cached.pop(table.path, None)
 
     def exists(self, table: TableName) -> bool:
-        """Whether *table* is there.
+        """Return True if *table* exists.
 
         Raises:
-            DataError: if the lake cannot be looked at.
+            DataError: if the lake cannot be read.
         """
         uri = self._lake.uri(table)
         delta_tables.check_path(uri)
@@ -121,7 +121,7 @@ class PandasEngine(PandasInMemory):
             ) from exc
 
     def tables(self) -> list[TableName]:
-        """Every table of a lake on this machine; see `ListingEngine`."""
+        """List every table of a lake on this machine; see `ListingEngine`."""
         return self._lake.table_names()
 
     def watch(self, tables: Sequence[TableName]) -> Watch:
@@ -132,60 +132,60 @@ class PandasEngine(PandasInMemory):
         try:
             uri = self._lake.uri(table)
             return newest_commit(delta_tables.open_table(uri, str(table), self._storage_options))
-        except Exception:  # noqa: BLE001  whoever reads it is told why it cannot be read
+        except Exception:  # noqa: BLE001  the next read of the table raises with the cause
             return Change.UNKNOWN
 
     def check_writable(self) -> None:
-        """Raises DataError if the lake, a local one, cannot be written; writes nothing to find out."""
+        """Raise DataError if a local lake cannot be written; the check itself writes nothing."""
         self._lake.check_writable()
 
     def cache(self, table: TableName, *, keep: bool = False) -> None:
-        """Keep *table* in memory for later reads and queries, until this engine writes to it or is closed.
+        """Load *table* into memory for later reads and queries, until this engine writes to it or closes.
 
         Raises:
-            TableNotFoundError: if it does not exist.
-            DataError: if it cannot be read.
+            TableNotFoundError: if the table does not exist.
+            DataError: if the table cannot be read.
         """
-        del keep  # there is no session in which it could stay
+        del keep  # this engine has no session that could keep the table
         with write_lock(self._lake.uri(table)):
             self._cached[table.path] = self._scan(table)
 
     def close(self) -> None:
-        """Forget what is cached."""
+        """Drop all cached tables."""
         self._cached.clear()
 
     def read_portion(self, table: TableName, portion: Portion) -> Any:
-        """*portion* of *table*: a limit ends reading, a fraction only keeps memory small.
+        """Read *portion* of *table*. A limit ends the read early; a fraction only saves memory.
 
         Raises:
-            TableNotFoundError: if it does not exist.
-            DataError: if it cannot be read.
+            TableNotFoundError: if the table does not exist.
+            DataError: if the table cannot be read.
         """
         rows = pandas_rehearsal.scan_portion(self._existing(table), str(table), portion)
         return from_arrow(rows, str(table))
 
     def take(self, frame: Any, portion: Portion) -> Any:
-        """*portion* of *frame*, a copy."""
+        """Return a copy of *portion* of *frame*."""
         return pandas_rehearsal.take(frame, portion)
 
     def prepared(self, frame: Any, output: Output) -> Any:
-        """A copy of *frame* as *output*'s table would give it back.
+        """Return a copy of *frame* with the columns and types that it would have in *output*'s table.
 
         Raises:
-            DataError: if the table cannot take it.
+            DataError: if the table cannot take the frame.
         """
         return pandas_rehearsal.prepared(frame, output, self._open_for(output))
 
     def combined(self, before: Any, frame: Any, output: Output) -> Any:
-        """What a table that holds *before* holds after an append or merge of *frame*."""
+        """Return the rows that a table with the rows *before* has after an append or merge of *frame*."""
         return pandas_rehearsal.combined(before, frame, output)
 
     def changes(self, frame: Any, output: Output, *, partial: bool) -> TableChange:
-        """What writing the prepared *frame* would change in *output*'s table."""
+        """Return the changes that a write of the prepared *frame* would make to *output*'s table."""
         return pandas_rehearsal.changes(frame, output, self._open_for(output), partial=partial)
 
     def details(self, table: TableName) -> TableDetails | None:
-        """What the Delta log of *table* says; None if it does not exist."""
+        """Read the details of *table* from its Delta log; return None if it does not exist."""
         delta = delta_tables.open_table(self._lake.uri(table), str(table), self._storage_options)
         return None if delta is None else delta_details.details(delta)
 

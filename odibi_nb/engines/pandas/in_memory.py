@@ -1,4 +1,4 @@
-"""What every engine of pandas does with DataFrames in memory, wherever its tables are."""
+"""Operations on DataFrames in memory, shared by both pandas engines."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class PandasInMemory:
-    """The part of a `TableEngine` that needs no tables."""
+    """The part of a `TableEngine` that uses no tables."""
 
     name = "pandas"
     cannot_cache = ""
-    location_options: LocationOptions = {}  # noqa: RUF012  replaced by whoever has some
-    """URL prefix to storage options."""
+    location_options: LocationOptions = {}  # noqa: RUF012  replaced, never changed
+    """Storage options by URL prefix."""
 
     def read_file(
         self,
@@ -33,32 +33,32 @@ class PandasInMemory:
         schema: Mapping[str, str] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The rows of a file, folder, glob or Delta table; see `odibi_nb.engines.pandas.files`.
+        """Read a file, folder, glob or Delta table; see `odibi_nb.engines.pandas.files`.
 
         Raises:
-            DataError: if it is missing or malformed.
+            DataError: if *location* is missing or malformed.
         """
         storage_options = options_of(location, self.location_options)
         return read_file(location, format, schema, options, storage_options)
 
     def is_frame(self, value: object) -> bool:
-        """Whether *value* is a pandas DataFrame or an Arrow table."""
+        """Return True if *value* is a pandas DataFrame or an Arrow table."""
         return is_pandas(value) or is_arrow(value)
 
     def native(self, frame: Any, name: str) -> Any:
-        """*frame* as a pandas DataFrame; see `ConvertingEngine`."""
+        """Return *frame* as a pandas DataFrame; see `ConvertingEngine`."""
         return from_arrow_exactly(frame, name) if is_arrow(frame) else frame
 
     def row_count(self, frame: Any) -> int:
-        """How many rows *frame* has."""
+        """Return the number of rows of *frame*."""
         return len(frame)
 
     def schema(self, frame: Any) -> dict[str, str]:
-        """Column to the name of its dtype."""
+        """Map each column to the name of its dtype."""
         return {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
 
     def measure(self, frame: Any, rules: Sequence[Rule]) -> list[Measure]:
-        """What each of *rules* is judged by; see `TableEngine.measure`.
+        """Measure *frame* for each of *rules*; see `TableEngine.measure`.
 
         Raises:
             DataError: if a rule cannot be evaluated on its columns.
@@ -66,5 +66,5 @@ class PandasInMemory:
         return [pandas_checks.measure(frame, rule) for rule in rules]
 
     def split(self, frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
-        """The rows that keep all of *rules*, and those that break one; see `TableEngine.split`."""
+        """Split *frame* into rows that pass all *rules*, and failed rows; see `TableEngine.split`."""
         return pandas_checks.split(frame, rules)

@@ -1,6 +1,6 @@
-"""pandas where only a Spark session reaches the tables, as in Unity Catalog.
+"""The pandas engine for tables that only a Spark session can reach, as in Unity Catalog.
 
-Tables come and go through the session as Arrow, all of a table at once on the driver.
+Tables are read and written through the session as Arrow. The driver holds the whole table in memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from odibi_nb.engines.spark.engine import SparkEngine
 
 MOST_ROWS = 5_000_000
-"""A table of more is refused: the driver's memory is everybody's."""
+"""Highest number of rows in a read; larger reads raise, because all users share the driver's memory."""
 
 
 class PandasOnSpark(PandasInMemory):
@@ -39,39 +39,39 @@ class PandasOnSpark(PandasInMemory):
         self._spark = spark
 
     def spark_session(self) -> Any:
-        """The session that the tables come through."""
+        """Return the Spark session that reads and writes the tables."""
         return self._spark.spark_session()
 
     def attempt_scope(
         self, info: WriteInfo, tables: Sequence[str], control: AttemptControl
     ) -> AbstractContextManager[None]:
-        """Spark's: what reads and writes for the attempt ends when it is revoked."""
+        """Return Spark's scope: reads and writes of a revoked attempt are cancelled."""
         return self._spark.attempt_scope(info, tables, control)
 
     def read(self, table: TableName) -> Any:
-        """All of *table* as a DataFrame of the caller's own; timestamps are in UTC.
+        """Return all of *table* as a DataFrame that the caller may change; timestamps are in UTC.
 
         Raises:
-            TableNotFoundError: if it does not exist.
-            DataError: if it cannot be read, or is too large for the driver.
+            TableNotFoundError: if the table does not exist.
+            DataError: if the table cannot be read, or is too large for the driver.
         """
         return _to_pandas(self._spark.read(table), str(table))
 
     def query(self, sql: str) -> Any:
-        """The rows of one SELECT (Spark's SQL) over the catalog's tables.
+        """Run one SELECT (Spark's SQL) over the catalog's tables.
 
         Raises:
-            DataError: if the query is wrong, or its result too large for the driver.
-            TableNotFoundError: if it names a table that does not exist.
+            DataError: if the query is wrong, or its result is too large for the driver.
+            TableNotFoundError: if the query names a table that does not exist.
         """
         return _to_pandas(self._spark.query(sql), "the query's result")
 
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int:
-        """Write the DataFrame *frame* as *output* says, in one commit; the rows written.
+        """Write the DataFrame *frame* to *output* in one commit, and return the number of rows.
 
         Raises:
-            DataError: if the table cannot take it; the table is as it was.
-            RevokedError: if nobody waits for the write any more.
+            DataError: if the table cannot take the frame. The frame was not written.
+            RevokedError: if the attempt has been revoked.
         """
         data = to_arrow(frame, output.table)
         output_rules.check_output(data.column_names, output)
@@ -79,44 +79,44 @@ class PandasOnSpark(PandasInMemory):
         return int(data.num_rows)
 
     def exists(self, table: TableName) -> bool:
-        """Whether *table* is there."""
+        """Return True if *table* exists."""
         return self._spark.exists(table)
 
     def watch(self, tables: Sequence[TableName]) -> Watch:
-        """Watch *tables*; Spark does."""
+        """Watch *tables* through Spark."""
         return self._spark.watch(tables)
 
     def check_writable(self) -> None:
-        """Raises EngineError if there is no session; says what to do."""
+        """Raise EngineError, with a remedy, if no session is available."""
         self._spark.check_writable()
 
     def cache(self, table: TableName, *, keep: bool = False) -> None:
-        """Nothing, see `cannot_cache`; raises TableNotFoundError if *table* does not exist."""
+        """Cache nothing (see `cannot_cache`); raise TableNotFoundError if *table* does not exist."""
         del keep
         self._spark.read(table)
 
     def close(self) -> None:
-        """Forget what Spark has cached for it."""
+        """Close the Spark engine below, which drops its cached tables."""
         self._spark.close()
 
     def read_portion(self, table: TableName, portion: Portion) -> Any:
-        """*portion* of *table*: a limit ends reading.
+        """Read *portion* of *table*; a limit ends the read early.
 
         Raises:
-            TableNotFoundError: if it does not exist.
-            DataError: if it cannot be read, or is too large for the driver.
+            TableNotFoundError: if the table does not exist.
+            DataError: if the table cannot be read, or the portion is too large for the driver.
         """
         return _to_pandas(spark_rehearsal.take(self._spark.read(table), portion), str(table))
 
     def take(self, frame: Any, portion: Portion) -> Any:
-        """*portion* of *frame*, a copy."""
+        """Return a copy of *portion* of *frame*."""
         return pandas_rehearsal.take(frame, portion)
 
     def prepared(self, frame: Any, output: Output) -> Any:
-        """A copy of *frame* as *output*'s table would give it back.
+        """Return a copy of *frame* with the columns and types that it would have in *output*'s table.
 
         Raises:
-            DataError: if the table cannot take it.
+            DataError: if the table cannot take the frame.
         """
         data = to_arrow(frame, output.table)
         output_rules.check_output(data.column_names, output)
@@ -124,16 +124,16 @@ class PandasOnSpark(PandasInMemory):
         return _to_pandas(prepared, output.table)
 
     def combined(self, before: Any, frame: Any, output: Output) -> Any:
-        """What a table that holds *before* holds after an append or merge of *frame*."""
+        """Return the rows that a table with the rows *before* has after an append or merge of *frame*."""
         return pandas_rehearsal.combined(before, frame, output)
 
     def changes(self, frame: Any, output: Output, *, partial: bool) -> TableChange:
-        """What writing the prepared *frame* would change in *output*'s table; Spark compares."""
+        """Let Spark compute the changes that a write of *frame* would make to *output*'s table."""
         data = to_spark(self.spark_session(), to_arrow(frame, output.table))
         return self._spark.changes(data, output, partial=partial)
 
     def details(self, table: TableName) -> TableDetails | None:
-        """What the Delta log of *table* says; None if it does not exist."""
+        """Read the details of *table* from its Delta log; return None if it does not exist."""
         return self._spark.details(table)
 
 
@@ -152,7 +152,7 @@ def _arrow(frame: Any) -> Any:
 
 
 def _arrow_by_pandas(frame: Any) -> Any:
-    """As before Spark 4: times come in the session's time zone, without saying so."""
+    """Convert a frame of Spark before version 4, whose naive times are in the session's time zone."""
     from pyspark.sql import types
 
     rows, pa = frame.toPandas(), pyarrow()

@@ -1,4 +1,4 @@
-"""SELECTs over a lake's tables, by DuckDB, shut off from everything else."""
+"""Run SELECTs over a lake's tables in DuckDB, which cannot reach anything else."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ _SHUT = (
 )
 _BATCH_ROWS = 100_000
 _SPILLS = 4
-"""How many times its memory a query may put on disk."""
+"""Limit of the data that a query may spill to disk, as a multiple of its memory."""
 _LEAST_MEMORY = 512 * 2**20
 
 
 class _Mention(NamedTuple):
-    """A table that a query names; *local* if the name may be one that the query itself defines."""
+    """A table name in a query; *local* is True if the query itself may define the name."""
 
     parts: tuple[str, ...]
     local: bool
 
 
 class Limits(NamedTuple):
-    """What one query may use.
+    """The limits of one query.
 
     Attributes:
-        memory: bytes, for DuckDB's work and for the result each.
-        threads: None for one per CPU.
+        memory: bytes for DuckDB's work, and as many again for the result.
+        threads: number of threads; None for one per CPU.
     """
 
     memory: int
@@ -51,20 +51,20 @@ class Limits(NamedTuple):
 
 
 def select(sql: str, read: Callable[[TableName], Any], limits: Limits | None = None) -> Any:
-    """The result of one SELECT as an Arrow table.
+    """Run one SELECT and return the result as an Arrow table.
 
-    The SQL sees the tables it names and nothing else: no files, no network, no variables. A query of
-    an attempt that is cancelled or timed out ends.
+    The query can use the tables that it names and nothing else: no files, no network, no Python
+    variables. If the attempt is cancelled or times out, the query is interrupted.
 
     Args:
-        sql: DuckDB's dialect; table names in any case.
-        read: gives a lake table as an Arrow table.
-        limits: of memory and threads; a part of the machine's if None.
+        sql: the query in DuckDB's dialect; table names in upper or lower case.
+        read: returns a lake table as an Arrow table.
+        limits: memory and threads; None for a quarter of the machine's memory and all CPUs.
 
     Raises:
-        DataError: if it is not one SELECT, or fails; with DuckDB's reason.
+        DataError: if *sql* is not one SELECT, or the query fails; with DuckDB's reason.
         RevokedError: if the attempt was cancelled, or timed out.
-        TableNotFoundError: if it names a table that does not exist.
+        TableNotFoundError: if the query names a table that does not exist.
     """
     require("pandas", "a query on the pandas engine")  # DuckDB looks for it in sys.modules
     duckdb = require("duckdb", "a query on the pandas engine")
@@ -77,7 +77,7 @@ def select(sql: str, read: Callable[[TableName], Any], limits: Limits | None = N
             connection.interrupt()
 
     with (
-        stoppable(interrupt),  # outside: what closes a connection is native code, too
+        stoppable(interrupt),  # outermost: native code also runs when the connection closes
         tempfile.TemporaryDirectory(prefix="odibi-query-", ignore_cleanup_errors=True) as spill,
         duckdb.connect(":memory:", config=_configuration(limits, spill)) as connection,
     ):
@@ -95,7 +95,7 @@ def select(sql: str, read: Callable[[TableName], Any], limits: Limits | None = N
             ) from exc
         except (duckdb.Error, pyarrow().ArrowException) as exc:
             raise DataError(f"the query failed: {reason(exc)} - in: {shown}") from exc
-        except RuntimeError as exc:  # what DuckDB makes of Ctrl-C
+        except RuntimeError as exc:  # DuckDB raises this on Ctrl-C
             if "interrupted" in str(exc).lower():
                 raise KeyboardInterrupt from exc
             raise DataError(f"the query failed: {reason(exc)} - in: {shown}") from exc
@@ -113,7 +113,7 @@ def _configuration(limits: Limits, spill: str) -> dict[str, str]:
 
 
 def _result(relation: Any, limits: Limits) -> Any:
-    """All rows of *relation*, batch by batch: DuckDB does not count what it hands over."""
+    """Read all rows of *relation* in batches, to limit their size: DuckDB's limit excludes results."""
     batches, size = [], 0
     # DuckDB 1.4 has only the second name, which warns in 2.0.
     read = getattr(relation, "to_arrow_reader", None) or relation.fetch_record_batch
@@ -134,17 +134,17 @@ def _too_much(what: str, limits: Limits) -> str:
 
 
 def default_memory() -> int:
-    """A quarter of the memory that this process may have, in bytes."""
+    """Return a quarter of the memory that this process may use, in bytes."""
     sizes = []
     with contextlib.suppress(OSError, ValueError, AttributeError):  # Windows has no sysconf
         sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    with contextlib.suppress(OSError, ValueError):  # a container's limit; "max" is none
+    with contextlib.suppress(OSError, ValueError):  # a container's limit; "max" means no limit
         sizes.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
     return max(_LEAST_MEMORY, min(sizes, default=4 * _LEAST_MEMORY) // 4)
 
 
 def _mentions(connection: Any, sql: str, shown: str) -> set[_Mention]:
-    # DuckDB's get_table_names binds the query, which fails for joins with USING; this only parses.
+    # DuckDB's get_table_names also binds the query, which fails for joins with USING. This only parses.
     found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()
     try:
         tree = json.loads(found[0][0])
@@ -167,7 +167,7 @@ def _mentions(connection: Any, sql: str, shown: str) -> set[_Mention]:
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    """Every object in decoded JSON, at any depth."""
+    """Yield every object in decoded JSON, at any depth."""
     waiting = [tree]
     while waiting:
         value = waiting.pop()
@@ -181,7 +181,7 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
 def _show_tables(
     connection: Any, mentions: set[_Mention], read: Callable[[TableName], Any]
 ) -> None:
-    """Make the tables that the query names known under these names."""
+    """Create views in DuckDB for the tables that the query names."""
     tables = {".".join(m.parts).lower(): m for m in sorted(mentions)}
     for number, mention in enumerate(tables.values()):
         name = TableName.parse(".".join(mention.parts))
@@ -202,7 +202,7 @@ def _show_tables(
 
 
 def _narrow(table: Any, kinds: list[str]) -> Any:
-    """*table* with the sums of whole numbers, 128 bits wide in DuckDB, as usual numbers."""
+    """Convert DuckDB's 128-bit sums of whole numbers in *table* to int64, or to float64 if too large."""
     pa = pyarrow()
     for i, kind in enumerate(kinds):
         if kind in {"HUGEINT", "UHUGEINT"}:

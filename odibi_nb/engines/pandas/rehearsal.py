@@ -1,4 +1,4 @@
-"""What a write would do to a Delta table, without doing it: for the pandas engine."""
+"""Compute the effect of a write to a Delta table without writing, for the pandas engine."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import Portion
 
 MAX_EXACT = 1_000_000
-"""Distinct values are counted exactly up to so many rows."""
+"""Highest number of rows for which distinct values are counted, not estimated."""
 _SEED = 0
-"""The same table gives the same sample."""
+"""A fixed seed, so that the same table always gives the same sample."""
 
 
 def scan_portion(table: Any, name: str, portion: Portion) -> Any:
-    """*portion* of the Delta *table*'s rows as an Arrow table; no more is read than it takes.
+    """Read *portion* of the Delta *table*'s rows as an Arrow table, and stop once it has enough.
 
     Raises:
         DataError: if its files cannot be read.
@@ -54,7 +54,7 @@ def scan_portion(table: Any, name: str, portion: Portion) -> Any:
 
 
 def _chooser(portion: Portion) -> Any:
-    """Which rows of an Arrow table belong to *portion*, as far as its fraction goes."""
+    """Return a function that selects *portion*'s fraction of an Arrow table; it ignores the limit."""
     if portion.fraction is None:
         return lambda table: table
     chance = require("numpy", "the pandas engine").random.default_rng(_SEED)
@@ -64,7 +64,7 @@ def _chooser(portion: Portion) -> Any:
 
 
 def take(frame: Any, portion: Portion) -> Any:
-    """*portion* of the DataFrame *frame*, a copy."""
+    """Return a copy of *portion* of the DataFrame *frame*."""
     if portion.fraction is not None:
         chance = require("numpy", "the pandas engine").random.default_rng(_SEED)
         frame = frame[chance.random(len(frame)) < portion.fraction]
@@ -72,16 +72,18 @@ def take(frame: Any, portion: Portion) -> Any:
 
 
 def prepared(frame: Any, output: Output, table: Any) -> Any:
-    """A copy of *frame* as *table* (None: not there yet) would give it back.
+    """Return a copy of *frame* with the columns and types that it would have in *table*.
+
+    *table* is None if it does not exist yet.
 
     Raises:
-        DataError: if the table cannot take it.
+        DataError: if the table cannot take the frame.
     """
     return from_arrow(_fitted(to_arrow(frame.copy(), output.table), output, table), output.table)
 
 
 def _fitted(data: Any, output: Output, table: Any) -> Any:
-    """The Arrow table *data* with the columns and types that it would have in *table*."""
+    """Return the Arrow table *data* with the columns and types that it would have in *table*."""
     delta_tables.check_output(data, output)
     if table is None or output.schema_mode == "overwrite":
         return data
@@ -97,7 +99,7 @@ def _fitted(data: Any, output: Output, table: Any) -> Any:
 
 
 def combined(before: Any, frame: Any, output: Output) -> Any:
-    """*before* after an append or merge of *frame*: null equals null in keys, as in a table."""
+    """Append or merge *frame* into *before*; in keys null equals null, as in a Delta merge."""
     pd = require("pandas", "the pandas engine")
     if output.mode == "merge":
         keys = list(output.keys)
@@ -109,20 +111,23 @@ def combined(before: Any, frame: Any, output: Output) -> Any:
 
 
 def changes(frame: Any, output: Output, table: Any, *, partial: bool) -> TableChange:
-    """What writing the prepared *frame* to *table* (None: not there yet) would change."""
+    """Return the changes that a write of the prepared *frame* would make to *table*.
+
+    *table* is None if it does not exist yet.
+    """
     data = _fitted(to_arrow(frame, output.table), output, table)
     present = None if table is None else delta_tables.scan(table, output.table)
     return compare(present, data, output, partial=partial)
 
 
 def compare(before: Any, after: Any, output: Output, *, partial: bool = False) -> TableChange:
-    """What writing *after* as *output* says would change in a table that holds *before*.
+    """Return the changes that a write of *after* to *output* would make to a table that holds *before*.
 
     Args:
-        before: an Arrow table, or None if there is no table yet.
-        after: an Arrow table with the types of *before*, where they are to stay.
-        output: where and how it would be written.
-        partial: *after* was made of parts of its inputs.
+        before: an Arrow table, or None if the table does not exist yet.
+        after: an Arrow table; it has the types of *before*, unless the write replaces them.
+        output: the table and the mode of the write.
+        partial: True if *after* was computed from parts of the inputs.
     """
     duckdb = require("duckdb", "comparing tables")
     with duckdb.connect(":memory:") as connection:
@@ -147,16 +152,16 @@ class ArrowSides(table_compare.Sides):
             connection.register(self.present, before)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Through Arrow, whose Python values do not depend on the machine's time zone."""
+        """Return the rows of a query, through Arrow: its times do not depend on the local time zone."""
         found = self._connection.sql(sql).to_arrow_table()
         return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
 
     def quoted(self, name: str) -> str:
-        """As DuckDB quotes it."""
+        """Quote the name of a column for DuckDB."""
         return double_quoted(name)
 
     def scientific(self, column: str, digits: int) -> str:
-        """By ``format``."""
+        """Return a call of DuckDB's ``format`` that writes a float with *digits* significant digits."""
         return f"format('{{:.{digits - 1}e}}', {column})"
 
 
