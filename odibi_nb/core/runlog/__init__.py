@@ -1,1 +1,1 @@
-"""What is kept of runs: journal, run log, history, retries, and the lock of the run that goes on."""
+"""Store and read the records of runs: journal, run log, history, retries and the run lock."""

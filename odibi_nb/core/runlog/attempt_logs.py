@@ -1,4 +1,4 @@
-"""What transformations printed, and why they failed: from the journals of the last runs."""
+"""Read what transformations printed, and their errors, from the journals of the last runs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ TAIL_LINES = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptLog:
-    """What is known of one attempt; *status* is a `Status`' value, RUNNING while it goes on.
+    """The output and the status of one attempt.
 
     Attributes:
-        log: what it printed and logged; of one that runs, so far.
-        traceback: of one that failed.
+        status: the value of a `Status`; RUNNING until the attempt ends.
+        log: the text that the attempt has printed and logged so far.
+        traceback: the traceback of a failed attempt.
     """
 
     run_id: str
@@ -47,7 +48,10 @@ def newest_attempts(
     transformation_id: str,
     run_id: str | None = None,
 ) -> list[AttemptLog]:
-    """The attempts of a transformation in the newest run that has any, or in that run; oldest first."""
+    """Return the attempts of a transformation in one run, oldest first.
+
+    The run is *run_id* or, without it, the newest run that has an attempt of the transformation.
+    """
     live = {folder.name for folder in live_runs(state_dir)}
     for folder in _folders(state_dir, run_id):
         lines = read_journal(folder)
@@ -60,11 +64,13 @@ def newest_attempts(
 
 
 class FollowedAttempt:
-    """The newest attempt of one transformation in a run that goes on; asking again costs what is new.
+    """The newest attempt of one transformation in a run that has not ended.
+
+    Each call of `read` reads only the lines that the journal has gained since the last call.
 
     Args:
-        folder: the run's, with its journal.
-        transformation_id: whose attempt.
+        folder: the folder of the run, with its journal.
+        transformation_id: the transformation to follow.
     """
 
     def __init__(self, folder: Path, transformation_id: str) -> None:
@@ -77,10 +83,13 @@ class FollowedAttempt:
         self._ended: list[dict[str, Any]] = []
 
     def read(self) -> AttemptLog | None:
-        """How it stands; None before the first. Of what it prints, the last `TAIL_LINES` until it ends."""
+        """Return the newest attempt; None before the first attempt starts.
+
+        Until the attempt ends, its log has only the last `TAIL_LINES` lines.
+        """
         lines, self._at = read_on(self._folder, self._at)
         for line in lines:
-            # None: torn, by a disk that was full.
+            # read_line returns None for a torn line, which a full disk leaves.
             if self._sign in line and (found := read_line(line)) is not None:
                 self._take(found)
         newest = [*self._started, *self._printed, *self._ended]
@@ -97,7 +106,7 @@ class FollowedAttempt:
 
 
 def known_ids(state_dir: Path, project: str, env: str, run_id: str | None = None) -> list[str]:
-    """The transformations of the newest run that is in a journal, or of that run."""
+    """Return the transformation ids in the journal of *run_id* or, without it, of the newest run."""
     for folder in _folders(state_dir, run_id):
         lines = read_journal(folder)
         if _belongs(lines, project, env):
@@ -110,7 +119,7 @@ def known_ids(state_dir: Path, project: str, env: str, run_id: str | None = None
 
 
 def last_failed(state_dir: Path, project: str, env: str) -> str | None:
-    """The transformation that failed last, in the newest run in which one did."""
+    """Return the transformation that failed last in the newest run with a failure."""
     for folder in _folders(state_dir, None):
         lines = read_journal(folder)
         failures = (x for x in lines if x.get("event") == EventType.TRANSFORM_FAILURE)
@@ -121,7 +130,7 @@ def last_failed(state_dir: Path, project: str, env: str) -> str | None:
 
 
 def _folders(state_dir: Path, run_id: str | None) -> list[Path]:
-    """The folders of the runs, newest first."""
+    """Return the folders of all runs, or of the run *run_id* only, newest first."""
     return [f for f in reversed(run_folders(state_dir)) if run_id is None or f.name == run_id]
 
 

@@ -1,4 +1,4 @@
-"""Two runs side by side: how each transformation ended, how long it took, what changed."""
+"""Compare two runs: the status, duration and changes of each transformation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COLUMNS = (
 
 
 class Comparison(NamedTuple):
-    """The records of two runs, the earlier first, and a row of `COLUMNS` per transformation."""
+    """The records of run a and run b, and a row with `COLUMNS` for each transformation."""
 
     runs: tuple[Row, Row]
     rows: list[Row]
@@ -40,13 +40,20 @@ def compare_runs(
     run_a: str | None = None,
     run_b: str = LAST,
 ) -> Comparison:
-    """Compare *run_a*, or the run before *run_b*, with *run_b*, or the newest.
+    """Compare *run_a* with *run_b*, by the last attempt of each transformation.
 
-    What a transformation's last attempt says counts. ``changed`` names what differs: whether it is in
-    both, ``status``, ``rows``, ``registry`` (its row there) and ``function`` (its source).
+    The column ``changed`` names the differences: ``status``, ``rows``, ``registry`` (the registry
+    row), ``function`` (the source of the function), or "only in a" and "only in b".
+
+    Args:
+        sinks: the sinks of the run log.
+        project: the project of both runs.
+        env: the environment of both runs.
+        run_a: the id of the first run; None for the run before *run_b*.
+        run_b: the id of the second run, or ``last`` for the newest run.
 
     Raises:
-        LookupError: if the run log does not have both.
+        LookupError: if the run log does not have both runs.
     """
     runs = past_runs(sinks, RUNS_SEARCHED, project, env)
     b = _position(runs, run_b, f"{project!r}, env {env}")
@@ -78,7 +85,7 @@ def _position(runs: Sequence[Row], run_id: str, where: str) -> int:
 
 
 def _sources(run: Row) -> dict[str, str]:
-    """Function to the hash of its source, as the run's record keeps it."""
+    """Return the hash of each function's source, from the record of *run*."""
     try:
         versions = decode_json(run["versions"] or "{}")
     except ValueError:
@@ -119,5 +126,5 @@ def _changes(a: Row, b: Row, sources: tuple[dict[str, str], dict[str, str]]) -> 
 
 
 def _function(record: Row) -> str:
-    """`PlannedRow.function_key` of the row that *record* is of."""
+    """Return the `PlannedRow.function_key` of the row of *record*."""
     return f"{record['module']}.{record['function']}@{record['engine']}"

@@ -1,4 +1,4 @@
-"""What past runs say: how long transformations take, how each ended last, which run retried which."""
+"""Read past runs: durations, last status of each transformation, and chains of retries."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ LAST = "last"
 
 
 class RunChain(NamedTuple):
-    """A run and the runs it goes on from: each, but for the first, is a retry of the one before.
+    """A chain of runs. Each run after the first is a retry of the run before it.
 
-    ``runs``     their records, oldest first
-    ``records``  transformation id to the record of its last attempt in any of them
+    ``runs``     the records of the runs, oldest first
+    ``records``  the record of the last attempt in any of the runs, by transformation id
     """
 
     runs: list[Row]
     records: dict[str, Row]
 
     def states(self) -> dict[str, str]:
-        """Transformation id to how it ended last."""
+        """Return the last status of each transformation id."""
         return {name: record["status"] for name, record in self.records.items()}
 
 
 def past_runs(
     sinks: Sequence[BaseLogSink], limit: int, project: str | None = None, env: str | None = None
 ) -> list[Row]:
-    """The newest runs, newest first, from the first sink that can be read."""
+    """Return at most *limit* runs, newest first, from the first sink that returns any run."""
     for sink in sinks:
         runs = sink.runs(limit if project is None else max(limit * 20, 200))
         if runs:
@@ -55,16 +55,16 @@ def past_runs(
 
 
 def newest_first(runs: Iterable[Row]) -> list[Row]:
-    """Order *runs* by their numbers, which no clock makes jump.
+    """Order *runs* by their numbers, newest first. A wrong clock does not change the numbers.
 
-    Those without a number, of versions that gave none, are placed by their time among the others; one
-    that is said to begin in the future began under a wrong clock, and comes last.
+    Older versions gave runs no number. Such a run is placed among the others by its start time. If
+    that is in the future, the clock was wrong, and the run comes last.
     """
     now = utc_now().timestamp()
     by_time = sorted(runs, key=lambda run: (_begun(run, now, 0.0), run["run_id"] or ""))
     ordered = [run for run in by_time if run.get("run_number")]
     ordered.sort(key=lambda run: run["run_number"])
-    # earliest[i]: when the first of the numbered ones from i on began.
+    # earliest[i]: the earliest start of the numbered runs from i on.
     earliest = [*accumulate((_begun(run, now, inf) for run in reversed(ordered)), min)][::-1]
     before: dict[int, list[Row]] = defaultdict(list)
     for run in by_time:
@@ -75,14 +75,14 @@ def newest_first(runs: Iterable[Row]) -> list[Row]:
 
 
 def _begun(run: Row, now: float, unknown: float) -> float:
-    """When a run began; *unknown* where that is not known, or has not come yet."""
+    """Return the start of a run as a timestamp; *unknown* if it is missing or in the future."""
     begun = run.get("start_time")
     seconds = begun.timestamp() if isinstance(begun, dt.datetime) else unknown
     return seconds if seconds <= now else unknown
 
 
 def past_attempts(sinks: Sequence[BaseLogSink], run_ids: Sequence[str]) -> list[Row]:
-    """The run log's records of these runs, from the first sink that has them."""
+    """Return the attempt records of the runs *run_ids*, from the first sink that has any."""
     for sink in sinks:
         records = sink.attempts(run_ids)
         if records:
@@ -91,14 +91,15 @@ def past_attempts(sinks: Sequence[BaseLogSink], run_ids: Sequence[str]) -> list[
 
 
 def greatest_number(sinks: Sequence[BaseLogSink]) -> int:
-    """The greatest ``run_number`` in the run log, of any project; 0 if there is none."""
+    """Return the greatest ``run_number`` in the run log, of any project; 0 if it has none."""
     return max((run.get("run_number") or 0 for run in past_runs(sinks, 1)), default=0)
 
 
 def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> dict[str, float]:
-    """Transformation id to the median duration of its successes in the last runs.
+    """Return the median duration of each transformation's successes in the last runs.
 
-    Retries and runs of a selection say little of the other rows, so they do not count as runs here.
+    The last runs are the last `RUNS_LOOKED_AT` runs of all rows, and the retries and the runs of a
+    selection between them. These do not count, because they have no durations of the other rows.
     """
     runs = _last_whole_runs(past_runs(sinks, MOST_RUNS_LOOKED_AT, project, env))
     from statistics import median  # late: it imports fractions and decimals
@@ -113,7 +114,10 @@ def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> di
 
 
 def _last_whole_runs(runs: Sequence[Row]) -> Sequence[Row]:
-    """*runs*, newest first, up to the last few of all rows; with the others in between."""
+    """Return the newest of *runs*, until they include `RUNS_LOOKED_AT` runs of all rows.
+
+    *runs* are newest first.
+    """
     whole = 0
     for number, run in enumerate(runs, 1):
         options = run["options"] or ""
@@ -132,13 +136,19 @@ def run_chain(
     to_its_end: bool = False,
     dead: Sequence[tuple[Row, list[Row]]] = (),
 ) -> RunChain:
-    """The run called *run_id*, or the newest, and what it goes on from.
+    """Return the run *run_id* and the runs that it retries, directly or through another retry.
 
-    With *to_its_end* also the runs that went on from it. *dead* are runs and their attempts' records,
-    newest first, which the log may not have yet.
+    Args:
+        sinks: the sinks of the run log.
+        project: the project of the runs.
+        env: the environment of the runs.
+        run_id: the id of a run, or ``last`` for the newest run.
+        to_its_end: True to include the later retries of the run.
+        dead: the records of runs whose process died, each with its attempts' records, newest
+            first. The run log may not have them yet.
 
     Raises:
-        LookupError: if the run log has no such run; the message says so.
+        LookupError: if the run log has no such run.
     """
     unlogged = {run["run_id"]: records for run, records in dead}
     logged = past_runs(sinks, RUNS_SEARCHED, project, env)

@@ -1,18 +1,19 @@
-"""The journal: every event of a run, on local disk, before anybody else hears of it.
+"""The journal: a file on local disk to which a run writes every event first.
 
-One folder a run, ``<state>/runs/<run_id>/``::
+Each run has a folder ``<state>/runs/<run_id>/``::
 
-    journal.jsonl   one JSON object a line: an event's payload, with its run log ``record``; and what
-                    transformations print, as ``output`` lines
-    incomplete      there until every sink has the run's log: which run it is, and whose (`Mark`)
-    complete        what becomes of ``incomplete`` then
-    owner.lock      held by the process that runs, where the operating system locks files. It only
-                    tells whether a process lives that cannot be seen from here: some versions of
-                    filelock remove the file with the lock, and a forked child keeps it locked
-    overridden      which run has taken this one's place by force
-    cancel.*        requests of other processes or cells: a transformation's id, or nothing for all
+    journal.jsonl   one JSON object a line: the payload of an event, with its run log ``record``;
+                    the output of transformations has ``output`` lines
+    incomplete      the `Mark` of the run and its process, until every sink has the run's log
+    complete        the same file, renamed once every sink has the run's log
+    owner.lock      locked by the process of the run if the operating system locks files. The lock
+                    decides only if the process cannot be seen from here: some versions of filelock
+                    remove the file with the lock, and a forked child keeps the file locked
+    overridden      the run that has taken the place of this run by force
+    cancel.*        requests of other processes or cells to cancel one transformation, named by its
+                    id, or the run if the file names none
 
-The runs of a version that made no marks are incomplete while they have an ``owner.lock``.
+Older versions wrote no marks. Their runs are incomplete while they have an ``owner.lock``.
 """
 
 from __future__ import annotations
@@ -39,22 +40,23 @@ if TYPE_CHECKING:
 
 KEPT_RUNS = 100
 OUTPUT = "output"
-"""The ``event`` of a line that a transformation printed."""
+"""The ``event`` of a journal line that holds output of a transformation."""
 MOST_MARKED = 1 << 16
 MOST_LINE = 1 << 26
-"""A line that is longer is none of ours."""
+"""The most bytes of a journal line. A longer line was not written by odibi."""
 _encoder = msgspec.json.Encoder(enc_hook=safe_str)
 _written: set[Path] = set()
 """The folders of the runs whose journals this process writes."""
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """Which run has a folder.
+    """The run that a folder belongs to.
 
     Attributes:
-        number: of the run, greater than those of all before it: no clock orders runs.
-        process: whose run it is; None where that is unknown.
-        left: whether that process has left it, though it may go on.
+        number: the run's number, greater than the number of every earlier run. Runs are ordered by
+            it, because a clock may be wrong.
+        process: the process of the run; None if it is unknown.
+        left: True if the process has left the run. The process itself may continue.
     """
 
     number: int = 0
@@ -65,9 +67,9 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Journal:
-    """Appends events to a run's journal; safe to call from several threads.
+    """Writer of a run's journal, safe to call from several threads.
 
-    Losing the disk never stops a run: `error` says what happened, once.
+    A disk error never stops a run. `error` holds the first error.
     """
 
     def __init__(self, folder: Path, *, number: int = 0, project: str = "", env: str = "") -> None:
@@ -86,7 +88,7 @@ class Journal:
         self._mark = Mark(number=number, project=project, env=env, process=current_process())
         try:
             _write_mark(folder / "incomplete", self._mark)
-        except OSError:  # a full disk has a place for a file with nothing in it
+        except OSError:  # a full disk still takes an empty file
             (folder / "incomplete").touch()
         self._file = os.open(
             folder / "journal.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600
@@ -94,7 +96,7 @@ class Journal:
         _written.add(folder)
 
     def append(self, line: dict[str, Any]) -> None:
-        """Write one line, at once, to the operating system (`sync` brings it to the disk)."""
+        """Write one line to the operating system immediately. `sync` writes it to the disk."""
         data = _encoder.encode(line) + b"\n"
         with self._mutex:
             if self._torn:
@@ -108,7 +110,7 @@ class Journal:
                 self.error = self.error or f"{self.folder / 'journal.jsonl'}: {exc.strerror}"
 
     def sync(self) -> None:
-        """Wait until what was appended is on the disk."""
+        """Wait until all appended lines are on the disk."""
         with self._mutex:
             dirty, self._dirty = self._dirty, False
         if dirty:
@@ -121,44 +123,47 @@ class Journal:
             (self.folder / "journal.jsonl").stat()
         except (FileNotFoundError, NotADirectoryError):
             return True
-        except OSError:  # a share that does not answer for a while is still there
+        except OSError:  # a share that does not answer for a while still exists
             return False
         return False
 
     def close(self, *, complete: bool) -> None:
-        """Let go of the run; *complete* says that every sink has all of it.
+        """Close the journal and release the run.
 
-        A forked child, which inherits the journal, leaves it to its parent.
+        A forked child inherits the journal, but only the parent closes it.
+
+        Args:
+            complete: True if every sink has the run's whole log.
         """
         if self._closed or self._pid != os.getpid():
             return
         self.sync()
-        with contextlib.suppress(OSError):  # it may be closed, where an interrupt ended this before
+        with contextlib.suppress(OSError):  # it is closed if an interrupt ended an earlier call
             os.close(self._file)
         _written.discard(self.folder)
         try:
             if complete:
                 mark_complete(self.folder)
-            else:  # this process may live long, but not for this run
+            else:  # this process may live long, but it no longer runs this run
                 left = msgspec.structs.replace(self._mark, left=True)
                 with contextlib.suppress(OSError):
                     _write_mark(self.folder / "incomplete", left)
         finally:
             self._owner.release(force=True)
-            if complete:  # where an open file cannot be removed, it can be now
+            if complete:  # some systems cannot remove the file before it is closed
                 with contextlib.suppress(OSError):
                     (self.folder / "owner.lock").unlink()
             self._closed = True
 
 
 def mark_complete(folder: Path) -> None:
-    """Say that every sink has the run's log: it is never looked at again for recovery."""
+    """Mark that every sink has the run's log. Recovery then ignores the run."""
     with contextlib.suppress(OSError):
         (folder / "owner.lock").unlink()
     with contextlib.suppress(OSError):
         (folder / "incomplete").replace(folder / "complete")
     if not (folder / "complete").exists():
-        with contextlib.suppress(OSError):  # of a version that made no marks
+        with contextlib.suppress(OSError):  # the run of an older version, which wrote no marks
             _write_mark(folder / "complete", Mark())
 
 
@@ -169,7 +174,7 @@ def _write_mark(path: Path, mark: Mark) -> None:
 
 
 def read_mark(folder: Path) -> Mark:
-    """Return what a run's folder says of it; an empty mark if it says nothing."""
+    """Return the mark in a run's folder; an empty mark if it has none that can be read."""
     for name in ("incomplete", "complete"):
         content = read_regular(folder / name, MOST_MARKED)
         if content is not None:
@@ -181,7 +186,7 @@ def read_mark(folder: Path) -> Mark:
 
 
 def runs_folder(state_dir: Path) -> Path:
-    """Where the runs of a project have their folders."""
+    """Return the folder that holds the folders of a project's runs."""
     return state_dir / "runs"
 
 
@@ -195,17 +200,20 @@ def run_folders(state_dir: Path) -> list[Path]:
 
 
 def last_number(state_dir: Path) -> int:
-    """Return the greatest number of the runs here; 0 if there are none."""
+    """Return the greatest number of the runs in *state_dir*; 0 if it has no runs."""
     return max((read_mark(f).number for f in runs_folder(state_dir).glob("*/")), default=0)
 
 
 def read_journal(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's journal; what a crash, a full disk or another version made unreadable is left out."""
+    """Return the lines of a run's journal, without the lines that cannot be read.
+
+    A crash, a full disk or another version may leave such lines.
+    """
     return read_counted(folder)[0]
 
 
 def read_counted(folder: Path) -> tuple[list[dict[str, Any]], int]:
-    """The lines of a run's journal that can be read, and the number of those that cannot."""
+    """Return the readable lines of a run's journal, and the number of unreadable lines."""
     path = folder / "journal.jsonl"
     lines: list[dict[str, Any]] = []
     unreadable = 0
@@ -226,9 +234,10 @@ def read_counted(folder: Path) -> tuple[list[dict[str, Any]], int]:
 
 
 def read_on(folder: Path, start: int, most: int = 1 << 20) -> tuple[list[bytes], int]:
-    """The lines of a journal that is being written, from byte *start* on, and where the next one begins.
+    """Return the whole lines of a growing journal from byte *start*, and the start of the next line.
 
-    No more than *most* bytes are read, unless a single line is longer; the next call goes on from there.
+    One call reads at most *most* bytes, unless a single line is longer. Pass the returned start to
+    the next call.
     """
     if is_in_the_way(folder / "journal.jsonl"):
         return [], start
@@ -245,12 +254,15 @@ def read_on(folder: Path, start: int, most: int = 1 << 20) -> tuple[list[bytes],
 
 
 def open_runs(state_dir: Path) -> list[Path]:
-    """Folders of the runs whose log is not complete: running now, or dead; oldest first."""
+    """Return the folders of the runs whose log is not complete, oldest first.
+
+    Such a run is running now, or its process died.
+    """
     return [folder for folder in run_folders(state_dir) if _is_open(folder)]
 
 
 def any_open_run(state_dir: Path) -> bool:
-    """Return True if `open_runs` would find one, reading no file."""
+    """Return True if `open_runs` would find a run. This reads no file."""
     return any(_is_open(folder) for folder in runs_folder(state_dir).glob("*/"))
 
 
@@ -262,10 +274,10 @@ def _is_open(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def taken_over(folder: Path) -> Iterator[bool]:
-    """Hold the run of a dead process inside the block, and yield True; yield False while it goes on.
+    """Hold the run of a dead process inside the block and yield True. Yield False if the run lives.
 
-    Where its process can be seen from here, that decides. Elsewhere the operating system's lock does,
-    or, where it locks no files, the owners' files.
+    If the process of the run can be seen from here, its state decides. If not, the lock of the
+    operating system decides, or the owners' files if the system locks no files.
     """
     mark = read_mark(folder)
     process = mark.process
@@ -279,7 +291,7 @@ def taken_over(folder: Path) -> Iterator[bool]:
     lock = filelock.FileLock(str(path))
     try:
         if locks_work(folder):
-            if not is_in_the_way(path):  # a folder in its place is held by nobody
+            if not is_in_the_way(path):  # no process can hold a folder in place of the file
                 lock.acquire(timeout=0)
         elif running is None and folder.name in owned_runs(folder.parent.parent):
             yield False
@@ -296,7 +308,7 @@ def taken_over(folder: Path) -> Iterator[bool]:
 
 
 def live_runs(state_dir: Path) -> list[Path]:
-    """Folders of the runs that go on now, in this process or another."""
+    """Return the folders of the runs that run now, in this process or another."""
     live = []
     for folder in open_runs(state_dir):
         with taken_over(folder) as dead:
@@ -306,7 +318,7 @@ def live_runs(state_dir: Path) -> list[Path]:
 
 
 def set_run_aside(folder: Path) -> str:
-    """Move away the folder of a run of which nothing can be read; its new place, or ""."""
+    """Move away the folder of an unreadable run. Return its new path; "" if it cannot be moved."""
     return set_aside(folder.parent.parent, folder)
 
 
@@ -318,7 +330,7 @@ def prune(state_dir: Path, keep: int = KEPT_RUNS) -> None:
 
 
 def request_cancel(folder: Path, transformation_id: str = "") -> None:
-    """Ask whoever runs the run in *folder* to cancel it, or one of its transformations."""
+    """Ask the process of the run in *folder* to cancel the run, or one of its transformations."""
     name = uuid.uuid4().hex
     new = folder / f"{name}.new"  # the run sees a request only once it is whole
     new.write_text(transformation_id + "\n", encoding="utf-8")
@@ -326,17 +338,17 @@ def request_cancel(folder: Path, transformation_id: str = "") -> None:
 
 
 def take_cancel_requests(folder: Path) -> list[str]:
-    """The requests since the last call: transformation ids, "" for the whole run."""
+    """Return the requests since the last call: transformation ids, or "" for the whole run."""
     requests = []
     try:
         found = [path for path in folder.iterdir() if path.name.startswith("cancel")]
     except OSError:
         return []
-    for path in found:  # "cancel" alone is of an older version
+    for path in found:  # an older version named the file "cancel"
         content = read_regular(path, MOST_MARKED)
         try:
             path.unlink()
-        except OSError:  # what cannot be removed would be heard again and again
+        except OSError:  # a request that cannot be removed would be read again with every call
             continue
         requests += (content or b"").decode(errors="replace").split("\n")[:-1]
     return requests

@@ -1,7 +1,7 @@
-"""Reading a journal's lines, whoever wrote them: each value is of its kind, or the line is unreadable.
+"""Decode and validate the lines of a journal.
 
-Another version, a torn write or a damaged disk may have left anything. Everything that reads journals
-reads them through here, so that nothing of it needs to look again.
+Another version, a torn write or a damaged disk may leave any content in a journal. All readers of
+journals use this module, so that they need no checks of their own.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _NUMBERS = ("attempt", "records", "transformations", "run_number")
 PLANNED = "planned"
 """The event of the line that names the rows of a run."""
 PLANNED_FACTS = ("plant", "asset", "function", "module", "layer", "engine", "config_hash")
-"""Facts of each row, besides its id, that the journal keeps before any row starts."""
+"""The facts of each row, next to its id, that the journal stores before any row starts."""
 _LARGEST = 1e300
 _decoder = msgspec.json.Decoder()
 
 
 def planned_line(plan: RunPlan) -> Row:
-    """Return the journal's line that names the rows of *plan*: some may never start."""
+    """Return the journal line that names all rows of *plan*, because some rows may never start."""
     names = ("transformation_id", *PLANNED_FACTS)
     planned = [row.facts(0) for row in plan.rows.values()]
     rows = [{name: getattr(facts, name) for name in names} for facts in planned]
@@ -51,10 +51,10 @@ def planned_line(plan: RunPlan) -> Row:
 
 
 def read_line(raw: bytes | str) -> Row | None:
-    """Decode a line of a journal; None if it is not one.
+    """Decode a line of a journal. Return None if the line is unreadable.
 
-    Values that are not of their kind are None. A line whose event, transformation or record is
-    damaged counts as unreadable, as it would be taken for something else.
+    A value of the wrong type becomes None. A line with a damaged event, transformation or record is
+    unreadable, because it could be mistaken for a different line.
     """
     try:
         line = _decoder.decode(raw)
@@ -77,7 +77,7 @@ def read_line(raw: bytes | str) -> Row | None:
 
 
 def _with_records(line: Row) -> bool:
-    """Read the records that *line* holds; False if one of them is damaged."""
+    """Decode the records in *line*, in place. Return False if one of them is damaged."""
     if line.get("record"):
         record = fitting(line["record"], RECORD_COLUMNS)
         if not (record.get("transformation_id") and record.get("status")):
@@ -109,7 +109,7 @@ def _number(value: Any) -> int | None:
 
 
 def readable_time(value: Any) -> str | None:
-    """Return *value* if it is a time's text with a zone, else None."""
+    """Return *value* if it is the text of a time with a zone, else None."""
     try:
         time = as_time(value) if isinstance(value, str) else None
         return value if time is not None and time.utcoffset() is not None else None
@@ -118,7 +118,7 @@ def readable_time(value: Any) -> str | None:
 
 
 def fitting(record: Any, columns: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """*columns* of *record* as JSON holds it, each value of its column's kind, or None."""
+    """Return the *columns* of a *record* from JSON. A value of the wrong type becomes None."""
     found = record if isinstance(record, dict) else {}
     return {name: _fitting(kind, found.get(name)) for name, kind in columns}
 

@@ -1,6 +1,6 @@
-"""Who runs a project and environment: a small file that its owner renews while it lives.
+"""The owner's file: it names the run of a project and environment, which renews it while it lives.
 
-``<state>/locks/<project>-<env>-<digest>.json``
+Its path is ``<state>/locks/<project>-<env>-<digest>.json``.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_BYTES = 1 << 16
-"""Nothing that an owner writes is longer."""
+"""The most bytes of an owner's file."""
 
 
 class Owner(Process, frozen=True, kw_only=True):
-    """A run and its process, as its file tells of it.
+    """A run and its process: the content of an owner's file.
 
     Attributes:
-        since: when it began; a wall clock's time, for people.
-        at: when it renewed its file last; likewise.
-        beat: how often it has renewed its file.
-        locked: whether it holds the operating system's lock.
+        since: the start of the run, as wall clock time for messages.
+        at: the last renewal of the file, as wall clock time for messages.
+        beat: the number of renewals of the file.
+        locked: True if the run holds the operating system's lock.
     """
 
     run_id: str
@@ -51,7 +51,7 @@ class Owner(Process, frozen=True, kw_only=True):
 
 @lru_cache(maxsize=1)
 def identity() -> tuple[str, str]:
-    """(user, host) of this process."""
+    """Return (user, host) of this process."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -60,7 +60,7 @@ def identity() -> tuple[str, str]:
 
 
 def this_process(run_id: str, *, locked: bool) -> Owner:
-    """This process as the owner of a run that begins now."""
+    """Return this process as the owner of a run that begins now."""
     user, _ = identity()
     now = clock_time()
     process = msgspec.structs.asdict(current_process())
@@ -68,22 +68,22 @@ def this_process(run_id: str, *, locked: bool) -> Owner:
 
 
 def clock_time() -> str:
-    """The time, as owners tell it."""
+    """Return the current time in the format of owners' files."""
     return f"{utc_now():%Y-%m-%d %H:%M:%S} UTC"
 
 
 def locks_folder(state_dir: Path) -> Path:
-    """Where the locks of a project's environments are."""
+    """Return the folder of the locks of a project's environments."""
     return state_dir / "locks"
 
 
 def read_owner(path: Path) -> Owner | None:
-    """Whose file it is; None if there is none, or it cannot be read."""
+    """Return the owner in the file *path*; None if the file is missing or unreadable."""
     return decode_owner(read_regular(path, MOST_BYTES))
 
 
 def decode_owner(content: bytes | None) -> Owner | None:
-    """Whose file has this content; None if it says nothing."""
+    """Return the owner in the *content* of a file; None if the content is unreadable."""
     try:
         return msgspec.json.decode(content or b"", type=Owner)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -91,10 +91,10 @@ def decode_owner(content: bytes | None) -> Owner | None:
 
 
 def write_owner(path: Path, owner: Owner) -> None:
-    """Replace the file at once, so that nobody reads half of it.
+    """Replace the file *path* atomically, so that no process reads half of it.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: if the file cannot be written.
     """
     new = path.with_suffix(f".{owner.run_id}.new")
     new.write_bytes(msgspec.json.encode(owner))
@@ -102,13 +102,13 @@ def write_owner(path: Path, owner: Owner) -> None:
 
 
 def owned_runs(state_dir: Path) -> set[str]:
-    """The runs that owners' files tell of, dead or alive."""
+    """Return the ids of the runs in all owners' files, whether the run lives or not."""
     owners = (read_owner(path) for path in locks_folder(state_dir).glob("*.json"))
     return {owner.run_id for owner in owners if owner is not None}
 
 
 def locks_work(folder: Path) -> bool:
-    """Whether the operating system locks files in *folder*; some network shares do not."""
+    """Return True if the operating system locks files in *folder*. Some network shares do not."""
     if sys.platform == "win32":
         return True
     import fcntl

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def make_record(facts: dict[str, Any]) -> Row:
-    """A run log record, in `RECORD_COLUMNS`' order, from an event's facts; what is unknown is None."""
+    """Build a run log record from the facts of an event, in the order of `RECORD_COLUMNS`.
+
+    Unknown values are None.
+    """
     record = {name: facts.get(name) for name, _ in RECORD_COLUMNS}
     record["user"], record["host"] = identity()
     record["checks"] = as_json(record["checks"]) if record["checks"] else None
@@ -32,9 +35,10 @@ def run_record(
     warnings: list[str],
     duration_seconds: float | None = None,
 ) -> Row:
-    """The record of a run, from its run_start payload and its attempts' records.
+    """Build the record of a run from its run_start payload and its attempts' records.
 
-    Without *duration_seconds*, which no clock's jump changes, the difference of the times is taken.
+    A clock that jumps does not change *duration_seconds*. If it is None, the duration is the
+    difference between end and start.
     """
     final = {r["transformation_id"]: r["status"] for r in records}.values()
     begun = required_time(start["timestamp"])
@@ -75,18 +79,18 @@ def run_record(
 
 
 def unwritten(sink: BaseLogSink, run_id: str, records: list[Row]) -> list[Row]:
-    """Return those of *records* that *sink* does not have yet."""
+    """Return the *records* that *sink* does not have yet."""
     written = sink.written(run_id)
     return [r for r in records if (r["transformation_id"], r["attempt"]) not in written]
 
 
 def sink_name(sink: BaseLogSink) -> str:
-    """Return what journal and warnings call *sink*."""
+    """Return the name of *sink* in journals and warnings."""
     return sink.name or type(sink).__name__
 
 
 def required_time(value: Any) -> dt.datetime:
-    """Return *value*, a time as JSON has it, which must not be None."""
+    """Return *value* from JSON as a time. It must not be None."""
     time = as_time(value)
     assert time is not None
     return time

@@ -1,4 +1,4 @@
-"""Runs whose process died: completing their log from their journals, and what a journal knows."""
+"""Complete the run log of runs whose process died, from their journals."""
 
 from __future__ import annotations
 
@@ -41,10 +41,13 @@ SHOWN = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveredRun:
-    """A dead run whose log was completed: how many attempts had ended, which had not.
+    """A run whose process died and whose log was completed.
 
     Attributes:
-        unreadable: how many lines of its journal could not be read.
+        finished: the number of attempts that had ended.
+        abandoned: ids of the rows that had not ended.
+        problems: the errors of sinks that did not take the log.
+        unreadable: the number of lines of its journal that could not be read.
     """
 
     run_id: str
@@ -72,7 +75,10 @@ class RecoveredRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnreadableRun:
-    """A run that did not end, and of which nothing can be read; *moved* is where its folder is now."""
+    """A run that did not end and whose journal is unreadable.
+
+    *moved* is the new path of its folder; "" if the folder could not be moved.
+    """
 
     run_id: str
     reason: str
@@ -86,7 +92,7 @@ class UnreadableRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _DeadRun:
-    """What the journal of a dead run holds; *start* is empty if it does not say whose run it is."""
+    """The journal of a dead run. *start* is empty if the journal does not name the project."""
 
     start: Row
     lines: list[Row]
@@ -101,9 +107,10 @@ def recover(
 ) -> list[RecoveredRun | UnreadableRun]:
     """Complete the log of every run of *project* and *env* whose process died.
 
-    What had ended is written as it was; what was running, or had not started, becomes ABANDONED. Each
-    record is in each sink once: what a sink has already is asked of it first. A run of which nothing
-    can be read is set aside. Whatever is wrong with a folder, the others are recovered.
+    Attempts that had ended keep their status. Rows that were running or had not started become
+    ABANDONED. Each sink gets each record once, because it is first asked for the records that it
+    has. The folder of an unreadable run is set aside. A problem with one run does not prevent the
+    recovery of the others.
     """
     recovered: list[RecoveredRun | UnreadableRun] = []
     for folder in open_runs(state_dir):
@@ -123,7 +130,10 @@ def recover(
 
 
 def dead_runs(state_dir: Path, project: str, env: str) -> list[tuple[Row, list[Row]]]:
-    """What `recover` would complete: each run's record and its attempts', newest first; writes nothing."""
+    """Return the runs that `recover` would complete, newest first, without writing anything.
+
+    Each is returned as the record of the run and the records of its attempts.
+    """
     found = []
     for folder in reversed(open_runs(state_dir)):
         with taken_over(folder) as dead:
@@ -135,7 +145,10 @@ def dead_runs(state_dir: Path, project: str, env: str) -> list[tuple[Row, list[R
 
 
 def _read_dead_run(folder: Path) -> _DeadRun:
-    """Read a run's journal; where its first line is lost, any other, and its mark, say whose it is."""
+    """Read the journal of a dead run.
+
+    If the first line is lost, another line or the mark identifies the project.
+    """
     lines, unreadable = read_counted(folder)
     mark = read_mark(folder)
     known = [line for line in lines if line.get("project") and line.get("env")]
@@ -157,7 +170,10 @@ def _read_dead_run(folder: Path) -> _DeadRun:
 
 
 def _time_of(folder: Path) -> str:
-    """When a run began, to the second, by its id; else when its folder was changed last."""
+    """Return the start of a run, to the second, from its id.
+
+    If the id has no time, return the time of the last change of its folder.
+    """
     try:
         begun = dt.datetime.strptime(folder.name[:15], "%Y%m%d-%H%M%S").replace(
             tzinfo=dt.timezone.utc
@@ -168,7 +184,7 @@ def _time_of(folder: Path) -> str:
 
 
 def _unreadable(folder: Path, run: _DeadRun, project: str, env: str) -> UnreadableRun | None:
-    """Set a run aside, unless its mark says that it is another project's."""
+    """Set an unreadable run aside. Return None if its mark names another project or environment."""
     mark = read_mark(folder)
     if mark.project and (mark.project, mark.env) != (project, env):
         return None
@@ -185,7 +201,7 @@ def _unreadable(folder: Path, run: _DeadRun, project: str, env: str) -> Unreadab
 
 
 def _as_logged(start: Row, lines: list[Row]) -> tuple[Row, list[Row], list[Row]]:
-    """A dead run's record, those of its ended attempts, and those of what it left."""
+    """Return the records of a dead run, of its ended attempts, and of its abandoned rows."""
     own = {name: start.get(name) for name in ("run_id", "project", "env")}
     records = [{**line["record"], **own} for line in lines if line.get("record")]
     planned = _planned(lines)
@@ -207,7 +223,7 @@ def _complete(dead: _DeadRun, sinks: Sequence[BaseLogSink]) -> RecoveredRun:
             for x in lines
             if x["event"] == "flushed" and x.get("sink") == sink_name(sink)
         ]
-        # Records are counted from the first: where one cannot be read the counts say nothing.
+        # Records are counted from the first, so an unreadable line makes the counts useless.
         flushed = 0 if dead.unreadable else max(acknowledged, default=0)
         rest = [*records[flushed:], *abandoned]
         try:
@@ -228,7 +244,7 @@ def _complete(dead: _DeadRun, sinks: Sequence[BaseLogSink]) -> RecoveredRun:
 
 
 def _running(lines: list[Row]) -> list[Row]:
-    """The transform_start lines that nothing ended."""
+    """Return the transform_start lines of the attempts that did not end."""
     open_starts: dict[str, Row] = {}
     for line in lines:
         if line.get("event") == EventType.TRANSFORM_START and line.get("transformation_id"):
@@ -239,7 +255,10 @@ def _running(lines: list[Row]) -> list[Row]:
 
 
 def journaled_states(folder: Path) -> dict[str, str]:
-    """Id to status of the rows of the run in *folder*, by its journal; ``WAITING`` for a next attempt."""
+    """Return the status of each row of the run in *folder*, from its journal.
+
+    A row that waits for its first or next attempt is ``WAITING``.
+    """
     lines = read_journal(folder)
     states = dict.fromkeys(_planned(lines), "WAITING")
     for line in lines:
@@ -251,13 +270,16 @@ def journaled_states(folder: Path) -> dict[str, str]:
 
 
 def _planned(lines: list[Row]) -> dict[str, Row]:
-    """Id to what `planned_line` said of it."""
+    """Return the facts of `planned_line` for each id."""
     rows: list[Row] = next((x.get("rows") or [] for x in lines if x.get("event") == PLANNED), [])
     return {row["transformation_id"]: row for row in rows}
 
 
 def _never_started(lines: list[Row], start: Row, planned: dict[str, Row]) -> list[Row]:
-    """Records of the rows of which nothing was heard: at no attempt, when the run was heard of last."""
+    """Return ABANDONED records of the rows that never started.
+
+    Their attempt is 0, and their time is the time of the last line of the journal.
+    """
     heard = {line.get("transformation_id") for line in lines}
     times = (line["timestamp"] for line in reversed(lines) if line.get("timestamp"))
     last = required_time(next(times, start["timestamp"]))

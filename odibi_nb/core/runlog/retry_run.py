@@ -1,4 +1,4 @@
-"""Going on from a run: what of it is run again, with which options, and what has changed since."""
+"""Retry a run: select the rows to run again, reuse its options, and find the changes since."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from odibi_nb.core.runlog.history import RunChain
 
 NOT_REUSED = ("target_layers", "select", "exclude", "repairs", "force", "confirm")
-"""What chose the rows of the run is not asked again: they are in its log. The rest is each run's own."""
+"""Options of a run that its retry does not reuse.
+
+The options that chose the rows are not needed, because the run log has the rows. The other options
+hold for one run only.
+"""
 MAX_NAMED = 20
 
 
@@ -30,8 +34,8 @@ class Repair:
     """A retry of the last run of *chain*.
 
     Attributes:
-        only_failed: not what waited for what failed.
-        given: the keywords of this retry, which replace those of the run.
+        only_failed: True to run only failed rows again, not the rows that waited for them.
+        given: the options of this retry, which replace the options of the run.
     """
 
     chain: RunChain
@@ -40,7 +44,7 @@ class Repair:
 
     @property
     def run_id(self) -> str:
-        """The run that is gone on from."""
+        """The id of the run that is retried."""
         return str(self.chain.runs[-1]["run_id"])
 
     @property
@@ -50,14 +54,15 @@ class Repair:
 
     @property
     def within(self) -> tuple[str, ...]:
-        """What is run again, as a selection."""
+        """The rows to run again, as a selection."""
         if self.only_failed:
             return (f"state:failed@{self.run_id}",)
-        # What needs an unfinished row is run again even if it succeeded: it may need it since.
+        # A row that needs an unfinished row is run again even if it succeeded: the dependency may
+        # be new since that run.
         return (f"state:unfinished@{self.run_id}+,state:any@{self.run_id}",)
 
     def options(self) -> dict[str, Any]:
-        """Keywords for `RunOptions`: those of the run, replaced by what is given."""
+        """Return the keywords for `RunOptions`: the options of the run, updated with *given*."""
         links = [_json(run["options"]) for run in self.chain.runs]
         overrides: dict[str, Any] = {}
         for options in (*links, self.given):
@@ -69,7 +74,7 @@ class Repair:
         return {**reused, **self.given, "overrides": overrides, "repairs": repairs}
 
     def checked(self, plan: RunPlan) -> RunPlan:
-        """*plan* with what is wrong with a retry of it, and what should be known of it."""
+        """Return *plan* with the problems and notices of the retry."""
         problems = [*plan.problems, *self._lost_secrets(plan), *self._strangers(plan)]
         text = f"{plan.selection}; of that " if plan.selection else ""
         what = "what failed" if self.only_failed else "what did not succeed, and what needs it"
@@ -98,7 +103,7 @@ class Repair:
                 )
 
     def _changes(self, plan: RunPlan) -> Iterator[str]:
-        """Which rows are not what they were when they were run last."""
+        """Yield a notice for each kind of change to the rows since their last run."""
         sources = plan.source_hashes()
         before = {run["run_id"]: _json(run["versions"]) for run in self.chain.runs}
         given = self.given.get("overrides") or {}
@@ -118,7 +123,7 @@ class Repair:
                 yield f"changed in {what} since run {self.run_id}: {_listed(names)}"
 
     def texts(self, plan: RunPlan, options: RunOptions) -> Iterator[str]:
-        """What a person should read before the retry begins."""
+        """Yield the lines to show before the retry begins."""
         states = self.chain.states()
         counts = Counter(states.get(name, "new") for name in plan.rows)
         shown = ", ".join(f"{n} {status.lower()}" for status, n in sorted(counts.items()))
@@ -135,7 +140,7 @@ class Repair:
             yield f"   given now: {as_json(redact(given))}"
 
     def nothing(self, plan: RunPlan) -> RunResult:
-        """The result of *plan*, in which there is nothing to do; its warnings say why."""
+        """Return the result of a *plan* without rows. Its warnings give the reason."""
         states = self.chain.states()
         open_ones = [n for n, status in states.items() if status != Status.SUCCESS.value]
         if not states:
@@ -165,7 +170,7 @@ class Repair:
 
 
 def _json(text: Any) -> dict[str, Any]:
-    """The object that a column of the run's record holds; an empty one if it holds none."""
+    """Return the JSON object in a column of a run's record; {} if the column holds none."""
     try:
         value = decode_json(text or "{}")
     except ValueError:
@@ -174,7 +179,7 @@ def _json(text: Any) -> dict[str, Any]:
 
 
 def _redacted(value: Any, path: str) -> Iterator[str]:
-    """Where in *value* something was hidden."""
+    """Yield the path of each redacted text in *value*."""
     if isinstance(value, str) and REDACTED in value:
         yield path
     elif isinstance(value, dict):

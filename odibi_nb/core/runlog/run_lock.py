@@ -1,19 +1,23 @@
-"""One run of a project and environment at a time.
+"""Allow one run of a project and environment at a time.
 
-Three things say who runs. The run writes its name and process into a file and renews that every few
-seconds (`Owner`). The operating system's lock on another file ends with the process that holds it; but
-a network share may not know such locks, or not pass them on to other hosts, and a child that the
-process has forked keeps the lock alive, or gives it back. So, where the process can be seen from here,
-that decides. A new run takes over
+The owner of the lock is found in three ways:
 
-- where the last owner's process has ended, if the system locks files there;
-- where it gets the system's lock and the last owner, on this host, held it: that one is dead, unless
-  its process is seen to run;
-- otherwise, when the last owner's file has not changed for as long as `BEAT_SECONDS` times
-  `MISSED_BEATS` while we watched. No two clocks are compared: neither hosts that disagree about
-  the time nor a clock that jumps end a lock;
-- at once with *force*. What was overridden notices, revokes what it runs and ends as cancelled; a
-  write that it has begun cannot be stopped any more.
+- The run writes its id and process into a file, and renews the file every few seconds (`Owner`).
+- The run holds the operating system's lock on another file. This lock ends with the process. But a
+  network share may not support such locks, or may not pass them on to other hosts. A child that the
+  process has forked may keep the lock or release it.
+- If the process can be seen from here, its state decides.
+
+A new run takes over the lock
+
+- if the last owner's process has ended, and the system locks files in this folder;
+- if the new run gets the system's lock, and the last owner held it on this host. The last owner is
+  then dead, unless its process can be seen to run;
+- otherwise, if the last owner's file does not change for `BEAT_SECONDS` times `MISSED_BEATS` while
+  the new run watches it. This compares no two clocks, so neither hosts with different times nor a
+  clock that jumps can end a lock;
+- immediately with *force*. The overridden run notices this, revokes its rows and ends as cancelled.
+  A write that it has begun cannot be stopped.
 """
 
 from __future__ import annotations
@@ -59,7 +63,7 @@ BEAT_SECONDS = 5.0
 MISSED_BEATS = 12
 WATCH_SECONDS = 0.25
 SILENT_SECONDS = 1.0
-"""A lock without an owner's file is being taken or released; only after so long something is wrong."""
+"""The time for which a lock may have no owner's file: a run is taking or releasing it."""
 _held: set[str] = set()
 """The runs of this process that hold a lock."""
 
@@ -67,17 +71,18 @@ _held: set[str] = set()
 class RunLock:
     """The lock of a project and environment.
 
-    One thread takes and releases it; the heartbeat and the run's coordinator call `beat`.
+    One thread takes and releases the lock. The run's coordinator calls `beat`, and the heartbeat
+    thread runs `beat_on`.
 
     Attributes:
-        run_id: the run that has it.
-        overrode: whom this run has taken the lock from with *force*; "" if nobody.
+        run_id: the run that takes the lock.
+        overrode: the owner from which this run has taken the lock with *force*; "" if it took none.
     """
 
     def __init__(self, state_dir: Path, project: str, env: str, run_id: str) -> None:
         folder = locks_folder(state_dir)
         make_folder(state_dir, folder)
-        # Names that look alike once they are plain are still different ones.
+        # Different names may have the same slug.
         exact = _digest(f"{project}\0{env}".encode())
         path = folder / f"{plain_slug(project)[:50]}-{plain_slug(env)[:50]}-{exact}.lock"
         self.run_id = run_id
@@ -86,7 +91,7 @@ class RunLock:
         self._state_dir = state_dir
         self._file = path.with_suffix(".json")
         self._places = (path, self._file)
-        # Not of one thread: the heartbeat takes it once the run that was overridden has ended.
+        # Not thread-local: the heartbeat thread takes it once the overridden run has ended.
         self._system = (
             filelock.FileLock(str(path), thread_local=False) if locks_work(folder) else None
         )
@@ -107,7 +112,8 @@ class RunLock:
         """Take the lock.
 
         Raises:
-            RunLockedError: if another run holds it, and *force* is not given; says which.
+            RunLockedError: if another run holds the lock and *force* is False. The message names
+                the run.
         """
         for place in self._places:
             if is_in_the_way(place) and (moved := set_aside(self._state_dir, place)):
@@ -132,10 +138,12 @@ class RunLock:
     def _free_to_take(
         self, say: Callable[[str], None], wait: Callable[[float], object]
     ) -> bytes | None:
-        """Return what the owner's file holds once its run has ended, or was silent for long enough.
+        """Wait until the lock is free, and return the content of the owner's file.
+
+        The lock is free if its run has ended, or has not renewed the file for long enough.
 
         Raises:
-            RunLockedError: if it is going on.
+            RunLockedError: if the run still lives.
         """
         first = self._content()
         claimed = self._claim(first).exists()
@@ -162,15 +170,15 @@ class RunLock:
                     "whether it lives (--force takes its place at once)"
                 )
             wait(WATCH_SECONDS)
-        if claimed and last is not None:  # whoever made it has not gone on for as long as that
+        if claimed and last is not None:  # the run that made the claim did not go on in this time
             self._claim(last).unlink(missing_ok=True)
         return last
 
     def _is_dead(self, owner: Owner | None) -> bool:
-        """Return True if the owner's run is certain to have ended.
+        """Return True if the owner's run has certainly ended.
 
-        Where the system locks no files, only silence tells: two that find it dead could not be told
-        apart from one that begins a moment after the other.
+        If the system locks no files, return False, so that only silence ends the lock. Otherwise
+        two runs that find the owner dead could look like one run that begins just after the other.
         """
         if owner is None or self._system is None:
             return False
@@ -182,14 +190,17 @@ class RunLock:
         return not running
 
     def beat(self) -> str:
-        """Say that this run lives, if it is time to; who has overridden it, or "" (and so only once)."""
+        """Renew the owner's file if it is time to.
+
+        Return the run that has overridden this run, but only once; else "".
+        """
         with self._mutex:
             self._renew()
             reported, self._reported = self._reported, bool(self._lost)
             return "" if reported else self._lost
 
     def beat_on(self, done: threading.Event) -> None:
-        """Say that this run lives until *done*: also while it plans, or something keeps its coordinator."""
+        """Renew the owner's file until *done*, even while the run plans or its coordinator is busy."""
         while not done.wait(min(1.0, BEAT_SECONDS)):
             with self._mutex:
                 if not done.is_set():
@@ -198,7 +209,7 @@ class RunLock:
     def _renew(self) -> None:
         if self._lost or self._me.pid != os.getpid():
             return
-        # Whoever was overridden may have ended.
+        # The overridden run may have ended.
         if not self._me.locked and self._system is not None and self._take_system_lock():
             self._next_beat = 0.0
         with contextlib.suppress(OSError):
@@ -208,12 +219,12 @@ class RunLock:
                 return
         self._lost = self._overridden()
         if not self._lost:
-            # A full disk ends no run; the next beat may come through.
+            # A full disk does not end the run. The next beat may succeed.
             with contextlib.suppress(OSError):
                 self._write()
 
     def release(self) -> None:
-        """Let go of it. A forked child, which inherits the lock, leaves it to its parent."""
+        """Release the lock. A forked child inherits the lock, but only the parent releases it."""
         if self._me.pid != os.getpid():
             return
         _held.discard(self._me.run_id)
@@ -224,15 +235,15 @@ class RunLock:
                     self._file.unlink()
         finally:
             if self._system is not None:
-                # Some versions of filelock do so as well. Of two that then hold the lock of two files,
-                # the owner's file lets one begin.
+                # Some versions of filelock remove the file, too. Two runs may then hold locks on two
+                # files of this name, and the owner's file lets only one of them begin.
                 if self._me.locked:
                     with contextlib.suppress(OSError):
                         self._places[0].unlink()
                 self._system.release(force=True)
 
     def _overridden(self) -> str:
-        """Who has our place now; or had it, if that run has ended already."""
+        """Return the run that has overridden this run, even if it has ended already; else ""."""
         owner = read_owner(self._file)
         if owner is not None and owner.run_id != self._me.run_id:
             return str(owner)
@@ -240,14 +251,14 @@ class RunLock:
         return "" if notice is None else notice.decode(errors="replace") or "another run"
 
     def _tell(self, owner: Owner | None) -> None:
-        """Leave word for the run that is overridden; we may have ended when it looks."""
+        """Write a notice for the overridden run, because this run may end before it looks."""
         if owner is not None:
             with contextlib.suppress(OSError):
                 notice = _notice(self._state_dir, owner.run_id)
                 notice.write_text(str(self._me), encoding="utf-8")
 
     def _take_system_lock(self) -> bool:
-        """Whether the operating system gives us its lock."""
+        """Return True if this run gets or has the operating system's lock."""
         if self._system is None:
             return False
         if not self._me.locked:
@@ -259,7 +270,7 @@ class RunLock:
         return True
 
     def _content(self) -> bytes | None:
-        """What the owner's file holds, nothing if it cannot be read; None if there is none."""
+        """Return the content of the owner's file: b"" if it is unreadable, None if it is missing."""
         content = read_regular(self._file, MOST_BYTES)
         return b"" if content is None and os.path.lexists(self._file) else content
 
@@ -267,11 +278,14 @@ class RunLock:
         return self._file if last is None else self._file.with_suffix(f".{_digest(last)}.claim")
 
     def _take_file(self, last: bytes | None, *, force: bool) -> None:
-        """Put our name in place of *last*; of several runs that try this, only one does."""
+        """Replace *last*, the content of the owner's file, with this run.
+
+        If several runs try this, only one succeeds.
+        """
         if force:
             self._write()
             return
-        # Whoever makes the claim, and then still finds what it found before, has the right to go on.
+        # A run may go on if it makes the claim and then still finds the content unchanged.
         claim = self._claim(last)
         if not _made(claim):
             raise self._refusal(read_owner(self._file))
@@ -300,7 +314,10 @@ class RunLock:
 
 
 def _made(claim: Path) -> bool:
-    """Make *claim*, once it is certain that whoever made it before us was killed; False if it was not."""
+    """Create the file *claim*, and return True; return False if another process may hold the claim.
+
+    A claim whose process was certainly killed is replaced.
+    """
     name = msgspec.json.encode(current_process())
     for _ in range(2):
         try:
@@ -338,19 +355,19 @@ def run_lock(
     say: Callable[[str], None] = lambda _: None,
     wait: Callable[[float], object] = time.sleep,
 ) -> Iterator[RunLock]:
-    """Hold the lock of *project* and *env* inside the block; call `RunLock.beat` meanwhile.
+    """Hold the lock of *project* and *env* inside the block. The block must call `RunLock.beat`.
 
     Args:
-        state_dir: where journals and locks are.
+        state_dir: the folder of journals and locks.
         project: the project.
         env: the environment.
-        run_id: who asks.
-        force: take it from whoever has it.
-        say: told when taking over takes a while.
-        wait: waits for seconds, or raises what ends the waiting.
+        run_id: the run that takes the lock.
+        force: True to take the lock from a run that holds it.
+        say: called with a message, such as one that taking the lock will take a while.
+        wait: waits for a number of seconds, or raises an exception that ends the waiting.
 
     Raises:
-        RunLockedError: if another run holds it; says which, and what to do.
+        RunLockedError: if another run holds the lock. The message names the run and the remedy.
     """
     lock = RunLock(state_dir, project, env, run_id)
     try:
@@ -370,14 +387,14 @@ def exclusively(
     force: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Result:
-    """Call *do* while no other run of *project* and *env* goes on, and return its result.
+    """Call *do* while this run holds the lock of *project* and *env*, and return the result of *do*.
 
-    Whatever is decided for a run, from the runs before it, its plan and its tables, is decided in here.
-    An interrupt neither ends taking nor releasing the lock halfway; *do* opens for interrupts what it
-    wants to have interrupted.
+    *do* makes all decisions of a run that depend on earlier runs, its plan and its tables. An
+    interrupt cannot stop this function halfway through taking or releasing the lock. *do* lets
+    interrupts through where it can be interrupted.
 
     Raises:
-        RunLockedError: as `run_lock`.
+        RunLockedError: as in `run_lock`.
     """
     folders = [*(state_dir / name for name in OWN_FOLDERS), state_dir]
     made = [path for path in folders if not path.exists()]
@@ -385,7 +402,7 @@ def exclusively(
         private_state(state_dir)
         return _exclusively(state_dir, project, env, run_id, do, force=force, say=say)
     finally:
-        for path in made:  # a run that did not begin leaves nothing behind
+        for path in made:  # a run that did not begin leaves no empty folders
             with contextlib.suppress(OSError):
                 path.rmdir()
 

@@ -1,4 +1,4 @@
-"""Handing the run log's records to the sinks while a run goes on."""
+"""Write the run log's records to the sinks during a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FLUSH = object()
 
 @dataclass(slots=True)
 class _Position:
-    """How far one sink is: *done* of the run's records are in it."""
+    """The progress of one sink: it has the first *done* records of the run."""
 
     sink: BaseLogSink
     done: int = 0
@@ -34,13 +34,13 @@ class _Position:
 
 @dataclass(kw_only=True)
 class RunLogWriter:
-    """Hands records to the sinks in batches, on its own thread, the only one that calls them.
+    """Writer of records to the sinks, in batches. Only its own thread calls the sinks.
 
-    A batch goes out when a layer ends (`flush`), at the end (`close`), and at most every
-    `FLUSH_SECONDS` in between. A sink that fails is tried again with every later batch.
+    It writes a batch when a layer ends (`flush`), at the end of the run (`close`), and otherwise
+    every `FLUSH_SECONDS`. It tries a failed sink again with every later batch.
 
     Attributes:
-        on_flushed: told of every batch a sink took: its name and the number of records.
+        on_flushed: called after each batch with the name of the sink and the number of records.
     """
 
     run_id: str
@@ -56,17 +56,18 @@ class RunLogWriter:
         self._thread.start()
 
     def add(self, record: Row) -> None:
-        """Take one record; never waits."""
+        """Add one record, without waiting."""
         self._records.append(record)
 
     def flush(self) -> None:
-        """Ask for a batch now; never waits."""
+        """Request a batch now, without waiting for it."""
         self._inbox.put(_FLUSH)
 
     def close(self, run_record: Row) -> list[str]:
-        """Write what is left and the run's own record; what went wrong, one line per sink.
+        """Write the remaining records and *run_record*, and wait for the sinks.
 
-        Waits for the sinks; whatever they do not take stays in the journal for the next start.
+        Return one message for each sink that failed. The journal keeps the records that a sink did
+        not take, and the next start writes them.
         """
         self._inbox.put(run_record)
         self._thread.join()
