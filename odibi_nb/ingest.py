@@ -134,8 +134,8 @@ def load_sql(inputs: Any, constants: Constants, outputs: Any, context: Execution
 
     Constants: ``connection`` (a name in the environment's ``connections``) or ``url``; ``table``
     (``name`` or ``schema.name``) or ``query`` (one SELECT) with ``params`` for its ``:names``.
-    Changes that a query makes to the database are not kept. On Spark, the driver loads the rows, at
-    most `MOST_ON_SPARK` of them. Exact decimals become floats if floats hold them exactly.
+    The transaction is rolled back, so a query cannot change the database. On Spark, the driver loads
+    the rows, at most `MOST_ON_SPARK` of them. Exact decimals become floats if floats hold them exactly.
 
     Raises:
         DataError: if a constant is wrong, or the database raises an error.

@@ -1,1 +1,1 @@
-"""A run: the orchestrator, its coordinator and workers, and what a function gets while it runs."""
+"""A run: the orchestrator, the coordinator, the workers, and the context of a function."""

@@ -1,4 +1,4 @@
-"""The seed's ``auth_provider``: who gives a run its Spark session and SQL provider."""
+"""The seed's ``auth_provider``, which gives a run its Spark session and SQL provider."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def named_provider(manifest: ProjectManifest, env: str, name: str) -> Callable[..., Any]:
-    """The provider that an environment names as ``module:function``.
+    """Import the provider that an environment names as ``module:function``.
 
     Raises:
-        ManifestError: if there is none; says what was looked for.
+        ManifestError: if it does not exist; the message names the module or function.
     """
     module, _, function = name.partition(":")
     where = f"$.environments.{env}.auth_provider"
@@ -37,10 +37,10 @@ def named_provider(manifest: ProjectManifest, env: str, name: str) -> Callable[.
 def authenticated(
     provider: Callable[..., Any], *, project: str, env: str, repo_path: str | None
 ) -> Session:
-    """What *provider* gives, called as in the seed.
+    """Call *provider* with the seed's arguments, and return its Spark session and SQL provider.
 
     Raises:
-        ConfigurationError: if it raises, or returns something else than a dict.
+        ConfigurationError: if the provider raises, or does not return a dict.
     """
     try:
         found = provider(
@@ -51,7 +51,7 @@ def authenticated(
     except (Exception, SystemExit) as exc:
         why = f"raised {type(exc).__name__}: {error_message(exc)}"
         raise ConfigurationError("auth_provider", [why]) from exc
-    if not isinstance(found, Mapping):  # it is the user's code, whatever its type says
+    if not isinstance(found, Mapping):  # user code, which may not match its type
         message = f"expected a dict with 'spark' and 'sql_provider', found {shown(found)}"
         raise ConfigurationError("auth_provider", [message])
     return Session(spark=found.get("spark"), sql_provider=found.get("sql_provider"))

@@ -1,15 +1,15 @@
-"""Keep what a transformation prints and logs apart from what everybody else does.
+"""Separate the output of each transformation from all other output.
 
-While a run goes on, ``sys.stdout`` and ``sys.stderr`` are routed by a context variable: inside a
-transformation to its own log, everywhere else to where they went before. So is ``breakpoint()``: inside a
-transformation it stops only where somebody has said that they can answer.
+During a run, a context variable routes ``sys.stdout`` and ``sys.stderr``. Inside a transformation they
+write to its own log, everywhere else to the original streams. ``breakpoint()`` is routed, too: inside a
+transformation it stops only under `breakpoints_open`, or if an editor's debugger is attached.
 
-Inside a transformation also means: in the threads that it starts, in what it submits to a
-ThreadPoolExecutor, and in the processes that it forks (see `forks`). What these write after the
-transformation has ended is shown where it would be without a run.
+The threads that a transformation starts, the calls that it submits to a ThreadPoolExecutor, and the
+processes that it forks (see `forks`) also write to its log. After the transformation has ended, they
+write to the original streams.
 
-A stream that a transformation puts in the place of ``sys.stdout`` or ``sys.stderr`` is its own, too,
-and forgotten when it ends; see `_RoutedSys`.
+If a transformation assigns a stream to ``sys.stdout`` or ``sys.stderr``, the assignment applies to that
+transformation alone, until it ends; see `_RoutedSys`.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ MAX_LINE_LENGTH = 10_000
 
 
 class CapturedLog:
-    """The last `MAX_LINES` lines of one attempt; written from the attempt's threads.
+    """The last `MAX_LINES` lines of one attempt. Any thread of the attempt may write.
 
     Args:
-        on_line: told of every complete line as it comes.
+        on_line: called with each of the first `MAX_LINES` complete lines.
     """
 
     def __init__(self, on_line: Callable[[str], object] | None = None) -> None:
@@ -55,13 +55,13 @@ class CapturedLog:
         self.streams: dict[str, TextIO] = {}
 
     def write(self, text: str) -> None:
-        """Add *text*, which may be a part of a line or several."""
+        """Add *text*: a part of a line, or several lines."""
         children = self._children
         if children is not None and children.send(text):
             return  # in a forked process: the log is in its parent
         with self._lock:
             *complete, self._partial = (self._partial + text).split("\n")
-            if "\r" in self._partial:  # a progress bar: its states would add up
+            if "\r" in self._partial:  # a progress bar: keep only its last state
                 self._partial = "\r" + last_state(self._partial) + "\r" * text.endswith("\r")
             if len(self._partial) > MAX_LINE_LENGTH:
                 complete.append(self._partial)
@@ -70,38 +70,38 @@ class CapturedLog:
                 self._add(_shown(line))
 
     def flush(self) -> None:
-        """Send a forked process' part of a line to its parent."""
+        """Send an incomplete line of a forked process to its parent."""
         children = self._children
         if children is not None:
             children.flush()
 
     @property
     def is_open(self) -> bool:
-        """Whether the attempt goes on; afterwards nobody looks at the log any more."""
+        """Return True while the attempt is in progress. The log is not read afterwards."""
         return self._writers > 0
 
     def open(self) -> None:
-        """Note that one more attempt writes here."""
+        """Count one more writer."""
         self._writers += 1
 
     def close(self) -> None:
-        """Note that an attempt writes no more; wait for what its forked processes have written."""
+        """Count one writer less. After the last one, wait for the output of forked processes."""
         if self._writers == 1:
             self._close_children()
         self._writers -= 1
         if not self._writers:
-            self._close_children()  # a thread of the attempt may have forked meanwhile
+            self._close_children()  # a thread of the attempt may have forked since
             self.streams.clear()
 
     def _close_children(self) -> None:
-        # A process that is forked from here on must not write to a descriptor that is closed: by then
-        # its number may be that of somebody's file.
+        # A process that is forked from here on must not write to the closed descriptor: its number may
+        # belong to another file by then.
         children, self._children = self._children, None
         if children is not None:
             children.close()
 
     def before_fork(self) -> None:
-        """Get ready for a forked process, which writes here through a pipe."""
+        """Prepare for a forked process, which writes here through a pipe."""
         if self._children is None:
             self._children = forks.Children(self._from_child)
 
@@ -112,7 +112,7 @@ class CapturedLog:
             real_stream().write(text)
 
     def after_fork_in_child(self) -> None:
-        """Be the log of a forked process: locks may be held by threads that are not here."""
+        """Prepare the log for a forked process. A thread of the parent may hold the copied lock."""
         self._lock = threading.Lock()
         if self._children is not None:
             self._children.in_child()
@@ -125,7 +125,7 @@ class CapturedLog:
             self._on_line(line)
 
     def text(self) -> str:
-        """Everything kept, with a first line that says how much is not."""
+        """Return the kept lines. If earlier lines were dropped, the first line gives their number."""
         with self._lock:
             lines = [*self._lines, _shown(self._partial)] if self._partial else [*self._lines]
             if self._dropped:
@@ -134,7 +134,7 @@ class CapturedLog:
 
 
 def _shown(line: str) -> str:
-    """The line as people see it: not endless, without what looks like a secret or steers a terminal."""
+    """Shorten a line for display, and remove apparent secrets and terminal control sequences."""
     if "\r" in line:
         line = last_state(line)
     return redact_text(readable(plain_text(line[:MAX_LINE_LENGTH])))
@@ -147,7 +147,7 @@ _capture: contextvars.ContextVar[CapturedLog | None] = contextvars.ContextVar(
 
 @contextlib.contextmanager
 def captured(log: CapturedLog) -> Iterator[None]:
-    """Send what is printed and logged inside the block, on this thread, to *log*."""
+    """Send the output and log records of this thread to *log* inside the block."""
     token = _capture.set(log)
     log.open()
     _listen()
@@ -159,7 +159,7 @@ def captured(log: CapturedLog) -> Iterator[None]:
 
 
 def _log() -> CapturedLog | None:
-    """The log of the transformation that runs here, if one does."""
+    """Return the log of the transformation that runs here, or None."""
     log = _capture.get()
     return log if log is not None and log.is_open else None
 
@@ -171,7 +171,7 @@ _debugger: contextvars.ContextVar[Callable[[FrameType], object] | None] = contex
 
 @contextlib.contextmanager
 def breakpoints_open(debugger: Callable[[FrameType], object]) -> Iterator[None]:
-    """Inside the block, on this thread, ``breakpoint()`` in a transformation calls *debugger* with its frame."""
+    """Let ``breakpoint()`` in a transformation call *debugger* with its frame, on this thread."""
     token = _debugger.set(debugger)
     try:
         yield
@@ -191,12 +191,12 @@ def _at_breakpoint(*args: Any, **keywords: Any) -> Any:
         )
         return None
     log.write(f"{where}: what is printed from here on is shown at once\n")
-    _capture.set(None)  # until the attempt ends: a debugger's prompt is to be seen
+    _capture.set(None)  # until the attempt ends: the user must see the debugger's prompt
     return debugger(frame)
 
 
 def _answers(hook: Callable[..., Any]) -> bool:
-    """Whether an editor's debugger is attached; Python's own would wait for an answer for ever."""
+    """Return True if *hook* is a debugger that can answer. Python's own would wait for ever."""
     if hook is sys.__breakpointhook__:
         return False
     debugpy = sys.modules.get("debugpy")
@@ -206,7 +206,7 @@ def _answers(hook: Callable[..., Any]) -> bool:
 
 
 class _Router(io.TextIOBase):
-    """Stands in for a standard stream; everything but text goes to the original."""
+    """Replacement of a standard stream. It routes text, and passes all other calls to the original."""
 
     def __init__(self, name: str, original: TextIO) -> None:
         self.routed = name
@@ -232,7 +232,7 @@ class _Router(io.TextIOBase):
             log.flush()
 
     def close(self) -> None:
-        """Nothing: the original is not ours to close, nor to flush when this object is forgotten."""
+        """Do nothing: this object must not close the original, nor flush it when it is collected."""
 
     def writable(self) -> bool:
         return True
@@ -252,12 +252,12 @@ class _Router(io.TextIOBase):
 
 
 class _RoutedSys(types.ModuleType):
-    """The class of `sys` while a run goes on: who assigns a standard stream does so for themselves.
+    """The class of `sys` during a run. It limits an assigned stream to the code that assigned it.
 
-    ``contextlib.redirect_stdout`` assigns ``sys.stdout``, for all threads. Two transformations at a
-    time would write to each other's streams, and the last to leave would put the other's back for good
-    (cpython #130148). So inside a transformation an assignment concerns that transformation alone, and
-    outside it concerns whoever is outside. ``print`` finds the router, which stays in place.
+    ``contextlib.redirect_stdout`` assigns ``sys.stdout`` for all threads. Two concurrent transformations
+    would write to each other's streams, and the last to leave would restore the other's stream for good
+    (cpython #130148). So an assignment inside a transformation applies to that transformation alone, and
+    an assignment outside applies to all code outside. ``print`` finds the router, which stays in place.
     """
 
     @property
@@ -295,7 +295,7 @@ def _set_stream(name: str, stream: TextIO) -> None:
 
 
 class _LogHandler(logging.Handler):
-    """Adds log records to the log of the transformation that made them."""
+    """Handler that adds each log record to the log of the transformation that made it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log = _log()
@@ -308,7 +308,7 @@ class _LogHandler(logging.Handler):
             self.handleError(record)
 
     def _emit_elsewhere(self, record: logging.LogRecord) -> None:
-        """Show what Python shows where no handler is: that this one is there must change nothing."""
+        """Show the record as Python does without a handler: the presence of this one changes nothing."""
         last = logging.lastResort
         if last is None or record.levelno < last.level:
             return
@@ -330,7 +330,7 @@ _submit = ThreadPoolExecutor.submit
 
 
 def _start_in_context(thread: threading.Thread) -> None:
-    """Start *thread*; one of a transformation's belongs to the transformation."""
+    """Start *thread* with the context of its starter, if that is a transformation."""
     if _log() is not None:
         context, run = contextvars.copy_context(), thread.run
         thread.run = lambda: context.run(run)  # type: ignore[method-assign]
@@ -340,12 +340,12 @@ def _start_in_context(thread: threading.Thread) -> None:
 def _submit_in_context(
     pool: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **keywords: Any
 ) -> Any:
-    """Submit *fn*; whose thread runs it does not matter, but who submitted it."""
+    """Submit *fn* with the context of its submitter, whichever thread runs it."""
     return _submit(pool, contextvars.copy_context().run, fn, *args, **keywords)
 
 
 def _listen() -> None:
-    """Hear of log records, also after a row has removed all handlers (``basicConfig(force=True)``)."""
+    """Add the handler again after a row has removed all handlers (``basicConfig(force=True)``)."""
     root = logging.getLogger()
     with _lock:
         if _users and _handler not in root.handlers:
@@ -354,7 +354,7 @@ def _listen() -> None:
 
 @contextlib.contextmanager
 def routed_output() -> Iterator[None]:
-    """Route the standard streams and logging inside the block; runs may overlap."""
+    """Route the standard streams and logging inside the block. Runs may overlap."""
     with process_state.put_back_at_the_end(_handler):
         _begin_routing()
         try:
@@ -401,10 +401,10 @@ def _end_routing() -> None:
 
 
 def real_stream(name: str = "stdout") -> TextIO:
-    """The stream people see, whether or not output is being routed."""
+    """Return the stream that users see, whether or not output is routed."""
     router = _routers.get(name)
     stream = vars(sys)[name] if router is None else router.original
-    while isinstance(stream, _Router):  # one that somebody has kept from an earlier run
+    while isinstance(stream, _Router):  # user code may have stored one in an earlier run
         stream = stream.original
     return cast("TextIO", stream)
 
@@ -416,7 +416,7 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _lock  # noqa: PLW0603  a thread that is not here may hold it
+    global _lock  # noqa: PLW0603  a thread of the parent may hold it
     _lock = threading.Lock()
     log = _capture.get()
     if log is not None:

@@ -1,4 +1,4 @@
-"""Evaluating data checks on a frame before it is written, or on a table afterwards."""
+"""Evaluation of data checks on a frame before it is written, or on a table afterwards."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def evaluate(
     frame: DataFrame, table: str, rules: Sequence[Rule], engine: TableEngine
 ) -> list[CheckResult]:
-    """How each of *rules* is kept by *frame*, which is to be, or is, *table*.
+    """Evaluate each of *rules* on *frame*, the new or present content of *table*.
 
     Raises:
         DataError: if a rule cannot be evaluated: its column is missing or of the wrong type.
@@ -74,11 +74,11 @@ def _judged(rule: Rule, measure: Measure, table: str) -> CheckResult:
 
 
 def _called(rule: Rule, frame: DataFrame, table: str) -> CheckResult:
-    """A check of the user's own: False, or text that says what is wrong, or an exception."""
+    """Call a check of the user's. It fails if it returns False or a message, or raises."""
     assert rule.fn is not None
     try:
         answer = rule.fn(frame)
-    except Exception as exc:  # noqa: BLE001  an assertion or a schema library's error is an answer
+    except Exception as exc:  # noqa: BLE001  the error of an assertion or a schema library is a result
         return _result(rule, table, error_text(exc))
     if isinstance(answer, str):
         return _result(rule, table, answer)
@@ -96,25 +96,25 @@ def _result(rule: Rule, table: str, message: str, failed_rows: int | None = None
 
 
 def raise_for_failed(results: Sequence[CheckResult], consequence: str) -> None:
-    """Raises DataCheckError with all that failed, and what follows from it."""
+    """Raise DataCheckError if checks failed, with all of them and the *consequence*."""
     failed = [str(result) for result in results if result.status == STATUSES[FAIL]]
     if failed:
         raise DataCheckError(f"{'; '.join(failed)} - {consequence}")
 
 
 def rules_for(rules: Sequence[Rule], table: str) -> list[Rule]:
-    """Those of *rules* that are about *table*."""
+    """Return the rules that apply to *table*."""
     key = table_key(table)
     return [rule for rule in rules if rule.table in (None, key)]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The checks of a frame that is to be written to *target*.
+    """The check results of a frame before it is written to *target*.
 
     Attributes:
         results: one for each check of the target.
-        quarantined: the broken rules whose rows are not written to the target.
+        quarantined: the broken rules whose rows go to the quarantine table.
     """
 
     target: Output
@@ -124,13 +124,13 @@ class Verdict:
     def quarantine(self, frame: DataFrame, engine: TableEngine, info: WriteInfo) -> DataFrame:
         """Write the rows of *frame* that break a rule to the quarantine table; return the others."""
         kept, bad = engine.split(frame, self.quarantined)
-        # Before the rest: a run that dies in between has them twice rather than not at all.
+        # Quarantine first: if the run dies in between, rows may be written twice, but none are lost.
         engine.write(bad, quarantine_output(self.target), info)
         return kept
 
 
 def judge(frame: DataFrame, target: Output, checks: Sequence[Rule], engine: TableEngine) -> Verdict:
-    """Evaluate those of *checks* that are about *target* on *frame*. Writes nothing.
+    """Evaluate the checks of *target* on *frame*. Writes nothing.
 
     Raises:
         DataError: if a check cannot be evaluated.
@@ -146,7 +146,7 @@ def judge(frame: DataFrame, target: Output, checks: Sequence[Rule], engine: Tabl
 
 
 def quarantine_output(target: Output) -> Output:
-    """How the rows that *target* does not get are written."""
+    """Return the output for rows that *target* does not get."""
     return Output(table=quarantine_of(target.table), mode="append", schema_mode="merge")
 
 
@@ -155,7 +155,7 @@ def judge_tables(
 ) -> list[CheckResult]:
     """Evaluate the checks of outputs that the function wrote by other means than its context.
 
-    Nothing can be kept from being written any more: quarantine only warns.
+    These tables have been written already, so a quarantine rule only warns.
 
     Args:
         targets: the row's outputs.

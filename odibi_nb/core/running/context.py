@@ -1,4 +1,4 @@
-"""What a transformation gets besides its arguments: tables, files, logger, and when to stop."""
+"""The context of a transformation: tables, files, a logger, and requests to stop."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class TransformationLogger(logging.LoggerAdapter):  # type: ignore[type-arg]  # not generic on 3.10
-    """A standard logger that also takes the seed's ``logger.log("info", message)``."""
+    """A standard logger that also accepts the seed's ``logger.log("info", message)``."""
 
     def log(self, level: int | str, msg: object, *args: object, **kwargs: Any) -> None:
         """Log at *level*, a number or a name in any case."""
@@ -42,7 +42,7 @@ class TransformationLogger(logging.LoggerAdapter):  # type: ignore[type-arg]  # 
 
 
 def transformation_logger(transformation_id: str) -> TransformationLogger:
-    """The logger that `ExecutionContext.logger` is."""
+    """Return the logger of a transformation, for `ExecutionContext.logger`."""
     return TransformationLogger(
         logging.getLogger("odibi_nb.transformation"), {"id": transformation_id}
     )
@@ -50,7 +50,7 @@ def transformation_logger(transformation_id: str) -> TransformationLogger:
 
 @dataclass(slots=True)
 class TableUse:
-    """What an attempt did to one table or file."""
+    """A read or write of one table or file by an attempt."""
 
     name: str
     rows: int | None
@@ -59,26 +59,26 @@ class TableUse:
 
 @dataclass(kw_only=True)
 class ExecutionContext:
-    """The seed's context, and the tables.
+    """The seed's context, with access to the tables.
 
     Attributes:
-        engine: which engine's DataFrames `read` gives and `write` takes.
+        engine: the engine of the DataFrames that `read` returns and `write` takes.
         project: the project's name.
         env: the environment.
-        spark: the Spark session, if there is one.
-        sql_provider: what ``auth_provider`` handed over.
-        logger: a standard logger; its lines are captured for this transformation.
+        spark: the Spark session, or None.
+        sql_provider: the SQL provider from ``auth_provider``, or None.
+        logger: a standard logger; its lines go to the log of this transformation.
         hooks: the run's HookManager.
-        extras: ``plant``, ``asset``, ``layer``.
-        repairs: runs whose work this one redoes.
+        extras: values of ``plant``, ``asset`` and ``layer``.
+        repairs: ids of the runs whose work this run redoes.
         parameters: the manifest's ``parameters``.
-        tables: the engine; given by the runner, or by a test.
-        locations: prefix to prefix for files.
-        folder: where relative paths of files start: the manifest's folder.
-        allowed: folders and URLs below which files may be read; None for everything.
+        tables: the engine, set by the runner or by a test.
+        locations: prefixes of file locations, with their replacements.
+        folder: the manifest's folder, to which paths of files are relative.
+        allowed: folders and URLs below which files may be read; None allows all.
         connections: name to SQLAlchemy URL.
-        reserved: the tables that may not be written; None for no such.
-        checks: what must hold of what is written; `check_results` says how that ended.
+        reserved: tables that rows may not write; None allows all.
+        checks: the rules for written data; `check_results` has the results.
     """
 
     engine: Engine
@@ -108,22 +108,23 @@ class ExecutionContext:
 
     def __post_init__(self) -> None:
         self.engine = Engine(self.engine)
-        self.parameters = own_copy(self.parameters)  # what one changes, no other finds changed
+        self.parameters = own_copy(self.parameters)  # one row's change must not reach others
         if self.logger is None:
             self.logger = transformation_logger(self.transformation_id)
 
     @property
     def cancelled(self) -> bool:
-        """Whether the transformation has been cancelled. Looking at it changes nothing.
+        """Return True if the transformation was cancelled or timed out.
 
-        A function that ends early because of it says so with `should_stop`, or raises.
+        Reading this property has no effect. A function that ends early for this reason must call
+        `should_stop`, or raise an exception.
         """
         return self.control.reason is not None
 
     def should_stop(self) -> bool:
-        """Return True if the function is to stop now; the transformation is CANCELLED then.
+        """Return True if the function must stop now; its transformation then ends as CANCELLED.
 
-        For a long loop that returns early::
+        Use it in a long loop::
 
             for part in parts:
                 if context.should_stop():
@@ -132,14 +133,14 @@ class ExecutionContext:
         return self.control.stop_if_asked()
 
     def read(self, source: str | Mapping[str, Any]) -> DataFrame:
-        """Read one input, in any form a registry row can name it.
+        """Read one input, in any form that a registry row can have.
 
         Args:
             source: a table name; a file's path or URL (`locations` apply); or an object with
                 ``table``, ``sql``, or ``path`` (and ``format``, ``schema``, ``options``).
 
         Raises:
-            DataError: if it does not exist or cannot be read.
+            DataError: if the input does not exist or cannot be read.
         """
         self.control.check()
         if isinstance(source, str):
@@ -173,10 +174,10 @@ class ExecutionContext:
         schema: Mapping[str, str] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> DataFrame:
-        """Read a file; *format* is told by its suffix unless given.
+        """Read a file. Without *format*, the format follows from its suffix.
 
         Raises:
-            DataError: if it is missing or malformed, or rows may not read it.
+            DataError: if the file is missing or malformed, or rows may not read it.
         """
         self.control.check()
         refused = storage_refusal(options) or self._reach.refusal(location)
@@ -196,14 +197,13 @@ class ExecutionContext:
         """Write *frame* to a table, in one commit.
 
         Args:
-            frame: a DataFrame of the row's engine, or what that can be made of: an Arrow table; on Spark
-                a pandas DataFrame.
+            frame: a DataFrame of the row's engine, an Arrow table, or on Spark a pandas DataFrame.
             output: a table name (overwrite), or one of the row's ``outputs``.
 
         Raises:
-            DataError: if the table cannot take it.
-            DataCheckError: if it breaks a check that must hold; nothing has been written.
-            RevokedError: if the transformation was cancelled or timed out meanwhile.
+            DataError: if the table cannot take *frame*.
+            DataCheckError: if *frame* breaks a check that must hold; nothing has been written.
+            RevokedError: if the transformation was cancelled or timed out.
         """
         target = as_output(output)
         self.check_reserved(target.table)
@@ -236,7 +236,7 @@ class ExecutionContext:
             self.reserved.check(table)
 
     def write_info(self) -> WriteInfo:
-        """Who writes."""
+        """Return the run, transformation and attempt of a write."""
         return WriteInfo(
             run_id=self.run_id,
             transformation_id=self.transformation_id,
@@ -246,11 +246,11 @@ class ExecutionContext:
         )
 
     def table_exists(self, table: str) -> bool:
-        """Whether *table* is there."""
+        """Return True if *table* exists."""
         return self._engine().exists(TableName.parse(table))
 
     def locate(self, location: str) -> str:
-        """Where *location* really is, by the environment's `locations` and the project's folder."""
+        """Resolve *location* with the environment's `locations` and the project's folder."""
         return self._reach.locate(location)
 
     @property
@@ -259,12 +259,12 @@ class ExecutionContext:
 
     @property
     def rows_in(self) -> int | None:
-        """Rows read so far, where the engine can tell."""
+        """Number of rows read so far; None if unknown, or if nothing was read."""
         return _total(self.reads)
 
     @property
     def rows_out(self) -> int | None:
-        """Rows written so far, where the engine can tell."""
+        """Number of rows written so far; None if unknown, or if nothing was written."""
         return _total(self.writes)
 
     def _engine(self) -> TableEngine:
@@ -282,10 +282,10 @@ class ExecutionContext:
 
 
 def as_output(output: str | Mapping[str, Any] | Output) -> Output:
-    """An `Output` from any of the forms `ExecutionContext.write` takes.
+    """Make an `Output` of any form that `ExecutionContext.write` takes.
 
     Raises:
-        DataError: if it is not one.
+        DataError: if *output* is malformed.
     """
     if isinstance(output, Output):
         decoded: Output | None = output
@@ -318,11 +318,11 @@ _REMEDIES = (
     ("builtins.", "list", "give a DataFrame made of it"),
     ("builtins.", "dict", "give a DataFrame made of it"),
 )
-"""What to do with an object of a class: the beginning of its module, and a part of its name."""
+"""Advice for objects of a class: the start of its module, a part of its name, and the advice."""
 
 
 def remedy(value: object, engine: str) -> str:
-    """What to write instead of *value*, which is no frame of *engine*; "" if that is not known."""
+    """Return the advice for *value*, which is not a frame of *engine*; "" if none is known."""
     for cls in type(value).__mro__[:-1]:
         home = f"{cls.__module__}."
         for module, name, text in _REMEDIES:
@@ -341,7 +341,7 @@ def _total(uses: list[TableUse]) -> int | None:
 
 
 def get_current_context() -> ExecutionContext | None:
-    """The context of the transformation that runs here, or None."""
+    """Return the context of the transformation that runs here, or None."""
     context: ExecutionContext | None = CURRENT.get()
     return context
 
