@@ -1,4 +1,4 @@
-"""What can be asked of odibi_nb, once, for the magic and the shell alike."""
+"""The commands of odibi_nb, shared by the magic and the shell."""
 
 from odibi_nb.commands.face import Face
 from odibi_nb.commands.parser import CommandHelp, CommandLineError, execute, parse

@@ -1,4 +1,4 @@
-"""``doctor``: what is set, where it came from, and whether it works. Writes nothing."""
+"""``doctor``: the settings, their sources, and checks of the environment. Writes nothing."""
 
 from __future__ import annotations
 
@@ -68,26 +68,26 @@ DEFAULTS: dict[str, Callable[[], Any]] = {
     "query_memory_mb": lambda: "(a quarter of the machine's memory)",
     "query_threads": lambda: "(one per CPU)",
 }
-"""What holds where nothing is set."""
+"""The values of settings that are not set."""
 _LAB_WIDGETS = {"7": "1", "8": "3"}
-"""The major of ipywidgets to that of its half in JupyterLab."""
+"""Major versions: ipywidgets to the matching jupyterlab_widgets."""
 OK, BAD, NOTE = "✔ ok", "✖ problem", "· info"
 EXIT_CODE = "exit_code"
-"""A key of every row, besides its columns."""
+"""A key of every row in addition to its columns."""
 Row = dict[str, Any]
 
 
 class Diagnosis(Records):
-    """What `doctor` found."""
+    """The report of `doctor`."""
 
     @property
     def exit_code(self) -> int:
-        """0 if nothing is wrong, 2 if something is with the user's input, else 1; as for a run."""
+        """0 without problems, 2 if a problem is in the user's input, otherwise 1, as for a run."""
         return max((row[EXIT_CODE] for row in self.rows), default=0)
 
 
 def doctor(arguments: argparse.Namespace, face: Face) -> Diagnosis:
-    """Check what a run would need, without running or writing anything."""
+    """Check everything that a run needs, without running or writing anything."""
     rows = [*_settings(), *_libraries(), *_bad_pairs(), *_collisions()]
     rows += _guarded("ui", lambda: [_ui(face)])
     rows += _guarded("project", lambda: list(_project(arguments)))
@@ -95,7 +95,7 @@ def doctor(arguments: argparse.Namespace, face: Face) -> Diagnosis:
 
 
 def _row(check: str, state: str, value: Any, source: str = "", exit_code: int | None = None) -> Row:
-    """A line; *exit_code* is what it makes of a shell's, 1 for what is wrong if it is None."""
+    """Return one line of the report. *exit_code* defaults to 1 for a problem and to 0 otherwise."""
     row = dict(zip(COLUMNS, (check, state, source, value), strict=True))
     row[EXIT_CODE] = int(state == BAD) if exit_code is None else exit_code
     return row
@@ -126,13 +126,13 @@ def _libraries() -> Iterator[Row]:
             yield _row(name, OK, importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
             yield _row(name, NOTE, "not installed")
-    home = os.environ.get("JAVA_HOME")  # Spark takes no other where it is set
+    home = os.environ.get("JAVA_HOME")  # if it is set, Spark uses no other Java
     java = shutil.which("java", path=str(Path(home) / "bin") if home else None)
     yield _row("java", NOTE, java or "not found (only the JVM Spark engine needs it)")
 
 
 def _bad_pairs() -> Iterator[Row]:
-    """What is installed and does not work together."""
+    """Report pairs of installed libraries that do not work together."""
     kernel, widgets, front = map(_version, ("ipykernel", "ipywidgets", "jupyterlab_widgets"))
     if kernel[:2] == ["7", "0"]:
         text = "ipykernel 7.0 cannot update widgets while a cell runs: install ipykernel 7.1 or 6"
@@ -147,7 +147,7 @@ def _bad_pairs() -> Iterator[Row]:
 
 
 def _collisions() -> Iterator[Row]:
-    """What of ours another package has as well: the command ``odibi``, and the module."""
+    """Report other packages that also install the command ``odibi`` or the module ``odibi_nb``."""
     instead = "call odibi-nb, or python -m odibi_nb"
     others = [name for name in _owners_of_command("odibi") if not _is_ours(name)]
     if others:
@@ -168,7 +168,7 @@ def _collisions() -> Iterator[Row]:
 
 
 def _owners_of_command(command: str) -> list[str]:
-    """The installed packages that bring *command*."""
+    """Return the installed packages that provide *command*."""
     entries = importlib.metadata.entry_points(group="console_scripts", name=command)
     return sorted({entry.dist.name for entry in entries if entry.dist is not None})
 
@@ -178,7 +178,7 @@ def _is_ours(package: str) -> bool:
 
 
 def _starts_us(script: Path) -> bool:
-    """Whether the text of *script*, or the end of a launcher of Windows, imports odibi_nb."""
+    """Return True if *script*, which may be a launcher of Windows, contains the name odibi_nb."""
     try:
         return b"odibi_nb" in script.read_bytes()
     except OSError:
@@ -186,7 +186,7 @@ def _starts_us(script: Path) -> bool:
 
 
 def _version(library: str) -> list[str]:
-    """The parts of a library's version; one empty part if it is not installed."""
+    """Return the parts of a library's version; one empty part if it is not installed."""
     try:
         return importlib.metadata.version(library).split(".")
     except importlib.metadata.PackageNotFoundError:
@@ -236,14 +236,14 @@ def _lake(orchestrator: GenericProjectOrchestrator) -> Row:
 
 
 def _engine(orchestrator: GenericProjectOrchestrator) -> list[Row]:
-    if orchestrator.engine == "spark":  # making sure would start a session
+    if orchestrator.engine == "spark":  # checking the tables would start a session
         return [_row("spark", OK, spark_session(orchestrator.place()))]
     orchestrator.tables(orchestrator.engine).check_writable()
     return []
 
 
 def _folder(check: str, place: str) -> Row:
-    """Whether *place* can be written, as far as can be told without writing."""
+    """Report whether *place* is writable, without writing to it."""
     if "://" in place:
         return _row(check, NOTE, redact_url(place))
     nearest = Path(place)

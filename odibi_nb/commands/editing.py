@@ -1,4 +1,4 @@
-"""``register``, ``enable``, ``disable``, ``registry delete``: rows checked, shown as a diff, written at once."""
+"""``register``, ``enable``, ``disable``, ``registry delete``: check rows, show a diff, write once."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 BODY = "the cell's body"
 MAX_HINTS = 20
 MAX_DIFF = 400
-"""Lines of a diff: a notebook keeps every one of them."""
+"""Maximum number of lines of a diff, because a notebook stores all of them."""
 MAX_LINE = 500
 _SAY = "say --project and --env"
 _COLUMNS = tuple(
@@ -49,7 +49,7 @@ _COLUMNS = tuple(
 def register(arguments: argparse.Namespace, face: Face) -> RegistryEdit:
     """Write the cell's rows: TOML with a table per id, or a JSON array as in a registry file.
 
-    Of a row that is there already, only what the cell says changes.
+    If a row exists, only the columns that the cell names change.
     """
     if not face.body.strip():
         raise ConfigurationError(BODY, ["is empty: give rows, as TOML ([ID]) or as a JSON array"])
@@ -57,12 +57,12 @@ def register(arguments: argparse.Namespace, face: Face) -> RegistryEdit:
 
 
 def enable(arguments: argparse.Namespace, face: Face) -> RegistryEdit:
-    """Let a transformation run again."""
+    """Enable transformations, so that they run again."""
     return _switched(arguments, face, enabled=1)
 
 
 def disable(arguments: argparse.Namespace, face: Face) -> RegistryEdit:
-    """Leave a transformation out of runs."""
+    """Disable transformations, so that runs leave them out."""
     return _switched(arguments, face, enabled=0)
 
 
@@ -74,10 +74,11 @@ def _switched(arguments: argparse.Namespace, face: Face, enabled: int) -> Regist
 
 
 def rows_from(body: str) -> list[Row]:
-    """Registry rows, or parts of them, from TOML or JSON; columns may have the seed's aliases.
+    """Return registry rows, or parts of rows, from TOML or JSON. The seed's aliases are allowed.
 
     Raises:
-        ConfigurationError: if it is neither, or a row has no id, or an unknown column.
+        ConfigurationError: if the text is neither TOML nor JSON, or a row has no id, an unknown
+            column or a column given twice.
     """
     rows = _decoded(body)
     problems = []
@@ -122,7 +123,7 @@ def _decoded(body: str) -> list[Row]:
 
 
 def delete(arguments: argparse.Namespace, face: Face) -> RegistryEdit:
-    """Remove rows of the project and environment, after a diff and a question."""
+    """Delete rows of the project and environment, after a diff and a confirmation."""
     orchestrator = open_project(arguments, log_level="ERROR")
     source = editable_registry(orchestrator.place())
     read = source.export(orchestrator.project, orchestrator.env)
@@ -142,10 +143,10 @@ def delete(arguments: argparse.Namespace, face: Face) -> RegistryEdit:
 
 
 def confirm_deletion(face: Face, edit: RegistryEdit) -> None:
-    """Ask whether the rows of *edit*, which has been shown, shall be deleted.
+    """Ask the person to confirm the deletion of the rows of *edit*, which were shown before.
 
     Raises:
-        ConfigurationError: if the person does not confirm it, or nobody can be asked.
+        ConfigurationError: if the person does not confirm, or no person can answer.
     """
     count = f"{len(edit.deleted)} row{'s' if len(edit.deleted) > 1 else ''}"
     if face.ask is None:
@@ -188,7 +189,7 @@ def _where(orchestrator: GenericProjectOrchestrator, source: str) -> str:
 
 
 def _merged(row: Row, existing: dict[str, Row], orchestrator: GenericProjectOrchestrator) -> Row:
-    """The whole row: what the cell says, over what is there, over what goes without saying."""
+    """Return the whole row: the cell's values, then the existing row's, then defaults."""
     given = {k: v for k, v in _plain(row).items() if k not in {"project", "environment"} or v}
     defaults = {"project": orchestrator.project, "environment": orchestrator.env, "enabled": 1}
     merged = {**defaults, **existing.get(str(given["transformation_id"]), {}), **given}
@@ -203,7 +204,7 @@ def _merged(row: Row, existing: dict[str, Row], orchestrator: GenericProjectOrch
 
 
 def _plain(row: Row) -> Row:
-    """A row with the registry's names, and JSON columns decoded where they can be."""
+    """Return the row with the registry's column names, and with valid JSON columns decoded."""
     plain = {}
     for name, value in row_columns(row).items():
         if name in JSON_COLUMNS and isinstance(value, str):
@@ -228,10 +229,10 @@ def _check_known(names: list[str], existing: Collection[str], source: str) -> No
 
 
 def _check(orchestrator: GenericProjectOrchestrator, new_rows: list[Row], where: str) -> None:
-    """Make sure that a plan with the new rows has no problem that it does not have without them.
+    """Compare the plans with and without the new rows.
 
     Raises:
-        PlanError: with every problem that is new.
+        PlanError: if the new rows cause problems, with every problem that is new.
     """
     new = {str(row_id(row)): row for row in new_rows}
 
@@ -242,7 +243,7 @@ def _check(orchestrator: GenericProjectOrchestrator, new_rows: list[Row], where:
     after = orchestrator.plan_changed(changed)
     try:
         before = {*orchestrator.plan_changed(list).problems}
-    except PlanError:  # the first rows of all
+    except PlanError:  # the registry has no valid rows yet
         before = set()
     problems = [problem for problem in after.problems if problem not in before]
     if problems:
@@ -250,7 +251,7 @@ def _check(orchestrator: GenericProjectOrchestrator, new_rows: list[Row], where:
 
 
 def edit_of(changes: Changes, where: str) -> RegistryEdit:
-    """Show *changes* of the registry that *where* names."""
+    """Return *changes* as an edit of the registry named *where*."""
     pairs: list[tuple[Row, Row]] = [({}, row) for row in changes.inserts]
     pairs += [(old, {**old, **new}) for old, new in changes.updates]
     pairs += [(row, {}) for row in changes.deletes]
@@ -283,7 +284,10 @@ def edit_of(changes: Changes, where: str) -> RegistryEdit:
 
 
 def _lines(row: Row) -> list[str]:
-    """The row as lines of ``column = value``; lists and objects one item a line; no secrets."""
+    """Return the row as lines of ``column = value``, without secrets.
+
+    Lists and objects take one line for each item.
+    """
     lines = []
     plain = _plain(row)
     for name in _COLUMNS:

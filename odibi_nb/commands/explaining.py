@@ -1,4 +1,4 @@
-"""``explain``: one transformation, with everything that bears on it. Writes nothing."""
+"""``explain``: one transformation, with everything that affects it. Writes nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CONSTANT = "the row's constants"
 
 
 def explain(arguments: argparse.Namespace, face: Face) -> Explanation:
-    """The row, resolved: function, settings, neighbours, runs and tables."""
+    """Explain a row: its function, settings, neighbours, runs and tables."""
     del face
     orchestrator = open_project(arguments, log_level="ERROR")
     try:
@@ -118,7 +118,7 @@ def _function_facts(
 
 
 def _declared(fn: Callable[..., Any]) -> str:
-    """How *fn* is declared; annotations that are kept as text without their quotes."""
+    """Return the signature of *fn*, with annotations that are strings shown without quotes."""
     found = inspect.signature(fn)
     bare = [p.replace(annotation=_unquoted(p.annotation)) for p in found.parameters.values()]
     shown = found.replace(parameters=bare, return_annotation=_unquoted(found.return_annotation))
@@ -126,7 +126,7 @@ def _declared(fn: Callable[..., Any]) -> str:
 
 
 class _Text(str):
-    """Text that shows itself without quotes."""
+    """Text whose repr has no quotes."""
 
     __slots__ = ()
     __repr__ = str.__str__
@@ -145,7 +145,7 @@ def _given(orchestrator: GenericProjectOrchestrator, rehearsal: Rehearsal, name:
 
 
 def _link(source: FunctionSource) -> str:
-    """The file, relative to here: Jupyter opens it beside the notebook."""
+    """Return the file's path from here, which Jupyter opens beside the notebook; "" if outside."""
     shown = shown_path(source.file)
     return "" if Path(shown).is_absolute() else quote(Path(shown).as_posix())
 
@@ -228,7 +228,7 @@ def _runs(
             orchestrator.sinks(), RUNS_LOOKED_AT, orchestrator.project, orchestrator.env
         )
         rows = past_attempts(orchestrator.sinks(), [run["run_id"] for run in runs])
-    except Exception as exc:  # noqa: BLE001  whatever the log's storage does, the rest is worth showing
+    except Exception as exc:  # noqa: BLE001  if the log cannot be read, the rest is still useful
         return (Fact("unknown", error_message(exc)),), None
     order = {run["run_id"]: i for i, run in enumerate(runs)}
     mine = [row for row in rows if row["transformation_id"] == rehearsal.row.id]

@@ -1,4 +1,4 @@
-"""What a command needs of the face that calls it."""
+"""The interface between a command and the face that calls it."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ def _in_a_shell(words: Sequence[str]) -> str:
 
 
 def print_readable(text: str) -> None:
-    """Print *text* without what would steer a terminal: ids and messages may be in it."""
+    """Print *text* without control characters, because ids and messages may contain some."""
     print(readable(text))
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A notebook, a terminal, or nobody.
+    """The functions of a notebook or a terminal that commands call.
 
     Attributes:
-        views: (ui, log level asked for) to the views of a run, and the log level of its console.
-        ask: asks the person a question; None where nobody can answer.
-        say: shows a line at once, of a command that goes on.
-        body: what stands below the command, in a cell magic.
-        ui: how a run would be shown, and why so, from what is asked for.
-        opened: told of the project that is about to run.
-        background: (project, what it shall do, ui) to a run that has been started and goes on
-            beside the face; None where nothing can.
-        spell: spells the words of a command as a person types it here.
-        panel: (project, env, engine, path of the manifest), each possibly None, to a panel; None where
-            there is no place for one.
+        views: returns a run's views and its console's log level, for a UI and a requested log level.
+        ask: asks the person a question; None if no person can answer.
+        say: shows a line at once, during the command.
+        body: the text below the command in a cell magic.
+        ui: returns the UI for a requested one, and the reason.
+        opened: called with the project that is about to run.
+        background: starts a run in the background and returns it, for a project, an action and a UI;
+            None if that is impossible.
+        spell: returns the words of a command as a person types it here.
+        panel: returns a panel for a project, env, engine and path of the manifest, each possibly
+            None; None if no panel can be shown.
     """
 
     views: Callable[[str, str | None], tuple[Sequence[View], str]] = _no_views

@@ -1,4 +1,4 @@
-"""What may come next on a command line, read off the parser itself."""
+"""Possible continuations of a command line, taken from the parser itself."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Place:
-    """How far a command line has got.
+    """A position in a command line.
 
     Attributes:
-        command: its commands: ``("registry", "list")``.
-        given: what its arguments have been given so far, by their `dest`.
-        takes: the argument whose value may come next, if there is one.
-        waits: whether a value must come next: an option has been named that needs one.
+        command: the commands so far, such as ``("registry", "list")``.
+        given: the values so far, by the argument's `dest`.
+        takes: the argument whose value may come next; None if no value may.
+        waits: True if a value must come next, because the option before needs one.
         options: the options that may come next.
     """
 
@@ -33,12 +33,12 @@ class Place:
     options: tuple[argparse.Action, ...] = ()
 
     def option(self, name: str) -> argparse.Action | None:
-        """The option called *name*, if it may come next."""
+        """Return the option called *name*, if it may come next."""
         return next((x for x in self.options if name in x.option_strings), None)
 
 
 def place_after(words: Iterable[str]) -> Place:
-    """What may come after *words*; nothing after what the parser does not know."""
+    """Return the position after *words*. After an invalid word nothing may come next."""
     walk = _Walk()
     for word in words:
         walk.take(word)
@@ -46,7 +46,7 @@ def place_after(words: Iterable[str]) -> Place:
 
 
 def choices_of(action: argparse.Action) -> dict[str, str]:
-    """The values that *action* is limited to, each with its help; empty if it is not limited."""
+    """Return the choices of *action* with their help; empty if it has none."""
     if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001  argparse has no public name
         return {str(x.dest): x.help or "" for x in action._choices_actions}  # noqa: SLF001
     return {str(choice): "" for choice in action.choices or ()}
@@ -58,7 +58,7 @@ def _root() -> argparse.ArgumentParser:
 
 
 class _Walk:
-    """Goes along the words as argparse would."""
+    """Follow the words as argparse would."""
 
     def __init__(self) -> None:
         self.command: tuple[str, ...] = ()
@@ -128,7 +128,7 @@ class _Walk:
 
 
 def _numbers(action: argparse.Action) -> tuple[int, float]:
-    """How many values *action* needs, and how many it takes."""
+    """Return the minimum and maximum number of values of *action*."""
     if isinstance(action.nargs, int):
         return action.nargs, action.nargs
     numbers = {"?": (0, 1), "*": (0, math.inf), "+": (1, math.inf)}

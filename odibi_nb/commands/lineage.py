@@ -1,4 +1,4 @@
-"""``lineage``: the graph around a transformation, with how its rows ended last. Writes nothing."""
+"""``lineage``: the graph around a transformation, with the last statuses. Writes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def lineage(arguments: argparse.Namespace, face: Face) -> Lineage | str:
-    """The rows that lead to a transformation and those that follow from it, or all of them."""
+    """Show the upstream and downstream rows of a transformation, or all rows."""
     del face
     orchestrator = open_project(arguments, log_level="ERROR")
     try:
@@ -40,7 +40,10 @@ def lineage(arguments: argparse.Namespace, face: Face) -> Lineage | str:
 
 
 def _states(orchestrator: GenericProjectOrchestrator) -> tuple[Mapping[str, str] | None, str]:
-    """How rows ended in the last run, and what it repeated; None where there is none to ask."""
+    """Return the rows' statuses after the last run, and its id. Include the runs that it retried.
+
+    Without a run, or if the run log cannot be read, return None and "".
+    """
     try:
         chain = run_chain(orchestrator.sinks(), orchestrator.project, orchestrator.env, "last")
     except (LookupError, OdibiError, OSError):
@@ -49,7 +52,7 @@ def _states(orchestrator: GenericProjectOrchestrator) -> tuple[Mapping[str, str]
 
 
 def _around(plan: RunPlan, name: str, up: int | None, down: int | None) -> RunPlan:
-    """The plan with only *name*, and what is at most so many steps before and after it."""
+    """Reduce the plan to *name* and the rows at most *up* steps before or *down* steps after it."""
     if name not in plan.rows:
         hint = did_you_mean(name, plan.rows)
         raise ConfigurationError(plan.source, [f"no transformation {name!r}{hint}"])
@@ -63,7 +66,7 @@ def _around(plan: RunPlan, name: str, up: int | None, down: int | None) -> RunPl
 
 
 def _reached(name: str, edges: Mapping[str, Iterable[str]], steps: int | None) -> set[str]:
-    """What is at most *steps* edges away from *name*, itself among it."""
+    """Return *name* and the rows at most *steps* edges away from it."""
     found, newest = {name}, {name}
     while newest and steps != 0:
         newest = {other for one in newest for other in edges.get(one, ())} - found

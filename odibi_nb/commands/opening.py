@@ -1,4 +1,4 @@
-"""From a command's arguments to a project."""
+"""Open the project that a command's arguments name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEFAULT_ENV = "qat"
 
 
 def found_manifests() -> tuple[list[ProjectManifest], list[ManifestError]]:
-    """Every manifest found from here, and what is wrong with the others."""
+    """Return every manifest found from here, and the errors of manifests that cannot be read."""
     manifests, errors = [], []
     for path in manifest_paths(load_settings().project_dirs()):
         try:
@@ -29,10 +29,12 @@ def found_manifests() -> tuple[list[ProjectManifest], list[ManifestError]]:
 
 
 def project_name(arguments: argparse.Namespace) -> str:
-    """The project that is meant: named, set, or the only one there is.
+    """Return the project of the arguments, else of the settings, else the only one found from here.
+
+    The name is "" if the arguments give only a manifest.
 
     Raises:
-        ConfigurationError: if that is not clear.
+        ConfigurationError: if no project or more than one is found.
     """
     named = arguments.project or load_settings().get("project")
     if named or arguments.manifest:
@@ -48,23 +50,23 @@ def project_name(arguments: argparse.Namespace) -> str:
 
 
 def open_manifest(arguments: argparse.Namespace) -> ProjectManifest:
-    """The manifest of the project that is meant."""
+    """Return the manifest of the requested project."""
     folders = load_settings().project_dirs()
     return find_manifest(project_name(arguments), arguments.manifest, folders)
 
 
 def environment_name(arguments: argparse.Namespace, manifest: ProjectManifest) -> str:
-    """The environment that is meant."""
+    """Return the name of the requested environment."""
     return str(environment_setting(arguments, manifest).value)
 
 
 def environment_setting(arguments: argparse.Namespace, manifest: ProjectManifest) -> Setting:
-    """The environment that is meant: argument, setting, the manifest's default, or ``qat``."""
+    """Resolve the environment: argument, setting, the manifest's default, or ``qat``."""
     return load_settings().resolve("env", arguments.env, manifest.default_env, DEFAULT_ENV)
 
 
 def open_project(arguments: argparse.Namespace, **keywords: Any) -> GenericProjectOrchestrator:
-    """The project that is meant, in the environment that is meant."""
+    """Open the requested project in the requested environment."""
     manifest = open_manifest(arguments)
     env = environment_name(arguments, manifest)
     engine = getattr(arguments, "engine", None)
@@ -76,10 +78,12 @@ def open_project(arguments: argparse.Namespace, **keywords: Any) -> GenericProje
 def confirmation(
     orchestrator: GenericProjectOrchestrator, face: Face, *, yes: bool, action: str
 ) -> str | bool:
-    """What confirms *action* on a protected environment: ``--yes``, or the typed project name.
+    """Return the confirmation of *action*: True for ``--yes``, else the project's name.
+
+    In a protected environment the person must type the name.
 
     Raises:
-        ConfigurationError: if it was not confirmed.
+        ConfigurationError: if the person does not confirm, or no person can answer.
     """
     if yes or not orchestrator.config.protected:
         return yes or orchestrator.project
@@ -87,10 +91,10 @@ def confirmation(
 
 
 def confirmed(project: str, env: str, face: Face, action: str, why: str = "is protected") -> str:
-    """Ask for the name of *project*, whose *env* needs a confirmation; return what was typed.
+    """Ask the person to confirm *action* with the name of *project*, and return the typed name.
 
     Raises:
-        ConfigurationError: if something else was typed, or nobody can be asked.
+        ConfigurationError: if the typed name is another one, or no person can answer.
     """
     where = f"env {env!r} of {project!r}"
     if face.ask is None:

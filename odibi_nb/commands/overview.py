@@ -45,7 +45,7 @@ HISTORY_COLUMNS = (
 
 
 def projects(arguments: argparse.Namespace, face: Face) -> Records:
-    """Every project found from here, with its environments, layers and last run."""
+    """List every project found from here, with its environments, layers and last run."""
     del face
     manifests, errors = found_manifests()
     rows = [_project_row(manifest, look=not arguments.no_history) for manifest in manifests]
@@ -59,7 +59,7 @@ def _project_row(manifest: ProjectManifest, *, look: bool) -> dict[str, Any]:
         try:
             found = _last_run(manifest, env)
         except (OdibiError, OSError):
-            continue  # an environment that cannot be reached from here has no last run to show
+            continue  # an unreachable environment has no last run to show
         if found and (not last or found["start_time"] > last["start_time"]):
             last = found
     return {
@@ -74,7 +74,7 @@ def _project_row(manifest: ProjectManifest, *, look: bool) -> dict[str, Any]:
 
 def _last_run(manifest: ProjectManifest, env: str) -> dict[str, Any]:
     if manifest.environment(env).auth_provider or "://" in (manifest.environment(env).lake or ""):
-        return {}  # asking a remote place is not what a list is for
+        return {}  # a list of projects should not query remote places
     orchestrator = GenericProjectOrchestrator(
         manifest.project, env, manifest_path=manifest.path, log_level="ERROR"
     )
@@ -95,7 +95,7 @@ def _here(path: Path | None) -> str:
 
 
 def history(arguments: argparse.Namespace, face: Face) -> Records:
-    """Past runs, newest first; or the run log of one."""
+    """List past runs, newest first, or show the run log of one run."""
     del face
     orchestrator = open_project(arguments, log_level="ERROR")
     try:
@@ -128,7 +128,7 @@ def history(arguments: argparse.Namespace, face: Face) -> Records:
 
 
 def compare(arguments: argparse.Namespace, face: Face) -> Records:
-    """Two runs side by side: what each transformation did in both, and what changed."""
+    """Compare two runs: the results of each transformation in both, and the differences."""
     del face
     orchestrator = open_project(arguments, log_level="ERROR")
     where = f"{orchestrator.project} · env {orchestrator.env}"
@@ -144,7 +144,7 @@ def compare(arguments: argparse.Namespace, face: Face) -> Records:
 
 
 def cancel(arguments: argparse.Namespace, face: Face) -> str:
-    """Ask a running run to end; once more asks harder, a third time abandons what does not end."""
+    """Cancel a run in progress. A second request blocks writes; a third abandons running rows."""
     del face
     running = _running(arguments)
     if arguments.run_id:
@@ -174,10 +174,10 @@ def cancel(arguments: argparse.Namespace, face: Face) -> str:
 
 
 def _check_transformation(run: Path, name: str) -> None:
-    """Raises ConfigurationError if there is nothing to cancel."""
+    """Raise ConfigurationError if the transformation is unknown or has ended."""
     states = journaled_states(run)
     if not states:
-        return  # of an older version, or just being started: the run itself will say
+        return  # written by an older version, or still starting: the run itself reports it
     status = states.get(name)
     if status is None:
         why = f"has no transformation {name!r}{did_you_mean(name, states)}"
@@ -189,7 +189,7 @@ def _check_transformation(run: Path, name: str) -> None:
 
 
 def _running(arguments: argparse.Namespace) -> list[Path]:
-    """Folders of the runs that go on now, of the project that is meant or of all."""
+    """Return the folders of runs in progress, of the requested project or of all projects."""
     settings = load_settings()
     if arguments.project or arguments.manifest:
         manifests = [open_manifest(arguments)]

@@ -26,18 +26,18 @@ EXAMPLES = """examples:
 
 
 class CommandLineError(ConfigurationError):
-    """A command cannot be understood; the message says what was meant, if it can be guessed."""
+    """A command is not valid. The message suggests the closest valid word."""
 
 
-class CommandHelp(Exception):  # noqa: N818  not an error: help was asked for
-    """Help was asked for; the text is the argument."""
+class CommandHelp(Exception):  # noqa: N818  not an error: the user asked for help
+    """Raised if the user asks for help. Its argument is the help text."""
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that raises instead of ending the process: a kernel must live on."""
+    """A parser that raises an exception where argparse exits, because a kernel must not exit."""
 
     def error(self, message: str) -> NoReturn:
-        """Raises CommandLineError."""
+        """Raise CommandLineError."""
         found = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
         if found:
             choices = re.findall(r"[\w-]+", found[2])
@@ -45,13 +45,13 @@ class CommandParser(argparse.ArgumentParser):
         raise CommandLineError(self.prog, [f"{message}. See {self.prog} -h"])
 
     def print_help(self, file: Any = None) -> NoReturn:
-        """Raises CommandHelp."""
+        """Raise CommandHelp."""
         del file
         raise CommandHelp(self.format_help())
 
 
 def build_parser(prog: str = "odibi") -> CommandParser:
-    """The parser; *prog* is how the face calls it: ``odibi`` or ``%odibi``."""
+    """Build the parser. *prog* is its name in the face: ``odibi`` or ``%odibi``."""
     parser = CommandParser(
         prog=prog,
         description="Run, watch and keep the log of config-driven medallion pipelines.",
@@ -134,13 +134,13 @@ def _add_engine(parser: Any) -> None:
 
 
 def _add_what(parser: Any) -> None:
-    """What `run` and `plan` have in common."""
+    """Add the options that `run` and `plan` share."""
     _add_project(parser)
     _add_choices(parser)
 
 
 def _add_choices(parser: Any) -> None:
-    """What of a run can be chosen: rows, layers, engine, attempts."""
+    """Add the options that choose rows, layers, engine and attempts."""
     _add_engine(parser)
     parser.add_argument(
         "--layers", nargs="+", metavar="LAYER", help="only these layers, in the manifest's order"
@@ -153,7 +153,7 @@ def _add_choices(parser: Any) -> None:
 
 
 def _add_selection(parser: Any) -> None:
-    """Which rows; what stands behind these options is as in `odibi_nb.core.planning.selection`."""
+    """Add the options that select rows. See `odibi_nb.core.planning.selection` for their values."""
     parser.add_argument(
         "--select",
         nargs="+",
@@ -211,7 +211,7 @@ def _add_compare(commands: Any) -> None:
 
 
 def _add_pace(parser: Any) -> None:
-    """How much runs at a time, and what waits for what."""
+    """Add the options for the number of workers and the schedule."""
     parser.add_argument(
         "--workers",
         type=_positive,
@@ -226,7 +226,7 @@ def _add_pace(parser: Any) -> None:
 
 
 def _add_how(run: Any) -> None:
-    """How to run, and how to show it."""
+    """Add the options that control how a run proceeds and how it is shown."""
     _add_pace(run)
     run.add_argument(
         "--on-error", choices=["continue", "stop"], help="what a failure does to the others"
@@ -277,7 +277,7 @@ def _add_plan(commands: Any) -> None:
 
 
 def _add_troubleshooting(commands: Any) -> None:
-    """The commands about one transformation."""
+    """Add the commands about one transformation."""
     load = _command(
         commands,
         "load",
@@ -331,7 +331,7 @@ def _add_troubleshooting(commands: Any) -> None:
 
 
 def _add_editing(commands: Any) -> None:
-    """The commands that change registry rows."""
+    """Add the commands that change registry rows."""
     text = "write the cell's rows (TOML or JSON) into the registry"
     register = _command(commands, "register", text, "editing:register")
     enable = _command(commands, "enable", "let transformations run again", "editing:enable")
@@ -421,11 +421,11 @@ def _fraction(text: str) -> float:
 
 
 def parse(words: Sequence[str], prog: str = "odibi") -> argparse.Namespace:
-    """Understand a command.
+    """Parse a command.
 
     Raises:
-        CommandLineError: if it cannot be understood.
-        CommandHelp: if help was asked for.
+        CommandLineError: if the command is not valid.
+        CommandHelp: if the user asks for help.
     """
     parser = build_parser(prog)
     if not words:
@@ -443,10 +443,10 @@ def parse(words: Sequence[str], prog: str = "odibi") -> argparse.Namespace:
 
 
 def execute(arguments: argparse.Namespace, face: Face) -> Any:
-    """Do what was asked; what it returns is for the face to show.
+    """Run the command, and return its value for the face to show.
 
     Raises:
-        OdibiError: if it cannot be done.
+        OdibiError: if the command fails.
     """
     module, _, function = arguments.handler.partition(":")
     handler = getattr(import_module(f"odibi_nb.commands.{module}"), function)

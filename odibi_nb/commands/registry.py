@@ -43,7 +43,7 @@ def _open(arguments: argparse.Namespace) -> tuple[GenericProjectOrchestrator, Ed
 
 
 def init(arguments: argparse.Namespace, face: Face) -> str:
-    """Create the table, or add the columns it lacks."""
+    """Create the table, or add its missing columns."""
     orchestrator, source = _open(arguments)
     confirmation(orchestrator, face, yes=arguments.yes, action="change")
     done = source.create(all_columns=arguments.all_columns)
@@ -51,7 +51,7 @@ def init(arguments: argparse.Namespace, face: Face) -> str:
 
 
 def import_rows(arguments: argparse.Namespace, face: Face) -> Records:
-    """Load rows; what is there already is updated. All of them, or none."""
+    """Import rows, and update the rows that exist. Either all rows are written or none."""
     from odibi_nb.sources.files import read_rows
 
     orchestrator, source = _open(arguments)
@@ -80,7 +80,7 @@ def import_rows(arguments: argparse.Namespace, face: Face) -> Records:
 
 
 def _places(rows: Sequence[Row], own: Place) -> list[Place]:
-    """Every project and environment of *rows*; the command's own, if there are no rows."""
+    """Return every project and environment of *rows*; *own* if *rows* is empty."""
     places: dict[tuple[str, str], Place] = {}
     for row in rows:
         place = _place_of(row)
@@ -93,12 +93,12 @@ def _place_of(row: Row) -> Place:
 
 
 def _is(place: Place, own: Place) -> bool:
-    # As registries compare them: "ß" is not "ss" there.
+    # Compare as registries do: for them "ß" does not equal "ss".
     return (place.project.lower(), place.environment) == (own.project.lower(), own.environment)
 
 
 def _of_one_place(rows: Sequence[Row], own: Place, file: str) -> tuple[list[Row], tuple[str, ...]]:
-    """Return the rows of the project and environment that the command names, and the others in words.
+    """Return the rows of the command's project and environment, and a text about the others.
 
     Raises:
         ConfigurationError: if every row belongs to another project or environment.
@@ -127,7 +127,7 @@ def _others_text(place: Place, ids: Sequence[str]) -> str:
 
 
 def _left_out(read: Sequence[Row], rows: Sequence[Row]) -> tuple[Row, ...]:
-    """The rows of the registry that the file leaves out."""
+    """Return the registry's rows that the file leaves out."""
     named = {row_key(row) for row in map(row_columns, rows) if row.keys() >= set(KEY)}
     return tuple(row for row in read if row_key(row) not in named)
 
@@ -140,7 +140,7 @@ def _confirm(
     *,
     yes: bool,
 ) -> None:
-    """Show the import and ask for every environment that needs it."""
+    """Show the import, and ask for confirmation of every environment that needs it."""
     reasons = {place: why for place in places if (why := _why_ask(orchestrator, place))}
     if yes or not edit.changes or not (reasons or edit.deleted):
         return
@@ -152,7 +152,7 @@ def _confirm(
 
 
 def _why_ask(orchestrator: GenericProjectOrchestrator, place: Place) -> str:
-    """Why a write of rows of *place* needs a confirmation; "" if it needs none."""
+    """Return the reason why a write to *place* needs a confirmation; "" if it needs none."""
     manifests = [orchestrator.manifest]
     if place.project.casefold() != orchestrator.project.casefold():
         found, _ = found_manifests()
@@ -187,7 +187,7 @@ def export(arguments: argparse.Namespace, face: Face) -> str:
 
 
 def list_rows(arguments: argparse.Namespace, face: Face) -> Records:
-    """The rows of the project and environment, as the table has them."""
+    """List the rows of the project and environment as the table contains them."""
     del face
     orchestrator, source = _open(arguments)
     rows = [_shown(row) for row in source.export(orchestrator.project, orchestrator.env)]
@@ -201,12 +201,12 @@ def list_rows(arguments: argparse.Namespace, face: Face) -> Records:
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with what its JSON columns keep secret hidden, also where they are JSON text."""
+    """Return the row with the secrets in its JSON columns hidden, also if they are JSON text."""
     shown = dict(row)
     for column in JSON_COLUMNS:
         value = row.get(column)
         if isinstance(value, str):
-            with contextlib.suppress(ValueError):  # malformed: `plan` says so
+            with contextlib.suppress(ValueError):  # `plan` reports malformed JSON
                 value = decode_config(value)
         if value is not None:
             shown[column] = redact(value) if isinstance(value, str) else as_json(redact(value))

@@ -1,4 +1,4 @@
-"""``run``, ``retry`` and ``plan``."""
+"""``run``, ``retry``, ``plan`` and ``panel``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: argparse.Namespace, face: Face) -> Any:
-    """Run a project; the cell's body overrides constants. Beside the face, what goes on."""
+    """Run a project with the cell's TOML overrides. With ``--background``, return the new run."""
     options = _run_options(arguments, face)
     orchestrator = _open_to_run(arguments, face)
     confirm = confirmation(orchestrator, face, yes=arguments.yes, action="run")
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace, face: Face) -> Any:
 
 
 def retry(arguments: argparse.Namespace, face: Face) -> Any:
-    """Run again what did not succeed in a run; why not, where there is nothing to do."""
+    """Retry the unfinished rows of a run. If nothing is left to retry, return the reason."""
     options = _run_options(arguments, face)
     orchestrator = _open_to_run(arguments, face)
     confirm = confirmation(orchestrator, face, yes=arguments.yes, action="run")
@@ -68,7 +68,7 @@ def _started(
     orchestrator: GenericProjectOrchestrator,
     act: Callable[[GenericProjectOrchestrator], RunResult],
 ) -> Any:
-    """What *act* makes of the project; or, with ``--background``, what goes on beside the face."""
+    """Return the result of *act*, or with ``--background`` the run that was started."""
     if not arguments.background:
         return act(orchestrator)
     assert face.background is not None
@@ -90,7 +90,7 @@ def _run_options(arguments: argparse.Namespace, face: Face) -> dict[str, Any]:
 
 
 def panel(arguments: argparse.Namespace, face: Face) -> Any:
-    """A panel to run projects by point and click."""
+    """Open a panel to run projects by point and click."""
     if face.panel is None:
         why = "needs a notebook with widgets; here there are odibi plan and odibi run"
         raise ConfigurationError("panel", [why])
@@ -98,7 +98,7 @@ def panel(arguments: argparse.Namespace, face: Face) -> Any:
 
 
 def plan(arguments: argparse.Namespace, face: Face) -> RunPlan:
-    """What a run would do; writes nothing."""
+    """Plan a run. Writes nothing."""
     orchestrator = open_project(arguments, log_level="ERROR")
     try:
         return orchestrator.plan(**_options(arguments, overrides_from(face.body)))
@@ -122,19 +122,19 @@ def _options(arguments: argparse.Namespace, overrides: dict[str, dict[str, Any]]
 
 
 def selected(arguments: argparse.Namespace) -> list[str]:
-    """What ``--select`` and ``--only`` ask for."""
+    """Return the selectors of ``--select`` and ``--only``."""
     return [*(arguments.select or ()), *map(exactly, arguments.only or ())]
 
 
 def overrides_from(body: str) -> dict[str, dict[str, Any]]:
-    """Constants by transformation id, from TOML: ``[SILVER_001]``, then ``drop_nulls = false``.
+    """Read constants by transformation id from TOML: ``[SILVER_001]``, then ``drop_nulls = false``.
 
     Raises:
-        ConfigurationError: if it is not TOML, or a key stands outside a table.
+        ConfigurationError: if the text is not TOML, or a key is outside a table.
     """
     if not body.strip():
         return {}
-    # "[SILVER_001] drop_nulls = false" on one line is how people write it; TOML wants two.
+    # People write "[SILVER_001] drop_nulls = false" on one line, but TOML requires two.
     lines = [
         line.replace("] ", "]\n", 1) if line.lstrip().startswith("[") else line
         for line in body.splitlines()

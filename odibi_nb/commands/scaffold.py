@@ -1,4 +1,4 @@
-"""``init``: a new project that runs at once: manifest, registry, functions for both engines, tests, notebook."""
+"""``init``: create a project that runs at once, with functions for both engines, and tests."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 REGISTRY = "sqlite:///registry.db"
 ENV = "qat"
 MAX_NAME = 200
-"""Characters of the registry's column `project`."""
+"""Maximum length in characters of the registry's column `project`."""
 _UNWRITABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode's categories of control characters, half characters, and ends of lines."""
+"""Unicode categories of control characters, surrogates, and line and paragraph separators."""
 
 
 def init(arguments: argparse.Namespace, face: Face) -> str:
-    """Make the project ``projects/NAME``, its registry filled; nothing that is there is touched."""
+    """Create the project ``projects/NAME`` and fill its registry. Existing files stay as they are."""
     name = _checked_name(arguments.name)
     check_installed("odibi init", "sql", "sqlalchemy")
     home, notebook = _free_places(name)
@@ -90,10 +90,10 @@ def _checked_name(given: str) -> str:
 
 
 def _free_places(name: str) -> tuple[Path, Path]:
-    """Choose the folder and the notebook: those of another project of a similar name stay.
+    """Choose a new folder and a new notebook, numbered if another project uses the same folder name.
 
     Raises:
-        ConfigurationError: if the project is there already, or something else is in its place.
+        ConfigurationError: if the project exists, or other files are in its place.
     """
     for path in manifest_paths(load_settings().project_dirs()):
         with contextlib.suppress(ManifestError):
@@ -108,11 +108,11 @@ def _free_places(name: str) -> tuple[Path, Path]:
             return home, notebook
         if not (home / "manifest.json").exists():
             raise ConfigurationError("init", [f"{existing[0]} is there already: nothing was made"])
-    raise AssertionError  # the loop has no end
+    raise AssertionError  # the loop never ends
 
 
 def manifest(name: str) -> dict[str, Any]:
-    """The manifest of a new project called *name*."""
+    """Return the manifest of a new project called *name*."""
     return {
         "project": name,
         "description": "",
@@ -132,7 +132,7 @@ def manifest(name: str) -> dict[str, Any]:
 
 
 def registry_rows(name: str) -> list[dict[str, Any]]:
-    """A row per layer, from a file to a table of daily means."""
+    """Return one row per layer, from a file to a table of daily means."""
     place = {"project": name, "environment": ENV, "entity_1": None, "entity_2": None, "enabled": 1}
     return [
         {
@@ -197,5 +197,5 @@ def _json(value: Any) -> str:
 
 
 def _line(name: str) -> str:
-    """The name where it cannot end a docstring."""
+    """Return the name in a form that is safe inside a docstring."""
     return " ".join(name.replace("\\", " ").replace('"', "'").split())

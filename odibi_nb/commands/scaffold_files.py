@@ -130,8 +130,8 @@ def test_on_spark(spark):
 
 
 def cells(name: str) -> list[tuple[str, str]]:
-    """(kind, text) of the notebook's cells for the project called *name*."""
-    # In a cell {name} would be a variable, so the name is given once, as one.
+    """Return (kind, text) of the notebook's cells for the project called *name*."""
+    # The name is assigned to a variable once, because {name} in a cell means a variable.
     return [
         ("markdown", f"# {name}"),
         ("code", f"%load_ext odibi_nb\nproject = {name!r}"),

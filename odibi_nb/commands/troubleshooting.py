@@ -37,14 +37,14 @@ _LATE = "the function itself ended well: Spark only finds such an error when the
 
 
 def load(arguments: argparse.Namespace, face: Face) -> LoadedTransformation:
-    """A transformation's inputs and all else that its function gets; writes nothing."""
+    """Load a transformation's inputs and the other arguments of its function. Writes nothing."""
     del face
     orchestrator = open_project(arguments, log_level="ERROR")
     return load_transformation(orchestrator, arguments.id, _portion(arguments))
 
 
 def try_out(arguments: argparse.Namespace, face: Face) -> Trial:
-    """Call the cell's function (or the module's) as a run would; writes nothing unless told to."""
+    """Call the cell's or the module's function as a run would. Write nothing without ``--write``."""
     orchestrator = open_project(arguments, log_level="ERROR")
     if arguments.write:
         confirmation(orchestrator, face, yes=arguments.yes, action="write to")
@@ -64,7 +64,7 @@ def _portion(arguments: argparse.Namespace) -> Portion | None:
 
 
 def debug(arguments: argparse.Namespace, face: Face) -> FailureReport | str:
-    """Why a transformation failed: frame by frame while they are alive, else as the log has it."""
+    """Report why a transformation failed, with its frames if they are still in memory."""
     del face
     if arguments.forget:
         return forget_failures()
@@ -75,7 +75,7 @@ def debug(arguments: argparse.Namespace, face: Face) -> FailureReport | str:
 
 
 def forget_failures() -> str:
-    """Let go of all failures that this process keeps; say how much that was."""
+    """Release all failures that this process keeps, and return their number and size."""
     kept, size = len(FAILURES.newest_first()), size_text(FAILURES.held())
     FAILURES.clear()
     return (
@@ -84,7 +84,7 @@ def forget_failures() -> str:
 
 
 def kept_failure(arguments: argparse.Namespace) -> Failure | None:
-    """The failure that is meant, if it is alive in this process: the newest, or that of an id."""
+    """Return the newest failure in this process that matches the arguments; None without one."""
     for failure in FAILURES.newest_first():
         if arguments.project not in {None, failure.project} or arguments.env not in {
             None,
@@ -113,7 +113,7 @@ def _report(failure: Failure) -> FailureReport:
 
 
 def kept_text(failure: Failure) -> str:
-    """How long a failure's variables stay in memory, and how much that is."""
+    """Return a text about the size of a failure's variables, and how long they stay in memory."""
     size = size_text(held_bytes(failure.error))
     return (
         f"its variables ({size}) stay in memory until it succeeds, newer failures take its place "
@@ -167,7 +167,7 @@ def _tail(log: str) -> str:
 
 
 def log(arguments: argparse.Namespace, face: Face) -> AttemptLogs | None:
-    """What a transformation printed and logged, in its newest run or in the one named."""
+    """Show the output and log of a transformation, from its newest run or from the given one."""
     orchestrator = open_project(arguments, log_level="ERROR")
     run_id = None if arguments.run == LAST else arguments.run
     if arguments.follow:
@@ -185,7 +185,7 @@ def log(arguments: argparse.Namespace, face: Face) -> AttemptLogs | None:
 
 
 def _recorded(orchestrator: GenericProjectOrchestrator, name: str, run_id: str | None) -> str:
-    """What the run log has of a run whose journal is not here: that it ran, but not what it said."""
+    """Describe an attempt whose journal is elsewhere: the run log has its status, not its output."""
     try:
         ids = (
             [run_id]
@@ -214,7 +214,7 @@ def _recorded(orchestrator: GenericProjectOrchestrator, name: str, run_id: str |
 def _follow(
     orchestrator: GenericProjectOrchestrator, name: str, run_id: str | None, face: Face
 ) -> None:
-    """Say what the transformation prints as it comes, until it has ended."""
+    """Show the transformation's output as it appears, until the attempt has ended."""
     printed_lines = 0
     while True:
         found = newest_attempts(

@@ -1,4 +1,4 @@
-"""Listeners that are ready-made: each module has a function `register(hooks)`."""
+"""Ready-made listeners. Each module has a function `register(hooks)`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def register_once(hooks: HookManager, listener: Hook, *, replace: bool) -> None:
-    """Let *listener* hear every event, unless one of its type does already.
+    """Register *listener* for every event, unless a listener of its type is registered.
 
-    Plug-ins are asked anew at each run, also for a HookManager that had them in the run before.
+    Entry points are called for each run, also if the HookManager still has their listeners.
 
     Args:
-        hooks: where to register it.
+        hooks: where to register the listener.
         listener: called with every payload.
-        replace: take an earlier one away rather than keep it.
+        replace: replace an earlier listener instead of keeping it.
     """
     earlier = [
         listed["callback"]

@@ -1,6 +1,6 @@
 """The lineage of every run, with OpenLineage (``pip install 'odibi-nb[openlineage]'``).
 
-By hand::
+To send the lineage of single runs::
 
     from odibi_nb import HookManager, run_project
     from odibi_nb.listeners import openlineage
@@ -9,34 +9,36 @@ By hand::
     openlineage.register(hooks, namespace="lakehouse-qat")
     run_project("Energy Efficiency", hooks=hooks)
 
-For every run, by an entry point of any package that is installed, in its ``pyproject.toml``::
+To send it for every run, declare an entry point in the ``pyproject.toml`` of any installed package::
 
     [project.entry-points."odibi_nb.hooks"]
     openlineage = "odibi_nb.listeners.openlineage:register"
 
-Where events go is OpenLineage's own configuration: ``openlineage.yml``, or environment variables such
-as ``OPENLINEAGE_URL``. The namespace is that of the variable ``OPENLINEAGE_NAMESPACE``, else ``odibi``.
-Jobs and tables have the same names in every environment: give each environment a namespace.
+OpenLineage's own configuration decides where events go: ``openlineage.yml``, or environment variables
+such as ``OPENLINEAGE_URL``. The variable ``OPENLINEAGE_NAMESPACE`` sets the namespace, by default
+``odibi``. Jobs and tables have the same names in every environment, so give each environment a
+namespace of its own.
 
 Events
 ======
 
 ================================  ==================================================================
-job ``<project>``                 the run as a whole: START, then COMPLETE, FAIL or ABORT (cancelled)
+job ``<project>``                 the whole run: START, then COMPLETE, FAIL or ABORT (cancelled)
 job ``<project>.<layer>.<id>``    an attempt of a transformation: START, then COMPLETE, FAIL or ABORT
-                                  (cancelled or abandoned). A retry is a run of its own; what was
+                                  (cancelled or abandoned). A retry is a run of its own. A row that
                                   never started has no events.
 ================================  ==================================================================
 
-Facets of an attempt: ``parent`` (the run as a whole), ``tags`` (run_id and env, engine, attempt: where
-to look in the run log), ``jobType``, ``errorMessage`` of what did not succeed, and ``outputStatistics``
-with the rows written, where the row has one output. Datasets are the tables that the registry row
-names, in lower case with their schema, for equal tables have equal names. Run ids are
-`lineage_run_id`, so the run log leads to the lineage.
+An attempt has these facets: ``parent`` (the whole run), ``tags`` (run_id, env, engine and attempt, to
+find its record in the run log), ``jobType``, ``errorMessage`` if it did not succeed, and, if the
+registry row has one output, ``outputStatistics`` with the number of written rows. Datasets are the
+tables that the registry row names. Their names include the schema and are in lower case, so that
+equal tables have equal names. `lineage_run_id` computes the run ids, so a record of the run log leads
+to its lineage.
 
-Events are sent in the background, in order: a slow server does not hold up transformations. What is
-not sent ten seconds after the run's end is given up, which is one warning of the run. A server that takes
-nothing is waited for two seconds, one behind a transport with a queue of its own five.
+Events are sent in order in the background, so a slow server does not delay transformations. Ten
+seconds after the end of the run, unsent events are given up, and the run gets one warning. A server
+that accepts no event is given up after two seconds, or after five if the transport has its own queue.
 """
 
 from __future__ import annotations
@@ -67,13 +69,13 @@ DEFAULT_NAMESPACE = "odibi"
 WHAT = "lineage events"
 PRODUCER = f"urn:odibi-nb:{__version__}"
 _IDS = uuid.uuid5(uuid.NAMESPACE_OID, "odibi_nb")
-_STATES = {"SUCCESS": "COMPLETE", "FAILED": "FAIL"}  # every other end is an ABORT
+_STATES = {"SUCCESS": "COMPLETE", "FAILED": "FAIL"}  # every other status is an ABORT
 
 
 def lineage_run_id(
     run_id: str, transformation_id: str | None = None, attempt: int | None = None
 ) -> str:
-    """The UUID of an attempt in the lineage; with *run_id* alone that of the run as a whole."""
+    """Return the UUID of an attempt in the lineage; with *run_id* alone, the UUID of the whole run."""
     return str(uuid.uuid5(_IDS, json.dumps([run_id, transformation_id, attempt])))
 
 
@@ -83,16 +85,16 @@ def register(
     namespace: str | None = None,
     client: OpenLineageClient | None = None,
 ) -> None:
-    """Send the lineage of the runs that *hooks* hears of.
+    """Send the lineage of the runs of *hooks*.
 
-    Called again for the same HookManager it changes nothing, unless it is given a *namespace* or a
-    *client*; then these take the place of those before.
+    A second call for the same HookManager changes nothing, unless it gives a *namespace* or
+    a *client*. Then the new listener replaces the earlier one.
 
     Args:
-        hooks: given to `run_project`, or by it to an entry point.
-        namespace: of jobs and tables; ``OPENLINEAGE_NAMESPACE``, else ``odibi``, if None.
-        client: sends the events, and stays open; if None, each run makes its own from OpenLineage's
-            configuration.
+        hooks: the HookManager that `run_project` gets, or passes to an entry point.
+        namespace: of jobs and tables; if None, ``OPENLINEAGE_NAMESPACE`` or ``odibi``.
+        client: sends the events, and stays open. If None, each run creates its own client from
+            OpenLineage's configuration.
 
     Raises:
         EngineNotAvailableError: if OpenLineage is not installed.
@@ -108,7 +110,7 @@ def register(
 
 
 class OpenLineageListener:
-    """Sends the events of any number of runs, one after the other or at the same time."""
+    """Sends the events of any number of runs, consecutive or concurrent."""
 
     def __init__(self, namespace: str, client: OpenLineageClient | None) -> None:
         self._namespace = namespace
@@ -119,11 +121,11 @@ class OpenLineageListener:
         return "OpenLineage"
 
     def __call__(self, payload: Mapping[str, Any]) -> None:
-        """Hear of one event; those of a run whose start was not heard have no lineage.
+        """Send one event. Events of a run without a recorded start are ignored.
 
         Raises:
-            HookError: if OpenLineage's configuration cannot be used.
-            OdibiError: at a run's end, if events of it could not be sent.
+            HookError: if OpenLineage's configuration is not valid.
+            OdibiError: at the end of a run, if some of its events could not be sent.
         """
         event, run_id = EventType(payload["event"]), str(payload.get("run_id"))
         if event is EventType.RUN_START:
@@ -141,10 +143,10 @@ class OpenLineageListener:
             return BackgroundSender(WHAT, self._client.emit)
         try:
             client = OpenLineageClient()
-        except (Exception, SystemExit) as exc:  # whatever the chosen transport raises
+        except (Exception, SystemExit) as exc:  # the chosen transport can raise anything
             why = f"its configuration cannot be used: {error_text(exc)}"
             raise HookError("OpenLineage", [why]) from exc
-        # A transport with a thread of its own loses what it has not sent when it is not closed.
+        # Without close(), a transport with its own thread loses its unsent events.
         return BackgroundSender(WHAT, client.emit, client.close)
 
 
@@ -158,11 +160,11 @@ class _RunLineage:
         self._sender = sender
         self._run_id: str = payload["run_id"]
         self._project: str = payload["project"]
-        self._started: dict[tuple[str, int], Mapping[str, Any]] = {}  # attempts that have not ended
+        self._started: dict[tuple[str, int], Mapping[str, Any]] = {}  # attempts in progress
         self._send_run("START", payload)
 
     def tell(self, event: EventType, payload: Mapping[str, Any]) -> None:
-        """Something happened between the run's start and its end."""
+        """Send an event between the run's start and its end."""
         if event is EventType.TRANSFORM_START:
             self._started[payload["transformation_id"], payload["attempt"]] = payload
             self._send_attempt("START", payload, payload["timestamp"])
@@ -173,10 +175,10 @@ class _RunLineage:
                 self._send_attempt(state, payload, payload["end_time"])
 
     def end(self, payload: Mapping[str, Any]) -> None:
-        """Nothing more will happen.
+        """Send the end of the run, and of attempts that have not ended.
 
         Raises:
-            OdibiError: if events could not be sent.
+            OdibiError: if some events could not be sent.
         """
         try:
             for started in self._started.values():
@@ -224,7 +226,7 @@ class _RunLineage:
         outputs = [
             OutputDataset(self._namespace, table) for table in _names(payload, "output_tables")
         ]
-        if len(outputs) == 1 and payload["rows_out"] is not None:  # else whose rows are they?
+        if len(outputs) == 1 and payload["rows_out"] is not None:  # else the table is unknown
             outputs[0].outputFacets = {
                 "outputStatistics": statistics.OutputStatisticsOutputDatasetFacet(
                     rowCount=payload["rows_out"], producer=PRODUCER
@@ -275,7 +277,7 @@ class _RunLineage:
 
 
 def _tags(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """What finds the run log's record: a facet of the run."""
+    """Return the facet of the run with the keys of its record in the run log."""
     from openlineage.client.facet_v2 import tags_run
 
     keys = [key for key in ("run_id", "env", "engine", "attempt") if payload.get(key) is not None]
@@ -284,7 +286,7 @@ def _tags(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _error(message: str | None) -> dict[str, Any]:
-    """Why it did not succeed, if so: a facet of the run."""
+    """Return the facet of the run with its error, if it has one."""
     from openlineage.client.facet_v2 import error_message_run
 
     if not message:
@@ -296,8 +298,8 @@ def _error(message: str | None) -> dict[str, Any]:
 
 
 def _names(payload: Mapping[str, Any], key: str) -> list[str]:
-    """The tables under *key*, each once."""
-    names = {  # a dict, for its order
+    """Return the tables under *key*, without duplicates."""
+    names = {  # a dict keeps the order
         redact_url(table) if is_location(table) else TableName.parse(table).key: None
         for table in payload.get(key) or ()
     }

@@ -1,6 +1,6 @@
 """A trace of every run, with OpenTelemetry (``pip install 'odibi-nb[opentelemetry]'``).
 
-By hand::
+To trace single runs::
 
     from odibi_nb import HookManager, run_project
     from odibi_nb.listeners import opentelemetry
@@ -9,30 +9,33 @@ By hand::
     opentelemetry.register(hooks)
     run_project("Energy Efficiency", hooks=hooks)
 
-For every run, by an entry point of any package that is installed, in its ``pyproject.toml``::
+To trace every run, declare an entry point in the ``pyproject.toml`` of any installed package::
 
     [project.entry-points."odibi_nb.hooks"]
     opentelemetry = "odibi_nb.listeners.opentelemetry:register"
 
-Where spans go is OpenTelemetry's own configuration: the TracerProvider of the application, or of
-``opentelemetry-instrument``. Without one, nothing is recorded.
+OpenTelemetry's own configuration decides where spans go: the TracerProvider of the application or of
+``opentelemetry-instrument``. Without one, OpenTelemetry records nothing.
 
 Spans
 =====
 
 ::
 
-    run <project>                          a child of the span that is current where the run starts
+    run <project>                          a child of the current span at the start of the run
     └── layer <layer>                      from its first row to its last
-        └── transform <transformation_id>  one per attempt, so a retry is a span of its own
-            └── ...                        what the transformation traces itself
+        └── transform <transformation_id>  one per attempt, so a retry has its own span
+            └── ...                        spans of the transformation itself
 
-Attributes have the prefix ``odibi.``: on all spans ``project``, ``env``, ``run_id``, ``engine``; then
-``layer``, ``transformation_id``, ``attempt``, ``module``, ``function``, ``plant``, ``asset``,
-``rows_in``, ``rows_out``, ``status``, as far as they are known. What failed has the status ERROR, and
-an attempt its error as an event ``exception``. What was cancelled is no error; ``odibi.reason`` says
-why. A row that was never started is an event of its layer's span, ``transform_skipped`` or
-``transform_cancelled``. A layer in which nothing was started ends with the last of these.
+Attributes have the prefix ``odibi.``. All spans have ``project``, ``env``, ``run_id`` and ``engine``.
+Spans of layers and attempts also have ``layer``, and further attributes are set if known:
+``transformation_id``, ``attempt``, ``module``, ``function``, ``plant``, ``asset``, ``rows_in``,
+``rows_out`` and ``status``.
+
+Failed runs, layers and attempts have the status ERROR, and a failed attempt has its error as an event
+``exception``. A cancelled attempt is not an error; its reason is in ``odibi.reason``. A row that never
+started is an event of its layer's span, ``transform_skipped`` or ``transform_cancelled``. A layer in
+which no row started ends with the last of these events.
 """
 
 from __future__ import annotations
@@ -69,14 +72,14 @@ _OF_AN_END = ("status", "rows_in", "rows_out")
 
 
 def register(hooks: HookManager, *, tracer_provider: TracerProvider | None = None) -> None:
-    """Trace the runs that *hooks* hears of.
+    """Trace the runs of *hooks*.
 
-    Called again for the same HookManager it changes nothing, unless a *tracer_provider* is given,
-    which then takes the place of the one before.
+    A second call for the same HookManager changes nothing, unless it gives a *tracer_provider*.
+    Then the new listener replaces the earlier one.
 
     Args:
-        hooks: given to `run_project`, or by it to an entry point.
-        tracer_provider: makes the spans; OpenTelemetry's global one if None.
+        hooks: the HookManager that `run_project` gets, or passes to an entry point.
+        tracer_provider: creates the spans; OpenTelemetry's global one if None.
 
     Raises:
         EngineNotAvailableError: if OpenTelemetry is not installed.
@@ -91,7 +94,7 @@ def register(hooks: HookManager, *, tracer_provider: TracerProvider | None = Non
 
 
 class OpenTelemetryListener:
-    """Makes the spans of any number of runs, one after the other or at the same time."""
+    """Creates the spans of any number of runs, consecutive or concurrent."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
@@ -101,7 +104,7 @@ class OpenTelemetryListener:
         return "OpenTelemetry"
 
     def __call__(self, payload: Mapping[str, Any]) -> None:
-        """Hear of one event; those of a run whose start was not heard are not traced."""
+        """Record one event. Events of a run without a recorded start are ignored."""
         event, run_id = EventType(payload["event"]), str(payload.get("run_id"))
         if event is EventType.RUN_START:
             self._runs[run_id] = _RunTrace(self._tracer, payload)
@@ -113,15 +116,15 @@ class OpenTelemetryListener:
 
 
 class _RunTrace:
-    """The spans of one run that are open."""
+    """The open spans of one run."""
 
     def __init__(self, tracer: Tracer, payload: Mapping[str, Any]) -> None:
         self._tracer = tracer
         self._layers: dict[str, Span] = {}
-        self._last_unstarted: dict[str, int] = {}  # of layers in which nothing started so far
+        self._last_unstarted: dict[str, int] = {}  # of layers in which no row has started
         self._attempts: dict[tuple[str, int], Span] = {}
         self._token: Any = None
-        # An exporter may send each span as it ends, and wait for a server that is down.
+        # An exporter may send each span at its end, and wait for a server that is down.
         self._sender = BackgroundSender("spans", lambda ended: ended[0].end(ended[1]))
         self._facts = _attributes(payload, _OF_A_RUN)
         self._span = tracer.start_span(
@@ -131,7 +134,7 @@ class _RunTrace:
         )
 
     def tell(self, event: EventType, payload: Mapping[str, Any]) -> None:
-        """Something happened between the run's start and its end."""
+        """Record an event between the run's start and its end."""
         self._leave_attempt()
         if event is EventType.LAYER_START:
             self._layer(payload)
@@ -148,10 +151,10 @@ class _RunTrace:
                 self._end_attempt(span, payload)
 
     def end(self, payload: Mapping[str, Any]) -> None:
-        """End whatever is still open: after a run that was abandoned, or that lost an event.
+        """End all spans that are still open, for example after an abandoned run or a lost event.
 
         Raises:
-            OdibiError: if spans could not be handed on.
+            OdibiError: if some spans could not be sent.
         """
         try:
             self._end_all(payload)
@@ -173,13 +176,13 @@ class _RunTrace:
         self._sender.put((self._span, now))
 
     def _layer(self, payload: Mapping[str, Any]) -> Span:
-        """The span of the layer of *payload*, which begins if need be."""
+        """Return the span of the payload's layer, and start it if necessary."""
         layer = payload["layer"]
         if layer not in self._layers:
             facts = {
                 **self._facts,
                 "odibi.layer": layer,
-            }  # not the engine of the row that came first
+            }  # with the run's engine, not the first row's
             self._layers[layer] = self._child(self._span, f"layer {layer}", payload, facts)
         return self._layers[layer]
 
@@ -199,12 +202,12 @@ class _RunTrace:
         facts = _attributes(payload, _OF_A_ROW)
         span = self._child(self._layer(payload), f"transform {name}", payload, facts)
         self._attempts[name, payload["attempt"]] = span
-        # The worker takes over the context variables of this thread as they are after this event,
-        # so what the transformation traces itself, or a library in it, becomes a child.
+        # The worker copies this thread's context variables after this event, so spans of the
+        # transformation and of libraries that it calls become children of this span.
         self._token = context.attach(trace.set_span_in_context(span))
 
     def _leave_attempt(self) -> None:
-        """Let this thread be where it was before the last attempt started."""
+        """Restore the context that this thread had before the last attempt started."""
         from opentelemetry import context
 
         if self._token is not None:
@@ -250,10 +253,10 @@ def _set_error(span: Span, text: str) -> None:
 
 
 def _attributes(payload: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    """Those of *keys* that are known, as attributes."""
+    """Return the known values of *keys* as attributes."""
     return {f"odibi.{key}": payload[key] for key in keys if payload.get(key) is not None}
 
 
 def _nanoseconds(time: dt.datetime) -> int:
-    """Since 1970, exactly: a float of seconds has too few digits."""
+    """Return the exact nanoseconds since 1970. A float of seconds has too few digits."""
     return (time - _EPOCH) // dt.timedelta(microseconds=1) * 1000

@@ -1,4 +1,4 @@
-"""Sending in the background, so that a slow server does not hold up a run."""
+"""Background sending, so that a slow server does not delay a run."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FLUSH_SECONDS = 10.0
-"""How long a run waits at its end for what is not sent yet, while the server goes on taking it."""
+"""Maximum time that a run waits at its end for unsent events, if the server accepts events."""
 SILENT_SECONDS = 2.0
-"""How long it waits for a server that takes nothing: it is probably down."""
+"""Time that it waits for a server that accepts no event, because such a server is probably down."""
 CLOSE_SECONDS = 5.0
-"""How long a client with a queue of its own may take to send what is in it."""
+"""Time for a client with its own queue to send the events in it."""
 
 
 class BackgroundSender:
-    """Sends the events of one run on a thread of its own, in order.
+    """Sends the events of one run in order, on its own thread.
 
     Args:
-        noun: the events in messages, in the plural.
-        send: called with one event; may take its time, and may raise.
-        close: called after the last event with the seconds it has; False means that not all is sent.
+        noun: the plural noun for the events in messages.
+        send: called with one event; may be slow, and may raise.
+        close: called after the last event with a time limit in seconds; returns False if events remain
+            unsent.
     """
 
     def __init__(
@@ -48,18 +49,18 @@ class BackgroundSender:
         self._thread.start()
 
     def put(self, event: object) -> None:
-        """Send *event* when those before it are sent, or have failed."""
+        """Send *event* after the earlier events were sent or have failed."""
         self._queued += 1
         self._queue.put(event)
 
     def finish(self) -> None:
-        """Wait until everything is sent, for `FLUSH_SECONDS` at most; then give up the rest.
+        """Wait at most `FLUSH_SECONDS` until all events are sent, then give up the rest.
 
-        A server that takes nothing for `SILENT_SECONDS` is not waited for: one that is down costs no more. A
-        client with a queue of its own does not say what its server takes: it has `CLOSE_SECONDS`.
+        If the server accepts no event for `SILENT_SECONDS`, the wait ends early. A client with its own
+        queue does not report which events its server has accepted, so it gets `CLOSE_SECONDS`.
 
         Raises:
-            OdibiError: if something was not sent.
+            OdibiError: if some events were not sent.
         """
         self._queue.put(None)
         waited, taken = 0.0, -1
@@ -82,7 +83,7 @@ class BackgroundSender:
             try:
                 self._send(event)
                 self._sent += 1
-            except BaseException as exc:  # noqa: BLE001  said at the end of the run
+            except BaseException as exc:  # noqa: BLE001  finish() reports it
                 self._problem = error_text(exc)
         if self._close is not None:
             self._closing = True
