@@ -1,4 +1,4 @@
-"""A running attempt, told from another thread that nobody waits for it any more."""
+"""Revocation of a running attempt from another thread."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class AttemptControl:
-    """Tells a running attempt that nobody waits for it any more; set from another thread.
+    """Switch with which another thread revokes a running attempt.
 
-    A read or write that has begun ends, or is ended by whoever asked to be told with `on_revoke`;
-    no other one begins. `heard` is True once the attempt has said that it stops, or a read or write of
-    it was refused: then it is CANCELLED, however it ends.
+    After a revocation, a read or write in progress may finish, or an `on_revoke` callback stops it. New
+    reads and writes raise RevokedError. `heard` is True once the attempt has agreed to stop or one of
+    its reads or writes was refused. Such an attempt is CANCELLED, however it ends.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class AttemptControl:
         self.heard = False
 
     def revoke(self, reason: str) -> None:
-        """Refuse everything the attempt begins through its context from now on."""
+        """Revoke the attempt: refuse all reads and writes that it begins from now on."""
         with self._lock:
             if self.reason is not None:
                 return
@@ -40,7 +40,10 @@ class AttemptControl:
             callback()
 
     def on_revoke(self, callback: Callable[[], None]) -> None:
-        """Call *callback*, which must return at once, when the attempt is revoked, or now if it is."""
+        """Call *callback* when the attempt is revoked, or now if it already is.
+
+        The callback must return at once.
+        """
         with self._lock:
             self._callbacks.append(callback)
             late = self.reason is not None
@@ -48,28 +51,31 @@ class AttemptControl:
             callback()
 
     def forget(self, callback: Callable[[], None]) -> None:
-        """Do not call *callback* any more: what it would end is over."""
+        """Remove *callback*, because the work that it would stop has ended."""
         with self._lock, contextlib.suppress(ValueError):
             self._callbacks.remove(callback)
 
     def measure_progress(self, measure: Callable[[], Progress | None] | None) -> None:
-        """Let *measure*, which must be quick, tell how far the attempt's work is; None: nobody can."""
+        """Set the function that returns the attempt's progress, or None if no function can.
+
+        *measure* must return quickly.
+        """
         self._measure = measure
 
     def progress(self) -> Progress | None:
-        """How far the attempt's work is, where its engine knows; may be asked from any thread."""
+        """Return the attempt's progress if its engine knows it; may be called from any thread."""
         measure = self._measure
         try:
             return None if measure is None else measure()
-        except Exception:  # noqa: BLE001  whoever could tell is gone; the attempt will say so itself
+        except Exception:  # noqa: BLE001  the engine may be closed; the attempt reports that itself
             return None
 
     def stop_if_asked(self) -> bool:
-        """Return True once the attempt has been revoked, and take it that the attempt stops then."""
+        """Return True if the attempt was revoked, and assume that it will stop."""
         self.heard = self.heard or self.reason is not None
         return self.heard
 
     def check(self) -> None:
-        """Raises RevokedError once the attempt has been revoked."""
+        """Raise RevokedError if the attempt was revoked."""
         if self.stop_if_asked():
             raise RevokedError(self.reason)

@@ -1,6 +1,6 @@
-"""Data checks: what must hold of what a transformation writes, as rows and decorators declare it.
+"""Data checks: conditions on the data that a transformation writes, from rows and decorators.
 
-``constants.checks`` is a list of objects with one rule each, and `expect` declares the same in code::
+``constants.checks`` is a list of objects with one rule each. `expect` declares the same rules in code::
 
     {"not_null": ["timestamp", "kwh"]}
     {"unique": ["asset", "timestamp"], "on_fail": "quarantine"}
@@ -10,8 +10,8 @@
     {"fresh": {"timestamp": "2 days"}}
     {"call": "plant_functions.checks.no_gaps"}
 
-The names are dbt's where it has them. Nulls are the business of ``not_null`` alone: they pass
-``accepted_values`` and ``between``, and count as equal in ``unique``.
+The rules have dbt's names where dbt has the same rule. Only ``not_null`` rejects nulls: they pass
+``accepted_values`` and ``between``, and count as equal values in ``unique``.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 FAIL, WARN, QUARANTINE = "fail", "warn", "quarantine"
 QUARANTINE_SUFFIX = "_quarantine"
 ROW_KINDS = frozenset({"not_null", "unique", "accepted_values", "between"})
-"""Rules that single rows break, so that these can be set apart."""
+"""Kinds of rules that single rows break, so that those rows can be quarantined."""
 KINDS = ("not_null", "unique", "accepted_values", "between", "row_count", "fresh", "call")
 DECLARED = "_odibi_checks"
-"""The attribute in which `expect` leaves what it was given."""
+"""Name of the function attribute in which `expect` stores its arguments."""
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _WITHIN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|d)(?:ec|econd|ute|our|ay)?s?\s*")
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """From *min* to *max*, both included; at least one of them.
+    """Range from *min* to *max*, both inclusive; at least one of them must be given.
 
     Attributes:
         min: the least value.
@@ -59,19 +59,19 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One object of ``constants.checks``: one rule, for which output, and what its breach does.
+    """One object of ``constants.checks``: one rule, its output, and the effect of a breach.
 
-    *table* is one of the row's outputs; all of them if left out. *on_fail*: ``fail`` writes nothing;
-    ``warn`` writes, and says so; ``quarantine`` writes the rows that break the rule to
-    ``<table>_quarantine`` instead.
+    *table* names one of the row's outputs; by default the rule applies to all of them. If data breaks
+    the rule, *on_fail* decides: ``fail`` writes nothing, ``warn`` writes the data and warns, and
+    ``quarantine`` writes the rows that break the rule to ``<table>_quarantine`` instead.
 
     Attributes:
-        not_null: columns that have no null.
-        unique: columns whose values together occur once.
-        accepted_values: column to the values it may have.
-        between: column to its least and greatest value.
-        row_count: the least and greatest number of rows.
-        fresh: column of times to the age that its newest value may have, such as ``2 days``.
+        not_null: columns that must not contain nulls.
+        unique: columns whose combined values must not repeat.
+        accepted_values: column to its allowed values.
+        between: column to its least and greatest allowed value.
+        row_count: least and greatest allowed number of rows.
+        fresh: column of times to the greatest allowed age of its newest value, such as ``2 days``.
         call: ``module.function`` of a function that gets the frame and decides.
         table: one of the row's outputs; all of them by default.
         on_fail: ``fail``, ``warn`` or ``quarantine``.
@@ -90,18 +90,18 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A check, ready to be evaluated.
+    """A parsed check, ready to be evaluated.
 
     Attributes:
         kind: one of `KINDS`.
-        columns: which columns it looks at.
-        values: what ``accepted_values`` accepts.
-        low: the least value or number of rows; None for no limit.
-        high: the greatest.
-        within: how many seconds old the newest value may be.
-        fn: what ``call`` calls, with the frame.
-        table: key of the output it is for; None for all.
-        text: what messages call it.
+        columns: columns that the rule tests.
+        values: values that ``accepted_values`` allows.
+        low: least allowed value or number of rows; None for no limit.
+        high: greatest allowed value or number of rows; None for no limit.
+        within: greatest allowed age of the newest value, in seconds.
+        fn: function that ``call`` calls with the frame.
+        table: key of the output that the rule applies to; None for all outputs.
+        text: name of the rule in messages.
     """
 
     kind: str
@@ -117,10 +117,11 @@ class Rule:
 
 
 def expect(**check: Any) -> Callable[[Function], Function]:
-    """Declare a check of what the decorated function's outputs must be; may be repeated.
+    """Declare a check of the decorated function's outputs. A function can have several.
 
     Args:
-        **check: as one object of ``constants.checks``: ``@expect(not_null=["kwh"], on_fail="warn")``.
+        **check: the keys of one object of ``constants.checks``, as in
+            ``@expect(not_null=["kwh"], on_fail="warn")``.
     """
 
     def decorate(fn: Function) -> Function:
@@ -133,14 +134,14 @@ def expect(**check: Any) -> Callable[[Function], Function]:
 def parse_checks(
     raw: Any, declared: Sequence[Any], targets: Sequence[Output], where: str, find: Find
 ) -> tuple[tuple[Rule, ...], list[Problem]]:
-    """The rules of a row, or everything that is wrong with them.
+    """Parse the checks of a row, and return its rules and all problems.
 
     Args:
-        raw: ``constants.checks``, or None.
-        declared: what `expect` left at its function.
+        raw: the row's ``constants.checks``, or None.
+        declared: checks that `expect` stored on the row's function.
         targets: the row's outputs.
-        where: what problems call the row.
-        find: (module, function) to the function, and what is wrong with it.
+        where: name of the row in problems.
+        find: function from (module, function name) to the function and an error message or "".
     """
     if not isinstance(raw, (list, type(None))):
         message = f"expected a list of checks, found {shown(raw)}"
@@ -251,6 +252,6 @@ def _in_words(bounds: Bounds) -> list[str]:
 
 
 def quarantine_of(table: str) -> str:
-    """The table beside *table* for its rows that break a check."""
+    """Return the name of the table for the rows of *table* that break a check."""
     parts = TableName.parse(table).parts
     return str(TableName((*parts[:-1], f"{parts[-1]}{QUARANTINE_SUFFIX}")))

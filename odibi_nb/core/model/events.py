@@ -1,4 +1,4 @@
-"""What can happen in a run, and how it can end."""
+"""Events and statuses of a run."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ if TYPE_CHECKING:
 
 
 class EventType(str, Enum):
-    """The events of a run, in the seed's names and ours. Journal, hooks and views get each of them.
+    """Events of a run, under the seed's names and ours. Journal, hooks and views get all of them.
 
-    ``modules_reloaded``      *modules*: names of the modules that were imported again for the run because
-                              their files had changed. Published after ``run_start``, if there are any.
-    ``run_cancel_requested``  *level*: 1, the run starts nothing new; 2, it also revokes the running rows; 3,
-                              it waits for nothing. *running*: how many rows run. *reason*: why.
-                              Published for each request to end the whole run.
+    ``modules_reloaded``      *modules*: names of the modules that the run imported again because their
+                              files had changed. Published after ``run_start``, if *modules* is not empty.
+    ``run_cancel_requested``  *level*: at 1 the run starts no more rows, at 2 it also revokes the running
+                              rows, at 3 it waits for nothing. *running*: number of running rows.
+                              *reason*: the reason of the request. Published for each request to end the
+                              whole run.
     """
 
     RUN_START = "run_start"
@@ -39,7 +40,7 @@ class EventType(str, Enum):
 
 
 class Status(str, Enum):
-    """How a transformation stands. `RUNNING` only in flight; the others are final."""
+    """Status of a transformation. `RUNNING` is temporary, and the others are final."""
 
     RUNNING = "RUNNING"
     SUCCESS = "SUCCESS"
@@ -50,7 +51,7 @@ class Status(str, Enum):
 
 
 class RunStatus(str, Enum):
-    """How a run ended."""
+    """Status of a finished run."""
 
     SUCCESS = "success"
     FAILED = "failed"
@@ -64,21 +65,21 @@ ENDED: dict[EventType, Status] = {
     EventType.TRANSFORM_SKIPPED: Status.SKIPPED,
     EventType.TRANSFORM_CANCELLED: Status.CANCELLED,
 }
-"""Events that end an attempt, and the status each leaves in the run log."""
+"""Events that end an attempt, each with the attempt's status in the run log."""
 
 FINAL = frozenset(ENDED) - {EventType.TRANSFORM_RETRY}
 """Events that end a transformation."""
 
 
 class Progress(NamedTuple):
-    """How far an attempt's work is, as its engine counts it: *done* of *total* tasks, as far as known."""
+    """Progress of an attempt: *done* of the *total* tasks that its engine knows so far."""
 
     done: int
     total: int
 
     @property
     def share(self) -> float:
-        """The part that is done, from 0 to 1."""
+        """Fraction of the tasks that are done, from 0 to 1."""
         return min(1.0, self.done / self.total) if self.total > 0 else 0.0
 
     def __str__(self) -> str:
@@ -87,14 +88,14 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEvent:
-    """One thing that happened in a run.
+    """One event of a run.
 
     Attributes:
-        type: what happened.
-        payload: the facts, as hooks get them: JSON-like, with `event`, `run_id`, `project`, `env`,
-            `layer`, `engine` and `timestamp` always there.
-        progress: how far the attempt is that has started, asked while it runs, from any thread; None
-            where nobody knows.
+        type: type of the event.
+        payload: facts of the event, as hooks get them. They are JSON-like, and always include `event`,
+            `run_id`, `project`, `env`, `layer`, `engine` and `timestamp`.
+        progress: function that returns the progress of the started attempt. Any thread may call it
+            while the attempt runs. None if the progress is unknown.
     """
 
     type: EventType

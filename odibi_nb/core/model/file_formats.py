@@ -1,4 +1,4 @@
-"""Formats of files, told by their names."""
+"""File formats by file name."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from odibi_nb.errors import DataError
 
 
 def format_of(location: str) -> str:
-    """The format that a file's suffix tells.
+    """Return the file format that the suffix of *location* means.
 
     Raises:
-        DataError: if it tells none.
+        DataError: if the suffix is unknown.
     """
     path = re.split("[?#]", location)[0] if "://" in location else location
     name = path.rstrip("/").rsplit("/", 1)[-1].lower()

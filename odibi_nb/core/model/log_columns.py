@@ -1,4 +1,4 @@
-"""The columns of the run log, as every sink keeps them.
+"""Columns of the run log, which are the same in each sink.
 
 A kind is ``string``, ``timestamp`` (UTC, microseconds), ``double`` or ``int`` (64 bits).
 """
@@ -6,7 +6,7 @@ A kind is ``string``, ``timestamp`` (UTC, microseconds), ``double`` or ``int`` (
 from __future__ import annotations
 
 RUN_TABLE = "TransformationRun"
-"""The table of runs, beside that of attempts."""
+"""Name of the table of runs, in the same schema as the table of attempts."""
 
 RECORD_COLUMNS: tuple[tuple[str, str], ...] = (
     ("transformation_id", "string"),
@@ -33,7 +33,10 @@ RECORD_COLUMNS: tuple[tuple[str, str], ...] = (
     ("host", "string"),
     ("checks", "string"),
 )
-"""One row per ended attempt: the seed's ten columns, then ours; `checks` holds JSON text."""
+"""Columns of the table with one row for each finished attempt: the seed's ten, then ours.
+
+`checks` contains JSON text.
+"""
 
 RUN_COLUMNS: tuple[tuple[str, str], ...] = (
     ("run_id", "string"),
@@ -59,7 +62,8 @@ RUN_COLUMNS: tuple[tuple[str, str], ...] = (
     ("retry_of", "string"),
     ("run_number", "int"),
 )
-"""One row per run that ended; `options`, `versions` and `warnings` hold JSON text.
+"""Columns of the table with one row for each finished run.
 
-`run_number` is greater than those of all runs before it: clocks, which jump, order no runs.
+`options`, `versions` and `warnings` contain JSON text. `run_number` orders the runs: it is greater than
+the number of each earlier run. Clocks can jump, so times do not order runs.
 """

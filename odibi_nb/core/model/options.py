@@ -1,4 +1,4 @@
-"""What may differ from run to run of a project."""
+"""Options that can differ between the runs of a project."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ LEAST_SPARK_WORKERS = 4
 
 
 def default_workers(engine: str) -> int:
-    """Transformations at a time where nobody says: the number of CPUs, as in the seed.
+    """Return the default number of parallel transformations: the number of CPUs, as in the seed.
 
-    On Spark at least 4: there a worker mostly waits for the driver and the cluster.
+    On Spark it is at least 4, because a worker mostly waits for the driver and the cluster.
     """
     cpus = os.cpu_count() or 1
     return max(LEAST_SPARK_WORKERS, cpus) if engine == "spark" else cpus
@@ -100,30 +100,35 @@ _FORMS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "keep_cached": (_flag, "True or False"),
     "force": (_flag, "True or False"),
 }
-"""Option to how its values are understood, and to what is expected."""
+"""Option to the function that converts its value, and to the expected form for error messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """What may differ from run to run.
+    """Options of one run.
 
     Attributes:
-        target_layers: only these, in the manifest's order; all if empty.
-        select: only these rows, as in `odibi_nb.core.planning.selection`; all if empty. What the others write
-            is taken as there.
-        exclude: not these rows.
-        cache_plan: layer to tables, instead of the manifest's.
-        max_workers: transformations at a time; the number of CPUs by default, on Spark at least 4.
-        on_error: ``continue``: dependants of a failed row are skipped, others go on; ``stop``.
-        schedule: ``layers`` one after the other, or ``graph``: a row starts when its upstream is done.
-        retry: overlay on `RetryPolicy`.
-        timeout_seconds: for each attempt of each transformation.
-        run_timeout_seconds: for the whole run: then what runs is FAILED, and nothing else starts.
+        target_layers: layers to run, in the manifest's order; all if empty.
+        select: rows to run, as in `odibi_nb.core.planning.selection`; all if empty. The run assumes that the
+            tables of the other rows already exist.
+        exclude: rows not to run.
+        cache_plan: layer to the tables to cache after it, instead of the manifest's plan.
+        max_workers: number of parallel transformations; by default the number of CPUs, on Spark at
+            least 4.
+        on_error: ``continue`` skips the dependants of a failed row and runs all other rows. ``stop``
+            starts no more rows after a failure.
+        schedule: ``layers`` runs one layer after the other. ``graph`` starts a row when its upstream is
+            done.
+        retry: settings that override the `RetryPolicy`.
+        timeout_seconds: time limit of each attempt of each transformation.
+        run_timeout_seconds: time limit of the whole run. After it, the running rows are FAILED and no
+            other row starts.
         overrides: transformation id to constants that replace the row's.
-        repairs: runs whose work this one redoes: what they appended for the same rows is replaced.
-        keep_cached: leave the cache plan's tables in the Spark session's memory when the run ends.
-        force: take the place of a run of the same project and environment that goes on.
-        confirm: the project's name, for a protected environment; True where nobody can type.
+        repairs: ids of runs that this run repairs. Its appends replace the rows that they appended for
+            the same transformations.
+        keep_cached: keep the cache plan's tables in the Spark session's memory after the run.
+        force: replace a run of the same project and environment that is still alive.
+        confirm: the project's name, to confirm a run in a protected environment; True in a script.
     """
 
     target_layers: Sequence[str] = ()
@@ -144,12 +149,12 @@ class RunOptions:
 
     @classmethod
     def from_keywords(cls, keywords: Mapping[str, Any]) -> RunOptions:
-        """Options from ``**kwargs``, checked; None means the default.
+        """Check ``**kwargs`` and convert them to options. None means the default.
 
-        One layer, table or selection may be given as text, and retries as a number.
+        A single layer, table or selection may be a plain string, and ``retry`` may be a number.
 
         Raises:
-            ConfigurationError: with everything that is wrong: unknown names, impossible values.
+            ConfigurationError: if there are unknown names or invalid values; contains all problems.
         """
         known = list(cls.__dataclass_fields__)
         problems: list[Problem | str] = [
@@ -172,7 +177,7 @@ class RunOptions:
         return cls(**given)
 
     def recorded(self) -> str:
-        """The options that were given, as JSON, without secrets."""
+        """Return the options that differ from the defaults, as JSON without secrets."""
         default = RunOptions()
         names = [name for name in self.__dataclass_fields__ if name != "confirm"]
         given = {n: getattr(self, n) for n in names if getattr(self, n) != getattr(default, n)}

@@ -1,4 +1,4 @@
-"""When a failed transformation is tried again."""
+"""Rules for retries of failed transformations."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ NotNegative = msgspec.Meta(ge=0)
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often, and when, a failed transformation is tried again.
+    """Number and times of the retries of a failed transformation, and the errors that allow them.
 
     The wait before retry *n* (1, 2, …) is ``min(max_delay, base_delay * 2**(n-1))`` plus a random
     part of up to *jitter*, in seconds.
 
-    An error is tried again unless its class is named in *never_retry*; if *retry_on* is given, only if
-    it is named there. A name stands for the classes derived from it, too; the nearest one counts, and
-    *retry_on* where both have it. An attempt that ran out of time is tried again only with
-    *retry_on_timeout*: its thread may still be at work.
+    If *retry_on* is empty, each error allows a retry unless *never_retry* names its class. Otherwise
+    only the classes in *retry_on* allow it. A name also covers the classes derived from it. If several
+    names cover an error, the class nearest to the error's own counts. If both lists name that class,
+    *retry_on* counts. After a timeout the old thread may still be at work, so an attempt that timed out
+    is only retried with *retry_on_timeout*.
 
     Attributes:
-        max_retries: attempts after the first one.
+        max_retries: number of attempts after the first one.
         base_delay: seconds before the first retry.
         max_delay: upper limit of the doubled delay, in seconds.
         jitter: upper limit of the random part, in seconds.
-        retry_on: names of the exception classes that are tried again; all if empty.
-        retry_on_timeout: also retry an attempt that ran out of time.
-        never_retry: names of the exception classes that are not tried again.
+        retry_on: names of the exception classes that allow a retry; all if empty.
+        retry_on_timeout: also retry an attempt that timed out.
+        never_retry: names of the exception classes that prevent a retry.
     """
 
     max_retries: Annotated[int, NotNegative] = 3
@@ -58,12 +59,17 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     )
 
     def delay(self, failures: int, random_part: float) -> float:
-        """Seconds to wait after the *failures*-th failure; *random_part* is from 0 to 1."""
+        """Return the seconds to wait after the *failures*-th failure.
+
+        Args:
+            failures: number of failures so far, from 1.
+            random_part: random number from 0 to 1.
+        """
         doubled = self.base_delay * 2.0 ** min(failures - 1, 30)
         return min(self.max_delay, doubled) + self.jitter * random_part
 
     def allows(self, error: BaseException, retries_done: int) -> bool:
-        """Whether *error* may be followed by another attempt."""
+        """Return True if another attempt may follow *error*."""
         if retries_done >= self.max_retries:
             return False
         for cls in type(error).__mro__:
@@ -74,5 +80,5 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return not self.retry_on
 
     def allows_after_timeout(self, retries_done: int) -> bool:
-        """Whether an attempt that ran longer than it may is followed by another one."""
+        """Return True if another attempt may follow an attempt that timed out."""
         return self.retry_on_timeout and retries_done < self.max_retries

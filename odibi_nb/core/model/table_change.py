@@ -1,4 +1,4 @@
-"""What a write would change in a table: columns, rows, and numbers about them."""
+"""Changes that a write would make to a table: columns, rows, and column statistics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnChange:
-    """A column that differs; *before* or *after* is None where there is none."""
+    """Types of a column that differs; *before* is None for a new column, *after* for a removed one."""
 
     name: str
     before: str | None
@@ -19,12 +19,13 @@ class ColumnChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnNumbers:
-    """A column of the table as it is and as it would be.
+    """Statistics of one column, before or after the write.
 
     Attributes:
-        nulls, distinct: counts; *distinct* is an estimate where the notes say so, and 0 of lists and objects.
-        lowest, highest: as text.
-        mean: of numbers.
+        nulls, distinct: counts. *distinct* is an estimate if the notes mention it, and 0 for lists and
+            objects.
+        lowest, highest: least and greatest value as text.
+        mean: average value of a numeric column.
     """
 
     nulls: int
@@ -36,7 +37,7 @@ class ColumnNumbers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedRow:
-    """A row whose key is in both: its key, and the columns that differ, (before, after) each."""
+    """Row whose key exists before and after: the key, and (before, after) for each changed column."""
 
     key: Row
     columns: dict[str, tuple[Any, Any]]
@@ -44,19 +45,20 @@ class ChangedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableChange:
-    """A table as it is (before) beside what a write would make of it (after).
+    """Comparison of a table before and after a write that has not happened.
 
     Attributes:
-        table, mode, keys: of the row's output.
-        rows_before: None if the table does not exist yet.
-        preview: the first rows of what would be written.
-        columns: those that differ.
-        compared_by: the key columns, or () where whole rows were compared.
-        added, removed, changed, unchanged: rows; None where that cannot be told.
-        added_rows, removed_rows, changed_rows: samples of them.
+        table, mode, keys: the fields of the transformation's output.
+        rows_before: number of rows before the write; None if the table does not exist.
+        rows_written: number of rows that the write would write.
+        preview: first rows that would be written.
+        columns: columns that differ.
+        compared_by: the key columns; () if whole rows were compared.
+        added, removed, changed, unchanged: numbers of rows; None if unknown.
+        added_rows, removed_rows, changed_rows: samples of these rows.
         changed_columns: column to the number of rows in which it changed.
-        numbers: column to (before, after).
-        notes: what limits the comparison.
+        numbers: column to its statistics (before, after).
+        notes: limits of the comparison.
     """
 
     table: str
@@ -79,7 +81,7 @@ class TableChange:
     notes: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether anything would change, as far as can be told."""
+        """Return True if the write would change something, or if that is unknown."""
         return bool(
             self.rows_before is None
             or self.columns
@@ -90,7 +92,7 @@ class TableChange:
         )
 
     def summary(self) -> str:
-        """One line: ``silver.x: 2 added, 0 removed, 1 changed, 1,024 unchanged``."""
+        """Return one line, such as ``silver.x: 2 added, 0 removed, 1 changed, 1,024 unchanged``."""
         if self.rows_before is None:
             return f"{self.table}: would be a new table with {self.rows_written:,} rows"
         counts = {
