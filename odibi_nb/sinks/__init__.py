@@ -1,1 +1,1 @@
-"""Adapters that keep the run log: one module per kind of place."""
+"""Adapters that store the run log: one module per kind of storage."""

@@ -26,17 +26,18 @@ _limit_lock = threading.Lock()
 
 
 class CsvLogSink(BaseLogSink):
-    """A CSV file of attempts, and beside it ``<stem>_runs.csv`` of runs; UTF-8, with a header.
+    """A CSV file of attempts, and beside it ``<stem>_runs.csv`` of runs, in UTF-8 with a header.
 
-    For one process at a time. A batch is on the disk when `write` returns, or not in the file.
+    Use it from one process at a time. When `write` returns, the whole batch is on disk. If it raises, no
+    part of the batch is in the file.
 
-    Text is safe to open in a spreadsheet: a cell that would be taken for a formula gets an
-    apostrophe in front, and so does one that begins with an apostrophe itself and one that is
-    empty text (None is an empty cell); `runs` and `attempts` take it off again.
+    A spreadsheet can open the files safely. A cell that it would take for a formula gets a leading
+    apostrophe. So does a cell that begins with an apostrophe, and a cell with empty text, because None
+    is an empty cell. `runs` and `attempts` remove the apostrophe again.
     """
 
     def __init__(self, path: Path | str) -> None:
-        """*path*: the attempts' file; made with its folder when the first record is written."""
+        """Use *path* for the attempts. The first record creates the file and its folder."""
         self._log = Path(path)
         self._runs = self._log.with_name(f"{self._log.stem}_runs{self._log.suffix or '.csv'}")
         self.name = str(self._log)
@@ -45,7 +46,7 @@ class CsvLogSink(BaseLogSink):
         """Append *records*.
 
         Raises:
-            DataError: if the file cannot take them; it is as it was.
+            DataError: if the file cannot be written; it is unchanged then.
         """
         if records:
             _append(self._log, records, RECORD_COLUMNS)
@@ -54,12 +55,12 @@ class CsvLogSink(BaseLogSink):
         """Append the record of a run that ended.
 
         Raises:
-            DataError: if the file cannot take it; it is as it was.
+            DataError: if the file cannot be written; it is unchanged then.
         """
         _append(self._runs, [record], RUN_COLUMNS)
 
     def written(self, run_id: str) -> set[tuple[str, int]]:
-        """(transformation_id, attempt) that the file has of *run_id*.
+        """Return the pairs of transformation id and attempt in the file for *run_id*.
 
         Raises:
             DataError: if the file cannot be read.
@@ -67,7 +68,7 @@ class CsvLogSink(BaseLogSink):
         return {(row["transformation_id"], row["attempt"] or 0) for row in self.attempts([run_id])}
 
     def runs(self, limit: int) -> list[Row]:
-        """The newest *limit* runs, newest first; none while there is no file.
+        """Return the newest *limit* runs, newest first, or an empty list without a file.
 
         Raises:
             DataError: if the file cannot be read.
@@ -84,7 +85,7 @@ class CsvLogSink(BaseLogSink):
         return rows[:limit]
 
     def attempts(self, run_ids: Sequence[str]) -> list[Row]:
-        """The records of the given runs, as they stand in the file; none while there is no file.
+        """Return the records of the given runs, in the file's order, or an empty list without a file.
 
         Raises:
             DataError: if the file cannot be read.
@@ -100,7 +101,7 @@ def _append(path: Path, records: list[Row], columns: Columns) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _widen(path, columns)
-        # One unbuffered write: a process that is killed leaves all of it or nothing.
+        # One unbuffered write: a process that is killed leaves all of the batch or nothing.
         with path.open("ab", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
             if size:
@@ -122,7 +123,7 @@ def _append(path: Path, records: list[Row], columns: Columns) -> None:
 
 
 def _widen(path: Path, columns: Columns) -> None:
-    """Give a file of an older version, which lacks columns, the new ones, and replace it at once."""
+    """Add the columns that a file of an older version lacks, and replace the file in one step."""
     names = [name for name, _ in columns]
     found = _header(path)
     if not found or not set(found) < set(names):
@@ -178,7 +179,7 @@ def _cell(value: Any) -> str:
 
 
 def _read(path: Path, columns: Columns) -> list[Row]:
-    """The file's rows; those that do not fit the header, torn by a crash or an editor, are left out."""
+    """Return the file's rows without lines that do not fit the header, torn by a crash or an editor."""
     try:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             text = file.read()
@@ -201,7 +202,7 @@ def _value(cell: str) -> str | None:
 
 
 def _parse(text: str) -> list[list[str]]:
-    # An error message may be longer than what the module takes by default, for the whole process.
+    # An error message may exceed the module's default limit, which applies to the whole process.
     with _limit_lock:
         before = csv.field_size_limit(_LARGEST_CELL)
         try:

@@ -1,4 +1,4 @@
-"""The run log in two tables: of the lake, of a Spark session's catalog, or of a database."""
+"""The run log in two tables of the lake, of a Spark session's catalog, or of a database."""
 
 from __future__ import annotations
 
@@ -24,27 +24,26 @@ if TYPE_CHECKING:
 _RECORD_KEY = ("run_id", "transformation_id", "attempt")
 _RUN_KEY = ("run_id",)
 _KEY_COLUMNS = tuple(column for column in RECORD_COLUMNS if column[0] in _RECORD_KEY)
-# Together below SQL Server's limit for an index, 900 bytes.
+# Their sum is below SQL Server's limit for an index, 900 bytes.
 KEY_LENGTHS = {"run_id": 100, "transformation_id": 255}
 
 
 class TableLogSink(BaseLogSink):
-    """A table of attempts, and beside it one of runs.
+    """A table of attempts, and beside it a table of runs.
 
-    Every write is one commit. Tables are made when the first record is written; one that lacks
-    columns, such as the seed's, is widened, and one whose columns have other types keeps them.
-    Every method raises DataError if a table cannot be read, or cannot take the records: then it is
-    as it was. Where the library that reaches the tables is not installed, that is an
-    EngineNotAvailableError.
+    Every write is one commit. The first record creates the tables. A write adds columns that a table
+    lacks, as the seed's table does; columns of other types keep their types. If a table cannot be read or
+    written, a method raises DataError and the table is unchanged. If the library for the tables is not
+    installed, it raises EngineNotAvailableError.
     """
 
     def __init__(self, log: RowTable, runs: RowTable, name: str) -> None:
-        """Nothing is read or written yet.
+        """Store the arguments without a read or write.
 
         Args:
             log: the attempts' table.
             runs: the runs' table.
-            name: what messages call both.
+            name: the name of both in messages.
         """
         self.name = name
         self._log = log
@@ -62,27 +61,27 @@ class TableLogSink(BaseLogSink):
         self._runs.compact()
 
     def written(self, run_id: str) -> set[tuple[str, int]]:
-        """(transformation_id, attempt) that the table has of *run_id*."""
+        """Return the pairs of transformation id and attempt in the table for *run_id*."""
         rows = self._records([run_id], _KEY_COLUMNS)
         return {(row["transformation_id"], row["attempt"] or 0) for row in rows}
 
     def runs(self, limit: int) -> list[Row]:
-        """The newest *limit* runs, newest first; none while there is no table."""
-        # A table of an older version has no numbers, and its runs come behind all that have one.
+        """Return the newest *limit* runs, newest first, or an empty list without a table."""
+        # Runs of a table of an older version have no number, and come after all runs that have one.
         newest = RowQuery(
             order=("run_number", "start_time", "run_id"), descending=True, limit=limit
         )
         with contextlib.suppress(TableNotFoundError):
             rows = restored_rows(self._runs.select(RUN_COLUMNS, newest), RUN_COLUMNS)
-            return [row for row in rows if row["run_id"]]  # a foreign table of this name has none
+            return [row for row in rows if row["run_id"]]  # a foreign table of this name lacks ids
         return []
 
     def attempts(self, run_ids: Sequence[str]) -> list[Row]:
-        """The records of the given runs, oldest first; none while there is no table."""
+        """Return the records of the given runs, oldest first, or an empty list without a table."""
         return sorted(self._records(run_ids, RECORD_COLUMNS), key=_age)
 
     def durations(self, run_ids: Sequence[str]) -> list[tuple[str, float]]:
-        """(transformation_id, median seconds of its successes in these runs)."""
+        """Return the median seconds of each transformation's successes in these runs, by id."""
         if not run_ids:
             return []
         successes = {"run_id": run_ids, "status": ["SUCCESS"]}
@@ -104,15 +103,15 @@ def log_in_lake(
     table: str = "config_driven.TransformationRunLog",
     storage_options: Mapping[str, str] | None = None,
 ) -> TableLogSink:
-    """The run log in Delta tables that delta-rs reaches.
+    """Return the run log in Delta tables that delta-rs can reach.
 
     Args:
         lake: root folder or URL of the lake.
-        table: the attempts' table; a schema stands for a folder, as in the engines.
-        storage_options: for *lake*, as its storage wants them.
+        table: the attempts' table; its schema is a folder of the lake, as in the engines.
+        storage_options: for *lake*, in the form that its storage expects.
 
     Raises:
-        DataError: if *table* is not a table's name.
+        DataError: if *table* is not a valid table name.
     """
     from odibi_nb.storage.delta_table import DeltaRowTable
 
@@ -133,13 +132,13 @@ def log_in_database(
     folder: Path | None = None,
     timeout: float = 5.0,
 ) -> TableLogSink:
-    """The run log in a database, where a record or run that is there is not written again.
+    """Return the run log in a database. A record or run that exists already is not written again.
 
     Args:
         url: an SQLAlchemy URL.
-        table: the attempts' table; that of runs is called ``TransformationRun``.
-        schema: of both tables, where it is not the connection's own.
-        folder: where a relative path of an SQLite file starts: the manifest's folder.
+        table: the attempts' table; the table of runs is always ``TransformationRun``.
+        schema: the schema of both tables, if it is not the connection's own.
+        folder: start of a relative path of an SQLite file: the manifest's folder.
         timeout: seconds to wait for a locked SQLite file, or for a server to answer.
     """
     from odibi_nb.storage.database import Database
@@ -156,7 +155,7 @@ def log_in_database(
 
 
 def _age(record: Row) -> tuple[float, str, int]:
-    """Orders records by their start, those without one last."""
+    """Return a sort key that orders records by their start, with records without a start last."""
     start = record["start_time"]
     seconds = math.inf if start is None else start.timestamp()
     return seconds, record["transformation_id"] or "", record["attempt"] or 0

@@ -1,1 +1,1 @@
-"""Adapters that read the TransformationRegistry: one module per kind of place."""
+"""Adapters that read the TransformationRegistry: one module per kind of storage."""

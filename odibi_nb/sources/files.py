@@ -30,18 +30,17 @@ _KNOWN = frozenset((*_COLUMNS, *ALIASES))
 
 
 def read_rows(path: Path | str, defaults: Mapping[str, Any] | None = None) -> list[Row]:
-    """Registry rows from a ``.json`` file (an array of objects) or a ``.csv`` file with a header.
+    """Return registry rows from a ``.json`` file (an array of objects) or a ``.csv`` file with a header.
 
-    `inputs`, `constants` and `outputs` come back as Python objects, in whichever form the file has
-    them; a CSV cell that is empty is None. Column names may have any case, and may be the aliases
-    of the seed's query.
+    `inputs`, `constants` and `outputs` are returned as Python objects, even if the file has JSON text. An
+    empty CSV cell is None. Column names may have any case, and may be the aliases of the seed's query.
 
     Args:
         path: the file, in UTF-8, with or without a byte order mark.
-        defaults: values for rows that leave a column out, or empty.
+        defaults: values for rows that omit a column or leave it empty.
 
     Raises:
-        RegistryError: with everything that is wrong with the file, by line.
+        RegistryError: with all problems of the file, each with its place.
     """
     path = Path(path)
     text = _read_text(path)
@@ -59,10 +58,10 @@ def read_rows(path: Path | str, defaults: Mapping[str, Any] | None = None) -> li
 
 
 def write_rows(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write registry rows so that `read_rows` gives the same back.
+    """Write registry rows so that `read_rows` returns the same rows.
 
-    The format is told by the suffix, as in `read_rows`. JSON columns may be text or objects: a
-    JSON file gets real JSON, a CSV file JSON text.
+    The suffix determines the format, as in `read_rows`. JSON columns may be text or objects: a JSON file
+    gets JSON values, a CSV file JSON text.
 
     Raises:
         RegistryError: if the file cannot be written.
@@ -154,7 +153,7 @@ def _csv_rows(text: str) -> tuple[list[Row], list[Problem]]:
 
 
 def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not blank, with the line it begins in: a cell may have several lines."""
+    """Yield each row that is not blank, with its first line: a cell may span several lines."""
     line = reader.line_num + 1
     for cells in reader:
         if any(cell.strip() for cell in cells):
@@ -186,7 +185,7 @@ def _unknown(names: Iterable[str], where: str) -> list[Problem]:
 
 
 def _decoded(item: Mapping[str, Any], where: str) -> tuple[Row, list[Problem]]:
-    """*item* by the registry's names, with JSON text decoded; *where* comes before a column's name."""
+    """Return *item* by the registry's names, with JSON text decoded. *where* is a prefix for problems."""
     row = canonical_names(item)
     problems = []
     for name in JSON_COLUMNS:
@@ -196,7 +195,7 @@ def _decoded(item: Mapping[str, Any], where: str) -> tuple[Row, list[Problem]]:
         try:
             row[name] = decode_config(value) if value.strip() else None
         except TwinKeyError:
-            continue  # as text it keeps both, and a plan names them
+            continue  # the text keeps both keys, and a plan reports them
         except ValueError as exc:
             hint = python_hint(value, JSON_COLUMNS[name])
             problems.append(Problem(f"{where}{name}", f"{exc}{hint}"))
@@ -204,7 +203,7 @@ def _decoded(item: Mapping[str, Any], where: str) -> tuple[Row, list[Problem]]:
 
 
 def _opened(row: Row) -> Row:
-    """*row* with its JSON text decoded where it can be; a malformed one is kept, to be mended."""
+    """Return *row* with its JSON text decoded. Malformed text is kept, so that the user can correct it."""
     return _decoded(row, "")[0]
 
 

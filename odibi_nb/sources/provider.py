@@ -1,4 +1,4 @@
-"""The TransformationRegistry through the ``sql_provider`` that ``auth_provider`` handed over."""
+"""The TransformationRegistry through the ``sql_provider`` that ``auth_provider`` returned."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ _UNSAFE = re.compile(r"[\\\x00-\x1f\x7f]")
 
 
 class ProviderRegistry:
-    """The seed's way: one SQL query, run by whatever the provider connects to.
+    """The seed's registry: one SQL query that the provider runs on its own connection.
 
-    The provider may answer with a Spark or pandas DataFrame, SQLAlchemy rows, named tuples or
-    dicts; columns under the registry's names or under the aliases of the seed's query.
+    The provider may return a Spark or pandas DataFrame, SQLAlchemy rows, named tuples or dicts. Columns
+    may have the registry's names or the aliases of the seed's query.
     """
 
     def __init__(
         self, sql_provider: SqlProvider, spark: Any = None, table: str = "TransformationRegistry"
     ) -> None:
-        """*spark* is handed on to the provider; it may be None."""
+        """Store the arguments. *spark* is passed on to the provider, and may be None."""
         self._provider = sql_provider
         self._spark = spark
         self._table = table
 
     @property
     def name(self) -> str:
-        """Table and provider."""
+        """Return the names of the table and of the provider's class."""
         return f"{self._table} through {type(self._provider).__name__}"
 
     def fetch(self, project: str, env: str) -> list[Row]:
-        """Rows of *project* and *env* (both compared without case), enabled or not, ordered by id.
+        """Return the rows of *project* and *env* (both compared without case), also disabled ones, by id.
 
         Raises:
-            RegistryError: if the provider fails, or answers with something that is no rows.
+            RegistryError: if the provider fails, or returns something other than rows.
         """
         query = self._query(project, env)
         try:
@@ -64,15 +64,15 @@ class ProviderRegistry:
                 self.name, [f"the SQL provider failed: {type(exc).__name__}: {reason}"]
             ) from exc
         self._check_columns(rows)
-        # The query's literals are quoted for standard SQL; a database that reads them in another
-        # way must not get foreign rows in.
+        # The query's literals are quoted for standard SQL. A database that reads them differently must
+        # not bring in rows of other projects.
         mine = [
             row for row in rows if _same(row["project"], project) and _same(row["environment"], env)
         ]
         return sorted(mine, key=lambda row: str(row["transformation_id"]))
 
     def census(self) -> list[tuple[str, str, int]]:
-        """Unknown: the provider is only asked for what a run needs."""
+        """Return nothing: a provider is only queried for the rows of a run."""
         return []
 
     def _query(self, project: str, env: str) -> str:
@@ -131,7 +131,7 @@ class ProviderRegistry:
 
 
 def _data_types() -> Any:
-    """The enumeration that the provider compares with: the framework's own, where it is installed."""
+    """Return the enumeration that the provider compares with: the framework's own if it is installed."""
     try:
         import odibi_de_v2.core as framework
     except ImportError:
@@ -140,14 +140,14 @@ def _data_types() -> Any:
 
 
 def _same(found: Any, asked: str) -> bool:
-    # Some databases pad text with blanks, and compare without case.
+    # Some databases pad text with blanks, or compare without case.
     return str(found).strip().lower() == asked.strip().lower()
 
 
 def _without_gaps(frame: Any) -> list[Row]:
-    """The rows of a pandas DataFrame with None for what is missing, and whole numbers as such.
+    """Return the rows of a pandas DataFrame, with None for missing values and whole numbers as int.
 
-    pandas makes a float column of whole numbers when one is missing.
+    pandas makes a float column of whole numbers if one of them is missing.
     """
     records: list[Row] = frame.astype(object).where(frame.notna(), None).to_dict("records")
     return [

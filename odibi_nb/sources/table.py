@@ -1,4 +1,4 @@
-"""The TransformationRegistry in a table: of the lake, of a Spark session's catalog, or of a database."""
+"""The TransformationRegistry in a table of the lake, of a Spark session's catalog, or of a database."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ _LENGTHS = {
 
 
 class TableRegistry:
-    """A table with the registry's columns, found in any case.
+    """A table with the registry's columns, whose names may have any case.
 
-    Only the seed's twelve are required; those of `OPTIONAL_COLUMNS` are read where they exist.
-    Reading never creates anything. Where the library that reaches the table is not installed, every
-    method raises EngineNotAvailableError.
+    Only the seed's twelve columns are required. The columns of `OPTIONAL_COLUMNS` are read if they exist.
+    Reading never creates anything. If the library for the table is not installed, every method raises
+    EngineNotAvailableError.
     """
 
     def __init__(self, table: RowTable, name: str, *, hint: str = "", made: str = "") -> None:
-        """Nothing is read yet.
+        """Store the arguments without a read.
 
         Args:
             table: the table.
-            name: what messages call it.
-            hint: what else might be meant, for the message that the table is not there.
-            made: what `create` calls it; its name by default.
+            name: its name in messages.
+            hint: a suggestion to add to the message that the table does not exist.
+            made: its name in the lines that `create` returns; *name* by default.
         """
         self.name = name
         self._table = table
@@ -60,20 +60,20 @@ class TableRegistry:
         self._made = made or name
 
     def fetch(self, project: str, env: str) -> list[Row]:
-        """Rows of *project* (compared without case) and *env*, enabled or not, ordered by id.
+        """Return the rows of *project* (compared without case) and *env*, also disabled ones, by id.
 
-        Keys are the lower-case names of the columns that exist.
+        Their keys are the lower-case names of the existing columns.
 
         Raises:
-            RegistryError: if they cannot be read.
+            RegistryError: if the rows cannot be read.
         """
         return self.export(project, env)
 
     def census(self) -> list[tuple[str, str, int]]:
-        """(project, environment, number of enabled rows), sorted.
+        """Return tuples of project, environment and number of enabled rows, sorted.
 
         Raises:
-            RegistryError: if they cannot be read.
+            RegistryError: if the rows cannot be read.
         """
         with self._clear():
             rows = self._table.select(self._census_columns)
@@ -85,10 +85,10 @@ class TableRegistry:
         return [(*place, count) for place, count in sorted(counts.items())]
 
     def export(self, project: str | None = None, env: str | None = None) -> list[Row]:
-        """Rows as they are stored, of one or all projects and environments, ordered.
+        """Return the rows as they are stored, of one or all projects and environments, ordered.
 
         Raises:
-            RegistryError: if they cannot be read.
+            RegistryError: if the rows cannot be read.
         """
         query = RowQuery(
             equal={} if env is None else {"environment": [env]},
@@ -99,13 +99,13 @@ class TableRegistry:
             return self._table.select(self._columns, query)
 
     def create(self, all_columns: bool = False) -> list[str]:
-        """Create the table, or add the columns it lacks; what was done, one line each.
+        """Create the table, or add its missing columns. Return one line for each change.
 
-        The seed's twelve columns stand in the seed's order, so that an INSERT without column names
-        works; *all_columns* adds those of `OPTIONAL_COLUMNS` behind them.
+        The seed's twelve columns are in the seed's order, so that an INSERT without column names works.
+        *all_columns* adds the columns of `OPTIONAL_COLUMNS` after them.
 
         Raises:
-            RegistryError: if that cannot be done.
+            RegistryError: if the table cannot be created or changed.
         """
         names = _OURS if all_columns else SEED_COLUMNS
         with self._clear():
@@ -121,27 +121,27 @@ class TableRegistry:
         return [f"added column {name} to table {self._made}" for name in missing]
 
     def upsert(self, rows: Iterable[Mapping[str, Any]]) -> tuple[int, int, int]:
-        """Insert or update *rows*, all or none, in one commit; (inserted, updated, unchanged).
+        """Insert or update *rows*, all or none, in one commit. Return (inserted, updated, unchanged).
 
-        A row is the same as another if project, environment and transformation_id are. Columns
-        that a row leaves out stay as they are, or get their default. JSON columns take text or
-        Python objects. ``created_at`` and ``updated_at`` are set here, where the table has them.
+        Two rows are the same row if their project, environment and transformation_id agree. Columns that a
+        row omits keep their values, or get their default in a new row. JSON columns take text or Python
+        objects. ``created_at`` and ``updated_at`` are set here if the table has them.
 
         Raises:
-            RegistryError: with everything that is wrong with any row; nothing has been written.
+            RegistryError: with all problems of all rows. Nothing is written then.
         """
         changes = self.change(Edit(rows=tuple(rows)))
         return len(changes.inserts), len(changes.updates), len(changes.unchanged)
 
     def change(self, edit: Edit, *, write: bool = True) -> Changes:
-        """Apply *edit*, all of it or nothing, in one commit; return what it changed.
+        """Apply *edit*, all of it or nothing, in one commit. Return the changes.
 
-        Without *write*, only work out what it would change. The commit is made only to the rows that
-        the edit's changes were worked out on, so that no other edit gets lost.
+        Without *write*, only compute the changes. The commit succeeds only on the rows from which the
+        changes were computed, so that no other edit is lost.
 
         Raises:
-            RegistryError: with everything that is wrong with any row, or with what another writer
-                changed; nothing has been written.
+            RegistryError: with all problems of all rows, or with all changes by other writers that conflict
+                with the edit. Nothing is written then.
         """
         given = {name for row in edit.rows for name in canonical_names(row)}
         columns: list[str] = []
@@ -166,10 +166,10 @@ class TableRegistry:
         return changes
 
     def _columns(self, names: Collection[str]) -> Columns:
-        """Those of our columns that a table with columns *names* has.
+        """Return the registry's columns that a table with columns *names* has.
 
         Raises:
-            RegistryError: if it lacks some of the seed's columns.
+            RegistryError: if it lacks any of the seed's columns.
         """
         known = {name.lower() for name in names}
         spare = [name for name in known if name not in _OURS]
@@ -187,7 +187,7 @@ class TableRegistry:
         return _with_kinds(("project", "environment", "enabled"))
 
     def _enable_all(self) -> None:
-        """Enable the rows of a table that had no `enabled`, where the table has not done it itself."""
+        """Enable the rows of a table that had no `enabled` column and gave it no default value."""
 
         def decide(found: Sequence[Row]) -> Merge | None:
             rows = [row for row in found if row["enabled"] is None]
@@ -198,7 +198,7 @@ class TableRegistry:
 
     @contextlib.contextmanager
     def _clear(self) -> Iterator[None]:
-        """Turn what the table raises into a message that says what to do."""
+        """Convert the table's errors to RegistryError, with a message that has the next step."""
         try:
             yield
         except TableNotFoundError as exc:
@@ -215,13 +215,13 @@ def registry_in_database(
     folder: Path | None = None,
     timeout: float = 5.0,
 ) -> TableRegistry:
-    """The registry in a table of any database that SQLAlchemy knows; nothing is connected to yet.
+    """Return the registry in a table of any database that SQLAlchemy supports, without connecting to it.
 
     Args:
         url: an SQLAlchemy URL.
         table: the table's name.
-        schema: the table's schema, where it is not the connection's own.
-        folder: where a relative path of an SQLite file starts: the manifest's folder.
+        schema: the table's schema, if it is not the connection's own.
+        folder: start of a relative path of an SQLite file: the manifest's folder.
         timeout: seconds to wait for a locked SQLite file, or for a server to answer.
     """
     from odibi_nb.storage.database import Database
@@ -240,7 +240,7 @@ def registry_in_database(
 
 
 def _merge_of(changes: Changes, columns: Collection[str]) -> Merge:
-    """What *changes* do to a table that has *columns*."""
+    """Return *changes* as a merge for a table with *columns*, with the time stamps set."""
     now = utc_now()
     stamps = {name: now for name in STAMPS if name in columns}
     stamp = {name: now for name in ("updated_at",) if name in columns}

@@ -1,4 +1,4 @@
-"""Changes of registry rows: worked out, checked and compared with what was read, before a write."""
+"""Compute and check the changes of registry rows, and detect conflicts with other writers, before a write."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import Row
 
 KEY = ("project", "environment", "transformation_id")
-"""What identifies a row; projects are compared without case."""
+"""The columns that identify a row. Projects are compared without case."""
 
 STAMPS = ("created_at", "updated_at")
-"""Set by the write itself, never from the rows."""
+"""Columns that the write itself sets, never from the rows."""
 
 Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a write does to a registry.
+    """The changes that a write makes to a registry.
 
     Attributes:
         inserts: the new rows.
-        updates: (row as it is, columns to set).
-        deletes: the rows to remove, as they are.
-        unchanged: the rows that need nothing, as they are.
+        updates: pairs of the present row and the columns to set.
+        deletes: the rows to remove, as they are now.
+        unchanged: the rows that already agree, as they are now.
     """
 
     inserts: list[Row] = field(default_factory=list)
@@ -74,10 +74,10 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Rows, or parts of rows, that someone wants to write, and the rows they had read before.
+    """Rows, or parts of rows, to write, and the rows that the editor had read before.
 
     Attributes:
-        rows: the wanted rows; a row that exists keeps the columns that its wanted row leaves out.
+        rows: the wanted rows. An existing row keeps the columns that its wanted row omits.
         read: the rows as they were when the edit was decided. A write refuses an edit whose rows
             have changed since. None: the edit was decided without reading, and always applies.
         delete: the rows to remove, as they were read.
@@ -88,16 +88,16 @@ class Edit:
     delete: tuple[Row, ...] = ()
 
     def changes(self, existing: Iterable[Row], columns: Collection[str], source: str) -> Changes:
-        """Work out the changes that make *existing* agree with the edit.
+        """Compute the changes that make *existing* agree with the edit.
 
         Args:
-            existing: the rows of the table, now.
+            existing: the present rows of the table.
             columns: the columns of the table, in lower case.
-            source: what messages call the table.
+            source: the name of the table in messages.
 
         Raises:
-            RegistryError: with everything that is wrong with any row, or with every row that another
-                writer has changed since it was read.
+            RegistryError: with all problems of all rows, or with every row that another writer has changed
+                since it was read.
         """
         now = {row_key(row): row for row in existing}
         before = {row_key(row): row for row in self.read or ()}
@@ -118,13 +118,13 @@ _TRY_AGAIN = (
 
 
 def row_key(row: Mapping[str, Any]) -> Key:
-    """Equal for rows that are the same transformation, also where a database pads text."""
+    """Return a key that is equal for rows of the same transformation, even if a database pads text."""
     project, env, id_ = (str(row[name]).strip() for name in KEY)
     return project.lower(), env, id_
 
 
 def canonical_names(row: Mapping[str, Any]) -> Row:
-    """*row* with lower-case column names; the seed query's aliases stand for columns it lacks."""
+    """Return *row* with lower-case names. An alias of the seed's query replaces a column that it lacks."""
     folded = {name.lower(): value for name, value in row.items()}
     return {
         ALIASES.get(name, name): value
@@ -134,7 +134,7 @@ def canonical_names(row: Mapping[str, Any]) -> Row:
 
 
 def columns_twice(names: Iterable[str]) -> list[str]:
-    """Say which columns *names* have more than once, in another case or under an alias."""
+    """Describe the columns that *names* contain more than once, in another case or under an alias."""
     spelled: dict[str, list[str]] = {}
     for name in names:
         spelled.setdefault(ALIASES.get(name.lower(), name.lower()), []).append(name)
@@ -151,13 +151,13 @@ def checked_rows(
     source: str,
     existing: Mapping[Key, Row] | None = None,
 ) -> list[Row]:
-    """*rows* as they are stored in a table that has *columns* (lower-case names).
+    """Return *rows* in the form that a table with *columns* (lower-case names) stores.
 
-    JSON values become compact JSON text, `enabled` 1 or 0, blank text None. A row of *existing*
-    completes the wanted row; what was wrong with it before is no problem of the wanted row.
+    JSON values become compact JSON text, `enabled` 1 or 0, blank text None. The check of a row includes the
+    columns that it omits, from its row in *existing*, but ignores problems that the existing row has already.
 
     Raises:
-        RegistryError: with everything that is wrong with any of them.
+        RegistryError: with all problems of all rows.
     """
     problems: list[Problem] = []
     stored: list[Row] = []
@@ -187,7 +187,7 @@ def checked_rows(
 def _problems_of(
     values: Row, names: Iterable[str], old: Row | None, number: int
 ) -> Iterable[Problem]:
-    """Problems of the row that *values* for the columns *names* make, without those of *old*."""
+    """Return the problems that *values* for the columns *names* add to the row *old*."""
     values = {name: _readable(name, value) for name, value in values.items()}
     if old is None:
         return parse_columns(values, number)[1]
@@ -202,7 +202,7 @@ def _problems_of(
 
 
 def _readable(name: str, value: Any) -> Any:
-    """*value*; of JSON text with a key twice what it holds: such text is stored as it is, a plan refuses it."""
+    """Return *value*, decoded if its JSON text has a duplicate key: a write stores it, a plan refuses it."""
     return decode_json(value) if _has_twins(name, value) else value
 
 
@@ -218,7 +218,7 @@ def _has_twins(name: str, value: Any) -> bool:
 
 
 def rows_with_twins(rows: Iterable[Mapping[str, Any]]) -> list[Problem]:
-    """Problems of rows whose JSON text has a key twice, which a write stores and a plan refuses."""
+    """Return the problems of rows with a duplicate JSON key, which a write stores and a plan refuses."""
     return [
         problem
         for number, row in enumerate(rows, 1)
@@ -228,7 +228,7 @@ def rows_with_twins(rows: Iterable[Mapping[str, Any]]) -> list[Problem]:
 
 
 def compare(rows: Iterable[Row], existing: Mapping[Key, Row]) -> Changes:
-    """What makes *existing* agree with *rows*; columns that a row leaves out stay as they are."""
+    """Return the changes that make *existing* agree with *rows*. Omitted columns keep their values."""
     changes = Changes()
     for row in rows:
         old = existing.get(row_key(row))
@@ -251,7 +251,7 @@ def compare(rows: Iterable[Row], existing: Mapping[Key, Row]) -> Changes:
 def _conflicts(
     wanted_rows: Iterable[Row], now: Mapping[Key, Row], read: Mapping[Key, Row]
 ) -> Iterable[Problem]:
-    """Wanted columns whose value is neither the wanted one nor the one that was read."""
+    """Yield the wanted columns whose present value is neither the wanted value nor the one that was read."""
     for row in wanted_rows:
         before, after = read.get(row_key(row)), now.get(row_key(row))
         where = f"row {row_key(row)[2]!r}"
@@ -291,7 +291,7 @@ def _changed(before: Any, after: Row, name: str) -> str:
 
 
 def _difference(before: Any, after: Any) -> tuple[str, str]:
-    """Both values, short; long ones from the place where they begin to differ."""
+    """Return both values, shortened. Long values begin shortly before their first difference."""
     was, now = shown(before), shown(after)
     if was != now:
         return was, now
@@ -302,7 +302,7 @@ def _difference(before: Any, after: Any) -> tuple[str, str]:
 
 
 def _when(row: Row) -> str:
-    """The time of a row's last change, where the table keeps it."""
+    """Return the time of a row's last change, or "" if the table does not store it."""
     changed = row.get("updated_at")
     return "" if changed is None else f" (changed {changed})"
 

@@ -1,1 +1,1 @@
-"""Rows of plain values in tables: what the registry and the run log are kept in."""
+"""Tables with rows of plain values, in which the registry and the run log are stored."""

@@ -1,4 +1,4 @@
-"""Connections to SQL databases: what the registry and the run log have in common."""
+"""Connections to SQL databases, shared by the registry and the run log."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _EXTRAS = {
     "mariadb": ("mysql", "pymysql"),
     "databricks": ("databricks-sql", "databricks"),
 }
-"""Kind of database to our extra, and to the driver which that installs."""
+"""Kind of database to our extra, and to the driver that the extra installs."""
 
 _DIALECTS = {"postgresql": "postgres", "mssql": "tsql", "mariadb": "mysql"}
-"""Kind of database to sqlglot's dialect, where that has another name."""
+"""Kind of database to sqlglot's dialect, if its name differs."""
 
 _TIMEOUT_ARGUMENTS = {
     "pysqlite": "timeout",
@@ -51,21 +51,27 @@ _IN_VAIN = re.compile(
 
 
 class FoundTable(NamedTuple):
-    """A table as the database spells it: its name, and its columns' names and types."""
+    """A table in the database's own spelling: its name, and its columns' names and types."""
 
     name: str
     columns: dict[str, TypeEngine[Any]]
 
 
 class Database:
-    """A database by its SQLAlchemy URL. Each `begin` is a connection of its own.
+    """A database by its SQLAlchemy URL. Each `begin` opens its own connection.
 
     Attributes:
         shown: the URL without its secrets, for messages.
     """
 
     def __init__(self, url: str, folder: Path | None = None, timeout: float = 5.0) -> None:
-        """*folder*: where a relative SQLite path starts; *timeout*: seconds to wait for locks and servers."""
+        """Store the arguments without a connection.
+
+        Args:
+            url: the SQLAlchemy URL.
+            folder: start of a relative SQLite path; None for the working directory.
+            timeout: seconds to wait for locks and servers.
+        """
         self.shown = shown_url(url)
         self._text = url
         self._folder = folder
@@ -73,10 +79,10 @@ class Database:
 
     @contextlib.contextmanager
     def begin(self, *, create: bool = False) -> Iterator[sa.Connection]:
-        """A connection with one transaction, committed at the end of the block.
+        """Open a connection with one transaction, and commit it at the end of the block.
 
         Args:
-            create: make an SQLite file that is missing; otherwise nothing is ever created.
+            create: make a missing SQLite file. Otherwise nothing is ever created.
 
         Raises:
             TableNotFoundError: if an SQLite file is missing.
@@ -96,7 +102,7 @@ class Database:
 
     @property
     def dialect(self) -> str:
-        """Sqlglot's name of the database's SQL; "" if it knows none."""
+        """Return sqlglot's name of the database's SQL dialect, or "" if it has none."""
         import sqlglot
 
         kind = re.split(r"[+:]", self._text, maxsplit=1)[0].lower()
@@ -105,19 +111,19 @@ class Database:
 
     @property
     def takes_one_statement(self) -> bool:
-        """Return True if the driver takes one statement only, and the server no writes in `reading`."""
+        """Return True if the driver takes only one statement, and the server no writes, in `reading`."""
         kind, _, driver = re.split(r":", self._text, maxsplit=1)[0].lower().partition("+")
         if kind == "postgresql":
-            # psycopg2, which SQLAlchemy 2.0 prefers, sends text that may hold several.
+            # psycopg2, which SQLAlchemy 2.0 prefers, sends text that may contain several statements.
             plain = not driver and importlib.util.find_spec("psycopg2") is None
             return plain or driver in {"psycopg", "pg8000"}
         return kind == "sqlite"
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A connection that cannot write, as far as the database lets it be told; always rolled back.
+        """Open a connection that is read-only as far as the database supports it, and roll it back.
 
-        A statement ends when the current attempt is revoked.
+        When the current attempt is revoked, the running statement is cancelled.
 
         Raises:
             TableNotFoundError: if an SQLite file is missing.
@@ -154,7 +160,7 @@ class Database:
         url = self._url(create=create)
         kind = url.get_backend_name()
         extra, driver = _EXTRAS.get(kind, ("", ""))
-        # A plain "postgresql://" means the driver that is there: SQLAlchemy's default, else our extra's.
+        # A plain "postgresql://" means an installed driver: SQLAlchemy's default, else our extra's.
         plain = driver and "+" not in url.drivername
         missing = driver
         for name in (url.drivername, f"{kind}+{driver}") if plain else (url.drivername,):
@@ -162,11 +168,11 @@ class Database:
                 return self._make_engine(url.set(drivername=name))
             except ModuleNotFoundError as exc:
                 missing = exc.name or driver
-            except ImportError as exc:  # it is there, but lacks a library of the system
+            except ImportError as exc:  # the driver is installed, but lacks a system library
                 reason = " ".join(str(exc).split())
                 raise DataError(f"its driver cannot be loaded: {reason}") from exc
             except sa.exc.NoSuchModuleError:
-                if kind != "databricks":  # the one whose dialect comes with its driver
+                if kind != "databricks":  # the only kind whose dialect comes with its driver
                     hint = did_you_mean(kind, [*_EXTRAS, "sqlite"])
                     raise DataError(f"unknown kind of database {url.drivername!r}{hint}") from None
         if not extra:
@@ -181,7 +187,7 @@ class Database:
         seconds = self._timeout if driver == "pysqlite" else max(2, math.ceil(self._timeout))
         given = argument is None or argument in url.query
         if driver == "pysqlite" and "timeout" in url.query:
-            with contextlib.suppress(ValueError):  # SQLAlchemy says what is wrong with it
+            with contextlib.suppress(ValueError):  # SQLAlchemy reports an invalid value
                 self._timeout = float(str(url.query["timeout"]))
         return sa.create_engine(
             url,
@@ -217,7 +223,7 @@ class Database:
         return url.set(database=str(path))
 
     def _connect(self, engine: sa.Engine) -> sa.Connection:
-        """Connect; a server that is just not there yet is asked a few times."""
+        """Connect to the database. If a server does not answer yet, try a few times."""
         import sqlalchemy as sa
         import tenacity
 
@@ -240,7 +246,7 @@ class Database:
             raise DataError(self._reason(exc)) from exc
 
     def _reason(self, exc: Exception) -> str:
-        """One line that says what the database said."""
+        """Return the database's message in one line."""
         text = " ".join(str(getattr(exc, "orig", None) or exc).split())
         if "database is locked" in text:
             return f"the file is locked by another process (waited {self._timeout:g} s)"
@@ -260,11 +266,11 @@ class Database:
 
 
 def _made_read_only(connection: sa.Connection) -> sa.Connection:
-    """Let *connection* refuse writes, and take one statement at a time, by the server's own means."""
+    """Make *connection* refuse writes, and accept one statement at a time, by the server's own means."""
     name = connection.dialect.name
     if name == "postgresql":
         # A server-side cursor takes one SELECT only, and psycopg sends it by the extended protocol,
-        # which has one statement: text never decides what is run.
+        # which carries one statement. So the safety does not depend on parsing the SQL text.
         return connection.execution_options(postgresql_readonly=True, stream_results=True)
     before = {
         "sqlite": ["PRAGMA query_only = ON"],
@@ -276,12 +282,12 @@ def _made_read_only(connection: sa.Connection) -> sa.Connection:
     for statement in before.get(name, []):
         connection.exec_driver_sql(statement)
     if name in {"mysql", "mariadb"}:
-        connection.rollback()  # it holds for the transactions to come
+        connection.rollback()  # the setting applies to the next transactions
     return connection
 
 
 def _cancel(connections: Sequence[Any], cursors: Sequence[Any]) -> None:
-    """End the statement that runs, from another thread, in whichever way the driver has."""
+    """Cancel the running statement from another thread, by whichever method the driver has."""
     for thing in (*connections, *cursors[-1:]):
         for name in ("interrupt", "cancel_safe", "cancel", "_force_close"):
             cancel = getattr(thing, name, None)
@@ -291,8 +297,8 @@ def _cancel(connections: Sequence[Any], cursors: Sequence[Any]) -> None:
 
 
 def shown_url(url: str) -> str:
-    """*url* without its secrets, well-formed or not."""
-    # An unescaped "@" in a password must not bring its rest to light: hide up to the last one.
+    """Return *url* without its secrets, even if it is malformed."""
+    # An unescaped "@" in a password must not reveal the rest of it: hide everything up to the last "@".
     start = r"^([^:]*://[^:@]*:).*@" if "://" in url else r"^([^:]*:).*@"
     hidden = re.sub(start, rf"\1{REDACTED}@", url, flags=re.DOTALL)
     try:
@@ -302,17 +308,17 @@ def shown_url(url: str) -> str:
 
 
 def scrub(text: str, password: str = "") -> str:
-    """*text* of some library without what looks like a secret in it, and without *password*."""
+    """Return a library's *text* without *password* and without anything that looks like a secret."""
     if password:
         text = text.replace(password, REDACTED)
     return redact_text(text)
 
 
 def find_table(connection: sa.Connection, name: str, schema: str | None = None) -> FoundTable:
-    """The table or view called *name*, whatever the case in which the database keeps it.
+    """Return the table or view called *name*, whatever its case in the database.
 
     Raises:
-        TableNotFoundError: if there is none.
+        TableNotFoundError: if it does not exist.
     """
     import sqlalchemy as sa
 
@@ -328,7 +334,7 @@ def find_table(connection: sa.Connection, name: str, schema: str | None = None) 
             name, f"there is no table {name!r}{where}{did_you_mean(name, names)}"
         )
     with warnings.catch_warnings():
-        # Types that SQLAlchemy does not know are none of our columns.
+        # SQLAlchemy warns of types that it does not support. None of our columns has such a type.
         warnings.simplefilter("ignore", sa.exc.SAWarning)
         columns = inspector.get_columns(actual, schema)
     return FoundTable(actual, {column["name"]: column["type"] for column in columns})
@@ -341,13 +347,13 @@ def ensure_table(
     columns: Sequence[sa.Column[Any]],
     key: Sequence[str],
 ) -> list[str]:
-    """Create the table, or add the columns it lacks; what was done, one line each."""
+    """Create the table, or add its missing columns. Return one line for each change."""
     import sqlalchemy as sa
 
     try:
         found = find_table(connection, name, schema)
     except TableNotFoundError:
-        # Lower case is what PostgreSQL makes of a name that nobody quotes, as in the seed's SQL.
+        # PostgreSQL folds unquoted names, such as those in the seed's SQL, to lower case.
         plain = name.lower() if connection.dialect.name == "postgresql" else name
         sa.Table(
             plain, sa.MetaData(), *columns, sa.PrimaryKeyConstraint(*key), schema=schema
@@ -361,7 +367,7 @@ def ensure_table(
 
 
 def bound(value: Any, kind: TypeEngine[Any]) -> Any:
-    """*value* in the form that a column of type *kind* takes."""
+    """Convert *value* for a column of type *kind*."""
     import sqlalchemy as sa
 
     if isinstance(value, dt.datetime):
@@ -384,7 +390,7 @@ def bound(value: Any, kind: TypeEngine[Any]) -> Any:
 def _add_column(connection: sa.Connection, table: sa.Table, column: sa.Column[Any]) -> None:
     from sqlalchemy.schema import CreateColumn
 
-    column.nullable = column.server_default is None  # rows may be there already
+    column.nullable = column.server_default is None  # the table may have rows already
     dialect = connection.dialect
     target = dialect.identifier_preparer.format_table(table)
     add = "ADD" if dialect.name == "mssql" else "ADD COLUMN"

@@ -1,4 +1,4 @@
-"""Delta tables through delta-rs, for rows of plain values: the registry's and the run log's."""
+"""Delta tables through delta-rs, with rows of plain values, for the registry and the run log."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 COMMIT_TRIES = 50
 _GONE = "odibi_gone"
-"""Column of a merge's source: set for rows to delete."""
+"""Column of a merge's source that marks the rows to delete."""
 
 _logger = logging.getLogger(__name__)
 
 
 class DeltaRowTable(RowTable):
-    """A Delta table at a path or URL that delta-rs reaches.
+    """A Delta table at a path or URL that delta-rs can reach.
 
-    Every write is one commit. A table that lacks columns, such as the seed's, is widened; one whose
-    columns have other types keeps them.
+    Every write is one commit. A write adds columns that the table lacks, as the seed's table does.
+    Columns of other types keep their types.
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class DeltaRowTable(RowTable):
         *,
         keep_open: bool = False,
     ) -> None:
-        """Nothing is looked at yet.
+        """Store the arguments without a look at the table.
 
         Args:
-            uri: where it stands.
-            storage_options: for *uri*, as its storage wants them.
-            shown: what messages call the table; empty where their reader knows.
-            keep_open: read only what is new of the table's own log the second time. For one thread,
-                and a table that nobody removes meanwhile.
+            uri: the path or URL of the table.
+            storage_options: for *uri*, in the form that its storage expects.
+            shown: the table's name in messages; empty if a caller adds it.
+            keep_open: keep the loaded table, and read only new commits of its log the next time. Use it
+                from one thread, and for a table that is not removed in between.
         """
         self._uri = uri
         self._options = dict(storage_options or {}) or None
@@ -56,20 +56,20 @@ class DeltaRowTable(RowTable):
         self._opened: Any = None
 
     def types(self) -> Mapping[str, str] | None:
-        """Its columns, as it spells them, and their types; None if there is no table."""
+        """Return its columns, in its own spelling, with their types, or None if the table does not exist."""
         with self._as_data_errors("read"):
             table = self._open()
             return None if table is None else _types_of(table)
 
     def select(self, columns: Columns | Choice, query: RowQuery = ALL_ROWS) -> list[Row]:
-        """Rows, with those of *columns* that it has."""
+        """Return the rows of *query*, with the *columns* that the table has."""
         with self._as_data_errors("read"):
             return _rows_of(self._there(), columns, query)
 
     def medians(
         self, value: str, by: str, equal: Mapping[str, Sequence[str]]
     ) -> list[tuple[str, float]]:
-        """(a value of *by*, the median of *value* in the rows that have it), of the rows in *equal*."""
+        """Return pairs of a value of *by* and the median of *value* in its rows, for rows in *equal*."""
         with self._as_data_errors("read"):
             table = self._there()
             types = _types_of(table)
@@ -83,7 +83,7 @@ class DeltaRowTable(RowTable):
             return [(key, median) for key, median in found if median is not None]
 
     def append(self, rows: Sequence[Row], columns: Columns) -> None:
-        """Append *rows*; the table is made, or gets the columns that it lacks, also without rows."""
+        """Append *rows*. Even without rows, create a missing table or add its missing columns."""
         with self._as_data_errors("written"):
             for attempt in tries(_came_second):
                 with attempt:
@@ -92,7 +92,7 @@ class DeltaRowTable(RowTable):
     def merge(
         self, columns: Columns | Choice, decide: Callable[[Sequence[Row]], Merge | None]
     ) -> None:
-        """Read the rows, let *decide* say what to do to them, and do it in one commit."""
+        """Read the rows, call *decide* with them, and commit its merge. On a conflict, start over."""
         with self._as_data_errors("written"):
             from deltalake.exceptions import CommitFailedError
 
@@ -104,7 +104,7 @@ class DeltaRowTable(RowTable):
                         _merge(table, merge.spelled(_types_of(table)).as_text())
 
     def compact(self) -> None:
-        """Make one of many small files; a failure leaves the table as it was, and is only logged."""
+        """Replace many small files by one. A failure leaves the table unchanged, and is only logged."""
         try:
             with self._as_data_errors("compacted"):
                 table = self._open()
@@ -139,11 +139,11 @@ class DeltaRowTable(RowTable):
         return table
 
     def _open(self) -> Any:
-        """The DeltaTable, or None if there is none."""
+        """Return the DeltaTable, or None if the table does not exist."""
         from deltalake import DeltaTable
         from deltalake.exceptions import TableNotFoundError as NoDeltaTable
 
-        # Reading a table's log takes long; a table that was opened before only reads what is new.
+        # To read a table's log takes long. A table that was opened before only reads its new commits.
         table, self._opened = self._opened, None
         try:
             if table is None:
@@ -158,7 +158,7 @@ class DeltaRowTable(RowTable):
 
     @contextlib.contextmanager
     def _as_data_errors(self, verb: str) -> Iterator[None]:
-        """Raise DataError, with one line of reason, for what the libraries raise."""
+        """Convert the libraries' errors to DataError, with the reason in one line."""
         try:
             import pyarrow as pa
             from deltalake.exceptions import DeltaError
@@ -169,7 +169,7 @@ class DeltaRowTable(RowTable):
             yield
         except BaseException as exc:
             ours = isinstance(exc, (DeltaError, OSError, ValueError, pa.ArrowException))
-            # What Rust code panics with is no Exception, and would end the run log's thread.
+            # A panic of Rust code is no Exception, and would end the thread of the run log.
             if not ours and type(exc).__name__ != "PanicException":
                 raise
             reason = redact_text(" ".join(str(exc).split()))[:500]
@@ -177,7 +177,7 @@ class DeltaRowTable(RowTable):
 
 
 def _came_second(exc: BaseException) -> bool:
-    """Whether another process made or widened the table meanwhile: then start over."""
+    """Return True if another process created or changed the table first, so that the write must start over."""
     from deltalake.exceptions import CommitFailedError, DeltaError
 
     made = isinstance(exc, DeltaError) and "already exists" in str(exc)
@@ -189,7 +189,7 @@ def _types_of(table: Any) -> dict[str, str]:
 
 
 def _rows_of(table: Any, columns: Columns | Choice, query: RowQuery) -> list[Row]:
-    """The rows of the version that *table* has loaded, with those of *columns* that it has."""
+    """Return the rows of the version that *table* has loaded, with the *columns* that it has."""
     types = _types_of(table)
     names = spelling([name for name, _ in chosen(columns, types)], types)
     spelled = query.spelled(types)
@@ -207,7 +207,7 @@ def _rows_of(table: Any, columns: Columns | Choice, query: RowQuery) -> list[Row
 def _queried(table: Any, sql: str) -> Iterator[tuple[Any, ...]]:
     from deltalake import QueryBuilder
 
-    # Not to_pandas or to_pyarrow_table: a process that ends after those may abort.
+    # Not to_pandas or to_pyarrow_table: a process that uses them may abort when it ends.
     found = QueryBuilder().register("rows", table).execute(sql).read_all()
     return zip(*(column.to_pylist() for column in found.columns), strict=True)
 
@@ -225,7 +225,7 @@ def _ordered(name: str, query: RowQuery) -> str:
 
 
 def _merge(table: Any, merge: TextMerge) -> None:
-    """Commit *merge* as the version after the one that *table* has loaded, or not at all."""
+    """Commit *merge* as the version right after the loaded one, or fail."""
     import pyarrow as pa
     from deltalake import CommitProperties
 
@@ -240,7 +240,7 @@ def _merge(table: Any, merge: TextMerge) -> None:
         same,
         source_alias="s",
         target_alias="t",
-        # Without tries of its own: it would put the rows on top of another writer's, unread.
+        # No retries by delta-rs: it would commit on top of another writer's rows without reading them.
         commit_properties=CommitProperties(max_commit_retries=0),
     )
     if merge.deletes:
@@ -253,7 +253,7 @@ def _arrow_types(pa: Any, table: Any) -> dict[str, Any]:
 
 
 def _arrow(rows: Sequence[Row], columns: Columns, types: Mapping[str, Any]) -> Any:
-    """*rows* with the table's names and *types* where it has the columns, else the columns' own."""
+    """Return *rows* as an Arrow table, with the stored table's spelling and *types* for its columns."""
     import pyarrow as pa
 
     kinds = {

@@ -1,4 +1,4 @@
-"""What keeps a Delta table fast to which many runs append little, through delta-rs."""
+"""Checkpoints and compaction for Delta tables with many small appends, through delta-rs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ SMALL_FILES = 20
 SMALL_BYTES = 16 * 1024 * 1024
 CLAIM_SECONDS = 600
 KEPT_HOURS = 168
-"""Replaced files are kept for a week, for readers that still use them."""
+"""Hours for which replaced files are kept (a week), because readers may still use them."""
 _COMPACTION = "odibi_nb/compaction"
-"""The application whose transaction numbers say when a compaction began."""
+"""The application id whose transaction number is the time at which the last compaction began."""
 _COMPACTED = "odibi_nb/compacted"
-"""The one whose number is that of the last compaction that ended."""
+"""The application id whose transaction number is that of the last compaction that ended."""
 
 _logger = logging.getLogger(__name__)
 
 
 def checkpoint(table: Any, before: int) -> None:
-    """Now and then write a checkpoint, so that opening stays fast; a failure is not the write's."""
+    """Write a checkpoint every `CHECKPOINT_VERSIONS` versions to keep opening fast. Only log a failure."""
     if table.version() // CHECKPOINT_VERSIONS > before // CHECKPOINT_VERSIONS:
         try:
             table.create_checkpoint()
@@ -30,39 +30,39 @@ def checkpoint(table: Any, before: int) -> None:
 
 
 def compact(table: Any) -> None:
-    """Make one of the table's many small files, if there are many.
+    """Compact the table's small files if it has many.
 
-    That changes no rows, so appends of other runs do not conflict with it. Where another run is at
-    it already, this one leaves it alone.
+    A compaction changes no rows, so it does not conflict with appends of other runs. If another run
+    already compacts the table, this one does nothing.
     """
     if not _has_many_small_files(table):
         return
     claim = _claimed(table)
     if claim is not None:
         table.optimize.compact()
-        # In vain where partitions keep the files apart: then the next waits as if this had not ended.
+        # Partitions may keep the files apart. Such a compaction is not marked as ended: the next one waits.
         if not _has_many_small_files(table):
-            # Not in the compaction's own commit: delta-rs leaves transactions out of it.
+            # A commit of its own: delta-rs leaves transactions out of the compaction's commit.
             _commit_number(table, _COMPACTED, claim)
         table.create_checkpoint()
         table.vacuum(retention_hours=KEPT_HOURS, enforce_retention_duration=True, dry_run=False)
 
 
 def _claimed(table: Any) -> int | None:
-    """The number of a compaction that is ours to do, and nobody else's meanwhile; None if none is.
+    """Claim the next compaction of the table. Return its number, or None if this run must not do it.
 
-    delta-rs lets two compactions of the same files both succeed, and every row is then there twice. So
-    a commit says first who does it: it has to be the very next one, and to come after the last
-    compaction has ended, or a while after it began.
+    delta-rs lets two compactions of the same files both succeed, which duplicates every row. So a run first
+    commits a claim. The claim must be the very next version of the table, and must come after the last
+    compaction has ended, or `CLAIM_SECONDS` after it began.
     """
     from deltalake.exceptions import CommitFailedError
 
     now = int(time.time())
     last, ended = (table.transaction_version(name) for name in (_COMPACTION, _COMPACTED))
-    # A claim of the future was made under a wrong clock, and keeps nobody waiting until then.
+    # A claim in the future comes from a wrong clock, and must not block compactions until then.
     if last != ended and 0 <= now - (last or 0) < CLAIM_SECONDS:
         return None
-    if now in (last, ended):  # one number for two would let a third believe that both have ended
+    if now in (last, ended):  # a shared number would let a third run believe that both have ended
         return None
     try:
         _commit_number(table, _COMPACTION, now, max_commit_retries=0)
@@ -72,7 +72,7 @@ def _claimed(table: Any) -> int | None:
 
 
 def _commit_number(table: Any, application: str, number: int, **options: int) -> None:
-    """Commit no rows, but the number of a compaction that begins or has ended."""
+    """Commit the number of a compaction that begins or has ended, without rows."""
     import pyarrow as pa
     from deltalake import CommitProperties, Transaction, write_deltalake
 

@@ -1,4 +1,4 @@
-"""The port of a table of plain rows: what the registry and the run log are kept in, wherever it is."""
+"""The port of a table of plain rows, in which the registry and the run log are stored."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ Columns = Sequence[tuple[str, str]]
 """Names and kinds, as in `odibi_nb.core.model.log_columns`."""
 
 Choice = Callable[[Collection[str]], Columns]
-"""Chooses columns by the names of those that a table has; may refuse the table by raising."""
+"""A function that chooses columns from a table's column names. It may refuse the table by raising."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowQuery:
-    """Which rows of a table, in which order.
+    """A selection of a table's rows, and their order.
 
-    A table without a column that `equal` names has no such rows; columns of `order` that it lacks do
-    not order.
+    If the table lacks a column of `equal` or `folded`, the query has no rows. Columns of `order` that the
+    table lacks are ignored.
 
     Attributes:
-        equal: column to the texts of which it must have one.
-        folded: column to the text that it must be, in any case. Not together with `limit`.
-        order: columns by which the rows are ordered.
-        descending: whether the greatest come first; rows without a value come last then.
-        limit: at most so many of the ordered rows.
+        equal: column to texts; its value must equal one of them.
+        folded: column to a text; its value must equal the text in any case. Not together with `limit`.
+        order: the columns to order by.
+        descending: True to put the greatest values first, and rows without a value last.
+        limit: the largest number of rows, in their order; None for all.
     """
 
     equal: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class RowQuery:
     limit: int | None = None
 
     def spelled(self, types: Collection[str]) -> RowQuery | None:
-        """The query with the names of a table that has *types*; None if it can have no such rows."""
+        """Return the query in the spelling of a table that has *types*, or None if it can have no rows."""
         names = spelling((*self.equal, *self.folded, *self.order), types)
         if not {*self.equal, *self.folded} <= names.keys():
             return None
@@ -59,7 +59,7 @@ class RowQuery:
         )
 
     def folded_rows(self, rows: Iterable[Row]) -> list[Row]:
-        """Those of *rows* for which `folded` holds: for tables whose SQL may fold letters otherwise."""
+        """Return the *rows* that match `folded`, for tables whose SQL may fold letters differently."""
         return [
             row
             for row in rows
@@ -67,7 +67,7 @@ class RowQuery:
         ]
 
     def ordered_rows(self, rows: list[Row]) -> list[Row]:
-        """*rows* in order: for tables where that is cheaper, or surer, than in their SQL."""
+        """Sort *rows*, for tables where that is cheaper or more reliable than their SQL."""
         names = [name for name in self.order if rows and name in rows[0]]
         if names:
             rows.sort(
@@ -82,14 +82,14 @@ ALL_ROWS = RowQuery()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
-    """What to do to the rows of a table, under the names of its columns.
+    """Changes of a table's rows, by column name.
 
     Attributes:
         keys: the columns that identify a row.
         inserts: the new rows.
-        updates: (row as it was read, values to set).
+        updates: pairs of the row as it was read, and the values to set.
         deletes: the rows to remove, as they were read.
-        uncompared: columns in which a row may have changed since it was read.
+        uncompared: columns that may change between the read and the write without a conflict.
     """
 
     keys: tuple[str, ...]
@@ -99,7 +99,7 @@ class Merge:
     uncompared: frozenset[str] = frozenset()
 
     def spelled(self, types: Collection[str]) -> Merge:
-        """The same under the names of a table that has *types*."""
+        """Return the same changes in the spelling of a table that has *types*."""
         rows = (*self.inserts, *self.deletes, *(row for pair in self.updates for row in pair))
         names = spelling(dict.fromkeys(name for row in rows for name in row), types)
 
@@ -115,10 +115,10 @@ class Merge:
         )
 
     def as_text(self) -> TextMerge:
-        """The same for a MERGE statement, whose source has the same columns in each row."""
+        """Return the same changes for a MERGE statement, whose source has the same columns in each row."""
         written = dict.fromkeys(name for _, new in self.updates for name in new)
         written |= dict.fromkeys(name for row in self.inserts for name in row)
-        if self.deletes:  # whatever of a row has changed, it is not removed
+        if self.deletes:  # a row that has changed in any column must stay
             written |= dict.fromkeys(name for row in self.deletes for name in row)
             for name in self.uncompared:
                 written.pop(name, None)
@@ -144,13 +144,13 @@ class Merge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextMerge:
-    """Rows to write, all values as text; the table's own types take them.
+    """Rows to write, with all values as text. The table converts them to its own types.
 
     Attributes:
-        columns: the columns that are written.
-        keys: those of them that identify a row.
-        upserts: (row as it was read, or None for a new one; row to write). A row as it was read has
-            the columns whose values must be the same when the commit is made.
+        columns: the columns to write.
+        keys: the columns that identify a row.
+        upserts: pairs of the row as it was read (None for a new row) and the row to write. A row as it
+            was read has the columns whose values must be unchanged at the time of the commit.
         deletes: rows to remove, as they were read.
     """
 
@@ -161,54 +161,55 @@ class TextMerge:
 
 
 class RowTable(ABC):
-    """A table that may not be there; reading never makes it.
+    """A table that may not exist yet. Reading never creates it.
 
-    Its columns are found in any case, as in SQL, and rows have the names that were asked for.
-    Everything raises DataError, with the reason in one line, if it cannot be done.
+    Column names match in any case, as in SQL, and rows have the names that the caller asked for. Every
+    method that fails raises DataError, with the reason in one line.
     """
 
     @abstractmethod
     def types(self) -> Mapping[str, str] | None:
-        """Its columns, as it spells them, and their types; None if there is no table."""
+        """Return its columns, in its own spelling, with their types, or None if the table does not exist."""
 
     @abstractmethod
     def select(self, columns: Columns | Choice, query: RowQuery = ALL_ROWS) -> list[Row]:
-        """Rows, with those of *columns* that it has, under the names that were asked for.
+        """Return the rows of *query*, with the *columns* that the table has, under the caller's names.
 
         Raises:
-            TableNotFoundError: if there is no table.
+            TableNotFoundError: if the table does not exist.
         """
 
     @abstractmethod
     def append(self, rows: Sequence[Row], columns: Columns) -> None:
-        """Append *rows*; the table is made, or gets the columns that it lacks, also without rows."""
+        """Append *rows*. Even without rows, create a missing table or add its missing columns."""
 
     @abstractmethod
     def merge(
         self, columns: Columns | Choice, decide: Callable[[Sequence[Row]], Merge | None]
     ) -> None:
-        """Read the rows, let *decide* say what to do to them, and do it in one commit.
+        """Read the rows, call *decide* with them, and commit the merge that it returns.
 
-        Where another writer changes the table in between, *decide* is asked again, with its rows.
+        If another writer changes the table in between, *decide* is called again with the new rows.
 
         Args:
-            columns: which of them *decide* gets, those that exist.
-            decide: gets the rows; returns None if there is nothing to do; what it raises ends it all.
+            columns: the columns for *decide*; columns that the table lacks are left out.
+            decide: gets the rows and returns the merge, or None for no change. An error that it raises
+                ends the call without a write.
 
         Raises:
-            TableNotFoundError: if there is no table.
+            TableNotFoundError: if the table does not exist.
         """
 
     def compact(self) -> None:  # noqa: B027  most databases do it themselves
-        """Keep reading fast although many append little; a failure is only logged."""
+        """Keep reads fast after many small appends. A failure is only logged."""
 
     def medians(
         self, value: str, by: str, equal: Mapping[str, Sequence[str]]
     ) -> list[tuple[str, float]]:
-        """(a value of *by*, the median of *value* in the rows that have it), of the rows in *equal*.
+        """Return pairs of a value of *by* and the median of *value* in its rows, for rows in *equal*.
 
         Raises:
-            TableNotFoundError: if there is no table.
+            TableNotFoundError: if the table does not exist.
         """
         import statistics
 
@@ -221,21 +222,21 @@ class RowTable(ABC):
 
 
 def spelling(names: Iterable[str], types: Collection[str]) -> dict[str, str]:
-    """Those of *names* that a table has whose columns are *types*, in any case, to its spelling."""
+    """Map the *names* that a table with columns *types* has, in any case, to the table's spelling."""
     by_lower = {name.lower(): name for name in types}
     found = {name: name if name in types else by_lower.get(name.lower()) for name in names}
     return {name: spelled for name, spelled in found.items() if spelled is not None}
 
 
 def chosen(columns: Columns | Choice, types: Collection[str]) -> Columns:
-    """Those of *columns* that a table has whose columns are *types*."""
+    """Return the *columns* that a table with columns *types* has."""
     asked = columns(types) if callable(columns) else columns
     names = spelling((name for name, _ in asked), types)
     return [(name, kind) for name, kind in asked if name in names]
 
 
 def tries(came_second: Callable[[BaseException], bool]) -> tenacity.Retrying:
-    """Attempts at a commit, again where another writer *came_second* says was first."""
+    """Return attempts at a commit that repeat if *came_second* finds that another writer was first."""
     return tenacity.Retrying(
         stop=tenacity.stop_after_attempt(CONFLICT_TRIES),
         wait=tenacity.wait_random_exponential(multiplier=0.05, max=1),

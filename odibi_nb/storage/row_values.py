@@ -1,4 +1,4 @@
-"""Records of the run log on their way into a sink, and back."""
+"""Convert records of the run log for a sink, and back."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ REPLACEMENT = "\ufffd"
 
 
 def stored_rows(records: Iterable[Mapping[str, Any]], columns: Columns) -> list[Row]:
-    """*records* with exactly *columns*, each value of its column's kind, or None.
+    """Return *records* with exactly *columns*. Each value has its column's kind, or is None.
 
-    Text is made such that every kind of place can hold it: a NUL, which PostgreSQL refuses, and
-    half surrogate pairs, which are no Unicode, are replaced. Times are UTC.
+    Text is made safe for every kind of storage: NUL characters, which PostgreSQL refuses, and half
+    surrogate pairs, which are not valid Unicode, are replaced. Times are UTC.
     """
     return [{name: _value(kind, record.get(name)) for name, kind in columns} for record in records]
 
 
 def restored_rows(records: Iterable[Mapping[str, Any]], columns: Columns) -> list[Row]:
-    """What a sink read, in the same form: a column it lacks, or a value that is none, is None."""
+    """Return the records that a sink read in the same form. Missing columns and invalid values are None."""
     return [
         {name: _lenient(kind, record.get(name)) for name, kind in columns} for record in records
     ]
@@ -43,7 +43,7 @@ def _value(kind: str, value: Any) -> Any:
         return float(value)
     if kind == "int":
         return int(value)
-    # str() of an Enum that is a str gives its name.
+    # str() of an Enum that is also a str returns its name.
     text = str.__str__(value) if isinstance(value, str) else as_json(value)
     if "\0" in text:
         text = text.replace("\0", REPLACEMENT)

@@ -1,9 +1,9 @@
-"""Names of tables in a Spark session, and its current catalog and schema, which belong to its user.
+"""Full names of tables in a Spark session, and the session's current catalog and schema.
 
-One session has one current catalog and schema for all threads, and anything may change them: a row's
-function, the next cell. So tables are always addressed by their full names, whatever is current. Only
-a function's own SQL needs the lake's catalog to be current; while rows run it is, and afterwards the
-session has again what it had before.
+All threads of a session share one current catalog and schema, and any code may change them: a row's
+function, the next cell. So tables are always addressed by their full names. Only the SQL of a row's
+function needs the lake's catalog to be current. While rows run, it is current; afterwards the session's
+own catalog and schema are restored.
 """
 
 from __future__ import annotations
@@ -32,24 +32,25 @@ SAIL_CATALOG = "sail"
 
 
 _PARTS = 2
-"""Of a table's name without its catalog."""
+"""Number of parts of a table's name without its catalog."""
 
 
 def identifier_of(table: TableName, catalog: str = "") -> str:
-    """*table* in SQL, in *catalog*; in the session's current one if that is empty."""
+    """Return *table* in SQL, in *catalog*. An empty *catalog* means the session's current one."""
     parts = table.parts if len(table.parts) > 1 else (DEFAULT_SCHEMA, *table.parts)
     full = (catalog, *parts) if catalog and len(parts) <= _PARTS else parts
     return ".".join(map(backticked, full))
 
 
 def identifier_at(path: str, own: str) -> str:
-    """The Delta table at a path or URL in SQL, whatever catalog is current.
+    """Return the Delta table at a path or URL in SQL, independent of the current catalog.
 
-    A path is looked up in the current catalog, and not every catalog knows Delta's: that of the session
-    does. Sail has none of that name, and Databricks finds paths whatever is current.
+    Spark looks a path up in the current catalog, which may not support Delta tables. The session's catalog
+    does, so its name goes first. Sail has no catalog of that name, and Databricks finds paths from any
+    catalog.
 
     Args:
-        path: where the table stands.
+        path: the path or URL of the table.
         own: the session's `own_catalog`.
     """
     elsewhere = own in {"", SAIL_CATALOG} or (own != SESSION_CATALOG and _on_databricks())
@@ -61,7 +62,7 @@ def _on_databricks() -> bool:
 
 
 class _Borrowed:
-    """What a session had before rows ran in it, and which rows do: an engine's id for each."""
+    """The catalog and schema of a session before rows ran in it, and the engine id of each running row."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -80,14 +81,14 @@ def _of(spark: Any) -> _Borrowed:
 
 
 def own_catalog(spark: Any) -> str:
-    """The catalog that the session's owner has made current, also while rows run in it; or ""."""
+    """Return the catalog that the session's owner made current, even while rows run in it, or ""."""
     state = _of(spark)
     with state.lock:
         return state.catalog if state.by else _catalog(spark)
 
 
 def check_catalog(spark: Any, catalog: str) -> None:
-    """Raise EngineError if the session has no such catalog."""
+    """Raise EngineError if the session cannot use *catalog*."""
     try:
         spark.sql(f"SHOW SCHEMAS IN {backticked(catalog)} LIKE {DEFAULT_SCHEMA!r}").collect()
     except Exception as exc:
@@ -99,9 +100,9 @@ def check_catalog(spark: Any, catalog: str) -> None:
 
 @contextlib.contextmanager
 def borrowed(spark: Any, catalog: str, engine: object) -> Iterator[None]:
-    """Let *catalog* (empty: none) be the session's current one inside, and what it had afterwards.
+    """Make *catalog* the session's current one inside the block, and restore the previous one afterwards.
 
-    Of several rows at once, the last to end gives back.
+    An empty *catalog* changes nothing. If several rows run at once, the last one to end restores it.
     """
     state, by = _of(spark), id(engine)
     with state.lock:
@@ -123,7 +124,7 @@ def borrowed(spark: Any, catalog: str, engine: object) -> Iterator[None]:
 
 
 def give_back(spark: Any, engine: object) -> None:
-    """Give the session back although rows of *engine* still run: nobody waits for them any more."""
+    """Restore the session's catalog and schema although abandoned rows of *engine* still run."""
     state = _of(spark)
     with state.lock:
         if id(engine) in state.by:
@@ -132,7 +133,7 @@ def give_back(spark: Any, engine: object) -> None:
 
 
 def use(spark: Any, catalog: str) -> None:
-    """Make *catalog* current, unless it is or is empty."""
+    """Make *catalog* current, unless it is empty or already current."""
     if not catalog or _catalog(spark) == catalog:
         return
     try:
@@ -144,8 +145,8 @@ def use(spark: Any, catalog: str) -> None:
 def _give_back(spark: Any, state: _Borrowed) -> None:
     if state.by:
         return
-    with contextlib.suppress(Exception):  # a session that is gone has nothing to get back
-        if not state.schema and _schema(spark):  # only another catalog lets go of a schema
+    with contextlib.suppress(Exception):  # a stopped session has nothing to restore
+        if not state.schema and _schema(spark):  # only a change of catalog unsets a schema
             spark.catalog.setCurrentCatalog(SESSION_CATALOG)
         if state.catalog and _catalog(spark) != state.catalog:
             spark.catalog.setCurrentCatalog(state.catalog)
@@ -154,13 +155,13 @@ def _give_back(spark: Any, state: _Borrowed) -> None:
 
 
 def _catalog(spark: Any) -> str:
-    with contextlib.suppress(Exception):  # Sparks before 3.4 have one only
+    with contextlib.suppress(Exception):  # Spark before 3.4 has only one catalog
         return str(spark.catalog.currentCatalog())
     return ""
 
 
 def _schema(spark: Any) -> str:
-    with contextlib.suppress(Exception):  # a catalog may have none
+    with contextlib.suppress(Exception):  # a catalog may have no schema
         return str(spark.catalog.currentDatabase())
     return ""
 

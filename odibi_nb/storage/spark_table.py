@@ -1,10 +1,10 @@
-"""Delta tables through a Spark session, for rows of plain values: the registry's and the run log's.
+"""Delta tables through a Spark session, with rows of plain values, for the registry and the run log.
 
-For what only Spark reaches: the tables of a catalog, and storage to which the session alone has the
-keys. It works on classic Spark, Spark Connect and Sail alike.
+This adapter serves tables that only Spark can reach: those of a catalog, and those in storage for which
+only the session has the keys. It works on classic Spark, Spark Connect and Sail.
 
-No value ever stands in SQL text: frames are compared with values, and rows come from views.
-``spark.sql(…, args=…)`` would bind them as well, but on Spark 4.2 the parser of Delta 4.4 loses them.
+SQL text never contains values: frames are compared with values, and rows come from views.
+``spark.sql(…, args=…)`` could also bind values, but on Spark 4.2 the parser of Delta 4.4 loses them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 SMALL_FILES = 50
 SMALL_BYTES = 16 * 1024 * 1024
 _TYPES = {"string": "string", "timestamp": "timestamp", "double": "double", "int": "bigint"}
-# delta-rs, through which pandas rows and people's scripts read, cannot read deletion vectors.
+# delta-rs, with which pandas rows and users' scripts read, cannot read deletion vectors.
 _PROPERTIES = {"delta.enableDeletionVectors": "false"}
 _BEFORE = "odibi_before_"
 _CHANGED = "odibi_nb: a row has changed since it was read"
@@ -50,21 +50,21 @@ _logger = logging.getLogger(__name__)
 
 
 class SparkRowTable(RowTable):
-    """A Delta table that a Spark session reaches, and that may not be there yet.
+    """A Delta table that a Spark session can reach, and that may not exist yet.
 
-    Columns are pairs of name and kind: ``string``, ``timestamp`` (UTC), ``double`` or ``int``. Where
-    a table has other types it keeps them. Every method raises DataError with Spark's reason, in one
-    line.
+    Columns are pairs of name and kind: ``string``, ``timestamp`` (UTC), ``double`` or ``int``. Existing
+    columns of other types keep their types. Every method that fails raises DataError, with Spark's reason
+    in one line.
     """
 
     def __init__(
         self, session: Callable[[], Any], shown: str, *, path: str = "", name: str = ""
     ) -> None:
-        """Nothing is looked at yet.
+        """Store the arguments without a look at the table.
 
         Args:
-            session: gives the Spark session; called when it is first needed.
-            shown: what messages call the table.
+            session: returns the Spark session; called on first use.
+            shown: the table's name in messages.
             path: path or URL of the table.
             name: for a table without *path*, ``schema.table`` in the session's own catalog, or
                 ``catalog.schema.table``.
@@ -76,28 +76,27 @@ class SparkRowTable(RowTable):
 
     @functools.cached_property
     def _name(self) -> str:
-        """The table in SQL: its full name, as anybody may change the session's current catalog."""
+        """Return the table's full name in SQL, because any code may change the session's current catalog."""
         own = own_catalog(self._session())
         if self._path:
             return identifier_at(self._path, own)
         return identifier_of(TableName(tuple(self._parts.split("."))), own)
 
     def types(self) -> Mapping[str, str] | None:
-        """Its columns, as it spells them, and their types; None if there is no table."""
+        """Return its columns, in its own spelling, with their types, or None if the table does not exist."""
         with self._as_data_errors("read"):
             frame = self._frame()
             return None if frame is None else _types_of(frame)
 
     def select(self, columns: Columns | Choice, query: RowQuery = ALL_ROWS) -> list[Row]:
-        """Rows of the table, with those of *columns* that it has."""
+        """Return the rows of *query*, with the *columns* that the table has."""
         with self._as_data_errors("read"):
             return self._rows(columns, query)
 
     def append(self, rows: Sequence[Row], columns: Columns) -> None:
-        """Append *rows* in one commit; the table is made, or gets the columns that it lacks.
+        """Append *rows* in one commit. Even without rows, create a missing table or add its missing columns.
 
-        Without *rows* only that happens. Where another writer makes or changes the table at the same
-        time, it is tried again.
+        If another writer creates or changes the table at the same time, the append is tried again.
         """
         with self._as_data_errors("written"):
             for attempt in tries(_came_second):
@@ -109,10 +108,10 @@ class SparkRowTable(RowTable):
     def merge(
         self, columns: Columns | Choice, decide: Callable[[Sequence[Row]], Merge | None]
     ) -> None:
-        """Read the rows, let *decide* say what to do to them, and do it in one commit.
+        """Read the rows, call *decide* with them, and commit the merge that it returns.
 
-        Spark reads the table again when it merges: a row that is no longer as *decide* got it ends the
-        statement, and *decide* is asked again.
+        Spark reads the table again when it merges. If a row differs from the one that *decide* got, the
+        statement fails and *decide* is called again.
         """
         with self._as_data_errors("written"):
             for attempt in tries(_came_second):
@@ -122,10 +121,10 @@ class SparkRowTable(RowTable):
                         self._merge(merge)
 
     def compact(self) -> None:
-        """Make one of the table's many small files, if there are many; a failure is only logged.
+        """Compact the table's small files if it has many. A failure is only logged.
 
-        OPTIMIZE changes no rows, so appends of other runs do not conflict with it; where it conflicts
-        with another OPTIMIZE, one of the two gives way.
+        OPTIMIZE changes no rows, so it does not conflict with appends of other runs. If two runs call it
+        at the same time, one of the two statements may fail.
         """
         spark = self._session()
         try:
@@ -133,7 +132,7 @@ class SparkRowTable(RowTable):
             many = detail["numFiles"] >= SMALL_FILES
             if many and detail["sizeInBytes"] < SMALL_BYTES * detail["numFiles"]:
                 spark.sql(f"OPTIMIZE {self._name}").collect()
-        except Exception as exc:  # noqa: BLE001  Sail has neither statement; and see the docstring
+        except Exception as exc:  # noqa: BLE001  Sail lacks both statements, and failures are only logged
             _logger.info("%s was not compacted: %s", self.shown, _reason(exc))
 
     def _rows(self, columns: Columns | Choice, query: RowQuery) -> list[Row]:
@@ -162,14 +161,14 @@ class SparkRowTable(RowTable):
         return query.ordered_rows(query.folded_rows(rows))
 
     def _frame(self) -> Any:
-        """All of the table, or None if there is none."""
+        """Return a frame of the whole table, or None if it does not exist."""
         spark = self._session()
         try:
             if self._path:
                 frame = spark.read.format("delta").load(self._path)
             else:
                 frame = spark.read.table(self._name)
-            frame.schema  # noqa: B018  Connect looks for the table only now
+            frame.schema  # noqa: B018  Spark Connect looks for the table only at this point
         except Exception as exc:
             if is_no_table(exc) or is_no_schema(exc):
                 return None
@@ -177,7 +176,7 @@ class SparkRowTable(RowTable):
         return frame
 
     def _of(self, rows: Sequence[Row], columns: Columns, types: Mapping[str, str]) -> Any:
-        """A frame of *rows*, with the table's names and *types* where it has the columns."""
+        """Return a frame of *rows*, with the stored table's spelling and *types* for its columns."""
         names = spelling([name for name, _ in columns], types)
         ddl = ", ".join(f"{backticked(name)} {_TYPES[kind]}" for name, kind in columns)
         values = [tuple(row.get(name) for name, _ in columns) for row in rows]
@@ -191,7 +190,7 @@ class SparkRowTable(RowTable):
         )
 
     def _append(self, frame: Any, *, new: bool) -> None:
-        # A cluster would spread even ten rows over all of its cores, each with a file of its own.
+        # Without it, a cluster would spread ten rows over all of its cores, with one file for each.
         writer = frame.coalesce(1).write.format("delta").mode("append")
         writer = writer.option("mergeSchema", "true")
         if new:
@@ -204,7 +203,7 @@ class SparkRowTable(RowTable):
         except Exception as exc:
             if not is_no_schema(exc):
                 raise
-            # Only now: where the schema is there, nobody needs the right to make one.
+            # Only on failure: a user of an existing schema does not need the right to create one.
             schema = self._name.rpartition(".")[0]
             self._session().sql(f"CREATE SCHEMA IF NOT EXISTS {schema}").collect()
             writer.saveAsTable(self._name)
@@ -239,11 +238,11 @@ class SparkRowTable(RowTable):
                 f"VALUES ({', '.join(values)})"
             ).collect()
         finally:
-            with contextlib.suppress(Exception):  # the merge is committed, whatever becomes of it
+            with contextlib.suppress(Exception):  # the merge is committed even if this fails
                 spark.catalog.dropTempView(view)
 
     def _source(self, merge: TextMerge, compared: Sequence[str], types: Mapping[str, str]) -> Any:
-        """The rows of *merge*, each with its values as they were read, in the table's *types*."""
+        """Return the rows of *merge*, each with its values as they were read, in the table's *types*."""
         types = {**types, **{_BEFORE + name: types[name] for name in compared if name in types}}
         columns = [(name, "string") for name in (*merge.columns, *(_BEFORE + n for n in compared))]
         columns += [("odibi_there", "int"), ("odibi_gone", "int")]
@@ -262,7 +261,7 @@ class SparkRowTable(RowTable):
 
     @contextlib.contextmanager
     def _as_data_errors(self, verb: str) -> Iterator[None]:
-        """Turn what Spark raises into one message."""
+        """Convert Spark's errors to DataError, with the reason in one line."""
         try:
             yield
         except Exception as exc:
@@ -272,22 +271,22 @@ class SparkRowTable(RowTable):
 
 
 def _read(merge: TextMerge) -> list[Row]:
-    """The rows of *merge* as they were read."""
+    """Return the rows of *merge* as they were read."""
     return [*(old for old, _ in merge.upserts if old is not None), *merge.deletes]
 
 
 def _or_end(condition: str, name: str) -> str:
-    """SQL for the source's value of *name* if *condition* holds; else it ends the statement."""
+    """Return SQL for the source's value of *name* that raises an error unless *condition* holds."""
     return f"CASE WHEN {condition} THEN s.{backticked(name)} ELSE raise_error('{_CHANGED}') END"
 
 
 def _came_second(exc: BaseException) -> bool:
-    """Whether another writer changed the table, or made it, meanwhile."""
+    """Return True if another writer created or changed the table first."""
     return is_conflict(exc) or "ALREADY_EXISTS" in str(exc) or _CHANGED in str(exc)
 
 
 def _refined(frame: Any, query: RowQuery) -> Any:
-    """The rows that *query* wants; ordered only to find the first: whoever gets all orders them."""
+    """Return the rows of *query*. Only a query with a limit is ordered here; otherwise the caller sorts."""
     for name, texts in query.equal.items():
         frame = frame.where(frame[name].isin(list(texts)))
     if query.limit is None:
@@ -305,7 +304,7 @@ def _types_of(frame: Any) -> dict[str, str]:
 
 
 def _read_as(column: str, kind: str, type_: str) -> str:
-    """A column such that its values mean the same in every time zone."""
+    """Return SQL for a column whose values do not depend on the session's time zone."""
     if kind != "timestamp":
         return column
     if type_ == "timestamp":

@@ -1,4 +1,4 @@
-"""Tables and queries of SQL databases as pandas DataFrames; nothing is ever changed there."""
+"""Tables and queries of SQL databases as pandas DataFrames. Nothing is ever written to the database."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PART_ROWS = 10_000
 
 
 class SqlSource:
-    """A database that is only read; numbers of exact types are floats where these are exact, too.
+    """A read-only database. Numbers of exact types become floats if that changes no value.
 
     Args:
         url: its SQLAlchemy URL.
-        folder: where a relative SQLite path starts.
-        most_rows: more are refused; None for any number.
+        folder: start of a relative SQLite path.
+        most_rows: the largest number of rows that it returns; None for any number.
     """
 
     def __init__(self, url: str, folder: Path, most_rows: int | None = None) -> None:
@@ -33,19 +33,20 @@ class SqlSource:
         self._most_rows = most_rows
 
     def table(self, name: str) -> Any:
-        """All rows of the table or view called *name*, ``table`` or ``schema.table``.
+        """Return all rows of the table or view called *name*, ``table`` or ``schema.table``.
 
         Raises:
-            TableNotFoundError: if there is none.
-            DataError: if the database cannot be reached.
+            TableNotFoundError: if it does not exist.
+            DataError: if the database cannot be reached, or the table has more than *most_rows* rows.
         """
         return self._read(lambda connection: _select_all(connection, name), {})
 
     def query(self, sql: str, parameters: Mapping[str, Any]) -> Any:
-        """The rows of one SELECT, with *parameters* bound to its ``:names``.
+        """Return the rows of one SELECT, with *parameters* bound to its ``:names``.
 
         Raises:
-            DataError: if it is not one SELECT, or the database refuses it.
+            DataError: if *sql* is not one SELECT, if the database refuses it, or if it returns more than
+                *most_rows* rows.
         """
         refused = why_refused(sql, self._database.dialect, alone=self._database.takes_one_statement)
         if refused:
@@ -78,7 +79,7 @@ class SqlSource:
         return frame
 
     def _rows(self, result: Any) -> list[tuple[Any, ...]]:
-        """The rows of *result*, in parts, so that a revoked attempt ends between two of them."""
+        """Fetch the rows of *result* in batches, so that a revoked attempt can end between two of them."""
         context = get_current_context()
         rows: list[tuple[Any, ...]] = []
         while part := result.fetchmany(_PART_ROWS):
@@ -103,9 +104,9 @@ def _select_all(connection: Any, name: str) -> Any:
 
 
 def _exact(values: list[Any]) -> Any:
-    """A column of *values* where pandas' own would be awkward or wrong; else None.
+    """Return a column of *values* if pandas' own conversion would be unsuitable or wrong, else None.
 
-    Decimals become floats unless that would change one; whole numbers with gaps stay whole.
+    Decimals become floats unless that changes a value. Whole numbers with gaps remain whole numbers.
     """
     pd = import_late("pandas")
 
@@ -116,7 +117,7 @@ def _exact(values: list[Any]) -> Any:
             for v, f in zip(values, floats, strict=True)
         )
         return pd.Series(floats) if all(same) else None
-    whole = [v for v in values if type(v) is int]  # a boolean is none
+    whole = [v for v in values if type(v) is int]  # a boolean does not count
     if whole and len(whole) == len([v for v in values if v is not None]):
         return pd.array(values, dtype="Int64") if max(map(abs, whole)) <= _LARGEST else None
     return None

@@ -1,4 +1,4 @@
-"""Tables of SQL databases, through SQLAlchemy, for rows of plain values: the registry's and the run log's."""
+"""Tables of SQL databases through SQLAlchemy, with rows of plain values, for the registry and the run log."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 _VALUES_A_QUERY = 500
 _ROW_LOCKS = frozenset({"postgresql", "mysql", "mariadb", "oracle"})
-"""Databases that know SELECT … FOR UPDATE."""
+"""Databases that support SELECT … FOR UPDATE."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How a database makes a table, beyond its columns' kinds.
+    """The definition of a new table, beyond the kinds of its columns.
 
     Attributes:
-        key: the primary key: a row whose key is there already is not appended again.
-        lengths: of columns with text, in characters; others may be of any length.
-        types: column to the name of its type in SQLAlchemy, where its kind's is not the one.
+        key: the primary key. A row whose key exists already is not appended again.
+        lengths: text column to its length in characters; other text columns have no limit.
+        types: column to the name of its SQLAlchemy type, if that is not the type of its kind.
         required: columns that are never NULL in a new table.
-        defaults: column to SQL for the value that it has where none is given.
+        defaults: column to SQL for its default value.
     """
 
     key: tuple[str, ...]
@@ -46,19 +46,19 @@ class Layout:
 
 
 class SqlRowTable(RowTable):
-    """A table in any database that SQLAlchemy knows; its name is found in any case."""
+    """A table in any database that SQLAlchemy supports. Its name is found in any case."""
 
     def __init__(
         self, database: Database, table: str, schema: str | None, layout: Layout, shown: str = ""
     ) -> None:
-        """Nothing is connected to yet.
+        """Store the arguments without a connection.
 
         Args:
-            database: where it stands.
+            database: the database of the table.
             table: its name.
-            schema: its schema, where that is not the connection's own.
-            layout: how it is made.
-            shown: what messages call the table; empty where their reader knows.
+            schema: its schema, if that is not the connection's own.
+            layout: its definition, for a table that does not exist yet.
+            shown: the table's name in messages; empty if a caller adds it.
         """
         self._database = database
         self._table = table
@@ -67,7 +67,7 @@ class SqlRowTable(RowTable):
         self._shown = shown
 
     def types(self) -> Mapping[str, str] | None:
-        """Its columns, as it spells them, and their types; None if there is no table."""
+        """Return its columns, in its own spelling, with their types, or None if the table does not exist."""
         try:
             with self._open() as connection:
                 found = self._found(connection)
@@ -76,7 +76,7 @@ class SqlRowTable(RowTable):
         return {name: type(kind).__name__ for name, kind in found.columns.items()}
 
     def select(self, columns: Columns | Choice, query: RowQuery = ALL_ROWS) -> list[Row]:
-        """Rows, with those of *columns* that it has."""
+        """Return the rows of *query*, with the *columns* that the table has."""
         with self._open() as connection:
             found = self._found(connection)
             names = _names(columns, found)
@@ -92,7 +92,7 @@ class SqlRowTable(RowTable):
             return rows if len(parts) == 1 else query.ordered_rows(rows)
 
     def append(self, rows: Sequence[Row], columns: Columns) -> None:
-        """Append those of *rows* whose key is not there yet, in one transaction."""
+        """Append the *rows* whose key does not exist yet, in one transaction."""
         key, new = self._layout.key, new_columns(columns, self._layout)
         with self._open(create=True) as connection:
             ensure_table(connection, self._table, self._schema, new, key)
@@ -109,7 +109,7 @@ class SqlRowTable(RowTable):
     def merge(
         self, columns: Columns | Choice, decide: Callable[[Sequence[Row]], Merge | None]
     ) -> None:
-        """Lock and read the rows, let *decide* say what to do to them, and do it in one transaction.
+        """Lock and read the rows, call *decide* with them, and write its merge in the same transaction.
 
         Only the values that change are written.
         """
@@ -117,7 +117,7 @@ class SqlRowTable(RowTable):
             _begin_to_write(connection)
             found = self._found(connection)
             names = _names(columns, found)
-            # In the same order for all: two writers then wait for each other, and never both.
+            # All writers lock in the same order, so that one waits for the other without a deadlock.
             in_order = RowQuery(order=self._layout.key).spelled(found.columns) or ALL_ROWS
             query = _locking(self._query(found, names, in_order), connection.dialect.name)
             merge = decide(_fetched(connection, query, names))
@@ -139,7 +139,7 @@ class SqlRowTable(RowTable):
         starts: Collection[Any],
         columns: Columns,
     ) -> Iterator[tuple[Any, ...]]:
-        """The keys that are there and begin with one of *starts*."""
+        """Yield the existing keys that begin with one of *starts*."""
         key = self._layout.key
         kinds = tuple((name, kind) for name, kind in columns if name in key)
         names = _names(kinds, found)
@@ -167,14 +167,14 @@ def select_of(
     schema: str | None = None,
     as_text: Collection[str] = (),
 ) -> sa.Select[Any]:
-    """The SELECT for *columns* of the rows that *query* wants, all names as the table spells them.
+    """Return the SELECT for *columns* of the rows of *query*, with all names in the table's spelling.
 
-    Columns *as_text* come as their text: a driver that decodes JSON keeps one of two equal keys.
+    Columns *as_text* are read as text: a driver that decodes JSON keeps only one of two equal keys.
     """
     import sqlalchemy as sa
 
     needed = dict.fromkeys((*columns, *query.equal, *query.folded, *query.order))
-    # Columns without types: what the driver gives is what readers want, and it is the fastest.
+    # Columns without types: readers expect the driver's own values, and this is the fastest way.
     source = sa.table(table, *map(sa.column, needed), schema=schema).columns
     select = sa.select(
         *(
@@ -192,18 +192,18 @@ def select_of(
             among = sa.bindparam(name, list(texts), sa.Unicode, expanding=True)
             select = select.where(source[name].in_(among))
     for name in query.order:
-        if query.descending:  # not every database knows NULLS LAST
+        if query.descending:  # not every database supports NULLS LAST
             select = select.order_by(sa.case((source[name].is_(None), 1), else_=0))
         select = select.order_by(source[name].desc() if query.descending else source[name])
     return select if query.limit is None else select.limit(query.limit)
 
 
 def new_columns(columns: Columns, layout: Layout) -> list[sa.Column[Any]]:
-    """*columns* as they are created in a database, of whichever kind."""
+    """Return the definitions of *columns* for a new table, for every kind of database."""
     import sqlalchemy as sa
     from sqlalchemy.dialects import mysql
 
-    mysqls = ("mysql", "mariadb")  # their own defaults hold 64 kB, and whole seconds
+    mysqls = ("mysql", "mariadb")  # their default types are limited to 64 kB and to whole seconds
     kinds: dict[str, TypeEngine[Any]] = {
         "string": sa.UnicodeText().with_variant(mysql.LONGTEXT(), *mysqls),
         "timestamp": sa.DateTime(timezone=True).with_variant(mysql.DATETIME(fsp=6), *mysqls),
@@ -224,7 +224,7 @@ def new_columns(columns: Columns, layout: Layout) -> list[sa.Column[Any]]:
 
 
 def _names(columns: Columns | Choice, found: FoundTable) -> dict[str, str]:
-    """The names of those of *columns* that the table has, to its spelling."""
+    """Map the *columns* that the table has to its spelling."""
     return spelling([name for name, _ in chosen(columns, found.columns)], found.columns)
 
 
@@ -235,7 +235,7 @@ def _json_columns(found: FoundTable) -> list[str]:
 
 
 def _parts(query: RowQuery) -> list[RowQuery]:
-    """Queries of at most `_VALUES_A_QUERY` values that have the rows of *query* together."""
+    """Split *query* into queries with at most `_VALUES_A_QUERY` values for a column."""
     for name, texts in query.equal.items():
         if len(texts) > _VALUES_A_QUERY:
             return [
@@ -246,7 +246,7 @@ def _parts(query: RowQuery) -> list[RowQuery]:
 
 
 def _key_of(row: Row, columns: Columns, key: Sequence[str]) -> tuple[Any, ...]:
-    """The values of *key*, none of which is NULL: those of a primary key cannot be."""
+    """Return the values of *key*, with "" or 0 for None, because a primary key cannot be NULL."""
     blank = {name: 0 if kind == "int" else "" for name, kind in columns}
     return tuple(blank[name] if row.get(name) is None else row[name] for name in key)
 
@@ -254,21 +254,21 @@ def _key_of(row: Row, columns: Columns, key: Sequence[str]) -> tuple[Any, ...]:
 def _fetched(
     connection: sa.Connection, query: sa.Select[Any], names: Mapping[str, str]
 ) -> list[Row]:
-    return [dict(zip(names, row)) for row in connection.execute(query)]  # noqa: B905  strict costs a tenth here
+    return [dict(zip(names, row)) for row in connection.execute(query)]  # noqa: B905  strict costs 10 % here
 
 
 def _begin_to_write(connection: sa.Connection) -> None:
-    """Make two edits at the same time wait for each other, from the read to the write."""
+    """Make two concurrent edits wait for each other, from the read to the write."""
     kind = connection.dialect.name
     if kind == "sqlite":  # its driver begins a transaction only at the first write, after the read
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     elif kind == "postgresql":
-        # Two new rows of one key wait for each other, also without a primary key.
+        # Two new rows with the same key wait for each other, even without a primary key.
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('odibi_nb registry'))")
 
 
 def _locking(query: sa.Select[Any], kind: str) -> sa.Select[Any]:
-    """*query* so that no other transaction changes its rows until this one ends."""
+    """Return *query* with locks that keep other transactions from changing its rows until this one ends."""
     if kind == "mssql":
         (table,) = query.get_final_froms()
         return query.with_hint(table, "WITH (UPDLOCK, HOLDLOCK)", "mssql")
@@ -276,7 +276,7 @@ def _locking(query: sa.Select[Any], kind: str) -> sa.Select[Any]:
 
 
 def _lower_all_letters(connection: sa.Connection) -> None:
-    """SQLite's own LOWER knows only ASCII; texts are compared without case in every alphabet."""
+    """Replace SQLite's LOWER, which folds only ASCII, so that texts compare without case in any alphabet."""
     driver: Any = connection.connection.dbapi_connection
     driver.create_function(
         "lower",
@@ -294,7 +294,7 @@ def _table_of(found: FoundTable, schema: str | None) -> sa.Table:
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
-    """Insert *rows*, whose names are those of columns in any case."""
+    """Insert *rows*. Their names match the table's columns in any case."""
     import sqlalchemy as sa
 
     given = dict.fromkeys(name for row in rows for name in row)

@@ -20,7 +20,7 @@ def register() -> None:
 
 def _result(result: RunResult) -> Bundle:
     if not result.run_id:
-        return {}  # nothing ran: its text says why
+        return {}  # nothing ran: the text has the reason
 
     from odibi_nb.views.run.bundles import result_bundle
 
