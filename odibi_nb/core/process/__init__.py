@@ -1,1 +1,1 @@
-"""What belongs to the whole process, its children and its files: signals, streams, forks, folders."""
+"""State of the whole process: signals, forked children, late imports, private files."""

@@ -1,12 +1,13 @@
-"""Processes that a transformation forks: what they write, and what they must not inherit.
+"""Prepare the processes that a transformation forks, and forward their output to the parent.
 
-A forked process has one thread, a copy of every lock as it was, and the run's signal handlers. A worker
-of ``multiprocessing.Pool`` that takes SIGTERM for a request to cancel never ends, and its pool waits
-for ever. It must not write to a notebook kernel's sockets either. So a child of a transformation gets
-the handlers of before the run, and sends what it prints and logs through a pipe to its parent.
+A forked process has one thread, a copy of every lock in its current state, and the run's signal
+handlers. If a worker of ``multiprocessing.Pool`` takes SIGTERM for a request to cancel, it never ends,
+and its pool waits forever. A forked process must not write to a notebook kernel's sockets either. So
+a child of a transformation gets back the signal handlers from before the run, and sends its output
+and logs through a pipe to its parent.
 
-Processes that are spawned, or come from a fork server, inherit nothing of this: they write to the
-terminal or the kernel's own output, as without a run.
+Processes that are spawned, or come from a fork server, inherit none of this. They write to the
+terminal or the kernel's own output, as they do without a run.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DRAIN_SECONDS = 5.0
-_PIECE = 4096  # POSIX: what is no longer than PIPE_BUF is not mixed with what others write
+_PIECE = 4096  # POSIX: writes up to PIPE_BUF are atomic, so they do not mix with other writes
 _LONGEST_REST = 1 << 20
 _MARK = b"\x00\x00the attempt has ended\x00\x00\n"
 
@@ -44,19 +45,19 @@ def at_fork(
 
 
 def leave_garbage_to_the_parent() -> None:
-    """Keep the garbage collector of this child from what the parent had already made.
+    """Keep the garbage collector of this child away from the objects of the parent.
 
-    Finalizers of libraries join threads that are not here: DuckDB's ends the process with SIGSEGV
-    (measured with 2.0.1), and a pool waits for ever for the task of a worker that died so.
+    Finalizers of libraries join threads that do not exist in the child. DuckDB's finalizer ends the
+    process with SIGSEGV (measured with 2.0.1), and the pool waits forever for the task of the worker.
     """
     gc.freeze()
 
 
 @contextlib.contextmanager
 def forked_children_end_here() -> Iterator[None]:
-    """End a process that is forked inside the block and comes back out of it.
+    """End a process that is forked inside the block when it leaves the block.
 
-    It is a copy of the run: it would write the row's tables a second time.
+    Such a process is a copy of the run, and it would write the row's tables a second time.
     """
     parent, failed = os.getpid(), None
     try:
@@ -84,7 +85,7 @@ class Children:
     """The pipe from the forked processes of one attempt to their parent.
 
     Args:
-        heard: called in the parent, on a thread of its own, with what a child wrote.
+        heard: called with the output of a child, in the parent, on a separate thread.
     """
 
     def __init__(self, heard: Callable[[str], object]) -> None:
@@ -96,7 +97,7 @@ class Children:
         threading.Thread(target=self._listen, name="odibi-forked-output", daemon=True).start()
 
     def send(self, text: str) -> bool:
-        """Send *text* to the parent; False if this process is the parent."""
+        """Send *text* to the parent. Return False if this process is the parent."""
         if not self._is_child:
             return False
         lines, end, self._unsent = (self._unsent + text).rpartition("\n")
@@ -104,7 +105,7 @@ class Children:
         return True
 
     def flush(self) -> None:
-        """Send the part of a line that is left."""
+        """Send the remaining part of a line."""
         if self._is_child and self._unsent:
             text, self._unsent = self._unsent, ""
             self._put(text)
@@ -115,12 +116,12 @@ class Children:
             with contextlib.suppress(OSError):
                 os.close(
                     self._read
-                )  # as a reader, it would wait for itself once the parent is gone
+                )  # with its own reader, a child would wait for itself once the parent is gone
         self._is_child = True
         self._unsent = ""
 
     def close(self) -> None:
-        """Wait until everything that was written so far is heard; what comes later is heard, too."""
+        """Wait until `heard` has received all output so far. It also receives later output."""
         if self._is_child:
             self.flush()
             return
@@ -132,7 +133,7 @@ class Children:
 
     def _put(self, text: str) -> None:
         data = text.encode("utf-8", "surrogatepass")
-        with contextlib.suppress(OSError):  # the parent is gone: nobody reads it
+        with contextlib.suppress(OSError):  # the parent is gone and reads no more output
             for start in range(0, len(data), _PIECE):
                 os.write(self._write, data[start : start + _PIECE])
 

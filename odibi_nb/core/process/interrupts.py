@@ -1,4 +1,4 @@
-"""Ctrl-C, ■, SIGTERM and their like, taken as requests instead of exceptions."""
+"""Treat interrupts (Ctrl-C, ■, SIGTERM) as requests instead of exceptions."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _outside: list[dict[int, Any]] = []
-"""The handlers that held before a run took signals for requests, outermost first."""
+"""The signal handlers from before a run replaced them, outermost first."""
 
 
 class InterruptsHeldBack:
-    """A block at whose end a SIGINT takes effect, however often it came; `let_through` opens it.
+    """A block that delays SIGINT until its end. Several SIGINTs have the effect of one.
 
-    What must not be left half done, such as taking and releasing a lock, belongs into it. Once an
-    interrupt was let through, the block is closed again: what cleans up after it is not interrupted.
-    Signals reach the main thread only: elsewhere this changes nothing.
+    Use it for work that must not stop halfway, such as taking and releasing a lock. `let_through`
+    lets one interrupt take effect inside the block. After that interrupt, the block delays SIGINT
+    again, so that the cleanup is not interrupted. Signals reach the main thread only. On another
+    thread the block has no effect.
     """
 
     def __init__(self) -> None:
@@ -39,7 +40,7 @@ class InterruptsHeldBack:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._before = signal.getsignal(signal.SIGINT)
-            # None: a handler that was not installed from Python, which could not be put back.
+            # None: the handler was not installed from Python, so it could not be restored.
             self._installed = self._before is not None
             if self._installed:
                 self._outer = {int(signal.SIGINT): self._before}
@@ -62,7 +63,7 @@ class InterruptsHeldBack:
 
     @contextlib.contextmanager
     def let_through(self) -> Iterator[None]:
-        """Let the first SIGINT inside the block have its effect at once."""
+        """Let the first SIGINT inside the block take effect immediately."""
         try:
             self._open = True
             self.raise_pending()
@@ -71,12 +72,12 @@ class InterruptsHeldBack:
             self._open = False
 
     def sleep(self, seconds: float) -> None:
-        """Wait, unless an interrupt ends that."""
+        """Wait for *seconds*, then let a delayed interrupt take effect."""
         time.sleep(seconds)
         self.raise_pending()
 
     def raise_pending(self) -> None:
-        """Let an interrupt that was held back have its effect now."""
+        """Let a delayed interrupt take effect now."""
         if self._pending:
             self._pending = False
             self._pass_on(signal.SIGINT, None)
@@ -98,12 +99,12 @@ class InterruptsHeldBack:
 
 @contextlib.contextmanager
 def interrupts_as_requests(ask: Callable[[], None], patience: int) -> Iterator[None]:
-    """Call *ask* for every SIGINT inside the block, so that it strikes in the middle of nothing.
+    """Call *ask* for every SIGINT inside the block, instead of raising KeyboardInterrupt.
 
-    After *patience* of them nobody seems to listen, and KeyboardInterrupt is raised after all.
-    SIGTERM, with which schedulers announce that they will kill soon, counts as two; when the block
-    has ended it does what it would have done. Signals reach the main thread only: elsewhere this
-    changes nothing.
+    After *patience* SIGINTs, the next one raises KeyboardInterrupt, because the requests seem to
+    have no effect. SIGTERM, with which schedulers announce a kill, calls *ask* twice. It takes its
+    normal effect when the block has ended. Signals reach the main thread only. On another thread
+    the block has no effect.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -142,10 +143,10 @@ _masks = threading.local()
 
 
 def _hold_signals() -> None:
-    """Keep signals from a child until it has the handlers of before.
+    """Block signals in a child until it has the signal handlers from before the run.
 
-    A pool ends a worker that has nothing to do as soon as it is forked: a SIGTERM that came before
-    `_forget_in_child` would be taken for a request to the run, and lost.
+    A pool may end an idle worker as soon as the worker is forked. A SIGTERM before
+    `_forget_in_child` would count as a request to the run, and would be lost.
     """
     _masks.before = None
     if _outside and hasattr(signal, "pthread_sigmask"):
@@ -160,10 +161,10 @@ def _let_signals_through() -> None:
 
 
 def _forget_in_child() -> None:
-    """Let signals do in a forked process what they did before the run.
+    """Restore the signal handlers from before the run in a forked process.
 
-    A worker of ``multiprocessing.Pool`` is ended with SIGTERM: as a request to the run, it would go
-    unheard, and the pool would wait for ever.
+    ``multiprocessing.Pool`` ends a worker with SIGTERM. As a request to the run, the signal would
+    have no effect, and the pool would wait forever.
     """
     for handlers in reversed(_outside):
         for number, handler in handlers.items():

@@ -1,7 +1,7 @@
 """Import libraries late, one at a time in the whole process.
 
-Libraries import each other late, and some look into ``sys.modules`` (pandas for openpyxl, DuckDB for
-pandas): on two threads at a time they find modules that are half there.
+Libraries import each other late, and some search ``sys.modules`` (pandas for openpyxl, DuckDB for
+pandas). If two threads import at the same time, a library may find a partly imported module.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _complete: dict[str, Any] = {}
 
 
 def import_late(module: str) -> Any:
-    """Import *module* when no other thread imports one.
+    """Import *module* while no other thread imports through this function.
 
     Raises:
-        ImportError: as the import does.
+        ImportError: if the import raises it.
     """
     found = _complete.get(module)
     if found is not None and sys.modules.get(module) is found:
@@ -32,7 +32,7 @@ def import_late(module: str) -> Any:
 
 
 def _before_fork() -> None:
-    """Wait for the import of another thread: in the child it would stay half done, and locked."""
+    """Wait for an import on another thread. In the child it would stay incomplete and locked."""
     _importing.acquire()
 
 
@@ -41,7 +41,7 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _importing  # noqa: PLW0603  other threads, which are not here, wait for it
+    global _importing  # noqa: PLW0603  threads that exist only in the parent may wait for the old one
     _importing = threading.RLock()
 
 

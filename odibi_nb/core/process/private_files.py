@@ -1,7 +1,7 @@
-"""Folders and files that only their owner can read: journals, logs and locks.
+"""Make journals, logs and locks readable by their owner only.
 
-What functions print, the errors they fail with and the constants of their rows are in them. A file is
-0600 and a folder 0700, also one that an earlier version made for everybody.
+They contain the output of functions, their errors and the constants of their rows. A file has the
+mode 0600 and a folder 0700, even if an earlier version made it readable by all users.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ DEFAULT_NAME = ".odibi"
 
 
 def private_state(state_dir: Path) -> None:
-    """Make the folder of a project's state, and what is in it, private.
+    """Create the state folder of a project and make its content private.
 
-    A folder with another name than `DEFAULT_NAME` that was there before may be somebody's for other
-    things, too: then only what we keep in it is made private.
+    If the folder existed before and its name is not `DEFAULT_NAME`, it may hold files of other
+    programs. Then only odibi's own folders in it become private.
 
     Raises:
-        OSError: if it cannot be made.
+        OSError: if the folder cannot be created.
     """
     if not state_dir.exists():
         state_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -52,8 +52,11 @@ def private_tree(folder: Path) -> None:
 
 
 def _restrict(path: Path) -> bool:
-    """Take all others' rights away; whether there were any. Where files have no modes, nothing happens."""
-    with contextlib.suppress(OSError):  # another user's, or gone meanwhile
+    """Remove all rights of other users from *path*. Return True if it had any.
+
+    On systems without file modes, do nothing.
+    """
+    with contextlib.suppress(OSError):  # the path belongs to another user, or is gone
         mode = path.lstat().st_mode
         if not stat.S_ISLNK(mode) and mode & 0o077 and os.name == "posix":
             path.chmod(stat.S_IMODE(mode) & 0o700)

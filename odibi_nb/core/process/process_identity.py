@@ -1,7 +1,7 @@
-"""Which process did something, and whether that one still runs.
+"""Identify a process, and find out whether that process still runs.
 
-File locks do not answer this: a child that a run forked keeps the run's lock when the run is killed,
-and lets go of it when the child ends while the run goes on.
+File locks cannot show this. If a run is killed, a child that it forked keeps the run's lock. If the
+child ends first, it may release the lock while the run continues.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from pathlib import Path
 import msgspec
 
 _START = 19
-"""The start's place among the fields of ``/proc/PID/stat`` after the name."""
+"""Index of the start time among the fields of ``/proc/PID/stat`` after the name."""
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
-    """A process, such that no other one is taken for it.
+    """The unique identity of a process.
 
     Attributes:
-        pid: its number, which another process may have later.
-        host: the name of its machine.
-        space: the boot of that machine and the space of its process numbers; "" where unknown.
-        started: when it began, in the system's own count; "" where unknown.
+        pid: the process id, which the system may give to another process later.
+        host: the name of the machine.
+        space: the boot id of the machine and the process's PID namespace; "" if unknown.
+        started: the start time in the system's own units; "" if unknown.
     """
 
     pid: int
@@ -35,7 +35,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def current_process() -> Process:
-    """This process."""
+    """Return the identity of this process."""
     pid = os.getpid()
     state, started = _state_and_start(pid)
     del state
@@ -43,7 +43,7 @@ def current_process() -> Process:
 
 
 def is_running(process: Process) -> bool | None:
-    """Return True or False where that is certain, and None for a process that cannot be seen from here."""
+    """Return True or False if that is certain; None if the process cannot be seen from here."""
     if not process.space or (process.host, process.space) != (socket.gethostname(), _space()):
         return None
     state, started = _state_and_start(process.pid)
@@ -74,10 +74,10 @@ def _space() -> str:
 
 
 def _state_and_start(pid: int) -> tuple[str, str]:
-    """The state's letter and the start of a process; two empty texts if there is none, or no /proc."""
+    """Return the state letter and the start time of a process; two empty texts if unknown."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (OSError, ValueError):
         return "", ""
-    fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces and brackets
+    fields = stat.rpartition(")")[2].split()  # the name before ")" may hold spaces and brackets
     return (fields[0], fields[_START]) if len(fields) > _START else ("", "")

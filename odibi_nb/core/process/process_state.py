@@ -1,16 +1,16 @@
-"""What belongs to the whole process and is put back after a run, whatever its rows did to it.
+"""Restore the state of the whole process after a run.
 
-Rows that run at a time share the working directory, the warnings' filters, the locale and the root
-logger's handlers. ``warnings.catch_warnings`` in two of them leaves one's filters behind, and
-``logging.basicConfig(force=True)`` takes the notebook's handlers away.
+Rows that run at the same time share the working directory, the warning filters, the locale and the
+root logger's handlers. If two rows use ``warnings.catch_warnings``, the filters of one remain, and
+``logging.basicConfig(force=True)`` removes the notebook's handlers.
 
-After a run in the foreground all of these are what they were before it. While a run goes on in the
-background people change them in other cells, so after such a run only log handlers that are missing
-are added again. Standard streams are each row's own, so there is nothing to put back; see `capture`.
+A run in the foreground restores all of these. During a run in the background, the user may change
+them in other cells, so such a run only adds missing log handlers again. Each row has its own standard
+streams, which need no restoring; see `capture`.
 
-Environment variables stay as rows left them, as imported modules do: sessions that a row starts, such as
-Spark's, find their settings there. Signal handlers can be set by the main thread alone, in which no
-row runs.
+Environment variables and imported modules are not restored, because sessions that a row starts, such
+as Spark's, find their settings there. Only the main thread can set signal handlers, and no row runs
+in it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def put_back_at_the_end(own: logging.Handler) -> Iterator[None]:
-    """Put the process' state back at the end of the block; *own* is the run's log handler."""
+    """Restore the state of the process at the end of the block. *own* is the run's log handler."""
     foreground = threading.current_thread() is threading.main_thread()
     logs, rest = _Logging.now(own), _State.now() if foreground else None
     try:
@@ -44,7 +44,7 @@ def put_back_at_the_end(own: logging.Handler) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Logging:
-    """The root logger's handlers and level, and which loggers are disabled."""
+    """The root logger's handlers and level, and the names of the enabled loggers."""
 
     handlers: tuple[logging.Handler, ...]
     level: int
@@ -73,13 +73,13 @@ class _Logging:
         if exactly:
             root.setLevel(self.level)
             logging.disable(self.disabled_below)
-            for name in self.enabled:  # dictConfig disables those that it does not name
+            for name in self.enabled:  # dictConfig disables the loggers that it does not name
                 logging.getLogger(name).disabled = False
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """The working directory, the warnings' filters and the locale."""
+    """The working directory, the warning filters and the locale."""
 
     folder: Path | None
     filters: tuple[Any, ...]
@@ -92,10 +92,10 @@ class _State:
 
     def put_back(self) -> None:
         if self.folder is not None and self.folder != _folder():
-            with contextlib.suppress(OSError):  # it was removed meanwhile
+            with contextlib.suppress(OSError):  # the folder was removed during the run
                 os.chdir(self.folder)
         if tuple(warnings.filters) != self.filters:
-            warnings.simplefilter("default", append=True)  # so that Python notices the change
+            warnings.simplefilter("default", append=True)  # makes Python notice the change
             warnings.filters[:] = self.filters  # type: ignore[index]  # typeshed: Sequence; it is a list
         warnings.showwarning = self.show_warning
         if self.locale is not None and self.locale != _locale():

@@ -1,7 +1,7 @@
-"""Reading and moving files of a project's state folder, which may hold anything.
+"""Read and move files of a project's state folder, whatever the folder holds.
 
-A crash, a full disk, another version or a person may have left a torn file, a folder in its place or a
-pipe. None of that stops a run.
+A crash, a full disk, another version or a person may leave a torn file, or a folder or pipe in place
+of a file. None of these stops a run.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ SET_ASIDE = "set_aside"
 
 
 def read_regular(path: Path, most: int = -1) -> bytes | None:
-    """Return the content of a file, at most *most* bytes; None if there is nothing to read.
+    """Return at most *most* bytes of a regular file; None if *path* is not one or is unreadable.
 
-    A pipe or device in its place is not opened: reading it could wait for ever.
+    A pipe or device in its place is not opened, because reading it could wait forever.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -33,7 +33,7 @@ def read_regular(path: Path, most: int = -1) -> bytes | None:
 
 
 def is_in_the_way(path: Path) -> bool:
-    """Return True if something other than a regular file has the place of one."""
+    """Return True if *path* exists and is not a regular file."""
     try:
         return not stat.S_ISREG(path.lstat().st_mode)
     except OSError:
@@ -41,10 +41,10 @@ def is_in_the_way(path: Path) -> bool:
 
 
 def make_folder(state_dir: Path, folder: Path) -> None:
-    """Make *folder*, and move away what is not one and has its place.
+    """Create *folder*. If a file has its place, move that away first.
 
     Raises:
-        OSError: if it cannot be made.
+        OSError: if the folder cannot be created.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -56,9 +56,9 @@ def make_folder(state_dir: Path, folder: Path) -> None:
 
 
 def set_aside(state_dir: Path, path: Path) -> str:
-    """Move *path* into the state folder's ``set_aside``, where nothing reads it; return its new place.
+    """Move *path* into ``set_aside`` in the state folder, which odibi never reads.
 
-    "" if it cannot be moved.
+    Return the new path; "" if it cannot be moved.
     """
     folder = state_dir / SET_ASIDE
     target = folder / path.name
