@@ -1,1 +1,1 @@
-"""Text and what is made of it: JSON, TOML, times, what a terminal wrote, secrets in it."""
+"""Read and write text: JSON, TOML, SQL, times, terminal output, errors, and hidden secrets."""

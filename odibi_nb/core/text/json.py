@@ -1,4 +1,4 @@
-"""JSON: decoding text with places of errors, encoding any value, copying what JSON can hold."""
+"""Decode JSON with the places of errors, encode any value, and copy values from JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from odibi_nb.core.text.object_text import safe_str
 from odibi_nb.core.text.redaction import plain_text, shown
 
 MAX_DEPTH = 100
-"""Levels of JSON in JSON that are read; manifests and rows have about five."""
+"""The most levels of nesting in JSON. Manifests and rows have about five."""
 _ERROR_BYTE = re.compile(r"\(byte (\d+)\)")
 _JSON_TOKEN = re.compile(rb'[{}\[\]]|("[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z))(\s*:)?')
 MAX_TWINS = 5
@@ -21,14 +21,15 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def decode_json(text: str | bytes | bytearray) -> Any:
-    """Decode JSON; a byte order mark before it is passed over.
+    """Decode JSON, with or without a byte order mark.
 
     Raises:
-        ValueError: one line that says what is wrong, at which line and column.
+        ValueError: if the text is not valid JSON. The message is one line with the error, its line
+            and its column.
     """
     try:
-        decoded = _DECODER.decode(text)  # nearly always; else say what is wrong
-        # A level has two signs: text of most rows is too short to be nested too deeply.
+        decoded = _DECODER.decode(text)  # this nearly always succeeds
+        # A level takes two characters, so the text of most rows is too short for too many levels.
         return decoded if len(text) <= 2 * MAX_DEPTH else _not_too_deep(decoded)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         pass
@@ -67,39 +68,39 @@ _TWIN_FINDER = json.JSONDecoder(object_pairs_hook=_without_twins)
 
 
 class TwinKeyError(ValueError):
-    """An object of JSON text has a key twice; the message names both places."""
+    """An object in JSON text has a duplicate key. The message names both places."""
 
 
 def decode_config(text: str | bytes | bytearray) -> Any:
-    """Decode JSON that people write, as `decode_json`, and refuse a key that an object has twice.
+    """Decode JSON that users write, with `decode_json`, and refuse duplicate keys of an object.
 
-    JSON parsers keep the last of them: a second ``"checks": []`` would switch checks off.
+    JSON parsers use the last of two equal keys: a second ``"checks": []`` would disable all checks.
 
     Raises:
-        TwinKeyError: if an object has a key twice.
-        ValueError: one line that says what is wrong, at which line and column.
+        TwinKeyError: if an object has a duplicate key.
+        ValueError: as in `decode_json`.
     """
     decoded = decode_json(text)
     if not decoded or not isinstance(decoded, (dict, list)):
         return decoded
     brace, colon = _TEXT_SIGNS if isinstance(text, str) else _BYTE_SIGNS
-    if brace not in text:  # no object, as in most inputs
+    if brace not in text:  # most inputs contain no object
         return decoded
     if isinstance(decoded, dict):
         keys = len(decoded)
     else:
         keys = sum([len(item) for item in decoded if isinstance(item, dict)])
-    if text.count(colon) <= keys:  # each key that the text has is there: nearly always
+    if text.count(colon) <= keys:  # nearly always: no key of the text is lost
         return decoded
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
-    # Text that would be longer with a key twice: nearly always.
+    # Nearly always equal: a duplicate key makes the text longer than the encoded value.
     if _ENCODER.encode(decoded) == msgspec.json.format(
         raw.removeprefix(_BYTE_ORDER_MARK), indent=-1
     ):
         return decoded
     try:
         _TWIN_FINDER.decode(raw.decode("utf-8-sig"))
-    except (ValueError, RecursionError):  # also numbers that only this parser refuses
+    except (ValueError, RecursionError):  # this parser also refuses some numbers
         twins = [*_twin_keys(raw.removeprefix(_BYTE_ORDER_MARK))]
         if twins:
             shown_twins = [
@@ -113,7 +114,7 @@ def decode_config(text: str | bytes | bytearray) -> Any:
 
 
 def _twin_keys(raw: bytes) -> Iterator[tuple[str, int, int]]:
-    """(key, byte of the first, byte of the next) of keys that an object of valid JSON has twice."""
+    """Yield (key, byte of the first, byte of the next) for duplicate keys of objects in valid JSON."""
     open_objects: list[dict[str, int] | None] = []
     for token in _JSON_TOKEN.finditer(raw):
         sign = token[0][:1]
@@ -121,7 +122,7 @@ def _twin_keys(raw: bytes) -> Iterator[tuple[str, int, int]]:
             open_objects.append({} if sign == b"{" else None)
         elif sign in b"}]":
             open_objects.pop()
-        elif token[2]:  # a string with a colon behind it
+        elif token[2]:  # a string that is followed by a colon
             key = msgspec.json.decode(token[1])
             keys = open_objects[-1]
             if keys is not None and key in keys:
@@ -131,7 +132,7 @@ def _twin_keys(raw: bytes) -> Iterator[tuple[str, int, int]]:
 
 
 def _not_too_deep(decoded: Any) -> Any:
-    """Return *decoded* if functions that call themselves can walk through it, however it was decoded.
+    """Return *decoded* if it has few enough levels for recursive functions.
 
     Raises:
         RecursionError: if it is nested deeper than `MAX_DEPTH`.
@@ -151,15 +152,15 @@ def _not_too_deep(decoded: Any) -> Any:
 
 
 def _place(raw: bytes, byte: int) -> str:
-    """Line and column, both from 1 and in characters, of a byte."""
+    """Return the line and column of a byte, both counted from 1, the column in characters."""
     before = raw[:byte].decode(errors="replace")
     return f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
 
 
 def as_json(value: Any, *, canonical: bool = False) -> str:
-    """Encode *value* as JSON text; whatever JSON does not know becomes its ``str``.
+    """Encode *value* as JSON text. A value of a type unknown to JSON becomes its ``str``.
 
-    With *canonical*, equal values give equal text, whatever the order of their keys.
+    With *canonical*, equal values give equal text, regardless of the order of their keys.
     """
     order: Literal["deterministic"] | None = "deterministic" if canonical else None
     try:
@@ -169,17 +170,20 @@ def as_json(value: Any, *, canonical: bool = False) -> str:
 
 
 def _foreign(value: Any) -> Any:
-    """What JSON has no form for: numbers of other libraries become numbers, the rest text."""
+    """Convert a value of a type unknown to JSON.
+
+    A number of another library becomes a number. Any other value becomes text.
+    """
     try:
         if hasattr(value, "item") and getattr(value, "shape", None) == ():
             return value.item()
-    except BaseException:  # noqa: BLE001  a user's object; its text says what it is
+    except BaseException:  # noqa: BLE001  a user's object; its text describes it
         return plain_text(safe_str(value))
     return plain_text(safe_str(value))
 
 
 def _encodable(value: Any) -> Any:
-    """*value* with text that is no Unicode made plain."""
+    """Return *value* with `plain_text` of each text in it."""
     if isinstance(value, str):
         return plain_text(value)
     if isinstance(value, Mapping):
@@ -190,7 +194,7 @@ def _encodable(value: Any) -> Any:
 
 
 def own_copy(value: Any) -> Any:
-    """*value* with dicts and lists of its own, at every depth; for what came from JSON."""
+    """Return a deep copy of a *value* from JSON: new dicts and lists at every depth."""
     if isinstance(value, Mapping):
         return {key: own_copy(item) for key, item in value.items()}
     return [own_copy(item) for item in value] if isinstance(value, list) else value

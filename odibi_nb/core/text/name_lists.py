@@ -1,4 +1,4 @@
-"""Names in a message: as many as fit, and how many more there are."""
+"""Shorten lists of names in messages."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ if TYPE_CHECKING:
 
 
 def some_of(names: Sequence[str], most: int) -> str:
-    """The first *most* of *names*, as in ``a, b and 3 more``."""
+    """Return the first *most* of *names* and the number of the others: ``a, b and 3 more``."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}"

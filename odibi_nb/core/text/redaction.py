@@ -1,7 +1,7 @@
-"""Hide values that look like secrets, in data and in text that people read.
+"""Hide values that look like secrets, in data and in text that users read.
 
-Text is scanned once, from left to right: every pattern below is linear in the length of the text,
-because a function prints what it likes, and a pattern that backtracks holds Python's global lock.
+Text is scanned once, from left to right. Every pattern below is linear in the length of the text,
+because a function may print any text, and a pattern that backtracks holds Python's global lock.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SECRET_KEY = re.compile(
 _REST_OF_KEY = re.compile(r"[\w.$-]*")
 _KEY_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.$-"
 _LONGEST_KEY = 80
-# What stands between a key and its value: maybe a quote or bracket that ends the key, then a sign.
+# The text between a key and its value: an optional quote or bracket that ends the key, then a sign.
 _SIGN = re.compile(
     r"(?P<close>\\{0,9}[\"'`]?\]?)[ \t]{0,9}"
     r"(?P<sign>:(?!:)=?|%3A|={1,3}>?|!=|%3D|,)[ \t]{0,9}",
@@ -52,8 +52,8 @@ _SCHEME = re.compile(
     r"(?:Bearer|Basic|Token|Digest|Negotiate|ApiKey|SharedKey|AWS4\S{0,20})[ \t]{1,9}",
     re.IGNORECASE,
 )
-# Words that are also prose: with a colon behind them they name a secret only where the value
-# looks generated, or the line begins with them as in a configuration file.
+# Words that are also prose. With a colon after such a word, it names a secret only if the value
+# looks generated, or if the line begins with the word as in a configuration file.
 _WORDS = re.compile(r"[A-Za-z]{1,40}[ \t.,;]")
 _TYPE_LETTERS = "sbioASOF"
 _NO_SPACE = re.compile(r"\S")
@@ -96,8 +96,8 @@ _HOST_AND_PORT = re.compile(r"\d+[/?#]")
 def redact_text(text: str) -> str:
     """Return *text* without passwords in URLs, values of secret-looking keys and well-known tokens.
 
-    Such a value stands behind ``key=`` or ``key:``, quoted or not, as in JSON, Python, YAML, HTTP
-    headers, connection strings and command lines. Its end is that of the quotes, or of the word.
+    Such a value follows ``key=`` or ``key:``, quoted or not, as in JSON, Python, YAML, HTTP headers,
+    connection strings and command lines. The value ends with its quotes, or with the word.
     """
     if "://" in text:
         text = _without_passwords(text)
@@ -114,9 +114,9 @@ def is_secret_name(name: str) -> bool:
 
 
 def _without_passwords(text: str) -> str:
-    """Hide ``user:password@`` behind every ``://``, up to the last @ before the path.
+    """Hide the password of ``user:password@`` after every ``://``, up to the last @ before the path.
 
-    Where a password has an unescaped slash, hide it up to the last @ of the URL, unless it reads
+    If a password has an unescaped slash, hide it up to the last @ of the URL, unless the text looks
     like ``host:port/path``.
     """
     shown: list[str] = []
@@ -143,7 +143,7 @@ def _without_passwords(text: str) -> str:
 
 
 def _last_sign(text: str, start: int, end: int) -> int:
-    """The last @ of a URL that has a host behind it."""
+    """Return the position of the last @ of a URL that precedes a host; -1 without one."""
     found = text.rfind("@", start, end)
     while found >= 0 and found + 1 < len(text) and text[found + 1] == "@":
         found = text.rfind("@", start, found)
@@ -158,7 +158,7 @@ def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
 
 
 def _without_key_blocks(text: str) -> str:
-    """Hide the body of private keys in PEM form; one that does not end is hidden to the end."""
+    """Hide the body of private keys in PEM format. If a key has no end, hide the rest of the text."""
     shown: list[str] = []
     at = 0
     while (found := _KEY_BLOCK.search(text, at)) is not None:
@@ -188,7 +188,10 @@ def _without_named(text: str) -> str:
 
 
 def _value(text: str, found: int, end: int) -> list[tuple[int, int]]:
-    """Where the parts of the value begin and end whose key is around *found* and ends at *end*."""
+    """Return start and end of each part of a key's value.
+
+    *found* is a position in the key, and *end* is the key's end.
+    """
     window = text[max(0, found - _LONGEST_KEY) : found]
     before = window.rstrip(_KEY_CHARACTERS)
     key = window[len(before) :] + text[found:end]
@@ -215,7 +218,7 @@ def _value(text: str, found: int, end: int) -> list[tuple[int, int]]:
 
 
 def _value_without_sign(text: str, before: str, key: str, end: int) -> list[tuple[int, int]]:
-    """The value of ``--password VALUE``, SQL's ``PASSWORD 'VALUE'`` and ``<password>VALUE<``."""
+    """Find the value of ``--password VALUE``, SQL's ``PASSWORD 'VALUE'`` and ``<password>VALUE<``."""
     if before.endswith("<") and (element := _ELEMENT.match(text, end)) is not None:
         return [element.span("value")]
     sql = (key.isupper() or "entified" in key) and not _PARSER.search(before)
@@ -225,7 +228,7 @@ def _value_without_sign(text: str, before: str, key: str, end: int) -> list[tupl
 
 
 def _is_prose(text: str, before: str, start: int, key: str, *, quoted: bool) -> bool:
-    """Whether the word and its colon are part of a sentence: ``unrecognized token: "x"``."""
+    """Return True if the key and its colon belong to a sentence: ``unrecognized token: "x"``."""
     if quoted:  # near "token": syntax error
         return (
             _WORDS.match(text, start) is not None
@@ -235,7 +238,7 @@ def _is_prose(text: str, before: str, start: int, key: str, *, quoted: bool) -> 
 
 
 def _is_setting(text: str, before: str, start: int, key: str) -> bool:
-    """Whether the word before *start*, which is also prose, names a secret here."""
+    """Return True if the word before *start*, which may be prose, names a secret here."""
     if text[start : start + 1] in "BTDNASbtdnas" and _SCHEME.match(text, start) is not None:
         return True
     if key.lower() not in {"signature", "sig", "pass"} and _begins_line(before, start):
@@ -255,7 +258,7 @@ def _begins_line(before: str, start: int) -> bool:
 
 
 def _whole(text: str, start: int) -> list[tuple[int, int]]:
-    """Where the value at *start* begins and ends, without its quotes."""
+    """Return start and end of each part of the value at *start*, without quotes."""
     if _NO_SECRET.match(text, start):
         return []
     block = _BLOCK.match(text, start)
@@ -270,7 +273,10 @@ def _whole(text: str, start: int) -> list[tuple[int, int]]:
 
 
 def _quoted(text: str, opening: re.Match[str]) -> list[tuple[int, int]]:
-    """The insides of a string and of those that Python joins to it; without an end, the line's rest."""
+    """Return start and end of the content of a string, and of the strings that Python joins to it.
+
+    A string without an end is the rest of its line.
+    """
     found = [(opening.end(), _end_of_string(text, opening))]
     while not opening["escape"] and text.startswith(opening["quote"], found[-1][1]):
         more = _ONE_MORE.match(text, found[-1][1] + len(opening["quote"]))
@@ -294,7 +300,7 @@ def _end_of_string(text: str, opening: re.Match[str]) -> int:
 
 
 def _end_of_word(text: str, start: int) -> int:
-    """The end of a value without quotes: of the word, or of the brackets that it has."""
+    """Return the end of a value without quotes: the end of its word, or of its brackets."""
     at, depth = start, 0
     while (part := _PART.match(text, at)) is not None:
         sign = part[0][0]
@@ -324,9 +330,10 @@ def redact_url(url: str) -> str:
 
 
 def redact(value: Any, key: str = "") -> Any:
-    """Return a copy of *value* in which whatever stands under a secret-looking key is hidden.
+    """Return a copy of *value* with the values of secret-looking keys hidden.
 
-    What *value* holds several times is looked at once, and what holds itself ends there.
+    An object that *value* contains several times is copied once. An object that contains itself
+    becomes ``…`` inside itself.
     """
     return _redacted(value, key, {}, 0)
 
@@ -347,19 +354,19 @@ def _redacted(value: Any, key: str, seen: dict[int, Any], depth: int) -> Any:
         return seen[id(value)]
     if depth > _DEEPEST:
         return "…"
-    seen[id(value)] = "…"  # while it is being looked at: it holds itself
+    seen[id(value)] = "…"  # used if the value contains itself
     found: Any
     if isinstance(value, dict):
         found = {k: _redacted(v, safe_str(k), seen, depth + 1) for k, v in dict.items(value)}
     else:
-        items: Any = list if isinstance(value, list) else tuple  # not of a subclass of theirs
+        items: Any = list if isinstance(value, list) else tuple  # not a subclass's __iter__
         found = [_redacted(v, "", seen, depth + 1) for v in items.__iter__(value)]
     seen[id(value)] = found
     return found
 
 
 def plain_text(text: str) -> str:
-    """*text* as every encoding can take it: what is no Unicode is written as an escape."""
+    """Return *text* with each character that cannot be encoded as UTF-8 written as an escape."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -368,15 +375,18 @@ def plain_text(text: str) -> str:
 
 
 def shown_text(text: str, most: int = MAX_MESSAGE) -> str:
-    """The first *most* characters of *text*, plain and without secrets; says how many there are."""
+    """Return the first *most* characters of *text*, plain and without secrets.
+
+    If text is cut off, the result ends with the number of all characters.
+    """
     shown = redact_text(readable(plain_text(text[:most])))
     return shown if len(text) <= most else f"{shown}… ({len(text)} characters in all)"
 
 
 def last_lines(text: str, most: int) -> str:
-    """The last lines of *text*, *most* characters of it at most, plain and without secrets.
+    """Return the last lines of *text*, at most *most* characters, plain and without secrets.
 
-    The first line that is cut is left out: a value without its key would not be known for a secret.
+    A line that would be cut is left out, because a value without its key is not found to be secret.
     """
     if len(text) > most:
         text = text[-most:].partition("\n")[2]
@@ -384,24 +394,24 @@ def last_lines(text: str, most: int) -> str:
 
 
 def error_message(error: BaseException) -> str:
-    """The exception's text in at most `MAX_MESSAGE` characters, whatever its ``__str__`` does.
+    """Return the text of *error*, at most `MAX_MESSAGE` characters, with secrets hidden.
 
-    Passwords in URLs and the like are hidden.
+    This never raises, even if the ``__str__`` of *error* does.
     """
     return shown_text(safe_str(error, "its message"))
 
 
 def error_text(error: BaseException) -> str:
-    """The exception's class and `error_message`, as one line of a warning."""
+    """Return the class of *error* and its `error_message`, for a warning."""
     return f"{type(error).__name__}: {error_message(error)}"
 
 
 def short_repr(value: Any, most: int) -> str:
-    """*value* as Python writes it, in *most* characters at most, whatever its ``__repr__`` does."""
+    """Return the ``repr`` of *value*, at most *most* characters, even if ``__repr__`` raises."""
     return shown_text(safe_repr(value), most)
 
 
 def shown(value: Any) -> str:
-    """*value* as a problem shows it: short, and without secrets."""
+    """Return *value* as a problem shows it: short and without secrets."""
     text = repr(redact(value))
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."

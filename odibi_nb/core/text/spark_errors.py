@@ -1,6 +1,7 @@
-"""What Spark's errors say, short: what is wrong and what it suggests; the JVM's trace apart.
+"""Shorten the errors of Spark to message and suggestions, and separate the JVM's trace.
 
-And which of them mean that no table is there, which one, or that another writer came first.
+This module also recognizes the errors for a missing table, schema or session and for a conflict with
+another writer.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _MISSING_SCHEMAS = ("SCHEMA_NOT_FOUND", "Database not found")
 _CONFLICT = re.compile(
     r"DELTA_CONCURRENT|DELTA_METADATA_CHANGED|DELTA_PROTOCOL_CHANGED"
     r"|\bConcurrent[A-Z]\w*Exception|CommitFailed"
-    r"|Failed to commit transaction"  # Sail's only words for it
+    r"|Failed to commit transaction"  # Sail's only message for a conflict
 )
 _MISSING_TABLE = re.compile(
     r"(?:table or view (?:not found: )?)(?P<name>(?:`[^`]+`|[\w$]+)(?:\.(?:`[^`]+`|[\w$]+))*)",
@@ -73,15 +74,15 @@ MAX_SHORT = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SparkError:
-    """A Spark error in few words.
+    """A shortened Spark error.
 
     Attributes:
-        message: what is wrong, in a line or two.
-        condition: Spark's name for it, such as ``UNRESOLVED_COLUMN.WITH_SUGGESTION``; or "".
+        message: the error in a line or two.
+        condition: Spark's name of the error, such as ``UNRESOLVED_COLUMN.WITH_SUGGESTION``; or "".
         subject: the column that was not found; or "".
-        suggestions: what Spark thinks was meant.
-        place: where in the user's code a Python worker failed: file, line and function; or "".
-        folded: the rest: query plan and JVM trace.
+        suggestions: the names that Spark suggests instead.
+        place: file, line and function of the user's code in which a Python worker failed; or "".
+        folded: the remaining text: query plan and JVM trace.
     """
 
     message: str
@@ -98,19 +99,19 @@ class SparkError:
 
 
 def is_spark_error(error: BaseException) -> bool:
-    """Whether *error* is PySpark's or comes from its JVM."""
+    """Return True if *error* is a PySpark error or comes from its JVM."""
     modules = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     return bool(modules & {"pyspark", "py4j"})
 
 
 def short_spark_error(text: str) -> SparkError:
-    """The text of a Spark error, taken apart; of any other text, all of it is the message."""
+    """Split the text of a Spark error into its parts. Any other text becomes the message."""
     text = _SAIL_COLUMN.sub(_as_spark_says, text)
     folded_from = [found.start() for found in (_TRACE.search(text), _PLAN.search(text)) if found]
     cut = min(folded_from, default=len(text))
     message, folded = _POSITION.sub("", text[:cut].strip()), text[cut:].strip()
     python = _PYTHON.search(text)
-    if python is not None:  # a Python worker's error: its last line says it, the frames are folded
+    if python is not None:  # a Python worker's error: the last line is the message
         message, folded = python[1].strip(), text.strip()
     else:
         message = _CALLED.sub("", message).strip().removeprefix(":").strip()
@@ -131,13 +132,13 @@ def short_spark_error(text: str) -> SparkError:
 
 
 def _as_spark_says(found: re.Match[str]) -> str:
-    """Sail's words for a column that is not there, in Spark's."""
+    """Return Spark's message for Sail's message of a missing column."""
     name = ".".join(f"`{part}`" for part in re.findall(r'Identifier\("(.{0,300}?)"\)', found[1]))
     return f"A column, variable, or function parameter with name {name} cannot be resolved"
 
 
 def _user_place(text: str) -> str:
-    """The innermost place in a Python worker's trace that is in no library."""
+    """Return the innermost place in a Python worker's trace that is not in a library."""
     places = [
         f"{file}:{line}, in {function}"
         for file, line, function in _PLACE.findall(text)
@@ -147,12 +148,12 @@ def _user_place(text: str) -> str:
 
 
 def trace_below(shown: str, folded: str) -> str:
-    """A text for the log: what is to be shown, and below it what is only to be unfolded."""
+    """Join the *shown* text of an error and its *folded* text into one text for the log."""
     return f"{shown}{_TRACE_BELOW}{folded}" if folded else shown
 
 
 def trace_apart(text: str) -> tuple[str, str]:
-    """What `trace_below` put together; all of any other text is to be shown."""
+    """Split a text of `trace_below` into shown and folded text. Any other text is all shown."""
     shown, _, folded = text.partition(_TRACE_BELOW)
     return shown, folded
 
@@ -170,13 +171,13 @@ def _innermost(text: str, message: str) -> str:
 
 
 def is_no_table(error: BaseException) -> bool:
-    """Whether *error* says that nothing is there, or no Delta table."""
+    """Return True if *error* means that a path does not exist or is not a Delta table."""
     text = safe_str(error)
     return any(word in text for word in (*_MISSING_PATHS, "TABLE_OR_VIEW_NOT_FOUND"))
 
 
 def missing_table(error: BaseException) -> str | None:
-    """The table that a query names and that is not there, as the error spells it; or None."""
+    """Return the missing table of a query, as the error spells it; None for other errors."""
     if "TABLE_OR_VIEW_NOT_FOUND" not in safe_str(error):
         return None
     text = safe_str(error).replace("[TABLE_OR_VIEW_NOT_FOUND]", "")
@@ -188,17 +189,17 @@ def missing_table(error: BaseException) -> str | None:
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether another writer of the table came first."""
+    """Return True if *error* means that another writer committed to the table first."""
     text = f"{type(error).__name__} {safe_str(error)[:500]}"
     return bool(_CONFLICT.search(text))
 
 
 def is_no_schema(error: BaseException) -> bool:
-    """Whether *error* says that a table's schema, or the catalog of that, is not there."""
+    """Return True if *error* means that the schema of a table, or its catalog, does not exist."""
     text = safe_str(error)
     return any(word in text for word in _MISSING_SCHEMAS)
 
 
 def is_no_session(text: str) -> bool:
-    """Whether an error's *text* says that there is no Spark session yet."""
+    """Return True if the *text* of an error means that no Spark session exists yet."""
     return any(word in text for word in _NO_SESSION)

@@ -1,24 +1,24 @@
-"""Names and texts in SQL: each quoted in one way for each kind of engine."""
+"""Quote names and texts in SQL, for each kind of engine."""
 
 from __future__ import annotations
 
 
 def double_quoted(name: str) -> str:
-    """*name* as standard SQL quotes it, and with it DuckDB and DataFusion."""
+    """Quote *name* for standard SQL, which DuckDB and DataFusion follow."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def backticked(name: str) -> str:
-    """*name* as Spark's SQL quotes it."""
+    """Quote *name* for Spark's SQL."""
     return "`" + name.replace("`", "``") + "`"
 
 
 def literal(text: str) -> str:
-    """*text* as a string of standard SQL, which knows no escape but the doubled quote."""
+    """Quote *text* as a string of standard SQL. Its only escape is the doubled quote."""
     doubled = text.replace("'", "''")
     return f"'{doubled}'"
 
 
 def spark_literal(text: str) -> str:
-    """*text* as a string of Spark's SQL, in which a backslash escapes."""
+    """Quote *text* as a string of Spark's SQL, in which the backslash is the escape."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,4 +1,4 @@
-"""Decoding JSON into msgspec Structs so that every problem is found, not only the first."""
+"""Decode JSON into msgspec Structs, and find every problem, not only the first."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def _required(struct: type[msgspec.Struct]) -> frozenset[str]:
 def decode_struct(
     raw: Any, struct: type[StructT], path: str = "$", *, strict: bool = True
 ) -> tuple[StructT | None, list[Problem]]:
-    """Convert *raw* (decoded JSON) to *struct*, or say everything that is wrong with it.
+    """Convert *raw* (decoded JSON) to *struct*, or return all its problems.
 
-    Nested Structs, and dicts and lists of Structs, are looked into as well; a JSON ``null``
-    stands for the field's default. Unless *strict*, text stands for the number or boolean it spells.
+    This includes the problems of nested Structs and of dicts and lists of Structs. A JSON ``null``
+    means the field's default. Unless *strict*, text may spell a number or a boolean.
     """
     if not isinstance(raw, Mapping):
         return None, [Problem(path, f"expected an object, found {shown(raw)}")]
-    if None not in raw.values():  # nearly always everything is in order
+    if None not in raw.values():  # nearly always, and nearly always valid
         try:
             return msgspec.convert(raw, struct, strict=strict), []
         except msgspec.ValidationError:
@@ -98,7 +98,7 @@ def _decode(raw: Any, expected: Any, path: str, *, strict: bool) -> tuple[Any, l
 
 
 def _struct_of(expected: Any, *containers: type) -> type[msgspec.Struct] | None:
-    """The Struct inside *expected* (also inside a union), or None."""
+    """Return the Struct inside *expected* (also inside a union), or None."""
     if isinstance(expected, types.UnionType) or typing.get_origin(expected) is typing.Union:
         found = (_struct_of(option, *containers) for option in typing.get_args(expected))
         return next((struct for struct in found if struct is not None), None)
@@ -112,7 +112,7 @@ def _struct_of(expected: Any, *containers: type) -> type[msgspec.Struct] | None:
 
 
 def _words_of(expected: Any) -> tuple[str, ...]:
-    """The words of a ``Literal`` (also inside a union), or none."""
+    """Return the words of a ``Literal`` (also inside a union), or ()."""
     options = typing.get_args(expected)
     if typing.get_origin(expected) is Literal:
         return options
@@ -134,7 +134,7 @@ def expand_variables(
 ) -> tuple[Any, list[Problem]]:
     """Replace ``${NAME}`` in every string of *raw* from the process environment.
 
-    ``$$`` stands for a dollar sign. A variable that is not set is a problem.
+    ``$$`` becomes a dollar sign. A variable that is not set is a problem.
     """
     environ = os.environ if environ is None else environ
     problems: list[Problem] = []

@@ -1,8 +1,8 @@
-"""Make lines of text for people out of what was written for a terminal.
+"""Convert terminal output to readable lines of text.
 
-Colours, cursor movements and titles are left out. Of a line that was written over and over with
-carriage returns, as progress bars do, the last state counts. Other control characters become escapes:
-text of a function, a row or a database never steers the terminal that shows it.
+Colours, cursor movements and titles are removed. If carriage returns overwrite a line, as progress
+bars do, only its last state remains. Other control characters become escapes, so that the text of a
+function, a row or a database never controls the terminal that shows it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u
 
 
 def readable(text: str) -> str:
-    """Return *text*, of any number of lines, as people can read it."""
+    """Return *text*, of any number of lines, without terminal control sequences."""
     if text.isascii() and text.isprintable():
         return text
     if "\r" in text:
@@ -29,7 +29,7 @@ def readable(text: str) -> str:
 
 
 def last_state(line: str) -> str:
-    """Return what a line shows at last that carriage returns began again."""
+    """Return the last state of a line that carriage returns overwrite."""
     states = [state for state in line.rsplit("\r", 3) if state]
     if len(states) > 1 or "\r" not in line:
         return states[-1].rpartition("\r")[2] if states else ""

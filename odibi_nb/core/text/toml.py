@@ -1,4 +1,4 @@
-"""Reading the TOML of settings files and cells."""
+"""Decode the TOML of settings files and cells."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ else:
 
 _PLACE = re.compile(r"\(at line (\d+), column \d+\)$")
 _TWICE = ("Cannot overwrite", "Cannot declare", "Duplicate")
-"""How messages begin about a key or table that is there twice."""
+"""The first words of the parser's messages about a duplicate key or table."""
 
 
 def decode_toml(text: str) -> dict[str, Any]:
     """Decode TOML.
 
     Raises:
-        ValueError: one line that says what is wrong, and where. A key or table that is there twice is
-            named with both places.
+        ValueError: if the text is not valid TOML. The message is one line with the error and its
+            place. For a duplicate key or table, it names both places.
     """
     try:
-        return tomllib.loads(f"{text}\n")  # without the last line's end, errors in it have no place
+        return tomllib.loads(f"{text}\n")  # an error in a last line without its end has no place
     except tomllib.TOMLDecodeError as exc:
         message = str(exc)
         raise ValueError(f"{message}{_first_place(text, message)}") from exc
@@ -33,7 +33,7 @@ def decode_toml(text: str) -> dict[str, Any]:
 
 
 def _first_place(text: str, message: str) -> str:
-    """Say where the key or table that *message* calls the second one is first; "" if it is about others."""
+    """Return the first place of the duplicate key or table in *message*; "" for other messages."""
     place = _PLACE.search(message)
     if place is None or not message.startswith(_TWICE):
         return ""
@@ -49,7 +49,7 @@ def _first_place(text: str, message: str) -> str:
 
 
 def _declared(line: str) -> str:
-    """The table or key that *line* declares."""
+    """Return the table or key that *line* declares."""
     line = line.strip()
     if line.startswith("["):
         return re.sub(r"\s", "", line.partition("#")[0])
