@@ -68,7 +68,7 @@ DEFAULTS: dict[str, Callable[[], Any]] = {
     "query_memory_mb": lambda: "(a quarter of the machine's memory)",
     "query_threads": lambda: "(one per CPU)",
 }
-"""The values of settings that are not set."""
+"""Default values of settings, as the report shows them."""
 _LAB_WIDGETS = {"7": "1", "8": "3"}
 """Major versions: ipywidgets to the matching jupyterlab_widgets."""
 OK, BAD, NOTE = "✔ ok", "✖ problem", "· info"

@@ -118,7 +118,7 @@ def _function_facts(
 
 
 def _declared(fn: Callable[..., Any]) -> str:
-    """Return the signature of *fn*, with annotations that are strings shown without quotes."""
+    """Return the signature of *fn*. Annotations that are strings appear without quotes."""
     found = inspect.signature(fn)
     bare = [p.replace(annotation=_unquoted(p.annotation)) for p in found.parameters.values()]
     shown = found.replace(parameters=bare, return_annotation=_unquoted(found.return_annotation))
@@ -228,7 +228,7 @@ def _runs(
             orchestrator.sinks(), RUNS_LOOKED_AT, orchestrator.project, orchestrator.env
         )
         rows = past_attempts(orchestrator.sinks(), [run["run_id"] for run in runs])
-    except Exception as exc:  # noqa: BLE001  if the log cannot be read, the rest is still useful
+    except Exception as exc:  # noqa: BLE001  the rest is useful without the log
         return (Fact("unknown", error_message(exc)),), None
     order = {run["run_id"]: i for i, run in enumerate(runs)}
     mine = [row for row in rows if row["transformation_id"] == rehearsal.row.id]

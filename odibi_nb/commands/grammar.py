@@ -58,7 +58,7 @@ def _root() -> argparse.ArgumentParser:
 
 
 class _Walk:
-    """Follow the words as argparse would."""
+    """A walk along the words, in the way that argparse takes them."""
 
     def __init__(self) -> None:
         self.command: tuple[str, ...] = ()

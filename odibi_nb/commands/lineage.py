@@ -40,7 +40,7 @@ def lineage(arguments: argparse.Namespace, face: Face) -> Lineage | str:
 
 
 def _states(orchestrator: GenericProjectOrchestrator) -> tuple[Mapping[str, str] | None, str]:
-    """Return the rows' statuses after the last run, and its id. Include the runs that it retried.
+    """Return the rows' statuses after the last run and the runs that it retried, and its id.
 
     Without a run, or if the run log cannot be read, return None and "".
     """

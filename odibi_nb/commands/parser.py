@@ -26,11 +26,11 @@ EXAMPLES = """examples:
 
 
 class CommandLineError(ConfigurationError):
-    """A command is not valid. The message suggests the closest valid word."""
+    """An invalid command. The message suggests the closest valid word, if it finds one."""
 
 
 class CommandHelp(Exception):  # noqa: N818  not an error: the user asked for help
-    """Raised if the user asks for help. Its argument is the help text."""
+    """A request for help. The argument is the help text."""
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -226,7 +226,7 @@ def _add_pace(parser: Any) -> None:
 
 
 def _add_how(run: Any) -> None:
-    """Add the options that control how a run proceeds and how it is shown."""
+    """Add the options for the execution of a run and its display."""
     _add_pace(run)
     run.add_argument(
         "--on-error", choices=["continue", "stop"], help="what a failure does to the others"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def register_once(hooks: HookManager, listener: Hook, *, replace: bool) -> None:
     """Register *listener* for every event, unless a listener of its type is registered.
 
-    Entry points are called for each run, also if the HookManager still has their listeners.
+    Entry points are called for each run, even if the HookManager still has their listeners.
 
     Args:
         hooks: where to register the listener.

@@ -37,8 +37,9 @@ equal tables have equal names. `lineage_run_id` computes the run ids, so a recor
 to its lineage.
 
 Events are sent in order in the background, so a slow server does not delay transformations. Ten
-seconds after the end of the run, unsent events are given up, and the run gets one warning. A server
-that accepts no event is given up after two seconds, or after five if the transport has its own queue.
+seconds after the end of the run, the listener drops unsent events, and the run gets one warning. If
+the server accepts no event, it does so after two seconds, or after five with a transport that has its
+own queue.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def register(
     namespace: str | None = None,
     client: OpenLineageClient | None = None,
 ) -> None:
-    """Send the lineage of the runs of *hooks*.
+    """Send the lineage of the runs that use *hooks*.
 
     A second call for the same HookManager changes nothing, unless it gives a *namespace* or
     a *client*. Then the new listener replaces the earlier one.
@@ -110,7 +111,7 @@ def register(
 
 
 class OpenLineageListener:
-    """Sends the events of any number of runs, consecutive or concurrent."""
+    """A listener that sends the events of any number of runs, consecutive or concurrent."""
 
     def __init__(self, namespace: str, client: OpenLineageClient | None) -> None:
         self._namespace = namespace

@@ -34,8 +34,8 @@ Spans of layers and attempts also have ``layer``, and further attributes are set
 
 Failed runs, layers and attempts have the status ERROR, and a failed attempt has its error as an event
 ``exception``. A cancelled attempt is not an error; its reason is in ``odibi.reason``. A row that never
-started is an event of its layer's span, ``transform_skipped`` or ``transform_cancelled``. A layer in
-which no row started ends with the last of these events.
+started becomes an event of its layer's span, ``transform_skipped`` or ``transform_cancelled``. If no
+row of a layer started, its span ends with the last of these events.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _OF_AN_END = ("status", "rows_in", "rows_out")
 
 
 def register(hooks: HookManager, *, tracer_provider: TracerProvider | None = None) -> None:
-    """Trace the runs of *hooks*.
+    """Trace the runs that use *hooks*.
 
     A second call for the same HookManager changes nothing, unless it gives a *tracer_provider*.
     Then the new listener replaces the earlier one.
@@ -94,7 +94,7 @@ def register(hooks: HookManager, *, tracer_provider: TracerProvider | None = Non
 
 
 class OpenTelemetryListener:
-    """Creates the spans of any number of runs, consecutive or concurrent."""
+    """A listener that creates the spans of any number of runs, consecutive or concurrent."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 FLUSH_SECONDS = 10.0
 """Maximum time that a run waits at its end for unsent events, if the server accepts events."""
 SILENT_SECONDS = 2.0
-"""Time that it waits for a server that accepts no event, because such a server is probably down."""
+"""Maximum time that it waits for a server that accepts no event and so is probably down."""
 CLOSE_SECONDS = 5.0
 """Time for a client with its own queue to send the events in it."""
 
 
 class BackgroundSender:
-    """Sends the events of one run in order, on its own thread.
+    """A thread that sends the events of one run in order.
 
     Args:
         noun: the plural noun for the events in messages.

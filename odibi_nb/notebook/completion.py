@@ -107,7 +107,7 @@ def quoted(text: str, after: str = "") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Completer:
-    """Complete ``%odibi`` lines with *names*."""
+    """Completion of ``%odibi`` lines with *names*."""
 
     names: LocalNames
 
@@ -190,9 +190,9 @@ class Completer:
         return [x for x in _starting(find(place), typed) if x not in given] if find else []
 
     def _rows(self, place: Place, typed: str) -> list[str]:
-        """Return selectors, with the last term of *typed* completed.
+        """Return selectors that complete the last term of *typed*.
 
-        A comma, a ``+`` or a method such as ``layer:`` can precede that term.
+        A comma, a ``+`` or a method such as ``layer:`` can precede the term.
         """
         found = _LAST_TERM.fullmatch(typed)
         assert found is not None  # the pattern matches any text

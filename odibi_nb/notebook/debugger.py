@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from odibi_nb.debugging import LoadedTransformation
 
 WORTH_SAYING = 50_000_000
-"""Bytes that variables of failed functions must hold before a run or trial mentions them."""
+"""Bytes held by variables of failed functions from which on a run or trial mentions them."""
 
 
 def check_name(name: str | None) -> None:
@@ -65,7 +65,7 @@ _put: dict[str, int] = {}
 
 
 def _is_users(shell: Any, name: str) -> bool:
-    """Return True if *name* is a variable of neither IPython nor the last load."""
+    """Return True if the user assigned the variable *name*, not IPython or the last load."""
     value = shell.user_ns.get(name, _put)
     if value is _put or shell.user_ns_hidden.get(name, _put) is value:
         return False
@@ -73,7 +73,7 @@ def _is_users(shell: Any, name: str) -> bool:
 
 
 def say_what_is_held() -> None:
-    """Print how much memory the variables of failed functions hold, if it is much."""
+    """Print the memory that variables of failed functions hold, if it is large."""
     held = FAILURES.held()
     if held >= WORTH_SAYING:
         print(
@@ -85,7 +85,7 @@ def say_what_is_held() -> None:
 def can_insert_cells(shell: Any) -> bool:
     """Return True if the front end accepts text for a next cell.
 
-    Databricks does not, and without a front end no cell can be inserted.
+    Databricks does not accept it, and a job has no front end.
     """
     databricks = bool(os.environ.get("DATABRICKS_RUNTIME_VERSION"))
     return has_kernel(shell) and can_answer(shell) and not databricks

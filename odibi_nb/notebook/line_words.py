@@ -35,7 +35,7 @@ class CallerNames:
         local: local variables of the caller and of the running functions that enclose it.
         shared: the notebook's globals, overridden by the globals of the caller's module.
         partial: True if the caller is a nested function and an enclosing function has returned. The
-            variables of that function cannot be read, and a global of the same name is another one.
+            variables of that function cannot be read, and a global of the same name is not it.
     """
 
     local: Mapping[str, Any] = field(default_factory=dict)
@@ -66,9 +66,9 @@ class CallerNames:
 
 
 def names_of_caller(shell: Any) -> CallerNames:
-    """Return the names that are visible where the code called a magic of *shell*.
+    """Return the names that are visible to the code that called a magic of *shell*.
 
-    IPython passes only the notebook's globals to a cell magic, so this searches for the calling frame.
+    IPython passes only the notebook's globals to a cell magic. So this finds the calling frame.
     """
     user_ns, frame = shell.user_ns, _caller(shell)
     if frame is None or frame.f_locals is user_ns:
@@ -124,7 +124,7 @@ def split_words(line: str, names: CallerNames) -> list[str]:
 
 
 class _Splitter:
-    """Read *line* from left to right."""
+    """A reader of *line* from left to right."""
 
     def __init__(self, line: str, names: CallerNames) -> None:
         self.line, self.names, self.at = line, names, 0

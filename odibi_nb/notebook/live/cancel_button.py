@@ -15,7 +15,7 @@ PRESSES = (
     ("Stop what runs", "Refuse what runs its writes, and cancel its Spark jobs"),
     ("Abandon what runs", "Wait for nothing: what still runs is given up"),
 )
-"""Label and tooltip of the button, by the number of cancel requests so far."""
+"""Label and tooltip of a button: the effect of its next press, by the number of requests so far."""
 GIVEN_UP = ("Abandoning …", "Nothing more can be asked for")
 HINTS = ("■ cancels", "■ again stops what runs", "■ again abandons what runs")
 
@@ -26,7 +26,7 @@ PROBES = 20
 
 @dataclass(frozen=True, slots=True)
 class Cancelling:
-    """The means by which people can cancel a run in progress.
+    """The functions that cancel a run in progress.
 
     Attributes:
         ask: requests cancellation, harder each time; returns True if a run received the request. Any

@@ -59,7 +59,7 @@ class HtmlPicture(Picture):
 
     Args:
         surface: where to draw.
-        cancelling: how people can cancel the run from its picture; None if they cannot.
+        cancelling: the way to cancel the run from its picture; None if the picture has none.
         state_dir: the folder of the run's journal. HTML shows no log during a run.
     """
 
@@ -104,7 +104,7 @@ class WidgetPicture(Picture):
     Args:
         chart: draws the Gantt chart.
         surface: where to draw.
-        cancelling: how people can cancel the run from its picture; None if they cannot.
+        cancelling: the way to cancel the run from its picture; None if the picture has none.
         state_dir: the folder of the run's journal; None if the picture shows no log during the run.
     """
 

@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 PAINT_SECONDS = 0.25
 PATIENCE = 5
-"""Number of failures in a row after which painting stops. A single failure can be chance, for example
-a half-imported library.
+"""Number of failures in a row after which painting stops. A single failure can be chance,
+for example with a half-imported library.
 """
 PAINT_SHARE = 4
 """Minimum pause after painting, as a multiple of the time that painting took."""
 
 
 class LiveView(RunState):
-    """Shows a live run as a picture on a surface.
+    """A view that shows a live run as a picture on a surface.
 
     Painting never fails a run. If painting stops, `error` holds the reason.
 
@@ -46,7 +46,7 @@ class LiveView(RunState):
         on_paint: called with every painted snapshot, on the thread that paints.
 
     Attributes:
-        cancelling: how people can cancel the run from its picture; to be set before the run begins.
+        cancelling: the way to cancel the run from its picture; to be set before the run begins.
         state_dir: the folder of the project's journals, the source of row logs; to be set then, too.
     """
 

@@ -77,7 +77,7 @@ class PanelButtons:
         self.command.value = f"<pre tabindex='0' title='{label}' aria-label='{label}' style='{_LINE}'>{escape(command)}</pre>"
 
     def say(self, text: str) -> None:
-        """Show the panel's status in one line. Screen readers do not repeat an equal line."""
+        """Show the panel's status in one line. Screen readers skip an unchanged line."""
         html = note_html(text)
         if self.standing.value != html:
             self.standing.value = html

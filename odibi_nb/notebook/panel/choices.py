@@ -75,7 +75,7 @@ class Choices:
     def command(self) -> str:
         """Return the equivalent command line, or a whole cell if constants are overridden."""
         words = ["run"]
-        # After two dashes the parser takes no word as an option.
+        # After two dashes the parser takes no word for an option.
         project = ["--", self.project] if self.project.startswith("-") else []
         words += [] if project else [self.project]
         words += _option("--env", self.env)

@@ -14,7 +14,7 @@ TIP = "Run the ticked layers; all of them run where none is ticked"
 
 
 class LayerBoxes:
-    """Chooses layers, with checkboxes because JupyterLab takes the arrow keys away from lists.
+    """Checkboxes to choose layers. They are no list, because JupyterLab takes its arrow keys away.
 
     Args:
         changed: called after every change of the chosen layers.

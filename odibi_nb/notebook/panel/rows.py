@@ -30,7 +30,7 @@ class Listed(NamedTuple):
 
 
 class RowChooser:
-    """Chooses transformations. The choice remains while the user searches for others.
+    """A list to choose transformations from. Chosen ones stay chosen during another search.
 
     Args:
         changed: called after every change of the chosen transformations.
@@ -103,7 +103,7 @@ class RowChooser:
             self.note.value = note_html(why)
 
     def _fill(self) -> None:
-        """List the chosen transformations, then the ones that match the search."""
+        """List the chosen transformations first, then the matches of the search."""
         words = self.search.value.casefold().split()
         chosen = [self._rows[name] for name in self.chosen]
         found = [

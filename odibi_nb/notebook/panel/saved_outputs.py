@@ -19,7 +19,7 @@ _SMALL = "style='font-size:var(--jp-ui-font-size1,13px);margin-top:4px'"
 class KeptOutputs:
     """Outputs below a panel, one for each display of the panel.
 
-    They are separate outputs because JupyterLab without a kernel shows the panel only as missing.
+    They are separate outputs, because without a kernel JupyterLab cannot show the panel's widget.
     """
 
     def __init__(self) -> None:

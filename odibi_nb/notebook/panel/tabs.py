@@ -116,7 +116,7 @@ class PanelTabs(View):
         self.lines.on_message(level, text)
 
     def _on_filter(self, change: Any) -> None:
-        """Show the filtered lines and open their tab. A click on a row or a bar sets the filter, too."""
+        """Show the filtered lines and open their tab. A click on a row or bar sets the filter, too."""
         if change["new"]:
             self.open(LOG)
         self.paint_log()
