@@ -38,7 +38,7 @@ class TableLogSink(BaseLogSink):
     """
 
     def __init__(self, log: RowTable, runs: RowTable, name: str) -> None:
-        """Store the arguments without a read or write.
+        """Store the arguments. Nothing is read or written yet.
 
         Args:
             log: the attempts' table.

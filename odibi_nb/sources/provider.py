@@ -41,7 +41,7 @@ class ProviderRegistry:
         return f"{self._table} through {type(self._provider).__name__}"
 
     def fetch(self, project: str, env: str) -> list[Row]:
-        """Return the rows of *project* and *env* (both compared without case), also disabled ones, by id.
+        """Return the rows of *project* and *env* (both in any case), enabled or not, ordered by id.
 
         Raises:
             RegistryError: if the provider fails, or returns something other than rows.

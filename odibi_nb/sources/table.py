@@ -46,7 +46,7 @@ class TableRegistry:
     """
 
     def __init__(self, table: RowTable, name: str, *, hint: str = "", made: str = "") -> None:
-        """Store the arguments without a read.
+        """Store the arguments. Nothing is read yet.
 
         Args:
             table: the table.
@@ -60,7 +60,7 @@ class TableRegistry:
         self._made = made or name
 
     def fetch(self, project: str, env: str) -> list[Row]:
-        """Return the rows of *project* (compared without case) and *env*, also disabled ones, by id.
+        """Return the rows of *project* (in any case) and *env*, enabled or not, ordered by id.
 
         Their keys are the lower-case names of the existing columns.
 
@@ -215,7 +215,7 @@ def registry_in_database(
     folder: Path | None = None,
     timeout: float = 5.0,
 ) -> TableRegistry:
-    """Return the registry in a table of any database that SQLAlchemy supports, without connecting to it.
+    """Return the registry in a table of any database that SQLAlchemy supports. Nothing is connected yet.
 
     Args:
         url: an SQLAlchemy URL.

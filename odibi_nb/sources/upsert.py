@@ -39,7 +39,7 @@ class Changes:
 
     Attributes:
         inserts: the new rows.
-        updates: pairs of the present row and the columns to set.
+        updates: pairs of the current row and the columns to set.
         deletes: the rows to remove, as they are now.
         unchanged: the rows that already agree, as they are now.
     """
@@ -91,7 +91,7 @@ class Edit:
         """Compute the changes that make *existing* agree with the edit.
 
         Args:
-            existing: the present rows of the table.
+            existing: the current rows of the table.
             columns: the columns of the table, in lower case.
             source: the name of the table in messages.
 
@@ -251,7 +251,7 @@ def compare(rows: Iterable[Row], existing: Mapping[Key, Row]) -> Changes:
 def _conflicts(
     wanted_rows: Iterable[Row], now: Mapping[Key, Row], read: Mapping[Key, Row]
 ) -> Iterable[Problem]:
-    """Yield the wanted columns whose present value is neither the wanted value nor the one that was read."""
+    """Yield the wanted columns whose current value is neither the wanted value nor the one that was read."""
     for row in wanted_rows:
         before, after = read.get(row_key(row)), now.get(row_key(row))
         where = f"row {row_key(row)[2]!r}"

@@ -65,7 +65,7 @@ class Database:
     """
 
     def __init__(self, url: str, folder: Path | None = None, timeout: float = 5.0) -> None:
-        """Store the arguments without a connection.
+        """Store the arguments. Nothing is connected yet.
 
         Args:
             url: the SQLAlchemy URL.

@@ -40,7 +40,7 @@ class DeltaRowTable(RowTable):
         *,
         keep_open: bool = False,
     ) -> None:
-        """Store the arguments without a look at the table.
+        """Store the arguments. Nothing is read yet.
 
         Args:
             uri: the path or URL of the table.
@@ -56,7 +56,7 @@ class DeltaRowTable(RowTable):
         self._opened: Any = None
 
     def types(self) -> Mapping[str, str] | None:
-        """Return its columns, in its own spelling, with their types, or None if the table does not exist."""
+        """Return the columns, in the table's own spelling, with their types, or None without a table."""
         with self._as_data_errors("read"):
             table = self._open()
             return None if table is None else _types_of(table)
@@ -104,7 +104,7 @@ class DeltaRowTable(RowTable):
                         _merge(table, merge.spelled(_types_of(table)).as_text())
 
     def compact(self) -> None:
-        """Replace many small files by one. A failure leaves the table unchanged, and is only logged."""
+        """Compact small files. A failure leaves the table unchanged, and is only logged."""
         try:
             with self._as_data_errors("compacted"):
                 table = self._open()

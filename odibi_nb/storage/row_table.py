@@ -169,7 +169,7 @@ class RowTable(ABC):
 
     @abstractmethod
     def types(self) -> Mapping[str, str] | None:
-        """Return its columns, in its own spelling, with their types, or None if the table does not exist."""
+        """Return the columns, in the table's own spelling, with their types, or None without a table."""
 
     @abstractmethod
     def select(self, columns: Columns | Choice, query: RowQuery = ALL_ROWS) -> list[Row]:

@@ -1,7 +1,7 @@
 """Delta tables through a Spark session, with rows of plain values, for the registry and the run log.
 
-This adapter serves tables that only Spark can reach: those of a catalog, and those in storage for which
-only the session has the keys. It works on classic Spark, Spark Connect and Sail.
+This adapter serves tables that only Spark can reach: tables of a catalog, and tables in storage
+for which only the session has the keys. It works on classic Spark, Spark Connect and Sail.
 
 SQL text never contains values: frames are compared with values, and rows come from views.
 ``spark.sql(…, args=…)`` could also bind values, but on Spark 4.2 the parser of Delta 4.4 loses them.
@@ -60,7 +60,7 @@ class SparkRowTable(RowTable):
     def __init__(
         self, session: Callable[[], Any], shown: str, *, path: str = "", name: str = ""
     ) -> None:
-        """Store the arguments without a look at the table.
+        """Store the arguments. Nothing is read yet.
 
         Args:
             session: returns the Spark session; called on first use.
@@ -83,7 +83,7 @@ class SparkRowTable(RowTable):
         return identifier_of(TableName(tuple(self._parts.split("."))), own)
 
     def types(self) -> Mapping[str, str] | None:
-        """Return its columns, in its own spelling, with their types, or None if the table does not exist."""
+        """Return the columns, in the table's own spelling, with their types, or None without a table."""
         with self._as_data_errors("read"):
             frame = self._frame()
             return None if frame is None else _types_of(frame)

@@ -51,7 +51,7 @@ class SqlRowTable(RowTable):
     def __init__(
         self, database: Database, table: str, schema: str | None, layout: Layout, shown: str = ""
     ) -> None:
-        """Store the arguments without a connection.
+        """Store the arguments. Nothing is connected yet.
 
         Args:
             database: the database of the table.
@@ -67,7 +67,7 @@ class SqlRowTable(RowTable):
         self._shown = shown
 
     def types(self) -> Mapping[str, str] | None:
-        """Return its columns, in its own spelling, with their types, or None if the table does not exist."""
+        """Return the columns, in the table's own spelling, with their types, or None without a table."""
         try:
             with self._open() as connection:
                 found = self._found(connection)

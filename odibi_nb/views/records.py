@@ -15,7 +15,7 @@ MAX_WIDTH = 60
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Records(Sequence[dict[str, Any]]):
-    """Rows with the same columns, and a title. The text has all rows, a notebook shows the first ones.
+    """Rows with the same columns, and a title. ``str`` has all rows, ``repr`` and HTML the first ones.
 
     Attributes:
         frame_with: makes a DataFrame of columns and rows; None without a DataFrame library.

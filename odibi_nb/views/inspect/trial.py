@@ -75,7 +75,7 @@ class Trial:
 
     @property
     def not_held_back(self) -> tuple[str, ...]:
-        """Return the tables that changed during the call without a run: past the context, or from outside."""
+        """Return the tables that changed during the call, other than by a run or through the context."""
         return tuple(table.name for table in self.moved if not table.run_id)
 
     @property

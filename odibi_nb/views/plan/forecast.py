@@ -30,7 +30,7 @@ def duration(seconds: float) -> str:
 
 
 def forecast_cells(row: PlannedRow, expected: Forecast | None) -> dict[str, str]:
-    """Map `COLUMNS` to the cells of *row*. A duration that is assumed for want of history has a "?"."""
+    """Map `COLUMNS` to the cells of *row*. A duration that is assumed without history has a "?"."""
     if expected is None:
         seconds = row.expected_seconds
         return dict.fromkeys(COLUMNS, "") | {
@@ -47,7 +47,7 @@ def forecast_cells(row: PlannedRow, expected: Forecast | None) -> dict[str, str]
 
 
 def forecast_lines(plan: RunPlan, expected: Forecast | None) -> list[str]:
-    """Return the expected duration of the run, the share of rows without history, and the critical path."""
+    """Return lines about the expected duration, the rows without history, and the critical path."""
     if plan.problems or not plan.rows:
         return []
     if expected is None:

@@ -151,7 +151,7 @@ def _problems_by_id(plan: RunPlan) -> dict[str, tuple[str, ...]]:
 
 
 def _steps_by_id(plan: RunPlan) -> dict[str, tuple[int, ...]]:
-    """Map ids to their steps in layers that are ordered by step, after the preceding step if one exists."""
+    """Map ids to (preceding step, own step), or (own step,), in layers that are ordered by step."""
     steps = plan.steps()
     found: dict[str, tuple[int, ...]] = {}
     for name, row in plan.rows.items():

@@ -54,7 +54,7 @@ class Layout:
 
 
 def laid_out(graph: Graph, box: float, gap: float, line: float) -> Layout:
-    """Lay out *graph*: boxes are *box* high, slots *gap* apart, and passing lines take *line* of height."""
+    """Lay out *graph* with boxes *box* high, *gap* between them, and *line* of height for passing lines."""
     column_of, layer_of = _columns(graph)
     links = _links(graph, column_of)
     columns: list[list[Slot]] = [[] for _ in layer_of]

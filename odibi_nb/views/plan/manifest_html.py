@@ -120,7 +120,7 @@ def _short(value: Any) -> str:
 
 
 def _table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of *rows* without the columns that are empty in all of them, or a line that has "none"."""
+    """Return a table of *rows* without the columns that are empty in all rows. Without rows, return a line."""
     rows = list(rows)
     used = [i for i in range(len(columns)) if any(row[i] for row in rows)]
     head = "".join(f"<th scope='col' {_LEFT}>{escape(columns[i])}</th>" for i in used)

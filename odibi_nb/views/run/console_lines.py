@@ -35,7 +35,7 @@ class Line(NamedTuple):
 
 
 class ConsoleLines(ConsoleView):
-    """Store the lines that a console would print, by transformation. Safe to write and read from threads.
+    """Store the lines that a console would print, by transformation. Safe to use from several threads.
 
     Attributes:
         version: a number that grows with every line.

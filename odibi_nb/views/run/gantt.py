@@ -112,7 +112,7 @@ class Gantt:
 
 
 def gantt_of(snapshot: RunSnapshot) -> Gantt:
-    """Return the chart of a run in its present state."""
+    """Return the chart of a run in its current state."""
     chart = empty_gantt(snapshot)
     begun: dict[str, dt.datetime] = {}
     for row in snapshot.rows:
@@ -130,7 +130,7 @@ def gantt_of(snapshot: RunSnapshot) -> Gantt:
 
 
 def empty_gantt(snapshot: RunSnapshot) -> Gantt:
-    """Return the chart of a run in its present state, without its segments."""
+    """Return the chart of a run in its current state, without its segments."""
     longest = max(snapshot.elapsed, 0.1)
     return Gantt(
         rows=snapshot.rows,

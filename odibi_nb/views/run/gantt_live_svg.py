@@ -25,7 +25,7 @@ FEW_BARS, MANY_BARS = 16, 64
 
 
 class GanttLayers:
-    """The pictures of one run with *count* rows. `update` returns their present content.
+    """The pictures of one run with *count* rows. `update` returns their current content.
 
     The cost of an update depends on the changes: each snapshot is compared with the one before.
     """

@@ -94,7 +94,7 @@ class GanttDrawing:
         """Return an ``<svg>`` of this chart's size. Without a *label*, screen readers skip it."""
         role = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
         first, each = TOP / self.height, self.row / self.height
-        # A notebook's JSON would escape each double quote. The text has no others: values are escaped.
+        # Single quotes, because a notebook's JSON would escape each double quote. Escaped values have neither.
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" {role} data-run="{escape(self.run)}" '
             f'data-rows="{first:.6f} {each:.6f} {len(self.gantt.rows)}" '

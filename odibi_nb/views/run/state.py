@@ -1,4 +1,4 @@
-"""The present state of a run, from which live views are drawn. Events update it; other threads read it."""
+"""The current state of a run, from which live views are drawn. Events update it; other threads read it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _UNSTARTED = frozenset({Status.SKIPPED.value, Status.CANCELLED.value})
 class AttemptState:
     """One attempt. *end* is None while it runs. *status* is a `Status` value.
 
-    *checks* describe the data checks that failed or warned. *progress* is the progress of a running attempt,
-    if its engine reports it.
+    *checks* describe the data checks that did not pass. *progress* is the progress of a running attempt, if
+    its engine reports it.
     """
 
     number: int
@@ -207,7 +207,7 @@ class RunState(View):
                     self.version += 1
 
     def give_up(self) -> bool:
-        """Mark a run as interrupted that will not report its end. Return True if it had not ended."""
+        """Mark the run as interrupted because it will not report its end. Return True if it had not ended."""
         with self._lock:
             lost = self._head.live
             if lost:
@@ -222,7 +222,7 @@ class RunState(View):
         pass
 
     def snapshot(self) -> RunSnapshot:
-        """Return the present state of the run."""
+        """Return the current state of the run."""
         with self._lock:
             at = utc_now() if self._head.live else self._head.at
             rows, left = tuple(self._rows.values()), None
