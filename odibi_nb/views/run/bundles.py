@@ -40,7 +40,7 @@ def run_bundles(
 
 
 def summary_bundle(snapshot: RunSnapshot) -> Bundle:
-    """Return the status of a run in one line."""
+    """Return the summary line of a run, as HTML and as text."""
     return {HTML: framed_summary_html(snapshot), TEXT: plain_text(snapshot)}
 
 

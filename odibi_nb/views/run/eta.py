@@ -49,7 +49,7 @@ class Eta:
 
 
 def rough(seconds: float) -> str:
-    """Return an estimated duration, rounded to the precision of an estimate."""
+    """Return an estimated duration as text, coarsely rounded."""
     if seconds < 10:  # noqa: PLR2004
         return f"~{max(1, round(seconds))} s"
     if seconds < 90:  # noqa: PLR2004  a minute and a half

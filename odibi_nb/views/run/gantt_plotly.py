@@ -156,7 +156,7 @@ def _inked(ink: int, text: str) -> str:
 
 
 def _waits(segment: Segment) -> bool:
-    """Return True if the bar is an open wait for a first attempt: a frequent kind whose tooltip adds nothing."""
+    """Return True if the row still waits for its first attempt: a frequent kind that needs only a brief tooltip."""
     return segment.kind == QUEUED and segment.open
 
 
