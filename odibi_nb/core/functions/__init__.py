@@ -1,1 +1,1 @@
-"""Users' functions: found, imported fresh, decorated, read and replaced."""
+"""Users' functions: lookup, fresh import, decorators, and source text."""

@@ -1,4 +1,4 @@
-"""A function from a cell: as if its text stood in the module that it is going to be pasted into."""
+"""Functions from notebook cells, which run as if the cell's text were part of their module."""
 
 from __future__ import annotations
 import __future__
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellFunction:
-    """The function that a cell defines, and which of the seed's keywords it takes."""
+    """Function that a cell defines, with the seed's keywords that it accepts."""
 
     fn: Callable[..., Any]
     keywords: tuple[str, ...]
@@ -35,21 +35,21 @@ def function_from(
     known: str | None = None,
     home: str | None = None,
 ) -> CellFunction:
-    """Run a cell's text, and find the function in it that is meant for *transformation*.
+    """Run a cell's text and return the function in it that replaces *transformation*'s.
 
-    The text sees its module's names, and replaces those that it defines: helpers of the module call
-    the cell's versions. The module itself, and what is registered, stay as they are.
+    The text can use all names of the module, and its own definitions replace the module's: helpers of
+    the module call the cell's versions. The module itself and the registry do not change.
 
     Args:
-        body: the cell below its first line.
-        transformation: whose function it is.
-        engine: ``pandas`` or ``spark``; decides between two functions of one name.
-        known: the name that the module's ``def`` has, if it is another than the row's.
-        home: the name that the module has in ``sys.modules``, if it is another than the row's.
+        body: the cell's text below its first line.
+        transformation: the row whose function the cell defines.
+        engine: ``pandas`` or ``spark``; selects one of two functions with the same name.
+        known: the name of the function's ``def`` in the module, if it differs from the row's.
+        home: the name of the module in ``sys.modules``, if it differs from the row's.
 
     Raises:
-        ConfigurationError: if it is not Python, raises, or does not say which function is meant;
-            lines are counted from the cell's first, the magic's own.
+        ConfigurationError: if the text is not Python, if it raises, or if no definition in it matches
+            the row's function. Line numbers count the line of the magic as the first.
     """
     where = f"try {transformation.transformation_id}"
     file = f"<%%odibi {where}>"
@@ -80,11 +80,11 @@ def function_from(
 
 
 def _compiled(body: str, file: str, where: str) -> types.CodeType:
-    # The magic's own line counts, so that lines are those that the front end shows.
+    # The magic's own line counts, so that line numbers match the front end's.
     text = f"\n{body}"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     try:
-        # Annotations stay text: modules import what they need for them under TYPE_CHECKING only.
+        # Annotations stay text, because modules import their types under TYPE_CHECKING only.
         flags = __future__.annotations.compiler_flag
         code: types.CodeType = compile(text, file, "exec", flags=flags, dont_inherit=True)
     except SyntaxError as exc:
@@ -99,7 +99,10 @@ def _compiled(body: str, file: str, where: str) -> types.CodeType:
 
 
 def _namespace_of(module: str) -> dict[str, Any]:
-    """A copy of the module's names, in which its functions call each other; its imports at least."""
+    """Return a copy of the module's names, in which copies of its functions call each other.
+
+    If the module is not loaded, the copy only contains the names that imports need.
+    """
     loaded = sys.modules.get(module)
     if loaded is None:
         return {"__name__": module, "__package__": module.rpartition(".")[0]}
@@ -111,7 +114,7 @@ def _namespace_of(module: str) -> dict[str, Any]:
 
 
 def _moved(fn: types.FunctionType, namespace: dict[str, Any]) -> types.FunctionType:
-    """*fn*, with *namespace* as its globals."""
+    """Return a copy of *fn* with *namespace* as its globals."""
     copy = types.FunctionType(fn.__code__, namespace, fn.__name__, fn.__defaults__, fn.__closure__)
     copy.__kwdefaults__ = fn.__kwdefaults__
     copy.__dict__.update(vars(fn))
@@ -129,7 +132,11 @@ def _raised(exc: Exception, file: str) -> str:
 
 
 def _chosen(defined: list[str], names: list[str | None], where: str) -> str:
-    """Which of the *defined* functions is meant: one that has one of *names*, or the only one."""
+    """Return the name in *defined* that is in *names*, or the only name in *defined*.
+
+    Raises:
+        ConfigurationError: if no name matches, and *defined* is empty or has several names.
+    """
     for name in names:
         if name in defined:
             return str(name)

@@ -6,4 +6,4 @@ from contextvars import ContextVar
 from typing import Any
 
 CURRENT: ContextVar[Any] = ContextVar("odibi_nb_context", default=None)
-"""An `ExecutionContext`, set around each attempt; None outside."""
+"""The `ExecutionContext` of the current attempt; None outside of attempts."""

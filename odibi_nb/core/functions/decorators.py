@@ -1,4 +1,4 @@
-"""Decorators for users' functions: which engine one is for, and whether it wants the context."""
+"""Decorators for users' functions: registration for an engine, and access to the context."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def odibi_function(
     auto_register: bool = True,
     **metadata: Any,
 ) -> Any:
-    """Register the decorated function; it stays as it is. Works with and without parentheses.
+    """Register the decorated function without changing it. Works with and without parentheses.
 
     Args:
         engine: ``spark``, ``pandas`` or ``any``.
-        name: the name rows use; the function's own by default.
-        module: a name rows may use for its module, besides the real one.
-        auto_register: False registers nothing.
-        **metadata: kept for `FunctionRegistry.get_metadata`.
+        name: the name of the function in rows; by default its own name.
+        module: a second name that rows may use for the function's module.
+        auto_register: if False, do not register the function.
+        **metadata: values that `FunctionRegistry.get_metadata` returns.
     """
     if not isinstance(engine, str):
         return odibi_function()(engine)
@@ -66,7 +66,7 @@ class EngineDecorator(Protocol):
 
 def _for_engine(engine: str) -> EngineDecorator:
     def engine_function(name: Any = None, module: str | None = None, **metadata: Any) -> Any:
-        """`odibi_function` for one engine; see there."""
+        """Register the decorated function for one engine; see `odibi_function`."""
         if callable(name):
             return odibi_function(engine)(name)
         return odibi_function(engine, name, module, **metadata)
@@ -91,8 +91,8 @@ def with_context(context_param: str = "context") -> Callable[[Function], Functio
 def with_context(context_param: Any = "context") -> Any:
     """Fill the parameter *context_param* with the running transformation's context.
 
-    A value passed by the caller wins; outside a run the parameter keeps its default. Works with
-    and without parentheses.
+    If the caller passes a value, the function gets that value. Outside a run, the parameter has its
+    default value. Works with and without parentheses.
     """
     if not isinstance(context_param, str):
         return with_context()(context_param)
@@ -116,7 +116,7 @@ def with_context(context_param: Any = "context") -> Any:
 
 
 def _bound(signature: inspect.Signature, args: Any, kwargs: Any) -> Mapping[str, Any]:
-    """The parameters that a call fills; a call that does not fit fills those it names."""
+    """Return the parameters that a call fills; for an invalid call, only its keyword arguments."""
     try:
         return signature.bind_partial(*args, **kwargs).arguments
     except TypeError:

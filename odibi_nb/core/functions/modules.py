@@ -1,4 +1,4 @@
-"""Importing the modules that registry rows name: beside the manifest, fresh, and the right ones."""
+"""Import of the modules that registry rows name: from the project's folder, in their newest version."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ _NEVER_PURGED = frozenset({"__main__", "odibi_nb"})
 
 
 class FunctionNotFoundError(LookupError):
-    """A row names a module or function that is not there; the message says what to do."""
+    """A row names a module or function that does not exist; the message contains the remedy."""
 
 
 def import_module(module: str) -> ModuleType:
-    """Import *module*: the planning project's, if it has one of that name.
+    """Import *module*, from the project in planning if it has a module of that name.
 
     Raises:
-        FunctionNotFoundError: if there is no such module, or importing it fails, or it is there only
-            because another project of this process has it.
+        FunctionNotFoundError: if the module does not exist, if its import fails, or if only another
+            project of this process has it.
     """
     space = ModuleLoader.planning()
     try:
@@ -90,7 +90,7 @@ def _place_of(exc: BaseException) -> str:
 
 
 def _modules_here(space: ModuleSpace | None) -> list[str]:
-    """Names of the modules beside the manifest, and one level deeper."""
+    """Return the names of the modules beside the manifest and one level deeper."""
     if space is None:
         return []
     return sorted(
@@ -101,26 +101,27 @@ def _modules_here(space: ModuleSpace | None) -> list[str]:
 
 
 class ModuleLoader:
-    """Makes the modules beside a manifest importable, fresh, and this project's own.
+    """Loader that imports the modules beside a manifest, in their newest version, for one project.
 
-    A project's modules have their plain names as long as nobody else in the process has a module of
-    one of these names; else all of them are private, see `odibi_nb.core.functions.sibling_modules`. Modules are loaded
-    anew when their file has changed since. If a run still uses the old ones, the new ones are private.
+    A project's modules have their plain names unless a module elsewhere in the process has one of these
+    names. In that case all of the project's modules are private, see `odibi_nb.core.functions.sibling_modules`. The
+    loader reloads a module whose file has changed. If a run still uses the old modules, the new modules
+    are private.
     """
 
     folders: ClassVar[set[Path]] = set()
-    """The folders of all projects of this process."""
+    """Folders of all projects of this process."""
 
     _lock: ClassVar[Any] = threading.RLock()
     _spaces: ClassVar[dict[Path, ModuleSpace]] = {}
-    # folder to the modules that the next plan uses
+    # folder to the modules for the next plan
     _runs: ClassVar[Counter[Path]] = Counter()
     # folder to the number of runs that use its modules now
     _planning: ClassVar[contextvars.ContextVar[ModuleSpace | None]] = contextvars.ContextVar(
         "odibi_nb_planning", default=None
     )
     _loaded: ClassVar[dict[str, tuple[ModuleType, str | None]]] = {}
-    # name to module, and what its file was like then; one table for the process, like sys.modules
+    # name to the module and the state of its file at import; one for the process, like sys.modules
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -128,10 +129,11 @@ class ModuleLoader:
 
     @contextlib.contextmanager
     def importing(self) -> Iterator[list[str]]:
-        """`prepare`, and `remember` what is imported in the block; one project at a time.
+        """Call `prepare` before the block and `remember` after it; yield the reloaded modules' names.
 
-        No bytecode is written meanwhile: planning leaves no trace, and Python would take the old
-        bytecode for a file that is changed twice in a second.
+        Only one project at a time can be in such a block. Python writes no bytecode in it, because
+        planning must leave no trace. Python would also use outdated bytecode for a file that changes
+        twice in a second.
         """
         with self._lock:
             before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
@@ -148,7 +150,7 @@ class ModuleLoader:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Keep the modules that are loaded now as they are, for the run in the block."""
+        """Protect the loaded modules from being replaced while the run in the block uses them."""
         with self._lock:
             self._runs[self.folder] += 1
         try:
@@ -159,12 +161,12 @@ class ModuleLoader:
 
     @classmethod
     def planning(cls) -> ModuleSpace | None:
-        """The modules of the project that is planned here; None outside of planning."""
+        """Return the modules of the project in planning; None outside of planning."""
         return cls._planning.get()
 
     @classmethod
     def owner_of(cls, module: str) -> Path | None:
-        """The folder of the project that the loaded *module* belongs to; None for every other module."""
+        """Return the folder of the project that owns the loaded *module*; None if no project owns it."""
         loaded, top = sys.modules.get(module), plain_name(module).partition(".")[0]
         if loaded is None:
             return None
@@ -174,16 +176,16 @@ class ModuleLoader:
         return next((folder for folder in owners if is_beside(loaded, top, folder)), None)
 
     def real_name(self, module: str) -> str:
-        """The name that the project's *module* has in ``sys.modules``."""
+        """Return the name of the project's *module* in ``sys.modules``."""
         space = self._spaces.get(self.folder)
         return module if space is None else space.real_name(module)
 
     def prepare(self) -> list[str]:
-        """Let the project's modules be found; the names of those that will be loaded anew."""
+        """Make the project's modules importable, and return the names of the modules to reload."""
         with self._lock:
             self.folders.add(self.folder)
             if not _is_on_path(self.folder):
-                # Last: what the notebook imports by the same name stays the notebook's.
+                # At the end of the path, so that the notebook's own modules take precedence.
                 ModuleSpace.lent.add(self.folder)
                 sys.path.append(str(self.folder))
             _forget_listings()
@@ -204,10 +206,10 @@ class ModuleLoader:
             return sorted(map(plain_name, stale))
 
     def forget(self, modules: Iterable[str]) -> None:
-        """Hear which modules will be loaded anew."""
+        """Handle the removal of *modules* that will be reloaded. A subclass overrides this method."""
 
     def _collides(self) -> bool:
-        """Whether a module of this project's has a name that is another's in this process."""
+        """Return True if another module in this process has the name of one of the project's modules."""
         return any(self._is_others(top) for top in self._names())
 
     def _is_others(self, top: str) -> bool:
@@ -220,13 +222,16 @@ class ModuleLoader:
         other = plain_spec(top, without=self.folder)
         if own.origin is not None:
             return loaded is not None or (other is not None and other.origin is not None)
-        # Folders without __init__.py, such as data, are only modules if there is code in them.
+        # A folder without __init__.py, such as data, is only a module if it contains code.
         if other is None or is_installed(other) or not has_code(own):
             return False
         return other.origin is not None or has_code(other)
 
     def _stale(self, space: ModuleSpace) -> set[str]:
-        """Real names of this project's modules whose file has changed, and of the rest of their packages."""
+        """Return the real names of the project's modules to reload.
+
+        These are the modules whose files have changed, and all other modules of their packages.
+        """
         names = [name for name in loaded_from(self.folder) if self._is_of(name, space)]
         gone: set[str] = set()
         for name in names:
@@ -239,12 +244,12 @@ class ModuleLoader:
                 and (looks is None or looks != _looks(origin))
             ):
                 gone.add(plain_name(name).partition(".")[0])
-        # A package is only consistent as a whole: one changed file reloads all of it; but what somebody
-        # else has below a name without a file, such as ``tests``, is not ours to forget.
+        # A package is only consistent as a whole, so one changed file reloads all of it. Other code may
+        # have modules below the same name without a file, such as ``tests``: they must stay.
         return {name for name in names if plain_name(name).partition(".")[0] in gone}
 
     def _is_of(self, name: str, space: ModuleSpace) -> bool:
-        """Whether the loaded module called *name* is one of *space*, or could be found there by that name."""
+        """Return True if the loaded module *name* belongs to *space* or could be imported from there."""
         if name.startswith(PREFIX):
             plain = plain_name(name)
             if not plain or not name.startswith(f"{space.prefix}."):
@@ -259,7 +264,7 @@ class ModuleLoader:
         )
 
     def remember(self) -> None:
-        """Note which files this project's modules came from, once they are imported."""
+        """Record the files of the project's newly imported modules, to detect later changes."""
         with self._lock:
             space = self._spaces.get(self.folder)
             if space is None:
@@ -271,12 +276,12 @@ class ModuleLoader:
                     continue
                 origin = origin_of(module)
                 if origin is not None:
-                    # What was written after the import began may not be what was imported.
+                    # The import may have missed a change that was written after it began.
                     newer = _written_ns(origin) > self._prepared_ns
                     self._loaded[name] = (module, None if newer else _looks(origin))
 
     def _names(self) -> set[str]:
-        """What modules and packages beside the manifest are called."""
+        """Return the names of the modules and packages beside the manifest."""
         found = {p.stem for p in self.folder.glob("*.py")} | {
             p.name for p in self.folder.iterdir() if p.is_dir() and p.name.isidentifier()
         }
@@ -284,12 +289,12 @@ class ModuleLoader:
 
 
 def _forget_listings() -> None:
-    """Let new files be found, as ``importlib.invalidate_caches`` does, in folders alone.
+    """Make new files importable, as ``importlib.invalidate_caches`` does, but only in folders.
 
-    Spark puts dozens of JARs on ``sys.path``; reading them all again takes half a second.
+    Spark puts dozens of JARs on ``sys.path``, and reading all of them again takes half a second.
     """
     for place, finder in [*sys.path_importer_cache.items()]:
-        if finder is None:  # there was no such folder
+        if finder is None:  # the folder did not exist
             del sys.path_importer_cache[place]
         elif not isinstance(finder, zipimport.zipimporter):
             getattr(finder, "invalidate_caches", lambda: None)()
@@ -297,13 +302,13 @@ def _forget_listings() -> None:
 
 def _is_on_path(folder: Path) -> bool:
     if str(folder) in sys.path:
-        return True  # nearly always: nothing has to be resolved
+        return True  # nearly always, and without resolving any path
     real = folder.resolve()
     return any(Path(place or ".").resolve() == real for place in sys.path)
 
 
 def _looks(path: Path) -> str:
-    """What changes when a file's text does, however soon after; of a folder, its time."""
+    """Return a hash of a file's content, which detects even quick changes; for a folder, its time."""
     try:
         if path.is_dir():
             return str(path.stat().st_mtime_ns)
@@ -320,7 +325,7 @@ def _written_ns(path: Path) -> int:
 
 
 def _forget_bytecode(module: ModuleType | None) -> None:
-    """Remove a changed file's bytecode: Python tells by second and size whether it is still right."""
+    """Remove a changed file's bytecode, because Python compares only file size and whole seconds."""
     cached = getattr(module, "__cached__", None)
     if cached:
         with contextlib.suppress(OSError):
@@ -328,5 +333,5 @@ def _forget_bytecode(module: ModuleType | None) -> None:
 
 
 def reloaded_text(modules: Iterable[str]) -> str:
-    """Return the line that says which *modules* were imported again because their files had changed."""
+    """Return the line that lists the *modules* that were imported again after changes to their files."""
     return f"🔄 Loading changed modules anew: {', '.join(modules)}"

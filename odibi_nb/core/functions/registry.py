@@ -1,4 +1,4 @@
-"""Finding the function a registry row names, and calling it as the seed does."""
+"""Lookup of the functions that registry rows name, and of the keywords to call them with."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 ANY_ENGINE = "any"
 SEED_KEYWORDS = ("inputs", "constants", "outputs", "spark", "env", "context")
-"""What a transformation is called with, each only if its signature takes it."""
+"""Keywords that a transformation is called with; it only gets the keywords in its signature."""
 CONTEXT_PARAM = "_odibi_context_param"
-"""Marks the wrapper of `with_context`, with the name of the parameter that it fills."""
+"""Attribute of a wrapper of `with_context`: the name of the parameter that the wrapper fills."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A function in the registry: *module* is the name it was filed under, its own or a given one."""
+    """A registered function; *module* is the name that it is registered under, its own or another."""
 
     module: str
     name: str
@@ -41,9 +41,10 @@ class Registered:
 
 
 class FunctionRegistry:
-    """Functions by (module, name, engine); engine ``any`` stands in where no other fits.
+    """Functions by (module, name, engine); engine ``any`` is the fallback for each engine.
 
-    Each project has its own: while it is planned, other projects' functions are not found.
+    Each project has its own functions. While a project is planned, functions of other projects are
+    hidden.
     """
 
     def __init__(self) -> None:
@@ -58,11 +59,11 @@ class FunctionRegistry:
         module: str | None = None,
         **metadata: Any,
     ) -> None:
-        """File *fn* under its own module, and under *module* too if that is given.
+        """Register *fn* under its own module and, if *module* is given, under that name too.
 
         Raises:
-            ValueError: if the name is empty or the engine unknown.
-            TypeError: if *fn* cannot be called.
+            ValueError: if the name is empty or the engine is unknown.
+            TypeError: if *fn* is not callable.
         """
         engine = engine.lower()
         if not name:
@@ -76,11 +77,11 @@ class FunctionRegistry:
         with self._lock:
             for home in {module or own, own}:
                 by_owner = self._entries.setdefault((home, name, engine), {})
-                by_owner.pop(owner, None)  # the newest is the last
+                by_owner.pop(owner, None)  # so that the newest entry is the last one
                 by_owner[owner] = Registered(home, name, engine, fn, metadata)
 
     def unregister(self, name: str, engine: str, module: str | None = None) -> bool:
-        """Forget *name* for *engine* (in *module*, or in all); whether it was there."""
+        """Remove *name* for *engine* from *module* or from all modules; return True if it existed."""
         with self._lock:
             gone = [
                 key
@@ -92,7 +93,7 @@ class FunctionRegistry:
         return bool(gone)
 
     def forget_modules(self, modules: Iterable[str]) -> None:
-        """Forget the functions that these modules define, because they are loaded anew."""
+        """Remove the functions of *modules*, because these modules will be reloaded."""
         names = set(modules)
         with self._lock:
             for key, by_owner in [*self._entries.items()]:
@@ -103,9 +104,10 @@ class FunctionRegistry:
                     del self._entries[key]
 
     def find(self, module: str | None, name: str, engine: str) -> Registered | None:
-        """The entry for *engine*, else for any engine; without a module, if only one has the name.
+        """Return the entry for *engine*, or the entry for engine ``any``; None without either.
 
-        While a project is planned, its own entry or one that is no project's; else the newest.
+        Without *module*, the name must be unique across modules. While a project is planned, only its
+        own entries and entries outside of all projects count. Otherwise the newest entry counts.
         """
         for entry_engine in (engine.lower(), ANY_ENGINE):
             if module:
@@ -124,10 +126,10 @@ class FunctionRegistry:
         return None
 
     def resolve(self, module: str | None, function: str, engine: str) -> Callable[..., Any]:
-        """The function for a row: registered for *engine*, registered for any, else by import.
+        """Return the function for a row: registered for *engine* or for ``any``, or imported.
 
         Raises:
-            FunctionNotFoundError: if there is none.
+            FunctionNotFoundError: if the function does not exist for *engine*.
         """
         entry = self.find(module, function, engine)
         if entry is not None:
@@ -159,19 +161,19 @@ class FunctionRegistry:
         return f"module {name!r} has no function {function!r}{did_you_mean(function, names)}"
 
     def get_all(self, engine: str | None = None) -> list[tuple[str, str]]:
-        """(name, engine) of all entries, sorted."""
+        """Return (name, engine) of all entries, or of the entries for *engine*, sorted."""
         return sorted({k[1:] for k in self._entries if engine is None or k[2] == engine.lower()})
 
     def get_metadata(
         self, name: str, engine: str, module: str | None = None
     ) -> dict[str, Any] | None:
-        """What was said of a function when it was registered, with its `module`; None if unknown."""
+        """Return the metadata of a registered function and its `module`; None if it is unknown."""
         entry = self.find(module, name, engine)
         return None if entry is None else {"module": entry.module, **entry.metadata}
 
     @contextlib.contextmanager
     def preserved(self) -> Iterator[None]:
-        """Whatever is registered inside the block is forgotten after it."""
+        """Restore the registry after the block, so that registrations in the block are temporary."""
         before = {key: dict(by_owner) for key, by_owner in self._entries.items()}
         try:
             yield
@@ -180,13 +182,16 @@ class FunctionRegistry:
                 self._entries = before
 
     def clear(self) -> None:
-        """Forget everything; for tests."""
+        """Remove all functions; for tests."""
         with self._lock:
             self._entries.clear()
 
 
 def _visible(by_owner: Mapping[Path | None, Registered]) -> Registered | None:
-    """The entry of the project that is planned, else one that is no project's; elsewhere the newest."""
+    """Return the entry of the project in planning, or an entry outside of all projects.
+
+    Outside of planning, return the newest entry.
+    """
     space = ModuleLoader.planning()
     if space is None:
         return next(reversed([*by_owner.values()]), None)
@@ -194,25 +199,25 @@ def _visible(by_owner: Mapping[Path | None, Registered]) -> Registered | None:
 
 
 REGISTRY = FunctionRegistry()
-"""The registry that the decorators file functions in."""
+"""The registry to which the decorators add functions."""
 
 
 class ProjectModules(ModuleLoader):
-    """The modules beside a manifest, and what *registry* has of them."""
+    """Modules beside a manifest, and their functions in *registry*."""
 
     def __init__(self, folder: Path, registry: FunctionRegistry = REGISTRY) -> None:
         super().__init__(folder)
         self.registry = registry
 
     def forget(self, modules: Iterable[str]) -> None:
-        """Forget the functions that such modules registered."""
+        """Remove the functions that *modules* registered."""
         self.registry.forget_modules(modules)
 
 
 def module_allowed(module: str, prefixes: Sequence[str]) -> bool:
-    """Whether a row may name *module*: it is one of *prefixes* or below one.
+    """Return True if a row may name *module*: it equals one of *prefixes* or is below it.
 
-    Without prefixes every module is allowed; the ready-made `odibi_nb.ingest` always is.
+    Without prefixes, all modules are allowed. The ready-made `odibi_nb.ingest` is always allowed.
     """
     if module == INGEST_MODULE:
         return True
@@ -222,19 +227,20 @@ def module_allowed(module: str, prefixes: Sequence[str]) -> bool:
 
 
 def accepted_keywords(fn: Callable[..., Any]) -> tuple[str, ...]:
-    """Which of the seed's keywords *fn* takes; all of them if it has ``**kwargs``.
+    """Return the seed's keywords that *fn* accepts; all of them if it has ``**kwargs``.
 
-    A wrapper is called as it is: what it cannot take it does not get, whatever it wraps. One with
-    ``**kwargs`` gets what the wrapped function takes, or everything if that is no transformation.
+    A wrapper only gets the keywords in its own signature, whatever the wrapped function accepts. A
+    wrapper with ``**kwargs`` gets the keywords that the wrapped function accepts, or all keywords if
+    the wrapped function is not a transformation.
 
     Raises:
-        ValueError: if *fn* has required parameters that none of them fills, or if calling it would
-            not run it.
+        ValueError: if *fn* has required parameters that no keyword fills, or if a call would not run
+            its body, as for an async function or a generator.
     """
     plain = _innermost(fn)
     while hasattr(plain, CONTEXT_PARAM) and hasattr(
         plain, "__wrapped__"
-    ):  # our own wrapper passes on what it gets
+    ):  # our own wrapper passes all arguments on
         plain = _innermost(plain.__wrapped__)
     if inspect.iscoroutinefunction(plain):
         raise ValueError("it is async, and nobody would await it: use def")
@@ -244,7 +250,7 @@ def accepted_keywords(fn: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def _taken(fn: Callable[..., Any], filled: str | None) -> tuple[str, ...]:
-    """The seed's keywords that *fn* takes; the parameter *filled* has a value already."""
+    """Return the seed's keywords that *fn* accepts; parameter *filled* already has a value."""
     parameters = _own_signature(fn).parameters.values()
     kinds = inspect.Parameter
     by_name = [
@@ -267,7 +273,10 @@ def _taken(fn: Callable[..., Any], filled: str | None) -> tuple[str, ...]:
 
 
 def _own_signature(fn: Callable[..., Any]) -> inspect.Signature:
-    """The signature of *fn* itself; of what it wraps where it has none, as those of `functools.cache`."""
+    """Return the own signature of *fn*, or of the function that it wraps if it has none.
+
+    Wrappers of `functools.cache` have no signature of their own.
+    """
     try:
         return inspect.signature(fn, follow_wrapped=False)
     except ValueError:
@@ -277,7 +286,10 @@ def _own_signature(fn: Callable[..., Any]) -> inspect.Signature:
 def _passed_on(
     fn: Callable[..., Any], by_name: Sequence[str], filled: str | None, *, passes_on: bool
 ) -> tuple[str, ...]:
-    """What *fn*, which has ``**kwargs``, gets: of a wrapper that *passes_on* all, what the wrapped takes."""
+    """Return the seed's keywords for *fn*, which has ``**kwargs``.
+
+    A wrapper that *passes_on* all its arguments gets the keywords that the wrapped function accepts.
+    """
     wrapped = getattr(fn, "__wrapped__", None)
     if not callable(wrapped):
         return SEED_KEYWORDS
@@ -295,7 +307,7 @@ def _passed_on(
 
 
 class UnfilledError(ValueError):
-    """A function has required *parameters* that a transformation is not called with."""
+    """A function has required *parameters* that the keywords of a transformation do not fill."""
 
     def __init__(self, parameters: Sequence[str]) -> None:
         super().__init__(
@@ -306,21 +318,21 @@ class UnfilledError(ValueError):
 
 
 def returns_frames(fn: Callable[..., Any]) -> bool:
-    """Whether *fn* says in its annotation that it returns DataFrames, which the runner then writes.
+    """Return True if the annotation of *fn* declares that it returns DataFrames for the runner to write.
 
-    A wrapper says nothing: it has a copy of the annotation of what it wraps.
+    For a wrapper, return False, because its annotation is only a copy of the wrapped function's.
     """
     plain = _innermost(fn)
     if hasattr(plain, "__wrapped__"):
         return False
     try:
         return "DataFrame" in str(plain.__annotations__.get("return"))
-    except Exception:  # noqa: BLE001  no annotations, or ones that cannot be evaluated
+    except Exception:  # noqa: BLE001  annotations may be missing, or may fail when evaluated
         return False
 
 
 def returns_nothing(fn: Callable[..., Any]) -> bool:
-    """Whether the code of *fn*, or of what it wraps, only ever returns None."""
+    """Return True if the code of *fn*, or of a function that it wraps, can only return None."""
     plain: Any = _innermost(fn)
     while plain is not None:
         code = getattr(plain, "__code__", None)
@@ -343,7 +355,7 @@ def _only_none(code: CodeType) -> bool:
 
 
 def source_hash(fn: Callable[..., Any]) -> str:
-    """16 hex digits that change when the source text of *fn* does; "" where there is none."""
+    """Return 16 hex digits that change with the source text of *fn*; "" without source text."""
     try:
         source = inspect.getsource(inspect.unwrap(_innermost(fn)))
     except (OSError, TypeError, SyntaxError, ValueError):
@@ -352,7 +364,7 @@ def source_hash(fn: Callable[..., Any]) -> str:
 
 
 def _innermost(fn: Any) -> Any:
-    """*fn* without the partials around it."""
+    """Return *fn* without the partials around it."""
     while isinstance(fn, functools.partial):
         fn = fn.func
     return fn
@@ -365,9 +377,9 @@ def _module_of(fn: Any) -> str:
 def resolving_with_session(
     start_session: Callable[[], object],
 ) -> Callable[[str | None, str, str], Callable[..., Any]]:
-    """As `REGISTRY.resolve`; a module that needs a Spark session to be imported has one started.
+    """Return a `REGISTRY.resolve` that starts a Spark session if the import of a module needs one.
 
-    ``@udf("double")`` above a function is enough to need one.
+    A decorator such as ``@udf("double")`` is enough to need a session.
     """
 
     def resolve(module: str | None, function: str, engine: str) -> Callable[..., Any]:

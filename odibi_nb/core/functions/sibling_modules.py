@@ -1,12 +1,12 @@
-"""Modules beside a manifest under names of their own, and import statements that find them.
+"""Private names for the modules beside a manifest, and import statements that find these modules.
 
-``sys.modules`` and ``sys.path`` are one for the process. Two projects, or a project and the notebook,
-can have a module of the same name. A project that finds a name of its own taken loads its modules below
-this module instead: ``odibi_nb.core.functions.sibling_modules./path/of/project.helpers``. The name contains the folder,
-so pickles of such functions and classes can be loaded in any process that has this package.
+A process has only one ``sys.modules`` and one ``sys.path``. Two projects, or a project and the notebook,
+can have modules of the same name. If the name of one of its modules is taken, a project loads its modules
+below this module instead: ``odibi_nb.core.functions.sibling_modules./path/of/project.helpers``. The name contains the
+folder, so any process that has this package can load pickles of such functions and classes.
 
-The code of a project's modules gets an ``__import__`` of its own: whatever else is opened in the
-process, and on whatever thread it runs, ``import helpers`` is the project's ``helpers``.
+The code of a project's modules gets its own ``__import__``. So ``import helpers`` is the project's
+``helpers`` on each thread, whatever other projects the process has opened.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__path__: list[str] = []  # a package: modules below it are found by `Finder`
+__path__: list[str] = []  # makes this module a package; `Finder` finds the modules below it
 
 PREFIX = f"{__name__}."
 _NEVER_OURS = frozenset({"__main__", "odibi_nb"}) | sys.stdlib_module_names
 
 _CASE_MATTERS = os.path.normcase("A") == "A"
 _UNTIDY = re.compile(r"[\\/]\.?[\\/]")
-"""An empty part of a path, or a dot, which `pathlib` leaves out."""
+"""Empty part of a path, or a dot, which `pathlib` removes."""
 
 _asking: contextvars.ContextVar[ModuleSpace | None] = contextvars.ContextVar(
     "odibi_nb_asking", default=None
@@ -44,16 +44,16 @@ _asking: contextvars.ContextVar[ModuleSpace | None] = contextvars.ContextVar(
 
 
 class ModuleSpace:
-    """The modules of one project, as they were when it was planned.
+    """Modules of one project in the versions that its plan uses.
 
     Attributes:
-        folder: the project's.
-        prefix: what precedes a module's name where the plain one is taken.
+        folder: the project's folder.
+        prefix: prefix of a module's name if its plain name is taken.
         private: True if all of the project's modules are loaded below `prefix`.
     """
 
     lent: set[Path] = set()  # noqa: RUF012  one for the process, like sys.path
-    """Folders of projects that are on ``sys.path`` for no other reason."""
+    """Folders that are on ``sys.path`` only because they belong to a project."""
 
     def __init__(self, folder: Path, *, private: bool, generation: int = 0) -> None:
         self.folder = folder
@@ -68,7 +68,7 @@ class ModuleSpace:
             _watch_rebuilt_functions()
 
     def owns(self, top: str) -> bool:
-        """Return True if *top* is a module or package of this project for its own code."""
+        """Return True if *top* means a module or package of this project in the project's own code."""
         if top in _NEVER_OURS:
             return False
         found = PathFinder.find_spec(top, [str(self.folder)])
@@ -78,11 +78,11 @@ class ModuleSpace:
             return True
         if not has_code(found):
             return False
-        # A folder without __init__.py gives way to an installed package: it may be that one's settings.
+        # An installed package precedes a folder without __init__.py, which may be the package's settings.
         return not is_installed(plain_spec(top, without=self.folder))
 
     def real_name(self, module: str) -> str:
-        """Return the name in ``sys.modules`` of the project's *module*."""
+        """Return the name of the project's *module* in ``sys.modules``."""
         top = module.partition(".")[0]
         if not self.owns(top) or not (self.private or self._is_taken(top)):
             return module
@@ -94,7 +94,7 @@ class ModuleSpace:
 
     @contextlib.contextmanager
     def asking(self) -> Iterator[None]:
-        """Let plain names of this project be found in its folder, inside the block."""
+        """Let imports in the block find this project's plain names in its folder."""
         token = _asking.set(self)
         try:
             yield
@@ -102,7 +102,7 @@ class ModuleSpace:
             _asking.reset(token)
 
     def import_module(self, name: str, package: str | None = None) -> types.ModuleType:
-        """Import as ``importlib.import_module`` does, from the project first."""
+        """Import like ``importlib.import_module``, but search the project first."""
         absolute = importlib.util.resolve_name(name, package) if name.startswith(".") else name
         top = absolute.partition(".")[0]
         if not absolute.startswith(PREFIX) and not self.owns(top):
@@ -119,7 +119,7 @@ class ModuleSpace:
         fromlist: Sequence[str] | None = (),
         level: int = 0,
     ) -> types.ModuleType:
-        """Do what ``__import__`` does, for the code of this project's modules."""
+        """Replace ``__import__`` in the code of this project's modules."""
         top = name.partition(".")[0]
         real = name
         if level == 0 and not name.startswith(PREFIX):
@@ -134,7 +134,7 @@ class ModuleSpace:
         return cast("types.ModuleType", self.seen(found))
 
     def seen(self, found: Any) -> Any:
-        """Return *found* as this project's code sees it; see `_Library`."""
+        """Return *found*, or its `_Library` if its functions take names of modules."""
         name = found.__name__ if type(found) is types.ModuleType else ""
         if name not in _TAKE_NAMES:
             return found
@@ -143,7 +143,7 @@ class ModuleSpace:
         return self._seen[name]
 
     def refuse_foreign(self, top: str) -> None:
-        """Raises ModuleNotFoundError if only the folder of another project has *top*."""
+        """Raise ModuleNotFoundError if only the folder of another project has *top*."""
         others = [folder for folder in self.lent if folder != self.folder]
         if not others or top in _NEVER_OURS:
             return
@@ -186,11 +186,11 @@ _TAKE_NAMES = {
     "pkgutil": ("get_data", "find_loader", "get_loader", "resolve_name"),
     "runpy": ("run_module",),
 }
-"""Functions of libraries that take the name of a module, and import it without the caller's `__import__`."""
+"""Libraries' functions that take a module's name and import it without the caller's `__import__`."""
 
 
 class _Library(types.ModuleType):
-    """A library as a project's code sees it: the names of modules that it takes are the project's."""
+    """Proxy of a library for a project's code: module names in its arguments mean the project's."""
 
     def __init__(self, space: ModuleSpace, library: types.ModuleType) -> None:
         super().__init__(library.__name__, library.__doc__)
@@ -212,7 +212,7 @@ class _Library(types.ModuleType):
 
 
 def _with_real_name(space: ModuleSpace, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return *function*, called with the name that the project's module has in ``sys.modules``."""
+    """Return a wrapper that replaces module names in arguments by their names in ``sys.modules``."""
 
     def real(value: Any) -> Any:
         if not isinstance(value, str) or value.startswith("."):
@@ -223,7 +223,7 @@ def _with_real_name(space: ModuleSpace, function: Callable[..., Any]) -> Callabl
     @functools.wraps(function)
     def wrapper(
         *args: Any, **keywords: Any
-    ) -> Any:  # importlib.resources skips callers of this name
+    ) -> Any:  # "wrapper", because importlib.resources skips callers of this name
         for name in ("package", "anchor", "name", "mod_name"):
             if not args and name in keywords:
                 keywords = {**keywords, name: real(keywords[name])}
@@ -236,9 +236,9 @@ _spaces: dict[str, ModuleSpace] = {}
 
 
 def loaded_from(folder: Path) -> list[str]:
-    """Return the names of the loaded modules that come from somewhere in *folder*.
+    """Return the names of the loaded modules whose files are in *folder* or below it.
 
-    Each plan asks this of thousands of modules. Paths without the folder's name are passed over at once.
+    Each plan checks thousands of modules, so paths without the folder's name are skipped quickly.
     """
     name, root = os.path.normcase(folder.name), os.path.normcase(f"{folder}{os.sep}")
     found = []
@@ -252,7 +252,7 @@ def loaded_from(folder: Path) -> list[str]:
 
 
 def is_beside(module: types.ModuleType, top: str, folder: Path) -> bool:
-    """Return True if *module* is, or is in, the module or package *top* of *folder*."""
+    """Return True if *module* is the module or package *top* of *folder*, or is inside it."""
     place = _text_of(module)
     if place is None:
         return False
@@ -263,7 +263,7 @@ def is_beside(module: types.ModuleType, top: str, folder: Path) -> bool:
 
 
 def origin_of(module: types.ModuleType) -> Path | None:
-    """Return the module's file, or the one folder of a package without one."""
+    """Return the module's file, or the only folder of a package without a file."""
     place = _text_of(module)
     return None if place is None else Path(place)
 
@@ -274,12 +274,12 @@ def _text_of(module: types.ModuleType) -> str | None:
 
 
 def _place_of(module: types.ModuleType | None) -> str | None:
-    """Return the path that *module* names as its own, as it is spelled there."""
+    """Return the path of *module*, as its attributes spell it."""
     place = getattr(module, "__file__", None)
     if not place:
         try:
             places = [*getattr(module, "__path__", ())]
-        except KeyError:  # of a package whose parent somebody has forgotten
+        except KeyError:  # the package's parent was removed from sys.modules
             return None
         if len(places) != 1:
             return None
@@ -292,21 +292,21 @@ def _tidy(place: str) -> str:
 
 
 def plain_spec(top: str, *, without: Path) -> ModuleSpec | None:
-    """Return what ``import top`` would find elsewhere than in the folder *without*."""
+    """Return the spec that ``import top`` would find outside of the folder *without*."""
     return PathFinder.find_spec(
         top, [place for place in sys.path if Path(place or ".").resolve() != without]
     )
 
 
 def is_installed(spec: ModuleSpec | None) -> bool:
-    """Return True for a module or package of the environment, with a file of its own."""
+    """Return True for an installed module or package that has its own file."""
     if spec is None or spec.origin is None:
         return False
     return not {"site-packages", "dist-packages"}.isdisjoint(Path(spec.origin).parts)
 
 
 def has_code(spec: ModuleSpec) -> bool:
-    """Return True if a folder has Python files in it, or one level deeper."""
+    """Return True if a package's folders contain Python files, directly or one level deeper."""
     return any(
         next(Path(place).glob(pattern), None) is not None
         for place in spec.submodule_search_locations or ()
@@ -315,14 +315,14 @@ def has_code(spec: ModuleSpec) -> bool:
 
 
 def plain_name(module: str) -> str:
-    """Return the name that a project's own code has for *module*."""
+    """Return the name of *module* in the project's own code."""
     if not module.startswith(PREFIX):
         return module
     return module.removeprefix(PREFIX).partition(".")[2]
 
 
 class _Loader(SourceFileLoader):
-    """Loads a project's module: from its source, always, and with the project's ``__import__``."""
+    """Loader of a project's module: always from its source, and with the project's ``__import__``."""
 
     def __init__(self, fullname: str, path: str, space: ModuleSpace) -> None:
         super().__init__(fullname, path)
@@ -339,23 +339,26 @@ class _Loader(SourceFileLoader):
 
 
 class _Folder:
-    """Makes the module that stands for a project's folder."""
+    """Loader of the module that represents a project's folder."""
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """Leave it to Python."""
+        """Let Python create the module."""
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Do nothing: there is no code."""
+        """Do nothing, because the folder itself has no code."""
 
 
 class Finder:
-    """Finds modules of projects: below `PREFIX` always, under plain names for who asks as a project."""
+    """Finder of projects' modules.
+
+    It always finds modules below `PREFIX`. It finds plain names only while a project imports them.
+    """
 
     @staticmethod
     def find_spec(
         fullname: str, path: Sequence[str] | None = None, target: object = None
     ) -> ModuleSpec | None:
-        """Return the spec of a project's module; None for every other."""
+        """Return the spec of a project's module; None for any other module."""
         del target
         if fullname.startswith(PREFIX):
             prefix, _, module = fullname.removeprefix(PREFIX).partition(".")
@@ -385,8 +388,8 @@ class Finder:
 def _watch_rebuilt_functions() -> None:
     """Let functions that were pickled by value find their project's modules in this process.
 
-    cloudpickle, which sends Spark's functions, rebuilds a nested function with plain builtins. Sail runs
-    it in this very process. The name of its module is all that it has left of its project.
+    Spark sends functions with cloudpickle, which rebuilds a nested function with plain builtins. Sail
+    runs such a function in this process, where only its module's name shows its project.
     """
     plain = builtins.__import__
     if getattr(plain, "of_odibi_nb", False):
@@ -399,7 +402,7 @@ def _watch_rebuilt_functions() -> None:
         fromlist: Any = (),
         level: int = 0,
     ) -> types.ModuleType:
-        # A project's own __import__ and Python's importing call this, too.
+        # A project's own __import__ and Python's import system call this function, too.
         module = globals.get("__name__") if level == 0 and type(globals) is dict else None
         if type(module) is str and module.startswith(PREFIX) and _asking.get() is None:
             space = _space_of(PREFIX + module.removeprefix(PREFIX).partition(".")[0])
@@ -411,7 +414,7 @@ def _watch_rebuilt_functions() -> None:
 
 
 def _space_of(prefix: str) -> ModuleSpace:
-    """Return the space with *prefix*; in another process than the one that named it, a new one."""
+    """Return the space with *prefix*; create it in a process that does not have it yet."""
     if prefix not in _spaces:
         quoted, _, generation = prefix.removeprefix(PREFIX).partition(";")
         folder = Path(urllib.parse.unquote(quoted))

@@ -1,4 +1,4 @@
-"""The source of a transformation's function: where it is, what it needs, how a new version differs."""
+"""Source of a transformation's function: its place, its helpers, and the diff of a new version."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PACKAGE = Path(__file__).parents[2]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionSource:
-    """Where a function stands.
+    """Place and text of a function's source.
 
     Attributes:
-        name: as its ``def`` says, which need not be the name that a row uses.
-        line: of its first decorator or its ``def``, from 1.
-        module_text: all of the file.
+        name: the name in the function's ``def``, which can differ from the name in rows.
+        line: line of its first decorator or its ``def``, from 1.
+        module_text: the complete text of the file.
     """
 
     name: str
@@ -35,12 +35,12 @@ class FunctionSource:
 
     @property
     def ready_made(self) -> bool:
-        """Whether it comes with this package: then it is not the user's to edit."""
+        """True if the function belongs to this package, so that the user should not edit it."""
         return self.file.is_relative_to(_PACKAGE)
 
 
 def source_of(fn: Callable[..., Any]) -> FunctionSource | None:
-    """Where *fn* is written; None if that is no file, or its file does not have it any more."""
+    """Return the source of *fn*; None if it has no file, or if the file no longer contains it."""
     while isinstance(fn, functools.partial):
         fn = fn.func
     fn = inspect.unwrap(fn)
@@ -60,7 +60,7 @@ def source_of(fn: Callable[..., Any]) -> FunctionSource | None:
 
 
 def with_helpers(source: FunctionSource) -> str:
-    """The function's text, after that of the functions and classes of its module that it needs."""
+    """Return the function's text, preceded by the functions and classes of its module that it uses."""
     tree = ast.parse(source.module_text)
     lines = source.module_text.splitlines()
     by_name: dict[str, list[Definition]] = {}
@@ -79,10 +79,10 @@ def with_helpers(source: FunctionSource) -> str:
 
 
 def module_diff(source: FunctionSource, cell: str, name: str) -> str:
-    """What would have to change in the module for the cell's version; a unified diff, "" if nothing.
+    """Return a unified diff that brings the cell's version into the module; "" without changes.
 
-    A definition of the cell stands in for the module's of the same name, and the one called *name*
-    for the function itself; what the module does not have goes before the function.
+    A definition in the cell replaces the module's definition of the same name, and the definition
+    called *name* replaces the function itself. New definitions are inserted before the function.
     """
     lines = source.module_text.splitlines()
     tree = ast.parse(source.module_text)
@@ -117,7 +117,7 @@ def module_diff(source: FunctionSource, cell: str, name: str) -> str:
 
 
 def _definitions(tree: ast.Module) -> Iterator[Definition]:
-    """The module's functions and classes, also those inside an ``if`` or ``try`` at its top level."""
+    """Yield the module's functions and classes, including those in a top-level ``if`` or ``try``."""
     waiting: list[ast.stmt] = [*tree.body]
     while waiting:
         node = waiting.pop(0)
@@ -151,7 +151,10 @@ def _text_of(definition: Definition, lines: list[str]) -> str:
 
 
 def _shown(file: Path) -> str:
-    """The file as seen from here, where it is below; in a diff, without spaces at its ends."""
+    """Return the path for the header of a diff: relative to the working directory if it is below it.
+
+    Runs of whitespace become one space, and none remains at the ends.
+    """
     try:
         shown = file.relative_to(Path.cwd())
     except ValueError:

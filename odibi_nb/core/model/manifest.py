@@ -1,4 +1,4 @@
-"""The manifest: what a project is, in which layers it runs, and where its environments are."""
+"""The manifest of a project: its layers, environments and rules."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 DEFAULT_LAYER_ORDER = ("Bronze", "Silver_1", "Gold_1")
 DEFAULT_LAKE = "lake"
-"""The folder beside the manifest that keeps the tables where an environment names no lake."""
+"""Folder beside the manifest that contains the tables if an environment names no lake."""
 MAX_FOLDER_BYTES = 100
-"""Of a folder's name that we choose: file systems take 255, and file names in it grow."""
+"""Longest folder name that we choose. File systems allow 255 bytes, but longer names derive from it."""
 _WINDOWS_NAMES = frozenset(
     ("con", "prn", "aux", "nul", *(f"{name}{i}" for name in ("com", "lpt") for i in range(1, 10)))
 )
 SEED_FOLDERS = ("projects", ".", "../projects")
-"""Where the seed looks for ``<slug>/manifest.json``, in this order."""
+"""Folders in which the seed looks for ``<slug>/manifest.json``, in this order."""
 
 
 class LayerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a manifest may say about one layer.
+    """Settings of one layer.
 
     Attributes:
-        name: a name for people; the layer's key is what rows use.
+        name: a name for display; rows use the layer's key.
         description: one sentence about the layer.
-        depends_on: earlier layers that this one builds on. The manifest's view shows them; the order
-            of the run is that of `layer_order` and of the tables.
-        max_workers: transformations of the layer at a time.
+        depends_on: earlier layers that this one builds on. The manifest's view shows them, but only
+            `layer_order` and the tables decide the order of a run.
+        max_workers: number of parallel transformations of the layer.
         cache_tables: tables to cache after the layer, as in `cache_plan`.
-        retry: overlays the run's retry policy.
-        timeout_seconds: for each attempt of each row of the layer.
-        ordered_by_step: rows wait for all rows of the layer with a lower `step`. Without it `step` is
-            the registry's own number, and rows wait only for what they read.
+        retry: settings that override the run's retry policy.
+        timeout_seconds: time limit of each attempt of each row of the layer.
+        ordered_by_step: rows wait for all rows of the layer with a lower `step`. Without it, `step` is
+            only the registry's own number, and rows wait only for the tables that they read.
     """
 
     name: str | None = None
@@ -60,12 +60,12 @@ class LayerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class RegistryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the TransformationRegistry is: a database's schema and table; the lake's without a URL.
+    """Place of the TransformationRegistry: a table of a database, or of the lake without a URL.
 
     Attributes:
-        url: SQLAlchemy URL of the database; the lake if left out.
+        url: SQLAlchemy URL of the database; by default the registry is in the lake.
         table: name of the table.
-        schema: the table's schema; the connection's default if left out.
+        schema: schema of the table; by default the connection's own.
     """
 
     url: str | None = None
@@ -74,25 +74,25 @@ class RegistryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class EnvironmentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One environment: which engine runs, where rows, tables and files are.
+    """Settings of one environment: its engine, and the places of rows, tables and files.
 
     Attributes:
         engine: ``pandas`` or ``spark``.
         registry: SQLAlchemy URL of the TransformationRegistry, or the name of a table of the lake,
             or an object with `url`, `table`, `schema`.
-        lake: root folder or URL of the tables; ``catalog`` or ``catalog:NAME`` where the Spark session's
-            catalog keeps them, such as Unity Catalog.
-        locations: prefix to prefix, so that ``adls://raw/…`` can be a local folder here.
-        protected: running needs the project's name typed, or ``--yes``.
+        lake: root folder or URL of the tables; ``catalog`` or ``catalog:NAME`` if the tables are in a
+            catalog of the Spark session, such as Unity Catalog.
+        locations: prefix to its replacement, so that ``adls://raw/…`` can be a local folder here.
+        protected: a run must be confirmed with the project's name, or with ``--yes``.
         run_log: table of the run log.
-        log_url: SQLAlchemy URL; the run log is also kept there.
-        log_csv: CSV file on this machine, relative to the manifest; the run log is also kept there,
-            for a spreadsheet, and that of runs beside it, in ``…_runs.csv``.
+        log_url: SQLAlchemy URL of a database in which the run log is also stored.
+        log_csv: CSV file on this machine in which the run log is also stored, for a spreadsheet. The
+            path is relative to the manifest. The log of runs is beside it, in ``…_runs.csv``.
         auth_provider: ``module:function``, called as in the seed.
         connections: name to SQLAlchemy URL, for ``odibi_nb.ingest.load_sql``.
-        storage_options: for `lake`, as its storage wants them.
-        location_options: URL prefix to the storage options for files and Delta tables below it; the
-            only place for them, as rows must not bring any.
+        storage_options: options of the storage of `lake`.
+        location_options: URL prefix to the storage options of files and Delta tables below it. Rows must
+            not contain storage options, so this is the only place for them.
         spark: Spark configuration, or ``remote``.
     """
 
@@ -116,30 +116,31 @@ class ProjectManifest(
 ):
     """A project's ``manifest.json``.
 
-    Environments are kept as written: ``${NAME}`` in them is only expanded for the one that is
-    used, by `environment`, so that prod's secrets need not be set on a laptop.
+    Environments are stored as written. Only `environment` expands ``${NAME}``, for the one environment
+    that is used, so that a laptop does not need the secrets of prod.
 
     Attributes:
-        project: the project's name, as registry rows have it.
+        project: the project's name, as in registry rows.
         description: one sentence about the project.
         layer_order: the layers, in the order in which they run.
-        cache_plan: layer to the tables that are cached after it.
+        cache_plan: layer to the tables to cache after it.
         version: the project's own version.
-        owner: who answers for the project.
-        tags: words to find the project by.
+        owner: person or team responsible for the project.
+        tags: words for finding the project.
         layers: layer to its settings.
-        environments: environment to its settings; a list of names is understood, too.
-        default_env: the environment of commands that name none.
-        entity_labels: ``entity_1`` … to the name that people use, such as ``plant``.
-        outputs_required: a transformation that leaves one of its outputs as it was has failed, unless
-            that is ``"optional": true``. Otherwise the run warns.
+        environments: environment to its settings; a list of names is accepted, too.
+        default_env: the environment of commands that do not name one.
+        entity_labels: ``entity_1`` … to its name for display, such as ``plant``.
+        outputs_required: a transformation fails if it leaves one of its outputs unchanged, unless that
+            output has ``"optional": true``. Without this setting, the run only warns.
         transformation_modules: prefixes of the modules that rows may name; empty for any.
         allowed_locations: folders and URLs below which rows may read files, relative to the
-            manifest. By default the project's folder where `transformation_modules` is set, else
-            everything. The targets of ``locations`` and the lake are always allowed. Where there is
-            such a list, rows reach databases only by the names in ``connections``.
-        parameters: values that every function finds in ``context.parameters``.
-        project_type: kept for the original framework; nothing reads it.
+            manifest. If the list is missing, rows may read the project's folder if
+            `transformation_modules` is set, and everything otherwise. The lake and the targets of
+            ``locations`` are always allowed. With such a limit, rows can only access databases by their
+            names in ``connections``.
+        parameters: values that each function finds in ``context.parameters``.
+        project_type: accepted for the original framework; nothing reads it.
         metadata: anything else; nothing reads it.
     """
 
@@ -167,7 +168,7 @@ class ProjectManifest(
         """Read a manifest file.
 
         Raises:
-            ManifestError: with everything that is wrong with it.
+            ManifestError: if the file is invalid; contains all problems.
         """
         path = Path(path)
         try:
@@ -183,10 +184,10 @@ class ProjectManifest(
 
     @classmethod
     def from_dict(cls, raw: Any, path: Path | None = None) -> ProjectManifest:
-        """Check and convert decoded JSON. `project_name` is understood for `project`.
+        """Check and convert decoded JSON, in which `project_name` may replace `project`.
 
         Raises:
-            ManifestError: with everything that is wrong with it.
+            ManifestError: if the JSON is no valid manifest; contains all problems.
         """
         source = str(path) if path else "manifest"
         raw, odd = _modern(raw) if isinstance(raw, dict) else (raw, [])
@@ -200,15 +201,15 @@ class ProjectManifest(
 
     @property
     def folder(self) -> Path:
-        """The folder the manifest stands in; relative paths in it start here."""
+        """Folder that contains the manifest; the manifest's relative paths start here."""
         return self.path.parent if self.path else Path.cwd()
 
     def environment(self, env: str) -> EnvironmentConfig:
-        """The settings of *env*, with ``${NAME}`` expanded.
+        """Return the settings of *env* with ``${NAME}`` expanded.
 
         Raises:
-            ManifestError: if the manifest lists environments and *env* is none of them, if a
-                variable is not set, or if a value is wrong.
+            ManifestError: if the manifest lists environments but not *env*, if a variable is not set,
+                or if a value is wrong.
         """
         source = str(self.path or self.project)
         if self.environments and env not in self.environments:
@@ -229,11 +230,11 @@ class ProjectManifest(
     def select_layers(
         self, target_layers: Sequence[str] | None, where: str = "target_layers"
     ) -> tuple[str, ...]:
-        """*target_layers* in the manifest's order, or all layers when it is None or empty.
+        """Return *target_layers* in the manifest's order, or all layers if it is None or empty.
 
         Args:
-            target_layers: in any case and order.
-            where: what a problem calls them.
+            target_layers: names of layers in any case and order.
+            where: name of this argument in problems.
 
         Raises:
             ManifestError: if a layer is unknown.
@@ -268,7 +269,10 @@ class ProjectManifest(
 
 
 def _modern(raw: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    """*raw* with the framework's older forms in today's: `project_name`, environments as a list."""
+    """Return *raw* with the framework's older forms replaced, and problems.
+
+    The older forms are `project_name` and a list of environments.
+    """
     raw = {key: value for key, value in raw.items() if key != "path"}
     older = raw.pop("project_name", None)
     if raw.get("project") is None and older is not None:
@@ -335,19 +339,20 @@ def _check_environments(manifest: ProjectManifest) -> Iterator[Problem]:
 
 
 def slug(project: str) -> str:
-    """The seed's folder name for a project: lower-case, spaces as underscores."""
+    """Return the seed's folder name for a project: in lower case, with underscores for spaces."""
     return project.lower().replace(" ", "_")
 
 
 def plain_slug(project: str) -> str:
-    """A folder name for a project that any file system takes: only letters, digits, underscores."""
+    """Return a folder name that all file systems accept: only ASCII letters, digits, underscores."""
     return re.sub(r"[^a-z0-9]+", "_", project.lower()).strip("_")
 
 
 def folder_name(project: str) -> str:
-    """A folder name for a project in any script: its letters, marks and digits, with underscores between.
+    """Return a folder name for a project in any script.
 
-    "" if the name has none of them.
+    It consists of the letters, marks and digits of the project's name, with underscores between them.
+    If the name has none of them, return "".
     """
     plain = unicodedata.normalize("NFC", project).lower()
     kept = "".join(c if unicodedata.category(c)[0] in "LMN" else "_" for c in plain)
@@ -357,7 +362,10 @@ def folder_name(project: str) -> str:
 
 
 def manifest_paths(folders: Iterable[str] = (), start: Path | None = None) -> list[Path]:
-    """Every ``*/manifest.json`` in the seed's folders and then in *folders*, seen from *start*."""
+    """Return each ``*/manifest.json`` in the seed's folders and in *folders*, relative to *start*.
+
+    The ``manifest.json`` of *start* itself comes last.
+    """
     start = start or Path.cwd()
     found: dict[Path, Path] = {}
     for folder in (*SEED_FOLDERS, *folders):
@@ -375,14 +383,14 @@ def find_manifest(
     folders: Iterable[str] = (),
     start: Path | None = None,
 ) -> ProjectManifest:
-    """Read the manifest of *project*: at *manifest_path*, else where the seed looks for it.
+    """Read the manifest of *project* at *manifest_path*, or search the seed's folders for it.
 
-    After the seed's ``<slug>/manifest.json``, a manifest in those folders (and in *folders*) that
-    names the project is taken, whatever its own folder is called.
+    The search looks first for the seed's ``<slug>/manifest.json``. Then it reads all manifests in the
+    seed's folders and in *folders*, and returns the manifest that names the project.
 
     Raises:
-        ManifestError: if there is none or more than one, or the one at *manifest_path* is of another
-            project.
+        ManifestError: if no manifest or more than one names the project, or if the manifest at
+            *manifest_path* belongs to another project.
     """
     if manifest_path is not None:
         manifest = ProjectManifest.from_json(manifest_path)
@@ -406,14 +414,14 @@ def find_manifest(
                 alike = alike or (manifest if _same(project, manifest.project) else None)
     if alike is None:
         return _by_name(project, folders, start)
-    try:  # another one may have this very name
+    try:  # another manifest may have exactly this name
         return _by_name(project, folders, start)
     except ManifestError:
         return alike
 
 
 def _by_name(project: str, folders: Sequence[str], start: Path) -> ProjectManifest:
-    """The one manifest in those folders that names *project*."""
+    """Return the one manifest in the seed's folders and *folders* that names *project*."""
     found: list[ProjectManifest] = []
     others: list[str] = []
     problems: list[Problem] = []
@@ -444,7 +452,7 @@ def _is_named(asked: str, found: str) -> bool:
 
 
 def _same(asked: str, found: str) -> bool:
-    """Return True if *asked* is the project *found*, or the name of its folder."""
+    """Return True if *asked* names the project *found* or its folder."""
     if not asked.strip():
         return False
     folders = {slug(found), plain_slug(found), folder_name(found)}
@@ -464,7 +472,7 @@ def _not_found(project: str, names: list[str], folders: Sequence[str], start: Pa
 
 
 def shown_path(path: Path | None) -> str:
-    """The path as seen from here, where it is below."""
+    """Return *path* relative to the working directory if it is below it, and else unchanged."""
     if path is None:
         return "memory"
     try:
