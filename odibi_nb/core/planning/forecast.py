@@ -79,7 +79,7 @@ class Forecast:
 
     @property
     def critical_seconds(self) -> float:
-        """The least seconds that the run takes with any number of workers."""
+        """The shortest duration of the run, in seconds, with any number of workers."""
         return sum(self.seconds[name] for name in self.critical)
 
 

@@ -64,7 +64,7 @@ def passed_over(edges: Edges, chosen: set[str]) -> Edges:
 
 
 def _chosen_before(needed: set[str], behind: Mapping[str, set[str]]) -> set[str]:
-    """Replace each id of *needed* that is not chosen by the chosen ids *behind* it."""
+    """Return *needed*, with each id that is not chosen replaced by the chosen ids *behind* it."""
     found: set[str] = set()
     for name in needed:
         found |= behind.get(name, {name})

@@ -105,7 +105,7 @@ class Schedule:
         self.sorter.done(node)
 
     def queue(self, row: PlannedRow) -> None:
-        """Queue *row*, which starts as soon as its layer has room."""
+        """Queue *row*. It may start as soon as its layer has room."""
         heapq.heappush(self.queues[row.layer], (row.rank, row.id))
 
     def take(self, running_in: Mapping[str, int]) -> PlannedRow | None:

@@ -4,8 +4,8 @@
 
     SILVER_001                the row of this id
     SILVER_*                  rows whose id matches a pattern: ``*``, ``?``, ``[abc]``
-    +GOLD_001, 2+GOLD_001     the row and all rows that it needs; or only two steps of them
-    GOLD_001+, GOLD_001+2     the row and all rows that need it; or only two steps of them
+    +GOLD_001, 2+GOLD_001     the row and the rows that it needs, all or within two steps
+    GOLD_001+, GOLD_001+2     the row and the rows that need it, all or within two steps
     layer:Silver_1            rows of a layer
     tag:daily                 rows whose ``constants.tags`` name it
     plant:Plant_A, asset:…    rows by entity; also ``entity_1:`` … and the manifest's entity_labels
@@ -261,7 +261,7 @@ class _Selector:
     ) -> set[str]:
         """Return the rows with a value that matches *value*.
 
-        A match of no row is a problem, unless *value* matches one of the *known* values.
+        Add a problem if no row and none of the *known* values matches.
         """
         by_value = self._rows_by_value(method, values_of)
         matches = _matcher(value, fold=fold)

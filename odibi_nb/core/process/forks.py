@@ -48,7 +48,7 @@ def leave_garbage_to_the_parent() -> None:
     """Keep the garbage collector of this child away from the objects of the parent.
 
     Finalizers of libraries join threads that do not exist in the child. DuckDB's finalizer ends the
-    process with SIGSEGV (measured with 2.0.1), and the pool waits forever for the task of the worker.
+    process with SIGSEGV (measured with 2.0.1). A pool then waits forever for the dead worker's task.
     """
     gc.freeze()
 

@@ -47,7 +47,7 @@ def is_running(process: Process) -> bool | None:
     if not process.space or (process.host, process.space) != (socket.gethostname(), _space()):
         return None
     state, started = _state_and_start(process.pid)
-    if not state:  # none, or one of another user that /proc hides
+    if not state:  # no such process, or /proc hides it because it belongs to another user
         return None if _may_exist(process.pid) else False
     return state not in "ZX" and started == process.started
 

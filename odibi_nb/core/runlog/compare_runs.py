@@ -43,7 +43,7 @@ def compare_runs(
     """Compare *run_a* with *run_b*, by the last attempt of each transformation.
 
     The column ``changed`` names the differences: ``status``, ``rows``, ``registry`` (the registry
-    row), ``function`` (the source of the function), or "only in a" and "only in b".
+    row) and ``function`` (its source); or ``only in a`` or ``only in b``.
 
     Args:
         sinks: the sinks of the run log.

@@ -98,8 +98,9 @@ def greatest_number(sinks: Sequence[BaseLogSink]) -> int:
 def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> dict[str, float]:
     """Return the median duration of each transformation's successes in the last runs.
 
-    The last runs are the last `RUNS_LOOKED_AT` runs of all rows, and the retries and the runs of a
-    selection between them. These do not count, because they have no durations of the other rows.
+    The last runs are the last `RUNS_LOOKED_AT` runs of all rows, together with the retries and the
+    runs of a selection between them. Such runs do not count towards the number, because they have
+    no durations of the other rows.
     """
     runs = _last_whole_runs(past_runs(sinks, MOST_RUNS_LOOKED_AT, project, env))
     from statistics import median  # late: it imports fractions and decimals

@@ -1,6 +1,7 @@
-"""The owner's file: it names the run of a project and environment, which renews it while it lives.
+"""The owner's file, which names the run that holds the lock of a project and environment.
 
-Its path is ``<state>/locks/<project>-<env>-<digest>.json``.
+The run renews the file while it lives. The path is
+``<state>/locks/<project>-<env>-<digest>.json``.
 """
 
 from __future__ import annotations

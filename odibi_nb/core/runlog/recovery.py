@@ -57,7 +57,7 @@ class RecoveredRun:
     unreadable: int = 0
 
     def text(self) -> str:
-        """One line for people."""
+        """Return a one-line summary for the user."""
         lost = ""
         if self.abandoned:
             shown = [*self.abandoned[:SHOWN], *(["…"] if len(self.abandoned) > SHOWN else [])]
@@ -85,7 +85,7 @@ class UnreadableRun:
     moved: str
 
     def text(self) -> str:
-        """One line for people."""
+        """Return a one-line summary for the user."""
         what = f"its folder was set aside: {self.moved}" if self.moved else "it cannot be set aside"
         return f"run {self.run_id} had died, and its log cannot be completed: {self.reason}; {what}"
 

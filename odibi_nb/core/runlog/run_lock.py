@@ -177,8 +177,9 @@ class RunLock:
     def _is_dead(self, owner: Owner | None) -> bool:
         """Return True if the owner's run has certainly ended.
 
-        If the system locks no files, return False, so that only silence ends the lock. Otherwise
-        two runs that find the owner dead could look like one run that begins just after the other.
+        If the system locks no files, return False, so that only silence ends the lock. Without the
+        system's lock, two runs that find the owner dead at the same time cannot be distinguished
+        from two runs that begin one after the other.
         """
         if owner is None or self._system is None:
             return False
