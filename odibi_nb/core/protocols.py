@@ -32,7 +32,7 @@ Row = dict[str, Any]
 
 
 class DataType(str, Enum):
-    """Kinds of data that a run can request from a seed-style provider, by the seed's names."""
+    """Kinds of data that a run can request from a seed-style provider, under the seed's names."""
 
     CSV = "csv"
     JSON = "json"
@@ -82,7 +82,7 @@ class EditableRegistry(RegistrySource, Protocol):
     """Registry whose rows the commands can write. Each method may raise RegistryError."""
 
     def export(self, project: str | None = None, env: str | None = None) -> list[Row]:
-        """Return the stored rows of one or all projects and environments, in a fixed order."""
+        """Return the stored rows of one or all projects and environments, sorted."""
 
     def create(self, all_columns: bool = False) -> list[str]:
         """Create the table or add its missing columns, and return one line for each action."""
@@ -147,7 +147,7 @@ class TableEngine(Protocol):
 
     @property
     def cannot_cache(self) -> str:
-        """Reason not to call `cache`; empty if it may be called, or if only a session can show it."""
+        """Reason not to call `cache`; empty if it may be called, and before a session exists."""
 
     def spark_session(self) -> Any:
         """Return the Spark session for transformations, or None without Spark; start it if necessary.
@@ -326,7 +326,7 @@ def native_frame(engine: TableEngine, frame: DataFrame, name: str) -> DataFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Portion:
-    """Part of a table to experiment with: *limit* rows at most, or a random *fraction* of the rows.
+    """Part of a table to experiment with: at most *limit* rows, or a random *fraction* of the rows.
 
     Both together give a sample of at most *limit* rows. The same table gives the same sample.
     """
@@ -420,7 +420,10 @@ class BaseLogSink(ABC):
         """Append the record of a finished run."""
 
     def written(self, run_id: str) -> set[tuple[str, int]]:
-        """Return the (transformation_id, attempt) pairs stored for *run_id*; called before a retry."""
+        """Return the stored (transformation_id, attempt) pairs of *run_id*.
+
+        The run calls this before it writes a batch again.
+        """
         del run_id
         return set()
 

@@ -273,7 +273,7 @@ def _taken(fn: Callable[..., Any], filled: str | None) -> tuple[str, ...]:
 
 
 def _own_signature(fn: Callable[..., Any]) -> inspect.Signature:
-    """Return the own signature of *fn*, or of the function that it wraps if it has none.
+    """Return the signature of *fn* itself, or of the function that it wraps if it has none.
 
     Wrappers of `functools.cache` have no signature of their own.
     """

@@ -25,7 +25,7 @@ DEFAULT_LAYER_ORDER = ("Bronze", "Silver_1", "Gold_1")
 DEFAULT_LAKE = "lake"
 """Folder beside the manifest that contains the tables if an environment names no lake."""
 MAX_FOLDER_BYTES = 100
-"""Longest folder name that we choose. File systems allow 255 bytes, but longer names derive from it."""
+"""Longest folder name that we choose. File systems allow 255 bytes, but names made from it are longer."""
 _WINDOWS_NAMES = frozenset(
     ("con", "prn", "aux", "nul", *(f"{name}{i}" for name in ("com", "lpt") for i in range(1, 10)))
 )
@@ -187,7 +187,7 @@ class ProjectManifest(
         """Check and convert decoded JSON, in which `project_name` may replace `project`.
 
         Raises:
-            ManifestError: if the JSON is no valid manifest; contains all problems.
+            ManifestError: if the JSON is not a valid manifest; contains all problems.
         """
         source = str(path) if path else "manifest"
         raw, odd = _modern(raw) if isinstance(raw, dict) else (raw, [])
@@ -385,8 +385,9 @@ def find_manifest(
 ) -> ProjectManifest:
     """Read the manifest of *project* at *manifest_path*, or search the seed's folders for it.
 
-    The search looks first for the seed's ``<slug>/manifest.json``. Then it reads all manifests in the
-    seed's folders and in *folders*, and returns the manifest that names the project.
+    The search covers the seed's folders and *folders*. It first looks for ``<slug>/manifest.json``, as
+    the seed does. Then it reads all manifests in these folders and returns the manifest that names the
+    project.
 
     Raises:
         ManifestError: if no manifest or more than one names the project, or if the manifest at

@@ -245,7 +245,7 @@ def _odd_on_spark(sql: str) -> str:
 
 
 def _blank(found: re.Match[str]) -> str:
-    """Hide a literal or comment from the checks, but not a literal or comment without an end."""
+    """Hide a literal or comment from the checks, unless its end is missing."""
     closed = found[0].startswith("--") or found[0][-1] in "'\"`/"
     return " x " if closed else found[0]
 

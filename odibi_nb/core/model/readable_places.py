@@ -216,7 +216,7 @@ def _local_path(text: str) -> str | None:
 
 
 def _leads_to(path: str, *, deep: bool) -> Iterator[str]:
-    """Yield *path* or, for a pattern, its fixed folder; if *deep*, also its matches and all links."""
+    """Yield *path*, or the fixed folder of a pattern; if *deep*, also its matches and their links."""
     wild = _WILD.search(path)
     if not wild:
         yield path

@@ -40,7 +40,8 @@ class TransformationResult:
         duration_seconds: time from the start of the first attempt to the end, waits included.
         reason: why the transformation did not succeed, in one line; "" after success.
         error: the exception of the last attempt. For the newest failures of a run (see
-            `failures.KEPT`), the result keeps its traceback, and so the variables of the stack frames.
+            `odibi_nb.core.running.kept_failures.KEPT`), the result keeps its traceback, and so the
+            variables of the stack frames.
         traceback: text of the exception's traceback, from the user's code on.
         log: the text that the last attempt printed and logged.
         checks: results of the last attempt's data checks.

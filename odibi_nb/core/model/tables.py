@@ -25,7 +25,7 @@ __all__ = [
 
 DEFAULT_SCHEMA = "default"
 DELTA_LOG = "_delta_log"
-"""Folder of a Delta table that contains its log; a table may be neither in this folder nor be it."""
+"""Folder that contains a Delta table's log; no part of a table's name may be equal to it."""
 _PLAIN = re.compile(r"\w{1,60}(\.\w{1,60}){0,2}")
 """Fast test that nearly all names pass; the general rule below allows them too."""
 _FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f:*?\"'<>|;]")

@@ -263,7 +263,8 @@ def parse_columns(
 ) -> tuple[Transformation | None, list[Problem]]:
     """Parse the columns that `row_columns` returned.
 
-    Outputs that only the runner cannot write to are no problem of the row: see `output_problems`.
+    Outputs that the runner cannot write to may be valid for the function, so their problems go to
+    `output_problems`.
     """
     problems: list[Problem] = []  # with places relative to the row
     if not _REQUIRED.keys() <= values.keys():
@@ -379,7 +380,7 @@ def _decoded_again(value: Any) -> Any:
 
 
 def python_hint(text: str | bytes | bytearray, expected: type) -> str:
-    """Return a hint how to write *text* as JSON if it is the ``str`` of a Python list or dict.
+    """Return a hint for writing *text* as JSON if it is the ``str`` of a Python list or dict.
 
     Otherwise return "".
     """
