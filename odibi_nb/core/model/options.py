@@ -154,7 +154,7 @@ class RunOptions:
         A single layer, table or selection may be a plain string, and ``retry`` may be a number.
 
         Raises:
-            ConfigurationError: if there are unknown names or invalid values; contains all problems.
+            ConfigurationError: if a name is unknown or a value is invalid; contains all problems.
         """
         known = list(cls.__dataclass_fields__)
         problems: list[Problem | str] = [
