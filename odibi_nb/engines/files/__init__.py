@@ -1,1 +1,1 @@
-"""Files that rows read: where they are, how their bytes and columns are to be understood."""
+"""Files that rows read: find them, and interpret their bytes and columns."""

@@ -1,4 +1,4 @@
-"""Where files are: local paths, folders, globs, and URLs of any file system that fsspec knows."""
+"""Find files: local paths, folders, globs, and URLs of any file system that fsspec supports."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class FoundFile:
     """One file (or a folder that is read as a whole).
 
     Attributes:
-        path: as its file system names it.
-        shown: what messages call it; no password in it.
+        path: the path in its file system.
+        shown: its name in messages, without passwords.
         system: the fsspec file system; None for a local path.
     """
 
@@ -41,16 +41,16 @@ class FoundFile:
 
     @property
     def suffix(self) -> str:
-        """The suffix of its name in lower case, without that of a compression."""
+        """The suffix of its name in lower case, without the suffix of a compression."""
         return _suffix(self.path)
 
     @property
     def packed(self) -> bool:
-        """Whether its name says that it is compressed."""
+        """True if its suffix is that of a compressed file."""
         return PurePosixPath(self.path).suffix.lower() in _PACKED
 
     def open(self, *, unpack: bool) -> AbstractContextManager[Any]:
-        """Its bytes; *unpack* those of a compressed file, where it has a file system."""
+        """Open it for its bytes; with *unpack*, decompress it if it has a file system."""
         if self.system is None:
             return Path(self.path).open("rb")
         opened: AbstractContextManager[Any] = self.system.open(
@@ -59,17 +59,17 @@ class FoundFile:
         return opened
 
     def is_empty(self) -> bool:
-        """Whether it has no bytes."""
+        """Return True if it has no bytes."""
         if self.system is None:
             path = Path(self.path)
             return path.is_file() and path.stat().st_size == 0
-        with contextlib.suppress(Exception):  # gone, or out of reach: not known to be empty
+        with contextlib.suppress(Exception):  # if it cannot be reached, it may have bytes
             return bool(self.system.size(self.path) == 0)
         return False
 
 
 def options_of(location: str, location_options: LocationOptions) -> Mapping[str, Any]:
-    """Return the storage options of the longest prefix of *location* that has some."""
+    """Return the storage options of the longest prefix of *location* in *location_options*."""
     prefix = longest_prefix(location, location_options)
     return {} if prefix is None else location_options[prefix]
 
@@ -77,16 +77,16 @@ def options_of(location: str, location_options: LocationOptions) -> Mapping[str,
 def find_files(
     location: str, suffixes: Sequence[str], storage_options: Mapping[str, Any]
 ) -> list[FoundFile]:
-    """The files that *location* names: one, those of a folder, or those that fit a glob; sorted.
+    """Find the files at *location*, sorted: one file, the files of a folder, or the matches of a glob.
 
     Args:
         location: a path or URL.
-        suffixes: which files of a folder are meant; those whose names start with "_" or "." never
-            are.
-        storage_options: for fsspec.
+        suffixes: suffixes of the files to take from a folder. Names that start with "_" or "." are
+            always skipped.
+        storage_options: options for fsspec.
 
     Raises:
-        DataError: if there is none.
+        DataError: if *location* has no such file.
         EngineNotAvailableError: if the library for this kind of URL is not installed.
     """
     shown = redact_url(location)
@@ -108,7 +108,7 @@ def _local(location: str, suffixes: Sequence[str]) -> list[FoundFile]:
         inside = list(path.iterdir())
         names = _wanted([str(p) for p in inside if p.is_file()], suffixes)
         if not names and ".parquet" in suffixes and any("=" in p.name for p in inside):
-            return [FoundFile(location, location)]  # partitioned by folders: one data set
+            return [FoundFile(location, location)]  # partitioned into folders: one data set
         return [FoundFile(name, name) for name in names]
     if path.exists():
         return [FoundFile(location, location)]

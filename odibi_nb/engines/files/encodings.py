@@ -1,4 +1,4 @@
-"""How the bytes of a text file are to be read: what its first bytes say, unless an option does."""
+"""Detect the encoding of a text file from its first bytes; an option overrides it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 LONGEST_MARK = 4
 _MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32"),  # first, because it begins with UTF-16's mark
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -20,10 +20,10 @@ _MARKS = (
 
 
 def encoding_of(start: bytes) -> str | None:
-    """The encoding that a file's first four bytes tell; None if they tell none: UTF-8.
+    """Detect the encoding of a file from its first four bytes; return None for the default, UTF-8.
 
-    Windows writes "Unicode text" as UTF-16, mostly with a byte order mark; without one, every
-    second byte of what begins with an ASCII letter is zero.
+    Windows writes "Unicode text" as UTF-16, mostly with a byte order mark. Without a mark, UTF-16 shows
+    in ASCII letters, of which every second byte is zero.
     """
     for mark, name in _MARKS:
         if start.startswith(mark):
@@ -36,7 +36,7 @@ def encoding_of(start: bytes) -> str | None:
 
 
 def advice(options: Mapping[str, Any]) -> str:
-    """What to do about a file that is not in the encoding that *options* say, or in UTF-8."""
+    """Return advice for a file that is not in the encoding from *options*, or not in UTF-8."""
     if options.get("encoding"):
         return f"the option encoding={options['encoding']!r} is not how it is written"
     return "an option such as encoding='latin-1' (or 'cp1252') says how text is written"

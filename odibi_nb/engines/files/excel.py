@@ -1,4 +1,4 @@
-"""Reading workbooks: how far a sheet's cells reach is looked at before a table is made of them."""
+"""Check the extent of a workbook's sheet before pandas reads it into a table."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from odibi_nb.engines.files.discovery import FoundFile
 
 MOST_CELLS = 20_000_000
-"""The largest rectangle of cells that is read without a look at how many of them are used."""
+"""Largest rectangle of cells that is read even if few of them are used."""
 _LEAST_USED = 20
-"""A larger one is read if one cell of so many has a value."""
+"""A larger rectangle is read only if at least one in this many cells has a value."""
 _CELL = re.compile(rb'<(?:\w+:)?c\b[^<>]{0,400}?\br="([A-Z]{1,3})(\d{1,7})"[^<>]{0,400}?(?<!/)>')
 _CHUNK = 1 << 20
 _LONGEST_TAG = 400
@@ -28,10 +28,10 @@ _NAMES = {
 
 
 def check_extent(found_file: FoundFile, options: Mapping[str, Any]) -> None:
-    """Refuse a sheet whose used cells lie so far apart that a table of it would fill the memory.
+    """Reject a sheet whose used cells are so far apart that its table would fill the memory.
 
     Raises:
-        DataError: naming the outermost cells.
+        DataError: for such a sheet, naming the outermost cells.
     """
     if found_file.suffix == ".xls":
         return  # its format ends at IV65536
@@ -41,7 +41,7 @@ def check_extent(found_file: FoundFile, options: Mapping[str, Any]) -> None:
                 with book.open(sheet) as cells:
                     _check_sheet(_references(cells), found_file, options.get("nrows"))
     except (zipfile.BadZipFile, ET.ParseError, OSError, LookupError, ValueError):
-        return  # no workbook as pandas would read one; pandas says what is wrong
+        return  # not a workbook that pandas could read; pandas raises with the cause
 
 
 def _check_sheet(cells: Iterator[tuple[bytes, int]], found_file: FoundFile, rows: object) -> None:
@@ -65,7 +65,7 @@ def _check_sheet(cells: Iterator[tuple[bytes, int]], found_file: FoundFile, rows
 
 
 def _references(file: Any) -> Iterator[tuple[bytes, int]]:
-    """Column and row of each cell with a value in a sheet's XML, by pieces."""
+    """Yield column and row of each cell with a value; read the sheet's XML in pieces."""
     rest = b""
     while piece := file.read(_CHUNK):
         text = rest + piece
@@ -84,7 +84,7 @@ def _number(letters: bytes) -> int:
 
 
 def _sheets(book: zipfile.ZipFile, asked: Any) -> list[str]:
-    """The names in *book* of the sheets that pandas reads for ``sheet_name``."""
+    """Return the paths in *book* of the sheets that pandas reads for the ``sheet_name`` *asked*."""
     main, relation = _NAMES["main"], _NAMES["relation"]
     targets = {
         found.get("Id"): str(found.get("Target"))

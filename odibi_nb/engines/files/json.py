@@ -1,4 +1,4 @@
-"""Reading JSON files into columns of Python objects: every number is the one that the file has."""
+"""Read JSON files into columns of Python objects, and keep every number exact."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
 OPTIONS = frozenset({"lines", "encoding", "encoding_errors", "compression", "nrows"})
-"""pandas' options that are understood here; others need pandas' own reader."""
+"""pandas' options that this reader supports; other options need pandas' own reader."""
 _SHOWN = 40
 _Record = dict[str, msgspec.Raw]
 _RAW = msgspec.json.Decoder(Union[list[_Record], _Record])  # noqa: UP007  Python 3.10's msgspec
@@ -29,17 +29,17 @@ def parse(
     written: bool,
     texts: Collection[str] = (),
 ) -> dict[str, list[Any]]:
-    """Column to values of the records in *text*; a record without the column has None.
+    """Map each column to the values of the records in *text*; a record without the column has None.
 
     Args:
-        text: an array of records, or one record; with *lines* one record per line.
-        lines: as above.
-        most: how many records at most; None for all.
-        written: keep numbers with a point as the text that they are, too.
-        texts: columns of text. Their objects and arrays are the text that the file has, as with Spark 4.
+        text: an array of records, or one record; with *lines*, one record per line.
+        lines: if True, *text* has one record per line.
+        most: highest number of records to return; None for all.
+        written: if True, also keep the text of numbers with a point.
+        texts: columns of text. Their objects and arrays keep their text in the file, as with Spark 4.
 
     Raises:
-        ValueError: if it is malformed, or holds something else; says where.
+        ValueError: if *text* is malformed, or not records; the message names the place.
     """
     as_float: Any = Written if written else float
     found = list(_lines(text, as_float)) if lines else _whole(text, as_float)
@@ -64,7 +64,7 @@ def _keep_as_written(
     nested = [(i, n) for n in names for i, r in enumerate(records) if _is_nested(r.get(n))]
     if not nested:
         return
-    with contextlib.suppress(msgspec.DecodeError):  # of NaN, which only Python's json knows
+    with contextlib.suppress(msgspec.DecodeError):  # for NaN, which only Python's json reads
         given = [line for line in text.split("\n") if line.strip()] if lines else [text]
         raw = [record for one in given for record in _listed(_RAW.decode(one))]
         for i, name in nested:
@@ -106,7 +106,7 @@ def _decoded(text: str, as_float: Any) -> Any:
     except RecursionError as exc:
         raise ValueError("JSON is nested too deeply") from exc
     except ValueError as exc:
-        decode_json(text)  # says where, in words that fit the other messages
+        decode_json(text)  # raises with the place, in our own words
         raise ValueError(f"JSON is malformed: {exc}") from exc
 
 
@@ -118,7 +118,7 @@ def _named(value: Any) -> str:
 
 
 def is_plain(options: Mapping[str, Any]) -> bool:
-    """Return True if *options* are understood here."""
+    """Return True if this reader supports all *options*."""
     return set(options) <= OPTIONS or (
         set(options) <= {*OPTIONS, "orient"} and options["orient"] == "records"
     )

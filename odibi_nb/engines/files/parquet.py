@@ -1,4 +1,4 @@
-"""Reading Parquet files with the types and values that they have."""
+"""Read Parquet files without changing types or values."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _OWN_READER = frozenset({"columns", "filters"})
 
 
 def is_plain(options: Mapping[str, Any]) -> bool:
-    """Return True if *options* are understood here; others need pandas' own reader."""
+    """Return True if this reader supports all *options*; other options need pandas' own reader."""
     rest = set(options) - _OWN_READER
     return not rest or (rest == {"engine"} and options["engine"] in {"auto", "pyarrow"})
 
 
 def read(found_file: FoundFile, options: Mapping[str, Any]) -> Any:
-    """The rows at *found_file* as a pandas DataFrame with the file's types.
+    """Read *found_file* into a pandas DataFrame with the file's types.
 
-    INT96, in which Spark writes times unless told otherwise, counts nanoseconds: they are read as
-    microseconds, because 64 bits of nanoseconds end in 2262 and then begin again in 1677.
+    INT96, Spark's default type for times, counts nanoseconds. They are read as microseconds, because 64
+    bits of nanoseconds end in 2262 and wrap around to 1677.
     """
     parquet = require("pyarrow.parquet", found_file.shown)
     given = {name: value for name, value in options.items() if name in _OWN_READER}
@@ -39,7 +39,7 @@ def read(found_file: FoundFile, options: Mapping[str, Any]) -> Any:
 
 
 def _as_spark_reads(table: Any) -> Any:
-    """*table* with whole numbers beyond 64 bits as decimals, and times cut to microseconds."""
+    """Convert unsigned 64-bit numbers in *table* to decimals, and cut times to microseconds."""
     pa = pyarrow()
     for i, field in enumerate(table.schema):
         target = field.type
@@ -54,7 +54,7 @@ def _as_spark_reads(table: Any) -> Any:
 
 
 def _with_index(frame: Any, table: Any) -> Any:
-    """*frame* with the index that pandas had when it wrote the file."""
+    """Restore in *frame* the index that it had when pandas wrote the file."""
     levels = (table.schema.pandas_metadata or {}).get("index_columns", ())
     names = [name for name in levels if isinstance(name, str) and name in frame.columns]
     if not names:

@@ -1,4 +1,4 @@
-"""The types of columns that a file has as text, or as Python objects, and that no schema names."""
+"""Find the types of columns of text or Python objects in a file, if no schema names them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ MISSING = (
     *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
     *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
 )
-"""Words that stand for a gap among numbers; among text they are text, such as Namibia's NA."""
+"""Words that mean a gap among numbers. Among text they are text, such as NA for Namibia."""
 WHOLE = r"^[+-]?[0-9]+$"
 NUMBER = (
     r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(inf|Inf|INF|infinity|Infinity)$"
 )
 WIDEST = 38
-"""The digits of a whole number that no 64 bits hold."""
+"""Highest number of digits of a whole number too large for 64 bits."""
 
 
 def settle(series: Any, missing: Collection[str]) -> Any:
-    """The values of *series* as an Arrow array: exact, whatever gaps there are.
+    """Convert *series* to an Arrow array, exactly, even if values are missing.
 
-    *series* itself if its values are nested, or of several types.
+    Return *series* itself if its values are nested, or of several types.
 
     Args:
-        series: objects.
-        missing: words that mean a gap among numbers; none for JSON, whose text is text.
+        series: a column of Python objects.
+        missing: words that mean a gap among numbers; none for JSON, where text is always text.
     """
     pa = pyarrow()
     array = _as_arrow(series, missing)
@@ -40,14 +40,14 @@ def settle(series: Any, missing: Collection[str]) -> Any:
 
 
 def settle_text(series: Any, options: Mapping[str, Any], missing: Collection[str]) -> Any:
-    """The text of *series*, a column of a CSV file, as an Arrow array of the type of all its values.
+    """Convert *series*, a column of a CSV file, to an Arrow array of the type that fits all values.
 
-    *series* itself if that is text.
+    Return *series* itself if that type is text.
 
     Args:
-        series: text; what is missing is missing, and so are *missing* words if the rest is numbers.
-        options: the reader's, which say how numbers and booleans are written.
-        missing: see there.
+        series: a column of text, with gaps where fields are missing.
+        options: the reader's options, which describe the format of numbers and booleans.
+        missing: words that also mean a gap, if all other values are numbers or booleans.
     """
     pa = pyarrow()
     array = pa.array(series, pa.string(), from_pandas=True)
@@ -58,7 +58,7 @@ def settle_text(series: Any, options: Mapping[str, Any], missing: Collection[str
 
 
 def guess(array: Any, options: Mapping[str, Any], missing: Collection[str]) -> Any:
-    """The text of *array* as numbers or booleans; None if a value is neither, or there is none."""
+    """Convert the text of *array* to numbers or booleans; None if a value is neither, or without any."""
     pa, compute = pyarrow(), require("pyarrow.compute", "a file")
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
@@ -100,7 +100,7 @@ def _all(text: Any, pattern: str) -> bool:
 
 
 def _as_arrow(series: Any, missing: Collection[str]) -> Any:
-    """Objects as an Arrow array; None if they are of several types."""
+    """Convert a Series of objects to an Arrow array; return None for values of several types."""
     pa = pyarrow()
     values = [None if is_missing(value) else value for value in series.array]
     kinds = {type(value) for value in values if value is not None}
@@ -118,7 +118,7 @@ def _as_arrow(series: Any, missing: Collection[str]) -> Any:
 
 
 def _wide(values: list[int | None]) -> Any:
-    """Whole numbers of more than 64 bits, as a decimal; None if that is too short for one."""
+    """Convert whole numbers of more than 64 bits to a decimal array; None if one has too many digits."""
     pa = pyarrow()
     if any(v is not None and abs(v) >= 10**WIDEST for v in values):
         return None

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 SAMPLES = 3
 MAX_SAMPLE = 60
 _MIDDLE = 2000
-"""A year between the first and the last that nanoseconds can count."""
+"""A year within the range of nanoseconds, to decide on which side of it a year lies."""
 
 
 def measure(frame: Any, rule: Rule) -> Measure:
-    """What *rule* is judged by.
+    """Measure *frame* for *rule*.
 
     Raises:
-        DataError: if its column's values cannot be compared so.
+        DataError: if the column's values cannot be compared as *rule* demands.
     """
     if rule.kind == "fresh":
         return Measure(total=len(frame), newest=_newest(frame, rule))
@@ -42,7 +42,7 @@ def measure(frame: Any, rule: Rule) -> Measure:
 
 
 def split(frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
-    """As `TableEngine.split`."""
+    """Split *frame* as `TableEngine.split` describes."""
     pd = require("pandas", "a check")
 
     failed = pd.Series([""] * len(frame), index=frame.index, dtype=object)
@@ -56,7 +56,7 @@ def split(frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
 
 
 def _breaking(frame: Any, rule: Rule) -> Any:
-    """Which rows break *rule*, as booleans."""
+    """Return a boolean per row: True if the row breaks *rule*."""
     columns = list(rule.columns)
     try:
         if rule.kind == "not_null":
@@ -78,14 +78,16 @@ def _breaking(frame: Any, rule: Rule) -> Any:
 
 
 def _like(bound: Any, values: Any) -> Any:
-    """A bound that is text becomes a time where *values* are times."""
+    """Convert a text *bound* to a time if *values* are times; return other bounds unchanged."""
     pd = require("pandas", "a check")
 
     if not isinstance(bound, str) or not pd.api.types.is_datetime64_any_dtype(values):
         return bound
     try:
         time = pd.Timestamp(bound)
-    except pd.errors.OutOfBoundsDatetime:  # before pandas 2: from 2262 on, as no value is either
+    except (
+        pd.errors.OutOfBoundsDatetime
+    ):  # before pandas 2: years outside 1677 to 2262, which no value has either
         year = re.search(r"\d{4}", bound)
         time = pd.Timestamp.max if year and int(year[0]) > _MIDDLE else pd.Timestamp.min
     zone = getattr(values.dtype, "tz", None)

@@ -1,4 +1,4 @@
-"""Converting a file's columns to the types that a ``schema`` names, without changing a value."""
+"""Convert a file's columns to the types that a ``schema`` names, without changing a value."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TYPE_NAMES = (
     "date",
     "decimal(p,s)",
 )
-"""What a ``schema`` may call a type: Spark's names, with Spark's ranges."""
+"""Type names in a ``schema``: Spark's names, with Spark's ranges."""
 
 _DECIMAL = re.compile(r"decimal\(\s*(\d+)\s*,\s*(\d+)\s*\)")
 _MAX_PRECISION = 38
@@ -41,13 +41,13 @@ _EXACT_IN_FLOAT = 2**53
 
 
 class Written(float):
-    """A float that knows how a file writes it: 0.10 is no 0.1 to a column of text or decimals."""
+    """A float with its text in the file: for a column of text or decimals, 0.10 differs from 0.1."""
 
     __slots__ = ("text",)
     text: str
 
     def __new__(cls, text: str) -> Written:  # noqa: PYI034  Self needs Python 3.11
-        """Make one of *text*."""
+        """Parse *text*, and keep it."""
         number = super().__new__(cls, text)
         number.text = text
         return number
@@ -56,12 +56,12 @@ class Written(float):
         return self.text
 
 
-class Misfit(Exception):  # noqa: N818  says where; the caller makes the error of it
+class Misfit(Exception):  # noqa: N818  only a position; the caller turns it into an error
     """The first value of a column that does not fit its type.
 
     Attributes:
-        position: where it stands, from 0.
-        value: what it is.
+        position: the value's position in the column, from 0.
+        value: the value.
     """
 
     def __init__(self, position: int, value: Any) -> None:
@@ -74,7 +74,7 @@ def parse_types(schema: Mapping[str, str], location: str) -> dict[str, str]:
     """Check and normalize the type names of *schema*.
 
     Raises:
-        DataError: if one is unknown.
+        DataError: if a type name is unknown.
     """
     types: dict[str, str] = {}
     for column, given in schema.items():
@@ -91,19 +91,19 @@ def parse_types(schema: Mapping[str, str], location: str) -> dict[str, str]:
 def convert(
     series: Any, kind: str, options: Mapping[str, Any], missing: Collection[str] = ()
 ) -> Any:
-    """*series* as type *kind*, a name from `parse_types`: an Arrow array, or a Series of text.
+    """Convert *series* to type *kind*: to an Arrow array, or to a Series if *kind* is ``string``.
 
     ``int`` has 32 and ``bigint`` 64 bits. Time stamps without a zone are UTC.
 
     Args:
-        series: what the reader gave.
-        kind: the type.
-        options: the reader's; ``decimal``, ``thousands``, ``true_values``, ``false_values``,
-            ``date_format`` and ``dayfirst`` say how text is written.
-        missing: words that mean a gap, but in a column of text.
+        series: a column from the reader.
+        kind: a type name from `parse_types`.
+        options: the reader's options; ``decimal``, ``thousands``, ``true_values``, ``false_values``,
+            ``date_format`` and ``dayfirst`` describe the format of text.
+        missing: words that mean a gap, except in a column of text.
 
     Raises:
-        Misfit: at the first value that has no equal of this type.
+        Misfit: at the first value that this type cannot represent exactly.
     """
     if kind == "string":
         return _to_text(series)
@@ -122,7 +122,7 @@ def _errors() -> tuple[type[Exception], ...]:
 
 
 def _to_text(series: Any) -> Any:
-    """*series* as text: a number as it is written, a boolean and whatever is nested as in JSON."""
+    """Convert *series* to text: numbers as the file writes them, booleans and nested values as JSON."""
     pd = require("pandas", "a schema")
     if series.isna().all():
         return pd.Series([None] * len(series), index=series.index, name=series.name, dtype="string")
@@ -133,14 +133,14 @@ def _to_text(series: Any) -> Any:
 
 
 def is_missing(value: Any) -> bool:
-    """Return True for None and for what pandas has for it."""
+    """Return True for None and for pandas' missing values."""
     pd = require("pandas", "a schema")
     is_nan = isinstance(value, float) and value != value  # noqa: PLR0124  nothing else is not itself
     return value is None or value is pd.NA or value is pd.NaT or is_nan
 
 
 def as_text(value: Any) -> str:
-    """Return *value* as a column of text has it: booleans and nested values as in JSON."""
+    """Return *value* as text: booleans and nested values as JSON."""
     if hasattr(value, "dtype") and (value.ndim or value.dtype.kind == "b"):
         value = value.tolist()
     if isinstance(value, (bool, dict, list, tuple)):
@@ -151,9 +151,9 @@ def as_text(value: Any) -> str:
 
 
 def _arrow(series: Any, missing: Collection[str], *, exact: bool) -> Any:
-    """*series* in Arrow; as text, without blanks around it, if its values are of several types.
+    """Convert *series* to Arrow; values of several types become text, and text is trimmed.
 
-    With *exact*, numbers that the file has as text are that text.
+    With *exact*, numbers of type Written become their text in the file.
     """
     pa = pyarrow()
     compute = require("pyarrow.compute", "a schema")
@@ -175,7 +175,7 @@ def _arrow(series: Any, missing: Collection[str], *, exact: bool) -> Any:
 
 
 def _first_misfit(cast: Cast, array: Any) -> int:
-    """Where the first value stands that *cast* refuses; whole halves of good values are passed."""
+    """Return the position of the first value that *cast* rejects, by binary search."""
     start, length = 0, len(array)
     while length > 1:
         half = length // 2
@@ -210,14 +210,14 @@ def _cast_to(kind: str, options: Mapping[str, Any], column: str) -> Cast:
 
 
 def to_number(array: Any, target: Any, options: Mapping[str, Any]) -> Any:
-    """*array* as the numeric type *target*; text is written as the *options* say.
+    """Convert *array* to the numeric type *target*; *options* describe the format of text.
 
     Raises:
-        ValueError: if a value is no number, or has no equal in *target*; pyarrow's errors, too.
+        ValueError: if a value is not a number, or *target* cannot represent it; also pyarrow's errors.
     """
     pa = pyarrow()
     if pa.types.is_decimal(target) and not pa.types.is_string(array.type):
-        array = array.cast(pa.string())  # the shortest text that means the same float
+        array = array.cast(pa.string())  # the shortest text that parses to the same float
     if pa.types.is_boolean(array.type):
         raise ValueError("true and false are no numbers")
     if not pa.types.is_string(array.type):
@@ -228,7 +228,7 @@ def to_number(array: Any, target: Any, options: Mapping[str, Any]) -> Any:
 
 
 def plain_numbers(text: Any, options: Mapping[str, Any]) -> Any:
-    """The *text* of numbers as Arrow reads it, with a point and without a plus."""
+    """Rewrite the *text* of numbers for Arrow: with a decimal point, without separators or a plus."""
     compute = require("pyarrow.compute", "a schema")
     if options.get("thousands"):
         text = compute.replace_substring(text, options["thousands"], "")
@@ -238,7 +238,7 @@ def plain_numbers(text: Any, options: Mapping[str, Any]) -> Any:
 
 
 def _to_whole(text: Any, target: Any) -> Any:
-    """Whole numbers, which may be written as 1.0 or 1e3: only these go through floats."""
+    """Convert text to whole numbers. Only spellings such as 1.5e3 go through floats."""
     pa = pyarrow()
     compute = require("pyarrow.compute", "a schema")
     text = compute.replace_substring_regex(text, r"^([+-]?[0-9]+)\.0*$", r"\1")
@@ -287,8 +287,8 @@ def _parse_times(array: Any, options: Mapping[str, Any], column: str) -> Any:
         for zone in (None, "UTC"):
             with contextlib.suppress(pa.ArrowInvalid):
                 return array.cast(pa.timestamp("us", zone))
-        # Some have a zone, some have none. 01/02/2024 is January to some and February to others:
-        # only ISO 8601 goes without saying.
+        # Some values have a zone, some have none. Only ISO 8601 needs no option: 01/02/2024 is in
+        # January or in February, depending on the country.
         compute = require("pyarrow.compute", "a schema")
         dates = compute.match_substring_regex(array, r"^(\d{8}$|\d{8}T|\d{4}-\d\d)")
         if compute.all(dates).as_py() is False:

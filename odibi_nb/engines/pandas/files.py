@@ -1,4 +1,4 @@
-"""Reading files and folders into DataFrames, strictly: what is malformed is an error, not data."""
+"""Read files and folders into DataFrames, strictly: malformed content raises an error."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SUFFIXES = {
     "excel": (".xlsx", ".xlsm", ".xls"),
     "delta": (),
 }
-"""The formats, and which files of a folder are meant."""
+"""The formats, with the suffixes of the files that are read from a folder."""
 
 _NOT_DATA = {
     "filepath_or_buffer",
@@ -57,11 +57,11 @@ _WORDS = (
         r"the option usecols names unknown columns: \1",
     ),
 )
-"""pandas' own words, and what they mean."""
+"""Patterns of pandas' messages, and plainer words for them."""
 _SHIFTS_LINES = {"skiprows", "header", "names", "comment", "skip_blank_lines", "lineterminator"}
 _SHOWN_VALUE = 60
 _EXACT_IN_FLOAT = 2**53
-_DATES_STAY_TEXT = 3  # the first pandas that leaves dates alone when told dtype=False
+_DATES_STAY_TEXT = 3  # the first pandas that leaves dates alone with dtype=False
 
 
 def read_file(
@@ -71,20 +71,22 @@ def read_file(
     options: Mapping[str, Any] | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Any:
-    """The rows of a file, of a folder's or a glob's files (sorted by name), or of a Delta table.
+    """Read a file, the files of a folder or glob (sorted by name), or a Delta table.
+
+    In a CSV file, a row with fewer fields than the header gets missing values.
 
     Args:
-        location: a path, or a URL that fsspec (for Delta: delta-rs) knows.
+        location: a path, or a URL that fsspec (for Delta: delta-rs) supports.
         format: ``csv``, ``json`` (an array of records, or one per line), ``parquet``, ``excel``,
             ``delta``.
-        schema: column to type name, one of `odibi_nb.engines.pandas.convert.TYPE_NAMES`; columns that it does not
-            name get the types that the reader finds.
-        options: keyword arguments of pandas' reader; for Delta ``version``. In CSV a row with fewer fields than the header has missing values.
+        schema: column to type name, one of `odibi_nb.engines.pandas.convert.TYPE_NAMES`. Other
+            columns get the types that the reader finds.
+        options: keyword arguments of pandas' reader; for Delta ``version``.
         storage_options: for the location, from the environment's `location_options`.
 
     Raises:
-        DataError: if nothing is there, it is malformed, an option is unknown, or a value does not
-            fit its type; names location, column, value and line.
+        DataError: if *location* does not exist or is malformed, an option is unknown, or a value does
+            not fit its type. The message names location, column, value and line.
         EngineNotAvailableError: if a library that the format or location needs is not installed.
     """
     shown = redact_url(location)
@@ -102,13 +104,13 @@ def read_file(
         read_options = _with_encoding(found_file, format, given)
         frame = _with_text_names(_read(found_file, format, types, read_options), found_file)
         frames.append(_with_types(frame, types, found_file, read_options, format))
-    # Columns of files without rows have no types that could matter.
+    # The types of columns in files without rows do not matter.
     full = [frame for frame in frames if len(frame)] or frames[:1]
     return _settled(one_after_the_other(full), format, types, given)
 
 
 def _settled(frame: Any, format: str, types: Mapping[str, str], options: Mapping[str, Any]) -> Any:
-    """*frame*, the rows of all files, with a type for each column that no schema names."""
+    """Give each column of *frame*, the rows of all files, a type if no schema names it."""
     dtype = options.get("dtype")
     by_pandas = format == "json" and not json.is_plain(options)
     if format == "parquet" or by_pandas or (dtype is not None and not isinstance(dtype, dict)):
@@ -116,7 +118,7 @@ def _settled(frame: Any, format: str, types: Mapping[str, str], options: Mapping
     known = {*types, *(dtype or {})}
     missing, columns = _missing(format, options), {}
     if format == "csv" and any(name is not None for name in frame.index.names):
-        levels = frame.index.names  # they become columns, and so have types like these
+        levels = frame.index.names  # these become columns later, so they get types like columns
         plain = _settled(frame.reset_index(), format, types, {**options, "dtype": dtype})
         return plain.set_index(list(levels))
     for i, (name, found) in enumerate(frame.dtypes.items()):
@@ -130,27 +132,27 @@ def _settled(frame: Any, format: str, types: Mapping[str, str], options: Mapping
 
 
 def _is_open(dtype: Any) -> bool:
-    """Return True for text and objects, whose values have not been looked at yet."""
+    """Return True for text and objects, whose type is still to be found."""
     return str(dtype) in {"object", "str", "string"}
 
 
 def _missing(format: str, options: Mapping[str, Any]) -> tuple[str, ...]:
-    """The words that mean a gap in a column of numbers; JSON has a null for that."""
+    """Return the words that mean a gap in a column of numbers; none for JSON, which has null."""
     return () if format == "json" or options.get("keep_default_na") is False else MISSING
 
 
 def _with_encoding(found_file: FoundFile, format: str, options: dict[str, Any]) -> dict[str, Any]:
-    """*options* with the encoding that the file's first bytes tell."""
+    """Add the encoding that the file's first bytes show to *options*."""
     if format not in {"csv", "json"} or options.get("encoding"):
         return options
     with contextlib.suppress(Exception), _opened(found_file, options) as file:
         found = encodings.encoding_of(file.read(encodings.LONGEST_MARK))
         return {**options, "encoding": found} if found else options
-    return options  # whoever reads it says why it cannot be read
+    return options  # the reader raises with the cause
 
 
 def _opened(found_file: FoundFile, options: Mapping[str, Any]) -> Any:
-    """The bytes of a file, unpacked."""
+    """Open a file for its uncompressed bytes."""
     packing = options.get("compression", "infer")
     packing = packing.get("method", "infer") if isinstance(packing, dict) else packing
     packing = {"gzip": "gzip", "bz2": "bz2", "zstd": "zstd", "xz": "xz"}.get(packing, packing)
@@ -159,7 +161,7 @@ def _opened(found_file: FoundFile, options: Mapping[str, Any]) -> Any:
 
 
 def _with_text_names(frame: Any, found_file: FoundFile) -> Any:
-    """*frame* with names that are text: a workbook's may be years and dates."""
+    """Convert the column names of *frame* to text: names in a workbook may be years and dates."""
     names: list[str] = []
     for name in frame.columns:
         if isinstance(name, tuple):
@@ -179,7 +181,7 @@ def _text_name(name: Any) -> str:
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """*names*, of which those that come again are numbered, as pandas numbers them."""
+    """Number the duplicates in *names*, as pandas does."""
     counts: dict[str, int] = {}
     taken, unique = set(names), []
     for name in names:
@@ -230,7 +232,7 @@ def _read_delta(
 def _read(
     found_file: FoundFile, format: str, types: Mapping[str, str], options: dict[str, Any]
 ) -> Any:
-    """The file's columns, with those of *types* not yet converted."""
+    """Read the file's columns, without converting the columns of *types* yet."""
     pd = require("pandas", found_file.shown)
     if format == "excel":
         load_installed("openpyxl", "xlrd")
@@ -289,7 +291,7 @@ def _read_json(found_file: FoundFile, types: Mapping[str, str], options: Mapping
 
 
 def _gaps(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What pandas takes for a gap: nothing but an empty field, and what the options add to it."""
+    """Return options for pandas so that only empty fields, and words from *options*, mean a gap."""
     if options.get("keep_default_na") is not None or options.get("na_filter") is False:
         return {}
     given, dtype = options.get("na_values"), options.get("dtype")
@@ -310,13 +312,13 @@ def _listed(given: Any) -> list[Any]:
 
 
 def _counts_rows(index: Any) -> bool:
-    """Whether pandas made *index*; it makes another one of columns that have no name."""
+    """Return True if *index* only counts rows; pandas makes another one from columns without a name."""
     is_range = isinstance(index, require("pandas", "a file").RangeIndex)
     return not len(index) or bool(is_range and index.start == 0 and index.step == 1)
 
 
 def _defaults(found_file: FoundFile, format: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What pandas is told unless the options say otherwise: above all, not to guess."""
+    """Return the default options for pandas' reader, which keep it from guessing types."""
     if format == "csv":
         dtype = options.get("dtype")
         named = {**dtype} if isinstance(dtype, dict) else {}
@@ -340,7 +342,7 @@ def _defaults(found_file: FoundFile, format: str, options: Mapping[str, Any]) ->
 
 
 def _check_digits(frame: Any, types: Mapping[str, str], found_file: FoundFile) -> None:
-    """Refuse whole numbers that pandas' own reader made floats of, because of gaps."""
+    """Raise DataError if pandas' reader has turned large whole numbers with gaps into floats."""
     for name, kind in types.items():
         is_float = name in frame.columns and frame[name].dtype.kind == "f"
         if is_float and kind in {"int", "bigint"} and frame[name].abs().max() >= _EXACT_IN_FLOAT:
@@ -357,7 +359,7 @@ def _missing_library(exc: ImportError, found_file: FoundFile, format: str) -> Ex
 
 
 def _reason(exc: Exception, found_file: FoundFile, format: str, options: Mapping[str, Any]) -> str:
-    """What is wrong with a file, in words for those who have the file and not the code."""
+    """Describe the problem of a file for users who see the file and not the code."""
     if found_file.is_empty():
         return "the file is empty"
     if isinstance(exc, UnicodeDecodeError):
@@ -426,7 +428,7 @@ def _describe(
 def _csv_record(
     position: int, found_file: FoundFile, options: Mapping[str, Any]
 ) -> tuple[int, dict[str, str]] | None:
-    """The line on which a CSV record begins, and its fields; None if options move the records."""
+    """Return the first line of a CSV record and its fields; None if options shift the records."""
     if found_file.packed or not _SHIFTS_LINES.isdisjoint(options):
         return None
     tab = "\t" if found_file.suffix == ".tsv" else ","

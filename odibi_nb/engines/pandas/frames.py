@@ -1,4 +1,4 @@
-"""pandas DataFrames to Arrow tables that every Delta reader takes, and back."""
+"""Convert pandas DataFrames to Arrow tables that every Delta reader can read, and back."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ADVICE = {
 
 
 def pyarrow() -> Any:
-    """The Arrow library.
+    """Return the Arrow library.
 
     Raises:
         EngineNotAvailableError: if it is not installed.
@@ -36,34 +36,35 @@ def pyarrow() -> Any:
 
 
 def is_pandas(value: object) -> bool:
-    """Whether *value* is a pandas DataFrame."""
+    """Return True if *value* is a pandas DataFrame."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(value, pandas.DataFrame)
 
 
 def is_arrow(value: object) -> bool:
-    """Whether *value* is an Arrow table, or a batch of rows."""
+    """Return True if *value* is an Arrow table or record batch."""
     arrow = sys.modules.get("pyarrow")
     return arrow is not None and isinstance(value, (arrow.Table, arrow.RecordBatch))
 
 
 def as_arrow_table(value: Any) -> Any:
-    """*value*, for which `is_arrow` holds, as a table."""
+    """Return *value*, an Arrow table or record batch, as a table."""
     arrow = pyarrow()
     return value if isinstance(value, arrow.Table) else arrow.Table.from_batches([value])
 
 
 def from_arrow_exactly(table: Any, name: str) -> Any:
-    """The rows of an Arrow *table* as a pandas DataFrame that `to_arrow` makes the same table of.
+    """Convert an Arrow *table* to a pandas DataFrame from which `to_arrow` returns the same table.
 
-    Its columns have Arrow's types: pandas' own would lose whole numbers with nulls, maps and decimals.
+    The columns keep Arrow's types. pandas' own types would change whole numbers with nulls, maps and
+    decimals.
 
     Raises:
         DataError: naming the table by *name*, if this version of pandas cannot hold its values.
     """
     pd = require("pandas", "the pandas engine")
     table = as_arrow_table(table)
-    _check_names(table.column_names, name)  # pandas may not even take them
+    _check_names(table.column_names, name)  # pandas might reject bad names with its own error
     try:
         return table.to_pandas(ignore_metadata=True, types_mapper=pd.ArrowDtype)
     except (pyarrow().ArrowException, NotImplementedError, TypeError) as exc:
@@ -71,17 +72,17 @@ def from_arrow_exactly(table: Any, name: str) -> Any:
 
 
 def from_arrow(table: Any, name: str, *, exact: bool = False) -> Any:
-    """The rows of an Arrow *table* as a pandas DataFrame that the caller may change.
+    """Convert an Arrow *table* to a pandas DataFrame that the caller may change.
 
-    Columns get pandas' usual types; timestamps are ``datetime64`` in UTC, dates and decimals are
-    Python objects. Whole numbers with nulls are floats, as everywhere in pandas, unless a float
-    cannot hold them exactly: then ``Int64``. Nested values that pandas would change, and maps, have
-    Arrow's dtype.
+    Columns get pandas' usual types. Timestamps are ``datetime64`` in UTC, dates and decimals are
+    Python objects. Whole numbers with nulls become floats, as usual in pandas; if a float cannot hold
+    them exactly, they become ``Int64``. Maps, and nested values that pandas would change, get Arrow's
+    dtype.
 
     Args:
         table: the rows.
-        name: what messages call them.
-        exact: give every column the type of *table*: `held`.
+        name: the table's name in messages.
+        exact: if True, keep the type of every column, see `held`.
 
     Raises:
         DataError: naming the table by *name*, if this version of pandas cannot hold its values.
@@ -92,7 +93,7 @@ def from_arrow(table: Any, name: str, *, exact: bool = False) -> Any:
         frame = table.to_pandas(ignore_metadata=True)
     except pyarrow().ArrowException as exc:  # before pandas 2: years after 2262
         raise DataError(f"{name}: pandas {pd.__version__} cannot hold it: {reason(exc)}") from exc
-    # pandas' lists make floats of whole numbers with gaps, and its pairs do not say map.
+    # In pandas' lists, whole numbers with gaps become floats, and its lists of pairs are no maps.
     return with_columns(
         frame,
         {
@@ -106,9 +107,9 @@ def from_arrow(table: Any, name: str, *, exact: bool = False) -> Any:
 
 
 def with_columns(frame: Any, columns: Mapping[int, Any]) -> Any:
-    """*frame* with other *columns* at these places: pandas Series, or Arrow arrays, see `held`.
+    """Replace the *columns* at these positions of *frame* by pandas Series or Arrow arrays, see `held`.
 
-    All of them at once: each by itself would move all others.
+    All columns are replaced at once, because each single replacement would copy all other columns.
     """
     if not columns:
         return frame
@@ -116,7 +117,7 @@ def with_columns(frame: Any, columns: Mapping[int, Any]) -> Any:
     arrays = {i: c for i, c in columns.items() if isinstance(c, (pa.Array, pa.ChunkedArray))}
     usual = {i: array for i, array in arrays.items() if _is_usual(array)}
     rest = [i for i in range(len(frame.columns)) if i not in columns]
-    # pandas 2.2 warns of a part without columns: the others' labels might lose their type.
+    # pandas 2.2 warns about a part without columns: the labels of the others might lose their type.
     parts = [frame.iloc[:, rest].set_axis(rest, axis=1)] if rest else []
     if usual:
         table = pa.Table.from_arrays([*usual.values()], names=[*map(str, usual)])
@@ -133,7 +134,7 @@ def with_columns(frame: Any, columns: Mapping[int, Any]) -> Any:
 
 
 def _is_usual(array: Any) -> bool:
-    """Return True if what pandas makes of the Arrow *array* keeps its type and its values."""
+    """Return True if the Arrow *array* keeps type and values when pandas converts it."""
     types, kind = pyarrow().types, array.type
     if types.is_integer(kind) or types.is_boolean(kind):
         return not array.null_count
@@ -142,10 +143,10 @@ def _is_usual(array: Any) -> bool:
 
 
 def held(array: Any) -> Any:
-    """The values of an Arrow *array* as a pandas Series from which `to_arrow` makes the same array.
+    """Convert an Arrow *array* to a pandas Series from which `to_arrow` makes the same array.
 
-    pandas' own types where they hold type and values; its nullable ones for whole numbers and
-    booleans with gaps; Arrow's for decimals and for the rest.
+    Use pandas' own types where they keep type and values, pandas' nullable types for whole numbers and
+    booleans with gaps, and Arrow's types for decimals and the rest.
     """
     pa, pd = pyarrow(), require("pandas", "the pandas engine")
     if pa.types.is_integer(array.type) or pa.types.is_boolean(array.type):
@@ -158,7 +159,7 @@ def held(array: Any) -> Any:
 
 
 def _exactly(series: Any, array: Any) -> Any:
-    """*series*, which pandas made of the Arrow *array*, or another one that keeps its type."""
+    """Return *series*, which pandas made from the Arrow *array*, or a Series that keeps its type."""
     pa, pd = pyarrow(), require("pandas", "the pandas engine")
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
@@ -174,7 +175,7 @@ def _exactly(series: Any, array: Any) -> Any:
         return pd.Series(nullable(values, array.is_null().to_numpy(zero_copy_only=False).copy()))
     is_text = types.is_string(kind) or types.is_large_string(kind)
     if is_text and array.null_count == len(array):
-        return pd.Series([None] * len(array), dtype="string")  # objects would not say text
+        return pd.Series([None] * len(array), dtype="string")  # as objects, its type would be lost
     foreign = types.is_decimal(kind) or (
         not (is_text or types.is_primitive(kind)) and not _says_all(series, array)
     )
@@ -184,7 +185,7 @@ def _exactly(series: Any, array: Any) -> Any:
 
 
 def _says_all(series: Any, array: Any) -> bool:
-    """Return True if Arrow makes *array* again of *series*: pandas makes floats of lists with gaps."""
+    """Return True if Arrow converts *series* back to *array*: pandas turns lists with gaps into floats."""
     pa = pyarrow()
     try:
         again = pa.array(series, from_pandas=True)
@@ -197,10 +198,10 @@ def _says_all(series: Any, array: Any) -> bool:
 
 
 def plain(table: Any, name: str = "the table") -> Any:
-    """The Arrow *table* with the types that Delta has for its values, wherever it has one.
+    """Convert the columns of the Arrow *table* to Delta's types, where Delta has one.
 
     Raises:
-        DataError: naming *table* by *name* and the column, if a value has no place in such a type.
+        DataError: naming *table* by *name* and the column, if a value does not fit Delta's type.
     """
     pa = pyarrow()
     fields = [field.with_type(delta_type(field.type)) for field in table.schema]
@@ -219,7 +220,7 @@ def plain(table: Any, name: str = "the table") -> Any:
 
 
 def cast(array: Any, kind: Any) -> Any:
-    """The Arrow *array* as *kind*; nanoseconds are cut off, as in every table of timestamps.
+    """Cast the Arrow *array* to *kind*; times lose nanoseconds, which Delta tables cannot store.
 
     Raises:
         pyarrow.ArrowException: if any other value would change.
@@ -231,14 +232,14 @@ def cast(array: Any, kind: Any) -> Any:
 
 
 def _in_micros(kind: Any) -> Any:
-    """*kind* with microseconds instead of nanoseconds, at any depth."""
+    """Return *kind* with microseconds instead of nanoseconds, at any depth."""
     pa = pyarrow()
     is_nanos = pa.types.is_timestamp(kind) and kind.unit == "ns"
     return pa.timestamp("us", kind.tz) if is_nanos else _with_inner(kind, _in_micros)
 
 
 def _with_inner(kind: Any, change: Callable[[Any], Any]) -> Any:
-    """The nested type *kind* with its inner types changed; *kind* itself if it is not nested."""
+    """Return the nested type *kind* with changed inner types, or *kind* itself if it is not nested."""
     pa = pyarrow()
     types = pa.types
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
@@ -261,7 +262,7 @@ def _loses_digits(column: Any) -> bool:
 
 
 def delta_type(kind: Any) -> Any:
-    """The Arrow type in which values of *kind* are stored; *kind* itself where Delta has none."""
+    """Return the Arrow type in which Delta stores values of *kind*, or *kind* if Delta has none."""
     pa = pyarrow()
     types = pa.types
     if types.is_timestamp(kind):
@@ -289,19 +290,19 @@ def delta_type(kind: Any) -> Any:
 
 
 def to_arrow(frame: Any, table: str, *, of_file: bool = False) -> Any:
-    """*frame* as an Arrow table of types that Delta and all its readers know.
+    """Convert *frame* to an Arrow table whose types Delta and all its readers support.
 
     Named index levels become columns; an unnamed index that only counts rows is dropped. Time
-    stamps without a zone are UTC. Python decimals become ``decimal(38, s)``. Fields whose type is a
-    guess, because there are no values, have `NO_DATA` in their metadata.
+    stamps without a zone are UTC. Python decimals become ``decimal(38, s)``. A field without values
+    has a guessed type and carries `NO_DATA` in its metadata.
 
     Args:
         frame: the rows.
-        table: what messages call them.
-        of_file: a file was read into *frame*: a schema is the remedy, and no code.
+        table: the frame's name in messages.
+        of_file: True if *frame* was read from a file. Messages then suggest a schema, not code.
 
     Raises:
-        DataError: naming *table*, the column, and what to do, if a column has no such type.
+        DataError: naming *table*, the column and a remedy, if a column has no such type.
     """
     pa = pyarrow()
     columns = [*_index_columns(frame, table)]
@@ -342,7 +343,7 @@ def _check_names(names: list[Any], table: str) -> None:
 
 
 def _to_array(series: Any, place: str, remedy: str) -> tuple[Any, bool]:
-    """The values of *series* in a type that tables have, and whether that type is a guess."""
+    """Convert *series* to a type that tables support; also return True if the type is a guess."""
     pa = pyarrow()
     try:
         array = pa.array(series, from_pandas=True)
@@ -360,7 +361,7 @@ def _to_array(series: Any, place: str, remedy: str) -> tuple[Any, bool]:
         )
     target = delta_type(kind)
     if series.dtype == object and pa.types.is_decimal(kind):
-        # Precision and scale of the values at hand say nothing about the next ones.
+        # Later values may need more precision than these.
         target = pa.decimal128(_MAX_PRECISION, kind.scale)
     try:
         return cast(array, target), _is_guess(kind)
@@ -369,7 +370,7 @@ def _to_array(series: Any, place: str, remedy: str) -> tuple[Any, bool]:
 
 
 def _is_guess(kind: Any) -> bool:
-    """Return True if *kind*, at any depth, is the type of values that are all missing."""
+    """Return True if *kind* is, or contains at any depth, the type of values that are all missing."""
     types = pyarrow().types
     return bool(types.is_null(kind)) or any(map(_is_guess, _children(kind)))
 
@@ -384,16 +385,16 @@ def _children(kind: Any) -> list[Any]:
 
 
 def is_uniform(values: Iterable[Any], kind: Any) -> bool:
-    """Return True if Arrow took *values*, without those that are missing, for what they are.
+    """Return True if Arrow has changed none of *values*, which must not include missing ones.
 
-    It cuts the time off datetimes among dates, and makes days since 1970 of numbers among dates,
-    microseconds of numbers among datetimes, and numbers of booleans among numbers.
+    Arrow cuts the time off datetimes among dates. It reads numbers among dates as days since 1970,
+    numbers among datetimes as microseconds, and booleans among numbers as numbers.
     """
     return not any(map(_is_odd_in(kind), set(map(type, values))))
 
 
 def _is_odd_in(kind: Any) -> Callable[[type], bool]:
-    """Return a function that is True for a type whose values Arrow changes where it finds *kind*."""
+    """Return a predicate for Python types whose values Arrow changes in a column of type *kind*."""
     types = pyarrow().types
     if types.is_date(kind):
         return lambda one: issubclass(one, (dt.datetime, *_numbers()))
@@ -412,7 +413,7 @@ def _numbers() -> tuple[type, ...]:
 
 
 def _refused(kind: Any) -> str | None:
-    """The first type in *kind*, at any depth, that no table has; None if there is none."""
+    """Return the first type in *kind*, at any depth, that tables do not support; None without one."""
     pa = pyarrow()
     types = pa.types
     if isinstance(kind, pa.BaseExtensionType) or types.is_struct(kind):
