@@ -1,1 +1,1 @@
-"""The Spark engine: a session, its DataFrames, and the lake's tables through it."""
+"""The Spark engine: a session, its DataFrames, and access to the lake's tables through the session."""

@@ -1,9 +1,9 @@
-"""Appends on Spark that a retry cannot double: the part of `odibi_nb.engines.delta.appends` for tables of a session.
+"""Appends on Spark that a retry cannot double; complements `odibi_nb.engines.delta.appends`.
 
-No statement of Spark removes exactly the files of one commit: DELETE does not know ``_metadata``, and
-RESTORE also removes what others append between the look at the history and the restore. So delta-rs
-takes back, wherever it reaches the table's files. Where only the session does, as in Unity Catalog, a
-retry is refused before it writes if the table's history has an append to take back.
+No Spark statement removes exactly the files of one commit: DELETE does not support ``_metadata``, and
+RESTORE also removes rows that others append after the read of the history. So delta-rs takes back
+appends wherever it reaches the table's files. If only the session reaches the table, as in Unity
+Catalog, and its history has an append to take back, the retry raises before it writes.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _REPLACED = ("CREATE OR REPLACE TABLE", "REPLACE TABLE", "TRUNCATE")
 
 
 def without_earlier(target: DeltaTarget, info: WriteInfo, appends: Appends) -> None:
-    """Make sure that no rows of earlier attempts of the row are in the table.
+    """Remove rows of the row's earlier attempts from the table.
 
     Raises:
-        DataError: if they cannot be taken back; nothing was written.
-        RevokedError: if nobody waits for the write any more.
+        DataError: if they cannot be removed. Nothing was written.
+        RevokedError: if the attempt has been revoked.
     """
     if appends.is_alone(target.key, info):
         return
@@ -47,7 +47,7 @@ def without_earlier(target: DeltaTarget, info: WriteInfo, appends: Appends) -> N
 
 
 def _by_delta_rs(target: DeltaTarget) -> Callable[[], Any] | None:
-    """Opens the table with delta-rs; None where that does not reach it."""
+    """Return a function that opens the table with delta-rs; None if delta-rs cannot reach it."""
     found = _place(target)
     if found is None or (target.storage_options is None and not _is_local(found[0])):
         return None
@@ -58,18 +58,20 @@ def _by_delta_rs(target: DeltaTarget) -> Callable[[], Any] | None:
 
         return DeltaTable(place, storage_options=dict(target.storage_options or {}) or None)
 
-    with contextlib.suppress(Exception):  # not installed, no keys, a feature that it cannot read
+    with contextlib.suppress(
+        Exception
+    ):  # not installed, no credentials, or a feature that delta-rs cannot read
         table = open_table()
-        # The path of another machine may be another table's here.
+        # A path of another machine may belong to another table on this machine.
         return open_table if identity in {None, str(table.metadata().id)} else None
     return None
 
 
 def _place(target: DeltaTarget) -> tuple[str, str | None] | None:
-    """Path or URL of a table and, for one of a catalog, its id; None if they are unknown."""
+    """Return a table's path or URL and, in a catalog, its id; None if they are unknown."""
     if target.path is not None:
         return target.path, None
-    with contextlib.suppress(Exception):  # a catalog may keep that to itself
+    with contextlib.suppress(Exception):  # a catalog may hide the location
         sql = f"DESCRIBE DETAIL {target.identifier}"
         row = target.connection.spark.sql(sql).collect()[0]
         place = str(row["location"])
@@ -85,7 +87,7 @@ def _is_local(place: str) -> bool:
 
 
 def _refuse_others(target: DeltaTarget, info: WriteInfo) -> None:
-    """Raise DataError if rows of earlier attempts may be in a table of which only Spark knows."""
+    """Raise DataError if rows of earlier attempts may be in a table that only Spark can reach."""
     if target.connection.kind == SAIL:
         why = "Sail does not tell a table's history, and deltalake does not reach the table"
         raise cannot_take_back(target.name, "if there are any", why)
@@ -115,7 +117,7 @@ def _refuse_others(target: DeltaTarget, info: WriteInfo) -> None:
 
 
 def _in_effect(history: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """The commits, newest first, whose rows may be in the table: not replaced, not undone since."""
+    """Yield the commits, newest first, whose rows no later commit has replaced or undone as a whole."""
     newest = None
     for entry in sorted(history, key=lambda entry: -int(entry["version"])):
         if newest is not None and int(entry["version"]) > newest:
@@ -130,7 +132,7 @@ def _in_effect(history: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, An
 
 
 def _replaces(operation: str, parameters: Mapping[str, Any]) -> bool:
-    """Whether nothing of the table's rows is left after a commit."""
+    """Return True if a commit with *operation* and *parameters* replaces all rows of the table."""
     if operation.startswith(_REPLACED):
         return True
     whole = parameters.get("predicate") in (None, "", "[]") and not any(

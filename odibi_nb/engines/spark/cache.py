@@ -1,8 +1,8 @@
-"""Tables that runs keep in the memory of a Spark session's cluster.
+"""Cache tables in the memory of a Spark session's cluster, for one or more runs.
 
-Whoever reads a table that is kept, by name or by path, reads memory. Spark itself brings that up to
-date when it writes to the table. What delta-rs writes, as pandas rows do, it does not notice: to it, all
-versions of a table are the one that it has in memory. So the version is noted, and looked at again.
+Every read of a cached table, by name or by path, reads from memory. Spark updates the cache when it
+writes to the table itself. It does not notice writes through delta-rs, which pandas rows use: it returns
+the cached rows for every version of the table. So this module stores the version and checks it again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _by_session: weakref.WeakKeyDictionary[Any, dict[str, _Kept]] = weakref.WeakKeyD
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A table in memory; no DataFrame, which would keep the session alive."""
+    """A cached table. It holds no DataFrame, which would keep the session alive."""
 
     name: str
     identifier: str
@@ -35,35 +35,35 @@ class _Kept:
 
 
 class SparkCache:
-    """What is kept in the memory of one session's cluster, by this engine and those before it."""
+    """The tables that this engine and earlier engines have cached in one session's cluster."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._kept = _by_session.setdefault(connection.spark, {})
 
     def keep(self, target: spark_writes.DeltaTarget, *, stays: bool) -> None:
-        """Bring a table into memory, until it is written or, unless it *stays*, until `end_run`."""
+        """Cache a table until a write to it; unless it *stays*, at most until `end_run`."""
         self.forget(target.key)
         version = spark_writes.version_of(target)
         target.frame().persist().count()
         self._kept[target.key] = _Kept(target.name, target.identifier, target.path, version, stays)
 
     def forget(self, key: str) -> None:
-        """Take the table called so out of memory, if it is there."""
+        """Remove the table with this key from the cache, if it is cached."""
         kept = self._kept.pop(key, None)
         if kept is not None:
-            with contextlib.suppress(Exception):  # a session that is gone has nothing in memory
+            with contextlib.suppress(Exception):  # if the session has ended, its cache has, too
                 kept.target(self._connection).frame().unpersist()
 
     def forget_changed(self) -> None:
-        """Take out of memory what somebody else has written since."""
+        """Remove the tables that another writer has changed since they were cached."""
         for key, kept in [*self._kept.items()]:
             target = kept.target(self._connection)
             if kept.path is not None and spark_writes.version_of(target) != kept.version:
                 self.forget(key)
 
     def end_run(self) -> None:
-        """Take out of memory what does not stay, or was written by somebody else."""
+        """Remove the tables that do not stay, or that another writer has changed."""
         self.forget_changed()
         for key in [key for key, kept in self._kept.items() if not kept.stays]:
             self.forget(key)

@@ -1,7 +1,7 @@
-"""The lake's tables under their names in a session's catalog, so that SQL and ``spark.table`` find them.
+"""Add the lake's tables to a session's catalog, so that SQL and ``spark.table`` find them by name.
 
-They are external tables: the catalog only knows where they stand, and forgetting one leaves its
-files. Sail's names have case, so a table is known there as each query spells it.
+They are external tables: the catalog only stores their location, and dropping one keeps its files. Sail's
+names are case-sensitive, so on Sail a table is added under each spelling that queries use.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from odibi_nb.engines.spark.session import Connection
 
 ALL_AT_ONCE = 200
-"""A lake of more tables is not shown whole: each of them takes milliseconds."""
+"""Highest number of tables to add at once; each takes milliseconds, so larger lakes add none."""
 _PARTS = 2
 
 
 class _Known:
-    """What a session's catalog has been told: names to URIs."""
+    """The schemas and tables that were added to a session's catalog: names to URIs."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -45,7 +45,7 @@ class SparkCatalog:
     """The catalog of one session, for one lake.
 
     Attributes:
-        name: what it is called in SQL; empty where the lake's tables are not shown in it.
+        name: the catalog's name in SQL; empty if the lake's tables are not added to it.
     """
 
     def __init__(self, connection: Connection, lake: Lake) -> None:
@@ -62,11 +62,11 @@ class SparkCatalog:
         self.name = own if self._told else ""
 
     def _full(self, *parts: str) -> str:
-        """A name in this catalog, whichever is the current one."""
+        """Return a full name in this catalog, independent of the current catalog."""
         return ".".join(map(backticked, (self.name, *parts) if self.name else parts))
 
     def show(self, names: Iterable[str]) -> None:
-        """Make the tables of these names known, and the schemas of those that are yet to come.
+        """Add the tables with these names; for tables that do not exist yet, add the schema.
 
         Raises:
             EngineError: if the catalog has another table under one of the names.
@@ -79,11 +79,11 @@ class SparkCatalog:
                 self._show(table)
 
     def show_all(self) -> None:
-        """Make all tables of a lake known, unless it is too large for that."""
+        """Add all tables of the lake, unless it has too many."""
         tables = self._lake.tables() if self._told else []
         if len(tables) <= ALL_AT_ONCE:
             for parts in tables:
-                # A table that cannot be known is only missed when somebody names it.
+                # A table that cannot be added only matters to a query that names it.
                 with contextlib.suppress(Exception):
                     self._show(TableName(parts))
 
@@ -105,7 +105,7 @@ class SparkCatalog:
             known.tables[key] = uri
 
     def _add(self, name: str, uri: str) -> None:
-        """Add a table, unless it is there: a Connect server's catalog is that of all its sessions."""
+        """Add a table unless it exists: all sessions of a Connect server share one catalog."""
         what = f"{name} USING delta LOCATION {spark_literal(uri)}"
         if self._has_case:  # Sail's catalog is the session's own
             self._spark.sql(f"CREATE TABLE IF NOT EXISTS {what}").collect()
@@ -128,7 +128,7 @@ class SparkCatalog:
         return next((row["data_type"] for row in rows if row["col_name"] == "Location"), None)
 
     def _show_schema(self, schema: str, uri: str) -> None:
-        """Let what functions save as tables of *schema* stand in the lake, too."""
+        """Set the location of *schema* so that tables saved by functions are also in the lake."""
         known = self._known.schemas.get(schema)
         if known == uri:
             return
@@ -143,7 +143,7 @@ class SparkCatalog:
         self._known.schemas[schema] = uri
 
     def _forget(self, key: tuple[str, ...], name: str) -> None:
-        """Forget a table of another lake; never one whose files would go with it."""
+        """Drop a table of another lake; raise EngineError if that would delete its files."""
         if self._spark.catalog.getTable(name).tableType != "EXTERNAL":
             raise EngineError(
                 f"the Spark session has a table {'.'.join(key)} of another lake, with data of its "
@@ -157,20 +157,20 @@ class SparkCatalog:
 
 
 def _bare(place: str) -> str:
-    """A location without what only tells that it is a local path."""
+    """Return a location without its ``file:`` prefix and trailing slashes."""
     path = place.removeprefix("file:").rstrip("/")
     return f"/{path.lstrip('/')}" if path.startswith("/") else path
 
 
 def make_schema(spark: Any, identifier: str) -> None:
-    """Make the schema that the table *identifier* is to stand in, unless it is there."""
+    """Create the schema of the table *identifier*, unless it exists."""
     schema = identifier.rpartition(".")[0]
     if not spark.catalog.databaseExists(schema):
         spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}").collect()
 
 
 def _is_in_memory(spark: Any) -> bool:
-    """Whether the session's catalog ends with it, so that nobody else finds our names in it."""
+    """Return True if the catalog ends with the session, so that no other session finds our names."""
     with contextlib.suppress(Exception):
         return bool(spark.conf.get("spark.sql.catalogImplementation", "") == "in-memory")
     return False

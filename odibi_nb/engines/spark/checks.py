@@ -24,7 +24,7 @@ _MARK = "__odibi_breaks_"
 
 
 def measure(frame: Any, rules: Sequence[Rule]) -> list[Measure]:
-    """What each of *rules* is judged by.
+    """Measure *frame* for each of *rules*.
 
     Raises:
         DataError: if a rule cannot be evaluated on its columns.
@@ -37,7 +37,7 @@ def measure(frame: Any, rules: Sequence[Rule]) -> list[Measure]:
                 facts.append(f"count_if({_MARK}{i}) AS fact_{i}")
             elif rule.kind == "fresh":
                 newest = f"max(CAST({backticked(rule.columns[0])} AS timestamp))"
-                # As text: what a time stamp is in Python depends on the zone of the machine.
+                # As text, because a time stamp in Python depends on the machine's time zone.
                 facts.append(f"date_format({newest}, 'yyyy-MM-dd HH:mm:ss.SSSSSSXXX') AS fact_{i}")
         found = marked.selectExpr(*facts).collect()[0].asDict()
         return [_measured(marked, i, rule, found) for i, rule in enumerate(rules)]
@@ -55,14 +55,14 @@ def _measured(marked: Any, i: int, rule: Rule, found: dict[str, Any]) -> Measure
     samples: tuple[str, ...] = ()
     if fact and rule.kind != "not_null":
         columns = [backticked(name) for name in rule.columns]
-        # Ordered: Sail refuses to limit what is distinct otherwise.
+        # Ordered, because Sail rejects a limit on distinct rows without an order.
         broken = marked.filter(f"{_MARK}{i}").select(*columns).distinct().orderBy(*columns)
         samples = tuple(", ".join(map(_shown, row)) for row in broken.limit(SAMPLES).collect())
     return Measure(total=found["total"], failed=fact or 0, samples=samples)
 
 
 def split(frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
-    """As `TableEngine.split`."""
+    """Split *frame* as `TableEngine.split` describes."""
     names = [backticked(name) for name in frame.columns]
     failed_texts = [
         f"CASE WHEN {_MARK}{i} THEN {spark_literal(r.text)} END" for i, r in enumerate(rules)
@@ -76,7 +76,7 @@ def split(frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
 
 
 def _marked(frame: Any, rules: Sequence[Rule]) -> Any:
-    """*frame* with a boolean column for each rule about rows: whether a row breaks it."""
+    """Add a boolean column to *frame* for each rule about rows: True if the row breaks the rule."""
     types = types_of(frame.schema)
     marks = [
         f"coalesce({_breaks(rule, types)}, false) AS {_MARK}{i}"
@@ -87,7 +87,7 @@ def _marked(frame: Any, rules: Sequence[Rule]) -> Any:
 
 
 def _breaks(rule: Rule, types: dict[str, str]) -> str:
-    """The SQL condition under which a row breaks *rule*."""
+    """Return the SQL condition under which a row breaks *rule*."""
     columns = [backticked(name) for name in rule.columns]
     if rule.kind == "unique":
         return f"count(*) OVER (PARTITION BY {', '.join(columns)}) > 1"
@@ -113,7 +113,7 @@ def _is_null(column: str, kind: str) -> str:
 
 
 def _value(value: Any, kind: str) -> str:
-    """A value of a rule in SQL; text is what the column is where that is a time."""
+    """Return a rule's value in SQL; text is cast to *kind* if the column holds times or dates."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""Sessions on a Spark Connect server: any that answers, or Sail in this process."""
+"""Open sessions on a Spark Connect server: a server at a URL, or Sail in this process."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SAIL_TIMEOUT_SECONDS = 7 * 24 * 3600
-"""Sail ends a session after 15 minutes without a request, running queries included."""
+"""Sail's timeout, raised because the default of 15 minutes without a request also ends long queries."""
 CONNECT_PORT = 15002
 REACH_SECONDS = 10
 RETRIES_HERE = 6
-"""How often a request to a server of this machine is sent anew: for some 20 s, instead of ten minutes.
+"""Retries of a request to a server on this machine: about 20 s, instead of ten minutes.
 
-A far one may be scaled or restarted behind its address; one of this machine that is gone stays so.
+A remote server may be scaled or restarted behind its address. A server on this machine does not return.
 """
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 _server: list[Any] = []
 
 
 def sail_url() -> str:
-    """Where Sail answers in this process; started when first asked for."""
+    """Return the URL of the Sail server in this process; the first call starts it."""
     if not _server:
         os.environ.setdefault("SAIL_SPARK__SESSION_TIMEOUT_SECS", str(SAIL_TIMEOUT_SECONDS))
         os.environ.setdefault("RUST_LOG", "error")
@@ -47,16 +47,16 @@ def sail_url() -> str:
 def stop_sail() -> None:
     """Stop Sail, if it was started."""
     for server in _server:
-        with contextlib.suppress(Exception):  # it may be gone
+        with contextlib.suppress(Exception):  # it may have stopped already
             server.stop()
     _server.clear()
 
 
 def connected(url: str, settings: Mapping[str, str]) -> Any:
-    """A new session on the server at *url*.
+    """Open a new session on the server at *url*.
 
     Raises:
-        EngineError: if nobody answers.
+        EngineError: if no server answers.
     """
     from pyspark.sql import SparkSession
 
@@ -68,7 +68,7 @@ def connected(url: str, settings: Mapping[str, str]) -> Any:
     try:
         spark = builder.create()
         _limit_retries(spark, url)
-        spark.version  # noqa: B018  the first request: is anybody there?
+        spark.version  # noqa: B018  the first request, which fails without a server
     except Exception as exc:
         raise EngineError(
             f"Spark Connect at {redact_url(url)} does not answer: {reason(exc)}"
@@ -85,7 +85,7 @@ def _limit_retries(spark: Any, url: str) -> None:
 
 
 def check_reachable(url: str) -> None:
-    """Raises EngineError if nobody listens: pyspark would try again for ten minutes."""
+    """Raise EngineError if no server listens at *url*; pyspark would retry for ten minutes."""
     found = urllib.parse.urlsplit(url)
     try:
         place = (found.hostname or "localhost", found.port or CONNECT_PORT)
@@ -95,12 +95,12 @@ def check_reachable(url: str) -> None:
 
 
 def require_connect(extra: str = "spark") -> None:
-    """Raises EngineNotAvailableError, naming *extra*, if a library that Connect needs is missing."""
+    """Raise EngineNotAvailableError, naming *extra*, if a library that Connect needs is missing."""
     for module in ("pyspark", "grpc", "pandas", "pyarrow"):
         require(module, "a Spark Connect session", extra)
 
 
 def require(module: str, needed_for: str, extra: str) -> None:
-    """Raises EngineNotAvailableError if *module* is not installed; imports nothing."""
+    """Raise EngineNotAvailableError if *module* is not installed, without importing it."""
     if importlib.util.find_spec(module) is None:
         raise EngineNotAvailableError(needed_for, extra, module)

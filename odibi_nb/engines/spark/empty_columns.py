@@ -1,4 +1,4 @@
-"""Columns of a Delta table that never had a value: the first values give them their type, on Spark.
+"""On Spark, give columns of a Delta table without any value the type of their first values.
 
 See `odibi_nb.engines.delta.rewrites` for the pandas engine.
 """
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 
 def decided(target: DeltaTarget, log: Any, frame: Any, schema: Any) -> Any:
-    """The table's *schema* in which columns that never had a value have *frame*'s types.
+    """Return the table's *schema*, with *frame*'s types for columns without any value.
 
-    *schema* itself if there are none.
+    Without such columns, return *schema* itself.
 
     Args:
         target: the table.
-        log: delta-rs's; None where it cannot be had. Sail does not read what others say of columns.
-        frame: what is to be written.
-        schema: Spark's, of the table.
+        log: delta-rs's table; None if delta-rs cannot open it. Sail needs the log, because it does not
+            read the column metadata of other writers.
+        frame: the rows to write.
+        schema: Spark's schema of the table.
     """
     from pyspark.sql.types import StructType
 
@@ -48,7 +49,7 @@ def decided(target: DeltaTarget, log: Any, frame: Any, schema: Any) -> Any:
 
 
 def _by_spark(target: DeltaTarget, schema: Any, other: Mapping[str, Any]) -> set[str]:
-    """Which of the columns *other* have guesses for types, and no value."""
+    """Return the columns of *other* that have a guessed type and no value."""
     guesses = {field.name for field in schema.fields if is_guess(field)}
     return {
         name
@@ -59,7 +60,7 @@ def _by_spark(target: DeltaTarget, schema: Any, other: Mapping[str, Any]) -> set
 
 
 def _by_log(log: Any, other: Mapping[str, Any]) -> set[str]:
-    """As `_by_spark`, through delta-rs, which can tell of nested values, too."""
+    """Like `_by_spark`, but through delta-rs, which also checks nested values."""
     from odibi_nb.engines.delta.rewrites import decided as decided_by_log
     from odibi_nb.engines.delta.schema import schema_of
 
@@ -77,10 +78,11 @@ def _arrow_schema(fields: Mapping[str, Any]) -> Any:
 
 
 def retype(target: DeltaTarget, log: Any, schema: Any) -> None:
-    """Write all rows of the table whose *log* is delta-rs's anew, in the types of Spark's *schema*.
+    """Rewrite all rows of the table in the types of Spark's *schema*, through delta-rs's *log*.
 
     Raises:
-        DataError: if there is no such log: Spark has no write that fails if another writer was first.
+        DataError: if *log* is None. Spark could overwrite another writer's commit, because it has no
+            write that fails if another writer was first.
     """
     if log is None:
         raise DataError(

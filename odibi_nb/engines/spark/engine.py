@@ -1,7 +1,7 @@
 """The Spark engine: DataFrames of a Spark session over the lake's Delta tables.
 
-It runs on classic Spark, on Spark Connect (Databricks' serverless and shared compute among them) and
-on Sail; only pools, job groups and caching need a JVM, and are left out without one.
+It runs on classic Spark, on Spark Connect (which includes Databricks' serverless and shared compute) and
+on Sail. Only pools, job groups and caching need a JVM; without a JVM the engine does without them.
 """
 
 from __future__ import annotations
@@ -59,16 +59,16 @@ class SparkEngine:
     """The `TableEngine` of Spark: tables are Delta tables below *lake*.
 
     Args:
-        connect: gives the session; called once, when it is first needed.
-        lake: where the tables are.
-        spelled: tables that others make, such as the run log, as people spell them: Sail's names
-            have case.
-        storage_options: with which delta-rs reaches the lake; None if only Spark does.
+        connect: returns the session; called once, on first use.
+        lake: the lake with the tables.
+        spelled: tables from other writers, such as the run log, in the usual spelling, because Sail's
+            names are case-sensitive.
+        storage_options: delta-rs's options for the lake; None if only Spark reaches it.
     """
 
     name = "spark"
-    location_options: LocationOptions = {}  # noqa: RUF012  replaced by whoever has some
-    """URL prefix to storage options, for files that pandas reads; Spark's own are in its settings."""
+    location_options: LocationOptions = {}  # noqa: RUF012  replaced, never changed
+    """Storage options by URL prefix, for files that pandas reads; Spark has its own in its settings."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class SparkEngine:
 
     @property
     def connection(self) -> Connection:
-        """The session, and what is to be known about it."""
+        """The session with its kind and origin; the first access opens it."""
         with self._lock:
             if self._connection is None:
                 connection = self._connect()
@@ -107,23 +107,23 @@ class SparkEngine:
 
     @property
     def catalog(self) -> SparkCatalog:
-        """The session's names of tables."""
+        """The session's catalog, which maps names to tables."""
         _ = self.connection
         assert self._catalog is not None
         return self._catalog
 
     @property
     def cached(self) -> SparkCache:
-        """What is kept in the cluster's memory."""
+        """The tables that are cached in the cluster's memory."""
         _ = self.connection
         assert self._cache is not None
         return self._cache
 
     @property
     def cannot_cache(self) -> str:
-        """Why tables are not cached: Spark Connect does not promise to keep them.
+        """The reason why tables cannot be cached: Spark Connect does not guarantee to keep them.
 
-        "" while there is no session: to look at this starts none.
+        It is "" before a session exists, because reading this property must not start one.
         """
         connection = self._connection
         if connection is None or not connection.is_connect:
@@ -132,17 +132,17 @@ class SparkEngine:
         return f"{kind} has no table cache that lasts"
 
     def spark_session(self) -> Any:
-        """The session.
+        """Return the session, and start it if necessary.
 
         Raises:
-            EngineError: if it cannot be had; says what to do.
+            EngineError: if no session is available; with a remedy.
         """
         return self.connection.spark
 
     def attempt_scope(
         self, info: WriteInfo, tables: Sequence[str], control: AttemptControl
     ) -> AbstractContextManager[None]:
-        """Show the row's tables in the catalog, and end its jobs when *control* is revoked."""
+        """Add the row's tables to the catalog, and cancel its jobs when *control* is revoked."""
         connection = self.connection
         jobs_of = ConnectJobs if connection.is_connect else ClassicJobs
         jobs = jobs_of(connection.spark, info)
@@ -156,7 +156,7 @@ class SparkEngine:
 
     @property
     def _home(self) -> str:
-        """The catalog in which SQL finds the lake's tables; empty where it finds none."""
+        """The catalog in which SQL finds the lake's tables; empty if SQL cannot find them by name."""
         if isinstance(self._lake, CatalogLake):
             return self._lake.catalog or self._own
         return self.catalog.name
@@ -169,18 +169,18 @@ class SparkEngine:
             yield
 
     def read(self, table: TableName) -> Any:
-        """All of *table*; read when something is done with it.
+        """Return all of *table* as a DataFrame, which Spark reads on the first action.
 
         Raises:
-            TableNotFoundError: if it does not exist.
-            DataError: if it cannot be read.
+            TableNotFoundError: if the table does not exist.
+            DataError: if the table cannot be read.
         """
         target = self._target(table)
         if self._lake.has(table) is False:
             raise self._lake.not_found(table)
         try:
             frame = target.frame()
-            frame.schema  # noqa: B018  Connect looks for the table only now
+            frame.schema  # noqa: B018  Connect resolves the table only now
         except Exception as exc:
             if is_no_table(exc):
                 raise self._lake.not_found(table) from exc
@@ -191,23 +191,23 @@ class SparkEngine:
         return frame
 
     def query(self, sql: str) -> Any:
-        """The rows of one SELECT (Spark's SQL) over the lake's tables.
+        """Return a DataFrame of one SELECT (Spark's SQL) over the lake's tables.
 
         Raises:
             DataError: if the query is wrong, with Spark's reason.
-            TableNotFoundError: if it names a table that does not exist.
+            TableNotFoundError: if the query names a table that does not exist.
         """
         is_sail = self.connection.kind == SAIL
         shown = spark_query.checked(sql, None if is_sail else self._lake)
         self.catalog.show(spark_query.lake_tables(sql, self._lake))
         spark, home = self.connection.spark, self._home
-        full = sql  # messages name tables as the row does
+        full = sql  # `shown` and messages keep the row's own names
         try:
-            if home and not is_sail:  # whose own catalog is always current
+            if home and not is_sail:  # Sail's own catalog is always current
                 full = spark_query.in_catalog(sql, home, self._is_temporary)
             with spark_names.borrowed(spark, home, self):
                 frame = spark.sql(full)
-                frame.schema  # noqa: B018  Connect looks at the query only now
+                frame.schema  # noqa: B018  Connect analyzes the query only now
         except OdibiError:
             raise
         except Exception as exc:
@@ -218,13 +218,15 @@ class SparkEngine:
         return frame
 
     def _is_temporary(self, name: str) -> bool:
-        with contextlib.suppress(Exception):  # there is no such table or view
+        with contextlib.suppress(Exception):  # the name is not a table or view
             return bool(self.connection.spark.catalog.getTable(backticked(name)).isTemporary)
         return False
 
     def _show_all(self, catalog: SparkCatalog) -> None:
         catalog.show_all()
-        with contextlib.suppress(Exception):  # whoever names one is told what is wrong
+        with contextlib.suppress(
+            Exception
+        ):  # a query that names such a table raises with the cause
             catalog.show(name for name in self._spelled if self._lake.has(TableName.parse(name)))
 
     def read_file(
@@ -235,10 +237,10 @@ class SparkEngine:
         schema: Mapping[str, str] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The rows of a file, folder, glob or Delta table; see `odibi_nb.engines.spark.files.read_file`.
+        """Read a file, folder, glob or Delta table; see `odibi_nb.engines.spark.files.read_file`.
 
         Raises:
-            DataError: if it is missing, or an option is unknown.
+            DataError: if *location* is missing or cannot be read, or an option is unknown.
         """
         storage_options = options_of(location, self.location_options)
         return spark_files.read_file(
@@ -246,13 +248,13 @@ class SparkEngine:
         )
 
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int | None:
-        """Write the DataFrame *frame* as *output* says, in one commit; the rows written, if known.
+        """Write the DataFrame *frame* to *output* in one commit, and return the number of rows if known.
 
-        A retried append takes the place of what the attempts before it appended: `odibi_nb.engines.delta.appends`.
+        A retried append replaces the appends of earlier attempts: `odibi_nb.engines.delta.appends`.
 
         Raises:
-            DataError: if the table cannot take it; the table is as it was.
-            RevokedError: if nobody waits for the write any more.
+            DataError: if the table cannot take the frame. The frame was not written.
+            RevokedError: if the attempt has been revoked.
         """
         table = TableName.parse(output.table)
         target = self._target(table)
@@ -273,7 +275,7 @@ class SparkEngine:
         return rows
 
     def take_back(self, output: Output, info: WriteInfo) -> None:
-        """Remove what earlier attempts appended; see `RetryingEngine`."""
+        """Remove the rows that earlier attempts appended; see `RetryingEngine`."""
         table = TableName.parse(output.table)
         target = self._target(table)
         if self._appends.is_alone(target.key, info) or not self.exists(table):
@@ -285,26 +287,26 @@ class SparkEngine:
                 self.cached.forget(target.key)
 
     def exists(self, table: TableName) -> bool:
-        """Whether *table* is there."""
+        """Return True if *table* exists."""
         target = self._target(table)
         return self._schema(target, table) is not None
 
     def check_writable(self) -> None:
-        """Start the session, if need be, and look whether a local lake can be written.
+        """Check that a local lake can be written, and start the session if necessary.
 
         Raises:
             DataError: if the lake cannot be written.
-            EngineError: if there is no session; says what to do.
+            EngineError: if no session is available; with a remedy.
         """
         self._lake.check_writable()
         _ = self.connection
 
     def is_frame(self, value: object) -> bool:
-        """Whether *value* is a Spark DataFrame, of any kind of session; or a pandas or Arrow table."""
+        """Return True for a Spark DataFrame of any kind of session, and for a pandas or Arrow table."""
         return is_spark(value) or is_pandas(value) or is_arrow(value)
 
     def native(self, frame: Any, name: str) -> Any:
-        """*frame* as a Spark DataFrame; see `ConvertingEngine`."""
+        """Return *frame* as a Spark DataFrame; see `ConvertingEngine`."""
         if is_spark(frame):
             return frame
         frame = from_arrow_exactly(frame, name) if is_arrow(frame) else frame
@@ -315,7 +317,7 @@ class SparkEngine:
             raise DataError(f"{name}: Spark cannot hold it: {reason(exc)}") from exc
 
     def tables(self) -> list[TableName]:
-        """Every table of a lake on this machine; see `ListingEngine`."""
+        """List every table of a lake on this machine; see `ListingEngine`."""
         return self._lake.table_names()
 
     def watch(self, tables: Sequence[TableName]) -> Watch:
@@ -323,25 +325,25 @@ class SparkEngine:
         return self._lake.watch(tables, self._newest_commit)
 
     def _newest_commit(self, table: TableName) -> tuple[float, float] | Change:
-        """The time of the newest commit by the session's clock; of a view or foreign table nothing."""
+        """Return the times of the newest commit and of now; a Change for views and other formats."""
         try:
             found = spark_writes.newest_commit(self._target(table))
             if found is None and not self.exists(table):
                 return Change.ABSENT
-        except Exception:  # noqa: BLE001  whoever reads it is told why it cannot be read
+        except Exception:  # noqa: BLE001  the next read of the table raises with the cause
             found = None
         return Change.UNKNOWN if found is None else found
 
     def row_count(self, frame: Any) -> int | None:
-        """The rows of a whole table, as its log counts them; None for whatever Spark has to count."""
+        """Return the number of rows of *frame* if it is known; None if Spark would have to count them."""
         return self._counts.get(frame)
 
     def schema(self, frame: Any) -> dict[str, str]:
-        """Column to the name of its type."""
+        """Map each column to the name of its type."""
         return types_of(frame.schema)
 
     def measure(self, frame: Any, rules: Sequence[Rule]) -> list[Measure]:
-        """What each of *rules* is judged by; see `TableEngine.measure`.
+        """Measure *frame* for each of *rules*; see `TableEngine.measure`.
 
         Raises:
             DataError: if a rule cannot be evaluated on its columns.
@@ -349,14 +351,15 @@ class SparkEngine:
         return spark_checks.measure(frame, rules)
 
     def split(self, frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
-        """The rows that keep all of *rules*, and those that break one; see `TableEngine.split`."""
+        """Split *frame* into rows that pass all *rules*, and failed rows; see `TableEngine.split`."""
         return spark_checks.split(frame, rules)
 
     def cache(self, table: TableName, *, keep: bool = False) -> None:
-        """Keep *table* in the cluster's memory until it is written or, unless *keep*, this is closed.
+        """Cache *table* in the cluster's memory until a write to it; without *keep*, at most until `close`.
 
         Raises:
-            TableNotFoundError: if it does not exist.
+            TableNotFoundError: if the table does not exist.
+            DataError: if the table cannot be read.
         """
         self.read(table)
         target = self._target(table)
@@ -364,11 +367,11 @@ class SparkEngine:
             self.cached.keep(target, stays=keep)
 
     def read_portion(self, table: TableName, portion: Portion) -> Any:
-        """*portion* of *table*, read here and now; a limit ends reading.
+        """Read *portion* of *table* immediately; a limit ends the read early.
 
         Raises:
-            TableNotFoundError: if it does not exist.
-            DataError: if it cannot be read.
+            TableNotFoundError: if the table does not exist.
+            DataError: if the table cannot be read.
         """
         frame = self.read(table)
         try:
@@ -377,20 +380,20 @@ class SparkEngine:
             raise DataError(f"{table}: cannot be read: {reason(exc)}") from exc
 
     def take(self, frame: Any, portion: Portion) -> Any:
-        """*portion* of *frame*, read here and now; *frame* itself if that is all of it."""
+        """Compute *portion* of *frame* immediately; return *frame* itself if the portion is everything."""
         return self._kept(spark_rehearsal.take(frame, portion)) if portion else frame
 
     def prepared(self, frame: Any, output: Output) -> Any:
-        """The rows of *frame*, computed here and now, as *output*'s table would give them back.
+        """Compute *frame* immediately, with the columns and types that it would have in *output*'s table.
 
         Raises:
-            DataError: if the table cannot take it.
+            DataError: if the table cannot take the frame.
         """
         table = TableName.parse(output.table)
         target = self._target(table)
         fitted = spark_rehearsal.fitted(target, frame, output, self._schema(target, table))
         found = self._kept(fitted)
-        if found is fitted:  # what it would raise, it is to raise now
+        if found is fitted:  # nothing was computed yet: raise errors of the plan now, not later
             spark_rehearsal.compute(fitted)
         if output.mode == "merge":
             spark_writes.check_unique(found, output)
@@ -403,11 +406,11 @@ class SparkEngine:
         return kept
 
     def combined(self, before: Any, frame: Any, output: Output) -> Any:
-        """What a table that holds *before* holds after an append or merge of *frame*."""
+        """Return the rows that a table with the rows *before* has after an append or merge of *frame*."""
         return spark_rehearsal.combined(before, frame, output)
 
     def changes(self, frame: Any, output: Output, *, partial: bool) -> TableChange:
-        """What writing the prepared *frame* would change in *output*'s table.
+        """Return the changes that a write of the prepared *frame* would make to *output*'s table.
 
         Raises:
             DataError: if the table cannot be read.
@@ -418,10 +421,12 @@ class SparkEngine:
         return spark_rehearsal.changes(target, frame, output, schema, partial=partial)
 
     def details(self, table: TableName) -> TableDetails | None:
-        """What the Delta log of *table* says; None if it does not exist. A local one needs no Spark.
+        """Read the details of *table* from its Delta log; return None if it does not exist.
+
+        A local table needs no Spark session.
 
         Raises:
-            DataError: if it cannot be looked at.
+            DataError: if the table cannot be read.
         """
         if self._lake.has(table) is False:
             return None
@@ -433,13 +438,15 @@ class SparkEngine:
         return None if schema is None else spark_rehearsal.details(target, schema)
 
     def close(self) -> None:
-        """Forget what is cached; the session stays for the next run."""
+        """Drop the cached tables of the run; the session stays open for the next run."""
         if self._cache is not None:
             self._cache.end_run()
         if self._connection is not None:
             spark_names.give_back(self._connection.spark, self)
         if self._catalog is not None:
-            self._show_all(self._catalog)  # what pandas rows and the run log have made meanwhile
+            self._show_all(
+                self._catalog
+            )  # add tables that pandas rows and the run log have created
 
     def _target(self, table: TableName) -> spark_writes.DeltaTarget:
         connection = self.connection
@@ -454,7 +461,7 @@ class SparkEngine:
         )
 
     def _schema(self, target: spark_writes.DeltaTarget, table: TableName) -> Any:
-        """The table's schema, or None if it does not exist."""
+        """Return the table's schema, or None if it does not exist."""
         if self._lake.has(table) is False:
             return None
         try:
@@ -466,7 +473,7 @@ class SparkEngine:
 
 
 def _check_lake(connection: Connection, lake: Lake) -> None:
-    """Refuse a lake where Sail would write to another folder than it is told."""
+    """Raise DataError for a lake in which Sail could not keep tables, or would use another folder."""
     root = lake.root
     if connection.kind == SAIL and isinstance(lake, CatalogLake):
         raise DataError(

@@ -1,4 +1,4 @@
-"""Times in files as microseconds, in sessions that are not our own, too, for as long as we write."""
+"""Write times to files as microseconds; other sessions than our own are configured during the write."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from odibi_nb.engines.spark.session import Connection
 
 _SETTING = "spark.sql.parquet.outputTimestampType"
-"""INT96, Spark's default, is nanoseconds to delta-rs and others, for whom 9999-12-31 wraps to 1816.
+"""The session's setting; a single write has no option for it.
 
-There is no option of a single write for it.
+delta-rs and others read INT96, Spark's default, as nanoseconds, in which 9999-12-31 wraps to 1816.
 """
 _MICROSECONDS = "TIMESTAMP_MICROS"
 _lock = threading.Lock()
@@ -27,10 +27,10 @@ _before: weakref.WeakKeyDictionary[Any, str | None] = weakref.WeakKeyDictionary(
 
 @contextlib.contextmanager
 def in_microseconds(connection: Connection) -> Iterator[None]:
-    """Let the session write times as microseconds; the last of several writers sets it back."""
+    """Let the session write times as microseconds; the last concurrent writer restores the setting."""
     spark = connection.spark
     if connection.kind == SAIL or (connection.own and connection.kind == CLASSIC):
-        yield  # Sail always does; our own are configured when they start
+        yield  # Sail always does; our own sessions are configured at their start
         return
     with _lock:
         _writing[spark] = _writing.get(spark, 0) + 1
@@ -46,7 +46,7 @@ def in_microseconds(connection: Connection) -> Iterator[None]:
 
 
 def _set(spark: Any) -> None:
-    with contextlib.suppress(Exception):  # serverless compute lets nobody set it
+    with contextlib.suppress(Exception):  # serverless compute does not allow it
         found = spark.conf.get(_SETTING, None)
         if found != _MICROSECONDS:
             spark.conf.set(_SETTING, _MICROSECONDS)
@@ -56,5 +56,5 @@ def _set(spark: Any) -> None:
 def _set_back(spark: Any) -> None:
     if spark in _before:
         before = _before.pop(spark)
-        with contextlib.suppress(Exception):  # the session may be gone
+        with contextlib.suppress(Exception):  # the session may have ended
             spark.conf.unset(_SETTING) if before is None else spark.conf.set(_SETTING, before)

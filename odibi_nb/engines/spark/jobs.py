@@ -1,8 +1,8 @@
-"""One attempt on a Spark session: its own pool, its own tag, and an end when it is cancelled.
+"""Run an attempt on a Spark session with its own pool and tag, and cancel its jobs if it is revoked.
 
-A Spark job belongs to whoever started it by what is set on the thread: a pool and a job group on
-classic Spark, tags there and on Spark Connect. They are set when an attempt begins on a worker's
-thread and taken away when it ends, because the next attempt on that thread is another one's.
+Settings of the thread link a Spark job to its attempt: a pool and a job group on classic Spark, and
+tags on classic Spark and Spark Connect. They are set on a worker's thread when an attempt begins, and
+removed when it ends, because the next attempt on that thread belongs to another row.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ class Jobs(Protocol):
     """The jobs of one attempt."""
 
     def begin(self) -> None:
-        """Whatever this thread starts from now on belongs to them."""
+        """Assign all jobs that this thread starts from now on to the attempt."""
 
     def progress(self) -> Progress | None:
-        """How far they are, where Spark tells; from any thread."""
+        """Return the progress of the jobs, if Spark reports it; may be called from any thread."""
 
     def cancel(self) -> None:
-        """End those that run."""
+        """Cancel the running jobs."""
 
     def end(self) -> None:
-        """This thread starts no more of them."""
+        """Stop assigning jobs of this thread to the attempt."""
 
 
 class ClassicJobs:
@@ -52,11 +52,11 @@ class ClassicJobs:
         self.progress = GroupProgress(self._context, self._tag)
 
     def begin(self) -> None:
-        """Name pool, group and tag on this thread."""
+        """Set pool, group and tag on this thread."""
         context = self._context
         context.setLocalProperty(_LOCAL[0], self._pool)
         context.setJobGroup(self._tag, self._pool, interruptOnCancel=False)
-        # Jobs of a broadcast have a group of their own, but keep the tag.
+        # Jobs of a broadcast have their own group, but inherit the tag.
         context.addJobTag(self._tag)
 
     def cancel(self) -> None:
@@ -65,13 +65,13 @@ class ClassicJobs:
         self._context.cancelJobsWithTag(self._tag)
 
     def end(self) -> None:
-        """Take everything from this thread."""
+        """Remove pool, group and tag from this thread."""
         for name in _LOCAL:
             self._context.setLocalProperty(name, None)
 
 
 class ConnectJobs:
-    """Operations on a Connect session, by tag."""
+    """Operations on a Connect session, identified by a tag."""
 
     def __init__(self, spark: Any, info: WriteInfo) -> None:
         self._spark = spark
@@ -84,22 +84,22 @@ class ConnectJobs:
         self.progress.begin()
 
     def cancel(self) -> None:
-        """Interrupt what has the tag."""
+        """Interrupt the operations with the tag."""
         self._spark.interruptTag(self._tag)
 
     def end(self) -> None:
-        """Take the tag from this thread."""
+        """Remove the tag from this thread."""
         self.progress.end()
         self._spark.removeTag(self._tag)
 
 
 def _tag(info: WriteInfo) -> str:
-    """The attempt's name; Spark allows no commas in it."""
+    """Return the attempt's tag, without commas, which Spark does not allow."""
     return f"odibi {info.run_id} {info.transformation_id} {info.attempt}".replace(",", "_")
 
 
 def _is_interrupt(error: BaseException | None) -> bool:
-    """Whether *error* is an interrupt, or what pyspark made of one while it tidied up."""
+    """Return True if *error* is an interrupt, or pyspark raised it while it handled an interrupt."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True
@@ -108,14 +108,14 @@ def _is_interrupt(error: BaseException | None) -> bool:
 
 
 def _cancel_beside(jobs: Jobs) -> None:
-    """Cancel *jobs* on another thread: this one's connection to the JVM waits for an answer still."""
+    """Cancel *jobs* on another thread: this thread's connection to the JVM still waits for a response."""
     one = threading.Thread(target=_cancelled, args=(jobs,), name="odibi-spark-cancel", daemon=True)
     one.start()
     one.join(CANCEL_SECONDS)
 
 
 def _cancelled(jobs: Jobs) -> None:
-    with contextlib.suppress(Exception):  # the session may be gone, and its jobs with it
+    with contextlib.suppress(Exception):  # the session may have ended, with its jobs
         jobs.cancel()
 
 
@@ -123,21 +123,21 @@ def _cancelled(jobs: Jobs) -> None:
 def attempt_scope(
     jobs: Jobs, control: AttemptControl, why_lost: Callable[[BaseException], str | None]
 ) -> Iterator[None]:
-    """An attempt's part of its thread: inside, its jobs are *jobs*, and end when it is revoked.
+    """Assign the jobs that the block starts to an attempt, and cancel them if it is revoked.
 
     Args:
-        jobs: of the attempt.
-        control: tells when it is revoked.
-        why_lost: what to tell if an error came because the session is gone; else None.
+        jobs: the attempt's jobs.
+        control: the attempt's control, which reports a revocation.
+        why_lost: returns a message if the session has ended and caused the error; else None.
 
     Raises:
-        RevokedError: instead of what Spark raises where its jobs were cancelled.
-        EngineError: instead of what Spark raises where the session is gone.
+        RevokedError: replaces Spark's error if the attempt was revoked.
+        EngineError: replaces Spark's error if the session has ended.
     """
     ended = threading.Event()
 
     def revoked() -> None:
-        # What a function does next, after a job of it was cancelled, starts a new job.
+        # Cancel repeatedly: the function may go on after a cancelled job and start another.
         arguments = (jobs.cancel, ended)
         threading.Thread(
             target=stop_until, args=arguments, name="odibi-spark-cancel", daemon=True
@@ -148,7 +148,7 @@ def attempt_scope(
         control.on_revoke(revoked)
         control.measure_progress(jobs.progress)
         yield
-    except KeyboardInterrupt:  # of what is tried out on the main thread
+    except KeyboardInterrupt:  # a rehearsal runs on the main thread
         _cancel_beside(jobs)
         raise
     except Exception as exc:
@@ -164,5 +164,5 @@ def attempt_scope(
     finally:
         ended.set()
         control.measure_progress(None)
-        with contextlib.suppress(Exception):  # a session that is gone has nothing set any more
+        with contextlib.suppress(Exception):  # if the session has ended, nothing is left to remove
             jobs.end()

@@ -1,4 +1,4 @@
-"""How far an attempt's Spark jobs are, as Spark itself counts their tasks; asked, never told task by task."""
+"""Progress of an attempt's Spark jobs, from Spark's own task counts, without a callback per task."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class GroupProgress:
         self._ended: dict[int, int] = {}
 
     def __call__(self) -> Progress | None:
-        """The tasks that are done, of those of all jobs so far; None before the first."""
+        """Return finished and total tasks of all jobs so far; None before the first job."""
         tracker = self._context.statusTracker()
         done = total = 0
         for job in tracker.getJobIdsForGroup(self._group):
@@ -42,7 +42,7 @@ class GroupProgress:
                     done += sum(min(stage.numCompletedTasks, stage.numTasks) for stage in stages)
                     total += tasks
                     continue
-                self._ended[job] = tasks  # it is not asked about again
+                self._ended[job] = tasks  # saves later requests for this job
             done += self._ended[job]
             total += self._ended[job]
         return Progress(done, total) if total else None
@@ -51,7 +51,7 @@ class GroupProgress:
 class OperationProgress:
     """The tasks of the operations that one thread starts on a Connect session.
 
-    The server reports them to whoever waits for an operation, every two seconds or so: on its thread.
+    The server reports them about every two seconds, on the thread that waits for the operation.
     """
 
     def __init__(self, spark: Any) -> None:
@@ -60,19 +60,19 @@ class OperationProgress:
         self._counts: dict[str | None, tuple[int, int]] = {}
 
     def begin(self) -> None:
-        """Listen to what this thread starts from now on; clients before 4.0 cannot."""
+        """Listen to the operations that this thread starts from now on; needs a client of 4.0 or later."""
         register = getattr(self._spark, "registerProgressHandler", None)
         if register is not None:
             self._thread = threading.get_ident()
             register(self._note)
 
     def end(self) -> None:
-        """Listen no more."""
-        with contextlib.suppress(Exception):  # it did not listen
+        """Stop listening."""
+        with contextlib.suppress(Exception):  # the handler may not be registered
             self._spark.removeProgressHandler(self._note)
 
     def __call__(self) -> Progress | None:
-        """The tasks that are done, of those of all operations so far; None before the first report."""
+        """Return finished and total tasks of all operations so far; None before the first report."""
         counts = [*self._counts.values()]
         total = sum(tasks for _, tasks in counts)
         return Progress(sum(done for done, _ in counts), total) if total else None

@@ -1,4 +1,4 @@
-"""Registry rows' queries on Spark: one SELECT over tables, and which tables those are."""
+"""Check the queries of registry rows on Spark, and find the tables that they read."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _SHARED_VIEWS = "global_temp"
 
 
 def checked(sql: str, lake: Lake | None) -> str:
-    """What messages call the query *sql*, in one line.
+    """Check that the query *sql* only reads tables, and return it in one line for messages.
 
     Raises:
-        DataError: if it is not one SELECT that only reads tables; a format's name before a dot means
-            a file to Spark, unless *lake* has such a table. To Sail it is a file all the same: then
-            *lake* is None.
+        DataError: if *sql* is not one SELECT that only reads tables. Spark takes a name such as
+            ``csv.orders`` for a file, unless *lake* has such a table. Sail always takes it for a file;
+            *lake* is None then.
     """
     shown = shown_sql(sql)
     if refused := why_refused(sql, DIALECTS["spark"]):
@@ -44,16 +44,16 @@ def checked(sql: str, lake: Lake | None) -> str:
 
 
 def _is_in(name: str, lake: Lake) -> bool:
-    with contextlib.suppress(DataError):  # a path
+    with contextlib.suppress(DataError):  # *name* is a path
         return lake.has(TableName.parse(name)) is True
     return False
 
 
 def lake_tables(sql: str, lake: Lake) -> list[str]:
-    """The names in *sql*, as spelled there, that are tables of *lake*."""
+    """Return the names in *sql* that are tables of *lake*, in the spelling of *sql*."""
     names = []
     for name in tables_named(sql, "spark"):
-        with contextlib.suppress(DataError):  # something else than a name
+        with contextlib.suppress(DataError):  # not a table name
             if lake.has(TableName.parse(name)) is not False:
                 names.append(name)
     return sorted(names)
@@ -62,14 +62,14 @@ def lake_tables(sql: str, lake: Lake) -> list[str]:
 def in_catalog(sql: str, catalog: str, is_temporary: Callable[[str], bool]) -> str:
     """Return *sql* with *catalog* before the names of tables that have none.
 
-    So it reads the same tables whatever catalog and schema are current: on Connect they are looked up
-    again each time that something is done with the DataFrame. Text that sqlglot cannot parse stays as
-    it is.
+    The query then reads the same tables, whatever catalog and schema are current. This matters on
+    Connect, which resolves the names again for each action on the DataFrame. Text that sqlglot cannot
+    parse is returned unchanged.
 
     Args:
         sql: a query.
-        catalog: the lake's.
-        is_temporary: whether a name of one part is a temporary view, which has no catalog.
+        catalog: the lake's catalog.
+        is_temporary: returns True if a name of one part is a temporary view, which has no catalog.
     """
     trees, _ = parse(sql, DIALECTS["spark"])
     prefixes = {}
@@ -90,7 +90,7 @@ def in_catalog(sql: str, catalog: str, is_temporary: Callable[[str], bool]) -> s
 
 
 def in_full(missing: str, sql: str) -> TableName:
-    """The table that a query names: Sail's error only has the last part of a name."""
+    """Return the full name in *sql* of a *missing* table; Sail's error has only its last part."""
     last = missing.rpartition(".")[2].casefold()
     names = [
         name for name in tables_named(sql, "spark") if name.rpartition(".")[2].casefold() == last

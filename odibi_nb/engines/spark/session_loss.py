@@ -1,4 +1,4 @@
-"""A Spark session that is gone while somebody uses it: stopped, or its JVM or server has ended."""
+"""Detect that a Spark session ended during its use: it was stopped, or its JVM or server ended."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ _RETRY = "odibi retry last"
 
 
 def is_connect_session(spark: Any) -> bool:
-    """Whether *spark* is a session of Spark Connect."""
+    """Return True if *spark* is a session of Spark Connect."""
     return type(spark).__module__.startswith("pyspark.sql.connect")
 
 
 def is_stopped(spark: Any) -> bool:
-    """Whether a session can do nothing any more, as far as that is known without a query."""
+    """Return True if a session is known to have ended; the check runs no query."""
     if is_connect_session(spark):
         return bool(getattr(spark, "is_stopped", False))
     context = getattr(spark.sparkContext, "_jsc", None)
     try:
         return context is None or bool(context.sc().isStopped())
-    except Exception:  # noqa: BLE001  there is no JVM that would answer
+    except Exception:  # noqa: BLE001  the JVM does not answer
         return True
 
 
 def close_without_asking(spark: Any) -> None:
-    """Close a Connect session whose server is gone; else pyspark would hand it out as the active one."""
+    """Close a Connect session without its server; else pyspark would return it as the active session."""
     spark.release_session_on_close = False
     with contextlib.suppress(Exception):
         spark.stop()
 
 
 def forget_stopped_active() -> None:
-    """Let the next Connect session be this thread's active one: pyspark leaves a stopped one in its place."""
-    with contextlib.suppress(ImportError, AttributeError):  # private, and only so from 3.5 on
+    """Let the next Connect session become this thread's active one; pyspark keeps a stopped session."""
+    with contextlib.suppress(ImportError, AttributeError):  # private, with this name since 3.5
         from pyspark.sql.connect.session import SparkSession
 
         active = SparkSession._active_session  # noqa: SLF001  nothing public replaces it
@@ -50,7 +50,7 @@ def forget_stopped_active() -> None:
 
 
 def why_lost(connection: Connection, error: BaseException) -> str | None:
-    """What to tell if *error* came because the session is gone; None if it is not."""
+    """Return a message if *error* was raised because the session has ended; else None."""
     spark = connection.spark
     if is_connect_session(spark):
         lost = is_stopped(spark) or _GONE_ON_SERVER.search(str(error)) is not None
@@ -69,7 +69,7 @@ def why_lost(connection: Connection, error: BaseException) -> str | None:
 def _how_jvm_ended() -> str:
     from pyspark import SparkContext
 
-    process = getattr(SparkContext._gateway, "proc", None)  # noqa: SLF001  there is no other way to ask
+    process = getattr(SparkContext._gateway, "proc", None)  # noqa: SLF001  nothing public returns it
     code = None if process is None else process.poll()
     exit_code = "" if code is None else f" (exit code {code})"
     return (

@@ -1,4 +1,4 @@
-"""Writing a Spark DataFrame to a Delta table, in one commit, and how many rows that were."""
+"""Write a Spark DataFrame to a Delta table in one commit, and count the written rows."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ _LOOK_BACK = 20
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be written how, and who does it."""
+    """A requested write: output and author."""
 
     output: Output
     info: WriteInfo
 
     @property
     def only_once(self) -> bool:
-        """Whether it must not be done twice; what is no part of a run is nobody's retry."""
+        """True for an append in a run, which a retry must not repeat; only runs retry writes."""
         return self.output.mode == "append" and bool(self.info.run_id)
 
 
 class DeltaTarget:
-    """A Delta table that may be written.
+    """A Delta table to write.
 
     Args:
         connection: the session.
-        name: what messages call the table.
-        identifier: the table in SQL.
-        path: where it stands; None if the session's catalog knows.
-        storage_options: with which delta-rs reaches tables at URLs; None if it does not.
+        name: the table's name in messages.
+        identifier: the table's name in SQL.
+        path: path or URL of the table; None if only the session's catalog knows it.
+        storage_options: delta-rs's options for tables at URLs; None if delta-rs cannot reach them.
     """
 
     def __init__(
@@ -73,18 +73,18 @@ class DeltaTarget:
 
     @property
     def key(self) -> str:
-        """What tells it from other tables."""
+        """A key that identifies the table."""
         return self.path or self.identifier
 
     def frame(self) -> Any:
-        """All of the table, read when something is done with it."""
+        """Return all of the table as a DataFrame, which Spark reads on the first action."""
         spark = self.connection.spark
         if self.path is None:
             return spark.read.table(self.identifier)
         return spark.read.format("delta").load(self.path)
 
     def save(self, writer: Any) -> None:
-        """Let a DataFrameWriter write it."""
+        """Save the rows of a DataFrameWriter to the table."""
         if self.path is None:
             writer.saveAsTable(self.identifier)
         else:
@@ -98,18 +98,18 @@ def write(
     request: Request,
     appends: Appends,
 ) -> int | None:
-    """Write *frame* as asked; the rows written, where the table's log tells.
+    """Write *frame*, and return the number of rows if the table's log has it.
 
     Args:
-        target: the table; its `write_lock` must be held.
-        frame: what `storable` gave.
-        schema: gives the table's schema, None if it does not exist, before each try.
-        request: what is to be done, and who does it.
-        appends: what the attempts of this process have appended.
+        target: the table; the caller must hold its `write_lock`.
+        frame: a DataFrame from `storable`.
+        schema: called before each try; returns the table's schema, or None if it does not exist.
+        request: output and author of the write.
+        appends: the appends by attempts of this process.
 
     Raises:
-        DataError: if the table cannot take the frame, or other writers keep changing it.
-        RevokedError: if nobody waits for the write any more.
+        DataError: if the table cannot take the frame, or other writers keep changing the table.
+        RevokedError: if the attempt has been revoked.
     """
     output = request.output
     output_rules.check_output(frame.columns, output)
@@ -147,7 +147,7 @@ def write(
 
 
 def _raise_if_refused(target: DeltaTarget, exc: Exception) -> None:
-    """Raise DataError where Sail cannot write the table at all; the JVM's Delta says so itself."""
+    """Raise DataError if Sail cannot write the table at all; the JVM's Delta has its own message."""
     refused = why_refused(exc, None, SAIL_ITSELF) if target.connection.kind == SAIL else None
     if refused is not None:
         raise DataError(f"{target.name}: nothing was written: {refused}") from exc
@@ -183,10 +183,10 @@ def _once(
 
 
 def _make(target: DeltaTarget, frame: Any, output: Output) -> None:
-    """Make a table without rows in a catalog, unless it is there.
+    """Create a table without rows in a catalog, unless it exists.
 
-    Delta keeps neither ``userMetadata`` nor ``txn`` of the append that makes a catalog's table (4.4):
-    a retry could not find it.
+    If an append creates a catalog's table, Delta (4.4) stores neither ``userMetadata`` nor ``txn``, and
+    a retry could not find the append.
     """
     writer = frame.limit(0).write.format("delta").mode("ignore")
     target.save(_as_new(target, writer, output))
@@ -196,13 +196,13 @@ def _save(target: DeltaTarget, writer: Any, mark: str, *, only_once: bool) -> No
     try:
         target.save(writer)
     except Exception:
-        # Whatever failed after the commit, a second append would double the rows.
+        # If the error came after the commit, a second append would double the rows.
         if not only_once or _commit_with(target, mark) is None:
             raise
 
 
 def _fitted(target: DeltaTarget, frame: Any, schema: Any, output: Output) -> tuple[Any, bool, bool]:
-    """*frame* as the table takes it, whether columns differ, and whether it brings its own schema."""
+    """Convert *frame* for the table; also return whether columns differ, and whether types change."""
     log = _log(target)
     decided_schema = decided(target, log, frame, schema)
     frame, differs = fit(frame, decided_schema, output)
@@ -216,18 +216,18 @@ def _fitted(target: DeltaTarget, frame: Any, schema: Any, output: Output) -> tup
 
 
 def _as_new(target: DeltaTarget, writer: Any, output: Output) -> Any:
-    """*writer* with what only counts when a table is made."""
+    """Add the options to *writer* that only matter when it creates a table."""
     if output.partition_by:
         writer = writer.partitionBy(*output.partition_by)
     if target.connection.kind != SAIL:
-        # delta-rs, through which pandas rows read, cannot read deletion vectors.
+        # Pandas rows read through delta-rs, which cannot read deletion vectors.
         properties = {**KEPT_FOR, "delta.enableDeletionVectors": "false"}
         writer = writer.options(**properties)
     return writer
 
 
 def _merge(target: DeltaTarget, frame: Any, output: Output, *, differs: bool) -> int | None:
-    """Update the rows whose keys are there, insert the others; null equals null."""
+    """Update the rows whose keys the table has, and insert the others; null equals null."""
     view = f"odibi_merge_{uuid.uuid4().hex}"
     same = " AND ".join(f"t.{backticked(key)} <=> s.{backticked(key)}" for key in output.keys)
     evolving = "WITH SCHEMA EVOLUTION " if differs else ""
@@ -238,7 +238,7 @@ def _merge(target: DeltaTarget, frame: Any, output: Output, *, differs: bool) ->
             "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
         ).collect()
     finally:
-        with contextlib.suppress(Exception):  # the merge is committed, whatever becomes of the view
+        with contextlib.suppress(Exception):  # the merge may be committed already
             target.connection.spark.catalog.dropTempView(view)
     if done and "num_affected_rows" in done[0].asDict():
         return int(done[0]["num_affected_rows"])
@@ -246,7 +246,7 @@ def _merge(target: DeltaTarget, frame: Any, output: Output, *, differs: bool) ->
 
 
 def _rows_merged(target: DeltaTarget) -> int | None:
-    """The rows that the newest commit updated and inserted; Sail's answer counts copied ones, too."""
+    """Count the rows that the newest commit updated and inserted; Sail's result also counts copied rows."""
     log = _log(target)
     commits = log.history(1) if log is not None else []
     metrics = commits[0].get("operationMetrics") or {} if commits else {}
@@ -255,7 +255,7 @@ def _rows_merged(target: DeltaTarget) -> int | None:
 
 
 def check_unique(frame: Any, output: Output) -> None:
-    """Raises DataError if keys come twice in a *frame* that is to be merged."""
+    """Raise DataError if several rows of a *frame* to merge have the same keys."""
     counted = frame.groupBy(*map(backticked, output.keys)).count()
     count = counted.columns[-1]
     twice = counted.filter(f"{backticked(count)} > 1").limit(output_rules.SAMPLES + 1).collect()
@@ -271,7 +271,7 @@ def check_unique(frame: Any, output: Output) -> None:
 
 
 def check_partitions(target: DeltaTarget, output: Output) -> None:
-    """Raises DataError if the table is partitioned otherwise than *output* says."""
+    """Raise DataError if *output* would partition the table differently without replacing it."""
     if not output.partition_by or output.schema_mode == "overwrite":
         return
     now = _partitions(target)
@@ -280,7 +280,7 @@ def check_partitions(target: DeltaTarget, output: Output) -> None:
 
 
 def _partitions(target: DeltaTarget) -> list[str] | None:
-    """The columns that the table is partitioned by; None if that is unknown."""
+    """Return the table's partition columns; None if they are unknown."""
     log = _log(target)
     if log is not None:
         return list(log.metadata().partition_columns)
@@ -290,14 +290,14 @@ def _partitions(target: DeltaTarget) -> list[str] | None:
 
 
 def _rows_written(target: DeltaTarget, mark: str) -> int | None:
-    """The rows of the commit that carries *mark*, as its writer counted them."""
+    """Return the number of rows in the commit with *mark*, from its own metrics."""
     commit = _commit_with(target, mark) or {}
     rows = (commit.get("operationMetrics") or {}).get("numOutputRows")
     return None if rows is None else int(rows)
 
 
 def _commit_with(target: DeltaTarget, mark: str) -> dict[str, Any] | None:
-    """The commit that carries *mark*, if it is among the newest."""
+    """Return the commit with *mark*, if it is among the newest ones."""
     log = _log(target)
     if log is not None:
         commits = log.history(_LOOK_BACK)
@@ -308,7 +308,7 @@ def _commit_with(target: DeltaTarget, mark: str) -> dict[str, Any] | None:
 
 
 def rows_in_table(target: DeltaTarget) -> int | None:
-    """The rows that the table's log counts; None where it cannot be read without Spark."""
+    """Return the number of rows by the table's log; None if the log cannot be read without Spark."""
     log = _log(target)
     if log is None:
         return None
@@ -318,7 +318,7 @@ def rows_in_table(target: DeltaTarget) -> int | None:
 
 
 def version_of(target: DeltaTarget) -> int | None:
-    """The table's newest version; None where nobody can tell."""
+    """Return the table's newest version; None if it is unknown."""
     log = _log(target)
     if log is not None:
         return int(log.version())
@@ -328,9 +328,9 @@ def version_of(target: DeltaTarget) -> int | None:
 
 
 def newest_commit(target: DeltaTarget) -> tuple[float, float] | None:
-    """The milliseconds of the table's newest commit, and of now, by the session's clock.
+    """Return the times of the table's newest commit and of now, in milliseconds of the session's clock.
 
-    None where there are no commits to be read: not of a view, nor of another format than Delta.
+    Return None if no commits can be read, as for a view, for another format than Delta, or on Sail.
     """
     sql = f"DESCRIBE HISTORY {target.identifier} LIMIT 1"
     times = ("unix_millis(timestamp) AS at", "unix_millis(current_timestamp()) AS now")
@@ -347,14 +347,14 @@ def _log(target: DeltaTarget, version: int | None = None) -> Any:
 
 
 def log_at(path: str | None, version: int | None = None) -> Any:
-    """A table's log through delta-rs, which takes milliseconds; None where that cannot be."""
+    """Open a local table through delta-rs, which takes milliseconds; return None if that fails."""
     if path is None or "://" in path:
         return None
     if importlib.util.find_spec("deltalake") is None:
         return None
     from deltalake import DeltaTable
 
-    with contextlib.suppress(Exception):  # Spark may know more than this library does
+    with contextlib.suppress(Exception):  # Spark may support features that delta-rs does not
         return DeltaTable(path, version=version)
     return None
 
@@ -362,6 +362,6 @@ def log_at(path: str | None, version: int | None = None) -> Any:
 def _from_sql(target: DeltaTarget, sql: str, take: Callable[[Any], Any]) -> Any:
     if target.connection.kind == SAIL:
         return None
-    with contextlib.suppress(Exception):  # a number that is nice to have
+    with contextlib.suppress(Exception):  # the value is optional
         return take(target.connection.spark.sql(sql).collect())
     return None
