@@ -1,4 +1,4 @@
-"""Reading files and folders with Spark: the same rows as the pandas engine reads, with the same types."""
+"""Read files and folders with Spark, with the same rows and types as in the pandas engine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ALIASES = {
     "escapechar": "escape",
     "na_values": "nullValue",
 }
-"""pandas' names of options that Spark has under another name."""
+"""pandas' option names to Spark's names for the same options."""
 _CSV = {
     "sep",
     "quote",
@@ -112,23 +112,24 @@ def read_file(
     options: Mapping[str, Any] | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Any:
-    """The rows of a file, of a folder's or a glob's files, or of a Delta table.
+    """Read a file, the files of a folder or glob, or a Delta table.
 
-    Workbooks are read by pandas on this machine; so are all files on Sail, whose readers have other
-    rules: its Parquet reader makes nulls of whole numbers that have no sign and 64 bits. Otherwise Spark reads, when something is done with the rows.
+    pandas on this machine reads workbooks, and on Sail all files except Delta tables. Sail's own readers
+    have other rules: its Parquet reader returns null for unsigned 64-bit numbers. Otherwise Spark reads,
+    on the first action.
 
     Args:
         connection: the session.
-        location: a path or URL that Spark knows.
+        location: a path or URL that Spark supports.
         format: ``csv``, ``json`` (an array of records, or one per line), ``parquet``, ``excel``,
             ``delta``.
-        schema: column to type name, as in the pandas engine; columns that it does not name get the
-            types that Spark finds, except that text stays text where it looks like a time.
-        options: of Spark's reader; pandas' names are understood where Spark has the same option.
-        storage_options: of the location, for files that pandas reads.
+        schema: column to type name, as in the pandas engine. Other columns get the types that are
+            found in the file; text that looks like a time stays text.
+        options: options of Spark's reader, also under pandas' names for the same options.
+        storage_options: options of the location, for files that pandas reads.
 
     Raises:
-        DataError: if nothing is there, it is malformed, or an option is unknown.
+        DataError: if *location* does not exist or is malformed, or an option is unknown.
     """
     shown = redact_url(location)
     if format not in pandas_files.SUFFIXES:
@@ -137,7 +138,7 @@ def read_file(
     foreign = _foreign_encoding(location, format, options or {})
     if (
         format in _BY_PANDAS
-        or (format == "json" and foreign)  # Spark reads no lines of UTF-16
+        or (format == "json" and foreign)  # Spark cannot read lines of UTF-16
         or (connection.kind == SAIL and format in _NOT_ON_SAIL)
     ):
         frame = pandas_files.read_file(location, format, schema, options, storage_options)
@@ -157,7 +158,7 @@ def read_file(
 
 
 def from_pandas(connection: Connection, frame: Any, name: str) -> Any:
-    """A Spark DataFrame of a pandas one, with the types that the pandas engine stores."""
+    """Convert a pandas DataFrame to a Spark DataFrame with the types that the pandas engine stores."""
     from odibi_nb.engines.pandas.frames import to_arrow
 
     table = to_arrow(frame, name, of_file=True)
@@ -190,7 +191,7 @@ def _options(format: str, options: Mapping[str, Any], shown: str) -> dict[str, s
 
 
 def _check_there(location: str, shown: str) -> None:
-    """Say which file was probably meant, where this machine can look."""
+    """Raise DataError for a missing local file, with the most similar name as a hint."""
     path = Path(location)
     if "://" in location or path.exists() or not path.parent.is_dir():
         return
@@ -209,7 +210,7 @@ def _read(
             options.setdefault("sep", "\t")
         if options.get(
             "quote", '"'
-        ):  # Spark's own is a backslash: "say ""hi""" would keep its quotes
+        ):  # Spark's default is a backslash, with which "say ""hi""" would keep its quotes
             options.setdefault("escape", options.get("quote", '"'))
         return _read_csv(spark, location, types, options)
     if format == "json":
@@ -222,24 +223,24 @@ def _read(
 
 
 def _foreign_encoding(location: str, format: str, options: Mapping[str, Any]) -> str | None:
-    """The encoding that a file of this machine begins with, if that is not UTF-8."""
+    """Return the encoding that the first bytes of a local file show; None for UTF-8."""
     path = Path(location)
     if format not in {"csv", "json"} or options.get("encoding") or not path.is_file():
         return None
     with path.open("rb") as file:
         found = encodings.encoding_of(file.read(encodings.LONGEST_MARK))
-    return None if found == "utf-8-sig" else found  # Spark passes over that mark
+    return None if found == "utf-8-sig" else found  # Spark skips that mark
 
 
 def _read_csv(spark: Any, location: str, types: Mapping[str, str], options: dict[str, str]) -> Any:
-    """Once for its types, which are those that the pandas engine finds; then when it is used."""
+    """Read CSV twice: now to find the types that the pandas engine would find, and on an action."""
     shown = redact_url(location)
 
     def reader() -> Any:
         return spark.read.format("csv").option("header", "true").options(**options)
 
     found = reader().load(location).columns
-    # A column without a name is called as pandas calls it, so that rows need not know who reads.
+    # A column without a name gets pandas' name for it, so that it is the same with both engines.
     names = [f"Unnamed: {i}" if n == f"_c{i}" else n for i, n in enumerate(found)]
     _check_named(types, names, shown)
     by_spark = {n: kind for n, kind in types.items() if not text_columns.is_converted_here(kind)}
@@ -263,14 +264,14 @@ def _read_csv(spark: Any, location: str, types: Mapping[str, str], options: dict
 
 
 def _read_json(spark: Any, location: str, types: Mapping[str, str], options: dict[str, str]) -> Any:
-    """Read JSON twice, the first time for its columns: numbers that the schema calls text never become floats."""
+    """Read JSON twice, first to find its columns, so that numbers never become floats in text columns."""
 
     def reader() -> Any:
         return spark.read.format("json").options(**options)
 
     frame = reader().load(location)
     found = types_of(frame.schema)
-    if not found and types:  # no records: the schema says which columns there would have been
+    if not found and types:  # without records, only the schema names columns
         return spark.createDataFrame(
             [], ", ".join(f"{backticked(n)} {k}" for n, k in types.items())
         )
@@ -288,12 +289,12 @@ def _read_json(spark: Any, location: str, types: Mapping[str, str], options: dic
 
 
 def _is_wide(kind: str) -> bool:
-    """Return True for the decimals that Spark makes of whole numbers beyond 64 bits."""
+    """Return True for the decimals that Spark infers for whole numbers beyond 64 bits."""
     return kind.startswith("decimal(") and kind.endswith(",0)")
 
 
 def _without_values(frame: Any, names: list[str]) -> list[str]:
-    """The columns of *names* that are always null."""
+    """Return the columns of *names* that are always null."""
     if not names:
         return []
     facts = [f"count({backticked(name)}) AS n{i}" for i, name in enumerate(names)]

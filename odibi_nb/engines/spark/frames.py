@@ -1,6 +1,6 @@
-"""Spark DataFrames on their way into tables that every reader of the lake takes.
+"""Convert Spark DataFrames to types that every reader of the lake's tables supports.
 
-Everything is said in SQL text, which classic Spark, Spark Connect and Sail understand alike.
+All conversions are SQL text, which classic Spark, Spark Connect and Sail interpret in the same way.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _WIDER = {
     "int": ("bigint", "double"),
     "float": ("double",),
 }
-"""Type to the types that hold all of its values."""
+"""Type to the wider types that can hold all of its values."""
 _VOID = re.compile(r"\bvoid\b")
 _DIGITS = {"tinyint": 3, "smallint": 5, "int": 10, "bigint": 19}
 
 
 def is_spark(value: object) -> bool:
-    """Whether *value* is a Spark DataFrame, of any kind of session."""
+    """Return True if *value* is a Spark DataFrame of any kind of session."""
     return any(
         cls.__name__ == "DataFrame" and cls.__module__.startswith("pyspark.sql")
         for cls in type(value).__mro__
@@ -40,46 +40,49 @@ def is_spark(value: object) -> bool:
 
 
 def to_spark(spark: Any, data: Any) -> Any:
-    """The Arrow table *data*, as `odibi_nb.engines.pandas.frames` makes it, as a DataFrame of the session *spark*."""
+    """Convert the Arrow table *data* to a DataFrame of the session *spark*.
+
+    *data* must have the types that `odibi_nb.engines.pandas.frames` produces.
+    """
     import pyspark
     from pyspark.sql.pandas.types import from_arrow_schema
 
     guesses = [f.name for f in data.schema if f.metadata and NO_DATA.encode() in f.metadata]
-    if not data.num_rows:  # Sail finds no types in it
+    if not data.num_rows:  # Sail loses the types of a table without rows
         frame = spark.createDataFrame([], from_arrow_schema(data.schema))
     elif int(pyspark.__version__.partition(".")[0]) >= _SPARK_4:
         frame = spark.createDataFrame(data)
     else:
-        rows = data.to_pandas(integer_object_nulls=True)  # a float would change large ones
+        rows = data.to_pandas(integer_object_nulls=True)  # floats would change large numbers
         frame = spark.createDataFrame(rows, from_arrow_schema(data.schema))
     return marked(frame, guesses)
 
 
 def types_of(schema: Any) -> dict[str, str]:
-    """Column to the name of its type, of a Spark schema."""
+    """Map each column of a Spark schema to the name of its type."""
     return {field.name: field.dataType.simpleString() for field in schema.fields}
 
 
 def marked(frame: Any, names: Sequence[str]) -> Any:
-    """*frame* in which the columns *names* say that their types are guesses, as they have no values."""
+    """Mark the types of the columns *names* of *frame* as guesses, because they have no values."""
     for name in names:
         frame = frame.withMetadata(name, {NO_DATA: "true"})
     return frame
 
 
 def storable(frame: Any, table: str, time_zone: str) -> Any:
-    """*frame* with types that Delta and all its readers know.
+    """Convert *frame* to types that Delta and all its readers support.
 
-    Time stamps without a zone are UTC, as in the pandas engine; a column that is always null is
-    text.
+    Time stamps without a zone are UTC, as in the pandas engine. A column of Spark's type ``void``
+    becomes text.
 
     Args:
         frame: a Spark DataFrame.
-        table: what messages call it.
-        time_zone: the session's.
+        table: the frame's name in messages.
+        time_zone: the session's time zone.
 
     Raises:
-        DataError: naming *table*, the column, and what to do, if a column cannot be stored.
+        DataError: naming *table*, the column and a remedy, if a column cannot be stored.
     """
     types = types_of(frame.schema)
     _check_names([field.name for field in frame.schema.fields], table)
@@ -126,13 +129,13 @@ def _plain(name: str) -> str:
 
 
 def fit(frame: Any, schema: Any, output: Output) -> tuple[Any, bool]:
-    """*frame* in the types and the order of columns of a table's *schema*, and whether columns differ.
+    """Convert *frame* to the types and the column order of *schema*; also return True if columns differ.
 
-    Types are changed where every value of one has its equal in the other.
+    A type changes only if the table's type can hold all of its values.
 
     Raises:
         DataError: listing the differences, if columns differ and ``schema_mode`` is not "merge", or
-            if a column's type is another one.
+            if a column's type does not fit the table's.
     """
     ours, theirs = types_of(frame.schema), types_of(schema)
     guesses = {field.name for field in frame.schema.fields if is_guess(field)}
@@ -162,16 +165,16 @@ def fit(frame: Any, schema: Any, output: Output) -> tuple[Any, bool]:
 
 
 def is_guess(field: Any) -> bool:
-    """Return True if a Spark *field* says that its type is a guess, for want of values."""
-    return NO_DATA in str(field.metadata)  # Sail puts it one level deeper
+    """Return True if the metadata of a Spark *field* marks its type as a guess."""
+    return NO_DATA in str(field.metadata)  # Sail stores the mark one level deeper
 
 
 def _nothing(name: str, kind: str, otherwise: str) -> str:
-    """A column without values as *kind*; one that has got values since fails with *otherwise*."""
+    """Return SQL for a column without values as *kind*; if it has values, it fails with *otherwise*."""
     column = backticked(name)
     wrong = f"CAST(raise_error({spark_literal(otherwise)}) AS {kind})"
     if kind.startswith(("array", "map", "struct")):
-        # What is empty in one type is empty in the other, as JSON; what is not would get lost.
+        # Empty values have the same JSON in both types. Other values would get lost.
         value = f"from_json(to_json({column}), {spark_literal(kind)})"
         same = f"to_json({value}) = to_json({column})"
         return (
@@ -182,7 +185,7 @@ def _nothing(name: str, kind: str, otherwise: str) -> str:
 
 
 def with_missing(frame: Any, schema: Any) -> Any:
-    """*frame* with the columns that only *schema* has, all null: ``schema_mode`` "merge" allows it."""
+    """Add null columns to *frame* for those missing from it, which ``schema_mode`` "merge" allows."""
     theirs = types_of(schema)
     nothing = [
         f"CAST(NULL AS {kind}) AS {backticked(name)}"
@@ -193,7 +196,7 @@ def with_missing(frame: Any, schema: Any) -> Any:
 
 
 def _holds(wide: str, narrow: str) -> bool:
-    """Whether type *wide* has every value of type *narrow*."""
+    """Return True if type *wide* can hold every value of type *narrow*."""
     if wide == narrow or wide in _WIDER.get(narrow, ()):
         return True
     if not wide.startswith("decimal"):

@@ -1,4 +1,4 @@
-"""Spark in a JVM of this machine: is everything there, what it is told, and how it is started."""
+"""Run Spark in a JVM of this machine: check requirements, configure a session and start it."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _FITS = {
     (4, 3): ((4, 0), (4, 1)),
     (4, 4): ((4, 0), (4, 2)),
 }
-"""delta-spark's version to the first and the last of pyspark's that it runs with."""
+"""Version of delta-spark to the first and the last version of pyspark that it runs with."""
 _UNRESOLVED = re.compile(r"unresolved dependency: (\S+?): not found")
 _PROPERTIES = "spark.databricks.delta.properties.defaults"
 
 
 def java() -> str | None:
-    """The java that Spark would start: JAVA_HOME's, else the one on the path; None without one."""
+    """Return the java that Spark would start: from JAVA_HOME, else from the path; None without one."""
     home = os.environ.get("JAVA_HOME")
     if home:
         return shutil.which("java", path=str(Path(home) / "bin"))
@@ -50,7 +50,7 @@ def java() -> str | None:
 
 
 def java_version(command: str) -> int | None:
-    """The major version of *command*, a java; None if it does not say."""
+    """Return the major version of the java *command*; None if it is unknown."""
     try:
         done = subprocess.run(  # noqa: S603  the java of JAVA_HOME or of the path
             [command, "-version"], capture_output=True, text=True, check=False, timeout=30
@@ -65,10 +65,10 @@ def java_version(command: str) -> int | None:
 
 
 def check_java() -> str:
-    """The java to be used, and its version, for people.
+    """Return the java that Spark will use and its version, for messages.
 
     Raises:
-        EngineError: if there is none that runs Spark; says how to get one.
+        EngineError: if no java runs Spark; with a remedy.
     """
     command = java()
     if command is None:
@@ -84,11 +84,11 @@ def check_java() -> str:
 
 
 def check_versions() -> str:
-    """The versions of pyspark and delta-spark, for people.
+    """Return the versions of pyspark and delta-spark, for messages.
 
     Raises:
         EngineNotAvailableError: if one of them is not installed.
-        EngineError: if they do not fit each other.
+        EngineError: if the versions do not work together.
     """
     spark, delta = _version("pyspark"), _version("delta-spark")
     needed = _FITS.get(_minor(delta))
@@ -104,7 +104,7 @@ def check_versions() -> str:
 
 
 def has_jars() -> bool:
-    """Whether Delta's JAR is in one of the places where Spark looks for it before it fetches it."""
+    """Return True if Delta's JAR is in a local folder that Spark searches before it downloads it."""
     name = f"*delta-spark*{_version('delta-spark')}.jar"
     places = (f".ivy2*/jars/{name}", f".m2/repository/io/delta/*/*/{name}")
     return any(found for place in places for found in Path.home().glob(place))
@@ -123,26 +123,26 @@ def _minor(version: str) -> tuple[int, int]:
 
 
 def local_configuration(state_dir: Path) -> dict[str, str]:
-    """What a local session is told unless the manifest says otherwise."""
+    """Return the default configuration of a local session, which the manifest can override."""
     cores = os.cpu_count() or 1
     return {
         "spark.master": "local[*]",
-        # One transformation's long job must not keep the others' short ones waiting.
+        # A long job of one transformation must not block short jobs of others.
         "spark.scheduler.mode": "FAIR",
-        # 200, the default, is for clusters: here every one of them is a task of its own.
+        # The default, 200, is for clusters; here it would only mean 200 small tasks.
         "spark.sql.shuffle.partitions": str(max(2, cores)),
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.sql.session.timeZone": "UTC",
-        # INT96, the default, is read as nanoseconds by delta-rs and many others: 9999-12-31 wraps.
+        # delta-rs and many others read INT96, the default, as nanoseconds: 9999-12-31 wraps.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.warehouse.dir": str(state_dir / "spark-warehouse"),
-        # As on Databricks: what a function saves as a table is a Delta table.
+        # As on Databricks: a table that a function saves is a Delta table.
         "spark.sql.sources.default": "delta",
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        # delta-rs, through which pandas rows read, cannot read them.
+        # Pandas rows read through delta-rs, which cannot read deletion vectors.
         f"{_PROPERTIES}.enableDeletionVectors": "false",
-        # No web server: two sessions of one machine would want the same port.
+        # No web server, because two sessions on one machine would need the same port.
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.host": "localhost",
@@ -155,18 +155,18 @@ def start(name: str, settings: Mapping[str, str], log: Path) -> Any:
     """Start a JVM and a session in it.
 
     Args:
-        name: the application's.
+        name: the application's name.
         settings: Spark's configuration.
-        log: the file that gets what the JVM has to say, instead of the notebook.
+        log: file for the JVM's output, which would otherwise go to the notebook.
 
     Raises:
-        EngineError: if it does not start; says why, and what to do.
+        EngineError: if Spark does not start; with the cause and a remedy.
     """
     check_versions()
     check_java()
     if "spark.pyspark.python" not in settings:
-        # Else "python3" runs the user's Python functions: in a virtual environment that nobody has
-        # activated, as a notebook's kernel, another Python without its libraries.
+        # Otherwise Spark runs the user's Python functions with "python3". If the virtual environment
+        # is not activated, as in a notebook's kernel, that is another Python without its libraries.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     from delta import configure_spark_with_delta_pip
     from pyspark import SparkConf, SparkContext
@@ -180,12 +180,12 @@ def start(name: str, settings: Mapping[str, str], log: Path) -> Any:
     extra = [p for p in settings.get("spark.jars.packages", "").split(",") if p]
     builder = configure_spark_with_delta_pip(builder, extra_packages=extra)
     conf = SparkConf()
-    for key, value in builder._options.items():  # noqa: SLF001  what the builder itself does with them
+    for key, value in builder._options.items():  # noqa: SLF001  as the builder itself does
         conf.set(key, value)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as output:
         try:
-            if SparkContext._gateway is None:  # noqa: SLF001  there is no other way to ask
+            if SparkContext._gateway is None:  # noqa: SLF001  nothing public returns it
                 gateway = launch_gateway(conf, {"stdout": output, "stderr": output})
                 SparkContext._ensure_initialized(gateway=gateway)  # noqa: SLF001  as above
             return builder.getOrCreate()
@@ -194,7 +194,7 @@ def start(name: str, settings: Mapping[str, str], log: Path) -> Any:
 
 
 def _forget_dead_jvm() -> None:
-    """Let pyspark start a JVM anew where the one that it had has ended; it has no way of its own."""
+    """Let pyspark start another JVM after its JVM has ended; pyspark has no function for that."""
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 

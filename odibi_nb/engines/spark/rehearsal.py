@@ -1,4 +1,4 @@
-"""What a write would do to a Delta table, without doing it: for the Spark engine."""
+"""Compute the effect of a write to a Delta table without writing, for the Spark engine."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ if TYPE_CHECKING:
     from odibi_nb.engines.spark.writes import DeltaTarget
 
 MAX_EXACT = 200_000
-"""Counting distinct values exactly costs a shuffle of every column."""
+"""Highest number of rows for which distinct values are counted, which shuffles every column."""
 _AS_TEXT = ("map", "variant")
-"""Spark can neither group by these types nor put them in order."""
+"""Types by which Spark can neither group nor sort."""
 _SEED = 0
-"""The same table gives the same sample."""
+"""A fixed seed, so that the same table always gives the same sample."""
 _NOT_HERE = ("NOT_SUPPORTED", "NOT_IMPLEMENTED", "not supported", "not implemented")
 
 
 def take(frame: Any, portion: Portion) -> Any:
-    """*portion* of *frame*, as a plan: a limit ends reading, a fraction does not."""
+    """Return *portion* of *frame* as a plan. A limit ends the read early; a fraction does not."""
     if portion.fraction is not None:
         frame = frame.sample(fraction=portion.fraction, seed=_SEED)
     return frame if portion.limit is None else frame.limit(portion.limit)
 
 
 def kept(connection: Connection, frame: Any) -> Any:
-    """*frame* computed once, here and now: whoever asks again gets the same rows without the work.
+    """Compute *frame* once, now, so that later actions return the same rows without the work.
 
-    On the JVM its executors keep the rows for as long as a DataFrame of them lives, on Sail files do.
-    A Spark that can keep nothing (Databricks' serverless compute) gives *frame* itself.
+    The rows live as long as a DataFrame that uses them: in the executors of a JVM, or in files on Sail.
+    If Spark cannot store them (Databricks' serverless compute), return *frame* itself.
     """
     if connection.kind == SAIL:
         folder = tempfile.mkdtemp(prefix="odibi-")
@@ -62,7 +62,7 @@ def kept(connection: Connection, frame: Any) -> Any:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        # DataFrames that are made of this one hold its plan, not itself.
+        # DataFrames derived from this one refer to its plan, not to this object.
         weakref.finalize(found._plan, shutil.rmtree, folder, ignore_errors=True)  # noqa: SLF001
         return found
     try:
@@ -74,15 +74,17 @@ def kept(connection: Connection, frame: Any) -> Any:
 
 
 def compute(frame: Any) -> None:
-    """Compute every value of *frame*, and forget them."""
+    """Compute every value of *frame* without storing it."""
     frame.write.format("noop").mode("overwrite").save()
 
 
 def fitted(target: DeltaTarget, frame: Any, output: Output, schema: Any) -> Any:
-    """*frame* with the columns and types that it would have in the table of *schema*, if any.
+    """Return *frame* with the columns and types that it would have in the table.
+
+    *schema* is the table's schema, or None if the table does not exist yet.
 
     Raises:
-        DataError: if the table cannot take it.
+        DataError: if the table cannot take the frame.
     """
     spark = target.connection.spark
     frame = storable(frame, output.table, spark.conf.get("spark.sql.session.timeZone"))
@@ -99,13 +101,13 @@ def fitted(target: DeltaTarget, frame: Any, output: Output, schema: Any) -> Any:
 
 
 def combined(before: Any, frame: Any, output: Output) -> Any:
-    """*before* after an append or merge of *frame*: null equals null in keys, as in a table."""
+    """Append or merge *frame* into *before*; in keys null equals null, as in a Delta merge."""
     if output.mode == "merge":
         lacking = [name for name in before.columns if name not in frame.columns]
         present = before.selectExpr(*_renamed(output), *map(backticked, lacking))
         written = frame.selectExpr(*_renamed(output))
         before = before.join(written, _same_keys(before, written, output), "left_anti")
-        if lacking:  # a merge leaves them as they are
+        if lacking:  # a merge does not change these columns
             joined = frame.join(present, _same_keys(frame, present, output), "left")
             frame = joined.select(*map(backticked, [*frame.columns, *lacking]))
     return before.unionByName(frame, allowMissingColumns=True)
@@ -126,7 +128,9 @@ def _same_keys(frame: Any, renamed: Any, output: Output) -> Any:
 def changes(
     target: DeltaTarget, frame: Any, output: Output, schema: Any, *, partial: bool
 ) -> TableChange:
-    """What writing the prepared *frame* to the table of *schema* (None: not there yet) would change.
+    """Return the changes that a write of the prepared *frame* would make to the table.
+
+    *schema* is the table's schema, or None if the table does not exist yet.
 
     Raises:
         DataError: if table or frame cannot be read.
@@ -137,9 +141,9 @@ def changes(
 
 
 def details(target: DeltaTarget, schema: Any) -> TableDetails:
-    """What Spark finds in a table's log; counting its rows is answered from there, too."""
+    """Read the details of a table through Spark, which also counts its rows from the log."""
     commits: list[dict[str, Any]] = []
-    with contextlib.suppress(Exception):  # Sail cannot; the rest is worth having
+    with contextlib.suppress(Exception):  # Sail has no history; the other details remain
         sql = f"DESCRIBE HISTORY {target.identifier} LIMIT {COMMITS_LOOKED_AT}"
         commits = [row.asDict() for row in target.connection.spark.sql(sql).collect()]
     return TableDetails(
@@ -153,17 +157,17 @@ def details(target: DeltaTarget, schema: Any) -> TableDetails:
 def compare(
     spark: Any, before: Any, after: Any, output: Output, *, partial: bool = False
 ) -> TableChange:
-    """What writing *after* as *output* says would change in a table that holds *before*.
+    """Return the changes that a write of *after* to *output* would make to a table that holds *before*.
 
     Args:
-        spark: the session of both.
-        before: a DataFrame, or None if there is no table yet.
-        after: a DataFrame with the types of *before*, where they are to stay.
-        output: where and how it would be written.
-        partial: *after* was made of parts of its inputs.
+        spark: the session of both DataFrames.
+        before: a DataFrame, or None if the table does not exist yet.
+        after: a DataFrame; it has the types of *before*, unless the write replaces them.
+        output: the table and the mode of the write.
+        partial: True if *after* was computed from parts of the inputs.
 
     Raises:
-        DataError: if one of them cannot be read.
+        DataError: if one of the DataFrames cannot be read.
     """
     with _views(before, after, spark) as (present, written):
         sides = SparkSides(spark, (written, types_of(after.schema)))
@@ -178,7 +182,7 @@ def compare(
 
 
 class SparkSides(table_compare.Sides):
-    """Two views of a session; *written* is its name and its types."""
+    """Two views of a session; *written* is the name and the types of the view of the written rows."""
 
     max_exact = MAX_EXACT
 
@@ -188,25 +192,25 @@ class SparkSides(table_compare.Sides):
         self.present, self.types_present = "", {}
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """Collected; the queries see to it that they are few."""
+        """Collect the rows of a query; the queries return few rows."""
         return python_rows(self._spark.sql(sql))
 
     def quoted(self, name: str) -> str:
-        """As Spark quotes it."""
+        """Quote the name of a column for Spark."""
         return backticked(name)
 
     def scientific(self, column: str, digits: int) -> str:
-        """By ``printf``."""
+        """Return a call of Spark's ``printf`` that writes a float with *digits* significant digits."""
         return f"printf({spark_literal(f'%.{digits - 1}e')}, {column})"
 
     def comparable(self, column: str, kind: str) -> str:
-        """Maps, at any depth, as text."""
+        """Return SQL that casts types with maps or variants, at any depth, to text."""
         is_text = any(f"{word}<" in kind or kind == word for word in _AS_TEXT)
         return f"CAST({column} AS STRING)" if is_text else column
 
 
 def python_rows(frame: Any) -> list[tuple[Any, ...]]:
-    """The rows of a small DataFrame; time stamps, which pyspark gives in local time, are in UTC."""
+    """Collect the rows of a small DataFrame, with time stamps in UTC; pyspark returns local times."""
     stamps = [kind == "timestamp" for kind in types_of(frame.schema).values()]
     return [
         tuple(
@@ -223,7 +227,7 @@ def python_rows(frame: Any) -> list[tuple[Any, ...]]:
 
 @contextlib.contextmanager
 def _views(before: Any, after: Any, spark: Any) -> Iterator[tuple[str, str]]:
-    """Names for both in the session's SQL, while inside."""
+    """Create temporary views of both DataFrames for the block, and yield their names."""
     mark = uuid.uuid4().hex
     names = (f"odibi_present_{mark}", f"odibi_written_{mark}")
     try:
@@ -233,5 +237,5 @@ def _views(before: Any, after: Any, spark: Any) -> Iterator[tuple[str, str]]:
         yield names
     finally:
         for name in names:
-            with contextlib.suppress(Exception):  # a session that is gone has no views
+            with contextlib.suppress(Exception):  # if the session has ended, its views have, too
                 spark.catalog.dropTempView(name)

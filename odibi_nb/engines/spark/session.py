@@ -1,8 +1,8 @@
-"""Which Spark session a run uses: the one that is there, or one of our own.
+"""Choose the Spark session of a run: an existing session, or our own.
 
-A session that somebody else made (Databricks, spark-submit, a notebook's own, ``auth_provider``) is
-used as it is and never stopped. One of our own is kept for the process, so that the next run starts
-at once, and is stopped when the process ends.
+An existing session (from Databricks, spark-submit, the notebook or ``auth_provider``) is used as it is
+and never stopped. Our own session stays open for the process, so that the next run starts at once, and
+is stopped when the process ends.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _lost: weakref.WeakSet[Any] = weakref.WeakSet()
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A Spark session, and what is to be known about it.
+    """A Spark session, its kind and its origin.
 
     Attributes:
         spark: the session.
         kind: ``classic``, ``connect`` or ``sail``.
-        own: whether we made it; then nobody else's tables are in its catalog.
-        why: where it came from, for people.
+        own: True if this package opened the session; its catalog has only our tables then.
+        why: the session's origin, for messages.
     """
 
     spark: Any
@@ -61,15 +61,15 @@ class Connection:
 
     @property
     def is_connect(self) -> bool:
-        """Whether it has no JVM that Python could reach."""
+        """True if the session has no JVM that Python can reach."""
         return self.kind != CLASSIC
 
 
 def connect(place: Place) -> Connection:
-    """The session for *place*: the provider's, the active one, or one of our own.
+    """Return the session for *place*: the provider's session, the active session, or our own.
 
     Raises:
-        EngineError: if there is none and none can be made; says what to do.
+        EngineError: if no session exists and none can be started; with a remedy.
         ManifestError: if the environment's ``spark`` is wrong.
     """
     with _lock:
@@ -86,7 +86,7 @@ def connect(place: Place) -> Connection:
 
 
 def existing(place: Place) -> Connection | None:
-    """The session that is there already and that *place* would use; starts nothing."""
+    """Return the existing session that *place* would use, without starting one; None without one."""
     if place.session.spark is not None:
         return _foreign(place.session.spark, "the session of auth_provider")
     spark = active_session()
@@ -96,7 +96,7 @@ def existing(place: Place) -> Connection | None:
 
 
 def runs(place: Place) -> bool:
-    """Whether there is a session already that *place* would use, or one of our own; starts nothing."""
+    """Return True if a session that *place* could use already runs, without starting one."""
     with _lock:
         return existing(place) is not None or any(
             not is_stopped(connection.spark) for connection in _own.values()
@@ -104,10 +104,10 @@ def runs(place: Place) -> bool:
 
 
 def planned(place: Place) -> str:
-    """What `connect` would do, for people; starts nothing.
+    """Describe the session that `connect` would return, without starting it.
 
     Raises:
-        EngineError: if something is missing; says what to do.
+        EngineError: if something is missing; with a remedy.
         ManifestError: if the environment's ``spark`` is wrong.
     """
     found = existing(place)
@@ -130,7 +130,7 @@ def planned(place: Place) -> str:
 
 
 def _wanted(place: Place) -> tuple[str | None, dict[str, str]]:
-    """The environment's ``spark``: where, and the configuration."""
+    """Return the remote and the configuration from the environment's ``spark``."""
     raw = dict(place.config.spark)
     remote = raw.pop("remote", None) or raw.pop("spark.remote", None)
     where = f"$.environments.{place.env}.spark"
@@ -158,7 +158,7 @@ def _foreign(spark: Any, why: str) -> Connection:
 
 
 def _check_delta(connection: Connection) -> None:
-    """Refuse a classic session that cannot write the lake's tables."""
+    """Raise EngineError for a classic session without Delta Lake."""
     if connection.kind != CLASSIC or "DATABRICKS_RUNTIME_VERSION" in os.environ:
         return
     if "Delta" not in str(connection.spark.conf.get("spark.sql.extensions", "")):
@@ -170,12 +170,12 @@ def _check_delta(connection: Connection) -> None:
 
 
 def active_session() -> Any:
-    """The session that this process has, whoever made it; None without one."""
+    """Return the active session of this process, of any origin; None without one."""
     if "pyspark" not in sys.modules or importlib.util.find_spec("pyspark.sql") is None:
         return None
     from pyspark.sql import SparkSession
 
-    with contextlib.suppress(Exception):  # there is none
+    with contextlib.suppress(Exception):  # no session is active
         spark = SparkSession.getActiveSession() or SparkSession.active()
         return None if spark in _lost or is_stopped(spark) else spark
     return None
@@ -229,7 +229,7 @@ def _remote(place: Place, url: str, settings: Mapping[str, str]) -> Connection:
 
 
 def _on_sail(place: Place, settings: Mapping[str, str]) -> Connection:
-    """A session of its own for each lake: Sail's catalog lives as long as the session."""
+    """Return a separate session for each lake, because Sail's catalog belongs to its session."""
     _check_sail()
     key = (SAIL, str(place.state_dir), place.env, tuple(sorted(settings.items())))
     if key in _own and not is_stopped(_own[key].spark):
@@ -242,8 +242,8 @@ def _on_sail(place: Place, settings: Mapping[str, str]) -> Connection:
 
 
 def _activated(connection: Connection) -> Connection:
-    """Make a session what ``SparkSession.getActiveSession`` gives on this thread: the last run's."""
-    # pyspark does it for the first session only, and has no public way.
+    """Make a session the result of ``SparkSession.getActiveSession`` on this thread."""
+    # pyspark does this for the first session only, and has no public function for it.
     on_this_thread = getattr(type(connection.spark), "_active_session", None)
     if on_this_thread is not None:
         on_this_thread.session = connection.spark
@@ -251,7 +251,7 @@ def _activated(connection: Connection) -> Connection:
 
 
 def _check_alone(kind: str) -> None:
-    """Refuse what pyspark cannot have in one process: a JVM session and a Connect session."""
+    """Raise EngineError for a JVM session beside a Connect session: pyspark cannot have both."""
     others = {connection.kind == CLASSIC for connection in _own.values()}
     if (kind == CLASSIC and False in others) or (kind != CLASSIC and True in others):
         raise EngineError(
@@ -274,7 +274,7 @@ def _keep(key: tuple[Any, ...], connection: Connection) -> Connection:
 
 
 def _quieten() -> None:
-    """Keep pyspark from logging every failed query as pages of JSON; the error itself is raised."""
+    """Keep pyspark from logging every failed query as pages of JSON; it raises the error anyway."""
     with contextlib.suppress(ImportError):  # before pyspark 4
         from pyspark.logger import PySparkLogger
 
@@ -284,7 +284,7 @@ def _quieten() -> None:
 
 
 def forget(connection: Connection) -> None:
-    """Use a session no longer, as it is gone: the next run gets another."""
+    """Forget a session that has ended, so that the next run gets another one."""
     with _lock:
         _lost.add(connection.spark)
         keys = [key for key, own in _own.items() if own is connection]
@@ -295,10 +295,10 @@ def forget(connection: Connection) -> None:
 
 
 def stop_own() -> None:
-    """Stop the sessions we made, and Sail."""
+    """Stop our own sessions, and Sail."""
     with _lock:
         for connection in _own.values():
-            with contextlib.suppress(Exception):  # it may be gone
+            with contextlib.suppress(Exception):  # the session may have ended already
                 connection.spark.stop()
         _own.clear()
         stop_sail()

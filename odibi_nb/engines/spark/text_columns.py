@@ -1,7 +1,7 @@
-"""Spark's columns of text with the types that the pandas engine finds in the same file.
+"""Give Spark's columns of text the types that the pandas engine finds in the same file.
 
-Spark's own guess has other rules: it takes NA for text among numbers, and calls a column without
-values text. All is said in SQL: one pass over the file finds the types.
+Spark's own inference has other rules: it takes NA for text among numbers, and a column without values
+for text. This module uses SQL, and finds the types in one pass over the file.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _ZEROS = r"\.0*$"
 
 
 def is_converted_here(kind: str) -> bool:
-    """Return True if a column that a schema calls *kind* is read as text first; times are Spark's."""
+    """Return True if a column of type *kind* is read as text and converted here; Spark reads times."""
     return kind == "string" or kind in _BY_TEXT or kind.startswith("decimal")
 
 
 def kinds_of(frame: Any, names: Sequence[str]) -> dict[str, str]:
-    """Column to the type of all its values, found in one pass over the columns of text *names*."""
+    """Map each of the text columns *names* to the type that fits all its values, in one pass."""
     if not names:
         return {}
     facts = [
@@ -38,11 +38,11 @@ def kinds_of(frame: Any, names: Sequence[str]) -> dict[str, str]:
 
 
 _BOOLEAN, _WHOLE, _WIDE, _WIDER, _NUMBER, _TEXT, _WORD = (1 << i for i in range(7))
-"""What a field may be; a column's facts are those of all its fields."""
+"""Bits for the kinds of a field; the facts of a column are the bits of all its fields."""
 
 
 def _fact(column: str) -> str:
-    """The SQL that says what a field of *column* is; 0 if it is empty."""
+    """Return SQL for the bit of a field of *column*; 0 if the field is empty."""
     number = _number(column)
     return (
         f"CASE WHEN nullif({column}, '') IS NULL THEN 0 WHEN {number} IS NULL THEN {_WORD} "
@@ -56,7 +56,7 @@ def _fact(column: str) -> str:
 
 
 def _kind(facts: int) -> str:
-    """The type of a column with these *facts*."""
+    """Return the type of a column with these *facts*."""
     if not facts:
         return NO_VALUES
     values = facts & ~_WORD
@@ -72,7 +72,7 @@ def _kind(facts: int) -> str:
 
 
 def converted(name: str, kind: str, place: str) -> str:
-    """The SQL that makes type *kind* of the column of text *name*; a value that does not fit fails."""
+    """Return SQL that converts the text column *name* to *kind*, and fails on a value that does not fit."""
     column = backticked(name)
     if kind == NO_VALUES:
         return f"CAST(NULL AS void) AS {column}"
@@ -87,9 +87,9 @@ def converted(name: str, kind: str, place: str) -> str:
 
 
 def recast(name: str, found: str, kind: str, place: str) -> str:
-    """The SQL that makes type *kind* of a column of type *found*; a value that does not fit fails.
+    """Return SQL that converts a column of type *found* to *kind*, and fails on a value that does not fit.
 
-    Spark's own cast rounds, cuts off and, where ANSI is off, wraps and makes nulls.
+    Spark's own cast rounds and truncates; without ANSI mode, it also wraps and returns nulls.
     """
     column = backticked(name)
     if kind == NO_VALUES:
@@ -99,7 +99,7 @@ def recast(name: str, found: str, kind: str, place: str) -> str:
     value = f"try_cast({column} AS {kind})"
     if found == "string":
         fits = _fits(column, value, kind)
-    elif kind in _FLOATS:  # may round, as everywhere
+    elif kind in _FLOATS:  # floats may round, as in the pandas engine
         fits = f"{value} IS NOT NULL"
     elif kind == "boolean":
         fits = f"{column} IN (0, 1)"
@@ -109,9 +109,9 @@ def recast(name: str, found: str, kind: str, place: str) -> str:
 
 
 def _in_range(column: str, found: str, kind: str) -> str:
-    """The SQL that a decimal is no larger than the integers of type *kind*.
+    """Return a SQL condition that a decimal fits into the integer type *kind*.
 
-    Spark (4.2) takes bigint for wider than decimal(19,0), and leaves the cast out of comparisons.
+    Spark (4.2) considers bigint wider than decimal(19,0), and drops the cast from comparisons.
     """
     if kind not in _INTEGERS or not found.startswith("decimal"):
         return ""
@@ -120,20 +120,20 @@ def _in_range(column: str, found: str, kind: str) -> str:
 
 
 def read_as(kind: str) -> str | None:
-    """The type in which JSON keeps what a column of *kind* needs; None if any does."""
+    """Return the type in which to read JSON so that *kind* loses no digits; None for Spark's own."""
     if kind == "string":
         return kind
     return _widest(kind) if kind.startswith("decimal") else None
 
 
 def _widest(kind: str) -> str:
-    """The decimals with as many digits before the point as *kind*, and as many as can be after it."""
+    """Return the decimal type with *kind*'s digits before the point and all other digits after it."""
     precision, scale = (int(part) for part in kind[len("decimal(") : -1].split(","))
     return f"decimal({WIDEST},{WIDEST - (precision - scale)})"
 
 
 def _fits(text: str, value: str, kind: str) -> str:
-    """The SQL condition that *text* is no other one than its *value*: a cast to decimals rounds."""
+    """Return a SQL condition that *value* equals *text* exactly, because a cast to decimals rounds."""
     if not kind.startswith("decimal"):
         return f"{value} IS NOT NULL"
     wide = f"try_cast({text} AS {_widest(kind)})"
@@ -141,7 +141,7 @@ def _fits(text: str, value: str, kind: str) -> str:
 
 
 def _checked(there: str, source: str, kind: str, fits: str, names: tuple[str, str]) -> str:
-    """The SQL of *source* as *kind* where it *fits*, and null where *there* is; the rest fails."""
+    """Return SQL that casts *source* to *kind* if it *fits*, returns null if *there* is null, or fails."""
     name, place = names
     where = spark_literal(f"{place}, column {name!r}: ")
     wrong = f"concat({where}, CAST({backticked(name)} AS string), {spark_literal(f' does not fit type {kind}')})"
@@ -152,6 +152,6 @@ def _checked(there: str, source: str, kind: str, fits: str, names: tuple[str, st
 
 
 def _number(column: str) -> str:
-    """The text of *column*, null where it stands for a gap among numbers."""
+    """Return SQL for the trimmed text of *column*, or null for words that mean a gap among numbers."""
     words = ", ".join(spark_literal(word) for word in ("", *MISSING))
     return f"CASE WHEN trim({column}) IN ({words}) THEN NULL ELSE trim({column}) END"
