@@ -52,7 +52,7 @@ class Lake:
             raise DataError(f"lake {self.root}: {nearest} cannot be read and written")
 
     def tables(self, parts: int = 2) -> list[tuple[str, ...]]:
-        """List all tables *parts* folders deep; return [] for a remote lake, which costs requests."""
+        """List all tables *parts* folders deep; return [] for a remote lake, where this costs requests."""
         if not self.is_local:
             return []
         logs = Path(self.root).glob("/".join(["*"] * parts + ["_delta_log"]))

@@ -14,7 +14,7 @@ A table keeps the appends of one attempt of a row, however often the row is retr
   that this process remembers only save a read of the log.
 - The commit that takes appends back succeeds only at the version that this process has read.
   delta-rs would not notice that another writer has moved the rows to another file since then.
-- To skip the second append would be wrong: the table would keep the rows of the attempt that failed.
+- A retry cannot just skip its append, because the table would then keep the rows of the failed attempt.
   That attempt may have read other data, or cut the same data into other batches, so some rows would
   be lost and others doubled.
 - A run that repairs other runs (`WriteInfo.repairs`) also takes back their appends for its rows, even
@@ -46,12 +46,12 @@ if TYPE_CHECKING:
     from odibi_nb.engines.delta.log import Commit
 
 KEPT_FOR = {"delta.setTransactionRetentionDuration": "interval 30 days"}
-"""A property of the tables that we create: without it, every run would add ``txn`` entries for good."""
+"""Property of the tables that we create, which limits the age of ``txn`` entries: every run adds some."""
 
 _BITS = 20
 """Low bits of a ``txn`` version that hold the number of the append; the higher bits hold the attempt."""
 _TRIES = 100
-"""Tries to remove earlier appends; a try fails if another writer commits at the same time."""
+"""Number of tries to remove earlier appends; a try fails if another writer commits first."""
 _MOST_PAUSE = 0.05
 """Longest pause between two of these tries, in seconds."""
 
@@ -288,8 +288,8 @@ def _is_settled(commit: Commit, info: WriteInfo, earlier_runs: Collection[str]) 
 def _append(commit: Commit, newest: Mapping[str, tuple[Commit, bool]]) -> Append:
     """Build the Append of *commit*.
 
-    *newest* maps a path to the newest later commit that names it, and to True if that commit added
-    the file.
+    *newest* maps a path to the newest later commit that added or removed the file, and to True if that
+    commit added it.
     """
     left, moved = [], None
     for path in sorted(commit.added):

@@ -1,8 +1,8 @@
-"""Rewrite all rows of a Delta table where delta-rs could not write to the table as it is.
+"""Rewrite all rows of a Delta table if delta-rs cannot write to the table as it is.
 
-Two cases need a rewrite. A column without any value has a guessed type, and the first values bring the
-real type. And when delta-rs merges, it converts times that Spark wrote as INT96 to nanoseconds, so that
-9999-12-31 would become a day in 1816.
+Two cases need a rewrite. First, a column without any value has a guessed type, and its first values
+determine the real type. Second, a merge by delta-rs converts times that Spark wrote as INT96 to
+nanoseconds, so that 9999-12-31 would become a day in 1816.
 """
 
 from __future__ import annotations

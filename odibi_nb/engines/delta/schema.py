@@ -61,7 +61,7 @@ def _typed(names: Sequence[str], schema: Any) -> list[tuple[str, str]]:
 
 
 def with_missing(data: Any, schema: Any) -> Any:
-    """Return *data* in the order and with the metadata of *schema*; columns missing in it are null."""
+    """Add the columns of *schema* that *data* lacks, all null, in *schema*'s order and with its metadata."""
     pa = pyarrow()
     columns, fields = [], []
     for field in schema:

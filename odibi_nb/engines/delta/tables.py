@@ -33,10 +33,10 @@ def deltalake() -> Any:
 
 
 def check_path(path: str) -> None:
-    """Raise an error for a local path at which delta-rs would write files that it cannot find again.
+    """Reject a local path at which delta-rs would write files that it cannot find again.
 
     Raises:
-        DataError: naming the character.
+        DataError: naming the character that causes this.
     """
     found = None if "://" in path else _UNSAFE.search(path)
     if found:

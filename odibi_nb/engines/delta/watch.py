@@ -1,8 +1,8 @@
 """Detect that any writer has written a table, without an expensive check before each attempt.
 
-A folder of this machine is checked before and after the attempt. Elsewhere a check costs a request or
-a Spark query. There, only the newest commit is read, after the attempt, and its time is compared with
-the attempt's start.
+A table in a folder of this machine is checked at the start and again later. Elsewhere a check costs a
+request or a Spark query, so only the later check reads the newest commit, and compares its time with
+the start.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def watch_commits(newest: Callable[[TableName], tuple[float, float] | Change]) -
 def newest_commit(table: Any) -> tuple[float, float] | Change:
     """Return the time of the newest commit of delta-rs's *table* and the present, in milliseconds.
 
-    Return a Change if *table* is None, for a table that does not exist, or has no commit with a time.
+    Return a Change if the table does not exist (*table* is None), or if its newest commit has no time.
     """
     if table is None:
         return Change.ABSENT

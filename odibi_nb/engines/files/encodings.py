@@ -22,8 +22,8 @@ _MARKS = (
 def encoding_of(start: bytes) -> str | None:
     """Detect the encoding of a file from its first four bytes; return None for the default, UTF-8.
 
-    Windows writes "Unicode text" as UTF-16, mostly with a byte order mark. Without a mark, UTF-16 shows
-    in ASCII letters, of which every second byte is zero.
+    Windows writes "Unicode text" as UTF-16, mostly with a byte order mark. A file without a mark is
+    UTF-16 if every second byte is zero, as in ASCII letters.
     """
     for mark, name in _MARKS:
         if start.startswith(mark):

@@ -22,7 +22,7 @@ NUMBER = (
     r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(inf|Inf|INF|infinity|Infinity)$"
 )
 WIDEST = 38
-"""Highest number of digits of a whole number too large for 64 bits."""
+"""Highest number of digits of whole numbers, which become decimals beyond 64 bits."""
 
 
 def settle(series: Any, missing: Collection[str]) -> Any:
@@ -58,7 +58,7 @@ def settle_text(series: Any, options: Mapping[str, Any], missing: Collection[str
 
 
 def guess(array: Any, options: Mapping[str, Any], missing: Collection[str]) -> Any:
-    """Convert the text of *array* to numbers or booleans; None if a value is neither, or without any."""
+    """Convert the text of *array* to numbers or booleans; None if a value is neither, or all are missing."""
     pa, compute = pyarrow(), require("pyarrow.compute", "a file")
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()

@@ -93,7 +93,7 @@ def from_arrow(table: Any, name: str, *, exact: bool = False) -> Any:
         frame = table.to_pandas(ignore_metadata=True)
     except pyarrow().ArrowException as exc:  # before pandas 2: years after 2262
         raise DataError(f"{name}: pandas {pd.__version__} cannot hold it: {reason(exc)}") from exc
-    # In pandas' lists, whole numbers with gaps become floats, and its lists of pairs are no maps.
+    # pandas turns lists of whole numbers with gaps into floats, and maps into lists of pairs.
     return with_columns(
         frame,
         {

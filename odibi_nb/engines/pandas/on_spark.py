@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from odibi_nb.engines.spark.engine import SparkEngine
 
 MOST_ROWS = 5_000_000
-"""Highest number of rows in a read; larger reads raise, because all users share the driver's memory."""
+"""Highest number of rows that a read may return, because all users share the driver's memory."""
 
 
 class PandasOnSpark(PandasInMemory):
@@ -96,7 +96,7 @@ class PandasOnSpark(PandasInMemory):
         self._spark.read(table)
 
     def close(self) -> None:
-        """Close the Spark engine below, which drops its cached tables."""
+        """Close the Spark engine that this engine uses, which drops its cached tables."""
         self._spark.close()
 
     def read_portion(self, table: TableName, portion: Portion) -> Any:

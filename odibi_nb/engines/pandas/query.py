@@ -59,7 +59,7 @@ def select(sql: str, read: Callable[[TableName], Any], limits: Limits | None = N
     Args:
         sql: the query in DuckDB's dialect; table names in upper or lower case.
         read: returns a lake table as an Arrow table.
-        limits: memory and threads; None for a quarter of the machine's memory and all CPUs.
+        limits: memory and threads; None for `default_memory` and one thread per CPU.
 
     Raises:
         DataError: if *sql* is not one SELECT, or the query fails; with DuckDB's reason.
@@ -134,7 +134,7 @@ def _too_much(what: str, limits: Limits) -> str:
 
 
 def default_memory() -> int:
-    """Return a quarter of the memory that this process may use, in bytes."""
+    """Return a quarter of the memory that this process may use, at least 512 MiB, in bytes."""
     sizes = []
     with contextlib.suppress(OSError, ValueError, AttributeError):  # Windows has no sysconf
         sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

@@ -117,7 +117,10 @@ def _refuse_others(target: DeltaTarget, info: WriteInfo) -> None:
 
 
 def _in_effect(history: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """Yield the commits, newest first, whose rows no later commit has replaced or undone as a whole."""
+    """Yield, newest first, the commits whose rows may be in the table.
+
+    Skip the commits that a later RESTORE has undone, and end at a commit that replaces all rows.
+    """
     newest = None
     for entry in sorted(history, key=lambda entry: -int(entry["version"])):
         if newest is not None and int(entry["version"]) > newest:

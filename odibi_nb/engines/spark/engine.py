@@ -384,7 +384,7 @@ class SparkEngine:
         return self._kept(spark_rehearsal.take(frame, portion)) if portion else frame
 
     def prepared(self, frame: Any, output: Output) -> Any:
-        """Compute *frame* immediately, with the columns and types that it would have in *output*'s table.
+        """Compute *frame* immediately, and return it with the columns and types of *output*'s table.
 
         Raises:
             DataError: if the table cannot take the frame.

@@ -114,9 +114,9 @@ def read_file(
 ) -> Any:
     """Read a file, the files of a folder or glob, or a Delta table.
 
-    pandas on this machine reads workbooks, and on Sail all files except Delta tables. Sail's own readers
-    have other rules: its Parquet reader returns null for unsigned 64-bit numbers. Otherwise Spark reads,
-    on the first action.
+    pandas on this machine reads workbooks, JSON files that begin with a UTF-16 or UTF-32 mark, and on
+    Sail all files except Delta tables. Sail's own readers have other rules: its Parquet reader returns
+    null for unsigned 64-bit numbers. Spark reads the rows of all other files on the first action.
 
     Args:
         connection: the session.

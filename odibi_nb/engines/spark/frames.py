@@ -185,7 +185,7 @@ def _nothing(name: str, kind: str, otherwise: str) -> str:
 
 
 def with_missing(frame: Any, schema: Any) -> Any:
-    """Add null columns to *frame* for those missing from it, which ``schema_mode`` "merge" allows."""
+    """Add the columns of *schema* that *frame* lacks, all null, as ``schema_mode`` "merge" allows."""
     theirs = types_of(schema)
     nothing = [
         f"CAST(NULL AS {kind}) AS {backticked(name)}"

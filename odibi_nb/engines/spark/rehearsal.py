@@ -182,7 +182,7 @@ def compare(
 
 
 class SparkSides(table_compare.Sides):
-    """Two views of a session; *written* is the name and the types of the view of the written rows."""
+    """Two views of a session; *written* is the name and the column types of the rows to write."""
 
     max_exact = MAX_EXACT
 

@@ -33,14 +33,14 @@ def is_stopped(spark: Any) -> bool:
 
 
 def close_without_asking(spark: Any) -> None:
-    """Close a Connect session without its server; else pyspark would return it as the active session."""
+    """Close a Connect session whose server has ended; else pyspark would return it as the active one."""
     spark.release_session_on_close = False
     with contextlib.suppress(Exception):
         spark.stop()
 
 
 def forget_stopped_active() -> None:
-    """Let the next Connect session become this thread's active one; pyspark keeps a stopped session."""
+    """Let the next Connect session become this thread's active one; pyspark would keep a stopped one."""
     with contextlib.suppress(ImportError, AttributeError):  # private, with this name since 3.5
         from pyspark.sql.connect.session import SparkSession
 

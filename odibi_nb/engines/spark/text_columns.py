@@ -42,7 +42,7 @@ _BOOLEAN, _WHOLE, _WIDE, _WIDER, _NUMBER, _TEXT, _WORD = (1 << i for i in range(
 
 
 def _fact(column: str) -> str:
-    """Return SQL for the bit of a field of *column*; 0 if the field is empty."""
+    """Return SQL that classifies a field of *column* as one of these bits; 0 if the field is empty."""
     number = _number(column)
     return (
         f"CASE WHEN nullif({column}, '') IS NULL THEN 0 WHEN {number} IS NULL THEN {_WORD} "
@@ -120,7 +120,7 @@ def _in_range(column: str, found: str, kind: str) -> str:
 
 
 def read_as(kind: str) -> str | None:
-    """Return the type in which to read JSON so that *kind* loses no digits; None for Spark's own."""
+    """Return the type in which JSON must be read to convert it to *kind* exactly; None for any type."""
     if kind == "string":
         return kind
     return _widest(kind) if kind.startswith("decimal") else None
