@@ -75,7 +75,7 @@ def why_refused(error: BaseException, table: Any, writer: Writer = DELTA_RS) -> 
     """
     text = str(error)
     if found := _FEATURES.search(text):
-        names = sorted({_feature(name) for name in found[1].split(",")})  # delta-rs has no order
+        names = sorted({_feature(name) for name in found[1].split(",")})  # delta-rs's order varies
         why = f"the table uses {', '.join(names)}, which {writer.name} cannot write"
         return Refusal(why, writer.instead)
     if _APPEND_ONLY in text:

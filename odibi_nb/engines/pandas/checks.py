@@ -85,9 +85,7 @@ def _like(bound: Any, values: Any) -> Any:
         return bound
     try:
         time = pd.Timestamp(bound)
-    except (
-        pd.errors.OutOfBoundsDatetime
-    ):  # before pandas 2: years outside 1677 to 2262, which no value has either
+    except pd.errors.OutOfBoundsDatetime:  # before pandas 2; its values are within the range, too
         year = re.search(r"\d{4}", bound)
         time = pd.Timestamp.max if year and int(year[0]) > _MIDDLE else pd.Timestamp.min
     zone = getattr(values.dtype, "tz", None)

@@ -58,9 +58,8 @@ def _by_delta_rs(target: DeltaTarget) -> Callable[[], Any] | None:
 
         return DeltaTable(place, storage_options=dict(target.storage_options or {}) or None)
 
-    with contextlib.suppress(
-        Exception
-    ):  # not installed, no credentials, or a feature that delta-rs cannot read
+    # delta-rs may not be installed, lack credentials, or not support a feature of the table.
+    with contextlib.suppress(Exception):
         table = open_table()
         # A path of another machine may belong to another table on this machine.
         return open_table if identity in {None, str(table.metadata().id)} else None

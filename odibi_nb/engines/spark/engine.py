@@ -224,9 +224,7 @@ class SparkEngine:
 
     def _show_all(self, catalog: SparkCatalog) -> None:
         catalog.show_all()
-        with contextlib.suppress(
-            Exception
-        ):  # a query that names such a table raises with the cause
+        with contextlib.suppress(Exception):  # a query that names the table raises the error
             catalog.show(name for name in self._spelled if self._lake.has(TableName.parse(name)))
 
     def read_file(
@@ -444,9 +442,8 @@ class SparkEngine:
         if self._connection is not None:
             spark_names.give_back(self._connection.spark, self)
         if self._catalog is not None:
-            self._show_all(
-                self._catalog
-            )  # add tables that pandas rows and the run log have created
+            # Add the tables that pandas rows and the run log have created since.
+            self._show_all(self._catalog)
 
     def _target(self, table: TableName) -> spark_writes.DeltaTarget:
         connection = self.connection
