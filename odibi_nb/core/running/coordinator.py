@@ -1,32 +1,32 @@
-"""Running a plan: one coordinator that owns all state, and workers that only answer.
+"""Run a plan: one coordinator owns all state, and workers only send it messages.
 
 State
 =====
 
 Only the coordinator, the thread that called `TransformationRunner.run`, holds state. Workers and other
-threads put messages on its inbox (see `messages`); so listeners, run log and views are called from one
-thread, in order.
+threads put messages on its inbox (see `messages`). So one thread calls listeners, run log and views, in
+order.
 
-``_schedule``   which rows may start now, and which later
-``_running``    {id: the attempt that runs}; ``_running_in`` {layer: how many of them}
-``_waiting``    {id: when its retry is due}
-``_starts``     {id: how often it was started, and when first}
-``_unwanted``   ids of rows that were cancelled before they began
-``_finishing``  how many layers do what follows their rows, such as caching
+``_schedule``   rows that may start now, and rows that must wait for others
+``_running``    {id: its running attempt}; ``_running_in`` {layer: number of running attempts}
+``_waiting``    {id: due time of its retry}
+``_starts``     {id: number of its starts, and the time of the first}
+``_unwanted``   ids of rows that were cancelled before they started
+``_finishing``  number of layers whose final work, such as caching, is in progress
 ``results``     {id: TransformationResult}: the rows that ended
-``layers``      which layers have begun
-``given_up``    attempts that ended as far as the run goes, but whose threads do not
-``cancel_level``  how often the end of the run was requested, 0 to 3
-``_over``       nothing is waited for any more; ``_ended`` the run has its results
+``layers``      layers that have begun
+``given_up``    attempts that ended for the run, but whose threads still run
+``cancel_level``  number of requests to end the run, 0 to 3
+``_over``       the run waits for nothing more; ``_ended`` the run has its results
 
-The way of a row::
+The states of a row::
 
     released ─► queued ─► running ─► ended
                   ▲          │
                   └─ waiting ◄┘   a failed attempt that is tried again
 
-A row that is released with an upstream that did not succeed is SKIPPED on the spot. Between two layers
-stands a gate, which opens when all rows of the layer have ended; ``schedule="graph"`` has none.
+If an upstream row did not succeed, a released row is SKIPPED at once. A gate separates two layers. It
+opens when all rows of the first layer have ended. ``schedule="graph"`` has no gates.
 """
 
 from __future__ import annotations
@@ -73,12 +73,12 @@ if TYPE_CHECKING:
 TICK_SECONDS = 0.25
 ABANDONED_TEXT = "abandoned: it did not end when it was cancelled"
 DRAIN, STOP, ABANDON = 1, 2, 3
-"""How hard a cancel is: start nothing new; revoke what runs; wait for nothing."""
+"""Levels of a cancel: start nothing new; revoke running attempts; wait for nothing."""
 
 
 @dataclass(slots=True)
 class Starts:
-    """The starts of one row: how many, and the first one's time and monotonic clock."""
+    """The starts of one row: their number, and the time and monotonic clock of the first."""
 
     time: dt.datetime
     clock: float
@@ -86,18 +86,19 @@ class Starts:
 
 
 class TransformationRunner:
-    """Runs the rows of a plan, once.
+    """Coordinator of one run of a plan.
 
     Args:
-        plan: without problems.
-        events: where events are published.
-        inbox: where the messages of other threads arrive.
-        make_context: row and attempt number to the context its function gets.
+        plan: a plan without problems.
+        events: publishes the events.
+        inbox: receives the messages of other threads.
+        make_context: makes the context of a function, from its row and the attempt number.
         on_error: ``continue`` or ``stop``.
-        timeout_seconds: for the whole run.
+        timeout_seconds: timeout of the whole run.
         finish_layer: called on a worker when all rows of a layer have ended, before the next begins.
-        poll_cancel: asked a few times a second for cancel requests from elsewhere: ids, "" for all.
-        poll_revoked: asked likewise for a reason to end the run and revoke what runs; "" if none.
+        poll_cancel: called a few times a second; returns cancel requests from elsewhere: ids, or ""
+            for the whole run.
+        poll_revoked: called as often; returns a reason to end the run and revoke its attempts, or "".
     """
 
     def __init__(
@@ -142,15 +143,16 @@ class TransformationRunner:
         self._next_poll = 0.0
 
     def cancel(self, transformation_id: str | None = None) -> None:
-        """Ask for the end of the run, or of one transformation; from any thread, at any time.
+        """Request the end of the run, or of one transformation, from any thread at any time.
 
-        The first request for a run starts nothing new, the second revokes what runs, the third
-        waits for nothing. The first for a transformation revokes it, the second waits no more.
+        After the first request for a run, nothing new starts. The second revokes the running attempts,
+        and the third abandons them. For one transformation, the first request revokes it, and the second
+        abandons it.
         """
         self.inbox.put(CancelRequested(transformation_id))
 
     def run(self) -> dict[str, TransformationResult]:
-        """Run everything; the results in the plan's order. Raises nothing of what happens in it."""
+        """Run all rows, and return their results in the plan's order. A failed row raises nothing."""
         self._read_waiting()  # a cancel that was requested before the run began counts, too
         if self.timeout_seconds is not None:
             self._deadline = time.monotonic() + self.timeout_seconds
@@ -165,7 +167,7 @@ class TransformationRunner:
         return {name: self.results[name] for name in self.plan.rows}
 
     def publish_late_messages(self) -> None:
-        """Publish what arrived on the inbox after the last row ended."""
+        """Publish the messages that arrived on the inbox after the last row ended."""
         self._read_waiting()
 
     def _unfinished(self) -> bool:
@@ -184,8 +186,8 @@ class TransformationRunner:
 
     def _next_message(self, seconds: float) -> Message | None:
         """Return the next message; None if none arrives within *seconds*."""
-        # Python 3.10 may wait for ever in get(timeout=…) if the time is over as soon as it begins. It
-        # waits once and no longer if a read without waiting has found nothing before.
+        # In Python 3.10, get(timeout=…) may wait for ever if its time is over as soon as it begins. After
+        # a read without waiting has found nothing, it waits once and no longer.
         with contextlib.suppress(queue.Empty):
             return self.inbox.get_nowait()
         if seconds > 0:
@@ -194,7 +196,7 @@ class TransformationRunner:
         return None
 
     def _read(self, message: Message) -> None:
-        """Act on *message*: the one place where messages are read."""
+        """Act on *message*. This is the only method that reads messages."""
         match message:
             case AttemptEnded():
                 self._attempt_ended(message)
@@ -218,9 +220,9 @@ class TransformationRunner:
     # -- starting ------------------------------------------------------------------------------
 
     def _release(self) -> None:
-        """Handle whatever has nothing before it any more; ending one may release others."""
+        """Handle all rows and gates that wait for no others. The end of one may release more."""
         if self._releasing:
-            return  # the loop below goes on until nothing is released
+            return  # the loop below continues until nothing is released
         self._releasing = True
         while nodes := self._schedule.released():
             for node in nodes:
@@ -260,7 +262,7 @@ class TransformationRunner:
         number = 1 if starts is None else starts.attempts + 1
         try:
             context = self.make_context(row, number)
-        except Exception as exc:  # noqa: BLE001  an engine that is gone fails its rows, not the run
+        except Exception as exc:  # noqa: BLE001  a lost engine fails its rows, not the run
             self._never_start(row, Status.FAILED, f"could not be started: {error_text(exc)}")
             return
         now, started = utc_now(), time.monotonic()
@@ -273,7 +275,7 @@ class TransformationRunner:
             started=started,
             deadline=started + row.timeout_seconds if row.timeout_seconds else None,
         )
-        # All of it before listeners and views hear of the start: the row runs, whatever they do.
+        # Change all state before listeners and views get the event: the row runs whatever they do.
         if starts is None:
             self._starts[row.id] = Starts(time=now, clock=started)
         else:
@@ -287,7 +289,7 @@ class TransformationRunner:
     # -- layers --------------------------------------------------------------------------------
 
     def _reach(self, gate: Gate) -> None:
-        """Everything before *gate* has ended; finish its layer, on a worker, if there is work to do."""
+        """Open *gate*, after all before it has ended; first finish its layer on a worker if needed."""
         finish = self.finish_layer
         if (
             gate.part is not None
@@ -302,7 +304,7 @@ class TransformationRunner:
         def work() -> None:
             try:
                 finish(gate.layer)
-            except BaseException as exc:  # noqa: BLE001  what it does never fails a run, or hangs it
+            except BaseException as exc:  # noqa: BLE001  an error here must not fail or hang a run
                 text = f"after layer {gate.layer}: {error_text(exc)}"
                 self.inbox.put(Warned(text))
             self.inbox.put(LayerFinished(gate))
@@ -320,7 +322,7 @@ class TransformationRunner:
     def _attempt_ended(self, ended: AttemptEnded) -> None:
         attempt = ended.attempt
         if self._running.get(attempt.row.id) is not attempt:
-            # Nobody waits for it any more; but its thread has ended after all.
+            # The run gave this attempt up before. Now its thread has ended.
             self.given_up = [other for other in self.given_up if other is not attempt]
             return
         self._leave(attempt)
@@ -335,7 +337,7 @@ class TransformationRunner:
             self._finish(ended, Status.FAILED)
 
     def _retry_later(self, ended: AttemptEnded) -> None:
-        """Wait here rather than on the worker, so that a row that waits keeps none from another."""
+        """Schedule a retry. The coordinator waits for it, so that the worker is free for another row."""
         row = ended.attempt.row
         delay = row.retry.delay(ended.attempt.facts.attempt, random.random())  # noqa: S311  not a secret
         self._waiting[row.id] = time.monotonic() + delay
@@ -383,7 +385,7 @@ class TransformationRunner:
         self.events.publish_attempt(event, facts, more=more, private=private)
 
     def _never_start(self, row: PlannedRow, status: Status, reason: str) -> None:
-        """End a row that will not be started, or not again."""
+        """End a row that will not start, or will not start again."""
         starts, now = self._starts.get(row.id), utc_now()
         attempts = 0 if starts is None else starts.attempts
         self._waiting.pop(row.id, None)
@@ -420,7 +422,7 @@ class TransformationRunner:
     # -- time and cancel -----------------------------------------------------------------------
 
     def _patience(self) -> float:
-        """Seconds until something is due that no message will tell of; at most a tick."""
+        """Return the seconds until the next retry or timeout; at most one tick."""
         dues = [*self._waiting.values()]
         dues += [a.deadline for a in self._running.values() if a.deadline is not None]
         dues += [] if self._deadline is None or self._over else [self._deadline]
@@ -461,12 +463,12 @@ class TransformationRunner:
             self._finish(ended, Status.FAILED)
 
     def _abandon(self, attempt: Attempt) -> None:
-        """End a row that was cancelled and goes on all the same."""
+        """End a row whose attempt was revoked and still runs."""
         error = InterruptedError(ABANDONED_TEXT)
         self._finish(self._give_up(attempt, error), Status.ABANDONED)
 
     def _give_up(self, attempt: Attempt, error: BaseException) -> AttemptEnded:
-        """Wait no more for an attempt whose thread goes on: what it begins through its context fails."""
+        """Stop waiting for an attempt whose thread still runs. New I/O through its context fails."""
         attempt.context.control.revoke(str(error))
         self.given_up.append(attempt)
         self._pool.give_up_one()
@@ -494,7 +496,7 @@ class TransformationRunner:
                 self._never_start(row, Status.CANCELLED, "cancelled")
 
     def _cancel_attempt(self, attempt: Attempt) -> None:
-        """Revoke what runs; the second time, abandon it."""
+        """Revoke the attempt; the second time, abandon it."""
         if attempt.context.control.reason is not None:
             self._abandon(attempt)
             return
@@ -504,7 +506,7 @@ class TransformationRunner:
 
     def _cancel_run(self) -> None:
         self.cancel_level = min(ABANDON, self.cancel_level + 1)
-        if self.cancel_level >= STOP:  # before listeners, which may take their time
+        if self.cancel_level >= STOP:  # before listeners, which may be slow
             for attempt in self._running.values():
                 attempt.context.control.revoke(self._cancel_reason)
         request = {
@@ -527,7 +529,7 @@ class TransformationRunner:
     def _end_at_once(
         self, running: Status, error: BaseException, others: Status, reason: str
     ) -> None:
-        """Wait for nothing any more: *running* is how what runs ends, *others* how the rest does."""
+        """End all rows without waiting: running rows with the status *running*, the rest with *others*."""
         self._over = True
         for attempt in [*self._running.values()]:
             self._finish(self._give_up(attempt, error), running)

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class EventBus:
-    """Publishes what happens in a run; used from the coordinator's thread only.
+    """Publisher of a run's events, for the coordinator's thread only.
 
-    Listeners and views cannot change the run: an exception of theirs becomes a warning, once for each.
+    Listeners and views cannot change the run. The first exception of each becomes a warning.
 
     Attributes:
-        facts: what every payload of this run has: run_id, project, env, engine.
-        warnings: what went wrong beside the transformations, in order.
+        facts: the part of the payload that all events share: run_id, project, env, engine.
+        warnings: the warnings of the run, in order.
         records: the run log's records so far.
     """
 
@@ -53,14 +53,14 @@ class EventBus:
         private: Mapping[str, Any] | None = None,
         progress: Callable[[], Progress | None] | None = None,
     ) -> None:
-        """Journal *event*, add its *record* to the run log, then tell hooks and views.
+        """Write *event* to the journal, add its *record* to the run log, then call hooks and views.
 
         Args:
-            event: what happened.
+            event: the type of the event.
             facts: added to the payload; may set `layer` and `engine`.
             record: the run log record of an attempt that ended.
-            private: more that only the journal keeps: captured log, traceback.
-            progress: tells views how far the attempt is that has started.
+            private: further facts for the journal alone: captured log, traceback.
+            progress: returns the progress of the attempt that has started, for views.
         """
         payload = {
             "event": event.value,
@@ -93,11 +93,11 @@ class EventBus:
         private: Mapping[str, Any] | None = None,
         progress: Callable[[], Progress | None] | None = None,
     ) -> None:
-        """Publish an *event* of an attempt; if the attempt has ended, with its run log record.
+        """Publish an *event* of an attempt, with its run log record if the attempt has ended.
 
         Args:
-            event: what happened.
-            facts: of the attempt.
+            event: the type of the event.
+            facts: the facts of the attempt.
             more: the rest of the event's payload.
             private: as in `publish`.
             progress: as in `publish`.
@@ -111,11 +111,11 @@ class EventBus:
         self.publish(event, payload, record=record, private=private, progress=progress)
 
     def deliver(self, event: str, payload: dict[str, Any]) -> None:
-        """Tell listeners of an *event* that a transformation has emitted."""
+        """Call listeners for an *event* that a transformation has emitted."""
         self.hooks.emit(event, payload, self._listener_raised)
 
     def output(self, transformation_id: str, line: str) -> None:
-        """A transformation printed *line*."""
+        """Write a *line* that a transformation printed to the journal, and show it."""
         if self.journal is not None:
             printed = {"event": OUTPUT, "transformation_id": transformation_id, "line": line}
             self.journal.append(printed)
@@ -124,7 +124,7 @@ class EventBus:
                 view.on_output(transformation_id, line)
 
     def say(self, level: str, text: str) -> None:
-        """Show a line that is no event: *level* is a logging level's name."""
+        """Show a line that is not an event. *level* is the name of a logging level."""
         for view in self.views:
             with self.guarded(view):
                 view.on_message(level, text)
@@ -142,7 +142,7 @@ class EventBus:
 
     @contextlib.contextmanager
     def guarded(self, view: View) -> Iterator[None]:
-        """Turn what *view* raises inside the block into a warning: a view never fails a run."""
+        """Turn an exception of *view* inside the block into a warning. A view never fails a run."""
         try:
             yield
         except BaseException as exc:  # noqa: BLE001  see above
@@ -153,7 +153,7 @@ class EventBus:
                 self.warnings.append(text)
 
     def _first_time(self, who: object) -> bool:
-        """Whether *who* raises for the first time in this run."""
+        """Return True if *who* raises for the first time in this run."""
         if any(one is who for one in self._raised):
             return False
         self._raised.append(who)

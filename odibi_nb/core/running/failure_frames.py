@@ -1,4 +1,4 @@
-"""A failure's frames as data: code, arguments and variables, short and without secrets."""
+"""The frames of a failure as data: code, arguments and variables, shortened and without secrets."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _LIBRARIES = tuple(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
-    """A variable of a frame: what it is in a line, and as a table where it is one."""
+    """A variable of a frame: its summary in one line, and its first rows if it is a table."""
 
     name: str
     summary: str
@@ -56,7 +56,7 @@ class FrameView:
     """One frame.
 
     Attributes:
-        library: it is not the user's code: no variables are shown.
+        library: True for code that is not the user's; its variables are not shown.
         code: (line number, text) around *line*.
     """
 
@@ -69,11 +69,11 @@ class FrameView:
 
 
 def failure_message(error: BaseException) -> str:
-    """Return the message of a transformation's error; of a Spark error, its cause and Spark's advice."""
+    """Return the message of a transformation's error; for a Spark error, the cause and Spark's advice."""
     if not is_spark_error(error):
         return error_message(error)
     try:
-        # Of all of it: what matters can stand below pages of the JVM's frames.
+        # Shorten the full text: the cause can follow pages of JVM frames.
         text = redact_text(readable(plain_text(str(short_spark_error(safe_str(error))))))
     except Exception:  # noqa: BLE001  it asks the JVM for its text, which may be gone
         text = ""
@@ -81,13 +81,13 @@ def failure_message(error: BaseException) -> str:
 
 
 def frames_of(error: BaseException) -> list[FrameView]:
-    """The frames of *error* from the user's code on, outermost first."""
+    """Return the frames of *error* from the user's code on, outermost first."""
     found, mine = _from_user(error)
     return [_view(frame, line, mine) for frame, line in found]
 
 
 def spark_traceback(error: BaseException) -> str:
-    """A Spark error's traceback: the user's frames and what is wrong; see `spark_errors.trace_below`."""
+    """Return a Spark error's traceback: the user's frames and the cause; see `spark_errors.trace_below`."""
     found, mine = _from_user(error)
     frames = traceback.StackSummary.extract(
         (frame, line) for frame, line in found if not _is_library(frame, mine)
@@ -97,10 +97,10 @@ def spark_traceback(error: BaseException) -> str:
 
 
 def user_lines(error: BaseException, trace: TracebackType | None) -> list[str]:
-    """The traceback of *error* from *trace* on, in lines: the user's frames, and where a library raised.
+    """Return the traceback of *error* from *trace* on, in lines: the user's frames and the last frame.
 
-    What led to it inside libraries alone is left out, and so are the frames in between. An error without
-    a frame of the user's is told whole.
+    Omit library frames between them, and causes that were raised inside libraries alone. If *error* has
+    no frame of the user's code, return the complete traceback.
     """
     report = traceback.TracebackException(type(error), error, trace)
     mine = _user_files(error)
@@ -131,14 +131,14 @@ def _user_files(error: BaseException) -> set[str]:
 
 
 def _without_libraries(stack: traceback.StackSummary, mine: set[str]) -> traceback.StackSummary:
-    """*stack* without frames of libraries, but for the last if that is one."""
+    """Return *stack* without library frames, except for the last frame."""
     shown = [frame for frame in stack if frame.filename != sibling_modules.__file__]
     kept = [frame for frame in shown[:-1] if frame.filename in mine]
     return traceback.StackSummary.from_list([*kept, *shown[-1:]])
 
 
 def user_trace(error: BaseException) -> TracebackType | None:
-    """The traceback from the user's code on; None if it is not alive any more."""
+    """Return the traceback from the user's code on; None if the frames have been released."""
     first = trace = error.__traceback__
     while first is not None and _is_own(first.tb_frame):
         first = first.tb_next
@@ -146,7 +146,7 @@ def user_trace(error: BaseException) -> TracebackType | None:
 
 
 def depth_in_libraries(error: BaseException) -> int:
-    """How many library frames *error* has below the innermost of the user's."""
+    """Return the number of library frames of *error* below the user's innermost frame."""
     views = frames_of(error)
     below = 0
     while below < len(views) and views[-1 - below].library:
@@ -155,7 +155,7 @@ def depth_in_libraries(error: BaseException) -> int:
 
 
 def headline(error: BaseException) -> str:
-    """The error in a line or two: Spark's without the JVM's trace."""
+    """Return type and message of *error*; for a Spark error, without the JVM's trace."""
     text = safe_str(error, "its message")
     if is_spark_error(error):
         text = str(short_spark_error(text))
@@ -163,10 +163,10 @@ def headline(error: BaseException) -> str:
 
 
 def _from_user(error: BaseException) -> tuple[list[tuple[FrameType, int]], str]:
-    """The frames from the first that is not ours on, with their lines; and the user's package.
+    """Return the frames after our own, with their line numbers, and the name of the user's package.
 
-    Users' functions may be installed as a package: then it is that package which is not a library.
-    What our engines call is a library all the same.
+    Users may install their functions as a package, which then does not count as a library. A package
+    that our engines call always counts as a library.
     """
     found: list[tuple[FrameType, int]] = []
     caller, trace = "", error.__traceback__
@@ -234,7 +234,7 @@ def _variable(name: str, value: Any, *, argument: bool) -> Variable:
 
 
 def _described(value: Any) -> tuple[str, str]:
-    """A value in a line; of a DataFrame or Series also its first rows, with their types."""
+    """Return a summary of *value*, and for a DataFrame or Series its types and first rows."""
     kind = type(value).__name__
     if hasattr(value, "dtypes") and hasattr(value, "head") and hasattr(value, "shape"):
         rows = value.shape[0]
@@ -248,7 +248,7 @@ def _described(value: Any) -> tuple[str, str]:
 
 
 def _redacted(value: Any) -> Any:
-    """*value* without secrets; of what holds many things only as much as is shown."""
+    """Remove secrets from *value*, and from a collection all items that are not shown."""
     if type(value) is dict:
         return redact(dict(itertools.islice(value.items(), MAX_ITEMS + 1)))
     return redact(value[: MAX_ITEMS + 1]) if type(value) in {list, tuple} else value

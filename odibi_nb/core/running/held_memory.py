@@ -1,4 +1,4 @@
-"""How much memory an exception holds on to, through the variables of the frames that it passed."""
+"""Estimate of the memory that an exception holds, through the variables of its frames."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_ITEMS = 1_000
-"""So many items of a list or dict are looked at; more than that are seldom tables."""
+"""Maximum number of items of a list or dict to measure. Longer ones seldom hold tables."""
 _UNITS = ("bytes", "kB", "MB", "GB")
 
 
 def held_bytes(error: BaseException | None) -> int:
-    """The size of what the frames of *error*, and of those that led to it, hold: frames, arrays, text.
+    """Return the size of DataFrames, arrays and text in the frames of *error* and of its causes.
 
-    An estimate from what the objects say of themselves, which costs no time: nothing is copied or run.
+    The size is an estimate. The objects report their own sizes, so nothing is copied or run.
     """
     seen: set[int] = set()
     return sum(_size(value, seen) for value in _variables(error))
 
 
 def size_text(size: int) -> str:
-    """*size* bytes for people: ``about 200 MB``."""
+    """Format *size* bytes for display: ``about 200 MB``."""
     number, unit = float(size), 0
     while number >= 1000 and unit < len(_UNITS) - 1:  # noqa: PLR2004  as disks and file managers count
         number, unit = number / 1000, unit + 1
@@ -45,7 +45,7 @@ def _variables(error: BaseException | None) -> Iterator[Any]:
 
 
 def _size(value: Any, seen: set[int], depth: int = 2) -> int:
-    """The bytes of *value*, once; of a list or dict those of its items, too."""
+    """Return the bytes of *value*, with the items of a collection. Each object counts once."""
     if id(value) in seen:
         return 0
     seen.add(id(value))
@@ -56,11 +56,11 @@ def _size(value: Any, seen: set[int], depth: int = 2) -> int:
             items = value.values() if isinstance(value, dict) else value
             inner = [*items][:MAX_ITEMS] if depth else []
             return sys.getsizeof(value) + sum(_size(item, seen, depth - 1) for item in inner)
-        # Looked for at the class: a Spark DataFrame takes any name for a column's.
+        # Look at the class: a Spark DataFrame takes any attribute for the name of a column.
         if hasattr(type(value), "memory_usage"):
             used = value.memory_usage(deep=False)
             return int(used.sum() if hasattr(used, "sum") else used)
         size = value.nbytes if hasattr(type(value), "nbytes") else 0
         return size if isinstance(size, int) else 0
-    except BaseException:  # noqa: BLE001  an object that cannot say it is as good as small
+    except BaseException:  # noqa: BLE001  an object that reports no size counts as small
         return 0

@@ -1,4 +1,4 @@
-"""Telling listeners what happens, without letting them change it."""
+"""Pass the events of a run to listeners, which cannot change the run."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ RENAMED = {
     "post_save": EventType.TRANSFORM_SUCCESS,
     "on_error": EventType.TRANSFORM_FAILURE,
 }
-"""The original framework's event names, and the events of a run that say the same here."""
+"""The original framework's event names, with the events of a run that replace them."""
 CLOSE = 0.85
-"""How similar a name must be to one of ours to be taken for a misspelling of it."""
+"""Similarity from which a name counts as a misspelling of one of our events."""
 FILTER_KEYS = (
     "project",
     "env",
@@ -53,12 +53,12 @@ FILTER_KEYS = (
     "function",
     "status",
 )
-"""Payload keys that a listener can be restricted to."""
+"""Payload keys by which a listener can filter the events of a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A registered callable: which event it listens to, and which payloads it wants."""
+    """A registered callable, with its event and its filters."""
 
     event: str
     fn: Hook
@@ -66,14 +66,14 @@ class Listener:
 
     @property
     def name(self) -> str:
-        """How warnings and `list_hooks` name it."""
+        """Return the callable's name for warnings and `list_hooks`."""
         try:
             return str(getattr(self.fn, "__qualname__", None) or safe_repr(self.fn))
-        except BaseException:  # noqa: BLE001  a listener's own code, which is not to stop a run
+        except BaseException:  # noqa: BLE001  the listener's own code must not stop a run
             return f"a {type(self.fn).__name__}"
 
     def wants(self, payload: Mapping[str, Any]) -> bool:
-        """Whether *payload* has what the filters ask for; text is compared without case."""
+        """Return True if *payload* matches all filters. Text is compared without case."""
         return all(_matches(payload.get(key), expected) for key, expected in self.filters.items())
 
 
@@ -86,10 +86,10 @@ def _matches(found: Any, expected: Any) -> bool:
 
 
 class HookManager:
-    """Calls listeners in the order of their registration, on the thread that emits.
+    """The listeners of a run, called in the order of their registration on the thread that emits.
 
-    A listener that raises is reported to the run and goes on being called; every listener gets its
-    own copy of the payload.
+    If a listener raises, the run reports it and calls the listener again for the next event. Every
+    listener gets its own copy of the payload.
     """
 
     def __init__(self) -> None:
@@ -100,34 +100,34 @@ class HookManager:
     def bound_to(
         self, context: ExecutionContext, later: Callable[[str, dict[str, Any]], None]
     ) -> HookManager:
-        """Return the same listeners for the function that gets *context*, on whatever thread it emits.
+        """Return the same listeners for the function that gets *context*. It may emit on any thread.
 
         Args:
-            context: whose facts complete the payloads.
-            later: gets an event's name and payload, and has it delivered by the run's own thread.
+            context: supplies the facts that complete the payloads.
+            later: takes an event's name and payload, for delivery on the run's own thread.
         """
-        bound = copy.copy(self)  # also of a class of the user's own; with the very same listeners
+        bound = copy.copy(self)  # keeps a user's subclass, and shares the list of listeners
         bound._context, bound._later = context, later  # noqa: SLF001  one of our own
         return bound
 
     def register(self, event: str, fn: Any, filters: Mapping[str, Any] | None = None) -> Any:
-        """Call *fn* with the payload of every *event* from now on; ``"*"`` means all events.
+        """Call *fn* with the payload of every *event* from now on. ``"*"`` means all events.
 
-        A name that is very similar to an event of the run, or is the original framework's name for
-        one, is registered with a warning that says the name that was probably meant.
+        If the name is very similar to an event of the run, or is the original framework's name for one,
+        a warning suggests the name that was probably meant.
 
         Args:
             event: one of `EventType`'s values, ``"*"``, or the name of an event that a function emits.
             fn: called with one dict.
-            filters: payload key to value, or to a collection of values; all must match. An event that
-                a function emits can be filtered by any key of its payload.
+            filters: payload key to value, or to a collection of values; all keys must match. For an
+                event that a function emits, any key of its payload is allowed.
 
         Returns:
-            *fn*, so that it can be unregistered.
+            *fn*, for a later call of `unregister`.
 
         Raises:
-            HookError: if the event is no text, a filter key of a run's event is unknown, or *fn* cannot
-                be called.
+            HookError: if the event is not text, a filter key of a run's event is unknown, or *fn* is not
+                callable.
         """
         name, problems = _named(event)
         if not callable(fn):
@@ -155,7 +155,7 @@ class HookManager:
         return fn
 
     def unregister(self, event: str, fn: Hook) -> bool:
-        """Stop calling *fn* for *event*; whether it was registered."""
+        """Stop calling *fn* for *event*. Return True if it was registered."""
         name = event.value if isinstance(event, EventType) else str(event)
         kept = [x for x in self._listeners if not (x.event == name and x.fn == fn)]
         found = len(kept) < len(self._listeners)
@@ -163,7 +163,7 @@ class HookManager:
         return found
 
     def list_hooks(self) -> dict[str, list[dict[str, Any]]]:
-        """Event to its listeners, each with `callback`, `name` and `filters`."""
+        """Return the listeners by event, each with `callback`, `name` and `filters`."""
         listed: dict[str, list[dict[str, Any]]] = {}
         for x in self._listeners:
             listed.setdefault(x.event, []).append(
@@ -179,16 +179,17 @@ class HookManager:
     ) -> None:
         """Call every listener of *event* whose filters match *payload*.
 
-        A function can emit events of its own, of any name, from any of its threads. In a run they get
-        the facts that every payload has, and the run's own thread calls the listeners soon after.
+        A function can emit events with names of its own, from any of its threads. In a run, HookManager
+        adds the facts that every payload has, and the run's own thread calls the listeners soon after.
 
         Args:
             event: one of `EventType`'s values, or a name of the caller's own.
-            payload: what happened.
-            on_error: told of every listener that raises, and what it raised; else it is logged.
+            payload: the facts of the event.
+            on_error: called with every listener that raises, and its exception; if None, the exception
+                is logged.
 
         Raises:
-            HookError: if *event* is no text, or *payload* no dict.
+            HookError: if *event* is not text or is ``"*"``, or *payload* is not a dict.
         """
         name, problems = _named(event)
         given: Any = {} if payload is None else payload
@@ -218,14 +219,14 @@ class HookManager:
                     if listener.wants(payload):
                         listener.fn(own_copy(payload))
                 except BaseException as exc:
-                    # Whatever it is, a run goes on: one that the user interrupts has heard of it.
+                    # No exception here ends a run, which gets the user's interrupts by other means.
                     if on_error is None and isinstance(exc, KeyboardInterrupt):
                         raise
                     (on_error or _log)(listener, exc)
 
 
 def _named(event: Any) -> tuple[str, list[str]]:
-    """Return the event's name, and what is wrong with it."""
+    """Return the event's name, and its problems."""
     if isinstance(event, EventType):
         return event.value, []
     if isinstance(event, str) and event.strip():
@@ -234,7 +235,7 @@ def _named(event: Any) -> tuple[str, list[str]]:
 
 
 def _hint(name: str) -> str:
-    """Return what *name* was probably meant to be; "" for an event of the run or of somebody's own."""
+    """Return a hint to the event that *name* probably means; "" for an event of a run or a function."""
     if name in EVENTS:
         return ""
     if name in RENAMED:
@@ -250,7 +251,7 @@ def _hint(name: str) -> str:
 
 
 def _facts(context: ExecutionContext) -> dict[str, Any]:
-    """Return what a payload says of the transformation that emits it."""
+    """Return the facts of the emitting transformation, for a payload."""
     return {
         "run_id": context.run_id,
         "project": context.project,
@@ -266,7 +267,7 @@ def _facts(context: ExecutionContext) -> dict[str, Any]:
 
 
 def _log(listener: Listener, exc: BaseException) -> None:
-    """Log what a listener raised where no run can be told."""
+    """Log the exception of a listener outside a run."""
     text = f"{type(exc).__name__}: {error_message(exc)}"
     logging.getLogger("odibi_nb.hooks").warning(
         "listener %s on %r raised %s", listener.name, listener.event, text

@@ -1,9 +1,9 @@
-"""The last failures of this process, with everything that was alive when they happened.
+"""The last failures of this process, with the live frames of their tracebacks.
 
-What a traceback holds on to, a failed function's DataFrames above all, is kept for the newest
-`FailureKeeper.limit` of them, and of these only for the newest that hold `KEPT_BYTES` together (the
-newest one whatever it holds). It is let go for the others; and when a transformation succeeds, or the
-user forgets what is kept.
+A traceback holds the variables of its frames, above all the DataFrames of a failed function. At most
+`FailureKeeper.limit` failures keep their frames: the newest ones, as long as they hold no more than
+`KEPT_BYTES` together. The newest failure keeps its frames whatever their size. A failure is released
+when its transformation succeeds, or when the user clears all failures.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ KEPT_BYTES = 512_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A transformation that failed here; *error* has its traceback, with live frames.
+    """A transformation that failed in this process. *error* has its traceback, with live frames.
 
     Attributes:
-        run_id: of the run, or "" if it was tried out.
-        traceback: as text, from the user's code on.
-        log: what the last attempt printed and logged.
+        run_id: id of the run; "" if the user tried the transformation.
+        traceback: the traceback as text, from the user's code on.
+        log: the captured log of the last attempt.
     """
 
     project: str
@@ -45,7 +45,7 @@ class Failure:
 
 
 class FailureKeeper:
-    """Keeps the newest *limit* failures, one per transformation; from any thread."""
+    """Store of the newest *limit* failures, one per transformation. Any thread may use it."""
 
     def __init__(self, limit: int = 0) -> None:
         self.limit = limit
@@ -53,10 +53,10 @@ class FailureKeeper:
         self._kept: OrderedDict[tuple[str, str, str], Failure] = OrderedDict()
 
     def note(self, result: RunResult) -> None:
-        """Keep the run's failures, and forget those that it has mended.
+        """Store the run's failures, and release failures of transformations that succeeded in it.
 
-        Of the failures of a run only the newest `KEPT` keep their frames, and no more than `KEPT_BYTES`,
-        also where none is kept here: 2,000 failed rows would hold on to 2,000 inputs.
+        Only the newest `KEPT` failures of a run keep their frames, up to `KEPT_BYTES`, even if *limit* is
+        0: in the result, 2,000 failed rows would hold 2,000 inputs in memory.
         """
         for transformation in result.transformations.values():
             if transformation.status is Status.SUCCESS:
@@ -81,7 +81,7 @@ class FailureKeeper:
             )
 
     def keep(self, failure: Failure) -> None:
-        """Keep *failure*, and let go of what is too much."""
+        """Store *failure*, and release the oldest failures beyond the limits."""
         if not self.limit:
             return
         key = (failure.project, failure.env, failure.transformation_id)
@@ -98,23 +98,23 @@ class FailureKeeper:
                 _let_go(old.error)
 
     def forget(self, project: str, env: str, transformation_id: str) -> None:
-        """Let go of a transformation's failure: it has succeeded since."""
+        """Release the failure of a transformation that has succeeded since."""
         with self._lock:
             failure = self._kept.pop((project, env, transformation_id), None)
         if failure is not None:
             _let_go(failure.error)
 
     def held(self) -> int:
-        """The bytes that all that is kept holds, as far as that can be told."""
+        """Return the estimated bytes that the stored failures hold."""
         return sum(held_bytes(failure.error) for failure in self.newest_first())
 
     def newest_first(self) -> list[Failure]:
-        """What is kept."""
+        """Return the stored failures, newest first."""
         with self._lock:
             return [*self._kept.values()][::-1]
 
     def clear(self) -> None:
-        """Let go of everything."""
+        """Release all failures."""
         with self._lock:
             gone = [*self._kept.values()]
             self._kept.clear()
@@ -123,7 +123,7 @@ class FailureKeeper:
 
 
 def _within(failures: Sequence[object], sizes: Sequence[int]) -> int:
-    """How many of the newest *failures* may be kept: *sizes* are those of the newest, the newest last."""
+    """Return how many of the newest *failures* to keep; *sizes* are their bytes, the newest last."""
     few, total = 0, 0
     for size in reversed(sizes):
         total += size
@@ -134,7 +134,7 @@ def _within(failures: Sequence[object], sizes: Sequence[int]) -> int:
 
 
 def _let_go(error: BaseException | None) -> None:
-    """Cut an exception, and those that led to it, from their frames."""
+    """Remove the frames of an exception and of its causes."""
     waiting, seen = [error], set()
     while waiting:
         one = waiting.pop()
@@ -146,4 +146,4 @@ def _let_go(error: BaseException | None) -> None:
 
 
 FAILURES = FailureKeeper()
-"""This process' failures; none are kept until somebody who could look at them raises the limit."""
+"""The failures of this process. The limit is 0 until an interface that can show them raises it."""
