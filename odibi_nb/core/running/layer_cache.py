@@ -1,4 +1,4 @@
-"""Caching tables after a layer, as the cache plan names them."""
+"""Cache the tables that the cache plan names, after each layer."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerCache:
-    """Caches tables on a worker, between two layers.
+    """Cache of tables, filled on a worker between two layers.
 
     Attributes:
-        tables: layer to the tables that are cached after it.
+        tables: layer to the tables to cache after it.
         engine: returns the engine that caches.
         keep: leave the tables cached after the run.
         post: takes the messages for the coordinator.
@@ -32,12 +32,12 @@ class LayerCache:
     post: Callable[[Said | Warned], None]
 
     def fill(self, layer: str) -> None:
-        """Cache the tables of *layer*. A table that cannot be cached is a warning."""
+        """Cache the tables of *layer*. Warn of tables that cannot be cached."""
         tables = self.tables.get(layer, ())
         if not tables:
             return
         engine = self.engine()
-        engine.spark_session()  # an engine that starts its session late knows only then if it can cache
+        engine.spark_session()  # only a started session shows whether the engine can cache
         if engine.cannot_cache:
             self.post(Said("INFO", f"📦 Not caching tables after {layer}: {engine.cannot_cache}"))
             return
@@ -45,7 +45,7 @@ class LayerCache:
         for table in tables:
             try:
                 engine.cache(TableName.parse(table), keep=self.keep)
-            except Exception as exc:  # noqa: BLE001  a cache is an offer: the run goes on without it
+            except Exception as exc:  # noqa: BLE001  a run needs no cache
                 self.post(Warned(f"Could not cache {table}: {error_message(exc)}"))
             else:
                 self.post(Said("INFO", f"✅ Cached table: {table}"))

@@ -1,4 +1,4 @@
-"""When the layers of a run begin and end."""
+"""The start and end events of a run's layers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class LayerEvents:
-    """Publishes the layers' events, each once.
+    """Publisher of the layers' events. Each event is published once.
 
     ``rows``      {layer: its rows}
     ``begun``     {layer: clock at its first row's start}
-    ``executed``  layers of which at least one row was started, in the order of their end
+    ``executed``  layers with at least one started row, in the order of their end
     """
 
     def __init__(self, plan: RunPlan, events: EventBus) -> None:
@@ -31,7 +31,7 @@ class LayerEvents:
         self._ended: set[str] = set()
 
     def begin(self, layer: str) -> None:
-        """A row of *layer* is about to start."""
+        """Publish the start of *layer*, unless the layer has begun already."""
         if layer in self.begun:
             return
         self.begun[layer] = time.monotonic()
@@ -41,13 +41,13 @@ class LayerEvents:
             self.events.publish(EventType.BRONZE_START, facts)
 
     def end_all(self, results: Mapping[str, TransformationResult]) -> None:
-        """All rows have ended, whatever stands between the layers: end those that have begun."""
+        """End all layers that have begun, even if their gates are closed. All rows have ended."""
         for layer in [*self.begun]:
             if layer not in self._ended:
                 self.end(layer, results)
 
     def end(self, layer: str, results: Mapping[str, TransformationResult]) -> None:
-        """All rows of *layer* have ended; a layer of which nothing was started is passed over."""
+        """Publish the end of *layer*, whose rows have ended; skip it if none of its rows was started."""
         rows = [results[row.id] for row in self.rows[layer]]
         if rows and layer not in self.begun:
             return

@@ -1,4 +1,4 @@
-"""Messages to the coordinator: all that workers, transformations and other threads put on its inbox."""
+"""Messages that workers, transformations and other threads put on the coordinator's inbox."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ if TYPE_CHECKING:
         "AttemptEnded | CancelRequested | EventEmitted | LayerFinished | LineWritten | LogFlushed"
         " | Said | Warned"
     )
-    """`AttemptEnded`, which a worker makes, and the classes of this module."""
+    """`AttemptEnded`, which a worker sends, and the classes of this module."""
 
 
 class LineWritten(msgspec.Struct, frozen=True):
-    """A transformation printed or logged a line."""
+    """A line that a transformation printed or logged."""
 
     transformation_id: str
     line: str
 
 
 class EventEmitted(msgspec.Struct, frozen=True):
-    """A transformation emitted an event of its own, for the listeners."""
+    """An event for the listeners that a transformation emitted."""
 
     event: str
     payload: dict[str, Any]
 
 
 class LayerFinished(msgspec.Struct, frozen=True):
-    """The work after a layer has ended: *gate* can open."""
+    """The end of the work after a layer: *gate* can open."""
 
     gate: Gate
 
 
 class CancelRequested(msgspec.Struct, frozen=True):
-    """Somebody asks the run to end, or one transformation if *transformation_id* is given."""
+    """A request to end the run, or one transformation if *transformation_id* is given."""
 
     transformation_id: str | None
 
 
 class LogFlushed(msgspec.Struct, frozen=True):
-    """The run log's *sink* has taken a batch of *records*."""
+    """A batch that the run log's *sink* has stored; *records* is the number of its records."""
 
     sink: str
     records: int
 
 
 class Said(msgspec.Struct, frozen=True):
-    """A line to show that is no event; *level* is a logging level's name."""
+    """A line to show that is not an event; *level* is the name of a logging level."""
 
     level: str
     text: str

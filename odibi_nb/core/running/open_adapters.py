@@ -1,4 +1,4 @@
-"""Engines and sinks of a project: made when first needed, closed after each run."""
+"""The engines and sinks of a project, made at their first use and closed after each run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class OpenAdapters:
-    """The engines and sinks that are open.
+    """The open engines and sinks of a project.
 
     Args:
-        make_engine: makes the engine of a name.
+        make_engine: makes an engine from its name.
         make_sinks: makes the sinks of the run log.
     """
 
@@ -35,7 +35,7 @@ class OpenAdapters:
         return self._engines[name]
 
     def sinks(self) -> Sequence[BaseLogSink]:
-        """Return where the run log goes."""
+        """Return the sinks of the run log."""
         if self._sinks is None:
             self._sinks = self._make_sinks()
         return self._sinks
@@ -46,7 +46,7 @@ class OpenAdapters:
         return next((spark for spark in found if spark is not None), None)
 
     def close(self) -> None:
-        """Close all; what is needed again is made again."""
+        """Close all engines and sinks. The next use makes new ones."""
         for engine in self._engines.values():
             engine.close()
         for sink in self._sinks or ():

@@ -1,4 +1,4 @@
-"""A project, from its manifest to a RunResult."""
+"""The orchestrator: opens a project, and plans, runs and retries it."""
 
 from __future__ import annotations
 
@@ -54,26 +54,26 @@ DEFAULT_ENGINE = "spark"
 
 
 class Orchestrator:
-    """Runs a project's layers in order, as its manifest and the TransformationRegistry say.
+    """A project opened in an environment, to plan, run and retry it.
 
     Args:
         project: the project's name.
         env: the environment.
-        manifest_path: the manifest; found by the project's name if None.
-        log_level: what the console shows: ``DEBUG``, ``INFO``, ``WARNING``, ``ERROR``.
+        manifest_path: path of the manifest; if None, the manifest is found by the project's name.
+        log_level: level of the console: ``DEBUG``, ``INFO``, ``WARNING``, ``ERROR``.
         save_logs: also write the captured logs of the run to a file.
-        auth_provider: called with ``env``, ``repo_path``, ``logger_metadata``; a dict with ``spark``
-            and ``sql_provider``.
-        engine: ``pandas`` or ``spark``; the environment's, else ``spark``, if None.
-        hooks: listeners of this run.
-        log_sink: where the run log goes instead of the default.
-        adapters: the implementations.
-        views: what else shows the run.
-        state_dir: where journals and locks are; ``.odibi`` beside the manifest if None.
-        project_dirs: more folders to look for manifests in.
+        auth_provider: called with ``env``, ``repo_path``, ``logger_metadata``; returns a dict with
+            ``spark`` and ``sql_provider``.
+        engine: ``pandas`` or ``spark``; if None, the engine of the environment, else ``spark``.
+        hooks: the listeners of the runs.
+        log_sink: sink of the run log, instead of the default.
+        adapters: make the engines, the registry, the sinks and the console.
+        views: further views of the runs.
+        state_dir: folder of journals and locks; ``.odibi`` beside the manifest if None.
+        project_dirs: further folders to search for manifests.
 
     Raises:
-        ManifestError: if there is no usable manifest, or the environment is unknown.
+        ManifestError: if no usable manifest is found, or the environment is unknown.
     """
 
     def __init__(
@@ -118,21 +118,21 @@ class Orchestrator:
         self._say = EventBus(facts={}, hooks=HookManager(), views=self.views).say
 
     def engine_name(self, argument: Any) -> Any:
-        """The engine: what was asked for, else the environment's, else ``spark``, as in the seed."""
+        """Return the engine: *argument*, else the environment's, else ``spark``, as in the seed."""
         return argument or self.config.engine or DEFAULT_ENGINE
 
     def with_settings(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The options of a run, with what is set elsewhere for those that are not given."""
+        """Return the options of a run. A subclass can add its settings for missing options."""
         return options
 
     @property
     def layer_order(self) -> tuple[str, ...]:
-        """The manifest's layers, in order."""
+        """The layers of the manifest, in order."""
         return self.manifest.layer_order
 
     @property
     def cache_plan(self) -> dict[str, tuple[str, ...]]:
-        """The manifest's cache plan: layer to tables."""
+        """The cache plan of the manifest: layer to tables."""
         plan = dict(self.manifest.cache_plan)
         for layer, config in self.manifest.layers.items():
             if config.cache_tables:
@@ -141,10 +141,10 @@ class Orchestrator:
 
     @property
     def spark(self) -> Any:
-        """The Spark session, once `bootstrap` is done; on the Spark engine it is started if need be.
+        """The Spark session; None before `bootstrap`. The Spark engine starts it if necessary.
 
         Raises:
-            EngineError: if the engine's session cannot be had.
+            EngineError: if the engine cannot get a session.
         """
         if self.session is None:
             return None
@@ -154,21 +154,21 @@ class Orchestrator:
 
     @property
     def sql_provider(self) -> Any:
-        """What ``auth_provider`` handed over as such, once `bootstrap` is done."""
+        """The SQL provider from ``auth_provider``; None before `bootstrap`."""
         return None if self.session is None else self.session.sql_provider
 
     @property
     def logger(self) -> TransformationLogger:
-        """A standard logger that also takes the seed's ``log("info", message)``."""
+        """A standard logger that also accepts the seed's ``log("info", message)``."""
         return transformation_logger(self.project)
 
     # -- the seed's steps ----------------------------------------------------------------------
 
     def bootstrap(self, repo_path: str | None = None) -> Session:
-        """Get the Spark session and SQL provider from ``auth_provider``, if there is one; once.
+        """Get the Spark session and SQL provider from ``auth_provider``, once for each *repo_path*.
 
         Raises:
-            ConfigurationError: if the provider raises or returns something else than a dict.
+            ConfigurationError: if the provider raises, or does not return a dict.
         """
         if self.session is not None and repo_path == self._repo_path:
             return self.session
@@ -194,7 +194,7 @@ class Orchestrator:
         return self.run(**{**options, "target_layers": bronze})
 
     def run_silver_gold_layers(self, **options: Any) -> RunResult:
-        """Run the layers after Bronze, or those of them that ``target_layers`` names."""
+        """Run all layers, or the layers in ``target_layers``, except Bronze."""
         requested = self.manifest.select_layers(options.get("target_layers"))
         layers = [layer for layer in requested if layer.casefold() != "bronze"]
         if not layers:
@@ -202,20 +202,20 @@ class Orchestrator:
         return self.run(**{**options, "target_layers": layers})
 
     def plan(self, **options: Any) -> RunPlan:
-        """What `run` with the same options would do. Writes nothing.
+        """Return the plan that `run` would execute with the same options. Writes nothing.
 
         Raises:
-            ConfigurationError: if an option is wrong or the registry cannot be read; what is wrong
-                with rows is in the plan's problems.
+            ConfigurationError: if an option is wrong or the registry cannot be read. Problems of rows
+                are in the plan and are not raised.
         """
         return self._plan(self._chosen(options))
 
     def plan_with(self, transformation_id: str) -> RunPlan:
-        """The plan of all layers, with this transformation in it also if it is disabled.
+        """Return the plan of all layers, which includes this transformation even if it is disabled.
 
         Raises:
-            ConfigurationError: if the registry cannot be read; what is wrong with rows is in the
-                plan's problems.
+            ConfigurationError: if the registry cannot be read. Problems of rows are in the plan and are
+                not raised.
         """
 
         def enable(rows: list[Row]) -> list[Row]:
@@ -224,24 +224,23 @@ class Orchestrator:
         return self._plan(RunOptions(), change=enable)
 
     def plan_changed(self, change: Callable[[list[Row]], list[Row]]) -> RunPlan:
-        """The plan of all layers as it would be with other registry rows.
+        """Return the plan of all layers with changed registry rows.
 
         Args:
-            change: gets the registry's rows; what it returns is planned.
+            change: takes the registry's rows, and returns the rows to plan.
 
         Raises:
-            ConfigurationError: if the registry cannot be read; what is wrong with rows is in the
-                plan's problems.
+            ConfigurationError: if the registry cannot be read. Problems of rows are in the plan and are
+                not raised.
         """
         return self._plan(RunOptions(), change=change)
 
     def run(self, *, repo_path: str | None = None, **options: Any) -> RunResult:
-        """Run the project; see `RunOptions` for the options.
+        """Run the project with *options*, the fields of `RunOptions`.
 
         Raises:
-            ConfigurationError: if something is wrong with manifest, registry or options; then
-                nothing has run. A transformation that fails is not raised: see
-                `RunResult.raise_for_status`.
+            ConfigurationError: if the manifest, the registry or an option is wrong; nothing has run.
+                The failure of a transformation is not raised: see `RunResult.raise_for_status`.
         """
         chosen = self._chosen(options)
         self._say("INFO", f"🚀 Starting pipeline: {self.project} (env={self.env})\n")
@@ -261,25 +260,25 @@ class Orchestrator:
         repo_path: str | None = None,
         **overrides: Any,
     ) -> RunResult:
-        """Run again what did not succeed in a run, and what needs that.
+        """Run the unsuccessful rows of a run again, and the rows that depend on them.
 
-        The options of that run hold again. Where it was retried before, this goes on from its last
-        retry: what succeeded in any of them is not run again.
+        The options of that run apply again. If the run has been retried before, this continues from its
+        last retry: a row that succeeded in any of them does not run again.
 
         Args:
-            run_id: which run; ``last`` for the newest.
-            only_failed: only what FAILED or was ABANDONED, not what waited for it.
-            repo_path: for the ``auth_provider``.
-            **overrides: `RunOptions` that replace that run's; ``select`` and ``exclude`` choose among
-                what would be run.
+            run_id: id of the run; ``last`` for the newest.
+            only_failed: run only rows that FAILED or were ABANDONED, not the rows that waited for them.
+            repo_path: passed to ``auth_provider``.
+            **overrides: `RunOptions` that replace the options of that run; ``select`` and ``exclude``
+                choose among the rows to run.
 
         Returns:
-            How it ended, with its `retry_of`. Where there is nothing to do, a success without
-            transformations, whose last warning says why.
+            The result of the run, with its `retry_of`. If no row needs to run, a success without
+            transformations, whose last warning gives the reason.
 
         Raises:
-            ConfigurationError: as `run`; and if there is no such run, or if a secret in that run's
-                options, which the log does not keep, is not given again.
+            ConfigurationError: as `run`. Also if the run does not exist, or if its options had a secret
+                and *overrides* does not repeat it, because the log stores no secrets.
         """
         chosen = self._chosen(overrides)
         self._confirm(chosen)
@@ -296,7 +295,7 @@ class Orchestrator:
     def _prepare_retry(
         self, run_id: str, given: Mapping[str, Any], only_failed: bool
     ) -> PreparedRun | RunResult:
-        """What a retry is to run; or its result, where there is nothing to do."""
+        """Prepare a retry, or return its result if no row needs to run."""
         try:
             chain = self._chain(run_id, to_its_end=True)
         except LookupError as exc:
@@ -314,9 +313,9 @@ class Orchestrator:
         return self._prepare(plan, options, repair)
 
     def _recover(self) -> None:
-        """Complete the log of runs whose process died, so that what is asked of it is there."""
+        """Complete the run log with the journals of runs whose process died."""
         if not any_open_run(self.state_dir):
-            return  # as nearly always: then nobody need open the run log
+            return  # the usual case: do not open the run log
         try:
             for dead in recover(self.state_dir, self.project, self.env, self.sinks()):
                 self._say("WARNING", f"⚠️ {dead.text()}")
@@ -324,9 +323,9 @@ class Orchestrator:
             raise ConfigurationError(str(self.state_dir), [f"cannot be used: {exc}"]) from exc
 
     def cancel(self, transformation_id: str | None = None) -> bool:
-        """Ask for the end of the run that goes on, or of one of its transformations; from any thread.
+        """Request the end of the current run, or of one of its transformations, from any thread.
 
-        As `TransformationRunner.cancel`; whether there is a run to hear it.
+        Return True if a run is in progress. For repeated requests, see `TransformationRunner.cancel`.
         """
         cancel = self.cancel_with
         if cancel is not None:
@@ -336,15 +335,15 @@ class Orchestrator:
     def _exclusively(
         self, chosen: RunOptions, decide: Callable[[], PreparedRun | RunResult]
     ) -> RunResult:
-        """Call *decide* and run what it returns, both under the lock that keeps other runs away.
+        """Call *decide* and run the plan that it returns, under the lock that excludes other runs.
 
-        *decide* reads, for example, which rows of the last run failed. Without the lock another run could
+        For a retry, *decide* reads which rows of the last run failed. Without the lock, another run could
         change that before this run begins.
         """
         run_id = f"{utc_now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         where = (self.state_dir, self.project, self.env, run_id)
         try:
-            if chosen.force:  # whoever has the lock loses it only to a run that can begin
+            if chosen.force:  # take the lock of another run only if this one can begin
                 found = decide()
                 if not isinstance(found, PreparedRun):
                     return self._nothing(found)
@@ -385,7 +384,7 @@ class Orchestrator:
             return run.run()
 
     def _nothing(self, result: RunResult) -> RunResult:
-        for text in result.warnings:  # to the console: for other views nothing begins
+        for text in result.warnings:  # only to the console: other views have no run
             self.views[0].on_message("WARNING", f"⚠️ {text}")
         return result
 
@@ -416,13 +415,13 @@ class Orchestrator:
     def _greatest_logged_number(self) -> int:
         try:
             return greatest_number(self.sinks())
-        except Exception:  # noqa: BLE001  as for durations: the numbers here do, too
+        except Exception:  # noqa: BLE001  the journals have numbers, too
             return 0
 
     # -- planning ------------------------------------------------------------------------------
 
     def place(self) -> Place:
-        """Where this project runs, for adapters."""
+        """Return the place of this project, for adapters."""
         return Place(
             manifest=self.manifest,
             env=self.env,
@@ -433,14 +432,14 @@ class Orchestrator:
         )
 
     def sinks(self) -> Sequence[BaseLogSink]:
-        """Where the run log goes."""
+        """Return the sinks of the run log."""
         return self._open.sinks()
 
     def _make_sinks(self) -> Sequence[BaseLogSink]:
         return [self.log_sink] if self.log_sink else self.adapters.sinks(self.place())
 
     def _chosen(self, keywords: Mapping[str, Any]) -> RunOptions:
-        """The options, checked, with layers as the manifest spells them."""
+        """Check the options, and spell the layers of the cache plan as the manifest does."""
         options = RunOptions.from_keywords(self.with_settings(keywords))
         self.manifest.select_layers(options.target_layers)
         if not options.cache_plan:
@@ -506,20 +505,20 @@ class Orchestrator:
         )
 
     def _states(self, run: str) -> dict[str, str]:
-        """How the transformations of *run* ended, or, where it went on from another, before it."""
+        """Return the status of each transformation in *run*, or in the runs that it retried."""
         return self._chain(run).states()
 
     def _chain(self, run: str, *, to_its_end: bool = False) -> RunChain:
-        """What the log says of *run*, and the journals of what died since."""
+        """Return the records of *run* from the log, and from the journals of runs that died."""
         dead = dead_runs(self.state_dir, self.project, self.env)
         where = self.sinks(), self.project, self.env, run
         return run_chain(*where, to_its_end=to_its_end, dead=dead)
 
     def _expected(self) -> tuple[dict[str, float], list[str]]:
-        """What history expects; a plan is not worth less for want of one."""
+        """Return the durations of past runs. If the log fails, return a notice instead."""
         try:
             return expected_seconds(self.sinks(), self.project, self.env), []
-        except Exception as exc:  # noqa: BLE001  whatever the log's storage does, the plan stands
+        except Exception as exc:  # noqa: BLE001  a plan does not need the log
             return {}, [f"no durations of past runs: {error_message(exc)}"]
 
     def _confirm(self, options: RunOptions) -> None:
@@ -536,24 +535,24 @@ class Orchestrator:
             )
 
     def module_name(self, module: str) -> str:
-        """The name in ``sys.modules`` of the module that rows call *module*."""
+        """Return the name in ``sys.modules`` of the module that rows call *module*."""
         return self._modules.real_name(module)
 
     # -- what the run needs --------------------------------------------------------------------
 
     def tables(self, engine: str) -> TableEngine:
-        """The tables as *engine* sees them; made when first asked for."""
+        """Return the table engine *engine*, which is made at its first use."""
         return self._open.engine(engine)
 
     def spark_session(self) -> Any:
-        """The session that transformations get: the provider's, else the engine's; or None."""
+        """Return the Spark session for transformations: the provider's, else the engine's, or None."""
         session = self.session or self.bootstrap()
         if session.spark is not None:
             return session.spark
         return self._open.spark_session()
 
     def close(self) -> None:
-        """Give back what a run held; the next one gets it anew."""
+        """Close the engines and sinks. The next run opens new ones."""
         self._open.close()
 
     def _named_provider(self) -> Callable[..., Any] | None:

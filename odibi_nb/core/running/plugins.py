@@ -1,4 +1,4 @@
-"""Listeners of installed packages: entry points that take the HookManager."""
+"""Plug-ins: entry points of installed packages, which register listeners with the HookManager."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 PLUGIN_GROUP = "odibi_nb.hooks"
 SETTLED_SECONDS = 10.0
-"""A folder that changed later than this may be one that pip still writes to."""
+"""Age of a folder's last change up to which pip may still be writing to the folder."""
 
 
 class _Found(NamedTuple):
-    """The packages in a folder of ``sys.path``, each with its plug-ins, when the folder was last changed."""
+    """The packages in a folder of ``sys.path`` with their plug-ins, as of the folder's last change."""
 
     changed_ns: int
     packages: tuple[tuple[str, tuple[metadata.EntryPoint, ...]], ...]
@@ -26,10 +26,11 @@ _found: dict[str, _Found] = {}
 
 
 def find_plugins() -> list[metadata.EntryPoint]:
-    """Return the plug-ins of the installed packages; of packages of one name, the first on the path counts.
+    """Return the plug-ins of the installed packages; if two have one name, the first on the path counts.
 
-    ``importlib.metadata.entry_points`` reads a file of each installed package, at every call. This reads
-    those of a folder again only after the folder has changed, as it does when pip installs something.
+    ``importlib.metadata.entry_points`` reads a file of each installed package at every call. This
+    function reads the files of a folder again only if the folder has changed, for example because pip
+    has installed a package.
     """
     chosen: dict[str, tuple[metadata.EntryPoint, ...]] = {}
     for folder in dict.fromkeys(sys.path):
@@ -58,6 +59,6 @@ def _packages(folder: str) -> tuple[tuple[str, tuple[metadata.EntryPoint, ...]],
 
 
 def _name_of(package: metadata.Distribution) -> str:
-    """Return the name that two versions of one package have in common."""
-    name: str | None = getattr(package, "_normalized_name", None)  # of the folder: reads no file
+    """Return the name that all versions of a package share."""
+    name: str | None = getattr(package, "_normalized_name", None)  # from the folder: reads no file
     return name or package.metadata["Name"]

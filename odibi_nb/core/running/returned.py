@@ -1,4 +1,4 @@
-"""What a function returned, on its way to the row's outputs; and the outputs that nobody wrote."""
+"""Write the return value of a function to the row's outputs, and find outputs that were not written."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _WHAT_TO_DO = 'return its DataFrame, or give the output "optional": true in the 
 
 
 def take_back_earlier(transformation: Transformation, context: ExecutionContext) -> None:
-    """Remove what earlier attempts appended to the row's outputs, before its function looks at them.
+    """Remove the data that earlier attempts appended to the outputs, before the function reads them.
 
-    Otherwise a function that appends only what is newer than its table's newest row would find the failed
-    attempt's rows and append nothing. And a function that has nothing for a table this time would leave
-    the failed attempt's rows in it.
+    Otherwise a function that appends only data newer than its table's newest would find the failed
+    attempt's data and append nothing. A function that has nothing for a table this time would leave the
+    failed attempt's data in it.
 
     Raises:
-        DataError: if their rows cannot be told from others'; nothing was written.
+        DataError: if the data of earlier attempts cannot be identified; nothing was written.
     """
     info = context.write_info()
     take_back = getattr(context.tables, "take_back", None)
@@ -46,7 +46,7 @@ def take_back_earlier(transformation: Transformation, context: ExecutionContext)
 
 
 def watch_outputs(transformation: Transformation, context: ExecutionContext) -> Watch:
-    """Watch the row's outputs from before its function is called: it may write by itself."""
+    """Watch the row's outputs from before the call of its function, which may write them itself."""
     targets = transformation.targets
     if context.tables is None or not targets:
         return lambda _: Change.UNKNOWN
@@ -56,14 +56,14 @@ def watch_outputs(transformation: Transformation, context: ExecutionContext) -> 
 def write_returned(returned: Any, transformation: Transformation, context: ExecutionContext) -> str:
     """Write a returned DataFrame to the row's one output, or each of ``{table: DataFrame}``.
 
-    Nothing is written unless the row has a place for all of it. What is no DataFrame is not looked at
-    further: a function that has written its outputs may return what it likes, as in the seed.
+    Nothing is written unless the row has an output for every DataFrame. Other return values are not an
+    error here: a function that has written its outputs may return any value, as in the seed.
 
     Returns:
-        Why no output can take what was returned; "" if nothing was, or it is written.
+        The reason why no output can take the return value; "" if it is None or was written.
 
     Raises:
-        DataError: if DataFrames were returned that the row's outputs have no place for.
+        DataError: if the row has no output for a returned DataFrame.
     """
     _refuse_unfinished(returned)
     tables = context.tables
@@ -94,10 +94,10 @@ def write_returned(returned: Any, transformation: Transformation, context: Execu
 
 
 def _refuse_unfinished(returned: Any) -> None:
-    """Raises DataError if the function's work would only be done by whoever awaits or iterates."""
+    """Raise DataError for a coroutine or generator: the function has not done its work yet."""
     if inspect.iscoroutine(returned) or inspect.isgenerator(returned):
         kind = "coroutine" if inspect.iscoroutine(returned) else "generator"
-        returned.close()  # Python would warn, somewhere, that nobody awaited it
+        returned.close()  # otherwise Python warns later that it was never awaited
     elif inspect.isasyncgen(returned):
         kind = "generator"
     elif inspect.isawaitable(returned):
@@ -113,7 +113,7 @@ def _refuse_unfinished(returned: Any) -> None:
 def _misfits(
     found: Mapping[Any, Any], transformation: Transformation, tables: TableEngine, engine: str
 ) -> Iterator[str]:
-    """Why the runner cannot write the DataFrames *found*, by name, to the row's outputs."""
+    """Yield reasons why the runner cannot write *found*, name to DataFrame, to the row's outputs."""
     if transformation.output_problems:
         what = "; ".join(map(str, transformation.output_problems))
         yield f"the function returned DataFrames that the runner cannot write to its row's outputs: {what}"
@@ -146,7 +146,7 @@ def _refusal(returned: Any, transformation: Transformation, context: ExecutionCo
 
 
 def _described(value: Any) -> str:
-    """What *value* is, without what is in it."""
+    """Describe the type of *value*, without its content."""
     cls = type(value)
     home = cls.__module__.partition(".")[0]
     name = cls.__name__ if home == "builtins" else f"{home} {cls.__name__}"
@@ -164,18 +164,18 @@ def check_written(
     *,
     required: bool,
 ) -> None:
-    """Find the outputs that nobody wrote while the function ran: neither the runner nor the function.
+    """Find the outputs that neither the runner nor the function wrote while the function ran.
 
     Args:
-        refused: why what was returned cannot be written, from `write_returned`.
+        refused: the reason why the return value cannot be written, from `write_returned`.
         transformation: the row.
-        context: its `writes` are what went through us; it gets the results.
-        watch: from `watch_outputs`. Whoever moved a table: it is not yesterday's.
-        required: an output that is not written is an error, not a warning.
+        context: has the runner's `writes`, and gets the results.
+        watch: from `watch_outputs`. A write by any process counts: the table has new data.
+        required: raise an error for an output that was not written, instead of a warning.
 
     Raises:
-        DataError: if an output is not written and something was returned for it, or it is required.
-        RevokedError: if an output is not written because the attempt was told to end.
+        DataError: if an output was not written, and *refused* is set or outputs are required.
+        RevokedError: if an output was not written because the attempt was revoked.
     """
     written = {table_key(use.name) for use in context.writes}
     missing: dict[Output, Change] = {}
