@@ -1,1 +1,1 @@
-"""One transformation opened to look at and to try, with tables that keep its writes to themselves."""
+"""Rehearsal: one transformation, opened outside a run to inspect and try it, with captured writes."""

@@ -1,4 +1,4 @@
-"""Tables whose writes are kept, not done: what ``load`` and ``try`` work on."""
+"""Tables that capture writes instead of doing them, for ``load`` and ``try``."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CapturedWrite:
-    """A write that was not done: the frame as the table would give it back, and where it belongs."""
+    """A captured write: the frame, as the table would return it, and its output."""
 
     frame: DataFrame
     output: Output
 
 
 class CapturedWrites:
-    """A `TableEngine` that reads from *tables* and keeps what is written to itself.
+    """A `TableEngine` that reads from *tables* and captures all writes.
 
-    A table that was written reads as it would be then. What an engine refuses to write is refused
-    here, with the same message.
+    A table reads as if its captured writes had been done. A write that the engine refuses raises the same
+    error here.
 
     Args:
         tables: the engine.
-        portion: what reads give of the lake's tables, and of files and queries.
+        portion: how much of a table, file or query a read returns.
     """
 
     def __init__(self, tables: RehearsingEngine, portion: Portion | None = None) -> None:
@@ -53,17 +53,17 @@ class CapturedWrites:
         self._lock = threading.Lock()
 
     def spark_session(self) -> Any:
-        """The engine's."""
+        """Return the engine's Spark session."""
         return self.tables.spark_session()
 
     def attempt_scope(
         self, info: WriteInfo, tables: Sequence[str], control: AttemptControl
     ) -> AbstractContextManager[None]:
-        """The engine's."""
+        """Return the engine's scope of an attempt."""
         return self.tables.attempt_scope(info, tables, control)
 
     def read(self, table: TableName) -> DataFrame:
-        """*table* as the writes so far would have left it."""
+        """Read *table* as if its captured writes had been done."""
         written = self.written_to(table.key)
         if written:
             return self.tables.take(self.state(written), Portion())
@@ -72,7 +72,7 @@ class CapturedWrites:
         return self.tables.read(table)
 
     def state(self, written: list[CapturedWrite]) -> DataFrame:
-        """All that a table would hold after *written*, the writes to it."""
+        """Return the content of a table after *written*, the captured writes to it."""
         frame: DataFrame | None = None
         for write in written:
             table = TableName.parse(write.output.table)
@@ -89,7 +89,7 @@ class CapturedWrites:
         return frame
 
     def changes(self) -> dict[str, TableChange]:
-        """Table to what the writes to it would change, in the order of the first writes."""
+        """Return the changes that the writes would make, by table in the order of the first writes."""
         partial = bool(self.portion)
         found = {}
         for key in dict.fromkeys(table_key(write.output.table) for write in self.writes):
@@ -102,10 +102,10 @@ class CapturedWrites:
         return found
 
     def query(self, sql: str) -> DataFrame:
-        """The rows of a SELECT over the lake's tables.
+        """Return the rows of a SELECT over the lake's tables.
 
         Raises:
-            DataError: if it names a table that was written meanwhile.
+            DataError: if the query names a table with captured writes.
         """
         written = {table_key(write.output.table) for write in self.writes}
         names, _ = keys_read(sql, self.tables.name, written)
@@ -125,16 +125,16 @@ class CapturedWrites:
         schema: Mapping[str, str] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> DataFrame:
-        """The rows of a file or folder."""
+        """Read a file or folder."""
         return self._part(
             self.tables.read_file(location, format=format, schema=schema, options=options)
         )
 
     def write(self, frame: DataFrame, output: Output, info: WriteInfo) -> int | None:
-        """Keep *frame*; the rows it has.
+        """Capture *frame*, and return its number of rows.
 
         Raises:
-            DataError: if the engine's `write` would.
+            DataError: if the engine's `write` would raise it.
         """
         del info
         prepared = self.tables.prepared(frame, output)
@@ -143,56 +143,56 @@ class CapturedWrites:
         return self.tables.row_count(prepared)
 
     def exists(self, table: TableName) -> bool:
-        """Whether *table* is there, or was written."""
+        """Return True if *table* exists or has captured writes."""
         return bool(self.written_to(table.key)) or self.tables.exists(table)
 
     def check_writable(self) -> None:
-        """Nothing: nothing is written."""
+        """Do nothing: no table is written."""
 
     def is_frame(self, value: object) -> bool:
-        """Whether *value* is a frame that `write` takes."""
+        """Return True if *value* is a frame that `write` takes."""
         return self.tables.is_frame(value)
 
     def native(self, frame: DataFrame, name: str) -> DataFrame:
-        """*frame* as one of the engine's own."""
+        """Convert *frame* to a frame of the engine."""
         return native_frame(self.tables, frame, name)
 
     def watch(self, tables: Sequence[TableName]) -> Watch:
-        """The engine's: what is captured moves no table."""
+        """Watch *tables* of the engine, which captured writes do not change."""
         return watch_tables(self.tables, tables)
 
     def row_count(self, frame: DataFrame) -> int | None:
-        """How many rows *frame* has, where that is known."""
+        """Return the number of rows of *frame*; None if it is unknown."""
         return self.tables.row_count(frame)
 
     def schema(self, frame: DataFrame) -> dict[str, str]:
-        """Column to type name."""
+        """Return the type names of *frame* by column."""
         return self.tables.schema(frame)
 
     def measure(self, frame: DataFrame, rules: Sequence[Rule]) -> list[Measure]:
-        """What each of *rules* is judged by."""
+        """Measure *frame* for each of *rules*."""
         return self.tables.measure(frame, rules)
 
     def split(self, frame: DataFrame, rules: Sequence[Rule]) -> tuple[DataFrame, DataFrame]:
-        """The rows that keep all of *rules*, and those that break one."""
+        """Return the rows that meet all *rules*, and the rows that break one."""
         return self.tables.split(frame, rules)
 
     def cache(self, table: TableName, *, keep: bool = False) -> None:
-        """Nothing: whoever tries something out reads each table once."""
+        """Do nothing: a rehearsal reads each table once."""
 
     def close(self) -> None:
-        """Forget what was written, and read."""
+        """Release the captured writes, and the frames that were read."""
         self.writes.clear()
         self._given.clear()
 
     def written_to(self, key: str) -> list[CapturedWrite]:
-        """The writes to the table with this key, in order."""
+        """Return the writes to the table with this key, in order."""
         return [write for write in self.writes if table_key(write.output.table) == key]
 
     def _part(self, frame: DataFrame) -> DataFrame:
         return self._held(self.tables.take(frame, self.portion)) if self.portion else frame
 
     def _held(self, frame: DataFrame) -> DataFrame:
-        """*frame*, which stays as long as this: Spark's views of it do not hold it."""
+        """Hold *frame* as long as this object lives, because Spark's views of it do not hold it."""
         self._given.append(frame)
         return frame

@@ -1,4 +1,4 @@
-"""All tables of a project, watched while a function is tried out: what it wrote past its context."""
+"""Watch all tables of a project while the user tries a function, to find writes past its context."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 AT_ONCE = 8
 MOST = 300
-"""So many tables are looked at where a look costs a query; those of the row itself are the first."""
+"""Maximum number of tables to check, because a check can cost a query. The row's tables come first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """A table that is not as it was.
+    """A table that has changed.
 
     Attributes:
-        name: of the table.
-        removed: it is not there any more.
-        version: its version now, where that is known.
-        run_id: of the run that wrote it last, if a run did: it was not the function then.
+        name: the table's name.
+        removed: True if the table no longer exists.
+        version: the table's new version; None if unknown.
+        run_id: the run that wrote the table last; None if no run, but for example the function, did.
     """
 
     name: str
@@ -39,16 +39,16 @@ class Moved:
 
 
 class ProjectWatch:
-    """Watches the tables that a plan's rows name, and all others of a lake on this machine.
+    """Watch of the tables that a plan's rows name, and of all other tables of a lake on this machine.
 
     Args:
-        plan: the project's, of all layers.
-        transformation_id: whose function is tried out.
+        plan: the project's plan of all layers.
+        transformation_id: the transformation whose function the user tries.
         tables: the engine.
-        log: the table of the run log; runs elsewhere write to its schema all the time.
+        log: the table of the run log. Its schema is not watched: other runs write to it all the time.
 
     Attributes:
-        unknown: how many tables nobody could tell of, after `moved`.
+        unknown: after `moved`, the number of tables that could not be checked.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class ProjectWatch:
         self.unknown = 0
 
     def moved(self) -> list[Moved]:
-        """The tables that are not as they were, in their order."""
+        """Return the tables that have changed, and set `unknown`."""
         asked = self._names[:MOST]
-        with ThreadPoolExecutor(AT_ONCE) as pool:  # elsewhere each look is a query
+        with ThreadPoolExecutor(AT_ONCE) as pool:  # in a remote lake each check is a query
             found = [*pool.map(self._watch, asked)]
         self.unknown = len(self._names) - len(asked) + found.count(Change.UNKNOWN)
         changed = {Change.WRITTEN, Change.REMOVED}
@@ -77,7 +77,7 @@ class ProjectWatch:
         return [self._moved(name, change) for name, change in pairs if change in changed]
 
     def _listed(self) -> list[TableName]:
-        """All tables of a lake on this machine, but those beside the run log."""
+        """Return all tables of a lake on this machine, except the run log's schema."""
         return [name for name in _all_tables(self._engine) if _schema(name.key) != self._log]
 
     def _moved(self, name: TableName, change: Change) -> Moved:
@@ -85,7 +85,7 @@ class ProjectWatch:
             return Moved(name=str(name), removed=True)
         try:
             details = self._engine.details(name)
-        except Exception:  # noqa: BLE001  that it has changed is known; the rest is nice to have
+        except Exception:  # noqa: BLE001  the details are optional
             details = None
         if details is None:
             return Moved(name=str(name))
@@ -93,7 +93,7 @@ class ProjectWatch:
 
 
 def _tables_of(plan: RunPlan, first: str) -> Iterator[TableName]:
-    """The tables that the rows of *plan* write and read, those of the row *first* before all others."""
+    """Yield the tables that the rows of *plan* write, then the tables that they read, row *first* first."""
     rows = [plan.rows[first], *(row for name, row in plan.rows.items() if name != first)]
     for row in rows:
         for target in row.transformation.targets:

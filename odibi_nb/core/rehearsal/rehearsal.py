@@ -1,4 +1,4 @@
-"""One transformation, opened to look at and to try: its row, its inputs, a context that writes nothing."""
+"""One transformation, opened to inspect and try it: its row, inputs, and a context that writes nothing."""
 
 from __future__ import annotations
 
@@ -30,18 +30,19 @@ if TYPE_CHECKING:
 
 SPARK = Engine.SPARK.value
 MAX_LISTED = 10
-"""A message that lists what there is stays readable."""
+"""Maximum number of ids that an error message lists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
-    """A transformation that can be called without consequences.
+    """A transformation that can be called without writing to its tables.
 
     Attributes:
-        plan: of all layers, for what is upstream and downstream.
-        row: `fn` is None if the function cannot be had: *problems* says why.
-        problems: why a run would refuse the row.
-        context: what its function gets; its writes are in *captured*.
+        plan: the plan of all layers, to find upstream and downstream rows.
+        row: the row; `fn` is None if the function cannot be loaded, for the reason in *problems*.
+        problems: the reasons why a run would refuse the row.
+        context: the context of the function.
+        captured: the tables of the context, with its captured writes.
     """
 
     plan: RunPlan
@@ -52,7 +53,7 @@ class Rehearsal:
 
     @property
     def producers(self) -> dict[str, str]:
-        """Key of each table that the plan's rows write to the id of one that does."""
+        """Map the key of each table that the plan's rows write to the id of a row that writes it."""
         return {
             table_key(output.table): name
             for name, row in self.plan.rows.items()
@@ -60,7 +61,7 @@ class Rehearsal:
         }
 
     def missing_inputs(self) -> dict[str, str | None]:
-        """Each table that it reads and that is not there, to the transformation that makes it."""
+        """Map each table that the row reads, but that does not exist, to the row that makes it."""
         producers = self.producers
         return {
             key: producers.get(key)
@@ -69,10 +70,10 @@ class Rehearsal:
         }
 
     def read_inputs(self) -> Inputs:
-        """Its inputs as the function would read them, each once.
+        """Read each input once, as the function would read it.
 
         Raises:
-            DataError: if one cannot be read.
+            DataError: if an input cannot be read.
         """
         found = Inputs(self.row.transformation.inputs)
         with routed_output(), captured(CapturedLog()):
@@ -82,10 +83,10 @@ class Rehearsal:
         return found
 
     def call(self, fn: Callable[..., Any], keywords: tuple[str, ...]) -> AttemptEnded:
-        """Call *fn* as the runner would call the row's function; what fails is in the outcome.
+        """Call *fn* as the runner would call the row's function. An error is part of the outcome.
 
         Raises:
-            KeyboardInterrupt: if it was interrupted.
+            KeyboardInterrupt: if the user interrupted the call.
         """
         row = msgspec.structs.replace(self.row, fn=fn, keywords=keywords)
         attempt = Attempt(
@@ -103,9 +104,9 @@ class Rehearsal:
 
 
 class Inputs(dict[str, Any]):
-    """DataFrames by input name; by position it is the row's list of inputs, as functions get it.
+    """DataFrames by input name; by position, the row's list of inputs, as functions get it.
 
-    So a function may be called with it: ``context.read(inputs[0])`` reads the first input.
+    So a function can take this object: ``context.read(inputs[0])`` reads the first input.
     """
 
     def __init__(self, sources: list[Any]) -> None:
@@ -113,7 +114,7 @@ class Inputs(dict[str, Any]):
         self.sources = sources
 
     def add(self, name: str, frame: Any) -> None:
-        """Add the frame of the next input; a name that is taken gets a number."""
+        """Add the frame of the next input. If *name* is taken, append a number to it."""
         number, free = 2, name
         while free in self:
             free, number = f"{name}_{number}", number + 1
@@ -130,17 +131,17 @@ def open_rehearsal(
     *,
     to_call: bool = True,
 ) -> Rehearsal:
-    """Open a transformation of *project*, enabled or not; nothing is read but its row.
+    """Open a transformation of *project*, enabled or not. Reads none of its inputs.
 
     Args:
         project: the project.
         transformation_id: of a row of its registry.
-        portion: what reads through its context give.
-        to_call: its context has the Spark session, which is started if need be.
+        portion: how much of each input a read through the context returns.
+        to_call: give the context the Spark session, and start the session if necessary.
 
     Raises:
-        PlanError: if there is no such row, or it cannot be understood.
-        EngineError: if its engine cannot rehearse.
+        PlanError: if the registry has no such row, or the row is malformed.
+        EngineError: if the row's engine cannot capture writes.
     """
     plan = project.plan_with(transformation_id)
     where = re.compile(rf"row {re.escape(repr(transformation_id))}(,|$)")
@@ -155,7 +156,7 @@ def open_rehearsal(
     if not _can_rehearse(engine):
         raise EngineError(f"{row.id}: the {row.engine} engine cannot capture writes")
     captured_writes = CapturedWrites(engine, portion)
-    # Listeners are not told: nothing happens.
+    # The context gets no listeners, because a rehearsal is not a run.
     if to_call and project.engine == SPARK and "spark" in row.keywords:
         project.tables(SPARK)  # as in a run, where other rows need it
     spark = project.spark_session() if to_call else None
@@ -166,12 +167,12 @@ def open_rehearsal(
 
 
 def _can_rehearse(engine: TableEngine) -> TypeGuard[RehearsingEngine]:
-    # Before Python 3.12 isinstance() would look at the engine's properties, which starts Spark.
+    # Before Python 3.12, isinstance() reads the engine's properties, which starts Spark.
     return hasattr(type(engine), "prepared")
 
 
 def input_name(source: Any) -> str:
-    """What an input of a registry row is called."""
+    """Return the name of an input of a registry row."""
     if isinstance(source, str):
         return source
     return str(source.get("name") or source.get("table") or source.get("path") or "query")

@@ -505,7 +505,7 @@ class Orchestrator:
         )
 
     def _states(self, run: str) -> dict[str, str]:
-        """Return the status of each transformation in *run*, or in the runs that it retried."""
+        """Return the last status of each transformation in *run* and in the runs that it retried."""
         return self._chain(run).states()
 
     def _chain(self, run: str, *, to_its_end: bool = False) -> RunChain:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 PLUGIN_GROUP = "odibi_nb.hooks"
 SETTLED_SECONDS = 10.0
-"""Age of a folder's last change up to which pip may still be writing to the folder."""
+"""Seconds after the last change of a folder in which pip may still write to it."""
 
 
 class _Found(NamedTuple):

@@ -52,17 +52,17 @@ VERSIONED = ("pandas", "pyarrow", "deltalake", "duckdb", "sqlalchemy", "pyspark"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSetup:
-    """What a run uses of its project.
+    """The parts of a project that a run uses.
 
     Attributes:
         place: manifest, environment, engine, state folder and session.
         hooks: the listeners.
-        views: what shows the run.
-        sinks: where the run log goes.
-        adapters: for the result: DataFrames and what a notebook shows.
-        tables: makes, or returns, the engine of a name.
+        views: the views of the run.
+        sinks: the sinks of the run log.
+        adapters: make the DataFrames of the result.
+        tables: returns the engine with a given name.
         spark_session: returns the session that rows get; None if no engine has one.
-        cache_plan: layer to the tables that are cached after it.
+        cache_plan: layer to the tables to cache after it.
         save_logs: also write the captured logs to a file.
     """
 
@@ -79,7 +79,7 @@ class RunSetup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedRun:
-    """A plan that can run, and how.
+    """A plan that can run, with its setup and options.
 
     Attributes:
         retry_of: the run that this one retries; None for a new run.
@@ -97,10 +97,10 @@ class RunExecution:
     """One run of a prepared plan, under *lock*.
 
     Args:
-        prepared: what runs.
-        lock: the run's lock, which also has its id.
-        number: of the run, greater than those of all before it.
-        reloaded: modules that were imported again for this run.
+        prepared: the plan, with its setup and options.
+        lock: the run's lock, which also has the run's id.
+        number: the run's number, greater than the numbers of all earlier runs.
+        reloaded: modules that were reloaded for this run.
     """
 
     def __init__(
@@ -136,13 +136,13 @@ class RunExecution:
 
     @property
     def cancel(self) -> Callable[[str | None], None]:
-        """The run's cancel handle: call it with a transformation's id, or with None for the whole run."""
+        """The function that cancels: call it with a transformation's id, or None for the whole run."""
         return self.runner.cancel
 
     def run(self) -> RunResult:
-        """Run the plan, and keep its log.
+        """Run the plan and write its log.
 
-        An interrupt is a request to end the run, from before the first event until its log is closed.
+        From before the first event until the log is closed, an interrupt is a request to end the run.
         """
         self._keep_private()
         complete = False
@@ -153,7 +153,7 @@ class RunExecution:
                 finally:
                     self.journal.close(complete=complete)
         finally:
-            self.journal.close(complete=complete)  # again, where an interrupt ended the first
+            self.journal.close(complete=complete)  # again, if an interrupt ended the first
         self._keep_private()
         journals.prune(self.place.state_dir)
         return result
@@ -163,7 +163,7 @@ class RunExecution:
             private_tree(folder)
 
     def _run(self) -> tuple[RunResult, bool]:
-        """Return the result, and whether every sink has all of the log."""
+        """Return the result, and True if every sink has the complete log."""
         self._load_plugins()
         self.events.run_log = RunLogWriter(
             run_id=self.run_id,
@@ -188,7 +188,7 @@ class RunExecution:
         for notice in self.plan.notices:
             if self.retry_of is None:
                 self.events.say("WARNING", f"⚠️ {notice}")
-            else:  # whoever looks at the retry later should know as well
+            else:  # the result of a retry must show it, too
                 self.events.warn(notice)
         count = len(self.plan.rows)
         facts = {"transformations": count, "count": count}  # the original's key, and ours
@@ -198,7 +198,7 @@ class RunExecution:
         return self._end(begin, started, time.monotonic() - clock, results)
 
     def _begin(self) -> dict[str, Any]:
-        """What run_start says besides the facts of every event."""
+        """Return the facts of run_start, in addition to the facts of every event."""
         return {
             "layers": list(self.plan.layers),
             "transformations": len(self.plan.rows),
@@ -290,7 +290,7 @@ class RunExecution:
         )
 
     def _overridden(self) -> str:
-        """Why the run must end: another one has its lock, or its folders are gone; "" if it need not."""
+        """Return why the run must end, because it lost its lock or its folders; "" if it may continue."""
         who = self.lock.beat()
         if who:
             return f"{who} has taken the place of this run"
@@ -314,11 +314,11 @@ class RunExecution:
         return context
 
     def _emit_later(self, event: str, payload: dict[str, Any]) -> None:
-        """Deliver an event of a transformation on the coordinator's thread, before its end is told."""
+        """Deliver a transformation's event on the coordinator's thread, before its end event."""
         self.inbox.put(EventEmitted(event, payload))
 
     def _layer_cache(self) -> LayerCache | None:
-        """Return what caches tables after a layer; None without a cache plan."""
+        """Return the cache of tables after layers; None without a cache plan."""
         tables = self.setup.cache_plan
         if self.options.cache_plan is not None:
             tables = {layer: tuple(named) for layer, named in self.options.cache_plan.items()}
@@ -331,19 +331,19 @@ class RunExecution:
             post=self.inbox.put,
         )
 
-    # -- what else there is --------------------------------------------------------------------
+    # -- plug-ins and saved logs ---------------------------------------------------------------
 
     def _flushed(self, sink: str, count: int) -> None:
         self.inbox.put(LogFlushed(sink, count))
 
     def _load_plugins(self) -> None:
-        """Let installed packages register listeners: entry points that take the HookManager."""
+        """Let the plug-ins of installed packages register listeners."""
         for entry in find_plugins():
             try:
                 entry.load()(self.setup.hooks)
-            except KeyboardInterrupt:  # the user's, as far as anybody can tell
+            except KeyboardInterrupt:  # most likely from the user
                 raise
-            except BaseException as exc:  # noqa: BLE001  somebody else's plug-in never ends a run
+            except BaseException as exc:  # noqa: BLE001  a plug-in must not end a run
                 self.events.warn(f"plug-in {entry.name} failed: {error_text(exc)}")
 
     def _save_logs(self, results: dict[str, TransformationResult]) -> str | None:
@@ -374,7 +374,7 @@ def make_context(
     attempt: int = 1,
     repairs: tuple[str, ...] = (),
 ) -> ExecutionContext:
-    """Return what the function of *row* gets as its context."""
+    """Return the context for the function of *row*."""
     transformation = row.transformation
     return ExecutionContext(
         engine=Engine(row.engine),
@@ -414,7 +414,7 @@ def _run_status(results: Iterable[TransformationResult], *, cancelled: bool) -> 
 
 
 def _versions() -> dict[str, str]:
-    """Python's, ours, and those of the libraries that are loaded."""
+    """Return the versions of Python, of this package, and of the loaded libraries."""
     loaded = {
         name: getattr(sys.modules[name], "__version__", "")
         for name in VERSIONED

@@ -1,4 +1,4 @@
-"""Whether the folders of a run are still there: who moves them away moves the tables and logs, too."""
+"""Check that the folders of a run still exist. If a user moves them, tables and logs move, too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Presence:
-    """The project's folder and the run's own, as they were when the run began."""
+    """The project's folder and the run's folder, as they were when the run began."""
 
     def __init__(self, project: Path, manifest: Path | None, journal: Journal) -> None:
         self._folder = project
@@ -20,9 +20,9 @@ class Presence:
         self._project = _identity(project)
 
     def lost(self) -> str:
-        """Return which folder has been removed or renamed, and what that means; "" if none was."""
+        """Return a message if a folder has been removed or renamed, or else ""."""
         found = _identity(self._folder)
-        # A write makes a lake's folder again, and the project's with it; the manifest it does not.
+        # A write creates the lake's folder again, and with it the project's folder, but no manifest.
         moved = self._manifest is not None and not self._manifest.exists()
         if found is None or (found != self._project and moved):
             gone = f"the project's folder {self._folder}"
@@ -37,7 +37,7 @@ class Presence:
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
-    """Device and number of a folder; None if there is none. A share that fails has it still."""
+    """Return device and inode of *folder*: None if it does not exist, (0, 0) if a share fails."""
     try:
         found = folder.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -1,7 +1,7 @@
-"""Ending the work of a library that is deaf to Python: a query, a scan, a statement on a server.
+"""Stop the native work of a library: a query, a scan, a statement on a server.
 
-A thread that waits for native code hears neither a cancel nor a timeout, goes on when its row has
-ended, and aborts a process that exits meanwhile. So each such library brings a way to stop it.
+A thread that waits for native code notices neither a cancel nor a timeout. It continues after its row has
+ended, and aborts a process that exits during the work. So each such library needs a function to stop it.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 AGAIN_SECONDS = 0.1
-"""How long until whatever began between two stops is stopped too."""
+"""Seconds between two calls of a stop function, the second for work that began after the first."""
 EXIT_SECONDS = 5.0
-"""How long a process that exits waits for libraries to stop."""
+"""Maximum seconds for which a process that exits waits for libraries to stop."""
 _running: dict[object, Callable[[], object]] = {}
 _exiting = threading.Event()
 
 
 @contextlib.contextmanager
 def stoppable(stop: Callable[[], object]) -> Iterator[None]:
-    """Let *stop* end what runs in the block, when the current attempt is revoked or the process exits.
+    """Call *stop* to end the work in the block if the attempt is revoked or the process exits.
 
     Args:
         stop: called from other threads, maybe several times; may raise.
 
     Raises:
-        RevokedError: instead of what the block raises when it was stopped.
+        RevokedError: if the process is exiting, or instead of an exception of the block after a stop.
     """
     context = get_current_context()
     control = context.control if context is not None else None
@@ -66,7 +66,7 @@ def stoppable(stop: Callable[[], object]) -> Iterator[None]:
 
 
 def stop_until(stop: Callable[[], object], ended: threading.Event) -> None:
-    """Call *stop* again and again until *ended*: what begins after one call needs another."""
+    """Call *stop* repeatedly until *ended*: work that begins after one call needs another."""
     while not ended.is_set():
         with contextlib.suppress(Exception):  # it may be over already
             stop()
@@ -74,7 +74,7 @@ def stop_until(stop: Callable[[], object], ended: threading.Event) -> None:
 
 
 def _stop_all() -> None:
-    """Stop everything that runs, and wait for it: native threads abort a process that is torn down."""
+    """Stop all work and wait for its end: native threads abort a process that exits."""
     _exiting.set()
     deadline = time.monotonic() + EXIT_SECONDS
     while _running and time.monotonic() < deadline:
@@ -85,5 +85,5 @@ def _stop_all() -> None:
 
 
 atexit.register(_stop_all)
-if hasattr(os, "register_at_fork"):  # what runs in a parent is none of its child's business
+if hasattr(os, "register_at_fork"):  # a child must not stop its parent's work
     os.register_at_fork(after_in_child=_running.clear)

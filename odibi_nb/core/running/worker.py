@@ -1,4 +1,4 @@
-"""What happens on a worker thread: one attempt of one transformation. The only threads of a run."""
+"""Worker threads, and the attempt of a transformation that each of them runs."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ _PACKAGE = str(Path(__file__).parents[1])
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """One start of one transformation; made by the coordinator, run by a worker.
+    """One start of one transformation, made by the coordinator and run by a worker.
 
     Attributes:
         row: the row that runs.
         facts: the facts at the start.
-        context: what the row's function gets; counts what the attempt reads and writes.
-        log: what the attempt prints and logs.
+        context: the context of the row's function, which counts the attempt's reads and writes.
+        log: the captured log of the attempt.
         started: the monotonic clock at the start.
         deadline: the monotonic clock at the row's timeout; None without one.
     """
@@ -68,7 +68,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptEnded:
-    """The end of an attempt, as its worker reports it. *error* is None for a success."""
+    """The end of an attempt. *error* is None for a success."""
 
     attempt: Attempt
     end_time: dt.datetime
@@ -78,7 +78,7 @@ class AttemptEnded:
     revoked: bool = False
 
     def facts(self, status: Status, reason: str = "") -> AttemptFacts:
-        """Return the facts of the attempt, which ended with *status*; *reason* if it was cancelled."""
+        """Return the facts of the attempt, which ended with *status*, for *reason* if cancelled."""
         context, error = self.attempt.context, self.error
         return msgspec.structs.replace(
             self.attempt.facts,
@@ -95,12 +95,12 @@ class AttemptEnded:
 
 
 def run_attempt(attempt: Attempt) -> AttemptEnded:
-    """Call the row's function and write what it returns. Never raises."""
+    """Call the row's function and write its return value. Never raises."""
     error: BaseException | None = None
     try:
         with captured(attempt.log), current_context(attempt.context), _engine_scope(attempt):
             _call(attempt)
-    except BaseException as exc:  # noqa: BLE001  a worker that does not answer would hang the run
+    except BaseException as exc:  # noqa: BLE001  a worker without an answer would hang the run
         error = exc
     return AttemptEnded(
         attempt=attempt,
@@ -128,7 +128,7 @@ def _call(attempt: Attempt) -> None:
     row, context = attempt.row, attempt.context
     transformation = row.transformation
     available = {
-        # What the function does to them is its own business, and no other attempt's.
+        # Copies, because the function may change them, and no other attempt may see that.
         "inputs": own_copy(transformation.inputs),
         "constants": own_copy(transformation.constants),
         "outputs": own_copy(transformation.outputs),
@@ -153,9 +153,9 @@ def _call(attempt: Attempt) -> None:
 
 
 def user_traceback(error: BaseException) -> str:
-    """The traceback from the user's code on, as text; of a Spark error see `spark_traceback`.
+    """Return the traceback from the user's code on, as text; for a Spark error, see `spark_traceback`.
 
-    None of an error of ours that the code knows nothing of: a refused write, or what it returned.
+    Return "" for an error of this package outside the user's code, such as a refused return value.
     """
     if is_spark_error(error):
         return shown_text(spark_traceback(error), MAX_TRACEBACK)
@@ -177,9 +177,9 @@ def user_traceback(error: BaseException) -> str:
 
 @dataclass(slots=True)
 class WorkerPool:
-    """Daemon threads that run jobs; at most *size*, plus one for each that is given up.
+    """At most *size* daemon threads that run jobs, plus one for each thread that was given up.
 
-    Not concurrent.futures: its threads are joined at interpreter exit, so one stuck
+    The pool does not use concurrent.futures, which joins its threads at interpreter exit: one stuck
     transformation would keep a kernel from ending.
     """
 
@@ -198,11 +198,11 @@ class WorkerPool:
         self._jobs.put((contextvars.copy_context(), job))
 
     def give_up_one(self) -> None:
-        """A worker hangs: let another thread take its place."""
+        """Let another thread take the place of a worker that hangs."""
         self.size += 1
 
     def close(self) -> None:
-        """Let the threads end when they have nothing to do; does not wait."""
+        """Let the threads end when they have no more jobs. Does not wait."""
         for _ in range(self._threads):
             self._jobs.put(None)
 
