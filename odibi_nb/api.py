@@ -83,7 +83,7 @@ def run_project(
     log_sink: BaseLogSink | None = None,
     **options: Any,
 ) -> RunResult:
-    """Run the rows of a project, layer by layer in the manifest's order.
+    """Run the rows of a project, in the layer order of its manifest.
 
     Args:
         project: the project's name.

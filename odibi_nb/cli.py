@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the command *words*; return 0, 1 (it failed), 2 (the input was wrong) or 130 (interrupted)."""
+    """Run a command, and return its exit code.
+
+    The code is 0, 1 (the run failed), 2 (the input was wrong) or 130 (interrupted).
+    """
     _print_anything()
     if words is None:
         _import_from_here()
@@ -59,7 +62,7 @@ def _done(words: Sequence[str] | None) -> int:
 
 
 def _views(ui: str, log_level: str | None) -> tuple[Sequence[View], str]:
-    """Return the views of a run and its log level: a throttled console, unless a level is given."""
+    """Return the views and the console's level. Without *log_level*, the view is a throttled console."""
     del ui
     if log_level is not None:
         return (), log_level

@@ -85,7 +85,7 @@ class LoadedTransformation:
 def load_transformation(
     project: Orchestrator, transformation_id: str, portion: Portion | None = None
 ) -> LoadedTransformation:
-    """Read a transformation's inputs, and collect the other arguments of its function. Writes nothing.
+    """Read a transformation's inputs, and prepare the other arguments of its function.
 
     Args:
         project: the project.
@@ -125,7 +125,9 @@ def try_transformation(
     *,
     write: bool = False,
 ) -> Trial:
-    """Call a transformation's function as a run would, and compare its captured writes with the tables.
+    """Call a transformation's function as a run would, and compare its writes with the tables.
+
+    The writes are captured and do not change the tables, unless *write* is True.
 
     Args:
         project: the project.
@@ -308,7 +310,7 @@ def _difference(rehearsal: Rehearsal, cell: str, name: str) -> tuple[str, str]:
 
 
 def _write(rehearsal: Rehearsal, run_id: str) -> None:
-    """Do the captured writes under the transformation's id. The caller holds the lock of the run."""
+    """Do the captured writes under the transformation's id. The caller must hold the run lock."""
     info = WriteInfo(run_id=run_id, transformation_id=rehearsal.row.id, attempt=1)
     for write in rehearsal.captured.writes:
         rehearsal.captured.tables.write(write.frame, write.output, info)

@@ -206,9 +206,9 @@ class Hints:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return the name in *known* that was probably meant by *name*, or None if none is close.
+    """Return the name in *known* that *name* was probably meant to be, or None if none is close.
 
-    Return None also if *name* is itself in *known*: its spelling is right, and the error is elsewhere.
+    Return None also if *name* itself is in *known*: its spelling is right, and the error is elsewhere.
     """
     known = [*known]
     if name in known or len(name) > MAX_MEANT:
@@ -270,7 +270,7 @@ def _named(characters: Iterable[str]) -> str:
 
 
 def _other_scripts(name: str, close: str) -> bool:
-    """Return True if the texts differ only in letters of different scripts, such as Latin and Cyrillic."""
+    """Return True if the texts differ only in the scripts of letters, such as Latin and Cyrillic."""
     import unicodedata
 
     def script(character: str) -> str:

@@ -113,7 +113,7 @@ class Settings:
 
 
 def load_settings(start: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the nearest settings file at or above *start* and the environment variables; add the session.
+    """Read the settings of the nearest file at or above *start*, the environment and the session.
 
     Raises:
         SettingsError: with all problems of the file, or of the variables.

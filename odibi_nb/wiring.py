@@ -213,7 +213,7 @@ def make_registry(place: Place) -> RegistrySource:
 
 
 def _session_for_provider(place: Place) -> Any:
-    """Return the session to pass to the SQL provider, as in the seed: the given, else the active one."""
+    """Return the Spark session for the SQL provider, as in the seed: the given or the active one."""
     if place.session.spark is not None or "pyspark" not in sys.modules:
         return place.session.spark
     from odibi_nb.engines.spark.session import active_session

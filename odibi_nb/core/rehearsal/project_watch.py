@@ -1,4 +1,4 @@
-"""Watch all tables of a project while the user tries a function, to find writes past its context."""
+"""Watch the tables of a project while the user tries a function, to find uncaptured writes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Moved:
 
 
 class ProjectWatch:
-    """Watch of the tables that a plan's rows name, and of all other tables of a lake on this machine.
+    """A watch on the tables that a plan's rows name, and on all tables of a lake on this machine.
 
     Args:
         plan: the project's plan of all layers.
@@ -93,7 +93,10 @@ class ProjectWatch:
 
 
 def _tables_of(plan: RunPlan, first: str) -> Iterator[TableName]:
-    """Yield the tables that the rows of *plan* write, then the tables that they read, row *first* first."""
+    """Yield the tables that the rows of *plan* write, then the tables that they read.
+
+    Both begin with the tables of the row *first*.
+    """
     rows = [plan.rows[first], *(row for name, row in plan.rows.items() if name != first)]
     for row in rows:
         for target in row.transformation.targets:

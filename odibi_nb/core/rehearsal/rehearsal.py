@@ -1,4 +1,4 @@
-"""One transformation, opened to inspect and try it: its row, inputs, and a context that writes nothing."""
+"""One transformation, opened to inspect and try it: row, inputs, and a context that captures writes."""
 
 from __future__ import annotations
 

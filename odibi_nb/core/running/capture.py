@@ -196,7 +196,7 @@ def _at_breakpoint(*args: Any, **keywords: Any) -> Any:
 
 
 def _answers(hook: Callable[..., Any]) -> bool:
-    """Return True if *hook* is a debugger that can answer. Python's own would wait for ever."""
+    """Return True if *hook* is a debugger that can answer. Python's own hook would wait for ever."""
     if hook is sys.__breakpointhook__:
         return False
     debugpy = sys.modules.get("debugpy")
@@ -206,7 +206,7 @@ def _answers(hook: Callable[..., Any]) -> bool:
 
 
 class _Router(io.TextIOBase):
-    """Replacement of a standard stream. It routes text, and passes all other calls to the original."""
+    """A replacement for a standard stream. Text is routed; other calls go to the original stream."""
 
     def __init__(self, name: str, original: TextIO) -> None:
         self.routed = name

@@ -74,7 +74,7 @@ def _judged(rule: Rule, measure: Measure, table: str) -> CheckResult:
 
 
 def _called(rule: Rule, frame: DataFrame, table: str) -> CheckResult:
-    """Call a check of the user's. It fails if it returns False or a message, or raises."""
+    """Call the user's check. The check fails if it returns False or a message, or raises."""
     assert rule.fn is not None
     try:
         answer = rule.fn(frame)
@@ -96,7 +96,7 @@ def _result(rule: Rule, table: str, message: str, failed_rows: int | None = None
 
 
 def raise_for_failed(results: Sequence[CheckResult], consequence: str) -> None:
-    """Raise DataCheckError if checks failed, with all of them and the *consequence*."""
+    """Raise DataCheckError if a check failed, with all failed checks and the *consequence*."""
     failed = [str(result) for result in results if result.status == STATUSES[FAIL]]
     if failed:
         raise DataCheckError(f"{'; '.join(failed)} - {consequence}")

@@ -160,7 +160,7 @@ class TransformationRunner:
         while self._unfinished():
             try:
                 self._step()
-            except KeyboardInterrupt:  # read in the next step, which may be interrupted as well
+            except KeyboardInterrupt:  # the next step, also interruptible, reads the request
                 self.cancel()
         self._ended = True
         self._pool.close()
@@ -186,8 +186,8 @@ class TransformationRunner:
 
     def _next_message(self, seconds: float) -> Message | None:
         """Return the next message; None if none arrives within *seconds*."""
-        # In Python 3.10, get(timeout=…) may wait for ever if its time is over as soon as it begins. After
-        # a read without waiting has found nothing, it waits once and no longer.
+        # In Python 3.10, get(timeout=…) may wait for ever if its time is over as soon as it begins. It
+        # waits only once if a read without waiting has found the queue empty before.
         with contextlib.suppress(queue.Empty):
             return self.inbox.get_nowait()
         if seconds > 0:
@@ -234,7 +234,7 @@ class TransformationRunner:
 
     def _released(self, row: PlannedRow) -> None:
         if row.id in self.results:
-            return  # three cancels before the run began have ended it already
+            return  # three cancels before the run began have ended the row
         for other in row.upstream:
             status = self.results[other].status
             if status is not Status.SUCCESS:
@@ -289,7 +289,7 @@ class TransformationRunner:
     # -- layers --------------------------------------------------------------------------------
 
     def _reach(self, gate: Gate) -> None:
-        """Open *gate*, after all before it has ended; first finish its layer on a worker if needed."""
+        """Finish the layer of *gate* on a worker if necessary, then open *gate*."""
         finish = self.finish_layer
         if (
             gate.part is not None
@@ -337,7 +337,7 @@ class TransformationRunner:
             self._finish(ended, Status.FAILED)
 
     def _retry_later(self, ended: AttemptEnded) -> None:
-        """Schedule a retry. The coordinator waits for it, so that the worker is free for another row."""
+        """Schedule a retry. The coordinator waits, so that the worker is free for another row."""
         row = ended.attempt.row
         delay = row.retry.delay(ended.attempt.facts.attempt, random.random())  # noqa: S311  not a secret
         self._waiting[row.id] = time.monotonic() + delay
@@ -529,7 +529,7 @@ class TransformationRunner:
     def _end_at_once(
         self, running: Status, error: BaseException, others: Status, reason: str
     ) -> None:
-        """End all rows without waiting: running rows with the status *running*, the rest with *others*."""
+        """End all rows at once: running rows with the status *running*, the rest with *others*."""
         self._over = True
         for attempt in [*self._running.values()]:
             self._finish(self._give_up(attempt, error), running)

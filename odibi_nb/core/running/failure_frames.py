@@ -69,13 +69,13 @@ class FrameView:
 
 
 def failure_message(error: BaseException) -> str:
-    """Return the message of a transformation's error; for a Spark error, the cause and Spark's advice."""
+    """Return the message of *error*; for a Spark error, its cause and Spark's advice."""
     if not is_spark_error(error):
         return error_message(error)
     try:
         # Shorten the full text: the cause can follow pages of JVM frames.
         text = redact_text(readable(plain_text(str(short_spark_error(safe_str(error))))))
-    except Exception:  # noqa: BLE001  it asks the JVM for its text, which may be gone
+    except Exception:  # noqa: BLE001  the text comes from the JVM, which may be gone
         text = ""
     return text or error_message(error)
 
@@ -87,7 +87,7 @@ def frames_of(error: BaseException) -> list[FrameView]:
 
 
 def spark_traceback(error: BaseException) -> str:
-    """Return a Spark error's traceback: the user's frames and the cause; see `spark_errors.trace_below`."""
+    """Return the user's frames and the cause of a Spark error; see `spark_errors.trace_below`."""
     found, mine = _from_user(error)
     frames = traceback.StackSummary.extract(
         (frame, line) for frame, line in found if not _is_library(frame, mine)
@@ -97,10 +97,10 @@ def spark_traceback(error: BaseException) -> str:
 
 
 def user_lines(error: BaseException, trace: TracebackType | None) -> list[str]:
-    """Return the traceback of *error* from *trace* on, in lines: the user's frames and the last frame.
+    """Return the traceback of *error* from *trace* on, in lines, without most library frames.
 
-    Omit library frames between them, and causes that were raised inside libraries alone. If *error* has
-    no frame of the user's code, return the complete traceback.
+    Keep the user's frames and the last frame. Omit causes that were raised inside libraries alone. If
+    *error* has no frame of the user's code, return the complete traceback.
     """
     report = traceback.TracebackException(type(error), error, trace)
     mine = _user_files(error)
@@ -163,7 +163,7 @@ def headline(error: BaseException) -> str:
 
 
 def _from_user(error: BaseException) -> tuple[list[tuple[FrameType, int]], str]:
-    """Return the frames after our own, with their line numbers, and the name of the user's package.
+    """Return the frames from the first outside this package on, with lines, and the user's package.
 
     Users may install their functions as a package, which then does not count as a library. A package
     that our engines call always counts as a library.
@@ -241,7 +241,7 @@ def _described(value: Any) -> tuple[str, str]:
         if len(value.shape) == 1:
             return f"{kind}: {rows:,} values of {value.dtype}", _head(value)
         return f"{kind}: {rows:,} rows × {value.shape[1]:,} columns", _types(value) + _head(value)
-    if hasattr(value, "dtypes") and hasattr(value, "schema"):  # Spark's: counting would run it
+    if hasattr(value, "dtypes") and hasattr(value, "schema"):  # Spark: a count would run it
         return f"{kind}: {len(value.columns):,} columns", _types(value)
     text = _short.repr(_redacted(value))
     return redact_text(readable(plain_text(text[: 2 * MAX_VALUE])))[:MAX_VALUE], ""

@@ -219,7 +219,7 @@ class HookManager:
                     if listener.wants(payload):
                         listener.fn(own_copy(payload))
                 except BaseException as exc:
-                    # No exception here ends a run, which gets the user's interrupts by other means.
+                    # A run passes on_error, so no exception ends it. It gets interrupts elsewhere.
                     if on_error is None and isinstance(exc, KeyboardInterrupt):
                         raise
                     (on_error or _log)(listener, exc)
@@ -235,7 +235,7 @@ def _named(event: Any) -> tuple[str, list[str]]:
 
 
 def _hint(name: str) -> str:
-    """Return a hint to the event that *name* probably means; "" for an event of a run or a function."""
+    """Return a hint if *name* is probably a misspelled event of a run, or else ""."""
     if name in EVENTS:
         return ""
     if name in RENAMED:

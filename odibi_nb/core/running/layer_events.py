@@ -47,7 +47,7 @@ class LayerEvents:
                 self.end(layer, results)
 
     def end(self, layer: str, results: Mapping[str, TransformationResult]) -> None:
-        """Publish the end of *layer*, whose rows have ended; skip it if none of its rows was started."""
+        """Publish the end of *layer*, unless none of its rows was started."""
         rows = [results[row.id] for row in self.rows[layer]]
         if rows and layer not in self.begun:
             return

@@ -26,7 +26,9 @@ _found: dict[str, _Found] = {}
 
 
 def find_plugins() -> list[metadata.EntryPoint]:
-    """Return the plug-ins of the installed packages; if two have one name, the first on the path counts.
+    """Return the plug-ins of the installed packages.
+
+    If two packages have one name, only the first on the path counts.
 
     ``importlib.metadata.entry_points`` reads a file of each installed package at every call. This
     function reads the files of a folder again only if the folder has changed, for example because pip

@@ -1,4 +1,4 @@
-"""Write the return value of a function to the row's outputs, and find outputs that were not written."""
+"""Write the return value of a function to the row's outputs, and find unwritten outputs."""
 
 from __future__ import annotations
 

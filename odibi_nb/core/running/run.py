@@ -290,7 +290,7 @@ class RunExecution:
         )
 
     def _overridden(self) -> str:
-        """Return why the run must end, because it lost its lock or its folders; "" if it may continue."""
+        """Return the reason why the run must end (a lost lock or folder), or "" to continue."""
         who = self.lock.beat()
         if who:
             return f"{who} has taken the place of this run"

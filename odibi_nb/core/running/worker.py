@@ -1,4 +1,4 @@
-"""Worker threads, and the attempt of a transformation that each of them runs."""
+"""The worker threads of a run, and the attempts that they run."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class AttemptEnded:
     revoked: bool = False
 
     def facts(self, status: Status, reason: str = "") -> AttemptFacts:
-        """Return the facts of the attempt, which ended with *status*, for *reason* if cancelled."""
+        """Return the facts of the ended attempt. *reason* explains a cancelled one."""
         context, error = self.attempt.context, self.error
         return msgspec.structs.replace(
             self.attempt.facts,
@@ -153,9 +153,10 @@ def _call(attempt: Attempt) -> None:
 
 
 def user_traceback(error: BaseException) -> str:
-    """Return the traceback from the user's code on, as text; for a Spark error, see `spark_traceback`.
+    """Return the traceback from the user's code on, as text.
 
-    Return "" for an error of this package outside the user's code, such as a refused return value.
+    For a Spark error, see `spark_traceback`. Return "" for an error of this package that has no frame of
+    the user's code, such as a refused return value.
     """
     if is_spark_error(error):
         return shown_text(spark_traceback(error), MAX_TRACEBACK)
