@@ -87,6 +87,8 @@ def load_transformation(
 ) -> LoadedTransformation:
     """Read a transformation's inputs, and prepare the other arguments of its function.
 
+    No table is written.
+
     Args:
         project: the project.
         transformation_id: of a row of its registry, enabled or not.

@@ -29,7 +29,7 @@ class Moved:
         name: the table's name.
         removed: True if the table no longer exists.
         version: the table's new version; None if unknown.
-        run_id: the run that wrote the table last; None if no run, but for example the function, did.
+        run_id: the run that wrote the table last; None if another writer did, such as the function.
     """
 
     name: str

@@ -160,7 +160,7 @@ class TransformationRunner:
         while self._unfinished():
             try:
                 self._step()
-            except KeyboardInterrupt:  # the next step, also interruptible, reads the request
+            except KeyboardInterrupt:  # the next step reads it, and can be interrupted, too
                 self.cancel()
         self._ended = True
         self._pool.close()

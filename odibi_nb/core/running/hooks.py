@@ -40,7 +40,7 @@ RENAMED = {
 }
 """The original framework's event names, with the events of a run that replace them."""
 CLOSE = 0.85
-"""Similarity from which a name counts as a misspelling of one of our events."""
+"""Minimum similarity of a name that counts as a misspelling of one of our events."""
 FILTER_KEYS = (
     "project",
     "env",

@@ -28,7 +28,7 @@ class LineWritten(msgspec.Struct, frozen=True):
 
 
 class EventEmitted(msgspec.Struct, frozen=True):
-    """An event for the listeners that a transformation emitted."""
+    """An event that a transformation emitted for the listeners."""
 
     event: str
     payload: dict[str, Any]

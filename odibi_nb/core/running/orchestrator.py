@@ -67,7 +67,7 @@ class Orchestrator:
         engine: ``pandas`` or ``spark``; if None, the engine of the environment, else ``spark``.
         hooks: the listeners of the runs.
         log_sink: sink of the run log, instead of the default.
-        adapters: make the engines, the registry, the sinks and the console.
+        adapters: the adapters, which make engines, registry, sinks and console.
         views: further views of the runs.
         state_dir: folder of journals and locks; ``.odibi`` beside the manifest if None.
         project_dirs: further folders to search for manifests.
@@ -313,7 +313,7 @@ class Orchestrator:
         return self._prepare(plan, options, repair)
 
     def _recover(self) -> None:
-        """Complete the run log with the journals of runs whose process died."""
+        """Complete the run log with the journals of dead runs, so that a plan or retry finds them."""
         if not any_open_run(self.state_dir):
             return  # the usual case: do not open the run log
         try:

@@ -59,7 +59,7 @@ class RunSetup:
         hooks: the listeners.
         views: the views of the run.
         sinks: the sinks of the run log.
-        adapters: make the DataFrames of the result.
+        adapters: the adapters, which make the DataFrames of the result.
         tables: returns the engine with a given name.
         spark_session: returns the session that rows get; None if no engine has one.
         cache_plan: layer to the tables to cache after it.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 AGAIN_SECONDS = 0.1
-"""Seconds between two calls of a stop function, the second for work that began after the first."""
+"""Seconds until a stop function is called again, for work that began after the last call."""
 EXIT_SECONDS = 5.0
 """Maximum seconds for which a process that exits waits for libraries to stop."""
 _running: dict[object, Callable[[], object]] = {}

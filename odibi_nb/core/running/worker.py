@@ -78,7 +78,7 @@ class AttemptEnded:
     revoked: bool = False
 
     def facts(self, status: Status, reason: str = "") -> AttemptFacts:
-        """Return the facts of the ended attempt. *reason* explains a cancelled one."""
+        """Return the facts of the ended attempt. *reason* explains why it was cancelled, if it was."""
         context, error = self.attempt.context, self.error
         return msgspec.structs.replace(
             self.attempt.facts,
