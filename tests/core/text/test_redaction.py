@@ -244,8 +244,8 @@ def patterns():
 def leaves(value):
     if isinstance(value, dict):
         value = tuple(value.values())
-    if isinstance(value, tuple):
-        return [leaf for one in value for leaf in leaves(one)]
+    if isinstance(value, tuple):  # an EntryPoint of Python 3.10 gives itself to `for`
+        return [leaf for one in tuple.__iter__(value) for leaf in leaves(one)]
     return [value]
 
 
