@@ -242,7 +242,8 @@ def loaded_from(folder: Path) -> list[str]:
     """
     name, root = os.path.normcase(folder.name), os.path.normcase(f"{folder}{os.sep}")
     found = []
-    for module_name, module in [*sys.modules.items()]:
+    # A copy is one step: other threads, and what the garbage collector calls, import meanwhile.
+    for module_name, module in sys.modules.copy().items():
         place = getattr(module, "__file__", None) or _place_of(module)
         if place is None or name not in (str(place) if _CASE_MATTERS else os.path.normcase(place)):
             continue

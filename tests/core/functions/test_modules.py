@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures.process
+import gc
 import importlib
+import itertools
 import multiprocessing.forkserver
 import os
 import pickle
@@ -11,6 +13,7 @@ import py_compile
 import sys
 import threading
 import time
+import types
 import zipfile
 from pathlib import Path
 
@@ -381,3 +384,27 @@ def test_a_function_that_was_sent_by_value_keeps_its_modules(two):
     for name in ("one", "two", "one"):
         fn = plan(two[name], "nested")()
         assert pickle.loads(cloudpickle.dumps(fn))() == (name, name)
+
+
+def test_a_module_that_is_imported_meanwhile_does_not_end_a_plan(tmp_path):
+    """The loaded modules are looked through while garbage collection, or a thread, imports others."""
+    from odibi_nb.core.functions.sibling_modules import loaded_from
+
+    made = itertools.count()
+
+    def imports(_phase, _info):
+        name = f"made_meanwhile_{next(made)}"
+        sys.modules[name] = types.ModuleType(name)
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(imports)
+    gc.set_threshold(1)
+    try:
+        for _ in range(20):
+            assert loaded_from(tmp_path) == []
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(imports)
+        for name in [name for name in sys.modules.copy() if name.startswith("made_meanwhile_")]:
+            del sys.modules[name]
+    assert next(made) > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import signal
 import subprocess
@@ -462,11 +463,14 @@ def interrupted_at(number, files):
         return trace
 
     before = sys.gettrace()
+    gc.collect()
+    gc.disable()  # what ends garbage of other tests is none of these lines
     sys.settrace(trace)
     try:
         yield count
     finally:
         sys.settrace(before)
+        gc.enable()
 
 
 def test_an_interrupt_anywhere_leaves_the_lock_free(project):
