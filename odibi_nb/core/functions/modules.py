@@ -293,7 +293,7 @@ def _forget_listings() -> None:
 
     Spark puts dozens of JARs on ``sys.path``, and reading all of them again takes half a second.
     """
-    for place, finder in [*sys.path_importer_cache.items()]:
+    for place, finder in sys.path_importer_cache.copy().items():
         if finder is None:  # the folder did not exist
             del sys.path_importer_cache[place]
         elif not isinstance(finder, zipimport.zipimporter):

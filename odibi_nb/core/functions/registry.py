@@ -96,7 +96,7 @@ class FunctionRegistry:
         """Remove the functions of *modules*, because these modules will be reloaded."""
         names = set(modules)
         with self._lock:
-            for key, by_owner in [*self._entries.items()]:
+            for key, by_owner in self._entries.copy().items():
                 kept = {o: e for o, e in by_owner.items() if _module_of(e.fn) not in names}
                 if kept:
                     self._entries[key] = kept
@@ -117,7 +117,7 @@ class FunctionRegistry:
             else:
                 entries = [
                     _visible(by_owner)
-                    for key, by_owner in [*self._entries.items()]
+                    for key, by_owner in self._entries.copy().items()
                     if key[1:] == (name, entry_engine)
                 ]
                 same = {id(entry.fn): entry for entry in entries if entry is not None}
@@ -148,7 +148,7 @@ class FunctionRegistry:
     def _engines_of(self, module: str, function: str) -> list[str]:
         return sorted(
             key[2]
-            for key, by_owner in [*self._entries.items()]
+            for key, by_owner in self._entries.copy().items()
             if key[:2] == (module, function) and _visible(by_owner) is not None
         )
 

@@ -57,7 +57,7 @@ class SparkCache:
 
     def forget_changed(self) -> None:
         """Remove the tables that another writer has changed since they were cached."""
-        for key, kept in [*self._kept.items()]:
+        for key, kept in self._kept.copy().items():
             target = kept.target(self._connection)
             if kept.path is not None and spark_writes.version_of(target) != kept.version:
                 self.forget(key)

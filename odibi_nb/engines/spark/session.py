@@ -197,7 +197,7 @@ def _local(place: Place, settings: Mapping[str, str]) -> Connection:
         spark = SparkSession.builder.appName(place.manifest.project).getOrCreate()
         return _foreign(spark, "the session of the platform that runs this process")
     key = (CLASSIC, tuple(sorted(settings.items())))
-    for other, connection in [*_own.items()]:
+    for other, connection in _own.copy().items():
         if is_stopped(connection.spark):
             del _own[other]
     if key in _own:
