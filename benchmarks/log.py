@@ -59,8 +59,8 @@ def run_log(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
 def many_runs(folder: Path, few: int, many: int, turns: int) -> Iterator[Figure]:
     """A run, a plan and a look at the history after *many* runs within minutes, against after *few*.
 
-    Two projects of three rows that do nothing, each with a Delta log of its own, which each run and each
-    look opens anew. They take turns; every turn adds a run to both.
+    Two projects have three rows that do nothing, and a Delta log each. Every run, plan and history opens
+    its project and its log again. The projects take turns, and every turn adds a run to both.
     """
     old, new = _Runs(folder / "many"), _Runs(folder / "few")
     for project, count in ((old, many), (new, few)):
@@ -73,7 +73,7 @@ def many_runs(folder: Path, few: int, many: int, turns: int) -> Iterator[Figure]
 
 
 class _Runs:
-    """A small project, with what is asked of it again and again."""
+    """A small project with the three operations that are measured."""
 
     def __init__(self, folder: Path) -> None:
         self._lake = str(folder / "lake")

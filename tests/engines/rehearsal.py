@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
+from spark_sessions import make, rows_of
 
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.model.transformation import Output
@@ -204,7 +205,24 @@ class RehearsalContract(RehearsalBasics):
 
 
 class SparkRehearsal:
-    """What is Spark's own when a write is rehearsed."""
+    """What is Spark's own when a write is rehearsed; a subclass's module gives ``connection``."""
+
+    @pytest.fixture(autouse=True)
+    def _spark(self, spark):
+        self.spark = spark
+
+    @pytest.fixture
+    def spark(self, connection):
+        """The session."""
+        return connection.spark
+
+    def make(self, rows, columns=None):
+        """A DataFrame."""
+        return make(self.spark, rows, columns)
+
+    def rows(self, frame):
+        """The rows of a DataFrame."""
+        return rows_of(frame)
 
     def test_rows_are_computed_once(self, engine, spark, lake):
         """Counts, samples, preview and the frame itself are of the same rows, whatever chance or time gave them."""

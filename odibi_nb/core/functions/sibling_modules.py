@@ -242,7 +242,7 @@ def loaded_from(folder: Path) -> list[str]:
     """
     name, root = os.path.normcase(folder.name), os.path.normcase(f"{folder}{os.sep}")
     found = []
-    # A copy is one step: other threads, and what the garbage collector calls, import meanwhile.
+    # Only a copy is one step: during a loop other threads and finalizers may import modules.
     for module_name, module in sys.modules.copy().items():
         place = getattr(module, "__file__", None) or _place_of(module)
         if place is None or name not in (str(place) if _CASE_MATTERS else os.path.normcase(place)):

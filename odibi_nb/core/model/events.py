@@ -67,9 +67,6 @@ ENDED: dict[EventType, Status] = {
 }
 """Events that end an attempt, each with the attempt's status in the run log."""
 
-FINAL = frozenset(ENDED) - {EventType.TRANSFORM_RETRY}
-"""Events that end a transformation."""
-
 
 class Progress(NamedTuple):
     """Progress of an attempt: *done* of the *total* tasks that its engine knows so far."""

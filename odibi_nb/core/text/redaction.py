@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from odibi_nb.core.text.object_text import safe_repr, safe_str
+from odibi_nb.core.text.object_text import safe_str
 from odibi_nb.core.text.terminal_text import readable
 
 REDACTED = "***"
@@ -404,11 +404,6 @@ def error_message(error: BaseException) -> str:
 def error_text(error: BaseException) -> str:
     """Return the class of *error* and its `error_message`, for a warning."""
     return f"{type(error).__name__}: {error_message(error)}"
-
-
-def short_repr(value: Any, most: int) -> str:
-    """Return the ``repr`` of *value*, at most *most* characters, even if ``__repr__`` raises."""
-    return shown_text(safe_repr(value), most)
 
 
 def shown(value: Any) -> str:

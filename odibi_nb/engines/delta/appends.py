@@ -255,7 +255,7 @@ def _earlier(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> list[Appe
     restored = False
     for commit in log.commits(table.version()):
         oldest = commit.version
-        # A RESTORE brings back what was taken back before it.
+        # A RESTORE brings back rows that an earlier commit took back.
         if not restored and _is_settled(commit, info, earlier_runs):
             return found
         restored = restored or commit.info.get("operation") == "RESTORE"

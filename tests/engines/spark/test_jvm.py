@@ -95,23 +95,6 @@ def test_workers_of_python_functions_are_this_python(connection):
 class TestRehearsal(SparkRehearsal, RehearsalBasics):
     """What `load` and `try` need, on a JVM."""
 
-    @pytest.fixture(autouse=True)
-    def _spark(self, spark):
-        self.spark = spark
-
-    @pytest.fixture
-    def spark(self, connection):
-        """The session."""
-        return connection.spark
-
-    def make(self, rows, columns=None):
-        """A DataFrame."""
-        return make(self.spark, rows, columns)
-
-    def rows(self, frame):
-        """The rows of a DataFrame."""
-        return rows_of(frame)
-
     def process(self):
         """The JVM."""
         return self.spark._jvm.java.lang.ProcessHandle.current().pid()

@@ -74,23 +74,6 @@ class TestBehaviour(FirstValues, SparkBehaviour):
 class TestRehearsal(SparkRehearsal, RehearsalContract):
     """What `load` and `try` need, on Sail."""
 
-    @pytest.fixture(autouse=True)
-    def _spark(self, spark):
-        self.spark = spark
-
-    @pytest.fixture
-    def spark(self, connection):
-        """The session."""
-        return connection.spark
-
-    def make(self, rows, columns=None):
-        """A DataFrame."""
-        return make(self.spark, rows, columns)
-
-    def rows(self, frame):
-        """The rows of a DataFrame."""
-        return rows_of(frame)
-
 
 def test_an_sql_provider_gets_the_active_session(connection, tmp_path):
     """TransformationRunnerFromConfig(sql_provider=…) hands over the active session, as the seed does."""
