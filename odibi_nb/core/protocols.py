@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.checks import Rule
     from odibi_nb.core.model.events import RunEvent
     from odibi_nb.core.model.manifest import EnvironmentConfig, ProjectManifest
+    from odibi_nb.core.model.provenance import TableCommit, TableVersion
     from odibi_nb.core.model.table_change import TableChange
     from odibi_nb.core.model.tables import TableName
     from odibi_nb.core.model.transformation import Output
@@ -296,6 +297,48 @@ class RetryingEngine(Protocol):
         Raises:
             DataError: if these rows cannot be distinguished from other rows. Nothing was written.
             RevokedError: if the attempt was revoked.
+        """
+
+
+class VersionedEngine(Protocol):
+    """Optional methods of an engine whose tables keep their earlier versions."""
+
+    def versions(self, tables: Sequence[TableName]) -> dict[str, TableVersion]:
+        """Return the newest version of each of *tables* that exists, by key, in one cheap pass."""
+
+    def commits(self, table: TableName, *, down_to: int = 0) -> list[TableCommit]:
+        """Return the commits of *table* in its history, newest first, down to a version.
+
+        The list is empty if the table does not exist.
+        """
+
+    def read_version(self, table: TableName, version: int) -> DataFrame:
+        """Return all rows of *table* at *version*.
+
+        Raises:
+            TableNotFoundError: if the table does not exist.
+            DataError: if the version does not exist, or its files were removed.
+        """
+
+    def query_versions(self, sql: str, versions: Mapping[str, int]) -> DataFrame:
+        """Return the rows of a SELECT that reads each table at its number in *versions*, by key.
+
+        Raises:
+            DataError: if the query is wrong, or a version cannot be read.
+        """
+
+    def restore(self, table: TableName, version: int, info: WriteInfo, *, expected: int) -> int:
+        """Restore *table* to *version* in one commit, and return the new version's number.
+
+        Args:
+            table: table to restore.
+            version: version to restore.
+            info: run, row and attempt to store in the commit.
+            expected: newest version of the table as the caller knows it.
+
+        Raises:
+            DataError: if the newest version is not *expected*, or files of *version* were removed.
+                Nothing was written.
         """
 
 
