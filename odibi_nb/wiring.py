@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.manifest import DEFAULT_LAKE, RegistryConfig
 from odibi_nb.core.model.reserved_places import log_tables
 from odibi_nb.core.model.tables import DEFAULT_SCHEMA, TableName, redact_url
+from odibi_nb.core.process.compute import has_databricks_session
 from odibi_nb.core.protocols import Adapters
 from odibi_nb.engines.optional_imports import check_installed
 from odibi_nb.errors import DataError, ManifestError, Problem
@@ -120,15 +120,15 @@ def _spark_engine(place: Place) -> SparkEngine:
 def only_spark_reaches(place: Place) -> bool:
     """Return True if only a Spark session can open the lake's tables.
 
-    Only the session can open the tables of a catalog. On Databricks, if the manifest has no keys for a
-    lake at a URL, only the session has them. Everywhere else delta-rs opens the tables with the
+    Only the session can open the tables of a catalog. With a session of Databricks, if the manifest has no
+    keys for a lake at a URL, only the session has them. Everywhere else delta-rs opens the tables with the
     environment's keys. It needs no session and commits within milliseconds, where Spark takes a quarter
     of a second or more.
     """
     if catalog_of(place) is not None:
         return True
     keys = place.config.storage_options
-    return "://" in lake_root(place) and not keys and "DATABRICKS_RUNTIME_VERSION" in os.environ
+    return "://" in lake_root(place) and not keys and has_databricks_session()
 
 
 def _registry_table(place: Place) -> list[TableName]:

@@ -17,6 +17,7 @@ from odibi_nb.commands.opening import (
 )
 from odibi_nb.core.model.options import RunOptions
 from odibi_nb.core.model.tables import redact_url
+from odibi_nb.core.process.compute import find_compute
 from odibi_nb.core.running.orchestrator import DEFAULT_ENGINE
 from odibi_nb.errors import ConfigurationError, OdibiError
 from odibi_nb.settings import NAMES, load_settings, unknown_variables
@@ -88,7 +89,7 @@ class Diagnosis(Records):
 
 def doctor(arguments: argparse.Namespace, face: Face) -> Diagnosis:
     """Check everything that a run needs, without running or writing anything."""
-    rows = [*_settings(), *_libraries(), *_bad_pairs(), *_collisions()]
+    rows = [_compute(), *_settings(), *_libraries(), *_bad_pairs(), *_collisions()]
     rows += _guarded("ui", lambda: [_ui(face)])
     rows += _guarded("project", lambda: list(_project(arguments)))
     return Diagnosis("odibi doctor", COLUMNS, rows, make_frame)
@@ -108,6 +109,13 @@ def _guarded(check: str, look: Callable[[], list[Row]]) -> list[Row]:
         return [_row(check, BAD, str(exc), exit_code=2)]
     except OdibiError as exc:
         return [_row(check, BAD, str(exc))]
+
+
+def _compute() -> Row:
+    """Report the compute of this process, and who runs it."""
+    compute = find_compute()
+    value = f"{compute}, as {compute.user}" if compute.user else str(compute)
+    return _row("compute", NOTE, value)
 
 
 def _settings() -> Iterator[Row]:

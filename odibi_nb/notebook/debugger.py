@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+from odibi_nb.core.process.compute import is_databricks
 from odibi_nb.core.running.capture import breakpoints_open
 from odibi_nb.core.running.failure_frames import depth_in_libraries, headline, user_trace
 from odibi_nb.core.running.held_memory import size_text
@@ -87,8 +87,7 @@ def can_insert_cells(shell: Any) -> bool:
 
     Databricks does not accept it, and a job has no front end.
     """
-    databricks = bool(os.environ.get("DATABRICKS_RUNTIME_VERSION"))
-    return has_kernel(shell) and can_answer(shell) and not databricks
+    return has_kernel(shell) and can_answer(shell) and not is_databricks()
 
 
 def can_debug(shell: Any) -> bool:

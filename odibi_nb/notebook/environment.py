@@ -6,6 +6,8 @@ import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.process.compute import is_databricks
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -82,7 +84,7 @@ def explain_ui(
         return asked, "asked for"
     if not has_kernel(ipython):
         return TEXT, "no kernel: a terminal"
-    databricks = bool(environ.get("DATABRICKS_RUNTIME_VERSION"))
+    databricks = is_databricks(environ)
     if not databricks and not can_answer(ipython):
         return HTML, "no front end answers, as under nbclient or in a job: widgets would stay empty"
     if not _installed("ipywidgets"):

@@ -9,13 +9,12 @@ own catalog and schema are restored.
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.tables import DEFAULT_SCHEMA
+from odibi_nb.core.process.compute import has_databricks_session
 from odibi_nb.core.text.redaction import redact_text
 from odibi_nb.core.text.spark_errors import short_spark_error
 from odibi_nb.core.text.sql_text import backticked
@@ -53,12 +52,8 @@ def identifier_at(path: str, own: str) -> str:
         path: the path or URL of the table.
         own: the session's `own_catalog`.
     """
-    elsewhere = own in {"", SAIL_CATALOG} or (own != SESSION_CATALOG and _on_databricks())
+    elsewhere = own in {"", SAIL_CATALOG} or (own != SESSION_CATALOG and has_databricks_session())
     return f"{'' if elsewhere else f'{SESSION_CATALOG}.'}delta.{backticked(path)}"
-
-
-def _on_databricks() -> bool:
-    return "DATABRICKS_RUNTIME_VERSION" in os.environ or "databricks.connect" in sys.modules
 
 
 class _Borrowed:

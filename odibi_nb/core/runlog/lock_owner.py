@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from odibi_nb.core.process.compute import find_compute
 from odibi_nb.core.process.process_identity import Process, current_process
 from odibi_nb.core.process.state_files import read_regular
 from odibi_nb.core.text.clock import utc_now
@@ -52,11 +53,13 @@ class Owner(Process, frozen=True, kw_only=True):
 
 @lru_cache(maxsize=1)
 def identity() -> tuple[str, str]:
-    """Return (user, host) of this process."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"
+    """Return (user, host) of this process. On Databricks the user is the workspace's, not the driver's."""
+    user = find_compute().user
+    if not user:
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):
+            user = "unknown"
     return user, socket.gethostname()
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.tables import redact_url
+from odibi_nb.core.process.compute import is_databricks
 from odibi_nb.engines.spark import jvm as spark_jvm
 from odibi_nb.engines.spark.connect import (
     check_reachable,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import Place
 
 CLASSIC, CONNECT, SAIL = "classic", "connect", "sail"
-_SUBMITTED = ("PYSPARK_GATEWAY_PORT", "DATABRICKS_RUNTIME_VERSION", "SPARK_REMOTE")
+_SUBMITTED = ("PYSPARK_GATEWAY_PORT", "SPARK_REMOTE")
 _lock = threading.RLock()
 _own: dict[tuple[Any, ...], Connection] = {}
 _lost: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -159,7 +160,7 @@ def _foreign(spark: Any, why: str) -> Connection:
 
 def _check_delta(connection: Connection) -> None:
     """Raise EngineError for a classic session without Delta Lake."""
-    if connection.kind != CLASSIC or "DATABRICKS_RUNTIME_VERSION" in os.environ:
+    if connection.kind != CLASSIC or is_databricks():
         return
     if "Delta" not in str(connection.spark.conf.get("spark.sql.extensions", "")):
         raise EngineError(
@@ -186,7 +187,7 @@ def _is_own(spark: Any) -> bool:
 
 
 def _is_submitted() -> bool:
-    return any(name in os.environ for name in _SUBMITTED)
+    return is_databricks() or any(name in os.environ for name in _SUBMITTED)
 
 
 def _local(place: Place, settings: Mapping[str, str]) -> Connection:
