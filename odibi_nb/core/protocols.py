@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.events import RunEvent
     from odibi_nb.core.model.manifest import EnvironmentConfig, ProjectManifest
     from odibi_nb.core.model.provenance import TableCommit, TableVersion
+    from odibi_nb.core.model.rollback import Outlook
     from odibi_nb.core.model.table_change import TableChange
     from odibi_nb.core.model.tables import TableName
     from odibi_nb.core.model.transformation import Output
@@ -111,12 +112,14 @@ class WriteInfo:
             same transformation.
         check: function to call right before the commit. It raises RevokedError if the attempt was
             revoked.
+        rolls_back: the run whose commits this one takes back; "" for a usual write.
     """
 
     run_id: str
     transformation_id: str
     attempt: int
     repairs: tuple[str, ...] = ()
+    rolls_back: str = ""
     check: Callable[[], None] = field(default=_nothing, repr=False, compare=False)
 
 
@@ -327,18 +330,34 @@ class VersionedEngine(Protocol):
             DataError: if the query is wrong, or a version cannot be read.
         """
 
-    def restore(self, table: TableName, version: int, info: WriteInfo, *, expected: int) -> int:
-        """Restore *table* to *version* in one commit, and return the new version's number.
+    def outlook(self, table: TableName, version: int, *, restores: int) -> Outlook:
+        """Return the effect of restoring *table* to an earlier version. Writes nothing.
 
         Args:
             table: table to restore.
-            version: version to restore.
+            version: newest version of the table.
+            restores: version to restore, or `BEFORE_CREATION`.
+        """
+
+    def restore(self, table: TableName, restores: int, info: WriteInfo, *, expected: int) -> int:
+        """Restore *table* in one commit, and return the new version's number.
+
+        Args:
+            table: table to restore.
+            restores: version to restore. `BEFORE_CREATION` removes all rows.
             info: run, row and attempt to store in the commit.
             expected: newest version of the table as the caller knows it.
 
         Raises:
-            DataError: if the newest version is not *expected*, or files of *version* were removed.
+            DataError: if the newest version is not *expected*, or files of the version were removed.
                 Nothing was written.
+        """
+
+    def drop(self, table: TableName, *, expected: int) -> None:
+        """Delete *table* with its history.
+
+        Raises:
+            DataError: if the newest version is not *expected*, or the engine cannot delete tables.
         """
 
 

@@ -10,6 +10,9 @@ import datetime as dt
 
 import msgspec
 
+BEFORE_CREATION = -1
+"""The time before a table existed, in the place of a version to restore."""
+
 
 class TableVersion(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One version of a table.
@@ -120,6 +123,9 @@ class TableCommit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         attempt: number of the attempt that made the commit; 0 if unknown.
         rows_added: number of rows in the files that the commit added, if it is known.
         rows_removed: number of rows in the files that the commit removed, if it is known.
+        restores: version whose rows the commit restored; `BEFORE_CREATION` if a rollback removed all
+            rows; None if the commit restored no version, or an unknown one.
+        rolls_back: run whose commits the commit took back; "" if it was no rollback.
     """
 
     table: str
@@ -132,3 +138,5 @@ class TableCommit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     attempt: int = 0
     rows_added: int | None = None
     rows_removed: int | None = None
+    restores: int | None = None
+    rolls_back: str = ""

@@ -117,11 +117,12 @@ def is_earlier(found: Mapping[str, Any], info: WriteInfo) -> bool:
 
 def metadata(info: WriteInfo) -> dict[str, str]:
     """Return the metadata that names the author of a commit: run, transformation and attempt."""
-    return {
+    own = {
         "run_id": info.run_id,
         "transformation_id": info.transformation_id,
         "attempt": str(info.attempt),
     }
+    return {**own, "rolls_back": info.rolls_back} if info.rolls_back else own
 
 
 def transaction(info: WriteInfo, count: int) -> Any:

@@ -21,6 +21,8 @@ _UNKNOWN = re.compile(r'Unknown\("(.*?)"\)')
 _BROKEN = re.compile(r"(?:(?<!\d)(\d{1,18}) rows? )?failed validation check|Invariant violations:")
 _APPEND_ONLY = "append-only"
 _FEATURE_NAMES = {
+    "DeletionVectors": "deletion vectors",
+    "ColumnMapping": "column mapping",
     "ClusteredTable": "liquid clustering",
     "Clustering": "liquid clustering",
     "DomainMetadata": "domain metadata",
@@ -75,7 +77,9 @@ def why_refused(error: BaseException, table: Any, writer: Writer = DELTA_RS) -> 
     """
     text = str(error)
     if found := _FEATURES.search(text):
-        names = sorted({_feature(name) for name in found[1].split(",")})  # delta-rs's order varies
+        names = sorted(
+            {feature_name(name) for name in found[1].split(",")}
+        )  # delta-rs's order varies
         why = f"the table uses {', '.join(names)}, which {writer.name} cannot write"
         return Refusal(why, writer.instead)
     if _APPEND_ONLY in text:
@@ -88,7 +92,8 @@ def why_refused(error: BaseException, table: Any, writer: Writer = DELTA_RS) -> 
     return None
 
 
-def _feature(name: str) -> str:
+def feature_name(name: str) -> str:
+    """Return the plain name of a table feature, with the log's spelling; unknown names stay as they are."""
     bare = _UNKNOWN.sub(r"\1", name.strip())
     known = _FEATURE_NAMES.get(
         bare[:1].upper() + bare[1:]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,17 @@ def commit_metadata(entry: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(own_entries, dict):
                 return {**entry, **own_entries}
     return dict(entry)
+
+
+def restored_version(info: Mapping[str, Any]) -> int | None:
+    """Return the version that the commit with *info* restored; None if it restored none, or by time.
+
+    A rollback that removed all rows restored `BEFORE_CREATION`.
+    """
+    parameters = info.get("operationParameters") or {}
+    is_restore = info.get("operation") == "RESTORE"
+    found = info.get("restores") or (parameters.get("version") if is_restore else None)
+    return int(str(found)) if re.fullmatch(r"-1|\d{1,18}", str(found)) else None
 
 
 class DeltaLog:

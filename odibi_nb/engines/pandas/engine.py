@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.tables import TableName, redact_url
 from odibi_nb.core.protocols import Change
 from odibi_nb.engines.delta import details as delta_details
+from odibi_nb.engines.delta import restore as delta_restore
 from odibi_nb.engines.delta import tables as delta_tables
 from odibi_nb.engines.delta.appends import Appends
 from odibi_nb.engines.delta.watch import newest_commit
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from odibi_nb.core.model.attempt_control import AttemptControl
+    from odibi_nb.core.model.rollback import Outlook
     from odibi_nb.core.model.table_change import TableChange
     from odibi_nb.core.model.transformation import Output
     from odibi_nb.core.protocols import Portion, TableDetails, Watch, WriteInfo
@@ -134,6 +136,38 @@ class PandasEngine(PandasInMemory):
             return newest_commit(delta_tables.open_table(uri, str(table), self._storage_options))
         except Exception:  # noqa: BLE001  the next read of the table raises with the cause
             return Change.UNKNOWN
+
+    def outlook(self, table: TableName, version: int, *, restores: int) -> Outlook:
+        """Return the effect of restoring *table*; see `VersionedEngine.outlook`."""
+        where = self._lake.uri(table), str(table), self._storage_options
+        return delta_restore.outlook(*where, version, restores=restores)
+
+    def restore(self, table: TableName, restores: int, info: WriteInfo, *, expected: int) -> int:
+        """Restore *table* in one commit, and return the new version's number.
+
+        Raises:
+            DataError: if the table was changed since version *expected*, or cannot be restored.
+                Nothing was written.
+            RevokedError: if the attempt has been revoked.
+        """
+        uri = self._lake.uri(table)
+        where = uri, str(table), self._storage_options
+        with write_lock(uri):
+            try:
+                return delta_restore.restore(*where, info, restores=restores, expected=expected)
+            finally:
+                self._cached.pop(table.path, None)
+
+    def drop(self, table: TableName, *, expected: int) -> None:
+        """Delete *table* with its history.
+
+        Raises:
+            DataError: if the table was changed since version *expected*, or is not on this machine.
+        """
+        uri = self._lake.uri(table)
+        with write_lock(uri):
+            delta_restore.drop(uri, str(table), expected=expected)
+            self._cached.pop(table.path, None)
 
     def check_writable(self) -> None:
         """Raise DataError if a local lake cannot be written; the check itself writes nothing."""

@@ -1,0 +1,230 @@
+"""Restore a Delta table to an earlier version through delta-rs: one commit, or none.
+
+The commit succeeds only if the table's newest version is still the one that the caller decided on. The
+check is Delta's own: two writers cannot commit the same version (deltalake 1.1 to 1.6).
+
+delta-rs restores some tables wrongly instead of refusing them, so this module refuses them itself:
+
+- It compares files by their paths. Versions that differ only in deletion vectors have equal paths.
+- It removes rows of append-only tables.
+- It does not maintain what some writer features demand, such as row tracking.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from odibi_nb.core.model.provenance import BEFORE_CREATION
+from odibi_nb.core.model.rollback import Outlook
+from odibi_nb.core.model.tables import redact_url
+from odibi_nb.engines.delta.appends import metadata
+from odibi_nb.engines.delta.errors import DELTA_RS, feature_name, is_conflict, why_refused
+from odibi_nb.engines.delta.schema import schema_of
+from odibi_nb.engines.delta.tables import deltalake, open_table
+from odibi_nb.engines.delta.watch import log_mark
+from odibi_nb.engines.optional_imports import reason, require
+from odibi_nb.engines.pandas.frames import pyarrow
+from odibi_nb.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from odibi_nb.core.protocols import WriteInfo
+
+_RESTORED_BY_DELTA_RS = frozenset(
+    {
+        "appendOnly",
+        "invariants",
+        "checkConstraints",
+        "changeDataFeed",
+        "generatedColumns",
+        "timestampNtz",
+        "vacuumProtocolCheck",
+    }
+)
+_PLAIN_WRITER, _FEATURE_WRITER = 4, 7
+"""Up to the first protocol version, tables have only the features above; the second one lists them."""
+SHOWN_FILES = 3
+
+
+def why_not(table: Any) -> str:
+    """Return the reason why delta-rs must not restore *table*; "" if it may."""
+    if str((table.metadata().configuration or {}).get("delta.appendOnly")).lower() == "true":
+        return "the table is append-only (delta.appendOnly), and a restore would remove rows"
+    protocol = table.protocol()
+    if protocol.min_writer_version <= _PLAIN_WRITER:
+        return ""
+    features = {*(protocol.writer_features or ()), *(protocol.reader_features or ())}
+    if protocol.min_writer_version < _FEATURE_WRITER:
+        features = {f"writer version {protocol.min_writer_version}"}
+    others = sorted(map(feature_name, features - _RESTORED_BY_DELTA_RS))
+    if not others:
+        return ""
+    return f"the table uses {', '.join(others)}, which {DELTA_RS.name} cannot restore"
+
+
+def outlook(
+    uri: str, name: str, storage_options: Mapping[str, str], version: int, *, restores: int
+) -> Outlook:
+    """Return the effect of restoring a table at *version* to the version *restores*, without writing.
+
+    Args:
+        uri: path or URL of the table.
+        name: the table's name in messages.
+        storage_options: delta-rs's options for *uri*.
+        version: the table's newest version.
+        restores: the version to restore, or `BEFORE_CREATION`.
+    """
+    try:
+        now = open_table(uri, name, storage_options, version=version)
+    except DataError as exc:
+        return Outlook(problem=str(exc).removeprefix(f"{name}: "))
+    if now is None:
+        return Outlook(problem="the table does not exist")
+    if problem := why_not(now):
+        return Outlook(problem=problem)
+    files = _files(now)
+    if restores == BEFORE_CREATION:
+        return Outlook(rows_removed=_rows(files, files), rows_restored=0)
+    return _outlook(uri, name, storage_options, files, restores)
+
+
+def _outlook(
+    uri: str,
+    name: str,
+    storage_options: Mapping[str, str],
+    files: Mapping[str, int | None],
+    restores: int,
+) -> Outlook:
+    """Return the effect of restoring a table with *files* to the version *restores*."""
+    try:
+        before = _files(open_table(uri, name, storage_options, version=restores))
+    except Exception as exc:  # noqa: BLE001  delta-rs raises errors of many kinds
+        return Outlook(problem=f"version {restores} is no longer in its log ({reason(exc)})")
+    back = sorted(before.keys() - files.keys())
+    missing = _missing(uri, storage_options, back)
+    if missing:
+        more = f" and {len(missing) - SHOWN_FILES} more" if len(missing) > SHOWN_FILES else ""
+        shown = ", ".join(missing[:SHOWN_FILES])
+        return Outlook(problem=f"files of version {restores} were removed: {shown}{more}")
+    gone = files.keys() - before.keys()
+    return Outlook(rows_removed=_rows(files, gone), rows_restored=_rows(before, back))
+
+
+def restore(
+    uri: str,
+    name: str,
+    storage_options: Mapping[str, str],
+    info: WriteInfo,
+    *,
+    restores: int,
+    expected: int,
+) -> int:
+    """Restore a table in one commit, and return the new version's number; see `VersionedEngine.restore`.
+
+    Raises:
+        DataError: if the newest version is not *expected*, or delta-rs cannot restore the table.
+            Nothing was written.
+    """
+    table = open_table(uri, name, storage_options)
+    if table is None:
+        raise DataError(f"{name}: the table does not exist: nothing was restored")
+    if table.version() != expected:
+        raise changed_since(name, expected, table.version())
+    if problem := why_not(table):
+        raise DataError(f"{name}: {problem}: nothing was restored")
+    properties = deltalake().CommitProperties(
+        custom_metadata={**metadata(info), "restores": str(restores)}, max_commit_retries=0
+    )
+    info.check()
+    try:
+        if restores == BEFORE_CREATION:
+            _empty(table, properties)
+        else:
+            table.restore(restores, commit_properties=properties)
+    except Exception as exc:
+        if is_conflict(exc):
+            raise changed_since(name, expected) from exc
+        refused = why_refused(exc, table)
+        why = refused.why if refused else reason(exc)
+        raise DataError(f"{name}: version {restores} cannot be restored: {why}") from exc
+    return expected + 1
+
+
+def changed_since(name: str, expected: int, found: int | None = None) -> DataError:
+    """Build the error for a table that another writer changed after the caller read its version."""
+    now = "" if found is None else f", is {found} now"
+    return DataError(
+        f"{name}: another writer changed the table (its version was {expected}{now}): nothing was "
+        "restored"
+    )
+
+
+def drop(uri: str, name: str, *, expected: int) -> None:
+    """Delete a table in a folder of this machine.
+
+    Raises:
+        DataError: if the newest version is not *expected*, or the table is not on this machine.
+            Nothing was deleted.
+    """
+    if "://" in uri:
+        raise DataError(f"{name}: {redact_url(uri)} is not on this machine, so it is not dropped")
+    folder = Path(uri)
+    # A writer that commits after this rename fails: it finds no log. So the check comes after it.
+    aside = folder.with_name(f".{folder.name}.dropped-{uuid.uuid4().hex[:8]}")
+    try:
+        folder.rename(aside)
+    except OSError as exc:
+        raise DataError(f"{name}: {folder} cannot be removed: {exc.strerror}") from exc
+    mark = log_mark(str(aside))
+    if mark is None or mark[0] != expected:
+        aside.rename(folder)
+        raise changed_since(name, expected, mark[0] if mark else None)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _empty(table: Any, properties: Any) -> None:
+    """Remove all rows in one commit. A DELETE would commit nothing if the table has no files."""
+    schema = schema_of(table)
+    deltalake().write_deltalake(
+        table, schema.empty_table(), mode="overwrite", commit_properties=properties
+    )
+
+
+def _files(table: Any) -> dict[str, int | None]:
+    """Map the path of each file of *table* to its number of rows, if the log has it."""
+    actions = pyarrow().table(table.get_add_actions(flatten=True))
+    if not actions.num_rows:
+        return {}
+    names = actions.column_names
+    counts = actions["num_records"].to_pylist() if "num_records" in names else None
+    paths = actions["path"].to_pylist()
+    return dict(zip(paths, counts or [None] * len(paths), strict=True))
+
+
+def _rows(files: Mapping[str, int | None], chosen: Any) -> int | None:
+    counts = [files[path] for path in chosen]
+    return None if None in counts else sum(count for count in counts if count is not None)
+
+
+def _missing(uri: str, storage_options: Mapping[str, str], paths: Sequence[str]) -> list[str]:
+    """Return the *paths* that no longer exist.
+
+    Depending on its version, delta-rs returns paths as the log spells them, or decoded.
+    """
+    if not paths:
+        return []
+    spelled = [*dict.fromkeys(name for path in paths for name in (path, unquote(path)))]
+    if "://" not in uri:
+        found = {name for name in spelled if (Path(uri) / name).exists()}
+    else:
+        handler = require("deltalake.fs", "the pandas engine").DeltaStorageHandler
+        fs = require("pyarrow.fs", "the pandas engine")
+        files = fs.PyFileSystem(handler(uri, dict(storage_options) or None))
+        infos = files.get_file_info(spelled)
+        found = {info.path for info in infos if info.type == fs.FileType.File}
+    return [path for path in paths if not {path, unquote(path)} & found]
