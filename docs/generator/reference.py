@@ -11,6 +11,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from odibi_nb.core.model import checks, events, log_columns, manifest, retry, tr
 from odibi_nb.core.planning import selection
 from odibi_nb.core.running import hooks
 from odibi_nb.core.text.toml import decode_toml
+from odibi_nb.views import json_documents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -364,6 +366,63 @@ def all_errors() -> list[type[errors.OdibiError]]:
     return found
 
 
+def json_documents_page() -> str:
+    """Return the page of the documents that ``--json`` prints."""
+    lines = [
+        "# JSON documents",
+        "",
+        "With `--json` these commands print one JSON document instead of text. In a notebook the document is the cell's result:",
+        "its fields are attributes, and `to_dict()` returns plain values. Messages and errors go to the standard error, and the",
+        "exit code is the command's.",
+        "",
+        "Times are UTC in ISO 8601. A value that JSON lacks is text; NaN and the infinities are null.",
+        "",
+        "Every document begins with `kind` and `version`. The keys are stable: a later version of odibi_nb may add keys, and",
+        f"`version`, now {json_documents.VERSION}, grows only if a key goes or changes its meaning.",
+        "",
+    ]
+    listed: set[type] = set()
+    for document in json_documents.JsonDocument.__subclasses__():
+        lines += [f"## {document.__struct_config__.tag}", "", _prose(document), ""]
+        lines += _document_keys(document)
+        for name, entry in _entries(document, listed):
+            lines += [f"### {name}", "", _prose(entry), "", *_document_keys(entry)]
+    return _page(lines)
+
+
+def _document_keys(struct: type[msgspec.Struct]) -> list[str]:
+    fields = [f for f in msgspec.structs.fields(struct) if f.name != "version"]
+    rows = [
+        (f"`{f.encode_name}`", f"`{_document_type(f.type)}`", _attribute(struct, f.name))
+        for f in fields
+    ]
+    return _table(("key", "type", "meaning"), rows)
+
+
+def _document_type(kind: Any) -> str:
+    """Return the type of a document's key; an entry's class is called an object."""
+    optional = type(None) in typing.get_args(kind)
+    text = re.sub(r"\b\w+Entry\b", "object", _type(kind)) if kind is not None else "None"
+    return f"{text} or null" if optional else text
+
+
+def _entries(struct: Any, listed: set[type]) -> Iterator[tuple[str, type[msgspec.Struct]]]:
+    """Yield each class of the objects in a document, once, with the key that holds them."""
+    for field in msgspec.structs.fields(struct):
+        for kind in _structs_in(field.type):
+            if kind not in listed:
+                listed.add(kind)
+                yield f"{field.encode_name}[]", kind
+                yield from _entries(kind, listed)
+
+
+def _structs_in(kind: Any) -> Iterator[type[msgspec.Struct]]:
+    if inspect.isclass(kind) and issubclass(kind, msgspec.Struct):
+        yield kind
+    for part in typing.get_args(kind):
+        yield from _structs_in(part)
+
+
 def python_api() -> str:
     """Return the page of the public Python names; mkdocstrings fills it in."""
     lines = [
@@ -392,6 +451,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "run-log": run_log_columns,
     "settings": known_settings,
     "errors": error_classes,
+    "json": json_documents_page,
     "python": python_api,
 }
 """Page name to the function that writes it."""

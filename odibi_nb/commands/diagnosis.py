@@ -21,6 +21,7 @@ from odibi_nb.core.process.compute import find_compute
 from odibi_nb.core.running.orchestrator import DEFAULT_ENGINE
 from odibi_nb.errors import ConfigurationError, OdibiError
 from odibi_nb.settings import NAMES, load_settings, unknown_variables
+from odibi_nb.views.json_documents import CheckEntry, DoctorDocument
 from odibi_nb.views.records import Records
 from odibi_nb.wiring import (
     catalog_of,
@@ -87,12 +88,30 @@ class Diagnosis(Records):
         return max((row[EXIT_CODE] for row in self.rows), default=0)
 
 
-def doctor(arguments: argparse.Namespace, face: Face) -> Diagnosis:
+def doctor(arguments: argparse.Namespace, face: Face) -> Diagnosis | DoctorDocument:
     """Check everything that a run needs, without running or writing anything."""
     rows = [_compute(), *_settings(), *_libraries(), *_bad_pairs(), *_collisions()]
     rows += _guarded("ui", lambda: [_ui(face)])
     rows += _guarded("project", lambda: list(_project(arguments)))
-    return Diagnosis("odibi doctor", COLUMNS, rows, make_frame)
+    found = Diagnosis("odibi doctor", COLUMNS, rows, make_frame)
+    return _document(found) if arguments.json else found
+
+
+def _document(found: Diagnosis) -> DoctorDocument:
+    words = {OK: "ok", BAD: "problem", NOTE: "info"}
+    return DoctorDocument(
+        ok=found.exit_code == 0,
+        checks=tuple(
+            CheckEntry(
+                check=row["check"],
+                state=words[row["state"]],
+                source=row["source"],
+                value=str(row["value"]),
+            )
+            for row in found
+        ),
+        code=found.exit_code,
+    )
 
 
 def _row(check: str, state: str, value: Any, source: str = "", exit_code: int | None = None) -> Row:

@@ -19,6 +19,7 @@ from odibi_nb.core.runlog.history import past_attempts, past_runs
 from odibi_nb.core.runlog.recovery import journaled_states
 from odibi_nb.errors import ConfigurationError, OdibiError, did_you_mean
 from odibi_nb.settings import load_settings
+from odibi_nb.views.json_documents import HistoryDocument, log_entries
 from odibi_nb.views.records import Records
 from odibi_nb.wiring import make_frame
 
@@ -94,7 +95,7 @@ def _here(path: Path | None) -> str:
         return str(path)
 
 
-def history(arguments: argparse.Namespace, face: Face) -> Records:
+def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocument:
     """List past runs, newest first, or show the run log of one run."""
     del face
     orchestrator = open_project(arguments, log_level="ERROR")
@@ -104,6 +105,10 @@ def history(arguments: argparse.Namespace, face: Face) -> Records:
             runs = past_runs(
                 orchestrator.sinks(), arguments.limit, orchestrator.project, orchestrator.env
             )
+            if arguments.json:
+                return HistoryDocument(
+                    project=orchestrator.project, env=orchestrator.env, runs=log_entries(runs)
+                )
             rest = [name for name, _ in RUN_COLUMNS if name not in HISTORY_COLUMNS]
             return Records(f"Runs of {where}", (*HISTORY_COLUMNS, *rest), runs, make_frame)
         run_id = arguments.run
@@ -120,6 +125,13 @@ def history(arguments: argparse.Namespace, face: Face) -> Records:
             ]
             raise ConfigurationError(
                 where, [f"no run {run_id!r} in its log{did_you_mean(run_id, known)}"]
+            )
+        if arguments.json:
+            return HistoryDocument(
+                project=orchestrator.project,
+                env=orchestrator.env,
+                run_id=run_id,
+                attempts=log_entries(rows),
             )
         columns = tuple(name for name, _ in RECORD_COLUMNS)
         return Records(f"Run {run_id} of {where}", columns, rows, make_frame)

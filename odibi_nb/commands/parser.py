@@ -79,6 +79,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     history.add_argument(
         "--run", metavar="RUN_ID", help="the run log of one run ('last' for the newest)"
     )
+    _add_json(history)
     _add_compare(commands)
     _add_troubleshooting(commands)
     _add_editing(commands)
@@ -87,6 +88,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     )
     _add_project(doctor)
     _add_engine(doctor)
+    _add_json(doctor)
     cancel = _command(
         commands, "cancel", "end a run, here or in another process", "overview:cancel"
     )
@@ -124,6 +126,13 @@ def _add_env(parser: Any) -> None:
 def _add_manifest(parser: Any) -> None:
     parser.add_argument(
         "--manifest", metavar="PATH", help="the manifest, instead of looking for it"
+    )
+
+
+def _add_json(parser: Any) -> None:
+    """Add the option to return a `odibi_nb.views.json_documents.JsonDocument`."""
+    parser.add_argument(
+        "--json", action="store_true", help="as JSON text with stable keys, for programs"
     )
 
 
@@ -274,6 +283,7 @@ def _add_plan(commands: Any) -> None:
     plan = _command(commands, "plan", "what a run would do; writes nothing", "running:plan")
     _add_what(plan)
     _add_pace(plan)
+    _add_json(plan)
 
 
 def _add_troubleshooting(commands: Any) -> None:

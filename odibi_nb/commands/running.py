@@ -9,6 +9,7 @@ from odibi_nb.core.planning.selection import exactly
 from odibi_nb.core.text.toml import decode_toml
 from odibi_nb.errors import ConfigurationError
 from odibi_nb.settings import load_settings
+from odibi_nb.views.json_documents import plan_document
 
 if TYPE_CHECKING:
     import argparse
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.planning.plan import RunPlan
     from odibi_nb.core.protocols import View
+    from odibi_nb.views.json_documents import PlanDocument
 
 
 def run(arguments: argparse.Namespace, face: Face) -> Any:
@@ -97,13 +99,14 @@ def panel(arguments: argparse.Namespace, face: Face) -> Any:
     return face.panel(arguments.project, arguments.env, arguments.engine, arguments.manifest)
 
 
-def plan(arguments: argparse.Namespace, face: Face) -> RunPlan:
+def plan(arguments: argparse.Namespace, face: Face) -> RunPlan | PlanDocument:
     """Plan a run. Writes nothing."""
     orchestrator = open_project(arguments, log_level="ERROR")
     try:
-        return orchestrator.plan(**_options(arguments, overrides_from(face.body)))
+        found = orchestrator.plan(**_options(arguments, overrides_from(face.body)))
     finally:
         orchestrator.close()
+    return plan_document(found) if arguments.json else found
 
 
 def _options(arguments: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> dict[str, Any]:

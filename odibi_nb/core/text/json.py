@@ -186,6 +186,8 @@ def _encodable(value: Any) -> Any:
     """Return *value* with `plain_text` of each text in it."""
     if isinstance(value, str):
         return plain_text(value)
+    if isinstance(value, msgspec.Struct):
+        return _encodable(msgspec.to_builtins(value, enc_hook=_foreign))
     if isinstance(value, Mapping):
         return {_encodable(k): _encodable(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

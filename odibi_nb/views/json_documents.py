@@ -1,0 +1,235 @@
+"""Documents that commands print with ``--json``.
+
+Their keys are stable: a later version of odibi_nb may add keys. If a key is removed, or changes its
+meaning, `VERSION` grows. The reference lists every key, from the docstrings of this module.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from odibi_nb.core.planning.forecast import forecast
+from odibi_nb.core.text.json import as_json, decode_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from odibi_nb.core.planning.plan import PlannedRow, RunPlan
+
+VERSION = 1
+"""Version of the keys of all documents."""
+_JSON_COLUMNS = ("options", "versions", "warnings", "checks", "inputs_read", "outputs_written")
+
+
+class JsonDocument(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    """Base class of the documents. Its ``str`` is JSON text; ``kind`` names the document's class.
+
+    Times are UTC in ISO 8601. A value that JSON lacks is text; NaN and the infinities are null.
+
+    Attributes:
+        version: version of the keys.
+    """
+
+    version: int = VERSION
+
+    def __str__(self) -> str:
+        return msgspec.json.format(as_json(self), indent=2)
+
+    __repr__ = __str__
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document as dicts and lists of plain values."""
+        found: dict[str, Any] = decode_json(as_json(self))
+        return found
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a command that prints the document."""
+        return 0
+
+
+class ProblemEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One problem of the user's input.
+
+    Attributes:
+        where: place of the problem, such as a row's id and column; "" if it has none.
+        message: the problem and its remedy.
+    """
+
+    where: str
+    message: str
+
+
+class PlanRowEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a plan.
+
+    Attributes:
+        transformation_id: id of the row.
+        layer: layer of the row.
+        step: step of the row, if its layer is ordered by steps.
+        function: function as ``module.function``.
+        engine: ``pandas`` or ``spark``.
+        reads: names of the tables that the row reads, in lower case.
+        writes: names of the tables that the row writes.
+        after: ids of the rows that must succeed before.
+        expected_seconds: median duration of the row's last successes.
+        expected_start: expected start in seconds after the run's start, if durations are known.
+    """
+
+    transformation_id: str
+    layer: str
+    step: int | None
+    function: str
+    engine: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    after: tuple[str, ...]
+    expected_seconds: float | None
+    expected_start: float | None
+
+
+class PlanDocument(JsonDocument, frozen=True, kw_only=True, tag="plan"):
+    """The document of ``plan --json``. The exit code is 2 if the plan has problems.
+
+    Attributes:
+        project: name of the project.
+        env: name of the environment.
+        engine: engine of rows that name none.
+        source: the registry.
+        selection: options that select rows, as a command spells them; "" for all rows.
+        layers: layers of the run, in order.
+        schedule: ``layers`` or ``graph``.
+        workers: number of rows that run at a time.
+        expected_seconds: expected duration of the run, if durations are known.
+        rows: rows in the plan's order; see below.
+        disabled: ids of disabled rows.
+        notices: notes that do not prevent the run.
+        problems: reasons why nothing would run; see below.
+    """
+
+    project: str
+    env: str
+    engine: str
+    source: str
+    selection: str
+    layers: tuple[str, ...]
+    schedule: str
+    workers: int
+    expected_seconds: float | None
+    rows: tuple[PlanRowEntry, ...]
+    disabled: tuple[str, ...]
+    notices: tuple[str, ...]
+    problems: tuple[ProblemEntry, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """2 if the plan has problems, otherwise 0."""
+        return 2 if self.problems else 0
+
+
+class HistoryDocument(JsonDocument, frozen=True, kw_only=True, tag="history"):
+    """The document of ``history --json``.
+
+    The entries have the columns of the [run log](run-log.md) as keys. Columns that hold JSON text have
+    its values here, not the text.
+
+    Attributes:
+        project: name of the project.
+        env: name of the environment.
+        run_id: run of the attempts, with ``--run``; otherwise null.
+        runs: runs, newest first; empty with ``--run``.
+        attempts: attempts of the run, with ``--run``.
+    """
+
+    project: str
+    env: str
+    run_id: str | None = None
+    runs: tuple[dict[str, Any], ...] = ()
+    attempts: tuple[dict[str, Any], ...] = ()
+
+
+class CheckEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the doctor's report.
+
+    Attributes:
+        check: setting, library or place.
+        state: ``ok``, ``problem`` or ``info``.
+        source: place that sets the value.
+        value: value, or the problem and its remedy, as text.
+    """
+
+    check: str
+    state: str
+    source: str
+    value: str
+
+
+class DoctorDocument(JsonDocument, frozen=True, kw_only=True, tag="doctor"):
+    """The document of ``doctor --json``.
+
+    Attributes:
+        ok: true if no check found a problem.
+        checks: lines of the report; see below.
+        code: exit code of the command: 0 without problems, 2 if your input has one, otherwise 1.
+    """
+
+    ok: bool
+    checks: tuple[CheckEntry, ...]
+    code: int = msgspec.field(name="exit_code")
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the report."""
+        return self.code
+
+
+def plan_document(plan: RunPlan) -> PlanDocument:
+    """Build the document of a plan."""
+    expected = forecast(plan)
+    starts = {} if expected is None else {n: span.start for n, span in expected.spans.items()}
+    return PlanDocument(
+        project=plan.project,
+        env=plan.env,
+        engine=plan.engine,
+        source=plan.source,
+        selection=plan.selection,
+        layers=plan.layers,
+        schedule=plan.schedule,
+        workers=plan.workers,
+        expected_seconds=None if expected is None else expected.makespan,
+        rows=tuple(_plan_row(plan, row, starts) for row in plan.rows.values()),
+        disabled=plan.disabled,
+        notices=plan.notices,
+        problems=tuple(ProblemEntry(where=p.where, message=p.message) for p in plan.problems),
+    )
+
+
+def _plan_row(plan: RunPlan, row: PlannedRow, starts: Mapping[str, float]) -> PlanRowEntry:
+    return PlanRowEntry(
+        transformation_id=row.id,
+        layer=row.layer,
+        step=plan.step_of(row),
+        function=row.transformation.qualified_function,
+        engine=row.engine,
+        reads=row.reads,
+        writes=tuple(target.table for target in row.transformation.targets),
+        after=row.upstream,
+        expected_seconds=row.expected_seconds,
+        expected_start=starts.get(row.id),
+    )
+
+
+def log_entries(rows: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Return rows of the run log with the values of their columns of JSON text."""
+    return tuple({name: _decoded(name, value) for name, value in row.items()} for row in rows)
+
+
+def _decoded(column: str, value: Any) -> Any:
+    if column not in _JSON_COLUMNS or not isinstance(value, str):
+        return value
+    try:
+        return decode_json(value)
+    except ValueError:  # written by another program: the text itself is better than an error
+        return value
