@@ -120,8 +120,9 @@ class ModuleLoader:
     _planning: ClassVar[contextvars.ContextVar[ModuleSpace | None]] = contextvars.ContextVar(
         "odibi_nb_planning", default=None
     )
-    _loaded: ClassVar[dict[str, tuple[ModuleType, str | None]]] = {}
-    # name to the module and the state of its file at import; one for the process, like sys.modules
+    _loaded: ClassVar[dict[str, tuple[ModuleType, str | None, bytes]]] = {}
+    # name to the module, the state of its file at import and the file's text then; one for the
+    # process, like sys.modules
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -237,11 +238,11 @@ class ModuleLoader:
         for name in names:
             module = sys.modules[name]
             origin = origin_of(module)
-            known, looks = self._loaded.get(name, (None, None))
+            known, looks, _ = self._loaded.get(name, (None, None, b""))
             if (
                 origin is not None
                 and known is module
-                and (looks is None or looks != _looks(origin))
+                and (looks is None or looks != _looks(origin)[0])
             ):
                 gone.add(plain_name(name).partition(".")[0])
         # A package is only consistent as a whole, so one changed file reloads all of it. Other code may
@@ -271,14 +272,24 @@ class ModuleLoader:
                 return
             for name in loaded_from(self.folder):
                 module = sys.modules.get(name)
-                known, _ = self._loaded.get(name, (None, None))
+                known, _, _ = self._loaded.get(name, (None, None, b""))
                 if module is None or known is module or not self._is_of(name, space):
                     continue
                 origin = origin_of(module)
                 if origin is not None:
                     # The import may have missed a change that was written after it began.
                     newer = _written_ns(origin) > self._prepared_ns
-                    self._loaded[name] = (module, None if newer else _looks(origin))
+                    looks, text = _looks(origin)
+                    self._loaded[name] = (module, None if newer else looks, text)
+
+    @classmethod
+    def loaded_text(cls, name: str) -> bytes | None:
+        """Return the text from which the project's module *name* of ``sys.modules`` was loaded.
+
+        None if that is not certain, or if no project has loaded the module.
+        """
+        module, looks, text = cls._loaded.get(name, (None, None, b""))
+        return text if looks and module is not None and module is sys.modules.get(name) else None
 
     def _names(self) -> set[str]:
         """Return the names of the modules and packages beside the manifest."""
@@ -307,14 +318,18 @@ def _is_on_path(folder: Path) -> bool:
     return any(Path(place or ".").resolve() == real for place in sys.path)
 
 
-def _looks(path: Path) -> str:
-    """Return a hash of a file's content, which detects even quick changes; for a folder, its time."""
+def _looks(path: Path) -> tuple[str, bytes]:
+    """Return a hash of a file's content, which detects even quick changes, and the content.
+
+    For a folder, return its time and no content.
+    """
     try:
         if path.is_dir():
-            return str(path.stat().st_mtime_ns)
-        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+            return str(path.stat().st_mtime_ns), b""
+        text = path.read_bytes()
+        return hashlib.blake2b(text, digest_size=16).hexdigest(), text
     except OSError:
-        return ""
+        return "", b""
 
 
 def _written_ns(path: Path) -> int:

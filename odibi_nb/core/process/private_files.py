@@ -16,7 +16,7 @@ from odibi_nb.core.process.state_files import make_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-OWN_FOLDERS = ("runs", "locks", "logs")
+OWN_FOLDERS = ("runs", "locks", "logs", "code")
 DEFAULT_NAME = ".odibi"
 
 

@@ -1,0 +1,545 @@
+"""Hash of a function's code: the function itself, and all code of the project that it can reach.
+
+The code is found by its text, from name to name: functions, classes and constants, in modules beside
+the manifest, in ``transformation_modules``, and in any other module that is not installed. Code that
+chooses a name at run time counts with the whole module. Comments, docstrings and formatting do not
+count. Values that only exist in memory count too: arguments of a `functools.partial`, closures,
+constants that differ from their text, and names of notebook cells.
+
+If such a value cannot be compared, the code has no hash, and its `Code.unclear` contains the reason.
+"""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+import decimal
+import enum
+import fractions
+import functools
+import linecache
+import logging
+import pathlib
+import re
+import types
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.functions.module_source import Chain, Imported, ModuleSource, Unit, hash_of
+from odibi_nb.core.functions.project_sources import ProjectSources, UnclearSourceError
+from odibi_nb.core.functions.sibling_modules import plain_name
+from odibi_nb.core.text.json import as_json
+from odibi_nb.core.text.redaction import redact
+from odibi_nb.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+_PACKAGE = "odibi_nb"
+_READY_MADE = ("odibi_nb.ingest", "odibi_nb.sql", "odibi_nb.concatenation")
+_PARAMETERS = "the manifest's parameters"
+_REACHES_PARAMETERS = ("parameters", "__dict__", "getattr", "vars(", "asdict")
+"""Words in code that can read `ExecutionContext.parameters`."""
+_IMMUTABLE = (str, bytes, int, float, complex, bool, type(None))
+_COMPARED_BY_TEXT = (
+    *(dt.date, dt.time, dt.timedelta, dt.tzinfo, decimal.Decimal, fractions.Fraction),
+    *(uuid.UUID, pathlib.PurePath, enum.Enum, re.Pattern, range, slice),
+)
+_MAX_VALUE = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """Code of a function.
+
+    Attributes:
+        parts: name of each part, such as ``helpers.to_utc``, to the hash of its text.
+        texts: hash to source text.
+        unclear: reasons why the code cannot be compared; then it has no hash.
+    """
+
+    parts: Mapping[str, str]
+    texts: Mapping[str, str] = field(repr=False)
+    unclear: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits that change with any part; "" if the code cannot be compared."""
+        if self.unclear:
+            return ""
+        return hash_of(as_json(dict(sorted(self.parts.items()))))
+
+
+class CodeReader:
+    """Reader of the code of a project's functions, for one plan. Reads each function once.
+
+    Args:
+        sources: the project's sources.
+        parameters: the manifest's parameters. They count for code that mentions parameters.
+    """
+
+    def __init__(self, sources: ProjectSources, parameters: Mapping[str, Any]) -> None:
+        self.sources = sources
+        self.parameters = parameters
+        self._known: dict[tuple[Any, ...], tuple[Any, Code]] = {}
+
+    def read(
+        self, fn: Callable[..., Any], module: str, function: str, checks: Iterable[Any] = ()
+    ) -> Code:
+        """Return the code of *fn*, which rows call *function* of *module*, and of its *checks*."""
+        functions = tuple(checks)
+        key = (id(fn), module, function, *map(id, functions))
+        if key not in self._known:
+            walk = _Walk(self.sources)
+            walk.root(fn, module, function)
+            for check in functions:
+                walk.value(check, getattr(check, "__name__", "check"))
+            code = walk.code(self.parameters)
+            self._known[key] = ((fn, functions), code)
+        return self._known[key][1]
+
+
+class _Walk:
+    """Search for all code that one function can reach."""
+
+    def __init__(self, sources: ProjectSources) -> None:
+        self.sources = sources
+        self.parts: dict[str, str] = {}
+        self.texts: dict[str, str] = {}
+        self.unclear: dict[str, None] = {}
+        self.reads_parameters = False
+        self._seen: set[Any] = set()
+        self._alive: list[Any] = []  # so that no id of `_seen` is used twice
+        self._waiting: list[Callable[[], None]] = []
+
+    def code(self, parameters: Mapping[str, Any]) -> Code:
+        """Return the code that was found."""
+        while self._waiting:
+            step = self._waiting.pop()
+            try:
+                step()
+            except UnclearSourceError as exc:
+                self.unclear[str(exc)] = None
+            except RecursionError:
+                self.unclear["the code is nested too deeply"] = None
+        if self.reads_parameters and parameters:
+            self._add(_PARAMETERS, as_json(dict(parameters), canonical=True), shown="")
+            self.texts[self.parts[_PARAMETERS]] = as_json(redact(dict(parameters)))
+        return Code(parts=self.parts, texts=self.texts, unclear=tuple(self.unclear))
+
+    def root(self, fn: Any, module: str, function: str) -> None:
+        """Add the row's function: the object, and the name that the row has for it."""
+        if module in _READY_MADE:
+            self._ready_made(module)
+            return
+        self.value(fn, function)
+        self._later(lambda: self._name_in(module, (function,)))
+
+    def _name_in(self, module: str, chain: Chain) -> None:
+        source = self.sources.find(module)
+        if source is not None and chain[0] in source.binding:
+            self._resolve(source, chain)
+
+    def _later(self, step: Callable[[], None]) -> None:
+        self._waiting.append(step)
+
+    def _once(self, *key: Any) -> bool:
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        return True
+
+    def _add(self, name: str, counted: str, shown: str | None = None) -> None:
+        digest = hash_of(counted)
+        while self.parts.get(name, digest) != digest:
+            name += "'"  # another object of the same name, as in a closure
+        self.parts[name] = digest
+        self.texts[digest] = counted if shown is None else shown
+        if any(word in counted for word in _REACHES_PARAMETERS):
+            self.reads_parameters = True
+
+    def _plain(self, name: str, value: Any) -> None:
+        """Add a plain value, whose text is stored without secrets."""
+        text = _shown(value)
+        self._add(name, f"{name} = {text}", f"{name} = {redact({name: text})[name]}")
+
+    def _ready_made(self, module: str) -> None:
+        self.reads_parameters = True
+        self._add(module, f"{module} of odibi_nb {__version__}")
+
+    # -- modules -------------------------------------------------------------------------------
+
+    def _whole(self, source: ModuleSource) -> None:
+        if not self._once("whole", source.name):
+            return
+        self._parents(source)
+        for name in source.binding:
+            self._part(source, name)
+        self._units(source, f"{source.name}.*", source.units)
+
+    def _parents(self, source: ModuleSource) -> None:
+        """Add the statements that run when the module of *source* is imported."""
+        if not self._once("effects", source.name):
+            return
+        if source.effects:
+            self._units(source, f"{source.name} (statements)", source.effects)
+        parent = source.name.rpartition(".")[0]
+        if parent and (above := self.sources.find(parent)) is not None:
+            self._parents(above)
+
+    def _part(self, source: ModuleSource, name: str) -> None:
+        """Add *name* of a module."""
+        if not self._once("part", source.name, name):
+            return
+        self._parents(source)
+        bound = source.binding[name]
+        units = [unit for unit in bound if not unit.effect]
+        if any(not unit.is_definition and not unit.is_import for unit in bound):
+            units += source.touching(name)
+        if units:
+            self._units(source, f"{source.name}.{name}", units, only=name)
+        self._compare_with_memory(source, name, bound)
+
+    def _units(
+        self, source: ModuleSource, part: str, units: Iterable[Unit], only: str = ""
+    ) -> None:
+        units = [*units]
+        plain = [self._import_text(unit, only) or source.plain(unit) for unit in units]
+        self._add(part, "\n".join(plain), "\n\n".join(unit.text for unit in units))
+        for unit in units:
+            if not (unit.is_import and only):
+                self._later(functools.partial(self._uses, source, unit))
+
+    def _import_text(self, unit: Unit, only: str) -> str:
+        """Return the text of an import of the name *only*, without the statement's other names."""
+        target = unit.uses.imported.get(only) if unit.is_import else None
+        return "" if target is None else f"import {target.module} {target.attribute} as {only}"
+
+    def _uses(self, source: ModuleSource, unit: Unit) -> None:
+        uses = unit.uses
+        if ("context",) in uses.chains:
+            self.reads_parameters = True  # it is passed on
+        if uses.anything:
+            for module in self.sources.everything():
+                self._whole(module)
+        if uses.whole:
+            self._whole(source)
+        for module_name in uses.modules:
+            self._star(module_name)
+        self._names_of(source, unit)
+
+    def _names_of(self, source: ModuleSource, unit: Unit) -> None:
+        uses = unit.uses
+        local = {} if not unit.is_definition else uses.imported
+        for chain in uses.chains:
+            target = local.get(chain[0])
+            if target is not None:
+                self._imported(target, chain[1:])
+            if chain[0] in source.binding:
+                self._resolve(source, chain)
+            elif target is None and source.stars:
+                self._from_stars(source, chain)
+        for target in local.values():
+            self._imported(target, (), mentioned=False)
+
+    def _star(self, module: str) -> None:
+        found = self.sources.find(module)
+        if found is not None:
+            self._whole(found)
+        elif module.startswith(_READY_MADE):
+            self._ready_made(module)
+
+    def _from_stars(self, source: ModuleSource, chain: Chain) -> None:
+        for module in source.stars:
+            found = self.sources.find(module)
+            if found is not None and (chain[0] in found.binding or found.stars):
+                self._whole(found)
+
+    def _resolve(self, source: ModuleSource, chain: Chain) -> None:
+        """Add the object that *chain* means in the module of *source*."""
+        name, rest = chain[0], chain[1:]
+        target = source.imported.get(name)
+        if target is not None:
+            self._imported(target, rest)
+        self._part(source, name)
+
+    def _imported(self, target: Imported, rest: Chain, *, mentioned: bool = True) -> None:
+        """Add the object that attributes *rest* of an imported name mean.
+
+        If the import is never *mentioned*, only the effects of the module count.
+        """
+        if target.module.partition(".")[0] == _PACKAGE:
+            self._imported_from_us(target)
+            return
+        chain = (target.attribute, *rest) if target.attribute else rest
+        source = self.sources.find(target.module)
+        if source is None:
+            # A package that is not the project's may contain modules that are.
+            source = self.sources.find(".".join([target.module, *chain[:1]]))
+            chain = chain[1:]
+        if source is None:
+            return
+        while chain and chain[0] not in source.binding:
+            inner = self.sources.find(f"{source.name}.{chain[0]}")
+            if inner is None:
+                break
+            self._parents(source)
+            source, chain = inner, chain[1:]
+        if not chain and not mentioned:
+            self._parents(source)
+        elif not chain:
+            self._whole(source)
+        elif chain[0] in source.binding:
+            self._resolve(source, chain)
+        else:
+            self._whole(source)  # __getattr__, a star, or a name that is set from elsewhere
+            for star in source.stars:
+                self._star(star)
+
+    def _imported_from_us(self, target: Imported) -> None:
+        full = f"{target.module}.{target.attribute}" if target.attribute else target.module
+        if any(full == name or full.startswith(name + ".") for name in _READY_MADE):
+            self._ready_made(full)
+
+    # -- values in memory ----------------------------------------------------------------------
+
+    def _compare_with_memory(self, source: ModuleSource, name: str, units: list[Unit]) -> None:
+        """Count the value of a module's *name* if it is not the value that its text describes."""
+        module = self.sources.loaded(source.name)
+        if module is None or name not in vars(module) or any(unit.is_import for unit in units):
+            return
+        value = vars(module)[name]
+        if any(unit.is_definition for unit in units):
+            code = getattr(_unwrapped(value), "__code__", None)
+            if code is not None and not _has_file(code):
+                self.value(value, f"{source.name}.{name}")  # replaced by a function of a cell
+            return
+        written, literal = _literal(units)
+        if literal and isinstance(written, (dict, list, set)) and not written:
+            return  # a cache that functions fill
+        if not _is_plain(value):
+            return  # the text counts
+        if literal and _same(written, value):
+            return
+        if any(f"global {name}" in unit.text for unit in source.units):
+            return  # a counter of the module's own
+        if literal or isinstance(value, (*_IMMUTABLE, tuple, frozenset)):
+            self._plain(f"{source.name}.{name} (value)", value)
+
+    def value(self, value: Any, name: str) -> None:
+        """Add an object in memory, which code calls *name*."""
+        if not self._once("value", id(value)):
+            return
+        self._alive.append(value)
+        self._later(functools.partial(self._value, value, name))
+
+    def _value(self, value: Any, name: str) -> None:
+        if isinstance(value, functools.partial):
+            self._partial(value, name)
+        elif isinstance(value, types.MethodType):
+            self.value(value.__func__, name)
+            self.value(value.__self__, f"{name}.self")
+        elif isinstance(value, types.FunctionType):
+            self._function(value, name)
+        elif isinstance(value, types.ModuleType):
+            source = self.sources.find(plain_name(value.__name__))
+            if source is not None:
+                self._whole(source)
+        elif isinstance(value, type):
+            self._class(value, name)
+        elif _is_plain(value):
+            self._plain(name, value)
+        else:
+            self._object(value, name)
+
+    def _partial(self, value: functools.partial[Any], name: str) -> None:
+        self.value(value.func, name)
+        for i, argument in enumerate(value.args):
+            self.value(argument, f"{name} argument {i + 1}")
+        for key, argument in value.keywords.items():
+            self.value(argument, f"{name} argument {key}")
+        if _is_plain([*value.args]) and _is_plain(value.keywords):
+            counted = f"{_shown([*value.args])} {_shown(value.keywords)}"
+            self._add(f"{name} (arguments)", counted, "")
+
+    def _object(self, value: Any, name: str) -> None:
+        home = plain_name(str(getattr(type(value), "__module__", "") or ""))
+        if isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType)):
+            self._add(name, f"{name} = {getattr(value, '__qualname__', name)}")
+        elif isinstance(value, logging.Logger) or type(value).__name__ in {
+            "SparkSession",
+            "TransformationLogger",
+        }:
+            self._add(name, f"{name} = {type(value).__name__}")
+        elif callable(getattr(value, "__wrapped__", None)):
+            self.value(value.__wrapped__, name)  # functools.cache
+            self._add(f"{name} (wrapper)", f"{home}.{type(value).__name__}")
+        elif isinstance(value, (dict, list, tuple, set, frozenset)) and len(value) <= _MAX_VALUE:
+            items = [*value.items()] if isinstance(value, dict) else [*value]
+            for i, item in enumerate(items):
+                self.value(item, f"{name}[{i}]")
+        elif self._counts(home) and hasattr(value, "__dict__"):
+            self.value(type(value), f"{name}.class")
+            for key, item in vars(value).items():
+                self.value(item, f"{name}.{key}")
+        else:
+            cls = f"{home}.{type(value).__name__}"
+            self.unclear[f"the value of {name}, a {cls}, cannot be compared"] = None
+
+    def _counts(self, module: str) -> bool:
+        return module == "__main__" or self.sources.find(module) is not None
+
+    def _class(self, value: type, name: str) -> None:
+        home = plain_name(value.__module__)
+        source = self.sources.find(home)
+        top = value.__qualname__.partition(".")[0]
+        if source is not None:
+            if top in source.binding:
+                self._part(source, top)
+            else:
+                self._whole(source)
+        elif home == "__main__":
+            methods = [f for f in vars(value).values() if isinstance(f, types.FunctionType)]
+            if not any(self._cell(method, name) for method in methods):
+                self.unclear[f"the source of class {name} cannot be found"] = None
+        else:
+            self._add(name, f"{name} = {home}.{value.__qualname__}")
+
+    def _function(self, fn: types.FunctionType, name: str) -> None:
+        home = plain_name(str(fn.__globals__.get("__name__", fn.__module__) or ""))
+        wrapped = getattr(fn, "__wrapped__", None)
+        if callable(wrapped):
+            self.value(wrapped, name)
+        if home == _PACKAGE or home.startswith(_PACKAGE + "."):
+            if home in _READY_MADE:
+                self._ready_made(home)
+        else:
+            source = self.sources.find(home) if _has_file(fn.__code__) else None
+            if source is not None:
+                self._function_of(source, fn)
+            elif not _has_file(fn.__code__):
+                if not self._cell(fn, name):
+                    self.unclear[f"the source of {name} cannot be found"] = None
+            else:
+                self._add(name, f"{name} = {home}.{fn.__qualname__}")
+        self._enclosed(fn, name)
+
+    def _enclosed(self, fn: types.FunctionType, name: str) -> None:
+        """Add the values that belong to the function object and not to its text."""
+        for variable, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=False):
+            try:
+                content = cell.cell_contents
+            except ValueError:  # not set yet
+                continue
+            self.value(content, f"{name}.{variable}")
+        if "<locals>" in fn.__qualname__ or fn.__qualname__ == "<lambda>":
+            for i, default in enumerate(fn.__defaults__ or ()):
+                self.value(default, f"{name} default {i + 1}")
+            for key, default in (fn.__kwdefaults__ or {}).items():
+                self.value(default, f"{name} default {key}")
+
+    def _function_of(self, source: ModuleSource, fn: types.FunctionType) -> None:
+        unit = source.at_line(fn.__code__.co_firstlineno)
+        if unit is None:
+            self._whole(source)
+        elif unit.names:
+            for bound in unit.names:
+                self._part(source, bound)
+        else:
+            self._parents(source)
+
+    # -- cells ---------------------------------------------------------------------------------
+
+    def _cell(self, fn: types.FunctionType, name: str) -> bool:
+        """Add a function of a notebook cell; return False if the cell's text is unknown."""
+        code = fn.__code__
+        text = "".join(linecache.getlines(code.co_filename, fn.__globals__))
+        try:
+            source = ModuleSource("__main__", text)
+        except (SyntaxError, ValueError):
+            return False
+        unit = source.at_line(code.co_firstlineno)
+        if unit is None:
+            return False
+        if not self._once("cell", code.co_filename, unit.node.lineno):
+            return True
+        part = ", ".join(sorted(unit.names)) or name
+        self._add(f"__main__.{part}", unit.plain, unit.text)
+        uses = unit.uses
+        if uses.anything or uses.whole:
+            self.unclear[f"{part} chooses names at run time"] = None
+        for chain in uses.chains:
+            if chain[0] in uses.imported:
+                self._imported(uses.imported[chain[0]], chain[1:])
+            elif chain[0] in fn.__globals__ and chain[0] not in unit.names:
+                self._global(fn.__globals__[chain[0]], chain)
+        return True
+
+    def _global(self, value: Any, chain: Chain) -> None:
+        """Add a global name of a cell's function."""
+        if not isinstance(value, types.ModuleType):
+            self.value(value, chain[0])
+            return
+        module = plain_name(value.__name__)
+        self._add(chain[0], f"{chain[0]} = module {module}")
+        self._imported(Imported(module), chain[1:])
+
+
+def _unwrapped(value: Any) -> Any:
+    for _ in range(100):
+        inner = getattr(value, "func", None) if isinstance(value, functools.partial) else None
+        inner = inner or getattr(value, "__wrapped__", None)
+        if inner is None:
+            break
+        value = inner
+    return value
+
+
+def _has_file(code: types.CodeType) -> bool:
+    name = code.co_filename
+    return not name.startswith("<") and "ipykernel_" not in name and pathlib.Path(name).is_file()
+
+
+def _literal(units: list[Unit]) -> tuple[Any, bool]:
+    """Return the value of the only assignment of a literal, and True; else None and False."""
+    if len(units) == 1:
+        node = units[0].node
+        value = getattr(node, "value", None)
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and value is not None:
+            try:
+                return ast.literal_eval(value), True
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+                pass
+    return None, False
+
+
+def _is_plain(value: Any, depth: int = 8) -> bool:
+    """Return True if the text of *value* is the same in each process."""
+    if type(value) in _IMMUTABLE or isinstance(value, _COMPARED_BY_TEXT):
+        return True
+    if depth == 0:
+        return False
+    if type(value) is dict:
+        return len(value) <= _MAX_VALUE and all(
+            _is_plain(k, depth - 1) and _is_plain(v, depth - 1) for k, v in value.items()
+        )
+    if type(value) in (list, tuple, set, frozenset):
+        return len(value) <= _MAX_VALUE and all(_is_plain(item, depth - 1) for item in value)
+    return False
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and _shown(one) == _shown(other)
+
+
+def _shown(value: Any) -> str:
+    """Return the text of a plain value; sets in an order of their own."""
+    if type(value) is dict:
+        return "{" + ", ".join(f"{_shown(k)}: {_shown(v)}" for k, v in value.items()) + "}"
+    if type(value) in (set, frozenset):
+        return "{" + ", ".join(sorted(map(_shown, value))) + "}"
+    if type(value) in (list, tuple):
+        left, right = "[]" if type(value) is list else "()"
+        return left + ", ".join(map(_shown, value)) + right
+    return repr(value)

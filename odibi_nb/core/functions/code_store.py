@@ -1,0 +1,91 @@
+"""Texts of code and configurations by their hash, in the state folder.
+
+The run log has only hashes. With the texts, a later comparison can name what changed. Each text is
+stored once, in a file that only its owner can read. If a text cannot be stored or read, a comparison
+knows only that something changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.process.state_files import make_folder, read_regular
+from odibi_nb.core.text.json import as_json, decode_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from odibi_nb.core.functions.code_hash import Code
+
+FOLDER = "code"
+_HASH = re.compile(r"[0-9a-f]{16}")
+
+
+class CodeStore:
+    """Store of code and configurations in a project's state folder. Several processes may use it."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        self.folder = state_dir / FOLDER
+
+    def keep_code(self, code: Code) -> None:
+        """Store the parts of *code* and their texts, unless they are stored already."""
+        if not code.digest or self._path(code.digest, "json").exists():
+            return
+        for digest, text in code.texts.items():
+            self._write(digest, "txt", text)
+        self._write(code.digest, "json", as_json(dict(code.parts)))
+
+    def keep_config(self, digest: str, config: Mapping[str, Any]) -> None:
+        """Store a row's configuration, which must contain no secrets."""
+        self._write(digest, "config.json", as_json(dict(config)))
+
+    def parts(self, digest: str) -> dict[str, str] | None:
+        """Return the parts of the code with the hash *digest*; None if they are not stored."""
+        return self._json(digest, "json")
+
+    def text(self, digest: str) -> str | None:
+        """Return the source text with the hash *digest*; None if it is not stored."""
+        data = self._read(digest, "txt")
+        return None if data is None else data.decode("utf-8", "replace")
+
+    def config(self, digest: str) -> dict[str, Any] | None:
+        """Return the configuration with the hash *digest*; None if it is not stored."""
+        return self._json(digest, "config.json")
+
+    def _json(self, digest: str, kind: str) -> dict[str, Any] | None:
+        data = self._read(digest, kind)
+        try:
+            value = None if data is None else decode_json(data)
+        except ValueError:
+            return None
+        return value if isinstance(value, dict) else None
+
+    def _path(self, digest: str, kind: str) -> Path:
+        return self.folder / f"{digest}.{kind}"
+
+    def _read(self, digest: str, kind: str) -> bytes | None:
+        return read_regular(self._path(digest, kind)) if _HASH.fullmatch(digest) else None
+
+    def _write(self, digest: str, kind: str, text: str) -> None:
+        path = self._path(digest, kind)
+        if not _HASH.fullmatch(digest) or path.exists():
+            return
+        part = self.folder / f".{uuid.uuid4().hex}.part"
+        try:
+            make_folder(self.state_dir, self.folder)
+            with open(part, "xb", opener=_private) as file:
+                file.write(text.encode("utf-8", "replace"))
+            part.replace(path)
+        except OSError:  # only the explanation of a later change is lost
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

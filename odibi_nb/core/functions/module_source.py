@@ -1,0 +1,374 @@
+"""Source text of one module, split into its top-level statements, with the names that each uses.
+
+The text is only parsed, never run. `odibi_nb.core.functions.code_hash` follows the names from module to
+module.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Chain = tuple[str, ...]
+"""A dotted name, such as ``("helpers", "clean", "to_utc")``."""
+
+_WHOLE_MODULE = frozenset({"globals", "locals", "vars", "eval", "exec", "dir"})
+"""Builtins that can reach every name of their module."""
+
+_IMPORTERS = frozenset({"import_module", "__import__", "run_module", "resolve_name"})
+"""Functions that import a module by its name as text."""
+
+_ANY_MODULE = frozenset(
+    {"spec_from_file_location", "run_path", "SourceFileLoader", "exec_module", "find_spec"}
+)
+"""Functions that can load any file."""
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_COMPOUND = tuple(
+    getattr(ast, name)
+    for name in ("If", "Try", "TryStar", "With", "AsyncWith", "For", "AsyncFor", "While", "Match")
+    if hasattr(ast, name)
+)
+
+
+class Imported(NamedTuple):
+    """Target of an import: *attribute* of *module*, or the module itself if *attribute* is ""."""
+
+    module: str
+    attribute: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """Names that some code uses.
+
+    Attributes:
+        chains: the dotted names, including local variables.
+        imported: the names that import statements in the code bind, with their targets.
+        modules: modules that the code imports by their name as text, or with ``from … import *``.
+        whole: True if the code can reach every name of its module.
+        anything: True if the code can load any module.
+        called: the first names of the calls in the code.
+    """
+
+    chains: frozenset[Chain]
+    imported: dict[str, Imported]
+    modules: tuple[str, ...]
+    whole: bool
+    anything: bool
+    called: frozenset[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """One top-level statement of a module.
+
+    Attributes:
+        node: the statement.
+        names: the names that it binds.
+        effect: True if it can change more than the names that it binds, as a call does.
+        text: its source text.
+    """
+
+    node: ast.stmt
+    names: frozenset[str]
+    effect: bool
+    text: str
+    package: str
+
+    @cached_property
+    def plain(self) -> str:
+        """The statement without comments, formatting and docstrings."""
+        return ast.unparse(_Bare().visit(ast.parse(ast.unparse(self.node))))
+
+    @cached_property
+    def verbatim(self) -> str:
+        """The statement without comments and formatting, with its docstrings."""
+        return ast.unparse(self.node)
+
+    @cached_property
+    def uses(self) -> Uses:
+        """The names that the statement uses."""
+        return uses_of([self.node], self.package)
+
+    @property
+    def is_import(self) -> bool:
+        """True if the statement only imports."""
+        return isinstance(self.node, (ast.Import, ast.ImportFrom))
+
+    @property
+    def is_definition(self) -> bool:
+        """True if the statement defines a function or class."""
+        return isinstance(self.node, _DEFINITIONS)
+
+    def spans(self, line: int) -> bool:
+        """Return True if the statement, its decorators included, has the line *line*."""
+        first = min(
+            [self.node.lineno, *(d.lineno for d in getattr(self.node, "decorator_list", ()))]
+        )
+        last: int = self.node.end_lineno or self.node.lineno
+        return bool(first <= line <= last)
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleSource:
+    """Statements of one module.
+
+    Attributes:
+        name: name of the module, as the project's code spells it.
+        text: the source text; "" for a package without a file.
+        is_package: True if the module can have submodules.
+    """
+
+    name: str
+    text: str
+    is_package: bool = False
+    units: tuple[Unit, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Parse the text.
+
+        Raises:
+            SyntaxError: if the text is not Python.
+        """
+        package = self.name if self.is_package else self.name.rpartition(".")[0]
+        lines = self.text.splitlines()
+        units = tuple(
+            _unit(node, lines, package)
+            for node in ast.parse(self.text).body
+            if not _is_text(node) and not _only_as_script(node)
+        )
+        object.__setattr__(self, "units", units)
+
+    @cached_property
+    def binding(self) -> dict[str, list[Unit]]:
+        """The statements that bind each name."""
+        found: dict[str, list[Unit]] = {}
+        for unit in self.units:
+            for name in unit.names:
+                found.setdefault(name, []).append(unit)
+        return found
+
+    @cached_property
+    def effects(self) -> list[Unit]:
+        """The statements that count as soon as the module is used at all."""
+        return [unit for unit in self.units if unit.effect]
+
+    @cached_property
+    def imported(self) -> dict[str, Imported]:
+        """The names that the module's imports bind, with their targets."""
+        found: dict[str, Imported] = {}
+        for unit in self.units:
+            if not unit.is_definition:
+                found.update(unit.uses.imported)
+        return found
+
+    @cached_property
+    def stars(self) -> tuple[str, ...]:
+        """The modules from which the module imports ``*``."""
+        return tuple(name for unit in self.units if unit.is_import for name in unit.uses.modules)
+
+    @cached_property
+    def keeps_docstrings(self) -> bool:
+        """True if the code reads docstrings, so that they count."""
+        return "__doc__" in self.text or "getdoc" in self.text
+
+    def plain(self, unit: Unit) -> str:
+        """Return the text of *unit* that counts."""
+        return unit.verbatim if self.keeps_docstrings else unit.plain
+
+    def touching(self, name: str) -> Iterator[Unit]:
+        """Yield the statements that may change the value of *name* while they compute another one."""
+        for unit in self.units:
+            if unit.effect or unit.is_definition or unit.is_import or name in unit.names:
+                continue
+            if unit.uses.called and any(chain[0] == name for chain in unit.uses.chains):
+                yield unit
+
+    def at_line(self, line: int) -> Unit | None:
+        """Return the statement with the line *line*."""
+        return next((unit for unit in self.units if unit.spans(line)), None)
+
+
+def hash_of(text: str) -> str:
+    """Return 16 hex digits for *text*."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def uses_of(nodes: Iterable[ast.AST], package: str) -> Uses:
+    """Return the names that *nodes*, code of a module in *package*, use."""
+    finder = _Finder(package)
+    for node in nodes:
+        finder.visit(node)
+    return Uses(
+        chains=frozenset(finder.chains),
+        imported=finder.imported,
+        modules=tuple(finder.modules),
+        whole=finder.whole,
+        anything=finder.anything,
+        called=frozenset(finder.called),
+    )
+
+
+class _Finder(ast.NodeVisitor):
+    def __init__(self, package: str) -> None:
+        self.package = package
+        self.chains: set[Chain] = set()
+        self.imported: dict[str, Imported] = {}
+        self.modules: dict[str, None] = {}
+        self.called: set[str] = set()
+        self.whole = self.anything = False
+
+    def visit_Name(self, node: ast.Name) -> None:
+        self._found((node.id,))
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        chain = _chain(node)
+        if chain is None:
+            self._found_last(node.attr)
+            self.visit(node.value)
+        else:
+            self._found(chain)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        chain = _chain(node.func)
+        self.called.add(chain[0] if chain else "")
+        if chain is not None and chain[-1] in _IMPORTERS:
+            name = node.args[0] if node.args else None
+            if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                self.modules[self._absolute(name.value)] = None
+            else:
+                self.anything = True
+        self.generic_visit(node)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            if alias.asname:
+                self.imported[alias.asname] = Imported(alias.name)
+            else:
+                top = alias.name.partition(".")[0]
+                self.imported[top] = Imported(top)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        module = self._absolute("." * node.level + (node.module or ""))
+        for alias in node.names:
+            if alias.name == "*":
+                self.modules[module] = None
+            else:
+                self.imported[alias.asname or alias.name] = Imported(module, alias.name)
+
+    def _absolute(self, name: str) -> str:
+        level = len(name) - len(name.lstrip("."))
+        if not level:
+            return name
+        parts = self.package.split(".") if self.package else []
+        base = parts[: len(parts) - level + 1]
+        return ".".join([*base, *filter(None, [name.lstrip(".")])])
+
+    def _found(self, chain: Chain) -> None:
+        self.chains.add(chain)
+        if chain[0] in _WHOLE_MODULE:
+            self.whole = True
+        if chain[:2] == ("sys", "modules"):
+            self.anything = True
+        self._found_last(chain[-1])
+
+    def _found_last(self, name: str) -> None:
+        if name in _ANY_MODULE:
+            self.anything = True
+        if name in {"__globals__", "f_globals"}:
+            self.whole = self.anything = True
+
+
+def _chain(node: ast.AST) -> Chain | None:
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return (node.id, *reversed(names)) if isinstance(node, ast.Name) else None
+
+
+class _Bare(ast.NodeTransformer):
+    """Remover of docstrings."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        if isinstance(node, _DEFINITIONS) and node.body and _is_text(node.body[0]):
+            node.body = node.body[1:] or [ast.Pass()]
+        return node
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _only_as_script(node: ast.stmt) -> bool:
+    """Return True for ``if __name__ == "__main__":`` without an ``else``."""
+    if not isinstance(node, ast.If) or node.orelse or not isinstance(node.test, ast.Compare):
+        return False
+    test = ast.unparse(node.test)
+    return test in {"__name__ == '__main__'", "'__main__' == __name__"}
+
+
+def _unit(node: ast.stmt, lines: list[str], package: str) -> Unit:
+    first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+    text = "\n".join(lines[first - 1 : node.end_lineno])
+    names = frozenset(_bound(node))
+    return Unit(node, names, _has_effect(node), text, package)
+
+
+def _bound(node: ast.stmt) -> Iterator[str]:
+    """Yield the module's names that a statement binds."""
+    if isinstance(node, _DEFINITIONS):
+        yield node.name
+        return
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        for alias in node.names:
+            if alias.name != "*":
+                yield alias.asname or alias.name.partition(".")[0]
+        return
+    waiting: list[ast.AST] = [node]
+    while waiting:
+        part = waiting.pop()
+        if part is not node and isinstance(part, (*_DEFINITIONS, ast.Import, ast.ImportFrom)):
+            yield from _bound(part)
+        elif not isinstance(part, ast.Lambda):
+            yield from _stored(part)
+            waiting += ast.iter_child_nodes(part)
+
+
+def _stored(part: ast.AST) -> Iterator[str]:
+    """Yield the name that one node of the syntax tree binds."""
+    if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+        yield part.id
+    elif isinstance(part, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and part.name:
+        yield part.name
+
+
+def _has_effect(node: ast.stmt) -> bool:
+    """Return True if a statement can change more than the names that it binds."""
+    if isinstance(node, (*_DEFINITIONS, ast.Import, ast.ImportFrom, ast.Pass)):
+        return False
+    if isinstance(node, _COMPOUND):
+        inner = [part for part in ast.walk(node) if isinstance(part, ast.stmt) and part is not node]
+        return any(not _is_text(part) and _has_effect(part) for part in inner)
+    if isinstance(node, (ast.Assign, ast.AnnAssign)):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return any(_is_effect_target(target) for target in targets)
+    return not isinstance(node, (ast.AugAssign, ast.Global)) or not isinstance(
+        getattr(node, "target", None), ast.Name
+    )
+
+
+def _is_effect_target(target: ast.expr) -> bool:
+    if isinstance(target, (ast.Tuple, ast.List)):
+        return any(map(_is_effect_target, target.elts))
+    if isinstance(target, ast.Starred):
+        return _is_effect_target(target.value)
+    return not isinstance(target, ast.Name) or target.id == "_"

@@ -1,0 +1,273 @@
+"""The hash of a function's code: it changes with all code of the project that the function can reach."""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import sys
+import types
+
+import pytest
+
+from odibi_nb.core.functions.code_hash import CodeReader
+from odibi_nb.core.functions.code_store import CodeStore
+from odibi_nb.core.functions.project_sources import ProjectSources
+from odibi_nb.core.functions.registry import REGISTRY, ProjectModules
+
+MODULES = {
+    "shop/__init__.py": "",
+    "shop/silver.py": '''
+"""Cleaning."""
+import functools
+import logging
+from math import floor
+
+from . import helpers
+from .rules import LIMIT as MOST, checked
+from shop.wide import *
+import shop.deep.inner as inner
+
+log = logging.getLogger(__name__)
+WINDOW = "1H"
+CONFIG = {"a": 1}
+CONFIG["b"] = 2
+UNUSED = 1
+_CACHE = {}
+
+
+class Base:
+    factor = 2
+
+
+class Scaler(Base):
+    def scale(self, x):
+        return x * self.factor
+
+
+def decorated(fn):
+    """Count calls."""
+    @functools.wraps(fn)
+    def call(*args, **kwargs):
+        return fn(*args, **kwargs)
+    return call
+
+
+@decorated
+def work(inputs, constants, context=None, window=WINDOW):
+    """Clean."""
+    log.info("x")
+    from .late import late
+    rows = helpers.clean(inputs, window)  # a comment
+    return Scaler().scale(checked(rows, MOST)) + floor(CONFIG["a"]) + late() + star() + inner.value()
+
+
+def unrelated():
+    return UNUSED
+
+
+partial = functools.partial(work, window="2H")
+''',
+    "shop/helpers.py": "from shop.times import to_utc\nSTEP = 5\n\ndef clean(x, w):\n    return to_utc(x, STEP)\n\ndef other():\n    return 1\n",
+    "shop/times.py": "OFFSET = 0\n\ndef to_utc(x, step):\n    return x + OFFSET + step\n",
+    "shop/rules.py": "LIMIT = 10\n\ndef checked(rows, most):\n    return rows[:most]\n",
+    "shop/late.py": "def late():\n    return 1\n",
+    "shop/wide.py": "def star():\n    return 1\n",
+    "shop/deep/__init__.py": "",
+    "shop/deep/inner.py": "def value():\n    return 1\n",
+    "shop/unused.py": "X = 1\n",
+}
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Writes and hashes a project; what it imports is forgotten afterwards."""
+    before, path = set(sys.modules), list(sys.path)
+
+    def write(name, text):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def read(module="shop.silver", function="work", fn=None, parameters=None):
+        loader = ProjectModules(tmp_path)
+        with loader.importing():
+            found = fn or REGISTRY.resolve(module, function, "pandas")
+        return CodeReader(ProjectSources(loader), parameters or {}).read(found, module, function)
+
+    for name, text in MODULES.items():
+        write(name, text)
+    yield types.SimpleNamespace(write=write, read=read, folder=tmp_path)
+    sys.path[:] = path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+CHANGES = [
+    ("shop/silver.py", "return Scaler()", "return 1 + Scaler()", "shop.silver.work"),
+    ("shop/silver.py", 'WINDOW = "1H"', 'WINDOW = "2H"', "shop.silver.WINDOW"),
+    ("shop/silver.py", "window=WINDOW", 'window="3H"', "shop.silver.work"),
+    ("shop/silver.py", "@decorated\n", "", "shop.silver.work"),
+    ("shop/silver.py", "return fn(*args", "return 2 * fn(*args", "shop.silver.decorated"),
+    ("shop/silver.py", "factor = 2", "factor = 3", "shop.silver.Base"),
+    ("shop/silver.py", "x * self", "x + self", "shop.silver.Scaler"),
+    ("shop/silver.py", 'CONFIG["b"] = 2', 'CONFIG["b"] = 3', "shop.silver (statements)"),
+    ("shop/silver.py", "import floor", "import ceil as floor", "shop.silver.floor"),
+    ("shop/helpers.py", "STEP = 5", "STEP = 6", "shop.helpers.STEP"),
+    ("shop/helpers.py", "to_utc(x, STEP)", "to_utc(x, 2 * STEP)", "shop.helpers.clean"),
+    ("shop/times.py", "OFFSET = 0", "OFFSET = 1", "shop.times.OFFSET"),
+    ("shop/times.py", "x + OFFSET", "x - OFFSET", "shop.times.to_utc"),
+    ("shop/rules.py", "LIMIT = 10", "LIMIT = 11", "shop.rules.LIMIT"),
+    ("shop/late.py", "return 1", "return 2", "shop.late.late"),
+    ("shop/wide.py", "return 1", "return 2", "shop.wide.star"),
+    ("shop/deep/inner.py", "return 1", "return 2", "shop.deep.inner.value"),
+    ("shop/__init__.py", "", "print()", "shop (statements)"),
+]
+HARMLESS = [
+    ("shop/silver.py", "# a comment", "# another"),
+    ("shop/silver.py", '"""Clean."""', '"""Cleans."""'),
+    ("shop/silver.py", "rows = helpers", "rows  =  helpers"),
+    ("shop/silver.py", "UNUSED = 1", "UNUSED = 2"),
+    ("shop/silver.py", "def unrelated():", "\n\ndef unrelated():\n    1 + 1"),
+    ("shop/helpers.py", "def other():\n    return 1", "def other():\n    return 2"),
+    ("shop/unused.py", "X = 1", "X = 2"),
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new", "part"), CHANGES)
+def test_a_change_of_reachable_code_changes_the_hash_and_names_the_part(
+    project, file, old, new, part
+):
+    """Functions, constants, defaults, decorators, base classes and imports count, however far away."""
+    before = project.read()
+    project.write(file, MODULES[file].replace(old, new, 1) if old else new)
+    after = project.read()
+    assert before.digest != after.digest
+    assert after.digest
+    names = {*before.parts, *after.parts}
+    changed = {name for name in names if before.parts.get(name) != after.parts.get(name)}
+    assert part in changed
+    assert len(changed) <= 3, changed
+
+
+@pytest.mark.parametrize(("file", "old", "new"), HARMLESS)
+def test_comments_docstrings_formatting_and_other_functions_do_not_count(project, file, old, new):
+    """A change that the function cannot notice leaves its hash as it was."""
+    before = project.read()
+    assert old in MODULES[file]
+    project.write(file, MODULES[file].replace(old, new, 1))
+    assert project.read().digest == before.digest
+
+
+DYNAMIC = [
+    "import shop.helpers\ndef work(inputs): return getattr(shop.helpers, 'cle' + 'an')\n",
+    "from shop import helpers\ndef work(inputs): return [f(1) for f in vars(helpers).values()]\n",
+    "import importlib\ndef work(inputs): return importlib.import_module('shop.helpers').other()\n",
+    "import importlib\ndef work(inputs): return importlib.import_module('shop.' + inputs[0])\n",
+    "import sys\ndef work(inputs): return sys.modules['shop.helpers'].other()\n",
+    "def work(inputs): return __import__('shop.helpers').helpers.other()\n",
+    "from shop import helpers\nTABLE = {'a': helpers}\ndef work(inputs): return TABLE['a'].other()\n",
+]
+
+
+@pytest.mark.parametrize("text", DYNAMIC)
+def test_names_that_code_chooses_at_run_time_count_with_their_whole_module(project, text):
+    """A function that reaches a module without naming its parts depends on all parts."""
+    project.write("dynamic.py", text)
+    before = project.read("dynamic")
+    project.write("shop/helpers.py", MODULES["shop/helpers.py"].replace("return 1", "return 2"))
+    assert project.read("dynamic").digest != before.digest
+
+
+def test_arguments_of_a_partial_and_values_of_a_closure_count(project):
+    """Values that only the function object has are part of its code."""
+    project.write("made.py", "def make(n):\n    def work(inputs): return n\n    return work\n")
+
+    def digest(fn):
+        return project.read("made", "work", fn).digest
+
+    with ProjectModules(project.folder).importing():
+        import made  # type: ignore[import-not-found]
+    assert digest(made.make(1)) == digest(made.make(1)) != digest(made.make(2))
+    partial = functools.partial
+    assert digest(partial(made.make(1), 3)) != digest(partial(made.make(1), 4))
+    assert digest(partial(made.make, n=3)) != digest(partial(made.make, n=4))
+
+
+def cell(text, namespace, number):
+    """Run *text* as IPython runs a cell."""
+    name = f"<ipython-input-{number}-odibi>"
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    exec(compile(text, name, "exec"), namespace)
+    return namespace["work"]
+
+
+def test_a_function_of_a_cell_counts_with_the_globals_that_it_uses(project):
+    """The text of the cell and plain values of the notebook decide; others make the hash unclear."""
+    project.read()
+    namespace = {"__name__": "__main__", "n": 1, "other": 5}
+    text = "import shop.helpers\ndef helper(): return n\ndef work(inputs): return helper() + shop.helpers.clean(1, 2)\n"
+    first = project.read("__main__", "work", cell(text, namespace, 1))
+    assert first.digest
+    namespace["other"] = 6
+    assert project.read("__main__", "work", namespace["work"]).digest == first.digest
+    namespace["n"] = 2
+    assert project.read("__main__", "work", namespace["work"]).digest != first.digest
+    namespace["n"] = object()
+    unclear = project.read("__main__", "work", namespace["work"])
+    assert unclear.digest == ""
+    assert "the value of n" in unclear.unclear[0]
+
+
+def test_a_constant_that_was_changed_in_memory_is_not_taken_for_the_one_in_its_file(project):
+    """The hash describes the code that runs, so a patched module has another one."""
+    before = project.read()
+    sys.modules["shop.silver"].WINDOW = "9H"
+    assert project.read().digest != before.digest
+    sys.modules["shop.silver"].WINDOW = "1H"
+    assert project.read().digest == before.digest
+    sys.modules["shop.silver"]._CACHE["x"] = 1
+    assert project.read().digest == before.digest
+
+
+def test_an_edit_after_the_import_is_not_taken_for_the_code_that_runs(project):
+    """A row that runs old code gets the hash of the old code, whatever its file holds by now."""
+    before = project.read()
+    fn = sys.modules["shop.silver"].work
+    project.write("shop/silver.py", MODULES["shop/silver.py"].replace('"1H"', '"7H"'))
+    sources = ProjectSources(ProjectModules(project.folder))
+    assert CodeReader(sources, {}).read(fn, "shop.silver", "work").digest == before.digest
+
+
+def test_parameters_count_only_for_code_that_can_read_them(project):
+    """A changed parameter of the manifest makes no other function stale."""
+    project.write("reads.py", "def work(context): return context.parameters['a']\n")
+    assert project.read(parameters={"a": 1}).digest == project.read(parameters={"a": 2}).digest
+    one, two = (project.read("reads", parameters={"a": n}).digest for n in (1, 2))
+    assert one != two
+
+
+def test_ready_made_functions_have_the_hash_of_our_version(project):
+    """A new version of this package is new code of its functions."""
+    from odibi_nb import ingest
+
+    code = project.read("odibi_nb.ingest", "load_csv", ingest.load_csv)
+    assert [*code.parts] == ["odibi_nb.ingest"]
+    assert code.digest
+
+
+def test_texts_are_stored_once_and_only_for_their_owner(project, tmp_path):
+    """Each hash of the log can be explained later, from files that other users cannot read."""
+    store = CodeStore(tmp_path / ".odibi")
+    code = project.read()
+    for _ in range(2):
+        store.keep_code(code)
+        store.keep_config("0123456789abcdef", {"constants": {"a": 1}})
+    assert store.parts(code.digest) == code.parts
+    assert "OFFSET = 0" in (store.text(code.parts["shop.times.OFFSET"]) or "")
+    assert store.config("0123456789abcdef") == {"constants": {"a": 1}}
+    assert store.parts("fedcba9876543210") is None
+    assert store.text("../../etc/passwd") is None
+    files = [*(tmp_path / ".odibi" / "code").iterdir()]
+    assert all(path.stat().st_mode & 0o077 == 0 for path in files)
+    (tmp_path / ".odibi" / "code" / f"{code.digest}.json").write_text("{torn")
+    assert store.parts(code.digest) is None
