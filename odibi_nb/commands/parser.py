@@ -81,6 +81,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     )
     _add_json(history)
     _add_compare(commands)
+    _add_export(commands)
     _add_troubleshooting(commands)
     _add_editing(commands)
     doctor = _command(
@@ -217,6 +218,34 @@ def _add_compare(commands: Any) -> None:
         "--project", metavar="PROJECT", help="whose runs; the only one if left out"
     )
     _add_env(compare)
+
+
+def _add_export(commands: Any) -> None:
+    text = "write the files with which another scheduler runs a project"
+    export = _command(commands, "export", text, "exporting:export")
+    export.add_argument(
+        "format",
+        metavar="FORMAT",
+        choices=["databricks", "airflow", "github-actions"],
+        help="databricks (a bundle), airflow (a DAG) or github-actions (a workflow)",
+    )
+    _add_project(export)
+    export.add_argument(
+        "--split",
+        choices=["project", "layer", "row"],
+        default="project",
+        help="one task for the project (default), each layer, or each row",
+    )
+    export.add_argument(
+        "--schedule", metavar="CRON", help="five fields of cron, UTC: '30 5 * * MON-FRI'"
+    )
+    export.add_argument("--out", metavar="FOLDER", help="instead of the scheduler's usual folder")
+    export.add_argument(
+        "--check", action="store_true", help="compare with the files on disk; write nothing"
+    )
+    export.add_argument(
+        "--force", action="store_true", help="replace files that were changed by hand"
+    )
 
 
 def _add_pace(parser: Any) -> None:

@@ -22,6 +22,7 @@ COMMANDS = [
     ["plan"],
     ["retry"],
     ["compare"],
+    ["export"],
     ["panel"],
     ["projects"],
     ["history"],

@@ -161,3 +161,14 @@ def expand_variables(
         return value
 
     return walk(raw, path), problems
+
+
+def variables_in(raw: Any) -> set[str]:
+    """Return the name of each ``${NAME}`` in the strings of *raw*."""
+    if isinstance(raw, str):
+        return {found[2] for found in _VARIABLE.finditer(raw) if found[2] is not None}
+    if isinstance(raw, Mapping):
+        return set().union(*map(variables_in, raw.values()))
+    if isinstance(raw, list):
+        return set().union(*map(variables_in, raw))
+    return set()

@@ -1,0 +1,1 @@
+"""Files with which other schedulers run a project: Databricks, Airflow, GitHub Actions."""

@@ -1,0 +1,42 @@
+"""What to export: a project's plan, and the options of the command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from odibi_nb.export.tasks import PROJECT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from odibi_nb.core.model.manifest import ProjectManifest
+    from odibi_nb.core.planning.plan import RunPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRequest:
+    """Project and options of an export.
+
+    Attributes:
+        manifest: the project.
+        plan: the plan of all its rows in `env`.
+        env: environment that the exported tasks run by default.
+        command: the command, for the first line of each file.
+        split: ``project`` for one task, ``layer`` or ``row`` for one task for each of them.
+        schedule: the five fields of a cron expression; () for none.
+        out: folder of the files; None for the scheduler's usual place.
+    """
+
+    manifest: ProjectManifest
+    plan: RunPlan
+    env: str
+    command: str
+    split: str = PROJECT
+    schedule: tuple[str, ...] = ()
+    out: Path | None = None
+
+    @property
+    def protected(self) -> bool:
+        """True if runs in `env` must be confirmed."""
+        return bool(self.manifest.environments.get(self.env, {}).get("protected"))
