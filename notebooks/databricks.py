@@ -5,12 +5,13 @@
 # MAGIC cluster with runtime 14.3 LTS or newer, and run its cells from the top. As the task of a job, with `mode` set to `job`, the same
 # MAGIC notebook runs the project without anybody looking on.
 # MAGIC
-# MAGIC The runtimes bring ipywidgets, Plotly, pandas and pyarrow; the installation leaves theirs alone (14.3 alone gets a newer pyarrow,
-# MAGIC because its own is older than what Delta tables without Spark need). **Do not** upgrade ipywidgets: it has to fit the front end.
+# MAGIC First put the wheel of odibi_nb (`python -m build --wheel` makes it) into the folder of this notebook, or name its folder, such as a
+# MAGIC volume, after `--find-links`. A project whose tables are all in a catalog needs `odibi-nb[databricks]` only. The runtimes bring pyspark,
+# MAGIC pandas, pyarrow, ipywidgets and Plotly, and the installation leaves them alone. **Do not** upgrade ipywidgets: it has to fit the front end.
 
 # COMMAND ----------
 
-# MAGIC %pip install 'odibi-nb[pandas,sql]'
+# MAGIC %pip install --find-links . 'odibi-nb[databricks-pandas,sql]'
 
 # COMMAND ----------
 
@@ -49,9 +50,13 @@ import os
 import shutil
 import tempfile
 
+from odibi_nb.core.model.manifest import find_manifest
+from odibi_nb.settings import load_settings
+
 if project == "Energy Efficiency":
+    example = find_manifest(project, folders=load_settings().project_dirs()).folder
     place = tempfile.mkdtemp(prefix="odibi-")
-    shutil.copytree("projects", f"{place}/projects")
+    shutil.copytree(example, f"{place}/projects/{example.name}")
     os.chdir(place)
 
 # COMMAND ----------

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
+from odibi_nb.core.model.manifest import SEED_FOLDERS
+from odibi_nb.core.process.compute import find_compute, is_databricks
 from odibi_nb.core.text.structs import decode_struct
 from odibi_nb.core.text.toml import decode_toml
 from odibi_nb.errors import Problem, SettingsError, closest
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 PREFIX = "ODIBI_"
+WORKSPACE = Path("/Workspace")
+"""Folder below which Databricks shows the files of a workspace."""
 
 
 class KnownSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -108,8 +112,20 @@ class Settings:
         return self.resolve(name).value
 
     def project_dirs(self) -> tuple[str, ...]:
-        """Return further folders to search for manifests."""
-        return tuple(self.get("project_dirs") or ())
+        """Return further folders to search for manifests.
+
+        The working directory of a notebook or job on Databricks may be any folder, so there the folders
+        around the notebook follow.
+        """
+        return (*(self.get("project_dirs") or ()), *_around_the_notebook())
+
+
+def _around_the_notebook() -> tuple[str, ...]:
+    if not is_databricks():
+        return ()
+    path = find_compute().notebook_path
+    home = (WORKSPACE / path.lstrip("/")).parent
+    return tuple(str(home / folder) for folder in (*SEED_FOLDERS, "..")) if path else ()
 
 
 def load_settings(start: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:

@@ -64,7 +64,7 @@ DEFAULTS: dict[str, Callable[[], Any]] = {
     "on_error": lambda: RunOptions().on_error,
     "schedule": lambda: RunOptions().schedule,
     "ui": lambda: "auto",
-    "state_dir": lambda: "(.odibi beside the manifest)",
+    "state_dir": lambda: "(.odibi beside the manifest; on Databricks on the driver's disk)",
     "project_dirs": tuple,
     "save_logs": lambda: False,
     "query_memory_mb": lambda: "(a quarter of the machine's memory)",

@@ -13,6 +13,7 @@ from odibi_nb.commands.opening import (
 )
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
+from odibi_nb.core.process.state_folder import state_folder
 from odibi_nb.core.runlog import journal
 from odibi_nb.core.runlog.compare_runs import COLUMNS, compare_runs
 from odibi_nb.core.runlog.history import past_attempts, past_runs
@@ -207,7 +208,6 @@ def _running(arguments: argparse.Namespace) -> list[Path]:
         manifests = [open_manifest(arguments)]
     else:
         manifests, _ = found_manifests()
-    states = {
-        Path(settings.get("state_dir") or manifest.folder / ".odibi") for manifest in manifests
-    }
+    given = settings.get("state_dir")
+    states = {state_folder(manifest.folder, given) for manifest in manifests}
     return sorted(folder for state in states for folder in journal.live_runs(state))

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from odibi_nb.core.model.manifest import ProjectManifest, find_manifest, manifest_paths
 from odibi_nb.core.process.state_files import is_in_the_way, read_regular
+from odibi_nb.core.process.state_folder import state_folder
 from odibi_nb.core.runlog.journal import open_runs, read_mark, runs_folder
 from odibi_nb.errors import ManifestError, OdibiError
 from odibi_nb.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 MOST_HEAD = 1 << 24
 """Maximum length in bytes of a journal's first line, which holds the hashes of all functions."""
@@ -171,7 +172,7 @@ def _settings() -> Settings:
 
 
 def _state_dir(manifest: ProjectManifest) -> Path:
-    return Path(_settings().get("state_dir") or manifest.folder / ".odibi")
+    return state_folder(manifest.folder, _settings().get("state_dir"))
 
 
 def _stamp(path: Path) -> tuple[int, int]:

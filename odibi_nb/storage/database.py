@@ -250,6 +250,11 @@ class Database:
         text = " ".join(str(getattr(exc, "orig", None) or exc).split())
         if "database is locked" in text:
             return f"the file is locked by another process (waited {self._timeout:g} s)"
+        if "disk I/O error" in text or "unable to open database file" in text:
+            return (
+                f"{text}: SQLite cannot use this file here, as on the mounts of Databricks and of object "
+                "stores, or without the right to write: use a file of rows, a table of the lake, or a server"
+            )
         if "file is not a database" in text:
             return "the file is not an SQLite database"
         text = re.sub(r" ?\(Background on this error at: .*", "", text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.functions.modules import reloaded_text
@@ -18,6 +17,7 @@ from odibi_nb.core.model.reserved_places import reserved_in
 from odibi_nb.core.model.transformation import row_id
 from odibi_nb.core.planning.plan import PlanRequest, RunPlan
 from odibi_nb.core.planning.planner import make_plan, no_rows_message
+from odibi_nb.core.process.state_folder import state_folder
 from odibi_nb.core.protocols import Place, Session
 from odibi_nb.core.runlog.history import (
     LAST,
@@ -43,6 +43,7 @@ from odibi_nb.errors import ConfigurationError, PlanError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.process.interrupts import InterruptsHeldBack
@@ -69,7 +70,7 @@ class Orchestrator:
         log_sink: sink of the run log, instead of the default.
         adapters: the adapters, which make engines, registry, sinks and console.
         views: further views of the runs.
-        state_dir: folder of journals and locks; ``.odibi`` beside the manifest if None.
+        state_dir: folder of journals and locks; if None, see `state_folder`.
         project_dirs: further folders to search for manifests.
 
     Raises:
@@ -104,7 +105,7 @@ class Orchestrator:
         self.hooks = hooks if hooks is not None else HookManager()
         self.log_sink = log_sink
         self.adapters = adapters
-        self.state_dir = Path(state_dir) if state_dir else self.manifest.folder / ".odibi"
+        self.state_dir = state_folder(self.manifest.folder, state_dir)
         self.session: Session | None = None
         self._repo_path: str | None = None
         self._modules = ProjectModules(self.manifest.folder)
@@ -320,7 +321,12 @@ class Orchestrator:
             for dead in recover(self.state_dir, self.project, self.env, self.sinks()):
                 self._say("WARNING", f"⚠️ {dead.text()}")
         except OSError as exc:
-            raise ConfigurationError(str(self.state_dir), [f"cannot be used: {exc}"]) from exc
+            raise self._unusable(exc) from exc
+
+    def _unusable(self, exc: OSError) -> ConfigurationError:
+        """Return the error for a state folder that cannot be read or written, with the remedy."""
+        remedy = "name another folder with ODIBI_STATE_DIR, or as state_dir in odibi.toml"
+        return ConfigurationError(str(self.state_dir), [f"cannot be used: {exc}: {remedy}"])
 
     def cancel(self, transformation_id: str | None = None) -> bool:
         """Request the end of the current run, or of one of its transformations, from any thread.
@@ -354,7 +360,7 @@ class Orchestrator:
                 say=lambda text: self._say("WARNING", text),
             )
         except OSError as exc:
-            raise ConfigurationError(str(self.state_dir), [f"cannot be used: {exc}"]) from exc
+            raise self._unusable(exc) from exc
         finally:
             self.cancel_with = None
             self.close()

@@ -1,0 +1,99 @@
+"""The first hour on Databricks: what people do first there works, or ends in one message with a remedy."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import metadata
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+from notebook_copies import ROOT
+from real_project import make_project
+
+from odibi_nb import run_project, settings
+from odibi_nb.core.process import state_folder
+from odibi_nb.errors import ConfigurationError
+from odibi_nb.storage.database import Database
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A workspace with a notebook beside `projects`, opened with another working directory."""
+    context = ModuleType("dbruntime.databricks_repl_context")
+    context.get_context = lambda: SimpleNamespace(
+        isInJob=False, notebookPath="/Repos/me/repository/notebook", user="me@plant.com", jobId=None
+    )
+    monkeypatch.setitem(sys.modules, "dbruntime", ModuleType("dbruntime"))
+    monkeypatch.setitem(sys.modules, context.__name__, context)
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "18.0")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(settings, "WORKSPACE", tmp_path / "Workspace")
+    monkeypatch.setattr(state_folder, "MOUNTS", (tmp_path / "Workspace",))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return tmp_path / "Workspace" / "Repos" / "me" / "repository"
+
+
+def wheel(folder: Path) -> None:
+    """Write a wheel of odibi_nb that has its metadata and nothing else."""
+    with zipfile.ZipFile(folder / "odibi_nb-9.9-py3-none-any.whl", "w") as file:
+        text = str(metadata("odibi-nb")).replace(
+            f"Version: {metadata('odibi-nb')['Version']}", "Version: 9.9"
+        )
+        file.writestr("odibi_nb-9.9.dist-info/METADATA", text)
+        file.writestr("odibi_nb-9.9.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        file.writestr("odibi_nb-9.9.dist-info/RECORD", "")
+
+
+def test_the_notebooks_first_line_installs_the_wheel_beside_it(tmp_path):
+    """%pip install of the notebook finds the wheel in its own folder, and its extras exist."""
+    lines = (ROOT / "notebooks" / "databricks.py").read_text("utf-8").splitlines()
+    (line,) = (line for line in lines if line.startswith("# MAGIC %pip"))
+    wheel(tmp_path)
+    words = shlex.split(line.partition("%pip ")[2])
+    command = [sys.executable, "-m", "pip", *words, "--no-index", "--no-deps", "--dry-run"]
+    done = subprocess.run(
+        [*command, "--ignore-installed"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Would install odibi-nb-9.9" in done.stdout
+    assert "does not provide the extra" not in done.stderr
+
+
+def test_a_project_is_found_from_the_notebooks_folder(workspace):
+    """Whatever the working directory is, the folders around the notebook are searched."""
+    make_project(workspace)
+    assert run_project("Plant One", log_level="CRITICAL")["status"] == "success"
+
+
+def test_a_git_folder_gets_no_state(workspace, tmp_path):
+    """Journals and locks of a project in the workspace are on the driver's disk, by default."""
+    home = make_project(workspace)
+    result = run_project("Plant One", log_level="CRITICAL")
+    assert not (home / ".odibi").exists()
+    assert [*(tmp_path / "home").rglob(f"{result.run_id}/journal.jsonl")]
+    assert result.to_frame()["user"].unique().tolist() == ["me@plant.com"]
+
+
+def test_a_state_folder_that_cannot_be_used_names_the_setting(tmp_path, monkeypatch):
+    """The message has the folder, the system's reason, and both ways to name another one."""
+    make_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ODIBI_STATE_DIR", str(tmp_path / "file" / "state"))
+    with pytest.raises(ConfigurationError) as caught:
+        run_project("Plant One", log_level="CRITICAL")
+    assert "ODIBI_STATE_DIR" in str(caught.value)
+    assert "odibi.toml" in str(caught.value)
+    assert str(tmp_path / "file") in str(caught.value)
+
+
+def test_sqlite_on_a_mount_names_what_works_there():
+    """`disk I/O error` says nothing; the message names a file of rows, a table, a server."""
+    reason = Database("sqlite:///x.db")._reason(RuntimeError("disk I/O error"))
+    assert reason.startswith("disk I/O error: ")
+    assert "a table of the lake" in reason
