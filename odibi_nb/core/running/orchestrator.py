@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.functions import spark_limits
 from odibi_nb.core.functions.modules import reloaded_text
 from odibi_nb.core.functions.registry import ProjectModules, resolving_with_session
 from odibi_nb.core.model.engine import ENGINES, Engine
@@ -500,7 +501,7 @@ class Orchestrator:
             plan = make_plan(self.manifest, rows, request)
         return replace(
             plan,
-            notices=(*plan.notices, *notices),
+            notices=(*plan.notices, *notices, *self._spark_notices(plan)),
             workers=options.max_workers or default_workers(self.engine),
             layer_workers={
                 layer: config.max_workers
@@ -508,6 +509,20 @@ class Orchestrator:
                 if config.max_workers is not None
             },
             schedule=options.schedule,
+        )
+
+    def _spark_notices(self, plan: RunPlan) -> list[str]:
+        """Return a notice for each Spark row whose function the session would refuse."""
+        functions = {
+            name: row.fn
+            for name, row in plan.rows.items()
+            if row.engine == Engine.SPARK.value and row.fn is not None
+        }
+        if not functions:
+            return []
+        given = self.session.spark if self.session else None
+        return spark_limits.notices(
+            functions, spark_limits.session_limits(self.config.spark.get("remote"), given)
         )
 
     def _states(self, run: str) -> dict[str, str]:
