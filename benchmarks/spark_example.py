@@ -9,15 +9,11 @@ import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from odibi_nb import HookManager, run_project  # noqa: E402
-from odibi_nb.sources.table import registry_in_database  # noqa: E402
 
 
 def main() -> None:
-    """Fill the registry, run, and say how long it was to the first row's end, and to the last's."""
+    """Run, and say how long it was to the first row's end, and to the last's."""
     folder = Path(sys.argv[1])
-    registry = registry_in_database(f"sqlite:///{folder / 'registry.db'}")
-    registry.create()
-    registry.upsert(json.loads((folder / "registry.json").read_text(encoding="utf-8")))
     ended: list[float] = []
     hooks = HookManager()
     hooks.register("transform_success", lambda _payload: ended.append(time.perf_counter() - START))

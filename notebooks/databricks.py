@@ -40,8 +40,8 @@ env = dbutils.widgets.get("env")
 
 # MAGIC %md
 # MAGIC ## The example, on the driver's own disk
-# MAGIC SQLite and Delta tables do not belong among workspace files. For a project of your own leave these three cells out: its manifest's
-# MAGIC environment says `"engine": "spark"`, `"lake": "catalog:main"` and `"registry": "config_driven.TransformationRegistry"`. Then registry, tables
+# MAGIC Delta tables do not belong among workspace files. For a project of your own leave this cell out: its manifest's environment says
+# MAGIC `"engine": "spark"`, `"lake": "catalog:main"` and `"registry": "config_driven.TransformationRegistry"`. Then registry, tables
 # MAGIC and run log are tables of that catalog, and the notebook's own session reads and writes all of them, for pandas rows as well.
 
 # COMMAND ----------
@@ -58,14 +58,6 @@ if project == "Energy Efficiency":
     place = tempfile.mkdtemp(prefix="odibi-")
     shutil.copytree(example, f"{place}/projects/{example.name}")
     os.chdir(place)
-
-# COMMAND ----------
-
-# MAGIC %odibi registry init {project} --env {env}
-
-# COMMAND ----------
-
-# MAGIC %odibi registry import projects/energy_efficiency/registry.json {project} --env {env}
 
 # COMMAND ----------
 

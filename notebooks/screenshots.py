@@ -124,11 +124,9 @@ def take(pictures: Sequence[Picture], folder: Path) -> list[Path]:
 
 
 def _prepare(notebooks: Path) -> None:
-    """Give the example its registry, and a past run, so that there are tables and expected durations."""
-    rows = "projects/energy_efficiency/registry.json"
-    for words in (["registry", "init"], ["registry", "import", rows], ["run"]):
-        command = [sys.executable, "-m", "odibi_nb.cli", *words]
-        subprocess.run(command, cwd=notebooks, check=True, stdout=subprocess.DEVNULL)
+    """Give the example a past run, so that there are tables and expected durations."""
+    command = [sys.executable, "-m", "odibi_nb.cli", "run"]
+    subprocess.run(command, cwd=notebooks, check=True, stdout=subprocess.DEVNULL)
 
 
 def _in_theme(

@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     )
     from odibi_nb.engines.pandas.query import Limits
     from odibi_nb.engines.spark.engine import SparkEngine
+    from odibi_nb.sources.file_registry import FileRegistry
     from odibi_nb.storage.spark_table import SparkRowTable
 
 CATALOG = "catalog"
+_REGISTRY_ENDS = (".json", ".toml", ".csv", "/")
+"""Ends of the names of registry files and folders."""
 
 
 def default_adapters() -> Adapters:
@@ -131,14 +134,28 @@ def only_spark_reaches(place: Place) -> bool:
     return "://" in lake_root(place) and not keys and has_databricks_session()
 
 
+def _registry_files(place: Place) -> FileRegistry | None:
+    """Return the environment's registry if it is a file or a folder of files beside the manifest."""
+    config = place.config.registry
+    if not isinstance(config, str) or ":" in config:  # a URL, perhaps a malformed one
+        return None
+    if not config.lower().endswith(_REGISTRY_ENDS):
+        return None
+    from odibi_nb.sources.file_registry import FileRegistry
+
+    return FileRegistry(place.manifest.folder, config, place.state_dir)
+
+
 def _registry_table(place: Place) -> list[TableName]:
     """Return the lake table that is the environment's registry, or an empty list.
 
     Raises:
-        ManifestError: if the environment names neither a table nor a URL.
+        ManifestError: if the environment names no file, table or URL.
     """
     config = place.config.registry
-    if config is None or (isinstance(config, RegistryConfig) and config.url is not None):
+    if config is None or _registry_files(place) is not None:
+        return []
+    if isinstance(config, RegistryConfig) and config.url is not None:
         return []
     if isinstance(config, str):
         # A text that is not a table name is a URL, perhaps a malformed one with a password in it.
@@ -195,11 +212,13 @@ def spark_session(place: Place) -> str:
 def make_registry(place: Place) -> RegistrySource:
     """Return the TransformationRegistry of the SQL provider, else of the environment.
 
+    A provider reads tables. If the manifest says that the registry is a file, the file is read.
+
     Raises:
         ManifestError: if neither exists.
     """
     provider = place.session.sql_provider
-    if provider is not None:
+    if provider is not None and _registry_files(place) is None:
         from odibi_nb.sources.provider import ProviderRegistry
 
         config = place.config.registry
@@ -236,7 +255,7 @@ def _session_runs(place: Place) -> bool:
 
 
 def editable_registry(place: Place, *, through_spark: bool = False) -> EditableRegistry:
-    """Return the environment's registry: a table of a database, or of the lake.
+    """Return the environment's registry: a file or folder, or a table of a database or of the lake.
 
     Raises:
         ManifestError: if the manifest names no registry.
@@ -245,10 +264,14 @@ def editable_registry(place: Place, *, through_spark: bool = False) -> EditableR
     if config is None:
         where = Problem(
             f"$.environments.{place.env}.registry",
-            "is not set: give an SQLAlchemy URL such as 'sqlite:///registry.db', a table of the lake such "
-            "as 'config_driven.TransformationRegistry', or pass auth_provider",
+            "is not set: give a file such as 'registry.json', an SQLAlchemy URL such as "
+            "'sqlite:///registry.db', a table of the lake such as 'config_driven.TransformationRegistry', or "
+            "pass auth_provider",
         )
         raise ManifestError(str(place.manifest.path or "manifest"), [where])
+    files = _registry_files(place)
+    if files is not None:
+        return files
     for table in _registry_table(place):
         return _lake_registry(
             place, table, through_spark=through_spark or only_spark_reaches(place)
@@ -268,6 +291,8 @@ def _lake_registry(place: Place, table: TableName, *, through_spark: bool) -> Ed
     name = f"{table} in {_shown_lake(place)}"
     is_file = table.parts[-1].lower() in {"db", "sqlite", "sqlite3"}
     hint = f"; for a database, write 'sqlite:///{table}'" if is_file else ""
+    if (place.manifest.folder / str(table)).is_dir():
+        hint = f"; for the folder of files, write '{table}/'"
     if through_spark:
         return TableRegistry(_table_in_session(place, table, "the table"), name, hint=hint)
     check_installed("a registry in the lake", "pandas", "pyarrow", "deltalake")

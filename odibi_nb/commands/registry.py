@@ -43,7 +43,7 @@ def _open(arguments: argparse.Namespace) -> tuple[GenericProjectOrchestrator, Ed
 
 
 def init(arguments: argparse.Namespace, face: Face) -> str:
-    """Create the table, or add its missing columns."""
+    """Create the registry's table, file or folder, or add a table's missing columns."""
     orchestrator, source = _open(arguments)
     confirmation(orchestrator, face, yes=arguments.yes, action="change")
     done = source.create(all_columns=arguments.all_columns)
@@ -182,6 +182,11 @@ def export(arguments: argparse.Namespace, face: Face) -> str:
     del face
     orchestrator, source = _open(arguments)
     rows = source.export(orchestrator.project, orchestrator.env)
+    if getattr(source, "holds", lambda _: False)(Path(arguments.file)):
+        problem = (
+            "is the registry itself, which may have rows of other environments: export to another"
+        )
+        raise ConfigurationError(arguments.file, [f"{problem} file"])
     write_rows(Path(arguments.file), rows)
     return f"{arguments.file}: {len(rows)} rows of {orchestrator.project!r}, env {orchestrator.env}"
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.commands.scaffold_files import DATA, GOLD, SILVER, TESTS, cells
 from odibi_nb.core.model.manifest import ProjectManifest, folder_name, manifest_paths
-from odibi_nb.engines.optional_imports import check_installed
 from odibi_nb.errors import ConfigurationError, ManifestError
 from odibi_nb.settings import load_settings
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.commands.face import Face
 
-REGISTRY = "sqlite:///registry.db"
+REGISTRY = "registry.json"
 ENV = "qat"
 MAX_NAME = 200
 """Maximum length in characters of the registry's column `project`."""
@@ -31,9 +30,8 @@ _UNWRITABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def init(arguments: argparse.Namespace, face: Face) -> str:
-    """Create the project ``projects/NAME`` and fill its registry. Existing files stay as they are."""
+    """Create the project ``projects/NAME`` with three registry rows. Existing files stay as they are."""
     name = _checked_name(arguments.name)
-    check_installed("odibi init", "sql", "sqlalchemy")
     home, notebook = _free_places(name)
     rows = registry_rows(name)
     files = {
@@ -50,12 +48,9 @@ def init(arguments: argparse.Namespace, face: Face) -> str:
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        _fill_registry(home, rows)
-    except (OSError, ConfigurationError) as exc:
+    except OSError as exc:
         shutil.rmtree(home, ignore_errors=True)
         notebook.unlink(missing_ok=True)
-        if isinstance(exc, ConfigurationError):
-            raise
         reason = f"{exc.filename or home} cannot be written: {exc.strerror}: nothing was made"
         raise ConfigurationError("init", [reason]) from exc
     words = ["run", *(["--"] if name.startswith("-") else []), name]
@@ -63,7 +58,6 @@ def init(arguments: argparse.Namespace, face: Face) -> str:
         [
             f"project {name!r} is ready:",
             *(f"  {path}" for path in files),
-            f"  {home / 'registry.db'} ({len(rows)} rows)",
             "next:",
             f"  {face.spell(words)}",
             f"  python -m pytest {shlex.quote(str(home))}",
@@ -166,14 +160,6 @@ def registry_rows(name: str) -> list[dict[str, Any]]:
             **place,
         },
     ]
-
-
-def _fill_registry(home: Path, rows: list[dict[str, Any]]) -> None:
-    from odibi_nb.sources.table import registry_in_database
-
-    registry = registry_in_database(REGISTRY, folder=home.absolute())
-    registry.create()
-    registry.upsert(rows)
 
 
 def _notebook(name: str) -> dict[str, Any]:

@@ -1,37 +1,31 @@
-"""Registry rows in JSON and CSV files."""
+"""Registry rows in JSON, TOML and CSV files."""
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from odibi_nb.core.model.transformation import (
-    ALIASES,
-    JSON_COLUMNS,
-    OPTIONAL_COLUMNS,
-    SEED_COLUMNS,
-    python_hint,
-)
-from odibi_nb.core.text.json import TwinKeyError, as_json, decode_config
-from odibi_nb.errors import Problem, RegistryError, did_you_mean
-from odibi_nb.sources.upsert import canonical_names, columns_twice
+from odibi_nb.errors import RegistryError
+from odibi_nb.sources.row_formats.csv_rows import CsvRows
+from odibi_nb.sources.row_formats.json_rows import JsonRows
+from odibi_nb.sources.row_formats.row_format import decoded_row
+from odibi_nb.sources.row_formats.toml_rows import TomlRows
+from odibi_nb.sources.upsert import canonical_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from odibi_nb.core.protocols import Row
+    from odibi_nb.sources.row_formats.row_format import RowFormat
 
-_COLUMNS = (*SEED_COLUMNS, *OPTIONAL_COLUMNS)
-_KNOWN = frozenset((*_COLUMNS, *ALIASES))
+FORMATS: Mapping[str, RowFormat] = {".json": JsonRows(), ".toml": TomlRows(), ".csv": CsvRows()}
+"""Suffix to the format of a file."""
 
 
 def read_rows(path: Path | str, defaults: Mapping[str, Any] | None = None) -> list[Row]:
-    """Return registry rows from a ``.json`` file (an array of objects) or a ``.csv`` file with a header.
+    """Return the registry rows of a file: ``.json``, ``.toml`` or ``.csv``.
 
+    JSON has an array of objects, TOML a table ``[[transformation]]`` for each row, CSV a header.
     `inputs`, `constants` and `outputs` are returned as Python objects, even if the file has JSON text. An
     empty CSV cell is None. Column names may have any case, and may be the aliases of the seed's query.
 
@@ -43,11 +37,12 @@ def read_rows(path: Path | str, defaults: Mapping[str, Any] | None = None) -> li
         RegistryError: with all problems of the file, each with its place.
     """
     path = Path(path)
-    text = _read_text(path)
-    if _suffix(path) == ".json":
-        rows, problems = _json_rows(text)
-    else:
-        rows, problems = _csv_rows(text)
+    file_format = format_of(path)
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        raise RegistryError(str(path), [f"cannot be read: {exc.strerror}"]) from exc
+    rows, problems = file_format.read(decoded_text(data, str(path)))
     if problems:
         raise RegistryError(str(path), problems)
     for row in rows:
@@ -60,170 +55,43 @@ def read_rows(path: Path | str, defaults: Mapping[str, Any] | None = None) -> li
 def write_rows(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write registry rows so that `read_rows` returns the same rows.
 
-    The suffix determines the format, as in `read_rows`. JSON columns may be text or objects: a JSON file
-    gets JSON values, a CSV file JSON text.
+    The suffix determines the format, as in `read_rows`. JSON columns may be text or objects: JSON and TOML
+    files get their values, a CSV file JSON text.
 
     Raises:
         RegistryError: if the file cannot be written.
     """
     path = Path(path)
-    prepared = [_opened(canonical_names(row)) for row in rows]
-    if _suffix(path) == ".json":
-        text = msgspec.json.format(as_json(prepared), indent=2) + "\n"
-    else:
-        text = _csv_text(prepared)
+    # Malformed JSON text is kept, so that the user can correct it.
+    text = format_of(path).write([decoded_row(canonical_names(row), "")[0] for row in rows])
     try:
         path.write_bytes(text.encode())
     except OSError as exc:
         raise RegistryError(str(path), [f"cannot be written: {exc.strerror}"]) from exc
 
 
-def _suffix(path: Path) -> str:
+def format_of(path: Path) -> RowFormat:
+    """Return the format of the file *path*.
+
+    Raises:
+        RegistryError: if it has another suffix.
+    """
     suffix = path.suffix.lower()
-    if suffix not in (".json", ".csv"):
-        raise RegistryError(
-            str(path), [f"expected a file .json or .csv, found {suffix or 'no suffix'!r}"]
-        )
-    return suffix
+    if suffix not in FORMATS:
+        expected = "expected a file .json, .toml or .csv"
+        raise RegistryError(str(path), [f"{expected}, found {suffix or 'no suffix'!r}"])
+    return FORMATS[suffix]
 
 
-def _read_text(path: Path) -> str:
-    _suffix(path)
-    try:
-        data = path.read_bytes()
-    except OSError as exc:
-        raise RegistryError(str(path), [f"cannot be read: {exc.strerror}"]) from exc
+def decoded_text(data: bytes, name: str) -> str:
+    """Return the text of the file *name*, without a byte order mark.
+
+    Raises:
+        RegistryError: if the file is not in UTF-8.
+    """
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         line = data[: exc.start].count(b"\n") + 1
-        raise RegistryError(
-            str(path), [f"is not UTF-8: byte 0x{data[exc.start]:02x} in line {line}"]
-        ) from exc
-
-
-def _json_rows(text: str) -> tuple[list[Row], list[Problem]]:
-    try:
-        decoded = decode_config(text)
-    except ValueError as exc:
-        return [], [Problem("", f"{exc}{python_hint(text, list)}")]
-    if not isinstance(decoded, list):
-        return [], [Problem("$", f"expected an array of objects, found {decoded!r:.60}")]
-    rows: list[Row] = []
-    problems: list[Problem] = []
-    for i, item in enumerate(decoded):
-        if not isinstance(item, dict):
-            problems.append(Problem(f"$[{i}]", f"expected an object, found {item!r:.60}"))
-            continue
-        problems += _unknown(item, f"$[{i}]")
-        problems += [Problem(f"$[{i}]", text) for text in columns_twice(item)]
-        row, found = _decoded(item, f"$[{i}].")
-        rows.append(row)
-        problems += found
-    return rows, problems
-
-
-def _csv_rows(text: str) -> tuple[list[Row], list[Problem]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[Row] = []
-    problems: list[Problem] = []
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        problems += _check_header(header)
-        if problems:
-            return [], problems
-        for line, cells in _numbered(reader):
-            if len(cells) != len(header):
-                problems.append(
-                    Problem(
-                        f"line {line}",
-                        f"expected {len(header)} cells, as the header has, found {len(cells)}",
-                    )
-                )
-                continue
-            row, found = _decoded(
-                {name: cell or None for name, cell in zip(header, cells, strict=True)},
-                f"line {line}, column ",
-            )
-            rows.append(row)
-            problems += found
-    except csv.Error as exc:
-        problems.append(Problem(f"line {reader.line_num}", str(exc)))
-    return rows, problems
-
-
-def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row that is not blank, with its first line: a cell may span several lines."""
-    line = reader.line_num + 1
-    for cells in reader:
-        if any(cell.strip() for cell in cells):
-            yield line, cells
-        line = reader.line_num + 1
-
-
-def _check_header(header: Sequence[str]) -> list[Problem]:
-    folded = {name.lower() for name in header}
-    if not _KNOWN & folded:
-        return [
-            Problem(
-                "line 1",
-                f"expected a header with the registry's columns, found {','.join(header)!r:.60}",
-            )
-        ]
-    return [
-        *_unknown(header, "line 1"),
-        *(Problem("line 1", text) for text in columns_twice(header)),
-    ]
-
-
-def _unknown(names: Iterable[str], where: str) -> list[Problem]:
-    return [
-        Problem(where, f"unknown column {name!r}{did_you_mean(name, _COLUMNS)}")
-        for name in names
-        if name.lower() not in _KNOWN
-    ]
-
-
-def _decoded(item: Mapping[str, Any], where: str) -> tuple[Row, list[Problem]]:
-    """Return *item* by the registry's names, with JSON text decoded. *where* is a prefix for problems."""
-    row = canonical_names(item)
-    problems = []
-    for name in JSON_COLUMNS:
-        value = row.get(name)
-        if not isinstance(value, str):
-            continue
-        try:
-            row[name] = decode_config(value) if value.strip() else None
-        except TwinKeyError:
-            continue  # the text keeps both keys, and a plan reports them
-        except ValueError as exc:
-            hint = python_hint(value, JSON_COLUMNS[name])
-            problems.append(Problem(f"{where}{name}", f"{exc}{hint}"))
-    return row, problems
-
-
-def _opened(row: Row) -> Row:
-    """Return *row* with its JSON text decoded. Malformed text is kept, so that the user can correct it."""
-    return _decoded(row, "")[0]
-
-
-def _csv_text(rows: Sequence[Row]) -> str:
-    given = {name for row in rows for name in row}
-    names = [name for name in _COLUMNS if name in SEED_COLUMNS or name in given]
-    names += sorted(given - set(names))
-    file = io.StringIO(newline="")
-    writer = csv.writer(file)
-    writer.writerow(names)
-    for row in rows:
-        writer.writerow([_cell(name, row.get(name)) for name in names])
-    return file.getvalue()
-
-
-def _cell(name: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if name in JSON_COLUMNS and not isinstance(value, str):
-        return as_json(value)
-    if isinstance(value, bool):
-        return str(int(value))
-    return value if isinstance(value, str) else str(value)
+        problem = f"is not UTF-8: byte 0x{data[exc.start]:02x} in line {line}; save it as UTF-8"
+        raise RegistryError(name, [problem]) from exc

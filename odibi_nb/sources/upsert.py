@@ -107,14 +107,15 @@ class Edit:
             conflicts = [*_conflicts(wanted_rows, now, before)]
             conflicts += _changed_before_deletion(self.delete, now)
             if conflicts:
-                raise RegistryError(source, [*conflicts, Problem("", _TRY_AGAIN)])
+                raise RegistryError(source, [*conflicts, Problem("", TRY_AGAIN)])
         changes.deletes.extend(now[row_key(row)] for row in self.delete if row_key(row) in now)
         return changes
 
 
-_TRY_AGAIN = (
+TRY_AGAIN = (
     "another writer came first, and nothing of this edit was written: look, and run it again"
 )
+"""The last problem of an edit that conflicts with another writer's."""
 
 
 def row_key(row: Mapping[str, Any]) -> Key:

@@ -116,8 +116,6 @@ def test_the_example_is_run_by_clicks_alone(notebook, folder):
     copied = copy_notebooks(folder)
     nb = notebook(
         f"%cd -q {copied}\n%load_ext odibi_nb",
-        "%odibi registry init",
-        "%odibi registry import projects/energy_efficiency/registry.json",
         "%odibi panel",
     )
     nb.start()

@@ -21,7 +21,6 @@ from odibi_nb.core.functions.registry import (
 from odibi_nb.core.model.manifest import ProjectManifest
 from odibi_nb.core.model.transformation import parse_row
 from odibi_nb.engines.pandas.engine import PandasEngine
-from odibi_nb.sources.table import registry_in_database
 
 PROJECT = Path(__file__).parents[2] / "notebooks" / "projects" / "energy_efficiency"
 DATA = PROJECT / "data"
@@ -75,13 +74,10 @@ def daily_kwh_by_hand():
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A copy of the project's folder, with its registry filled and one run done."""
+    """A copy of the project's folder, with one run done: nothing else is to be done before."""
     folder = tmp_path_factory.mktemp("example") / "energy_efficiency"
     ignored = shutil.ignore_patterns("lake", "registry.db", ".odibi", "__pycache__")
     shutil.copytree(PROJECT, folder, ignore=ignored)
-    registry = registry_in_database(f"sqlite:///{folder / 'registry.db'}")
-    registry.create()
-    registry.upsert(registry_rows())
     result = run_project(
         "Energy Efficiency", env="qat", manifest_path=str(folder / "manifest.json")
     )

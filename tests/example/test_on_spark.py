@@ -5,26 +5,22 @@ import math
 import shutil
 
 import pytest
-from example.test_energy_efficiency import PROJECT, registry_rows
+from example.test_energy_efficiency import PROJECT
 from spark_sessions import connect, settings_of
 
 from odibi_nb import run_project
-from odibi_nb.sources.table import registry_in_database
 
 TOLERANCE = 1e-9
 """Relative: the engines add the same numbers in another order."""
 
 
 def copy_of_the_project(folder, spark):
-    """The project with its registry filled, and an environment with this ``spark``."""
+    """The project, and an environment with this ``spark``."""
     ignored = shutil.ignore_patterns("lake", "registry.db", ".odibi", "__pycache__")
     shutil.copytree(PROJECT, folder, ignore=ignored)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["environments"]["qat"]["spark"] = spark
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    registry = registry_in_database(f"sqlite:///{folder / 'registry.db'}")
-    registry.create()
-    registry.upsert(registry_rows())
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import threading
 
@@ -10,13 +11,16 @@ from registries import row, the_error
 from spark_sessions import connect
 
 from odibi_nb.errors import RegistryError
+from odibi_nb.sources.file_registry import FileRegistry
 from odibi_nb.sources.table import TableRegistry, registry_in_database
 from odibi_nb.sources.upsert import Edit
 from odibi_nb.storage.delta_table import DeltaRowTable
 from odibi_nb.storage.spark_table import SparkRowTable
 
+FILES = {"json": "r.json", "toml": "r.toml", "csv": "r.csv", "folder": "rows/"}
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql", "delta-rs", "sail"])
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "delta-rs", "sail", *FILES])
 def kind(request):
     """Each kind of registry."""
     return request.param
@@ -33,6 +37,8 @@ def spark(kind, tmp_path_factory):
 @pytest.fixture
 def make(kind, spark, tmp_path, request):
     """Opens the registry, anew with every call."""
+    if kind in FILES:
+        return lambda: FileRegistry(tmp_path, FILES[kind], tmp_path / ".odibi")
     if kind == "sqlite":
         return lambda: registry_in_database(f"sqlite:///{tmp_path}/registry.db")
     if kind == "postgresql":
@@ -66,14 +72,16 @@ def stored(make):
     return {r["transformation_id"]: r for r in make().export()}
 
 
-def test_the_second_edit_of_a_column_is_refused(filled):
-    """An edit whose column has changed since it was read writes nothing, and names the new value."""
+def test_the_second_edit_of_a_column_is_refused(filled, kind):
+    """An edit whose column has changed since it was read writes nothing, and says what changed, and when."""
     read = tuple(filled().export())
     filled().upsert([changed("A", constants={"x": 2})])
     late = Edit(rows=(changed("A", constants={"x": 3}), changed("B", layer="Gold_1")), read=read)
     message = the_error(lambda: filled().change(late))
     assert "row 'A', constants" in message
-    assert "it was {'x': 1}, it is now {'x': 2} (changed 20" in message
+    assert "it was {'x': 1}, it is now {'x': 2}" in message
+    when = f"last written by {getpass.getuser()} on" if kind in FILES else "} (changed 20"
+    assert when in message
     assert "another writer came first" in message
     assert (stored(filled)["A"]["constants"], stored(filled)["B"]["layer"]) == (
         '{"x":2}',

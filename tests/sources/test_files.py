@@ -66,7 +66,7 @@ def test_defaults(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("suffix", [".json", ".csv", ".JSON"])
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".JSON", ".toml"])
 def test_written_rows_come_back(tmp_path, suffix):
     """What is written is read back, whatever its text; JSON text as JSON."""
     path = tmp_path / f"rows{suffix}"
@@ -80,7 +80,7 @@ def test_written_rows_come_back(tmp_path, suffix):
     write_rows(path, rows)
     a, b = read_rows(path)
     assert (a["inputs"], a["constants"]) == (["s.t", "ü"], {"n": [None, 1.5]})
-    assert b == rows[1]
+    assert {**dict.fromkeys(SEED_COLUMNS), **b} == rows[1]  # TOML has no null
     write_rows(path, read_rows(path))
     assert read_rows(path) == [a, b]
 
@@ -166,8 +166,8 @@ def test_other_files(tmp_path):
     assert "cannot be read: No such file" in the_error(lambda: read_rows(tmp_path / "rows.json"))
     (tmp_path / "folder.csv").mkdir()
     assert "cannot be read" in the_error(lambda: read_rows(tmp_path / "folder.csv"))
-    assert "expected a file .json or .csv, found '.xlsx'" in the_error(
+    assert "expected a file .json, .toml or .csv, found '.xlsx'" in the_error(
         lambda: read_rows("rows.xlsx")
     )
-    assert "expected a file .json or .csv" in the_error(lambda: write_rows("rows", []))
+    assert "expected a file .json, .toml or .csv" in the_error(lambda: write_rows("rows", []))
     assert "cannot be written" in the_error(lambda: write_rows(tmp_path / "no/rows.csv", []))

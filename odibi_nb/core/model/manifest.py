@@ -78,8 +78,9 @@ class EnvironmentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     Attributes:
         engine: ``pandas`` or ``spark``.
-        registry: SQLAlchemy URL of the TransformationRegistry, or the name of a table of the lake,
-            or an object with `url`, `table`, `schema`.
+        registry: place of the TransformationRegistry: a file beside the manifest (``registry.json``,
+            ``.toml`` or ``.csv``), a folder of such files (``registry/``), an SQLAlchemy URL, the name of
+            a table of the lake, or an object with `url`, `table`, `schema`.
         lake: root folder or URL of the tables; ``catalog`` or ``catalog:NAME`` if the tables are in a
             catalog of the Spark session, such as Unity Catalog.
         locations: prefix to its replacement, so that ``adls://raw/…`` can be a local folder here.

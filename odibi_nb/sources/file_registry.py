@@ -1,0 +1,427 @@
+"""The TransformationRegistry in files of the project's folder: one file, or a folder of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import filelock
+
+from odibi_nb.core.model.transformation import JSON_COLUMNS, enabled_from
+from odibi_nb.core.process.private_files import private_state
+from odibi_nb.core.text.clock import utc_now
+from odibi_nb.core.text.json import as_json, decode_config
+from odibi_nb.errors import Problem, RegistryError
+from odibi_nb.sources.file_changes import Writing, last_writer, note_writer, replace_files
+from odibi_nb.sources.files import FORMATS, decoded_text, format_of
+from odibi_nb.sources.row_formats.row_format import COLUMNS, Revision
+from odibi_nb.sources.upsert import KEY, STAMPS, TRY_AGAIN, Changes, Edit, row_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from odibi_nb.core.protocols import Row
+    from odibi_nb.sources.row_formats.row_format import RowFormat
+    from odibi_nb.sources.upsert import Key
+
+LOCK_SECONDS = 10.0
+"""Longest wait for another process that writes the same files. It needs them for milliseconds."""
+MAX_TRIES = 20
+"""Number of tries while other programs change the files between our read and our write."""
+_MAKE = "`odibi registry init` creates it, `odibi registry import FILE` fills it"
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file as it was read, with its rows by the registry's names."""
+
+    path: Path
+    data: bytes
+    text: str
+    rows: list[Row]
+
+    @property
+    def format(self) -> RowFormat:
+        return format_of(self.path)
+
+    def line(self, number: int) -> int:
+        """Return the line of the row *number*, from 1; 0 if it is not known."""
+        lines = self.format.lines(self.text)
+        return lines[number] if number < len(lines) else 0
+
+
+@dataclass(slots=True)
+class _FileChanges:
+    """The changes of one file. A file that does not exist yet has no `file`."""
+
+    file: _File | None = None
+    updates: dict[int, Row] = field(default_factory=dict)
+    deletes: set[int] = field(default_factory=set)
+    inserts: list[Row] = field(default_factory=list)
+
+    def writing(self, path: Path) -> Writing:
+        """Return the write that applies the changes.
+
+        Raises:
+            RegistryError: if the new text would not have exactly these changes.
+        """
+        revision = Revision(
+            updates=self.updates, deletes=frozenset(self.deletes), inserts=self.inserts
+        )
+        if self.file is None:
+            return Writing(path, None, format_of(path).write(self.inserts).encode())
+        old = self.file
+        text = old.format.revise(old.text, revision)
+        wanted = [{**row, **self.updates.get(i, {})} for i, row in enumerate(old.rows)]
+        wanted = [row for i, row in enumerate(wanted) if i not in self.deletes]
+        found, problems = old.format.read(text)
+        if problems or [*map(_plain, found)] != [*map(_plain, (*wanted, *self.inserts))]:
+            message = "cannot be edited without a change to other rows; edit it by hand"
+            raise RegistryError(str(path), [message])
+        mark = old.data[: len(old.data) - len(old.text.encode())]
+        return Writing(path, old.data, mark + text.encode())
+
+
+class FileRegistry:
+    """Registry rows in a JSON, TOML or CSV file, or in all such files of a folder.
+
+    The files may have rows of several projects and environments, as a table may. An edit replaces a file
+    in one step, and leaves the text of all other rows as it is. A new row goes into the file that has most
+    rows of its group, else of its layer, else into a new file with the layer's name.
+    """
+
+    def __init__(self, folder: Path, place: str, state_dir: Path) -> None:
+        """Store the arguments. Nothing is read yet.
+
+        Args:
+            folder: the project's folder, in which the files must be.
+            place: path of the file, or of the folder; relative to *folder*.
+            state_dir: the project's state folder, for the lock of edits.
+        """
+        self.name = str(folder / place)
+        self._folder = folder
+        self._place = place
+        self._state_dir = state_dir
+
+    def fetch(self, project: str, env: str) -> list[Row]:
+        """Return the rows of *project* (in any case) and *env*, enabled or not, ordered by id.
+
+        Raises:
+            RegistryError: with all problems of all files.
+        """
+        return self.export(project, env)
+
+    def census(self) -> list[tuple[str, str, int]]:
+        """Return tuples of project, environment and number of enabled rows, sorted.
+
+        Raises:
+            RegistryError: with all problems of all files.
+        """
+        counts: Counter[tuple[str, str]] = Counter()
+        for row in self.export():
+            counts[row["project"], row["environment"]] += bool(enabled_from(row["enabled"]))
+        return [(*place, count) for place, count in sorted(counts.items())]
+
+    def export(self, project: str | None = None, env: str | None = None) -> list[Row]:
+        """Return the rows in the form of a table's, of one or all projects and environments, ordered.
+
+        Raises:
+            RegistryError: with all problems of all files.
+        """
+        files = self._read()
+        columns = _columns(files)
+        rows = [_stored(row, columns) for file in files for row in file.rows]
+        kept = [
+            row
+            for row in rows
+            if (project is None or row["project"].lower() == project.strip().lower())
+            and (env is None or row["environment"] == env)
+        ]
+        return sorted(kept, key=lambda row: [row[name] for name in KEY])
+
+    def create(self, all_columns: bool = False) -> list[str]:
+        """Create the file or the folder, and return one line for each action. Files need no columns.
+
+        Raises:
+            RegistryError: if it cannot be created.
+        """
+        del all_columns
+        path = self._checked_path()
+        if path.exists():
+            self._read()
+            return []
+        with self._lock():
+            try:
+                if self._is_folder(path):
+                    path.mkdir(parents=True, exist_ok=True)
+                    return [f"created folder {self._place}"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                replace_files([Writing(path, None, format_of(path).write([]).encode())])
+            except OSError as exc:
+                raise RegistryError(self.name, [f"cannot be written: {exc.strerror}"]) from exc
+        return [f"created file {self._place}"]
+
+    def upsert(self, rows: Iterable[Mapping[str, Any]]) -> tuple[int, int, int]:
+        """Insert or update *rows*, all or none. Return (inserted, updated, unchanged).
+
+        Raises:
+            RegistryError: with all problems of all rows. Nothing is written then.
+        """
+        changes = self.change(Edit(rows=tuple(rows)))
+        return len(changes.inserts), len(changes.updates), len(changes.unchanged)
+
+    def change(self, edit: Edit, *, write: bool = True) -> Changes:
+        """Apply *edit*, all of it or nothing. Return the changes.
+
+        The write replaces a file only if it still has the content from which the changes were computed.
+
+        Raises:
+            RegistryError: with all problems of all rows, or with all changes by other writers that conflict
+                with the edit. Nothing is written then.
+        """
+        if not write:
+            return self._changes(edit, self._read())
+        with self._lock():
+            for _ in range(MAX_TRIES):
+                files = self._read()
+                changes = self._changes(edit, files)
+                writings = self._writings(files, changes)
+                try:
+                    if not writings or replace_files(writings):
+                        note_writer(self._state_dir, writings)
+                        return changes
+                except OSError as exc:
+                    raise RegistryError(self.name, [f"cannot be written: {exc.strerror}"]) from exc
+        raise RegistryError(self.name, ["another program goes on writing it: nothing was written"])
+
+    def holds(self, path: Path) -> bool:
+        """Return True if *path* is the registry's file, or is in its folder."""
+        with contextlib.suppress(OSError, RuntimeError, ValueError):
+            return path.resolve().is_relative_to((self._folder / self._place).resolve())
+        return False
+
+    def _changes(self, edit: Edit, files: Sequence[_File]) -> Changes:
+        columns = _columns(files)
+        rows = [_stored(row, columns) for file in files for row in file.rows]
+        try:
+            return edit.changes(rows, columns, self.name)
+        except RegistryError as exc:
+            if all(problem.message != TRY_AGAIN for problem in exc.problems):
+                raise
+            # The rows say what has changed, the files who changed it.
+            writers = [Problem("", last_writer(self._state_dir, f.path, f.data)) for f in files]
+            raise RegistryError(self.name, [*exc.problems, *writers]) from exc
+
+    def _writings(self, files: Sequence[_File], changes: Changes) -> list[Writing]:
+        """Return the write of each file that *changes* concern."""
+        places = {row_key(row): (f, i) for f in files for i, row in enumerate(f.rows)}
+        stamps = {name: str(utc_now()) for name in STAMPS if name in _columns(files)}
+        updated = {name: value for name, value in stamps.items() if name == "updated_at"}
+        found: dict[Path, _FileChanges] = {}
+
+        def of(file: _File) -> _FileChanges:
+            return found.setdefault(file.path, _FileChanges(file))
+
+        for old, new in changes.updates:
+            file, number = places[row_key(old)]
+            of(file).updates[number] = {**_opened(new), **updated}
+        for row in changes.deletes:
+            file, number = places[row_key(row)]
+            of(file).deletes.add(number)
+        by_path = {file.path: file for file in files}
+        for row in changes.inserts:
+            path = self._path_for(row, files)
+            target = found.setdefault(path, _FileChanges(by_path.get(path)))
+            target.inserts.append({**_opened(row), **stamps})
+        return [changed.writing(path) for path, changed in found.items()]
+
+    def _path_for(self, row: Row, files: Sequence[_File]) -> Path:
+        """Return the file for a new row."""
+        root = self._checked_path()
+        if not self._is_folder(root):
+            return root
+        for name in ("transformation_group_id", "layer"):
+            counts = {
+                file.path: sum(1 for other in file.rows if other.get(name) == row.get(name))
+                for file in files
+            }
+            best = max(counts, key=lambda path: counts[path], default=None)
+            if row.get(name) is not None and best is not None and counts[best]:
+                return best
+        suffixes = Counter(file.path.suffix for file in files)
+        suffix = suffixes.most_common(1)[0][0] if suffixes else ".json"
+        layer = "".join(c if c.isalnum() or c in "-_" else "_" for c in str(row["layer"]).lower())
+        path = root / f"{layer or 'rows'}{suffix}"
+        known = {str(file.path).lower(): file.path for file in files}
+        return known.get(str(path).lower(), path)
+
+    def _read(self) -> list[_File]:
+        """Read all files.
+
+        Raises:
+            RegistryError: with all problems of all files.
+        """
+        root = self._checked_path()
+        files: list[_File] = []
+        problems: list[Problem] = []
+        for path in self._paths(root):
+            part = str(path.relative_to(root)) if path != root else ""
+            try:
+                self._check_inside(path)
+                data = _content(path)
+                text = decoded_text(data, part)
+            except RegistryError as exc:
+                problems += [Problem(part, problem.message) for problem in exc.problems]
+                continue
+            rows, found = format_of(path).read(text)
+            file = _File(path, data, text, rows)
+            found = found or [*_without_key(file)]
+            problems += [
+                Problem(", ".join(filter(None, (part, where))), text) for where, text in found
+            ]
+            files.append(file)
+        if not problems:
+            problems += _duplicates(files, root)
+        if problems:
+            raise RegistryError(self.name, problems)
+        return files
+
+    def _paths(self, root: Path) -> list[Path]:
+        if not root.exists():
+            raise RegistryError(self.name, [f"does not exist; {_MAKE}"])
+        if not self._is_folder(root):
+            return [root]
+        found = (path for path in root.rglob("*") if path.suffix.lower() in FORMATS)
+        return sorted(
+            path
+            for path in found
+            if not any(part.startswith(".") for part in path.relative_to(root).parts)
+        )
+
+    @staticmethod
+    def _is_folder(path: Path) -> bool:
+        return path.suffix.lower() not in FORMATS
+
+    def _checked_path(self) -> Path:
+        """Return the resolved path of the file or folder.
+
+        Raises:
+            RegistryError: if it is not in the project's folder, or has another kind than its name says.
+        """
+        path = self._check_inside(self._folder / self._place)
+        if path == self._folder.resolve():
+            raise RegistryError(self.name, ["must be a folder of its own in the project's folder"])
+        named_file = Path(self._place).suffix.lower() in FORMATS
+        if path.exists() and path.is_dir() == named_file:
+            expected, kind = ("file", "folder") if named_file else ("folder", "file")
+            raise RegistryError(self.name, [f"expected a {expected}, found a {kind}"])
+        return path
+
+    def _check_inside(self, path: Path) -> Path:
+        try:
+            found = path.resolve()
+            inside = found.is_relative_to(self._folder.resolve())
+        except (OSError, RuntimeError, ValueError) as exc:  # a loop of links, a NUL in the path
+            raise RegistryError(self.name, [f"is no path: {exc}"]) from exc
+        if not inside:
+            message = f"must be in the project's folder {self._folder}, found {found}"
+            raise RegistryError(self.name, [message])
+        return found
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Hold the lock of edits of this project's registry."""
+        try:
+            private_state(self._state_dir)
+            lock = filelock.FileLock(self._state_dir / "locks" / "registry.lock")
+            with lock.acquire(timeout=LOCK_SECONDS):
+                yield
+        except filelock.Timeout as exc:
+            message = f"another process has been writing it for {LOCK_SECONDS:.0f} seconds"
+            raise RegistryError(self.name, [f"{message}: nothing was written"]) from exc
+        except OSError as exc:
+            raise RegistryError(self.name, [f"cannot be locked: {exc}"]) from exc
+
+
+def _content(path: Path) -> bytes:
+    """Return the content of a regular file. A pipe in its place is not opened: it could wait forever."""
+    if not path.is_file():
+        raise RegistryError(str(path), ["is not a file"])
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise RegistryError(str(path), [f"cannot be read: {exc.strerror}"]) from exc
+
+
+def _columns(files: Sequence[_File]) -> list[str]:
+    """Return the columns of the registry. Git knows the times of changes, so stamps are optional."""
+    given = {name for file in files for row in file.rows for name in row if name in STAMPS}
+    return [name for name in COLUMNS if name not in STAMPS or name in given]
+
+
+def _stored(row: Row, columns: Iterable[str]) -> Row:
+    """Return *row* in the form of a table's row: all columns, JSON as text."""
+    stored = {name: row.get(name) for name in columns}
+    for name in JSON_COLUMNS:
+        if stored[name] is not None and not isinstance(stored[name], str):
+            stored[name] = as_json(stored[name])
+    for name in KEY:
+        stored[name] = str(stored[name]).strip()
+    enabled = enabled_from(row.get("enabled", 1))  # a row of a table that omits it is enabled, too
+    stored["enabled"] = row["enabled"] if enabled is None else int(enabled)
+    return stored
+
+
+def _opened(row: Row) -> Row:
+    """Return the columns of *row* as a file has them: JSON text decoded, if it can be."""
+    opened = dict(row)
+    for name in JSON_COLUMNS:
+        if isinstance(row.get(name), str):
+            with contextlib.suppress(ValueError):
+                opened[name] = decode_config(row[name])
+    return opened
+
+
+def _plain(row: Row) -> dict[str, str]:
+    """Return *row* so that equal rows of any format are equal."""
+    plain = {}
+    for name, value in row.items():
+        if value is None or value == "":
+            continue
+        if name == "enabled":
+            plain[name] = str(enabled_from(value))
+        else:
+            plain[name] = value if isinstance(value, str) else as_json(value, canonical=True)
+    return plain
+
+
+def _without_key(file: _File) -> Iterator[Problem]:
+    """Yield the rows that have no project, environment or id: no run would find them."""
+    for number, row in enumerate(file.rows):
+        missing = [name for name in KEY if not str(row.get(name) or "").strip()]
+        if missing:
+            where = f"line {file.line(number)}"
+            if row.get("transformation_id"):
+                where += f", row {row['transformation_id']!r}"
+            yield Problem(where, f"has no {' and no '.join(missing)}")
+
+
+def _duplicates(files: Sequence[_File], root: Path) -> Iterator[Problem]:
+    seen: dict[Key, list[tuple[_File, int]]] = {}
+    for file in files:
+        for number, row in enumerate(file.rows):
+            seen.setdefault(row_key(row), []).append((file, number))
+    for (project, env, name), places in seen.items():
+        if len(places) == 1:
+            continue
+        shown = [
+            f"{file.path.relative_to(root)} line {file.line(i)}"
+            if file.path != root
+            else f"line {file.line(i)}"
+            for file, i in places
+        ]
+        where = f"row {name!r} of project {project!r}, env {env!r}"
+        yield Problem(where, f"is there {len(places)} times: {' and '.join(shown)}")

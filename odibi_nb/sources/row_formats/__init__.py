@@ -1,0 +1,1 @@
+"""The formats of files with registry rows: JSON, TOML and CSV."""
