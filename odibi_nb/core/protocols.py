@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.checks import Rule
     from odibi_nb.core.model.events import RunEvent
     from odibi_nb.core.model.manifest import EnvironmentConfig, ProjectManifest
-    from odibi_nb.core.model.provenance import TableCommit, TableVersion
+    from odibi_nb.core.model.provenance import (
+        FileRead,
+        OutputWritten,
+        TableCommit,
+        TableVersion,
+        UnversionedTable,
+    )
     from odibi_nb.core.model.rollback import Outlook
     from odibi_nb.core.model.table_change import TableChange
     from odibi_nb.core.model.tables import TableName
@@ -103,6 +109,10 @@ def _nothing() -> None:
     pass
 
 
+def _tell_nobody(written: OutputWritten) -> None:
+    del written
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteInfo:
     """Origin of a write, which the engine stores in the table's commit.
@@ -113,6 +123,8 @@ class WriteInfo:
         check: function to call right before the commit. It raises RevokedError if the attempt was
             revoked.
         rolls_back: the run whose commits this one takes back; "" for a usual write.
+        wrote: function to call after each commit, with the table, its version after the commit, and
+            the version before it.
     """
 
     run_id: str
@@ -121,6 +133,7 @@ class WriteInfo:
     repairs: tuple[str, ...] = ()
     rolls_back: str = ""
     check: Callable[[], None] = field(default=_nothing, repr=False, compare=False)
+    wrote: Callable[[OutputWritten], None] = field(default=_tell_nobody, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,7 +320,10 @@ class VersionedEngine(Protocol):
     """Optional methods of an engine whose tables keep their earlier versions."""
 
     def versions(self, tables: Sequence[TableName]) -> dict[str, TableVersion]:
-        """Return the newest version of each of *tables* that exists, by key, in one cheap pass."""
+        """Return the newest version of each of *tables*, by key, in one cheap pass.
+
+        A table that does not exist, has no versions (a view), or cannot be read, is left out.
+        """
 
     def commits(self, table: TableName, *, down_to: int = 0) -> list[TableCommit]:
         """Return the commits of *table* in its history, newest first, down to a version.
@@ -326,9 +342,26 @@ class VersionedEngine(Protocol):
     def query_versions(self, sql: str, versions: Mapping[str, int]) -> DataFrame:
         """Return the rows of a SELECT that reads each table at its number in *versions*, by key.
 
+        A table without a number is read at its newest version.
+
         Raises:
             DataError: if the query is wrong, or a version cannot be read.
         """
+
+    def read_newest(self, table: TableName) -> tuple[DataFrame, TableVersion | None]:
+        """Return all rows of *table* as `read` does, and the version that they are.
+
+        The frame keeps that version, whoever writes meanwhile and whenever it is computed. The version
+        is None if it is not known, as for a view.
+
+        Raises:
+            TableNotFoundError: if the table does not exist.
+        """
+
+    def query_newest(
+        self, sql: str, versions: Mapping[str, int]
+    ) -> tuple[DataFrame, tuple[TableVersion | UnversionedTable, ...]]:
+        """Return what `query_versions` returns, and the version of each table that the query read."""
 
     def outlook(self, table: TableName, version: int, *, restores: int) -> Outlook:
         """Return the effect of restoring *table* to an earlier version. Writes nothing.
@@ -358,6 +391,16 @@ class VersionedEngine(Protocol):
 
         Raises:
             DataError: if the newest version is not *expected*, or the engine cannot delete tables.
+        """
+
+
+class FingerprintingEngine(Protocol):
+    """Optional method of an engine that can look at files without reading them."""
+
+    def fingerprint(self, location: str) -> FileRead:
+        """Return the present fingerprint of a file, or of all files of a folder or pattern.
+
+        What is not known is left out, so a location that cannot be looked at has only its name.
         """
 
 

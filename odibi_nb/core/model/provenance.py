@@ -32,6 +32,16 @@ class TableVersion(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_def
     table_id: str = ""
 
 
+class UnversionedTable(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A table that was read, of which no version is known: a view, or a table of another format.
+
+    Attributes:
+        table: key of the table, ``schema.table`` in lower case.
+    """
+
+    table: str
+
+
 class FileRead(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """Fingerprint of a file that was read, or of all files of a folder or pattern.
 
@@ -40,7 +50,8 @@ class FileRead(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_default
         size: size in bytes; of a folder or pattern, the sum of all its files.
         modified: time of the last change in nanoseconds since 1970 (UTC); of a folder or pattern, that
             of its newest file. None if the storage reports no time.
-        etag: entity tag of an object store's object, or on local disks inode and change time.
+        etag: entity tag of an object store's object, or on a local disk inode and time of the last
+            change of the file's entry. Both change if a file is replaced by one of equal size and time.
         count: number of files of a folder or pattern; None for a single file.
         listing: hash of the names, sizes and times of all files of a folder or pattern.
     """
@@ -64,7 +75,7 @@ class QueryRead(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaul
 
     query: str
     sql_hash: str
-    tables: tuple[TableVersion, ...] = ()
+    tables: tuple[TableVersion | UnversionedTable, ...] = ()
 
 
 class ConnectionRead(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -81,7 +92,7 @@ class ConnectionRead(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_d
     query_hash: str = ""
 
 
-InputRead = TableVersion | FileRead | QueryRead | ConnectionRead
+InputRead = TableVersion | UnversionedTable | FileRead | QueryRead | ConnectionRead
 """One input of an attempt. Its first key names its kind: table, file, query or connection."""
 
 
@@ -140,3 +151,25 @@ class TableCommit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rows_removed: int | None = None
     restores: int | None = None
     rolls_back: str = ""
+
+
+def has_same_data(
+    seen: TableVersion | UnversionedTable | OutputWritten, now: TableVersion | None
+) -> bool | None:
+    """Return whether a table has *now* the data that an attempt saw or wrote; None if nobody knows.
+
+    Commits after *seen* that change no data, such as OPTIMIZE, do not count.
+
+    Args:
+        seen: what the attempt recorded.
+        now: the table as it is, from `VersionedEngine.versions`; None if it was left out there.
+    """
+    if now is None or isinstance(seen, UnversionedTable) or seen.version is None:
+        return None
+    if not seen.table_id or not now.table_id:
+        return None
+    if seen.table_id != now.table_id or now.version < seen.version:
+        return False
+    if now.version == seen.version:
+        return True
+    return None if now.data_version is None else now.data_version <= seen.version

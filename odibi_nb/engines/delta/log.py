@@ -8,10 +8,13 @@ that it finds. If another writer has committed since the table was opened, these
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from odibi_nb.core.text.json import decode_json
 from odibi_nb.engines.optional_imports import require
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _WHOLE_TABLE = ("WRITE", "CREATE", "REPLACE")
+_FILE_ACTIONS = frozenset({"add", "remove", "cdc"})
+_NO_DATA = frozenset({"commitInfo", "txn", "domainMetadata"})
+"""Actions that change neither rows nor schema. Unknown actions count as changes."""
+_CHANGES_FILES = b'"dataChange":true'
+"""Text that no JSON string can contain, because its quotes would be escaped there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,8 @@ class Commit:
         added: paths of the added files, as the log spells them.
         removed: paths of the removed files.
         masked: paths of the files added with a deletion vector, which hides some of their rows.
+        changes_data: False if the commit only rewrites files or removes old ones.
+        rows: number of rows of each added file; None if its statistics do not have it.
     """
 
     version: int
@@ -39,6 +49,8 @@ class Commit:
     added: frozenset[str]
     removed: frozenset[str]
     masked: frozenset[str]
+    changes_data: bool = True
+    rows: Mapping[str, int | None] = field(default_factory=dict)
 
     @property
     def is_append(self) -> bool:
@@ -92,35 +104,114 @@ class DeltaLog:
     """
 
     def __init__(self, uri: str, storage_options: Mapping[str, str]) -> None:
-        handler = require("deltalake.fs", "the pandas engine").DeltaStorageHandler
-        filesystem = require("pyarrow.fs", "the pandas engine").PyFileSystem
-        self._files = filesystem(handler(uri, dict(storage_options) or None))
+        self._folder = local_folder(uri)
+        if self._folder is None:
+            handler = require("deltalake.fs", "the pandas engine").DeltaStorageHandler
+            filesystem = require("pyarrow.fs", "the pandas engine").PyFileSystem
+            self._files = filesystem(handler(uri, dict(storage_options) or None))
         self._read: dict[int, Commit] = {}
 
     def commits(self, version: int) -> Iterator[Commit]:
         """Yield the commits from *version* down to the oldest one in the log, newest first."""
         for number in range(version, -1, -1):
             if number not in self._read:
-                try:
-                    with self._files.open_input_stream(f"_delta_log/{number:020}.json") as file:
-                        text = file.read().decode("utf-8")
-                except FileNotFoundError:  # log cleanup removed it; a checkpoint has its actions
+                text = self.text(number)
+                if text is None:  # log cleanup removed it; a checkpoint has its actions
                     return
                 self._read[number] = _commit(number, text)
             yield self._read[number]
 
+    def text(self, version: int) -> bytes | None:
+        """Return the content of a commit's file; None if it does not exist."""
+        name = f"_delta_log/{version:020}.json"
+        with contextlib.suppress(FileNotFoundError):
+            if self._folder is not None:
+                return (self._folder / name).read_bytes()
+            with self._files.open_input_stream(name) as file:
+                return bytes(file.read())
+        return None
 
-def _commit(version: int, text: str) -> Commit:
+
+def local_folder(uri: str) -> Path | None:
+    """Return the folder of this machine at *uri*; None for another storage."""
+    if uri.startswith("file://"):
+        return Path(unquote(uri.removeprefix("file://")))
+    return None if "://" in uri else Path(uri)
+
+
+def _commit(version: int, text: bytes) -> Commit:
     info: dict[str, Any] = {}
-    added, removed, masked = set(), set(), set()
-    for line in text.split("\n"):  # splitlines() also splits at U+2028, which JSON text may have
-        action = json.loads(line) if line.strip() else {}
+    removed, masked = set(), set()
+    rows: dict[str, int | None] = {}
+    for action in _actions(text):
         if "commitInfo" in action:
             info = commit_metadata(action["commitInfo"])
         elif "add" in action:
-            added.add(action["add"]["path"])
+            path = action["add"]["path"]
+            rows[path] = _row_count(action["add"])
             if action["add"].get("deletionVector"):
-                masked.add(action["add"]["path"])
+                masked.add(path)
         elif "remove" in action:
             removed.add(action["remove"]["path"])
-    return Commit(version, info, frozenset(added), frozenset(removed), frozenset(masked))
+    return Commit(
+        version,
+        info,
+        frozenset(rows),
+        frozenset(removed),
+        frozenset(masked),
+        changes_data(text),
+        rows,
+    )
+
+
+def _actions(text: bytes) -> Iterator[dict[str, Any]]:
+    for line in text.split(b"\n"):
+        if line.strip():
+            action = json.loads(line)
+            if isinstance(action, dict):
+                yield action
+
+
+def _row_count(add: Mapping[str, Any]) -> int | None:
+    """Return the number of rows in an added file, without the rows that its deletion vector hides."""
+    with contextlib.suppress(ValueError, TypeError, AttributeError, KeyError):
+        count = int(json.loads(add["stats"])["numRecords"])
+        return count - int((add.get("deletionVector") or {}).get("cardinality", 0))
+    return None
+
+
+def changes_data(text: bytes) -> bool:
+    """Return False if the commit with this *text* only rewrites files or removes old ones.
+
+    OPTIMIZE and compaction mark each of their files so, and VACUUM commits no files. A change of the
+    schema or of the properties, and a RESTORE, are changes, as is anything unknown.
+    """
+    if _CHANGES_FILES in text:
+        return True
+    try:
+        return any(_changes_data(name, body) for a in _actions(text) for name, body in a.items())
+    except (ValueError, AttributeError):
+        return True
+
+
+def _changes_data(name: str, action: Mapping[str, Any]) -> bool:
+    if name in _FILE_ACTIONS:
+        return action.get("dataChange") is not False
+    if name == "commitInfo":
+        return action.get("operation") == "RESTORE"
+    return name not in _NO_DATA
+
+
+def table_id_in(text: bytes) -> str:
+    """Return the table's id in the commit with this *text*; "" if the commit does not set it."""
+    if b'"metaData"' not in text:
+        return ""
+    return next((str(a["metaData"].get("id") or "") for a in _actions(text) if "metaData" in a), "")
+
+
+def commit_time(info: Mapping[str, Any]) -> dt.datetime | None:
+    """Return the time (UTC) in a commit's information, or None."""
+    for name in ("inCommitTimestamp", "timestamp"):
+        with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError, OSError):
+            return dt.datetime.fromtimestamp(int(info[name]) / 1000, dt.timezone.utc)
+    return None

@@ -10,6 +10,7 @@ from odibi_nb.core.protocols import Change
 from odibi_nb.engines.delta import details as delta_details
 from odibi_nb.engines.delta import restore as delta_restore
 from odibi_nb.engines.delta import tables as delta_tables
+from odibi_nb.engines.delta import versions as delta_versions
 from odibi_nb.engines.delta.appends import Appends
 from odibi_nb.engines.delta.watch import newest_commit
 from odibi_nb.engines.delta.writes import TableWrite, commit, without_earlier, write_lock
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from odibi_nb.core.model.attempt_control import AttemptControl
+    from odibi_nb.core.model.provenance import TableCommit, TableVersion
     from odibi_nb.core.model.rollback import Outlook
     from odibi_nb.core.model.table_change import TableChange
     from odibi_nb.core.model.transformation import Output
@@ -44,7 +46,7 @@ class PandasEngine(PandasInMemory):
         self._lake = Lake(lake)
         self._storage_options = dict(storage_options or {})
         self.limits: Limits | None = None
-        self._cached: dict[str, Any] = {}
+        self._cached: dict[str, tuple[TableVersion, Any]] = {}
         self._appends = Appends()
 
     def spark_session(self) -> None:
@@ -184,6 +186,70 @@ class PandasEngine(PandasInMemory):
         with write_lock(self._lake.uri(table)):
             self._cached[table.path] = self._scan(table)
 
+    def versions(self, tables: Sequence[TableName]) -> dict[str, TableVersion]:
+        """Return the newest version of each of *tables*; see `VersionedEngine`."""
+        return delta_versions.newest_versions(tables, self._lake.uri, self._storage_options)
+
+    def commits(self, table: TableName, *, down_to: int = 0) -> list[TableCommit]:
+        """Return the commits of *table*, newest first; see `VersionedEngine`.
+
+        Raises:
+            DataError: if the table's log cannot be read.
+        """
+        uri = self._lake.uri(table)
+        return delta_versions.commits_of(uri, table.key, self._storage_options, down_to)
+
+    def read_version(self, table: TableName, version: int) -> Any:
+        """Return all rows of *table* at *version*; see `VersionedEngine`.
+
+        Raises:
+            TableNotFoundError: if the table does not exist.
+            DataError: if the version does not exist, or its files were removed.
+        """
+        return from_arrow(self._at(table, version)[1], str(table))
+
+    def query_versions(self, sql: str, versions: Mapping[str, int]) -> Any:
+        """Run one SELECT over the tables at the numbers in *versions*; see `VersionedEngine`.
+
+        Raises:
+            DataError: if the query is wrong, or a version cannot be read.
+            TableNotFoundError: if the query names a table that does not exist.
+        """
+        return self.query_newest(sql, versions)[0]
+
+    def read_newest(self, table: TableName) -> tuple[Any, TableVersion]:
+        """Return all rows of *table* and their version; see `VersionedEngine`.
+
+        Raises:
+            TableNotFoundError: if the table does not exist.
+            DataError: if the table cannot be read.
+        """
+        version, rows = self._newest(table)
+        return from_arrow(rows, str(table)), version
+
+    def query_newest(
+        self, sql: str, versions: Mapping[str, int]
+    ) -> tuple[Any, tuple[TableVersion, ...]]:
+        """Run one SELECT, and return the versions of its tables, too; see `VersionedEngine`.
+
+        Raises:
+            DataError: if the query is wrong, or a version cannot be read.
+            TableNotFoundError: if the query names a table that does not exist.
+        """
+        found: dict[str, tuple[TableVersion, Any]] = {}
+
+        def rows_of(table: TableName) -> Any:
+            if table.key not in found:
+                number = versions.get(table.key)
+                found[table.key] = (
+                    self._newest(table) if number is None else self._at(table, number)
+                )
+            return found[table.key][1]
+
+        rows = select(sql, rows_of, self.limits)
+        frame = from_arrow(rows, "the query's result")
+        return frame, tuple(version for version, _ in found.values())
+
     def close(self) -> None:
         """Drop all cached tables."""
         self._cached.clear()
@@ -228,11 +294,29 @@ class PandasEngine(PandasInMemory):
         return delta_tables.open_table(uri, output.table, self._storage_options, writing=True)
 
     def _arrow(self, table: TableName) -> Any:
-        cached = self._cached.get(table.path)
-        return self._scan(table) if cached is None else cached
+        return self._newest(table)[1]
 
-    def _scan(self, table: TableName) -> Any:
-        return delta_tables.scan(self._existing(table), str(table))
+    def _newest(self, table: TableName) -> tuple[TableVersion, Any]:
+        return self._cached.get(table.path) or self._scan(table)
+
+    def _scan(self, table: TableName) -> tuple[TableVersion, Any]:
+        delta = self._existing(table)
+        rows = delta_tables.scan(delta, str(table))
+        return delta_versions.version_of(delta, table.key), rows
+
+    def _at(self, table: TableName, version: int) -> tuple[TableVersion, Any]:
+        cached = self._cached.get(table.path)
+        if cached is not None and cached[0].version == version:
+            return cached
+        uri, name = self._lake.uri(table), str(table)
+        delta = delta_versions.table_at(uri, name, version, self._storage_options)
+        if delta is None:
+            raise self._lake.not_found(table)
+        try:
+            rows = delta_tables.scan(delta, name)
+        except DataError as exc:
+            raise delta_versions.files_gone(name, version, exc) from exc
+        return delta_versions.version_of(delta, table.key), rows
 
     def _existing(self, table: TableName) -> Any:
         delta = delta_tables.open_table(self._lake.uri(table), str(table), self._storage_options)

@@ -16,10 +16,11 @@ from odibi_nb.engines.spark.frames import to_spark
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from odibi_nb.core.model.attempt_control import AttemptControl
+    from odibi_nb.core.model.provenance import TableCommit, TableVersion, UnversionedTable
     from odibi_nb.core.model.table_change import TableChange
     from odibi_nb.core.model.tables import TableName
     from odibi_nb.core.model.transformation import Output
@@ -77,6 +78,39 @@ class PandasOnSpark(PandasInMemory):
         output_rules.check_output(data.column_names, output)
         self._spark.write(to_spark(self.spark_session(), data), output, info)
         return int(data.num_rows)
+
+    def versions(self, tables: Sequence[TableName]) -> dict[str, TableVersion]:
+        """Return the newest version of each of *tables*; see `VersionedEngine`."""
+        return self._spark.versions(tables)
+
+    def commits(self, table: TableName, *, down_to: int = 0) -> list[TableCommit]:
+        """Return the commits of *table*, newest first; see `VersionedEngine`."""
+        return self._spark.commits(table, down_to=down_to)
+
+    def read_version(self, table: TableName, version: int) -> Any:
+        """Return all rows of *table* at *version*; see `VersionedEngine`.
+
+        Raises:
+            TableNotFoundError: if the table does not exist.
+            DataError: if the version cannot be read, or is too large for the driver.
+        """
+        return _to_pandas(self._spark.read_version(table, version), str(table))
+
+    def query_versions(self, sql: str, versions: Mapping[str, int]) -> Any:
+        """Run one SELECT over the tables at the numbers in *versions*; see `VersionedEngine`."""
+        return _to_pandas(self._spark.query_versions(sql, versions), "the query's result")
+
+    def read_newest(self, table: TableName) -> tuple[Any, TableVersion | None]:
+        """Return all rows of *table* and their version; see `VersionedEngine`."""
+        frame, version = self._spark.read_newest(table)
+        return _to_pandas(frame, str(table)), version
+
+    def query_newest(
+        self, sql: str, versions: Mapping[str, int]
+    ) -> tuple[Any, tuple[TableVersion | UnversionedTable, ...]]:
+        """Run one SELECT, and return the versions of its tables, too; see `VersionedEngine`."""
+        frame, found = self._spark.query_newest(sql, versions)
+        return _to_pandas(frame, "the query's result"), found
 
     def exists(self, table: TableName) -> bool:
         """Return True if *table* exists."""

@@ -3,6 +3,9 @@
 Every read of a cached table, by name or by path, reads from memory. Spark updates the cache when it
 writes to the table itself. It does not notice writes through delta-rs, which pandas rows use: it returns
 the cached rows for every version of the table. So this module stores the version and checks it again.
+
+Rows read a table at one version (``versionAsOf``), and for Spark that is another plan. So the rows of the
+version are what is loaded; code that names the table without a version loads them when it first does.
 """
 
 from __future__ import annotations
@@ -45,15 +48,23 @@ class SparkCache:
         """Cache a table until a write to it; unless it *stays*, at most until `end_run`."""
         self.forget(target.key)
         version = spark_writes.version_of(target)
-        target.frame().persist().count()
+        current = target.frame().persist()
+        if version is None:
+            current.count()
+        else:
+            target.frame(version).persist().count()
         self._kept[target.key] = _Kept(target.name, target.identifier, target.path, version, stays)
 
     def forget(self, key: str) -> None:
         """Remove the table with this key from the cache, if it is cached."""
         kept = self._kept.pop(key, None)
         if kept is not None:
+            target = kept.target(self._connection)
             with contextlib.suppress(Exception):  # if the session has ended, its cache has, too
-                kept.target(self._connection).frame().unpersist()
+                target.frame().unpersist()
+            if kept.version is not None:
+                with contextlib.suppress(Exception):  # or the version's files may be gone
+                    target.frame(kept.version).unpersist()
 
     def forget_changed(self) -> None:
         """Remove the tables that another writer has changed since they were cached."""

@@ -12,11 +12,14 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.model.provenance import TableVersion, UnversionedTable
+from odibi_nb.core.model.query_tables import shown_sql
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.protocols import Change
 from odibi_nb.core.text.spark_errors import is_no_table, missing_table
 from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.engines.delta import details as delta_details
+from odibi_nb.engines.delta import versions as delta_versions
 from odibi_nb.engines.delta.appends import Appends
 from odibi_nb.engines.delta.tables import check_path
 from odibi_nb.engines.delta.writes import write_lock
@@ -28,6 +31,7 @@ from odibi_nb.engines.spark import checks as spark_checks
 from odibi_nb.engines.spark import files as spark_files
 from odibi_nb.engines.spark import query as spark_query
 from odibi_nb.engines.spark import rehearsal as spark_rehearsal
+from odibi_nb.engines.spark import versions as spark_versions
 from odibi_nb.engines.spark import writes as spark_writes
 from odibi_nb.engines.spark.appends import without_earlier
 from odibi_nb.engines.spark.cache import SparkCache
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.attempt_control import AttemptControl
     from odibi_nb.core.model.checks import Rule
+    from odibi_nb.core.model.provenance import TableCommit
     from odibi_nb.core.model.table_change import TableChange
     from odibi_nb.core.model.transformation import Output
     from odibi_nb.core.protocols import Measure, Portion, TableDetails, Watch, WriteInfo
@@ -87,6 +92,7 @@ class SparkEngine:
         self._catalog: SparkCatalog | None = None
         self._cache: SparkCache | None = None
         self._appends = Appends()
+        self._ids: dict[str, str] = {}
         self._counts: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
     @property
@@ -185,10 +191,142 @@ class SparkEngine:
             if is_no_table(exc):
                 raise self._lake.not_found(table) from exc
             raise DataError(f"{table}: cannot be read: {reason(exc)}") from exc
-        rows = spark_writes.rows_in_table(target)
+        return self._counted(frame, target)
+
+    def _counted(
+        self, frame: Any, target: spark_writes.DeltaTarget, version: int | None = None
+    ) -> Any:
+        rows = spark_writes.rows_in_table(target, version)
         if rows is not None:
             self._counts[frame] = rows
         return frame
+
+    def versions(self, tables: Sequence[TableName]) -> dict[str, TableVersion]:
+        """Return the newest version of each of *tables*; see `VersionedEngine`."""
+        if self._lake.is_local:  # needs no session
+            return delta_versions.newest_versions(tables, self._lake.uri, {})
+        if not isinstance(self._lake, CatalogLake) and self._storage_options is not None:
+            options = self._storage_options
+            found = delta_versions.newest_versions(tables, self._lake.uri, options)
+            tables = [table for table in tables if table.key not in found]
+        else:
+            found = {}
+        targets = {table.key: self._target(table) for table in tables}
+        return {**found, **spark_versions.newest_versions(targets)}
+
+    def commits(self, table: TableName, *, down_to: int = 0) -> list[TableCommit]:
+        """Return the commits of *table*, newest first; see `VersionedEngine`.
+
+        Raises:
+            DataError: if the table's log cannot be read.
+        """
+        options = {} if self._lake.is_local else self._storage_options
+        if not isinstance(self._lake, CatalogLake) and options is not None:
+            return delta_versions.commits_of(self._lake.uri(table), table.key, options, down_to)
+        if not self.exists(table):
+            return []
+        return spark_versions.commits_of(self._target(table), table.key, down_to)
+
+    def read_version(self, table: TableName, version: int) -> Any:
+        """Return all rows of *table* at *version* as a DataFrame; see `VersionedEngine`.
+
+        Raises:
+            TableNotFoundError: if the table does not exist.
+            DataError: if the version does not exist.
+        """
+        if self._lake.has(table) is False:
+            raise self._lake.not_found(table)
+        target = self._target(table)
+        try:
+            frame = target.frame(version)
+            frame.schema  # noqa: B018  Connect resolves the table only now
+        except Exception as exc:
+            if self._schema(target, table) is None:
+                raise self._lake.not_found(table) from exc
+            raise DataError(f"{table}: version {version} cannot be read: {reason(exc)}") from exc
+        return self._counted(frame, target, version)
+
+    def query_versions(self, sql: str, versions: Mapping[str, int]) -> Any:
+        """Return a DataFrame of one SELECT over the tables at *versions*; see `VersionedEngine`.
+
+        Raises:
+            DataError: if the query is wrong, or a version cannot be read.
+            TableNotFoundError: if the query names a table that does not exist.
+        """
+        full, unmarked = spark_query.at_versions(sql, versions)
+        lost = sorted(unmarked & set(versions))
+        if lost:
+            raise DataError(
+                f"the query cannot read {', '.join(lost)} at a version: it sets one itself, or "
+                f"cannot be parsed - in: {shown_sql(sql)}"
+            )
+        return self._queried(sql, full)
+
+    def read_newest(self, table: TableName) -> tuple[Any, TableVersion | None]:
+        """Return all of *table* as a DataFrame of one version; see `VersionedEngine`.
+
+        Raises:
+            TableNotFoundError: if the table does not exist.
+            DataError: if the table cannot be read.
+        """
+        newest = self._newest_for_read(table)
+        if newest is not None:
+            with contextlib.suppress(DataError):  # Databricks: not with row filters and masks
+                return self.read_version(table, newest.version), newest
+        return self.read(table), None
+
+    def query_newest(
+        self, sql: str, versions: Mapping[str, int]
+    ) -> tuple[Any, tuple[TableVersion | UnversionedTable, ...]]:
+        """Return a DataFrame of one SELECT, and the versions that it reads; see `VersionedEngine`.
+
+        Raises:
+            DataError: if the query is wrong, or a version cannot be read.
+            TableNotFoundError: if the query names a table that does not exist.
+        """
+        tables = self._tables_of(sql)
+        found = {table.key: self._newest_for_read(table) for table in tables}
+        pinned = {
+            key: versions.get(key, newest.version)
+            for key, newest in found.items()
+            if newest is not None
+        }
+        full, unmarked = spark_query.at_versions(sql, pinned)
+        try:
+            frame = self._queried(sql, full)
+        except DataError:
+            if full == sql or not versions.keys().isdisjoint(found):
+                raise
+            # Nothing but the versions may be the cause; else this raises for the row's own text.
+            frame, unmarked = self._queried(sql, sql), frozenset(found)
+        return frame, tuple(
+            UnversionedTable(table=key)
+            if newest is None or key in unmarked
+            else TableVersion(table=key, version=pinned[key], table_id=newest.table_id)
+            for key, newest in found.items()
+        )
+
+    def _tables_of(self, sql: str) -> list[TableName]:
+        """Return the tables of the lake that the query *sql* names, without temporary views."""
+        names = [TableName.parse(name) for name in spark_query.lake_tables(sql, self._lake)]
+        distinct = {table.key: table for table in names}
+        return [
+            table
+            for table in distinct.values()
+            if len(table.parts) > 1 or not self._is_temporary(table.parts[0])
+        ]
+
+    def _newest_for_read(self, table: TableName) -> TableVersion | None:
+        """Return the newest version of *table* as fast as possible; None if it is not known."""
+        if not isinstance(self._lake, CatalogLake):
+            return self.versions([table]).get(table.key)
+        target = self._target(table)
+        number = spark_versions.newest_number(target)
+        if number is None:
+            return None
+        if table.key not in self._ids:  # an outdated one can only make equal data look different
+            self._ids[table.key] = spark_versions.id_of(target)
+        return TableVersion(table=table.key, version=number, table_id=self._ids[table.key])
 
     def query(self, sql: str) -> Any:
         """Return a DataFrame of one SELECT (Spark's SQL) over the lake's tables.
@@ -197,14 +335,17 @@ class SparkEngine:
             DataError: if the query is wrong, with Spark's reason.
             TableNotFoundError: if the query names a table that does not exist.
         """
+        return self._queried(sql, sql)
+
+    def _queried(self, sql: str, full: str) -> Any:
+        """Run *full*, which is *sql* with versions; messages keep the row's own text."""
         is_sail = self.connection.kind == SAIL
         shown = spark_query.checked(sql, None if is_sail else self._lake)
         self.catalog.show(spark_query.lake_tables(sql, self._lake))
         spark, home = self.connection.spark, self._home
-        full = sql  # `shown` and messages keep the row's own names
         try:
             if home and not is_sail:  # Sail's own catalog is always current
-                full = spark_query.in_catalog(sql, home, self._is_temporary)
+                full = spark_query.in_catalog(full, home, self._is_temporary)
             with spark_names.borrowed(spark, home, self):
                 frame = spark.sql(full)
                 frame.schema  # noqa: B018  Connect analyzes the query only now

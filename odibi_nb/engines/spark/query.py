@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.query_tables import (
     DIALECTS,
@@ -19,7 +19,7 @@ from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from odibi_nb.engines.lake import Lake
 
@@ -76,7 +76,7 @@ def in_catalog(sql: str, catalog: str, is_temporary: Callable[[str], bool]) -> s
     for table in tables_read(trees or ()):
         parts = table_parts(table)
         start = table.parts[0].meta.get("start", len(sql))
-        stands_there = sql[start:].lstrip("`").startswith(parts[0].replace("`", "``"))
+        stands_there = _stands_at(sql, start, parts[0])
         is_whole = len(parts) > len(("schema", "table")) or parts[0].lower() == _SHARED_VIEWS
         if is_whole or not stands_there:
             continue
@@ -87,6 +87,54 @@ def in_catalog(sql: str, catalog: str, is_temporary: Callable[[str], bool]) -> s
     for start in sorted(prefixes, reverse=True):
         sql = f"{sql[:start]}{prefixes[start]}{sql[start:]}"
     return sql
+
+
+def _stands_at(sql: str, start: int, name: str) -> bool:
+    return sql[start:].lstrip("`").startswith(name.replace("`", "``"))
+
+
+def at_versions(sql: str, versions: Mapping[str, int]) -> tuple[str, frozenset[str]]:
+    """Return *sql* with a version after the name of each table, and the keys that it could not mark.
+
+    A table with a version of the query's own (``VERSION AS OF``) is one that could not be marked. Text
+    that sqlglot cannot parse is returned unchanged.
+
+    Args:
+        sql: a query.
+        versions: the number of the version by key of the table.
+    """
+    trees, _ = parse(sql, DIALECTS["spark"])
+    if trees is None:
+        return sql, frozenset(versions)
+    marks, left = {}, set(versions)
+    unmarked = set()
+    for table in tables_read(trees):
+        parts = table_parts(table)
+        key = TableName(parts).key
+        if key not in versions:
+            continue
+        left.discard(key)
+        end = _end_of(sql, table.parts[-1], parts[-1])
+        if end is None or table.args.get("version") or table.args.get("when"):
+            unmarked.add(key)
+        else:
+            marks[end] = f" VERSION AS OF {versions[key]}"
+    for end in sorted(marks, reverse=True):
+        sql = f"{sql[:end]}{marks[end]}{sql[end:]}"
+    return sql, frozenset(unmarked | left)
+
+
+def _end_of(sql: str, identifier: Any, name: str) -> int | None:
+    """Return the place in *sql* right after the *identifier* called *name*; None if it is not clear."""
+    start = identifier.meta.get("start")
+    if start is None or not _stands_at(sql, start, name):
+        return None
+    quoted = backticked(name)
+    for spelled in (quoted, name):
+        if sql.startswith(spelled, start):
+            end = start + len(spelled)
+            return None if sql[end : end + 1] in {"@", "`"} else end
+    return None
 
 
 def in_full(missing: str, sql: str) -> TableName:

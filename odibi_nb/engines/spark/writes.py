@@ -76,12 +76,18 @@ class DeltaTarget:
         """A key that identifies the table."""
         return self.path or self.identifier
 
-    def frame(self) -> Any:
-        """Return all of the table as a DataFrame, which Spark reads on the first action."""
-        spark = self.connection.spark
+    def frame(self, version: int | None = None) -> Any:
+        """Return all of the table as a DataFrame, which Spark reads on the first action.
+
+        Args:
+            version: the version to read. Without one, each action reads the newest version.
+        """
+        reader = self.connection.spark.read
+        if version is not None:
+            reader = reader.option("versionAsOf", version)
         if self.path is None:
-            return spark.read.table(self.identifier)
-        return spark.read.format("delta").load(self.path)
+            return reader.table(self.identifier)
+        return reader.format("delta").load(self.path)
 
     def save(self, writer: Any) -> None:
         """Save the rows of a DataFrameWriter to the table."""
@@ -307,9 +313,9 @@ def _commit_with(target: DeltaTarget, mark: str) -> dict[str, Any] | None:
     return next((commit for commit in commits if commit.get("userMetadata") == mark), None)
 
 
-def rows_in_table(target: DeltaTarget) -> int | None:
+def rows_in_table(target: DeltaTarget, version: int | None = None) -> int | None:
     """Return the number of rows by the table's log; None if the log cannot be read without Spark."""
-    log = _log(target)
+    log = _log(target, version)
     if log is None:
         return None
     with contextlib.suppress(Exception):

@@ -18,6 +18,7 @@ from deltalake import DeltaTable, write_deltalake
 from engines.contract import INFO, NOON, EngineContract, table
 from engines.pandas_rows import PandasRows
 from engines.retried_writes import RetriedWrites
+from engines.versioned import VersionedPaths
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -36,7 +37,7 @@ def engine(tmp_path):
     return PandasEngine(str(tmp_path / "lake"))
 
 
-class TestContract(PandasRows, RetriedWrites, EngineContract):
+class TestContract(PandasRows, RetriedWrites, VersionedPaths, EngineContract):
     """The contract, kept by pandas."""
 
     removes_files = hasattr(deltalake.transaction, "RemoveAction")

@@ -5,6 +5,7 @@ from engines.contract import INFO, NOON, EngineContract, table
 from engines.pandas_rows import PandasRows
 from engines.retried_writes import RetriedWrites, by
 from engines.two_catalogs import TwoCatalogs
+from engines.versioned import Versioned
 from plans import plan_of, planned
 from real_project import make_project, registry_row
 from spark_sessions import connect, make, place, rows_of
@@ -70,6 +71,16 @@ class TestPandas(PandasRows):
     test_query = EngineContract.test_a_query_sees_the_lakes_tables
     test_query_of_a_missing_table = EngineContract.test_a_query_of_a_missing_table_says_which
     test_missing_table_to_cache = EngineContract.test_a_missing_table_cannot_be_cached
+    test_newest_versions = Versioned.test_the_newest_versions_come_in_one_pass
+    test_commits = Versioned.test_commits_tell_who_made_them
+    test_earlier_version = Versioned.test_an_earlier_version_can_be_read
+    test_query_at_versions = Versioned.test_a_query_reads_tables_at_their_versions
+    test_created_again = Versioned.test_a_table_that_was_created_again_is_another
+    newest = Versioned.newest
+
+    def drop(self, engine):
+        """Drop the table."""
+        engine.spark_session().sql("DROP TABLE silver.t").collect()
 
     @pytest.fixture
     def engine(self, spark_engine):

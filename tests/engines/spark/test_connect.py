@@ -5,6 +5,7 @@ from engines.cache_plans import passed_over
 from engines.contract import INFO, EngineContract
 from engines.parallel_rows import ParallelRows
 from engines.two_catalogs import TwoCatalogs
+from engines.versioned import Versioned
 from spark_sessions import connect, make, rows_of, settings_of
 from spark_sessions import engine as make_engine
 
@@ -41,6 +42,9 @@ class TestContract:
     test_query = EngineContract.test_a_query_sees_the_lakes_tables
     test_query_of_a_missing_table = EngineContract.test_a_query_of_a_missing_table_says_which
     test_wrong_query = EngineContract.test_a_wrong_query_is_one_error
+    test_versions = Versioned.test_a_query_reads_tables_at_their_versions
+    test_pinned = Versioned.test_a_frame_keeps_the_version_that_was_read
+    newest = Versioned.newest
 
     @pytest.fixture(autouse=True)
     def _spark(self, connection):

@@ -11,6 +11,7 @@ from engines.contract import INFO, EngineContract, table
 from engines.rehearsal import RehearsalBasics, SparkRehearsal
 from engines.retried_writes import RetriedWrites
 from engines.spark_behaviour import SparkBehaviour
+from engines.versioned import VersionedPaths
 from spark_sessions import connect, make, rows_of
 from spark_sessions import engine as make_engine
 
@@ -33,7 +34,7 @@ def engine(connection, tmp_path):
     return make_engine(connection, tmp_path)
 
 
-class TestContract(RetriedWrites, EngineContract):
+class TestContract(RetriedWrites, VersionedPaths, EngineContract):
     """The contract, kept by Spark on a JVM."""
 
     odd = "%20=x"

@@ -11,6 +11,7 @@ from engines.loaded_files import FirstValues
 from engines.rehearsal import RehearsalContract, SparkRehearsal
 from engines.retried_writes import RetriedWrites, by
 from engines.spark_behaviour import SparkBehaviour
+from engines.versioned import VersionedPaths
 from real_project import default_rows, make_project
 from spark_sessions import connect, make, rows_of
 from spark_sessions import engine as make_engine
@@ -39,7 +40,7 @@ def engine(connection, tmp_path):
     return make_engine(connection, tmp_path)
 
 
-class TestContract(RetriedWrites, EngineContract):
+class TestContract(RetriedWrites, VersionedPaths, EngineContract):
     """The contract, kept by Spark on Sail."""
 
     rounds, pause = 3, 0.01

@@ -1,0 +1,316 @@
+"""Versions and commits of Delta tables, and their earlier content.
+
+A table in a folder of this machine is looked at without delta-rs: its newest version is the greatest
+number in its log, and the newest commits say whether they changed data. That takes a tenth of a
+millisecond, where opening the table takes several. What the log no longer has is unknown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.provenance import TableCommit, TableVersion
+from odibi_nb.engines.delta.log import (
+    DeltaLog,
+    changes_data,
+    commit_time,
+    local_folder,
+    restored_version,
+    table_id_in,
+)
+from odibi_nb.engines.delta.tables import deltalake, open_table
+from odibi_nb.engines.optional_imports import reason
+from odibi_nb.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from odibi_nb.core.model.tables import TableName
+    from odibi_nb.engines.delta.log import Commit
+
+_DIGITS = 20
+_MOST_READ = 200
+"""Number of commits to read in search of a fact, before delta-rs opens the table, or it is unknown."""
+_THREADS = 8
+_MOST_KNOWN = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    """What is known about a table at one version. *mark* identifies the file of that commit."""
+
+    version: int
+    mark: tuple[int, int]
+    table_id: str
+    data_version: int | None
+
+
+_known: dict[str, _Newest] = {}
+"""Path of a table to what was found out last, so that later calls only read new commits."""
+
+
+def newest_versions(
+    tables: Sequence[TableName],
+    place: Callable[[TableName], str],
+    storage_options: Mapping[str, str],
+) -> dict[str, TableVersion]:
+    """Return the newest version of each of *tables* that exists and can be read, by key.
+
+    Args:
+        tables: the tables.
+        place: returns a table's path or URL.
+        storage_options: delta-rs's options for URLs.
+    """
+    distinct = {table.key: table for table in tables}
+
+    def newest(table: TableName) -> TableVersion | None:
+        with contextlib.suppress(Exception):  # whoever reads the table gets the cause
+            return newest_version(place(table), table.key, storage_options)
+        return None
+
+    found = each(newest, distinct.values(), at_once=any("://" in place(t) for t in tables))
+    return {version.table: version for version in found if version is not None}
+
+
+def each(
+    look: Callable[[TableName], TableVersion | None],
+    tables: Iterable[TableName],
+    *,
+    at_once: bool,
+) -> list[TableVersion | None]:
+    """Call *look* with each of *tables*, several at once if that waits for requests."""
+    if not at_once:
+        return [look(table) for table in tables]
+    with ThreadPoolExecutor(_THREADS, "odibi-versions") as pool:
+        return [*pool.map(look, tables)]
+
+
+def newest_version(uri: str, key: str, storage_options: Mapping[str, str]) -> TableVersion | None:
+    """Return the newest version of the Delta table at *uri*; None if no table is there.
+
+    Raises:
+        DataError: if the table cannot be read.
+    """
+    folder = local_folder(uri)
+    if folder is not None:
+        return _in_folder(str(folder), key)
+    table = open_table(uri, key, storage_options)
+    if table is None:
+        return None
+    version = int(table.version())
+    return TableVersion(
+        table=key,
+        version=version,
+        data_version=_data_version(DeltaLog(uri, storage_options), version),
+        table_id=str(table.metadata().id),
+    )
+
+
+def version_of(table: Any, key: str) -> TableVersion:
+    """Return the version of delta-rs's opened *table*, without another look at its log."""
+    return TableVersion(table=key, version=int(table.version()), table_id=str(table.metadata().id))
+
+
+def _data_version(log: DeltaLog, version: int) -> int | None:
+    for commit in itertools.islice(log.commits(version), _MOST_READ):
+        if commit.changes_data:
+            return commit.version
+    return None
+
+
+def _in_folder(path: str, key: str) -> TableVersion | None:
+    log = os.path.join(path, "_delta_log")  # noqa: PTH118  a Path would take half of the time
+    version = _newest_number(log)
+    if version is None:
+        return None
+    mark = _mark(log, version)
+    known = _known.get(path)
+    if mark is None or known is None or (known.version, known.mark) != (version, mark):
+        known = _looked_at(path, log, version, mark, known)
+        if mark is not None:
+            if len(_known) > _MOST_KNOWN:
+                _known.clear()
+            _known[path] = known
+    return TableVersion(
+        table=key,
+        version=version,
+        data_version=known.data_version,
+        table_id=known.table_id,
+    )
+
+
+def _newest_number(log: str) -> int | None:
+    """Return the greatest version with a commit or a checkpoint in the folder *log*; None without."""
+    newest = ""
+    try:
+        with os.scandir(log) as entries:
+            for entry in entries:
+                name = entry.name
+                if (
+                    name > newest
+                    and name[:_DIGITS].isdigit()
+                    and (name[_DIGITS:] == ".json" or name[_DIGITS:].startswith(".checkpoint."))
+                ):
+                    newest = name
+    except OSError:
+        return None
+    return int(newest[:_DIGITS]) if newest else None
+
+
+def _mark(log: str, version: int) -> tuple[int, int] | None:
+    """Return time and inode of a commit's file; None if only a checkpoint has the version."""
+    try:
+        found = os.stat(f"{log}/{version:020}.json")  # noqa: PTH116  see `_in_folder`
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino
+
+
+def _looked_at(
+    path: str, log: str, version: int, mark: tuple[int, int] | None, before: _Newest | None
+) -> _Newest:
+    """Read commits, newest first, until the table's id and its newest data change are known."""
+    table_id, data_version = "", None
+    if before is not None and (
+        before.version >= version or _mark(log, before.version) != before.mark
+    ):
+        before = None  # of a table that was dropped meanwhile
+    for number in range(version, max(-1, version - _MOST_READ), -1):
+        if before is not None and number == before.version:
+            table_id = table_id or before.table_id
+            data_version = before.data_version if data_version is None else data_version
+            break
+        try:
+            text = Path(f"{log}/{number:020}.json").read_bytes()
+        except OSError:  # log cleanup removed it
+            break
+        if data_version is None and changes_data(text):
+            data_version = number
+        table_id = table_id or table_id_in(text)
+        if table_id and data_version is not None:
+            break
+    return _Newest(
+        version, mark or (0, 0), table_id or _id_by_delta_rs(path, version), data_version
+    )
+
+
+def _id_by_delta_rs(path: str, version: int) -> str:
+    """Return the table's id from its checkpoint; "" if delta-rs cannot read it."""
+    if importlib.util.find_spec("deltalake") is not None:
+        with contextlib.suppress(Exception):
+            return str(deltalake().DeltaTable(path, version=version).metadata().id)
+    return ""
+
+
+def table_at(uri: str, name: str, version: int, storage_options: Mapping[str, str]) -> Any:
+    """Open the Delta table at *uri* at *version*; return None if no table is there.
+
+    Raises:
+        DataError: if the table has no such version, or it cannot be read.
+    """
+    try:
+        table = open_table(uri, name, storage_options, version=version)
+    except DataError as exc:
+        raise _no_version(uri, name, version, storage_options, exc) from exc
+    if table is not None and int(table.version()) != version:
+        raise _no_version(uri, name, version, storage_options, None)
+    return table
+
+
+def _no_version(
+    uri: str, name: str, version: int, storage_options: Mapping[str, str], exc: Exception | None
+) -> DataError:
+    newest = None
+    with contextlib.suppress(Exception):
+        newest = newest_version(uri, name, storage_options)
+    if newest is not None and version > newest.version:
+        return DataError(f"{name} has no version {version}: its newest is {newest.version}")
+    why = reason(exc) if exc is not None else "the log no longer has it"
+    return DataError(f"{name}: version {version} cannot be read: {why}")
+
+
+def files_gone(name: str, version: int, exc: Exception) -> DataError:
+    """Build the error for a version whose files cannot be read; VACUUM removes those of old versions."""
+    why = reason(exc)
+    if "not found" in why or "FileNotFound" in why or "NoSuchKey" in why:
+        why = f"its files are gone (VACUUM removes the files of old versions): {why}"
+    return DataError(f"{name}: version {version} cannot be read: {why}")
+
+
+def commits_of(
+    uri: str, key: str, storage_options: Mapping[str, str], down_to: int = 0
+) -> list[TableCommit]:
+    """Return the commits of the Delta table at *uri*, newest first, down to a version.
+
+    The list ends where log cleanup has removed the older commits. It is empty if no table is there.
+
+    Raises:
+        DataError: if the log cannot be read.
+    """
+    newest = newest_version(uri, key, storage_options)
+    if newest is None:
+        return []
+    log = DeltaLog(uri, storage_options)
+    found: list[Commit] = []
+    try:
+        for commit in log.commits(newest.version):
+            if commit.version < down_to and _has_all_rows(found):
+                break
+            if commit.version < down_to - _MOST_READ:
+                break
+            found.append(commit)
+    except Exception as exc:
+        raise DataError(f"{key}: its log cannot be read: {reason(exc)}") from exc
+    return _table_commits(key, found, down_to)
+
+
+def _has_all_rows(commits: Sequence[Commit]) -> bool:
+    """Return True if *commits* tell the rows of every file that they removed."""
+    removed = {path for commit in commits for path in commit.removed}
+    return removed <= {path for commit in commits for path in commit.added}
+
+
+def _table_commits(key: str, commits: Sequence[Commit], down_to: int) -> list[TableCommit]:
+    rows: dict[str, int | None] = {}
+    found = []
+    for commit in reversed(commits):
+        removed = [rows.get(path) for path in commit.removed]
+        rows.update(commit.rows)
+        if commit.version >= down_to:
+            found.append(
+                TableCommit(
+                    table=key,
+                    version=commit.version,
+                    rows_added=_total(commit.rows.values()),
+                    rows_removed=_total(removed),
+                    changes_data=commit.changes_data,
+                    **author_of(commit.info),
+                )
+            )
+    return found[::-1]
+
+
+def author_of(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return time, operation and author of a commit, from its information."""
+    attempt = str(info.get("attempt", ""))
+    return {
+        "at": commit_time(info),
+        "operation": str(info.get("operation") or ""),
+        "run_id": str(info.get("run_id") or ""),
+        "transformation_id": str(info.get("transformation_id") or ""),
+        "attempt": int(attempt) if attempt.isdecimal() else 0,
+        "restores": restored_version(info),
+        "rolls_back": str(info.get("rolls_back") or ""),
+    }
+
+
+def _total(counts: Iterable[int | None]) -> int | None:
+    known = [*counts]
+    return None if None in known else sum(count for count in known if count is not None)

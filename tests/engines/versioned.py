@@ -1,0 +1,145 @@
+"""What an engine tells about the versions of its tables, alike for every engine."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+from engines.contract import table
+
+from odibi_nb.core.model.provenance import TableVersion, has_same_data
+from odibi_nb.errors import DataError, TableNotFoundError
+
+T = table("silver.t")
+
+
+class Versioned:
+    """Tests for a subclass of `EngineContract` or of its parts."""
+
+    def newest(self, engine, name="silver.t"):
+        """The newest version of a table."""
+        return engine.versions([table(name)])[name.lower()]
+
+    def test_the_newest_versions_come_in_one_pass(self, engine):
+        """Each table that exists has its number, its newest data change and its id; others are left out."""
+        self.put(engine, [{"n": 1}])
+        self.put(engine, [{"n": 2}])
+        self.put(engine, [{"n": 2}], "silver.u")
+        found = engine.versions([T, table("SILVER.U"), table("silver.nope")])
+        assert set(found) == {"silver.t", "silver.u"}
+        assert found["silver.t"].version == found["silver.t"].data_version == 1
+        assert found["silver.t"].table_id not in {"", found["silver.u"].table_id}
+
+    def test_commits_tell_who_made_them(self, engine):
+        """The commits come newest first, down to a version, each with its author and its operation."""
+        self.put(engine, [{"n": 1}])
+        self.put(engine, [{"n": 1}, {"n": 2}])
+        newest, first = engine.commits(T)
+        assert (newest.version, first.version) == (1, 0)
+        assert (newest.run_id, newest.transformation_id, newest.attempt) == ("run-1", "T_001", 2)
+        assert newest.changes_data
+        assert newest.at >= first.at
+        assert engine.commits(T, down_to=1) == [newest]
+        assert engine.commits(table("silver.nope")) == []
+
+    def test_an_earlier_version_can_be_read(self, engine):
+        """A version is read as it was; one that never was is an error that names the table."""
+        self.put(engine, [{"n": 1}])
+        self.put(engine, [{"n": 2}])
+        assert self.rows(engine.read_version(T, 0)) == [{"n": 1}]
+        with pytest.raises(DataError, match=r"silver\.t.*version 7"):
+            self.rows(engine.read_version(T, 7))
+        with pytest.raises(TableNotFoundError):
+            engine.read_version(table("silver.nope"), 0)
+
+    def test_a_query_reads_tables_at_their_versions(self, engine):
+        """Each table of a query is read at its own number, under an alias and in a join, too."""
+        self.put(engine, [{"n": 1}])
+        self.put(engine, [{"n": 1}, {"n": 2}])
+        self.put(engine, [{"n": 1}, {"n": 2}], "silver.u")
+        sql = "SELECT x.n FROM silver.t AS x JOIN Silver.U ON x.n = U.n"
+        assert self.rows(engine.query_versions(sql, {"silver.t": 0})) == [{"n": 1}]
+        frame, found = engine.query_newest(sql, {})
+        self.put(engine, [{"n": 9}])
+        assert self.rows(frame) == [{"n": 1}, {"n": 2}]
+        assert {(one.table, one.version) for one in found} == {("silver.t", 1), ("silver.u", 0)}
+
+    def test_a_frame_keeps_the_version_that_was_read(self, engine):
+        """Whoever writes after the read: the frame has the rows of the version that came with it."""
+        self.put(engine, [{"n": 1}])
+        frame, found = engine.read_newest(T)
+        self.put(engine, [{"n": 2}])
+        assert self.rows(frame) == [{"n": 1}]
+        assert (found.table, found.version) == ("silver.t", 0)
+        assert found.table_id == self.newest(engine).table_id
+        assert has_same_data(found, self.newest(engine)) is False
+
+    def test_a_table_that_was_created_again_is_another(self, engine):
+        """A version with the same number in a table that was dropped meanwhile is not the same data."""
+        self.put(engine, [{"n": 1}])
+        before = self.newest(engine)
+        self.drop(engine)
+        assert engine.versions([T]) == {}
+        self.put(engine, [{"n": 1}])
+        now = self.newest(engine)
+        assert now.version == before.version
+        assert has_same_data(before, now) is False
+
+    def drop(self, engine):
+        """Drop the table."""
+        shutil.rmtree(engine._lake.uri(T))
+
+
+class VersionedPaths(Versioned):
+    """The same, and what other writers do to tables at paths."""
+
+    def delta(self, engine):
+        """The table, as another writer opens it."""
+        return DeltaTable(engine._lake.uri(T))
+
+    def test_upkeep_changes_no_data(self, engine):
+        """Compaction and VACUUM leave the newest data change where it was; RESTORE makes a new one."""
+        self.put(engine, [{"n": 1}], mode="append")
+        self.put(engine, [{"n": 2}], mode="append")
+        before = self.newest(engine)
+        self.delta(engine).optimize.compact()
+        self.delta(engine).vacuum(200, dry_run=False)
+        now = self.newest(engine)
+        assert (now.version > 1, now.data_version) == (True, 1)
+        assert has_same_data(before, now)
+        assert [c.version for c in engine.commits(T) if c.changes_data] == [1, 0]
+        self.delta(engine).restore(0)
+        assert self.newest(engine).data_version == self.newest(engine).version
+        assert has_same_data(before, self.newest(engine)) is False
+
+    def test_what_the_log_no_longer_has_is_unknown(self, engine):
+        """If log cleanup has removed the last data change, nobody can say that the data is the same."""
+        self.put(engine, [{"n": 1}], mode="append")
+        self.put(engine, [{"n": 2}], mode="append")
+        before = self.newest(engine)
+        self.delta(engine).optimize.compact()
+        self.delta(engine).create_checkpoint()
+        copy = Path(engine._lake.uri(table("silver.v")))  # nothing is known of it yet
+        shutil.copytree(engine._lake.uri(T), copy)
+        for number in (0, 1):
+            (copy / "_delta_log" / f"{number:020}.json").unlink()
+        now = self.newest(engine, "silver.v")
+        assert (now.version, now.data_version, now.table_id) == (2, None, before.table_id)
+        assert has_same_data(before, now) is None
+        assert [c.version for c in engine.commits(table("silver.v"))] == [2]
+
+    def test_rows_of_a_commit_follow_from_its_files(self, engine):
+        """A commit tells the rows of the files that it added and removed."""
+        self.put(engine, [{"n": 1}, {"n": 2}])
+        self.put(engine, [{"n": 3}])
+        newest, first = engine.commits(T)
+        assert (newest.rows_added, newest.rows_removed) == (1, 2)
+        assert (first.rows_added, first.rows_removed) == (2, 0)
+        assert engine.commits(T, down_to=1) == [newest]
+
+
+def test_nobody_knows_about_a_table_without_id():
+    """Without the ids of both versions, equal numbers prove nothing."""
+    seen = TableVersion(table="silver.t", version=1)
+    assert has_same_data(seen, TableVersion(table="silver.t", version=1, table_id="a")) is None
+    assert has_same_data(seen, None) is None
