@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bdb
+import functools
 import keyword
 import re
 import uuid
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.functions.cell_function import CellFunction, function_from
 from odibi_nb.core.functions.source import FunctionSource, module_diff, source_of, with_helpers
 from odibi_nb.core.model.manifest import shown_path
+from odibi_nb.core.model.sql_rows import FILE, TEXT, is_sql
 from odibi_nb.core.protocols import Portion, WriteInfo
+from odibi_nb.core.rehearsal.cell_query import CELL, cell_query, query_diff
 from odibi_nb.core.rehearsal.project_watch import ProjectWatch
 from odibi_nb.core.rehearsal.rehearsal import Rehearsal, open_rehearsal
 from odibi_nb.core.runlog.run_lock import exclusively
@@ -21,6 +24,7 @@ from odibi_nb.core.running.kept_failures import FAILURES, Failure
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.json import own_copy
 from odibi_nb.errors import ConfigurationError, DataError, PlanError
+from odibi_nb.sql import query_text
 from odibi_nb.views.inspect.trial import Trial
 
 if TYPE_CHECKING:
@@ -111,10 +115,10 @@ def load_transformation(
         context=rehearsal.context,
         fn=fn,
         row=row,
-        cell=_offered_cell(source, transformation_id),
-        file=f"{shown_path(source.file)}:{source.line}" if source is not None else "",
+        cell=_offered_cell(source, row),
+        file=_file_of(project, row, source),
         problems=tuple(f"⚠️ {problem}" for problem in rehearsal.problems),
-        notes=tuple(_notes(project, source, portion)),
+        notes=tuple(_notes(project, None if is_sql(row) else source, portion)),
         shapes={name: _shape(rehearsal, frame) for name, frame in inputs.items()},
     )
 
@@ -276,19 +280,31 @@ def _notes(
     return notes
 
 
-def _offered_cell(source: FunctionSource | None, transformation_id: str) -> str:
+def _offered_cell(source: FunctionSource | None, row: Transformation) -> str:
+    name = row.transformation_id
+    quoted = name if re.fullmatch(r"[\w.-]+", name) else f'"{name}"'
+    if is_sql(row):
+        text = row.constants.get(TEXT, "")
+        return f"%%odibi try {quoted}\n{text}" if text else ""
     if source is None or source.ready_made:
         return ""
-    quoted = (
-        transformation_id
-        if re.fullmatch(r"[\w.-]+", transformation_id)
-        else f'"{transformation_id}"'
-    )
     return f"%%odibi try {quoted}\n{with_helpers(source)}"
+
+
+def _file_of(project: Orchestrator, row: Transformation, source: FunctionSource | None) -> str:
+    """Return the file of a row's function or query, for the cell's heading; "" without a file."""
+    if is_sql(row):
+        file = row.constants.get(FILE)
+        return shown_path(project.manifest.folder / file) if file else f"constants.{TEXT}"
+    return f"{shown_path(source.file)}:{source.line}" if source is not None else ""
 
 
 def _function(orchestrator: Orchestrator, rehearsal: Rehearsal, cell: str) -> CellFunction:
     row = rehearsal.row
+    if cell.strip() and is_sql(row.transformation):
+        own = cell_query(cell, row.transformation, row.engine)
+        fn = functools.partial(query_text, own.constants, text=own.text, where=CELL)
+        return CellFunction(fn=fn, keywords=("context",), name=row.transformation.function)
     if cell.strip():
         known = getattr(row.fn, "__name__", None)
         home = orchestrator.module_name(row.transformation.module)
@@ -302,6 +318,10 @@ def _difference(rehearsal: Rehearsal, cell: str, name: str) -> tuple[str, str]:
     """Return the diff from the module's source to the cell, or "" and the reason for no diff."""
     if not cell.strip():
         return "", ""
+    row = rehearsal.row.transformation
+    if is_sql(row):
+        diff = query_diff(row, cell)
+        return diff, "" if diff else "the row has the cell's query already"
     source = source_of(rehearsal.row.fn) if rehearsal.row.fn is not None else None
     if source is None:
         return "", "the module's source cannot be had, so it is not compared with the cell"

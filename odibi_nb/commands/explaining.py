@@ -11,6 +11,7 @@ from odibi_nb.commands.opening import open_project
 from odibi_nb.core.functions.registry import SEED_KEYWORDS
 from odibi_nb.core.functions.source import source_of
 from odibi_nb.core.model.manifest import shown_path
+from odibi_nb.core.model.sql_rows import FILE, TEXT, is_sql
 from odibi_nb.core.model.tables import TableName, table_key
 from odibi_nb.core.rehearsal.rehearsal import SPARK, open_rehearsal
 from odibi_nb.core.runlog.history import past_attempts, past_runs
@@ -72,9 +73,11 @@ def _row_facts(rehearsal: Rehearsal) -> Iterator[Fact]:
         if value is not None:
             yield Fact(name, str(value))
     yield Fact("inputs", _each(row.inputs))
-    yield Fact(
-        "constants", _each([f"{k} = {as_json(v)}" for k, v in redact(row.constants).items()])
-    )
+    constants = redact(row.constants)
+    query = constants.pop(TEXT, None) if is_sql(row) else None
+    yield Fact("constants", _each([f"{k} = {as_json(v)}" for k, v in constants.items()]))
+    if query is not None:
+        yield Fact("query", str(query).strip())
     yield Fact("outputs", _each(row.outputs))
 
 
@@ -90,11 +93,15 @@ def _function_facts(
     if planned.fn is None:
         yield Fact("found", "no: see the problems above")
         return
+    row = planned.transformation
+    file = row.constants.get(FILE) if is_sql(row) else None
+    if file:
+        shown = shown_path(orchestrator.manifest.folder / str(file))
+        yield Fact("query's file", shown, "" if Path(shown).is_absolute() else quote(shown))
     source = source_of(planned.fn)
     if source is not None:
         yield Fact("file", f"{shown_path(source.file)}:{source.line}", _link(source))
     yield Fact("signature", _declared(planned.fn))
-    row = planned.transformation
     values = {
         "inputs": row.inputs,
         "constants": row.constants,

@@ -127,7 +127,7 @@ def test_the_example_is_run_by_clicks_alone(notebook, folder):
     p.sees(re.compile("✔ success .* 19 of 19 done"), timeout=120_000)
     p.root.locator("svg[aria-label='Gantt chart of Energy Efficiency: 19 success']").wait_for()
     p.open("Run log")
-    p.sees("odibi_functions.gold.site_summary")
+    p.sees("odibi_nb.sql.query")
     p.open("Result")
     p.sees("panel.result.to_frame()")
 

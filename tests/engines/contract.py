@@ -12,6 +12,9 @@ import pyarrow as pa
 import pytest
 
 from odibi_nb.core.model.attempt_control import AttemptControl
+from odibi_nb.core.model.query_tables import DIALECTS
+from odibi_nb.core.model.read_only_query import why_refused
+from odibi_nb.core.model.sql_parameters import bind
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.model.transformation import Output
 from odibi_nb.core.protocols import Change, WriteInfo
@@ -239,6 +242,26 @@ class EngineContract:
             {"k": 1, "v": 10, "w": "x"},
             {"k": 2, "v": 20, "w": None},
         ]
+
+    def test_parameters_have_the_values_and_types_of_the_row(self, engine):
+        """A SQL row's parameters reach the engine unchanged, whatever a text holds."""
+        odd = "it's \\n ${env:HOME} \\ ü\n'; DROP TABLE silver.t --"
+        self.put(engine, [{"k": 1, "v": odd, "d": NOON.date()}, {"k": 2, "v": "x", "d": None}])
+        values = {"odd": odd, "day": "2024-01-02", "half": 0.5, "on": True, "one": -1, "no": None}
+        sql = """
+            SELECT k, :odd = v AS same, :odd AS odd, :half AS half, :on AS "on", 1-:one AS two
+            FROM silver.t
+            WHERE d >= :day AND v IN (:all) AND k IN :all_k AND k NOT IN (:none) AND :no IS NULL
+        """
+        values |= {"all": ["y", odd], "all_k": [1, 2], "none": []}
+        dialect = DIALECTS[engine.name]
+        sql = sql if dialect == "duckdb" else sql.replace('"on"', "`on`")
+        bound = bind(sql, values, dialect)
+        assert bound.problems == ()
+        assert self.rows(engine.query(bound.text)) == [
+            {"k": 1, "same": True, "odd": odd, "half": 0.5, "on": True, "two": 2}
+        ]
+        assert why_refused(bound.text, dialect) == ""
 
     def test_a_query_of_a_missing_table_says_which(self, engine):
         """A query that names a table that is not there raises the error of a read."""

@@ -104,5 +104,5 @@ def exercise_2():
 """)
     rows = logs.collect()
     assert len(rows) == 10
-    assert rows[0]["function"] == "site_summary"
+    assert rows[0]["function"] == "query"
     assert {row["status"] for row in rows} == {"SUCCESS"}

@@ -28,7 +28,7 @@ from odibi_nb.core.functions.sibling_modules import (
     plain_name,
     plain_spec,
 )
-from odibi_nb.core.model.transformation import INGEST_MODULE
+from odibi_nb.core.model.transformation import READY_MADE
 from odibi_nb.core.text.redaction import redact_text
 from odibi_nb.errors import did_you_mean
 
@@ -56,7 +56,7 @@ def import_module(module: str) -> ModuleType:
     except ModuleNotFoundError as exc:
         missing = plain_name(exc.name or "")
         if missing and (module == missing or module.startswith(missing + ".")):
-            hint = did_you_mean(module, [INGEST_MODULE, *_modules_here(space)])
+            hint = did_you_mean(module, [*READY_MADE, *_modules_here(space)])
             owner = str(exc).partition(": ")[2]
             raise FunctionNotFoundError(
                 f"no module {module!r}{hint}: it must stand beside the manifest or be installed"

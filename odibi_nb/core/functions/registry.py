@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.functions.modules import FunctionNotFoundError, ModuleLoader, import_module
 from odibi_nb.core.functions.sibling_modules import plain_name
-from odibi_nb.core.model.transformation import INGEST_MODULE
+from odibi_nb.core.model.transformation import READY_MADE
 from odibi_nb.core.text.spark_errors import is_no_session
 from odibi_nb.errors import did_you_mean
 
@@ -217,9 +217,10 @@ class ProjectModules(ModuleLoader):
 def module_allowed(module: str, prefixes: Sequence[str]) -> bool:
     """Return True if a row may name *module*: it equals one of *prefixes* or is below it.
 
-    Without prefixes, all modules are allowed. The ready-made `odibi_nb.ingest` is always allowed.
+    Without prefixes, all modules are allowed. The ready-made `odibi_nb.ingest` and `odibi_nb.sql` are
+    always allowed.
     """
-    if module == INGEST_MODULE:
+    if module in READY_MADE:
         return True
     return not prefixes or any(
         module == p or module.startswith(p.rstrip(".") + ".") for p in prefixes

@@ -22,7 +22,7 @@ DIALECTS = {"pandas": "duckdb", "spark": "databricks"}
 SHOWN_SQL = 120
 LONGEST = 200_000
 """Longest text to parse, so that a plan does not wait."""
-_MOST_PARTS = 3
+MOST_PARTS = 3
 _QUERY = re.compile(
     r"(?i)[(\s]*(?:select|with|from|values|table|pivot|unpivot|summarize|describe)\b"
 )
@@ -64,7 +64,7 @@ def keys_read(sql: str, engine: str, known: Container[str]) -> tuple[set[str], s
     tables, why = tables_in(sql, DIALECTS.get(engine, engine))
     if tables is None:
         return candidates, why
-    keys = {TableName(parts).key for parts in tables if len(parts) <= _MOST_PARTS}
+    keys = {TableName(parts).key for parts in tables if len(parts) <= MOST_PARTS}
     return {key for key in keys if key in known}, ""
 
 
@@ -120,8 +120,12 @@ def tables_read(trees: Iterable[Any]) -> Iterator[Any]:
                 yield table
 
 
+@lru_cache(maxsize=8)
 def parse(sql: str, dialect: str) -> tuple[list[Any] | None, str]:
-    """Return sqlglot's tree of each statement in *sql*, or None and the reason of a parse error."""
+    """Return sqlglot's tree of each statement in *sql*, or None and the reason of a parse error.
+
+    The checks of one query share its trees, so that no caller may change them.
+    """
     if len(sql) > LONGEST:
         return None, f"it has more than {LONGEST:,} characters"
     import sqlglot

@@ -69,6 +69,9 @@ INPUT_FORMS = ("table", "sql", "path")
 
 INGEST_MODULE = "odibi_nb.ingest"
 """Module of the ready-made Bronze functions, which every row may name."""
+SQL_MODULE = "odibi_nb.sql"
+"""Module of rows that are one SQL query; every row may name it, because it reads tables only."""
+READY_MADE = (INGEST_MODULE, SQL_MODULE)
 
 RESERVED_CONSTANTS = frozenset(
     {"engine", "retry", "timeout_seconds", "priority", "depends_on", "checks", "tags"}
@@ -118,6 +121,7 @@ class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             outputs itself, they may have any form.
         elsewhere: keys of the targets whose outputs have fields that only the function understands.
             The function may store these tables in a place of its own.
+        query_reads: keys of the tables that the query of a SQL row reads; the plan finds them.
     """
 
     transformation_id: str
@@ -139,6 +143,7 @@ class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     targets: tuple[Output, ...] = ()
     output_problems: tuple[Problem, ...] = ()
     elsewhere: tuple[str, ...] = ()
+    query_reads: tuple[str, ...] = ()
 
     @property
     def plant(self) -> str | None:
@@ -174,7 +179,7 @@ class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             engine: engine that sets the SQL dialect, unless the row names another engine.
             unclear: list that receives a reason for each query whose tables are only guessed.
         """
-        keys: set[str] = set()
+        keys = set(self.query_reads)
         for item in self.inputs:
             if isinstance(item, str):
                 if not is_location(item):

@@ -21,8 +21,10 @@ from odibi_nb.core.functions.registry import (
 from odibi_nb.core.model.checks import DECLARED, parse_checks
 from odibi_nb.core.model.engine import ENGINES
 from odibi_nb.core.model.retry import RetryPolicy
+from odibi_nb.core.model.sql_rows import TEXT, SqlRow, is_sql, place_of, sql_row
+from odibi_nb.core.model.tables import table_key
 from odibi_nb.core.model.transformation import (
-    INGEST_MODULE,
+    READY_MADE,
     Transformation,
     enabled_from,
     parse_columns,
@@ -63,6 +65,8 @@ class Planner:
     ``notices``     notes for the user that do not prevent the run
     ``hints``       suggestions for misspelled names, and how many were looked up
     ``lost_layers`` layers that rows name but the manifest does not, with the number of rows
+    ``queries``     the SQL of the rows that are a query, by id
+    ``idle_tables`` the keys of the tables that disabled rows write
     ``policies``    the policy that a layer's rows share, by layer
     ``found``       the function of (module, function, engine), or the problem with it
     """
@@ -83,6 +87,8 @@ class Planner:
         self.elsewhere: dict[str, str] = {}
         self.hints = Hints(MAX_HINTS)
         self.lost_layers: dict[str, tuple[str, int]] = {}
+        self.queries: dict[str, SqlRow] = {}
+        self.idle_tables: set[str] = set()
         self.policies: dict[str, tuple[dict[str, Any], RetryPolicy, float | None]] = {}
         self.found: dict[
             tuple[str, str, str], tuple[Callable[..., Any] | None, tuple[str, ...], str]
@@ -103,6 +109,7 @@ class Planner:
         row, problems = parse_columns(columns, number)
         if enabled is False:
             self.disabled[identity] = layer.casefold()
+            self.idle_tables |= {table_key(t.table) for t in row.targets} if row else set()
             if problems:
                 self.notices.append(f"disabled row {identity!r} is malformed: {problems[0]}")
         elif row is None:
@@ -128,7 +135,33 @@ class Planner:
         overrides = self.request.overrides.get(row.transformation_id)
         if overrides:
             changes["constants"] = {**row.constants, **overrides}
-        return msgspec.structs.replace(row, **changes) if changes else row
+        row = msgspec.structs.replace(row, **changes) if changes else row
+        return self._with_query(row) if is_sql(row) else row
+
+    def _with_query(self, row: Transformation) -> Transformation:
+        """Return a SQL row with the text of its query, read anew, and the tables that it reads."""
+        name = str(row.constants.get("engine") or self.request.engine).lower()
+        engine = name if name in ENGINES else self.request.engine
+        found = sql_row(row, engine, self.manifest.folder, self.request.reach)
+        if found.problems:
+            self.wrong.setdefault(row.transformation_id, []).extend(found.problems)
+        self.queries[row.transformation_id] = found
+        reads = tuple(key for key, _, _ in found.tables)
+        constants = {**row.constants, TEXT: found.text} if found.text else row.constants
+        return msgspec.structs.replace(row, constants=constants, query_reads=reads)
+
+    def misspelled_tables(self) -> Iterator[tuple[str, str]]:
+        """Yield the id of a SQL row, and a note, for each table that only resembles a written one."""
+        if not self.queries or len(self.looked_at) < len(self.known_layers):
+            return  # the rows of the other layers are not known
+        known = {table_key(t.table) for row in self.rows.values() for t in row.targets}
+        hint = Hints(MAX_HINTS)
+        for name, found in self.queries.items():
+            for key, table, place in found.tables:
+                meant = "" if key in known | self.idle_tables else hint(key, known)
+                if meant:
+                    where = place_of(self.rows[name].constants)
+                    yield name, f"row {name!r}: no row writes {table}{meant} - at {where}, {place}"
 
     def plan_row(self, row: Transformation, order: _Order, reads: tuple[str, ...]) -> PlannedRow:
         """Return *row* with its place, function, engine and policies. Collect their problems."""
@@ -173,7 +206,7 @@ class Planner:
         If the runner must write them, they are problems. If the function may write them itself,
         they are notices.
         """
-        if row.module == INGEST_MODULE or (fn is not None and returns_frames(fn)):
+        if row.module in READY_MADE or (fn is not None and returns_frames(fn)):
             self.problems += row.output_problems
         elif fn is not None and not returns_nothing(fn):
             self.notices += [
@@ -351,6 +384,7 @@ def _make_plan(
         for name, why in found.unclear.items()
         if name in edges
     ]
+    planner.notices += [note for name, note in planner.misspelled_tables() if name in edges]
     _note_the_unused(planner)
     planner.problems += [
         Problem("", f"transformations wait for each other: {' -> '.join(cycle)}")

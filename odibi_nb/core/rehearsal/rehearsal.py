@@ -75,9 +75,12 @@ class Rehearsal:
         Raises:
             DataError: if an input cannot be read.
         """
-        found = Inputs(self.row.transformation.inputs)
+        row = self.row.transformation
+        listed = {table_key(s) for s in map(input_name, row.inputs)} if row.query_reads else set()
+        sources = [*row.inputs, *(key for key in row.query_reads if key not in listed)]
+        found = Inputs(sources)
         with routed_output(), captured(CapturedLog()):
-            for source in self.row.transformation.inputs:
+            for source in sources:
                 found.add(input_name(source), self.context.read(source))
         self.context.reads.clear()
         return found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from odibi_nb import pandas_function, spark_function, universal_function
+from odibi_nb import pandas_function, spark_function
 
 if TYPE_CHECKING:
     from odibi_nb import ExecutionContext
@@ -161,9 +161,3 @@ def daily_clipping_on_spark(inputs: list[str], context: ExecutionContext) -> Any
     days = context.read(inputs[0]).groupBy(sf.to_date("interval_start").alias("date"))
     share = sf.col("clipped_hours") / sf.col("hours")
     return days.agg(hours, clipped).withColumn("clipped_share", share)
-
-
-@universal_function
-def site_summary(inputs: list[dict[str, Any]], context: ExecutionContext) -> Any:
-    """One row per array: the result of the row's query."""
-    return context.read(inputs[0])

@@ -1,0 +1,251 @@
+"""Rows in SQL: one SELECT, from the row or from a file, whose tables are the row's edges."""
+
+from __future__ import annotations
+
+import pytest
+from real_project import make_project, registry_row
+
+from odibi_nb.api import GenericProjectOrchestrator
+from odibi_nb.core.functions.registry import module_allowed
+from odibi_nb.core.model.sql_rows import place_named
+from odibi_nb.debugging import load_transformation, try_transformation
+from odibi_nb.errors import ConfigurationError, PlanError
+
+DOUBLED = """-- The rows that are large enough.
+WITH large AS (SELECT x FROM bronze.x WHERE x >= :least AND x IN :known)
+SELECT x, x * 2 AS twice FROM large ORDER BY x
+"""
+
+
+def sql_row(name="S1", outputs=("silver.y",), inputs=(), **constants):
+    made = registry_row(name, "Silver_1", "query", inputs, constants, outputs)
+    return {**made, "module": "odibi_nb.sql"}
+
+
+def loaded():
+    return registry_row("B1", "Bronze", "load", constants={"rows": 3}, outputs=["bronze.x"])
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A function that opens a project with these rows, and with models/s.sql."""
+
+    def open_it(*rows, text=DOUBLED, **manifest):
+        home = make_project(tmp_path, rows=[loaded(), *rows], **manifest)
+        (home / "models").mkdir(exist_ok=True)
+        (home / "models" / "s.sql").write_text(text)
+        return GenericProjectOrchestrator(
+            project="Plant One", env="qat", engine="pandas", manifest_path=home / "manifest.json"
+        )
+
+    return open_it
+
+
+def problems(project, **constants):
+    """The problems of a plan with one SQL row."""
+    return [str(p) for p in project(sql_row(**constants)).plan().problems]
+
+
+def values(project, table, column):
+    from odibi_nb.core.model.tables import TableName
+
+    return project.tables("pandas").read(TableName.parse(table))[column].tolist()
+
+
+def test_a_row_needs_neither_python_nor_inputs(project):
+    """The tables in the SQL are the row's edges, in plan and --select; a CTE is no table."""
+    opened = project(
+        sql_row(file="models/s.sql", least=1, known=[0, 1, 2]),
+        sql_row("S2", ["silver.z"], sql="SELECT COUNT(*) AS n FROM Silver.Y, bronze.elsewhere"),
+        transformation_modules=["plant_functions"],
+    )
+    plan = opened.plan().raise_for_problems()
+    assert {name: found.upstream for name, found in plan.rows.items()} == {
+        "B1": (),
+        "S1": ("B1",),
+        "S2": ("S1",),
+    }
+    assert plan.rows["S2"].reads == ("bronze.elsewhere", "silver.y")
+    assert list(opened.plan(select=["+S1"]).rows) == ["B1", "S1"]
+    opened.run(select=["+S1"]).raise_for_status()
+    assert values(opened, "silver.y", "twice") == [2, 4]
+
+
+def test_an_edited_file_is_read_anew(project):
+    """Each plan reads the file, and its text belongs to the row's configuration."""
+    opened = project(sql_row(file="models/s.sql", least=1, known=[1]))
+    before = opened.plan().rows["S1"].transformation.config_hash()
+    file = opened.manifest.folder / "models" / "s.sql"
+    file.write_text(DOUBLED.replace("* 2", "* 3"))
+    assert opened.plan().rows["S1"].transformation.config_hash() != before
+    opened.run().raise_for_status()
+    assert values(opened, "silver.y", "twice") == [3]
+
+
+@pytest.mark.parametrize(
+    ("constants", "message"),
+    [
+        ({}, "give either 'sql' (a query) or 'file' (its file), found neither"),
+        ({"sql": "SELECT 1", "file": "models/s.sql"}, "(its file), found both"),
+        ({"sql": " "}, "'sql' must be a query, found ' '"),
+        ({"file": "models/t.sql"}, "no file 'models/t.sql' (did you mean 'models/s.sql'?)"),
+        ({"file": "../s.sql"}, "../s.sql: 'file' must be a path below the project's folder"),
+        ({"file": "/etc/s.sql"}, "/etc/s.sql: 'file' must be a path below the project's folder"),
+        ({"file": "manifest.json"}, "'file' must be the path of a .sql file, found 'manifest"),
+        ({"file": ["a"]}, "'file' must be the path of a .sql file, found ['a']"),
+        ({"sql": "SELECT :z"}, "line 1, column 8: unknown parameter :z"),
+        ({"sql": "SELECT\n FROM WHERE"}, "line 2, column 7: syntax error near 'WHERE'"),
+        ({"sql": "DROP TABLE bronze.x"}, "a query must be one SELECT, found: DROP TABLE"),
+        ({"sql": "SELECT 1; SELECT 2"}, "must be one SELECT"),
+        ({"sql": "SELECT * FROM read_csv('/etc/passwd')"}, "only reads tables, but this one calls"),
+    ],
+)
+def test_a_wrong_query_is_one_problem_of_the_plan(project, constants, message):
+    """Nothing runs if a query, its file or a parameter is wrong: one message at the row and place."""
+    (found,) = problems(project, **constants)
+    assert message in found
+    place = "constants" if "file" in found or "must be a query," in found else "constants.sql"
+    assert found.endswith(f" - at row 'S1', {place}")
+
+
+def test_a_file_stays_inside_the_project_and_its_allowed_locations(project, tmp_path):
+    """A link must not lead out of the project's folder, and allowed_locations count as for all files."""
+    outside = tmp_path / "outside.sql"
+    outside.write_text("SELECT 'secret' AS secret")
+    opened = project(
+        sql_row(file="models/link.sql"),
+        sql_row("S2", ["silver.z"], file="models/s.sql", least=1, known=[]),
+    )
+    (opened.manifest.folder / "models" / "link.sql").symlink_to(outside)
+    (found,) = opened.plan().problems
+    assert str(found).startswith("models/link.sql: it leads out of the project's folder")
+    limited = project(
+        sql_row(sql="SELECT 1 AS one"),
+        sql_row("S2", ["silver.z"], file="models/s.sql", least=1, known=[]),
+        allowed_locations=["data"],
+    )
+    (found,) = [str(p) for p in limited.plan().problems if "S2" in p.where]
+    assert "models/s.sql: outside the locations that rows may read" in found
+
+
+def test_what_only_a_python_row_can_have(project):
+    """A SQL row has the function query, and no files or queries as inputs."""
+    other = {**sql_row(sql="SELECT 1", inputs=["data/a.csv", "bronze.x"]), "function": "qery"}
+    found = [str(problem) for problem in project(other).plan().problems]
+    assert [text.partition(" - at ")[0] for text in found] == [
+        "odibi_nb.sql has the one function 'query', found 'qery' (did you mean 'query'?)",
+        "a SQL row reads the tables that its query names, and no files or other queries",
+        "module 'odibi_nb.sql' has no function 'qery' (did you mean 'query'?)",
+    ]
+    assert module_allowed("odibi_nb.sql", ["plant_functions"])
+    assert not module_allowed("odibi_nb.sqlx", ["plant_functions"])
+
+
+def test_a_misspelt_table_is_noted_in_the_plan_and_fails_at_the_row(project):
+    """A table that no row writes but that resembles one is noted; the row's error has the place."""
+    opened = project(sql_row(sql="SELECT x\nFROM bronze.xx"))
+    note = "row 'S1': no row writes bronze.xx (did you mean 'bronze.x'?) - at constants.sql"
+    assert opened.plan().notices == (f"{note}, line 2, column 6",)
+    result = opened.run()
+    message = result.transformations["S1"].error_message
+    assert message.startswith("table 'bronze.xx' does not exist in ")
+    assert message.endswith("(did you mean 'bronze.x'?) - at constants.sql, line 2, column 6")
+
+
+def test_a_wrong_column_has_its_place(project):
+    """The error of an unknown column says where the query names it, before parameters moved it."""
+    opened = project(sql_row(sql="SELECT :t AS t,\n  :t AS u, y FROM bronze.x", t="long text"))
+    message = opened.run().transformations["S1"].error_message
+    assert 'Referenced column "y" not found' in message
+    assert message.endswith(" - at constants.sql, line 2, column 12")
+
+
+def test_names_of_spark_are_found():
+    """Spark names columns and tables in backticks, with parts that the query may omit."""
+    text = "SELECT a.`odd name`\nFROM gold.t AS a WHERE zz > 1"
+    assert place_named("column `a`.`zz` cannot be resolved", text, "spark") == "line 2, column 24"
+    assert place_named("`odd name` is missing", text, "spark") == "line 1, column 10"
+    assert place_named("'gold.t' does not exist", text, "spark") == "line 2, column 6"
+    assert place_named("no name", text, "spark") == ""
+
+
+def test_load_and_try(project):
+    """Load reads the tables of the query and offers it as a cell; a cell's SQL takes its place."""
+    opened = project(sql_row(file="models/s.sql", least=1, known=[0, 1, 2]))
+    opened.run().raise_for_status()
+    loaded = load_transformation(opened, "S1")
+    assert loaded.variables == {"bronze.x": "x"}
+    assert loaded.inputs["bronze.x"]["x"].tolist() == [0, 1, 2]
+    assert loaded.cell == f"%%odibi try S1\n{DOUBLED}"
+    assert loaded.file.endswith("models/s.sql")
+    cell = DOUBLED.replace("* 2", "* 5").replace(" AND x IN :known", "")
+    trial = try_transformation(opened, "S1", cell)
+    assert trial.error is None
+    assert trial.outputs["silver.y"]["twice"].tolist() == [5, 10]
+    assert "-SELECT x, x * 2 AS twice FROM large ORDER BY x" in trial.source_diff
+    assert "+SELECT x, x * 5 AS twice FROM large ORDER BY x" in trial.source_diff
+    assert "models/s.sql (as tried)" in trial.source_diff
+    assert values(opened, "silver.y", "twice") == [2, 4]
+    assert try_transformation(opened, "S1").source_diff == ""
+    assert (
+        try_transformation(opened, "S1", DOUBLED).source_note
+        == "the row has the cell's query already"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("SELECT\n  :leest FROM bronze.x", "line 3, column 3: unknown parameter :leest"),
+        ("def query(context): ...", "the row is a query, so that the cell must be SQL"),
+        ("DELETE FROM bronze.x", "a query must be one SELECT"),
+    ],
+)
+def test_a_cell_that_is_no_query(project, cell, message):
+    """A cell that is not one SELECT is refused; its first line is that of the magic."""
+    opened = project(sql_row(file="models/s.sql", least=1, known=[1]))
+    opened.run(select=["B1"]).raise_for_status()
+    with pytest.raises(ConfigurationError, match=message.replace("(", r"\(")):
+        try_transformation(opened, "S1", cell)
+
+
+def test_a_cells_error_has_its_line(project):
+    """An unknown column of a cell is found by the cell's own lines."""
+    opened = project(sql_row(sql="SELECT x FROM bronze.x"))
+    opened.run(select=["B1"]).raise_for_status()
+    trial = try_transformation(opened, "S1", "SELECT\n  y FROM bronze.x")
+    assert str(trial.error).endswith(" - at the cell, line 3, column 3")
+
+
+def test_overrides_are_parameters(project):
+    """A run's overrides replace the row's parameters."""
+    opened = project(sql_row(file="models/s.sql", least=1, known=[0, 1, 2]))
+    opened.run(overrides={"S1": {"least": 2}}).raise_for_status()
+    assert values(opened, "silver.y", "twice") == [4]
+
+
+def test_registering_checks_the_query(project):
+    """Register refuses a row whose query is wrong."""
+    from odibi_nb.commands.face import Face
+    from odibi_nb.commands.parser import execute, parse
+
+    opened = project()
+    words = ["register", "--manifest", str(opened.manifest.path), "--env", "qat"]
+    body = '[S9]\nlayer = "Silver_1"\nmodule = "odibi_nb.sql"\nfunction = "query"\nconstants = {sql = "%s"}\noutputs = [{table = "silver.q"}]\n'
+    with pytest.raises(PlanError, match="line 1, column 8: unknown parameter :who"):
+        execute(parse(words), Face(body=body % "SELECT :who"))
+    edit = execute(parse(words), Face(body=body % "SELECT x FROM bronze.x"))
+    assert edit.inserted == ("S9",)
+
+
+def test_explain_shows_the_query(project):
+    """Explain has the query as text, its file, and the rows that make its tables."""
+    from odibi_nb.commands.face import Face
+    from odibi_nb.commands.parser import execute, parse
+
+    opened = project(sql_row(file="models/s.sql", least=1, known=[1]))
+    words = ["explain", "S1", "--manifest", str(opened.manifest.path), "--env", "qat"]
+    shown = repr(execute(parse(words), Face()))
+    assert "SELECT x, x * 2 AS twice FROM large ORDER BY x" in shown
+    assert "models/s.sql" in shown
+    assert "← B1" in shown
