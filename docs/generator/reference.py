@@ -173,6 +173,9 @@ def registry_columns() -> str:
             ("constant", "meaning"),
             [(f"`{c}`", DESCRIPTIONS["constants"][c]) for c in _reserved_constants()],
         ),
+        "A row with the module `odibi_nb.sql` and the function `query` is [a row in SQL](../guides/sql.md). Its query is in",
+        "the constant `sql`, or in the file that the constant `file` names. All its other constants are parameters of the query.",
+        "",
         "## checks",
         "",
         "Each item of `constants.checks` has exactly one rule: "

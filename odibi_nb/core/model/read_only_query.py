@@ -239,6 +239,9 @@ def _odd_text(sql: str, dialect: str) -> str:
 def _odd_on_spark(sql: str) -> str:
     if _WRITES.search(_SPARK_NOISE.sub(_blank, sql.strip().rstrip(";"))):
         return f"a query must be one SELECT, found: {shown_sql(sql)}"
+    if "${" in sql:  # in literals, too; the settings may have the keys of a store
+        what = "${…}, which Spark replaces by settings and by variables of the machine"
+        return f"a query must not have {what} - in: {shown_sql(sql)}"
     if _CONTINUED.search(sql):
         return f"a query must not have lines that end with a backslash - in: {shown_sql(sql)}"
     return ""

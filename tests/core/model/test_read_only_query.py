@@ -98,3 +98,11 @@ def test_usual_queries_are_not_refused(dialect, sql):
 def test_a_format_before_a_dot_is_a_file_to_spark(sql, files):
     """In the place of a table; an alias or a table of that name is none."""
     assert files_named(sql) == files
+
+
+@pytest.mark.parametrize("text", ["${env:HOME}", "${fs.azure.account.key}"])
+def test_spark_replaces_no_variables_in_a_query(text):
+    """Spark replaces ${…} before it parses, in literals too: a row could read settings and secrets."""
+    refused = why_refused(f"SELECT '{text}' AS found", "databricks")
+    assert refused.startswith("a query must not have ${…}, which Spark replaces")
+    assert why_refused(f"SELECT '{text}' AS found", "duckdb") == ""
