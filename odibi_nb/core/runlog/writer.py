@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FLUSH_SECONDS = 5.0
 SYNC_SECONDS = 0.2
 SINK_TRIES = 4
+BACKOFF_SECONDS = 0.1
 _FLUSH = object()
 
 
@@ -113,7 +114,7 @@ class RunLogWriter:
         try:
             for attempt in tenacity.Retrying(
                 stop=tenacity.stop_after_attempt(tries),
-                wait=tenacity.wait_random_exponential(multiplier=0.1, max=2),
+                wait=tenacity.wait_random_exponential(multiplier=BACKOFF_SECONDS, max=2),
                 reraise=True,
             ):
                 with attempt:

@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 import duckdb
 import pytest
 from fakes import row, statuses
+from thorough import examples
 
 from odibi_nb.core.process.late_imports import import_late
 from odibi_nb.core.running.capture import CapturedLog, captured, routed_output
@@ -88,7 +89,7 @@ def test_a_worker_that_is_ended_as_it_is_forked(project):
     """A signal that reaches a child before it has the handlers of before the run is not lost."""
 
     def fn():
-        for _ in range(50):
+        for _ in range(examples(12)):
             child = os.fork()
             if child == 0:
                 signal.pause()

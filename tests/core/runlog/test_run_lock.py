@@ -464,6 +464,7 @@ def interrupted_at(number, files):
 
     before = sys.gettrace()
     gc.collect()
+    gc.freeze()  # the next of these blocks need not look through all that other tests left
     gc.disable()  # what ends garbage of other tests is none of these lines
     sys.settrace(trace)
     try:
@@ -496,6 +497,7 @@ def test_an_interrupt_anywhere_leaves_the_lock_free(project):
         assert not list((p.state_dir / "locks").glob("*.json")), number
         with run_lock(p.state_dir, "P", "qat", f"next-{number}"):
             pass
+    gc.unfreeze()
     assert interrupted
     assert p.run()["status"] == "success"
     from odibi_nb.core.runlog.journal import open_runs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import signal
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -104,9 +105,10 @@ def test_a_run_that_is_abandoned_before_its_first_row_ends_each_row_once(project
 @pytest.mark.parametrize("seconds", [0, 1e-9])
 def test_an_empty_inbox_is_read_at_once(seconds):
     """A read that must not wait returns: on Python 3.10 a queue's own time-out of 0 may wait for ever."""
+    tries = 50_000 if sys.version_info < (3, 11) else 1_000  # about one in 20,000 waits
 
     def read():
-        for _ in range(50_000):
+        for _ in range(tries):
             runner = SimpleNamespace(inbox=queue.SimpleQueue())
             assert TransformationRunner._next_message(runner, seconds) is None
 
