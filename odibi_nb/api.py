@@ -1,23 +1,22 @@
-"""The Python interface: the seed's public names, with the adapters of this package."""
+"""The Python interface: the seed's public names, with the adapters of this package.
+
+A notebook's first cell imports these names, so the orchestrator and all that it needs are imported when
+one of them is first used.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.model.manifest import ProjectManifest
-from odibi_nb.core.model.tables import TableName
-from odibi_nb.core.running import orchestrator
-from odibi_nb.settings import Setting, load_settings
-from odibi_nb.views import rich_displays
-from odibi_nb.wiring import default_adapters
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from odibi_nb.core.model.manifest import ProjectManifest
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.protocols import BaseLogSink
     from odibi_nb.core.running.hooks import HookManager
+    from odibi_nb.project_orchestrator import GenericProjectOrchestrator
 
 __all__ = [
     "GenericProjectOrchestrator",
@@ -27,46 +26,16 @@ __all__ = [
     "run_project",
 ]
 
-rich_displays.register()
 
+def __getattr__(name: str) -> Any:
+    """Import the classes of other modules when they are first asked for here."""
+    if name not in ("GenericProjectOrchestrator", "ProjectManifest"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from odibi_nb import project_orchestrator
 
-class GenericProjectOrchestrator(orchestrator.Orchestrator):
-    """A project opened in an environment, to plan, run and retry it.
-
-    This is the core's `Orchestrator` with the package's adapters and the user's settings.
-
-    Args:
-        project: the project's name.
-        env: the environment.
-        *args: further positional arguments of `Orchestrator`.
-        **keywords: further keyword arguments of `Orchestrator`: `manifest_path`, `log_level`,
-            `engine`, `hooks`, `log_sink`, `auth_provider` …
-
-    Raises:
-        ManifestError: if no usable manifest is found, or the environment is unknown.
-    """
-
-    def __init__(self, project: str, env: str = "qat", *args: Any, **keywords: Any) -> None:
-        self.settings = load_settings()
-        keywords.setdefault("project_dirs", self.settings.project_dirs())
-        keywords.setdefault("state_dir", self.settings.get("state_dir"))
-        keywords["adapters"] = keywords.get("adapters") or default_adapters()
-        super().__init__(project, env, *args, **keywords)
-
-    def engine_name(self, argument: Any) -> Any:
-        """Return the engine's name, as `engine_setting` finds it."""
-        return self.engine_setting(argument).value
-
-    def engine_setting(self, argument: Any = None) -> Setting:
-        """Return the engine and its source: the argument, a setting, the manifest, or ``spark``."""
-        default = orchestrator.DEFAULT_ENGINE
-        return self.settings.resolve("engine", argument, self.config.engine, default)
-
-    def with_settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return *options*, with values from the settings for missing options."""
-        names = ("max_workers", "on_error", "schedule")
-        found = {name: self.settings.resolve(name, options.get(name)).value for name in names}
-        return {**options, **found}
+    value = getattr(project_orchestrator, name)
+    globals()[name] = value
+    return value
 
 
 def run_project(
@@ -112,6 +81,8 @@ def run_project(
     Raises:
         ConfigurationError: if the manifest, the registry or an option is wrong; nothing has run.
     """
+    from odibi_nb.project_orchestrator import GenericProjectOrchestrator
+
     return GenericProjectOrchestrator(
         project,
         env,
@@ -156,6 +127,8 @@ class TransformationRunnerFromConfig:
         spark: Any = None,
         **keywords: Any,
     ) -> None:
+        from odibi_nb.project_orchestrator import GenericProjectOrchestrator
+
         if sql_provider is not None:
             session = {"spark": spark, "sql_provider": sql_provider}
             keywords["auth_provider"] = lambda **_: session
@@ -193,6 +166,9 @@ def read_table(project: str, table: str, env: str = "qat", **keywords: Any) -> A
     Raises:
         TableNotFoundError: if the table does not exist.
     """
+    from odibi_nb.core.model.tables import TableName
+    from odibi_nb.project_orchestrator import GenericProjectOrchestrator
+
     project_ = GenericProjectOrchestrator(project, env, **keywords)
     try:
         return project_.tables(project_.engine).read(TableName.parse(table))

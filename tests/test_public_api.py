@@ -162,6 +162,33 @@ def test_importing_the_package_is_free():
     assert {name for name in loaded if name.startswith("odibi_nb.")} == {"odibi_nb.version"}
 
 
+STARTUP = {"filelock", "logging.config", "msgspec", "sqlglot", "tenacity", "tomllib"}
+"""Libraries that a first import needs for nothing: each takes 5 to 30 ms."""
+
+
+@pytest.mark.parametrize(
+    ("before", "statement", "ours"),
+    [
+        ("pass", "from odibi_nb import run_project", {"odibi_nb.version", "odibi_nb.api"}),
+        (
+            "import IPython.core.completer, IPython.terminal.interactiveshell",
+            "import odibi_nb.notebook.magic",
+            None,
+        ),
+    ],
+)
+def test_the_first_statement_of_a_notebook_loads_little(before, statement, ours):
+    """The import of `run_project`, and that of ``%load_ext``, leave to the first run what the run needs."""
+    code = (
+        f"{before}; import sys; before = set(sys.modules); {statement};"
+        "print(*(set(sys.modules) - before))"
+    )
+    loaded = set(fresh(code).split())
+    assert not {name.partition(".")[0] for name in loaded} & (HEAVY | STARTUP)
+    own = {name for name in loaded if name.startswith("odibi_nb.")}
+    assert own == ours if ours else not {"odibi_nb.settings", "odibi_nb.project_orchestrator"} & own
+
+
 def test_all_public_names_load_nothing_heavy():
     """Using every public name, the shell's parser and the settings loads no heavy library either."""
     code = (

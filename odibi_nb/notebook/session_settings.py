@@ -8,7 +8,6 @@ from traitlets import Int, TraitError, Unicode, observe, validate
 from traitlets.config import Configurable
 
 from odibi_nb.errors import SettingsError
-from odibi_nb.settings import checked_setting, set_for_session
 
 SETTINGS = (
     "project",
@@ -52,6 +51,10 @@ class SessionSettings(Configurable):
         Raises:
             TraitError: if the value is not valid for the setting; `%config` shows the message.
         """
+        from odibi_nb.settings import (
+            checked_setting,
+        )  # late: %load_ext needs no TOML and no msgspec
+
         try:
             return checked_setting(proposal["trait"].name, proposal["value"])
         except SettingsError as exc:
@@ -59,10 +62,14 @@ class SessionSettings(Configurable):
 
     @observe(*SETTINGS)
     def _settled(self, change: Any) -> None:
+        from odibi_nb.settings import set_for_session
+
         name = change["name"]
         set_for_session(name, change["new"], f"%config {type(self).__name__}.{name}")
 
     def forget(self) -> None:
         """Reset all settings of this session."""
+        from odibi_nb.settings import set_for_session
+
         for name in SETTINGS:
             set_for_session(name, None, "")

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +53,8 @@ _NAMES = {
 }
 
 
-class Compute(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Compute:
     """Compute of a process.
 
     Attributes:
