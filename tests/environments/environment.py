@@ -101,6 +101,7 @@ class Environment:
         }
         environ = {name: value for name, value in os.environ.items() if name not in outside}
         environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # anyio's, old, does not like a new pytest
+        environ["ODIBI_TEST_FEW"] = "1"
         environ["PATH"] = f"{self.python.parent}{os.pathsep}{environ['PATH']}"
         command = [str(self.python), "-m", "pytest", "-q", "--tb=short", "--import-mode=importlib"]
         plugins = ["-p", "_hypothesis_pytestplugin", "-p", "no:cacheprovider", "-o", "addopts="]

@@ -6,11 +6,14 @@ outcome, and only once for each set of versions:
 - dbr-14.3 is the oldest Python and the oldest of each library: core, views, tables and notebook.
 - dbr-17.3 is the newest Python and a pandas between the oldest and the newest: tables, the run log on Delta,
   the notebook, and of the core what plans and runs a project.
-- dbr-15.4 and dbr-16.4 have the pandas of dbr-14.3 and ipywidgets as old, beside another Python, IPython and
-  pyarrow: the notebook, and of the core what plans and runs a project.
+- dbr-16.4 has the pandas and the ipywidgets of dbr-14.3, and Python as the whole suite, beside another
+  IPython, traitlets and ipykernel: the notebook.
+- dbr-15.4 has the versions of dbr-14.3 but for the last figure, and Python as the whole suite: that the
+  package installs beside them, the magic, and a kernel.
 
-No environment has Spark. Each starts pytest once. A kernel costs seconds: dbr-17.3 runs all of
-test_kernel.py on its ipykernel, the others one test, which shows whether a kernel draws a run at all.
+No environment has Spark. Each starts pytest once, and tries properties on few examples. A kernel costs
+seconds: dbr-17.3 runs those tests of test_kernel.py that depend on the kernel's messages, the others one,
+which shows whether a kernel draws a run at all.
 """
 
 from __future__ import annotations
@@ -35,14 +38,22 @@ NOTEBOOK = tuple(
     )
 )
 """The notebook's tests without those that start many kernels."""
-KERNELS = "tests/notebook/test_kernel.py"
-A_KERNEL = f"{KERNELS}::test_a_run_ends_as_a_picture_and_a_table[widgets]"
+KERNEL_TESTS = "tests/notebook/test_kernel.py"
+A_KERNEL = f"{KERNEL_TESTS}::test_a_run_ends_as_a_picture_and_a_table[widgets]"
+KERNELS = (
+    A_KERNEL,
+    f"{KERNEL_TESTS}::test_a_run_ends_as_a_picture_and_a_table[auto]",
+    f"{KERNEL_TESTS}::test_a_broken_picture_does_not_fail_the_run",
+    f"{KERNEL_TESTS}::test_what_transformations_print_is_not_in_the_cell",
+    f"{KERNEL_TESTS}::test_the_magic_is_there_without_loading_it",
+    f"{KERNEL_TESTS}::test_a_run_in_one_cell_can_be_cancelled_from_a_thread_of_another",
+)
 TABLES = ("tests/engines", "--ignore=tests/engines/spark", "tests/sinks/test_delta.py")
 TESTS = {
     "dbr-14.3": ("tests/core", "tests/views", *TABLES, *NOTEBOOK, A_KERNEL),
-    "dbr-17.3": (*HEART, *TABLES, *NOTEBOOK, KERNELS),
-    "dbr-16.4": (*HEART, *NOTEBOOK, A_KERNEL),
-    "dbr-15.4": (*HEART, *NOTEBOOK, A_KERNEL),
+    "dbr-17.3": (*HEART, *TABLES, *NOTEBOOK, *KERNELS),
+    "dbr-16.4": (*NOTEBOOK, A_KERNEL),
+    "dbr-15.4": ("tests/notebook/test_magic.py", A_KERNEL),
 }
 """Environment to what it runs; the longest first, so that two processes begin with the two longest."""
 

@@ -21,6 +21,7 @@ from engines.retried_writes import RetriedWrites
 from engines.versioned import VersionedPaths
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from odibi_nb.core.model.transformation import Output
 from odibi_nb.core.protocols import Change
@@ -206,7 +207,7 @@ def test_nanoseconds_are_cut_off():
     assert to_arrow(frame, "t")["t"].to_pylist() == [NOON.replace(microsecond=1)]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(

@@ -13,6 +13,7 @@ from deltalake import DeltaTable, write_deltalake
 from engines.rehearsal import INFO, ROWS, TABLE, RehearsalContract
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.model.transformation import Output
@@ -138,7 +139,7 @@ def arrow(rows):
     return pa.table(columns, schema=pa.schema([("k", pa.int64()), ("v", pa.int64())]))
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(before=tables, after=tables)
 def test_whole_rows_are_compared_as_multisets(before, after):
     """Added and removed rows are what plain counting finds, whatever the nulls and repeats."""
@@ -149,7 +150,7 @@ def test_whole_rows_are_compared_as_multisets(before, after):
     assert found.unchanged == (new & old).total()
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(before=st.dictionaries(cells, cells), after=st.dictionaries(cells, cells))
 def test_rows_are_compared_by_key(before, after):
     """Added, removed, changed and unchanged rows are what dictionaries say."""
