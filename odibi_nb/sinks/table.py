@@ -26,6 +26,8 @@ _RUN_KEY = ("run_id",)
 _KEY_COLUMNS = tuple(column for column in RECORD_COLUMNS if column[0] in _RECORD_KEY)
 # Their sum is below SQL Server's limit for an index, 900 bytes.
 KEY_LENGTHS = {"run_id": 100, "transformation_id": 255}
+MANY_BATCHES = 8
+"""Number of batches after which a run looks at its tables' files again."""
 
 
 class TableLogSink(BaseLogSink):
@@ -48,17 +50,33 @@ class TableLogSink(BaseLogSink):
         self.name = name
         self._log = log
         self._runs = runs
+        self._batches: int | None = None  # since this run looked at the files; None: it has not
 
     def write(self, records: list[Row]) -> None:
-        """Append *records* in one commit."""
-        if records:
-            self._log.append(stored_rows(records, RECORD_COLUMNS), RECORD_COLUMNS)
+        """Append *records* in one commit. After the first batch of a run, compact the tables if that is due.
+
+        To look at the files takes a while, through Spark a job for each table. After the first batch other
+        rows usually still run, so nothing waits for it. At the end of the run everything would.
+        """
+        if not records:
+            return
+        self._log.append(stored_rows(records, RECORD_COLUMNS), RECORD_COLUMNS)
+        if self._batches is None:
+            self._compact()
+        else:
+            self._batches += 1
 
     def write_run(self, record: Row) -> None:
-        """Append the record of a run that ended, and compact both tables if that is due."""
+        """Append the record of a run that ended. Compact the tables if the run has not, or wrote much since."""
         self._runs.append(stored_rows([record], RUN_COLUMNS), RUN_COLUMNS)
+        if self._batches is None or self._batches >= MANY_BATCHES:
+            self._compact()
+        self._batches = None
+
+    def _compact(self) -> None:
         self._log.compact()
         self._runs.compact()
+        self._batches = 0
 
     def written(self, run_id: str) -> set[tuple[str, int]]:
         """Return the pairs of transformation id and attempt in the table for *run_id*."""

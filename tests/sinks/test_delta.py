@@ -16,8 +16,9 @@ from log_records import record, run
 
 from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.errors import DataError, EngineNotAvailableError
-from odibi_nb.sinks.table import log_in_lake
+from odibi_nb.sinks.table import MANY_BATCHES, log_in_lake
 from odibi_nb.storage import delta_upkeep
+from odibi_nb.storage.delta_table import DeltaRowTable
 from odibi_nb.storage.delta_upkeep import SMALL_FILES
 
 SEED = [name for name, _ in RECORD_COLUMNS[:10]]
@@ -286,3 +287,18 @@ def test_a_clock_that_was_wrong_once_keeps_no_compaction_waiting(lake, monkeypat
     assert delta_upkeep._claimed(table)
     table.update_incremental()
     assert not delta_upkeep._claimed(table)
+
+
+def test_the_end_of_a_run_waits_for_no_compaction(lake, monkeypatch):
+    """A run looks at the files after its first batch, while rows run; at its end only if it wrote much since."""
+    looks = []
+    monkeypatch.setattr(DeltaRowTable, "compact", looks.append)
+    sink = log_in_lake(lake)
+    for batches, at_the_end in ((0, 2), (1, 0), (2, 0), (MANY_BATCHES + 1, 2)):
+        for n in range(batches):
+            sink.write([record(f"T{n}", run_id=f"run-{batches}")])
+        before = len(looks)
+        assert before == (2 if batches else 0), "both tables"
+        sink.write_run(run(f"run-{batches}"))
+        assert len(looks) - before == at_the_end
+        looks.clear()

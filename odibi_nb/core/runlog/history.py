@@ -42,15 +42,21 @@ def past_runs(
     sinks: Sequence[BaseLogSink], limit: int, project: str | None = None, env: str | None = None
 ) -> list[Row]:
     """Return at most *limit* runs, newest first, from the first sink that returns any run."""
+    # Most logs have one project. Only if others have filled the newest records, more of them are read.
+    looks = [limit] if project is None else [2 * limit, max(limit * 20, 200)]
     for sink in sinks:
-        runs = sink.runs(limit if project is None else max(limit * 20, 200))
-        if runs:
-            return [
+        for look in looks:
+            runs = sink.runs(look)
+            found = [
                 run
                 for run in newest_first(runs)
                 if (project is None or run["project"] == project)
                 and (env is None or run["env"] == env)
             ][:limit]
+            if len(found) == limit or len(runs) < look:
+                break
+        if runs:
+            return found
     return []
 
 
