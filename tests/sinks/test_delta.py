@@ -292,7 +292,7 @@ def test_a_clock_that_was_wrong_once_keeps_no_compaction_waiting(lake, monkeypat
 def test_the_end_of_a_run_waits_for_no_compaction(lake, monkeypatch):
     """A run looks at the files after its first batch, while rows run; at its end only if it wrote much since."""
     looks = []
-    monkeypatch.setattr(DeltaRowTable, "compact", looks.append)
+    monkeypatch.setattr(DeltaRowTable, "compact", lambda self: looks.append(self))
     sink = log_in_lake(lake)
     for batches, at_the_end in ((0, 2), (1, 0), (2, 0), (MANY_BATCHES + 1, 2)):
         for n in range(batches):
