@@ -22,37 +22,66 @@ settings.register_profile("untimed", deadline=None, max_examples=examples(60))
 settings.load_profile("untimed")
 
 MINUTES = ("test_the_runtimes_versions_will_do", "test_sigkill_loses_no_finished_row")
-"""Tests that take so long that they begin, and need no other of their file."""
+"""Tests that take so long that they need no other of their file beside them."""
+JVM_FILES = ("engines/spark/", "commands/test_lake_registry.py")
+NO_JVM = ("test_connect.py", "test_query.py", "test_rehearsal.py", "test_sail.py")
+FIRST = ("jvm", "browser", "minutes", "connect")
+"""Groups of tests that begin, the longest first: the run must not wait for one of them in the end."""
+
+
+def group_of(nodeid):
+    """The group of a test: those of a group share what is costly to start, and run in one process.
+
+    Spark's JVM takes 20 s of a processor until it is as quick as it gets, and each switch to another kind of
+    session costs seconds. Two pages of a browser at once would tell how fast the machine is. All other
+    tests stay with their file.
+    """
+    file, _, name = nodeid.partition("::")
+    test, _, values = name.partition("[")
+    kinds = set() if "/core/" in file else set(values.rstrip("]").split("-"))
+    if test in MINUTES:
+        return "minutes"
+    if "/browser/" in file:
+        return "browser"
+    if file.endswith("test_connect.py") or "connect" in kinds:
+        return "connect"
+    spark = any(part in file for part in JVM_FILES) and not file.endswith(NO_JVM)
+    return "jvm" if spark or "classic" in kinds else file
+
+
+def _begins(item):
+    """Where a test comes in the order: groups that take long begin, and what ends a JVM ends its group."""
+    group = group_of(item.nodeid)
+    place = FIRST.index(group) if group in FIRST else len(FIRST)
+    return place, "spark/test_session.py" in item.nodeid
 
 
 def pytest_collection_modifyitems(items):
     """What takes minutes begins."""
-    items.sort(key=lambda item: item.originalname not in MINUTES)
+    items.sort(key=_begins)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
-    """``-n auto`` takes four processes at most: each may have a Spark session, and four fill the memory."""
-    return min(4, os.cpu_count() or 1)
+    """``-n auto`` takes one process more than there are processors: a third of the time a test waits.
+
+    It waits for a browser, another process or a time-out. Four processes at most: they fill the memory.
+    """
+    return min(4, 1 + (os.cpu_count() or 1))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Where processes share the tests (``-n``), those of a file stay together.
-
-    One process alone has the browser: two pages at once would tell how fast the machine is.
-    """
+    """Where processes share the tests (``-n``), those of a group stay together: see `group_of`."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class Files(LoadScopeScheduling):
+    class Groups(LoadScopeScheduling):
         def _split_scope(self, nodeid):
-            file, _, name = nodeid.partition("::")
-            if name.partition("[")[0] in MINUTES:
-                return nodeid
-            return "browser" if "/browser/" in file else file
+            group = group_of(nodeid)
+            return nodeid if group == "minutes" else group
 
     config.option.loadscopereorder = False  # what takes minutes stays first
-    return Files(config, log)
+    return Groups(config, log)
 
 
 def pytest_terminal_summary(terminalreporter):
