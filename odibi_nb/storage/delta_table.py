@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.text.redaction import redact_text
 from odibi_nb.core.text.sql_text import double_quoted, literal
 from odibi_nb.errors import DataError, EngineNotAvailableError, TableNotFoundError
-from odibi_nb.storage.delta_upkeep import checkpoint, compact
+from odibi_nb.storage.delta_upkeep import checkpoint, compact, no_hooks
 from odibi_nb.storage.row_table import ALL_ROWS, RowQuery, RowTable, chosen, spelling, tries
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ class DeltaRowTable(RowTable):
             schema_mode="merge",
             storage_options=self._options,
             commit_properties=CommitProperties(max_commit_retries=COMMIT_TRIES),
+            post_commithook_properties=no_hooks(),
         )
         if table is not None:
             checkpoint(table, before)

@@ -20,6 +20,17 @@ _COMPACTED = "odibi_nb/compacted"
 _logger = logging.getLogger(__name__)
 
 
+def no_hooks() -> Any:
+    """Return options of a commit that let delta-rs do nothing after it.
+
+    After each commit, delta-rs would look at every file of the table's log to find expired ones. With 1,300
+    files that takes longer than the commit. `checkpoint` and `compact` do the same more rarely.
+    """
+    from deltalake import PostCommitHookProperties
+
+    return PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+
+
 def checkpoint(table: Any, before: int) -> None:
     """Write a checkpoint every `CHECKPOINT_VERSIONS` versions to keep opening fast. Only log a failure."""
     if table.version() // CHECKPOINT_VERSIONS > before // CHECKPOINT_VERSIONS:
@@ -45,6 +56,7 @@ def compact(table: Any) -> None:
             # A commit of its own: delta-rs leaves transactions out of the compaction's commit.
             _commit_number(table, _COMPACTED, claim)
         table.create_checkpoint()
+        table.cleanup_metadata()
         table.vacuum(retention_hours=KEPT_HOURS, enforce_retention_duration=True, dry_run=False)
 
 
@@ -78,7 +90,13 @@ def _commit_number(table: Any, application: str, number: int, **options: int) ->
 
     nothing = pa.schema(table.schema().to_arrow()).empty_table()
     properties = CommitProperties(app_transactions=[Transaction(application, number)], **options)
-    write_deltalake(table, nothing, mode="append", commit_properties=properties)
+    write_deltalake(
+        table,
+        nothing,
+        mode="append",
+        commit_properties=properties,
+        post_commithook_properties=no_hooks(),
+    )
 
 
 def _has_many_small_files(table: Any) -> bool:

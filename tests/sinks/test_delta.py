@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import subprocess
 import sys
 import time
@@ -287,6 +288,23 @@ def test_a_clock_that_was_wrong_once_keeps_no_compaction_waiting(lake, monkeypat
     assert delta_upkeep._claimed(table)
     table.update_incremental()
     assert not delta_upkeep._claimed(table)
+
+
+def test_expired_commits_are_removed_when_files_become_one(lake, monkeypatch):
+    """The log's own log does not grow for ever: what Delta keeps for a month goes at a compaction after it."""
+    monkeypatch.setattr(delta_upkeep, "SMALL_FILES", 21)
+    sink = log_in_lake(lake)
+    for n in range(20):
+        sink.write_run(run(f"run-{n}"))
+    commits = Path(lake, "config_driven/transformationrun/_delta_log")
+    long_ago = time.time() - 40 * 24 * 3600
+    for path in commits.iterdir():
+        os.utime(path, (long_ago, long_ago))
+    before = {path.name for path in commits.glob("*.json")}
+    sink.write_run(run("run-20"))
+    assert len(before) == 20
+    assert len(before & {path.name for path in commits.glob("*.json")}) <= 1
+    assert len(log_in_lake(lake).runs(100)) == 21
 
 
 def test_the_end_of_a_run_waits_for_no_compaction(lake, monkeypatch):
