@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LAYERS = ("Bronze", "Silver_1", "Gold_1")
 PLOTLY = "application/vnd.plotly.v1+json"
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 TIMEOUT = 300
 
 
@@ -35,6 +36,7 @@ class Reply:
     bytes: int = 0
     messages: int = 0
     first_display: float = 0.0
+    first_picture: float = 0.0
     outputs: dict[str, Any] = field(default_factory=dict)
     updates: list[dict[str, str]] = field(default_factory=list)
 
@@ -95,6 +97,8 @@ class KernelSession:
             reply.text += content["text"]
         if kind in ("display_data", "execute_result", "update_display_data"):
             reply.first_display = reply.first_display or time.perf_counter() - begin
+            if not reply.first_picture and _is_picture(content["data"]):
+                reply.first_picture = time.perf_counter() - begin
             name = content.get("transient", {}).get("display_id") or str(len(reply.outputs))
             reply.outputs[name] = content["data"]
             if kind == "update_display_data":
@@ -109,6 +113,11 @@ class KernelSession:
         text = nbformat.writes(nbformat.v4.new_notebook(cells=[cell]))
         figure = next((data[PLOTLY] for data in outputs if PLOTLY in data), None)
         return len(text.encode()), figure
+
+
+def _is_picture(bundle: dict[str, Any]) -> bool:
+    """True if the front end draws more than words: a chart, or a widget."""
+    return WIDGET_VIEW in bundle or "<svg" in bundle.get("text/html", "")
 
 
 def project_on_disk(folder: Path, rows: int, function: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks import png
 from benchmarks.figures import Figure, compared, shown
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 WORKERS = 32
 KILOBYTE = 1_000
 PLAIN_UI = "--ui text --log-level CRITICAL"
-FIRST = '%odibi run "Benchmark" --ui {ui}'
+FIRST = 'r = %odibi run "Benchmark" --ui plotly'
 WATCH = """
 import time
 from odibi_nb.notebook.live import view as live
@@ -103,25 +104,41 @@ def _last_state(updates: list[dict[str, str]], rows: int) -> Figure:
 
 
 def first_picture(folder: Path, turns: int) -> Iterator[Figure]:
-    """From Enter to the first picture in a new kernel, the extension loaded, against an empty widget.
+    """From Enter to the first words and to the first picture, against an empty widget in the same kernel.
 
-    The picture is there when the message that displays it arrives; ours has read manifest, registry and
-    history by then, planned 20 rows, and imported what draws them.
+    The extension is loaded. By the time of the picture, ours has read manifest, registry and history, and
+    planned 20 rows. Each kernel is new; "warm" is the second run in it.
     """
     project_on_disk(folder, 20, "wait")
-    own = "import ipywidgets\ndisplay(ipywidgets.HTML())"
-    plotly, widgets, empty = side_by_side(
-        [
-            partial(_until_displayed, folder, FIRST.format(ui="plotly")),
-            partial(_until_displayed, folder, FIRST.format(ui="widgets")),
-            partial(_until_displayed, folder, own),
-        ],
-        turns,
-    )
-    yield compared("Enter to first picture, plotly", plotly, empty, peer="an empty ipywidgets.HTML")
-    yield compared(
-        "Enter to first picture, widgets", widgets, empty, peer="an empty ipywidgets.HTML"
-    )
+    fresh, warm = ([_first(folder, again=again) for _ in range(turns)] for again in (False, True))
+    for state, ours in (("new", fresh), ("warm", warm)):
+        empty = median(one.empty for one in ours)
+        words, picture = (
+            median(getattr(one, part) for one in ours) for part in ("words", "picture")
+        )
+        peer = "an empty ipywidgets.HTML"
+        yield compared(f"Enter to first words, {state} kernel", words, empty, peer=peer)
+        yield compared(f"Enter to first picture, {state} kernel", picture, empty, peer=peer)
+
+
+class _Times(NamedTuple):
+    """Seconds from Enter until something is displayed."""
+
+    words: float
+    picture: float
+    empty: float
+
+
+def _first(folder: Path, *, again: bool) -> _Times:
+    """A run's times in a kernel, and those of an empty widget in another one that is as warm."""
+    with KernelSession(folder) as kernel:
+        kernel.run("%load_ext odibi_nb")
+        for _ in range(1 + again):
+            run = kernel.run(FIRST)
+    with KernelSession(folder) as kernel:
+        for _ in range(1 + again):
+            empty = kernel.run("import ipywidgets\ndisplay(ipywidgets.HTML())")
+    return _Times(run.first_display, run.first_picture, empty.first_display)
 
 
 def saved_notebooks(folder: Path, sizes: dict[int, int]) -> Iterator[Figure]:
@@ -155,9 +172,3 @@ def _seconds(kernel: KernelSession, ui: str) -> float:
     if (word, status) != ("took", "success"):
         raise RuntimeError(f"the run ended {status}")
     return float(seconds)
-
-
-def _until_displayed(folder: Path, code: str) -> float:
-    with KernelSession(folder) as kernel:
-        kernel.run("%load_ext odibi_nb")
-        return kernel.run(code).first_display

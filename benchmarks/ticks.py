@@ -83,9 +83,12 @@ def _bytes(name: str, ours: float, baseline: float, peer: str, at_most: float | 
 
 
 def _ticks(ui: str, rows: int, changing: int, wire: Wire) -> Iterator[int]:
+    from odibi_nb.notebook.live.libraries import LIBRARIES
     from odibi_nb.notebook.live.pictures import PICTURES
     from odibi_nb.notebook.live.surfaces import CellOutputs
 
+    LIBRARIES.fetch(ui)
+    LIBRARIES.wait()
     run = _Run(rows)
     run.tick(changing)
     shown = PICTURES[ui](CellOutputs(), None, None)

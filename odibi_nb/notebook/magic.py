@@ -26,6 +26,7 @@ from odibi_nb.notebook.environment import (
 )
 from odibi_nb.notebook.line_words import names_of_caller, quoted, split_words
 from odibi_nb.notebook.session_settings import SessionSettings
+from odibi_nb.settings import load_settings
 
 if TYPE_CHECKING:
     import argparse
@@ -35,12 +36,15 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.protocols import View
     from odibi_nb.notebook.live.background import BackgroundRun
+    from odibi_nb.notebook.live.surfaces import CellOutputs
     from odibi_nb.notebook.live.view import LiveView
     from odibi_nb.notebook.local_names import LocalNames
     from odibi_nb.notebook.panel.panel import RunPanel
 
 FRAMES = frozenset({"compare", "history", "projects", "registry"})
 """Commands that return their records as DataFrames, because users compute with them."""
+LIVE = frozenset({"run", "retry"})
+"""Commands that show a live run."""
 BODIES = ("run", "plan", "retry", "try", "register")
 """Commands that accept a cell body."""
 
@@ -57,6 +61,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         super().__init__(shell=shell)
         self.shown: tuple[object, int] | None = None
         self.live: LiveView | None = None
+        self._words: CellOutputs | None = None
         self.matcher = matcher_of(lambda: self.names)
 
     @cached_property
@@ -72,7 +77,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         """Run, watch and keep the log of config-driven medallion pipelines; see ``%odibi -h``."""
         from odibi_nb.notebook import debugger
 
-        self.live = None
+        self.live = self._words = None
         try:
             arguments = parse(split_words(line, names_of_caller(self.shell)), prog="%odibi")
             if cell is not None and arguments.command not in BODIES:
@@ -80,6 +85,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
                 raise UsageError(f"%%odibi {arguments.command}: only {takers} take a cell's body")
             if self._debugged(arguments):
                 return None
+            self._announce(arguments)
             with debugger.breakpoints(self.shell, arguments.command):
                 value = execute(arguments, self._face(cell or ""))
         except CommandHelp as help_text:
@@ -92,6 +98,17 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         finally:
             self._stop_painting()
         return self._returned(arguments, value)
+
+    def _announce(self, arguments: argparse.Namespace) -> None:
+        """Show at once that a run begins, before the import of the modules that run it."""
+        if arguments.command not in LIVE or arguments.background:
+            return
+        ui = str(load_settings().resolve("ui", arguments.ui, default="auto").value)
+        if choose_ui(self.shell, ui) != TEXT:
+            from odibi_nb.notebook.live.surfaces import CellOutputs, reading_text
+
+            self._words = CellOutputs()
+            self._words.announce(reading_text(arguments.project, arguments.env))
 
     def _face(self, body: str) -> Face:
         return Face(
@@ -109,7 +126,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         if choose_ui(self.shell, ui) != TEXT:
             from odibi_nb.notebook.live.view import LiveView
 
-            self.live = LiveView(lambda rows: choose_ui(self.shell, ui, rows))
+            self.live = LiveView(lambda rows: choose_ui(self.shell, ui, rows), self._words)
             return (self.live,), log_level or "CRITICAL"
         if log_level is not None:
             return (), log_level
@@ -121,7 +138,9 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         """Give the live view the project's state folder, and a way to cancel the run."""
         if self.live is not None:
             from odibi_nb.notebook.live.cancel_button import Cancelling
+            from odibi_nb.notebook.live.surfaces import reading_text
 
+            self.live.announce(reading_text(orchestrator.project, orchestrator.env))
             self.live.state_dir = orchestrator.state_dir
             self.live.cancelling = Cancelling(orchestrator.cancel, lambda: has_subshell(self.shell))
 
@@ -148,6 +167,8 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
     def _stop_painting(self) -> None:
         if self.live is not None:
             self.live.close()
+        if self._words is not None and (self.live is None or not self.live.planned):
+            self._words.announce("")
 
     def _returned(self, arguments: argparse.Namespace, value: Any) -> Any:
         if isinstance(value, str):

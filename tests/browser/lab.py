@@ -131,7 +131,12 @@ def chromium():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_ARGUMENTS)
+        # Without scrollbars, as headless browsers are, a picture that shrinks to its own is not seen.
+        browser = playwright.chromium.launch(
+            executable_path=str(CHROMIUM),
+            args=CHROMIUM_ARGUMENTS,
+            ignore_default_args=["--hide-scrollbars"],
+        )
         yield browser
         browser.close()
 

@@ -173,4 +173,6 @@ def test_retry_in_a_new_kernel_goes_on_from_one_that_died(tmp_path):
     assert "retry of 20" in summary
     assert table.count("<tbody") == 1
     assert displayed(history, "text/plain") == ["(True, ['success', 'failed'])"]
-    assert "nothing to retry: all 2 transformations" in nothing[0]["text"]
+    words, said = nothing
+    assert words["data"]["text/plain"] == ""  # the words before the plan are gone
+    assert "nothing to retry: all 2 transformations" in said["text"]

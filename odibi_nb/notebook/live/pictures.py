@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from odibi_nb.notebook.environment import HTML, PLOTLY, WIDGETS
 from odibi_nb.notebook.live.cancel_button import CancelButton, Cancelling, heed_front_end
+from odibi_nb.notebook.live.libraries import LIBRARIES
 from odibi_nb.notebook.live.log_pane import LogPane
 from odibi_nb.views.run.bundles import plain_text, run_bundles
 from odibi_nb.views.run.gantt import gantt_of
@@ -250,6 +251,33 @@ class PlotlyChart(Chart):
         self._drawn = now
 
 
+class BestChart(Chart):
+    """The chart as SVG until Plotly is imported, then as a live Plotly figure."""
+
+    def __init__(self) -> None:
+        self._chart: Chart = SvgChart()
+        self._box: Any = None
+        self._choose_log: Callable[[str], None] | None = None
+
+    def make(self, snapshot: RunSnapshot, choose_log: Callable[[str], None]) -> Any:
+        import ipywidgets
+
+        self._choose_log = choose_log
+        if LIBRARIES.ready(PLOTLY):
+            self._chart = PlotlyChart()
+        self._box = ipywidgets.VBox([self._chart.make(snapshot, choose_log)])
+        return self._box
+
+    def paint(self, snapshot: RunSnapshot) -> None:
+        if isinstance(self._chart, PlotlyChart) or not LIBRARIES.ready(PLOTLY):
+            self._chart.paint(snapshot)
+            return
+        assert self._choose_log is not None
+        chart = PlotlyChart()
+        self._box.children = (chart.make(snapshot, self._choose_log),)
+        self._chart = chart
+
+
 def _hint(cancelling: Cancelling | None, snapshot: RunSnapshot) -> str:
     return "" if cancelling is None else cancelling.hint(snapshot)
 
@@ -269,7 +297,7 @@ def _fill(widgets: Sequence[Any], texts: Sequence[str]) -> None:
 
 
 PICTURES: dict[str, Callable[[Surface, Cancelling | None, Path | None], Picture]] = {
-    PLOTLY: lambda *where: WidgetPicture(PlotlyChart(), *where),
+    PLOTLY: lambda *where: WidgetPicture(BestChart(), *where),
     WIDGETS: lambda *where: WidgetPicture(SvgChart(), *where),
     HTML: HtmlPicture,
 }

@@ -18,12 +18,19 @@ if TYPE_CHECKING:
 
     from odibi_nb.views.run.bundles import Bundle
 
-STARTING = "Starting: reading manifest and registry …"
+READING = "reading manifest and registry …"
+STARTING = f"Starting: {READING}"
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 class Surface(Protocol):
     """A place for the three parts of a run."""
+
+    def announce(self, text: str) -> None:
+        """Show *text* before there is a picture. "" removes an earlier text."""
+
+    def reserve(self, text: str) -> None:
+        """Show *text*, and make room for the three parts, so that any thread can fill them."""
 
     def show(self, bundles: Sequence[Bundle]) -> None:
         """Show a bundle in each part and replace its content."""
@@ -42,22 +49,30 @@ class Surface(Protocol):
 
 
 class CellOutputs(Surface):
-    """Outputs of a cell. The first `show` or `show_widgets` creates them; later calls update them.
+    """Outputs of a cell. `announce`, `reserve` or `show` creates them; later calls update them.
 
-    Output from a thread appears below the cell that ran last. So the first call must come from the
-    thread of the cell.
+    Output from a thread appears below the cell that ran last. So the call that creates the outputs must
+    come from the thread of the cell.
     """
 
     def __init__(self) -> None:
         self._handles: list[Any] = []
 
+    def announce(self, text: str) -> None:
+        self._show([_note(text)])
+
+    def reserve(self, text: str) -> None:
+        self._show([_note(text), EMPTY, EMPTY])
+
     def show(self, bundles: Sequence[Bundle]) -> None:
         """Display the bundles, or update the existing outputs."""
-        if not self._handles:
-            self._handles = [display(bundle, raw=True, display_id=True) for bundle in bundles]
-            return
-        for handle, bundle in zip(self._handles, bundles, strict=True):
+        self._show(bundles)
+
+    def _show(self, bundles: Sequence[Bundle]) -> None:
+        for handle, bundle in zip(self._handles, bundles, strict=False):
             handle.update(bundle, raw=True)
+        for bundle in bundles[len(self._handles) :]:
+            self._handles.append(display(bundle, raw=True, display_id=True))
 
     def show_widgets(self, widgets: Sequence[Any], text: str) -> None:
         self.show([widget_bundle(widget, text) for widget in widgets])
@@ -93,6 +108,14 @@ class ReservedOutputs(Surface):
         self._outputs = CellOutputs()
         self._outputs.show_widgets(parts, STARTING)
 
+    def announce(self, text: str) -> None:
+        import ipywidgets
+
+        self._boxes[0].children = (ipywidgets.HTML(note_html(text)),)
+
+    def reserve(self, text: str) -> None:
+        self.announce(text)
+
     def show(self, bundles: Sequence[Bundle]) -> None:
         """Update the outputs. The boxes remain in other displays of the run."""
         self._outputs.show(bundles)
@@ -121,8 +144,18 @@ class ReservedOutputs(Surface):
 def reserved_html() -> CellOutputs:
     """Reserve outputs of the cell for a run without widgets."""
     outputs = CellOutputs()
-    outputs.show([{"text/html": note_html(STARTING), "text/plain": STARTING}, EMPTY, EMPTY])
+    outputs.reserve(STARTING)
     return outputs
+
+
+def reading_text(project: str | None, env: str | None) -> str:
+    """Return the words for a run whose plan is not made yet, with the known parts of its name."""
+    name = " · ".join(filter(None, (project, env)))
+    return f"{name}: {READING}" if name else STARTING
+
+
+def _note(text: str) -> Bundle:
+    return {"text/html": note_html(text), "text/plain": text} if text else EMPTY
 
 
 def fill_boxes(boxes: Sequence[Any], widgets: Sequence[Any]) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from odibi_nb.core.functions.modules import reloaded_text
 from odibi_nb.core.model.events import EventType, RunEvent
-from odibi_nb.notebook.environment import HTML
+from odibi_nb.notebook.environment import HTML, PLOTLY, WIDGETS
+from odibi_nb.notebook.live.libraries import LIBRARIES, MODULES
 from odibi_nb.notebook.live.pictures import PICTURES
 from odibi_nb.notebook.live.surfaces import CellOutputs
 from odibi_nb.views.run.bundles import table_bundle
@@ -66,13 +67,30 @@ class LiveView(RunState):
         self._on_paint = on_paint
         self._over = threading.Event()
         self._painter: threading.Thread | None = None
+        self._shown = self._refused = ""
+
+    def announce(self, text: str) -> None:
+        """Show *text* until the plan is made. Call it on the thread of the cell."""
+        with self._harmless():
+            self.surface.announce(text)
+
+    @property
+    def planned(self) -> bool:
+        """True once the run has a plan, and so a picture."""
+        return self._painter is not None
 
     def on_plan(self, plan: RunPlan) -> None:
-        """Show the run, and start the thread that paints it."""
+        """Start the thread that draws the run. The run does not wait for its picture."""
         super().on_plan(plan)
-        self._show(self._choose(len(plan.rows)))
+        count = len(plan.rows)
+        with self._harmless():
+            self.surface.reserve(f"{count:,} {'row' if count == 1 else 'rows'} planned, starting")
+        # Chosen here: on another thread, the kernel does not know which front end asked.
+        name = self._choose(count)
         self._over.clear()
-        self._painter = threading.Thread(target=self._paint_on, name="odibi-painter", daemon=True)
+        self._painter = threading.Thread(
+            target=self._paint_on, args=(name,), name="odibi-painter", daemon=True
+        )
         self._painter.start()
 
     def on_event(self, event: RunEvent) -> None:
@@ -103,46 +121,59 @@ class LiveView(RunState):
 
     def _end(self) -> None:
         assert self._painter is not None
-        assert self.picture is not None
         self._over.set()
         self._painter.join(timeout=5)
         with self._harmless():
             snapshot = self.snapshot()
+            if self.picture is None:  # the run was over before its first picture
+                self.picture = self._picture(HTML)
             self.picture.end(snapshot)
             self._on_paint(snapshot)
 
-    def _show(self, name: str) -> None:
-        if name != HTML:
-            try:
-                self._show_as(name)
-            except Exception as exc:  # noqa: BLE001  these widgets may differ from ours
-                self.error = exc
-            else:
-                return
-        self._show_as(HTML)
-
-    def _show_as(self, name: str) -> None:
-        snapshot = self.snapshot()
-        self.picture = PICTURES[name](self.surface, self.cancelling, self.state_dir)
-        self.picture.show(snapshot)
-        self._on_paint(snapshot)
-
-    def _paint_on(self) -> None:
-        assert self.picture is not None
-        rest, failures = PAINT_SECONDS, 0
+    def _paint_on(self, name: str) -> None:
+        rest, failures = 0.0, 0
         while failures < PATIENCE and not self._over.wait(rest):
             started = time.perf_counter()
             try:
                 self.update_progress()
-                snapshot = self.snapshot()
-                self.picture.paint(snapshot)
-                self._on_paint(snapshot)
+                self._paint(name)
             except Exception as exc:  # noqa: BLE001  a failed picture must not fail the run
                 self.error = exc
                 failures += 1
             else:
-                self.error, failures = None, 0
+                failures = 0
             rest = max(PAINT_SECONDS, PAINT_SHARE * (time.perf_counter() - started))
+
+    def _paint(self, name: str) -> None:
+        """Draw the run once: as *name*, or as HTML until its library is imported."""
+        snapshot = self.snapshot()
+        if name in MODULES and name != self._refused:
+            LIBRARIES.fetch(*(WIDGETS, name) if name == PLOTLY else (name,))
+            name = name if LIBRARIES.ready(WIDGETS) else HTML
+        elif name == self._refused:
+            name = HTML
+        if self.picture is None or name != self._shown:
+            self._show(name, snapshot)
+        else:
+            self.picture.paint(snapshot)
+            self.error = None
+        self._on_paint(snapshot)
+
+    def _show(self, name: str, snapshot: RunSnapshot) -> None:
+        picture, error = self._picture(name), None
+        try:
+            picture.show(snapshot)
+        except Exception as exc:
+            if name == HTML:
+                raise
+            # These widgets may differ from the ones that this package knows.
+            self._refused, error = name, exc
+            name, picture = HTML, self._picture(HTML)
+            picture.show(snapshot)
+        self.picture, self._shown, self.error = picture, name, error
+
+    def _picture(self, name: str) -> Picture:
+        return PICTURES[name](self.surface, self.cancelling, self.state_dir)
 
     @contextlib.contextmanager
     def _harmless(self) -> Iterator[None]:

@@ -141,6 +141,12 @@ class TabSurface(Surface):
     def __init__(self, boxes: Sequence[Any]) -> None:
         self._boxes = boxes
 
+    def announce(self, text: str) -> None:
+        _show_bundle(self._boxes[0], {"text/html": note_html(text)})
+
+    def reserve(self, text: str) -> None:
+        self.announce(text)
+
     def show(self, bundles: Sequence[Bundle]) -> None:
         for box, bundle in zip(self._boxes, bundles, strict=True):
             _show_bundle(box, bundle)

@@ -133,15 +133,15 @@ class RunState(View):
         self._lock = threading.Lock()
         self._head = RunSnapshot()
         self._rows: dict[str, RowState] = {}
+        self._plan: RunPlan | None = None
         self._eta: Eta | None = None
         self._measures: dict[str, Callable[[], Progress | None]] = {}
         self.version = 0
 
     def on_plan(self, plan: RunPlan) -> None:
         """Start with every row of *plan* waiting."""
-        eta = Eta(plan)
         with self._lock:
-            self._eta = eta
+            self._plan, self._eta = plan, None
             self._measures = {}
             self._head = RunSnapshot(project=plan.project, env=plan.env)
             self._rows = {
@@ -223,12 +223,27 @@ class RunState(View):
 
     def snapshot(self) -> RunSnapshot:
         """Return the current state of the run."""
+        eta = self._current_eta()
         with self._lock:
             at = utc_now() if self._head.live else self._head.at
             rows, left = tuple(self._rows.values()), None
-            if self._eta is not None and self._head.start and self._head.status == "running":
-                left = self._eta.seconds_left(rows, self._head.start, at)
+            if eta is not None and self._head.start and self._head.status == "running":
+                left = eta.seconds_left(rows, self._head.start, at)
             return replace(self._head, at=at, rows=rows, seconds_left=left, version=self.version)
+
+    def _current_eta(self) -> Eta | None:
+        """Return the estimate of the current plan.
+
+        It is made here and not in `on_plan`: it simulates the run, and a run does not wait for its views.
+        """
+        with self._lock:
+            plan, eta = self._plan, self._eta
+        if eta is None and plan is not None:
+            eta = Eta(plan)
+            with self._lock:
+                if plan is self._plan:
+                    self._eta = eta
+        return eta
 
 
 def _started(row: RowState, payload: dict[str, Any]) -> RowState:

@@ -38,6 +38,19 @@ class Recorder:
         self.threads.append(threading.current_thread().name)
 
 
+class Words:
+    """A surface that keeps a list of what it is asked to say."""
+
+    def __init__(self):
+        self.calls = []
+
+    def announce(self, text):
+        self.calls.append(("announce", text, threading.current_thread().name))
+
+    def reserve(self, text):
+        self.calls.append(("reserve", text, threading.current_thread().name))
+
+
 class Broken(Recorder):
     """A picture that cannot paint."""
 
@@ -80,18 +93,48 @@ def test_the_painter_asks_how_far_a_row_is(project, recorder, monkeypatch):
 
 
 def test_one_thread_paints_and_the_end_is_always_drawn(project, recorder):
-    """Shown and ended on the run's own thread, painted on one other; the last picture is the end."""
+    """Shown and painted on one thread, ended on the run's own; the last picture is the end."""
     asked = []
     view = LiveView(lambda rows: asked.append(rows) or "recorder")
     project(row("A", wait_for_paint), row("B", lambda: None)).run(views=[view])
     (picture,) = Recorder.made
     assert asked == [2]
-    assert picture.calls[0] == ("show", "starting")
+    assert picture.calls[0][0] == "show"
     assert picture.calls[-1] == ("end", "success")
     assert {name for name, _ in picture.calls[1:-1]} == {"paint"}
-    assert picture.threads[0] == picture.threads[-1] == threading.current_thread().name
-    assert set(picture.threads[1:-1]) == {"odibi-painter"}
+    assert picture.threads[-1] == threading.current_thread().name
+    assert set(picture.threads[:-1]) == {"odibi-painter"}
     assert not any(t.name == "odibi-painter" for t in threading.enumerate())
+
+
+def test_a_run_does_not_wait_for_its_picture(project, recorder, monkeypatch):
+    """The first transformation starts while the picture is still being made, however long that takes."""
+    started, shown = threading.Event(), []
+
+    class Slow(Recorder):
+        def show(self, snapshot):
+            shown.append(started.wait(10))
+            super().show(snapshot)
+
+    def first():
+        started.set()
+
+    monkeypatch.setitem(pictures.PICTURES, "slow", Slow)
+    project(row("A", first)).run(views=[LiveView(lambda rows: "slow")]).raise_for_status()
+    assert shown == [True]
+
+
+def test_the_words_come_before_the_picture(project, recorder):
+    """The surface has words and room for all parts before the run starts, on the run's own thread."""
+    surface = Words()
+    view = LiveView(lambda rows: "recorder", surface)
+    view.announce("reading …")
+    project(row("A", wait_for_paint), row("B", lambda: None)).run(views=[view])
+    here = threading.current_thread().name
+    assert surface.calls == [
+        ("announce", "reading …", here),
+        ("reserve", "2 rows planned, starting", here),
+    ]
 
 
 def test_what_painting_raises_does_not_reach_the_run(project, recorder):

@@ -1,0 +1,86 @@
+"""Import the libraries that draw a live run, on a thread of their own: a run never waits for its picture.
+
+Plotly's figure takes more than a second of processor time to import. The thread begins after the plan
+is made. `import_late` is not used, because an engine that imports its own library would wait for Plotly.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import sys
+import threading
+
+from odibi_nb.core.process.forks import at_fork
+from odibi_nb.notebook.environment import PLOTLY, WIDGETS
+
+MODULES = {WIDGETS: "ipywidgets", PLOTLY: "plotly.graph_objs._figurewidget"}
+"""The module that each picture needs. The second one imports everything that Plotly's live figure uses."""
+PATIENCE_SECONDS = 5.0
+"""Longest wait of a fork, or of the interpreter's end, for an import in progress."""
+
+
+class Libraries:
+    """The imports of one process, one at a time and on a thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._importing = threading.Lock()
+        self._threads: dict[str, threading.Thread] = {}
+        self._held = False
+
+    def ready(self, name: str) -> bool:
+        """Return True if *name*, a key of `MODULES`, is imported completely."""
+        module = sys.modules.get(MODULES[name])
+        return module is not None and not getattr(module.__spec__, "_initializing", False)
+
+    def fetch(self, *names: str) -> None:
+        """Start the imports of *names*, in this order, unless they are complete or in progress."""
+        with self._lock:
+            wanted = [name for name in names if not self.ready(name) and not self._is_coming(name)]
+            if not wanted:
+                return
+            # A daemon: a kernel that ends must not wait for an import that hangs.
+            thread = threading.Thread(
+                target=self._import, args=(wanted,), name="odibi-libraries", daemon=True
+            )
+            self._threads |= dict.fromkeys(wanted, thread)
+            thread.start()
+
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> None:
+        """Wait for the imports in progress, at most *seconds* for each."""
+        for thread in {*self._threads.values()}:
+            thread.join(seconds)
+
+    def _is_coming(self, name: str) -> bool:
+        thread = self._threads.get(name)
+        return thread is not None and thread.is_alive()
+
+    def _import(self, names: list[str]) -> None:
+        for name in names:
+            # A library that cannot be imported leaves the picture that needs none.
+            with self._importing, contextlib.suppress(Exception):
+                importlib.import_module(MODULES[name])
+
+    def before_fork(self) -> None:
+        """Let an import end. In the child it would stay incomplete, and its module locked.
+
+        The wait has a limit: the forking thread may be inside an import that ours waits for.
+        """
+        self._held = self._importing.acquire(timeout=PATIENCE_SECONDS)
+
+    def after_fork(self) -> None:
+        """Let imports go on, in the parent and in the child."""
+        if self._held:
+            self._held = False
+            self._importing.release()
+
+
+LIBRARIES = Libraries()
+at_fork(
+    before=LIBRARIES.before_fork,
+    in_parent=LIBRARIES.after_fork,
+    in_child=LIBRARIES.after_fork,
+)
+atexit.register(LIBRARIES.wait)
