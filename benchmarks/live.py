@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks import png
@@ -110,15 +109,19 @@ def first_picture(folder: Path, turns: int) -> Iterator[Figure]:
     planned 20 rows. Each kernel is new; "warm" is the second run in it.
     """
     project_on_disk(folder, 20, "wait")
-    fresh, warm = ([_first(folder, again=again) for _ in range(turns)] for again in (False, True))
-    for state, ours in (("new", fresh), ("warm", warm)):
-        empty = median(one.empty for one in ours)
-        words, picture = (
-            median(getattr(one, part) for one in ours) for part in ("words", "picture")
-        )
-        peer = "an empty ipywidgets.HTML"
-        yield compared(f"Enter to first words, {state} kernel", words, empty, peer=peer)
-        yield compared(f"Enter to first picture, {state} kernel", picture, empty, peer=peer)
+    for state, again in (("new", False), ("warm", True)):
+        times = [_first(folder, again=again) for _ in range(turns)]
+        empty = [one.empty for one in times]
+        for name, ours in (
+            ("words", [one.words for one in times]),
+            ("picture", [one.picture for one in times]),
+        ):
+            yield compared(
+                f"Enter to first {name}, {state} kernel",
+                ours,
+                empty,
+                peer="an empty ipywidgets.HTML",
+            )
 
 
 class _Times(NamedTuple):

@@ -11,10 +11,10 @@ _WHOLE = "white-space:pre-wrap;overflow-wrap:anywhere"
 
 def error_html(title: str, text: str) -> str:
     """Return an error with its title as the heading. A screen reader reads it out at once."""
-    sign, colour, _ = STATUS_STYLES["FAILED"]
+    style = STATUS_STYLES["FAILED"]
     return (
         f"<div role='alert' style='{_TEXT};{_WHOLE}'>"
-        f"<b style='{text_colour(colour)}'>{sign} {escape(title)}</b>\n{escape(text)}</div>"
+        f"<b style='{text_colour(style.colour)}'>{style.sign} {escape(title)}</b>\n{escape(text)}</div>"
     )
 
 

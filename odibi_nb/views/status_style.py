@@ -13,19 +13,35 @@ QUEUED = "QUEUED"
 
 
 class StatusStyle(NamedTuple):
-    """The style of a status. *pattern* is one of Plotly's shapes; the SVG draws the same shape."""
+    """The style of a status.
+
+    Attributes:
+        sign: a character that no other status has.
+        colour: of text.
+        pattern: of bars: one of Plotly's shapes; the SVG draws the same shape.
+        fill: of bars, if it is not *colour*.
+        lines: the colour of the pattern.
+    """
 
     sign: str
     colour: str
     pattern: str
+    fill: str = ""
+    lines: str = "#ffffffbf"
+
+    @property
+    def bar(self) -> str:
+        """Return the colour of a bar."""
+        return self.fill or self.colour
 
 
-# Colours with enough contrast on white and on near-black; sign and pattern carry the status without them.
+# Text colours have enough contrast on white and on near-black. Bars of success, failed and running rows differ in
+# lightness, also for people who see no red or no green; sign and pattern carry the status without any colour.
 # Queued bars are the longest, so they get the pattern that makes the smallest PNG.
 STATUS_STYLES: dict[str, StatusStyle] = {
     Status.SUCCESS.value: StatusStyle("✔", "#2e9e4f", ""),
-    Status.RUNNING.value: StatusStyle("▶", "#2f7de1", "/"),
-    Status.FAILED.value: StatusStyle("✖", "#d9433b", "+"),
+    Status.RUNNING.value: StatusStyle("▶", "#2f7de1", "/", "#a9cbf8", "#2f7de1"),
+    Status.FAILED.value: StatusStyle("✖", "#d9433b", "+", "#a3180f", "#8a120b"),
     RETRYING: StatusStyle("↻", "#b8860b", "."),
     Status.SKIPPED.value: StatusStyle("⤼", "#8d6fc7", "|"),
     Status.CANCELLED.value: StatusStyle("■", "#a06a3a", "\\"),
@@ -36,6 +52,19 @@ PART_DONE = "#174f97"
 """The colour of the completed part of a running bar. A percentage beside the bar gives the same value."""
 WAITS = frozenset({QUEUED, RETRYING})
 """Kinds of bars that show waiting: drawn thin."""
+FAINT = "#80808018"
+"""The fill of bars of rows that had nothing to do: lighter than all others, or darker in a dark theme."""
+EXPECTED, RETRIED, LATE = "EXPECTED", "RETRIED", "LATE"
+"""Kinds of bars that are no status: the forecast, a failed attempt before another one, time over the usual."""
+BAR_STYLES: dict[str, StatusStyle] = {
+    EXPECTED: StatusStyle("░", "#8a8a8a", "", "#8080802e"),
+    **STATUS_STYLES,
+    RETRIED: StatusStyle("▯", "#d9433b", "", "#00000000"),
+    LATE: StatusStyle("▂", "#b8860b", "", "#f0a30a"),
+}
+"""Every kind of bar, in the order of a chart's legend."""
+WORDS = {RETRIED: "failed, then retried", EXPECTED: "expected", LATE: "longer than usual"}
+"""The legend's words for kinds that are no status."""
 WAITING_STYLE = StatusStyle("·", "#8a8a8a", "-")
 RUN_STYLES = {
     "success": STATUS_STYLES["SUCCESS"],

@@ -31,7 +31,7 @@ PANE_SECONDS = 1.0
 """A run shorter than this gets no log pane. The page would report an error for a widget that it is
 still creating when the bundles of the end replace all widgets.
 """
-_CHANGING = ("x", "base", "y", "customdata", "showlegend", "text")
+_CHANGING = ("x", "base", "y", "customdata", "ids", "showlegend", "text")
 """Keys of a trace that change during a run."""
 _LAYERS_STYLE = (
     "<style>.odibi-layers>*{pointer-events:none}.odibi-layers rect{pointer-events:auto}</style>"
@@ -228,9 +228,10 @@ class PlotlyChart(Chart):
             self._figure.set_trait("_config", {"displaylogo": False})
         names = [row.id for row in snapshot.rows]
 
-        def bar_clicked(_trace: Any, points: Any, _state: Any) -> None:
+        def bar_clicked(trace: Any, points: Any, _state: Any) -> None:
             if points.ys:
-                choose_log(names[int(points.ys[0])])
+                number = trace.ids[points.point_inds[0]] if trace.ids is not None else points.ys[0]
+                choose_log(names[int(number)])
 
         for trace in self._figure.data:
             trace.on_click(bar_clicked)
@@ -245,7 +246,7 @@ class PlotlyChart(Chart):
                 for key in _CHANGING:
                     if old.get(key) != new.get(key):
                         trace[key] = new[key]
-            for key in ("xaxis", "shapes"):
+            for key in ("xaxis", "yaxis", "shapes"):
                 if before["layout"][key] != now["layout"][key]:
                     figure.layout[key] = now["layout"][key]
         self._drawn = now

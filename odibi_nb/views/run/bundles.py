@@ -84,4 +84,5 @@ def plain_text(snapshot: RunSnapshot) -> str:
 
 def _figure(snapshot: RunSnapshot) -> Bundle:
     figure = gantt_plotly(gantt_of(snapshot), run=snapshot.run_id)
-    return {**figure, "config": {"responsive": True, "displaylogo": False}}
+    # Not responsive: Plotly would then take its height from its own scrollbar when the page is resized.
+    return {**figure, "config": {"displaylogo": False}}

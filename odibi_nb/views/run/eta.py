@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.events import Status
@@ -10,42 +12,91 @@ from odibi_nb.views.status_style import RETRYING, WAITING
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from odibi_nb.core.planning.forecast import Span
     from odibi_nb.core.planning.plan import RunPlan
     from odibi_nb.views.run.state import RowState
 
 _OPEN = frozenset({WAITING, RETRYING, Status.RUNNING.value})
+PACE_ROWS = 3
+"""Number of ended rows from which their pace says how long the others take."""
+OVERRUN = 0.25
+"""Further time of a row that takes longer than usual, as a fraction of the time above the usual."""
+COST_SHARE = 100
+"""Minimum pause between two simulations, as a multiple of the time that one takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedRun:
+    """The forecast of a run that most of its rows have a history for.
+
+    Attributes:
+        seconds: the usual duration of each row with a history, by id.
+        spans: the expected start and end of every row.
+        end: the expected duration of the run.
+    """
+
+    seconds: Mapping[str, float]
+    spans: Mapping[str, Span]
+    end: float
 
 
 class Eta:
-    """The expected end of a run of *plan*: the forecast's end plus the largest delay of its open rows."""
+    """The expected end of a run of *plan*.
+
+    The rest of the run is simulated: ended rows take no time, running rows the rest of their usual time.
+    Between two simulations the estimate counts down. Without a history the pace so far decides.
+    """
 
     def __init__(self, plan: RunPlan) -> None:
+        self._plan = plan
         rows = {} if plan.problems else plan.rows
-        self._known = {name for name, row in rows.items() if row.expected_seconds is not None}
-        self._spans = expected_spans(plan, expected_durations(plan)[0]) if self._known else {}
+        known = {n: r.expected_seconds for n, r in rows.items() if r.expected_seconds is not None}
+        self._known = known.keys()
+        self._seconds = expected_durations(plan)[0] if known else {}
+        self.expected: ExpectedRun | None = None
+        if known and 2 * len(known) >= len(rows):
+            spans = expected_spans(plan, self._seconds)
+            end = max((span.end for span in spans.values()), default=0.0)
+            self.expected = ExpectedRun(seconds=known, spans=spans, end=end)
+        self._left, self._at, self._next = 0.0, 0.0, 0.0
 
     def seconds_left(
         self, rows: Iterable[RowState], start: dt.datetime, now: dt.datetime
     ) -> float | None:
-        """Return the seconds until all *rows* have ended.
-
-        None if fewer than half of the open rows have a history, or if the forecast has already passed.
-        """
+        """Return the seconds until all *rows* have ended; None if nothing is known about them."""
+        rows = list(rows)
         still_open = [row for row in rows if row.status in _OPEN]
-        known = sum(row.id in self._known for row in still_open)
-        if not self._spans or 2 * known < len(still_open) or not still_open:
+        if not still_open:
             return None
         elapsed = (now - start).total_seconds()
-        late = [
-            max((row.start - start).total_seconds() - span.start, elapsed - span.end)
-            for row in still_open
-            if row.start is not None and (span := self._spans[row.id])
-        ]
-        end = max(self._spans[row.id].end for row in still_open)
-        left = end + max(late, default=0.0) - elapsed
-        return left if left > 0 else None
+        known = sum(row.id in self._known for row in still_open)
+        if not self._seconds or 2 * known < len(still_open):
+            return _at_the_pace_so_far(len(rows), len(still_open), elapsed)
+        if elapsed >= self._next:
+            begin = time.perf_counter()
+            self._left, self._at = self._simulated(still_open, now), elapsed
+            cost = time.perf_counter() - begin
+            self._next = elapsed + COST_SHARE * cost
+        return max(self._left - (elapsed - self._at), min(self._left, 1.0))
+
+    def _simulated(self, still_open: Iterable[RowState], now: dt.datetime) -> float:
+        rest = dict.fromkeys(self._seconds, 0.0)
+        for row in still_open:
+            usual = self._seconds[row.id]
+            begun = row.bars[-1].start if row.bars else row.start
+            if row.status == Status.RUNNING.value and begun is not None:
+                over = (now - begun).total_seconds() - usual
+                rest[row.id] = over * OVERRUN if over > 0 else -over
+            else:  # a row that waits for its next attempt needs its whole time again
+                rest[row.id] = usual
+        return max(span.end for span in expected_spans(self._plan, rest).values())
+
+
+def _at_the_pace_so_far(rows: int, still_open: int, elapsed: float) -> float | None:
+    ended = rows - still_open
+    return elapsed * still_open / ended if ended >= PACE_ROWS else None
 
 
 def rough(seconds: float) -> str:

@@ -8,17 +8,32 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.core.model.events import Status
-from odibi_nb.views.status_style import QUEUED, RETRYING, STATUS_STYLES, WAITING
+from odibi_nb.views.run.lanes import MAX_LINES, Lanes
+from odibi_nb.views.status_style import (
+    BAR_STYLES,
+    EXPECTED,
+    LATE,
+    QUEUED,
+    RETRIED,
+    RETRYING,
+    STATUS_STYLES,
+    WAITING,
+)
 
 if TYPE_CHECKING:
+    from odibi_nb.views.run.eta import ExpectedRun
     from odibi_nb.views.run.state import AttemptState, RowState, RunSnapshot
 
-MAX_QUEUED_ROWS = 500
-"""Largest number of rows for which the waits before first attempts are drawn: more would hide the work."""
 MAX_ERROR = 160
 MAX_CHECKS = 5
 MAX_NAME = 30
+LATE_SHARE, LATE_SECONDS = 1.2, 0.5
+"""A row is late if it takes this multiple of its usual time, and this many seconds more."""
+MARKS = frozenset({Status.SKIPPED.value, Status.CANCELLED.value})
+"""Statuses of rows that may end without a start. They are drawn as a sign, not as a bar."""
 TICKS = 8
+AXIS_ROOM = 1.1
+"""The axis of a run with a forecast, as a multiple of the expected duration."""
 MARK = 0.01
 """Width of the mark of a row that never started, as a fraction of the axis."""
 _UNENDED_WAIT = frozenset({RETRYING, Status.SKIPPED.value, Status.CANCELLED.value})
@@ -28,8 +43,8 @@ _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 
 class Segment(NamedTuple):
     """A bar: row number *row*, from *start* to *end* in seconds of the run.
 
-    *kind* is a key of `STATUS_STYLES`. *bar* is the attempt, or None for waits and marks. *open* is True
-    while the bar still grows.
+    *kind* is a key of `BAR_STYLES`. *bar* is the attempt, or None for waits, marks and the forecast. *open* is
+    True while the bar still grows. *sign* stands at the bar's end. *line* is the line of the chart.
     """
 
     row: int
@@ -38,6 +53,8 @@ class Segment(NamedTuple):
     end: float
     bar: AttemptState | None = None
     open: bool = False
+    sign: str = ""
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +71,16 @@ class Gantt:
     """The content of a chart.
 
     Attributes:
-        rows: in the plan's order, top to bottom.
+        rows: in the plan's order.
+        labels: the text of each line of the chart, top to bottom. A line is a row, or of many rows a lane.
+        folded: True if the lines are lanes.
         segments: by row, then by time.
         bands: the layers, top to bottom.
         until: the end of the axis in seconds; it begins at 0.
         now: the position of the now-line in seconds; None when the run is over.
         begin: wall time (UTC) of second 0; None before the run has begun.
         label: the chart in words: the number of rows in each status.
+        expected: the forecast; None without one.
     """
 
     rows: tuple[RowState, ...]
@@ -70,6 +90,26 @@ class Gantt:
     now: float | None
     begin: dt.datetime | None
     label: str
+    labels: tuple[str, ...] = ()
+    folded: bool = False
+    expected: ExpectedRun | None = None
+
+    def usual(self, row: RowState) -> float | None:
+        """Return the usual seconds of *row*; None without a history."""
+        return None if self.expected is None else self.expected.seconds.get(row.id)
+
+    def ghosts(self) -> list[Segment]:
+        """Return the expected place of each row, within the axis. It does not change during the run."""
+        if self.expected is None or self.folded:
+            return []
+        spans = self.expected.spans
+        return [
+            Segment(number, EXPECTED, span.start, min(span.end, self.until), line=number)
+            for number, row in enumerate(self.rows)
+            if row.id in self.expected.seconds
+            and (span := spans[row.id]).start < self.until
+            and row.status not in MARKS
+        ]
 
     def wall(self, seconds: float) -> str:
         """Return the wall time (UTC) at *seconds*, or "" before the run has begun."""
@@ -82,19 +122,15 @@ class Gantt:
         step = tick_step(self.until)
         return [(i * step, clock(i * step, step)) for i in range(int(self.until / step) + 1)]
 
-    def marked(self, number: int) -> str:
-        """Return the shortened name of row *number*, with a warning sign if a check found something."""
-        row = self.rows[number]
-        return (
-            f"{row.sign} {shortened(row.id, MAX_NAME - 2)}"
-            if row.sign
-            else shortened(row.id, MAX_NAME)
-        )
-
     def tooltip(self, segment: Segment) -> list[str]:
         """Return the lines of the tooltip of *segment*, as plain text."""
         row, bar = self.rows[segment.row], segment.bar
-        sign, word = STATUS_STYLES[segment.kind].sign, segment.kind.lower()
+        if segment.kind == EXPECTED:
+            return [row.id, f"expected from {segment.start:,.2f} s to {segment.end:,.2f} s"]
+        if segment.kind == LATE:
+            usual = self.usual(row)
+            return [row.id, "" if usual is None else f"late: usually {usual:,.2f} s"]
+        sign, word = BAR_STYLES[segment.kind].sign, segment.kind.lower()
         attempt = f", attempt {bar.number}" if bar else ""
         # The text of an open bar has no current times: it must not change with every update.
         since = f"{segment.start:,.2f} s to {segment.end:,.2f} s ({self.wall(segment.start)} to {self.wall(segment.end)} UTC)"
@@ -102,7 +138,8 @@ class Gantt:
             since = f"since {segment.start:,.2f} s ({self.wall(segment.start)} UTC)"
             if bar and bar.progress:
                 since += f", {bar.progress}: {bar.progress.done:,} of {bar.progress.total:,} tasks"
-        lines = [row.id, row.function, f"{sign} {word}{attempt}", since]
+        where = f"{row.layer} · {row.function}" if self.folded else row.function
+        lines = [row.id, where, f"{sign} {word}{attempt}", since]
         if bar and (bar.rows_in is not None or bar.rows_out is not None):
             lines.append(f"rows in {_count(bar.rows_in)}, out {_count(bar.rows_out)}")
         if bar:
@@ -113,7 +150,11 @@ class Gantt:
 
 def gantt_of(snapshot: RunSnapshot) -> Gantt:
     """Return the chart of a run in its current state."""
-    chart = empty_gantt(snapshot)
+    folded = len(snapshot.rows) > MAX_LINES
+    lanes = Lanes()
+    if folded:
+        lanes.update(enumerate(snapshot.rows))
+    chart = empty_gantt(snapshot, lanes.labels() if folded else None)
     begun: dict[str, dt.datetime] = {}
     for row in snapshot.rows:
         if row.bars:
@@ -121,26 +162,42 @@ def gantt_of(snapshot: RunSnapshot) -> Gantt:
             begun[row.layer] = min(first, begun.get(row.layer, first))
     segments: list[Segment] = []
     if chart.begin is not None:
-        queued = len(snapshot.rows) <= MAX_QUEUED_ROWS
         for number, row in enumerate(snapshot.rows):
             if row.bars or row.end or row.layer in begun:
-                since = begun.get(row.layer) if queued else None
-                segments += row_segments(number, row, snapshot, since, chart.until)
+                since = None if folded else begun.get(row.layer)
+                own = row_segments(number, row, snapshot, since, chart.until)
+                segments += lanes.placed(own) if folded else own
     return replace(chart, segments=tuple(segments))
 
 
-def empty_gantt(snapshot: RunSnapshot) -> Gantt:
-    """Return the chart of a run in its current state, without its segments."""
-    longest = max(snapshot.elapsed, 0.1)
+def empty_gantt(snapshot: RunSnapshot, lanes: tuple[str, ...] | None = None) -> Gantt:
+    """Return the chart of a run in its current state, without its segments; *lanes* are its lines, if folded."""
     return Gantt(
         rows=snapshot.rows,
         segments=(),
-        bands=_bands(snapshot.rows),
-        until=_roomy(longest) if snapshot.live else longest * 1.01,
+        bands=_bands(snapshot.rows) if lanes is None else (),
+        labels=tuple(map(_marked, snapshot.rows)) if lanes is None else lanes,
+        folded=lanes is not None,
+        until=_until(snapshot),
         now=snapshot.elapsed if snapshot.live and snapshot.start is not None else None,
         begin=snapshot.start,
         label=_label(snapshot),
+        expected=snapshot.expected,
     )
+
+
+def _until(snapshot: RunSnapshot) -> float:
+    """Return the end of the axis.
+
+    With a forecast it is there from the start and stays, unless the run takes longer. Without one it grows in steps.
+    An ended run shows what is left of the forecast, but never more forecast than run.
+    """
+    longest = max(snapshot.elapsed, 0.1)
+    forecast = 0.0 if snapshot.expected is None else snapshot.expected.end
+    if not snapshot.live:
+        return max(longest, min(forecast, 2 * longest)) * 1.01
+    room = forecast * AXIS_ROOM
+    return room if longest * 1.02 <= room else _roomy(longest)
 
 
 def row_segments(
@@ -148,7 +205,7 @@ def row_segments(
 ) -> list[Segment]:
     """Return the bars of one row. *queued* is the time from which it may have waited for its first attempt.
 
-    If a bar is open, it is the last one.
+    If bars are open, they are the last ones.
     """
     assert snapshot.start is not None
     zero, now = snapshot.start, snapshot.at
@@ -157,31 +214,61 @@ def row_segments(
         passed = (moment - zero).total_seconds()
         return passed if passed > 0 else 0.0
 
-    segments = [
-        Segment(
-            number, bar.status, seconds(bar.start), seconds(bar.end or now), bar, bar.end is None
-        )
-        for bar in row.bars
-    ]
+    usual = None if snapshot.expected is None else snapshot.expected.seconds.get(row.id)
+    segments = []
+    for bar in row.bars:
+        start, end, still = seconds(bar.start), seconds(bar.end or now), bar.end is None
+        kind, sign = _kind(row, bar)
+        segments.append(Segment(number, kind, start, end, bar, still, sign, number))
+        over = _over(start, end, usual)
+        if over is not None:
+            segments.append(Segment(number, LATE, over, end, None, still, "", number))
     if len(row.bars) > 1 or row.status in _UNENDED_WAIT:
         for since, until_then in row.waits(now):
             still = row.status == RETRYING and since == row.bars[-1].end
             segments.append(
-                Segment(number, RETRYING, seconds(since), seconds(until_then), None, still)
+                Segment(
+                    number, RETRYING, seconds(since), seconds(until_then), None, still, "", number
+                )
             )
         segments.sort(key=lambda segment: segment.start)
-    if queued is not None:
+    if queued is not None and not (row.status in MARKS and not row.bars):
         first = row.bars[0].start if row.bars else row.end or now
         if first > queued:
             still = not row.bars and row.end is None
             segments.insert(
-                0, Segment(number, QUEUED, seconds(queued), seconds(first), None, still)
+                0, Segment(number, QUEUED, seconds(queued), seconds(first), None, still, "", number)
             )
     unstarted = row.status != RETRYING and (not row.bars or row.bars[-1].status != row.status)
     if row.end is not None and unstarted:
         end = min(max(seconds(row.end), until * MARK), until)
-        segments.append(Segment(number, row.status, end - until * MARK, end))
+        sign = STATUS_STYLES[row.status].sign
+        segments.append(
+            Segment(number, row.status, end - until * MARK, end, sign=sign, line=number)
+        )
     return segments
+
+
+def _kind(row: RowState, bar: AttemptState) -> tuple[str, str]:
+    """Return the kind and the sign of an attempt's bar. A failed attempt is not yet a failed row."""
+    failed = Status.FAILED.value
+    if bar.status != failed:
+        return bar.status, ""
+    if bar is row.bars[-1] and row.status == failed:
+        return failed, STATUS_STYLES[failed].sign
+    return RETRIED, ""
+
+
+def _over(start: float, end: float, usual: float | None) -> float | None:
+    """Return the time from which an attempt is over the row's *usual* seconds; None if it is not by much."""
+    if usual is None or end - start < max(usual * LATE_SHARE, usual + LATE_SECONDS):
+        return None
+    return start + usual
+
+
+def _marked(row: RowState) -> str:
+    """Return the name of a row, with a warning sign if a check found something."""
+    return f"{row.sign} {row.id}" if row.sign else row.id
 
 
 def _bands(rows: tuple[RowState, ...]) -> tuple[Band, ...]:
@@ -225,6 +312,14 @@ def clock(seconds: float, step: float = 1.0) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def cut_in_the_middle(text: str, length: int) -> str:
+    """Return *text*, cut to *length* in its middle: names of a project often differ only at their end."""
+    if len(text) <= length:
+        return text
+    end = (length - 1) // 2
+    return f"{text[: length - 1 - end]}…{text[-end:]}"
 
 
 def shortened(text: str, length: int) -> str:

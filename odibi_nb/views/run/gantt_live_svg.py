@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from odibi_nb.views.run.click_for_log import BAR
-from odibi_nb.views.run.gantt import MAX_QUEUED_ROWS, Gantt, Segment, empty_gantt, row_segments
-from odibi_nb.views.run.gantt_svg import MAX_LABELLED, GanttDrawing
+from odibi_nb.views.run.gantt import Gantt, Segment, empty_gantt, row_segments
+from odibi_nb.views.run.gantt_svg import GanttDrawing
+from odibi_nb.views.run.lanes import MAX_LINES, Lanes
 from odibi_nb.views.status_style import QUEUED, RETRYING
 
 if TYPE_CHECKING:
@@ -31,13 +32,16 @@ class GanttLayers:
     """
 
     def __init__(self, count: int) -> None:
-        self.tooltips = count <= MAX_LABELLED
+        self.tooltips = count <= MAX_LINES
+        self._lanes = None if self.tooltips else Lanes()
+        self._lanes_of: tuple[RowState | None, ...] = (None,) * count
         self._attributes = BAR if self.tooltips else ""
-        self._queued = count <= MAX_QUEUED_ROWS
+        self._queued = self.tooltips
         self._size = FEW_BARS if self.tooltips else MANY_BARS
         bars = 2 * count if self._queued else count
         self._pictures = [""] * (bars // self._size + 1)
         self._until = 0.0
+        self._scale: tuple[float, tuple[int, int, bool] | None] = (0.0, None)
         self._forget(())
 
     def _forget(self, rows: tuple[RowState, ...]) -> None:
@@ -50,16 +54,19 @@ class GanttLayers:
         self._seen: set[str] = set()
         self._marked: set[int] = set()
         self._frame = ""
-        self._framed = (0, 0)
+        self._framed: tuple[int, int, tuple[str, ...]] = (0, 0, ())
 
     def update(self, snapshot: RunSnapshot) -> list[str]:
         """Return all pictures, bottom to top: frame, moving, settled. Their number never changes."""
-        chart = empty_gantt(snapshot)
+        self._update_lanes(snapshot)
+        chart = empty_gantt(snapshot, None if self._lanes is None else self._lanes.labels())
         if not chart.rows:
             return ["", "", *self._pictures]
         first = 0
-        if chart.until != self._until or len(self._rows) != len(chart.rows):
-            self._until = chart.until
+        places = None if self._lanes is None else self._lanes.places()
+        scale = chart.until, places
+        if scale != self._scale or len(self._rows) != len(chart.rows):
+            self._scale, self._until = scale, chart.until
             self._forget(chart.rows)
             self._pictures = [""] * len(self._pictures)
         else:
@@ -69,6 +76,13 @@ class GanttLayers:
         moving = self._moving(snapshot, chart)
         self._draw_settled(chart, snapshot.run_id, first)
         return [self._frame, moving, *self._pictures]
+
+    def _update_lanes(self, snapshot: RunSnapshot) -> None:
+        if self._lanes is None:
+            return
+        pairs = zip(snapshot.rows, self._lanes_of, strict=True)
+        self._lanes.update((i, new) for i, (new, old) in enumerate(pairs) if new is not old)
+        self._lanes_of = snapshot.rows
 
     def _take(self, snapshot: RunSnapshot) -> None:
         """Take over the bars that have settled since the last snapshot."""
@@ -105,7 +119,8 @@ class GanttLayers:
         since = self._begun.get(row.layer) if self._queued else None
         if not (row.bars or row.end or since):
             return []
-        return row_segments(number, row, snapshot, since, self._until)
+        segments = row_segments(number, row, snapshot, since, self._until)
+        return segments if self._lanes is None else self._lanes.placed(segments)
 
     def _moving(self, snapshot: RunSnapshot, chart: Gantt) -> str:
         segments = [
@@ -119,7 +134,7 @@ class GanttLayers:
         if blocks:
             self._seen.add(QUEUED)
         drawing = GanttDrawing(chart, snapshot.run_id, self._seen, self._attributes)
-        shown = len(self._seen), len(self._marked)
+        shown = len(self._seen), len(self._marked), chart.labels
         if not self._frame or self._framed != shown:
             self._framed, self._frame = shown, drawing.frame()
         now = snapshot.elapsed

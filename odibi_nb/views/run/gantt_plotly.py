@@ -7,22 +7,38 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.engine import Engine
 from odibi_nb.core.model.events import Status
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.run.gantt import Gantt, Segment, shortened
-from odibi_nb.views.status_style import PART_DONE, QUEUED, STATUS_STYLES, WAITS
+from odibi_nb.views.run.gantt import MAX_NAME, Gantt, Segment, cut_in_the_middle, shortened
+from odibi_nb.views.status_style import (
+    BAR_STYLES,
+    EXPECTED,
+    LATE,
+    PART_DONE,
+    QUEUED,
+    RETRIED,
+    STATUS_STYLES,
+    WAITS,
+    WORDS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_LABELLED = 120
-"""Largest number of rows whose names are shown. With more rows, only the layers' names are."""
 MAX_TOOLTIPS = 200
 """Largest number of rows with full tooltips in a saved figure. With more, tooltips have the id and errors."""
 LIVE_BARS = 64
 """Bars in one trace of a live figure, for the most frequent kinds (`MANY`)."""
 MANY = frozenset({Status.SUCCESS.value, QUEUED})
+SIGNED = frozenset(
+    {
+        Status.RUNNING.value,
+        Status.FAILED.value,
+        Status.SKIPPED.value,
+        Status.CANCELLED.value,
+        Status.ABANDONED.value,
+    }
+)
+"""Kinds of bars with a sign or their progress at the end."""
 MAX_HEIGHT = 560
-MIN_BAR = 1.2 / 450
-"""Smallest height of a bar as a fraction of the plot: bars thinner than a pixel would fade away."""
 _GREY = "#777777"
 _INKS = {1: "var(--jp-ui-font-color1,#777)", 2: "var(--jp-ui-font-color2,#777)"}
 """Text colours: the theme's colour, or a grey that is readable in both themes."""
@@ -44,7 +60,11 @@ def gantt_plotly(gantt: Gantt, run: str = "", *, live: bool = False) -> dict[str
     """
     tooltips = live or len(gantt.rows) <= MAX_TOOLTIPS
     data: list[dict[str, Any]] = []
-    for kind in STATUS_STYLES:
+    for kind in BAR_STYLES:
+        if kind == EXPECTED:
+            own = gantt.ghosts()
+            data += [_trace(gantt, kind, own, tooltips=True) | {"showlegend": True}] if own else []
+            continue
         own = [segment for segment in gantt.segments if segment.kind == kind]
         traces = [
             _trace(gantt, kind, some, tooltips=tooltips)
@@ -75,27 +95,17 @@ def _parts(gantt: Gantt, kind: str, segments: list[Segment], *, live: bool) -> l
 
 
 def _trace(gantt: Gantt, kind: str, segments: list[Segment], *, tooltips: bool) -> dict[str, Any]:
-    style = STATUS_STYLES[kind]
-    trace = {
+    style = BAR_STYLES[kind]
+    trace: dict[str, Any] = {
         "type": "bar",
         "orientation": "h",
-        "name": _inked(1, f"{style.sign} {kind.lower()}"),
+        "name": _inked(1, f"{style.sign} {WORDS.get(kind, kind.lower())}"),
         "x": [round(segment.end - segment.start, 3) for segment in segments],
         "base": [round(segment.start, 3) for segment in segments],
-        "y": [segment.row for segment in segments],
-        "width": 0.3 if kind in WAITS else max(0.9, round(MIN_BAR * len(gantt.rows), 1)),
-        "marker": {
-            "color": style.colour,
-            "line": {"width": 0},
-            "pattern": {
-                "shape": style.pattern,
-                "fillmode": "overlay",
-                "fgcolor": "rgba(255,255,255,0.75)",
-                "size": 6 if kind in WAITS else 10,
-                "solidity": 0.2,
-            },
-        },
-        "opacity": 1 if kind != QUEUED else 0.6 if len(gantt.rows) <= MAX_LABELLED else 0.35,
+        "y": [segment.line for segment in segments],
+        "width": 0.3 if kind in WAITS or kind == LATE else 0.9,
+        "marker": {"color": _rgba(style.bar), "line": _line(kind)},
+        "opacity": 1 if kind != QUEUED else 0.6,
         "customdata": [
             _text(gantt.tooltip(segment))
             if tooltips and not _waits(segment)
@@ -106,20 +116,53 @@ def _trace(gantt: Gantt, kind: str, segments: list[Segment], *, tooltips: bool) 
         "legendgroup": kind,
         "showlegend": False,
     }
-    if kind == Status.RUNNING.value:
+    if style.pattern:
+        trace["marker"]["pattern"] = {
+            "shape": style.pattern,
+            "fillmode": "overlay",
+            "fgcolor": _rgba(style.lines),
+            "size": 6 if kind in WAITS else 10,
+            "solidity": 0.2,
+        }
+    if gantt.folded:  # a line is no row: a click finds the row's number here
+        trace["ids"] = [str(segment.row) for segment in segments]
+    if kind == LATE:  # a strip at the bar's foot
+        trace["offset"] = 0.15
+    if kind in SIGNED:
         trace |= {
-            "text": _progress_texts(gantt, segments),
+            "text": _end_texts(segments),
             "textposition": "outside",
+            "textfont": {"size": 13 if kind != Status.RUNNING.value else 11},
             "cliponaxis": False,
         }
     return trace
 
 
-def _progress_texts(gantt: Gantt, segments: list[Segment]) -> list[str]:
-    """Return the progress text right of each bar; an empty list if no bar has progress to show."""
+def _line(kind: str) -> dict[str, Any]:
+    """Return the outline of a kind's bars: hollow bars have nothing else."""
+    if kind == RETRIED:
+        return {"width": 1.5, "color": BAR_STYLES[kind].colour}
+    return {"width": 0}
+
+
+def _rgba(colour: str) -> str:
+    """Return a colour of CSS as Plotly knows it: it takes no eight digits."""
+    if len(colour) == len("#rrggbb"):
+        return colour
+    *rgb, alpha = (int(colour[i : i + 2], 16) for i in (1, 3, 5, 7))
+    return f"rgba({','.join(map(str, rgb))},{alpha / 255:.2f})"
+
+
+def _end_texts(segments: list[Segment]) -> list[str]:
+    """Return the sign or the progress right of each bar; an empty list if no bar has one."""
     progresses = [segment.bar.progress if segment.bar else None for segment in segments]
-    texts = [_inked(1, str(progress)) if progress else "" for progress in progresses]
-    return texts if any(texts) and len(gantt.rows) <= MAX_LABELLED else []
+    texts = [
+        f"<span style='color:{BAR_STYLES[segment.kind].colour}'>{segment.sign}</span>"
+        if segment.sign
+        else (_inked(1, str(progress)) if progress else "")
+        for segment, progress in zip(segments, progresses, strict=True)
+    ]
+    return texts if any(texts) else []
 
 
 def _part_done(gantt: Gantt) -> dict[str, Any]:
@@ -136,7 +179,7 @@ def _part_done(gantt: Gantt) -> dict[str, Any]:
             for segment, progress in in_progress
         ],
         "base": [round(segment.start, 3) for segment, _ in in_progress],
-        "y": [segment.row for segment, _ in in_progress],
+        "y": [segment.line for segment, _ in in_progress],
         "width": 0.5,
         "marker": {"color": PART_DONE, "line": {"width": 0}},
         "customdata": [_text(gantt.tooltip(segment)) for segment, _ in in_progress],
@@ -167,18 +210,17 @@ def _brief(gantt: Gantt, segment: Segment) -> str:
 
 
 def _layout(gantt: Gantt) -> dict[str, Any]:
-    count = len(gantt.rows)
-    labelled = count <= MAX_LABELLED
-    height = 22 if count <= 20 else 18 if count <= 60 else 12  # noqa: PLR2004
-    names = [_inked(1, gantt.marked(i)) for i in range(count)] if labelled else []
+    count = len(gantt.labels)
+    height = 22 if count <= 20 else 18  # noqa: PLR2004
+    names = [_inked(1, cut_in_the_middle(label, MAX_NAME)) for label in gantt.labels]
     layers = [shortened(band.layer, 14) for band in gantt.bands]
     right = 24 + 7 * max(map(len, layers), default=0)
     ticks = gantt.ticks()
     return {
         "template": {},
         "autosize": True,
-        "height": max(180, 110 + height * count) if labelled else MAX_HEIGHT,
-        "margin": {"l": 60 if labelled else 20, "r": right, "t": 40, "b": 40},
+        "height": MAX_HEIGHT if gantt.folded else max(180, 110 + height * count),
+        "margin": {"l": 60, "r": right, "t": 40, "b": 40},
         "paper_bgcolor": _CLEAR,
         "plot_bgcolor": _CLEAR,
         "font": {"color": _GREY, "size": 11},
@@ -204,7 +246,7 @@ def _layout(gantt: Gantt) -> dict[str, Any]:
         },
         "yaxis": {
             "range": [count - 0.5, -0.5],
-            "tickvals": list(range(count)) if labelled else [],
+            "tickvals": list(range(count)),
             "ticktext": names,
             "tickfont": {"size": min(11, height - 2)},
             "ticks": "outside",

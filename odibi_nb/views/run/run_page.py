@@ -33,8 +33,8 @@ def chart_html(snapshot: RunSnapshot) -> str:
 
 def summary_html(snapshot: RunSnapshot, hint: str = "") -> str:
     """Return one line: the run's status, the `summary_parts`, and a *hint*."""
-    sign, colour, _ = RUN_STYLES.get(snapshot.status, STATUS_STYLES["RUNNING"])
-    state = f"<b style='{text_colour(colour)}'>{sign} {escape(snapshot.status)}</b>"
+    style = RUN_STYLES.get(snapshot.status, STATUS_STYLES["RUNNING"])
+    state = f"<b style='{text_colour(style.colour)}'>{style.sign} {escape(snapshot.status)}</b>"
     hints = [hint] if hint else []
     text = escape(" · ".join([*summary_parts(snapshot), *hints]))
     return f"<p role='status' style='margin:4px 0'>{state} · {text}</p>"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.events import Progress
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.planning.plan import RunPlan
+    from odibi_nb.views.run.eta import ExpectedRun
 
 WARNING_SIGN = "⚠"
 LIVE = frozenset({"starting", "running"})
@@ -92,7 +93,8 @@ class RunSnapshot:
 
     *retry_of* is the id of the run that this run retries, or "". *status* is "starting", "running", a
     `RunStatus` value, or "interrupted" if the run never reported its end. *cancel_level* is the level of the
-    last request to cancel it. *seconds_left* is the estimated remaining time, if the history allows one.
+    last request to cancel it. *seconds_left* is the estimated remaining time, if there is an estimate.
+    *expected* is the forecast, if most rows have a history.
     """
 
     project: str = ""
@@ -105,6 +107,7 @@ class RunSnapshot:
     rows: tuple[RowState, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds_left: float | None = None
+    expected: ExpectedRun | None = None
     version: int = 0
     cancel_level: int = 0
 
@@ -225,11 +228,20 @@ class RunState(View):
         """Return the current state of the run."""
         eta = self._current_eta()
         with self._lock:
-            at = utc_now() if self._head.live else self._head.at
-            rows, left = tuple(self._rows.values()), None
-            if eta is not None and self._head.start and self._head.status == "running":
-                left = eta.seconds_left(rows, self._head.start, at)
-            return replace(self._head, at=at, rows=rows, seconds_left=left, version=self.version)
+            head, version = self._head, self.version
+            rows = tuple(self._rows.values())
+        # Not under the lock: the estimate simulates the rest of the run, and the run must not wait for it.
+        at, left = utc_now() if head.live else head.at, None
+        if eta is not None and head.start and head.status == "running":
+            left = eta.seconds_left(rows, head.start, at)
+        return replace(
+            head,
+            at=at,
+            rows=rows,
+            seconds_left=left,
+            expected=None if eta is None else eta.expected,
+            version=version,
+        )
 
     def _current_eta(self) -> Eta | None:
         """Return the estimate of the current plan.

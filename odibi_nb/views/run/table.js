@@ -43,10 +43,10 @@ for (const root of document.querySelectorAll(".odibi-log:not(.on)")) {
     more.ontoggle = () => opener.ariaExpanded = row.classList.toggle("open", more.open);
     more.ontoggle();
   }
-  const select = number => {
+  const select = is => {
     words.value = status.value = "";
     filter();
-    const row = rows.find(row => row.dataset.row == number);
+    const row = rows.find(is);
     if (!row) return told.textContent = "Not in this table";
     for (const one of rows) one.classList.toggle("hit", one == row);
     const more = row.querySelector("details");
@@ -64,11 +64,13 @@ for (const root of document.querySelectorAll(".odibi-log:not(.on)")) {
   document.addEventListener("click", event => {
     const svg = event.target.closest("svg[data-run]");
     if (!svg || !ours(svg, svg.dataset.run)) return;
+    const id = event.target.closest("rect")?.querySelector("title")?.textContent.split("\n")[0];
+    if (id) return select(row => row.rows[0].cells[1].textContent == id);
     const {top, height} = svg.getBoundingClientRect(), [first, each, count] = svg.dataset.rows.split(" ");
     const number = Math.floor(((event.y - top) / height - first) / each);
-    if (number >= 0 && number < count) select(number);
+    if (number >= 0 && number < count) select(row => row.dataset.row == number);
   });
-  const clicked = event => select(event.points[0].y);
+  const clicked = ({points: [{id, y}]}) => select(row => row.dataset.row == (id ?? y));
   document.addEventListener("mousedown", event => {
     const plot = event.target.closest(".js-plotly-plot");
     if (!plot || !ours(plot, plot.layout.meta?.run)) return;

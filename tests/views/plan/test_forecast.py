@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import re
 
 import pytest
@@ -116,11 +117,11 @@ def state(name, status="WAITING", start=None, end=None):
             110,
             350,
         ),
-        # B should have ended 60 s ago
+        # B should have ended 60 s ago: nobody knows how much longer it takes, but not no time at all
         (
             [state("A", "SUCCESS", 0, 60), state("B<i>", "RUNNING", 60), state("D")],
             420,
-            60,
+            75,
         ),
         ([state("D", "RUNNING", 500)], 700, None),
         ([state("A", "SUCCESS", 0, 60)], 60, None),
@@ -131,6 +132,48 @@ def test_the_time_left_follows_what_really_happens(rows, now, left):
     """The time left is the forecast's, moved by how late what runs is; where that tells nothing, none is told."""
     found = Eta(diamond()).seconds_left(rows, START, START + dt.timedelta(seconds=now))
     assert found == left
+
+
+def test_a_late_row_that_nothing_waits_for_delays_nothing():
+    """C takes longer than usual, but B ends later anyway: the time left counts down with B."""
+    rows = [state("A", "SUCCESS", 0, 60), state("B<i>", "RUNNING", 60), state("D")]
+    late = state("C", "RUNNING", 60)
+    left = [
+        Eta(diamond()).seconds_left([*rows, late], START, START + dt.timedelta(seconds=now))
+        for now in (100, 150, 200)
+    ]
+    assert left == [320, 270, 220]
+
+
+def test_a_retry_needs_its_time_again():
+    """A row that waits for its second attempt, or runs it, is expected to take its usual time once more."""
+    waits = state("B<i>", "RETRYING", 60)
+    rows = [state("A", "SUCCESS", 0, 60), state("C", "SUCCESS", 60, 90), state("D")]
+    left = Eta(diamond()).seconds_left([*rows, waits], START, START + dt.timedelta(seconds=350))
+    assert left == 360
+
+
+def test_the_estimate_never_stands_still():
+    """While the row that all wait for runs, also over its time, the number changes with the clock."""
+    ended = [state("A", "SUCCESS", 0, 60), state("C", "SUCCESS", 60, 90)]
+    rows = [*ended, state("B<i>", "RUNNING", 60), state("D")]
+    eta = Eta(diamond())
+    left = [
+        eta.seconds_left(rows, START, START + dt.timedelta(seconds=now))
+        for now in range(60, 600, 30)
+    ]
+    assert all(one != other for one, other in itertools.pairwise(left))
+
+
+def test_without_history_the_pace_says_how_long():
+    """Three of ten rows took 30 s: the other seven take 70 s. Before, there is no estimate."""
+    eta = Eta(plan_of(*(planned(f"R{i}", seconds=None) for i in range(10))))
+    rows = [state(f"R{i}", "SUCCESS", 0, 10) for i in range(3)] + [
+        state(f"R{i}") for i in range(3, 10)
+    ]
+    assert eta.seconds_left(rows, START, START + dt.timedelta(seconds=30)) == 70
+    assert eta.seconds_left(rows[1:], START, START + dt.timedelta(seconds=30)) is None
+    assert eta.expected is None
 
 
 def test_without_history_no_time_left_is_told():

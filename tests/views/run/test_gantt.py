@@ -8,7 +8,10 @@ from dataclasses import replace
 import pytest
 from views.snapshots import bar, everything, many, row, run
 
-from odibi_nb.views.run.gantt import MAX_QUEUED_ROWS, gantt_of, tick_step
+from odibi_nb.core.planning.forecast import Span
+from odibi_nb.views.run.eta import ExpectedRun
+from odibi_nb.views.run.gantt import cut_in_the_middle, gantt_of, tick_step
+from odibi_nb.views.run.lanes import MAX_FAILED, MAX_LANES, MAX_LINES, Lanes
 from odibi_nb.views.run.state import RunSnapshot
 from odibi_nb.views.status_style import STATUS_STYLES, style_of
 
@@ -34,9 +37,9 @@ def test_rows_are_in_the_plans_order_grouped_by_layer():
     [
         ("OK", [("SUCCESS", 0, 2)]),
         ("LATE", [("QUEUED", 0, 1), ("SUCCESS", 1, 3)]),
-        ("TWICE", [("FAILED", 0, 1), ("RETRYING", 1, 3), ("SUCCESS", 3, 5)]),
+        ("TWICE", [("RETRIED", 0, 1), ("RETRYING", 1, 3), ("SUCCESS", 3, 5)]),
         ("BAD", [("QUEUED", 0, 2), ("FAILED", 2, 4)]),
-        ("AGAIN", [("QUEUED", 0, 2), ("FAILED", 2, 4), ("RETRYING", 4, 10)]),
+        ("AGAIN", [("QUEUED", 0, 2), ("RETRIED", 2, 4), ("RETRYING", 4, 10)]),
         ("STOPPED", [("QUEUED", 0, 2), ("CANCELLED", 2, 4)]),
         ("LOST", [("QUEUED", 0, 2), ("ABANDONED", 2, 4)]),
         ("BUSY", [("QUEUED", 0, 5), ("RUNNING", 5, 10)]),
@@ -50,21 +53,21 @@ def test_each_row_has_its_bars(name, bars):
 
 
 def test_a_row_that_never_started_is_marked_where_it_ended():
-    """A skipped row has a small mark at the moment it was skipped, and its reason in the tooltip."""
+    """A skipped row has a mark at the moment it was skipped, no bar before it, and its reason in the tooltip."""
     gantt = gantt_of(everything())
-    queued, mark = kinds_of(gantt, "NEXT")
-    assert queued == ("QUEUED", 0, 4)
+    (mark,) = kinds_of(gantt, "NEXT")
     assert mark[0] == "SKIPPED"
     assert mark[2] == 4
     assert 0 < mark[2] - mark[1] < gantt.until * 0.02
     segment = next(s for s in gantt.segments if s.kind == "SKIPPED")
+    assert segment.sign == "⤼"
     assert gantt.tooltip(segment)[-1] == "upstream BAD failed"
 
 
 def test_a_row_cancelled_between_attempts_keeps_its_wait():
     """What waited for its next attempt when the run was cancelled: attempt, wait, mark."""
     gantt = gantt_of(run(row("A", bar(1, 0, 2, "FAILED"), status="CANCELLED", end=6)))
-    assert [kind for kind, _, _ in kinds_of(gantt, "A")] == ["FAILED", "RETRYING", "CANCELLED"]
+    assert [kind for kind, _, _ in kinds_of(gantt, "A")] == ["RETRIED", "RETRYING", "CANCELLED"]
 
 
 def test_the_now_line_is_there_while_it_runs():
@@ -130,10 +133,109 @@ def test_no_two_statuses_look_alike():
     assert style_of("WAITING").sign == STATUS_STYLES["QUEUED"].sign
 
 
-def test_with_very_many_rows_only_what_ran_is_drawn():
-    """Above MAX_QUEUED_ROWS, queued bars are left out."""
-    assert "QUEUED" in {s.kind for s in gantt_of(many(MAX_QUEUED_ROWS)).segments}
-    assert "QUEUED" not in {s.kind for s in gantt_of(many(MAX_QUEUED_ROWS + 1)).segments}
+def test_many_rows_share_the_lanes_of_workers():
+    """Above MAX_LINES rows, a line is a worker: its bars follow each other, and none covers another."""
+    gantt = gantt_of(many(MAX_LINES + 1))
+    assert gantt.folded
+    assert not gantt_of(many(MAX_LINES)).folded
+    assert gantt.bands == ()
+    for _, own in itertools.groupby(sorted(gantt.segments, key=lambda s: s.line), lambda s: s.line):
+        times = sorted((s.start, s.end) for s in own)
+        assert all(one[1] <= other[0] for one, other in itertools.pairwise(times))
+    assert len(gantt.labels) < 25
+    assert {s.kind for s in gantt.segments} == {"SUCCESS", "FAILED"}
+
+
+def test_failed_rows_have_lines_of_their_own_on_top():
+    """Of many rows, those that failed come first with their names, MAX_FAILED at most; the rest are in lanes."""
+    gantt = gantt_of(many(1_000))
+    on_top = [label for label in gantt.labels if label.startswith("✖")]
+    assert gantt.labels[: len(on_top)] == tuple(on_top)
+    assert on_top[0] == "✖ SILVER_0005"
+    assert len(on_top) == MAX_FAILED
+    for segment in gantt.segments:
+        assert (segment.line < MAX_FAILED) <= (segment.kind == "FAILED")
+
+
+def test_a_lane_says_what_it_runs():
+    """While a worker is busy, its line has the name of its row."""
+    ended = [row(f"T{i}", bar(1, i, i + 1)) for i in range(MAX_LINES)]
+    busy, skipped = row("BUSY", bar(1, 61)), row("NEXT", status="SKIPPED", end=3)
+    gantt = gantt_of(run(*ended, busy, skipped, row("OTHER", bar(1, 0.5, 61.5)), seconds=70))
+    assert gantt.labels == ("BUSY", "worker 2", "not run")
+    (mark,) = [s for s in gantt.segments if s.kind == "SKIPPED"]
+    assert mark.line == 2
+
+
+def test_there_are_not_too_many_lanes():
+    """However many rows run at a time, there are MAX_LANES lanes at most, and every bar has one."""
+    gantt = gantt_of(run(*(row(f"T{i}", bar(1, i / 100)) for i in range(500)), seconds=9))
+    assert len(gantt.labels) == MAX_LANES
+    assert {s.line for s in gantt.segments} == set(range(MAX_LANES))
+
+
+def test_lanes_that_follow_a_run_are_those_of_its_end():
+    """Told of each change, the lanes of a run are the same as told of all at once."""
+    rows, following, whole = many(200).rows, Lanes(), Lanes()
+    moments = sorted(
+        [(r.bars[0].start, i, False) for i, r in enumerate(rows)]
+        + [(r.bars[0].end, i, True) for i, r in enumerate(rows)],
+        key=lambda one: (one[0], not one[2]),
+    )
+    for _, i, ended in moments:
+        going = replace(rows[i], status="RUNNING", bars=(replace(rows[i].bars[0], end=None),))
+        following.update([(i, rows[i] if ended else going)])
+    whole.update(enumerate(rows))
+    assert following.labels() == whole.labels()
+    segments = gantt_of(run(*rows, seconds=30, status="success")).segments
+    assert following.placed(segments) == whole.placed(segments)
+
+
+def expecting(snapshot, **seconds):
+    """The snapshot of a run in which each row is expected at the start, for so many seconds."""
+    spans = {name: Span(0, long, None) for name, long in seconds.items()}
+    expected = ExpectedRun(seconds=seconds, spans=spans, end=max(seconds.values()))
+    return replace(snapshot, expected=expected)
+
+
+def test_with_a_forecast_the_axis_stands():
+    """It ends a tenth after the expected end from the start on, and moves only if the run takes longer."""
+    snapshots = [expecting(run(row("A", bar(1, 0)), seconds=s), A=30) for s in range(40)]
+    ends = [gantt_of(snapshot).until for snapshot in snapshots]
+    assert ends[:33] == [33.0] * 33
+    assert all(end > seconds for seconds, end in enumerate(ends))
+
+
+def test_each_row_has_its_expected_place():
+    """A pale bar for every row with a history; it stays below the bar, and skipped rows lose it."""
+    rows = (row("A", bar(1, 0, 2)), row("B"), row("C", status="SKIPPED", end=4), row("NEW"))
+    gantt = gantt_of(expecting(run(*rows), A=3, B=5, C=7))
+    assert [(s.row, s.start, s.end) for s in gantt.ghosts()] == [(0, 0, 3), (1, 0, 5)]
+    assert gantt_of(run(*rows)).ghosts() == []
+
+
+def test_what_takes_longer_than_usual_is_marked():
+    """The part over the usual time has a kind of its own, once it is a fifth of it and half a second."""
+    rows = (row("A", bar(1, 0)), row("B", bar(1, 2, 9)), row("C", bar(1, 0, 3.3)))
+    gantt = gantt_of(expecting(run(*rows, seconds=8), A=6, B=3, C=3))
+    late = {
+        gantt.rows[s.row].id: (s.start, s.end, s.open) for s in gantt.segments if s.kind == "LATE"
+    }
+    assert late == {"A": (6, 8, True), "B": (5, 9, False)}
+    segment = next(s for s in gantt.segments if s.kind == "LATE")
+    assert gantt.tooltip(segment) == ["A", "late: usually 6.00 s"]
+
+
+def test_a_failed_row_has_its_sign_and_a_failed_attempt_none():
+    """Only a row that failed for good is drawn as failed, with the sign at its end."""
+    signs = {s.kind: s.sign for s in gantt_of(everything()).segments if s.bar}
+    assert (signs["FAILED"], signs["RETRIED"]) == ("✖", "")
+
+
+def test_a_long_name_is_cut_in_its_middle():
+    """Its beginning and its end stay, which differ between names."""
+    assert cut_in_the_middle("INGEST_PLANT_B_KILN_TEMPERATURES", 11) == "INGES…TURES"
+    assert cut_in_the_middle("SILVER_001", 11) == "SILVER_001"
 
 
 def test_before_the_run_starts_there_is_nothing_to_draw():

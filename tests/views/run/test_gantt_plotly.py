@@ -15,6 +15,9 @@ from odibi_nb.views.run.gantt import gantt_of
 from odibi_nb.views.run.gantt_plotly import MAX_HEIGHT, MAX_TOOLTIPS, gantt_plotly
 from odibi_nb.views.status_style import STATUS_STYLES
 
+KINDS = [f"{style.sign} {name.lower()}" for name, style in STATUS_STYLES.items()]
+OTHERS = ["▯ failed, then retried", "▂ longer than usual"]
+
 
 def plain(text):
     """Text without Plotly's markup."""
@@ -28,14 +31,15 @@ def name_of(trace):
 def test_one_trace_of_one_colour_per_kind():
     """Each kind is one bar trace with a constant colour, its own pattern, and thin if it is a wait."""
     data = gantt_plotly(gantt_of(everything()))["data"]
-    assert [name_of(t) for t in data] == [f"{k.sign} {n.lower()}" for n, k in STATUS_STYLES.items()]
-    assert len({t["marker"]["pattern"]["shape"] for t in data}) == len(STATUS_STYLES)
+    assert [name_of(t) for t in data] == [*KINDS, "▯ failed, then retried"]
+    shapes = [t["marker"].get("pattern", {}).get("shape", "") for t in data[:-1]]
+    assert len({*shapes}) == len(STATUS_STYLES)
     for trace in data:
         assert trace["type"] == "bar"
         assert isinstance(trace["marker"]["color"], str)
-        assert trace["marker"]["line"]["width"] == 0
+        assert bool(trace["marker"]["line"]["width"]) == ("then retried" in name_of(trace))
         assert trace["width"] == (
-            0.3 if "queued" in name_of(trace) or "retry" in name_of(trace) else 0.9
+            0.3 if "queued" in name_of(trace) or "retrying" in name_of(trace) else 0.9
         )
 
 
@@ -53,9 +57,7 @@ def test_a_live_figure_keeps_its_traces():
     gantt = gantt_of(run(row("A", bar(1, 0))))
     live, saved = gantt_plotly(gantt, live=True), gantt_plotly(gantt)
     assert [name_of(t) for t in live["data"] if t["showlegend"]] == ["▶ running"]
-    assert {name_of(t) for t in live["data"]} == {
-        f"{k.sign} {n.lower()}" for n, k in STATUS_STYLES.items()
-    }
+    assert {name_of(t) for t in live["data"]} == {*KINDS, *OTHERS}
     assert [name_of(t) for t in saved["data"]] == ["▶ running"]
 
 
@@ -77,8 +79,7 @@ def test_only_a_run_on_spark_has_a_trace_for_what_is_done():
     for engine, names in (("spark", ["▰ part done"]), ("pandas", [])):
         gantt = gantt_of(run(row("A", engine=engine)))
         live = gantt_plotly(gantt, live=True)["data"]
-        kinds = {f"{k.sign} {n.lower()}" for n, k in STATUS_STYLES.items()}
-        assert [name for name in map(name_of, live) if name not in kinds] == names
+        assert [name for name in map(name_of, live) if name not in {*KINDS, *OTHERS}] == names
 
 
 def test_rows_are_labelled_top_to_bottom():
@@ -116,7 +117,9 @@ def test_many_rows_say_less():
     gantt = gantt_of(many(MAX_TOOLTIPS + 1))
     brief = {name_of(t): t for t in gantt_plotly(gantt)["data"]}
     for name, trace in brief.items():
-        assert trace["y"] == [s.row for s in gantt.segments if s.kind.lower() in name]
+        own = [s for s in gantt.segments if s.kind.lower() in name]
+        assert trace["y"] == [s.line for s in own]
+        assert trace["ids"] == [str(s.row) for s in own]  # by which a click finds the row
         for key in ("x", "base", "y"):
             assert all(isinstance(number, (int, float)) for number in trace[key])
     assert brief["✖ failed"]["customdata"][0].endswith("ValueError: x")
@@ -152,8 +155,8 @@ def test_a_live_figure_changes_little():
     assert len(before) == len(after) <= 30
     changed = [b for a, b in zip(before, after, strict=True) if a["y"] != b["y"]]
     assert len([t for t in changed if name_of(t) == "✔ success"]) == 1
-    assert [name_of(t) for t in after if t["showlegend"]] == ["✔ success", "✖ failed", "· queued"]
-    everything_told = sorted(y for t in after if name_of(t) == "✔ success" for y in t["y"])
+    assert [name_of(t) for t in after if t["showlegend"]] == ["✔ success", "✖ failed"]
+    everything_told = sorted(int(i) for t in after if name_of(t) == "✔ success" for i in t["ids"])
     assert everything_told == [i for i in range(201) if rows[i].status == "SUCCESS"]
 
 

@@ -67,9 +67,9 @@ def says(*lines, error=None):
 
 
 def test_the_script_is_small_and_leaves_nothing_behind():
-    """At most 3 kB, no name of it is global, no text becomes code, no handler is an attribute."""
+    """At most 4 kB, no name of it is global, no text becomes code, no handler is an attribute."""
     text = script_text()
-    assert len(text.encode()) <= 3_000
+    assert len(text.encode()) <= 4_000
     assert text.startswith("for (const ")
     assert "</script" not in text
     for word in ("eval", "Function", "window", "innerHTML", "setTimeout", " var ", "http"):
