@@ -17,7 +17,7 @@ from odibi_nb.settings import load_settings
 from odibi_nb.views.run.console import ConsoleView
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from odibi_nb.core.protocols import (
         BaseLogSink,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 CATALOG = "catalog"
 _REGISTRY_ENDS = (".json", ".toml", ".csv", "/")
 """Ends of the names of registry files and folders."""
+_PARTS = 2
+"""Number of parts of a table's name without its catalog."""
 
 
 def default_adapters() -> Adapters:
@@ -207,6 +209,25 @@ def spark_session(place: Place) -> str:
     from odibi_nb.engines.spark.session import planned
 
     return planned(place)
+
+
+def missing_schemas(place: Place, tables: Iterable[str]) -> list[str] | None:
+    """Return the schemas that *tables* need and the catalog of the lake lacks.
+
+    Return None if the lake is no catalog, or if no session runs that could tell. Starts no session.
+
+    Raises:
+        EngineError: if the session may not use the catalog; the message contains the ``GRANT`` to ask for.
+    """
+    catalog = catalog_of(place)
+    if catalog is None or not _session_runs(place):
+        return None
+    from odibi_nb.engines.spark.session import connect
+    from odibi_nb.storage.spark_names import missing_schemas as missing
+
+    keys = [TableName.parse(table).key.split(".") for table in tables]
+    schemas = {parts[0] for parts in keys if len(parts) == _PARTS}
+    return missing(connect(place).spark, catalog, sorted(schemas))
 
 
 def make_registry(place: Place) -> RegistrySource:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -28,6 +29,7 @@ from odibi_nb.wiring import (
     lake_root,
     make_frame,
     make_registry,
+    missing_schemas,
     registry_needs_start,
     spark_session,
 )
@@ -237,7 +239,7 @@ def _project(arguments: argparse.Namespace) -> Iterator[Row]:
         yield from _guarded("registry", lambda: [_registry(orchestrator)])
         spark = orchestrator.engine == "spark"
         yield from _guarded("spark" if spark else "engine", lambda: _engine(orchestrator))
-        yield _lake(orchestrator)
+        yield from _guarded("lake", lambda: [_lake(orchestrator)])
         yield _folder("state", str(orchestrator.state_dir))
     finally:
         orchestrator.close()
@@ -259,7 +261,25 @@ def _lake(orchestrator: GenericProjectOrchestrator) -> Row:
     catalog = catalog_of(orchestrator.place())
     if catalog is None:
         return _folder("lake", lake_root(orchestrator.place()))
-    return _row("lake", NOTE, f"catalog {catalog or 'of the Spark session'}: seen by Spark alone")
+    named = f"catalog {catalog or 'of the Spark session'}"
+    missing = missing_schemas(orchestrator.place(), _tables(orchestrator))
+    if missing is None:
+        return _row("lake", NOTE, f"{named}: not looked at, because no Spark session runs")
+    if missing:
+        needs = f"the first write creates {', '.join(missing)}, and needs the right CREATE SCHEMA"
+        return _row("lake", NOTE, f"{named}: can be used; {needs}")
+    return _row("lake", OK, f"{named}: can be used, and has all schemas")
+
+
+def _tables(orchestrator: GenericProjectOrchestrator) -> Iterator[str]:
+    """Yield the tables that a run would write, as far as the registry can be read.
+
+    A plan may start a session, so it is made only when a table is asked for.
+    """
+    yield orchestrator.config.run_log
+    with contextlib.suppress(OdibiError):  # the row about the registry names the problem
+        for row in orchestrator.plan().rows.values():
+            yield from (output.table for output in row.transformation.targets)
 
 
 def _engine(orchestrator: GenericProjectOrchestrator) -> list[Row]:

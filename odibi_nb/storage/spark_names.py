@@ -21,7 +21,7 @@ from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from odibi_nb.core.model.tables import TableName
 
@@ -91,6 +91,30 @@ def check_catalog(spark: Any, catalog: str) -> None:
             f"lake 'catalog:{catalog}': the Spark session cannot use the catalog {catalog!r}: "
             f"{_reason(exc)}; correct 'lake' in the manifest, or ask for the right to use the catalog"
         ) from exc
+
+
+def missing_schemas(spark: Any, catalog: str, schemas: Iterable[str]) -> list[str]:
+    """Return those of *schemas* that *catalog* does not have. Writes nothing.
+
+    Args:
+        spark: the session.
+        catalog: name of the catalog; "" for the session's current one.
+        schemas: names of schemas.
+
+    Raises:
+        EngineError: if the session may not use the catalog, or not look at a schema.
+    """
+    if catalog:
+        check_catalog(spark, catalog)
+    missing = []
+    for schema in schemas:
+        name = ".".join(backticked(part) for part in (catalog, schema) if part)
+        try:
+            if not spark.catalog.databaseExists(name):
+                missing.append(schema)
+        except Exception as exc:
+            raise EngineError(f"the schema {name} cannot be looked at: {_reason(exc)}") from exc
+    return missing
 
 
 @contextlib.contextmanager

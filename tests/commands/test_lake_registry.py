@@ -142,7 +142,7 @@ def test_doctor_starts_no_session(project):
     project(engine="spark", lake="catalog:main", spark=QUICK)
     found = {row["check"]: row["value"] for row in do("doctor")}
     assert found["registry"] == "not looked at: that would start a session"
-    assert found["lake"] == "catalog main: seen by Spark alone"
+    assert found["lake"].startswith("catalog main: not looked at")
     assert spark_session._own == {}
 
 

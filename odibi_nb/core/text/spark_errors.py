@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from odibi_nb.core.process.compute import find_compute
 from odibi_nb.core.text.object_text import safe_str
+from odibi_nb.core.text.sql_text import backticked
 
 _TRACE = re.compile(
     r"^[ \t]*(?:JVM stacktrace:|at [\w$.<>]+\(|Driver stacktrace:|\.\.\. \d+ more)", re.MULTILINE
@@ -57,6 +59,11 @@ _MISSING_TABLE = re.compile(
     r"(?:table or view (?:not found: )?)(?P<name>(?:`[^`]+`|[\w$]+)(?:\.(?:`[^`]+`|[\w$]+))*)",
     re.IGNORECASE,
 )
+_DENIED = re.compile(
+    r"does not have (?P<privileges>[A-Z][A-Z_ ]{1,60}?(?:(?:, | and )[A-Z][A-Z_ ]{1,60}?){0,5})"
+    r" (?:privileges? )?on (?P<kind>[A-Za-z][A-Za-z ]{2,30}?) (?P<name>'[^'\n]{1,400}'|`[^\n]{1,400}?`(?![.`\w]))"
+)
+"""Unity Catalog's texts: ``User does not have USE SCHEMA on Schema 'energy.bronze'``."""
 _WRAPPERS = (
     "SparkException",
     "PythonException",
@@ -121,14 +128,29 @@ def short_spark_error(text: str) -> SparkError:
     suggestions = tuple(re.findall(r"`((?:[^`]|``)*)`", suggested[1])) if suggested else ()
     message = _CALLED_FROM.sub(r" (called at \2)", message)
     short = _DETAIL.sub(" ", _SUGGESTED.sub("", _CLASS.sub("", message, count=1)))
+    short = " ".join(short.split()).rstrip(";. ")[:MAX_SHORT]
+    grant = missing_grant(short)
     return SparkError(
-        message=" ".join(short.split()).rstrip(";. ")[:MAX_SHORT],
+        message=f"{short}; ask for: {grant}" if grant else short,
         condition=condition[1] if condition else "",
         subject=named[1].strip("`") if named else "",
         suggestions=suggestions,
         place=_user_place(text) if python is not None else "",
         folded=folded,
     )
+
+
+def missing_grant(text: str) -> str:
+    """Return the ``GRANT`` statement that an error of Unity Catalog asks for; "" for other errors."""
+    found = _DENIED.search(text)
+    if found is None:
+        return ""
+    privileges = re.sub(" and ", ", ", found["privileges"]).replace("_", " ").strip()
+    name = ".".join(
+        backticked(part) for part in found["name"].strip("'`").replace("`", "").split(".")
+    )
+    user = find_compute().user or "<user>"
+    return f"GRANT {privileges} ON {found['kind'].upper()} {name} TO {backticked(user)}"
 
 
 def _as_spark_says(found: re.Match[str]) -> str:

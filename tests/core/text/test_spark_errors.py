@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from odibi_nb.core.text.spark_errors import short_spark_error, trace_apart, trace_below
 
 UNRESOLVED = """[UNRESOLVED_COLUMN.WITH_SUGGESTION] A column, variable, or function parameter with name `measured` cannot be resolved. Did you mean one of the following? [`measured_on`, `site`, `ac_power_kw`]. SQLSTATE: 42703;
@@ -163,3 +165,45 @@ def test_a_log_keeps_what_is_folded_apart():
     """What is shown and what is only to be unfolded are one text in the log, and two again."""
     assert trace_apart(trace_below("shown", "the JVM's")) == ("shown", "the JVM's")
     assert trace_apart(trace_below("shown", "")) == ("shown", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "grant"),
+    [
+        (
+            (
+                "[INSUFFICIENT_PERMISSIONS] Insufficient privileges:\nUser does not have USE SCHEMA on Schema "
+                "'energy.bronze'. SQLSTATE: 42501"
+            ),
+            "GRANT USE SCHEMA ON SCHEMA `energy`.`bronze` TO `<user>`",
+        ),
+        (
+            "PERMISSION_DENIED: User does not have USE CATALOG on Catalog 'energy'.",
+            "GRANT USE CATALOG ON CATALOG `energy` TO `<user>`",
+        ),
+        (
+            "PERMISSION_DENIED: User does not have CREATE TABLE and USE SCHEMA on Schema `cat`.`sch`",
+            "GRANT CREATE TABLE, USE SCHEMA ON SCHEMA `cat`.`sch` TO `<user>`",
+        ),
+        (
+            "User does not have SELECT on Table 'c.s.what; DROP TABLE x'.",
+            "GRANT SELECT ON TABLE `c`.`s`.`what; DROP TABLE x` TO `<user>`",
+        ),
+        (
+            "User does not have READ FILES on External Location 'raw'.",
+            "GRANT READ FILES ON EXTERNAL LOCATION `raw` TO `<user>`",
+        ),
+    ],
+)
+def test_a_missing_right_names_the_statement_to_ask_for(text, grant):
+    """Unity Catalog says which right is missing; the error adds the GRANT that gives it."""
+    message = short_spark_error(text).message
+    assert message.endswith(f"; ask for: {grant}")
+    assert message.startswith(("Insufficient", "PERMISSION", "User"))
+
+
+def test_other_errors_ask_for_nothing():
+    """A text without a right, a thing and its name gets no statement."""
+    for text in ("User does not have a clue on Table", "Permission denied", "x" * 10_000):
+        assert "GRANT" not in short_spark_error(text).message
+    assert "GRANT" not in short_spark_error("does not have " + "A and " * 50_000).message

@@ -12,7 +12,7 @@ from spark_sessions import connect, make, place, rows_of
 
 from odibi_nb import GenericProjectOrchestrator
 from odibi_nb.core.model.transformation import Output
-from odibi_nb.core.protocols import Change, Portion
+from odibi_nb.core.protocols import Change, Portion, Session
 from odibi_nb.core.rehearsal.captured_writes import CapturedWrites
 from odibi_nb.core.rehearsal.project_watch import ProjectWatch
 from odibi_nb.engines.lake import CatalogLake
@@ -24,7 +24,7 @@ from odibi_nb.engines.spark import catalog as spark_catalog
 from odibi_nb.engines.spark.engine import SparkEngine
 from odibi_nb.engines.spark.session import SAIL, Connection
 from odibi_nb.errors import DataError, EngineError
-from odibi_nb.wiring import catalog_of, lake_root
+from odibi_nb.wiring import catalog_of, lake_root, missing_schemas
 
 
 @pytest.fixture(scope="module")
@@ -349,3 +349,17 @@ def test_a_catalog_that_is_not_there_is_said(connection):
     engine = SparkEngine(lambda: connection, CatalogLake("nope"))
     with pytest.raises(EngineError, match=r"lake 'catalog:nope': .* cannot use the catalog 'nope'"):
         engine.check_writable()
+
+
+def test_doctor_names_missing_schemas_and_a_catalog_that_cannot_be_used(
+    spark_engine, connection, tmp_path
+):
+    """The schemas of the tables that a run would write are looked up by name; nothing is created."""
+    frame = make(connection.spark, [{"n": 0}])
+    spark_engine.write(frame, Output(table="silver.t"), INFO)
+    here = place(tmp_path, session=Session(spark=connection.spark), lake="catalog:spark_catalog")
+    assert missing_schemas(here, ["silver.t", "Gold.x", "gold.y", "plain"]) == ["gold"]
+    assert not connection.spark.catalog.databaseExists("gold")
+    elsewhere = place(tmp_path, session=Session(spark=connection.spark), lake="catalog:nope")
+    with pytest.raises(EngineError, match="'nope'"):
+        missing_schemas(elsewhere, ["silver.t"])
