@@ -22,6 +22,7 @@ from odibi_nb.core.runlog.run_lock import exclusively
 from odibi_nb.core.running.failure_frames import headline
 from odibi_nb.core.running.kept_failures import FAILURES, Failure
 from odibi_nb.core.text.clock import utc_now
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.json import own_copy
 from odibi_nb.errors import ConfigurationError, DataError, PlanError
 from odibi_nb.sql import query_text
@@ -265,8 +266,8 @@ def _identifier(text: str) -> str:
 
 def _shape(rehearsal: Rehearsal, frame: Any) -> str:
     rows = rehearsal.captured.row_count(frame)
-    columns = f"{len(rehearsal.captured.schema(frame)):,} columns"
-    return columns if rows is None else f"{rows:,} rows × {columns}"
+    columns = counted(len(rehearsal.captured.schema(frame)), "column")
+    return columns if rows is None else f"{counted(rows, 'row')} × {columns}"
 
 
 def _notes(

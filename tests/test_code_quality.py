@@ -139,3 +139,57 @@ def test_what_a_docstring_refers_to_exists():
         if not known.issuperset(name.split("."))
     ]
     assert "\n".join(lost) == ""
+
+
+def test_prose_is_plain():
+    """The package's docstrings and comments, and the pages for people, have no form that CONTRIBUTING rules out."""
+    texts = [*ROOT.glob("odibi_nb/**/*.py"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("[A-Z]*.md")]
+    command = [
+        sys.executable,
+        ".ci/plain_english.py",
+        *(p for p in texts if p.name != "CHANGELOG.md"),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_list_of_plain_english_finds_its_forms(tmp_path):
+    """It names file, line, form and advice, leaves code alone, and a marked line passes."""
+    path = tmp_path / "some.py"
+    path.write_text(
+        '"""What it does."""\n\nwhom = 1\n\n\ndef f():\n    """Return it.\n\n    Nobody reads row(s).\n    """\n'
+        "    # anew\n    # anew  plain: ok\n"
+    )
+    page = tmp_path / "page.md"
+    page.write_text("Those that `nobody` reads.\n\n```\nnobody\n```\n")
+    command = [sys.executable, ".ci/plain_english.py", str(path), str(page)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    found = [line.removeprefix(f"{tmp_path}/").split(":")[:3] for line in done.stdout.splitlines()]
+    assert found == [
+        ["some.py", "1", " begin with a verb or a noun"],
+        ["some.py", "9", " name the actor, not 'Nobody'"],
+        ["some.py", "9", " write singular or plural, not 'w(s)'"],
+        ["some.py", "11", " use a plain word, not 'anew'"],
+        ["page.md", "1", " name the thing, not 'Those that'"],
+    ]
+
+
+def test_a_commit_is_checked_as_the_tests_check():
+    """The hooks of pre-commit call the tools of the tests, and the hosted checks call files that exist."""
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    for tool in (
+        "ruff check",
+        "ruff format",
+        "mypy",
+        "lint-imports",
+        "python .ci/plain_english.py",
+    ):
+        assert f"entry: {tool}" in hooks
+    hosted = (ROOT / ".github/workflows/checks.yml").read_text()
+    called = re.findall(r"bash (\S+)", hosted)
+    assert called
+    assert all((ROOT / path).is_file() for path in called)
+    versions = re.search(r"python: \[(.*)\]", hosted)[1]
+    classified = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
+    assert re.findall(r"[\d.]+", versions) == classified

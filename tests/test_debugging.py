@@ -297,7 +297,7 @@ def test_several_writes_are_each_compared(home, unchanged):
     trial = try_transformation(plant(), "S2")
     assert [c.summary() for c in trial.changes.values()] == [
         "silver.all: would be a new table with 6 rows",
-        "silver.one: would be a new table with 1 rows",
+        "silver.one: would be a new table with 1 row",
     ]
 
 

@@ -202,7 +202,7 @@ def selection_grammar() -> str:
         "# Selection grammar",
         "",
         "`--select` and `--exclude` of commands, `select=` and `exclude=` of `run_project`. An unknown name is an error that names the",
-        "closest one.",
+        "closest one. In an exclusion, a tag, entity or function that no row has excludes nothing, unless it resembles one that a row has.",
         "",
         "## Terms",
         "",

@@ -20,6 +20,7 @@ from odibi_nb.core.model.options import RunOptions
 from odibi_nb.core.model.tables import redact_url
 from odibi_nb.core.process.compute import find_compute
 from odibi_nb.core.running.orchestrator import DEFAULT_ENGINE
+from odibi_nb.core.text.counts import counted
 from odibi_nb.errors import ConfigurationError, OdibiError
 from odibi_nb.settings import NAMES, load_settings, unknown_variables
 from odibi_nb.views.json_documents import CheckEntry, DoctorDocument
@@ -254,7 +255,7 @@ def _registry(orchestrator: GenericProjectOrchestrator) -> Row:
         return _row(
             "registry", BAD, f"no rows for env {orchestrator.env!r}", source.name, exit_code=2
         )
-    return _row("registry", OK, f"{len(rows)} rows", source.name)
+    return _row("registry", OK, counted(len(rows), "row"), source.name)
 
 
 def _lake(orchestrator: GenericProjectOrchestrator) -> Row:

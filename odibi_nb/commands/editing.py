@@ -17,6 +17,7 @@ from odibi_nb.core.model.transformation import (
     row_columns,
     row_id,
 )
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.json import as_json, decode_config
 from odibi_nb.core.text.redaction import redact
 from odibi_nb.core.text.toml import decode_toml
@@ -148,7 +149,7 @@ def confirm_deletion(face: Face, edit: RegistryEdit) -> None:
     Raises:
         ConfigurationError: if the person does not confirm, or no person can answer.
     """
-    count = f"{len(edit.deleted)} row{'s' if len(edit.deleted) > 1 else ''}"
+    count = counted(len(edit.deleted), "row")
     if face.ask is None:
         raise ConfigurationError(edit.where, [f"{count} would be deleted: confirm it with --yes"])
     typed = face.ask(f"Delete {count}? [y/N] ").strip()

@@ -15,6 +15,7 @@ from odibi_nb.core.model.sql_rows import FILE, TEXT, is_sql
 from odibi_nb.core.model.tables import TableName, table_key
 from odibi_nb.core.rehearsal.rehearsal import SPARK, open_rehearsal
 from odibi_nb.core.runlog.history import past_attempts, past_runs
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.redaction import error_message, redact, redact_text
 from odibi_nb.views.inspect.explanation import Explanation, Fact, Section
@@ -218,7 +219,7 @@ def _tables(rehearsal: Rehearsal) -> Iterator[Fact]:
         if details is None:
             yield Fact(output.table, f"{output.mode}{keys}; does not exist yet")
             continue
-        rows = "rows unknown" if details.rows is None else f"{details.rows:,} rows"
+        rows = "rows unknown" if details.rows is None else counted(details.rows, "row")
         at = f" on {details.modified_at:%Y-%m-%d %H:%M:%S} UTC" if details.modified_at else ""
         who = f" by {details.transformation_id} in run {details.run_id}" if details.run_id else ""
         version = "unknown" if details.version is None else details.version

@@ -10,6 +10,7 @@ from odibi_nb.commands.editing import confirm_deletion, edit_of
 from odibi_nb.commands.opening import confirmation, confirmed, found_manifests, open_project
 from odibi_nb.core.model.tables import redact
 from odibi_nb.core.model.transformation import JSON_COLUMNS, SEED_COLUMNS, row_columns, row_id
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.json import as_json, decode_config
 from odibi_nb.errors import ConfigurationError
 from odibi_nb.sources.upsert import KEY, Changes, Edit, row_key, rows_with_twins
@@ -122,7 +123,7 @@ def _of_one_place(rows: Sequence[Row], own: Place, file: str) -> tuple[list[Row]
 
 def _others_text(place: Place, ids: Sequence[str]) -> str:
     some_ids = f"{', '.join(ids[:5])}{' …' if len(ids) > 5 else ''}"  # noqa: PLR2004
-    count = f"{len(ids)} row{'s' if len(ids) > 1 else ''}"
+    count = counted(len(ids), "row")
     return f"{count} of project {place.project!r}, env {place.environment!r} ({some_ids})"
 
 
@@ -188,7 +189,7 @@ def export(arguments: argparse.Namespace, face: Face) -> str:
         )
         raise ConfigurationError(arguments.file, [f"{problem} file"])
     write_rows(Path(arguments.file), rows)
-    return f"{arguments.file}: {len(rows)} rows of {orchestrator.project!r}, env {orchestrator.env}"
+    return f"{arguments.file}: {counted(len(rows), 'row')} of {orchestrator.project!r}, env {orchestrator.env}"
 
 
 def list_rows(arguments: argparse.Namespace, face: Face) -> Records:

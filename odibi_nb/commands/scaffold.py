@@ -1,20 +1,32 @@
-"""``init``: create a project that runs at once, with functions for both engines, and tests."""
+"""``init``: create a project that runs at once and can be published, with functions and tests."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import json
+import re
 import shlex
 import shutil
 import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.commands.scaffold_files import DATA, GOLD, SILVER, TESTS, cells
+from odibi_nb.commands.scaffold_files import (
+    DATA,
+    GITIGNORE,
+    GOLD,
+    PROJECT_TESTS,
+    SILVER,
+    TESTS,
+    cells,
+    pyproject,
+    readme,
+)
 from odibi_nb.core.model.manifest import ProjectManifest, folder_name, manifest_paths
 from odibi_nb.errors import ConfigurationError, ManifestError
 from odibi_nb.settings import load_settings
+from odibi_nb.version import __version__
 
 if TYPE_CHECKING:
     import argparse
@@ -32,17 +44,22 @@ _UNWRITABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 def init(arguments: argparse.Namespace, face: Face) -> str:
     """Create the project ``projects/NAME`` with three registry rows. Existing files stay as they are."""
     name = _checked_name(arguments.name)
-    home, notebook = _free_places(name)
-    rows = registry_rows(name)
+    home = _free_place(name)
+    shown = _line(name)
+    words = ["run", *(["--"] if name.startswith("-") else []), name]
     files = {
+        home / "README.md": readme(shown, shlex.join(words), f"{home.name}.ipynb"),
+        home / ".gitignore": GITIGNORE,
+        home / "pyproject.toml": pyproject(_package_name(name), json.dumps(shown), __version__),
         home / "manifest.json": _json(manifest(name)),
-        home / "registry.json": _json(rows),
+        home / REGISTRY: _json(registry_rows(name)),
         home / "data" / "readings.csv": DATA,
-        home / "odibi_functions" / "__init__.py": f'"""The transformations of {_line(name)}."""\n',
+        home / "odibi_functions" / "__init__.py": f'"""The transformations of {shown}."""\n',
         home / "odibi_functions" / "silver.py": SILVER,
         home / "odibi_functions" / "gold.py": GOLD,
         home / "tests" / "test_functions.py": TESTS,
-        notebook: _json(_notebook(name)),
+        home / "tests" / "test_project.py": PROJECT_TESTS,
+        home / f"{home.name}.ipynb": _json(_notebook(name)),
     }
     try:
         for path, text in files.items():
@@ -50,10 +67,8 @@ def init(arguments: argparse.Namespace, face: Face) -> str:
             path.write_text(text, encoding="utf-8")
     except OSError as exc:
         shutil.rmtree(home, ignore_errors=True)
-        notebook.unlink(missing_ok=True)
         reason = f"{exc.filename or home} cannot be written: {exc.strerror}: nothing was made"
         raise ConfigurationError("init", [reason]) from exc
-    words = ["run", *(["--"] if name.startswith("-") else []), name]
     return "\n".join(
         [
             f"project {name!r} is ready:",
@@ -83,8 +98,8 @@ def _checked_name(given: str) -> str:
     return name
 
 
-def _free_places(name: str) -> tuple[Path, Path]:
-    """Choose a new folder and a new notebook, numbered if another project uses the same folder name.
+def _free_place(name: str) -> Path:
+    """Choose a new folder, numbered if another project uses the same folder name.
 
     Raises:
         ConfigurationError: if the project exists, or other files are in its place.
@@ -96,12 +111,11 @@ def _free_places(name: str) -> tuple[Path, Path]:
                 raise ConfigurationError("init", [message])
     for number in itertools.count(1):
         called = folder_name(name) + (f"_{number}" if number > 1 else "")
-        home, notebook = Path("projects") / called, Path(f"{called}.ipynb")
-        existing = [path for path in (home, notebook) if path.exists()]
-        if not existing:
-            return home, notebook
+        home = Path("projects") / called
+        if not home.exists():
+            return home
         if not (home / "manifest.json").exists():
-            raise ConfigurationError("init", [f"{existing[0]} is there already: nothing was made"])
+            raise ConfigurationError("init", [f"{home} is there already: nothing was made"])
     raise AssertionError  # the loop never ends
 
 
@@ -160,6 +174,12 @@ def registry_rows(name: str) -> list[dict[str, Any]]:
             **place,
         },
     ]
+
+
+def _package_name(name: str) -> str:
+    """Return a name that Python packages may have."""
+    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", errors="ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_only.lower()).strip("-") or "odibi-project"
 
 
 def _notebook(name: str) -> dict[str, Any]:

@@ -129,6 +129,101 @@ def test_on_spark(spark):
 '''
 
 
+PROJECT_TESTS = '''"""The project as a whole: its plan, and a run in a copy."""
+
+import shutil
+from pathlib import Path
+
+from odibi_nb import GenericProjectOrchestrator, ProjectManifest, run_project
+
+HOME = Path(__file__).parents[1]
+PROJECT = ProjectManifest.from_json(HOME / "manifest.json").project
+
+
+def test_plan():
+    """Every row of the registry can run."""
+    plan = GenericProjectOrchestrator(PROJECT, manifest_path=HOME / "manifest.json").plan()
+    assert plan.problems == ()
+
+
+def test_run(tmp_path):
+    """A run succeeds, and writes its tables into the copy."""
+    left = shutil.ignore_patterns("lake", ".odibi", ".venv")
+    copy = shutil.copytree(HOME, tmp_path / HOME.name, ignore=left)
+    result = run_project(PROJECT, manifest_path=copy / "manifest.json")
+    assert result["status"] == "success"
+    assert (copy / "lake" / "gold" / "daily_mean").is_dir()
+'''
+
+GITIGNORE = """# tables, state and locks of runs
+lake/
+.odibi/
+# a registry in SQLite, if the manifest names one
+*.db
+.*.tmp
+__pycache__/
+.ipynb_checkpoints/
+.pytest_cache/
+.venv/
+"""
+
+
+def readme(name: str, run: str, notebook: str) -> str:
+    """Return the README of the project called *name*; *run* is the command that runs it."""
+    return f"""# {name}
+
+A medallion pipeline for odibi_nb: readings of two sensors become one mean value per day.
+
+## Run it
+
+In this folder, with Python 3.10 or newer:
+
+```sh
+python -m venv .venv
+.venv/bin/python -m pip install -e . pytest
+.venv/bin/odibi {run}
+.venv/bin/python -m pytest
+```
+
+Or open `{notebook}` in Jupyter.
+
+## What is where
+
+| file | has |
+| --- | --- |
+| `manifest.json` | layers and environments |
+| `registry.json` | one row per transformation: its function, its inputs and outputs |
+| `odibi_functions/` | the functions |
+| `data/` | the raw data |
+| `tests/` | tests of the functions, the plan and a whole run |
+
+A run writes its tables to `lake/` and its journal to `.odibi/`. Git ignores both.
+"""
+
+
+def pyproject(package: str, name: str, version: str) -> str:
+    """Return the pyproject.toml of *package*. *name* is the project's name as a TOML text."""
+    return f"""[build-system]
+requires = ["hatchling>=1.25"]
+build-backend = "hatchling.build"
+
+[project]
+name = "{package}"
+version = "0.1.0"
+description = {name}
+readme = "README.md"
+requires-python = ">=3.10"
+dependencies = ["odibi-nb[notebook,pandas]>={version}"]
+
+[tool.hatch.build.targets.wheel]
+packages = ["odibi_functions"]
+
+[tool.pytest.ini_options]
+pythonpath = ["."]
+testpaths = ["tests"]
+"""
+
+
 def cells(name: str) -> list[tuple[str, str]]:
     """Return (kind, text) of the notebook's cells for the project called *name*."""
     # The name is assigned to a variable once, because {name} in a cell means a variable.

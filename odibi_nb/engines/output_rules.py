@@ -91,8 +91,8 @@ def columns_apart(
 def keys_come_twice(output: Output, how_many: str, samples: Sequence[str]) -> DataError:
     """Build the error for a merge in which several rows of the frame have the same keys."""
     return DataError(
-        f"{output.table}: {how_many} keys ({', '.join(output.keys)}) come more than once in the "
-        f"frame, so it is not clear which row to keep: {'; '.join(samples)}"
+        f"{output.table}: {how_many} ({', '.join(output.keys)}) more than once in the frame, "
+        f"so it is not clear which row to keep: {'; '.join(samples)}"
     )
 
 

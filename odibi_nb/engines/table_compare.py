@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.table_change import ChangedRow, ColumnChange, ColumnNumbers, TableChange
+from odibi_nb.core.text.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -142,7 +143,7 @@ class _Comparison:
             )
             if twice:
                 self.notes.append(
-                    f"{twice:,} keys ({', '.join(keys)}) come more than once in what is {side}: "
+                    f"{counted(twice, 'key comes', 'keys come')} ({', '.join(keys)}) more than once in what is {side}: "
                     "whole rows are compared"
                 )
                 return []
@@ -165,7 +166,7 @@ class _Comparison:
         )[0]
         if differing > changed:
             self.notes.append(
-                f"{differing - changed:,} rows differ only by the rounding of floats: unchanged"
+                f"{counted(differing - changed, 'row differs', 'rows differ')} only by the rounding of floats: unchanged"
             )
         facts: dict[str, Any] = {
             "compared_by": tuple(self.keys),

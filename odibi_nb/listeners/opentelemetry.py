@@ -44,6 +44,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.events import ENDED, EventType, RunStatus, Status
+from odibi_nb.core.text.counts import counted
 from odibi_nb.errors import EngineNotAvailableError
 from odibi_nb.listeners import register_once
 from odibi_nb.listeners.sending import BackgroundSender
@@ -192,7 +193,7 @@ class _RunTrace:
         span.set_attributes(_attributes(payload, _OF_AN_END))
         if payload["failed"]:
             bad, rows = len(payload["failed"]), payload["transformations"]
-            _set_error(span, f"{bad} of {rows} transformations did not succeed")
+            _set_error(span, f"{bad} of {counted(rows, 'transformation')} did not succeed")
         self._sender.put((span, _nanoseconds(payload["timestamp"])))
 
     def _start_attempt(self, payload: Mapping[str, Any]) -> None:

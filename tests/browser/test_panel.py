@@ -156,13 +156,13 @@ def test_a_broken_registry_is_shown_before_anything_runs(panel):
     """Preview marks what is wrong at its rows; Run is refused with the same words, and the panel lives on."""
     p = panel(*default_rows(), registry_row("S2", "Silver_1", "dubble"))
     p.press("Preview")
-    p.sees("1 problem(s): nothing will run.")
+    p.sees("1 problem: nothing will run.")
     p.sees(re.compile("✖ problem module .* has no function 'dubble' .did you mean 'double'"))
     p.press("Run")
     p.sees("Plant One (env=qat) could not run.")
     p.sees(re.compile("has no function 'dubble'"))
     p.press("Preview")
-    p.sees("1 problem(s): nothing will run.")
+    p.sees("1 problem: nothing will run.")
 
 
 def test_a_failure_can_be_retried(panel):

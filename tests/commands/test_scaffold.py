@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -20,8 +21,10 @@ from odibi_nb import read_table, run_project
 from odibi_nb.cli import main
 from odibi_nb.commands import execute, parse
 from odibi_nb.core.model.manifest import find_manifest
+from odibi_nb.core.text.toml import decode_toml
 from odibi_nb.notebook.line_words import names_of_caller, split_words
 from odibi_nb.notebook.magic import OdibiMagics
+from odibi_nb.version import __version__
 
 
 @pytest.fixture(autouse=True)
@@ -63,10 +66,11 @@ def test_a_new_projects_tests_and_notebook_pass(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 passed" in done.stdout or importlib.util.find_spec("pysail") is None
-    notebook = nbformat.read(tmp_path / "my_plant.ipynb", as_version=4)
+    assert "4 passed" in done.stdout or importlib.util.find_spec("pysail") is None
+    home = tmp_path / "projects" / "my_plant"
+    notebook = nbformat.read(home / "my_plant.ipynb", as_version=4)
     nbformat.validate(notebook)
-    resources = {"metadata": {"path": tmp_path}}
+    resources = {"metadata": {"path": home}}
     NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources).execute()
     assert "success" in json.dumps(notebook.cells[3]["outputs"])
 
@@ -90,8 +94,31 @@ def test_a_new_project_runs_on_spark_too(tmp_path):
     assert rows == [*on_pandas.sort_values(["sensor", "day"]).itertuples(index=False, name=None)]
 
 
+@pytest.mark.parametrize("name", ["My Plant", 'Müller\'s "Werk" {2}', "日本語", "-x"])
+def test_a_new_project_can_be_published(tmp_path, monkeypatch, capsys, name):
+    """Its folder is whole: README, pyproject with our version, and git takes nothing that a run leaves."""
+    assert main(["init", "--", name]) == 0
+    [home] = (tmp_path / "projects").iterdir()
+    subprocess.run(["git", "init", "-q", home], check=True)
+    before = sorted(path.name for path in home.iterdir())
+    monkeypatch.chdir(home)
+    assert run_project(name, log_level="CRITICAL")["status"] == "success"
+    ask = ["git", "-c", "core.quotePath=false", "status", "--short", "--untracked-files=all"]
+    listed = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
+    assert {line[3:].split("/")[0].strip('"') for line in listed.splitlines()} == {*before} - {
+        ".git"
+    }
+    package = decode_toml((home / "pyproject.toml").read_text(encoding="utf-8"))
+    assert package["project"]["dependencies"] == [f"odibi-nb[notebook,pandas]>={__version__}"]
+    assert package["project"]["description"]
+    assert re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", package["project"]["name"])
+    readme = (home / "README.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"^\.venv/bin/odibi (run .*)$", readme, re.MULTILINE)
+    assert parse(shlex.split(command)).project == name
+
+
 def test_nothing_that_is_there_is_touched(tmp_path, capsys):
-    """A folder or notebook of that name stays as it is, and nothing is made."""
+    """A folder of that name stays as it is, and nothing is made."""
     assert main(["init", "My Plant"]) == 0
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     assert main(["init", "my plant"]) == 2
@@ -139,7 +166,6 @@ def test_the_next_command_can_be_pasted(ipython, capsys, name):
     assert parse(shlex.split(line)[1:]).project == name
     for path in [*Path("projects").iterdir()]:
         shutil.rmtree(path)
-        Path(f"{path.name}.ipynb").unlink()
     magic = OdibiMagics(ipython)
     text = execute(parse(["init", "--", name]), magic._face(""))
     [line] = [x for x in text.splitlines() if x.startswith("  %odibi run")]

@@ -91,7 +91,7 @@ class RehearsalContract(RehearsalBasics):
             assert self.change(engine, near, keys=keys).unchanged == 4
             assert self.change(engine, far, keys=keys).unchanged == 0
         notes = self.change(engine, near, keys=("id",)).notes
-        assert notes == ("1 rows differ only by the rounding of floats: unchanged",)
+        assert notes == ("1 row differs only by the rounding of floats: unchanged",)
 
     def test_a_merge_removes_nothing_and_an_append_only_adds(self, engine, lake):
         """Rows that a merge does not name stay; all rows of an append are added, there or not."""
@@ -106,7 +106,7 @@ class RehearsalContract(RehearsalBasics):
         """Where the keys do not tell rows apart, whole rows are compared, and that is said."""
         change = self.change(engine, [*ROWS, ROWS[0]], keys=("id",))
         assert (change.compared_by, change.added) == ((), 1)
-        assert "1 keys (id) come more than once in what is written" in change.notes[0]
+        assert "1 key comes (id) more than once in what is written" in change.notes[0]
 
     def test_columns_that_come_go_and_change_are_told(self, engine, lake):
         """Added, removed and retyped columns stand beside the rows."""

@@ -77,7 +77,7 @@ def session_limits(remote: object, session: Any) -> str:
 
 
 def refused_uses(fn: Callable[..., Any], limits: str) -> list[Refused]:
-    """Return what *fn*, or a function of its module that it uses, does in vain under *limits*.
+    """Return the calls in *fn*, or in functions of its module that it uses, that *limits* refuse.
 
     The text decides, so a use may never be reached; and a use in another module is not found.
     """

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from odibi_nb.core.text.counts import counted
+
 Row = dict[str, Any]
 
 
@@ -94,7 +96,7 @@ class TableChange:
     def summary(self) -> str:
         """Return one line, such as ``silver.x: 2 added, 0 removed, 1 changed, 1,024 unchanged``."""
         if self.rows_before is None:
-            return f"{self.table}: would be a new table with {self.rows_written:,} rows"
+            return f"{self.table}: would be a new table with {counted(self.rows_written, 'row')}"
         counts = {
             "added": self.added,
             "removed": self.removed,
@@ -102,6 +104,13 @@ class TableChange:
             "unchanged": self.unchanged,
         }
         known = [f"{count:,} {name}" for name, count in counts.items() if count is not None]
-        counted = ", ".join(known) or f"{self.rows_written:,} rows instead of {self.rows_before:,}"
-        schema = f"; {len(self.columns)} column(s) differ" if self.columns else ""
-        return f"{self.table}: {counted}{schema}"
+        changes = (
+            ", ".join(known)
+            or f"{counted(self.rows_written, 'row')} instead of {self.rows_before:,}"
+        )
+        schema = (
+            f"; {counted(len(self.columns), 'column differs', 'columns differ')}"
+            if self.columns
+            else ""
+        )
+        return f"{self.table}: {changes}{schema}"

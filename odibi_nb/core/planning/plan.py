@@ -16,6 +16,7 @@ from odibi_nb.core.model.retry import RetryPolicy
 from odibi_nb.core.model.rich_display import RichDisplay
 from odibi_nb.core.model.transformation import Transformation
 from odibi_nb.core.planning.selection import no_states
+from odibi_nb.core.text.counts import counted
 from odibi_nb.errors import CycleError, PlanError, Problem
 
 if TYPE_CHECKING:
@@ -175,8 +176,8 @@ class RunPlan(RichDisplay):
         return {key: digest for key, digest in sorted(found.items()) if digest}
 
     def __repr__(self) -> str:
-        problems = f", {len(self.problems)} problem(s)" if self.problems else ""
-        return f"<RunPlan of {self.project!r}, env {self.env}: {len(self.rows)} rows{problems}>"
+        problems = f", {counted(len(self.problems), 'problem')}" if self.problems else ""
+        return f"<RunPlan of {self.project!r}, env {self.env}: {counted(len(self.rows), 'row')}{problems}>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,7 @@ from odibi_nb.core.planning.graph import depths, in_order, remaining
 from odibi_nb.core.planning.plan import PlannedRow, PlanRequest, RunPlan
 from odibi_nb.core.planning.selected_rows import all_rows, selected_rows
 from odibi_nb.core.planning.selection import selection_text
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.redaction import shown
 from odibi_nb.core.text.structs import decode_struct
 from odibi_nb.errors import Hints, Problem, did_you_mean
@@ -457,7 +458,7 @@ def _note_the_unused(planner: Planner) -> None:
     for layer, count in planner.lost_layers.values():
         hint = did_you_mean(layer, planner.manifest.layer_order)
         planner.notices.append(
-            f"{count} row(s) of layer {layer!r} never run: layer_order does not name it{hint}"
+            f"{counted(count, 'row')} of layer {layer!r} never {'runs' if count == 1 else 'run'}: layer_order does not name it{hint}"
         )
 
 

@@ -261,7 +261,8 @@ class _Selector:
     ) -> set[str]:
         """Return the rows with a value that matches *value*.
 
-        Add a problem if no row and none of the *known* values matches.
+        Add a problem if no row and none of the *known* values matches. In an exclusion, a free word that
+        resembles no row's is a notice: without it, the rows are the same.
         """
         by_value = self._rows_by_value(method, values_of)
         matches = _matcher(value, fold=fold)
@@ -270,8 +271,12 @@ class _Selector:
             if matches(row_value):
                 found |= rows
         if not found and not any(map(matches, known)):
-            hint = self.hint(_plain(value), [*known, *by_value]) or _listed(known)
-            self._problem(f"no row has {method} {_plain(value)!r}{hint}")
+            hint = self.hint(_plain(value), [*known, *by_value])
+            message = f"no row has {method} {_plain(value)!r}"
+            if self.where == "exclude" and not known and not hint:
+                self.notices.append(f"{message}: this excludes nothing")
+            else:
+                self._problem(f"{message}{hint or _listed(known)}")
         return found
 
     def _rows_by_value(

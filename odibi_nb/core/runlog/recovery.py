@@ -27,6 +27,7 @@ from odibi_nb.core.runlog.record import (
     unwritten,
 )
 from odibi_nb.core.text.clock import as_time
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.redaction import error_text
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class RecoveredRun:
             lost = f", {len(self.abandoned)} ABANDONED: {', '.join(shown)}"
         torn = ""
         if self.unreadable:
-            lines = "1 line" if self.unreadable == 1 else f"{self.unreadable:,} lines"
+            lines = counted(self.unreadable, "line")
             torn = f"; {lines} of its journal could not be read"
         failed = f"; {'; '.join(self.problems)}" if self.problems else ""
         return (

@@ -10,6 +10,7 @@ from odibi_nb.core.model.events import RunStatus, Status
 from odibi_nb.core.model.options import RunOptions
 from odibi_nb.core.model.results import RunResult
 from odibi_nb.core.text.clock import utc_now
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.json import as_json, decode_json
 from odibi_nb.core.text.redaction import REDACTED, redact
 from odibi_nb.errors import Problem, did_you_mean
@@ -128,7 +129,7 @@ class Repair:
         counts = Counter(states.get(name, "new") for name in plan.rows)
         shown = ", ".join(f"{n} {status.lower()}" for status, n in sorted(counts.items()))
         yield (
-            f"🔁 Retry of run {self.run_id} of {plan.project} (env={plan.env}): {len(plan.rows)} of its {len(states)} transformations"
+            f"🔁 Retry of run {self.run_id} of {plan.project} (env={plan.env}): {len(plan.rows)} of its {counted(len(states), 'transformation')}"
             f" ({shown} before)"
         )
         given = {k: v for k, v in self.given.items() if k != "confirm" and v not in ((), [], {})}
@@ -148,7 +149,9 @@ class Repair:
         elif not open_ones:
             first = self.chain.runs[0]["run_id"]
             run = f"run {first}" + (" and its retries" if first != self.run_id else "")
-            why = f"all {len(states)} transformations of {run} have succeeded"
+            number = counted(len(states), "transformation")
+            several = f"all {number} of {run} have succeeded"
+            why = several if len(states) > 1 else f"the only transformation of {run} has succeeded"
         else:
             named = _listed([f"{name} ({states[name].lower()})" for name in sorted(open_ones)])
             why = f"nothing that is left of run {self.run_id} is selected or still there: {named}"

@@ -11,6 +11,7 @@ from odibi_nb.core.model.checks import FAIL, QUARANTINE, ROW_KINDS, WARN, Rule, 
 from odibi_nb.core.model.tables import TableName, table_key
 from odibi_nb.core.model.transformation import Output
 from odibi_nb.core.text.clock import utc_now
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.redaction import error_text
 from odibi_nb.errors import DataCheckError, DataError, did_you_mean
 
@@ -59,11 +60,11 @@ def _judged(rule: Rule, measure: Measure, table: str) -> CheckResult:
         failed_rows = measure.failed
         if measure.failed:
             samples = f", such as {', '.join(measure.samples)}" if measure.samples else ""
-            message = f"{measure.failed:,} of {measure.total:,} rows{samples}"
+            message = f"{measure.failed:,} of {counted(measure.total, 'row')}{samples}"
     elif rule.kind == "row_count":
         low, high = rule.low, rule.high
         if (low is not None and measure.total < low) or (high is not None and measure.total > high):
-            message = f"{measure.total:,} rows"
+            message = counted(measure.total, "row")
     elif measure.newest is None:
         message = "there is no value"
     else:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.functions import sibling_modules
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.object_text import safe_str
 from odibi_nb.core.text.redaction import (
     REDACTED,
@@ -239,10 +240,12 @@ def _described(value: Any) -> tuple[str, str]:
     if hasattr(value, "dtypes") and hasattr(value, "head") and hasattr(value, "shape"):
         rows = value.shape[0]
         if len(value.shape) == 1:
-            return f"{kind}: {rows:,} values of {value.dtype}", _head(value)
-        return f"{kind}: {rows:,} rows × {value.shape[1]:,} columns", _types(value) + _head(value)
+            return f"{kind}: {counted(rows, 'value')} of {value.dtype}", _head(value)
+        return f"{kind}: {counted(rows, 'row')} × {counted(value.shape[1], 'column')}", _types(
+            value
+        ) + _head(value)
     if hasattr(value, "dtypes") and hasattr(value, "schema"):  # Spark: a count would run it
-        return f"{kind}: {len(value.columns):,} columns", _types(value)
+        return f"{kind}: {counted(len(value.columns), 'column')}", _types(value)
     text = _short.repr(_redacted(value))
     return redact_text(readable(plain_text(text[: 2 * MAX_VALUE])))[:MAX_VALUE], ""
 

@@ -30,6 +30,7 @@ from odibi_nb.core.running.messages import EventEmitted, LogFlushed
 from odibi_nb.core.running.plugins import find_plugins
 from odibi_nb.core.running.run_folders import Presence
 from odibi_nb.core.text.clock import utc_now
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.redaction import error_text
 from odibi_nb.version import __version__
@@ -271,7 +272,7 @@ class RunExecution:
         if names:
             shown = ", ".join(names[:SHOWN_NAMES]) + (" …" if len(names) > SHOWN_NAMES else "")
             self.events.warn(
-                f"{len(names)} thread(s) still run, of transformations that were given up: {shown}; "
+                f"{counted(len(names), 'thread still runs', 'threads still run')}, of transformations that were given up: {shown}; "
                 "they can read and write nothing more through their context, and end with the process"
             )
 

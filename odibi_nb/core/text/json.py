@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.object_text import safe_str
 from odibi_nb.core.text.redaction import plain_text, shown
 
@@ -108,7 +109,11 @@ def decode_config(text: str | bytes | bytearray) -> Any:
                 for key, first, second in twins[:MAX_TWINS]
             ]
             more = len(twins) - MAX_TWINS
-            rest = [f"and {more} more keys are there twice"] if more > 0 else []
+            rest = (
+                [f"and {counted(more, 'more key is', 'more keys are')} there twice"]
+                if more > 0
+                else []
+            )
             raise TwinKeyError("; ".join([*shown_twins, *rest])) from None
     return decoded
 

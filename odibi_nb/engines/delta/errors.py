@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from odibi_nb.core.text.counts import counted
 from odibi_nb.engines.optional_imports import require
 
 _CONFLICT = re.compile(
@@ -86,7 +87,7 @@ def why_refused(error: BaseException, table: Any, writer: Writer = DELTA_RS) -> 
         why = "the table is append-only (delta.appendOnly), and this would remove rows"
         return Refusal(why, 'use "mode": "append", or set the table\'s property to false')
     if rows := _BROKEN.search(text):
-        count = "1 row breaks" if rows[1] == "1" else f"{rows[1] or 'some'} rows break"
+        count = counted(int(rows[1]), "row breaks", "rows break") if rows[1] else "some rows break"
         why = f"{count} the table's rules{_rules(table)}"
         return Refusal(why, "mend the rows, or drop the rule from the table")
     return None

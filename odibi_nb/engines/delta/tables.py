@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.tables import redact_url
 from odibi_nb.core.running.stopping import stoppable
+from odibi_nb.core.text.counts import counted
 from odibi_nb.engines import output_rules
 from odibi_nb.engines.optional_imports import reason, require
 from odibi_nb.engines.pandas.frames import plain, pyarrow
@@ -177,7 +178,10 @@ def _check_unique(data: Any, output: Output) -> None:
     twice = counts.filter(compute.greater(counts["count_all"], 1))
     if twice.num_rows:
         samples = [
-            ", ".join(f"{key}={row[key]!r}" for key in keys) + f" ({row['count_all']} rows)"
+            ", ".join(f"{key}={row[key]!r}" for key in keys)
+            + f" ({counted(row['count_all'], 'row')})"
             for row in twice.slice(0, output_rules.SAMPLES).to_pylist()
         ]
-        raise output_rules.keys_come_twice(output, str(twice.num_rows), samples)
+        raise output_rules.keys_come_twice(
+            output, counted(twice.num_rows, "key comes", "keys come"), samples
+        )

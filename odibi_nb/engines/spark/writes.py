@@ -9,6 +9,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.spark_errors import is_conflict
 from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.engines import output_rules
@@ -262,17 +263,21 @@ def _rows_merged(target: DeltaTarget) -> int | None:
 
 def check_unique(frame: Any, output: Output) -> None:
     """Raise DataError if several rows of a *frame* to merge have the same keys."""
-    counted = frame.groupBy(*map(backticked, output.keys)).count()
-    count = counted.columns[-1]
-    twice = counted.filter(f"{backticked(count)} > 1").limit(output_rules.SAMPLES + 1).collect()
+    groups = frame.groupBy(*map(backticked, output.keys)).count()
+    count = groups.columns[-1]
+    twice = groups.filter(f"{backticked(count)} > 1").limit(output_rules.SAMPLES + 1).collect()
     if twice:
         shown = twice[: output_rules.SAMPLES]
         samples = [
             ", ".join(f"{key}={row[i]!r}" for i, key in enumerate(output.keys))
-            + f" ({row[-1]} rows)"
+            + f" ({counted(row[-1], 'row')})"
             for row in shown
         ]
-        how_many = str(len(twice)) if len(shown) == len(twice) else f"more than {len(shown)}"
+        how_many = (
+            counted(len(twice), "key comes", "keys come")
+            if len(shown) == len(twice)
+            else f"more than {len(shown)} keys come"
+        )
         raise output_rules.keys_come_twice(output, how_many, samples)
 
 

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.events import Status
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.redaction import error_text
 from odibi_nb.errors import ConfigurationError, OdibiError
 from odibi_nb.notebook.panel.choices import Chosen
@@ -300,7 +301,7 @@ def _why(error: Exception) -> str:
 
 def _plan_text(plan: RunPlan) -> str:
     """Return a one-line summary of a plan, for screen readers too."""
-    count = f"{len(plan.rows):,} transformation{'' if len(plan.rows) == 1 else 's'}"
+    count = counted(len(plan.rows), "transformation")
     if plan.problems:
-        return f"{len(plan.problems):,} problem(s): nothing will run."
+        return f"{counted(len(plan.problems), 'problem')}: nothing will run."
     return f"{count} would run."

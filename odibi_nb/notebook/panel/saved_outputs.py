@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.display import display
 
+from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.run.bundles import EMPTY
 
@@ -41,7 +42,7 @@ def kept_bundle(plan: RunPlan | None, result: RunResult | None) -> dict[str, Any
     if result is not None:
         title, html = result.summary().partition("\n")[0], result._repr_html_()
     elif plan is not None:
-        title = f"plan of {plan.project} (env={plan.env}), {len(plan.rows):,} rows"
+        title = f"plan of {plan.project} (env={plan.env}), {counted(len(plan.rows), 'row')}"
         html = plan._repr_html_()
     else:
         return EMPTY

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import block, folded, head, pre
 from odibi_nb.views.status_style import STATUS_STYLES
@@ -46,7 +47,7 @@ class FailureReport:
             lines += ["", "printed and logged:", *(f"  {line}" for line in self.log.splitlines())]
         if self.jvm_trace:
             lines.append(
-                f"\n({len(self.jvm_trace.splitlines()):,} lines of the JVM's trace: .jvm_trace)"
+                f"\n({counted(len(self.jvm_trace.splitlines()), 'line')} of the JVM's trace: .jvm_trace)"
             )
         return "\n".join([*lines, *(["", self.note] if self.note else [])])
 

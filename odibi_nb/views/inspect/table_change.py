@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.tables import redact
+from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import folded, head
 from odibi_nb.views.records import Records
@@ -70,11 +71,11 @@ def _column(change: ColumnChange) -> str:
 def _tables(change: TableChange) -> list[Records]:
     found = []
     for what, count, rows in (
-        ("added", change.added, change.added_rows),
-        ("removed", change.removed, change.removed_rows),
+        ("added rows", change.added, change.added_rows),
+        ("removed rows", change.removed, change.removed_rows),
     ):
         if rows:
-            found.append(_records(f"{what} rows ({len(rows)} of {count:,})", rows))
+            found.append(_records(f"{what} ({len(rows)} of {count:,})", rows))
     if change.changed_rows:
         found.append(_changed(change))
     numbers = _numbers(change)
@@ -84,7 +85,9 @@ def _tables(change: TableChange) -> list[Records]:
         found.append(Records(title, columns, numbers))
     if change.preview:
         shown = len(change.preview)
-        found.append(_records(f"preview ({shown} of {change.rows_written:,} rows)", change.preview))
+        found.append(
+            _records(f"preview ({shown} of {counted(change.rows_written, 'row')})", change.preview)
+        )
     return found
 
 
@@ -93,7 +96,7 @@ def _records(title: str, rows: Iterable[dict[str, Any]]) -> Records:
     names: Sequence[str] = [*shown[0]] if shown else []
     more = len(names) - MAX_COLUMNS
     if more > 0:
-        title = f"{title}, {more} more columns not shown"
+        title = f"{title}, {counted(more, 'more column')} not shown"
     return Records(title, tuple(names[:MAX_COLUMNS]), shown)
 
 

@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.spark_errors import trace_apart
 from odibi_nb.errors import TrialFailedError
 from odibi_nb.views.escaping import escape
@@ -105,7 +106,7 @@ class Trial:
             "" if self.expected_seconds is None else f" (usually {self.expected_seconds:,.2f} s)"
         )
         rows = [
-            f"{n:,} rows {way}"
+            f"{counted(n, 'row')} {way}"
             for n, way in ((self.rows_in, "in"), (self.rows_out, "out"))
             if n is not None
         ]
@@ -149,7 +150,9 @@ class Trial:
             shown, trace = trace_apart(self.traceback)
             parts.append(shown.rstrip())
             if trace:
-                parts.append(f"({len(trace.splitlines()):,} more lines of Spark's: .traceback)")
+                parts.append(
+                    f"({counted(len(trace.splitlines()), 'more line')} of Spark's: .traceback)"
+                )
             parts.append(f"look into it: %odibi debug {shlex.quote(self.transformation_id)}")
         elif self.error is not None and not self._debugger_quit:
             parts.append(self.headline)

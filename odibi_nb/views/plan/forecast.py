@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.name_lists import some_of
 from odibi_nb.views.records import Records
 
@@ -52,13 +53,13 @@ def forecast_lines(plan: RunPlan, expected: Forecast | None) -> list[str]:
         return []
     if expected is None:
         return [*_loose(plan), NO_HISTORY]
-    workers = f"{plan.workers} worker{'s' if plan.workers > 1 else ''}"
+    workers = counted(plan.workers, "worker")
     lines = [
         f"Expected: {duration(expected.makespan)} with {workers}, {SCHEDULE_NAMES[plan.schedule]}"
     ]
     if expected.unknown:
         lines.append(
-            f"{len(expected.unknown):,} of {len(plan.rows):,} rows have no history yet: taken as "
+            f"{len(expected.unknown):,} of {counted(len(plan.rows), 'row')} have no history yet: taken as "
             f"{duration(expected.assumed)}, the median of the others"
         )
     path = [*expected.critical]

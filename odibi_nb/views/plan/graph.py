@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from odibi_nb.core.text.counts import counted
 from odibi_nb.views.status_style import RETRYING, STATUS_STYLES, WAITING, style_of
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def _legend(nodes: Iterable[Node]) -> tuple[str, ...]:
 
 def _label(plan: RunPlan, nodes: Iterable[Node], edges: int) -> str:
     nodes = tuple(nodes)
-    parts = [f"{len(nodes):,} transformations", f"{edges:,} dependencies"]
+    parts = [counted(len(nodes), "transformation"), counted(edges, "dependency", "dependencies")]
     parts += [text[2:] for text in _legend(nodes)]
     return f"Dependency graph of {plan.project}: {', '.join(parts)}"
 
@@ -228,15 +229,15 @@ def _by_layer(graph: Graph) -> Graph:
         legend=graph.legend,
         label=graph.label,
         note=(
-            f"{len(graph.nodes):,} transformations are too many for one picture: drawn as their "
+            f"{counted(len(graph.nodes), 'transformation')} are too many for one picture: drawn as their "
             "layers, with the number of dependencies between them."
         ),
     )
 
 
 def _layer_node(layer: str, rows: list[Node], inside: int) -> Node:
-    size = f"{len(rows):,} transformations"
-    among = (f"{inside:,} dependencies inside",) if inside else ()
+    size = counted(len(rows), "transformation")
+    among = (f"{counted(inside, 'dependency', 'dependencies')} inside",) if inside else ()
     lines = (layer, size, *among, *_legend(rows))
     wrong = sum(bool(node.problems) for node in rows)
     problems = (f"{wrong:,} with a problem",) if wrong else ()

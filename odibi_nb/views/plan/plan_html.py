@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.planning.forecast import forecast
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.name_lists import some_of
 from odibi_nb.core.text.redaction import redact
@@ -67,13 +68,13 @@ def plan_html(plan: RunPlan) -> str:
     hidden = len(plan.rows) - sum(map(len, rows.values()))
     expected = forecast(plan)
     body = "".join(_layer(plan, layer, rows[layer], problems, expected) for layer in plan.layers)
-    more = f"<p>{hidden:,} more rows are not shown.</p>" if hidden else ""
+    more = f"<p>{counted(hidden, 'more row is', 'more rows are')} not shown.</p>" if hidden else ""
     top = f"{_head(plan)}{_problems(plan)}{_notes(plan)}{_forecast(plan, expected)}{_graph(plan)}"
     return f"<div style='{_WRAP}'>{top}{body}{more}</div>"
 
 
 def _head(plan: RunPlan) -> str:
-    rows = f"{len(plan.rows):,} row{'' if len(plan.rows) == 1 else 's'}"
+    rows = counted(len(plan.rows), "row")
     facts = [f"env {plan.env}", f"engine {plan.engine}", rows, f"registry {plan.source}"]
     return (
         f"<p style='margin:4px 0'><b>{escape(plan.project)}</b> · {escape(' · '.join(facts))}</p>"
@@ -86,7 +87,7 @@ def _problems(plan: RunPlan) -> str:
     sign = STATUS_STYLES["FAILED"].sign
     problems = [f"{sign} {problem}" for problem in plan.problems]
     items = "".join(f"<li>{escape(text)}</li>" for text in first_of(problems, MAX_NAMES))
-    count = f"{len(plan.problems)} problem(s): nothing will run"
+    count = f"{counted(len(plan.problems), 'problem')}: nothing will run"
     return f"<b style='{_BAD}'>{count}</b><ul {_LIST}>{items}</ul>"
 
 
@@ -159,7 +160,7 @@ def _layer(
     expected: Forecast | None,
 ) -> str:
     count = sum(row.layer == layer for row in plan.rows.values())
-    number = f"{count:,} row{'' if count == 1 else 's'}" if count else "nothing to run"
+    number = counted(count, "row") if count else "nothing to run"
     title = f"<b>{escape(layer)}</b> <span {_FAINT}>{number}</span>"
     if not rows:
         return f"<p style='margin:12px 0 4px'>{title}</p>"

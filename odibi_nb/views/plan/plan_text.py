@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.planning.forecast import forecast
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.redaction import redact_url
 from odibi_nb.views.plan.forecast import COLUMNS as FORECAST_COLUMNS
 from odibi_nb.views.plan.forecast import forecast_cells, forecast_lines, makespan_table
@@ -28,7 +29,9 @@ def plan_text(plan: RunPlan) -> str:
     expected = forecast(plan)
     steps = plan.steps()
     rows = [plan_cells(row, expected, steps.get(row.layer, ())) for row in plan.rows.values()]
-    title = f"Plan of {plan.project!r}, env {plan.env}: {len(rows)} rows from {plan.source}"
+    title = (
+        f"Plan of {plan.project!r}, env {plan.env}: {counted(len(rows), 'row')} from {plan.source}"
+    )
     lines = [str(Records(title, COLUMNS, rows))]
     lines += step_lines(plan)
     lines += forecast_lines(plan, expected)
@@ -40,7 +43,7 @@ def plan_text(plan: RunPlan) -> str:
         lines.append(f"disabled: {', '.join(plan.disabled)}")
     lines += [f"⚠️ {text}" for text in plan.notices]
     if plan.problems:
-        lines.append(f"{len(plan.problems)} problem(s), nothing will run:")
+        lines.append(f"{counted(len(plan.problems), 'problem')}, nothing will run:")
         lines += [f"  ✖ {problem}" for problem in plan.problems]
     return "\n".join(lines)
 

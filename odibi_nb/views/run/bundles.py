@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.text.counts import counted
 from odibi_nb.views.run.gantt import gantt_of, shortened
 from odibi_nb.views.run.gantt_plotly import gantt_plotly
 from odibi_nb.views.run.run_page import chart_html, framed_summary_html
@@ -47,7 +48,7 @@ def summary_bundle(snapshot: RunSnapshot) -> Bundle:
 def chart_bundle(snapshot: RunSnapshot) -> Bundle:
     """Return the Gantt chart as a Plotly figure, as SVG, and as a line of text."""
     figure = {PLOTLY: _figure(snapshot)} if len(snapshot.rows) <= MAX_FIGURE_ROWS else {}
-    text = f"Gantt chart: {len(snapshot.rows):,} transformations"
+    text = f"Gantt chart: {counted(len(snapshot.rows), 'transformation')}"
     return {**figure, HTML: chart_html(snapshot), TEXT: text}
 
 
@@ -66,7 +67,7 @@ def table_bundle(
     ]
     return {
         HTML: table,
-        TEXT: "\n".join([f"run log: {len(snapshot.rows):,} transformations", *lines]),
+        TEXT: "\n".join([f"run log: {counted(len(snapshot.rows), 'transformation')}", *lines]),
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.events import EventType, RunEvent
 from odibi_nb.core.protocols import View
 from odibi_nb.core.running.capture import real_stream
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.name_lists import some_of
 from odibi_nb.core.text.terminal_text import readable
 from odibi_nb.errors import ConfigurationError, did_you_mean
@@ -103,7 +104,7 @@ class ThrottledConsole(ConsoleView):
         self._allowance -= 1
         if self._left_out:
             done = f"{self.ended:,} of {self.total:,} ended, {len(self.running)} running, {self.failed} failed"
-            super().print("INFO", f"… {self._left_out:,} lines left out: {done}")
+            super().print("INFO", f"… {counted(self._left_out, 'line')} left out: {done}")
             self._left_out = 0
         super().print(level, text)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.core.model.events import Status
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.spark_errors import trace_apart
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import breakable
@@ -197,7 +198,11 @@ def _latest(rows: Sequence[RowState], count: int) -> list[RowState]:
 
 def _notes(snapshot: RunSnapshot, hidden: int) -> str:
     where = "while the run goes on" if snapshot.live else "here: result.to_frame() has all"
-    note = f"<p>{hidden:,} more rows are not shown {where}.</p>" if hidden else ""
+    note = (
+        f"<p>{counted(hidden, 'more row is', 'more rows are')} not shown {where}.</p>"
+        if hidden
+        else ""
+    )
     warnings = "".join(f"<li>⚠️ {escape(text)}</li>" for text in snapshot.warnings)
     return note + (f"<ul>{warnings}</ul>" if warnings else "")
 
@@ -207,7 +212,7 @@ def _unkept(result: RunResult, kept: Collection[str]) -> str:
     spoke = [name for name, t in result.transformations.items() if t.log or t.traceback]
     missing = sum(name not in kept for name in spoke)
     return (
-        f"<p>Logs of {missing:,} rows are not kept here: result.transformations[id].log</p>"
+        f"<p>Logs of {counted(missing, 'row')} are not kept here: result.transformations[id].log</p>"
         if missing
         else ""
     )

@@ -246,7 +246,7 @@ def test_what_is_written_past_the_context_is_checked_afterwards(run):
     """A function that writes by its own means is checked on what is there; that cannot be undone."""
     row = run({"not_null": "meter"}, function="by_itself").transformations["B1"]
     assert row.error_message == (
-        "bronze.m: not_null(meter) failed: 1 of 1 rows - it has been written all the same"
+        "bronze.m: not_null(meter) failed: 1 of 1 row - it has been written all the same"
     )
 
 

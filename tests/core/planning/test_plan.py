@@ -441,7 +441,7 @@ def test_rows_of_a_layer_that_does_not_exist():
     )
     assert plan.problems == ()
     assert plan.notices == (
-        "2 row(s) of layer 'Sliver_1' never run: layer_order does not name it (did you mean 'Silver_1'?)",
+        "2 rows of layer 'Sliver_1' never run: layer_order does not name it (did you mean 'Silver_1'?)",
     )
 
 

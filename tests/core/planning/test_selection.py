@@ -156,6 +156,16 @@ def test_what_is_not_meant(text, problem):
     assert found.where == "exclude"
 
 
+def test_an_exclusion_of_a_word_that_no_row_has_excludes_nothing():
+    """``--exclude tag:nothing`` keeps all rows, with a notice; a word that resembles a row's is a mistake."""
+    for term in ("tag:nothing", "plant:zzz", "function:qqqqqq"):
+        found = select(POPULATION, [], [term])
+        assert (found.ids, found.problems) == (set(ROWS), [])
+        assert found.notices[0].endswith(": this excludes nothing")
+        assert select(POPULATION, [term]).problems
+    assert select(POPULATION, [], ["tag:dayly"]).problems
+
+
 def test_all_problems_are_told_together():
     """Several mistakes, in ``select`` and ``exclude``, are told at once, each once."""
     found = select(POPULATION, ["A1 A1", "layr:x"], ["B1"])

@@ -77,7 +77,7 @@ def test_threads_that_go_on_are_counted_and_named(project, hold):
     result = project(*rows, row("C", lambda: None)).run(max_workers=3)
     assert result.leaked_threads == 2
     (warning,) = result.warnings
-    assert warning.startswith("2 thread(s) still run, of transformations that were given up: ")
+    assert warning.startswith("2 threads still run, of transformations that were given up: ")
     assert "A, B" in warning or "B, A" in warning
 
 
@@ -208,4 +208,4 @@ def test_threads_that_go_on_do_not_keep_the_process(tmp_path):
     assert done.returncode == 1, done.stderr
     printed = done.stdout + done.stderr
     assert printed.count("ran longer than timeout_seconds=0.2") >= 2
-    assert "2 thread(s) still run" in printed
+    assert "2 threads still run" in printed

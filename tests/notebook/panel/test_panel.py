@@ -283,7 +283,7 @@ def test_a_preview_marks_what_is_wrong(panel):
         *default_rows(), registry_row("S2", "Silver_1", "dubble", constants={"retry": "often"})
     )
     page = previewed(p)
-    assert "problem(s): nothing will run" in p._buttons.standing.value
+    assert "2 problems: nothing will run" in p._buttons.standing.value
     text = page.replace("<wbr>", "")
     assert (
         "problem</b> module &#x27;plant_functions&#x27; has no function &#x27;dubble&#x27;" in text

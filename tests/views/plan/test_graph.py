@@ -26,7 +26,7 @@ def test_nodes_say_what_they_are(tmp_path):
     assert node.tooltip == ("S", "fake_functions.S", "Silver_1 · pandas", "after B")
     assert graph.edges == {("B", "S"): 1}
     assert graph.layers == ("Bronze", "Silver_1")
-    assert graph.label == "Dependency graph of P: 2 transformations, 1 dependencies"
+    assert graph.label == "Dependency graph of P: 2 transformations, 1 dependency"
 
 
 def test_nodes_of_layers_that_are_ordered_by_step_show_their_step(project):

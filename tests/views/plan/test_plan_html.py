@@ -91,7 +91,7 @@ def test_problems_stand_above_and_at_their_rows(project):
         row("GOOD", noop),
         row("BAD", noop, constants={"engine": "panda", "timeout_seconds": -1}),
     )
-    assert "2 problem(s): nothing will run" in page
+    assert "2 problems: nothing will run" in page
     lines = cells(page)
     at = next(i for i, line in enumerate(lines) if line.startswith("BAD"))
     assert "problem constants.engine: unknown engine &#x27;panda&#x27;" in lines[at + 1]
