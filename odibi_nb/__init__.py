@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         GenericProjectOrchestrator,
         ProjectManifest,
         TransformationRunnerFromConfig,
+        diff,
         read_table,
         run_project,
     )
@@ -53,6 +54,7 @@ __all__ = [
     "RunResult",
     "TransformationResult",
     "TransformationRunnerFromConfig",
+    "diff",
     "expect",
     "get_current_context",
     "odibi_function",
@@ -66,8 +68,8 @@ __all__ = [
 
 _HOMES = {
     "api": (
-        "GenericProjectOrchestrator ProjectManifest TransformationRunnerFromConfig read_table"
-        " run_project"
+        "GenericProjectOrchestrator ProjectManifest TransformationRunnerFromConfig diff"
+        " read_table run_project"
     ),
     "core.model.checks": "expect",
     "core.running.context": "Engine ExecutionContext get_current_context",

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import BaseLogSink
     from odibi_nb.core.running.hooks import HookManager
     from odibi_nb.project_orchestrator import GenericProjectOrchestrator
+    from odibi_nb.views.inspect.diff import Diff
 
 __all__ = [
     "GenericProjectOrchestrator",
     "ProjectManifest",
     "TransformationRunnerFromConfig",
+    "diff",
     "read_table",
     "run_project",
 ]
@@ -174,3 +176,50 @@ def read_table(project: str, table: str, env: str = "qat", **keywords: Any) -> A
         return project_.tables(project_.engine).read(TableName.parse(table))
     finally:
         project_.close()
+
+
+def diff(
+    project: str,
+    *words: str,
+    env: str = "qat",
+    other_env: str | None = None,
+    keys: Sequence[str] = (),
+    select: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    **keywords: Any,
+) -> Diff:
+    """Compare the data of tables. Writes nothing.
+
+    Args:
+        project: the project's name.
+        *words: a table (its last data change); two versions, such as ``"silver.x@3", "silver.x@5"``; or
+            ``"last"`` or a run's id (each table that the run wrote), and tables. With *other_env*,
+            tables; without words, the tables of all rows.
+        env: the environment.
+        other_env: a second environment, whose tables are the later side.
+        keys: columns that identify a row; if empty, the keys of the row's output. Without any, whole
+            rows are compared.
+        select: only tables that these rows write.
+        exclude: but not tables that these rows write.
+        **keywords: further arguments of `GenericProjectOrchestrator`, such as `manifest_path` or
+            `engine`.
+
+    Returns:
+        The differences: `tables` maps a table's name to its numbers and samples. `str` has one line
+        for each table.
+
+    Raises:
+        ConfigurationError: if a word is no table, version or run.
+        DataError: if the table or its version cannot be read.
+    """
+    from odibi_nb.comparing import What, compare
+    from odibi_nb.project_orchestrator import GenericProjectOrchestrator
+
+    envs = [env, *([] if other_env is None else [other_env])]
+    projects = [GenericProjectOrchestrator(project, name, **keywords) for name in envs]
+    what = What(words=words, keys=tuple(keys), select=tuple(select), exclude=tuple(exclude))
+    try:
+        return compare(projects[0], what, *projects[1:])
+    finally:
+        for opened in projects:
+            opened.close()

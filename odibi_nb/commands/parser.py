@@ -81,6 +81,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     )
     _add_json(history)
     _add_compare(commands)
+    _add_diff(commands)
     _add_export(commands)
     _add_troubleshooting(commands)
     _add_editing(commands)
@@ -246,6 +247,28 @@ def _add_export(commands: Any) -> None:
     export.add_argument(
         "--force", action="store_true", help="replace files that were changed by hand"
     )
+
+
+def _add_diff(commands: Any) -> None:
+    text = "what changed in the data: of a table, of a run, between environments"
+    diff = _command(commands, "diff", text, "diff:diff")
+    diff.add_argument(
+        "what",
+        nargs="*",
+        metavar="WHAT",
+        help="TABLE (its last change), TABLE@3 TABLE@5, or 'last' or RUN_ID and tables (last)",
+    )
+    diff.add_argument("--project", metavar="PROJECT", help="the only one if left out")
+    diff.add_argument(
+        "--env", nargs="+", metavar="ENV", help="the environment; or two, to compare their tables"
+    )
+    _add_manifest(diff)
+    _add_engine(diff)
+    _add_selection(diff)
+    diff.add_argument(
+        "--keys", metavar="A,B", help="columns that identify a row (the keys of the row's output)"
+    )
+    _add_json(diff)
 
 
 def _add_pace(parser: Any) -> None:

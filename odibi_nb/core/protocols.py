@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from odibi_nb.core.model.rollback import Outlook
     from odibi_nb.core.model.table_change import TableChange
+    from odibi_nb.core.model.table_diff import TableDiff
     from odibi_nb.core.model.tables import TableName
     from odibi_nb.core.model.transformation import Output
     from odibi_nb.core.planning.plan import RunPlan
@@ -401,6 +402,40 @@ class FingerprintingEngine(Protocol):
         """Return the present fingerprint of a file, or of all files of a folder or pattern.
 
         What is not known is left out, so a location that cannot be looked at has only its name.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableAt:
+    """One side of a comparison: a table at one of its versions.
+
+    Attributes:
+        engine: engine that reads the table.
+        table: name of the table.
+        version: number of the version; None for the newest one.
+    """
+
+    engine: TableEngine
+    table: TableName
+    version: int | None
+
+
+class DiffingEngine(Protocol):
+    """Optional methods of an engine that compares tables as they are, at any of their versions."""
+
+    def diff(
+        self, before: TableAt | None, after: TableAt | None, keys: Sequence[str] = ()
+    ) -> TableDiff:
+        """Return the differences between two sides, at least one of which exists. Writes nothing.
+
+        Args:
+            before: one side; None if the table does not exist there.
+            after: the other side, of this engine or of one of the same kind.
+            keys: columns that identify a row; without keys, whole rows are compared.
+
+        Raises:
+            TableNotFoundError: if a table does not exist.
+            DataError: if a version cannot be read, or the engines are of different kinds.
         """
 
 

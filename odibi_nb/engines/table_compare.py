@@ -60,6 +60,13 @@ class Sides(ABC):
         return column
 
 
+def near(a: str, b: str, kind: str) -> str:
+    """Return SQL that is true if two floats of type *kind* differ by rounding only."""
+    apart, larger = f"abs({a} - {b})", f"greatest(abs({a}), abs({b}))"
+    limit = f"{larger} * 1e-{_FLOAT_DIGITS[kind]}"
+    return f"coalesce({apart} < {_INFINITY} AND {apart} <= {limit}, false)"
+
+
 def compare(sides: Sides, output: Output, *, partial: bool = False) -> TableChange:
     """Return the changes that a write of one side would make to a table that holds the other.
 
@@ -210,9 +217,9 @@ class _Comparison:
         a, b = f"a.{self._q(name)}", f"b.{self._q(name)}"
         digits = self._digits(name)
         if digits and not exactly:
-            apart, larger = f"abs({a} - {b})", f"greatest(abs({a}), abs({b}))"
-            near = f"coalesce({apart} < {_INFINITY} AND {apart} <= {larger} * 1e-{digits}, false)"
-            return f"({a} IS DISTINCT FROM {b} AND NOT {near})"
+            return (
+                f"({a} IS DISTINCT FROM {b} AND NOT {near(a, b, self.sides.types_written[name])})"
+            )
         if self._same_type(name):
             kind = self.sides.types_written[name]
             a, b = self.sides.comparable(a, kind), self.sides.comparable(b, kind)

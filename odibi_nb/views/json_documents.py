@@ -185,6 +185,95 @@ class DoctorDocument(JsonDocument, frozen=True, kw_only=True, tag="doctor"):
         return self.code
 
 
+class ColumnDiffEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One column that only one side has, or that has another type.
+
+    Attributes:
+        column: name of the column.
+        before: type before; null for a new column.
+        after: type after; null for a removed column.
+    """
+
+    column: str
+    before: str | None
+    after: str | None
+
+
+class ChangedRowEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One changed row, as a sample.
+
+    Attributes:
+        key: key columns with their values.
+        before: changed columns with their values before.
+        after: the same columns with their values after.
+    """
+
+    key: dict[str, Any]
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+class TableDiffEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """The differences of one table.
+
+    Attributes:
+        table: name of the table.
+        before: version before; null if the table did not exist, or has no known version.
+        after: version after; null if the table does not exist, or has no known version.
+        added: number of added rows.
+        removed: number of removed rows.
+        changed: number of rows with the same key and other values.
+        compared_by: key columns; empty if whole rows were compared.
+        columns: columns that differ; see below.
+        changed_columns: column to the number of changed rows in which it differs.
+        largest: column to the largest difference in a changed row; of times in seconds.
+        added_rows: at most five added rows.
+        removed_rows: at most five removed rows.
+        changed_rows: at most five changed rows; see below.
+        files_read: number of data files that were read; null if whole versions were read.
+        files_shared: number of data files that both versions have.
+        notes: limits of the comparison.
+    """
+
+    table: str
+    before: int | None
+    after: int | None
+    added: int
+    removed: int
+    changed: int
+    compared_by: tuple[str, ...]
+    columns: tuple[ColumnDiffEntry, ...]
+    changed_columns: dict[str, int]
+    largest: dict[str, float]
+    added_rows: tuple[dict[str, Any], ...]
+    removed_rows: tuple[dict[str, Any], ...]
+    changed_rows: tuple[ChangedRowEntry, ...]
+    files_read: int | None
+    files_shared: int | None
+    notes: tuple[str, ...]
+
+
+class DiffDocument(JsonDocument, frozen=True, kw_only=True, tag="diff"):
+    """The document of ``diff --json``. The exit code is 1 if a table cannot be compared.
+
+    Attributes:
+        title: the compared states.
+        tables: differences of each table; see below.
+        failures: table to the reason why it cannot be compared.
+        notes: facts about the comparison.
+    """
+
+    title: str
+    tables: tuple[TableDiffEntry, ...]
+    failures: dict[str, str]
+    notes: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a table cannot be compared, otherwise 0."""
+        return int(bool(self.failures))
+
+
 def plan_document(plan: RunPlan) -> PlanDocument:
     """Build the document of a plan."""
     expected = forecast(plan)

@@ -22,6 +22,7 @@ COMMANDS = [
     ["plan"],
     ["retry"],
     ["compare"],
+    ["diff"],
     ["export"],
     ["panel"],
     ["projects"],

@@ -121,6 +121,14 @@ class DeltaLog:
                 self._read[number] = _commit(number, text)
             yield self._read[number]
 
+    def actions(self, version: int) -> Iterator[list[dict[str, Any]]]:
+        """Yield the actions of each commit, from *version* down to the oldest one in the log."""
+        for number in range(version, -1, -1):
+            text = self.text(number)
+            if text is None:
+                return
+            yield list(_actions(text))
+
     def text(self, version: int) -> bytes | None:
         """Return the content of a commit's file; None if it does not exist."""
         name = f"_delta_log/{version:020}.json"

@@ -12,11 +12,13 @@ from odibi_nb.engines.delta import restore as delta_restore
 from odibi_nb.engines.delta import tables as delta_tables
 from odibi_nb.engines.delta import versions as delta_versions
 from odibi_nb.engines.delta.appends import Appends
+from odibi_nb.engines.delta.unshared_files import files_at
 from odibi_nb.engines.delta.watch import newest_commit
 from odibi_nb.engines.delta.writes import TableWrite, commit, without_earlier, write_lock
 from odibi_nb.engines.lake import Lake
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.pandas import rehearsal as pandas_rehearsal
+from odibi_nb.engines.pandas import version_diff
 from odibi_nb.engines.pandas.frames import from_arrow, to_arrow
 from odibi_nb.engines.pandas.in_memory import PandasInMemory
 from odibi_nb.engines.pandas.query import Limits, select
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.provenance import TableCommit, TableVersion
     from odibi_nb.core.model.rollback import Outlook
     from odibi_nb.core.model.table_change import TableChange
+    from odibi_nb.core.model.table_diff import TableDiff
     from odibi_nb.core.model.transformation import Output
-    from odibi_nb.core.protocols import Portion, TableDetails, Watch, WriteInfo
+    from odibi_nb.core.protocols import Portion, TableAt, TableDetails, Watch, WriteInfo
+    from odibi_nb.engines.delta.unshared_files import VersionFiles
 
 
 class PandasEngine(PandasInMemory):
@@ -283,6 +287,30 @@ class PandasEngine(PandasInMemory):
     def changes(self, frame: Any, output: Output, *, partial: bool) -> TableChange:
         """Return the changes that a write of the prepared *frame* would make to *output*'s table."""
         return pandas_rehearsal.changes(frame, output, self._open_for(output), partial=partial)
+
+    def diff(
+        self, before: TableAt | None, after: TableAt | None, keys: Sequence[str] = ()
+    ) -> TableDiff:
+        """Return the differences between two versions, or tables of two lakes; see `DiffingEngine`.
+
+        Raises:
+            TableNotFoundError: if a table does not exist.
+            DataError: if a version cannot be read.
+        """
+        sides = version_diff.sides_of(before, after)
+        return version_diff.diff(sides, version_diff.unshared_parts(sides), keys)
+
+    def files_of(self, table: TableName, version: int | None) -> VersionFiles:
+        """Return the data files of *table* at a version, or at the newest one.
+
+        Raises:
+            TableNotFoundError: if the table does not exist.
+            DataError: if the version does not exist.
+        """
+        found = files_at(self._lake.uri(table), str(table), version, self._storage_options)
+        if found is None:
+            raise self._lake.not_found(table)
+        return found
 
     def details(self, table: TableName) -> TableDetails | None:
         """Read the details of *table* from its Delta log; return None if it does not exist."""

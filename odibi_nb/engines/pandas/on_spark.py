@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.attempt_control import AttemptControl
     from odibi_nb.core.model.provenance import TableCommit, TableVersion, UnversionedTable
     from odibi_nb.core.model.table_change import TableChange
+    from odibi_nb.core.model.table_diff import TableDiff
     from odibi_nb.core.model.tables import TableName
     from odibi_nb.core.model.transformation import Output
-    from odibi_nb.core.protocols import Portion, TableDetails, Watch, WriteInfo
+    from odibi_nb.core.protocols import Portion, TableAt, TableDetails, Watch, WriteInfo
     from odibi_nb.engines.spark.engine import SparkEngine
 
 MOST_ROWS = 5_000_000
@@ -165,6 +166,17 @@ class PandasOnSpark(PandasInMemory):
         """Let Spark compute the changes that a write of *frame* would make to *output*'s table."""
         data = to_spark(self.spark_session(), to_arrow(frame, output.table))
         return self._spark.changes(data, output, partial=partial)
+
+    @property
+    def on_session(self) -> SparkEngine:
+        """The Spark engine that reads and writes the tables."""
+        return self._spark
+
+    def diff(
+        self, before: TableAt | None, after: TableAt | None, keys: Sequence[str] = ()
+    ) -> TableDiff:
+        """Let Spark compare two versions, or tables of two catalogs; see `DiffingEngine`."""
+        return self._spark.diff(before, after, keys)
 
     def details(self, table: TableName) -> TableDetails | None:
         """Read the details of *table* from its Delta log; return None if it does not exist."""

@@ -22,15 +22,18 @@ from odibi_nb.engines.delta import details as delta_details
 from odibi_nb.engines.delta import versions as delta_versions
 from odibi_nb.engines.delta.appends import Appends
 from odibi_nb.engines.delta.tables import check_path
+from odibi_nb.engines.delta.unshared_files import files_at
 from odibi_nb.engines.delta.writes import write_lock
 from odibi_nb.engines.files.discovery import options_of
 from odibi_nb.engines.lake import CatalogLake
-from odibi_nb.engines.optional_imports import reason
+from odibi_nb.engines.optional_imports import check_installed, reason
+from odibi_nb.engines.pandas import version_diff
 from odibi_nb.engines.pandas.frames import from_arrow_exactly, is_arrow, is_pandas, to_arrow
 from odibi_nb.engines.spark import checks as spark_checks
 from odibi_nb.engines.spark import files as spark_files
 from odibi_nb.engines.spark import query as spark_query
 from odibi_nb.engines.spark import rehearsal as spark_rehearsal
+from odibi_nb.engines.spark import version_diff as spark_diff
 from odibi_nb.engines.spark import versions as spark_versions
 from odibi_nb.engines.spark import writes as spark_writes
 from odibi_nb.engines.spark.appends import without_earlier
@@ -41,7 +44,7 @@ from odibi_nb.engines.spark.frames import is_spark, storable, to_spark, types_of
 from odibi_nb.engines.spark.jobs import ClassicJobs, ConnectJobs, attempt_scope
 from odibi_nb.engines.spark.session import SAIL, forget
 from odibi_nb.engines.spark.session_loss import why_lost
-from odibi_nb.errors import DataError, OdibiError
+from odibi_nb.errors import DataError, EngineNotAvailableError, OdibiError, TableNotFoundError
 from odibi_nb.storage import spark_names
 from odibi_nb.storage.spark_names import identifier_at, identifier_of
 
@@ -53,11 +56,16 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.checks import Rule
     from odibi_nb.core.model.provenance import TableCommit
     from odibi_nb.core.model.table_change import TableChange
+    from odibi_nb.core.model.table_diff import TableDiff
     from odibi_nb.core.model.transformation import Output
-    from odibi_nb.core.protocols import Measure, Portion, TableDetails, Watch, WriteInfo
+    from odibi_nb.core.protocols import Measure, Portion, TableAt, TableDetails, Watch, WriteInfo
+    from odibi_nb.engines.delta.unshared_files import VersionFiles
     from odibi_nb.engines.files.discovery import LocationOptions
     from odibi_nb.engines.lake import Lake
     from odibi_nb.engines.spark.session import Connection
+
+MOST_BYTES_HERE = 4 * 2**30
+"""Largest size of changed files that this process compares; Spark compares larger ones."""
 
 
 class SparkEngine:
@@ -558,6 +566,79 @@ class SparkEngine:
         target = self._target(table)
         schema = self._schema(target, table)
         return spark_rehearsal.changes(target, frame, output, schema, partial=partial)
+
+    def diff(
+        self, before: TableAt | None, after: TableAt | None, keys: Sequence[str] = ()
+    ) -> TableDiff:
+        """Return the differences between two versions, or tables of two lakes; see `DiffingEngine`.
+
+        If delta-rs reaches the files, and few of them changed, DuckDB compares them here. Otherwise
+        Spark reads both sides.
+
+        Raises:
+            TableNotFoundError: if a table does not exist.
+            DataError: if a version cannot be read.
+        """
+        found = self._diff_here(before, after, keys)
+        if found is not None:
+            return found
+        frames = tuple(None if at is None else self._frame_at(at) for at in (before, after))
+        versions = tuple(None if at is None else at.version for at in (before, after))
+        one = after or before
+        assert one is not None
+        return spark_diff.diff(
+            self.connection,
+            str(one.table),
+            (frames[0], frames[1]),
+            (versions[0], versions[1]),
+            keys,
+        )
+
+    def _diff_here(
+        self, before: TableAt | None, after: TableAt | None, keys: Sequence[str]
+    ) -> TableDiff | None:
+        """Compare the files in this process; return None if Spark should compare the versions."""
+        try:
+            check_installed("comparing versions", "pandas", "duckdb", "deltalake", "pyarrow")
+            sides = version_diff.sides_of(before, after)
+        except TableNotFoundError:
+            raise
+        except (EngineNotAvailableError, DataError):
+            return None
+        parts = version_diff.unshared_parts(sides)
+        if sum(part.size for part in parts if part is not None) > MOST_BYTES_HERE:
+            return None
+        try:
+            return version_diff.diff(sides, parts, keys)
+        except DataError:  # such as a Delta feature that delta-rs does not know
+            return None
+
+    def _frame_at(self, at: TableAt) -> Any:
+        engine = getattr(at.engine, "on_session", at.engine)
+        if not isinstance(engine, SparkEngine):
+            raise DataError(
+                f"{at.table}: its environment has another engine: compare both with --engine spark"
+            )
+        if at.version is None:
+            return engine.read(at.table)
+        return engine.read_version(at.table, at.version)
+
+    def files_of(self, table: TableName, version: int | None) -> VersionFiles | None:
+        """Return the data files of *table* at a version, or at the newest one, read by delta-rs.
+
+        Return None if only Spark reaches them.
+
+        Raises:
+            TableNotFoundError: if the table does not exist.
+            DataError: if the version cannot be read.
+        """
+        options = {} if self._lake.is_local else self._storage_options
+        if isinstance(self._lake, CatalogLake) or options is None:
+            return None
+        found = files_at(self._lake.uri(table), str(table), version, options)
+        if found is None:
+            raise self._lake.not_found(table)
+        return found
 
     def details(self, table: TableName) -> TableDetails | None:
         """Read the details of *table* from its Delta log; return None if it does not exist.

@@ -14,7 +14,12 @@ from odibi_nb.views.records import Records
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from odibi_nb.core.model.table_change import ColumnChange, ColumnNumbers, TableChange
+    from odibi_nb.core.model.table_change import (
+        ChangedRow,
+        ColumnChange,
+        ColumnNumbers,
+        TableChange,
+    )
 
 MAX_VALUE = 60
 MAX_COLUMNS = 20
@@ -25,7 +30,7 @@ def change_text(change: TableChange) -> str:
     """Return the change in lines: counts, columns, samples, numbers, preview."""
     parts = [_head(change), *(f"  · {note}" for note in change.notes)]
     if change.columns:
-        parts.append(f"  columns: {', '.join(map(_column, change.columns))}")
+        parts.append(f"  columns: {', '.join(map(column_text, change.columns))}")
     parts += [_indented(str(table)) for table in _tables(change)]
     return "\n".join(parts)
 
@@ -33,7 +38,7 @@ def change_text(change: TableChange) -> str:
 def change_html(change: TableChange) -> str:
     """Return the change as HTML. Tables of added, removed or changed rows are open, the others folded."""
     notes = "".join(f"<li>{escape(note)}</li>" for note in change.notes)
-    columns = "".join(f"<li>column {escape(_column(c))}</li>" for c in change.columns)
+    columns = "".join(f"<li>column {escape(column_text(c))}</li>" for c in change.columns)
     listed = f"<ul style='margin:0'>{notes}{columns}</ul>" if notes or columns else ""
     tables = "".join(
         folded(
@@ -60,7 +65,8 @@ def _head(change: TableChange) -> str:
     return f"{change.summary()} ({change.mode}{comparison})"
 
 
-def _column(change: ColumnChange) -> str:
+def column_text(change: ColumnChange) -> str:
+    """Return a column that differs, with its types; the sign says how."""
     if change.before is None:
         return f"+ {change.name} ({change.after})"
     if change.after is None:
@@ -75,7 +81,7 @@ def _tables(change: TableChange) -> list[Records]:
         ("removed rows", change.removed, change.removed_rows),
     ):
         if rows:
-            found.append(_records(f"{what} ({len(rows)} of {count:,})", rows))
+            found.append(records(f"{what} ({len(rows)} of {count:,})", rows))
     if change.changed_rows:
         found.append(_changed(change))
     numbers = _numbers(change)
@@ -86,12 +92,13 @@ def _tables(change: TableChange) -> list[Records]:
     if change.preview:
         shown = len(change.preview)
         found.append(
-            _records(f"preview ({shown} of {counted(change.rows_written, 'row')})", change.preview)
+            records(f"preview ({shown} of {counted(change.rows_written, 'row')})", change.preview)
         )
     return found
 
 
-def _records(title: str, rows: Iterable[dict[str, Any]]) -> Records:
+def records(title: str, rows: Iterable[dict[str, Any]]) -> Records:
+    """Return rows of a table, shortened and without secrets, below a title."""
     shown = [{name: value_text(value) for name, value in redact(row).items()} for row in rows]
     names: Sequence[str] = [*shown[0]] if shown else []
     more = len(names) - MAX_COLUMNS
@@ -101,8 +108,16 @@ def _records(title: str, rows: Iterable[dict[str, Any]]) -> Records:
 
 
 def _changed(change: TableChange) -> Records:
+    where = ", ".join(f"{name} {count:,}" for name, count in change.changed_columns.items())
+    shown = len(change.changed_rows)
+    title = f"changed rows ({shown} of {change.changed:,}; in columns: {where})"
+    return changed_records(title, change.changed_rows)
+
+
+def changed_records(title: str, changed_rows: Iterable[ChangedRow]) -> Records:
+    """Return changed rows below a title: one line for each changed value, without secrets."""
     rows = []
-    for row in change.changed_rows:
+    for row in changed_rows:
         key = ", ".join(f"{name}={value_text(value)}" for name, value in redact(row.key).items())
         for name, pair in row.columns.items():
             before, after = (redact({name: value})[name] for value in pair)
@@ -113,8 +128,6 @@ def _changed(change: TableChange) -> Records:
                 "after": value_text(after),
             }
             rows.append(line)
-    where = ", ".join(f"{name} {count:,}" for name, count in change.changed_columns.items())
-    title = f"changed rows ({len(change.changed_rows)} of {change.changed:,}; in columns: {where})"
     return Records(title, ("key", "column", "before", "after"), rows)
 
 

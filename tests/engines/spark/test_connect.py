@@ -4,6 +4,7 @@ import pytest
 from engines.cache_plans import passed_over
 from engines.contract import INFO, EngineContract
 from engines.parallel_rows import ParallelRows
+from engines.spark_diff import SparkDiff
 from engines.two_catalogs import TwoCatalogs
 from engines.versioned import Versioned
 from spark_sessions import connect, make, rows_of, settings_of
@@ -105,3 +106,7 @@ def test_another_sessions_tables_are_not_taken_for_ours(connection, engine, tmp_
     other.spark.sql("DROP TABLE `silver`.`shared`")
     assert rows_of(theirs.query("SELECT * FROM silver.shared")) == [{"k": 2}]
     other.spark.stop()
+
+
+class TestDiff(SparkDiff):
+    """Comparisons by Spark itself."""

@@ -11,6 +11,7 @@ from engines.contract import INFO, EngineContract, table
 from engines.rehearsal import RehearsalBasics, SparkRehearsal
 from engines.retried_writes import RetriedWrites
 from engines.spark_behaviour import SparkBehaviour
+from engines.spark_diff import SparkDiff
 from engines.versioned import VersionedPaths
 from spark_sessions import connect, make, rows_of
 from spark_sessions import engine as make_engine
@@ -122,3 +123,7 @@ def test_far_times_are_written_as_microseconds_by_every_session(connection, tmp_
 def pandas_of(engine):
     """The pandas engine over the same lake."""
     return PandasEngine(engine._lake.root)
+
+
+class TestDiff(SparkDiff):
+    """Comparisons by Spark itself."""

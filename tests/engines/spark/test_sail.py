@@ -11,6 +11,7 @@ from engines.loaded_files import FirstValues
 from engines.rehearsal import RehearsalContract, SparkRehearsal
 from engines.retried_writes import RetriedWrites, by
 from engines.spark_behaviour import SparkBehaviour
+from engines.spark_diff import SparkDiff
 from engines.versioned import VersionedPaths
 from real_project import default_rows, make_project
 from spark_sessions import connect, make, rows_of
@@ -154,3 +155,7 @@ def test_a_retry_on_another_engine_takes_the_place_of_sails_append(connection, t
     assert sorted(other.read(name)["n"]) == [2, 7]
     sail.write(make(connection.spark, [{"n": 3}]), how, by(1, "run-3", repairs=("run-2", "run-1")))
     assert sorted(other.read(name)["n"]) == [3, 7]
+
+
+class TestDiff(SparkDiff):
+    """Comparisons by Spark itself."""

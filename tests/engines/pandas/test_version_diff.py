@@ -1,0 +1,187 @@
+"""The difference of two versions on the pandas engine: exact, whatever the tables hold."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import math
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from engines.version_differences import expected, found
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from thorough import examples
+
+from odibi_nb.core.model.tables import TableName
+from odibi_nb.core.protocols import TableAt
+from odibi_nb.engines.delta import tables as delta_tables
+from odibi_nb.engines.pandas.engine import PandasEngine
+from odibi_nb.errors import DataError
+
+UTC = dt.timezone.utc
+TABLE = TableName.parse("silver.é t")
+SCHEMA = pa.schema(
+    [
+        ("k", pa.int64()),
+        ("s", pa.string()),
+        ("f", pa.float64()),
+        ("g", pa.float32()),
+        ("d", pa.decimal128(10, 2)),
+        ("t", pa.timestamp("us", "UTC")),
+        ("h", pa.timestamp("us")),
+        ("a", pa.struct([("k", pa.float64()), ("y", pa.list_(pa.int32()))])),
+        ("bucket", pa.list_(pa.float64())),
+        ("n", pa.map_(pa.string(), pa.int64())),
+        ("p", pa.string()),
+    ]
+)
+FLOATS = st.sampled_from([None, 0.0, -0.0, math.nan, math.inf, 1.5, 0.1 + 0.2])
+TIMES = st.sampled_from([None, dt.datetime(2026, 3, 29, 2, 30), dt.datetime(1, 1, 2)])
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "k": st.sampled_from([None, 1, 2, 3]),
+            "s": st.sampled_from([None, "", "a \"b\" 'c'", "\u2028 é\\"]),
+            "f": FLOATS,
+            "g": FLOATS,
+            "d": st.sampled_from([None, decimal.Decimal("1.10"), decimal.Decimal("-0.01")]),
+            "t": TIMES.map(lambda t: t and t.replace(tzinfo=UTC)),
+            "h": TIMES,
+            "a": st.sampled_from([None, {"k": None, "y": []}, {"k": -0.0, "y": [1, None]}]),
+            "bucket": st.sampled_from([None, [], [math.nan], [0.0, -0.0], [-0.0, 0.0]]),
+            "n": st.sampled_from([None, [], [("a", 1)], [("a", None), ("b", 2)]]),
+            "p": st.sampled_from(["x", "a b%2F'é", "7"]),
+        }
+    ),
+    max_size=6,
+)
+WRITES = st.one_of(
+    st.tuples(st.sampled_from(["append", "overwrite", "rewrite", "widen"]), ROWS),
+    st.sampled_from(
+        [("delete", []), ("empty", []), ("update", []), ("compact", []), ("restore", [])]
+    ),
+)
+KEYS = st.sampled_from([(), ("k",), ("k", "p"), ("f",), ("t", "a")])
+
+
+def write(uri, step, rows, by):
+    """One commit to the table, of the kind *step*."""
+    data = pa.Table.from_pylist(rows, SCHEMA)
+    names = {f.name for f in DeltaTable(uri).schema().fields} if step != "create" else set()
+    if step == "widen" and "bucket" in names:
+        data = data.append_column("extra", pa.array(range(len(rows)), pa.int64()))
+        write_deltalake(uri, data, mode="append", schema_mode="merge", partition_by=by)
+    elif step == "append" and names == set(SCHEMA.names):
+        write_deltalake(uri, data, mode="append", partition_by=by)
+    elif step in ("create", "append", "overwrite", "widen"):
+        mode = {} if step == "create" else {"mode": "overwrite", "schema_mode": "overwrite"}
+        write_deltalake(uri, data, partition_by=by, **mode)
+    elif step == "rewrite":  # other columns, and other types
+        data = data.drop_columns(["s", "bucket"]).append_column(
+            "new", pa.nulls(len(rows), pa.int32())
+        )
+        data = data.set_column(0, "k", data["k"].cast(pa.int32()))
+        at = data.column_names.index("g")
+        data = data.set_column(at, "g", data["g"].cast(pa.float64()))
+        data = data.set_column(at + 1, "d", data["d"].cast(pa.decimal128(12, 3)))
+        write_deltalake(uri, data, mode="overwrite", schema_mode="overwrite", partition_by=by)
+    elif step == "restore":
+        table = DeltaTable(uri)
+        if table.version():
+            table.restore(0)
+    elif step == "compact":
+        DeltaTable(uri).optimize.compact()
+    elif step == "update":
+        DeltaTable(uri).update(updates={"d": "3.25"}, predicate="k = 1")
+    else:
+        DeltaTable(uri).delete("k = 2" if step == "delete" else None)
+
+
+def rows_at(uri, version):
+    """All rows of a version, as delta-rs reads them."""
+    table = delta_tables.scan(DeltaTable(uri, version=version), "t")
+    return table.to_pylist(), {f.name: f.type for f in table.schema}
+
+
+def side(engine, version, table=TABLE):
+    return TableAt(engine=engine, table=table, version=version)
+
+
+@settings(
+    max_examples=examples(12),
+    deadline=None,
+    phases=[Phase.generate],
+    report_multiple_bugs=False,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(
+    first=ROWS, steps=st.lists(WRITES, min_size=1, max_size=3), keys=KEYS, partitioned=st.booleans()
+)
+def test_a_difference_is_that_of_all_rows(tmp_path_factory, first, steps, keys, partitioned):
+    """For each pair of versions the numbers are those of comparing all their rows, one by one."""
+    lake = tmp_path_factory.mktemp("lake")
+    engine = PandasEngine(str(lake))
+    uri = str(lake / TABLE.path)
+    by = ["p"] if partitioned else None
+    write(uri, "create", first, by)
+    for step, rows in steps:
+        write(uri, step, rows, by)
+    newest = DeltaTable(uri).version()
+    for old, new in {(max(newest - 1, 0), newest), (newest, 0)}:
+        (before, types_before), (after, types_after) = rows_at(uri, old), rows_at(uri, new)
+        diff = engine.diff(side(engine, old), side(engine, new), keys)
+        columns = [name for name in types_after if name in types_before]
+        assert found(diff) == expected(before, after, columns, keys), (steps, old, new)
+        assert (diff.rows_before, diff.rows_after) == (len(before), len(after))
+        retyped = {n for n in columns if types_before[n] != types_after[n]}
+        apart = {*types_before} ^ {*types_after} | retyped
+        assert {change.name for change in diff.columns} == apart
+        assert (diff.files_read is None) == bool(retyped)
+        assert diff.notes == ()
+
+
+def keyed(*ids, value=1.0):
+    return pa.table({"id": pa.array(ids, pa.int64()), "v": pa.array([value] * len(ids))})
+
+
+def test_shared_files_are_not_read(tmp_path):
+    """A comparison succeeds, with the same result, after the files that both versions have are gone."""
+    engine, uri = PandasEngine(str(tmp_path)), str(tmp_path / "silver" / "x")
+    table = TableName.parse("silver.x")
+    for ids in ((1, 2), (3, 4), (5, 6)):
+        write_deltalake(uri, keyed(*ids), mode="append")
+    DeltaTable(uri).update(updates={"v": "2.5"}, predicate="id = 5")
+    whole = engine.diff(side(engine, 2, table), side(engine, 3, table), ["id"])
+    assert (whole.counts(), whole.files_read, whole.files_shared) == ("+0 ~1 −0", 2, 2)
+    for path in DeltaTable(uri, version=1).file_uris():
+        (tmp_path / "silver" / "x" / path.rpartition("/")[2]).unlink()
+    assert engine.diff(side(engine, 2, table), side(engine, 3, table), ["id"]) == whole
+    with pytest.raises(DataError, match="VACUUM removes the files of old versions"):
+        engine.diff(side(engine, None, table), None, ["id"])
+
+
+def test_added_rows_are_counted_by_the_log(tmp_path):
+    """An append reads a few rows, and the sum of the files' row counts is the number of added rows."""
+    engine, uri = PandasEngine(str(tmp_path)), str(tmp_path / "silver" / "x")
+    table = TableName.parse("silver.x")
+    write_deltalake(uri, keyed(1))
+    write_deltalake(uri, keyed(*range(2, 1002)), mode="append")
+    diff = engine.diff(side(engine, 0, table), side(engine, 1, table), ["id"])
+    assert (diff.counts(), len(diff.rows.added_rows)) == ("+1,000 ~0 −0", 5)
+    created = engine.diff(None, side(engine, 0, table))
+    assert (created.before, created.after, created.counts()) == (None, 0, "+1 −0")
+    DeltaTable(uri).delete()
+    emptied = engine.diff(side(engine, 1, table), side(engine, 2, table))
+    assert emptied.counts() == "+0 −1,001"
+
+
+def test_a_table_that_was_made_anew_is_compared_with_one_of_another_lake(tmp_path):
+    """Two lakes share no file, whatever their files are called."""
+    engines = [PandasEngine(str(tmp_path / name)) for name in "ab"]
+    table = TableName.parse("silver.x")
+    for engine, ids in zip(engines, ((1, 2, 3), (2, 3, 4)), strict=True):
+        write_deltalake(engine._lake.uri(table), keyed(*ids))
+    diff = engines[1].diff(side(engines[0], 0, table), side(engines[1], 0, table), ["id"])
+    assert (diff.counts(), diff.files_read) == ("+1 ~0 −1", None)
