@@ -20,6 +20,7 @@ from benchmarks.imports import imports
 from benchmarks.live import first_picture, live_run, saved_notebooks
 from benchmarks.log import many_runs, run_log
 from benchmarks.planning import plan
+from benchmarks.rollback import rollback
 from benchmarks.rows import growth, no_op_rows
 from benchmarks.spark import (
     jobs_beside_a_pool,
@@ -72,6 +73,7 @@ def _figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
         yield from run_log(folder / "log", 200, 2)
         yield from many_runs(folder / "many", 20, 100, 3)
         yield from plan(folder / "plan", 1_000, 3)
+        yield from rollback(folder / "rollback", 100, 2)
         yield from imports(3)
         yield from _live(folder / "live", 300, 2)
         yield from _spark(folder / "spark", 1)
@@ -81,6 +83,7 @@ def _figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
         yield from run_log(folder / "log", 1_000, 5)
         yield from many_runs(folder / "many", 50, 1_000, 9)
         yield from plan(folder / "plan", 10_000, 7)
+        yield from rollback(folder / "rollback", 1_000, 5)
         yield from imports(15)
         yield from _live(folder / "live", 2_000, 5)
         yield from _spark(folder / "spark", 5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 SLEEP_SECONDS = 0.01
 
@@ -14,6 +15,13 @@ def nothing() -> None:
 def pass_on(inputs, context):
     """Read the first input and return it, to be written to the row's output."""
     return context.read(inputs[0])
+
+
+def table_of_ten() -> Any:
+    """Return a DataFrame of ten rows."""
+    import pandas as pd
+
+    return pd.DataFrame({"x": range(10)})
 
 
 def sleep() -> None:

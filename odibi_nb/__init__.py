@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         TransformationRunnerFromConfig,
         diff,
         read_table,
+        rollback,
         run_project,
     )
     from odibi_nb.core.functions.decorators import (
@@ -60,6 +61,7 @@ __all__ = [
     "odibi_function",
     "pandas_function",
     "read_table",
+    "rollback",
     "run_project",
     "spark_function",
     "universal_function",
@@ -69,7 +71,7 @@ __all__ = [
 _HOMES = {
     "api": (
         "GenericProjectOrchestrator ProjectManifest TransformationRunnerFromConfig diff"
-        " read_table run_project"
+        " read_table rollback run_project"
     ),
     "core.model.checks": "expect",
     "core.running.context": "Engine ExecutionContext get_current_context",

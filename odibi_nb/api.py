@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.manifest import ProjectManifest
     from odibi_nb.core.model.results import RunResult
+    from odibi_nb.core.model.rollback import RollbackPlan
     from odibi_nb.core.protocols import BaseLogSink
     from odibi_nb.core.running.hooks import HookManager
     from odibi_nb.project_orchestrator import GenericProjectOrchestrator
@@ -25,6 +26,7 @@ __all__ = [
     "TransformationRunnerFromConfig",
     "diff",
     "read_table",
+    "rollback",
     "run_project",
 ]
 
@@ -73,7 +75,7 @@ def run_project(
         **options: `repo_path`, and the fields of `odibi_nb.core.model.options.RunOptions`:
             ``select``, ``exclude``, ``max_workers``, ``on_error``, ``schedule``, ``retry``,
             ``timeout_seconds``, ``run_timeout_seconds``, ``overrides``, ``repairs``,
-            ``keep_cached``, ``force``, ``confirm``.
+            ``keep_cached``, ``atomic``, ``force``, ``confirm``.
 
     Returns:
         The result of the run, also a mapping with ``status``, ``layers_executed``,
@@ -96,6 +98,43 @@ def run_project(
         hooks=hooks,
         log_sink=log_sink,
     ).run(target_layers=target_layers, cache_plan=cache_plan, **options)
+
+
+def rollback(
+    project: str, run_id: str = "last", env: str = "qat", *, dry_run: bool = False, **keywords: Any
+) -> RunResult | RollbackPlan:
+    """Restore the tables that a run wrote to their versions before it.
+
+    Args:
+        project: the project's name.
+        run_id: id of the run; ``last`` for the newest run that is no rollback. Later retries of the run
+            are rolled back with it.
+        env: the environment.
+        dry_run: return the plan, and write nothing.
+        **keywords: ``select``, ``force``, ``drop``, ``confirm``, ``repo_path``, as in
+            `Orchestrator.rollback`, and arguments of `GenericProjectOrchestrator`, such as
+            `manifest_path` or `engine`.
+
+    Returns:
+        The result of the rollback, which is a run of its own; with *dry_run* its plan.
+
+    Raises:
+        ConfigurationError: if the run does not exist, or a table cannot be rolled back; nothing has been
+            restored. The message has all problems.
+    """
+    from odibi_nb.project_orchestrator import GenericProjectOrchestrator
+
+    named = ("select", "force", "drop", "confirm", "repo_path")
+    options = {name: keywords.pop(name) for name in named if name in keywords}
+    project_ = GenericProjectOrchestrator(project, env, **keywords)
+    if not dry_run:
+        return project_.rollback(run_id, **options)
+    try:
+        for name in ("confirm", "repo_path"):
+            options.pop(name, None)
+        return project_.rollback_plan(run_id, **options)
+    finally:
+        project_.close()
 
 
 class TransformationRunnerFromConfig:

@@ -34,6 +34,7 @@ PROJECT_COLUMNS = ("project", "envs", "layers", "last run", "status", "manifest"
 HISTORY_COLUMNS = (
     "run_id",
     "retry_of",
+    "rollback_of",
     "status",
     "start_time",
     "duration_seconds",

@@ -63,6 +63,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     _add_run(commands)
     _add_plan(commands)
     _add_retry(commands)
+    _add_rollback(commands)
     _add_panel(commands)
     projects = _command(
         commands, "projects", "list the projects found from here", "overview:projects"
@@ -206,6 +207,43 @@ def _add_retry(commands: Any) -> None:
     _add_how(retry)
 
 
+def _add_rollback(commands: Any) -> None:
+    text = "restore the tables that a run wrote"
+    rollback = _command(commands, "rollback", text, "rollback:rollback")
+    rollback.add_argument(
+        "run_id",
+        nargs="?",
+        default="last",
+        metavar="RUN_ID",
+        help="which run ('last' for the newest that is no rollback)",
+    )
+    rollback.add_argument(
+        "--project", metavar="PROJECT", help="whose run; the only one if left out"
+    )
+    _add_env(rollback)
+    _add_engine(rollback)
+    rollback.add_argument(
+        "--select",
+        nargs="+",
+        action="extend",
+        metavar="ROWS",
+        help="only the tables of these rows of the run, as for run",
+    )
+    rollback.add_argument(
+        "--only", nargs="+", action="extend", metavar="ID", help="exactly these rows, by their ids"
+    )
+    rollback.add_argument("--dry-run", action="store_true", help="only show the plan")
+    rollback.add_argument(
+        "--force", action="store_true", help="also undo what others have written since"
+    )
+    rollback.add_argument(
+        "--drop",
+        action="store_true",
+        help="drop the tables that the run created (else: empty them)",
+    )
+    _add_display(rollback)
+
+
 def _add_compare(commands: Any) -> None:
     text = "two runs side by side: status, seconds, rows, and what changed"
     compare = _command(commands, "compare", text, "overview:compare")
@@ -286,12 +324,8 @@ def _add_pace(parser: Any) -> None:
     )
 
 
-def _add_how(run: Any) -> None:
-    """Add the options for the execution of a run and its display."""
-    _add_pace(run)
-    run.add_argument(
-        "--on-error", choices=["continue", "stop"], help="what a failure does to the others"
-    )
+def _add_display(run: Any) -> None:
+    """Add the options for the display, the log and the confirmation of a run."""
     run.add_argument(
         "--log-level", metavar="LEVEL", help="what the console shows: DEBUG, INFO, WARNING, ERROR"
     )
@@ -310,12 +344,27 @@ def _add_how(run: Any) -> None:
         default=None,
         help="let other cells run meanwhile (in a notebook)",
     )
+
+
+def _add_how(run: Any) -> None:
+    """Add the options for the execution of a run and its display."""
+    _add_pace(run)
+    run.add_argument(
+        "--on-error", choices=["continue", "stop"], help="what a failure does to the others"
+    )
+    _add_display(run)
     run.add_argument("--run-timeout", type=_seconds, metavar="SECONDS", help="for the whole run")
     run.add_argument(
         "--keep-cached",
         action="store_true",
         default=None,
         help="leave the cache plan's tables in the Spark session's memory",
+    )
+    run.add_argument(
+        "--atomic",
+        action="store_true",
+        default=None,
+        help="all or nothing: if the run does not succeed, restore the tables that it wrote",
     )
     run.add_argument(
         "--force",

@@ -26,24 +26,25 @@ if TYPE_CHECKING:
 def run(arguments: argparse.Namespace, face: Face) -> Any:
     """Run a project with the cell's TOML overrides. With ``--background``, return the new run."""
     options = _run_options(arguments, face)
-    orchestrator = _open_to_run(arguments, face)
+    orchestrator = open_to_run(arguments, face)
     confirm = confirmation(orchestrator, face, yes=arguments.yes, action="run")
-    return _started(arguments, face, orchestrator, lambda p: p.run(**options, confirm=confirm))
+    return started(arguments, face, orchestrator, lambda p: p.run(**options, confirm=confirm))
 
 
 def retry(arguments: argparse.Namespace, face: Face) -> Any:
     """Retry the unfinished rows of a run. If nothing is left to retry, return the reason."""
     options = _run_options(arguments, face)
-    orchestrator = _open_to_run(arguments, face)
+    orchestrator = open_to_run(arguments, face)
     confirm = confirmation(orchestrator, face, yes=arguments.yes, action="run")
     options |= {"only_failed": arguments.only_failed, "confirm": confirm}
-    result = _started(arguments, face, orchestrator, lambda p: p.retry(arguments.run_id, **options))
+    result = started(arguments, face, orchestrator, lambda p: p.retry(arguments.run_id, **options))
     if arguments.background or result.transformations:
         return result
     return "\n".join(result.warnings) if arguments.log_level is None else ""
 
 
-def _open_to_run(arguments: argparse.Namespace, face: Face) -> GenericProjectOrchestrator:
+def open_to_run(arguments: argparse.Namespace, face: Face) -> GenericProjectOrchestrator:
+    """Open the requested project with the views and settings of a run."""
     settings = load_settings()
     log_level = settings.resolve("log_level", arguments.log_level).value
     views: Sequence[View]
@@ -64,7 +65,7 @@ def _open_to_run(arguments: argparse.Namespace, face: Face) -> GenericProjectOrc
     return orchestrator
 
 
-def _started(
+def started(
     arguments: argparse.Namespace,
     face: Face,
     orchestrator: GenericProjectOrchestrator,
@@ -87,6 +88,7 @@ def _run_options(arguments: argparse.Namespace, face: Face) -> dict[str, Any]:
         "on_error": arguments.on_error,
         "run_timeout_seconds": arguments.run_timeout,
         "keep_cached": arguments.keep_cached,
+        "atomic": arguments.atomic,
         "force": arguments.force,
     }
 

@@ -21,6 +21,7 @@ COMMANDS = [
     ["run"],
     ["plan"],
     ["retry"],
+    ["rollback"],
     ["compare"],
     ["diff"],
     ["export"],
@@ -190,7 +191,7 @@ def test_every_option_of_run():
         " --retries 0 --timeout 1.5 --workers 2 --on-error stop --schedule graph --log-level INFO"
         " --save-logs --ui text --yes --select SILVER_* tag:daily --exclude S3 --select +G1 --only S4"
         " --background"
-        " --run-timeout 60 --force --keep-cached"
+        " --run-timeout 60 --force --keep-cached --atomic"
     )
     assert vars(found) == {
         "command": "run",
@@ -216,6 +217,7 @@ def test_every_option_of_run():
         "run_timeout": 60.0,
         "force": True,
         "keep_cached": True,
+        "atomic": True,
     }
 
 

@@ -13,7 +13,7 @@ PLACES = re.findall(r"^\| (.+?) \| `(odibi_nb/\S+\.py)` \| `(\w+)` \|$", PAGE, r
 SEED_ADDRESSES = {"hooks", "orchestration", "transformer", "project", "logging", "odibi_functions"}
 WORDS = (
     "project, orchestrator, run, row, attempt, plan, registry, lake, table, layer, step, check, engine,"
-    " source, sink, listener, journal, run log, rehearsal, environment, manifest"
+    " source, sink, listener, journal, run log, rehearsal, rollback, environment, manifest"
 )
 
 

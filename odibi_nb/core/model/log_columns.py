@@ -61,6 +61,7 @@ RUN_COLUMNS: tuple[tuple[str, str], ...] = (
     ("host", "string"),
     ("retry_of", "string"),
     ("run_number", "int"),
+    ("rollback_of", "string"),
 )
 """Columns of the table with one row for each finished run.
 

@@ -98,6 +98,7 @@ _FORMS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "overrides": (_constants_by_id, "transformation ids with constants"),
     "repairs": (_names, "a list of run ids"),
     "keep_cached": (_flag, "True or False"),
+    "atomic": (_flag, "True or False"),
     "force": (_flag, "True or False"),
 }
 """Option to the function that converts its value, and to the expected form for error messages."""
@@ -127,6 +128,8 @@ class RunOptions:
         repairs: ids of runs that this run repairs. Its appends replace the rows that they appended for
             the same transformations.
         keep_cached: keep the cache plan's tables in the Spark session's memory after the run.
+        atomic: if the run does not succeed, restore all tables that it wrote to their versions before
+            the run.
         force: replace a run of the same project and environment that is still alive.
         confirm: the project's name, to confirm a run in a protected environment; True in a script.
     """
@@ -144,6 +147,7 @@ class RunOptions:
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     repairs: Sequence[str] = ()
     keep_cached: bool = False
+    atomic: bool = False
     force: bool = False
     confirm: str | bool = ""
 

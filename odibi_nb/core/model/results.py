@@ -81,6 +81,9 @@ class RunResult(RichDisplay, Mapping[str, Any]):
         warnings: problems outside the transformations, such as failures of listeners, sinks or views.
         records: the run log's records of this run, one for each finished attempt.
         retry_of: id of the run that this run retries; None if it is not a retry.
+        rollback_of: id of the run that this run rolls back; None if it is not a rollback.
+        rolled_back: tables that this atomic run took back because it did not succeed.
+        not_rolled_back: tables that it could not take back.
         log_path: path of the captured logs, if the run saved them (``save_logs``).
     """
 
@@ -97,6 +100,9 @@ class RunResult(RichDisplay, Mapping[str, Any]):
     warnings: list[str]
     records: list[dict[str, Any]] = field(default_factory=list, repr=False)
     retry_of: str | None = None
+    rollback_of: str | None = None
+    rolled_back: tuple[str, ...] = ()
+    not_rolled_back: tuple[str, ...] = ()
     log_path: str | None = None
     leaked_threads: int = 0
     to_frame_with: Callable[[Sequence[str], Sequence[dict[str, Any]]], Any] | None = field(

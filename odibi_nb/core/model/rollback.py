@@ -84,7 +84,6 @@ class RollbackPlan:
         run_ids: the run to roll back, and its retries.
         tables: all tables that these runs wrote.
         problems: reasons why the rollback may not begin; empty if it may.
-        notices: notes for the user that do not prevent the rollback.
     """
 
     project: str
@@ -92,7 +91,6 @@ class RollbackPlan:
     run_ids: tuple[str, ...]
     tables: tuple[TableRollback, ...]
     problems: tuple[str, ...] = ()
-    notices: tuple[str, ...] = ()
 
     @property
     def run_id(self) -> str:

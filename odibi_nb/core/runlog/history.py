@@ -123,8 +123,9 @@ def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> di
 def _last_whole_runs(runs: Sequence[Row]) -> Sequence[Row]:
     """Return the newest of *runs*, until they include `RUNS_LOOKED_AT` runs of all rows.
 
-    *runs* are newest first.
+    *runs* are newest first. Rollbacks run no rows of the registry.
     """
+    runs = [run for run in runs if not run.get("rollback_of")]
     whole = 0
     for number, run in enumerate(runs, 1):
         options = run["options"] or ""

@@ -32,6 +32,7 @@ _TEXTS = (
     "plan_hash",
     "versions",
     "retry_of",
+    "rollback_of",
 )
 _NUMBERS = ("attempt", "records", "transformations", "run_number")
 PLANNED = "planned"

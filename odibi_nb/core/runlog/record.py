@@ -75,6 +75,7 @@ def run_record(
         "host": host,
         "retry_of": start.get("retry_of"),
         "run_number": start.get("run_number"),
+        "rollback_of": start.get("rollback_of"),
     }
 
 

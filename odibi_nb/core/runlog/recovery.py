@@ -28,10 +28,11 @@ from odibi_nb.core.runlog.record import (
 )
 from odibi_nb.core.text.clock import as_time
 from odibi_nb.core.text.counts import counted
+from odibi_nb.core.text.json import as_json, decode_json
 from odibi_nb.core.text.redaction import error_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from odibi_nb.core.protocols import BaseLogSink, Row
@@ -104,14 +105,18 @@ class _DeadRun:
 
 
 def recover(
-    state_dir: Path, project: str, env: str, sinks: Sequence[BaseLogSink]
+    state_dir: Path,
+    project: str,
+    env: str,
+    sinks: Sequence[BaseLogSink],
+    notes: Mapping[str, str] | None = None,
 ) -> list[RecoveredRun | UnreadableRun]:
     """Complete the log of every run of *project* and *env* whose process died.
 
     Attempts that had ended keep their status. Rows that were running or had not started become
     ABANDONED. Each sink gets each record once, because it is first asked for the records that it
     has. The folder of an unreadable run is set aside. A problem with one run does not prevent the
-    recovery of the others.
+    recovery of the others. *notes* has a further warning for the record of a run, by its id.
     """
     recovered: list[RecoveredRun | UnreadableRun] = []
     for folder in open_runs(state_dir):
@@ -123,7 +128,7 @@ def recover(
                 if (unreadable := _unreadable(folder, run, project, env)) is not None:
                     recovered.append(unreadable)
             elif run.is_of(project, env):
-                result = _complete(run, sinks)
+                result = _complete(run, sinks, (notes or {}).get(folder.name, ""))
                 recovered.append(result)
                 if not result.problems:
                     mark_complete(folder)
@@ -143,6 +148,32 @@ def dead_runs(state_dir: Path, project: str, env: str) -> list[tuple[Row, list[R
             logged, records, abandoned = _as_logged(run.start, run.lines)
             found.append((logged, [*records, *abandoned]))
     return found
+
+
+def unfinished_atomic_runs(state_dir: Path, project: str, env: str) -> list[tuple[Row, list[Row]]]:
+    """Return the atomic runs whose process died before they ended, newest first.
+
+    Each is returned as the record of the run and the records of its attempts. Their writes must be
+    taken back. An atomic run that ended has done that itself.
+    """
+    found = []
+    for folder in reversed(open_runs(state_dir)):
+        with taken_over(folder) as dead:
+            run = _read_dead_run(folder) if dead else None
+        if run is None or not run.is_of(project, env) or not _is_atomic(run.start):
+            continue
+        if not any(line.get("run_record") for line in run.lines):
+            logged, records, abandoned = _as_logged(run.start, run.lines)
+            found.append((logged, [*records, *abandoned]))
+    return found
+
+
+def _is_atomic(start: Row) -> bool:
+    try:
+        options = decode_json(start.get("options") or "{}")
+    except ValueError:
+        return False
+    return isinstance(options, dict) and options.get("atomic") is True
 
 
 def _read_dead_run(folder: Path) -> _DeadRun:
@@ -214,9 +245,11 @@ def _as_logged(start: Row, lines: list[Row]) -> tuple[Row, list[Row], list[Row]]
     return run, records, abandoned
 
 
-def _complete(dead: _DeadRun, sinks: Sequence[BaseLogSink]) -> RecoveredRun:
+def _complete(dead: _DeadRun, sinks: Sequence[BaseLogSink], note: str) -> RecoveredRun:
     lines, run_id = dead.lines, str(dead.start["run_id"])
     run, records, abandoned = _as_logged(dead.start, lines)
+    if note:
+        run = {**run, "warnings": as_json([*decode_json(run["warnings"] or "[]"), note])}
     problems = []
     for sink in sinks:
         acknowledged = [

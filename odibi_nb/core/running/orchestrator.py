@@ -15,11 +15,17 @@ from odibi_nb.core.model.manifest import find_manifest, shown_path
 from odibi_nb.core.model.options import RunOptions, default_workers
 from odibi_nb.core.model.readable_places import Reach, allowed_places
 from odibi_nb.core.model.reserved_places import reserved_in
-from odibi_nb.core.model.transformation import row_id
+from odibi_nb.core.model.transformation import parse_columns, row_columns, row_id
 from odibi_nb.core.planning.plan import PlanRequest, RunPlan
 from odibi_nb.core.planning.planner import make_plan, no_rows_message
 from odibi_nb.core.process.state_folder import state_folder
 from odibi_nb.core.protocols import Place, Session
+from odibi_nb.core.rollback.preparing import (
+    Wanted,
+    plan_of_rollback,
+    raise_for_problems,
+    raise_if_rolled_back,
+)
 from odibi_nb.core.runlog.history import (
     LAST,
     RunChain,
@@ -28,25 +34,28 @@ from odibi_nb.core.runlog.history import (
     run_chain,
 )
 from odibi_nb.core.runlog.journal import any_open_run, last_number
-from odibi_nb.core.runlog.recovery import dead_runs, recover
+from odibi_nb.core.runlog.recovery import dead_runs, recover, unfinished_atomic_runs
 from odibi_nb.core.runlog.retry_run import Repair
 from odibi_nb.core.runlog.run_lock import exclusively
+from odibi_nb.core.running.atomic import check_atomic, take_back_run
 from odibi_nb.core.running.authentication import authenticated, named_provider
 from odibi_nb.core.running.capture import routed_output
 from odibi_nb.core.running.context import transformation_logger
 from odibi_nb.core.running.event_bus import EventBus
 from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.core.running.open_adapters import OpenAdapters
+from odibi_nb.core.running.rollback_run import nothing_to_roll_back, rollback_run_plan, texts_of
 from odibi_nb.core.running.run import PreparedRun, RunExecution, RunSetup
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.redaction import error_message
-from odibi_nb.errors import ConfigurationError, PlanError, did_you_mean
+from odibi_nb.errors import ConfigurationError, OdibiError, PlanError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from odibi_nb.core.model.results import RunResult
+    from odibi_nb.core.model.rollback import RollbackPlan
     from odibi_nb.core.process.interrupts import InterruptsHeldBack
     from odibi_nb.core.protocols import Adapters, BaseLogSink, Row, TableEngine, View
     from odibi_nb.core.runlog.run_lock import RunLock
@@ -302,6 +311,7 @@ class Orchestrator:
             chain = self._chain(run_id, to_its_end=True)
         except LookupError as exc:
             raise ConfigurationError("retry", [str(exc.args[0])]) from exc
+        raise_if_rolled_back(chain, self.sinks(), self.project, self.env)
         repair = Repair(chain=chain, only_failed=only_failed, given=given)
         if not self._engine_given:
             self.engine = self._checked_engine(repair.engine)
@@ -314,12 +324,107 @@ class Orchestrator:
         options = replace(options, overrides=overrides)
         return self._prepare(plan, options, repair)
 
+    def rollback_plan(
+        self,
+        run_id: str = LAST,
+        *,
+        select: Sequence[str] | str = (),
+        force: bool = False,
+        drop: bool = False,
+    ) -> RollbackPlan:
+        """Return the plan that `rollback` would execute with the same arguments. Writes nothing.
+
+        Raises:
+            ConfigurationError: if the run does not exist, or *select* is wrong. Problems of tables are in
+                the plan and are not raised.
+        """
+        self.bootstrap()
+        wanted = Wanted(run_id=run_id, select=select, force=force, drop=drop)
+        return self._rollback_plan(wanted)
+
+    def rollback(
+        self,
+        run_id: str = LAST,
+        *,
+        select: Sequence[str] | str = (),
+        force: bool = False,
+        drop: bool = False,
+        confirm: str | bool = "",
+        repo_path: str | None = None,
+    ) -> RunResult:
+        """Restore the tables that a run wrote to their versions before it.
+
+        The rollback is a run of its own, with a row for each table. Downstream tables come first. Each
+        table is restored in one commit, and only if nobody has written it since the plan.
+
+        Args:
+            run_id: id of the run; ``last`` for the newest run that is no rollback. Later retries of
+                the run are rolled back with it.
+            select: roll back only the tables of these rows, in the grammar of `RunOptions.select`.
+            force: also undo what others have written to these tables since.
+            drop: drop the tables that the run created, instead of emptying them.
+            confirm: as in `RunOptions`.
+            repo_path: passed to ``auth_provider``.
+
+        Returns:
+            The result of the rollback, with its `rollback_of`. If no table needs to change, a success
+            without transformations, whose last warning gives the reason.
+
+        Raises:
+            ConfigurationError: if the run does not exist, or a table cannot be rolled back; nothing has
+                been restored. The message has all problems.
+        """
+        chosen = self._chosen({"confirm": confirm})
+        self._confirm(chosen)
+        self.bootstrap(repo_path)
+        wanted = Wanted(run_id=run_id, select=select, force=force, drop=drop)
+        return self._exclusively(chosen, lambda: self._prepare_rollback(wanted))
+
+    def _prepare_rollback(self, wanted: Wanted) -> PreparedRun | RunResult:
+        """Prepare a rollback, or return its result if no table needs to change."""
+        found = self._rollback_plan(wanted)
+        raise_for_problems(found)
+        if not found.to_write:
+            return nothing_to_roll_back(found, self.engine)
+        plan = rollback_run_plan(found, self.engine, self.layer_order)
+        prepared = self._prepare(plan, RunOptions(select=wanted.selection))
+        return replace(
+            prepared,
+            setup=replace(prepared.setup, cache_plan={}),
+            rollback_of=found.run_id,
+            texts=tuple(texts_of(found)),
+        )
+
+    def _rollback_plan(self, wanted: Wanted) -> RollbackPlan:
+        return plan_of_rollback(
+            wanted,
+            self.place(),
+            self.tables(self.engine),
+            self.sinks(),
+            dead=dead_runs(self.state_dir, self.project, self.env),
+            declared=self._declared_outputs,
+        )
+
+    def _declared_outputs(self) -> dict[str, list[str]]:
+        """Return the tables that the registry's rows write, by id; {} if it cannot be read."""
+        try:
+            rows = [*self.adapters.registry(self.place()).fetch(self.project, self.env)]
+        except OdibiError:
+            return {}
+        parsed = (parse_columns(row_columns(row), n)[0] for n, row in enumerate(rows, 1))
+        return {
+            row.transformation_id: [target.table for target in row.targets]
+            for row in parsed
+            if row is not None
+        }
+
     def _recover(self) -> None:
         """Complete the run log with the journals of dead runs, so that a plan or retry finds them."""
         if not any_open_run(self.state_dir):
             return  # the usual case: do not open the run log
         try:
-            for dead in recover(self.state_dir, self.project, self.env, self.sinks()):
+            notes = self._take_back_dead()
+            for dead in recover(self.state_dir, self.project, self.env, self.sinks(), notes):
                 self._say("WARNING", f"⚠️ {dead.text()}")
         except OSError as exc:
             raise self._unusable(exc) from exc
@@ -328,6 +433,27 @@ class Orchestrator:
         """Return the error for a state folder that cannot be read or written, with the remedy."""
         remedy = "name another folder with ODIBI_STATE_DIR, or as state_dir in odibi.toml"
         return ConfigurationError(str(self.state_dir), [f"cannot be used: {exc}: {remedy}"])
+
+    def _take_back_dead(self) -> dict[str, str]:
+        """Take back the writes of atomic runs that died, and return the outcome by run id.
+
+        Recovery completes their log only afterwards. So if this process dies, too, the next start
+        takes back the rest.
+        """
+        notes: dict[str, str] = {}
+        for run, records in unfinished_atomic_runs(self.state_dir, self.project, self.env):
+            run_id = str(run["run_id"])
+            found = take_back_run(
+                run_id,
+                records,
+                self.place(),
+                self.tables(self.engine),
+                since=run["start_time"],
+                declared=self._declared_outputs,
+            )
+            notes[run_id] = f"atomic: {found.text()}"
+            self._say("WARNING", f"⏪ run {run_id} was atomic and had died: {found.text()}")
+        return notes
 
     def cancel(self, transformation_id: str | None = None) -> bool:
         """Request the end of the current run, or of one of its transformations, from any thread.
@@ -400,6 +526,8 @@ class Orchestrator:
     ) -> PreparedRun:
         for name in sorted({row.engine for row in plan.rows.values()}):
             self.tables(name).check_writable()
+        if chosen.atomic:
+            check_atomic(plan, self.place(), self.tables)
         setup = RunSetup(
             place=self.place(),
             hooks=self.hooks,

@@ -21,6 +21,7 @@ from odibi_nb.core.runlog.journal_lines import planned_line
 from odibi_nb.core.runlog.lock_owner import locks_folder
 from odibi_nb.core.runlog.record import run_record
 from odibi_nb.core.runlog.writer import RunLogWriter
+from odibi_nb.core.running.atomic import TakenBack, take_back_run
 from odibi_nb.core.running.context import ExecutionContext, transformation_logger
 from odibi_nb.core.running.coordinator import ABANDON, TransformationRunner
 from odibi_nb.core.running.event_bus import EventBus
@@ -84,6 +85,7 @@ class PreparedRun:
 
     Attributes:
         retry_of: the run that this one retries; None for a new run.
+        rollback_of: the run that this one rolls back; None for a usual run.
         texts: lines to show before the run starts.
     """
 
@@ -91,6 +93,7 @@ class PreparedRun:
     plan: RunPlan
     options: RunOptions
     retry_of: str | None = None
+    rollback_of: str | None = None
     texts: tuple[str, ...] = ()
 
 
@@ -109,6 +112,7 @@ class RunExecution:
     ) -> None:
         self.setup, self.place, self.plan = prepared.setup, prepared.setup.place, prepared.plan
         self.options, self.retry_of = prepared.options, prepared.retry_of
+        self.rollback_of = prepared.rollback_of
         self.lock, self.number, self.run_id = lock, number, lock.run_id
         self.reloaded = reloaded
         manifest = self.place.manifest
@@ -187,9 +191,9 @@ class RunExecution:
                 "begun to write can still be committed"
             )
         for notice in self.plan.notices:
-            if self.retry_of is None:
+            if self.retry_of is None and self.rollback_of is None:
                 self.events.say("WARNING", f"⚠️ {notice}")
-            else:  # the result of a retry must show it, too
+            else:  # the result of a retry or rollback must show it, too
                 self.events.warn(notice)
         count = len(self.plan.rows)
         facts = {"transformations": count, "count": count}  # the original's key, and ours
@@ -207,6 +211,7 @@ class RunExecution:
             "plan_hash": self.plan.plan_hash(),
             "versions": as_json({**_versions(), "functions": self.plan.source_hashes()}),
             "retry_of": self.retry_of,
+            "rollback_of": self.rollback_of,
             "run_number": self.number,
         }
 
@@ -225,6 +230,7 @@ class RunExecution:
         ended = utc_now()
         self.runner.publish_late_messages()
         self._warn_of_threads()
+        taken_back = TakenBack() if status is RunStatus.SUCCESS else self._take_back(started)
         record = run_record(
             {**self.facts, **begin, "timestamp": started},
             status=status.value,
@@ -252,6 +258,9 @@ class RunExecution:
             warnings=self.events.warnings,
             records=self.events.records,
             retry_of=self.retry_of,
+            rollback_of=self.rollback_of,
+            rolled_back=taken_back.tables,
+            not_rolled_back=tuple(table for table, _ in taken_back.left),
             log_path=self._save_logs(results) if self.setup.save_logs else None,
             leaked_threads=len(self.runner.given_up),
             to_frame_with=self.setup.adapters.frame,
@@ -266,6 +275,48 @@ class RunExecution:
         self.events.publish(EventType.RUN_END, facts)
         FAILURES.note(result)
         return result, not problems
+
+    def _take_back(self, started: dt.datetime) -> TakenBack:
+        """Take back the writes of an atomic run; do nothing for another run.
+
+        This happens before the journal gets the run's record. If the process dies first, the next start
+        finds no record, and takes the rest back.
+        """
+        if not self.options.atomic:
+            return TakenBack()
+        who = self.lock.beat()
+        if who or self.lost:  # the other run may have read these tables
+            why = self.lost or f"{who} has taken the place of this run"
+            self.events.warn(f"atomic: nothing was rolled back: {why}: roll back run {self.run_id}")
+            return TakenBack()
+        try:
+            taken_back = self._taken_back(started)
+            if taken_back and self.runner.given_up:  # their threads may have committed meanwhile
+                again = self._taken_back(started)
+                tables = dict.fromkeys([*taken_back.tables, *again.tables])
+                taken_back = TakenBack(tuple(tables), again.left)
+        except Exception as exc:  # noqa: BLE001  the run must end, and its log must say what is left
+            text = f"atomic: not rolled back: {error_text(exc)}: roll back run {self.run_id}"
+            self.events.warn(text)
+            return TakenBack()
+        self.events.warn(f"atomic: {taken_back.text()}")
+        return taken_back
+
+    def _taken_back(self, started: dt.datetime) -> TakenBack:
+        return take_back_run(
+            self.run_id,
+            self.events.records,
+            self.place,
+            self.setup.tables(self.place.engine),
+            since=started,
+            declared=self._declared_outputs,
+        )
+
+    def _declared_outputs(self) -> dict[str, list[str]]:
+        return {
+            name: [target.table for target in row.transformation.targets]
+            for name, row in self.plan.rows.items()
+        }
 
     def _warn_of_threads(self) -> None:
         names = [attempt.row.id for attempt in self.runner.given_up]

@@ -51,20 +51,31 @@ _PLAIN_WRITER, _FEATURE_WRITER = 4, 7
 SHOWN_FILES = 3
 
 
+APPEND_ONLY = "the table is append-only (delta.appendOnly), and a restore would remove rows"
+
+
 def why_not(table: Any) -> str:
     """Return the reason why delta-rs must not restore *table*; "" if it may."""
     if str((table.metadata().configuration or {}).get("delta.appendOnly")).lower() == "true":
-        return "the table is append-only (delta.appendOnly), and a restore would remove rows"
+        return APPEND_ONLY
+    others = beyond_delta_rs(table)
+    if not others:
+        return ""
+    return (
+        f"the table uses {others}, which {DELTA_RS.name} cannot restore: roll it back with --engine "
+        "spark"
+    )
+
+
+def beyond_delta_rs(table: Any) -> str:
+    """Return the features of *table* that delta-rs would not respect, for a message; "" without any."""
     protocol = table.protocol()
     if protocol.min_writer_version <= _PLAIN_WRITER:
         return ""
     features = {*(protocol.writer_features or ()), *(protocol.reader_features or ())}
     if protocol.min_writer_version < _FEATURE_WRITER:
         features = {f"writer version {protocol.min_writer_version}"}
-    others = sorted(map(feature_name, features - _RESTORED_BY_DELTA_RS))
-    if not others:
-        return ""
-    return f"the table uses {', '.join(others)}, which {DELTA_RS.name} cannot restore"
+    return ", ".join(sorted(map(feature_name, features - _RESTORED_BY_DELTA_RS)))
 
 
 def outlook(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.attempt_control import AttemptControl
     from odibi_nb.core.model.provenance import TableCommit, TableVersion, UnversionedTable
+    from odibi_nb.core.model.rollback import Outlook
     from odibi_nb.core.model.table_change import TableChange
     from odibi_nb.core.model.table_diff import TableDiff
     from odibi_nb.core.model.tables import TableName
@@ -112,6 +113,18 @@ class PandasOnSpark(PandasInMemory):
         """Run one SELECT, and return the versions of its tables, too; see `VersionedEngine`."""
         frame, found = self._spark.query_newest(sql, versions)
         return _to_pandas(frame, "the query's result"), found
+
+    def outlook(self, table: TableName, version: int, *, restores: int) -> Outlook:
+        """Return the effect of restoring *table*; see `VersionedEngine.outlook`."""
+        return self._spark.outlook(table, version, restores=restores)
+
+    def restore(self, table: TableName, restores: int, info: WriteInfo, *, expected: int) -> int:
+        """Restore *table* through Spark; see `VersionedEngine.restore`."""
+        return self._spark.restore(table, restores, info, expected=expected)
+
+    def drop(self, table: TableName, *, expected: int) -> None:
+        """Drop *table* through Spark; see `VersionedEngine.drop`."""
+        self._spark.drop(table, expected=expected)
 
     def exists(self, table: TableName) -> bool:
         """Return True if *table* exists."""

@@ -78,6 +78,14 @@ class SparkCatalog:
             if len(table.parts) <= _PARTS:
                 self._show(table)
 
+    def hide(self, table: TableName) -> None:
+        """Remove a table whose files were deleted from the catalog, if it was added."""
+        parts = table.parts if len(table.parts) == _PARTS else (DEFAULT_SCHEMA, *table.parts)
+        with self._known.lock:
+            for key in [key for key in self._known.tables if _same(key, parts)]:
+                self._spark.sql(f"DROP TABLE IF EXISTS {self._full(*key)}").collect()
+                del self._known.tables[key]
+
     def show_all(self) -> None:
         """Add all tables of the lake, unless it has too many."""
         tables = self._lake.tables() if self._told else []
@@ -154,6 +162,10 @@ class SparkCatalog:
 
     def _is_there(self, table: TableName) -> bool:
         return self._lake.has(table) is not False
+
+
+def _same(key: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+    return tuple(map(str.lower, key)) == tuple(map(str.lower, parts))
 
 
 def _bare(place: str) -> str:

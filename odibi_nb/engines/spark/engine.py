@@ -19,9 +19,10 @@ from odibi_nb.core.protocols import Change
 from odibi_nb.core.text.spark_errors import is_no_table, missing_table
 from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.engines.delta import details as delta_details
+from odibi_nb.engines.delta import restore as delta_restore
 from odibi_nb.engines.delta import versions as delta_versions
 from odibi_nb.engines.delta.appends import Appends
-from odibi_nb.engines.delta.tables import check_path
+from odibi_nb.engines.delta.tables import check_path, open_table
 from odibi_nb.engines.delta.unshared_files import files_at
 from odibi_nb.engines.delta.writes import write_lock
 from odibi_nb.engines.files.discovery import options_of
@@ -33,6 +34,7 @@ from odibi_nb.engines.spark import checks as spark_checks
 from odibi_nb.engines.spark import files as spark_files
 from odibi_nb.engines.spark import query as spark_query
 from odibi_nb.engines.spark import rehearsal as spark_rehearsal
+from odibi_nb.engines.spark import restore as spark_restore
 from odibi_nb.engines.spark import version_diff as spark_diff
 from odibi_nb.engines.spark import versions as spark_versions
 from odibi_nb.engines.spark import writes as spark_writes
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.attempt_control import AttemptControl
     from odibi_nb.core.model.checks import Rule
     from odibi_nb.core.model.provenance import TableCommit
+    from odibi_nb.core.model.rollback import Outlook
     from odibi_nb.core.model.table_change import TableChange
     from odibi_nb.core.model.table_diff import TableDiff
     from odibi_nb.core.model.transformation import Output
@@ -432,6 +435,61 @@ class SparkEngine:
                 without_earlier(target, info, self._appends)
             finally:
                 self.cached.forget(target.key)
+
+    def outlook(self, table: TableName, version: int, *, restores: int) -> Outlook:
+        """Return the effect of restoring *table*; see `VersionedEngine.outlook`."""
+        place = self._restored_by_delta_rs(table)
+        if place is not None:
+            return delta_restore.outlook(*place, version, restores=restores)
+        return spark_restore.outlook(self._target(table), restores=restores)
+
+    def restore(self, table: TableName, restores: int, info: WriteInfo, *, expected: int) -> int:
+        """Restore *table*, and return the new version's number.
+
+        delta-rs restores it in one conditional commit if it can. If only the session can, the condition
+        is checked before and after: see `odibi_nb.engines.spark.restore`.
+
+        Raises:
+            DataError: if the table was changed since version *expected*, or cannot be restored.
+            RevokedError: if the attempt has been revoked.
+        """
+        place = self._restored_by_delta_rs(table)
+        target = self._target(table)
+        with write_lock(target.key):
+            try:
+                if place is not None:
+                    return delta_restore.restore(*place, info, restores=restores, expected=expected)
+                return spark_restore.restore(target, info, restores=restores, expected=expected)
+            finally:
+                self.cached.forget(target.key)
+
+    def drop(self, table: TableName, *, expected: int) -> None:
+        """Delete *table* with its history.
+
+        Raises:
+            DataError: if the table was changed since version *expected*, or is at a URL.
+        """
+        target = self._target(table)
+        with write_lock(target.key):
+            if target.path is None:
+                spark_restore.drop(target, expected=expected)
+            else:
+                delta_restore.drop(target.path, str(table), expected=expected)
+                self.catalog.hide(table)
+            self.cached.forget(target.key)
+
+    def _restored_by_delta_rs(self, table: TableName) -> tuple[str, str, dict[str, str]] | None:
+        """Return place, name and options of a table that delta-rs can restore; else None."""
+        options = {} if self._lake.is_local else self._storage_options
+        if isinstance(self._lake, CatalogLake) or options is None:
+            return None
+        place = self._lake.uri(table), str(table), dict(options)
+        if self.connection.kind == SAIL:
+            return place
+        with contextlib.suppress(Exception):  # Spark may read a table that delta-rs cannot open
+            found = open_table(*place)
+            return place if found is None or not delta_restore.beyond_delta_rs(found) else None
+        return None
 
     def exists(self, table: TableName) -> bool:
         """Return True if *table* exists."""

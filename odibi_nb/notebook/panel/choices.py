@@ -19,6 +19,7 @@ class Choices:
 
     Attributes:
         only: ids of the transformations that run; all if empty.
+        atomic: True to roll all tables back if the run does not succeed.
         overrides: constants, as in the body of ``%%odibi run``.
         manifest: the manifest's path, if the project's name alone does not find it.
         confirm: the text typed to confirm a run of a protected environment.
@@ -32,6 +33,7 @@ class Choices:
     schedule: str | None = None
     workers: int | None = None
     on_error: str | None = None
+    atomic: bool | None = None
     overrides: str = ""
     manifest: str | None = None
     confirm: str = ""
@@ -69,6 +71,7 @@ class Choices:
             "schedule": self.schedule,
             "max_workers": self.workers,
             "on_error": self.on_error,
+            "atomic": self.atomic,
             "confirm": self.confirm,
         }
 
@@ -86,6 +89,7 @@ class Choices:
         words += _option("--schedule", self.schedule)
         words += _option("--workers", self.workers)
         words += _option("--on-error", self.on_error)
+        words += ["--atomic"] if self.atomic else []
         line = " ".join(map(quoted, [*words, *project]))
         body = self.overrides.strip()
         return f"%%odibi {line}\n{body}" if body else f"%odibi {line}"

@@ -90,6 +90,17 @@ class PanelForm:
             "On error",
             "What a failed transformation does to the others",
         )
+        self.atomic = labelled(
+            w.Dropdown(
+                options=[
+                    ("keep what succeeded", False),
+                    ("roll all tables back", True),
+                ],
+                value=False,
+            ),
+            "If it fails",
+            "What happens to the tables that a run wrote before it failed or was cancelled",
+        )
         self.overrides = labelled(
             w.Textarea(placeholder="[SILVER_001]\ndrop_nulls = false", rows=5),
             "Constants",
@@ -105,7 +116,7 @@ class PanelForm:
         for control in (self.project, self.env):
             control.observe(self._on_place, names="value")
         for control in (
-            *(self.engine, self.schedule, self.workers, self.on_error),
+            *(self.engine, self.schedule, self.workers, self.on_error, self.atomic),
             *(self.overrides, self.confirm),
         ):
             control.observe(self._on_change, names="value")
@@ -143,6 +154,7 @@ class PanelForm:
             schedule=self._unless_default("schedule", self.schedule.value, RunOptions().schedule),
             workers=self._unless_default("max_workers", self.workers.value, self._usual_workers()),
             on_error=self._unless_default("on_error", self.on_error.value, RunOptions().on_error),
+            atomic=self.atomic.value or None,
             overrides=self.overrides.value,
             manifest=project.path,
             confirm=self.confirm.value.strip(),
@@ -241,7 +253,7 @@ class PanelForm:
         columns = (
             (self.project, self.env, self.engine, self.layers.widget, self.confirm),
             self.rows.controls,
-            (self.schedule, self.workers, self.on_error, self.overrides),
+            (self.schedule, self.workers, self.on_error, self.atomic, self.overrides),
         )
         boxes = [w.VBox(column, layout=w.Layout(margin="0 12px 0 0")) for column in columns]
         # Long ids need space, so the list of transformations uses all free width.

@@ -3,6 +3,7 @@
 import pytest
 from engines.contract import INFO, NOON, EngineContract, table
 from engines.pandas_rows import PandasRows
+from engines.restored_tables import NAME, ROLLBACK, RestoredTables
 from engines.retried_writes import RetriedWrites, by
 from engines.two_catalogs import TwoCatalogs
 from engines.versioned import Versioned
@@ -15,12 +16,13 @@ from odibi_nb.core.model.transformation import Output
 from odibi_nb.core.protocols import Change, Portion, Session
 from odibi_nb.core.rehearsal.captured_writes import CapturedWrites
 from odibi_nb.core.rehearsal.project_watch import ProjectWatch
-from odibi_nb.engines.lake import CatalogLake
+from odibi_nb.engines.lake import CatalogLake, Lake
 from odibi_nb.engines.pandas import on_spark as pandas_on_spark
 from odibi_nb.engines.pandas.frames import from_arrow
 from odibi_nb.engines.pandas.on_spark import PandasOnSpark
 from odibi_nb.engines.spark import appends as spark_appends
 from odibi_nb.engines.spark import catalog as spark_catalog
+from odibi_nb.engines.spark import restore as spark_restore
 from odibi_nb.engines.spark.engine import SparkEngine
 from odibi_nb.engines.spark.session import SAIL, Connection
 from odibi_nb.errors import DataError, EngineError
@@ -363,3 +365,68 @@ def test_doctor_names_missing_schemas_and_a_catalog_that_cannot_be_used(
     elsewhere = place(tmp_path, session=Session(spark=connection.spark), lake="catalog:nope")
     with pytest.raises(EngineError, match="'nope'"):
         missing_schemas(elsewhere, ["silver.t"])
+
+
+class TestRestore(RestoredTables):
+    """Restores by Spark's SQL, which has no condition of its own."""
+
+    @pytest.fixture(autouse=True)
+    def _spark(self, connection):
+        self.spark = connection.spark
+
+    @pytest.fixture
+    def engine(self, spark_engine):
+        """An engine over the session's catalog."""
+        return spark_engine
+
+    def make(self, rows):
+        """A DataFrame."""
+        return make(self.spark, rows)
+
+    def values(self, engine):
+        """The numbers."""
+        return sorted(row["n"] for row in engine.read(NAME).collect())
+
+    def test_rows_that_come_between_check_and_restore_stay(self, engine, monkeypatch):
+        """A commit that the RESTORE went over is brought back, and the restore fails."""
+        self.put(engine, 1)
+        self.put(engine, 2)
+        now = self.version(engine)
+        restoring = spark_restore._restore
+        foreign = iter([9])
+
+        def overtaken(spark, target, version):
+            for number in foreign:
+                self.put(engine, number, mode="append", run="")
+            restoring(spark, target, version)
+
+        monkeypatch.setattr(spark_restore, "_restore", overtaken)
+        with monkeypatch.context() as patched:  # the other writer needs no lock of this process
+            patched.setattr("odibi_nb.engines.spark.engine.write_lock", lambda _: NoLock())
+            with pytest.raises(DataError, match="another writer changed the table"):
+                engine.restore(NAME, now - 1, ROLLBACK, expected=now)
+        assert self.values(engine) == [2, 9]
+
+
+class NoLock:
+    """A lock that everybody holds."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+
+def test_deletion_vectors_are_restored_by_the_session(connection, tmp_path):
+    """In a lake of folders, Spark restores what delta-rs cannot: rows that a deletion vector hides."""
+    engine = SparkEngine(lambda: connection, Lake(str(tmp_path / "lake")))
+    spark = connection.spark
+    path = engine._lake.uri(NAME)
+    writer = spark.range(5).withColumnRenamed("id", "n").repartition(1).write.format("delta")
+    writer.option("delta.enableDeletionVectors", "true").save(path)
+    spark.sql(f"DELETE FROM delta.`{path}` WHERE n > 2").collect()
+    assert engine.versions([NAME])[NAME.key].version == 1
+    assert engine.outlook(NAME, 1, restores=0).problem == ""
+    engine.restore(NAME, 0, ROLLBACK, expected=1)
+    assert engine.read(NAME).count() == 5

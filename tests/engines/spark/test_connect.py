@@ -4,6 +4,7 @@ import pytest
 from engines.cache_plans import passed_over
 from engines.contract import INFO, EngineContract
 from engines.parallel_rows import ParallelRows
+from engines.restored_tables import NAME, RestoredTables
 from engines.spark_diff import SparkDiff
 from engines.two_catalogs import TwoCatalogs
 from engines.versioned import Versioned
@@ -11,8 +12,10 @@ from spark_sessions import connect, make, rows_of, settings_of
 from spark_sessions import engine as make_engine
 
 from odibi_nb.core.model.transformation import Output
+from odibi_nb.engines.lake import CatalogLake
 from odibi_nb.engines.spark import catalog as spark_catalog
 from odibi_nb.engines.spark.connect import connected
+from odibi_nb.engines.spark.engine import SparkEngine
 from odibi_nb.engines.spark.session import CONNECT, Connection
 from odibi_nb.errors import EngineError
 
@@ -58,6 +61,26 @@ class TestContract:
     def rows(self, frame):
         """The rows of a DataFrame."""
         return rows_of(frame)
+
+
+class TestRestore(RestoredTables):
+    """Restores in a catalog behind Spark Connect, whose session has the metadata of a restore."""
+
+    test_a_table_is_emptied_and_dropped = None  # as on a session of this process
+
+    @pytest.fixture
+    def engine(self, connection, empty_catalog):
+        """An engine over the server's catalog."""
+        self.spark = connection.spark
+        return SparkEngine(lambda: connection, CatalogLake())
+
+    def make(self, rows):
+        """A DataFrame."""
+        return make(self.spark, rows)
+
+    def values(self, engine):
+        """The numbers."""
+        return sorted(row["n"] for row in engine.read(NAME).collect())
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from engines.cache_plans import passed_over
 from engines.contract import EngineContract
 from engines.loaded_files import FirstValues
 from engines.rehearsal import RehearsalContract, SparkRehearsal
+from engines.restored_tables import NAME, RestoredTables
 from engines.retried_writes import RetriedWrites, by
 from engines.spark_behaviour import SparkBehaviour
 from engines.spark_diff import SparkDiff
@@ -39,6 +40,22 @@ def connection(tmp_path_factory):
 def engine(connection, tmp_path):
     """An engine over an empty lake."""
     return make_engine(connection, tmp_path)
+
+
+class TestRestore(RestoredTables):
+    """Sail knows no RESTORE: delta-rs restores the tables of its lake."""
+
+    @pytest.fixture(autouse=True)
+    def _spark(self, connection):
+        self.spark = connection.spark
+
+    def make(self, rows):
+        """A DataFrame."""
+        return make(self.spark, rows)
+
+    def values(self, engine):
+        """The numbers."""
+        return sorted(row["n"] for row in engine.read(NAME).collect())
 
 
 class TestContract(RetriedWrites, VersionedPaths, EngineContract):

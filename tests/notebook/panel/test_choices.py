@@ -22,6 +22,7 @@ ALL = Choices(
     schedule="graph",
     workers=3,
     on_error="stop",
+    atomic=True,
     manifest="my projects/manifest.json",
     confirm="Plant One",
 )
@@ -32,7 +33,8 @@ def test_the_command_names_project_and_environment_and_what_differs():
     assert FEW.command() == "%odibi run 'Plant One' --env qat"
     assert ALL.command() == (
         "%odibi run 'Plant One' --env prod --manifest 'my projects/manifest.json' --engine spark "
-        "--layers Bronze 'Silver 1' --only B1 'B 2' --schedule graph --workers 3 --on-error stop"
+        "--layers Bronze 'Silver 1' --only B1 'B 2' --schedule graph --workers 3 --on-error stop "
+        "--atomic"
     )
 
 
@@ -58,6 +60,7 @@ def test_the_options_of_a_run():
         "schedule": "graph",
         "max_workers": 3,
         "on_error": "stop",
+        "atomic": True,
         "confirm": "Plant One",
     }
 

@@ -1,0 +1,230 @@
+"""Plan a rollback: for each table that a run wrote, the version to restore. Writes nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from odibi_nb.core.model.provenance import BEFORE_CREATION
+from odibi_nb.core.model.rollback import DROP, EMPTY, NOTHING, RESTORE, RollbackPlan, TableRollback
+from odibi_nb.core.rollback.lineage import author, effect_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from odibi_nb.core.model.provenance import TableCommit, TableVersion
+    from odibi_nb.core.model.tables import TableName
+    from odibi_nb.core.protocols import VersionedEngine
+    from odibi_nb.core.rollback.lineage import Effect
+    from odibi_nb.core.rollback.written import WrittenTable
+
+WORKERS = 16
+"""Number of tables that are looked at at a time; on catalogs each look is a query."""
+_FIRST_DEPTH, _DEEPER = 64, 8
+_CLOCKS = dt.timedelta(hours=1)
+"""Difference between the clocks of two machines that makes no difference here."""
+SHOWN_OTHERS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackRequest:
+    """The runs to roll back.
+
+    Attributes:
+        run_ids: the run, and its retries.
+        since: start of the run; None if it is unknown.
+        layer_order: the layers of the manifest.
+        rows: ids of the rows to roll back; None for all rows.
+        force: True to undo also what others have written since.
+        drop: True to drop the tables that the run created, instead of emptying them.
+    """
+
+    project: str
+    env: str
+    run_ids: tuple[str, ...]
+    since: dt.datetime | None
+    layer_order: Sequence[str]
+    rows: Collection[str] | None = None
+    force: bool = False
+    drop: bool = False
+
+
+def plan_rollback(
+    engine: VersionedEngine, written: Mapping[str, WrittenTable], request: RollbackRequest
+) -> RollbackPlan:
+    """Return the plan of a rollback, with all reasons why it may not begin."""
+    chosen = {key: table for key, table in written.items() if _is_chosen(table, request)}
+    versions = engine.versions([table.name for table in chosen.values()])
+    with ThreadPoolExecutor(min(WORKERS, len(chosen)) or 1, "odibi-rollback") as pool:
+        tables = [
+            *pool.map(lambda key: _table(engine, chosen[key], versions.get(key), request), chosen)
+        ]
+    known = [table for table in tables if table is not None]
+    ordered = _downstream_first(known, chosen, request.layer_order)
+    return RollbackPlan(
+        project=request.project,
+        env=request.env,
+        run_ids=request.run_ids,
+        tables=tuple(ordered),
+        problems=tuple(_problems(ordered, request)),
+    )
+
+
+def _is_chosen(table: WrittenTable, request: RollbackRequest) -> bool:
+    return request.rows is None or any(row in request.rows for row in table.writers)
+
+
+def _table(
+    engine: VersionedEngine,
+    written: WrittenTable,
+    now: TableVersion | None,
+    request: RollbackRequest,
+) -> TableRollback | None:
+    """Return the rollback of one table; None if the run did not write it."""
+    layers = [layer for layer in request.layer_order if layer in written.layers]
+    table = TableRollback(
+        table=str(written.name),
+        version=None if now is None else now.version,
+        action=NOTHING,
+        writers=tuple(written.writers),
+        layer=layers[0] if layers else "",
+    )
+    if now is None:
+        return _absent(table, written)
+    commits = _commits(engine, written, now.version, request)
+    effect = effect_of(commits, request.run_ids, written.logged)
+    if not effect.own:
+        return _not_in_effect(table, written, now, commits, effect)
+    return _restoring(engine, written.name, table, effect, request)
+
+
+def _absent(table: TableRollback, written: WrittenTable) -> TableRollback | None:
+    if not written.logged:
+        return None
+    if all(one.previous_version is None for one in written.logged):
+        return msgspec.structs.replace(table, note="the table is gone, as before the run")
+    return msgspec.structs.replace(table, problem="it was dropped since")
+
+
+def _not_in_effect(
+    table: TableRollback,
+    written: WrittenTable,
+    now: TableVersion,
+    commits: Sequence[TableCommit],
+    effect: Effect,
+) -> TableRollback | None:
+    """Return the rollback of a table that has no commit of the run in effect."""
+    if effect.undone is not None:
+        note = f"already as before the run, since {author(effect.undone)}"
+        return msgspec.structs.replace(table, note=note)
+    if not written.logged:
+        return None
+    ids = {one.table_id for one in written.logged if one.table_id}
+    first = min((one.version for one in written.logged if one.version is not None), default=0)
+    if now.table_id and ids and now.table_id not in ids:
+        problem = "it was dropped and created again since"
+    elif not commits or commits[-1].version > first:
+        problem = f"its history no longer goes back to v{first}"
+    else:
+        problem = f"its history has no commit of the run, which wrote v{first}"
+    return msgspec.structs.replace(table, problem=problem)
+
+
+def _restoring(
+    engine: VersionedEngine,
+    name: TableName,
+    table: TableRollback,
+    effect: Effect,
+    request: RollbackRequest,
+) -> TableRollback:
+    assert table.version is not None
+    restores, note, action = effect.restores, "", RESTORE
+    if restores == BEFORE_CREATION:
+        action = DROP if request.drop else EMPTY
+        note = "the run created it" + ("" if request.drop else "; --drop drops it")
+    outlook = engine.outlook(name, table.version, restores=restores)
+    writers = [commit.transformation_id for commit in effect.own if commit.transformation_id]
+    return msgspec.structs.replace(
+        table,
+        restores=restores,
+        action=action,
+        note=note,
+        writers=tuple(dict.fromkeys([*writers, *table.writers])),
+        others=tuple(author(commit) for commit in effect.others),
+        problem="" if action == DROP else outlook.problem,
+        rows_removed=outlook.rows_removed,
+        rows_restored=outlook.rows_restored,
+    )
+
+
+def _commits(
+    engine: VersionedEngine, written: WrittenTable, version: int, request: RollbackRequest
+) -> list[TableCommit]:
+    """Return the newest commits of a table, down to before the run."""
+    depth = _FIRST_DEPTH
+    firsts = [one.previous_version or 0 for one in written.logged]
+    while True:
+        down_to = max(0, min([version - depth + 1, *firsts]))
+        commits = engine.commits(written.name, down_to=down_to)
+        oldest = commits[-1] if commits else None
+        if down_to == 0 or oldest is None or oldest.version > down_to:
+            return commits
+        if oldest.at and request.since and oldest.at < request.since - _CLOCKS:
+            return commits
+        depth *= _DEEPER
+
+
+def _downstream_first(
+    tables: Sequence[TableRollback],
+    written: Mapping[str, WrittenTable],
+    layer_order: Sequence[str],
+) -> list[TableRollback]:
+    """Order *tables* so that a table comes after the tables that were made of it."""
+    steps = _steps({key: table.readers for key, table in written.items()})
+    place = {layer: -number for number, layer in enumerate(layer_order)}
+    by_name = {str(table.name): steps[key] for key, table in written.items()}
+    found = [msgspec.structs.replace(table, step=by_name[table.table]) for table in tables]
+    return sorted(found, key=lambda table: (place.get(table.layer, 1), table.step, table.table))
+
+
+def _steps(readers: Mapping[str, Collection[str]]) -> dict[str, int]:
+    """Return for each table how many tables, one made of the other, come before it."""
+    left = {key: {*found} - {key} for key, found in readers.items()}
+    steps: dict[str, int] = {}
+    step = 0
+    while left:
+        # In a cycle, no table comes first.
+        ready = [key for key, found in left.items() if not found & left.keys()] or [*left]
+        steps.update(dict.fromkeys(ready, step))
+        step += 1
+        for key in ready:
+            del left[key]
+    return steps
+
+
+def _problems(tables: Sequence[TableRollback], request: RollbackRequest) -> Iterator[str]:
+    for table in tables:
+        if table.problem:
+            yield f"{table.table} cannot be rolled back: {table.problem}"
+        if not table.writes:
+            continue
+        if table.others and not request.force:
+            more = len(table.others) - SHOWN_OTHERS
+            shown = ", ".join(table.others[:SHOWN_OTHERS]) + (
+                f" and {more} more" if more > 0 else ""
+            )
+            yield (
+                f"{table.table} was written by others since: {shown}; roll those back first, or undo "
+                "them, too, with --force"
+            )
+        if request.rows is not None:
+            shared = [row for row in table.writers if row not in request.rows]
+            if shared:
+                yield (
+                    f"{table.table} was also written by {', '.join(shared)} in the run: select these "
+                    "rows, too, because a version has the rows of all of them"
+                )

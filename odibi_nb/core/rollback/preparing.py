@@ -1,0 +1,159 @@
+"""Prepare a rollback: find its runs, rows and tables in the run log, and check that it may begin."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.reserved_places import log_tables
+from odibi_nb.core.rollback.planning import RollbackRequest, plan_rollback
+from odibi_nb.core.rollback.runs import rollback_in_effect, runs_to_roll_back
+from odibi_nb.core.rollback.selecting import select_logged
+from odibi_nb.core.rollback.written import written_tables
+from odibi_nb.core.runlog.history import RUNS_SEARCHED, past_runs
+from odibi_nb.core.runlog.journal import live_runs
+from odibi_nb.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from odibi_nb.core.model.rollback import RollbackPlan
+    from odibi_nb.core.protocols import BaseLogSink, Place, Row
+    from odibi_nb.core.rollback.runs import RunsToRollBack
+    from odibi_nb.core.runlog.history import RunChain
+
+_NEEDED = ("versions", "commits", "outlook", "restore", "drop")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The arguments of a rollback; see `Orchestrator.rollback`."""
+
+    run_id: str
+    select: Sequence[str] | str = ()
+    force: bool = False
+    drop: bool = False
+
+    @property
+    def selection(self) -> tuple[str, ...]:
+        """The selections, without None and as a tuple."""
+        if isinstance(self.select, str):
+            return (self.select,)
+        return tuple(self.select or ())
+
+
+def plan_of_rollback(
+    wanted: Wanted,
+    place: Place,
+    engine: Any,
+    sinks: Sequence[BaseLogSink],
+    *,
+    dead: Sequence[tuple[Row, list[Row]]],
+    declared: Callable[[], Mapping[str, Sequence[str]]],
+) -> RollbackPlan:
+    """Return the plan of the rollback *wanted*.
+
+    Args:
+        wanted: the run and the options.
+        place: project and environment.
+        engine: the engine that restores.
+        sinks: the sinks of the run log.
+        dead: the records of runs whose process died.
+        declared: returns the outputs of the registry's rows by id.
+
+    Raises:
+        ConfigurationError: if the run does not exist, the selection is wrong, or the engine keeps no
+            versions. Problems of tables are in the plan.
+    """
+    project = place.manifest.project
+    _check_engine(engine)
+    try:
+        found = runs_to_roll_back(sinks, project, place.env, wanted.run_id, dead)
+    except LookupError as exc:
+        raise ConfigurationError("rollback", [str(exc.args[0])]) from exc
+    _check_ended(found, place)
+    written = written_tables(
+        found.records,
+        state_dir=place.state_dir,
+        declared=declared,
+        rollbacks=[str(run["run_id"]) for run in found.runs if run.get("rollback_of")],
+    )
+    for table in log_tables(place.config.run_log):
+        written.pop(table.key, None)
+    rows = None
+    if wanted.selection:
+        selected = select_logged(place.manifest, found.records, written, wanted.selection)
+        if selected.problems:
+            raise ConfigurationError(f"run {found.run_ids[0]}", [*selected.problems])
+        rows = selected.ids
+    request = RollbackRequest(
+        project=project,
+        env=place.env,
+        run_ids=found.run_ids,
+        since=min((run["start_time"] for run in found.runs if run["start_time"]), default=None),
+        layer_order=place.manifest.layer_order,
+        rows=rows,
+        force=wanted.force,
+        drop=wanted.drop,
+    )
+    return plan_rollback(engine, written, request)
+
+
+def keeps_versions(engine: Any) -> bool:
+    """Return True if *engine* has the methods of a `VersionedEngine` that a rollback needs."""
+    return all(hasattr(engine, name) for name in _NEEDED)
+
+
+def _check_engine(engine: Any) -> None:
+    if not keeps_versions(engine):
+        name = getattr(engine, "name", type(engine).__name__)
+        why = f"engine {name!r} keeps no earlier versions of tables"
+        raise ConfigurationError("rollback", [why])
+
+
+def _check_ended(found: RunsToRollBack, place: Place) -> None:
+    live = {folder.name for folder in live_runs(place.state_dir)}
+    running = [
+        f"run {one} is still running: cancel it first" for one in found.run_ids if one in live
+    ]
+    if running:
+        raise ConfigurationError("rollback", running)
+
+
+def raise_for_problems(plan: RollbackPlan) -> None:
+    """Raise ConfigurationError with all problems of *plan*, if it has any."""
+    if plan.problems:
+        raise ConfigurationError(
+            f"rollback of run {plan.run_id} (nothing was restored)", [*plan.problems]
+        )
+
+
+def raise_if_rolled_back(
+    chain: RunChain, sinks: Sequence[BaseLogSink], project: str, env: str
+) -> None:
+    """Raise ConfigurationError if a retry of *chain* would build on tables that were rolled back."""
+    last = chain.runs[-1]
+    if last.get("rollback_of"):
+        why = f"run {last['run_id']} is a rollback: to complete it, roll back run {last['rollback_of']} again"
+        raise ConfigurationError("retry", [why])
+    own = [str(run["run_id"]) for run in chain.runs]
+    others = [
+        run for run in past_runs(sinks, RUNS_SEARCHED, project, env) if run["run_id"] not in own
+    ]
+    by = rollback_in_effect(own, others)
+    if by or was_atomic(last):
+        how = f"by run {by}" if by else "because it was atomic"
+        why = (
+            f"run {own[-1]} was rolled back {how}, so its successes are gone: run the project again"
+        )
+        raise ConfigurationError("retry", [why])
+
+
+def was_atomic(run: Row) -> bool:
+    """Return True if *run*'s record is of an atomic run that did not succeed."""
+    try:
+        options = json.loads(run.get("options") or "{}")
+    except ValueError:
+        return False
+    return isinstance(options, dict) and bool(options.get("atomic")) and run["status"] != "success"

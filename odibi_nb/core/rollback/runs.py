@@ -1,0 +1,91 @@
+"""Find the runs that a rollback takes back, and what the run log has of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from odibi_nb.core.runlog.history import LAST, RUNS_SEARCHED, newest_first, past_attempts, past_runs
+from odibi_nb.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from odibi_nb.core.protocols import BaseLogSink, Row
+
+
+class RunsToRollBack(NamedTuple):
+    """A run to roll back.
+
+    ``runs``     the records of the run and of its retries, oldest first
+    ``records``  the records of their attempts
+    ``others``   the records of the other runs, newest first
+    """
+
+    runs: list[Row]
+    records: list[Row]
+    others: list[Row]
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """The ids of the run and its retries."""
+        return tuple(str(run["run_id"]) for run in self.runs)
+
+
+def runs_to_roll_back(
+    sinks: Sequence[BaseLogSink],
+    project: str,
+    env: str,
+    run_id: str,
+    dead: Sequence[tuple[Row, list[Row]]] = (),
+) -> RunsToRollBack:
+    """Return the run *run_id* with its retries, because they completed its work.
+
+    Args:
+        sinks: the sinks of the run log.
+        project: the project of the runs.
+        env: the environment of the runs.
+        run_id: the id of a run. ``last`` is the newest run that is no rollback.
+        dead: the records of runs whose process died, each with its attempts' records.
+
+    Raises:
+        LookupError: if the run log has no such run.
+    """
+    unlogged = {str(run["run_id"]): records for run, records in dead}
+    logged = past_runs(sinks, RUNS_SEARCHED, project, env)
+    runs = newest_first(
+        [*(run for run, _ in dead), *(r for r in logged if r["run_id"] not in unlogged)]
+    )
+    if run_id == LAST:
+        run_id = next((str(run["run_id"]) for run in runs if not run.get("rollback_of")), LAST)
+        if run_id == LAST:
+            raise LookupError(f"the run log has no run of {project!r}, env {env}")
+    known = {str(run["run_id"]): run for run in runs}
+    if run_id not in known:
+        hint = did_you_mean(run_id, known)
+        raise LookupError(f"the run log of {project!r}, env {env}, has no run {run_id!r}{hint}")
+    chosen = {run_id}
+    for run in reversed(runs):  # oldest first: a retry comes after the run that it retries
+        if run["retry_of"] in chosen:
+            chosen.add(str(run["run_id"]))
+    own = [run for run in reversed(runs) if run["run_id"] in chosen]
+    own.sort(key=lambda run: run["run_id"] != run_id)  # the run itself first
+    records = past_attempts(sinks, [one for one in chosen if one not in unlogged])
+    records += [record for one in chosen for record in unlogged.get(one, ())]
+    return RunsToRollBack(own, records, [run for run in runs if run["run_id"] not in chosen])
+
+
+def rollback_in_effect(run_ids: Sequence[str], others: Sequence[Row]) -> str:
+    """Return the id of the rollback that took back one of *run_ids*; "" if none is in effect.
+
+    Args:
+        run_ids: a run and its retries.
+        others: the records of other runs, newest first.
+    """
+    taken_back: set[str] = set()
+    for run in others:  # a rollback of a rollback comes first
+        target, own = str(run.get("rollback_of") or ""), str(run["run_id"])
+        if target and own not in taken_back:
+            if target in run_ids:
+                return own
+            taken_back.add(target)
+    return ""

@@ -1,0 +1,172 @@
+"""Restore Delta tables by Spark's SQL, where delta-rs cannot: in catalogs, and with newer features.
+
+RESTORE has no condition. So the version is checked before it, and looked at again after it. If another
+writer committed between the two, the table goes back to that writer's version, and the restore fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.model.provenance import BEFORE_CREATION
+from odibi_nb.core.model.rollback import Outlook
+from odibi_nb.engines.delta.appends import metadata
+from odibi_nb.engines.delta.restore import APPEND_ONLY, changed_since
+from odibi_nb.engines.optional_imports import reason
+from odibi_nb.engines.spark.session import CLASSIC, SAIL
+from odibi_nb.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from odibi_nb.core.protocols import WriteInfo
+    from odibi_nb.engines.spark.writes import DeltaTarget
+
+SAIL_CANNOT = "Sail cannot restore it: choose another Spark for the environment, or --engine pandas"
+_USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+_setting = threading.Lock()
+"""Held while the session's own setting has the metadata of one restore."""
+
+
+def outlook(target: DeltaTarget, *, restores: int) -> Outlook:
+    """Return the effect of restoring a table, without writing; see `VersionedEngine.outlook`.
+
+    Spark does not know the rows of files without a scan, so their numbers are unknown.
+    """
+    if target.connection.kind == SAIL:
+        return Outlook(problem=SAIL_CANNOT)
+    try:
+        sql = f"DESCRIBE DETAIL {target.identifier}"
+        (detail,) = target.connection.spark.sql(sql).collect()
+    except Exception as exc:  # noqa: BLE001  Spark raises errors of many kinds
+        return Outlook(problem=reason(exc))
+    properties = detail["properties"] or {}
+    if str(properties.get("delta.appendOnly")).lower() == "true":
+        return Outlook(problem=APPEND_ONLY)
+    return Outlook(problem="" if restores == BEFORE_CREATION else _missing(target, restores))
+
+
+def _missing(target: DeltaTarget, restores: int) -> str:
+    """Return the reason why the version *restores* cannot be read completely; "" if it can."""
+    spark = target.connection.spark
+    try:
+        before = {*_at(target, restores).inputFiles()}
+        back = sorted(before - {*target.frame().inputFiles()})
+    except Exception as exc:  # noqa: BLE001  see above
+        return f"version {restores} cannot be read ({reason(exc)})"
+    try:
+        if back:  # Spark looks for each of the paths, and opens none
+            spark.read.format("binaryFile").load(back).schema  # noqa: B018  Connect asks only now
+    except Exception as exc:  # noqa: BLE001  see above
+        if "PATH_NOT_FOUND" in str(exc) or "FileNotFound" in str(exc):
+            return f"files of version {restores} were removed: {reason(exc)}"
+        # A catalog may refuse paths. RESTORE itself refuses a version whose files are gone.
+    return ""
+
+
+def _at(target: DeltaTarget, version: int) -> Any:
+    reader = target.connection.spark.read.format("delta").option("versionAsOf", version)
+    return reader.load(target.path) if target.path else reader.table(target.identifier)
+
+
+def restore(target: DeltaTarget, info: WriteInfo, *, restores: int, expected: int) -> int:
+    """Restore a table, and return the new version's number; the caller must hold its `write_lock`.
+
+    Raises:
+        DataError: if the newest version is not *expected*, or the version cannot be restored.
+    """
+    if target.connection.kind == SAIL:
+        raise DataError(f"{target.name}: {SAIL_CANNOT}")
+    now = _newest(target)
+    if now != expected:
+        raise changed_since(target.name, expected, now)
+    info.check()
+    mark = {**metadata(info)}
+    try:
+        if restores == BEFORE_CREATION:
+            _empty(target, {**mark, "restores": str(BEFORE_CREATION)})
+        else:
+            with _marked(target, mark) as spark:
+                _restore(spark, target, restores)
+    except Exception as exc:
+        now = _newest(target)
+        if now != expected:
+            raise changed_since(target.name, expected, now) from exc
+        why = f"version {restores} cannot be restored: {reason(exc)}"
+        raise DataError(f"{target.name}: {why}") from exc
+    made = _newest(target)
+    if made != expected + 1:
+        _give_back(target, expected, made)
+    return made
+
+
+def _give_back(target: DeltaTarget, expected: int, made: int) -> None:
+    """Bring back the commits that came between the check and the RESTORE, and raise DataError."""
+    spark = target.connection.spark
+    rows = spark.sql(f"DESCRIBE HISTORY {target.identifier} LIMIT {made - expected}").collect()
+    ours = [int(row["version"]) for row in rows if row["operation"] in ("RESTORE", "WRITE")]
+    # Others may also have committed after the RESTORE. Then their rows and ours are mixed.
+    if ours and max(ours) == made:
+        _restore(spark, target, made - 1)
+    raise changed_since(target.name, expected, made)
+
+
+def _restore(spark: Any, target: DeltaTarget, version: int) -> None:
+    spark.sql(f"RESTORE TABLE {target.identifier} TO VERSION AS OF {int(version)}").collect()
+
+
+def _empty(target: DeltaTarget, mark: dict[str, str]) -> None:
+    """Remove all rows in one commit that carries *mark*; a DELETE without rows would commit nothing."""
+    writer = target.frame().limit(0).write.format("delta").mode("overwrite")
+    target.save(writer.option("userMetadata", json.dumps(mark)))
+
+
+def _newest(target: DeltaTarget) -> int:
+    sql = f"DESCRIBE HISTORY {target.identifier} LIMIT 1"
+    try:
+        return int(target.connection.spark.sql(sql).collect()[0]["version"])
+    except Exception as exc:
+        raise DataError(f"{target.name}: its history cannot be read: {reason(exc)}") from exc
+
+
+@contextlib.contextmanager
+def _marked(target: DeltaTarget, mark: dict[str, str]) -> Iterator[Any]:
+    """Return a session whose commits carry *mark*, as RESTORE takes no options of its own.
+
+    On classic Spark it is a copy of the session, so that no other commit of the user gets the mark.
+    """
+    spark, text = target.connection.spark, json.dumps(mark)
+    copy = _copy(spark) if target.connection.kind == CLASSIC else None
+    if copy is not None:
+        copy.conf.set(_USER_METADATA, text)
+        yield copy
+        return
+    with _setting:
+        with contextlib.suppress(Exception):  # serverless may refuse it: RESTORE names its version
+            spark.conf.set(_USER_METADATA, text)
+        try:
+            yield spark
+        finally:
+            with contextlib.suppress(Exception):
+                spark.conf.unset(_USER_METADATA)
+
+
+def _copy(spark: Any) -> Any:
+    with contextlib.suppress(Exception):  # not every platform lets Python reach it
+        return type(spark)(spark.sparkContext, spark._jsparkSession.cloneSession())  # noqa: SLF001
+    return None
+
+
+def drop(target: DeltaTarget, *, expected: int) -> None:
+    """Drop a table of a catalog.
+
+    Raises:
+        DataError: if the newest version is not *expected*.
+    """
+    now = _newest(target)
+    if now != expected:
+        raise changed_since(target.name, expected, now)
+    target.connection.spark.sql(f"DROP TABLE {target.identifier}").collect()
