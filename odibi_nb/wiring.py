@@ -365,7 +365,7 @@ def _spark_log(place: Place) -> BaseLogSink:
     log, runs = log_tables(place.config.run_log)
     name = f"{log} in {_shown_lake(place)}"
     log_table, run_table = (_table_in_session(place, t, f"run log {name}") for t in (log, runs))
-    return TableLogSink(log_table, run_table, name)
+    return TableLogSink(log_table, run_table, name, independent=True)
 
 
 def make_frame(columns: Sequence[str], rows: Sequence[Row]) -> Any:

@@ -559,6 +559,15 @@ class BaseLogSink(ABC):
     def write_run(self, record: Row) -> None:  # noqa: B027  optional on purpose
         """Append the record of a finished run."""
 
+    def write_last(self, records: list[Row], run_record: Row) -> bool:
+        """Append the last batch and the record of the finished run, both at the same time.
+
+        Return False if the sink cannot, and has written nothing. The run then calls `write` and
+        `write_run`, and also after an exception, for what `written` and `runs` do not return.
+        """
+        del records, run_record
+        return False
+
     def written(self, run_id: str) -> set[tuple[str, int]]:
         """Return the stored (transformation_id, attempt) pairs of *run_id*.
 

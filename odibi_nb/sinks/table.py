@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS, RUN_TABLE
@@ -39,15 +40,19 @@ class TableLogSink(BaseLogSink):
     installed, it raises EngineNotAvailableError.
     """
 
-    def __init__(self, log: RowTable, runs: RowTable, name: str) -> None:
+    def __init__(
+        self, log: RowTable, runs: RowTable, name: str, *, independent: bool = False
+    ) -> None:
         """Store the arguments. Nothing is read or written yet.
 
         Args:
             log: the attempts' table.
             runs: the runs' table.
             name: the name of both in messages.
+            independent: True if two threads may write the two tables at the same time.
         """
         self.name = name
+        self._independent = independent
         self._log = log
         self._runs = runs
         self._batches: int | None = None  # since this run looked at the files; None: it has not
@@ -72,6 +77,20 @@ class TableLogSink(BaseLogSink):
         if self._batches is None or self._batches >= MANY_BATCHES:
             self._compact()
         self._batches = None
+
+    def write_last(self, records: list[Row], run_record: Row) -> bool:
+        """Append the last batch and the run's record in two commits at the same time, if the tables allow it."""
+        if not (records and self._independent):
+            return False
+        with ThreadPoolExecutor(1, "odibi-run-log-runs") as thread:
+            runs = stored_rows([run_record], RUN_COLUMNS)
+            second = thread.submit(self._runs.append, runs, RUN_COLUMNS)
+            self._log.append(stored_rows(records, RECORD_COLUMNS), RECORD_COLUMNS)
+            second.result()
+        if self._batches is None or self._batches >= MANY_BATCHES:
+            self._compact()
+        self._batches = None
+        return True
 
     def _compact(self) -> None:
         self._log.compact()
@@ -140,7 +159,7 @@ def log_in_lake(
         uri = f"{lake.rstrip('/')}/{path}"
         return DeltaRowTable(uri, storage_options, f"run log {name}", keep_open=True)
 
-    return TableLogSink(stored(log.path), stored(runs.path), name)
+    return TableLogSink(stored(log.path), stored(runs.path), name, independent=True)
 
 
 def log_in_database(

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.protocols import BaseLogSink, Row
 
+RECENT_RUNS = 1_000
+"""Number of newest runs among which a run is looked for."""
+
 
 def make_record(facts: dict[str, Any]) -> Row:
     """Build a run log record from the facts of an event, in the order of `RECORD_COLUMNS`.
@@ -83,6 +86,11 @@ def unwritten(sink: BaseLogSink, run_id: str, records: list[Row]) -> list[Row]:
     """Return the *records* that *sink* does not have yet."""
     written = sink.written(run_id)
     return [r for r in records if (r["transformation_id"], r["attempt"]) not in written]
+
+
+def has_run(sink: BaseLogSink, run_id: str) -> bool:
+    """Return True if *sink* has the record of the run *run_id*."""
+    return any(known["run_id"] == run_id for known in sink.runs(RECENT_RUNS))
 
 
 def sink_name(sink: BaseLogSink) -> str:

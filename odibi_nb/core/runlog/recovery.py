@@ -20,6 +20,7 @@ from odibi_nb.core.runlog.journal import (
 )
 from odibi_nb.core.runlog.journal_lines import PLANNED
 from odibi_nb.core.runlog.record import (
+    has_run,
     make_record,
     required_time,
     run_record,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.protocols import BaseLogSink, Row
 
-RECENT_RUNS = 1_000
 SHOWN = 10
 
 
@@ -264,7 +264,7 @@ def _complete(dead: _DeadRun, sinks: Sequence[BaseLogSink], note: str) -> Recove
             missing = unwritten(sink, run_id, rest)
             if missing:
                 sink.write(missing)
-            if all(known["run_id"] != run_id for known in sink.runs(RECENT_RUNS)):
+            if not has_run(sink, run_id):
                 sink.write_run(run)
         except Exception as exc:  # noqa: BLE001  a sink never fails a run, least of all a later one
             problems.append(f"{sink_name(sink)}: {error_text(exc)}")

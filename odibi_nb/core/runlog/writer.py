@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from odibi_nb.core.runlog.record import sink_name, unwritten
+from odibi_nb.core.runlog.record import has_run, sink_name, unwritten
 from odibi_nb.core.text.redaction import error_text
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class _Position:
 class RunLogWriter:
     """Writer of records to the sinks, in batches. Only its own thread calls the sinks.
 
-    It writes a batch when a layer ends (`flush`), at the end of the run (`close`), and otherwise
-    every `FLUSH_SECONDS`. It tries a failed sink again with every later batch.
+    It writes a batch when a layer ends before others (`flush`), at the end of the run (`close`), and
+    otherwise every `FLUSH_SECONDS`. It tries a failed sink again with every later batch.
 
     Attributes:
         on_flushed: called after each batch with the name of the sink and the number of records.
@@ -87,20 +87,32 @@ class RunLogWriter:
                 message = None
                 waited += SYNC_SECONDS
             self.journal.sync()
+            if isinstance(message, dict):
+                for position in self._positions:
+                    self._finish(position, message)
+                return
             if message is not None or waited >= FLUSH_SECONDS:
                 waited = 0.0
                 for position in self._positions:
-                    self._hand_over(position, final=isinstance(message, dict))
-            if isinstance(message, dict):
-                for position in self._positions:
-                    self._hand_over_run(position, message)
-                return
+                    self._hand_over(position, final=False)
 
-    def _hand_over_run(self, position: _Position, run_record: Row) -> None:
+    def _finish(self, position: _Position, run_record: Row) -> None:
+        """Write the last batch and the record of the run, at the same time if the sink can."""
+        batch = self._records[position.done :]
+        unsure = False
+        if batch and position.failed is None:
+            try:
+                if position.sink.write_last(batch, run_record):
+                    self._handed_over(position, batch)
+                    return
+            except BaseException:  # noqa: BLE001  what is missing is written below
+                unsure = position.tried = True
+        self._hand_over(position, final=True)
         if position.failed is not None:
             return
         try:
-            position.sink.write_run(run_record)
+            if not (unsure and has_run(position.sink, self.run_id)):
+                position.sink.write_run(run_record)
         except BaseException as exc:  # noqa: BLE001  a sink never fails a run, or ends this thread
             position.failed = error_text(exc)
 
@@ -125,6 +137,9 @@ class RunLogWriter:
         except BaseException as exc:  # noqa: BLE001  a sink never fails a run, or ends this thread
             position.failed = error_text(exc)
             return
+        self._handed_over(position, batch)
+
+    def _handed_over(self, position: _Position, batch: Sequence[Row]) -> None:
         position.failed, position.tried = None, False
         position.done += len(batch)
         self.journal.append(

@@ -29,6 +29,7 @@ class LayerEvents:
         self.begun: dict[str, float] = {}
         self.executed: list[str] = []
         self._ended: set[str] = set()
+        self._count = len(plan.rows)
 
     def begin(self, layer: str) -> None:
         """Publish the start of *layer*, unless the layer has begun already."""
@@ -66,5 +67,6 @@ class LayerEvents:
         if layer.casefold() == "bronze":
             self.events.publish(EventType.BRONZE_END, facts)
         self.events.publish(EventType.LAYER_END, facts)
-        if self.events.run_log is not None:
+        # The batch of the last layer is written with the record of the run, which ends now.
+        if self.events.run_log is not None and rows and len(results) < self._count:
             self.events.run_log.flush()

@@ -793,6 +793,29 @@ def test_whatever_a_sink_raises_its_records_are_kept(project, where, error):
     assert [r["run_id"] for r in p.sink.run_records].count(result.run_id) == 1
 
 
+@pytest.mark.parametrize("error", [OSError("down"), KeyboardInterrupt()])
+@pytest.mark.parametrize("written", [(), ("records",), ("run",), ("records", "run")])
+def test_a_last_write_that_breaks_off_is_completed(project, written, error):
+    """If the last batch and the run's record, written at once, end in an error, what is missing is added once."""
+    p = project(row("A", lambda: None), row("B", lambda: None))
+    asked = []
+
+    def write_last(records, run_record):
+        asked.append(len(records))
+        if "records" in written:
+            p.sink.records += records
+        if "run" in written:
+            p.sink.run_records.append(run_record)
+        raise error
+
+    p.sink.write_last = write_last
+    result = p.run()
+    assert asked
+    assert result.warnings == []
+    assert sorted(r["transformation_id"] for r in p.sink.records) == ["A", "B"]
+    assert [r["run_id"] for r in p.sink.run_records] == [result.run_id]
+
+
 def test_an_engine_that_is_gone_fails_its_rows_and_not_the_run(project):
     """Where no context can be made for a row, that row fails, and the others run."""
     p = project(row("A", lambda: None, outputs=out("A")), row("B", lambda: None, inputs=["t.A"]))
