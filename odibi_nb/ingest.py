@@ -35,10 +35,14 @@ from odibi_nb.concatenation import (
     one_after_the_other_on_spark,
 )
 from odibi_nb.core.model.engine import Engine
+from odibi_nb.core.model.provenance import ConnectionRead
 from odibi_nb.core.model.readable_places import URL_REFUSAL
+from odibi_nb.core.model.tables import redact_url
 from odibi_nb.core.model.transformation import RESERVED_CONSTANTS
 from odibi_nb.core.protocols import native_frame
 from odibi_nb.core.running.context import TableUse
+from odibi_nb.core.running.provenance import text_hash
+from odibi_nb.core.text.json import as_json
 from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.errors import DataError, did_you_mean
 
@@ -159,9 +163,19 @@ def load_sql(inputs: Any, constants: Constants, outputs: Any, context: Execution
         frame = source.table(given["table"])
     types = {str(column): str(dtype) for column, dtype in frame.dtypes.items()}
     context.reads.append(TableUse(name, len(frame), types))
+    context.provenance.read(_database_read(given))
     if on_spark and context.tables is not None:
         frame = native_frame(context.tables, frame, name)
     return _shaped("load_sql", frame, given, context)
+
+
+def _database_read(given: Constants) -> ConnectionRead:
+    query = given.get("query")
+    return ConnectionRead(
+        connection=given.get("connection") or redact_url(str(given.get("url"))),
+        table=str(given.get("table") or ""),
+        query_hash="" if query is None else text_hash(query + as_json(given.get("params", {}))),
+    )
 
 
 def _load(

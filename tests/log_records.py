@@ -35,6 +35,9 @@ def record(transformation_id: str = "T1", attempt: int = 1, run_id: str = "run-1
         "user": "u",
         "host": "h",
         "checks": None,
+        "inputs_read": '[{"table":"bronze.t","version":3}]',
+        "outputs_written": None,
+        "code_hash": "fedcba9876543210",
         **values,
     }
 

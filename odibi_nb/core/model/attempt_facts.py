@@ -9,6 +9,7 @@ import msgspec
 
 from odibi_nb.core.model.check_result import CheckResult
 from odibi_nb.core.model.events import EventType, Status
+from odibi_nb.core.model.provenance import InputRead, OutputWritten
 from odibi_nb.core.model.results import TransformationResult
 
 
@@ -36,6 +37,10 @@ class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         rows_in: number of rows read, if the engine counts them.
         rows_out: number of rows written, if the engine counts them.
         checks: results of the data checks.
+        inputs_read: the tables, files, queries and databases that the attempt read.
+        outputs_written: the tables that the attempt wrote.
+        code_hash: hash of the function and of all project code that it can reach; None if unknown. Only
+            in the run log.
         error_type: name of the exception's class.
         error_message: the exception's message without secrets.
         reason: why the row was cancelled, skipped or not started; "" otherwise. Payload and record
@@ -61,6 +66,9 @@ class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rows_in: int | None = None
     rows_out: int | None = None
     checks: tuple[CheckResult, ...] = ()
+    inputs_read: tuple[InputRead, ...] = ()
+    outputs_written: tuple[OutputWritten, ...] = ()
+    code_hash: str | None = None
     error_type: str | None = None
     error_message: str | None = None
     reason: str = ""
@@ -83,6 +91,8 @@ class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             "rows_in": self.rows_in,
             "rows_out": self.rows_out,
             "checks": [check.payload() for check in self.checks],
+            "inputs_read": msgspec.to_builtins(self.inputs_read),
+            "outputs_written": msgspec.to_builtins(self.outputs_written),
         }
         if self.status is not Status.RUNNING:
             payload["status"] = self.status.value
@@ -138,4 +148,6 @@ class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             traceback=traceback,
             log=log,
             checks=self.checks,
+            inputs_read=self.inputs_read,
+            outputs_written=self.outputs_written,
         )

@@ -32,10 +32,13 @@ RECORD_COLUMNS: tuple[tuple[str, str], ...] = (
     ("user", "string"),
     ("host", "string"),
     ("checks", "string"),
+    ("inputs_read", "string"),
+    ("outputs_written", "string"),
+    ("code_hash", "string"),
 )
 """Columns of the table with one row for each finished attempt: the seed's ten, then ours.
 
-`checks` contains JSON text.
+`checks`, `inputs_read` and `outputs_written` contain JSON text.
 """
 
 RUN_COLUMNS: tuple[tuple[str, str], ...] = (

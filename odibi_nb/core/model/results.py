@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from odibi_nb.core.model.check_result import CheckResult
+    from odibi_nb.core.model.provenance import InputRead, OutputWritten
 
 MAPPING_KEYS = (
     "run_id",
@@ -45,6 +46,8 @@ class TransformationResult:
         traceback: text of the exception's traceback, from the user's code on.
         log: the text that the last attempt printed and logged.
         checks: results of the last attempt's data checks.
+        inputs_read: what the last attempt read, with the versions of the tables.
+        outputs_written: the tables that the last attempt wrote, with their versions.
     """
 
     transformation_id: str
@@ -68,6 +71,8 @@ class TransformationResult:
     traceback: str = field(default="", repr=False)
     log: str = field(default="", repr=False)
     checks: tuple[CheckResult, ...] = ()
+    inputs_read: tuple[InputRead, ...] = ()
+    outputs_written: tuple[OutputWritten, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 RECENT_RUNS = 1_000
 """Number of newest runs among which a run is looked for."""
+_JSON = ("checks", "inputs_read", "outputs_written")
+"""Columns that store JSON text, or None if they have nothing."""
 
 
 def make_record(facts: dict[str, Any]) -> Row:
@@ -25,7 +27,8 @@ def make_record(facts: dict[str, Any]) -> Row:
     """
     record = {name: facts.get(name) for name, _ in RECORD_COLUMNS}
     record["user"], record["host"] = identity()
-    record["checks"] = as_json(record["checks"]) if record["checks"] else None
+    for name in _JSON:
+        record[name] = as_json(record[name]) if record[name] else None
     return record
 
 

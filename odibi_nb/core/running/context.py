@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from odibi_nb.core.functions.current_context import CURRENT
 from odibi_nb.core.model.attempt_control import AttemptControl
 from odibi_nb.core.model.engine import Engine
 from odibi_nb.core.model.file_formats import format_of
+from odibi_nb.core.model.provenance import FileRead, OutputWritten, UnversionedTable
 from odibi_nb.core.model.readable_places import Reach, storage_refusal
 from odibi_nb.core.model.tables import TableName, is_location
 from odibi_nb.core.model.transformation import Output, check_output
 from odibi_nb.core.protocols import WriteInfo, native_frame
 from odibi_nb.core.running.check_evaluation import judge, quarantine_output, raise_for_failed
+from odibi_nb.core.running.provenance import Provenance
 from odibi_nb.core.text.json import own_copy
 from odibi_nb.core.text.redaction import redact_text, shown
 from odibi_nb.core.text.structs import decode_struct
@@ -79,6 +84,7 @@ class ExecutionContext:
         connections: name to SQLAlchemy URL.
         reserved: tables that rows may not write; None allows all.
         checks: the rules for written data; `check_results` has the results.
+        provenance: the versions of the data that the attempt has read and written so far.
     """
 
     engine: Engine
@@ -105,6 +111,7 @@ class ExecutionContext:
     reserved: Reserved | None = field(default=None, repr=False)
     checks: tuple[Rule, ...] = field(default=(), repr=False)
     check_results: list[CheckResult] = field(default_factory=list, repr=False)
+    provenance: Provenance = field(default_factory=Provenance, repr=False)
 
     def __post_init__(self) -> None:
         self.engine = Engine(self.engine)
@@ -135,6 +142,9 @@ class ExecutionContext:
     def read(self, source: str | Mapping[str, Any]) -> DataFrame:
         """Read one input, in any form that a registry row can have.
 
+        Every read of a table in one attempt returns the same version, whoever writes meanwhile. After
+        the function has written the table itself, it reads what it wrote.
+
         Args:
             source: a table name; a file's path or URL (`locations` apply); or an object with
                 ``table``, ``sql``, or ``path`` (and ``format``, ``schema``, ``options``).
@@ -150,11 +160,11 @@ class ExecutionContext:
         if "table" in source:
             name = str(source["table"])
             self._say(f"  → Reading from {name}")
-            frame = self._engine().read(TableName.parse(name))
+            frame = self._read_table(TableName.parse(name))
         elif "sql" in source:
             name = str(source.get("name") or "query")
             self._say(f"  → Reading from {name}")
-            frame = self._engine().query(str(source["sql"]))
+            frame = self._query(name, str(source["sql"]))
         elif "path" in source:
             return self.read_file(
                 str(source["path"]),
@@ -165,6 +175,47 @@ class ExecutionContext:
         else:
             raise DataError(f"an input needs 'table', 'path' or 'sql', found {shown(source)}")
         return self._note_read(name, frame)
+
+    def _read_table(self, table: TableName) -> DataFrame:
+        """Read *table* at the attempt's version of it, and record the version."""
+        engine, provenance = self._engine(), self.provenance
+        newest = getattr(engine, "read_newest", None)
+        if newest is None:
+            provenance.read(UnversionedTable(table=table.key))
+            return engine.read(table)
+        pinned = provenance.pinned(table.key)
+        if pinned is not None:
+            provenance.read(pinned)
+            return engine.read_version(table, pinned.version)  # type: ignore[attr-defined]
+        frame, found = newest(table)
+        if found is None:
+            provenance.read(UnversionedTable(table=table.key))
+            return frame
+        pinned = provenance.pin(found)
+        provenance.read(pinned)
+        if pinned.version != found.version:  # another thread of the attempt was faster
+            return engine.read_version(table, pinned.version)  # type: ignore[attr-defined]
+        return frame
+
+    def _query(self, name: str, sql: str) -> DataFrame:
+        """Run a query over the attempt's versions of its tables, and record them."""
+        engine, provenance = self._engine(), self.provenance
+        newest = getattr(engine, "query_newest", None)
+        if newest is None:
+            provenance.read_query(name, sql, ())
+            return engine.query(sql)
+        frame, tables = newest(sql, provenance.pins())
+        versions = [one for one in tables if not isinstance(one, UnversionedTable)]
+        if any(provenance.pin(one).version != one.version for one in versions):
+            frame, tables = newest(sql, provenance.pins())  # another thread was faster
+        provenance.read_query(name, sql, tables)
+        return frame
+
+    def _fingerprint(self, location: str, name: str) -> FileRead:
+        """Look at a file before it is read: a change meanwhile makes it differ later."""
+        look = getattr(self._engine(), "fingerprint", None)
+        found = FileRead(file=name) if look is None else look(location)
+        return msgspec.structs.replace(found, file=name)
 
     def read_file(
         self,
@@ -185,8 +236,10 @@ class ExecutionContext:
             raise DataError(refused)
         name = redact_text(location)
         self._say(f"  → Reading from {name}")
+        place = self.locate(location)
+        self.provenance.read(self._fingerprint(place, name))
         frame = self._engine().read_file(
-            self.locate(location),
+            place,
             format=(format or format_of(location)).lower(),
             schema=schema,
             options=options,
@@ -217,8 +270,22 @@ class ExecutionContext:
         frame = native_frame(engine, frame, target.table)
         frame = self._checked(frame, target, engine)
         self.control.check()
-        rows = engine.write(frame, target, self.write_info())
+        rows = self._committed(engine, frame, target)
         self.writes.append(TableUse(target.table, rows, engine.schema(frame)))
+
+    def _committed(self, engine: TableEngine, frame: DataFrame, target: Output) -> int | None:
+        """Write *frame*, and record the write, also if the engine does not tell its versions."""
+        told: list[OutputWritten] = []
+
+        def wrote(written: OutputWritten) -> None:
+            told.append(written)
+            self.provenance.wrote(written)
+
+        rows = engine.write(frame, target, dataclasses.replace(self.write_info(), wrote=wrote))
+        if not told:
+            key = TableName.parse(target.table).key
+            self.provenance.wrote(OutputWritten(table=key, mode=target.mode, rows=rows))
+        return rows
 
     def _checked(self, frame: DataFrame, target: Output, engine: TableEngine) -> DataFrame:
         """Return the rows of *frame* that may be written to *target*."""
@@ -243,6 +310,7 @@ class ExecutionContext:
             attempt=self.attempt,
             repairs=self.repairs,
             check=self.control.check,
+            wrote=self.provenance.wrote,
         )
 
     def table_exists(self, table: str) -> bool:

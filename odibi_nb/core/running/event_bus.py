@@ -105,7 +105,8 @@ class EventBus:
         payload = facts.payload(event)
         record = None
         if facts.status is not Status.RUNNING:
-            record = make_record({**self.facts, **payload, "config_hash": facts.config_hash})
+            hashes = {"config_hash": facts.config_hash, "code_hash": facts.code_hash}
+            record = make_record({**self.facts, **payload, **hashes})
         if more:
             payload.update(more)
         self.publish(event, payload, record=record, private=private, progress=progress)

@@ -88,6 +88,8 @@ class AttemptEnded:
             rows_in=context.rows_in,
             rows_out=context.rows_out,
             checks=tuple(context.check_results),
+            inputs_read=context.provenance.inputs_read,
+            outputs_written=context.provenance.outputs_written,
             error_type=None if error is None else type(error).__name__,
             error_message=None if error is None else failure_message(error),
             reason=reason,

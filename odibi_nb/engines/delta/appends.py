@@ -34,6 +34,8 @@ from urllib.parse import unquote
 
 import tenacity
 
+from odibi_nb.core.model.provenance import OutputWritten
+from odibi_nb.core.model.tables import table_key
 from odibi_nb.engines.delta.errors import is_conflict, why_refused
 from odibi_nb.engines.delta.log import DeltaLog
 from odibi_nb.engines.optional_imports import reason, require
@@ -224,6 +226,7 @@ def _take_back(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> None:
         max_commit_retries=0,  # see the module's docstring
     )
     info.check()
+    before = int(table.version())
     try:
         _remove(table, name, paths, [one.commit.version for one in left], properties)
     except library.exceptions.DeltaError as exc:
@@ -231,6 +234,16 @@ def _take_back(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> None:
             raise
         refused = why_refused(exc, table)
         raise cannot_take_back(name, attempts, refused.why if refused else reason(exc)) from exc
+    info.wrote(
+        OutputWritten(
+            table=table_key(name),
+            mode="append",
+            version=before + 1,
+            previous_version=before,
+            rows=0,
+            table_id=str(table.metadata().id),
+        )
+    )
 
 
 def cannot_take_back(name: str, which: str, why: str) -> DataError:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from odibi_nb.core.model.tables import TableName
+    from odibi_nb.core.protocols import WriteInfo
     from odibi_nb.engines.delta.log import Commit
 
 _DIGITS = 20
@@ -146,6 +147,11 @@ def _in_folder(path: str, key: str) -> TableVersion | None:
     )
 
 
+def newest_number(path: str) -> int | None:
+    """Return the newest version of the Delta table in the folder *path*; None if it has none."""
+    return _newest_number(os.path.join(path, "_delta_log"))  # noqa: PTH118  see `_in_folder`
+
+
 def _newest_number(log: str) -> int | None:
     """Return the greatest version with a commit or a checkpoint in the folder *log*; None without."""
     newest = ""
@@ -207,6 +213,45 @@ def _id_by_delta_rs(path: str, version: int) -> str:
         with contextlib.suppress(Exception):
             return str(deltalake().DeltaTable(path, version=version).metadata().id)
     return ""
+
+
+def own_commit(
+    uri: str, table: Any, info: WriteInfo, storage_options: Mapping[str, str]
+) -> tuple[int, str] | None:
+    """Return the version and the table's id after the newest commit of *info*'s attempt, if it is found.
+
+    Other writers may have committed before and after it.
+
+    Args:
+        uri: path or URL of the table.
+        table: delta-rs's table that was written to; None if the commit created it.
+        info: the attempt.
+        storage_options: delta-rs's options for *uri*.
+    """
+    folder = local_folder(uri)
+    newest = _newest_number(f"{folder}/_delta_log") if folder is not None else None
+    if newest is None:
+        table = table or open_table(uri, uri, storage_options)
+        newest = int(table.version())
+    log = DeltaLog(uri, storage_options)
+    for commit in itertools.islice(log.commits(newest), _MOST_READ):
+        if is_by(commit.info, info):
+            break
+    else:
+        return None
+    if table is not None:
+        return commit.version, str(table.metadata().id)
+    found = _in_folder(str(folder), "") if folder is not None else None
+    return commit.version, found.table_id if found is not None else ""
+
+
+def is_by(found: Mapping[str, Any], info: WriteInfo) -> bool:
+    """Return True if the commit information *found* names *info*'s attempt."""
+    return (
+        found.get("run_id") == info.run_id
+        and found.get("transformation_id") == info.transformation_id
+        and str(found.get("attempt")) == str(info.attempt)
+    )
 
 
 def table_at(uri: str, name: str, version: int, storage_options: Mapping[str, str]) -> Any:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.model.tables import redact_url
+from odibi_nb.core.model.provenance import OutputWritten
+from odibi_nb.core.model.tables import redact_url, table_key
 from odibi_nb.core.text.sql_text import double_quoted
 from odibi_nb.engines.delta.appends import KEPT_FOR, landed, metadata, take_back, transaction
 from odibi_nb.engines.delta.errors import is_conflict, why_refused
 from odibi_nb.engines.delta.rewrites import decided, loses_times, rewritten
 from odibi_nb.engines.delta.schema import fit, schema_of, with_missing
 from odibi_nb.engines.delta.tables import deltalake, is_table, open_table
+from odibi_nb.engines.delta.versions import own_commit
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.output_rules import partitioned_otherwise
 from odibi_nb.errors import DataError, RevokedError
@@ -73,10 +76,12 @@ def commit(write: TableWrite, data: Any, appends: Appends) -> None:
         try:
             write.info.check()
             _write(write, table, data, number)
+            _tell(write, table, int(data.num_rows))
         except (DataError, RevokedError):
             raise
         except Exception as exc:
             if write.only_once and _has_landed(write, number):
+                _tell(write, table, int(data.num_rows))
                 break
             created = table is None and is_table(write.uri, write.storage_options)
             if not created and not is_conflict(exc):
@@ -88,6 +93,25 @@ def commit(write: TableWrite, data: Any, appends: Appends) -> None:
         raise _kept_changing(write, conflict)
     if write.only_once:
         appends.note(write.uri, write.info, number)
+
+
+def _tell(write: TableWrite, table: Any, rows: int) -> None:
+    """Tell the attempt which version its commit made; *table* is the table before it, or None."""
+    info, key = write.info, table_key(write.output.table)
+    committed = None
+    with contextlib.suppress(Exception):  # the commit has succeeded
+        committed = own_commit(write.uri, table, info, write.storage_options)
+    version, table_id = committed or (None, "")
+    info.wrote(
+        OutputWritten(
+            table=key,
+            mode=write.output.mode,
+            version=version,
+            previous_version=version - 1 if version else None,
+            rows=rows,
+            table_id=table_id,
+        )
+    )
 
 
 def without_earlier(write: TableWrite, appends: Appends) -> None:
@@ -146,7 +170,18 @@ def _made_ready(write: TableWrite, table: Any, data: Any) -> Any:
     is_merge = write.output.mode == "merge"
     if schema == schema_of(table) and not (is_merge and loses_times(table)):
         return table
+    before, table_id = int(table.version()), str(table.metadata().id)
     rewritten(table, write.output.table, schema)
+    write.info.wrote(
+        OutputWritten(
+            table=table_key(write.output.table),
+            mode=write.output.mode,
+            version=before + 1,
+            previous_version=before,
+            rows=0,
+            table_id=table_id,
+        )
+    )
     return write.table()
 
 

@@ -122,7 +122,7 @@ def _local(location: str, suffixes: Sequence[str]) -> list[FoundFile]:
 def _remote(
     location: str, shown: str, suffixes: Sequence[str], storage_options: Mapping[str, Any]
 ) -> list[FoundFile]:
-    system, path = _file_system(location, shown, storage_options)
+    system, path = file_system(location, shown, storage_options)
     names: list[str] | None = None
     try:
         if _WILD.search(path):
@@ -141,7 +141,13 @@ def _remote(
     return [FoundFile(n, f"{scheme}://{n.lstrip('/')}", system) for n in names]
 
 
-def _file_system(location: str, shown: str, storage_options: Mapping[str, Any]) -> tuple[Any, str]:
+def file_system(location: str, shown: str, storage_options: Mapping[str, Any]) -> tuple[Any, str]:
+    """Return the fsspec file system of the URL *location*, and its path there.
+
+    Raises:
+        DataError: if no such file system is known, or it cannot be reached; names *shown*.
+        EngineNotAvailableError: if the library for this kind of URL is not installed.
+    """
     protocol = location.partition("://")[0]
     extra = "azure" if protocol in _AZURE else "pandas"
     fsspec_core = require("fsspec.core", shown, extra)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.engines.files.discovery import options_of
+from odibi_nb.engines.files.fingerprints import fingerprint
 from odibi_nb.engines.pandas import checks as pandas_checks
 from odibi_nb.engines.pandas.files import read_file
 from odibi_nb.engines.pandas.frames import from_arrow_exactly, is_arrow, is_pandas
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from odibi_nb.core.model.checks import Rule
+    from odibi_nb.core.model.provenance import FileRead
     from odibi_nb.core.protocols import Measure
     from odibi_nb.engines.files.discovery import LocationOptions
 
@@ -40,6 +42,10 @@ class PandasInMemory:
         """
         storage_options = options_of(location, self.location_options)
         return read_file(location, format, schema, options, storage_options)
+
+    def fingerprint(self, location: str) -> FileRead:
+        """Return the fingerprint of a file, folder or pattern; see `FingerprintingEngine`."""
+        return fingerprint(location, options_of(location, self.location_options))
 
     def is_frame(self, value: object) -> bool:
         """Return True if *value* is a pandas DataFrame or an Arrow table."""

@@ -12,7 +12,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.model.provenance import TableVersion, UnversionedTable
+from odibi_nb.core.model.provenance import OutputWritten, TableVersion, UnversionedTable
 from odibi_nb.core.model.query_tables import shown_sql
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.protocols import Change
@@ -26,6 +26,7 @@ from odibi_nb.engines.delta.tables import check_path, open_table
 from odibi_nb.engines.delta.unshared_files import files_at
 from odibi_nb.engines.delta.writes import write_lock
 from odibi_nb.engines.files.discovery import options_of
+from odibi_nb.engines.files.fingerprints import fingerprint
 from odibi_nb.engines.lake import CatalogLake
 from odibi_nb.engines.optional_imports import check_installed, reason
 from odibi_nb.engines.pandas import version_diff
@@ -46,6 +47,7 @@ from odibi_nb.engines.spark.frames import is_spark, storable, to_spark, types_of
 from odibi_nb.engines.spark.jobs import ClassicJobs, ConnectJobs, attempt_scope
 from odibi_nb.engines.spark.session import SAIL, forget
 from odibi_nb.engines.spark.session_loss import why_lost
+from odibi_nb.engines.spark.writes import Request, Written
 from odibi_nb.errors import DataError, EngineNotAvailableError, OdibiError, TableNotFoundError
 from odibi_nb.storage import spark_names
 from odibi_nb.storage.spark_names import identifier_at, identifier_of
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.attempt_control import AttemptControl
     from odibi_nb.core.model.checks import Rule
-    from odibi_nb.core.model.provenance import TableCommit
+    from odibi_nb.core.model.provenance import FileRead, TableCommit
     from odibi_nb.core.model.rollback import Outlook
     from odibi_nb.core.model.table_change import TableChange
     from odibi_nb.core.model.table_diff import TableDiff
@@ -335,9 +337,14 @@ class SparkEngine:
         number = spark_versions.newest_number(target)
         if number is None:
             return None
-        if table.key not in self._ids:  # an outdated one can only make equal data look different
+        table_id = self._id_of(target, table)
+        return TableVersion(table=table.key, version=number, table_id=table_id)
+
+    def _id_of(self, target: spark_writes.DeltaTarget, table: TableName) -> str:
+        # An outdated id can only make equal data look different.
+        if table.key not in self._ids:
             self._ids[table.key] = spark_versions.id_of(target)
-        return TableVersion(table=table.key, version=number, table_id=self._ids[table.key])
+        return self._ids[table.key]
 
     def query(self, sql: str) -> Any:
         """Return a DataFrame of one SELECT (Spark's SQL) over the lake's tables.
@@ -397,6 +404,10 @@ class SparkEngine:
             self.connection, location, format, schema, options, storage_options
         )
 
+    def fingerprint(self, location: str) -> FileRead:
+        """Return the fingerprint of a file, folder or pattern; see `FingerprintingEngine`."""
+        return fingerprint(location, options_of(location, self.location_options))
+
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int | None:
         """Write the DataFrame *frame* to *output* in one commit, and return the number of rows if known.
 
@@ -411,18 +422,38 @@ class SparkEngine:
         spark = self.connection.spark
         time_zone = spark.conf.get("spark.sql.session.timeZone")
         frame = storable(frame, output.table, time_zone)
-        request = spark_writes.Request(output, info)
+        request = Request(output, info)
         if target.path is None and not self.exists(table):
             make_schema(spark, target.identifier)
         with write_lock(target.key), in_microseconds(self.connection):
             try:
-                rows = spark_writes.write(
+                written = spark_writes.write(
                     target, frame, lambda: self._schema(target, table), request, self._appends
                 )
             finally:
                 self.cached.forget(target.key)
+        self._tell(written, target, table, request)
         self.catalog.show([output.table])
-        return rows
+        return written.rows
+
+    def _tell(
+        self, written: Written, target: spark_writes.DeltaTarget, table: TableName, request: Request
+    ) -> None:
+        """Tell the attempt which version its commit made."""
+        table_id = ""
+        if written.version is not None:
+            newest = self.versions([table]).get(table.key) if self._lake.is_local else None
+            table_id = newest.table_id if newest is not None else self._id_of(target, table)
+        request.info.wrote(
+            OutputWritten(
+                table=table.key,
+                mode=request.output.mode,
+                version=written.version,
+                previous_version=written.previous,
+                rows=written.rows,
+                table_id=table_id,
+            )
+        )
 
     def take_back(self, output: Output, info: WriteInfo) -> None:
         """Remove the rows that earlier attempts appended; see `RetryingEngine`."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.text.counts import counted
@@ -15,6 +16,8 @@ from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.engines import output_rules
 from odibi_nb.engines.delta.appends import KEPT_FOR, metadata, transaction_key
 from odibi_nb.engines.delta.errors import SAIL_ITSELF, why_refused
+from odibi_nb.engines.delta.log import DeltaLog
+from odibi_nb.engines.delta.versions import newest_number
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.spark.appends import without_earlier
 from odibi_nb.engines.spark.empty_columns import decided, retype
@@ -32,6 +35,15 @@ if TYPE_CHECKING:
 
 _CONFLICT_TRIES = 10
 _LOOK_BACK = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A successful write: the number of rows, and the versions after and before it, if they are known."""
+
+    rows: int | None = None
+    version: int | None = None
+    previous: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,11 @@ class DeltaTarget:
         self.path = path
 
     @property
+    def is_remote(self) -> bool:
+        """True if the table is not in a folder of this machine, or its place is unknown."""
+        return self.path is None or "://" in self.path
+
+    @property
     def key(self) -> str:
         """A key that identifies the table."""
         return self.path or self.identifier
@@ -104,8 +121,8 @@ def write(
     schema: Callable[[], Any],
     request: Request,
     appends: Appends,
-) -> int | None:
-    """Write *frame*, and return the number of rows if the table's log has it.
+) -> Written:
+    """Write *frame*, and return what the table's log says about the commit.
 
     Args:
         target: the table; the caller must hold its `write_lock`.
@@ -124,16 +141,18 @@ def write(
         check_unique(frame, output)
     number = appends.count(target.key, request.info) + 1
     conflict: Exception | None = None
+    created = False
     for _ in range(_CONFLICT_TRIES):
         try:
             present = schema()
             if request.only_once and present is not None:
                 without_earlier(target, request.info, appends)
             elif request.only_once and target.path is None:
+                created = True
                 _make(target, frame, output)
                 present = schema()
             request.info.check()
-            rows = _once(target, frame, present, request, number)
+            written = _once(target, frame, present, request, number)
         except (DataError, RevokedError):
             raise
         except Exception as exc:
@@ -150,7 +169,7 @@ def write(
         )
     if request.only_once:
         appends.note(target.key, request.info, number)
-    return rows
+    return replace(written, previous=None) if created else written
 
 
 def _raise_if_refused(target: DeltaTarget, exc: Exception) -> None:
@@ -160,17 +179,16 @@ def _raise_if_refused(target: DeltaTarget, exc: Exception) -> None:
         raise DataError(f"{target.name}: nothing was written: {refused}") from exc
 
 
-def _once(
-    target: DeltaTarget, frame: Any, schema: Any, request: Request, number: int
-) -> int | None:
+def _once(target: DeltaTarget, frame: Any, schema: Any, request: Request, number: int) -> Written:
     output, differs, retyped = request.output, False, False
+    before = _newest_number(target)
     if schema is not None:
         if output.schema_mode == "overwrite":
             check_partitions(target, output)
         else:
             frame, differs, retyped = _fitted(target, frame, schema, output)
         if output.mode == "merge":
-            return _merge(target, frame, output, differs=differs)
+            return _merge(target, frame, output, before, differs=differs)
     mark = json.dumps({**metadata(request.info), "mode": output.mode, "write": uuid.uuid4().hex})
     writer = frame.write.format("delta").option("userMetadata", mark)
     writer = writer.mode("overwrite" if output.mode == "overwrite" else "append")
@@ -186,7 +204,7 @@ def _once(
     if differs:
         writer = writer.option("mergeSchema", "true")
     _save(target, writer, mark, only_once=request.only_once)
-    return _rows_written(target, mark)
+    return _written(target, mark, before)
 
 
 def _make(target: DeltaTarget, frame: Any, output: Output) -> None:
@@ -233,7 +251,14 @@ def _as_new(target: DeltaTarget, writer: Any, output: Output) -> Any:
     return writer
 
 
-def _merge(target: DeltaTarget, frame: Any, output: Output, *, differs: bool) -> int | None:
+def _newest_number(target: DeltaTarget) -> int | None:
+    """Return the newest version of a table on this machine; None elsewhere, where that costs requests."""
+    return None if target.is_remote else newest_number(str(target.path))
+
+
+def _merge(
+    target: DeltaTarget, frame: Any, output: Output, before: int | None, *, differs: bool
+) -> Written:
     """Update the rows whose keys the table has, and insert the others; null equals null."""
     view = f"odibi_merge_{uuid.uuid4().hex}"
     same = " AND ".join(f"t.{backticked(key)} <=> s.{backticked(key)}" for key in output.keys)
@@ -247,9 +272,29 @@ def _merge(target: DeltaTarget, frame: Any, output: Output, *, differs: bool) ->
     finally:
         with contextlib.suppress(Exception):  # the merge may be committed already
             target.connection.spark.catalog.dropTempView(view)
+    version = _merged(target, before)
+    previous = version if version is None else version - 1
     if done and "num_affected_rows" in done[0].asDict():
-        return int(done[0]["num_affected_rows"])
-    return _rows_merged(target)
+        return Written(int(done[0]["num_affected_rows"]), version, previous)
+    return Written(_rows_merged(target), version, previous)
+
+
+def _merged(target: DeltaTarget, before: int | None) -> int | None:
+    """Return the version that the last merge made; None if several writers have merged since *before*.
+
+    Spark stores no author in the commit of a MERGE.
+    """
+    if before is None:
+        return None
+    log, newest = DeltaLog(str(target.path), {}), _newest_number(target) or 0
+    with contextlib.suppress(Exception):  # the merge is committed
+        found = [
+            commit.version
+            for commit in itertools.takewhile(lambda c: c.version > before, log.commits(newest))
+            if commit.info.get("operation") == "MERGE"
+        ]
+        return found[0] if len(found) == 1 else None
+    return None
 
 
 def _rows_merged(target: DeltaTarget) -> int | None:
@@ -300,18 +345,29 @@ def _partitions(target: DeltaTarget) -> list[str] | None:
     return found
 
 
-def _rows_written(target: DeltaTarget, mark: str) -> int | None:
-    """Return the number of rows in the commit with *mark*, from its own metrics."""
+def _written(target: DeltaTarget, mark: str, before: int | None) -> Written:
+    """Return the rows and the versions of the commit with *mark*.
+
+    *before* is the table's version before the first commit of the write, if it is known.
+    """
     commit = _commit_with(target, mark) or {}
     rows = (commit.get("operationMetrics") or {}).get("numOutputRows")
-    return None if rows is None else int(rows)
+    version = commit.get("version")
+    previous = version - 1 if version else None
+    if previous is not None and before is not None:
+        previous = min(previous, before)
+    return Written(None if rows is None else int(rows), version, previous)
 
 
 def _commit_with(target: DeltaTarget, mark: str) -> dict[str, Any] | None:
     """Return the commit with *mark*, if it is among the newest ones."""
-    log = _log(target)
-    if log is not None:
-        commits = log.history(_LOOK_BACK)
+    commits: list[dict[str, Any]] = []
+    number = _newest_number(target)
+    if number is not None:
+        with contextlib.suppress(Exception):
+            found = DeltaLog(str(target.path), {}).commits(number)
+            newest = itertools.islice(found, _LOOK_BACK)
+            commits.extend({**one.info, "version": one.version} for one in newest)
     else:
         sql = f"DESCRIBE HISTORY {target.identifier} LIMIT {_LOOK_BACK}"
         commits = _from_sql(target, sql, lambda rows: [row.asDict() for row in rows]) or []
