@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.diff import data_diff
 from benchmarks.figures import table
 from benchmarks.imports import imports
 from benchmarks.live import first_picture, live_run, saved_notebooks
@@ -56,17 +57,24 @@ def main() -> None:
         action="store_true",
         help="smaller sizes, fewer turns; the limits are for full sizes",
     )
-    quick = parser.parse_args().quick
+    parser.add_argument(
+        "--diff-rows",
+        type=int,
+        default=2_000_000,
+        help="rows of the compared table; 20 million: 2 GB",
+    )
+    arguments = parser.parse_args()
+    quick = arguments.quick
     figures = []
     with tempfile.TemporaryDirectory() as folder:
-        for figure in _figures(Path(folder), quick=quick):
+        for figure in _figures(Path(folder), quick=quick, diff_rows=arguments.diff_rows):
             print(f"… {figure.name}", file=sys.stderr, flush=True)
             figures.append(figure)
     print(_machine() + ("; quick: the limits are for full sizes" if quick else ""))
     print(table(figures))
 
 
-def _figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
+def _figures(folder: Path, *, quick: bool, diff_rows: int) -> Iterator[Figure]:
     if quick:
         yield from no_op_rows(folder / "rows", 500, 3)
         yield from growth(folder / "growth", 200, 2_000, 3)
@@ -74,6 +82,7 @@ def _figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
         yield from many_runs(folder / "many", 20, 100, 3)
         yield from plan(folder / "plan", 1_000, 3)
         yield from rollback(folder / "rollback", 100, 2)
+        yield from data_diff(folder / "diff", 200_000, 3)
         yield from imports(3)
         yield from _live(folder / "live", 300, 2)
         yield from _spark(folder / "spark", 1)
@@ -84,6 +93,7 @@ def _figures(folder: Path, *, quick: bool) -> Iterator[Figure]:
         yield from many_runs(folder / "many", 50, 1_000, 9)
         yield from plan(folder / "plan", 10_000, 7)
         yield from rollback(folder / "rollback", 1_000, 5)
+        yield from data_diff(folder / "diff", diff_rows, 5)
         yield from imports(15)
         yield from _live(folder / "live", 2_000, 5)
         yield from _spark(folder / "spark", 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.diff import data_diff
 from benchmarks.imports import imports
 from benchmarks.log import run_log
 from benchmarks.planning import plan
@@ -18,11 +19,12 @@ from benchmarks.ticks import bytes_per_tick
         lambda folder: growth(folder, 2, 5, 1),
         lambda folder: run_log(folder, 5, 1),
         lambda folder: plan(folder, 5, 1),
+        lambda folder: data_diff(folder, 20_000, 1),
         lambda _folder: imports(1),
         lambda _folder: bytes_per_tick("widgets", 100),
         lambda _folder: bytes_per_tick("plotly", 100),
     ],
-    ids=["rows", "growth", "log", "plan", "imports", "ticks-widgets", "ticks-plotly"],
+    ids=["rows", "growth", "log", "plan", "diff", "imports", "ticks-widgets", "ticks-plotly"],
 )
 def test_a_benchmark_yields_figures(tmp_path, figures):
     """Whatever it measures beside ours is there, or left out; no figure is without a name and a value."""

@@ -161,12 +161,12 @@ class _Comparison:
                     f"CREATE TEMP TABLE sums_{name} AS SELECT {_BUCKET}, count(*) AS n, "
                     f"sum({_HASH}) AS h FROM ({self._hashed(name)}) GROUP BY {_BUCKET}"
                 )
-        self.connection.execute(
-            f"CREATE TEMP TABLE buckets AS SELECT {_BUCKET} FROM sums_before FULL JOIN sums_after "
+        found = self.sql.rows(
+            f"SELECT {_BUCKET} FROM sums_before FULL JOIN sums_after "
             f"USING ({_BUCKET}) WHERE sums_before.n IS DISTINCT FROM sums_after.n "
             "OR sums_before.h IS DISTINCT FROM sums_after.h"
         )
-        self._find_differing()
+        self._find_differing([int(bucket) for (bucket,) in found])
         return difference(self.sql, self.shared, keys)
 
     def _hashed(self, name: str) -> str:
@@ -177,14 +177,19 @@ class _Comparison:
             f"(SELECT *, hash({names}) AS {_HASH} FROM (SELECT {columns} FROM {name}))"
         )
 
-    def _find_differing(self) -> None:
+    def _find_differing(self, buckets: Sequence[int]) -> None:
+        """Read the rows of *buckets*, and sum their copies by value."""
+        bits = bytearray(b"0" * _BUCKETS)
+        for bucket in buckets:
+            bits[bucket] = ord("1")
         names = ", ".join(map(double_quoted, self.shared))
         start = "CREATE TEMP TABLE candidates AS"
         for name, sign in zip(_SIDES, (-1, 1), strict=True):
             with self._registered(name):
                 self.connection.execute(
                     f"{start} SELECT {names}, {sign} AS {_SIGN} FROM ({self._hashed(name)}) "
-                    f"SEMI JOIN buckets USING ({_BUCKET})"
+                    # A join would build its table of the rows: DuckDB cannot know how many there are.
+                    f"WHERE get_bit('{bits.decode()}'::BIT, CAST({_BUCKET} AS INTEGER)) = 1"
                 )
             start = "INSERT INTO candidates"
         self.connection.execute(

@@ -12,13 +12,15 @@ from engines.rehearsal import RehearsalBasics, SparkRehearsal
 from engines.retried_writes import RetriedWrites
 from engines.spark_behaviour import SparkBehaviour
 from engines.spark_diff import SparkDiff
+from engines.version_differences import found
 from engines.versioned import VersionedPaths
 from spark_sessions import connect, make, rows_of
 from spark_sessions import engine as make_engine
 
 from odibi_nb.core.model.transformation import Output
-from odibi_nb.core.protocols import WriteInfo
+from odibi_nb.core.protocols import TableAt, WriteInfo
 from odibi_nb.engines.pandas.engine import PandasEngine
+from odibi_nb.engines.spark import version_diff as spark_diff
 from odibi_nb.engines.spark.session import Connection
 from odibi_nb.errors import DataError
 
@@ -126,4 +128,39 @@ def pandas_of(engine):
 
 
 class TestDiff(SparkDiff):
-    """Comparisons by Spark itself."""
+    """Comparisons by Spark itself, and of tables with the features that only Spark writes."""
+
+    def test_deletion_vectors_and_renamed_columns_are_compared_by_files(self, engine):
+        """Vectors are applied, and a column that was dropped and added again has no old values."""
+        spark = engine.connection.spark
+        target = engine._target(table("silver.t"))
+        features = {
+            "delta.enableDeletionVectors": "true",
+            "delta.columnMapping.mode": "name",
+            "delta.minReaderVersion": "3",
+            "delta.minWriterVersion": "7",
+        }
+        rows = spark.range(100).selectExpr("id", "id * 2 AS v", "concat('a %', id % 3) AS p")
+        writer = rows.coalesce(1).write.format("delta").partitionBy("p").options(**features)
+        writer.save(target.path)
+        for statement in (
+            "DELETE FROM {} WHERE id IN (3, 50)",
+            "UPDATE {} SET v = -1 WHERE id = 4",
+            "ALTER TABLE {} DROP COLUMN v",
+            "ALTER TABLE {} ADD COLUMN v BIGINT",
+        ):
+            spark.sql(statement.format(target.identifier)).collect()
+        for old, new, wanted in (
+            (0, 1, (0, 2, 0, {})),
+            (1, 2, (0, 0, 1, {"v": 1})),
+            (0, 2, (0, 2, 1, {"v": 1})),
+            (2, 4, (0, 0, 98, {"v": 98})),
+        ):
+            sides = [TableAt(engine=engine, table=table("silver.t"), version=v) for v in (old, new)]
+            diff = engine.diff(sides[0], sides[1], ["id"])
+            assert found(diff) == wanted
+            assert (diff.files_read is None) == (new == 4)
+            frames = tuple(engine.read_version(table("silver.t"), v) for v in (old, new))
+            by_spark = spark_diff.diff(engine.connection, "silver.t", frames, (old, new), ["id"])
+            assert found(by_spark) == wanted
+            assert by_spark.rows.changed_rows == diff.rows.changed_rows
