@@ -30,6 +30,7 @@ from benchmarks.spark import (
     short_beside_long,
     unavailable,
 )
+from benchmarks.stale import unchanged_run
 from benchmarks.ticks import bytes_per_tick
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def _figures(folder: Path, *, quick: bool, diff_rows: int) -> Iterator[Figure]:
         yield from plan(folder / "plan", 1_000, 3)
         yield from rollback(folder / "rollback", 100, 2)
         yield from data_diff(folder / "diff", 200_000, 3)
+        yield from unchanged_run(folder / "stale", 100)
         yield from imports(3)
         yield from _live(folder / "live", 300, 2)
         yield from _spark(folder / "spark", 1)
@@ -94,6 +96,7 @@ def _figures(folder: Path, *, quick: bool, diff_rows: int) -> Iterator[Figure]:
         yield from plan(folder / "plan", 10_000, 7)
         yield from rollback(folder / "rollback", 1_000, 5)
         yield from data_diff(folder / "diff", diff_rows, 5)
+        yield from unchanged_run(folder / "stale", 1_000)
         yield from imports(15)
         yield from _live(folder / "live", 2_000, 5)
         yield from _spark(folder / "spark", 5)

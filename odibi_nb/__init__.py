@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         read_table,
         rollback,
         run_project,
+        status,
     )
     from odibi_nb.core.functions.decorators import (
         odibi_function,
@@ -64,6 +65,7 @@ __all__ = [
     "rollback",
     "run_project",
     "spark_function",
+    "status",
     "universal_function",
     "with_context",
 ]
@@ -71,7 +73,7 @@ __all__ = [
 _HOMES = {
     "api": (
         "GenericProjectOrchestrator ProjectManifest TransformationRunnerFromConfig diff"
-        " read_table rollback run_project"
+        " read_table rollback run_project status"
     ),
     "core.model.checks": "expect",
     "core.running.context": "Engine ExecutionContext get_current_context",

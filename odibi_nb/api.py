@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.manifest import ProjectManifest
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.model.rollback import RollbackPlan
+    from odibi_nb.core.planning.stale_plan import ProjectStatus
     from odibi_nb.core.protocols import BaseLogSink
     from odibi_nb.core.running.hooks import HookManager
     from odibi_nb.project_orchestrator import GenericProjectOrchestrator
@@ -28,6 +29,7 @@ __all__ = [
     "read_table",
     "rollback",
     "run_project",
+    "status",
 ]
 
 
@@ -73,7 +75,7 @@ def run_project(
         hooks: listeners of this run.
         log_sink: sink of the run log, instead of the environment's Delta table.
         **options: `repo_path`, and the fields of `odibi_nb.core.model.options.RunOptions`:
-            ``select``, ``exclude``, ``max_workers``, ``on_error``, ``schedule``, ``retry``,
+            ``select``, ``exclude``, ``stale``, ``max_workers``, ``on_error``, ``schedule``, ``retry``,
             ``timeout_seconds``, ``run_timeout_seconds``, ``overrides``, ``repairs``,
             ``keep_cached``, ``atomic``, ``force``, ``confirm``.
 
@@ -135,6 +137,27 @@ def rollback(
         return project_.rollback_plan(run_id, **options)
     finally:
         project_.close()
+
+
+def status(project: str, env: str = "qat", **keywords: Any) -> ProjectStatus:
+    """Return the state of each row of a project: fresh, stale or unknown, and why. Writes nothing.
+
+    Args:
+        project: the project's name.
+        env: the environment.
+        **keywords: further arguments of `GenericProjectOrchestrator`, such as `manifest_path` or
+            `engine`.
+
+    Raises:
+        ConfigurationError: if the manifest or the registry is wrong.
+    """
+    from odibi_nb.project_orchestrator import GenericProjectOrchestrator
+
+    opened = GenericProjectOrchestrator(project, env, **keywords)
+    try:
+        return opened.status()
+    finally:
+        opened.close()
 
 
 class TransformationRunnerFromConfig:

@@ -90,6 +90,7 @@ def _shown(value: Any) -> int:
     """Print the value that a command returned, and return the exit code."""
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.planning.plan import RunPlan
+    from odibi_nb.core.planning.stale_plan import ProjectStatus
 
     if isinstance(value, RunResult):
         return 0 if value["status"] == "success" else 1
@@ -98,6 +99,10 @@ def _shown(value: Any) -> int:
 
         print(readable(plan_text(value)))
         return 2 if value.problems else 0
+    if isinstance(value, ProjectStatus):
+        from odibi_nb.views.plan.status import status_text
+
+        value = status_text(value)
     if value is not None:
         print(readable(str(value)))
     return getattr(value, "exit_code", 0)

@@ -62,6 +62,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
     _add_plan(commands)
+    _add_status(commands)
     _add_retry(commands)
     _add_rollback(commands)
     _add_panel(commands)
@@ -154,9 +155,7 @@ def _add_what(parser: Any) -> None:
 def _add_choices(parser: Any) -> None:
     """Add the options that choose rows, layers, engine and attempts."""
     _add_engine(parser)
-    parser.add_argument(
-        "--layers", nargs="+", metavar="LAYER", help="only these layers, in the manifest's order"
-    )
+    _add_layers(parser)
     _add_selection(parser)
     parser.add_argument(
         "--retries", type=_not_negative, metavar="N", help="tries after a failed attempt (3)"
@@ -172,7 +171,7 @@ def _add_selection(parser: Any) -> None:
         action="extend",
         metavar="ROWS",
         help="only these rows: an id, SILVER_*, +ID (with what it needs), ID+ (with what needs it), "
-        "layer:…, tag:…, plant:…, engine:…, function:…, state:failed; a comma means 'and'",
+        "layer:…, tag:…, plant:…, engine:…, function:…, state:failed, state:stale; a comma means 'and'",
     )
     parser.add_argument(
         "--exclude", nargs="+", action="extend", metavar="ROWS", help="but not these rows"
@@ -185,6 +184,7 @@ def _add_selection(parser: Any) -> None:
 def _add_run(commands: Any) -> None:
     run = _command(commands, "run", "run a project", "running:run")
     _add_what(run)
+    _add_stale(run)
     _add_how(run)
 
 
@@ -383,8 +383,34 @@ def _add_panel(commands: Any) -> None:
 def _add_plan(commands: Any) -> None:
     plan = _command(commands, "plan", "what a run would do; writes nothing", "running:plan")
     _add_what(plan)
+    _add_stale(plan)
     _add_pace(plan)
     _add_json(plan)
+
+
+def _add_status(commands: Any) -> None:
+    text = "which rows are up to date, and why the others are not"
+    status = _command(commands, "status", text, "freshness:status")
+    _add_project(status)
+    _add_engine(status)
+    _add_layers(status)
+    _add_selection(status)
+    _add_json(status)
+
+
+def _add_stale(parser: Any) -> None:
+    parser.add_argument(
+        "--stale",
+        action="store_true",
+        default=None,
+        help="only the rows that are not up to date, and the rows that need their new data",
+    )
+
+
+def _add_layers(parser: Any) -> None:
+    parser.add_argument(
+        "--layers", nargs="+", metavar="LAYER", help="only these layers, in the manifest's order"
+    )
 
 
 def _add_troubleshooting(commands: Any) -> None:

@@ -28,7 +28,15 @@ def run(arguments: argparse.Namespace, face: Face) -> Any:
     options = _run_options(arguments, face)
     orchestrator = open_to_run(arguments, face)
     confirm = confirmation(orchestrator, face, yes=arguments.yes, action="run")
-    return started(arguments, face, orchestrator, lambda p: p.run(**options, confirm=confirm))
+    result = started(arguments, face, orchestrator, lambda p: p.run(**options, confirm=confirm))
+    return _or_reason(arguments, result)
+
+
+def _or_reason(arguments: argparse.Namespace, result: Any) -> Any:
+    """Return *result*, or the reason why nothing ran, unless the console shows it."""
+    if arguments.background or result.run_id:
+        return result
+    return "\n".join(result.warnings) if arguments.log_level is None else ""
 
 
 def retry(arguments: argparse.Namespace, face: Face) -> Any:
@@ -38,9 +46,7 @@ def retry(arguments: argparse.Namespace, face: Face) -> Any:
     confirm = confirmation(orchestrator, face, yes=arguments.yes, action="run")
     options |= {"only_failed": arguments.only_failed, "confirm": confirm}
     result = started(arguments, face, orchestrator, lambda p: p.retry(arguments.run_id, **options))
-    if arguments.background or result.transformations:
-        return result
-    return "\n".join(result.warnings) if arguments.log_level is None else ""
+    return _or_reason(arguments, result)
 
 
 def open_to_run(arguments: argparse.Namespace, face: Face) -> GenericProjectOrchestrator:
@@ -116,6 +122,7 @@ def _options(arguments: argparse.Namespace, overrides: dict[str, dict[str, Any]]
         "target_layers": arguments.layers,
         "select": selected(arguments),
         "exclude": arguments.exclude,
+        "stale": getattr(arguments, "stale", None),
         "max_workers": arguments.workers,
         "schedule": arguments.schedule,
         "timeout_seconds": arguments.timeout,

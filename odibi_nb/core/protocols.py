@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -124,6 +124,7 @@ class WriteInfo:
         check: function to call right before the commit. It raises RevokedError if the attempt was
             revoked.
         rolls_back: the run whose commits this one takes back; "" for a usual write.
+        content_hash: hash of the rows to write, from `ComparingEngine.same_content`; "" without one.
         wrote: function to call after each commit, with the table, its version after the commit, and
             the version before it.
     """
@@ -133,6 +134,7 @@ class WriteInfo:
     attempt: int
     repairs: tuple[str, ...] = ()
     rolls_back: str = ""
+    content_hash: str = ""
     check: Callable[[], None] = field(default=_nothing, repr=False, compare=False)
     wrote: Callable[[OutputWritten], None] = field(default=_tell_nobody, repr=False, compare=False)
 
@@ -395,6 +397,17 @@ class VersionedEngine(Protocol):
         """
 
 
+class ComparingEngine(Protocol):
+    """Optional method of an engine that can find out whether a write would change nothing."""
+
+    def same_content(self, frame: DataFrame, output: Output) -> tuple[TableVersion | None, str]:
+        """Return the version of *output*'s table that holds exactly the rows of *frame*, and their hash.
+
+        The order of rows does not count. The version is None if the table holds other rows, has other
+        columns or types, or if that is not known. The hash is "" if the engine needs none for the write.
+        """
+
+
 class FingerprintingEngine(Protocol):
     """Optional method of an engine that can look at files without reading them."""
 
@@ -543,6 +556,10 @@ class RehearsingEngine(TableEngine, Protocol):
         """Return the facts from the metadata of *table*; None if it does not exist."""
 
 
+SUCCESSES_IN = 500
+"""Number of runs that `BaseLogSink.successes` searches by default."""
+
+
 class BaseLogSink(ABC):
     """Base class of run log sinks. Subclass it, implement `write`, and pass the object as ``log_sink``.
 
@@ -592,6 +609,19 @@ class BaseLogSink(ABC):
             (record["transformation_id"], record["duration_seconds"])
             for record in self.attempts(run_ids)
             if record["status"] == "SUCCESS" and record["duration_seconds"] is not None
+        ]
+
+    def successes(self, project: str, env: str, names: Collection[str]) -> list[Row]:
+        """Return the records of all successes of the transformations *names* in the log.
+
+        The freshness of a row needs it if none of the newest runs has the row.
+        """
+        newest = [run for run in self.runs(SUCCESSES_IN) if run["project"] == project]
+        ids = [run["run_id"] for run in newest if run["env"] == env]
+        return [
+            record
+            for record in self.attempts(ids)
+            if record["status"] == "SUCCESS" and record["transformation_id"] in names
         ]
 
     def close(self) -> None:  # noqa: B027  optional on purpose

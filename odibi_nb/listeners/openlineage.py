@@ -70,7 +70,11 @@ DEFAULT_NAMESPACE = "odibi"
 WHAT = "lineage events"
 PRODUCER = f"urn:odibi-nb:{__version__}"
 _IDS = uuid.uuid5(uuid.NAMESPACE_OID, "odibi_nb")
-_STATES = {"SUCCESS": "COMPLETE", "FAILED": "FAIL"}  # every other status is an ABORT
+_STATES = {
+    "SUCCESS": "COMPLETE",
+    "UNCHANGED": "COMPLETE",
+    "FAILED": "FAIL",
+}  # every other status is an ABORT
 
 
 def lineage_run_id(

@@ -43,7 +43,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.model.events import ENDED, EventType, RunStatus, Status
+from odibi_nb.core.model.events import DONE, ENDED, EventType, RunStatus, Status
 from odibi_nb.core.text.counts import counted
 from odibi_nb.errors import EngineNotAvailableError
 from odibi_nb.listeners import register_once
@@ -221,7 +221,7 @@ class _RunTrace:
         span.set_attributes(_attributes(payload, _OF_AN_END))
         if payload["status"] == Status.CANCELLED.value:
             span.set_attribute("odibi.reason", message or "")
-        elif payload["status"] != Status.SUCCESS.value:
+        elif payload["status"] not in DONE:
             error = {"exception.type": kind or "", "exception.message": message or ""}
             span.add_event("exception", error, timestamp=ended)
             _set_error(span, f"{kind}: {message}")

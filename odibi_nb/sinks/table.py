@@ -16,7 +16,7 @@ from odibi_nb.storage.row_table import RowQuery
 from odibi_nb.storage.row_values import restored_rows, stored_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from odibi_nb.core.protocols import Row
@@ -124,6 +124,21 @@ class TableLogSink(BaseLogSink):
         successes = {"run_id": run_ids, "status": ["SUCCESS"]}
         with contextlib.suppress(TableNotFoundError):
             return self._log.medians("duration_seconds", "transformation_id", successes)
+        return []
+
+    def successes(self, project: str, env: str, names: Collection[str]) -> list[Row]:
+        """Return the records of all successes of the transformations *names*, oldest first."""
+        if not names:
+            return []
+        equal = {
+            "transformation_id": sorted(names),
+            "project": [project],
+            "env": [env],
+            "status": ["SUCCESS"],
+        }
+        with contextlib.suppress(TableNotFoundError):
+            rows = self._log.select(RECORD_COLUMNS, RowQuery(equal=equal))
+            return sorted(restored_rows(rows, RECORD_COLUMNS), key=_age)
         return []
 
     def _records(self, run_ids: Sequence[str], columns: Columns) -> list[Row]:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from odibi_nb.core.planning.forecast import forecast
+from odibi_nb.core.planning.freshness import recorded
 from odibi_nb.core.text.json import as_json, decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
+    from odibi_nb.core.planning.stale_plan import ProjectStatus
 
 VERSION = 1
 """Version of the keys of all documents."""
@@ -76,6 +78,7 @@ class PlanRowEntry(msgspec.Struct, frozen=True, kw_only=True):
         after: ids of the rows that must succeed before.
         expected_seconds: median duration of the row's last successes.
         expected_start: expected start in seconds after the run's start, if durations are known.
+        why: with ``--stale``, the reasons why the row runs; otherwise "".
     """
 
     transformation_id: str
@@ -88,6 +91,7 @@ class PlanRowEntry(msgspec.Struct, frozen=True, kw_only=True):
     after: tuple[str, ...]
     expected_seconds: float | None
     expected_start: float | None
+    why: str = ""
 
 
 class PlanDocument(JsonDocument, frozen=True, kw_only=True, tag="plan"):
@@ -127,6 +131,61 @@ class PlanDocument(JsonDocument, frozen=True, kw_only=True, tag="plan"):
     def exit_code(self) -> int:
         """2 if the plan has problems, otherwise 0."""
         return 2 if self.problems else 0
+
+
+class ReasonEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One reason why a row is not fresh.
+
+    Attributes:
+        cause: ``new``, ``failed``, ``code``, ``constants``, ``engine``, ``input``, ``output``,
+            ``upstream`` or ``unknown``.
+        text: reason in words.
+    """
+
+    cause: str
+    text: str
+
+
+class StatusRowEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """State of one row.
+
+    Attributes:
+        transformation_id: id of the row.
+        layer: layer of the row.
+        state: ``fresh``, ``stale`` or ``unknown``.
+        reasons: reasons why the row is not fresh; see below.
+        last_success: end of the row's newest success, if it has one.
+        run_id: run of that success.
+        outputs: tables that it wrote, with their versions, as the run log has them.
+        rows_out: number of rows that it wrote, if it is known.
+    """
+
+    transformation_id: str
+    layer: str
+    state: str
+    reasons: tuple[ReasonEntry, ...]
+    last_success: Any
+    run_id: str | None
+    outputs: tuple[dict[str, Any], ...]
+    rows_out: int | None
+
+
+class StatusDocument(JsonDocument, frozen=True, kw_only=True, tag="status"):
+    """The document of ``status --json``.
+
+    Attributes:
+        project: name of the project.
+        env: name of the environment.
+        counts: number of rows in each state.
+        rows: rows, upstream rows first; see below.
+        problems: problems of the project's plan.
+    """
+
+    project: str
+    env: str
+    counts: dict[str, int]
+    rows: tuple[StatusRowEntry, ...]
+    problems: tuple[str, ...]
 
 
 class HistoryDocument(JsonDocument, frozen=True, kw_only=True, tag="history"):
@@ -307,6 +366,33 @@ def _plan_row(plan: RunPlan, row: PlannedRow, starts: Mapping[str, float]) -> Pl
         after=row.upstream,
         expected_seconds=row.expected_seconds,
         expected_start=starts.get(row.id),
+        why=row.why,
+    )
+
+
+def status_document(status: ProjectStatus) -> StatusDocument:
+    """Build the document of a project's status."""
+    return StatusDocument(
+        project=status.project,
+        env=status.env,
+        counts=status.counts(),
+        rows=tuple(_status_row(status, name) for name in status.rows),
+        problems=status.problems,
+    )
+
+
+def _status_row(status: ProjectStatus, name: str) -> StatusRowEntry:
+    verdict = status.verdicts[name]
+    success = verdict.success or {}
+    return StatusRowEntry(
+        transformation_id=name,
+        layer=status.rows[name].layer,
+        state=verdict.state.value,
+        reasons=tuple(ReasonEntry(cause=r.cause.value, text=r.text) for r in verdict.reasons),
+        last_success=success.get("end_time"),
+        run_id=success.get("run_id"),
+        outputs=tuple(recorded(success.get("outputs_written")) or ()),
+        rows_out=success.get("rows_out"),
     )
 
 

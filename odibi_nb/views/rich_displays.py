@@ -8,14 +8,22 @@ from odibi_nb.core.model.manifest import ProjectManifest
 from odibi_nb.core.model.results import RunResult
 from odibi_nb.core.model.rich_display import register_displays
 from odibi_nb.core.planning.plan import RunPlan
+from odibi_nb.core.planning.stale_plan import ProjectStatus
 
 if TYPE_CHECKING:
     from odibi_nb.views.run.bundles import Bundle
 
 
 def register() -> None:
-    """Register the displays of results, plans and manifests."""
-    register_displays({RunResult: _result, RunPlan: _plan, ProjectManifest: _manifest})
+    """Register the displays of results, plans, manifests and freshness."""
+    register_displays(
+        {
+            RunResult: _result,
+            RunPlan: _plan,
+            ProjectManifest: _manifest,
+            ProjectStatus: _status,
+        }
+    )
 
 
 def _result(result: RunResult) -> Bundle:
@@ -31,6 +39,12 @@ def _plan(plan: RunPlan) -> Bundle:
     from odibi_nb.views.plan.plan_html import plan_html
 
     return {"text/html": plan_html(plan)}
+
+
+def _status(status: ProjectStatus) -> Bundle:
+    from odibi_nb.views.plan.status import status_html
+
+    return {"text/html": status_html(status)}
 
 
 def _manifest(manifest: ProjectManifest) -> Bundle:

@@ -46,6 +46,7 @@ STATUS_STYLES: dict[str, StatusStyle] = {
     Status.SKIPPED.value: StatusStyle("⤼", "#8d6fc7", "|"),
     Status.CANCELLED.value: StatusStyle("■", "#a06a3a", "\\"),
     Status.ABANDONED.value: StatusStyle("?", "#c2397f", "x"),
+    Status.UNCHANGED.value: StatusStyle("=", "#777d85", "-"),
     QUEUED: StatusStyle("·", "#9a9a9a", "-"),
 }
 PART_DONE = "#174f97"
@@ -72,6 +73,13 @@ RUN_STYLES = {
     "cancelled": STATUS_STYLES["CANCELLED"],
     "interrupted": STATUS_STYLES["CANCELLED"],
 }
+
+FRESHNESS_STYLES = {
+    "fresh": StatusStyle("✔", "#2e9e4f", ""),
+    "stale": StatusStyle("↻", "#b8860b", "."),
+    "unknown": StatusStyle("?", "#777d85", "x"),
+}
+"""The styles of a row's state in `odibi_nb.core.planning.freshness.State`."""
 
 
 def style_of(status: str) -> StatusStyle:

@@ -20,6 +20,7 @@ from odibi_nb.errors import ConfigurationError
 COMMANDS = [
     ["run"],
     ["plan"],
+    ["status"],
     ["retry"],
     ["rollback"],
     ["compare"],
@@ -190,7 +191,7 @@ def test_every_option_of_run():
         'run "Energy Efficiency" --env qat --manifest m.json --engine pandas --layers Silver_1 Gold_1'
         " --retries 0 --timeout 1.5 --workers 2 --on-error stop --schedule graph --log-level INFO"
         " --save-logs --ui text --yes --select SILVER_* tag:daily --exclude S3 --select +G1 --only S4"
-        " --background"
+        " --background --stale"
         " --run-timeout 60 --force --keep-cached --atomic"
     )
     assert vars(found) == {
@@ -218,6 +219,7 @@ def test_every_option_of_run():
         "force": True,
         "keep_cached": True,
         "atomic": True,
+        "stale": True,
     }
 
 

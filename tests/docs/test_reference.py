@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from docs.doc_pages import generator, reference, rows
 from fakes import row
+from stale_project import StaleProject
 
 import odibi_nb
 from odibi_nb import errors
@@ -23,8 +24,10 @@ from odibi_nb.core.model.transformation import (
     SEED_COLUMNS,
     Output,
 )
+from odibi_nb.core.planning.freshness import Cause, Freshness, Reason
 from odibi_nb.core.planning.selection import (
     ENTITIES,
+    FRESHNESS,
     LABELS,
     STATES,
     Population,
@@ -94,6 +97,7 @@ def test_every_way_to_select_is_on_its_page():
         layers=("Silver_1", "Gold_1"),
         engines=("pandas", "spark"),
         states=lambda run: {"SILVER_001": "FAILED", "GOLD_001": "SKIPPED"},
+        freshness=lambda: {"SILVER_001": Freshness(reasons=(Reason(Cause.NEW, "never run"),))},
     )
     terms = rows(page, "Terms")
     for term in terms:
@@ -105,6 +109,7 @@ def test_every_way_to_select_is_on_its_page():
         assert method in problem
         assert any(term.startswith(f"{method}:") for term in terms)
     assert rows(page, "States") == [f"state:{name}" for name in STATES]
+    assert all(f"`{name}`" in page or f"state:{name}" in terms for name in FRESHNESS)
 
 
 def test_every_event_is_on_its_page():
@@ -193,9 +198,20 @@ def _runs_with_every_event(project, folder, listen):
         row("A", cancelling), row("C", lambda: None, layer="Gold_1")
     ).orchestrator(hooks=listening())
     orchestrator.run()
+    _runs_with_an_unchanged_row(folder / "stale", listening())
     module = folder / "edited_for_the_reference.py"
     module.write_text("def A():\n    pass\n", encoding="utf-8")
     edited = project(row("A", module=module.stem))
     for _ in range(2):
         edited.run(hooks=listening())
         module.write_text(f"{module.read_text(encoding='utf-8')}\n# edited", encoding="utf-8")
+
+
+def _runs_with_an_unchanged_row(folder, hooks):
+    """Run what is stale: a row that always runs commits nothing, so that those below it need not run."""
+    folder.mkdir()
+    project = StaleProject(folder)
+    outputs = [{"table": "bronze.a", "skip_unchanged": True}]
+    project.change_row("B1", outputs=outputs, always_run=True)
+    project.run(select=["B1", "S3"]).raise_for_status()
+    project.opened(hooks=hooks).run(stale=True, select=["B1", "S3"])

@@ -69,6 +69,7 @@ def everything(seconds=10.0, status="running"):
         row("STOPPED", bar(1, 2, 4, "CANCELLED"), layer="Silver_1"),
         row("LOST", bar(1, 2, 4, "ABANDONED"), layer="Silver_1"),
         row("BUSY", bar(1, 5), layer="Silver_1"),
+        row("SAME", bar(1, 4, 5, "UNCHANGED"), layer="Silver_1"),
         row("QUEUED", layer="Silver_1"),
         row("LAST", layer="Gold_1"),
         seconds=seconds,

@@ -21,6 +21,7 @@ import linecache
 import logging
 import pathlib
 import re
+import threading
 import types
 import uuid
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ _COMPARED_BY_TEXT = (
     *(uuid.UUID, pathlib.PurePath, enum.Enum, re.Pattern, range, slice),
 )
 _MAX_VALUE = 100_000
+_EMPTY: dict[str, Callable[[], Any]] = {"dict()": dict, "list()": list, "set()": set}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,7 @@ class CodeReader:
         self.sources = sources
         self.parameters = parameters
         self._known: dict[tuple[Any, ...], tuple[Any, Code]] = {}
+        self._lock = threading.Lock()
 
     def read(
         self, fn: Callable[..., Any], module: str, function: str, checks: Iterable[Any] = ()
@@ -90,14 +93,14 @@ class CodeReader:
         """Return the code of *fn*, which rows call *function* of *module*, and of its *checks*."""
         functions = tuple(checks)
         key = (id(fn), module, function, *map(id, functions))
-        if key not in self._known:
-            walk = _Walk(self.sources)
-            walk.root(fn, module, function)
-            for check in functions:
-                walk.value(check, getattr(check, "__name__", "check"))
-            code = walk.code(self.parameters)
-            self._known[key] = ((fn, functions), code)
-        return self._known[key][1]
+        with self._lock:
+            if key not in self._known:
+                walk = _Walk(self.sources)
+                walk.root(fn, module, function)
+                for check in functions:
+                    walk.value(check, getattr(check, "__name__", "check"))
+                self._known[key] = ((fn, functions), walk.code(self.parameters))
+            return self._known[key][1]
 
 
 class _Walk:
@@ -218,8 +221,8 @@ class _Walk:
 
     def _uses(self, source: ModuleSource, unit: Unit) -> None:
         uses = unit.uses
-        if ("context",) in uses.chains:
-            self.reads_parameters = True  # it is passed on
+        if any(self._leaves_the_project(source, unit, chain) for chain in uses.given_context):
+            self.reads_parameters = True
         if uses.anything:
             for module in self.sources.everything():
                 self._whole(module)
@@ -229,10 +232,18 @@ class _Walk:
             self._star(module_name)
         self._names_of(source, unit)
 
+    def _leaves_the_project(self, source: ModuleSource, unit: Unit, called: Chain) -> bool:
+        """Return True if a call of *called* may run code that is not part of the hash."""
+        target = unit.uses.imported.get(called[0]) or source.imported.get(called[0])
+        if target is not None:
+            return self.sources.find(target.module) is None
+        # A name alone is a function of this module, or one that the code got as an argument.
+        return len(called) > 1 and called[0] not in source.binding and called[0] != "self"
+
     def _names_of(self, source: ModuleSource, unit: Unit) -> None:
         uses = unit.uses
         local = {} if not unit.is_definition else uses.imported
-        for chain in uses.chains:
+        for chain in sorted(uses.chains):
             target = local.get(chain[0])
             if target is not None:
                 self._imported(target, chain[1:])
@@ -316,20 +327,26 @@ class _Walk:
                 self.value(value, f"{source.name}.{name}")  # replaced by a function of a cell
             return
         written, literal = _literal(units)
-        if literal and isinstance(written, (dict, list, set)) and not written:
-            return  # a cache that functions fill
-        if not _is_plain(value):
-            return  # the text counts
         if literal and _same(written, value):
             return
-        if any(f"global {name}" in unit.text for unit in source.units):
-            return  # a counter of the module's own
-        if literal or isinstance(value, (*_IMMUTABLE, tuple, frozenset)):
+        if isinstance(value, (dict, list, set)):
+            self._code_in(value, f"{source.name}.{name}")
+        if literal and isinstance(written, (dict, list, set)) and not written:
+            return  # a cache that functions fill
+        own = any(f"global {name}" in unit.text for unit in source.units)  # such as a counter
+        if _is_plain(value) and not own:
             self._plain(f"{source.name}.{name} (value)", value)
+
+    def _code_in(self, values: Any, name: str) -> None:
+        """Add the functions and classes in a container, such as a registry that decorators fill."""
+        items = values.values() if isinstance(values, dict) else values
+        for item in [*items][:_MAX_VALUE]:
+            if isinstance(item, (types.FunctionType, types.MethodType, type, functools.partial)):
+                self.value(item, f"{name}[]")
 
     def value(self, value: Any, name: str) -> None:
         """Add an object in memory, which code calls *name*."""
-        if not self._once("value", id(value)):
+        if type(value) not in _IMMUTABLE and not self._once("value", id(value)):
             return
         self._alive.append(value)
         self._later(functools.partial(self._value, value, name))
@@ -444,7 +461,7 @@ class _Walk:
         if unit is None:
             self._whole(source)
         elif unit.names:
-            for bound in unit.names:
+            for bound in sorted(unit.names):
                 self._part(source, bound)
         else:
             self._parents(source)
@@ -469,7 +486,7 @@ class _Walk:
         uses = unit.uses
         if uses.anything or uses.whole:
             self.unclear[f"{part} chooses names at run time"] = None
-        for chain in uses.chains:
+        for chain in sorted(uses.chains):
             if chain[0] in uses.imported:
                 self._imported(uses.imported[chain[0]], chain[1:])
             elif chain[0] in fn.__globals__ and chain[0] not in unit.names:
@@ -508,6 +525,8 @@ def _literal(units: list[Unit]) -> tuple[Any, bool]:
         value = getattr(node, "value", None)
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and value is not None:
             try:
+                if ast.unparse(value) in _EMPTY:
+                    return _EMPTY[ast.unparse(value)](), True
                 return ast.literal_eval(value), True
             except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
                 pass

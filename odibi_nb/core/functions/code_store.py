@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,13 @@ from odibi_nb.core.process.state_files import make_folder, read_regular
 from odibi_nb.core.text.json import as_json, decode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from odibi_nb.core.functions.code_hash import Code
 
 FOLDER = "code"
+CONFIGS = "configurations.txt"
 _HASH = re.compile(r"[0-9a-f]{16}")
 
 
@@ -32,22 +34,40 @@ class CodeStore:
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
         self.folder = state_dir / FOLDER
+        self._lock = threading.Lock()
+        self._known: dict[str, bytes | None] | None = None
+        self._kept: set[str] = set()
 
     def keep_code(self, code: Code) -> None:
         """Store the parts of *code* and their texts, unless they are stored already."""
-        if not code.digest or self._path(code.digest, "json").exists():
+        if not code.digest or code.digest in self._kept:
+            return
+        self._kept.add(code.digest)
+        if self._path(code.digest, "json").exists():
             return
         for digest, text in code.texts.items():
             self._write(digest, "txt", text)
         self._write(code.digest, "json", as_json(dict(code.parts)))
 
-    def keep_config(self, digest: str, config: Mapping[str, Any]) -> None:
-        """Store a row's configuration, which must contain no secrets."""
-        self._write(digest, "config.json", as_json(dict(config)))
+    def keep_config(self, digest: str, make: Callable[[], Mapping[str, Any]]) -> None:
+        """Store the configuration that *make* returns, without secrets, unless it is stored already.
+
+        All configurations are lines of one file, because a project has thousands of rows.
+        """
+        with self._lock:
+            if digest in self._configs():
+                return
+            config = dict(make())
+            line = f"{digest} {as_json(config)}\n"
+            self._configs()[digest] = None
+            with contextlib.suppress(OSError):
+                make_folder(self.state_dir, self.folder)
+                with open(self._file, "ab", opener=_private) as file:
+                    file.write(line.encode("utf-8", "replace"))
 
     def parts(self, digest: str) -> dict[str, str] | None:
         """Return the parts of the code with the hash *digest*; None if they are not stored."""
-        return self._json(digest, "json")
+        return _object(self._read(digest, "json"))
 
     def text(self, digest: str) -> str | None:
         """Return the source text with the hash *digest*; None if it is not stored."""
@@ -56,15 +76,22 @@ class CodeStore:
 
     def config(self, digest: str) -> dict[str, Any] | None:
         """Return the configuration with the hash *digest*; None if it is not stored."""
-        return self._json(digest, "config.json")
+        with self._lock:
+            if self._configs().get(digest) is None:
+                self._known = None  # another process, or this one, may have stored it meanwhile
+            return _object(self._configs().get(digest))
 
-    def _json(self, digest: str, kind: str) -> dict[str, Any] | None:
-        data = self._read(digest, kind)
-        try:
-            value = None if data is None else decode_json(data)
-        except ValueError:
-            return None
-        return value if isinstance(value, dict) else None
+    def _configs(self) -> dict[str, bytes | None]:
+        """Return the stored configurations as text, by hash. None stands for one of this process."""
+        if self._known is None:
+            data = read_regular(self._file) or b""
+            lines = [line.partition(b" ") for line in data.splitlines()]
+            self._known = {head.decode("ascii", "replace"): text for head, _, text in lines}
+        return self._known
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / CONFIGS
 
     def _path(self, digest: str, kind: str) -> Path:
         return self.folder / f"{digest}.{kind}"
@@ -85,6 +112,15 @@ class CodeStore:
         except OSError:  # only the explanation of a later change is lost
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
+
+
+def _object(data: bytes | None) -> dict[str, Any] | None:
+    """Return the JSON object in *data*; None if it holds none, as after a torn write."""
+    try:
+        value = None if data is None else decode_json(data)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _private(path: str, flags: int) -> int:

@@ -55,6 +55,7 @@ class Uses:
         whole: True if the code can reach every name of its module.
         anything: True if the code can load any module.
         called: the first names of the calls in the code.
+        given_context: the names of the functions that get a variable called ``context``.
     """
 
     chains: frozenset[Chain]
@@ -63,6 +64,7 @@ class Uses:
     whole: bool
     anything: bool
     called: frozenset[str]
+    given_context: tuple[Chain, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,6 +215,7 @@ def uses_of(nodes: Iterable[ast.AST], package: str) -> Uses:
         whole=finder.whole,
         anything=finder.anything,
         called=frozenset(finder.called),
+        given_context=tuple(sorted(finder.given_context)),
     )
 
 
@@ -223,6 +226,7 @@ class _Finder(ast.NodeVisitor):
         self.imported: dict[str, Imported] = {}
         self.modules: dict[str, None] = {}
         self.called: set[str] = set()
+        self.given_context: set[Chain] = set()
         self.whole = self.anything = False
 
     def visit_Name(self, node: ast.Name) -> None:
@@ -239,6 +243,8 @@ class _Finder(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         chain = _chain(node.func)
         self.called.add(chain[0] if chain else "")
+        if any(_names_context(x) for x in (*node.args, *(k.value for k in node.keywords))):
+            self.given_context.add(chain or ("", ""))
         if chain is not None and chain[-1] in _IMPORTERS:
             name = node.args[0] if node.args else None
             if isinstance(name, ast.Constant) and isinstance(name.value, str):
@@ -284,6 +290,11 @@ class _Finder(ast.NodeVisitor):
             self.anything = True
         if name in {"__globals__", "f_globals"}:
             self.whole = self.anything = True
+
+
+def _names_context(node: ast.expr) -> bool:
+    inner = node.value if isinstance(node, ast.Starred) else node
+    return isinstance(inner, ast.Name) and inner.id == "context"
 
 
 def _chain(node: ast.AST) -> Chain | None:

@@ -124,12 +124,11 @@ class ProjectSources:
         if loaded is None:
             return _bytes_of(path)
         text = ModuleLoader.loaded_text(loaded.__name__)
-        if text is not None:
-            return text
-        text = _bytes_of(path)
+        if text is None:
+            text = _bytes_of(path)
         if not _is_code_of(loaded, text, path):
             name = plain_name(loaded.__name__)
-            raise UnclearSourceError(f"the file of module {name} changed after it was loaded")
+            raise UnclearSourceError(f"module {name} in memory differs from its file")
         return text
 
 

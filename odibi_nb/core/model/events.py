@@ -15,6 +15,8 @@ class EventType(str, Enum):
 
     ``modules_reloaded``      *modules*: names of the modules that the run imported again because their
                               files had changed. Published after ``run_start``, if *modules* is not empty.
+    ``transform_unchanged``   A row of a ``--stale`` run did not run, because its upstream rows wrote no new
+                              data for it.
     ``run_cancel_requested``  *level*: at 1 the run starts no more rows, at 2 it also revokes the running
                               rows, at 3 it waits for nothing. *running*: number of running rows.
                               *reason*: the reason of the request. Published for each request to end the
@@ -36,11 +38,15 @@ class EventType(str, Enum):
     TRANSFORM_FAILURE = "transform_failure"
     TRANSFORM_SKIPPED = "transform_skipped"
     TRANSFORM_CANCELLED = "transform_cancelled"
+    TRANSFORM_UNCHANGED = "transform_unchanged"
     LOG_FLUSHED = "log_flushed"
 
 
 class Status(str, Enum):
-    """Status of a transformation. `RUNNING` is temporary, and the others are final."""
+    """Status of a transformation. `RUNNING` is temporary, and the others are final.
+
+    A row ends as `UNCHANGED` if a ``--stale`` run finds at its turn that it need not run.
+    """
 
     RUNNING = "RUNNING"
     SUCCESS = "SUCCESS"
@@ -48,6 +54,11 @@ class Status(str, Enum):
     SKIPPED = "SKIPPED"
     CANCELLED = "CANCELLED"
     ABANDONED = "ABANDONED"
+    UNCHANGED = "UNCHANGED"
+
+
+DONE = frozenset({Status.SUCCESS, Status.UNCHANGED})
+"""Statuses of a row whose outputs are as they should be, so that its dependants may run."""
 
 
 class RunStatus(str, Enum):
@@ -64,6 +75,7 @@ ENDED: dict[EventType, Status] = {
     EventType.TRANSFORM_FAILURE: Status.FAILED,
     EventType.TRANSFORM_SKIPPED: Status.SKIPPED,
     EventType.TRANSFORM_CANCELLED: Status.CANCELLED,
+    EventType.TRANSFORM_UNCHANGED: Status.UNCHANGED,
 }
 """Events that end an attempt, each with the attempt's status in the run log."""
 

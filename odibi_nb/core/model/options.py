@@ -97,6 +97,7 @@ _FORMS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "run_timeout_seconds": (_seconds, "seconds above 0"),
     "overrides": (_constants_by_id, "transformation ids with constants"),
     "repairs": (_names, "a list of run ids"),
+    "stale": (_flag, "True or False"),
     "keep_cached": (_flag, "True or False"),
     "atomic": (_flag, "True or False"),
     "force": (_flag, "True or False"),
@@ -127,6 +128,8 @@ class RunOptions:
         overrides: transformation id to constants that replace the row's.
         repairs: ids of runs that this run repairs. Its appends replace the rows that they appended for
             the same transformations.
+        stale: run only the rows whose outputs are not up to date, and the rows that need new data of
+            these.
         keep_cached: keep the cache plan's tables in the Spark session's memory after the run.
         atomic: if the run does not succeed, restore all tables that it wrote to their versions before
             the run.
@@ -146,6 +149,7 @@ class RunOptions:
     run_timeout_seconds: float | None = None
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     repairs: Sequence[str] = ()
+    stale: bool = False
     keep_cached: bool = False
     atomic: bool = False
     force: bool = False

@@ -74,7 +74,10 @@ SQL_MODULE = "odibi_nb.sql"
 READY_MADE = (INGEST_MODULE, SQL_MODULE)
 
 RESERVED_CONSTANTS = frozenset(
-    {"engine", "retry", "timeout_seconds", "priority", "depends_on", "checks", "tags"}
+    {
+        *("engine", "retry", "timeout_seconds", "priority", "depends_on", "checks", "tags"),
+        "always_run",
+    }
 )
 """Keys of ``constants`` that the orchestrator reads; it also passes them to the function."""
 
@@ -99,6 +102,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown
         schema_mode: allowed change of the table's columns, ``merge`` or ``overwrite``; by default none.
         partition_by: columns that partition a new table.
         optional: True if the function may leave the table unchanged.
+        skip_unchanged: True to commit nothing if the table holds exactly the rows to write, so that rows
+            that read it stay fresh. Only with mode ``overwrite``.
     """
 
     table: str
@@ -107,6 +112,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown
     schema_mode: Literal["merge", "overwrite"] | None = None
     partition_by: tuple[str, ...] = ()
     optional: bool = False
+    skip_unchanged: bool = False
 
 
 _FIELDS = frozenset(Output.__struct_fields__)
@@ -506,4 +512,6 @@ def check_output(output: Output) -> list[str]:
     messages = [wrong] if wrong else []
     if output.mode == "merge" and not output.keys:
         messages.append("mode 'merge' needs 'keys', the columns that identify a row")
+    if output.skip_unchanged and output.mode != "overwrite":
+        messages.append(f"'skip_unchanged' needs mode 'overwrite', found {output.mode!r}")
     return messages

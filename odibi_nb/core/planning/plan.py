@@ -15,7 +15,7 @@ from odibi_nb.core.model.checks import Rule
 from odibi_nb.core.model.retry import RetryPolicy
 from odibi_nb.core.model.rich_display import RichDisplay
 from odibi_nb.core.model.transformation import Transformation
-from odibi_nb.core.planning.selection import no_states
+from odibi_nb.core.planning.selection import no_freshness, no_states
 from odibi_nb.core.text.counts import counted
 from odibi_nb.errors import CycleError, PlanError, Problem
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.readable_places import Reach
     from odibi_nb.core.model.reserved_places import Reserved
+    from odibi_nb.core.planning.freshness import Freshness
 
 Resolve = Callable[[str, str, str], Callable[..., Any]]
 
@@ -41,6 +42,9 @@ class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         expected_seconds: the median duration of the row's last successes, if it has any.
         checks: the conditions on the data that the row writes.
         outputs_required: True if the row fails when it leaves one of its outputs unchanged.
+        why: the reasons why a ``--stale`` run has the row; "" in other runs.
+        waits: True if the row is fresh unless an upstream row writes, so that the run looks again
+            before it starts the row.
     """
 
     transformation: Transformation
@@ -56,6 +60,8 @@ class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     expected_seconds: float | None = None
     checks: tuple[Rule, ...] = ()
     outputs_required: bool = False
+    why: str = ""
+    waits: bool = False
 
     @property
     def id(self) -> str:
@@ -107,6 +113,7 @@ class RunPlan(RichDisplay):
         layer_workers: lower limits for single layers, by layer.
         schedule: ``layers`` or ``graph``.
         ordered_by_step: the layers whose rows wait for all rows of a lower step.
+        fresh: the number of rows that a ``--stale`` run leaves out; None in other runs.
     """
 
     project: str
@@ -124,6 +131,7 @@ class RunPlan(RichDisplay):
     layer_workers: Mapping[str, int] = field(default_factory=dict)
     schedule: str = "layers"
     ordered_by_step: tuple[str, ...] = ()
+    fresh: int | None = None
 
     def raise_for_problems(self) -> RunPlan:
         """Return the plan itself.
@@ -198,6 +206,7 @@ class PlanRequest:
         exclude: the rows to leave out, in the same grammar.
         within: a second selection in the same grammar. The plan has only rows that both select.
         states: returns the status of each id in a run, by run id or ``last``; see `Population.states`.
+        freshness: returns the verdict on each row of the project; see `Population.freshness`.
         lenient: True to accept an empty selection, and overrides of rows that do not run.
     """
 
@@ -216,6 +225,7 @@ class PlanRequest:
     exclude: tuple[str, ...] = ()
     within: tuple[str, ...] = ()
     states: Callable[[str], Mapping[str, str]] = no_states
+    freshness: Callable[[], Mapping[str, Freshness]] = no_freshness
     lenient: bool = False
 
     @property

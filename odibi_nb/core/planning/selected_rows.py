@@ -109,4 +109,5 @@ def _population(planner: Planner, dependencies: Dependencies) -> Population:
             if entity in ENTITIES
         },
         states=planner.request.states,
+        freshness=planner.request.freshness,
     )

@@ -12,6 +12,8 @@
     engine:pandas             rows by engine
     function:clean_*          rows by function, or by module.function
     state:failed              rows by their status in the last run; ``state:failed@RUN_ID`` in another
+    state:stale               rows whose outputs are not up to date; also ``fresh``, ``unknown``,
+                              ``modified`` (code or configuration) and ``new`` (never run)
 
 A space means "or", a comma means "and". ``+`` works with all of these forms. Values may be patterns.
 Case matters in ids and functions only. Text in double quotes is literal: patterns, spaces and commas
@@ -30,11 +32,13 @@ from functools import partial, reduce
 from operator import and_
 from typing import TYPE_CHECKING, NamedTuple
 
-from odibi_nb.core.model.events import Status
+from odibi_nb.core.model.events import DONE, Status
 from odibi_nb.errors import Hints, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from odibi_nb.core.planning.freshness import Freshness
 
 ENTITIES = ("entity_1", "entity_2", "entity_3")
 LABELS = {"plant": "entity_1", "asset": "entity_2"}
@@ -46,10 +50,14 @@ STATES: dict[str, frozenset[str]] = {
     "abandoned": frozenset({Status.ABANDONED.value}),
     "skipped": frozenset({Status.SKIPPED.value}),
     "cancelled": frozenset({Status.CANCELLED.value}),
-    "unfinished": frozenset(s.value for s in Status if s is not Status.SUCCESS),
+    "unfinished": frozenset(s.value for s in Status if s not in DONE),
+    "unchanged": frozenset({Status.UNCHANGED.value}),
     "any": frozenset(s.value for s in Status),
 }
 """The values of ``state:`` and the statuses that each selects."""
+
+FRESHNESS = ("fresh", "stale", "unknown", "modified", "new")
+"""The values of ``state:`` that compare a row with its last success: see `Freshness.selected_by`."""
 
 MAX_HINTS = 20
 _QUOTED = r'"(?:[^"]|"")*"'
@@ -74,6 +82,11 @@ def no_states(_run: str) -> Mapping[str, str]:
     raise LookupError("there is no run log here")
 
 
+def no_freshness() -> Mapping[str, Freshness]:
+    """Raise LookupError: the value of `Population.freshness` without a run log."""
+    raise LookupError("there is no run log here")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
     """The rows that a selection is made from.
@@ -87,6 +100,7 @@ class Population:
         labels: the project's own labels for one of `ENTITIES` each, in addition to `LABELS`.
         states: returns the status of each id in a run, by run id or ``last``. If it finds no such
             run, it raises LookupError with the reason.
+        freshness: returns the verdict on each row; raises LookupError with the reason if it cannot.
     """
 
     rows: Mapping[str, Selectable]
@@ -96,6 +110,7 @@ class Population:
     disabled: Collection[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     states: Callable[[str], Mapping[str, str]] = no_states
+    freshness: Callable[[], Mapping[str, Freshness]] = no_freshness
 
 
 class Selected(NamedTuple):
@@ -293,9 +308,12 @@ class _Selector:
 
     def _by_state(self, value: str) -> set[str]:
         word, _, run = value.partition("@")
+        if word.casefold() in FRESHNESS:
+            return self._by_freshness(word.casefold(), run)
         statuses = STATES.get(word.casefold())
         if statuses is None:
-            self._problem(f"unknown state {word!r}{did_you_mean(word, STATES) or _listed(STATES)}")
+            known = (*STATES, *FRESHNESS)
+            self._problem(f"unknown state {word!r}{did_you_mean(word, known) or _listed(known)}")
             return set()
         try:
             states = self.population.states(run or "last")
@@ -305,6 +323,18 @@ class _Selector:
         found = {name for name, status in states.items() if status in statuses}
         if Status.SUCCESS.value not in statuses:
             self._name_the_lost(found - self.rows.keys(), states)
+        return found & self.rows.keys()
+
+    def _by_freshness(self, word: str, run: str) -> set[str]:
+        if run:
+            self._problem(f"state:{word} takes no run: it compares with the last success")
+            return set()
+        try:
+            verdicts = self.population.freshness()
+        except LookupError as exc:
+            self._problem(str(exc.args[0]))
+            return set()
+        found = {name for name, verdict in verdicts.items() if verdict.selected_by(word)}
         return found & self.rows.keys()
 
     def _name_the_lost(self, lost: set[str], states: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.model.events import RunStatus, Status
+from odibi_nb.core.model.events import DONE, RunStatus
 from odibi_nb.core.model.options import RunOptions
 from odibi_nb.core.model.results import RunResult
 from odibi_nb.core.text.clock import utc_now
@@ -143,7 +143,7 @@ class Repair:
     def nothing(self, plan: RunPlan) -> RunResult:
         """Return the result of a *plan* without rows. Its warnings give the reason."""
         states = self.chain.states()
-        open_ones = [n for n, status in states.items() if status != Status.SUCCESS.value]
+        open_ones = [n for n, status in states.items() if status not in DONE]
         if not states:
             why = f"run {self.run_id} has no transformations in its log"
         elif not open_ones:

@@ -102,12 +102,7 @@ def take_back_run(
         since: start of the run.
         declared: returns the outputs of the registry's rows by id.
     """
-    written = written_tables(
-        records,
-        state_dir=place.state_dir,
-        declared=declared,
-        in_lake=getattr(engine, "tables", tuple),
-    )
+    written = written_tables(records, state_dir=place.state_dir, declared=declared)
     for table in log_tables(place.config.run_log):
         written.pop(table.key, None)
     request = RollbackRequest(

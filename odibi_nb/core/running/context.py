@@ -23,7 +23,7 @@ from odibi_nb.core.protocols import WriteInfo, native_frame
 from odibi_nb.core.running.check_evaluation import judge, quarantine_output, raise_for_failed
 from odibi_nb.core.running.provenance import Provenance
 from odibi_nb.core.text.json import own_copy
-from odibi_nb.core.text.redaction import redact_text, shown
+from odibi_nb.core.text.redaction import error_message, redact_text, shown
 from odibi_nb.core.text.structs import decode_struct
 from odibi_nb.errors import DataError, Problem
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.check_result import CheckResult
     from odibi_nb.core.model.checks import Rule
+    from odibi_nb.core.model.provenance import TableVersion
     from odibi_nb.core.model.reserved_places import Reserved
     from odibi_nb.core.protocols import DataFrame, TableEngine
     from odibi_nb.core.running.hooks import HookManager
@@ -275,16 +276,53 @@ class ExecutionContext:
 
     def _committed(self, engine: TableEngine, frame: DataFrame, target: Output) -> int | None:
         """Write *frame*, and record the write, also if the engine does not tell its versions."""
+        same, digest = self._same_content(engine, frame, target)
+        if same is not None:
+            return self._skipped(engine, frame, target, same)
         told: list[OutputWritten] = []
 
         def wrote(written: OutputWritten) -> None:
             told.append(written)
             self.provenance.wrote(written)
 
-        rows = engine.write(frame, target, dataclasses.replace(self.write_info(), wrote=wrote))
+        info = dataclasses.replace(self.write_info(), wrote=wrote, content_hash=digest)
+        rows = engine.write(frame, target, info)
         if not told:
             key = TableName.parse(target.table).key
             self.provenance.wrote(OutputWritten(table=key, mode=target.mode, rows=rows))
+        return rows
+
+    def _same_content(
+        self, engine: TableEngine, frame: DataFrame, target: Output
+    ) -> tuple[TableVersion | None, str]:
+        """Return the version of the table that holds the rows of *frame*, and their hash."""
+        compare = getattr(engine, "same_content", None)
+        if not target.skip_unchanged or compare is None:
+            return None, ""
+        try:
+            found: tuple[TableVersion | None, str] = compare(frame, target)
+        except Exception as exc:  # noqa: BLE001  a write that changes nothing is no harm
+            self._say(f"  {target.table} cannot be compared: {error_message(exc)}")
+            return None, ""
+        return found
+
+    def _skipped(
+        self, engine: TableEngine, frame: DataFrame, target: Output, same: TableVersion
+    ) -> int | None:
+        """Record that the table already has the rows of *frame*, so that nothing was committed."""
+        self._say(f"  = {target.table} is unchanged")
+        rows = engine.row_count(frame)
+        self.provenance.wrote(
+            OutputWritten(
+                table=same.table,
+                mode=target.mode,
+                version=same.version,
+                previous_version=same.version,
+                rows=rows,
+                table_id=same.table_id,
+                unchanged=True,
+            )
+        )
         return rows
 
     def _checked(self, frame: DataFrame, target: Output, engine: TableEngine) -> DataFrame:

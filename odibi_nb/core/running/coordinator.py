@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from odibi_nb.core.model.check_result import BREACHES
-from odibi_nb.core.model.events import EventType, Status
+from odibi_nb.core.model.events import DONE, EventType, Status
 from odibi_nb.core.planning.schedule import Gate, Schedule
 from odibi_nb.core.running.capture import CapturedLog
 from odibi_nb.core.running.layer_events import LayerEvents
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.attempt_facts import AttemptFacts
     from odibi_nb.core.model.results import TransformationResult
+    from odibi_nb.core.planning.freshness import Freshness
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
     from odibi_nb.core.running.context import ExecutionContext
     from odibi_nb.core.running.event_bus import EventBus
@@ -99,6 +100,9 @@ class TransformationRunner:
         poll_cancel: called a few times a second; returns cancel requests from elsewhere: ids, or ""
             for the whole run.
         poll_revoked: called as often; returns a reason to end the run and revoke its attempts, or "".
+        code: called on a worker with a row and its ``config_hash``; returns the hash of the row's
+            code, "" if it is unclear.
+        look_again: called on a worker before a row that waits for new data; returns the verdict on it.
     """
 
     def __init__(
@@ -113,6 +117,8 @@ class TransformationRunner:
         finish_layer: Callable[[str], None] | None = None,
         poll_cancel: Callable[[], list[str]] = list,
         poll_revoked: Callable[[], str] = str,
+        code: Callable[[PlannedRow, str], str] = lambda _row, _hash: "",
+        look_again: Callable[[PlannedRow], Freshness] | None = None,
     ) -> None:
         self.plan = plan
         self.events = events
@@ -123,6 +129,8 @@ class TransformationRunner:
         self.finish_layer = finish_layer
         self.poll_cancel = poll_cancel
         self.poll_revoked = poll_revoked
+        self.code = code
+        self.look_again = look_again
         self.cancel_level = 0
         self.given_up: list[Attempt] = []
         self.layers = LayerEvents(plan, events)
@@ -237,7 +245,7 @@ class TransformationRunner:
             return  # three cancels before the run began have ended the row
         for other in row.upstream:
             status = self.results[other].status
-            if status is not Status.SUCCESS:
+            if status not in DONE:
                 self._never_start(row, Status.SKIPPED, f"upstream {other} {status.value.lower()}")
                 return
         if self.cancel_level:
@@ -274,6 +282,8 @@ class TransformationRunner:
             log=CapturedLog(lambda line: self.inbox.put(LineWritten(row.id, line))),
             started=started,
             deadline=started + row.timeout_seconds if row.timeout_seconds else None,
+            code=self.code,
+            look_again=self.look_again if number == 1 and self._may_be_unchanged(row) else None,
         )
         # Change all state before listeners and views get the event: the row runs whatever they do.
         if starts is None:
@@ -285,6 +295,16 @@ class TransformationRunner:
         progress = attempt.context.control.progress
         self.events.publish_attempt(EventType.TRANSFORM_START, facts, progress=progress)
         self._pool.submit(lambda: self.inbox.put(run_attempt(attempt)))
+
+    def _may_be_unchanged(self, row: PlannedRow) -> bool:
+        """Return True if *row* only runs if upstream rows wrote new data for it.
+
+        What a row named in ``depends_on`` changed cannot be seen, so the row runs after it.
+        """
+        named = row.transformation.constants.get("depends_on") or ()
+        names = {named} if isinstance(named, str) else {*named}
+        ran = {name for name in row.upstream if self.results[name].status is Status.SUCCESS}
+        return row.waits and not names & ran
 
     # -- layers --------------------------------------------------------------------------------
 
@@ -327,7 +347,9 @@ class TransformationRunner:
             return
         self._leave(attempt)
         control, error = attempt.context.control, ended.error
-        if error is None and not control.heard:
+        if ended.confirmed is not None:
+            self._finish(ended, Status.UNCHANGED)
+        elif error is None and not control.heard:
             self._finish(ended, Status.SUCCESS)
         elif error is None or control.reason is not None:
             self._finish(ended, Status.CANCELLED, control.reason or "")
@@ -359,6 +381,7 @@ class TransformationRunner:
         )
         event = {
             Status.SUCCESS: EventType.TRANSFORM_SUCCESS,
+            Status.UNCHANGED: EventType.TRANSFORM_UNCHANGED,
             Status.CANCELLED: EventType.TRANSFORM_CANCELLED,
         }.get(status, EventType.TRANSFORM_FAILURE)
         self._publish_ended(event, ended, facts)

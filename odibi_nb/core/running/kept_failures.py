@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from odibi_nb.core.model.events import Status
+from odibi_nb.core.model.events import DONE
 from odibi_nb.core.running.held_memory import held_bytes
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class FailureKeeper:
         0: in the result, 2,000 failed rows would hold 2,000 inputs in memory.
         """
         for transformation in result.transformations.values():
-            if transformation.status is Status.SUCCESS:
+            if transformation.status in DONE:
                 self.forget(result.project, result.env, transformation.transformation_id)
         failed = [t for t in result.failures() if t.error is not None]
         failed.sort(key=lambda t: t.end_time or result.end_time)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from odibi_nb.core.model.events import EventType, Status
+from odibi_nb.core.model.events import DONE, EventType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ class LayerEvents:
         self._ended.add(layer)
         if any(result.attempts for result in rows):
             self.executed.append(layer)
-        failed = [r.transformation_id for r in rows if r.status is not Status.SUCCESS]
+        failed = [r.transformation_id for r in rows if r.status not in DONE]
         facts = {
             "layer": layer,
             "status": "failed" if failed else "success",

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.functions import spark_limits
+from odibi_nb.core.functions.code_store import CodeStore
 from odibi_nb.core.functions.modules import reloaded_text
 from odibi_nb.core.functions.registry import ProjectModules, resolving_with_session
 from odibi_nb.core.model.engine import ENGINES, Engine
@@ -15,9 +16,11 @@ from odibi_nb.core.model.manifest import find_manifest, shown_path
 from odibi_nb.core.model.options import RunOptions, default_workers
 from odibi_nb.core.model.readable_places import Reach, allowed_places
 from odibi_nb.core.model.reserved_places import reserved_in
-from odibi_nb.core.model.transformation import parse_columns, row_columns, row_id
+from odibi_nb.core.model.transformation import enabled_from, parse_columns, row_columns, row_id
+from odibi_nb.core.planning.freshness import writers_of
 from odibi_nb.core.planning.plan import PlanRequest, RunPlan
 from odibi_nb.core.planning.planner import make_plan, no_rows_message
+from odibi_nb.core.planning.stale_plan import ProjectStatus, nothing_stale, stale_part
 from odibi_nb.core.process.state_folder import state_folder
 from odibi_nb.core.protocols import Place, Session
 from odibi_nb.core.rollback.preparing import (
@@ -34,6 +37,7 @@ from odibi_nb.core.runlog.history import (
     run_chain,
 )
 from odibi_nb.core.runlog.journal import any_open_run, last_number
+from odibi_nb.core.runlog.past_attempts import past_of_rows
 from odibi_nb.core.runlog.recovery import dead_runs, recover, unfinished_atomic_runs
 from odibi_nb.core.runlog.retry_run import Repair
 from odibi_nb.core.runlog.run_lock import exclusively
@@ -42,6 +46,7 @@ from odibi_nb.core.running.authentication import authenticated, named_provider
 from odibi_nb.core.running.capture import routed_output
 from odibi_nb.core.running.context import transformation_logger
 from odibi_nb.core.running.event_bus import EventBus
+from odibi_nb.core.running.freshness_reader import FreshnessReader, RowCode
 from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.core.running.open_adapters import OpenAdapters
 from odibi_nb.core.running.rollback_run import nothing_to_roll_back, rollback_run_plan, texts_of
@@ -51,11 +56,14 @@ from odibi_nb.core.text.redaction import error_message
 from odibi_nb.errors import ConfigurationError, OdibiError, PlanError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from odibi_nb.core.functions.code_hash import CodeReader
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.model.rollback import RollbackPlan
+    from odibi_nb.core.model.transformation import Transformation
+    from odibi_nb.core.planning.freshness import Freshness
     from odibi_nb.core.process.interrupts import InterruptsHeldBack
     from odibi_nb.core.protocols import Adapters, BaseLogSink, Row, TableEngine, View
     from odibi_nb.core.runlog.run_lock import RunLock
@@ -125,6 +133,8 @@ class Orchestrator:
         self.reloaded: tuple[str, ...] = ()
         self._reloaded_for_run: dict[str, None] = {}  # a run may be planned twice
         self.cancel_with: Callable[[str | None], None] | None = None
+        self._code = self._new_code()
+        self._freshness: FreshnessReader | None = None
         self.views: list[View] = [adapters.console(log_level), *views]
         self._say = EventBus(facts={}, hooks=HookManager(), views=self.views).say
 
@@ -260,8 +270,31 @@ class Orchestrator:
         self.bootstrap(repo_path)
         return self._exclusively(chosen, lambda: self._prepare_new(chosen))
 
-    def _prepare_new(self, chosen: RunOptions) -> PreparedRun:
-        return self._prepare(self._plan(chosen).raise_for_problems(), chosen)
+    def _prepare_new(self, chosen: RunOptions) -> PreparedRun | RunResult:
+        plan = self._plan(chosen).raise_for_problems()
+        if chosen.stale and not plan.rows:
+            return nothing_stale(plan)
+        return self._prepare(plan, chosen)
+
+    def status(self, **options: Any) -> ProjectStatus:
+        """Return the state of each row: fresh, stale or unknown, and why. Writes nothing.
+
+        Args:
+            **options: fields of `RunOptions` that choose rows.
+
+        Raises:
+            ConfigurationError: as `plan`.
+        """
+        chosen = replace(self._chosen(options), stale=False)
+        plan, reader = self._judged(chosen)
+        return ProjectStatus(
+            project=self.project,
+            env=self.env,
+            rows=plan.rows,
+            verdicts=reader.judge(),
+            problems=tuple(map(str, plan.problems)),
+            to_frame_with=self.adapters.frame,
+        )
 
     def retry(
         self,
@@ -538,6 +571,8 @@ class Orchestrator:
             spark_session=self.spark_session,
             cache_plan=self.cache_plan,
             save_logs=self.save_logs,
+            code=self._code.noted,
+            look_again=None if self._freshness is None else self._freshness.look_again,
         )
         return PreparedRun(
             setup=setup,
@@ -619,6 +654,7 @@ class Orchestrator:
             exclude=tuple(options.exclude),
             within=repair.within if repair else (),
             states=lru_cache(self._states),
+            freshness=lru_cache(lambda: self._freshness_of_all(options)),
             lenient=repair is not None,
         )
         with self._modules.importing() as reloaded:
@@ -627,6 +663,11 @@ class Orchestrator:
                 self._reloaded_for_run.update(dict.fromkeys(reloaded))
                 self._say("INFO", reloaded_text(reloaded))
             plan = make_plan(self.manifest, rows, request)
+        self._code = self._new_code()
+        self._freshness = None
+        if options.stale and not plan.problems:
+            self._freshness = self._freshness_reader(plan, rows)
+            plan = stale_part(plan, self._freshness.judge())
         return replace(
             plan,
             notices=(*plan.notices, *notices, *self._spark_notices(plan)),
@@ -651,6 +692,47 @@ class Orchestrator:
         given = self.session.spark if self.session else None
         return spark_limits.notices(
             functions, spark_limits.session_limits(self.config.spark.get("remote"), given)
+        )
+
+    def _new_code(self) -> RowCode:
+        def reader() -> CodeReader:
+            # Late, because the first cell of a notebook does not need the parser of Python.
+            from odibi_nb.core.functions.code_hash import CodeReader
+            from odibi_nb.core.functions.project_sources import ProjectSources
+
+            sources = ProjectSources(self._modules, self.manifest.transformation_modules)
+            return CodeReader(sources, self.manifest.parameters)
+
+        return RowCode(reader, CodeStore(self.state_dir))
+
+    def _judged(self, options: RunOptions) -> tuple[RunPlan, FreshnessReader]:
+        """Return the plan of *options*, and the reader of the facts about its rows."""
+        registry: list[Mapping[str, Any]] = []
+
+        def keep(rows: list[Row]) -> list[Row]:
+            registry.extend(rows)
+            return rows
+
+        plan = self._plan(options, change=keep)
+        return plan, self._freshness_reader(plan, registry)
+
+    def _freshness_of_all(self, options: RunOptions) -> dict[str, Freshness]:
+        """Return the verdict on each row of the project, for a selection by ``state:``."""
+        _, reader = self._judged(RunOptions(overrides=options.overrides))
+        return reader.judge()
+
+    def _freshness_reader(
+        self, plan: RunPlan, registry: Sequence[Mapping[str, Any]]
+    ) -> FreshnessReader:
+        dead = dead_runs(self.state_dir, self.project, self.env)
+        past = past_of_rows(self.sinks(), self.project, self.env, plan.rows, dead)
+        return FreshnessReader(
+            plan.rows,
+            lru_cache(lambda: writers_of(_parsed(registry))),
+            past,
+            self._code,
+            self.tables,
+            Reach(self.config.locations, str(self.manifest.folder), None).locate,
         )
 
     def _states(self, run: str) -> dict[str, str]:
@@ -717,6 +799,16 @@ class Orchestrator:
             hint = did_you_mean(name, ENGINES) or ": expected 'pandas' or 'spark'"
             raise ConfigurationError("engine", [f"unknown engine {engine!r}{hint}"])
         return name
+
+
+def _parsed(registry: Iterable[Mapping[str, Any]]) -> Iterator[Transformation]:
+    """Yield the enabled rows of the registry that can be parsed."""
+    for number, raw in enumerate(registry, 1):
+        columns = row_columns(raw)
+        if enabled_from(columns.get("enabled")) is not False:
+            row, _ = parse_columns(columns, number)
+            if row is not None:
+                yield row
 
 
 def _enabled(row: Row) -> Row:

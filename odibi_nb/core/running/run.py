@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.engine import Engine
-from odibi_nb.core.model.events import EventType, RunStatus, Status
+from odibi_nb.core.model.events import DONE, EventType, RunStatus, Status
 from odibi_nb.core.model.readable_places import allowed_places
 from odibi_nb.core.model.reserved_places import reserved_in
 from odibi_nb.core.model.results import RunResult
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.options import RunOptions
     from odibi_nb.core.model.results import TransformationResult
+    from odibi_nb.core.planning.freshness import Freshness
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
     from odibi_nb.core.protocols import Adapters, BaseLogSink, Place, TableEngine, View
     from odibi_nb.core.runlog.run_lock import RunLock
@@ -66,6 +67,9 @@ class RunSetup:
         spark_session: returns the session that rows get; None if no engine has one.
         cache_plan: layer to the tables to cache after it.
         save_logs: also write the captured logs to a file.
+        code: returns the hash of a row's code, "" if it is unclear, and stores its text and the
+            row's configuration under the given ``config_hash``.
+        look_again: returns the verdict on a row during the run with an id; None if all rows run.
     """
 
     place: Place
@@ -77,6 +81,8 @@ class RunSetup:
     spark_session: Callable[[], Any]
     cache_plan: Mapping[str, tuple[str, ...]]
     save_logs: bool = False
+    code: Callable[[PlannedRow, str], str] = lambda _row, _hash: ""
+    look_again: Callable[[PlannedRow, str], Freshness] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,6 +335,7 @@ class RunExecution:
 
     def _make_runner(self) -> TransformationRunner:
         cache = self._layer_cache()
+        look_again = self.setup.look_again
         return TransformationRunner(
             self.plan,
             self.events,
@@ -339,6 +346,8 @@ class RunExecution:
             finish_layer=None if cache is None else cache.fill,
             poll_cancel=lambda: journals.take_cancel_requests(self.journal.folder),
             poll_revoked=self._overridden,
+            code=self.setup.code,
+            look_again=None if look_again is None else lambda row: look_again(row, self.run_id),
         )
 
     def _overridden(self) -> str:
@@ -458,7 +467,7 @@ def make_context(
 
 def _run_status(results: Iterable[TransformationResult], *, cancelled: bool) -> RunStatus:
     found = {result.status for result in results}
-    if found <= {Status.SUCCESS}:
+    if found <= DONE:
         return RunStatus.SUCCESS
     if cancelled or (found & {Status.CANCELLED, Status.ABANDONED} and Status.FAILED not in found):
         return RunStatus.CANCELLED

@@ -10,7 +10,7 @@ import time
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -34,11 +34,12 @@ from odibi_nb.errors import DataError, RevokedError
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from odibi_nb.core.model.attempt_facts import AttemptFacts
     from odibi_nb.core.model.events import Status
+    from odibi_nb.core.planning.freshness import Freshness
     from odibi_nb.core.planning.plan import PlannedRow
 
 MAX_TRACEBACK = 50_000
@@ -56,6 +57,9 @@ class Attempt:
         log: the captured log of the attempt.
         started: the monotonic clock at the start.
         deadline: the monotonic clock at the row's timeout; None without one.
+        code: returns the hash of the row's code.
+        look_again: returns the verdict on the row; None if the row runs in any case.
+        code_hash: the hash of the code that runs, as soon as it is known.
     """
 
     row: PlannedRow
@@ -64,11 +68,18 @@ class Attempt:
     log: CapturedLog
     started: float
     deadline: float | None = None
+    code: Callable[[PlannedRow, str], str] = lambda _row, _hash: ""
+    look_again: Callable[[PlannedRow], Freshness] | None = None
+    code_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptEnded:
-    """The end of an attempt. *error* is None for a success."""
+    """The end of an attempt. *error* is None for a success.
+
+    *confirmed* is the record of the row's last success, if the row did not run because nothing that
+    it reads has changed since.
+    """
 
     attempt: Attempt
     end_time: dt.datetime
@@ -76,6 +87,7 @@ class AttemptEnded:
     error: BaseException | None = None
     traceback: str = ""
     revoked: bool = False
+    confirmed: Mapping[str, Any] | None = None
 
     def facts(self, status: Status, reason: str = "") -> AttemptFacts:
         """Return the facts of the ended attempt. *reason* explains why it was cancelled, if it was."""
@@ -90,6 +102,7 @@ class AttemptEnded:
             checks=tuple(context.check_results),
             inputs_read=context.provenance.inputs_read,
             outputs_written=context.provenance.outputs_written,
+            code_hash=self.attempt.code_hash or None,
             error_type=None if error is None else type(error).__name__,
             error_message=None if error is None else failure_message(error),
             reason=reason,
@@ -97,13 +110,14 @@ class AttemptEnded:
 
 
 def run_attempt(attempt: Attempt) -> AttemptEnded:
-    """Call the row's function and write its return value. Never raises."""
+    """Call the row's function and write its return value. Never raises.
+
+    If the row is still fresh after its upstream rows have run, do not call its function.
+    """
     error: BaseException | None = None
-    try:
-        with captured(attempt.log), current_context(attempt.context), _engine_scope(attempt):
-            _call(attempt)
-    except BaseException as exc:  # noqa: BLE001  a worker without an answer would hang the run
-        error = exc
+    confirmed = _confirmed(attempt)
+    if confirmed is None:
+        error = _run(attempt)
     return AttemptEnded(
         attempt=attempt,
         end_time=utc_now(),
@@ -111,7 +125,37 @@ def run_attempt(attempt: Attempt) -> AttemptEnded:
         error=error,
         traceback=user_traceback(error) if error is not None else "",
         revoked=isinstance(error, RevokedError),
+        confirmed=confirmed,
     )
+
+
+def _run(attempt: Attempt) -> BaseException | None:
+    """Call the row's function, and return its exception if it raises one."""
+    try:
+        attempt.code_hash = _code_hash(attempt)
+        with captured(attempt.log), current_context(attempt.context), _engine_scope(attempt):
+            _call(attempt)
+    except BaseException as exc:  # noqa: BLE001  a worker without an answer would hang the run
+        return exc
+    return None
+
+
+def _confirmed(attempt: Attempt) -> Mapping[str, Any] | None:
+    """Return the record of the row's last success if the row is fresh now; None if it must run."""
+    if attempt.look_again is None:
+        return None
+    try:
+        verdict = attempt.look_again(attempt.row)
+    except Exception:  # noqa: BLE001  in doubt the row runs
+        return None
+    return None if verdict.reasons else verdict.success
+
+
+def _code_hash(attempt: Attempt) -> str:
+    try:
+        return attempt.code(attempt.row, attempt.facts.config_hash)
+    except Exception:  # noqa: BLE001  a row runs even if its code cannot be compared later
+        return ""
 
 
 def _engine_scope(attempt: Attempt) -> AbstractContextManager[None]:

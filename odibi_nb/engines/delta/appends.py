@@ -124,7 +124,8 @@ def metadata(info: WriteInfo) -> dict[str, str]:
         "transformation_id": info.transformation_id,
         "attempt": str(info.attempt),
     }
-    return {**own, "rolls_back": info.rolls_back} if info.rolls_back else own
+    more = {"rolls_back": info.rolls_back, "content_hash": info.content_hash}
+    return {**own, **{name: text for name, text in more.items() if text}}
 
 
 def transaction(info: WriteInfo, count: int) -> Any:

@@ -114,6 +114,19 @@ def newest_version(uri: str, key: str, storage_options: Mapping[str, str]) -> Ta
     )
 
 
+def version_with(uri: str, key: str, storage_options: Mapping[str, str], content: str) -> Any:
+    """Return the newest version of the table at *uri* if its data has the hash *content*; else None.
+
+    The hash is in the metadata of the newest commit that changed data.
+    """
+    newest = newest_version(uri, key, storage_options)
+    if newest is None or newest.data_version is None:
+        return None
+    commit = next(DeltaLog(uri, storage_options).commits(newest.data_version), None)
+    known = commit is not None and commit.info.get("content_hash") == content
+    return newest if known else None
+
+
 def version_of(table: Any, key: str) -> TableVersion:
     """Return the version of delta-rs's opened *table*, without another look at its log."""
     return TableVersion(table=key, version=int(table.version()), table_id=str(table.metadata().id))

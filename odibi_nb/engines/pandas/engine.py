@@ -19,6 +19,7 @@ from odibi_nb.engines.lake import Lake
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.pandas import rehearsal as pandas_rehearsal
 from odibi_nb.engines.pandas import version_diff
+from odibi_nb.engines.pandas.content_hash import content_hash
 from odibi_nb.engines.pandas.frames import from_arrow, to_arrow
 from odibi_nb.engines.pandas.in_memory import PandasInMemory
 from odibi_nb.engines.pandas.query import Limits, select
@@ -101,6 +102,17 @@ class PandasEngine(PandasInMemory):
             finally:
                 self._cached.pop(table.path, None)
         return int(data.num_rows)
+
+    def same_content(self, frame: Any, output: Output) -> tuple[TableVersion | None, str]:
+        """Compare the rows with those of the table's newest commit; see `ComparingEngine`."""
+        table = TableName.parse(output.table)
+        digest = content_hash(to_arrow(frame, output.table), output)
+        if not digest:
+            return None, ""
+        uri = self._lake.uri(table)
+        with write_lock(uri):
+            found = delta_versions.version_with(uri, table.key, self._storage_options, digest)
+        return found, digest
 
     def take_back(self, output: Output, info: WriteInfo) -> None:
         """Remove the rows that earlier attempts appended; see `RetryingEngine`."""

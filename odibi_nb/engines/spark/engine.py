@@ -42,6 +42,7 @@ from odibi_nb.engines.spark import writes as spark_writes
 from odibi_nb.engines.spark.appends import without_earlier
 from odibi_nb.engines.spark.cache import SparkCache
 from odibi_nb.engines.spark.catalog import SparkCatalog, make_schema
+from odibi_nb.engines.spark.content_hash import same_rows
 from odibi_nb.engines.spark.file_times import in_microseconds
 from odibi_nb.engines.spark.frames import is_spark, storable, to_spark, types_of
 from odibi_nb.engines.spark.jobs import ClassicJobs, ConnectJobs, attempt_scope
@@ -454,6 +455,24 @@ class SparkEngine:
                 table_id=table_id,
             )
         )
+
+    def same_content(self, frame: Any, output: Output) -> tuple[TableVersion | None, str]:
+        """Compare the rows with those of the newest version; see `ComparingEngine`.
+
+        Spark computes *frame* for this, and again for a write. So no hash of the first rows goes with
+        the second, which can differ.
+        """
+        table = TableName.parse(output.table)
+        newest = self.versions([table]).get(table.key)
+        target = self._target(table)
+        if newest is None or not spark_writes.is_partitioned_by(target, output):
+            return None, ""
+        time_zone = self.connection.spark.conf.get("spark.sql.session.timeZone")
+        frame = storable(frame, output.table, time_zone)
+        with in_microseconds(self.connection):
+            fitted = spark_rehearsal.fitted(target, frame, output, self._schema(target, table))
+            same = same_rows(fitted, self.read_version(table, newest.version))
+        return (newest if same else None), ""
 
     def take_back(self, output: Output, info: WriteInfo) -> None:
         """Remove the rows that earlier attempts appended; see `RetryingEngine`."""

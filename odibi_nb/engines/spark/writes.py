@@ -335,6 +335,14 @@ def check_partitions(target: DeltaTarget, output: Output) -> None:
         raise output_rules.partitioned_otherwise(output, now)
 
 
+def is_partitioned_by(target: DeltaTarget, output: Output) -> bool:
+    """Return True if a write of *output* leaves the partition columns of its table as they are."""
+    wanted = list(output.partition_by)
+    if not wanted and output.schema_mode != "overwrite":
+        return True
+    return _partitions(target) == wanted
+
+
 def _partitions(target: DeltaTarget) -> list[str] | None:
     """Return the table's partition columns; None if they are unknown."""
     log = _log(target)

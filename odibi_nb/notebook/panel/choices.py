@@ -20,6 +20,7 @@ class Choices:
     Attributes:
         only: ids of the transformations that run; all if empty.
         atomic: True to roll all tables back if the run does not succeed.
+        stale: True to run only rows that are not up to date.
         overrides: constants, as in the body of ``%%odibi run``.
         manifest: the manifest's path, if the project's name alone does not find it.
         confirm: the text typed to confirm a run of a protected environment.
@@ -30,6 +31,7 @@ class Choices:
     engine: str | None = None
     layers: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    stale: bool = False
     schedule: str | None = None
     workers: int | None = None
     on_error: str | None = None
@@ -58,6 +60,7 @@ class Choices:
             "target_layers": self.layers,
             "select": [exactly(name) for name in self.only],
             "overrides": overrides_from(self.overrides),
+            "stale": self.stale or None,
         }
 
     def run_options(self) -> dict[str, Any]:
@@ -86,6 +89,7 @@ class Choices:
         words += _option("--engine", self.engine)
         words += _option("--layers", *self.layers)
         words += _option("--only", *self.only)
+        words += ["--stale"] if self.stale else []
         words += _option("--schedule", self.schedule)
         words += _option("--workers", self.workers)
         words += _option("--on-error", self.on_error)

@@ -101,6 +101,12 @@ class PanelForm:
             "If it fails",
             "What happens to the tables that a run wrote before it failed or was cancelled",
         )
+        self.stale = w.Checkbox(
+            value=False,
+            description="Only what is stale",
+            tooltip="Run only rows that are not up to date, and rows that need their new data",
+            indent=False,
+        )
         self.overrides = labelled(
             w.Textarea(placeholder="[SILVER_001]\ndrop_nulls = false", rows=5),
             "Constants",
@@ -117,7 +123,7 @@ class PanelForm:
             control.observe(self._on_place, names="value")
         for control in (
             *(self.engine, self.schedule, self.workers, self.on_error, self.atomic),
-            *(self.overrides, self.confirm),
+            *(self.stale, self.overrides, self.confirm),
         ):
             control.observe(self._on_change, names="value")
 
@@ -151,6 +157,7 @@ class PanelForm:
             engine=self.engine.value or None,
             layers=self.layers.chosen,
             only=self.rows.chosen,
+            stale=self.stale.value,
             schedule=self._unless_default("schedule", self.schedule.value, RunOptions().schedule),
             workers=self._unless_default("max_workers", self.workers.value, self._usual_workers()),
             on_error=self._unless_default("on_error", self.on_error.value, RunOptions().on_error),
@@ -253,7 +260,7 @@ class PanelForm:
         columns = (
             (self.project, self.env, self.engine, self.layers.widget, self.confirm),
             self.rows.controls,
-            (self.schedule, self.workers, self.on_error, self.atomic, self.overrides),
+            (self.stale, self.schedule, self.workers, self.on_error, self.atomic, self.overrides),
         )
         boxes = [w.VBox(column, layout=w.Layout(margin="0 12px 0 0")) for column in columns]
         # Long ids need space, so the list of transformations uses all free width.

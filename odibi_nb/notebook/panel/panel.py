@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from odibi_nb.core.model.events import Status
+from odibi_nb.core.model.events import DONE
 from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.redaction import error_text
 from odibi_nb.errors import ConfigurationError, OdibiError
@@ -281,9 +281,7 @@ class RunPanel:
         """Return True if the last run, in the chosen environment, left unfinished rows."""
         if self.result is None or self._ran is None:
             return False
-        unfinished = any(
-            t.status is not Status.SUCCESS for t in self.result.transformations.values()
-        )
+        unfinished = any(t.status not in DONE for t in self.result.transformations.values())
         return unfinished and self._ran.choices.same_place(self.choices)
 
 

@@ -247,4 +247,4 @@ def _layer_node(layer: str, rows: list[Node], inside: int) -> Node:
 def _worst(statuses: set[str]) -> str:
     """Return the most urgent of *statuses*, or ""."""
     order = ("FAILED", "ABANDONED", "CANCELLED", "SKIPPED", RETRYING, "RUNNING", WAITING)
-    return next((status for status in (*order, "SUCCESS") if status in statuses), "")
+    return next((status for status in (*order, "SUCCESS", "UNCHANGED") if status in statuses), "")

@@ -18,7 +18,7 @@ from odibi_nb.views.html_parts import breakable, first_of, shortened
 from odibi_nb.views.plan.forecast import COLUMNS as FORECAST_COLUMNS
 from odibi_nb.views.plan.forecast import forecast_lines, makespan_table
 from odibi_nb.views.plan.graph_svg import graph_svg
-from odibi_nb.views.plan.plan_text import plan_cells, step_lines
+from odibi_nb.views.plan.plan_text import fresh_lines, plan_cells, step_lines
 from odibi_nb.views.status_style import STATUS_STYLES, text_colour
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ MAX_OPEN_GRAPH = 40
 MAX_CELL = 80
 COLUMNS = (
     "transformation",
+    "why",
     "function",
     "engine",
     "reads",
@@ -94,7 +95,7 @@ def _problems(plan: RunPlan) -> str:
 def _notes(plan: RunPlan) -> str:
     notices = [f"⚠️ {text}" for text in plan.notices]
     items = "".join(f"<li>{escape(text)}</li>" for text in first_of(notices, MAX_NAMES))
-    items += "".join(f"<li>{escape(text)}</li>" for text in step_lines(plan))
+    items += "".join(f"<li>{escape(text)}</li>" for text in (*fresh_lines(plan), *step_lines(plan)))
     if plan.selection:
         items += f"<li>selected: <code>{escape(shortened(plan.selection))}</code></li>"
     if plan.disabled:

@@ -32,7 +32,8 @@ def plan_text(plan: RunPlan) -> str:
     title = (
         f"Plan of {plan.project!r}, env {plan.env}: {counted(len(rows), 'row')} from {plan.source}"
     )
-    lines = [str(Records(title, COLUMNS, rows))]
+    columns = COLUMNS if plan.fresh is None else (*COLUMNS, "why")
+    lines = [str(Records(title, columns, rows)), *fresh_lines(plan)]
     lines += step_lines(plan)
     lines += forecast_lines(plan, expected)
     if expected is not None and len(expected.makespans) > 1:
@@ -46,6 +47,14 @@ def plan_text(plan: RunPlan) -> str:
         lines.append(f"{counted(len(plan.problems), 'problem')}, nothing will run:")
         lines += [f"  ✖ {problem}" for problem in plan.problems]
     return "\n".join(lines)
+
+
+def fresh_lines(plan: RunPlan) -> list[str]:
+    """Return a line about the fresh rows that a ``--stale`` run leaves out."""
+    if plan.fresh is None:
+        return []
+    count = "1 row is" if plan.fresh == 1 else f"{plan.fresh:,} rows are"
+    return [f"Only what is stale: {count} fresh and will not run"]
 
 
 def step_lines(plan: RunPlan) -> list[str]:
@@ -98,6 +107,7 @@ def plan_cells(
         ),
         "after": _waits_for(row, steps),
         **forecast_cells(row, expected),
+        "why": row.why,
     }
 
 

@@ -26,7 +26,7 @@ JupyterLab stores a PNG of each Plotly figure, which would make the notebook lar
 Bundle = dict[str, Any]
 EMPTY: Bundle = {HTML: "<span></span>", TEXT: ""}
 """An empty output that a later one replaces."""
-_FINE = frozenset({"SUCCESS", "RUNNING", "WAITING", "RETRYING"})
+_FINE = frozenset({"SUCCESS", "UNCHANGED", "RUNNING", "WAITING", "RETRYING"})
 
 
 def run_bundles(

@@ -181,6 +181,7 @@ _LINES: dict[EventType, Callable[[dict[str, Any]], tuple[str, str]]] = {
     EventType.LAYER_END: _layer_end,
     EventType.TRANSFORM_START: _start,
     EventType.TRANSFORM_SUCCESS: lambda payload: ("INFO", f"Success: {_name(payload)}"),
+    EventType.TRANSFORM_UNCHANGED: lambda payload: ("INFO", f"Unchanged: {_name(payload)}"),
     EventType.TRANSFORM_RETRY: _retry,
     EventType.TRANSFORM_FAILURE: _failure,
     EventType.TRANSFORM_SKIPPED: _not_run,

@@ -53,6 +53,7 @@ def summary_parts(snapshot: RunSnapshot) -> list[str]:
     parts += [
         f"{counts[name]:,} {label}"
         for name, label in (
+            (Status.UNCHANGED.value, "unchanged"),
             (Status.RUNNING.value, "running"),
             (Status.FAILED.value, "failed"),
             (Status.ABANDONED.value, "abandoned"),

@@ -65,7 +65,7 @@ _USUAL_REST = 27.5
 """Width in em for names of transformations and functions in a notebook that is 1,000 pixels wide."""
 _NUMBERS = (6, 8, 9, 10)
 _BAD = frozenset({Status.FAILED.value, Status.ABANDONED.value, Status.CANCELLED.value, RETRYING})
-_PLAIN = frozenset({WAITING, Status.SUCCESS.value, Status.SKIPPED.value})
+_PLAIN = frozenset({WAITING, Status.SUCCESS.value, Status.SKIPPED.value, Status.UNCHANGED.value})
 
 
 class Details(NamedTuple):

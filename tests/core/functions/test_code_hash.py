@@ -229,6 +229,29 @@ def test_a_constant_that_was_changed_in_memory_is_not_taken_for_the_one_in_its_f
     assert project.read().digest == before.digest
 
 
+def test_functions_that_decorators_put_into_a_registry_count(project):
+    """A function that calls whatever is in a dict depends on the functions in it."""
+    text = (
+        "STEPS = {}\n\ndef step(fn):\n    STEPS[fn.__name__] = fn\n    return fn\n\n"
+        "@step\ndef first(x):\n    return 1\n\ndef work(inputs):\n    return STEPS['first'](1)\n"
+    )
+    project.write("steps.py", text)
+    before = project.read("steps")
+    project.write("steps.py", text.replace("return 1", "return 2"))
+    assert project.read("steps").digest != before.digest
+
+
+def test_a_value_that_a_module_reads_from_elsewhere_at_its_import_counts(project, monkeypatch):
+    """Settings from a file or the environment are as much part of the code as its text."""
+    text = "import json, os\nSETTINGS = json.loads(os.environ['ODIBI_TEST_SETTINGS'])\n\ndef work(inputs):\n    return SETTINGS\n"
+    digests = []
+    for number in (1, 2):
+        monkeypatch.setenv("ODIBI_TEST_SETTINGS", f'{{"a": {number}}}')
+        project.write("settled.py", f"{text}# {number}\n")
+        digests.append(project.read("settled").digest)
+    assert digests[0] != digests[1]
+
+
 def test_an_edit_after_the_import_is_not_taken_for_the_code_that_runs(project):
     """A row that runs old code gets the hash of the old code, whatever its file holds by now."""
     before = project.read()
@@ -261,7 +284,7 @@ def test_texts_are_stored_once_and_only_for_their_owner(project, tmp_path):
     code = project.read()
     for _ in range(2):
         store.keep_code(code)
-        store.keep_config("0123456789abcdef", {"constants": {"a": 1}})
+        store.keep_config("0123456789abcdef", lambda: {"constants": {"a": 1}})
     assert store.parts(code.digest) == code.parts
     assert "OFFSET = 0" in (store.text(code.parts["shop.times.OFFSET"]) or "")
     assert store.config("0123456789abcdef") == {"constants": {"a": 1}}

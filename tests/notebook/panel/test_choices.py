@@ -19,6 +19,7 @@ ALL = Choices(
     engine="spark",
     layers=("Bronze", "Silver 1"),
     only=("B1", "B 2"),
+    stale=True,
     schedule="graph",
     workers=3,
     on_error="stop",
@@ -33,7 +34,7 @@ def test_the_command_names_project_and_environment_and_what_differs():
     assert FEW.command() == "%odibi run 'Plant One' --env qat"
     assert ALL.command() == (
         "%odibi run 'Plant One' --env prod --manifest 'my projects/manifest.json' --engine spark "
-        "--layers Bronze 'Silver 1' --only B1 'B 2' --schedule graph --workers 3 --on-error stop "
+        "--layers Bronze 'Silver 1' --only B1 'B 2' --stale --schedule graph --workers 3 --on-error stop "
         "--atomic"
     )
 
@@ -57,6 +58,7 @@ def test_the_options_of_a_run():
         "target_layers": ("Bronze", "Silver 1"),
         "select": [exactly("B1"), exactly("B 2")],
         "overrides": {},
+        "stale": True,
         "schedule": "graph",
         "max_workers": 3,
         "on_error": "stop",

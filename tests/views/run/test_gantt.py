@@ -13,7 +13,7 @@ from odibi_nb.views.run.eta import ExpectedRun
 from odibi_nb.views.run.gantt import cut_in_the_middle, gantt_of, tick_step
 from odibi_nb.views.run.lanes import MAX_FAILED, MAX_LANES, MAX_LINES, Lanes
 from odibi_nb.views.run.state import RunSnapshot
-from odibi_nb.views.status_style import STATUS_STYLES, style_of
+from odibi_nb.views.status_style import STATUS_STYLES, WAITS, style_of
 
 
 def kinds_of(gantt, name):
@@ -27,8 +27,8 @@ def test_rows_are_in_the_plans_order_grouped_by_layer():
     assert [r.id for r in gantt.rows] == [r.id for r in everything().rows]
     assert [(b.layer, b.first, b.last) for b in gantt.bands] == [
         ("Bronze", 0, 1),
-        ("Silver_1", 2, 9),
-        ("Gold_1", 10, 10),
+        ("Silver_1", 2, 10),
+        ("Gold_1", 11, 11),
     ]
 
 
@@ -125,9 +125,9 @@ def test_the_picture_in_words():
 
 
 def test_no_two_statuses_look_alike():
-    """Signs of what can stand in one table differ; so do colours and patterns of what is drawn."""
-    for one, other in itertools.combinations(STATUS_STYLES.values(), 2):
-        assert one.pattern != other.pattern
+    """Signs of what can stand in one table differ; so do colours, and patterns of bars of one height."""
+    for (name, one), (kind, other) in itertools.combinations(STATUS_STYLES.items(), 2):
+        assert (one.pattern, name in WAITS) != (other.pattern, kind in WAITS)
         assert one.colour != other.colour
         assert one.sign != other.sign
     assert style_of("WAITING").sign == STATUS_STYLES["QUEUED"].sign

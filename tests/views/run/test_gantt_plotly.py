@@ -32,8 +32,8 @@ def test_one_trace_of_one_colour_per_kind():
     """Each kind is one bar trace with a constant colour, its own pattern, and thin if it is a wait."""
     data = gantt_plotly(gantt_of(everything()))["data"]
     assert [name_of(t) for t in data] == [*KINDS, "▯ failed, then retried"]
-    shapes = [t["marker"].get("pattern", {}).get("shape", "") for t in data[:-1]]
-    assert len({*shapes}) == len(STATUS_STYLES)
+    looks = {(t["marker"].get("pattern", {}).get("shape", ""), t["width"]) for t in data[:-1]}
+    assert len(looks) == len(STATUS_STYLES)
     for trace in data:
         assert trace["type"] == "bar"
         assert isinstance(trace["marker"]["color"], str)
@@ -85,10 +85,10 @@ def test_only_a_run_on_spark_has_a_trace_for_what_is_done():
 def test_rows_are_labelled_top_to_bottom():
     """The first row is at the top; rows have their names, layers theirs, lines part the layers."""
     layout = gantt_plotly(gantt_of(everything()))["layout"]
-    assert layout["yaxis"]["range"] == [10.5, -0.5]
+    assert layout["yaxis"]["range"] == [11.5, -0.5]
     assert [*map(plain, layout["yaxis"]["ticktext"][:2])] == ["OK", "LATE"]
     assert [plain(a["text"]) for a in layout["annotations"]] == ["Bronze", "Silver_1", "Gold_1"]
-    assert [s["y0"] for s in layout["shapes"]] == [-0.5, 1.5, 9.5, 0]
+    assert [s["y0"] for s in layout["shapes"]] == [-0.5, 1.5, 10.5, 0]
     assert layout["shapes"][-1]["x0"] == 10
 
 

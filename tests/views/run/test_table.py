@@ -229,7 +229,7 @@ def test_every_status_has_a_colour_for_both_themes():
     """Each status' colour is mixed with the theme's own text colour."""
     style = style_html()
     names = re.findall(r"\.odibi-([A-Z]+)\{color:#\w{6};color:color-mix\(", style)
-    assert len(names) == len(set(names)) == 9
+    assert len(names) == len(set(names)) == 10
     assert not any(a == b for a, b in itertools.pairwise(names))
 
 

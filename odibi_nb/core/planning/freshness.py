@@ -1,0 +1,540 @@
+"""Decide for each row whether its outputs are what a run would write again.
+
+The verdict follows from metadata alone: the row's newest success in the run log, and the present state
+of its code, configuration, inputs and outputs. A row is fresh only if every fact is known and equal. A
+missing fact makes it unknown, so that it runs.
+
+Nothing here reads anything: `Facts` has what was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from odibi_nb.core.model.checks import quarantine_of
+from odibi_nb.core.model.provenance import FileRead, OutputWritten, TableCommit, TableVersion
+from odibi_nb.core.model.tables import is_location, table_key
+from odibi_nb.core.text.json import as_json, decode_json
+from odibi_nb.core.text.name_lists import some_of
+from odibi_nb.core.text.redaction import redact, redact_text
+
+if TYPE_CHECKING:
+    from odibi_nb.core.model.transformation import Transformation
+    from odibi_nb.core.planning.plan import PlannedRow
+
+MAX_NAMED = 4
+MAX_SHOWN = 40
+ALWAYS_RUN = "always_run"
+"""The key of ``constants`` that keeps a row from ever being fresh."""
+SHARING = frozenset({"append", "merge"})
+"""Modes of rows that share a table on purpose."""
+
+
+class State(str, Enum):
+    """State of a row's outputs."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    UNKNOWN = "unknown"
+
+
+class Cause(str, Enum):
+    """Kind of a reason why a row is not fresh."""
+
+    NEW = "new"
+    FAILED = "failed"
+    CODE = "code"
+    CONSTANTS = "constants"
+    ENGINE = "engine"
+    INPUT = "input"
+    OUTPUT = "output"
+    UPSTREAM = "upstream"
+    UNKNOWN = "unknown"
+
+
+class Reason(NamedTuple):
+    """Reason why a row is not fresh, in words for the user."""
+
+    cause: Cause
+    text: str
+
+
+class Freshness(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Verdict on one row.
+
+    Attributes:
+        reasons: the reasons why the row is not fresh; empty if it is.
+        success: the record of the row's newest success; None if it has none.
+    """
+
+    reasons: tuple[Reason, ...] = ()
+    success: Mapping[str, Any] | None = None
+
+    @property
+    def state(self) -> State:
+        """The state of the row."""
+        if not self.reasons:
+            return State.FRESH
+        certain = any(reason.cause is not Cause.UNKNOWN for reason in self.reasons)
+        return State.STALE if certain else State.UNKNOWN
+
+    @property
+    def waits(self) -> bool:
+        """True if the row is fresh unless one of its upstream rows writes."""
+        return bool(self.reasons) and all(r.cause is Cause.UPSTREAM for r in self.reasons)
+
+    @property
+    def why(self) -> str:
+        """The reasons as text; "" for a fresh row."""
+        return "; ".join(dict.fromkeys(reason.text for reason in self.reasons))
+
+    def selected_by(self, word: str) -> bool:
+        """Return True if ``state:`` with *word*, one of `odibi_nb.core.planning.selection.FRESHNESS`, selects the row."""
+        causes = {reason.cause for reason in self.reasons}
+        if word == "new":
+            return Cause.NEW in causes
+        if word == "modified":
+            return bool(causes & {Cause.CODE, Cause.CONSTANTS})
+        return self.state.value == word
+
+
+class Past(NamedTuple):
+    """Past attempts of one row.
+
+    ``success``   the record of its newest success; None without one
+    ``position``  the place of that success's run: greater for later runs
+    ``last``      the record of its last attempt that started; None if it never did
+    """
+
+    success: Mapping[str, Any] | None = None
+    position: int = -1
+    last: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Facts about a project, of which each function may raise an exception if a fact is not known.
+
+    Attributes:
+        past: past attempts by id.
+        runs: ids of this project's runs in this environment.
+        writers: returns the key of each table with the rows that write it, and their modes.
+        code: returns the hash of a row's code and the reasons why it is unclear.
+        changed_code: returns the names that differ between the codes of two hashes, or [].
+        config: returns the configuration with a hash, or None.
+        version: returns the newest version of the table with a key, or None.
+        commits: returns the commits of the table with a key, newest first, down to a version.
+        fingerprint: returns the present fingerprint of a file.
+    """
+
+    past: Mapping[str, Past]
+    runs: frozenset[str]
+    writers: Callable[[], Mapping[str, Mapping[str, str]]]
+    code: Callable[[PlannedRow], tuple[str, tuple[str, ...]]]
+    changed_code: Callable[[PlannedRow, str], list[str]] = field(default=lambda _row, _old: [])
+    config: Callable[[str], Mapping[str, Any] | None] = field(default=lambda _hash: None)
+    version: Callable[[PlannedRow, str], TableVersion | None]
+    commits: Callable[[PlannedRow, str, int], list[TableCommit]]
+    fingerprint: Callable[[PlannedRow, str], FileRead]
+
+
+def judge_rows(rows: Mapping[str, PlannedRow], facts: Facts) -> dict[str, Freshness]:
+    """Return the verdict on each row. *rows* are in an order in which upstream rows come first.
+
+    A fresh row with an upstream row that is not fresh waits for it: see `Freshness.waits`.
+    """
+    verdicts: dict[str, Freshness] = {}
+    for name, row in rows.items():
+        verdict = judge(row, facts)
+        running = [other for other in row.upstream if other in verdicts and verdicts[other].reasons]
+        if running:
+            reasons = tuple(
+                Reason(Cause.UPSTREAM, f"upstream {other} will run") for other in running
+            )
+            verdict = msgspec.structs.replace(verdict, reasons=(*verdict.reasons, *reasons))
+        verdicts[name] = verdict
+    return verdicts
+
+
+def judge(row: PlannedRow, facts: Facts) -> Freshness:
+    """Return the verdict on *row*, without its upstream rows."""
+    past = facts.past.get(row.id, Past())
+    if past.success is None:
+        tried = "" if past.last is None else f", and its last attempt {_ended(past.last)}"
+        return Freshness(reasons=(Reason(Cause.NEW, f"never run{tried}"),))
+    return Freshness(
+        reasons=tuple(dict.fromkeys(_reasons(row, past, past.success, facts))),
+        success=past.success,
+    )
+
+
+def _reasons(
+    row: PlannedRow, past: Past, success: Mapping[str, Any], facts: Facts
+) -> Iterator[Reason]:
+    if past.last is not None and past.last is not success:
+        yield Reason(Cause.FAILED, f"last attempt {_ended(past.last)}")
+    if row.transformation.constants.get(ALWAYS_RUN):
+        yield Reason(Cause.UNKNOWN, "the row says always_run")
+    yield from _row_reasons(row, success, facts)
+    yield from _code_reasons(row, success, facts)
+    yield from _dependency_reasons(row, past, facts)
+    yield from _input_reasons(row, success, facts)
+    yield from _output_reasons(row, success, facts)
+
+
+def _ended(record: Mapping[str, Any]) -> str:
+    status = str(record.get("status") or "").lower()
+    return {"failed": "failed", "": "did not end"}.get(status, f"was {status}")
+
+
+# -- configuration, engine and code ----------------------------------------------------------------
+
+
+def _row_reasons(row: PlannedRow, success: Mapping[str, Any], facts: Facts) -> Iterator[Reason]:
+    before, now = success.get("config_hash"), row.transformation.config_hash()
+    if not before:
+        yield Reason(Cause.UNKNOWN, "the configuration of its last success was not recorded")
+    elif before != now:
+        old = _safely(lambda: facts.config(str(before)), None)
+        yield Reason(Cause.CONSTANTS, changed_config(old, config_of(row)))
+    engine = success.get("engine")
+    if engine != row.engine:
+        yield Reason(Cause.ENGINE, f"engine changed ({engine or 'unknown'} → {row.engine})")
+
+
+def config_of(row: PlannedRow) -> dict[str, Any]:
+    """Return the configuration of *row* that its ``config_hash`` covers, without secrets."""
+    one = row.transformation
+    return {
+        "constants": redact(one.constants),
+        "inputs": redact(one.inputs),
+        "outputs": redact(one.outputs),
+        "function": one.qualified_function,
+        "layer": one.layer,
+        "step": one.step,
+        "entities": [one.entity_1, one.entity_2, one.entity_3],
+    }
+
+
+def changed_config(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> str:
+    """Return the difference between two results of `config_of`, in words."""
+    if old is None:
+        return "constants or another column of the row changed"
+    changes: list[str] = []
+    before, after = old.get("constants") or {}, new["constants"]
+    for key in dict.fromkeys((*before, *after)):
+        one, other = before.get(key), after.get(key)
+        if as_json(one) != as_json(other) or (key in before) != (key in after):
+            shown = f"{_short(one)} → {_short(other)}"
+            changes.append(f"{key}: {shown}")
+    if changes:
+        return f"constants changed ({some_of(changes, MAX_NAMED)})"
+    columns = [key for key in new if as_json(old.get(key)) != as_json(new[key])]
+    named = ", ".join(columns) or "a secret"
+    return f"the row changed ({named})"
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "none"
+    text = value if isinstance(value, str) else as_json(value)
+    text = " ".join(text.split())
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
+
+
+def _code_reasons(row: PlannedRow, success: Mapping[str, Any], facts: Facts) -> Iterator[Reason]:
+    before = str(success.get("code_hash") or "")
+    try:
+        now, unclear = facts.code(row)
+    except Exception as exc:  # noqa: BLE001  user's modules may break anything
+        yield Reason(Cause.UNKNOWN, f"its code cannot be read: {exc}")
+        return
+    if not now:
+        why = f": {unclear[0]}" if unclear else ""
+        yield Reason(Cause.UNKNOWN, f"its code cannot be compared{why}")
+    elif not before:
+        yield Reason(Cause.UNKNOWN, "the code of its last success was not recorded")
+    elif before != now:
+        found = _safely(lambda: facts.changed_code(row, before), [])
+        names = f" ({some_of(found, MAX_NAMED)})" if found else ""
+        yield Reason(Cause.CODE, f"code changed{names}")
+
+
+def _dependency_reasons(row: PlannedRow, past: Past, facts: Facts) -> Iterator[Reason]:
+    """Yield reasons for ``depends_on``, which stands for reads that nobody sees."""
+    named = row.transformation.constants.get("depends_on")
+    for other in [named] if isinstance(named, str) else named or ():
+        before = facts.past.get(other)
+        if before is not None and before.success is not None and before.position > past.position:
+            yield Reason(Cause.INPUT, f"{other}, on which it depends, has run since")
+
+
+# -- inputs ----------------------------------------------------------------------------------------
+
+
+def _input_reasons(row: PlannedRow, success: Mapping[str, Any], facts: Facts) -> Iterator[Reason]:
+    inputs = recorded(success.get("inputs_read"))
+    if inputs is None:
+        yield Reason(Cause.UNKNOWN, "the inputs of its last success were not recorded")
+        return
+    if not inputs:
+        yield Reason(Cause.UNKNOWN, "it read nothing that can be compared")
+    reading = _Reading(row, success, facts)
+    for one in inputs:
+        yield from _one_input(reading, one)
+    yield from _unread(row, inputs)
+
+
+class _Reading(NamedTuple):
+    """The inputs of the row's newest success."""
+
+    row: PlannedRow
+    success: Mapping[str, Any]
+    facts: Facts
+
+    def is_own(self, commit: TableCommit) -> bool:
+        """Return True if the attempt itself made *commit*, after it had read the table."""
+        own = self.success.get("run_id"), self.row.id, self.success.get("attempt")
+        return (commit.run_id, commit.transformation_id, commit.attempt) == own
+
+
+def _one_input(reading: _Reading, one: Mapping[str, Any]) -> Iterator[Reason]:
+    row, facts = reading.row, reading.facts
+    if "table" in one and "connection" not in one:
+        yield from _table_reasons(reading, one)
+    elif "file" in one:
+        yield from _file_reasons(row, one, facts)
+    elif "query" in one:
+        tables = one.get("tables") or ()
+        for table in tables:
+            yield from _table_reasons(reading, table)
+        if not tables:
+            yield Reason(Cause.UNKNOWN, f"query {one['query']} reads no table")
+    elif "connection" in one:
+        yield Reason(Cause.UNKNOWN, f"it reads database {one['connection']}, which has no versions")
+    else:
+        yield Reason(Cause.UNKNOWN, "it read something that this version does not know")
+
+
+def _table_reasons(reading: _Reading, one: Mapping[str, Any]) -> Iterator[Reason]:
+    row, facts = reading.row, reading.facts
+    key, seen = str(one["table"]), one.get("version")
+    try:
+        now = facts.version(row, key)
+    except Exception as exc:  # noqa: BLE001  a table that cannot be asked is unknown
+        yield Reason(Cause.UNKNOWN, f"the version of input {key} cannot be read: {exc}")
+        return
+    if seen is None or not one.get("table_id") or (now is not None and not now.table_id):
+        yield Reason(Cause.UNKNOWN, f"input {key} has no version")
+    elif now is None:
+        yield Reason(Cause.UNKNOWN, f"the version of input {key} is not known")
+    elif now.table_id != one["table_id"]:
+        yield Reason(Cause.INPUT, f"input {key} was replaced by another table")
+    elif now.version < seen:
+        yield Reason(Cause.INPUT, f"input {key} went back: v{seen} → v{now.version}")
+    elif now.version > seen:
+        yield from _newer(reading, key, int(seen), now)
+
+
+def _newer(reading: _Reading, key: str, seen: int, now: TableVersion) -> Iterator[Reason]:
+    row, facts = reading.row, reading.facts
+    if now.data_version is not None and now.data_version <= seen:
+        return
+    commits, gap = _commits_since(row, key, seen, now.version, facts)
+    if gap:
+        yield Reason(Cause.UNKNOWN, f"input {key} v{seen} → v{now.version}: {gap}")
+        return
+    changes = [c for c in commits if c.changes_data and not reading.is_own(c)]
+    if changes:
+        text = f"input {key} v{seen} → v{changes[0].version}{_who(changes)}"
+        yield Reason(Cause.INPUT, text)
+
+
+def _who(changes: list[TableCommit]) -> str:
+    """Return the writers of *changes*, newest first, in brackets."""
+    named = {
+        f"run {c.run_id}, {c.transformation_id}" if c.run_id else (c.operation or "another writer")
+        for c in changes
+    }
+    newest = changes[0]
+    first = (
+        f"run {newest.run_id}, {newest.transformation_id}"
+        if newest.run_id
+        else newest.operation or "another writer"
+    )
+    more = f", and {len(named) - 1} more" if len(named) > 1 else ""
+    return f" ({first}{more})"
+
+
+def _commits_since(
+    row: PlannedRow, key: str, seen: int, now: int, facts: Facts
+) -> tuple[list[TableCommit], str]:
+    """Return the commits after version *seen*, newest first, and the reason why some are unknown."""
+    try:
+        commits = facts.commits(row, key, seen + 1)
+    except Exception as exc:  # noqa: BLE001  see `_table_reasons`
+        return [], f"its history cannot be read: {exc}"
+    since = sorted((c for c in commits if c.version > seen), key=lambda c: -c.version)
+    known = {commit.version for commit in since}
+    if not known >= {*range(seen + 1, now + 1)}:
+        return since, "the history between is gone"
+    return since, ""
+
+
+def _file_reasons(row: PlannedRow, one: Mapping[str, Any], facts: Facts) -> Iterator[Reason]:
+    name = str(one["file"])
+    try:
+        now = facts.fingerprint(row, name)
+    except Exception as exc:  # noqa: BLE001  see `_table_reasons`
+        yield Reason(Cause.UNKNOWN, f"file {name} cannot be looked at: {exc}")
+        return
+    found = msgspec.to_builtins(now)
+    looked = {key: value for key, value in found.items() if key != "file"}
+    before = {key: value for key, value in one.items() if key != "file"}
+    if not any(before.get(key) for key in ("modified", "etag", "listing")):
+        yield Reason(Cause.UNKNOWN, f"file {name} has no time to compare")
+    elif not looked:
+        yield Reason(Cause.INPUT, f"file {name} is gone or cannot be looked at")
+    elif looked != before:
+        yield Reason(Cause.INPUT, f"file {name} changed{_file_change(before, looked)}")
+
+
+def _file_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    for key, unit in (("count", "files"), ("size", "bytes")):
+        one, other = before.get(key), now.get(key)
+        if one != other and isinstance(one, int) and isinstance(other, int):
+            return f" ({one:,} → {other:,} {unit})"
+    return ""
+
+
+def _unread(row: PlannedRow, inputs: Iterable[Mapping[str, Any]]) -> Iterator[Reason]:
+    """Yield reasons for the declared inputs that the function did not read through its context."""
+    tables, files = set(), set()
+    for one in inputs:
+        if "file" in one:
+            files.add(one["file"])
+        elif "query" in one:
+            tables |= {table["table"] for table in one.get("tables") or ()}
+        elif "table" in one:
+            tables.add(one["table"])
+    for key in row.reads:
+        if key not in tables:
+            yield Reason(Cause.UNKNOWN, f"it did not read input {key} through its context")
+    for item in row.transformation.inputs:
+        place = item if isinstance(item, str) else item.get("path")
+        if isinstance(place, str) and is_location(place) and not _names(place, files):
+            shown = redact_text(place)
+            yield Reason(Cause.UNKNOWN, f"it did not read input {shown} through its context")
+
+
+def _names(place: str, files: set[str]) -> bool:
+    return place in files or redact_text(place) in files
+
+
+# -- outputs ---------------------------------------------------------------------------------------
+
+
+def _output_reasons(row: PlannedRow, success: Mapping[str, Any], facts: Facts) -> Iterator[Reason]:
+    outputs = recorded(success.get("outputs_written"))
+    if outputs is None:
+        yield Reason(Cause.UNKNOWN, "the outputs of its last success were not recorded")
+        return
+    written = set()
+    for raw in outputs:
+        try:
+            one = msgspec.convert(raw, OutputWritten)
+        except msgspec.ValidationError:
+            yield Reason(Cause.UNKNOWN, "an output of its last success cannot be read")
+            continue
+        written.add(one.table)
+        yield from _one_output(row, one, facts)
+    for target in row.transformation.targets:
+        if table_key(target.table) not in written and not target.optional:
+            text = f"it did not write output {target.table} through its context"
+            yield Reason(Cause.UNKNOWN, text)
+
+
+def _one_output(row: PlannedRow, one: OutputWritten, facts: Facts) -> Iterator[Reason]:
+    try:
+        now = facts.version(row, one.table)
+    except Exception as exc:  # noqa: BLE001  see `_table_reasons`
+        yield Reason(Cause.UNKNOWN, f"the version of output {one.table} cannot be read: {exc}")
+        return
+    if one.version is None or not one.table_id:
+        yield Reason(Cause.UNKNOWN, f"output {one.table} has no version")
+    elif now is None:
+        yield Reason(Cause.OUTPUT, f"output {one.table} is gone")
+    elif now.table_id != one.table_id:
+        yield Reason(Cause.OUTPUT, f"output {one.table} was replaced by another table")
+    elif now.version < one.version:
+        text = f"output {one.table} went back: v{one.version} → v{now.version}"
+        yield Reason(Cause.OUTPUT, text)
+    elif now.version > one.version:
+        yield from _written_since(row, one, one.version, now, facts)
+
+
+def _written_since(
+    row: PlannedRow, one: OutputWritten, written: int, now: TableVersion, facts: Facts
+) -> Iterator[Reason]:
+    if now.data_version is not None and now.data_version <= written:
+        return
+    commits, gap = _commits_since(row, one.table, written, now.version, facts)
+    if gap:
+        yield Reason(Cause.UNKNOWN, f"output {one.table} v{written} → v{now.version}: {gap}")
+        return
+    sharing = _sharers(row, one.table, facts)
+    foreign = [
+        c
+        for c in commits
+        if c.changes_data and not (c.run_id in facts.runs and c.transformation_id in sharing)
+    ]
+    if foreign:
+        newest = foreign[0]
+        who = newest.operation or "a write"
+        if newest.run_id:
+            who = f"run {newest.run_id}, {newest.transformation_id}"
+        text = f"output {one.table} was changed by someone else (v{newest.version}, {who})"
+        yield Reason(Cause.OUTPUT, text)
+
+
+def _sharers(row: PlannedRow, key: str, facts: Facts) -> set[str]:
+    """Return the other rows that append to or merge into the table on purpose."""
+    modes = facts.writers().get(key, {})
+    return {name for name, mode in modes.items() if mode in SHARING and name != row.id}
+
+
+def writers_of(rows: Iterable[Transformation]) -> dict[str, dict[str, str]]:
+    """Return the rows that write each table, by its key, with the mode of their write."""
+    found: dict[str, dict[str, str]] = {}
+    for row in rows:
+        for target in row.targets:
+            mode = "" if row.output_problems else target.mode
+            for table in (target.table, quarantine_of(target.table)):
+                found.setdefault(table_key(table), {})[row.transformation_id] = mode
+    return found
+
+
+def recorded(text: Any) -> list[dict[str, Any]] | None:
+    """Return the objects in a column of the run log; None if it has none that can be read."""
+    if not isinstance(text, str) or not text:
+        return None
+    try:
+        found = decode_json(text)
+    except ValueError:
+        return None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        return None
+    return found
+
+
+def _safely(compute: Callable[[], Any], otherwise: Any) -> Any:
+    """Return the result of *compute*, which only explains a verdict, or *otherwise* if it fails."""
+    try:
+        return compute()
+    except Exception:  # noqa: BLE001  the explanation must not change the verdict
+        return otherwise

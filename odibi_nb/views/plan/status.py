@@ -1,0 +1,74 @@
+"""The freshness of a project as text and HTML: state, reason, last success, outputs, rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.core.planning.stale_plan import STATUS_COLUMNS
+from odibi_nb.views.escaping import escape
+from odibi_nb.views.html_parts import MAX_RECORDS, block, breakable, first_of, shortened
+from odibi_nb.views.records import Records
+from odibi_nb.views.status_style import FRESHNESS_STYLES, text_colour
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from odibi_nb.core.planning.stale_plan import ProjectStatus
+
+_HEADS = ("transformation", "layer", "state", "why", "last success", "run", "outputs", "rows")
+_LEFT = "style='text-align:left;vertical-align:top'"
+
+
+def status_text(status: ProjectStatus) -> str:
+    """Return the state of all rows as text, for terminals and logs."""
+    lines = [str(Records(_title(status), STATUS_COLUMNS, [*map(_signed, status.records())]))]
+    lines += [f"  ✖ {problem}" for problem in status.problems]
+    return "\n".join(lines)
+
+
+def status_html(status: ProjectStatus) -> str:
+    """Return the state of the rows as a table, rows that are not fresh first."""
+    records = status.records()
+    if len(records) > MAX_RECORDS:
+        records = sorted(records, key=lambda record: record["state"] == "fresh")
+    head = "".join(f"<th scope='col' {_LEFT}>{name}</th>" for name in _HEADS)
+    body = "".join(map(_row, records[:MAX_RECORDS]))
+    more = len(records) - MAX_RECORDS
+    rest = f"<p>{more:,} more rows are not shown.</p>" if more > 0 else ""
+    problems = "".join(f"<li>✖ {escape(text)}</li>" for text in first_of(status.problems))
+    table = (
+        f"<table cellpadding=4><caption style='text-align:left'>{escape(_title(status))}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
+    listed = f"<ul style='list-style:none;padding-left:0'>{problems}</ul>" if problems else ""
+    return block(listed, table, rest)
+
+
+def _title(status: ProjectStatus) -> str:
+    counts = ", ".join(f"{n:,} {state}" for state, n in status.counts().items()) or "no rows"
+    return f"Status of {status.project!r}, env {status.env}: {counts}"
+
+
+def _signed(record: dict[str, Any]) -> dict[str, Any]:
+    sign = FRESHNESS_STYLES[record["state"]].sign
+    return {**record, "state": f"{sign} {record['state']}"}
+
+
+def _row(record: dict[str, Any]) -> str:
+    style = FRESHNESS_STYLES[record["state"]]
+    state = f"<b style='{text_colour(style.colour)}'>{style.sign} {record['state']}</b>"
+    cells = [
+        breakable(record["transformation_id"]),
+        breakable(record["layer"]),
+        state,
+        escape(shortened(record["why"])),
+        _time(record["last_success"]),
+        escape(record["run_id"] or ""),
+        breakable(record["outputs"]),
+        "" if record["rows"] is None else f"{record['rows']:,}",
+    ]
+    return f"<tr>{''.join(f'<td {_LEFT}>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _time(value: dt.datetime | None) -> str:
+    return "" if value is None else f"{value:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,198 @@
+"""Runs of what is stale, over generated changes: no row is skipped wrongly, and few run needlessly."""
+
+from __future__ import annotations
+
+import random
+import sys
+
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from stale_project import StaleProject, case
+from thorough import examples
+
+from odibi_nb.views.json_documents import status_document
+from odibi_nb.views.plan.plan_html import plan_html
+from odibi_nb.views.plan.plan_text import plan_text
+from odibi_nb.views.plan.status import status_html, status_text
+
+SEED = 20261128
+
+
+@pytest.fixture
+def clean_modules():
+    """Forgets the modules that a project imports."""
+    before, path = set(sys.modules), list(sys.path)
+    yield
+    sys.path[:] = path
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] == "flow":
+            del sys.modules[name]
+
+
+def mutations(project, number):
+    """Try *number* generated cases; the wrong skips, the needless runs, and the runs of rows."""
+    chance, wrong, needless, total = random.Random(SEED), [], [], 0
+    project.run()
+    ran, unchanged = project.ran()
+    assert (ran, unchanged) == (set(), set())
+    for _ in range(number):
+        names, must = case(project, chance)
+        ran, _ = project.ran()
+        total += len(ran)
+        if must - ran:
+            wrong.append((names, must - ran))
+        needless += [(names, name) for name in sorted(ran - must)]
+        again = project.ran()
+        if again != (set(), set()):
+            needless.append((names, "again", again))
+    return wrong, needless, total
+
+
+def test_no_generated_change_leads_to_a_wrong_skip(tmp_path, clean_modules):
+    """Whatever changes, each row that would write something else runs, and hardly any other row does."""
+    wrong, needless, total = mutations(StaleProject(tmp_path), examples(20))
+    print(f"{total} rows ran, needless: {len(needless)}", needless)
+    assert wrong == []
+    assert len(needless) <= 0.05 * total
+
+
+@pytest.fixture
+def project(tmp_path, clean_modules):
+    """A project on pandas that has run once."""
+    found = StaleProject(tmp_path)
+    found.run().raise_for_status()
+    return found
+
+
+def commits(project):
+    """The commits of the lake's tables, without the run log's."""
+    found = (project.folder / "lake").rglob("_delta_log/*.json")
+    return {path for path in found if "config_driven" not in path.parts}
+
+
+def why(project):
+    """The reasons of each row that is not fresh."""
+    verdicts = project.opened().status().verdicts
+    return {name: verdict.why for name, verdict in verdicts.items() if verdict.reasons}
+
+
+def test_a_run_of_what_is_stale_runs_nothing_if_nothing_is(project):
+    """There is no run, no record and no commit; the result gives the reason."""
+    before = sorted(project.folder.rglob("*.json"))
+    result = project.run(stale=True)
+    assert (result.run_id, result["status"]) == ("", "success")
+    assert result.warnings == ["nothing to run: all 11 rows are fresh"]
+    assert sorted(project.folder.rglob("*.json")) == before
+
+
+def test_a_row_whose_upstream_wrote_the_same_rows_ends_unchanged(project):
+    """With skip_unchanged the upstream row commits nothing, and its dependants do not run."""
+    outputs = [{"table": "bronze.a", "skip_unchanged": True}]
+    project.change_row("B1", outputs=outputs)
+    project.ran()  # the commit without a hash is replaced by one with it
+    project.change_row("B1", always_run=True)
+    before = commits(project)
+    result = project.run(stale=True)
+    statuses = {n: t.status.value for n, t in result.transformations.items()}
+    waiting = dict.fromkeys(("S1", "S3", "G1", "G3"), "UNCHANGED")
+    assert statuses == {"B1": "SUCCESS", **waiting}
+    assert result["status"] == "success"
+    assert result.layers_executed
+    assert commits(project) == before
+    records = {r["transformation_id"]: r["status"] for r in result.records}
+    assert records == statuses
+    assert project.opened().retry().warnings[-1].startswith("nothing to retry")
+    project.values["a"] = "4321"
+    project.file("a")
+    ran, unchanged = project.ran()
+    assert (ran, unchanged) == ({"B1", "S1", "S3", "G1", "G3"}, set())
+    assert why(project)["B1"] == "the row says always_run"
+
+
+def test_a_failed_row_leaves_the_rows_below_it_stale(project):
+    """What was skipped is not fresh, and a retry runs it."""
+    project.change_row("S1", fail=True)
+    result = project.run(stale=True)
+    assert {n: t.status.value for n, t in result.transformations.items()} == {
+        "S1": "FAILED",
+        "G1": "SKIPPED",
+        "G3": "SKIPPED",
+    }
+    project.change_row("S1", fail=None)
+    assert why(project) == {
+        "S1": "last attempt failed",
+        "G1": "upstream S1 will run",
+        "G3": "upstream G1 will run",
+    }
+    retried = project.opened().retry()
+    assert {t.status.value for t in retried.transformations.values()} == {"SUCCESS"}
+    assert why(project) == {}
+
+
+def test_states_select_rows_and_plans_name_the_reasons(project):
+    """state: works in every selection, and a plan of what is stale has a reason for each row."""
+    project.change_constant_of_helper()
+    project.add_row()
+    plan = project.opened().plan(select=["state:modified+"])
+    assert set(plan.rows) == {"S1", "G1", "G3"}
+    assert set(project.opened().plan(exclude=["state:fresh"]).rows) == {"S1", "G1", "G3", "N2"}
+    assert set(project.opened().plan(select=["state:new"]).rows) == {"N2"}
+    plan = project.opened().plan(stale=True)
+    assert {name: row.why for name, row in plan.rows.items()} == {
+        "S1": "code changed (FACTOR)",
+        "G1": "upstream S1 will run",
+        "G3": "upstream G1 will run",
+        "N2": "never run",
+    }
+    assert plan.fresh == 8
+    assert "code changed (FACTOR)" in plan_text(plan)
+    assert "8 rows are fresh" in plan_html(plan)
+    problems = project.opened().plan(select=["state:stael"]).problems
+    assert "did you mean 'stale'" in str(problems[0])
+
+
+def test_the_status_is_a_table_and_a_document(project):
+    """Text, HTML, a frame and JSON have the state, the reason, the last success and the outputs."""
+    project.change_row("G1", window="1H")
+    status = project.opened().status()
+    assert status.counts() == {"fresh": 9, "stale": 2}
+    frame = status.to_frame().set_index("transformation_id")
+    assert frame.loc["G1", "why"] == "constants changed (window: none → 1H)"
+    assert frame.loc["G1", "outputs"] == "gold.clean v0"
+    assert frame.loc["G1", "rows"] == 4
+    assert "constants changed (window: none → 1H)" in status_text(status)
+    assert "upstream G1 will run" in status_html(status)
+    document = status_document(status).to_dict()
+    assert (document["kind"], document["counts"]) == ("status", {"fresh": 9, "stale": 2})
+    [row] = [row for row in document["rows"] if row["transformation_id"] == "G1"]
+    assert row["reasons"] == [
+        {"cause": "constants", "text": "constants changed (window: none → 1H)"}
+    ]
+    assert row["outputs"][0]["version"] == 0
+
+
+def test_a_status_writes_nothing(project):
+    """Neither the lake, nor the log, nor the state folder changes."""
+    project.change_helper()
+
+    def everything():
+        return {p: p.stat().st_mtime_ns for p in project.folder.rglob("*") if p.is_file()}
+
+    before = everything()
+    project.opened().status()
+    project.opened().plan(stale=True)
+    assert everything() == before
+
+
+def test_a_log_of_an_older_version_makes_rows_unknown(project):
+    """Its records have no inputs, so every row runs once more."""
+    log = project.folder / "lake" / "config_driven" / "transformationrunlog"
+    frame = (
+        DeltaTable(log).to_pandas().drop(columns=["inputs_read", "outputs_written", "code_hash"])
+    )
+    write_deltalake(log, frame, mode="overwrite", schema_mode="overwrite")
+    reasons = why(project)
+    assert len(reasons) == 11
+    assert all("was not recorded" in reason for reason in reasons.values())
+    assert len(project.ran()[0]) == 11
+    assert why(project) == {}
