@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, cast
 
 from odibi_nb.core.model.tables import TableName, table_key
 from odibi_nb.core.model.transformation import parse_row
+from odibi_nb.core.model.version_pair import VersionPair, pair_of_commits, pair_of_outputs
 from odibi_nb.core.protocols import DiffingEngine, TableAt, VersionedEngine
-from odibi_nb.core.runlog.history import LAST, RUNS_SEARCHED, past_attempts, past_runs
-from odibi_nb.core.runlog.written_tables import VersionPair, pair_of_commits, written_tables
+from odibi_nb.core.rollback.written import written_tables
+from odibi_nb.core.runlog.history import (
+    LAST,
+    RUNS_SEARCHED,
+    past_attempts,
+    past_runs,
+)
 from odibi_nb.core.text.redaction import error_message
 from odibi_nb.errors import ConfigurationError, DataError, OdibiError, did_you_mean
 from odibi_nb.views.inspect.diff import Diff
@@ -65,11 +71,16 @@ def compare(project: Orchestrator, what: What, other: Orchestrator | None = None
         if not runs:
             where = f"{project.project} · env {project.env}"
             raise ConfigurationError(where, ["no run in its log: name a table, such as silver.x"])
-        run = runs[0] if words[0] == LAST else known[words[0]]
+        run = _newest(runs) if words[0] == LAST else known[words[0]]
         return _run(project, replace(what, words=words[1:]), run)
     if what.select or what.exclude:
         raise ConfigurationError("--select", ["chooses tables of a run or of two environments"])
     return _versions(project, replace(what, words=words), [*known])
+
+
+def _newest(runs: Sequence[Row]) -> Row:
+    """Return the newest of *runs* that is no rollback; without such a run, the newest one."""
+    return next((run for run in runs if not run.get("rollback_of")), runs[0])
 
 
 # -- two versions of a table -------------------------------------------------------------------
@@ -150,10 +161,15 @@ def _run(project: Orchestrator, what: What, run: Row) -> Diff:
     records = past_attempts(project.sinks(), [run_id])
     engine = _versioned(project)
     outputs = _outputs(project)
-    found = written_tables(records)
-    unrecorded = [r["transformation_id"] for r in records if not r.get("outputs_written")]
-    for key in {k for name in unrecorded for k in outputs.by_row.get(name, ())} - found.keys():
-        pair = pair_of_commits(engine.commits(TableName.parse(key)), run_id)
+    written = written_tables(
+        records,
+        state_dir=project.state_dir,
+        declared=lambda: outputs.by_row,
+        rollbacks=[run_id] if run.get("rollback_of") else (),
+    )
+    found: dict[str, VersionPair] = {}
+    for key, table in written.items():
+        pair = pair_of_outputs(table.logged) or pair_of_commits(engine.commits(table.name), run_id)
         if pair is not None:
             found[key] = pair
     title = f"diff of run {run_id} ({run['status']}) · {project.project} · env {project.env}"
@@ -170,9 +186,14 @@ def _run(project: Orchestrator, what: What, run: Row) -> Diff:
     def diff(key: str) -> TableDiff:
         table = TableName.parse(key)
         pair = found[key]
+        down_to = 0 if pair.before is None else pair.before + 1
+        commits = engine.commits(table, down_to=down_to)
+        if any(c.version == pair.after and c.run_id != run_id for c in commits):
+            raise DataError(
+                f"{table}: v{pair.after} is not of this run: the table was created again"
+            )
         diff = _one(project, table, pair, what.keys or outputs.keys.get(key, ()))
-        notes = _foreign(engine.commits(table, down_to=(pair.before or 0) + 1), pair, run_id)
-        return replace(diff, notes=(*diff.notes, *notes))
+        return replace(diff, notes=(*diff.notes, *_foreign(commits, pair, run_id)))
 
     return _each(project, title, sorted(found), diff)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import sys
 
 import pyarrow as pa
@@ -16,8 +17,7 @@ import odibi_nb
 from odibi_nb import run_project
 from odibi_nb.cli import main
 from odibi_nb.core.model.provenance import OutputWritten, TableCommit
-from odibi_nb.core.runlog.written_tables import VersionPair, pair_of_commits, written_tables
-from odibi_nb.core.text.json import as_json
+from odibi_nb.core.model.version_pair import VersionPair, pair_of_commits, pair_of_outputs
 from odibi_nb.errors import ConfigurationError, DataError
 
 FUNCTIONS = """
@@ -214,30 +214,30 @@ def test_a_table_that_cannot_be_read_does_not_hide_the_others(tmp_path, odibi, m
         odibi_nb.diff("Plant One", "bronze.x")
 
 
-def test_the_run_log_names_the_versions():
-    """Records with their outputs need no history: the first version before, the last one after."""
-    record = {
-        "outputs_written": as_json(
-            [
-                OutputWritten(table="Silver.X", mode="append", version=5, previous_version=4),
-                OutputWritten(table="silver.new", mode="overwrite", version=0),
-                OutputWritten(table="silver.same", mode="overwrite", version=3, unchanged=True),
-            ]
+def test_a_table_that_was_created_again_is_not_compared(tmp_path, odibi, monkeypatch):
+    """Its versions of the same numbers are another table's."""
+    home = make_project(tmp_path, rows(3, 1), functions=FUNCTIONS)
+    monkeypatch.chdir(tmp_path)
+    run_project("Plant One")
+    table = home / "lake" / "silver" / "x"
+    shutil.rmtree(table)
+    write_deltalake(str(table), pa.table({"id": [9], "v": [9.0]}))
+    code, out, _ = odibi("diff")
+    assert code == 1
+    assert "silver.x: v0 is not of this run: the table was created again" in out
+
+
+def test_versions_come_from_the_run_log_or_from_commits():
+    """The first version before and the last one after count, of all writes of the run."""
+
+    def output(version, previous=None):
+        return OutputWritten(
+            table="silver.x", mode="append", version=version, previous_version=previous
         )
-    }
-    later = {
-        "outputs_written": as_json(
-            [OutputWritten(table="silver.x", mode="append", version=8, previous_version=7)]
-        )
-    }
-    broken = [{"outputs_written": text} for text in (None, "", "{", '[{"table": 1}]')]
-    assert written_tables([record, later, *broken]) == {
-        "silver.x": VersionPair(4, 8),
-        "silver.new": VersionPair(None, 0),
-        "silver.same": VersionPair(3, 3),
-    }
-    commits = [
-        TableCommit(table="t", version=v, run_id="r" if v in (0, 2) else "") for v in (3, 2, 1, 0)
-    ]
+
+    assert pair_of_outputs([output(5, 4), output(8, 7)]) == VersionPair(4, 8)
+    assert pair_of_outputs([output(0), output(1, 0)]) == VersionPair(None, 1)
+    assert pair_of_outputs([output(None)]) is None
+    commits = [TableCommit(table="t", version=v, run_id="r" * (v in (0, 2))) for v in (3, 2, 1, 0)]
     assert pair_of_commits(commits, "r") == VersionPair(None, 2)
     assert pair_of_commits(commits, "other") is None

@@ -35,6 +35,9 @@ SCHEMA = pa.schema(
         ("bucket", pa.list_(pa.float64())),
         ("n", pa.map_(pa.string(), pa.int64())),
         ("p", pa.string()),
+        ("b", pa.bool_()),
+        ("y", pa.binary()),
+        ("z", pa.date32()),
     ]
 )
 FLOATS = st.sampled_from([None, 0.0, -0.0, math.nan, math.inf, 1.5, 0.1 + 0.2])
@@ -52,7 +55,10 @@ ROWS = st.lists(
             "a": st.sampled_from([None, {"k": None, "y": []}, {"k": -0.0, "y": [1, None]}]),
             "bucket": st.sampled_from([None, [], [math.nan], [0.0, -0.0], [-0.0, 0.0]]),
             "n": st.sampled_from([None, [], [("a", 1)], [("a", None), ("b", 2)]]),
-            "p": st.sampled_from(["x", "a b%2F'é", "7"]),
+            "p": st.sampled_from(["x", "a b%2F'é", "7", None]),
+            "b": st.sampled_from([None, True, False]),
+            "y": st.sampled_from([None, b"", b"\x00\xff"]),
+            "z": st.sampled_from([None, dt.date(1, 1, 1), dt.date(9999, 12, 31)]),
         }
     ),
     max_size=6,

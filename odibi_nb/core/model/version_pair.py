@@ -1,0 +1,37 @@
+"""Versions of a table before and after the writes of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from odibi_nb.core.model.provenance import OutputWritten, TableCommit
+
+
+class VersionPair(NamedTuple):
+    """Versions of a table before and after its writes; *before* is None if a write created it."""
+
+    before: int | None
+    after: int
+
+
+def pair_of_outputs(outputs: Iterable[OutputWritten]) -> VersionPair | None:
+    """Return the versions around all *outputs*, which are one table's; None if none has a version."""
+    found = [output for output in outputs if output.version is not None]
+    if not found:
+        return None
+    befores = [output.previous_version for output in found]
+    known = [before for before in befores if before is not None]
+    afters = [output.version for output in found if output.version is not None]
+    return VersionPair(None if None in befores else min(known), max(afters))
+
+
+def pair_of_commits(commits: Iterable[TableCommit], run_id: str) -> VersionPair | None:
+    """Return the versions around the commits of a run; None if it has none among *commits*."""
+    numbers = [commit.version for commit in commits if commit.run_id == run_id]
+    if not numbers:
+        return None
+    first = min(numbers)
+    return VersionPair(first - 1 if first else None, max(numbers))
