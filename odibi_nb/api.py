@@ -217,25 +217,44 @@ class TransformationRunnerFromConfig:
         return self.orchestrator.run(target_layers=[self.layer], max_workers=self.max_workers)
 
 
-def read_table(project: str, table: str, env: str = "qat", **keywords: Any) -> Any:
+def read_table(
+    project: str,
+    table: str,
+    env: str = "qat",
+    *,
+    version: int | None = None,
+    run: str | None = None,
+    **keywords: Any,
+) -> Any:
     """Read a table of the project's lake as a DataFrame of the project's engine.
 
     Args:
         project: the project's name.
         table: ``schema.table``.
         env: the environment.
+        version: version of the table to read; the newest one if None.
+        run: id of a run, or ``last``, instead of a version: the table as that run left it, or else as
+            it read it.
         **keywords: further arguments of `GenericProjectOrchestrator`, such as `manifest_path` or
             `engine`.
 
     Raises:
         TableNotFoundError: if the table does not exist.
+        DataError: if the version does not exist any more.
+        ConfigurationError: if *run* neither wrote nor read the table.
     """
     from odibi_nb.core.model.tables import TableName
     from odibi_nb.project_orchestrator import GenericProjectOrchestrator
 
     project_ = GenericProjectOrchestrator(project, env, **keywords)
     try:
-        return project_.tables(project_.engine).read(TableName.parse(table))
+        name = TableName.parse(table)
+        if run is not None:
+            from odibi_nb.core.rehearsal.past_attempts import version_in_run
+
+            version = version_in_run(project_, name, run)
+        tables: Any = project_.tables(project_.engine)
+        return tables.read(name) if version is None else tables.read_version(name, version)
     finally:
         project_.close()
 

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.functions.cell_function import CellFunction, function_from
 from odibi_nb.core.functions.source import FunctionSource, module_diff, source_of, with_helpers
 from odibi_nb.core.model.manifest import shown_path
+from odibi_nb.core.model.provenance import TableVersion
 from odibi_nb.core.model.sql_rows import FILE, TEXT, is_sql
 from odibi_nb.core.protocols import Portion, WriteInfo
 from odibi_nb.core.rehearsal.cell_query import CELL, cell_query, query_diff
+from odibi_nb.core.rehearsal.past_attempts import attempt_in
 from odibi_nb.core.rehearsal.project_watch import ProjectWatch
 from odibi_nb.core.rehearsal.rehearsal import Rehearsal, open_rehearsal
 from odibi_nb.core.runlog.run_lock import exclusively
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.transformation import Transformation
     from odibi_nb.core.process.interrupts import InterruptsHeldBack
+    from odibi_nb.core.rehearsal.past_attempts import PastAttempt
     from odibi_nb.core.rehearsal.rehearsal import Inputs
     from odibi_nb.core.runlog.run_lock import RunLock
     from odibi_nb.core.running.context import ExecutionContext
@@ -88,7 +91,11 @@ class LoadedTransformation:
 
 
 def load_transformation(
-    project: Orchestrator, transformation_id: str, portion: Portion | None = None
+    project: Orchestrator,
+    transformation_id: str,
+    portion: Portion | None = None,
+    *,
+    run: str | None = None,
 ) -> LoadedTransformation:
     """Read a transformation's inputs, and prepare the other arguments of its function.
 
@@ -98,12 +105,15 @@ def load_transformation(
         project: the project.
         transformation_id: of a row of its registry, enabled or not.
         portion: how much of each input to read; all if None.
+        run: id of a run, or ``last``; each table is read at the version that the row read there.
 
     Raises:
         PlanError: if the registry has no such row, or the row is malformed.
         DataError: if an input cannot be read or is missing; the message names the row that makes it.
+        ConfigurationError: if the run log does not have what the row read in *run*.
     """
-    rehearsal = open_rehearsal(project, transformation_id, portion)
+    past = None if run is None else attempt_in(project, transformation_id, run)
+    rehearsal = open_rehearsal(project, transformation_id, portion, past=past)
     check_inputs(project, rehearsal)
     inputs = rehearsal.read_inputs()
     row, fn = rehearsal.row.transformation, rehearsal.row.fn
@@ -119,7 +129,10 @@ def load_transformation(
         cell=_offered_cell(source, row),
         file=_file_of(project, row, source),
         problems=tuple(f"⚠️ {problem}" for problem in rehearsal.problems),
-        notes=tuple(_notes(project, None if is_sql(row) else source, portion)),
+        notes=(
+            *past_lines(rehearsal),
+            *_notes(project, None if is_sql(row) else source, portion),
+        ),
         shapes={name: _shape(rehearsal, frame) for name, frame in inputs.items()},
     )
 
@@ -131,6 +144,7 @@ def try_transformation(
     portion: Portion | None = None,
     *,
     write: bool = False,
+    run: str | None = None,
 ) -> Trial:
     """Call a transformation's function as a run would, and compare its writes with the tables.
 
@@ -142,6 +156,7 @@ def try_transformation(
         cell: Python source that defines the function; the function of the module if empty.
         portion: how much of each input to read; all if None.
         write: also do the captured writes if the function succeeds.
+        run: id of a run, or ``last``; each table is read at the version that the row read there.
 
     Raises:
         PlanError: if the registry has no such row, or its function cannot be loaded.
@@ -153,8 +168,12 @@ def try_transformation(
             transformation_id,
             ["what a part of the inputs gives would replace the whole: nothing is written"],
         )
+    if write and run is not None:
+        message = "what old inputs give would replace what the newest give: nothing is written"
+        raise ConfigurationError(transformation_id, [message])
     if not write:
-        return _tried(project, transformation_id, cell, portion)
+        past = None if run is None else attempt_in(project, transformation_id, run)
+        return _tried(project, transformation_id, cell, portion, past=past)
     run_id = f"try-{utc_now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
 
     def tried(_lock: RunLock, interrupts: InterruptsHeldBack) -> Trial:
@@ -172,9 +191,10 @@ def _tried(
     portion: Portion | None,
     *,
     write_as: str = "",
+    past: PastAttempt | None = None,
 ) -> Trial:
     """Call the function. If *write_as* is a run id, do the captured writes as that run."""
-    rehearsal = open_rehearsal(orchestrator, transformation_id, portion)
+    rehearsal = open_rehearsal(orchestrator, transformation_id, portion, past=past)
     check_inputs(orchestrator, rehearsal)
     function = _function(orchestrator, rehearsal, cell)
     log = orchestrator.place().config.run_log
@@ -215,10 +235,27 @@ def _tried(
         source_diff=diff,
         source_note="; ".join(filter(None, (source_note, note))),
         inputs_cut=str(portion) if portion else "",
+        inputs_of=past_lines(rehearsal),
         written=bool(write_as) and ended.error is None,
         moved=tuple(moved),
         unwatched=watch.unknown,
     )
+
+
+def past_lines(rehearsal: Rehearsal) -> tuple[str, ...]:
+    """Return lines about the inputs of a past attempt: their versions, and what is not as it was."""
+    past = rehearsal.past
+    if past is None:
+        return ()
+    tables = [
+        f"{t.table} v{t.version}" for t in past.tables().values() if isinstance(t, TableVersion)
+    ]
+    lines = [f"inputs as {past} read them: {', '.join(tables) or 'no tables'}", *rehearsal.notes]
+    overridden = past.overridden()
+    if overridden:
+        names = ", ".join(overridden)
+        lines.append(f"⚠️ that run had its own values of the constants {names}: these are the row's")
+    return tuple(lines)
 
 
 def check_inputs(orchestrator: Orchestrator, rehearsal: Rehearsal) -> None:

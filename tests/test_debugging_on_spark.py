@@ -11,7 +11,10 @@ from test_debugging import everything
 
 from odibi_nb import GenericProjectOrchestrator
 from odibi_nb.commands import Face, execute, parse
-from odibi_nb.core.protocols import Portion
+from odibi_nb.core.model.tables import TableName
+from odibi_nb.core.model.transformation import Output
+from odibi_nb.core.protocols import Portion, WriteInfo
+from odibi_nb.core.rehearsal.bisection import bisect
 from odibi_nb.core.running.kept_failures import FAILURES
 from odibi_nb.debugging import load_transformation, try_transformation
 
@@ -175,3 +178,25 @@ def test_a_python_function_that_fails_on_a_worker_is_found(home, unchanged):
     trial = try_transformation(plant(home), "U", cell)
     assert trial.headline.startswith("PythonException: ZeroDivisionError: float division by zero")
     assert "<%%odibi try U>:4, in inverse" in trial.headline
+
+
+def test_a_failure_comes_back_on_its_version_of_the_data(home):
+    """Try --run reads each table at the version of the failed attempt, and bisect finds the commit."""
+    engine = plant(home).tables("spark")
+    spark, table = engine.spark_session(), TableName.parse("bronze.x")
+    good = [tuple(row) for row in engine.read(table).collect()]
+    info = WriteInfo(run_id="", transformation_id="", attempt=1)
+    output = Output(table="bronze.x", schema_mode="overwrite")
+    engine.write(spark.createDataFrame([(1,)], "id long"), output, info)
+    bad = engine.versions([table])["bronze.x"].version
+    plant(home).run(select=["S1"], retry={"max_retries": 0})
+    engine.write(spark.createDataFrame(good, "id long, power double"), output, info)
+    before = everything(home)
+    assert try_transformation(plant(home), "S1").error is None
+    trial = try_transformation(plant(home), "S1", run="last")
+    assert "power" in trial.headline
+    assert load_transformation(plant(home), "S1", run="last").inputs["bronze.x"].columns == ["id"]
+    found = bisect(plant(home), "S1", print)
+    assert (found.culprit.table, found.culprit.version) == ("bronze.x", bad)
+    assert f"bronze.x v{bad}" in repr(command(home, "why S1")).splitlines()[1]
+    assert everything(home) == before

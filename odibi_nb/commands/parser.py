@@ -446,18 +446,35 @@ def _add_troubleshooting(commands: Any) -> None:
     log = _command(commands, "log", "what a transformation printed", "troubleshooting:log")
     log.add_argument("--run", metavar="RUN_ID", help="in this run (the newest that has it)")
     log.add_argument("--follow", action="store_true", help="go on until it has ended")
+    why = _command(commands, "why", "what changed before a transformation failed", "culprits:why")
+    why.add_argument(
+        "--run",
+        nargs=2,
+        metavar="RUN_ID",
+        help="compare these two runs (the last success and the failure after it)",
+    )
+    _add_json(why)
+    bisected = _command(
+        commands, "bisect", "which commit of its inputs broke a transformation", "culprits:bisect"
+    )
     debug.add_argument("id", nargs="?", default="last", metavar="ID", help="or 'last'")
     debug.add_argument(
         "--forget", action="store_true", help="let go of the failed functions' variables in memory"
     )
-    for parser in (load, trial, explain, log):
+    for parser in (load, trial, explain, log, why, bisected):
         parser.add_argument("id", metavar="ID", help="the transformation")
-    for parser in (load, trial, debug, explain, lineage, log):
+    for parser in (load, trial, debug, explain, lineage, log, why, bisected):
         parser.add_argument("--project", metavar="PROJECT", help="the only one if left out")
         parser.add_argument("--env", metavar="ENV", help="the manifest's default_env, else qat")
         _add_manifest(parser)
-    for parser in (load, trial, explain):
+    for parser in (load, trial, explain, bisected):
         _add_engine(parser)
+    for parser, which in ((load, "read"), (trial, "read"), (debug, "read when it failed")):
+        parser.add_argument(
+            "--run",
+            metavar="RUN_ID",
+            help=f"on the versions that it {which} in this run ('last' for the newest)",
+        )
     for parser in (load, trial):
         parser.add_argument(
             "--limit", type=_positive, metavar="N", help="at most N rows of each input"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.commands.opening import confirmation, open_project
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.protocols import Portion
+from odibi_nb.core.rehearsal.past_attempts import attempt_in
 from odibi_nb.core.runlog.attempt_logs import known_ids, last_failed, newest_attempts
 from odibi_nb.core.runlog.history import past_attempts, past_runs
 from odibi_nb.core.running.failure_frames import frames_of, headline
@@ -33,6 +35,7 @@ LAST = "last"
 LOG_LINES = 40
 FOLLOW_SECONDS = 0.3
 RUNS_LOOKED_AT = 50
+_WHY_NOT = "its code, its constants, or what has no versions must have changed since it failed"
 _LATE = "the function itself ended well: Spark only finds such an error when the rows are written; "
 
 
@@ -40,7 +43,7 @@ def load(arguments: argparse.Namespace, face: Face) -> LoadedTransformation:
     """Load a transformation's inputs and the other arguments of its function. Writes nothing."""
     del face
     orchestrator = open_project(arguments, log_level="ERROR")
-    return load_transformation(orchestrator, arguments.id, _portion(arguments))
+    return load_transformation(orchestrator, arguments.id, _portion(arguments), run=arguments.run)
 
 
 def try_out(arguments: argparse.Namespace, face: Face) -> Trial:
@@ -54,7 +57,12 @@ def try_out(arguments: argparse.Namespace, face: Face) -> Trial:
             "there: it holds back the context's writes, and nothing that the function does by other means"
         )
     return try_transformation(
-        orchestrator, arguments.id, face.body, _portion(arguments), write=arguments.write
+        orchestrator,
+        arguments.id,
+        face.body,
+        _portion(arguments),
+        write=arguments.write,
+        run=arguments.run,
     )
 
 
@@ -68,10 +76,40 @@ def debug(arguments: argparse.Namespace, face: Face) -> FailureReport | str:
     del face
     if arguments.forget:
         return forget_failures()
+    if arguments.run is not None:
+        return _replayed(arguments)
     failure = kept_failure(arguments)
     if failure is not None:
         return _report(failure)
     return _report_from_log(open_project(arguments, log_level="ERROR"), arguments.id)
+
+
+def _replayed(arguments: argparse.Namespace) -> FailureReport | str:
+    """Call a failed transformation again on the inputs that it read in a run, and report its failure.
+
+    Nothing is written. The failure's variables are in memory then, for the debugger.
+    """
+    trial = replay_failure(arguments)
+    failure = None if trial.error is None else kept_failure(arguments)
+    if failure is None:
+        return not_reproduced(trial)
+    report = _report(failure)
+    return replace(report, note="; ".join([*trial.inputs_of, report.note]))
+
+
+def not_reproduced(trial: Trial) -> str:
+    """Return lines that say that a failed transformation no longer fails on the inputs of its run."""
+    how = "ran without an error" if trial.error is None else "was left in the debugger"
+    return "\n".join([f"{trial.transformation_id} {how}", *trial.inputs_of, _WHY_NOT])
+
+
+def replay_failure(arguments: argparse.Namespace) -> Trial:
+    """Call a transformation again, as it is now, on the inputs that it read when it failed in a run."""
+    orchestrator = open_project(arguments, log_level="ERROR")
+    place = (orchestrator.state_dir, orchestrator.project, orchestrator.env)
+    name = (last_failed(*place) or LAST) if arguments.id == LAST else arguments.id
+    past = attempt_in(orchestrator, name, arguments.run, failed=True)
+    return try_transformation(orchestrator, name, run=past.run_id)
 
 
 def forget_failures() -> str:

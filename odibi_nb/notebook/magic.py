@@ -214,8 +214,18 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             debugger.check_name(arguments.name)
         if arguments.command != "debug" or arguments.forget or not debugger.can_debug(self.shell):
             return False
-        from odibi_nb.commands.troubleshooting import kept_failure, kept_text
+        from odibi_nb.commands.troubleshooting import (
+            kept_failure,
+            kept_text,
+            not_reproduced,
+            replay_failure,
+        )
 
+        if arguments.run is not None:
+            trial = replay_failure(arguments)
+            if trial.error is None:
+                print(not_reproduced(trial))
+                return True
         failure = kept_failure(arguments)
         if failure is not None:
             debugger.post_mortem(self.shell, failure)

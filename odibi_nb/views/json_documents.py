@@ -209,6 +209,40 @@ class HistoryDocument(JsonDocument, frozen=True, kw_only=True, tag="history"):
     attempts: tuple[dict[str, Any], ...] = ()
 
 
+class CauseEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One difference between the two attempts.
+
+    Attributes:
+        cause: ``code``, ``constants``, ``row``, ``input``, ``file``, ``engine``, ``packages`` or ``host``.
+        what: the difference in a line.
+        detail: more lines, such as a diff.
+    """
+
+    cause: str
+    what: str
+    detail: tuple[str, ...]
+
+
+class WhyDocument(JsonDocument, frozen=True, kw_only=True, tag="why"):
+    """The document of ``why --json``.
+
+    Attributes:
+        transformation_id: id of the row.
+        before: run of the earlier attempt, usually a success.
+        after: run of the later attempt, usually a failure.
+        error: type and message of the later attempt's error; "" if it succeeded.
+        causes: the differences, the likeliest cause first; see below.
+        unknown: differences that cannot be known, with the reason.
+    """
+
+    transformation_id: str
+    before: str
+    after: str
+    error: str
+    causes: tuple[CauseEntry, ...]
+    unknown: tuple[str, ...]
+
+
 class CheckEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the doctor's report.
 

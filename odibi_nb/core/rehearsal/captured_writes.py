@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from odibi_nb.core.model.query_tables import keys_read
+from odibi_nb.core.model.query_tables import DIALECTS, MOST_PARTS, keys_read, tables_in
 from odibi_nb.core.model.tables import TableName, table_key
 from odibi_nb.core.protocols import Portion, native_frame, watch_tables
 from odibi_nb.errors import DataError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.table_change import TableChange
     from odibi_nb.core.model.transformation import Output
     from odibi_nb.core.protocols import DataFrame, Measure, RehearsingEngine, Watch, WriteInfo
+    from odibi_nb.core.rehearsal.past_inputs import PastInputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,17 @@ class CapturedWrites:
     Args:
         tables: the engine.
         portion: how much of a table, file or query a read returns.
+        past: versions at which to read the tables; None for the newest ones.
     """
 
-    def __init__(self, tables: RehearsingEngine, portion: Portion | None = None) -> None:
+    def __init__(
+        self,
+        tables: RehearsingEngine,
+        portion: Portion | None = None,
+        past: PastInputs | None = None,
+    ) -> None:
         self.tables = tables
+        self.past = past
         self.portion = portion or Portion()
         self.name = tables.name
         self.cannot_cache = "nothing is kept while a row is tried out"
@@ -67,6 +75,9 @@ class CapturedWrites:
         written = self.written_to(table.key)
         if written:
             return self.tables.take(self.state(written), Portion())
+        version = None if self.past is None else self.past.version_of(table)
+        if self.past is not None and version is not None:
+            return self._part(self.past.read(table, version))
         if self.portion:
             return self._held(self.tables.read_portion(table, self.portion))
         return self.tables.read(table)
@@ -80,13 +91,20 @@ class CapturedWrites:
                 frame = write.frame
                 continue
             if frame is None and self.tables.exists(table):
-                frame = self.tables.read(table)
+                frame = self._stored(table)
             frame = (
                 write.frame
                 if frame is None
                 else self.tables.combined(frame, write.frame, write.output)
             )
         return frame
+
+    def _stored(self, table: TableName) -> DataFrame:
+        """Return the table as it is without captured writes."""
+        version = None if self.past is None else self.past.version_of(table)
+        if self.past is None or version is None:
+            return self.tables.read(table)
+        return self.past.read(table, version)
 
     def changes(self) -> dict[str, TableChange]:
         """Return the changes that the writes would make, by table in the order of the first writes."""
@@ -115,7 +133,11 @@ class CapturedWrites:
                     f"the query names {write.output.table}, whose new rows are captured and not in "
                     "the lake: read it with context.read() instead"
                 )
-        return self._part(self.tables.query(sql))
+        if self.past is None:
+            return self._part(self.tables.query(sql))
+        tables, _ = tables_in(sql, DIALECTS.get(self.tables.name, self.tables.name))
+        keys = {TableName(parts).key for parts in tables or () if len(parts) <= MOST_PARTS}
+        return self._part(self.past.query(sql, keys))
 
     def read_file(
         self,
@@ -144,7 +166,8 @@ class CapturedWrites:
 
     def exists(self, table: TableName) -> bool:
         """Return True if *table* exists or has captured writes."""
-        return bool(self.written_to(table.key)) or self.tables.exists(table)
+        then = self.past is not None and self.past.knows(table)
+        return then or bool(self.written_to(table.key)) or self.tables.exists(table)
 
     def check_writable(self) -> None:
         """Do nothing: no table is written."""

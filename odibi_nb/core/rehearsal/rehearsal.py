@@ -12,6 +12,7 @@ import msgspec
 from odibi_nb.core.model.engine import Engine
 from odibi_nb.core.model.tables import TableName, table_key
 from odibi_nb.core.rehearsal.captured_writes import CapturedWrites
+from odibi_nb.core.rehearsal.past_inputs import PastInputs, keeps_versions, not_as_they_were
 from odibi_nb.core.running.capture import CapturedLog, captured, routed_output
 from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.core.running.run import make_context
@@ -22,8 +23,10 @@ from odibi_nb.errors import EngineError, PlanError, Problem, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from odibi_nb.core.model.provenance import FileRead
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
     from odibi_nb.core.protocols import Portion, RehearsingEngine, TableEngine
+    from odibi_nb.core.rehearsal.past_attempts import PastAttempt
     from odibi_nb.core.running.context import ExecutionContext
     from odibi_nb.core.running.orchestrator import Orchestrator
 
@@ -43,6 +46,8 @@ class Rehearsal:
         problems: the reasons why a run would refuse the row.
         context: the context of the function.
         captured: the tables of the context, with its captured writes.
+        past: the attempt whose inputs the context reads; None for the newest data.
+        notes: what the context cannot read as that attempt read it.
     """
 
     plan: RunPlan
@@ -50,6 +55,8 @@ class Rehearsal:
     problems: tuple[Problem, ...]
     context: ExecutionContext
     captured: CapturedWrites
+    past: PastAttempt | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def producers(self) -> dict[str, str]:
@@ -133,6 +140,7 @@ def open_rehearsal(
     portion: Portion | None = None,
     *,
     to_call: bool = True,
+    past: PastAttempt | None = None,
 ) -> Rehearsal:
     """Open a transformation of *project*, enabled or not. Reads none of its inputs.
 
@@ -141,6 +149,7 @@ def open_rehearsal(
         transformation_id: of a row of its registry.
         portion: how much of each input a read through the context returns.
         to_call: give the context the Spark session, and start the session if necessary.
+        past: an attempt whose inputs the context reads; None for the newest data.
 
     Raises:
         PlanError: if the registry has no such row, or the row is malformed.
@@ -158,15 +167,38 @@ def open_rehearsal(
     engine = project.tables(row.engine)
     if not _can_rehearse(engine):
         raise EngineError(f"{row.id}: the {row.engine} engine cannot capture writes")
-    captured_writes = CapturedWrites(engine, portion)
+    inputs = None if past is None else _past_inputs(engine, past)
+    captured_writes = CapturedWrites(engine, portion, inputs)
     # The context gets no listeners, because a rehearsal is not a run.
     if to_call and project.engine == SPARK and "spark" in row.keywords:
         project.tables(SPARK)  # as in a run, where other rows need it
     spark = project.spark_session() if to_call else None
     context = make_context(project.place(), row, captured_writes, spark=spark, hooks=HookManager())
     return Rehearsal(
-        plan=plan, row=row, problems=problems, context=context, captured=captured_writes
+        plan=plan,
+        row=row,
+        problems=problems,
+        context=context,
+        captured=captured_writes,
+        past=past,
+        notes=() if past is None else tuple(_notes(past, engine, context)),
     )
+
+
+def _past_inputs(engine: TableEngine, past: PastAttempt) -> PastInputs:
+    if not keeps_versions(engine):
+        raise EngineError(f"the {engine.name} engine cannot read earlier versions of tables")
+    return PastInputs(engine, past.tables(), past.began)
+
+
+def _notes(past: PastAttempt, engine: TableEngine, context: ExecutionContext) -> list[str]:
+    look = getattr(engine, "fingerprint", None)
+
+    def fingerprint(file: str) -> FileRead | None:
+        found: FileRead | None = None if look is None else look(context.locate(file))
+        return found
+
+    return not_as_they_were(past, fingerprint)
 
 
 def _can_rehearse(engine: TableEngine) -> TypeGuard[RehearsingEngine]:

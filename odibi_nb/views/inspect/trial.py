@@ -40,6 +40,7 @@ class Trial:
         checks: the results of the row's data checks.
         source_diff: the module's source against the cell's, as a unified diff; "" if they agree.
         inputs_cut: the part of its inputs that the function received; "" for all.
+        inputs_of: lines about the past attempt whose inputs the function received; () for the newest data.
         written: True if the captured writes were written in the end.
         moved: the project's tables that changed during the call. A trial captures only the writes that
             go through the context.
@@ -65,6 +66,7 @@ class Trial:
     source_diff: str = ""
     source_note: str = ""
     inputs_cut: str = ""
+    inputs_of: tuple[str, ...] = ()
     written: bool = False
     moved: tuple[Moved, ...] = ()
     unwatched: int = 0
@@ -145,7 +147,7 @@ class Trial:
         return [f"{t.name} was written meanwhile, by run {t.run_id}" for t in others]
 
     def __repr__(self) -> str:
-        parts = [self.summary()]
+        parts = [self.summary(), *self.inputs_of]
         if self.traceback:
             shown, trace = trace_apart(self.traceback)
             parts.append(shown.rstrip())
@@ -173,6 +175,7 @@ class Trial:
     def _repr_html_(self) -> str:
         style = STATUS_STYLES["SUCCESS" if self.succeeded else "FAILED"]
         parts = [head(self.summary(), style.colour)]
+        parts += [f"<p>{escape(line)}</p>" for line in self.inputs_of]
         if self.traceback:
             command = escape(f"%odibi debug {shlex.quote(self.transformation_id)}")
             shown, trace = trace_apart(self.traceback)

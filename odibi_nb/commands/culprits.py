@@ -1,0 +1,38 @@
+"""``why`` and ``bisect``: what broke a transformation. Both write nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from odibi_nb.commands.opening import open_project
+from odibi_nb.core.rehearsal import bisection
+from odibi_nb.core.rehearsal.causes import causes_of
+from odibi_nb.views.inspect.bisection import BisectionView
+from odibi_nb.views.inspect.causes import CausesView
+from odibi_nb.wiring import make_frame
+
+if TYPE_CHECKING:
+    import argparse
+
+    from odibi_nb.commands.face import Face
+    from odibi_nb.views.json_documents import WhyDocument
+
+
+def why(arguments: argparse.Namespace, face: Face) -> CausesView | WhyDocument:
+    """Compare a transformation's last success with its failure, or two runs."""
+    del face
+    orchestrator = open_project(arguments, log_level="ERROR")
+    try:
+        view = CausesView(causes_of(orchestrator, arguments.id, arguments.run or ()), make_frame)
+    finally:
+        orchestrator.close()
+    return view.document() if arguments.json else view
+
+
+def bisect(arguments: argparse.Namespace, face: Face) -> BisectionView:
+    """Replay a transformation on versions of its inputs until the commit that broke it is found."""
+    orchestrator = open_project(arguments, log_level="ERROR")
+    try:
+        return BisectionView(bisection.bisect(orchestrator, arguments.id, face.say), make_frame)
+    finally:
+        orchestrator.close()
