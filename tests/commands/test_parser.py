@@ -46,6 +46,8 @@ COMMANDS = [
     ["enable"],
     ["disable"],
     ["lineage"],
+    ["why"],
+    ["bisect"],
     ["log"],
 ]
 

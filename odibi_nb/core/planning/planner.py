@@ -140,7 +140,7 @@ class Planner:
         return self._with_query(row) if is_sql(row) else row
 
     def _with_query(self, row: Transformation) -> Transformation:
-        """Return a SQL row with the text of its query, read anew, and the tables that it reads."""
+        """Return a SQL row with the present text of its query, and the tables that it reads."""
         name = str(row.constants.get("engine") or self.request.engine).lower()
         engine = name if name in ENGINES else self.request.engine
         found = sql_row(row, engine, self.manifest.folder, self.request.reach)

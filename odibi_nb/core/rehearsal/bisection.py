@@ -231,7 +231,9 @@ class _Search:
         error = "" if ended.error is None else headline(ended.error)
         gone = "; ".join(past.unreadable.values()) if past is not None else ""
         if not gone and _GONE.search(f"{error}\n{ended.traceback}"):
-            gone = error.splitlines()[0]  # a query, or Spark, which finds this out when it reads rows
+            gone = error.splitlines()[
+                0
+            ]  # a query, or Spark, which finds this out when it reads rows
         rehearsal.captured.close()
         made = Try(step=step, versions=versions, error="" if gone else error, unreadable=gone)
         self.tries.append(made)

@@ -64,7 +64,7 @@ class Causes:
         after: the later attempt, usually a failure.
         error: type and message of the error of *after*; "" if it succeeded.
         causes: the differences.
-        unknown: kinds of differences that nobody can know, with the reason.
+        unknown: differences that the log cannot show, with the reason.
     """
 
     transformation_id: str
