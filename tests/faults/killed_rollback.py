@@ -61,3 +61,10 @@ def run_until(path: str, number: int, after: bool, dies_in_recovery: bool = Fals
         overrides={f"B{n}": {"rows": 5} for n in range(10)},
         atomic=True,
     )
+
+
+def run_whole(path: str) -> None:
+    """Run atomically; a row kills the process."""
+    odibi_nb.api.run_project(
+        "Plant One", manifest_path=Path(path), log_level="CRITICAL", atomic=True
+    )

@@ -6,6 +6,7 @@ import multiprocessing
 import random
 import shutil
 import signal
+from pathlib import Path
 
 import killed_rollback
 import pytest
@@ -112,3 +113,17 @@ def test_a_killed_atomic_run_is_taken_back_at_the_next_start(lake_of):
         for table in TABLES:
             assert lake.values(table) == old(table), (number, after, table)
         shutil.rmtree(lake.home)
+
+
+def test_a_table_that_no_row_declares_is_taken_back_after_a_kill(tmp_path):
+    """A killed row has no record of what it wrote, so the lake's tables are asked for its commits."""
+    rows = [
+        registry_row("B1", "Bronze", "load", constants={"rows": 3}, outputs=["bronze.x"]),
+        registry_row("S1", "Silver_1", "killed", ["bronze.x"], outputs=["silver.x"]),
+    ]
+    lake = Lake(tmp_path, rows)
+    assert in_a_process(killed_rollback.run_whole, str(lake.path)) == -signal.SIGKILL
+    assert lake.values("bronze.nowhere_declared") == [1]
+    lake.run(select=["B1"]).raise_for_status()
+    assert not Path(lake.uri("bronze.nowhere_declared")).exists()
+    assert "atomic: rolled back 2 tables" in lake.runs()[1]["warnings"]

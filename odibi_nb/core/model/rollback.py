@@ -23,6 +23,8 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rows_restored: int | None = None
 
 
+ROW_PREFIX = "rollback "
+"""Start of the ids of a rollback's rows, before the table. A row of the registry may be named like a table."""
 EMPTY, DROP, RESTORE, NOTHING = "empty", "drop", "restore", "nothing"
 """The actions of a rollback on a table."""
 
@@ -57,6 +59,11 @@ class TableRollback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rows_removed: int | None = None
     rows_restored: int | None = None
     note: str = ""
+
+    @property
+    def row_id(self) -> str:
+        """Id of the row that restores the table, in the rollback's run."""
+        return f"{ROW_PREFIX}{self.table}"
 
     @property
     def writes(self) -> bool:

@@ -63,7 +63,7 @@ def plan_rollback(
         tables = [
             *pool.map(lambda key: _table(engine, chosen[key], versions.get(key), request), chosen)
         ]
-    known = [table for table in tables if table is not None]
+    known = [table for table in tables if table is not None and _is_wanted(table, request)]
     ordered = _downstream_first(known, chosen, request.layer_order)
     return RollbackPlan(
         project=request.project,
@@ -75,6 +75,15 @@ def plan_rollback(
 
 
 def _is_chosen(table: WrittenTable, request: RollbackRequest) -> bool:
+    return (
+        request.rows is None
+        or not table.writers
+        or any(row in request.rows for row in table.writers)
+    )
+
+
+def _is_wanted(table: TableRollback, request: RollbackRequest) -> bool:
+    """Return False for a table whose commits show that no selected row wrote it."""
     return request.rows is None or any(row in request.rows for row in table.writers)
 
 

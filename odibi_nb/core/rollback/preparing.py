@@ -77,6 +77,7 @@ def plan_of_rollback(
         found.records,
         state_dir=place.state_dir,
         declared=declared,
+        in_lake=getattr(engine, "tables", tuple),
         rollbacks=[str(run["run_id"]) for run in found.runs if run.get("rollback_of")],
     )
     for table in log_tables(place.config.run_log):

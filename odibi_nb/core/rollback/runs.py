@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from odibi_nb.core.runlog.history import LAST, RUNS_SEARCHED, newest_first, past_attempts, past_runs
+from odibi_nb.core.runlog.history import (
+    LAST,
+    RUNS_SEARCHED,
+    newest_first,
+    newest_usual,
+    past_attempts,
+    past_runs,
+)
 from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -56,9 +63,9 @@ def runs_to_roll_back(
         [*(run for run, _ in dead), *(r for r in logged if r["run_id"] not in unlogged)]
     )
     if run_id == LAST:
-        run_id = next((str(run["run_id"]) for run in runs if not run.get("rollback_of")), LAST)
-        if run_id == LAST:
+        if not runs:
             raise LookupError(f"the run log has no run of {project!r}, env {env}")
+        run_id = str(newest_usual(runs)["run_id"])
     known = {str(run["run_id"]): run for run in runs}
     if run_id not in known:
         hint = did_you_mean(run_id, known)

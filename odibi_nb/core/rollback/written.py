@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from odibi_nb.core.model.checks import quarantine_of
+from odibi_nb.core.model.events import Status
 from odibi_nb.core.model.provenance import OutputWritten
+from odibi_nb.core.model.rollback import ROW_PREFIX
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.runlog.journal import read_journal, runs_folder
 from odibi_nb.errors import DataError
@@ -48,6 +51,7 @@ def written_tables(
     *,
     state_dir: Path,
     declared: Callable[[], Mapping[str, Sequence[str]]],
+    in_lake: Callable[[], Sequence[TableName]] = tuple,
     rollbacks: Iterable[str] = (),
 ) -> dict[str, WrittenTable]:
     """Return the tables that runs wrote, by key.
@@ -57,6 +61,8 @@ def written_tables(
         state_dir: the folder of the journals.
         declared: returns the outputs of the registry's rows by id. Called only if log and journal do
             not have the outputs of a row.
+        in_lake: returns all tables of the lake. Called only if a process died in one of the runs: its
+            rows may have written tables that nobody noted.
         rollbacks: ids of the runs that are rollbacks. Their rows are named like their tables.
     """
     sources = _Sources(
@@ -75,6 +81,9 @@ def written_tables(
                 found[written.table].logged.append(written)
         for key in keys:
             reads[key] |= _tables_read(record)
+    if any(record["status"] == Status.ABANDONED.value for record in records):
+        for table in in_lake():
+            found.setdefault(table.key, WrittenTable(name=table))
     for key, tables in reads.items():
         for read in tables & found.keys() - {key}:
             found[read].readers.add(key)
@@ -95,13 +104,14 @@ class _Sources:
         row = str(record["transformation_id"])
         names = [*(self.planned.get(row) or ()), *logged]
         if record["run_id"] in self.rollbacks:
-            names.append(row)
+            names.append(row.removeprefix(ROW_PREFIX))
         elif not names and record["attempt"] != 0:
             if self.registry is None:
                 self.registry = self.declared()
             names = [*self.registry.get(row, ())]
         if "quarantine" in str(record.get("checks") or ""):
-            names += [quarantine_of(name) for name in names]
+            with contextlib.suppress(DataError):  # a row's own word for a place that is no table
+                names += [quarantine_of(name) for name in names]
         return names
 
 

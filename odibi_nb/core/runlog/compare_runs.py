@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from odibi_nb.core.runlog.history import LAST, RUNS_SEARCHED, past_attempts, past_runs
+from odibi_nb.core.runlog.history import LAST, RUNS_SEARCHED, newest_usual, past_attempts, past_runs
 from odibi_nb.core.text.json import decode_json
 from odibi_nb.errors import did_you_mean
 
@@ -49,15 +49,18 @@ def compare_runs(
         sinks: the sinks of the run log.
         project: the project of both runs.
         env: the environment of both runs.
-        run_a: the id of the first run; None for the run before *run_b*.
-        run_b: the id of the second run, or ``last`` for the newest run.
+        run_a: the id of the first run; None for the run before *run_b*. Rollbacks do not count.
+        run_b: the id of the second run, or ``last`` for the newest run that is no rollback.
 
     Raises:
         LookupError: if the run log does not have both runs.
     """
     runs = past_runs(sinks, RUNS_SEARCHED, project, env)
     b = _position(runs, run_b, f"{project!r}, env {env}")
-    a = b + 1 if run_a is None else _position(runs, run_a, f"{project!r}, env {env}")
+    if run_a is None:
+        a = next((n for n in range(b + 1, len(runs)) if not runs[n].get("rollback_of")), len(runs))
+    else:
+        a = _position(runs, run_a, f"{project!r}, env {env}")
     if a >= len(runs):
         raise LookupError(f"the run log has no run before {runs[b]['run_id']}")
     pair = runs[a], runs[b]
@@ -77,7 +80,7 @@ def _position(runs: Sequence[Row], run_id: str, where: str) -> int:
     if not ids:
         raise LookupError(f"the run log has no run of {where}")
     if run_id == LAST:
-        return 0
+        return runs.index(newest_usual(runs))
     if run_id not in ids:
         hint = did_you_mean(run_id, ids)
         raise LookupError(f"the run log of {where}, has no run {run_id!r}{hint}")

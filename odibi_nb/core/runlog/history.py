@@ -135,6 +135,14 @@ def _last_whole_runs(runs: Sequence[Row]) -> Sequence[Row]:
     return runs
 
 
+def newest_usual(runs: Sequence[Row]) -> Row:
+    """Return the newest of *runs* that is no rollback; without such a run, the newest one.
+
+    *runs* are newest first, and not empty.
+    """
+    return next((run for run in runs if not run.get("rollback_of")), runs[0])
+
+
 def run_chain(
     sinks: Sequence[BaseLogSink],
     project: str,
@@ -150,7 +158,7 @@ def run_chain(
         sinks: the sinks of the run log.
         project: the project of the runs.
         env: the environment of the runs.
-        run_id: the id of a run, or ``last`` for the newest run.
+        run_id: the id of a run, or ``last`` for the newest run that is no rollback.
         to_its_end: True to include the later retries of the run.
         dead: the records of runs whose process died, each with its attempts' records, newest
             first. The run log may not have them yet.
@@ -166,7 +174,7 @@ def run_chain(
     by_id = {run["run_id"]: run for run in runs}
     if not runs:
         raise LookupError(f"the run log has no run of {project!r}, env {env}")
-    newest = runs[0]["run_id"] if run_id == LAST else run_id
+    newest = newest_usual(runs)["run_id"] if run_id == LAST else run_id
     if newest not in by_id:
         hint = did_you_mean(newest, by_id)
         raise LookupError(f"the run log of {project!r}, env {env}, has no run {newest!r}{hint}")

@@ -102,7 +102,12 @@ def take_back_run(
         since: start of the run.
         declared: returns the outputs of the registry's rows by id.
     """
-    written = written_tables(records, state_dir=place.state_dir, declared=declared)
+    written = written_tables(
+        records,
+        state_dir=place.state_dir,
+        declared=declared,
+        in_lake=getattr(engine, "tables", tuple),
+    )
     for table in log_tables(place.config.run_log):
         written.pop(table.key, None)
     request = RollbackRequest(

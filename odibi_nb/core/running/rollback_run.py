@@ -60,7 +60,7 @@ def rollback_run_plan(plan: RollbackPlan, engine: str, layer_order: Sequence[str
     found = {table.layer or last for table in tables}
     layers = tuple(layer for layer in reversed(layer_order) if layer in found) or (last,)
     rows = {
-        table.table: PlannedRow(
+        table.row_id: PlannedRow(
             transformation=_transformation(plan, table, table.layer or last),
             fn=_restorer(table, plan.run_id),
             keywords=("context",),
@@ -92,7 +92,7 @@ def rollback_run_plan(plan: RollbackPlan, engine: str, layer_order: Sequence[str
 def _transformation(plan: RollbackPlan, table: TableRollback, layer: str) -> Transformation:
     facts = {"restores": table.restores, "version": table.version, "rows": [*table.writers]}
     return Transformation(
-        transformation_id=table.table,
+        transformation_id=table.row_id,
         project=plan.project,
         environment=plan.env,
         layer=layer,

@@ -10,6 +10,7 @@ from real_project import registry_row
 
 from odibi_nb import GenericProjectOrchestrator, HookManager
 from odibi_nb.cli import main
+from odibi_nb.core.runlog.compare_runs import compare_runs
 from odibi_nb.errors import ConfigurationError
 from odibi_nb.sources.table import registry_in_database
 
@@ -36,7 +37,7 @@ def test_restores_the_versions_before_a_run_downstream_first(lake):
     hooks = HookManager()
     hooks.register("transform_success", lambda payload: ended.append(payload["transformation_id"]))
     result = lake.rollback(hooks=hooks).raise_for_status()
-    assert ended == ["silver.x", "bronze.x"]
+    assert ended == ["rollback silver.x", "rollback bronze.x"]
     assert lake.values("bronze.x") == [0, 1, 2]
     assert lake.values("silver.x") == [0, 2, 4]
     newest, before, _ = lake.runs()
@@ -182,8 +183,10 @@ def test_a_run_is_rolled_back_with_its_retries(tmp_path):
     assert lake.values("bronze.x") == []
     with pytest.raises(ConfigurationError, match="was rolled back by run"):
         project.retry(retried.retry_of)
-    with pytest.raises(ConfigurationError, match="is a rollback"):
+    with pytest.raises(ConfigurationError, match="was rolled back by run"):
         project.retry()
+    with pytest.raises(ConfigurationError, match="is a rollback"):
+        project.retry(lake.runs()[0]["run_id"])
 
 
 def test_a_protected_environment_asks(tmp_path):
@@ -207,3 +210,14 @@ def test_an_unknown_run_and_selection_are_one_message(lake):
     digest = lake.digest()
     assert main(["rollback", "nope", "--manifest", str(lake.path)]) == 2
     assert lake.digest() == digest
+
+
+def test_the_last_run_is_no_rollback(lake):
+    """``last`` of states, retries and comparisons is the newest run of the project's own rows."""
+    newest = lake.runs()[0]["run_id"]
+    lake.rollback()
+    project = GenericProjectOrchestrator("Plant One", manifest_path=lake.path, log_level="CRITICAL")
+    assert [*project.plan(select=["state:success"]).rows] == ["B1", "S1"]
+    compared = compare_runs(project.sinks(), "Plant One", "qat")
+    assert compared.runs[1]["run_id"] == newest
+    project.close()
