@@ -16,11 +16,13 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         problem: reason why the table cannot be restored; "" if it can.
         rows_removed: number of rows in the files that the restore takes out of the table, if known.
         rows_restored: number of rows in the files that it brings back, if known.
+        no_drop: reason why the table cannot be dropped; "" if it can.
     """
 
     problem: str = ""
     rows_removed: int | None = None
     rows_restored: int | None = None
+    no_drop: str = ""
 
 
 ROW_PREFIX = "rollback "

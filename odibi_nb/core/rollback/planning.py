@@ -41,6 +41,7 @@ class RollbackRequest:
         rows: ids of the rows to roll back; None for all rows.
         force: True to undo also what others have written since.
         drop: True to drop the tables that the run created, instead of emptying them.
+        or_empty: True to empty them if they cannot be dropped.
     """
 
     project: str
@@ -51,6 +52,7 @@ class RollbackRequest:
     rows: Collection[str] | None = None
     force: bool = False
     drop: bool = False
+    or_empty: bool = False
 
 
 def plan_rollback(
@@ -152,10 +154,13 @@ def _restoring(
 ) -> TableRollback:
     assert table.version is not None
     restores, note, action = effect.restores, "", RESTORE
-    if restores == BEFORE_CREATION:
-        action = DROP if request.drop else EMPTY
-        note = "the run created it" + ("" if request.drop else "; --drop drops it")
     outlook = engine.outlook(name, table.version, restores=restores)
+    problem = outlook.problem
+    if restores == BEFORE_CREATION:
+        drops = request.drop and not (request.or_empty and outlook.no_drop)
+        action = DROP if drops else EMPTY
+        problem = outlook.no_drop if drops else problem
+        note = "the run created it" + ("" if drops else "; --drop drops it")
     writers = [commit.transformation_id for commit in effect.own if commit.transformation_id]
     return msgspec.structs.replace(
         table,
@@ -164,7 +169,7 @@ def _restoring(
         note=note,
         writers=tuple(dict.fromkeys([*writers, *table.writers])),
         others=tuple(author(commit) for commit in effect.others),
-        problem="" if action == DROP else outlook.problem,
+        problem=problem,
         rows_removed=outlook.rows_removed,
         rows_restored=outlook.rows_restored,
     )

@@ -6,11 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
-from odibi_nb.core.model.provenance import BEFORE_CREATION
 from odibi_nb.core.model.reserved_places import log_tables
-from odibi_nb.core.model.rollback import DROP, EMPTY
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.protocols import WriteInfo
 from odibi_nb.core.rollback.planning import RollbackRequest, plan_rollback
@@ -18,7 +14,7 @@ from odibi_nb.core.rollback.preparing import keeps_versions
 from odibi_nb.core.rollback.written import written_tables
 from odibi_nb.core.running.rollback_run import WORKERS, undo
 from odibi_nb.core.text.redaction import error_text
-from odibi_nb.errors import ConfigurationError, DataError
+from odibi_nb.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -117,6 +113,7 @@ def take_back_run(
         since=since,
         layer_order=place.manifest.layer_order,
         drop=True,
+        or_empty=True,
     )
     plan = plan_rollback(engine, written, request)
     info = WriteInfo(run_id=run_id, transformation_id="", attempt=0, rolls_back=run_id)
@@ -143,13 +140,7 @@ def _why_left(engine: Any, table: TableRollback, info: WriteInfo) -> str:
     if table.others:
         return f"others wrote it since: {', '.join(table.others)}"
     try:
-        try:
-            undo(engine, table, info)
-        except DataError:
-            if table.action != DROP:
-                raise
-            emptied = msgspec.structs.replace(table, action=EMPTY, restores=BEFORE_CREATION)
-            undo(engine, emptied, info)
+        undo(engine, table, info)
     except Exception as exc:  # noqa: BLE001  the other tables must be taken back, too
         return error_text(exc)
     return ""

@@ -97,10 +97,11 @@ def outlook(
     if now is None:
         return Outlook(problem="the table does not exist")
     if problem := why_not(now):
-        return Outlook(problem=problem)
+        return Outlook(problem=problem, no_drop=_no_drop(uri))
     files = _files(now)
     if restores == BEFORE_CREATION:
-        return Outlook(rows_removed=_rows(files, files), rows_restored=0)
+        rows = _rows(files, files)
+        return Outlook(rows_removed=rows, rows_restored=0, no_drop=_no_drop(uri))
     return _outlook(uri, name, storage_options, files, restores)
 
 
@@ -182,8 +183,8 @@ def drop(uri: str, name: str, *, expected: int) -> None:
         DataError: if the newest version is not *expected*, or the table is not on this machine.
             Nothing was deleted.
     """
-    if "://" in uri:
-        raise DataError(f"{name}: {redact_url(uri)} is not on this machine, so it is not dropped")
+    if why := _no_drop(uri):
+        raise DataError(f"{name}: {why}")
     folder = Path(uri)
     # A writer that commits after this rename fails: it finds no log. So the check comes after it.
     aside = folder.with_name(f".{folder.name}.dropped-{uuid.uuid4().hex[:8]}")
@@ -196,6 +197,11 @@ def drop(uri: str, name: str, *, expected: int) -> None:
         aside.rename(folder)
         raise changed_since(name, expected, mark[0] if mark else None)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _no_drop(uri: str) -> str:
+    """Return the reason why a table cannot be dropped; "" if it can."""
+    return f"{redact_url(uri)} is not on this machine, so it cannot be dropped" * ("://" in uri)
 
 
 def _empty(table: Any, properties: Any) -> None:

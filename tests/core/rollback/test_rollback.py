@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 from lake_project import Lake
 from real_project import registry_row
 
@@ -221,3 +222,19 @@ def test_the_last_run_is_no_rollback(lake):
     compared = compare_runs(project.sinks(), "Plant One", "qat")
     assert compared.runs[1]["run_id"] == newest
     project.close()
+
+
+def test_a_lake_at_a_url_is_rolled_back_but_drops_no_tables(tmp_path):
+    """Where tables cannot be dropped, a drop is refused before anything; without it they are emptied."""
+    there = {"engine": "pandas", "registry": "sqlite:///registry.db"}
+    there["lake"] = (tmp_path / "lake").as_uri()
+    lake = Lake(tmp_path, [bronze(3), SILVER], environments={"qat": there})
+    lake.run().raise_for_status()
+    with pytest.raises(ConfigurationError, match=r"bronze.x cannot .* cannot be dropped"):
+        lake.rollback(drop=True)
+    lake.rollback().raise_for_status()
+    path = tmp_path / "lake" / "silver" / "x"
+    assert DeltaTable(str(path)).to_pyarrow_table().num_rows == 0
+    lake.run(overrides={"B1": {"rows": 5}}).raise_for_status()
+    lake.rollback().raise_for_status()
+    assert "as before the run" in lake.rollback().warnings[-1]
