@@ -101,7 +101,7 @@ class OutputWritten(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_de
 
     Attributes:
         table: key of the table, ``schema.table`` in lower case.
-        mode: mode of the write: ``overwrite``, ``append`` or ``merge``.
+        mode: mode of the write: ``overwrite``, ``append`` or ``merge``; ``restore`` in a rollback.
         version: version of the table after the attempt's last write.
         previous_version: version of the table before the attempt's first write; None if the attempt
             created the table.

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from odibi_nb.core.model.provenance import BEFORE_CREATION
+from odibi_nb.core.model.provenance import BEFORE_CREATION, OutputWritten
 from odibi_nb.core.model.rollback import Outlook
-from odibi_nb.core.model.tables import redact_url
+from odibi_nb.core.model.tables import redact_url, table_key
 from odibi_nb.engines.delta.appends import metadata
 from odibi_nb.engines.delta.errors import DELTA_RS, feature_name, is_conflict, why_refused
 from odibi_nb.engines.delta.schema import schema_of
@@ -164,7 +164,19 @@ def restore(
         refused = why_refused(exc, table)
         why = refused.why if refused else reason(exc)
         raise DataError(f"{name}: version {restores} cannot be restored: {why}") from exc
+    info.wrote(restored(table_key(name), expected, str(table.metadata().id)))
     return expected + 1
+
+
+def restored(key: str, expected: int, table_id: str = "") -> OutputWritten:
+    """Return what the run log records of a restore of the table at version *expected*."""
+    return OutputWritten(
+        table=key,
+        mode="restore",
+        version=expected + 1,
+        previous_version=expected,
+        table_id=table_id,
+    )
 
 
 def changed_since(name: str, expected: int, found: int | None = None) -> DataError:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.concatenation import NO_DATA
+from odibi_nb.engines.delta.appends import metadata
 from odibi_nb.engines.delta.schema import as_kind, schema_of
 from odibi_nb.engines.delta.tables import deltalake, query_builder, scan
 from odibi_nb.engines.optional_imports import require
@@ -18,6 +19,8 @@ from odibi_nb.engines.pandas.frames import pyarrow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from odibi_nb.core.protocols import WriteInfo
 
 _FIRST_YEAR, _LAST_YEAR = 1678, 2261
 """First and last whole year that fit into 64 bits of nanoseconds."""
@@ -63,8 +66,8 @@ def _takes(table: Any, name: str, kind: Any) -> bool:
     return not pyarrow().table(found).column(0)[0].as_py()
 
 
-def rewritten(table: Any, name: str, schema: Any) -> None:
-    """Write all rows of *table* in the types of *schema*, in one commit.
+def rewritten(table: Any, name: str, schema: Any, info: WriteInfo) -> None:
+    """Write all rows of *table* in the types of *schema*, in one commit, for the attempt of *info*.
 
     Raises:
         DataError: if its files cannot be read.
@@ -83,7 +86,8 @@ def rewritten(table: Any, name: str, schema: Any) -> None:
         # No retry after another writer's commit: its rows would have another schema.
         commit_properties=deltalake().CommitProperties(
             max_commit_retries=0,
-            custom_metadata={"rewrites": "all rows"},  # `Commit.moves_rows` looks for this key
+            # `Commit.moves_rows` looks for the last key.
+            custom_metadata={**metadata(info), "rewrites": "all rows"},
         ),
     )
 

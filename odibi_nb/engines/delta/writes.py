@@ -171,7 +171,7 @@ def _made_ready(write: TableWrite, table: Any, data: Any) -> Any:
     if schema == schema_of(table) and not (is_merge and loses_times(table)):
         return table
     before, table_id = int(table.version()), str(table.metadata().id)
-    rewritten(table, write.output.table, schema)
+    rewritten(table, write.output.table, schema, write.info)
     write.info.wrote(
         OutputWritten(
             table=table_key(write.output.table),

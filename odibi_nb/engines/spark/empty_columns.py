@@ -15,6 +15,7 @@ from odibi_nb.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from odibi_nb.core.protocols import WriteInfo
     from odibi_nb.engines.spark.writes import DeltaTarget
 
 
@@ -77,7 +78,7 @@ def _arrow_schema(fields: Mapping[str, Any]) -> Any:
     )
 
 
-def retype(target: DeltaTarget, log: Any, schema: Any) -> None:
+def retype(target: DeltaTarget, log: Any, schema: Any, info: WriteInfo) -> None:
     """Rewrite all rows of the table in the types of Spark's *schema*, through delta-rs's *log*.
 
     Raises:
@@ -94,4 +95,4 @@ def retype(target: DeltaTarget, log: Any, schema: Any) -> None:
     from odibi_nb.engines.delta.rewrites import rewritten
 
     decided_schema = _arrow_schema({f.name: f for f in schema.fields if not is_guess(f)})
-    rewritten(log, target.name, decided_by_log(log, decided_schema))
+    rewritten(log, target.name, decided_by_log(log, decided_schema), info)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.provenance import BEFORE_CREATION
 from odibi_nb.core.model.rollback import Outlook
+from odibi_nb.core.model.tables import table_key
 from odibi_nb.engines.delta.appends import metadata
-from odibi_nb.engines.delta.restore import APPEND_ONLY, changed_since
+from odibi_nb.engines.delta.restore import APPEND_ONLY, changed_since, restored
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.spark.session import CLASSIC, SAIL
 from odibi_nb.errors import DataError
@@ -100,6 +101,7 @@ def restore(target: DeltaTarget, info: WriteInfo, *, restores: int, expected: in
     made = _newest(target)
     if made != expected + 1:
         _give_back(target, expected, made)
+    info.wrote(restored(table_key(target.name), expected))
     return made
 
 

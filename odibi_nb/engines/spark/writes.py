@@ -186,7 +186,7 @@ def _once(target: DeltaTarget, frame: Any, schema: Any, request: Request, number
         if output.schema_mode == "overwrite":
             check_partitions(target, output)
         else:
-            frame, differs, retyped = _fitted(target, frame, schema, output)
+            frame, differs, retyped = _fitted(target, frame, schema, request)
         if output.mode == "merge":
             return _merge(target, frame, output, before, differs=differs)
     mark = json.dumps({**metadata(request.info), "mode": output.mode, "write": uuid.uuid4().hex})
@@ -226,9 +226,11 @@ def _save(target: DeltaTarget, writer: Any, mark: str, *, only_once: bool) -> No
             raise
 
 
-def _fitted(target: DeltaTarget, frame: Any, schema: Any, output: Output) -> tuple[Any, bool, bool]:
+def _fitted(
+    target: DeltaTarget, frame: Any, schema: Any, request: Request
+) -> tuple[Any, bool, bool]:
     """Convert *frame* for the table; also return whether columns differ, and whether types change."""
-    log = _log(target)
+    output, log = request.output, _log(target)
     decided_schema = decided(target, log, frame, schema)
     frame, differs = fit(frame, decided_schema, output)
     check_partitions(target, output)
@@ -236,7 +238,7 @@ def _fitted(target: DeltaTarget, frame: Any, schema: Any, output: Output) -> tup
         return frame, differs, False
     if log is None and output.mode == "overwrite":
         return with_missing(frame, decided_schema), False, True
-    retype(target, log, decided_schema)
+    retype(target, log, decided_schema, request.info)
     return frame, differs, False
 
 

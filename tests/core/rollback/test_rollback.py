@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,8 @@ def test_restores_the_versions_before_a_run_downstream_first(lake):
     assert {r.status.value for r in result.transformations.values()} == {"SUCCESS"}
     commit = lake.table("silver.x").history(1)[0]
     assert (commit["run_id"], commit["rolls_back"]) == (result.run_id, before["run_id"])
+    (written,) = result.transformations["rollback silver.x"].outputs_written
+    assert (written.mode, written.previous_version, written.version) == ("restore", 1, 2)
 
 
 def test_a_second_rollback_of_last_changes_nothing(lake):
@@ -129,6 +132,17 @@ def test_removed_files_are_found_before_anything_is_touched(lake):
     with pytest.raises(ConfigurationError, match=r"bronze.x.*files of version 0 were removed"):
         lake.rollback()
     assert lake.digest() == digest
+
+
+def test_a_table_that_was_made_again_is_refused(lake):
+    """A table that was dropped, or dropped and created again, has no version from before."""
+    shutil.rmtree(lake.uri("bronze.x"))
+    with pytest.raises(ConfigurationError, match=r"bronze.x cannot.*dropped since"):
+        lake.rollback()
+    lake.write("bronze.x", [1])
+    with pytest.raises(ConfigurationError, match=r"bronze.x cannot.*dropped and created again"):
+        lake.rollback()
+    assert lake.values("silver.x") == [0, 2, 4, 6, 8]
 
 
 def test_an_append_only_table_is_refused(lake):
@@ -238,3 +252,14 @@ def test_a_lake_at_a_url_is_rolled_back_but_drops_no_tables(tmp_path):
     lake.run(overrides={"B1": {"rows": 5}}).raise_for_status()
     lake.rollback().raise_for_status()
     assert "as before the run" in lake.rollback().warnings[-1]
+
+
+def test_a_rewrite_for_a_new_type_belongs_to_the_run(tmp_path):
+    """A column without values gets its type by a commit before the append; both are undone."""
+    nothing = appending("A1", None)
+    lake = Lake(tmp_path, [nothing])
+    lake.run().raise_for_status()
+    lake.run(overrides={"A1": {"value": 1.5}}).raise_for_status()
+    assert lake.version("bronze.all") == 2
+    (table,) = lake.rollback(dry_run=True).tables
+    assert (table.restores, table.others) == (0, ())
