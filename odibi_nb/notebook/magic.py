@@ -26,7 +26,6 @@ from odibi_nb.notebook.environment import (
 )
 from odibi_nb.notebook.line_words import names_of_caller, quoted, split_words
 from odibi_nb.notebook.session_settings import SessionSettings
-from odibi_nb.settings import load_settings
 
 if TYPE_CHECKING:
     import argparse
@@ -103,6 +102,8 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         """Show at once that a run begins, before the import of the modules that run it."""
         if arguments.command not in LIVE or arguments.background:
             return
+        from odibi_nb.settings import load_settings  # late: %load_ext needs no TOML
+
         ui = str(load_settings().resolve("ui", arguments.ui, default="auto").value)
         if choose_ui(self.shell, ui) != TEXT:
             from odibi_nb.notebook.live.surfaces import CellOutputs, reading_text

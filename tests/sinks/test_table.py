@@ -6,10 +6,11 @@ import threading
 
 import pytest
 from deltalake import DeltaTable
-from log_records import record, run
+from log_records import START, record, run
 from spark_sessions import connect
 
 from odibi_nb.core.model.log_columns import RECORD_COLUMNS
+from odibi_nb.core.runlog.history import greatest_number, past_runs
 from odibi_nb.errors import DataError
 from odibi_nb.sinks.table import TableLogSink, log_in_lake
 from odibi_nb.storage import spark_table
@@ -125,6 +126,22 @@ def test_many_small_files_become_one_when_a_run_ends(spark, tmp_path, monkeypatc
     files = DeltaTable(f"{tmp_path}/config_driven/transformationrunlog").file_uris()
     assert len(files) == (5 if is_sail(spark) else 1)
     assert len(sink.written("run-1")) == 5
+
+
+def test_a_clock_that_was_ahead_orders_no_runs(spark, tmp_path):
+    """The newest run is the one of the greatest number, whatever a clock said, for every reader of the log."""
+    ahead = START.replace(year=9999)
+    for number, begun in ((1, START), (2, ahead), (3, START)):
+        at(spark, str(tmp_path)).write_run(
+            run(f"run-{number}", run_number=number, start_time=begun, project="P", env="qat")
+        )
+    for sink in (at(spark, str(tmp_path)), log_in_lake(str(tmp_path))):
+        found = past_runs([sink], 2, "P", "qat")
+        assert [(r["run_id"], r["start_time"]) for r in found] == [
+            ("run-3", START),
+            ("run-2", ahead),
+        ]
+        assert greatest_number([sink]) == 3
 
 
 def test_what_cannot_be_written_is_one_line(spark, tmp_path):
