@@ -67,8 +67,10 @@ def test_a_row_needs_neither_python_nor_inputs(project):
     }
     assert plan.rows["S2"].reads == ("bronze.elsewhere", "silver.y")
     assert list(opened.plan(select=["+S1"]).rows) == ["B1", "S1"]
-    opened.run(select=["+S1"]).raise_for_status()
+    result = opened.run(select=["+S1"]).raise_for_status()
     assert values(opened, "silver.y", "twice") == [2, 4]
+    (read,) = result.transformations["S1"].inputs_read
+    assert (read.query, [table.table for table in read.tables]) == ("models/s.sql", ["bronze.x"])
 
 
 def test_an_edited_file_is_read_anew(project):
