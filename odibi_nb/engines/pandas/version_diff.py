@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 MEMORY = 512 * 2**20
 """Bytes that DuckDB may use; rows beyond it go to a temporary folder."""
+MOST_KEPT = 160 * 2**20
+"""Bytes of each side's rows that stay in memory between the two passes."""
 _GONE = ("not found", "No such file", "FileNotFound", "NoSuchKey")
 _BUCKETS = 2**16
 _BUCKET, _HASH, _SIGN = "__odibi_bucket", "__odibi_hash", "__odibi_sign"
@@ -136,12 +138,45 @@ def _rows(parts: Sides, keys: Sequence[str]) -> RowDifference:
         raise DataError(f"{_name(parts)}: {versions} cannot be compared: {why}") from exc
 
 
+class _Rows:
+    """The rows of one side, for two passes. Few rows stay in memory, and are read from files only once."""
+
+    def __init__(self, part: VersionFiles) -> None:
+        self.part = part
+        self._schema: Any = None
+        self._kept: list[Any] = []
+        self._has_all = False
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Any]:
+        """Open the rows for one pass, and yield an Arrow reader."""
+        reader_of = require("pyarrow", "comparing versions").RecordBatchReader.from_batches
+        if self._has_all:
+            yield reader_of(self._schema, self._kept)
+            return
+        with self.part.opened() as reader:
+            self._schema = reader.schema
+            yield reader_of(reader.schema, self._keeping(reader))
+
+    def _keeping(self, reader: Any) -> Iterator[Any]:
+        kept, size = [], 0
+        for batch in reader:
+            size += batch.nbytes
+            if size <= MOST_KEPT:
+                kept.append(batch)
+            else:
+                kept.clear()
+            yield batch
+        self._kept, self._has_all = kept, size <= MOST_KEPT
+
+
 class _Comparison:
     """A comparison of two sides in a DuckDB *connection*."""
 
     def __init__(self, connection: Any, parts: Sides) -> None:
         self.connection = connection
         self.parts = dict(zip(_SIDES, parts, strict=True))
+        self.streams = {n: _Rows(part) for n, part in self.parts.items() if part is not None}
         before, after = parts
         self.types: dict[str, Mapping[str, str]] = {}
         for name, part, other in (("before", before, after), ("after", after, before)):
@@ -237,9 +272,7 @@ class _Comparison:
         """Let SQL read the rows of the named sides, once each."""
         with contextlib.ExitStack() as stack:
             for name in names:
-                part = self.parts[name]
-                assert part is not None
-                self.connection.register(name, stack.enter_context(part.opened()))
+                self.connection.register(name, stack.enter_context(self.streams[name].opened()))
                 stack.callback(self.connection.unregister, name)
             yield
 

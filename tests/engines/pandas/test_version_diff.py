@@ -17,6 +17,7 @@ from thorough import examples
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.protocols import TableAt
 from odibi_nb.engines.delta import tables as delta_tables
+from odibi_nb.engines.pandas import version_diff
 from odibi_nb.engines.pandas.engine import PandasEngine
 from odibi_nb.errors import DataError
 
@@ -123,14 +124,24 @@ def side(engine, version, table=TABLE):
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(
-    first=ROWS, steps=st.lists(WRITES, min_size=1, max_size=3), keys=KEYS, partitioned=st.booleans()
+    first=ROWS,
+    steps=st.lists(WRITES, min_size=1, max_size=3),
+    keys=KEYS,
+    partitioned=st.booleans(),
+    kept=st.sampled_from([0, 200, version_diff.MOST_KEPT]),
 )
-def test_a_difference_is_that_of_all_rows(tmp_path_factory, first, steps, keys, partitioned):
+def test_a_difference_is_that_of_all_rows(tmp_path_factory, first, steps, keys, partitioned, kept):
     """For each pair of versions the numbers are those of comparing all their rows, one by one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(version_diff, "MOST_KEPT", kept)
+        check_each_pair(tmp_path_factory, first, steps, keys, ["p"] if partitioned else None)
+
+
+def check_each_pair(tmp_path_factory, first, steps, keys, by):
+    """Write the versions and compare pairs of them."""
     lake = tmp_path_factory.mktemp("lake")
     engine = PandasEngine(str(lake))
     uri = str(lake / TABLE.path)
-    by = ["p"] if partitioned else None
     write(uri, "create", first, by)
     for step, rows in steps:
         write(uri, step, rows, by)
