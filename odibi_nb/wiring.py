@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from odibi_nb.engines.pandas.query import Limits
     from odibi_nb.engines.spark.engine import SparkEngine
     from odibi_nb.sources.file_registry import FileRegistry
+    from odibi_nb.storage.row_table import RowTable
     from odibi_nb.storage.spark_table import SparkRowTable
 
 CATALOG = "catalog"
@@ -321,6 +322,53 @@ def _lake_registry(place: Place, table: TableName, *, through_spark: bool) -> Ed
 
     uri = f"{lake_root(place)}/{table.path}"
     return TableRegistry(DeltaRowTable(uri, place.config.storage_options), name, hint=hint)
+
+
+def read_table_beside_registry(place: Place, name: str) -> list[Row]:
+    """Return all rows of the table *name* in the registry's database or lake, or of a URL's table.
+
+    Args:
+        place: the project and environment.
+        name: a table, ``name`` or ``schema.name``; or an SQLAlchemy URL with the table after ``#``.
+
+    Raises:
+        DataError: if the table cannot be read.
+        ManifestError: if the registry is in a file, so that no database is known.
+    """
+    config, (url, _, table) = place.config.registry, name.partition("#")
+    if "://" not in url:
+        table = name
+        url = (config.url if isinstance(config, RegistryConfig) else config) or ""
+    if _registry_files(place) is not None and "://" not in url:
+        message = f"is a file; give {name!r} with its database: 'URL#{name}'"
+        where = Problem(f"$.environments.{place.env}.registry", message)
+        raise ManifestError(str(place.manifest.path or "manifest"), [where])
+    if "://" in url:
+        return _all_rows(_table_of_database(place, url, table))
+    parsed = TableName.parse(table)
+    if only_spark_reaches(place):
+        return _all_rows(_table_in_session(place, parsed, f"table {parsed}"))
+    check_installed("a table of the lake", "pandas", "pyarrow", "deltalake")
+    from odibi_nb.storage.delta_table import DeltaRowTable
+
+    return _all_rows(
+        DeltaRowTable(f"{lake_root(place)}/{parsed.path}", place.config.storage_options)
+    )
+
+
+def _table_of_database(place: Place, url: str, table: str) -> RowTable:
+    check_installed("a table of a database", "sql", "sqlalchemy")
+    from odibi_nb.storage.database import Database
+    from odibi_nb.storage.sql_table import Layout, SqlRowTable
+
+    schema, _, name = table.rpartition(".")
+    database = Database(url, place.manifest.folder)
+    layout = Layout(key=(), lengths={})
+    return SqlRowTable(database, name, schema or None, layout, f"{table} in {database.shown}")
+
+
+def _all_rows(table: RowTable) -> list[Row]:
+    return table.select(lambda names: [(name, "string") for name in names])
 
 
 def make_sinks(place: Place) -> Sequence[BaseLogSink]:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
+    from odibi_nb.commands.migration import MigrationReport
 
 COLUMNS = ("check", "state", "source", "value")
 LIBRARIES = (
@@ -91,8 +92,14 @@ class Diagnosis(Records):
         return max((row[EXIT_CODE] for row in self.rows), default=0)
 
 
-def doctor(arguments: argparse.Namespace, face: Face) -> Diagnosis | DoctorDocument:
+def doctor(
+    arguments: argparse.Namespace, face: Face
+) -> Diagnosis | DoctorDocument | MigrationReport:
     """Check everything that a run needs, without running or writing anything."""
+    if arguments.migration:
+        from odibi_nb.commands.migration import migration
+
+        return migration(arguments)
     rows = [_compute(), *_settings(), *_libraries(), *_bad_pairs(), *_collisions()]
     rows += _guarded("ui", lambda: [_ui(face)])
     rows += _guarded("project", lambda: list(_project(arguments)))

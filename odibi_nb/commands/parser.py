@@ -92,7 +92,13 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     )
     _add_project(doctor)
     _add_engine(doctor)
-    _add_json(doctor)
+    form = doctor.add_mutually_exclusive_group()
+    form.add_argument(
+        "--migration",
+        action="store_true",
+        help="list what of a project of odibi_de_v2 needs a change, with file and line",
+    )
+    _add_json(form)
     cancel = _command(
         commands, "cancel", "end a run, here or in another process", "overview:cancel"
     )
@@ -512,8 +518,10 @@ def _add_registry(commands: Any) -> None:
     init.add_argument(
         "--all-columns", action="store_true", help="also the optional columns (step, description …)"
     )
-    load = _command(actions, "import", "load rows from a JSON or CSV file", "registry:import_rows")
-    load.add_argument("file", metavar="FILE", help="*.json or *.csv")
+    load = _command(
+        actions, "import", "load rows from a JSON, TOML or CSV file", "registry:import_rows"
+    )
+    load.add_argument("file", metavar="FILE", help="*.json, *.toml or *.csv")
     _add_project(load)
     load.add_argument(
         "--all",
@@ -523,12 +531,19 @@ def _add_registry(commands: Any) -> None:
     load.add_argument(
         "--prune", action="store_true", help="delete the rows that the file leaves out (asks)"
     )
+    load.add_argument(
+        "--ingestion-config",
+        action="store_true",
+        help="convert the rows of an IngestionSourceConfig to Bronze rows; FILE may also be a table, or URL#TABLE",
+    )
     remove = _command(actions, "delete", "delete rows, by their ids (asks)", "editing:delete")
     remove.add_argument("ids", nargs="+", metavar="ID", help="which ones")
     remove.add_argument("--project", metavar="PROJECT", help="the only one if left out")
     _add_env(remove)
-    save = _command(actions, "export", "write the rows to a JSON or CSV file", "registry:export")
-    save.add_argument("file", metavar="FILE", help="*.json or *.csv")
+    save = _command(
+        actions, "export", "write the rows to a JSON, TOML or CSV file", "registry:export"
+    )
+    save.add_argument("file", metavar="FILE", help="*.json, *.toml or *.csv")
     _add_project(save)
     listed = _command(
         actions, "list", "the rows of a project and environment", "registry:list_rows"

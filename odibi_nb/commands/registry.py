@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from odibi_nb.commands.editing import confirm_deletion, edit_of
 from odibi_nb.commands.opening import confirmation, confirmed, found_manifests, open_project
-from odibi_nb.core.model.tables import redact
+from odibi_nb.core.model.tables import redact, redact_url
 from odibi_nb.core.model.transformation import JSON_COLUMNS, SEED_COLUMNS, row_columns, row_id
 from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.json import as_json, decode_config
-from odibi_nb.errors import ConfigurationError
+from odibi_nb.errors import ConfigurationError, DataError
 from odibi_nb.sources.upsert import KEY, Changes, Edit, row_key, rows_with_twins
 from odibi_nb.views.html_parts import first_of
 from odibi_nb.views.records import Records
-from odibi_nb.wiring import editable_registry, make_frame
+from odibi_nb.wiring import editable_registry, make_frame, read_table_beside_registry
 
 if TYPE_CHECKING:
     import argparse
@@ -57,7 +57,10 @@ def import_rows(arguments: argparse.Namespace, face: Face) -> Records:
 
     orchestrator, source = _open(arguments)
     own = Place(orchestrator.project, orchestrator.env)
-    rows = read_rows(Path(arguments.file), defaults=own._asdict())
+    if arguments.ingestion_config:
+        rows = _from_ingestion_config(orchestrator, arguments.file, own, face)
+    else:
+        rows = read_rows(Path(arguments.file), defaults=own._asdict())
     left_out: tuple[str, ...] = ()
     if not arguments.all:
         rows, left_out = _of_one_place(rows, own, arguments.file)
@@ -78,6 +81,40 @@ def import_rows(arguments: argparse.Namespace, face: Face) -> Records:
         by_place.setdefault(place, Changes())
     counts = [_counts(place, changes) for place, changes in sorted(by_place.items())]
     return Records(f"Imported into {source.name}", WRITTEN, counts, make_frame)
+
+
+def _from_ingestion_config(
+    orchestrator: GenericProjectOrchestrator, name: str, own: Place, face: Face
+) -> list[Row]:
+    """Return Bronze rows from an IngestionSourceConfig: a JSON or CSV file, a table, or ``URL#TABLE``.
+
+    Raises:
+        ConfigurationError: if none of its sources has a counterpart.
+    """
+    from odibi_nb.sources.files import read_plain_rows
+    from odibi_nb.sources.ingestion_config import converted, rows_in_order
+
+    path = Path(name)
+    is_file = path.suffix.lower() in {".json", ".csv"} and "://" not in name
+    try:
+        found = (
+            read_plain_rows(path)
+            if is_file
+            else rows_in_order(read_table_beside_registry(orchestrator.place(), name))
+        )
+    except DataError as exc:
+        raise ConfigurationError(redact_url(name), [str(exc)]) from exc
+    layers = orchestrator.manifest.layer_order
+    layer = next((layer for layer in layers if layer.casefold() == "bronze"), layers[0])
+    done = converted(found, redact_url(name), own._asdict(), layer)
+    if not done.rows:
+        reasons = done.left_out or ["it has no rows"]
+        raise ConfigurationError(redact_url(name), [*reasons, "nothing was written"])
+    for text in done.left_out:
+        face.say(f"⚠️ not imported: {text}")
+    for text in done.notes:
+        face.say(f"⚠️ {text}")
+    return done.rows
 
 
 def _places(rows: Sequence[Row], own: Place) -> list[Place]:

@@ -354,7 +354,7 @@ class VersionedEngine(Protocol):
     def read_newest(self, table: TableName) -> tuple[DataFrame, TableVersion | None]:
         """Return all rows of *table* as `read` does, and the version that they are.
 
-        The frame keeps that version, whoever writes meanwhile and whenever it is computed. The version
+        The frame keeps that version, even if a writer changes the table before it is computed. The version
         is None if it is not known, as for a view.
 
         Raises:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.text.json import decode_config
 from odibi_nb.errors import RegistryError
 from odibi_nb.sources.row_formats.csv_rows import CsvRows
 from odibi_nb.sources.row_formats.json_rows import JsonRows
@@ -49,6 +52,29 @@ def read_rows(path: Path | str, defaults: Mapping[str, Any] | None = None) -> li
         for name, value in (defaults or {}).items():
             if row.get(name) is None or row[name] == "":
                 row[name] = value
+    return rows
+
+
+def read_plain_rows(path: Path | str) -> list[Row]:
+    """Return the rows of a ``.json`` or ``.csv`` file as they are, whatever their columns.
+
+    Raises:
+        RegistryError: if the file cannot be read, or is malformed.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        raise RegistryError(str(path), [f"cannot be read: {exc.strerror}"]) from exc
+    text = decoded_text(data, str(path))
+    if path.suffix.lower() == ".csv":
+        return [*csv.DictReader(io.StringIO(text, newline=""), restkey="")]
+    try:
+        rows = decode_config(text)
+    except ValueError as exc:
+        raise RegistryError(str(path), [str(exc)]) from exc
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise RegistryError(str(path), ["expected an array of objects"])
     return rows
 
 

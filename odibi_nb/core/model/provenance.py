@@ -156,7 +156,7 @@ class TableCommit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def has_same_data(
     seen: TableVersion | UnversionedTable | OutputWritten, now: TableVersion | None
 ) -> bool | None:
-    """Return whether a table has *now* the data that an attempt saw or wrote; None if nobody knows.
+    """Return whether a table has *now* the data that an attempt saw or wrote; None if that is unknown.
 
     Commits after *seen* that change no data, such as OPTIMIZE, do not count.
 

@@ -45,7 +45,7 @@ _MOST_KNOWN = 20_000
 
 @dataclass(frozen=True, slots=True)
 class _Newest:
-    """What is known about a table at one version. *mark* identifies the file of that commit."""
+    """Facts about a table at one version. *mark* identifies the file of that commit."""
 
     version: int
     mark: tuple[int, int]
@@ -72,7 +72,7 @@ def newest_versions(
     distinct = {table.key: table for table in tables}
 
     def newest(table: TableName) -> TableVersion | None:
-        with contextlib.suppress(Exception):  # whoever reads the table gets the cause
+        with contextlib.suppress(Exception):  # a read of the table raises the cause
             return newest_version(place(table), table.key, storage_options)
         return None
 

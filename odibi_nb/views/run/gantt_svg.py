@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.run.gantt import MAX_NAME, Gantt, Segment, cut_in_the_middle, shortened
 from odibi_nb.views.status_style import (
@@ -121,7 +122,7 @@ class GanttDrawing:
         if not more:
             lines = self.gantt.tooltip(segment)
             return lines if len(self.gantt.segments) <= MAX_HOVER or segment.sign else lines[:1]
-        return [f"{self.gantt.rows[segment.row].id} … {more[-1]} ({len(more) + 1:,} rows)"]
+        return [f"{self.gantt.rows[segment.row].id} … {more[-1]} ({counted(len(more) + 1, 'row')})"]
 
     def _ghosts(self) -> str:
         """Return the expected places of the rows."""
