@@ -44,7 +44,7 @@ def rollback(arguments: argparse.Namespace, face: Face) -> Any:
         finally:
             orchestrator.close()
     if orchestrator.config.protected and not arguments.yes:
-        # Whoever types the project's name must know what it will do.
+        # A person who types the project's name must know what it will do.
         plan = orchestrator.rollback_plan(arguments.run_id, **wanted)
         raise_for_problems(plan)
         face.say("\n".join(texts_of(plan)))

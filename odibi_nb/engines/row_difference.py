@@ -220,7 +220,7 @@ class _Keyed:
         return notes
 
     def _pairs(self) -> tuple[int, int, dict[str, int], dict[str, float | dt.timedelta]]:
-        """Return the pairs: all, those that differ by rounding only, and counts and sizes by column."""
+        """Return the pairs: all, the pairs that differ by rounding only, and counts and sizes by column."""
         others = self.others
         measured = [name for name in others if self._is_measured(name)]
         flags = [f"{self._flag(name)} AS d{i}" for i, name in enumerate(others)]

@@ -266,7 +266,7 @@ def _code_reasons(row: PlannedRow, success: Mapping[str, Any], facts: Facts) -> 
 
 
 def _dependency_reasons(row: PlannedRow, past: Past, facts: Facts) -> Iterator[Reason]:
-    """Yield reasons for ``depends_on``, which stands for reads that nobody sees."""
+    """Yield reasons for ``depends_on``, which names rows with effects that no read shows."""
     named = row.transformation.constants.get("depends_on")
     for other in [named] if isinstance(named, str) else named or ():
         before = facts.past.get(other)

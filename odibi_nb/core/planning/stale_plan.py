@@ -12,6 +12,7 @@ from odibi_nb.core.model.results import RunResult
 from odibi_nb.core.model.rich_display import RichDisplay
 from odibi_nb.core.planning.freshness import Freshness, State, recorded
 from odibi_nb.core.text.clock import utc_now
+from odibi_nb.core.text.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,10 +55,10 @@ def stale_part(plan: RunPlan, verdicts: Mapping[str, Freshness]) -> RunPlan:
 
 
 def nothing_stale(plan: RunPlan) -> RunResult:
-    """Return the result of a run of what is stale if nothing is."""
+    """Return the result of a run of the stale rows if no row is stale."""
     now = utc_now()
     count = plan.fresh or 0
-    rows = "the row is" if count == 1 else f"all {count:,} rows are"
+    rows = "the row is" if count == 1 else f"all {counted(count, 'row')} are"
     return RunResult(
         run_id="",
         status=RunStatus.SUCCESS,

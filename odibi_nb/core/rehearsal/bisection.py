@@ -295,7 +295,7 @@ def maker_text(commit: TableCommit) -> str:
         for sign, number in (("+", commit.rows_added), ("−", commit.rows_removed))
         if number
     ]
-    changed = f", {' '.join(rows)} rows" if rows else ""
+    changed = f", rows {' '.join(rows)}" if rows else ""
     who = (
         f"{commit.transformation_id or 'a row'} in run {commit.run_id}"
         if commit.run_id

@@ -18,6 +18,7 @@ from odibi_nb.core.rehearsal.bisection import commit_text, maker_text
 from odibi_nb.core.rehearsal.past_attempts import FAILED, SUCCESS, attempts_of
 from odibi_nb.core.rehearsal.past_inputs import difference
 from odibi_nb.core.runlog.attempt_logs import newest_attempts
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.json import as_json, decode_json
 from odibi_nb.core.text.redaction import redact, redact_text
 from odibi_nb.errors import ConfigurationError, did_you_mean
@@ -260,7 +261,7 @@ class _Comparison:
         weight = max((self._weight(c) for c in commits), default=_USUAL)
         weight += _NAMED if key in self.error.lower() else 0
         newest = f" ({maker_text(commits[0])})" if len(commits) == 1 else ""
-        many = f": {len(commits)} commits" if len(commits) > 1 else ""
+        many = f": {counted(len(commits), 'commit')}" if len(commits) > 1 else ""
         detail = tuple(map(commit_text, commits)) if len(commits) > 1 else ()
         return Cause(
             "input", f"input {key} v{then.version} → v{now.version}{newest or many}", detail, weight
@@ -276,7 +277,7 @@ class _Comparison:
         between = [c for c in commits if first < c.version <= last]
         if len(between) < last - first:
             self.unknown.append(
-                f"{last - first - len(between)} commits of {key}: its history is gone"
+                f"{counted(last - first - len(between), 'commit')} of {key}: its history is gone"
             )
             return [c for c in between if c.changes_data] or None
         return [c for c in between if c.changes_data]

@@ -13,6 +13,7 @@ from odibi_nb.core.model.provenance import (
     UnversionedTable,
 )
 from odibi_nb.core.model.tables import TableName
+from odibi_nb.core.text.counts import counted
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def difference(then: FileRead, now: FileRead) -> str:
     """Return what differs between two fingerprints of a file, in words; "" if nothing does."""
     found = []
     if then.count != now.count:
-        found.append(f"{then.count or 1:,} → {now.count or 1:,} files")
+        found.append(f"{then.count or 1:,} → {counted(now.count or 1, 'file')}")
     if then.size != now.size:
         found.append(f"{then.size or 0:,} → {now.size or 0:,} bytes")
     if not found and (then.modified, then.listing) != (now.modified, now.listing):

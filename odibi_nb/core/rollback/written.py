@@ -62,7 +62,7 @@ def written_tables(
         declared: returns the outputs of the registry's rows by id. Called only if log and journal do
             not have the outputs of a row.
         in_lake: returns all tables of the lake. Called only if a process died in one of the runs: its
-            rows may have written tables that nobody noted.
+            rows may have written tables that no log names.
         rollbacks: ids of the runs that are rollbacks. Their rows are named like their tables.
     """
     sources = _Sources(

@@ -13,6 +13,7 @@ from odibi_nb.core.rollback.planning import RollbackRequest, plan_rollback
 from odibi_nb.core.rollback.preparing import keeps_versions
 from odibi_nb.core.rollback.written import written_tables
 from odibi_nb.core.running.rollback_run import WORKERS, undo
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.redaction import error_text
 from odibi_nb.errors import ConfigurationError
 
@@ -147,7 +148,7 @@ def _why_left(engine: Any, table: TableRollback, info: WriteInfo) -> str:
 
 
 def _count(number: int) -> str:
-    return "1 table" if number == 1 else f"{number:,} tables"
+    return counted(number, "table")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -143,7 +143,7 @@ class ExecutionContext:
     def read(self, source: str | Mapping[str, Any]) -> DataFrame:
         """Read one input, in any form that a registry row can have.
 
-        Every read of a table in one attempt returns the same version, whoever writes meanwhile. After
+        Every read of a table in one attempt returns the same version, even if another writer changes it. After
         the function has written the table itself, it reads what it wrote.
 
         Args:

@@ -388,7 +388,7 @@ class Orchestrator:
         """Restore the tables that a run wrote to their versions before it.
 
         The rollback is a run of its own, with a row for each table. Downstream tables come first. Each
-        table is restored in one commit, and only if nobody has written it since the plan.
+        table is restored in one commit, and only if no writer has changed it since the plan.
 
         Args:
             run_id: id of the run; ``last`` for the newest run that is no rollback. Later retries of

@@ -1,4 +1,4 @@
-"""What an attempt has read and written so far, with the versions of the data."""
+"""Reads and writes of an attempt so far, with the versions of the data."""
 
 from __future__ import annotations
 

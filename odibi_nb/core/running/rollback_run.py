@@ -14,6 +14,7 @@ from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.model.transformation import Transformation
 from odibi_nb.core.planning.plan import PlannedRow, RunPlan
 from odibi_nb.core.text.clock import utc_now
+from odibi_nb.core.text.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +36,7 @@ def nothing_to_roll_back(plan: RollbackPlan, engine: str) -> RunResult:
     why = f"run {plan.run_id} wrote no table"
     if plan.tables:
         notes = [f"{table.table} ({table.note})" for table in plan.tables]
-        why = f"all {len(notes)} tables of run {plan.run_id}: {', '.join(notes[:SHOWN])}"
+        why = f"{counted(len(notes), 'table')} of run {plan.run_id}: {', '.join(notes[:SHOWN])}"
     now = utc_now()
     return RunResult(
         run_id="",
@@ -144,7 +145,7 @@ def texts_of(plan: RollbackPlan) -> Iterator[str]:
     """Yield the lines that show *plan*."""
     tables = plan.to_write
     retries = f" and {len(plan.run_ids) - 1} of its retries" if len(plan.run_ids) > 1 else ""
-    count = "1 table" if len(tables) == 1 else f"{len(tables):,} tables"
+    count = counted(len(tables), "table")
     yield f"⏪ Rollback of run {plan.run_id}{retries} of {plan.project} (env={plan.env}): {count}"
     for table in tables[:SHOWN]:
         yield f"   {line_of(table)}"

@@ -37,7 +37,7 @@ _UUID_CHARACTERS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionFiles:
-    """Files of one version of a table: all of them, or those that the other version does not have.
+    """Files of one version of a table: all of them, or the files that the other version does not have.
 
     Attributes:
         name: name of the table.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.rehearsal.bisection import commit_text
+from odibi_nb.core.text.counts import counted
 from odibi_nb.views.html_parts import block, folded, head, pre
 from odibi_nb.views.status_style import STATUS_STYLES
 
@@ -50,9 +51,7 @@ class BisectionView:
 
     def _lines(self) -> list[str]:
         found = self.result
-        tried = (
-            f"{len(found.tries)} replays among {len(found.commits)} commits; nothing was written"
-        )
+        tried = f"{counted(len(found.tries), 'replay')} among {counted(len(found.commits), 'commit')}; nothing was written"
         lines = [f"last good: {found.good}", f"first bad: {found.bad}", tried]
         return lines + [
             f"  {_versions(one)}: {one.outcome}{f': {_first(one)}' if _first(one) else ''}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.rehearsal.causes import MOST_DETAIL
+from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.redaction import redact_text
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import block, folded, head, pre
@@ -96,4 +97,4 @@ def _one_line(text: str) -> str:
 def _shown(cause: Cause) -> list[str]:
     lines = [redact_text(line) for line in cause.detail[:MOST_DETAIL]]
     more = len(cause.detail) - MOST_DETAIL
-    return [*lines, f"… and {more:,} more lines"] if more > 0 else lines
+    return [*lines, f"… and {counted(more, 'more line')}"] if more > 0 else lines

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.tables import redact
+from odibi_nb.core.text.counts import counted
 from odibi_nb.views.html_parts import MAX_ITEMS, block, first_of, folded, head, pre
 from odibi_nb.views.inspect.table_change import changed_records, column_text, records, value_text
 from odibi_nb.views.json_documents import (
@@ -94,7 +95,7 @@ class Diff:
             parts.append(folded(title, html or pre("no differences"), is_open=is_alone))
         more = len(self.tables) - MAX_ITEMS
         if more > 0:
-            parts.append(pre(f"… and {more:,} more tables: to_frame() has all"))
+            parts.append(pre(f"… and {counted(more, 'more table')}: to_frame() has all"))
         parts += [pre(f"✖ {n}: cannot be compared: {why}") for n, why in self.failures.items()]
         if not self.tables and not self.failures:
             parts.append(pre("no tables"))

@@ -53,7 +53,7 @@ def fresh_lines(plan: RunPlan) -> list[str]:
     """Return a line about the fresh rows that a ``--stale`` run leaves out."""
     if plan.fresh is None:
         return []
-    count = "1 row is" if plan.fresh == 1 else f"{plan.fresh:,} rows are"
+    count = counted(plan.fresh, "row is", "rows are")
     return [f"Only what is stale: {count} fresh and will not run"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.planning.stale_plan import STATUS_COLUMNS
+from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import MAX_RECORDS, block, breakable, first_of, shortened
 from odibi_nb.views.records import Records
@@ -34,7 +35,7 @@ def status_html(status: ProjectStatus) -> str:
     head = "".join(f"<th scope='col' {_LEFT}>{name}</th>" for name in _HEADS)
     body = "".join(map(_row, records[:MAX_RECORDS]))
     more = len(records) - MAX_RECORDS
-    rest = f"<p>{more:,} more rows are not shown.</p>" if more > 0 else ""
+    rest = f"<p>{counted(more, 'more row is', 'more rows are')} not shown.</p>" if more > 0 else ""
     problems = "".join(f"<li>✖ {escape(text)}</li>" for text in first_of(status.problems))
     table = (
         f"<table cellpadding=4><caption style='text-align:left'>{escape(_title(status))}</caption>"

@@ -13,7 +13,7 @@ from odibi_nb.core.text.counts import counted
 
 NOUNS = "row|problem|transformation|file|line|column|table|dependency|thread|worker|key|commit|version|check"
 PLURAL = re.compile(
-    rf"^ (?:more )?(?:{NOUNS.replace('dependency|', 'dependencie|')})s\b|^ \w+\(s\)"
+    rf"^ (?:more )?(?:{NOUNS.replace('dependency|', 'dependencie|')})s\b(?! \()|^ \w+\(s\)"
 )
 LIMIT = re.compile(
     r"\b(more than|at most|at least|expected|first|last|newest|oldest|after|every|below|above) $"
