@@ -92,8 +92,8 @@ def _row(number: int, rows: int) -> dict[str, Any]:
         "layer": "Bronze" if first else "Silver_1",
         "module": "odibi_nb.ingest" if first else "passing",
         "function": "load_csv" if first else "passed_on",
-        "inputs": ["raw.csv"] if first else [f"bronze.t{number - rows // 2}"],
-        "constants": {},
+        "inputs": [] if first else [f"bronze.t{number - rows // 2}"],
+        "constants": {"source": "raw.csv"} if first else {},
         "outputs": [{"table": f"{'bronze' if first else 'silver'}.t{number}"}],
         "enabled": 1,
     }

@@ -9,6 +9,7 @@ from benchmarks.imports import imports
 from benchmarks.log import run_log
 from benchmarks.planning import plan
 from benchmarks.rows import growth, no_op_rows
+from benchmarks.stale import unchanged_run
 from benchmarks.ticks import bytes_per_tick
 
 
@@ -19,12 +20,23 @@ from benchmarks.ticks import bytes_per_tick
         lambda folder: growth(folder, 2, 5, 1),
         lambda folder: run_log(folder, 5, 1),
         lambda folder: plan(folder, 5, 1),
+        lambda folder: unchanged_run(folder, 4),
         lambda folder: data_diff(folder, 20_000, 1),
         lambda _folder: imports(1),
         lambda _folder: bytes_per_tick("widgets", 100),
         lambda _folder: bytes_per_tick("plotly", 100),
     ],
-    ids=["rows", "growth", "log", "plan", "diff", "imports", "ticks-widgets", "ticks-plotly"],
+    ids=[
+        "rows",
+        "growth",
+        "log",
+        "plan",
+        "stale",
+        "diff",
+        "imports",
+        "ticks-widgets",
+        "ticks-plotly",
+    ],
 )
 def test_a_benchmark_yields_figures(tmp_path, figures):
     """Whatever it measures beside ours is there, or left out; no figure is without a name and a value."""

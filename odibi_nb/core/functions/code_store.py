@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FOLDER = "code"
 CONFIGS = "configurations.txt"
+BATCH = 200
 _HASH = re.compile(r"[0-9a-f]{16}")
 
 
@@ -37,6 +38,7 @@ class CodeStore:
         self._lock = threading.Lock()
         self._known: dict[str, bytes | None] | None = None
         self._kept: set[str] = set()
+        self._pending: list[bytes] = []
 
     def keep_code(self, code: Code) -> None:
         """Store the parts of *code* and their texts, unless they are stored already."""
@@ -52,18 +54,31 @@ class CodeStore:
     def keep_config(self, digest: str, make: Callable[[], Mapping[str, Any]]) -> None:
         """Store the configuration that *make* returns, without secrets, unless it is stored already.
 
-        All configurations are lines of one file, because a project has thousands of rows.
+        All configurations are lines of one file, because a project has thousands of rows. They are
+        written in batches: see `flush`.
         """
         with self._lock:
             if digest in self._configs():
                 return
-            config = dict(make())
-            line = f"{digest} {as_json(config)}\n"
+            line = f"{digest} {as_json(dict(make()))}\n"
             self._configs()[digest] = None
-            with contextlib.suppress(OSError):
-                make_folder(self.state_dir, self.folder)
-                with open(self._file, "ab", opener=_private) as file:
-                    file.write(line.encode("utf-8", "replace"))
+            self._pending.append(line.encode("utf-8", "replace"))
+            if len(self._pending) >= BATCH:
+                self._write_pending()
+
+    def flush(self) -> None:
+        """Write the configurations that are not written yet."""
+        with self._lock:
+            self._write_pending()
+
+    def _write_pending(self) -> None:
+        if not self._pending:
+            return
+        with contextlib.suppress(OSError):
+            make_folder(self.state_dir, self.folder)
+            with open(self._file, "ab", opener=_private) as file:
+                file.write(b"".join(self._pending))
+        self._pending.clear()
 
     def parts(self, digest: str) -> dict[str, str] | None:
         """Return the parts of the code with the hash *digest*; None if they are not stored."""

@@ -357,18 +357,17 @@ def _newer(reading: _Reading, key: str, seen: int, now: TableVersion) -> Iterato
 
 def _who(changes: list[TableCommit]) -> str:
     """Return the writers of *changes*, newest first, in brackets."""
-    named = {
-        f"run {c.run_id}, {c.transformation_id}" if c.run_id else (c.operation or "another writer")
-        for c in changes
-    }
-    newest = changes[0]
-    first = (
-        f"run {newest.run_id}, {newest.transformation_id}"
-        if newest.run_id
-        else newest.operation or "another writer"
-    )
-    more = f", and {len(named) - 1} more" if len(named) > 1 else ""
-    return f" ({first}{more})"
+    writers = {*map(_writer, changes)}
+    more = f", and {len(writers) - 1} more" if len(writers) > 1 else ""
+    return f" ({_writer(changes[0])}{more})"
+
+
+def _writer(commit: TableCommit) -> str:
+    """Return the writer of a commit: run and row, or the operation if that says more."""
+    if not commit.run_id:
+        return commit.operation or "another writer"
+    row = "" if commit.operation == "RESTORE" else commit.transformation_id
+    return f"run {commit.run_id}, {row or commit.operation}"
 
 
 def _commits_since(
@@ -495,10 +494,8 @@ def _written_since(
     ]
     if foreign:
         newest = foreign[0]
-        who = newest.operation or "a write"
-        if newest.run_id:
-            who = f"run {newest.run_id}, {newest.transformation_id}"
-        text = f"output {one.table} was changed by someone else (v{newest.version}, {who})"
+        where = f"v{newest.version}, {_writer(newest)}"
+        text = f"output {one.table} was changed by someone else ({where})"
         yield Reason(Cause.OUTPUT, text)
 
 

@@ -523,6 +523,7 @@ class Orchestrator:
             raise self._unusable(exc) from exc
         finally:
             self.cancel_with = None
+            self._code.close()
             self.close()
             self._modules.remember()
 

@@ -285,6 +285,7 @@ def test_texts_are_stored_once_and_only_for_their_owner(project, tmp_path):
     for _ in range(2):
         store.keep_code(code)
         store.keep_config("0123456789abcdef", lambda: {"constants": {"a": 1}})
+    store.flush()
     assert store.parts(code.digest) == code.parts
     assert "OFFSET = 0" in (store.text(code.parts["shop.times.OFFSET"]) or "")
     assert store.config("0123456789abcdef") == {"constants": {"a": 1}}
