@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from odibi_nb.core.model.provenance import TableCommit, TableVersion
+    from odibi_nb.core.model.rollback import Outlook
     from odibi_nb.core.model.tables import TableName
     from odibi_nb.core.protocols import VersionedEngine
     from odibi_nb.core.rollback.lineage import Effect
@@ -170,9 +171,17 @@ def _restoring(
         writers=tuple(dict.fromkeys([*writers, *table.writers])),
         others=tuple(author(commit) for commit in effect.others),
         problem=problem,
-        rows_removed=outlook.rows_removed,
-        rows_restored=outlook.rows_restored,
+        **_rows(outlook, effect, table.version),
     )
+
+
+def _rows(outlook: Outlook, effect: Effect, version: int) -> dict[str, int | None]:
+    """Return the rows that go and come; if the engine does not know them, those of a single commit."""
+    removed, restored = outlook.rows_removed, outlook.rows_restored
+    newest = effect.own[0]
+    if removed is None and newest.version == version and effect.restores == version - 1:
+        removed, restored = newest.rows_added, newest.rows_removed
+    return {"rows_removed": removed, "rows_restored": restored}
 
 
 def _commits(
