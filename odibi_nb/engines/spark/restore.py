@@ -15,6 +15,7 @@ from odibi_nb.core.model.provenance import BEFORE_CREATION
 from odibi_nb.core.model.rollback import Outlook
 from odibi_nb.core.model.tables import table_key
 from odibi_nb.engines.delta.appends import metadata
+from odibi_nb.engines.delta.log import commit_metadata, restored_version
 from odibi_nb.engines.delta.restore import APPEND_ONLY, changed_since, restored
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.spark.session import CLASSIC, SAIL
@@ -54,7 +55,7 @@ def _missing(target: DeltaTarget, restores: int) -> str:
     """Return the reason why the version *restores* cannot be read completely; "" if it can."""
     spark = target.connection.spark
     try:
-        before = {*_at(target, restores).inputFiles()}
+        before = {*target.frame(restores).inputFiles()}
         back = sorted(before - {*target.frame().inputFiles()})
     except Exception as exc:  # noqa: BLE001  see above
         return f"version {restores} cannot be read ({reason(exc)})"
@@ -66,11 +67,6 @@ def _missing(target: DeltaTarget, restores: int) -> str:
             return f"files of version {restores} were removed: {reason(exc)}"
         # A catalog may refuse paths. RESTORE itself refuses a version whose files are gone.
     return ""
-
-
-def _at(target: DeltaTarget, version: int) -> Any:
-    reader = target.connection.spark.read.format("delta").option("versionAsOf", version)
-    return reader.load(target.path) if target.path else reader.table(target.identifier)
 
 
 def restore(target: DeltaTarget, info: WriteInfo, *, restores: int, expected: int) -> int:
@@ -99,21 +95,44 @@ def restore(target: DeltaTarget, info: WriteInfo, *, restores: int, expected: in
         why = f"version {restores} cannot be restored: {reason(exc)}"
         raise DataError(f"{target.name}: {why}") from exc
     made = _newest(target)
-    if made != expected + 1:
-        _give_back(target, expected, made)
+    ours = made if made == expected + 1 else _own_version(target, mark, restores, made - expected)
+    if ours != expected + 1:
+        raise _overtaken(target, expected, ours, made)
     info.wrote(restored(table_key(target.name), expected))
-    return made
+    return ours
 
 
-def _give_back(target: DeltaTarget, expected: int, made: int) -> None:
-    """Bring back the commits that came between the check and the RESTORE, and raise DataError."""
-    spark = target.connection.spark
-    rows = spark.sql(f"DESCRIBE HISTORY {target.identifier} LIMIT {made - expected}").collect()
-    ours = [int(row["version"]) for row in rows if row["operation"] in ("RESTORE", "WRITE")]
-    # Others may also have committed after the RESTORE. Then their rows and ours are mixed.
-    if ours and max(ours) == made:
-        _restore(spark, target, made - 1)
-    raise changed_since(target.name, expected, made)
+def _own_version(target: DeltaTarget, mark: dict[str, str], restores: int, count: int) -> int:
+    """Return the version of our restore among the newest *count* commits; 0 if it is not there."""
+    sql = f"DESCRIBE HISTORY {target.identifier} LIMIT {count}"
+    history = target.connection.spark.sql(sql).collect()
+    rows = [row.asDict(recursive=True) for row in history]
+    return max((int(row["version"]) for row in rows if _is(row, mark, restores)), default=0)
+
+
+def _overtaken(target: DeltaTarget, expected: int, ours: int, made: int) -> DataError:
+    """Bring back the commits that came between the check and our version, and return the error.
+
+    If others have committed after it, too, their rows and ours are mixed. Then only a person can
+    decide.
+    """
+    if ours == made:
+        _restore(target.connection.spark, target, made - 1)
+    if ours in (0, made):
+        return changed_since(target.name, expected, made)
+    return DataError(
+        f"{target.name}: version {ours}, of this rollback, undid the commits of others from version "
+        f"{expected + 1} on, which came at the same moment, and others have committed since: look at "
+        "the table's history, and bring back what is missing"
+    )
+
+
+def _is(row: dict[str, Any], mark: dict[str, str], restores: int) -> bool:
+    """Return True if *row* of a table's history is the commit of our restore."""
+    found = commit_metadata(row)
+    if found.get("rolls_back"):
+        return all(found.get(name) == value for name, value in mark.items())
+    return row["operation"] == "RESTORE" and restored_version(found) == restores
 
 
 def _restore(spark: Any, target: DeltaTarget, version: int) -> None:
