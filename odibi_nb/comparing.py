@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import Row, TableEngine
     from odibi_nb.core.running.orchestrator import Orchestrator
 
+MOST_COMMITS = 200
+"""Most commits that are read to name the authors of changes; each is a file."""
 _MOST_WORDS = 2
 
 
@@ -112,7 +114,7 @@ def _versions(project: Orchestrator, what: What, runs: Sequence[str]) -> Diff:
             commits = engine.commits(table)
             changed = next((c.version for c in commits if c.changes_data), newest.version)
         pair = VersionPair(before=changed - 1 if changed else None, after=changed)
-        notes = _commit_notes(engine, table, changed)
+        notes = _commit_notes(_commits(engine, table, newest.version, changed), changed)
     diff = _one(project, table, pair, what.keys or _keys(project).get(table.key, ()))
     title = f"diff of {table} · {project.project} · env {project.env}"
     return _view(project, title, {diff.table: diff}, notes=notes)
@@ -141,9 +143,16 @@ def _raise_for_missing(project: Orchestrator, table: TableName, runs: Sequence[s
     raise DataError(f"{table}: the engine does not know its versions")
 
 
-def _commit_notes(engine: VersionedEngine, table: TableName, version: int) -> tuple[str, ...]:
+def _commits(
+    engine: VersionedEngine, table: TableName, newest: int, down_to: int
+) -> list[TableCommit]:
+    """Return the commits down to a version; none if there are too many to read for a note."""
+    return engine.commits(table, down_to=down_to) if newest - down_to < MOST_COMMITS else []
+
+
+def _commit_notes(commits: Sequence[TableCommit], version: int) -> tuple[str, ...]:
     """Return a line about the commit, if its author is known."""
-    found = [c for c in engine.commits(table, down_to=version) if c.version == version]
+    found = [commit for commit in commits if commit.version == version]
     return tuple(f"v{version}: {_commit_text(commit)}" for commit in found)
 
 
@@ -187,7 +196,8 @@ def _run(project: Orchestrator, what: What, run: Row) -> Diff:
         table = TableName.parse(key)
         pair = found[key]
         down_to = 0 if pair.before is None else pair.before + 1
-        commits = engine.commits(table, down_to=down_to)
+        newest = engine.versions([table]).get(key)
+        commits = _commits(engine, table, newest.version if newest else 0, down_to)
         if any(c.version == pair.after and c.run_id != run_id for c in commits):
             raise DataError(
                 f"{table}: v{pair.after} is not of this run: the table was created again"

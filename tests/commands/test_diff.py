@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import shutil
 import sys
 
@@ -17,8 +18,10 @@ import odibi_nb
 from odibi_nb import run_project
 from odibi_nb.cli import main
 from odibi_nb.core.model.provenance import OutputWritten, TableCommit
+from odibi_nb.core.model.table_diff import RowDifference, TableDiff
 from odibi_nb.core.model.version_pair import VersionPair, pair_of_commits, pair_of_outputs
 from odibi_nb.errors import ConfigurationError, DataError
+from odibi_nb.views.inspect.diff import Diff
 
 FUNCTIONS = """
 import pandas as pd
@@ -149,6 +152,22 @@ def test_python_has_numbers_samples_and_a_frame(here):
     assert list(other.tables) == ["silver.x"]
     with pytest.raises(ConfigurationError, match=r"did not write silver\.z; it wrote bronze\.x"):
         odibi_nb.diff("Plant One", runs[0], "silver.z", manifest_path=home / "manifest.json")
+
+
+def test_a_notebook_shows_tables_that_unfold(here, ipython):
+    """The magic returns the comparison; its HTML escapes what tables hold, and hides secrets."""
+    ipython.run_line_magic("load_ext", "odibi_nb")
+    found = ipython.run_line_magic("odibi", "diff bronze.x")
+    assert found.tables["bronze.x"].changed == 2
+    rows = RowDifference(added=1, added_rows=({"<b>": "<script>", "api_password": "hunter2"},))
+    diff = TableDiff(table="silver.<i>", before=None, after=0, rows=rows, notes=("<u>",))
+    view = Diff(title="<h1>", tables={"silver.<i>": diff}, failures={"a": "<hr>"})
+    for text in (view._repr_html_(), str(view), str(view.document())):
+        assert "hunter2" not in text
+    assert not re.search(
+        "<(b|script|i|u|h1|hr)>(?!silver)", view._repr_html_().replace("<b>&lt;", "")
+    )
+    assert view.exit_code == view.document().exit_code == 1
 
 
 def test_a_diff_is_a_document(here, odibi):

@@ -20,8 +20,9 @@ from odibi_nb.engines.delta.log import DeltaLog
 from odibi_nb.engines.delta.schema import schema_of, type_name
 from odibi_nb.engines.delta.tables import as_stored, open_table, query_builder
 from odibi_nb.engines.delta.versions import table_at
-from odibi_nb.engines.optional_imports import require
+from odibi_nb.engines.optional_imports import reason, require
 from odibi_nb.engines.pandas.frames import plain, pyarrow
+from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -155,7 +156,10 @@ def files_at(
         table = table_at(uri, name, version, storage_options)
     if table is None:
         return None
-    listed = _listed(table)
+    try:
+        listed = _listed(table)
+    except Exception as exc:
+        raise DataError(f"{name}: its files cannot be listed: {reason(exc)}") from exc
     return VersionFiles(
         name=name,
         table=table,

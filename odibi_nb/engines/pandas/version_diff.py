@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MEMORY = 512 * 2**20
 """Bytes that DuckDB may use; rows beyond it go to a temporary folder."""
+FILES_GONE = "files of a version are gone"
 MOST_KEPT = 160 * 2**20
 """Bytes of each side's rows that stay in memory between the two passes."""
 _GONE = ("not found", "No such file", "FileNotFound", "NoSuchKey")
@@ -77,7 +78,10 @@ def unshared_parts(sides: Sides) -> Sides:
     before, after = sides
     if before is None or after is None or before.uri != after.uri:
         return sides
-    return unshared(before, after)
+    try:
+        return unshared(before, after)
+    except Exception:  # noqa: BLE001  a log that cannot be understood: the whole versions still can
+        return sides
 
 
 def diff(sides: Sides, parts: Sides, keys: Sequence[str]) -> TableDiff:
@@ -133,7 +137,7 @@ def _rows(parts: Sides, keys: Sequence[str]) -> RowDifference:
     except Exception as exc:
         why = reason(exc)
         if any(word in str(exc) for word in _GONE):
-            why = f"files of a version are gone (VACUUM removes the files of old versions): {why}"
+            why = f"{FILES_GONE} (VACUUM removes the files of old versions): {why}"
         versions = " and ".join(f"v{part.version}" for part in parts if part is not None)
         raise DataError(f"{_name(parts)}: {versions} cannot be compared: {why}") from exc
 

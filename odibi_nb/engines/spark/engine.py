@@ -718,7 +718,9 @@ class SparkEngine:
             return None
         try:
             return version_diff.diff(sides, parts, keys)
-        except DataError:  # such as a Delta feature that delta-rs does not know
+        except DataError as exc:  # such as a Delta feature that delta-rs does not know
+            if version_diff.FILES_GONE in str(exc):  # Spark cannot read them, either
+                raise
             return None
 
     def _frame_at(self, at: TableAt) -> Any:
