@@ -289,6 +289,16 @@ Watch = Callable[["TableName"], Change]
 """Function that returns the `Change` of a table since the engine began to watch it."""
 
 
+class VersionWatch(Protocol):
+    """A `Watch` that knows the versions of the tables when the engine began to watch them."""
+
+    def __call__(self, table: TableName, /) -> Change:
+        """Return the change of *table*."""
+
+    def version_before(self, table: TableName) -> int | None:
+        """Return the version of *table* at the beginning; None if it did not exist."""
+
+
 class WatchingEngine(Protocol):
     """Optional methods of an engine that detects other writers' commits to its tables."""
 

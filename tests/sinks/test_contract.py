@@ -244,3 +244,20 @@ def test_runs_are_ordered_by_their_numbers_also_in_a_log_of_an_older_version(
         assert [r["run_id"] for r in found] == names
         assert [r["run_number"] for r in found] == [3, 2, 1, None]
     assert [r["run_id"] for r in make_sink().runs(1)] == ["last"]
+
+
+def test_a_log_of_an_older_version_takes_the_columns_of_provenance(make_sink, monkeypatch):
+    """A log without the newer columns is widened; its old records stay, without values there."""
+    from odibi_nb.sinks import csv, table
+
+    newer = ("inputs_read", "outputs_written", "code_hash")
+    old = tuple(column for column in RECORD_COLUMNS if column[0] not in newer)
+    with monkeypatch.context() as older:
+        for module in (csv, table):
+            older.setattr(module, "RECORD_COLUMNS", old)
+        make_sink().write([record("A")])
+    (found,) = make_sink().attempts(["run-1"])
+    assert [found[name] for name in newer] == [None, None, None]
+    make_sink().write([record("B")])
+    assert make_sink().attempts(["run-1"])[1] == record("B")
+    assert make_sink().attempts(["run-1"])[0] == {**record("A"), **dict.fromkeys(newer)}

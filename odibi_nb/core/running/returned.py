@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.check_result import NOT_WRITTEN, CheckResult
 from odibi_nb.core.model.checks import QUARANTINE
+from odibi_nb.core.model.provenance import OutputWritten
 from odibi_nb.core.model.tables import TableName, table_key
 from odibi_nb.core.protocols import Change, watch_tables
 from odibi_nb.core.running.check_evaluation import quarantine_output, rules_for
@@ -15,12 +17,16 @@ from odibi_nb.core.running.context import remedy
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Iterator
 
+    from odibi_nb.core.model.provenance import TableCommit
     from odibi_nb.core.model.transformation import Output, Transformation
     from odibi_nb.core.protocols import TableEngine, Watch
     from odibi_nb.core.running.context import ExecutionContext
 
+_LOOK_BACK = 50
+"""Number of newest commits among which an attempt's own are looked for."""
 _WHAT_TO_DO = 'return its DataFrame, or give the output "optional": true in the row'
 
 
@@ -154,6 +160,71 @@ def _described(value: Any) -> str:
     if isinstance(value, (list, tuple)) and value:
         return f"{article} {name} of {len(value):,} {type(value[0]).__name__}"
     return f"{article} {name}"
+
+
+def record_own_writes(
+    transformation: Transformation,
+    context: ExecutionContext,
+    watch: Watch,
+    began: dt.datetime | None,
+) -> None:
+    """Record the outputs that the function has written itself, without the context.
+
+    Args:
+        transformation: the row.
+        context: gets the records.
+        watch: from `watch_outputs`.
+        began: the start of the attempt.
+    """
+    recorded = {written.table for written in context.provenance.outputs_written}
+    for target in transformation.targets:
+        table = TableName.parse(target.table)
+        if table.key in recorded or table.key in transformation.elsewhere:
+            continue
+        with contextlib.suppress(Exception):  # a row must not fail because of its record
+            if watch(table) is Change.WRITTEN:
+                written = _own_write(target, table, context, watch, began)
+                if written is not None:
+                    context.provenance.wrote(written)
+
+
+def _own_write(
+    target: Output,
+    table: TableName,
+    context: ExecutionContext,
+    watch: Watch,
+    began: dt.datetime | None,
+) -> OutputWritten | None:
+    """Return the record of a table that was written meanwhile; None if only other attempts wrote it."""
+    engine: Any = context.tables
+    newest = engine.versions([table]).get(table.key)
+    if newest is None:
+        return OutputWritten(table=table.key, mode=target.mode)
+    known = getattr(watch, "version_before", None)
+    before = None if known is None else known(table)
+    if before is not None and before >= newest.version:
+        before = None  # the table was dropped and created again
+    commits = engine.commits(
+        table, down_to=max(0, newest.version - _LOOK_BACK, 0 if before is None else before + 1)
+    )
+    if known is None and began is not None:
+        since = [commit for commit in commits if commit.at is not None and commit.at >= began]
+        commits = since or commits[:1]
+        before = commits[-1].version - 1 if commits and commits[-1].version else None
+    if commits and all(_is_of_another(commit, context) for commit in commits):
+        return None
+    return OutputWritten(
+        table=table.key,
+        mode=target.mode,
+        version=newest.version,
+        previous_version=before,
+        table_id=newest.table_id,
+    )
+
+
+def _is_of_another(commit: TableCommit, context: ExecutionContext) -> bool:
+    own = context.run_id, context.transformation_id
+    return bool(commit.run_id) and (commit.run_id, commit.transformation_id) != own
 
 
 def check_written(

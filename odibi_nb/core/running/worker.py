@@ -22,6 +22,7 @@ from odibi_nb.core.running.context import ExecutionContext, current_context
 from odibi_nb.core.running.failure_frames import failure_message, spark_traceback, user_lines
 from odibi_nb.core.running.returned import (
     check_written,
+    record_own_writes,
     take_back_earlier,
     watch_outputs,
     write_returned,
@@ -185,9 +186,12 @@ def _call(attempt: Attempt) -> None:
     assert row.fn is not None
     take_back_earlier(transformation, context)
     watch = watch_outputs(transformation, context)
-    with forked_children_end_here():
-        returned = row.fn(**{name: available[name] for name in row.keywords})
-    refused = write_returned(returned, transformation, context)
+    try:
+        with forked_children_end_here():
+            returned = row.fn(**{name: available[name] for name in row.keywords})
+        refused = write_returned(returned, transformation, context)
+    finally:
+        record_own_writes(transformation, context, watch, attempt.facts.start_time)
     check_written(refused, transformation, context, watch, required=row.outputs_required)
     if context.checks and context.tables is not None:
         through_context = {table_key(use.name) for use in context.writes}

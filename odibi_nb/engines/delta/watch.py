@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.protocols import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from odibi_nb.core.model.tables import TableName
     from odibi_nb.core.protocols import Watch
@@ -68,15 +68,27 @@ def has_commits(log: str | Path) -> bool:
 
 def watch_folders(tables: Sequence[TableName], place: Callable[[TableName], str]) -> Watch:
     """Watch *tables* in folders of this machine, each at its *place*."""
-    before = {table.key: log_mark(place(table)) for table in tables}
+    return _FolderWatch(place, {table.key: log_mark(place(table)) for table in tables})
 
-    def change(table: TableName) -> Change:
-        now, then = log_mark(place(table)), before.get(table.key)
+
+class _FolderWatch:
+    """The `VersionWatch` of tables in folders of this machine."""
+
+    def __init__(
+        self, place: Callable[[TableName], str], before: Mapping[str, Mark | None]
+    ) -> None:
+        self._place = place
+        self._before = before
+
+    def __call__(self, table: TableName, /) -> Change:
+        now, then = log_mark(self._place(table)), self._before.get(table.key)
         if now is None:
             return Change.ABSENT if then is None else Change.REMOVED
         return Change.SAME if now == then else Change.WRITTEN
 
-    return change
+    def version_before(self, table: TableName) -> int | None:
+        then = self._before.get(table.key)
+        return None if then is None else then[0]
 
 
 def watch_commits(newest: Callable[[TableName], tuple[float, float] | Change]) -> Watch:
