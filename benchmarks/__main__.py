@@ -21,6 +21,7 @@ from benchmarks.imports import imports
 from benchmarks.live import first_picture, live_run, saved_notebooks
 from benchmarks.log import many_runs, run_log
 from benchmarks.planning import plan
+from benchmarks.provenance import recording, versions
 from benchmarks.rollback import rollback
 from benchmarks.rows import growth, no_op_rows
 from benchmarks.spark import (
@@ -82,6 +83,8 @@ def _figures(folder: Path, *, quick: bool, diff_rows: int) -> Iterator[Figure]:
         yield from run_log(folder / "log", 200, 2)
         yield from many_runs(folder / "many", 20, 100, 3)
         yield from plan(folder / "plan", 1_000, 3)
+        yield from recording(folder / "recording", 50, 5)
+        yield from versions(folder / "versions", 100, 3)
         yield from rollback(folder / "rollback", 100, 2)
         yield from data_diff(folder / "diff", 200_000, 3)
         yield from unchanged_run(folder / "stale", 100)
@@ -94,6 +97,8 @@ def _figures(folder: Path, *, quick: bool, diff_rows: int) -> Iterator[Figure]:
         yield from run_log(folder / "log", 1_000, 5)
         yield from many_runs(folder / "many", 50, 1_000, 9)
         yield from plan(folder / "plan", 10_000, 7)
+        yield from recording(folder / "recording", 200, 9)
+        yield from versions(folder / "versions", 1_000, 5)
         yield from rollback(folder / "rollback", 1_000, 5)
         yield from data_diff(folder / "diff", diff_rows, 5)
         yield from unchanged_run(folder / "stale", 1_000)

@@ -8,6 +8,7 @@ from benchmarks.diff import data_diff
 from benchmarks.imports import imports
 from benchmarks.log import run_log
 from benchmarks.planning import plan
+from benchmarks.provenance import recording, versions
 from benchmarks.rows import growth, no_op_rows
 from benchmarks.stale import unchanged_run
 from benchmarks.ticks import bytes_per_tick
@@ -22,6 +23,8 @@ from benchmarks.ticks import bytes_per_tick
         lambda folder: plan(folder, 5, 1),
         lambda folder: unchanged_run(folder, 4),
         lambda folder: data_diff(folder, 20_000, 1),
+        lambda folder: recording(folder, 2, 1),
+        lambda folder: versions(folder, 2, 1),
         lambda _folder: imports(1),
         lambda _folder: bytes_per_tick("widgets", 100),
         lambda _folder: bytes_per_tick("plotly", 100),
@@ -33,6 +36,8 @@ from benchmarks.ticks import bytes_per_tick
         "plan",
         "stale",
         "diff",
+        "recording",
+        "versions",
         "imports",
         "ticks-widgets",
         "ticks-plotly",

@@ -53,9 +53,9 @@ def by_itself(constants):
     write_behind(constants["place"], 1, 2)
 
 
-def broken(context):
+def broken(context, constants):
     context.read("bronze.x")
-    raise ConnectionError("nothing")
+    raise ConnectionError("gone") if constants.get("retry") else KeyError("nothing")
 """
 
 

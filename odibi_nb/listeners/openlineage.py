@@ -33,7 +33,8 @@ An attempt has these facets: ``parent`` (the whole run), ``tags`` (run_id, env, 
 find its record in the run log), ``jobType``, ``errorMessage`` if it did not succeed, and, if the
 registry row has one output, ``outputStatistics`` with the number of written rows. Datasets are the
 tables that the registry row names. Their names include the schema and are in lower case, so that
-equal tables have equal names. `lineage_run_id` computes the run ids, so a record of the run log leads
+equal tables have equal names. When an attempt has ended, a dataset has the facet ``version`` with the
+version of the table that was read or written, if the run log has it. `lineage_run_id` computes the run ids, so a record of the run log leads
 to its lineage.
 
 Events are sent in order in the background, so a slow server does not delay transformations. Ten
@@ -59,7 +60,7 @@ from odibi_nb.version import __version__
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from openlineage.client import OpenLineageClient
     from openlineage.client.event_v2 import InputDataset, OutputDataset
@@ -212,7 +213,11 @@ class _RunLineage:
         error = payload["error_message"]
         if payload["error_type"]:
             error = f"{payload['error_type']}: {error}"
-        inputs = [InputDataset(self._namespace, table) for table in _names(payload, "input_tables")]
+        versions = _versions(_tables_read(payload))
+        inputs = [
+            InputDataset(self._namespace, table, facets=versions.get(table, {}))
+            for table in _names(payload, "input_tables")
+        ]
         self._send(
             state,
             time,
@@ -228,8 +233,10 @@ class _RunLineage:
         from openlineage.client.event_v2 import OutputDataset
         from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
 
+        versions = _versions(payload.get("outputs_written") or ())
         outputs = [
-            OutputDataset(self._namespace, table) for table in _names(payload, "output_tables")
+            OutputDataset(self._namespace, table, facets=versions.get(table, {}))
+            for table in _names(payload, "output_tables")
         ]
         if len(outputs) == 1 and payload["rows_out"] is not None:  # else the table is unknown
             outputs[0].outputFacets = {
@@ -309,3 +316,24 @@ def _names(payload: Mapping[str, Any], key: str) -> list[str]:
         for table in payload.get(key) or ()
     }
     return [*names]
+
+
+def _tables_read(payload: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the tables that the attempt read, itself or by its queries."""
+    for read in payload.get("inputs_read") or ():
+        yield from (read, *read.get("tables", ()))
+
+
+def _versions(tables: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Map each of *tables* with a known version to the facets of its dataset."""
+    from openlineage.client.facet_v2 import dataset_version_dataset
+
+    return {
+        table["table"]: {
+            "version": dataset_version_dataset.DatasetVersionDatasetFacet(
+                datasetVersion=str(table["version"]), producer=PRODUCER
+            )
+        }
+        for table in tables
+        if table.get("table") and table.get("version") is not None
+    }

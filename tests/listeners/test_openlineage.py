@@ -9,10 +9,12 @@ import sys
 import threading
 from collections import Counter
 
+import pandas as pd
 import pytest
 from fakes import row
 
 from odibi_nb.core.running.hooks import HookManager
+from odibi_nb.engines.pandas.engine import PandasEngine
 from odibi_nb.errors import EngineNotAvailableError
 from odibi_nb.listeners import openlineage
 from odibi_nb.listeners.openlineage import lineage_run_id
@@ -208,6 +210,27 @@ def test_rows_written_are_told_where_it_is_clear_whose_they_are(project, lineage
     assert complete["outputs"][0]["outputFacets"]["outputStatistics"]["rowCount"] == 2
     two = lineage.of("P.Silver_1.B")[1]["outputs"]
     assert [(d["name"], d["outputFacets"]) for d in two] == [("t.b", {}), ("t.c", {})]
+
+
+def test_versions_of_the_tables_are_told(project, lineage, tmp_path):
+    """When an attempt has ended, each of its tables has the version that was read or written."""
+    p = project(
+        row("B1", lambda: pd.DataFrame({"x": [1]}), layer="Bronze", outputs=out("bronze.raw")),
+        row(
+            "S1",
+            lambda context: context.read("bronze.raw"),
+            inputs=["Bronze.raw"],
+            outputs=out("silver.x"),
+        ),
+    )
+    p.tables = PandasEngine(str(tmp_path / "lake"))
+    p.run(hooks=lineage.hooks)
+    p.run(hooks=lineage.hooks)
+    start, complete = lineage.of("P.Silver_1.S1")[2:]
+    (read,), (written,) = complete["inputs"], complete["outputs"]
+    assert read["facets"]["version"]["datasetVersion"] == "1"
+    assert written["facets"]["version"]["datasetVersion"] == "1"
+    assert start["inputs"][0]["facets"] == start["outputs"][0]["facets"] == {}
 
 
 def test_the_namespace_can_be_set(project, tmp_path, monkeypatch):
