@@ -65,7 +65,8 @@ class CancelButton:
         self.widget = ipywidgets.Button(
             description=label,
             tooltip=tooltip,
-            layout={"width": "auto", "margin": "2px 2px 2px 12px"},
+            # Never narrower than its words: they say what the next press does.
+            layout={"width": "max-content", "flex": "0 0 auto", "margin": "2px 2px 2px 4px"},
         )
         self.widget.on_click(self._pressed)
         self.probe = ipywidgets.Play(min=0, max=1, layout={"display": "none"})

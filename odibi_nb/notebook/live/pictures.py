@@ -15,7 +15,8 @@ from odibi_nb.views.run.bundles import plain_text, run_bundles
 from odibi_nb.views.run.gantt import gantt_of
 from odibi_nb.views.run.gantt_live_svg import GanttLayers
 from odibi_nb.views.run.gantt_plotly import gantt_plotly
-from odibi_nb.views.run.run_page import chart_html, framed_summary_html, summary_html
+from odibi_nb.views.run.head import bar_html, clock_html, counts_html, now_html, title_html
+from odibi_nb.views.run.run_page import chart_html, framed_summary_html
 from odibi_nb.views.run.table import table_html, table_parts
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ PANE_SECONDS = 1.0
 """A run shorter than this gets no log pane. The page would report an error for a widget that it is
 still creating when the bundles of the end replace all widgets.
 """
+_WRAPPING = {"align_items": "center", "flex_flow": "row wrap", "grid_gap": "0 8px"}
 _CHANGING = ("x", "base", "y", "customdata", "ids", "showlegend", "text")
 """Keys of a trace that change during a run."""
 _LAYERS_STYLE = (
@@ -121,7 +123,7 @@ class WidgetPicture(Picture):
         self._cancelling = cancelling
         self._state_dir = state_dir
         self._head: Any = None
-        self._summary: Any = None
+        self._summary: Sequence[Any] = ()
         self._button: CancelButton | None = None
         self._table: Sequence[Any] = ()
         self._above_table: Any = None
@@ -138,16 +140,20 @@ class WidgetPicture(Picture):
         """Return summary line, chart and table as widgets, which `paint` updates."""
         import ipywidgets
 
-        self._summary = ipywidgets.HTML(summary_html(snapshot, _hint(self._cancelling, snapshot)))
-        self._head = ipywidgets.HBox([self._summary], layout={"align_items": "center"})
+        self._summary = tuple(ipywidgets.HTML(layout={"margin": "0"}) for _ in range(5))
+        bar, counts, clock, now, title = self._summary
+        title.layout.display = "none"
+        self._head = ipywidgets.HBox([counts, clock], layout=_WRAPPING)
         if self._cancelling is not None:
             self._button = CancelButton(self._cancelling)
-            self._head.children = (self._summary, self._button.probe)
+            self._head.children = (counts, clock, self._button.probe)
+        head = ipywidgets.VBox([bar, self._head, now, title])
+        self._fill_head(snapshot, _hint(self._cancelling, snapshot))
         self._pane = None if self._state_dir is None else LogPane(self._state_dir, snapshot)
         chart = self._chart.make(snapshot, self._choose_log)
         self._table = _html_widgets(table_parts(snapshot, FEW_ROWS))
         self._above_table = ipywidgets.VBox()
-        return self._head, chart, ipywidgets.VBox((self._above_table, *self._table))
+        return head, chart, ipywidgets.VBox((self._above_table, *self._table))
 
     def paint(self, snapshot: RunSnapshot) -> None:
         self._paint_head(snapshot)
@@ -170,9 +176,19 @@ class WidgetPicture(Picture):
     def _paint_head(self, snapshot: RunSnapshot) -> None:
         heard = self._button is not None and self._button.update(snapshot)
         if self._button is not None and (heard or self._button.heard):
-            self._head.children = (self._summary, *([self._button.widget] if heard else []))
-        hint = "" if heard else _hint(self._cancelling, snapshot)
-        self._summary.value = summary_html(snapshot, hint)
+            _, counts, clock, _, _ = self._summary
+            self._head.children = (counts, clock, *([self._button.widget] if heard else []))
+        self._fill_head(snapshot, "" if heard else _hint(self._cancelling, snapshot))
+
+    def _fill_head(self, snapshot: RunSnapshot, hint: str) -> None:
+        parts = (
+            bar_html(snapshot),
+            counts_html(snapshot),
+            f"·&ensp;{clock_html(snapshot, hint)}",
+            now_html(snapshot),
+            title_html(snapshot),
+        )
+        _fill(self._summary, parts)
 
     def _paint_pane(self, snapshot: RunSnapshot) -> None:
         if self._pane is None:

@@ -251,7 +251,9 @@ def _body(
     The error has a line of its own because a last column would cut it off. A row that never started shows
     its reason in the place of the figures.
     """
-    data = "" if number is None else f" data-row={number} data-status={row.status}"
+    data = f" data-status={row.status}"
+    if number is not None:
+        data = f" data-row={number}{data}"
     lines = [f"↳ {shortened(row.error, MAX_ERROR)}"] if row.error and row.start else []
     checks = row.bars[-1].checks[:MAX_CHECKS] if row.bars else ()
     lines += [f"⚠ {shortened(check, MAX_ERROR)}" for check in checks]
@@ -311,7 +313,16 @@ def style_html() -> str:
     signs = "".join(f".odibi-{name}{{{text_colour(colour)}}}" for name, colour in colours.items())
     right = ",".join(f".odibi-log.odibi-log table tr>:nth-child({number})" for number in _NUMBERS)
     rules = "".join(_lines_of("table.css"))
-    return f"<style>{rules}{right}{{text-align:right}}{signs}</style>"
+    return f"<style>{rules}{right}{{text-align:right}}{signs}{''.join(map(_only, colours))}</style>"
+
+
+def _only(status: str) -> str:
+    """Return the style of a table that shows only rows of *status*, and of the count that chose it."""
+    chosen = f"[data-odibi-only={status}]"
+    return (
+        f"{chosen} .odibi-log tbody:not([data-status={status}]){{display:none}}"
+        f"{chosen} button[data-status={status}]{{outline:2px solid currentColor;outline-offset:2px}}"
+    )
 
 
 def _lines_of(name: str) -> list[str]:

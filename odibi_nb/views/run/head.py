@@ -1,0 +1,208 @@
+"""The head of a run: a progress bar, how many rows are how far, what runs now, and when it will be over.
+
+Its parts change at different times. The counts change with the rows, so a screen reader announces
+them and nothing else. The clock changes with every picture.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from odibi_nb.core.model.events import Status
+from odibi_nb.views.escaping import escape
+from odibi_nb.views.run.eta import rough
+from odibi_nb.views.status_style import (
+    RETRYING,
+    RUN_STYLES,
+    STATUS_STYLES,
+    WAITING,
+    style_of,
+    text_colour,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from odibi_nb.views.run.state import RowState, RunSnapshot
+    from odibi_nb.views.status_style import StatusStyle
+
+COUNTED = (
+    (Status.UNCHANGED.value, "unchanged"),
+    (Status.RUNNING.value, "running"),
+    (Status.FAILED.value, "failed"),
+    (Status.ABANDONED.value, "abandoned"),
+    (Status.SKIPPED.value, "skipped"),
+    (Status.CANCELLED.value, "cancelled"),
+    (RETRYING, "retrying"),
+    (WAITING, "waiting"),
+)
+"""The statuses after the succeeded rows, in the order of the counts, with their words."""
+NAMED = 3
+"""Largest number of running rows that are named."""
+ENDING = {
+    1: "cancelling: {rows} run to their end",
+    2: "stopping {rows}: their writes are refused",
+    3: "abandoning {rows}",
+}
+"""What a request to cancel does to the running rows, by its level."""
+_BAR = "display:flex;height:8px;border-radius:3px;overflow:hidden;margin:2px 0 4px;background:rgba(128,128,128,.18)"
+_COUNT = "font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer;text-decoration:underline dotted"
+_FILTER = (
+    "for(let at=this;at;at=at.parentElement)if(at.querySelector('.odibi-log tbody')){"
+    "const one=this.dataset.status;"
+    "at.dataset.odibiOnly=at.dataset.odibiOnly==one?'':one;break}"
+)
+"""A click on a count sets this status on the nearest element that has a table. The table's style does the rest, also
+for rows that are drawn later; without the style or the script nothing happens."""
+
+
+def head_html(snapshot: RunSnapshot, hint: str = "") -> str:
+    """Return all parts of the head: bar, counts, clock with a *hint*, and what runs now."""
+    line = f"{counts_html(snapshot)} · {clock_html(snapshot, hint)}"
+    return f"{bar_html(snapshot)}<p style='margin:4px 0'>{line}</p>{now_html(snapshot)}"
+
+
+def counts_html(snapshot: RunSnapshot) -> str:
+    """Return the run's status and name, and the counts of rows by status, which filter the table."""
+    style = run_style(snapshot)
+    state = (
+        f"<b style='{text_colour(style.colour)}'>{style.sign} {escape(state_text(snapshot))}</b>"
+    )
+    counts = ", ".join(
+        f"<button type=button data-status={status} title='Show only these rows in the table; again: all rows' "
+        f'style="{_COUNT}" onclick="{_FILTER}">{text}</button>'
+        for status, text in _counts(snapshot)
+    )
+    name = escape(" · ".join(name_parts(snapshot)))
+    return f"<span role='status'>{state} · {name} · {counts}</span>"
+
+
+def clock_html(snapshot: RunSnapshot, hint: str = "") -> str:
+    """Return the elapsed and the remaining time, and the *hint*."""
+    return f"<span>{escape(' · '.join(filter(None, (clock_text(snapshot), hint))))}</span>"
+
+
+def bar_html(snapshot: RunSnapshot) -> str:
+    """Return the progress bar: a segment for each status, as long as its share of the rows."""
+    label = escape(counts_text(snapshot))
+    segments = "".join(
+        f"<span title='{text}' style='flex:{count} 0 0;{_paint(style_of(status))}'></span>"
+        for status, text, count in _segments(snapshot)
+    )
+    return f"<div role='img' aria-label='{label}' style='{_BAR}'>{segments}</div>"
+
+
+def now_html(snapshot: RunSnapshot) -> str:
+    """Return the running rows that began first, with their time and their usual time."""
+    running = [r for r in snapshot.rows if r.status == Status.RUNNING.value and r.bars]
+    if not running or not snapshot.live:
+        return ""
+    running.sort(key=lambda row: row.bars[-1].start)
+    texts = [_now_text(row, snapshot) for row in running[:NAMED]]
+    more = len(running) - NAMED
+    texts += [f"and {more:,} more"] if more > 0 else []
+    sign = STATUS_STYLES[Status.RUNNING.value].sign
+    return f"<p style='margin:0 0 4px;opacity:.85'>{sign} {escape(' · '.join(texts))}</p>"
+
+
+def title_html(snapshot: RunSnapshot) -> str:
+    """Return an invisible element that sets the page's title, where the front end runs handlers.
+
+    The title of an ended run goes as soon as somebody uses the page again.
+    """
+    text = json.dumps(title_text(snapshot))
+    script = f"const d=document;d.odibiTitle??=d.title;d.title={text};"
+    if not snapshot.live:
+        script += (
+            "for(const e of ['pointermove','keydown'])d.addEventListener(e,()=>{"
+            "if(d.odibiTitle)d.title=d.odibiTitle;delete d.odibiTitle},{once:true})"
+        )
+    return f'<style onload="{escape(script)}"></style>'
+
+
+def title_text(snapshot: RunSnapshot) -> str:
+    """Return the page's title: sign, part of the rows that ended while the run goes on, project."""
+    part = f"{done_share(snapshot):.0%} ".replace("%", " %") if snapshot.live else ""
+    return f"{run_style(snapshot).sign} {part}{snapshot.project}"
+
+
+def done_share(snapshot: RunSnapshot) -> float:
+    """Return the part of the rows that have ended, from 0 to 1."""
+    counts = snapshot.counts()
+    still_open = sum(counts[name] for name in (Status.RUNNING.value, RETRYING, WAITING))
+    return 1 - still_open / len(snapshot.rows) if snapshot.rows else 0.0
+
+
+def run_style(snapshot: RunSnapshot) -> StatusStyle:
+    """Return the style of the run's status."""
+    return RUN_STYLES.get(snapshot.status, STATUS_STYLES[Status.RUNNING.value])
+
+
+def state_text(snapshot: RunSnapshot) -> str:
+    """Return the status of the run in words. A run that is asked to end says what happens to running rows."""
+    running = snapshot.counts()[Status.RUNNING.value]
+    if not snapshot.live or not snapshot.cancel_level:
+        return snapshot.status
+    rows = f"{running:,} {'row' if running == 1 else 'rows'}"
+    text = ENDING[min(snapshot.cancel_level, len(ENDING))].format(rows=rows)
+    return text.replace("1 row run to their end", "1 row runs to its end") if running else "ending"
+
+
+def clock_text(snapshot: RunSnapshot) -> str:
+    """Return the elapsed time with the estimate of the rest, or at the end with the forecast."""
+    if snapshot.live:
+        left = "" if snapshot.seconds_left is None else f", {rough(snapshot.seconds_left)} left"
+        return f"{snapshot.elapsed:,.1f} s{left}"
+    if snapshot.expected is None:
+        return f"{snapshot.elapsed:,.1f} s"
+    return f"took {snapshot.elapsed:,.1f} s, expected {snapshot.expected.end:,.1f} s"
+
+
+def name_parts(snapshot: RunSnapshot) -> list[str]:
+    """Return project, environment and run, as plain text."""
+    run = [f"run {snapshot.run_id}"] if snapshot.run_id else []
+    run += [f"retry of {snapshot.retry_of}"] if snapshot.retry_of else []
+    return [snapshot.project, f"env {snapshot.env}", *run]
+
+
+def counts_text(snapshot: RunSnapshot) -> str:
+    """Return the counts of rows by status, as plain text. They add up."""
+    return ", ".join(text for _, text in _counts(snapshot))
+
+
+def _counts(snapshot: RunSnapshot) -> Iterator[tuple[str, str]]:
+    counts = snapshot.counts()
+    done = Status.SUCCESS.value
+    yield done, f"{counts[done]:,} of {len(snapshot.rows):,} done"
+    for status, word in COUNTED:
+        if counts[status]:
+            yield status, f"{counts[status]:,} {word}"
+
+
+def _segments(snapshot: RunSnapshot) -> Iterator[tuple[str, str, int]]:
+    counts = snapshot.counts()
+    ended = [name for name, _ in COUNTED if name not in (Status.RUNNING.value, WAITING)]
+    for status in (Status.SUCCESS.value, *ended, Status.RUNNING.value, WAITING):
+        if counts[status]:
+            yield status, f"{counts[status]:,} {status.lower()}", counts[status]
+
+
+def _paint(style: StatusStyle) -> str:
+    """Return the CSS of a segment. Waiting rows show the bar's ground."""
+    if style.sign == style_of(WAITING).sign:
+        return ""
+    if not style.pattern:
+        return f"background:{style.bar}"
+    stripes = f"{style.bar} 0 4px,{style.lines} 4px 5px"
+    turned = 135 if style.pattern == "/" else 90
+    return f"background:repeating-linear-gradient({turned}deg,{stripes})"
+
+
+def _now_text(row: RowState, snapshot: RunSnapshot) -> str:
+    seconds = max(0, round((snapshot.at - row.bars[-1].start).total_seconds()))
+    usual = None if snapshot.expected is None else snapshot.expected.seconds.get(row.id)
+    about = "" if usual is None else f" of about {usual:,.0f} s" if usual >= 1 else " of under 1 s"
+    again = f", attempt {row.attempt}" if row.attempt > 1 else ""
+    name = row.function.rpartition(".")[2]
+    return f"{row.id} {name}, {seconds:,} s{about}{again}"

@@ -1,0 +1,110 @@
+"""The head of a run: what there is to know in one second, and what a screen reader is told."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from views.run.test_gantt import expecting
+from views.snapshots import EVIL, bar, everything, row, run
+
+from odibi_nb.views.run import head
+from odibi_nb.views.run.run_page import summary_text
+from odibi_nb.views.run.table import style_html, table_html, table_parts
+
+
+def words(page):
+    """The text of HTML."""
+    return html.unescape(re.sub(r"<[^>]*>", "", page))
+
+
+def test_the_counts_are_the_only_part_that_is_announced():
+    """Time changes the clock and what runs now; the element with a role=status stays the same."""
+    one, other = everything(10.0), everything(17.0)
+    assert head.counts_html(one) == head.counts_html(other)
+    assert head.bar_html(one) == head.bar_html(other)
+    assert head.clock_html(one) != head.clock_html(other)
+    assert head.now_html(one) != head.now_html(other)
+    assert head.head_html(one).count("role='status'") == 1
+    assert "role='status'" in head.counts_html(one)
+
+
+def test_the_progress_bar_has_a_segment_for_each_status():
+    """As long as its share of the rows, with its count in words; waiting rows are the ground."""
+    page = head.bar_html(everything())
+    found = re.findall(r"<span title='([^']*)' style='flex:(\d+) ", page)
+    assert ("3 success", "3") in found
+    assert ("2 waiting", "2") in found
+    assert sum(int(share) for _, share in found) == len(everything().rows)
+    assert "role='img' aria-label='3 of 11 done, 1 running, 1 failed" in page
+
+
+def test_what_runs_now_is_named_with_its_usual_time():
+    """The oldest three rows: id, function, seconds, and what they usually take; then how many more."""
+    rows = [row(f"T{i}", bar(1, i)) for i in range(5)]
+    text = words(head.now_html(expecting(run(*rows, seconds=9.0), T0=12, T1=0.2)))
+    assert text == "▶ T0 f, 9 s of about 12 s · T1 f, 8 s of under 1 s · T2 f, 7 s · and 2 more"
+    assert head.now_html(run(*rows, status="failed")) == ""
+    again = run(row("A", bar(1, 0, 1, "FAILED"), bar(2, 3)))
+    assert words(head.now_html(again)) == "▶ A f, 7 s, attempt 2"
+
+
+def test_an_ended_run_compares_itself_with_its_forecast():
+    """At the end the clock says how long it took, and how long was expected."""
+    snapshot = expecting(run(row("A", bar(1, 0, 34.6)), seconds=34.6, status="success"), A=31)
+    assert summary_text(snapshot).endswith("took 34.6 s, expected 31.0 s")
+    assert summary_text(replace(snapshot, expected=None)).endswith("1 of 1 done · 34.6 s")
+
+
+@pytest.mark.parametrize(
+    ("level", "running", "text"),
+    [
+        (0, 2, "running"),
+        (1, 2, "cancelling: 2 rows run to their end"),
+        (1, 1, "cancelling: 1 row runs to its end"),
+        (2, 2, "stopping 2 rows: their writes are refused"),
+        (3, 1, "abandoning 1 row"),
+        (1, 0, "ending"),
+    ],
+)
+def test_a_run_that_is_asked_to_end_says_what_happens(level, running, text):
+    """After each request the status says what becomes of the running rows."""
+    snapshot = run(*(row(f"T{i}", bar(1, 0)) for i in range(running)), row("LAST"))
+    assert head.state_text(replace(snapshot, cancel_level=level)) == text
+
+
+def test_the_title_says_how_far_it_is():
+    """While the run goes on, sign and part of the ended rows; at its end the sign of its status."""
+    going = replace(everything(), project="Energy Efficiency")
+    assert head.title_text(going) == "▶ 64 % Energy Efficiency"
+    assert head.title_text(replace(going, status="failed")) == "✖ Energy Efficiency"
+    assert head.title_text(run()) == "▶ 0 % P"
+
+
+def test_a_count_filters_the_table():
+    """Each count is a button with its status, and the table has a rule for each: no kernel is needed."""
+    page = head.counts_html(everything())
+    statuses = re.findall(r"<button type=button data-status=(\w+) title='Show only", page)
+    assert statuses[:3] == ["SUCCESS", "RUNNING", "FAILED"]
+    for status in statuses:
+        rule = f"[data-odibi-only={status}] .odibi-log tbody:not([data-status={status}])"
+        assert f"{rule}{{display:none}}" in style_html()
+    live = "".join(table_parts(everything(), 60))
+    assert live.count("<tbody data-status=") == len(everything().rows)
+    assert "<tbody data-row=0 data-status=SUCCESS>" in table_html(everything())
+
+
+def test_markup_stays_text():
+    """A name with markup, quotes or the end of a script is text, also in the page's title."""
+    evil = EVIL + "\"'</style>\\"
+    snapshot = replace(
+        run(row(evil, bar(1, 0))), project=evil, env=evil, run_id=evil, retry_of=evil
+    )
+    for page in (head.head_html(snapshot), head.title_html(snapshot)):
+        assert "<script" not in page
+        assert page.count("</style>") == page.count("<style")
+    (script,) = re.findall(r'onload="([^"]*)"', head.title_html(snapshot))
+    assert json.dumps(head.title_text(snapshot)) in html.unescape(script)
