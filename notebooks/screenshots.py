@@ -83,7 +83,7 @@ PICTURES = (
         932,
         "[role=status] >> text=/([89]|1.) of 19 done, [234] running/",
         before=LONGER,
-        clicks=(".odibi-log[onclick] td:text-is('SILVER_001')",),
+        clicks=(".odibi-log[onclick] td:has-text('SILVER_001')",),
         live=True,
     ),
     Picture(

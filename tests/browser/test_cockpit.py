@@ -49,7 +49,9 @@ def test_from_enter_to_the_end_in_a_narrow_page(notebook, plant):  # noqa: F811
     page.wait_for_selector(CHART, state="attached")
     page.wait_for_function("() => document.title === '✖ Plant One'")
     page.wait_for_timeout(1_000)
-    heights = page.evaluate("() => { cancelAnimationFrame(window.watching); return window.heights; }")
+    heights = page.evaluate(
+        "() => { cancelAnimationFrame(window.watching); return window.heights; }"
+    )
     assert min(heights) >= 0.8 * heights[0], (heights[0], min(heights), heights[-1])
     page.mouse.move(5, 5)
     page.wait_for_function("before => document.title === before", arg=before)

@@ -151,14 +151,17 @@ class WidgetPicture(Picture):
         self._fill_head(snapshot, _hint(self._cancelling, snapshot))
         self._pane = None if self._state_dir is None else LogPane(self._state_dir, snapshot)
         chart = self._chart.make(snapshot, self._choose_log)
-        self._table = _html_widgets(table_parts(snapshot, FEW_ROWS))
+        self._table = _html_widgets(table_parts(snapshot, FEW_ROWS), flex="0 0 auto")
+        self._table[0].add_class("odibi-top")
         self._above_table = ipywidgets.VBox()
-        return head, chart, ipywidgets.VBox((self._above_table, *self._table))
+        table = ipywidgets.VBox(self._table, layout={"max_height": "60vh", "overflow": "auto"})
+        return head, chart, ipywidgets.VBox((self._above_table, table))
 
     def paint(self, snapshot: RunSnapshot) -> None:
         self._paint_head(snapshot)
         self._chart.paint(snapshot)
-        _fill(self._table, table_parts(snapshot, FEW_ROWS))
+        buttons = bool(self._above_table.children)
+        _fill(self._table, table_parts(snapshot, FEW_ROWS, buttons=buttons))
         self._paint_pane(snapshot)
 
     def end(self, snapshot: RunSnapshot) -> None:

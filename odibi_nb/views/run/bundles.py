@@ -6,6 +6,7 @@ Plotly's extension is installed. nbconvert, Databricks and others show the HTML,
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.text.counts import counted
@@ -37,7 +38,22 @@ def run_bundles(
     The chart is never a cell's first output. When Plotly's extension has drawn the first output,
     JupyterLab takes its index 0 for none, redraws all outputs of the cell and breaks widgets in them.
     """
-    return summary_bundle(snapshot), chart_bundle(snapshot), table_bundle(snapshot, result)
+    summary, chart = summary_bundle(snapshot), chart_bundle(snapshot)
+    summary[HTML] += _room_below(snapshot.run_id, chart)
+    return summary, chart, table_bundle(snapshot, result)
+
+
+def _room_below(run_id: str, chart: Bundle) -> str:
+    """Return a style for JupyterLab that keeps the room of the figure in the output below the summary.
+
+    JupyterLab replaces a live chart by the saved one in two steps. Between them, the page would jump.
+    """
+    if PLOTLY not in chart or not re.fullmatch(r"[\w-]+", run_id):
+        return ""
+    mark, child = f"odibi-room-{run_id}", ".jp-OutputArea-child"
+    height = chart[PLOTLY]["layout"]["height"]
+    rule = f"{child}:has(.{mark})+{child}{{min-height:{height}px}}"
+    return f"<style class='{mark}'>{rule}</style>"
 
 
 def summary_bundle(snapshot: RunSnapshot) -> Bundle:

@@ -75,7 +75,39 @@ def gantt_plotly(gantt: Gantt, run: str = "", *, live: bool = False) -> dict[str
     part_done = _part_done(gantt)
     may_come = live and any(row.engine == Engine.SPARK.value for row in gantt.rows)
     data += [part_done] if part_done["y"] or may_come else []
-    return {"data": data, "layout": {**_layout(gantt), "meta": {"run": _text([run])}}}
+    layout = {**_layout(gantt), "meta": {"run": _text([run])}}
+    if gantt.folded and not live:
+        layout["updatemenus"] = [_unfolding(gantt, data, layout)]
+    return {"data": data, "layout": layout}
+
+
+def _unfolding(gantt: Gantt, data: list[dict[str, Any]], layout: dict[str, Any]) -> dict[str, Any]:
+    """Return buttons that give each row a line of its own, and fold the rows again."""
+    count = len(gantt.rows)
+    folded = {f"yaxis.{key}": layout["yaxis"][key] for key in ("range", "tickvals", "ticktext")}
+    unfolded = {"yaxis.range": [count - 0.5, -0.5], "yaxis.tickvals": [], "yaxis.ticktext": []}
+    lines = [trace["y"] for trace in data]
+    rows = [[*map(int, trace["ids"])] if "ids" in trace else trace["y"] for trace in data]
+    return {
+        "type": "buttons",
+        "direction": "left",
+        "x": 1,
+        "xanchor": "right",
+        "y": 1,
+        "yanchor": "bottom",
+        "pad": {"r": 30, "t": 4},
+        "bgcolor": _CLEAR,
+        "bordercolor": _GRID,
+        "font": {"color": _GREY},
+        "buttons": [
+            {"label": "Lanes", "method": "update", "args": [{"y": lines}, folded]},
+            {
+                "label": f"All {count:,} rows",
+                "method": "update",
+                "args": [{"y": rows}, unfolded],
+            },
+        ],
+    }
 
 
 def _parts(gantt: Gantt, kind: str, segments: list[Segment], *, live: bool) -> list[list[Segment]]:

@@ -184,12 +184,14 @@ class GanttDrawing:
         return f'fill="url(#{self._id(style)}) {style.bar}"'
 
     def _legend(self) -> Iterator[str]:
-        x = 8
-        for kind in self.kinds:
-            text = f"{BAR_STYLES[kind].sign} {WORDS.get(kind, kind.lower())}"
-            yield f'<rect x="{x}" y="6" width="14" height="12" rx="2" {self._fill(kind)}/>'
-            yield f'<text x="{x + 19}" y="16" font-size="11" style="{_TEXT}">{text}</text>'
-            x += 27 + round(5.5 * len(text))
+        words = [f"{BAR_STYLES[kind].sign} {WORDS.get(kind, kind.lower())}" for kind in self.kinds]
+        room = WIDTH - 8 - 28 * len(words)
+        letter = min(6.6, room / max(1, sum(map(len, words))))
+        x = 8.0
+        for kind, text in zip(self.kinds, words, strict=True):
+            yield f'<rect x="{x:.0f}" y="6" width="14" height="12" rx="2" {self._fill(kind)}/>'
+            yield f'<text x="{x + 18:.0f}" y="16" font-size="11" style="{_TEXT}">{text}</text>'
+            x += 28 + letter * len(text)
 
     def _axis(self) -> Iterator[str]:
         bottom = self.height - BOTTOM

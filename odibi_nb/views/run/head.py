@@ -49,12 +49,14 @@ ENDING = {
 _BAR = "display:flex;height:8px;border-radius:3px;overflow:hidden;margin:2px 0 4px;background:rgba(128,128,128,.18)"
 _COUNT = "font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer;text-decoration:underline dotted"
 _FILTER = (
-    "for(let at=this;at;at=at.parentElement)if(at.querySelector('.odibi-log tbody')){"
     "const one=this.dataset.status;"
-    "at.dataset.odibiOnly=at.dataset.odibiOnly==one?'':one;break}"
+    "for(let at=this;at;at=at.parentElement)if(at.querySelector('.odibi-log tbody')){"
+    "const list=at.querySelector('.odibi-log.on select');"
+    "if(list){list.value=list.value==one?'':one;list.dispatchEvent(new Event('change'))}"
+    "else at.dataset.odibiOnly=at.dataset.odibiOnly==one?'':one;break}"
 )
-"""A click on a count sets this status on the nearest element that has a table. The table's style does the rest, also
-for rows that are drawn later; without the style or the script nothing happens."""
+"""A click on a count chooses its status in the list above a saved table, and again all rows. A live table has no list:
+the status is set on the nearest element that has a table, and the style hides other rows, also those drawn later."""
 
 
 def head_html(snapshot: RunSnapshot, hint: str = "") -> str:

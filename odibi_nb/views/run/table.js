@@ -1,23 +1,34 @@
 // Makes the saved table of a run sortable and filterable, and opens a row's details from its bar.
 // Where scripts are taken out, the table is complete without it and its details unfold by themselves.
-for (const root of document.querySelectorAll(".odibi-log:not(.on)")) {
+for (const root of document.querySelectorAll(".odibi-log[data-total]:not(.on)")) {
   root.classList.add("on");
+  root.closest("[data-odibi-only]")?.removeAttribute("data-odibi-only");
   const table = root.querySelector("table"), rows = [...table.tBodies], heads = [...table.rows[0].cells];
-  table.insertAdjacentHTML("beforebegin",
+  const all = +root.dataset.total, some = all > rows.length ? " (failed and slowest)" : "";
+  table.parentNode.insertAdjacentHTML("beforebegin",
     "<p><label>Filter <input type=search title='Rows with this text'></label> " +
     "<label>Status <select title='Rows of this status'><option value=''>all</select></label> " +
-    "<span role=status></span>");
-  const [words, status, told] = table.previousSibling.querySelectorAll("input,select,span");
+    "<span role=status></span> <a href='#' title='Save the rows that are shown'>CSV</a>");
+  const [words, status, told, save] = table.parentNode.previousSibling.querySelectorAll("input,select,span,a");
   for (const name of new Set(rows.map(row => row.dataset.status))) status.add(new Option(name));
   const filter = () => {
     let shown = 0;
     for (const row of rows)
       shown += !(row.hidden = !row.dataset.status.startsWith(status.value) ||
         !row.textContent.toLowerCase().includes(words.value.toLowerCase()));
-    told.textContent = `${shown} of ${rows.length} rows`;
+    told.textContent = `${shown.toLocaleString("en")} of ${all.toLocaleString("en")} rows${some}`;
   };
   words.oninput = status.onchange = filter;
   filter();
+  // Text that a spreadsheet would take for a formula becomes plain text.
+  const field = cell => `"${cell.textContent.replace(/^(?=[=+@-])/, "'").replaceAll('"', '""')}"`;
+  save.onclick = () => {
+    const lines = [table.rows[0], ...[...table.tBodies].filter(row => !row.hidden).map(row => row.rows[0])];
+    const text = lines.map(line => [...line.cells].flatMap(c => [field(c), ...Array(c.colSpan - 1)]).join(","));
+    save.href = URL.createObjectURL(new Blob(["\ufeff" + text.join("\r\n")], {type: "text/csv"}));
+    save.download = `run-${root.dataset.run}.csv`;
+  };
+  const at = (row, i) => [...row.rows[0].cells].find(cell => (i -= cell.colSpan) < 0);
   const button = (cell, title, onclick) => {
     const made = Object.assign(document.createElement("button"), {title, onclick});
     made.append(...cell.childNodes);
@@ -29,7 +40,7 @@ for (const root of document.querySelectorAll(".odibi-log:not(.on)")) {
     for (const one of heads) one.ariaSort = null;
     head.ariaSort = sign > 0 ? "ascending" : "descending";
     const key = row => {
-      const cell = row.rows[0].cells[i], text = cell?.title || cell?.textContent || "";
+      const cell = at(row, i), text = (i == 4 && cell?.title) || cell?.textContent || "";
       return +text.replaceAll(",", "") || text;
     };
     const pairs = rows.map(row => [key(row), row]);

@@ -6,6 +6,8 @@ row; the table is complete without it.
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 import re
 from functools import cache
 from heapq import nlargest
@@ -46,24 +48,27 @@ MOST_DETAILS, LEAST_DETAILS, FINE_DETAILS = 10_000, 1_200, 1_000
 """Characters of a failed row's details (largest share, smallest share), and of another row's details."""
 
 COLUMNS = (
-    ("status", 8.6),
+    ("status", 9.2),
     ("transformation", 0),
+    ("seconds", 5.6),
+    ("rows", 6.2),
+    ("start", 6.6),
     ("layer", 0),
     ("function", 0),
-    ("engine", 4.8),
-    ("attempt", 5),
-    ("start (UTC)", 7.8),
-    ("seconds", 5.6),
-    ("rows in", 5.8),
-    ("rows out", 6.2),
+    ("engine", 5.2),
+    ("attempt", 5.6),
 )
 """Name and width in em. Transformation and layer are as wide as their names; function has the rest."""
+VARYING = ("engine", "attempt")
+"""Columns that a table has only if their values differ: most runs have one engine, and one attempt for each row."""
+FIGURES = 3
+"""Number of columns that are empty in a row that never started. Its reason stands there."""
 _PADDING = 1
 _NAMES, _LEAST_NAMES, _LEAST_LAYERS, _MOST_LAYERS = 14.0, 9.5, 4.5, 9.0
 """Widths in em: guaranteed and smallest for transformations' names, smallest and largest for layers'."""
-_USUAL_REST = 27.5
+_USUAL_REST = 34.0
 """Width in em for names of transformations and functions in a notebook that is 1,000 pixels wide."""
-_NUMBERS = (6, 8, 9, 10)
+_NUMBERS = (3, 4)
 _BAD = frozenset({Status.FAILED.value, Status.ABANDONED.value, Status.CANCELLED.value, RETRYING})
 _PLAIN = frozenset({WAITING, Status.SUCCESS.value, Status.SKIPPED.value, Status.UNCHANGED.value})
 
@@ -125,32 +130,36 @@ def table_html(
     """Return the table of a run with at most *limit* rows, the interesting ones, and its warnings below.
 
     With the *result* of the run, return the table to save: with the logs, the tracebacks and the script.
-    *unfolded* is the id of the row whose log is open.
+    *unfolded* is the id of the row whose log is open. When the run is over, the failed rows come first.
     """
-    shown = interesting_rows(snapshot.rows, limit)
+    shown = interesting_rows(snapshot.rows, limit, live=snapshot.live)
+    if not snapshot.live:
+        shown = tuple(sorted(shown, key=lambda row: row.status not in _BAD))
     numbers = {id(row): number for number, row in enumerate(snapshot.rows)}
     details = {} if result is None else details_of(result, [row.id for row in shown])
     notes = _notes(snapshot, len(snapshot.rows) - len(shown))
     if result is not None:
         notes += _unkept(result, details)
+    shape = _Shape(snapshot)
     body = "".join(
-        _body(row, snapshot, numbers[id(row)], _folded(details.get(row.id), row.id == unfolded))
+        _body(row, shape, numbers[id(row)], _folded(details.get(row.id), row.id == unfolded))
         for row in shown
     )
     script = "" if result is None else f"<script>{script_text()}</script>"
     run = f" data-run='{escape(snapshot.run_id)}'" if snapshot.run_id else ""
     return (
-        f"<div class=odibi-log{run}>{style_html()}"
-        f"<table>{_columns(snapshot.rows)}{_head()}{body}</table>"
+        f"<div class=odibi-log{run} data-total={len(snapshot.rows)}>{style_html()}"
+        f"<div class=odibi-scroll><table>{shape.columns}{shape.head}{body}</table></div>"
         f"{notes}{script}</div>"
     )
 
 
-def table_parts(snapshot: RunSnapshot, limit: int) -> list[str]:
+def table_parts(snapshot: RunSnapshot, limit: int, *, buttons: bool = False) -> list[str]:
     """Return the table of a live run as elements to show below each other.
 
     Their number stays the same, and an element changes only if its rows change. With more than *limit*
     rows, the elements show the rows that need attention, the running rows and the latest ones to end.
+    With *buttons*, an id shows the log of its row, for people without a mouse, too.
     """
     rows = snapshot.rows
     groups: list[Sequence[RowState]]
@@ -158,19 +167,46 @@ def table_parts(snapshot: RunSnapshot, limit: int) -> list[str]:
         groups = [rows[i : i + LIVE_PART] for i in range(0, len(rows), LIVE_PART)]
     else:
         groups = _attention(rows)
-    columns = _columns(rows)
-    head = f"{style_html()}<div class=odibi-log><table>{columns}{_head()}</table></div>"
+    shape = _Shape(snapshot, buttons=buttons)
+    head = f"{style_html()}<div class='odibi-log odibi-part'><table>{shape.columns}{shape.head}</table></div>"
     shown = sum(map(len, groups))
     return [
         head,
-        *(_part(group, snapshot, columns) for group in groups),
+        *(_part(group, shape) for group in groups),
         f"<div class=odibi-log>{_notes(snapshot, len(rows) - shown)}</div>",
     ]
 
 
-def _part(rows: Sequence[RowState], snapshot: RunSnapshot, columns: str) -> str:
-    body = "".join(_body(row, snapshot) for row in rows)
-    return f"<div class=odibi-log {ROW}><table>{columns}{body}</table></div>" if body else ""
+def _part(rows: Sequence[RowState], shape: _Shape) -> str:
+    body = "".join(_body(row, shape) for row in rows)
+    start = f"<div class='odibi-log odibi-part' {ROW}><table>{shape.columns}"
+    return f"{start}{body}</table></div>" if body else ""
+
+
+class _Shape:
+    """What all rows of one table share: columns, their widths, the scale of the bars in the seconds.
+
+    Widths depend on the planned rows, so they stay the same during a run.
+    """
+
+    def __init__(self, snapshot: RunSnapshot, *, buttons: bool = False) -> None:
+        self.at, self.buttons = snapshot.at, buttons
+        rows = snapshot.rows
+        differ = {
+            "engine": len({row.engine for row in rows}) > 1,
+            "attempt": any(row.attempt > 1 for row in rows),
+        }
+        self.names = [name for name, _ in COLUMNS if differ.get(name, True)]
+        self.columns = _columns(rows, self.names)
+        self.head = f"<thead><tr>{''.join(map(_title, self.names))}</thead>"
+        # A power of two: the longest row of a live run changes rarely the bars of the others.
+        longest = max((row.duration_seconds or 0.0 for row in rows), default=0.0)
+        self.scale = 2.0 ** math.ceil(math.log2(max(longest, 0.01)))
+
+
+def _title(name: str) -> str:
+    zone = " title='in the time zone of the kernel'" if name == "start" else ""
+    return f"<th scope=col{zone}>{name}"
 
 
 def _attention(rows: Sequence[RowState]) -> list[Sequence[RowState]]:
@@ -180,12 +216,18 @@ def _attention(rows: Sequence[RowState]) -> list[Sequence[RowState]]:
     return [bad[:BAD_ROWS], running[:RUNNING_ROWS], _latest(rows, ENDED_ROWS)]
 
 
-def interesting_rows(rows: tuple[RowState, ...], limit: int) -> tuple[RowState, ...]:
-    """Return all rows, or at most *limit*: rows that need attention, running rows, then the latest."""
+def interesting_rows(
+    rows: tuple[RowState, ...], limit: int, *, live: bool = True
+) -> tuple[RowState, ...]:
+    """Return all rows, or at most *limit*: rows that need attention and running rows, then the others.
+
+    Of the others come first the latest to end while the run is *live*, and the slowest when it is over.
+    """
     if len(rows) <= limit:
         return rows
     chosen = [row for row in rows if row.status not in _PLAIN or row.sign][:limit]
-    ids = {row.id for row in (*chosen, *_latest(rows, limit - len(chosen)))}
+    others = _latest if live else _slowest
+    ids = {row.id for row in (*chosen, *others(rows, limit - len(chosen)))}
     return tuple(row for row in rows if row.id in ids)
 
 
@@ -194,6 +236,12 @@ def _latest(rows: Sequence[RowState], count: int) -> list[RowState]:
     plain = ((i, r) for i, r in enumerate(rows) if r.status in _PLAIN and not r.sign)
     ended = ((row.end, i) for i, row in plain if row.end)
     return [rows[i] for _, i in nlargest(count, ended)]
+
+
+def _slowest(rows: Sequence[RowState], count: int) -> list[RowState]:
+    """Return the *count* rows that took longest and need no attention."""
+    plain = [row for row in rows if row.status in _PLAIN and not row.sign]
+    return nlargest(count, plain, key=lambda row: row.duration_seconds or 0.0)
 
 
 def _notes(snapshot: RunSnapshot, hidden: int) -> str:
@@ -218,18 +266,17 @@ def _unkept(result: RunResult, kept: Collection[str]) -> str:
     )
 
 
-def _columns(rows: Sequence[RowState]) -> str:
-    """Return the column widths. They depend on the planned rows, so they stay the same during a run."""
+def _columns(rows: Sequence[RowState], names: Sequence[str]) -> str:
+    """Return the widths of the columns *names*."""
     layers = max((_width(name) for name in {row.layer for row in rows}), default=0.0)
     ids = max((_width(row.id) for row in rows), default=0.0)
     functions = max((_width(name) for name in {row.function for row in rows}), default=0.0)
-    widths = {
+    widths = dict(COLUMNS) | {
         "transformation": max(_LEAST_NAMES, min(ids, max(_NAMES, _USUAL_REST - functions))),
         "layer": min(max(_LEAST_LAYERS, layers), _MOST_LAYERS),
     }
     columns = "".join(
-        f"<col style='width:{width:.3g}em'>" if width else "<col>"
-        for width in (widths.get(name, width) for name, width in COLUMNS)
+        f"<col style='width:{widths[name]:.3g}em'>" if widths[name] else "<col>" for name in names
     )
     return f"<colgroup>{columns}</colgroup>"
 
@@ -239,13 +286,7 @@ def _width(text: str) -> float:
     return _PADDING + sum(0.7 if c.isupper() or c.isdigit() else 0.55 for c in text)
 
 
-def _head() -> str:
-    return f"<thead><tr>{''.join(f'<th scope=col>{name}' for name, _ in COLUMNS)}</thead>"
-
-
-def _body(
-    row: RowState, snapshot: RunSnapshot, number: int | None = None, details: str = ""
-) -> str:
+def _body(row: RowState, shape: _Shape, number: int | None = None, details: str = "") -> str:
     """Return a transformation: its line, and below it its error, findings of checks and folded details.
 
     The error has a line of its own because a last column would cut it off. A row that never started shows
@@ -259,28 +300,50 @@ def _body(
     lines += [f"⚠ {shortened(check, MAX_ERROR)}" for check in checks]
     more = escape("\n".join(lines)) + details
     kind = "odibi-error" if lines else "odibi-more"
-    return f"<tbody{data}><tr>{''.join(_cells(row, snapshot, saved=number is not None))}</tr>" + (
-        f"<tr class={kind}><td colspan={len(COLUMNS)}>{more}</tr></tbody>" if more else "</tbody>"
+    return f"<tbody{data}><tr>{''.join(_cells(row, shape))}</tr>" + (
+        f"<tr class={kind}><td colspan={len(shape.names)}>{more}</tr></tbody>"
+        if more
+        else "</tbody>"
     )
 
 
-def _cells(row: RowState, snapshot: RunSnapshot, *, saved: bool) -> Iterable[str]:
+def _cells(row: RowState, shape: _Shape) -> Iterable[str]:
     progress = row.bars[-1].progress if row.bars else None
     part = "" if progress is None else f" {progress}"
     mark = f" {row.sign}" if row.sign else ""
     yield f"<td><b class=odibi-{row.status}>{style_of(row.status).sign} {row.status}{mark}</b>{part}"
-    yield from (f"<td>{breakable(text)}" for text in (row.id, row.layer, row.function, row.engine))
+    name = breakable(row.id)
+    if shape.buttons:
+        name = f"<button type=button title='Show its log'>{name}</button>"
+    yield f"<td>{name}"
     if row.start is None:
         reason = f"↳ {escape(shortened(row.error, MAX_ERROR))}" if row.error else ""
-        yield f"<td class=odibi-reason colspan={len(COLUMNS) - 5}>{reason}"
-        return
-    whole = f" title='{row.start.isoformat(' ', 'milliseconds')}'" if saved else ""
-    seconds = "" if row.duration_seconds is None else f"{row.duration_seconds:,.2f}"
+        yield f"<td class=odibi-reason colspan={FIGURES}>{reason}"
+    else:
+        yield from _figures(row, row.start, shape)
+    facts = {
+        "layer": row.layer,
+        "function": row.function,
+        "engine": row.engine,
+        "attempt": str(row.attempt),
+    }
+    yield from (f"<td>{breakable(facts[name])}" for name in shape.names if name in facts)
+
+
+def _figures(row: RowState, start: dt.datetime, shape: _Shape) -> Iterable[str]:
+    """Return seconds with a bar, rows, and the start: local time, with UTC as its tooltip."""
+    seconds, length = "", row.duration_seconds
     if row.status == Status.RUNNING.value:  # in whole seconds: the cell changes once a second
-        seconds = f"{(snapshot.at - row.start).total_seconds():,.0f}"
-    yield f"<td>{row.attempt}<td{whole}>{row.start:%H:%M:%S}<td>{seconds}"
-    for count in (row.rows_in, row.rows_out):
-        yield "<td>" if count is None else f"<td>{count:,}"
+        length = float(round((shape.at - start).total_seconds()))
+        seconds = f"{length:,.0f}"
+    elif length is not None:
+        seconds = f"{length:,.2f}"
+    share = min(1.0, (length or 0.0) / shape.scale)
+    yield f"<td style=--s:{share:.0%}>{seconds}"
+    read = "" if row.rows_in is None else f" title='{row.rows_in:,} rows in'"
+    yield f"<td{read}>" + ("" if row.rows_out is None else f"{row.rows_out:,}")
+    whole = start.astimezone(dt.timezone.utc).isoformat(" ", "milliseconds")
+    yield f"<td title='{whole.removesuffix('+00:00')} UTC'>{start.astimezone():%H:%M:%S}"
 
 
 def _folded(details: Details | None, is_open: bool) -> str:

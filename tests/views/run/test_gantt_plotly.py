@@ -126,6 +126,19 @@ def test_many_rows_say_less():
     assert brief["✔ success"]["customdata"][0] == "SILVER_0000"
 
 
+def test_a_saved_figure_of_many_rows_unfolds():
+    """Buttons give each row a line, and fold them again; a live figure, whose bars move, has none."""
+    gantt = gantt_of(many(70))
+    figure = gantt_plotly(gantt)
+    (menu,) = figure["layout"]["updatemenus"]
+    (back, _), (rows, axis) = (button["args"] for button in menu["buttons"])
+    assert back["y"] == [trace["y"] for trace in figure["data"]]
+    assert sorted(y for trace in rows["y"] for y in trace) == list(range(70))
+    assert axis["yaxis.range"] == [69.5, -0.5]
+    assert "updatemenus" not in gantt_plotly(gantt, live=True)["layout"]
+    assert "updatemenus" not in gantt_plotly(gantt_of(many(60)))["layout"]
+
+
 def test_no_button_sends_the_figure_away():
     """Plotly's button that uploads a figure, with the errors in it, is taken out, and what a run has no use for."""
     removed = gantt_plotly(gantt_of(everything()))["layout"]["modebar"]["remove"]

@@ -20,12 +20,16 @@ from odibi_nb.views.run.table import (
     COLUMNS,
     LIVE_ROWS,
     MAX_DETAILS,
+    VARYING,
     details_of,
     script_text,
     style_html,
     table_html,
     table_parts,
 )
+
+USUAL = [name for name, _ in COLUMNS if name not in VARYING]
+"""The columns of a run with one engine, in which every row has one attempt."""
 
 
 class Words(HTMLParser):
@@ -89,7 +93,7 @@ def test_a_saved_table_keeps_each_rows_log(project):
     first, second = cells_of(page)
     assert first[1] == "A"
     assert first[-1] == "loghello\nworld"
-    assert len(second) == len(COLUMNS)
+    assert len(second) == len(USUAL)
     assert details_of(result, ["A", "B"])["A"] == ("", "hello\nworld")
 
 
@@ -146,7 +150,7 @@ def test_a_rows_place_in_the_run_is_told():
     """A saved row says its number in the run and its status, also where not all rows are shown."""
     snapshot = many(LIVE_ROWS + 100)
     page = table_html(snapshot)
-    told = re.findall(r"<tbody data-row=(\d+) data-status=(\w+)><tr><td>.*?<td>(\w+)<td>", page)
+    told = re.findall(r"<tbody data-row=(\d+) data-status=(\w+)><tr><td>.*?<td>(\w+)<td ", page)
     assert len(told) == LIVE_ROWS
     for number, status, name in told:
         assert (snapshot.rows[int(number)].id, snapshot.rows[int(number)].status) == (name, status)
@@ -165,8 +169,8 @@ def test_a_running_row_says_how_far_it_is():
 def test_what_never_started_says_why_in_its_line():
     """The reason stands where the figures would; the row takes no second line."""
     page = table_html(run(row_of("NEXT", status="SKIPPED", end=4, error="upstream BAD failed")))
-    ((*_, reason),) = cells_of(page)
-    assert reason == "↳ upstream BAD failed"
+    ((_, _, reason, layer, function),) = cells_of(page)
+    assert (reason, layer, function) == ("↳ upstream BAD failed", "Bronze", "m.f")
     assert page.count("<tr") == 2
 
 
@@ -208,7 +212,7 @@ def test_columns_are_as_wide_as_the_runs_names():
     parts = table_parts(run(*rows), 60)[:-1]
     (columns,) = {re.search("<colgroup>.*</colgroup>", part)[0] for part in parts}
     assert columns in table_html(run(*rows))
-    assert columns.count("<col") == len(COLUMNS) + 1
+    assert columns.count("<col") == len(USUAL) + 1
     short = table_parts(run(*rows[:9]), 60)[0]
     assert "width:9.5em" in short
     assert "width:9.5em" not in columns
@@ -248,3 +252,57 @@ def test_what_a_check_found_stands_below_its_row():
     warned = dataclasses.replace(bar(1, 0, 1), checks=("not_null(x) warned: 3 of 9 rows",))
     ((*_, more),) = cells_of(table_html(run(row_of("A", warned))))
     assert more == "⚠ not_null(x) warned: 3 of 9 rows"
+
+
+def test_engine_and_attempt_have_columns_where_they_differ():
+    """The usual run has one engine and no retries, and a table without these columns."""
+
+    def columns(*rows):
+        return re.findall("<th scope=col[^>]*>(\\w+)", table_html(run(*rows)))
+
+    plain = row_of("A", bar(1, 0, 1))
+    assert columns(plain) == USUAL
+    assert columns(plain, row_of("B", bar(1, 0, 1), engine="spark")) == [*USUAL, "engine"]
+    twice = row_of("B", bar(1, 0, 1, "FAILED"), bar(2, 2, 3))
+    assert columns(plain, twice) == [*USUAL, "attempt"]
+    assert len(cells_of(table_html(run(plain, twice)))[1]) == len(USUAL) + 1
+
+
+def test_when_a_run_is_over_its_failed_rows_come_first():
+    """While it goes on, rows keep the plan's order; then what failed is on top."""
+    rows = (row_of("OK", bar(1, 0, 1)), row_of("BAD", bar(1, 0, 1, "FAILED", "x")))
+    live, over = table_html(run(*rows)), table_html(run(*rows, status="failed"))
+    assert [body[1] for body in cells_of(live)] == ["OK", "BAD"]
+    assert [body[1] for body in cells_of(over)] == ["BAD", "OK"]
+
+
+def test_a_long_run_keeps_its_failed_and_slowest_rows():
+    """Of more rows than fit, a saved table has those that failed and those that took longest, and says of how many."""
+    rows = [
+        dataclasses.replace(row_of(f"T{i:03}", bar(1, 0, i)), duration_seconds=float(i))
+        for i in range(300)
+    ]
+    rows[7] = row_of("BAD", bar(1, 0, 7, "FAILED", "x"))
+    page = table_html(run(*rows, seconds=300, status="failed"))
+    shown = [body[1] for body in cells_of(page)]
+    assert shown == ["BAD", *(f"T{i}" for i in range(101, 300))]
+    assert "data-total=300" in page
+
+
+def test_seconds_have_a_bar_and_starts_their_utc():
+    """The bar is in scale with the longest row; the start is local, with UTC as its tooltip."""
+    long = dataclasses.replace(row_of("A", bar(1, 0, 8)), duration_seconds=8.0)
+    short = dataclasses.replace(row_of("B", bar(1, 1, 3)), duration_seconds=2.0)
+    page = table_html(run(long, short, status="success"))
+    assert "<td style=--s:100%>8.00" in page
+    assert "<td style=--s:25%>2.00" in page
+    local = short.start.astimezone()
+    assert f"<td title='2026-03-01 12:00:01.000 UTC'>{local:%H:%M:%S}" in page
+
+
+def test_an_id_is_a_button_where_its_log_can_be_shown():
+    """In a live table with a log pane, people without a mouse reach each row's log."""
+    rows = (row_of("A<b>", bar(1, 0)), row_of("B"))
+    parts = "".join(table_parts(run(*rows), 60, buttons=True))
+    assert "<button type=button title='Show its log'>A&lt;b&gt;</button>" in parts
+    assert "<button" not in "".join(table_parts(run(*rows), 60))
