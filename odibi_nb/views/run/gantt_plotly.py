@@ -91,7 +91,7 @@ def _unfolding(gantt: Gantt, data: list[dict[str, Any]], layout: dict[str, Any])
     return {
         "type": "buttons",
         "direction": "left",
-        "x": 1,
+        "x": 0.8,  # Plotly's own buttons are right of it
         "xanchor": "right",
         "y": 1,
         "yanchor": "bottom",
