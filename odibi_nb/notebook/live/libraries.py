@@ -11,12 +11,19 @@ import contextlib
 import importlib
 import sys
 import threading
+import time
+from typing import TYPE_CHECKING
 
 from odibi_nb.core.process.forks import at_fork
 from odibi_nb.notebook.environment import PLOTLY, WIDGETS
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 MODULES = {WIDGETS: "ipywidgets", PLOTLY: "plotly.graph_objs._figurewidget"}
 """The module that each picture needs. The second one imports everything that Plotly's live figure uses."""
+REST_SECONDS = 0.004
+"""Rest before each imported module: without it, a transformation in pure Python shares the interpreter half and half."""
 PATIENCE_SECONDS = 5.0
 """Longest wait of a fork, or of the interpreter's end, for an import in progress."""
 
@@ -60,7 +67,7 @@ class Libraries:
     def _import(self, names: list[str]) -> None:
         for name in names:
             # A library that cannot be imported leaves the picture that needs none.
-            with self._importing, contextlib.suppress(Exception):
+            with self._importing, _rests(), contextlib.suppress(Exception):
                 importlib.import_module(MODULES[name])
 
     def before_fork(self) -> None:
@@ -75,6 +82,30 @@ class Libraries:
         if self._held:
             self._held = False
             self._importing.release()
+
+
+class _Rests:
+    """A finder that finds nothing, and rests before each module that the thread of its creation imports."""
+
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Rest, and leave the module to the other finders."""
+        del name, path, target
+        if threading.get_ident() == self._thread:
+            time.sleep(REST_SECONDS)
+
+
+@contextlib.contextmanager
+def _rests() -> Iterator[None]:
+    """Let other threads run between the modules that this thread imports in the block."""
+    rests = _Rests()
+    sys.meta_path.insert(0, rests)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(rests)
 
 
 LIBRARIES = Libraries()
