@@ -35,6 +35,9 @@ class StatusStyle(NamedTuple):
         return self.fill or self.colour
 
 
+FAINT = "#80808010"
+"""The fill of bars of rows that had nothing to do: lighter than all others, or darker in a dark theme."""
+
 # Text colours have enough contrast on white and on near-black. Bars of success, failed and running rows differ in
 # lightness, also for people who see no red or no green; sign and pattern carry the status without any colour.
 # Queued bars are the longest, so they get the pattern that makes the smallest PNG.
@@ -46,15 +49,13 @@ STATUS_STYLES: dict[str, StatusStyle] = {
     Status.SKIPPED.value: StatusStyle("⤼", "#8d6fc7", "|"),
     Status.CANCELLED.value: StatusStyle("■", "#a06a3a", "\\"),
     Status.ABANDONED.value: StatusStyle("?", "#c2397f", "x"),
-    Status.UNCHANGED.value: StatusStyle("=", "#777d85", "-"),
+    Status.UNCHANGED.value: StatusStyle("=", "#777d85", "-", FAINT, "#80808020"),
     QUEUED: StatusStyle("·", "#9a9a9a", "-"),
 }
 PART_DONE = "#174f97"
 """The colour of the completed part of a running bar. A percentage beside the bar gives the same value."""
 WAITS = frozenset({QUEUED, RETRYING})
 """Kinds of bars that show waiting: drawn thin."""
-FAINT = "#80808018"
-"""The fill of bars of rows that had nothing to do: lighter than all others, or darker in a dark theme."""
 EXPECTED, RETRIED, LATE = "EXPECTED", "RETRIED", "LATE"
 """Kinds of bars that are no status: the forecast, a failed attempt before another one, time over the usual."""
 BAR_STYLES: dict[str, StatusStyle] = {

@@ -41,7 +41,7 @@ def test_from_enter_to_the_end_in_a_narrow_page(notebook, plant):  # noqa: F811
     failed.click()
     assert rows.all_inner_texts() == ["BAD"]
     failed.press("Enter")
-    assert rows.all_inner_texts() == ["SLOW", "BAD"]
+    assert rows.all_inner_texts() == ["BAD", "SLOW"]
 
     page.evaluate(WATCH_HEIGHT)
     plant.go.touch()

@@ -29,7 +29,7 @@ MAX_CHECKS = 5
 MAX_NAME = 30
 LATE_SHARE, LATE_SECONDS = 1.2, 0.5
 """A row is late if it takes this multiple of its usual time, and this many seconds more."""
-MARKS = frozenset({Status.SKIPPED.value, Status.CANCELLED.value})
+MARKS = frozenset({Status.SKIPPED.value, Status.CANCELLED.value, Status.UNCHANGED.value})
 """Statuses of rows that may end without a start. They are drawn as a sign, not as a bar."""
 TICKS = 8
 AXIS_ROOM = 1.1

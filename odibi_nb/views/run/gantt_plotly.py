@@ -35,6 +35,7 @@ SIGNED = frozenset(
         Status.SKIPPED.value,
         Status.CANCELLED.value,
         Status.ABANDONED.value,
+        Status.UNCHANGED.value,
     }
 )
 """Kinds of bars with a sign or their progress at the end."""

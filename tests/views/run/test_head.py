@@ -39,7 +39,7 @@ def test_the_progress_bar_has_a_segment_for_each_status():
     assert ("3 success", "3") in found
     assert ("2 waiting", "2") in found
     assert sum(int(share) for _, share in found) == len(everything().rows)
-    assert "role='img' aria-label='3 of 11 done, 1 running, 1 failed" in page
+    assert "role='img' aria-label='3 of 12 done, 1 unchanged, 1 running, 1 failed" in page
 
 
 def test_what_runs_now_is_named_with_its_usual_time():
@@ -79,7 +79,7 @@ def test_a_run_that_is_asked_to_end_says_what_happens(level, running, text):
 def test_the_title_says_how_far_it_is():
     """While the run goes on, sign and part of the ended rows; at its end the sign of its status."""
     going = replace(everything(), project="Energy Efficiency")
-    assert head.title_text(going) == "▶ 64 % Energy Efficiency"
+    assert head.title_text(going) == "▶ 67 % Energy Efficiency"
     assert head.title_text(replace(going, status="failed")) == "✖ Energy Efficiency"
     assert head.title_text(run()) == "▶ 0 % P"
 
@@ -88,7 +88,7 @@ def test_a_count_filters_the_table():
     """Each count is a button with its status, and the table has a rule for each: no kernel is needed."""
     page = head.counts_html(everything())
     statuses = re.findall(r"<button type=button data-status=(\w+) title='Show only", page)
-    assert statuses[:3] == ["SUCCESS", "RUNNING", "FAILED"]
+    assert statuses[:4] == ["SUCCESS", "UNCHANGED", "RUNNING", "FAILED"]
     for status in statuses:
         rule = f"[data-odibi-only={status}] .odibi-log tbody:not([data-status={status}])"
         assert f"{rule}{{display:none}}" in style_html()
