@@ -111,7 +111,7 @@ def now_html(snapshot: RunSnapshot) -> str:
 def title_html(snapshot: RunSnapshot) -> str:
     """Return an invisible element that sets the page's title, where the front end runs handlers.
 
-    The title of an ended run goes as soon as somebody uses the page again.
+    The next use of the page restores the title after the run has ended.
     """
     text = json.dumps(title_text(snapshot))
     script = f"const d=document;d.odibiTitle??=d.title;d.title={text};"

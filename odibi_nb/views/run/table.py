@@ -184,7 +184,7 @@ def _part(rows: Sequence[RowState], shape: _Shape) -> str:
 
 
 class _Shape:
-    """What all rows of one table share: columns, their widths, the scale of the bars in the seconds.
+    """The columns of one table, their widths, and the scale of the bars in the seconds.
 
     Widths depend on the planned rows, so they stay the same during a run.
     """
