@@ -263,3 +263,26 @@ def test_a_rewrite_for_a_new_type_belongs_to_the_run(tmp_path):
     assert lake.version("bronze.all") == 2
     (table,) = lake.rollback(dry_run=True).tables
     assert (table.restores, table.others) == (0, ())
+
+
+def test_commits_during_the_rollback_are_never_overwritten(tmp_path):
+    """What others write between plan and restore stays, their tables fail by name, and the others go back."""
+    rows = [
+        registry_row(f"B{n}", "Bronze", "load", constants={"rows": 3}, outputs=[f"bronze.t{n}"])
+        for n in range(6)
+    ]
+    lake = Lake(tmp_path, rows)
+    lake.run().raise_for_status()
+    lake.run(overrides={f"B{n}": {"rows": 5} for n in range(6)}).raise_for_status()
+    foreign = ["bronze.t1", "bronze.t4"]
+    hooks = HookManager()
+
+    hooks.register("configs_loaded", lambda _: [lake.write(table, [99]) for table in foreign])
+    result = lake.rollback(hooks=hooks)
+    failed = {r.transformation_id.removeprefix("rollback ") for r in result.failures()}
+    assert failed == {*foreign}
+    assert "another writer changed the table" in result.failures()[0].reason
+    for n in range(6):
+        table = f"bronze.t{n}"
+        expected = [0, 1, 2, 3, 4, 99] if table in foreign else [0, 1, 2]
+        assert lake.values(table) == expected
