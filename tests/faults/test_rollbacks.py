@@ -72,7 +72,7 @@ def in_a_process(function, *arguments):
 
 def test_a_killed_rollback_converges(lake_of):
     """Killed before or after any of 20 restores, the next rollback ends with exactly the old versions."""
-    for number, after in random.sample(BOUNDARIES, min(len(BOUNDARIES), examples(3))):
+    for number, after in random.sample(BOUNDARIES, min(len(BOUNDARIES), examples(2))):
         lake = lake_of(1, f"{number}-{after}")
         code = in_a_process(killed_rollback.roll_back_until, str(lake.path), number, after)
         assert code == -signal.SIGKILL
@@ -86,7 +86,7 @@ def test_a_killed_rollback_converges(lake_of):
 
 def test_a_foreign_commit_between_two_tries_is_never_overwritten(lake_of):
     """What others write after the kill stays; the table is refused, or it was restored before."""
-    for number, after in random.sample(BOUNDARIES, min(len(BOUNDARIES), examples(2))):
+    for number, after in random.sample(BOUNDARIES, min(len(BOUNDARIES), examples(1))):
         lake = lake_of(1, f"{number}-{after}")
         in_a_process(killed_rollback.roll_back_until, str(lake.path), number, after)
         table = random.choice(TABLES)
@@ -103,7 +103,7 @@ def test_a_foreign_commit_between_two_tries_is_never_overwritten(lake_of):
 
 def test_a_killed_atomic_run_is_taken_back_at_the_next_start(lake_of):
     """Killed before or after any write, and again in the recovery, tables go back before the next run."""
-    for number, after in random.sample(BOUNDARIES[:-1], min(len(BOUNDARIES) - 1, examples(2))):
+    for number, after in random.sample(BOUNDARIES[:-1], min(len(BOUNDARIES) - 1, examples(1))):
         lake = lake_of(0, f"{number}-{after}")
         run = killed_rollback.run_until
         assert in_a_process(run, str(lake.path), number, after) == -signal.SIGKILL
