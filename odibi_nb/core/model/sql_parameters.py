@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from odibi_nb.core.model.query_tables import parse
 from odibi_nb.core.text.redaction import plain_text, shown
 from odibi_nb.core.text.sql_text import literal
 from odibi_nb.errors import did_you_mean
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
 _OURS = "odibi_parameter_"
+_SIGN = re.compile(r"[:?$@%]")
+"""Characters that begin a parameter in some dialect."""
 _WORD = re.compile(r"[^\W\d]\w*")
 _NEVER_PLAIN = re.compile(r"['\\$\x00-\x1f\x7f]")
 """Characters that Spark reads differently by its settings, in texts that become hexadecimal."""
@@ -77,6 +80,8 @@ def bind(sql: str, values: Mapping[str, Any], dialect: str) -> BoundQuery:
         values: the values by name.
         dialect: sqlglot's name of the SQL dialect.
     """
+    if not values and not _SIGN.search(sql) and len(parse(sql, dialect)[0] or ()) == 1:
+        return BoundQuery(sql)
     try:
         places = _places(sql, dialect)
     except ValueError as exc:
@@ -184,12 +189,12 @@ class _Binding:
 
     def _same(self, tree: Any, text: str) -> bool:
         """Return True if *text* parses to *tree*, with literals instead of parameters."""
-        other, _ = _parsed(text, self.dialect)
+        others, _ = parse(text, self.dialect)  # the checks of the query need this tree, too
         for node in [*_placeholders(tree)]:
             place = self._place_of(node)
             if place is not None:
                 self._put(node, self.values[place.name])
-        return other is not None and bool(tree == other)
+        return others is not None and bool([tree] == others)
 
     def _put(self, node: Any, value: Any) -> None:
         """Replace a parameter in a tree by the tree of its literal."""

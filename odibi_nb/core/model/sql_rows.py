@@ -90,13 +90,36 @@ def sql_row(row: Transformation, engine: str, folder: Path, reach: Reach | None 
 
 def sql_of(text: str, constants: Mapping[str, Any], engine: str) -> SqlRow:
     """Return the query *text* with the parameters in *constants*, and all its problems."""
-    bound = bound_query(text, constants, engine)
+    values = parameters_of(constants)
+    # Equal values of other types, such as 1 and True, become other literals.
+    return _sql_of(text, tuple((name, _Value(value)) for name, value in values.items()), engine)
+
+
+class _Value:
+    """A constant as a part of a cache's key: equal if type and text are equal."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self._key = repr(value)
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Value) and self._key == other._key
+
+
+@lru_cache(maxsize=1 << 13)
+def _sql_of(text: str, values: tuple[tuple[str, _Value], ...], engine: str) -> SqlRow:
+    """Return the result of `sql_of`. Parsing takes a millisecond, and a plan has thousands of rows."""
+    dialect = DIALECTS.get(engine, engine)
+    bound = bind(text, {name: one.value for name, one in values}, dialect)
     wrong = bound.problems
-    if not wrong and (refused := why_refused(bound.text, DIALECTS.get(engine, engine))):
+    if not wrong and (refused := why_refused(bound.text, dialect)):
         wrong = (refused,)
     if wrong:
         return SqlRow(text=text, problems=tuple(Problem("", message) for message in wrong))
-    return SqlRow(text, bound.text, (*_tables(text, bound, engine),))
+    return SqlRow(text, bound.text, (*_tables(text, bound, dialect),))
 
 
 def _odd_columns(row: Transformation) -> Iterator[tuple[str, str]]:
@@ -168,21 +191,9 @@ def parameters_of(constants: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in constants.items() if name not in own}
 
 
-def bound_query(text: str, constants: Mapping[str, Any], engine: str) -> BoundQuery:
-    """Return the query *text* with the row's *constants* as its parameters."""
-    if not parameters_of(constants) and ":" not in text and "?" not in text:
-        return _without_parameters(text, DIALECTS.get(engine, engine))
-    return bind(text, parameters_of(constants), DIALECTS.get(engine, engine))
-
-
-@lru_cache(maxsize=1 << 12)
-def _without_parameters(text: str, dialect: str) -> BoundQuery:
-    return bind(text, {}, dialect)
-
-
-def _tables(text: str, bound: BoundQuery, engine: str) -> Iterator[tuple[str, str, str]]:
+def _tables(text: str, bound: BoundQuery, dialect: str) -> Iterator[tuple[str, str, str]]:
     """Yield key, name and place of each table that the query reads, once per table."""
-    trees, _ = parse(bound.text, DIALECTS.get(engine, engine))
+    trees, _ = parse(bound.text, dialect)
     seen = set()
     for table in tables_read(trees or ()):
         parts = table_parts(table)
