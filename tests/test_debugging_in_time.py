@@ -343,3 +343,28 @@ def test_a_table_that_was_not_read_has_its_version_of_then(project):
     project.put(6, table="bronze.late")
     loaded = load_transformation(project.open(), "T", run="last")
     assert loaded.inputs["bronze.late"]["x"].tolist() == [5]
+
+
+def test_why_shows_the_code_and_the_constants_that_changed(project):
+    """A change in a helper of another module is shown as a diff; constants with their values."""
+    helper = project.home / "limits.py"
+    helper.write_text("def too_large(frame, most):\n    return (frame['x'] > most).any()\n")
+    (project.home / "plant_functions.py").write_text(
+        FUNCTIONS.replace("import pandas as pd", "import limits").replace(
+            '(frame["x"] == 0).any()', 'limits.too_large(frame, constants["most"])'
+        )
+    )
+    registry = registry_in_database("sqlite:///registry.db", folder=project.home)
+    row = registry_row("S1", "Silver_1", "inverse", ["bronze.x"], {"most": 5}, ["silver.x"])
+    registry.upsert([row])
+    project.run(1, 2).raise_for_status()
+    helper.write_text(helper.read_text().replace("> most", ">= most"))
+    registry.upsert([{**row, "constants": {"most": 2}}])
+    project.run(select=["S1"])
+    found = command(project, "why S1")
+    text = repr(found)
+    assert {cause.kind for cause in found.result.causes} == {"code", "constants"}
+    assert "code: too_large changed" in text
+    assert "+    return (frame['x'] >= most).any()" in text
+    assert "constants: most: 5 → 2" in text
+    assert "<details" in found._repr_html_()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import contextvars
 import hashlib
@@ -231,7 +232,8 @@ class ModuleLoader:
     def _stale(self, space: ModuleSpace) -> set[str]:
         """Return the real names of the project's modules to reload.
 
-        These are the modules whose files have changed, and all other modules of their packages.
+        These are the modules whose files have changed, all other modules of their packages, and the
+        modules that import one of them: they would go on with the functions of the old file.
         """
         names = [name for name in loaded_from(self.folder) if self._is_of(name, space)]
         gone: set[str] = set()
@@ -247,6 +249,7 @@ class ModuleLoader:
                 gone.add(plain_name(name).partition(".")[0])
         # A package is only consistent as a whole, so one changed file reloads all of it. Other code may
         # have modules below the same name without a file, such as ``tests``: they must stay.
+        _add_importers(gone, names)
         return {name for name in names if plain_name(name).partition(".")[0] in gone}
 
     def _is_of(self, name: str, space: ModuleSpace) -> bool:
@@ -297,6 +300,34 @@ class ModuleLoader:
             p.name for p in self.folder.iterdir() if p.is_dir() and p.name.isidentifier()
         }
         return found - _NEVER_PURGED
+
+
+def _add_importers(gone: set[str], names: Iterable[str]) -> None:
+    """Add to *gone* each top-level name among modules that import one in *gone*, directly or not."""
+    imported: dict[str, set[str]] = {}
+    for name in names if gone else ():
+        top = plain_name(name).partition(".")[0]
+        imported.setdefault(top, set()).update(_imported_by(sys.modules[name]))
+    size = 0
+    while size != len(gone):
+        size = len(gone)
+        gone.update(top for top, used in imported.items() if used & gone)
+
+
+def _imported_by(module: ModuleType) -> set[str]:
+    """Return the top-level names of the modules that the file of *module* imports."""
+    origin = origin_of(module)
+    try:
+        tree = ast.parse(b"" if origin is None else origin.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
 
 
 def _forget_listings() -> None:

@@ -80,6 +80,21 @@ def test_an_edited_helper_reloads_its_package(project):
     assert call(folder, "helped.silver")[0] == 2
 
 
+def test_an_edited_helper_reloads_the_modules_that_import_it(project):
+    """A module that imports an edited one, directly or not, is loaded with its new functions."""
+    folder = project(
+        "a",
+        far_helper="N = 1\n",
+        near_helper="import far_helper\n",
+        importing="from near_helper import far_helper\ndef work(): return far_helper.N\n",
+        bystander="def work(): return 0\n",
+    )
+    assert call(folder, "importing") == (1, [])
+    assert call(folder, "bystander") == (0, [])
+    (folder / "far_helper.py").write_text("N = 2\n")
+    assert call(folder, "importing") == (2, ["far_helper", "importing", "near_helper"])
+
+
 def test_an_edit_while_the_function_runs_is_seen_next_time(project):
     """A module that is imported by a running function and edited before the run ends is not kept."""
     folder = project(
