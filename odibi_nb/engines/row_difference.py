@@ -18,7 +18,7 @@ from odibi_nb.core.model.table_diff import SAMPLES, RowDifference
 from odibi_nb.engines.table_compare import near
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from odibi_nb.core.model.table_change import Row
 
@@ -105,6 +105,12 @@ def compared(dialect: Dialect, types: Mapping[str, str], shared: Mapping[str, st
     return found
 
 
+def spelled(keys: Sequence[str], shared: Collection[str]) -> list[str]:
+    """Return *keys*, each once, as the columns are spelled; case does not matter, as in Delta."""
+    names = {name.casefold(): name for name in shared}
+    return [*dict.fromkeys(names.get(key.casefold(), key) for key in keys)]
+
+
 def difference(dialect: Dialect, shared: Mapping[str, str], keys: Sequence[str]) -> RowDifference:
     """Return the difference that the dialect's differing rows are.
 
@@ -113,6 +119,7 @@ def difference(dialect: Dialect, shared: Mapping[str, str], keys: Sequence[str])
         shared: column to its type.
         keys: columns that identify a row; none to compare whole rows.
     """
+    keys = spelled(keys, shared)
     lacking = [name for name in keys if name not in shared]
     if lacking:
         note = f"key column {lacking[0]!r} is not on both sides: whole rows are compared"
