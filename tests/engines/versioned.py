@@ -3,11 +3,14 @@
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from engines.contract import table
 
-from odibi_nb.core.model.provenance import TableVersion, has_same_data
+from odibi_nb.core.model.transformation import Output
+from odibi_nb.core.protocols import WriteInfo
+from odibi_nb.core.running.provenance import Provenance
 from odibi_nb.errors import DataError, TableNotFoundError
 
 T = table("silver.t")
@@ -72,7 +75,7 @@ class Versioned:
         assert self.rows(frame) == [{"n": 1}]
         assert (found.table, found.version) == ("silver.t", 0)
         assert found.table_id == self.newest(engine).table_id
-        assert has_same_data(found, self.newest(engine)) is False
+        assert self.newest(engine).data_version > found.version
 
     def test_a_table_that_was_created_again_is_another(self, engine):
         """A version with the same number in a table that was dropped meanwhile is not the same data."""
@@ -83,7 +86,29 @@ class Versioned:
         self.put(engine, [{"n": 1}])
         now = self.newest(engine)
         assert now.version == before.version
-        assert has_same_data(before, now) is False
+        assert now.table_id not in {"", before.table_id}
+
+    @pytest.mark.parametrize(
+        "how", [{}, {"mode": "append"}, {"mode": "merge", "keys": ("n",)}], ids=str
+    )
+    def test_a_write_tells_its_versions(self, engine, how):
+        """Each commit is told with the versions after and before it; the first one creates the table."""
+        told = []
+        info = WriteInfo(run_id="r", transformation_id="T", attempt=1, wrote=told.append)
+        output = Output(table="Silver.T", **how)
+        for values in ([1, 2], [2]):
+            engine.write(self.make([{"n": value} for value in values]), output, info)
+        mode, table_id = output.mode, self.newest(engine).table_id
+        assert {(one.table, one.mode, one.table_id) for one in told} == {
+            ("silver.t", mode, table_id)
+        }
+        provenance = Provenance()
+        for one in told:
+            provenance.wrote(one)
+        (written,) = provenance.outputs_written
+        assert (written.previous_version, written.version) == (None, self.newest(engine).version)
+        assert told[-1].previous_version == told[-1].version - 1
+        assert told[-1].rows == 1
 
     def drop(self, engine):
         """Drop the table."""
@@ -101,16 +126,13 @@ class VersionedPaths(Versioned):
         """Compaction and VACUUM leave the newest data change where it was; RESTORE makes a new one."""
         self.put(engine, [{"n": 1}], mode="append")
         self.put(engine, [{"n": 2}], mode="append")
-        before = self.newest(engine)
         self.delta(engine).optimize.compact()
         self.delta(engine).vacuum(200, dry_run=False)
         now = self.newest(engine)
         assert (now.version > 1, now.data_version) == (True, 1)
-        assert has_same_data(before, now)
         assert [c.version for c in engine.commits(T) if c.changes_data] == [1, 0]
         self.delta(engine).restore(0)
         assert self.newest(engine).data_version == self.newest(engine).version
-        assert has_same_data(before, self.newest(engine)) is False
 
     def test_what_the_log_no_longer_has_is_unknown(self, engine):
         """If log cleanup has removed the last data change, nobody can say that the data is the same."""
@@ -125,8 +147,25 @@ class VersionedPaths(Versioned):
             (copy / "_delta_log" / f"{number:020}.json").unlink()
         now = self.newest(engine, "silver.v")
         assert (now.version, now.data_version, now.table_id) == (2, None, before.table_id)
-        assert has_same_data(before, now) is None
         assert [c.version for c in engine.commits(table("silver.v"))] == [2]
+
+    def test_a_write_beside_others_tells_its_own_version(self, engine):
+        """Commits of others before and after it do not change which version was the attempt's own."""
+        self.put(engine, [{"n": 1}], mode="append")
+        self.delta(engine).optimize.compact()
+        told = []
+
+        def others():
+            write_deltalake(self.delta(engine), pa.table({"n": [5]}), mode="append")
+
+        info = WriteInfo(
+            run_id="r", transformation_id="T", attempt=1, check=others, wrote=told.append
+        )
+        engine.write(self.make([{"n": 2}]), Output(table="silver.t", mode="append"), info)
+        others()
+        own = [c.version for c in engine.commits(T) if c.run_id == "r"]
+        assert [one.version for one in told] == own
+        assert told[0].previous_version == own[0] - 1
 
     def test_rows_of_a_commit_follow_from_its_files(self, engine):
         """A commit tells the rows of the files that it added and removed."""
@@ -136,10 +175,3 @@ class VersionedPaths(Versioned):
         assert (newest.rows_added, newest.rows_removed) == (1, 2)
         assert (first.rows_added, first.rows_removed) == (2, 0)
         assert engine.commits(T, down_to=1) == [newest]
-
-
-def test_nobody_knows_about_a_table_without_id():
-    """Without the ids of both versions, equal numbers prove nothing."""
-    seen = TableVersion(table="silver.t", version=1)
-    assert has_same_data(seen, TableVersion(table="silver.t", version=1, table_id="a")) is None
-    assert has_same_data(seen, None) is None

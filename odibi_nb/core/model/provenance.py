@@ -151,25 +151,3 @@ class TableCommit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rows_removed: int | None = None
     restores: int | None = None
     rolls_back: str = ""
-
-
-def has_same_data(
-    seen: TableVersion | UnversionedTable | OutputWritten, now: TableVersion | None
-) -> bool | None:
-    """Return whether a table has *now* the data that an attempt saw or wrote; None if that is unknown.
-
-    Commits after *seen* that change no data, such as OPTIMIZE, do not count.
-
-    Args:
-        seen: what the attempt recorded.
-        now: the table as it is, from `VersionedEngine.versions`; None if it was left out there.
-    """
-    if now is None or isinstance(seen, UnversionedTable) or seen.version is None:
-        return None
-    if not seen.table_id or not now.table_id:
-        return None
-    if seen.table_id != now.table_id or now.version < seen.version:
-        return False
-    if now.version == seen.version:
-        return True
-    return None if now.data_version is None else now.data_version <= seen.version

@@ -26,13 +26,17 @@ _WILD = re.compile(r"[*?\[]")
 _ETAGS = ("ETag", "etag", "e_tag", "md5", "content_md5", "md5Hash", "checksum")
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 _WEB = ("http://", "https://")
+_MOUNTS = ("/dbfs/", "/Volumes/", "/Workspace/")
+"""Folders of Databricks that are mounted: a file may have another inode there in each process."""
+_MOST_FILES = 100_000
 _HASH_DIGITS = 16
 
 
 def fingerprint(location: str, storage_options: Mapping[str, Any]) -> FileRead:
     """Return the fingerprint of a file, or of all files of a folder or pattern, at any depth.
 
-    If *location* cannot be looked at, the fingerprint has only its name.
+    If *location* cannot be looked at, or has too many files for that, the fingerprint has only its
+    name.
 
     Args:
         location: a path or URL.
@@ -70,6 +74,8 @@ def _below(folder: str) -> list[FileRead]:
         for name in sorted(names):
             path = os.path.join(place, name)  # noqa: PTH118  os.walk gives text
             found.append(_entry(path, os.path.relpath(path, folder)))
+            if len(found) > _MOST_FILES:
+                raise OverflowError(folder)
     return found
 
 
@@ -79,7 +85,7 @@ def _entry(path: str, name: str = "") -> FileRead:
         file=name or path,
         size=state.st_size,
         modified=state.st_mtime_ns,
-        etag=f"{state.st_ino:x}-{state.st_ctime_ns:x}",
+        etag="" if path.startswith(_MOUNTS) else f"{state.st_ino:x}-{state.st_ctime_ns:x}",
     )
 
 

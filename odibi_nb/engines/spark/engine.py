@@ -12,9 +12,14 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.model.provenance import OutputWritten, TableVersion, UnversionedTable
+from odibi_nb.core.model.provenance import (
+    FileRead,
+    OutputWritten,
+    TableVersion,
+    UnversionedTable,
+)
 from odibi_nb.core.model.query_tables import shown_sql
-from odibi_nb.core.model.tables import TableName
+from odibi_nb.core.model.tables import TableName, redact_url
 from odibi_nb.core.protocols import Change
 from odibi_nb.core.text.spark_errors import is_no_table, missing_table
 from odibi_nb.core.text.sql_text import backticked
@@ -59,7 +64,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.attempt_control import AttemptControl
     from odibi_nb.core.model.checks import Rule
-    from odibi_nb.core.model.provenance import FileRead, TableCommit
+    from odibi_nb.core.model.provenance import TableCommit
     from odibi_nb.core.model.rollback import Outlook
     from odibi_nb.core.model.table_change import TableChange
     from odibi_nb.core.model.table_diff import TableDiff
@@ -407,7 +412,10 @@ class SparkEngine:
 
     def fingerprint(self, location: str) -> FileRead:
         """Return the fingerprint of a file, folder or pattern; see `FingerprintingEngine`."""
-        return fingerprint(location, options_of(location, self.location_options))
+        options = options_of(location, self.location_options)
+        if "://" in location and not options:  # only Spark has credentials, and it tells no times
+            return FileRead(file=redact_url(location))
+        return fingerprint(location, options)
 
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int | None:
         """Write the DataFrame *frame* to *output* in one commit, and return the number of rows if known.

@@ -25,6 +25,8 @@ from thorough import examples
 
 from odibi_nb.core.model.transformation import Output
 from odibi_nb.core.protocols import Change
+from odibi_nb.engines.delta import log as delta_log
+from odibi_nb.engines.delta import versions as delta_versions
 from odibi_nb.engines.delta.appends import Appends
 from odibi_nb.engines.delta.writes import TableWrite, commit
 from odibi_nb.engines.pandas.engine import PandasEngine
@@ -43,6 +45,25 @@ class TestContract(PandasRows, RetriedWrites, VersionedPaths, EngineContract):
 
     removes_files = hasattr(deltalake.transaction, "RemoveAction")
     rounds, pause = 4, 0
+
+
+class TestElsewhere(PandasRows):
+    """What the versions of tables are in a lake that is not a folder of this machine."""
+
+    put, newest = EngineContract.put, VersionedPaths.newest
+    test_newest_versions = VersionedPaths.test_the_newest_versions_come_in_one_pass
+    test_commits = VersionedPaths.test_commits_tell_who_made_them
+    test_earlier_version = VersionedPaths.test_an_earlier_version_can_be_read
+    test_upkeep = VersionedPaths.test_upkeep_changes_no_data
+    test_own_version = VersionedPaths.test_a_write_beside_others_tells_its_own_version
+    delta = VersionedPaths.delta
+
+    @pytest.fixture
+    def engine(self, tmp_path, monkeypatch):
+        """An engine whose lake is reached by a URL, and by nothing but delta-rs."""
+        for module in (delta_log, delta_versions):
+            monkeypatch.setattr(module, "local_folder", lambda _: None)
+        return PandasEngine(f"file://{tmp_path}/lake")
 
 
 def write(engine, frame, name="silver.t", **how):

@@ -77,6 +77,26 @@ class TestContract(RetriedWrites, VersionedPaths, EngineContract):
 class TestBehaviour(SparkBehaviour):
     """What is Spark's own, on a JVM."""
 
+    def test_reads_at_one_version_come_from_memory(self, engine, spark):
+        """A cached table is read from memory at its version, and by its name; an older version is not."""
+        for value in (1, 2):
+            frame = make(spark, [{"n": value}])
+            engine.write(frame, Output(table="silver.t"), INFO)
+        engine.cache(table("silver.t"))
+        pinned, found = engine.read_newest(table("silver.t"))
+        older = engine.read_version(table("silver.t"), 0)
+
+        def in_memory(frame):
+            return "InMemoryTableScan" in frame._jdf.queryExecution().executedPlan().toString()
+
+        named = engine.query("SELECT n FROM silver.t")
+        assert [in_memory(frame) for frame in (pinned, named, older)] == [True, True, False]
+        write_deltalake(engine._lake.uri(table("silver.t")), pa.table({"n": [3]}), mode="overwrite")
+        engine.cached.forget_changed()
+        assert (rows_of(pinned), found.version) == ([{"n": 2}], 1)
+        assert rows_of(older) == [{"n": 1}]
+        assert rows_of(engine.read_newest(table("silver.t"))[0]) == [{"n": 3}]
+
     def test_what_cannot_be_taken_back_is_refused(self, engine, spark):
         """A retried append to a partition that Spark names as delta-rs cannot changes nothing."""
 
