@@ -17,6 +17,7 @@ from odibi_nb.core.model.provenance import FileRead, TableVersion
 from odibi_nb.core.runlog.journal import run_folders
 from odibi_nb.core.running.context import ExecutionContext
 from odibi_nb.engines.pandas.engine import PandasEngine
+from odibi_nb.views.records import Records
 
 FUNCTIONS = """
 import pandas as pd
@@ -194,6 +195,22 @@ def test_threads_of_an_attempt_agree(tmp_path):
     writer.join()
     assert len(set(found)) == 1
     assert found[0] == context.provenance.inputs_read[0].version + 1
+
+
+def test_people_do_not_read_these_columns(home, monkeypatch, capsys):
+    """The history of a run shows the row without them; its DataFrame and its JSON have them."""
+    run(home, row("S2", "own")).raise_for_status()
+    monkeypatch.chdir(home)
+    capsys.readouterr()
+    assert main(["history", "--run", "last"]) == 0
+    shown = capsys.readouterr().out
+    assert "S2" in shown
+    assert "silver.own" not in shown
+    assert main(["history", "--run", "last", "--json"]) == 0
+    (attempt,) = json.loads(capsys.readouterr().out)["attempts"]
+    assert attempt["inputs_read"][0]["table"] == "silver.own"
+    records = Records("t", ("a",), [{"a": 1, "b": 2}], lambda names, _: names, ("b",))
+    assert (records.to_frame(), "2" in str(records)) == (("a", "b"), False)
 
 
 def test_nonsense_in_these_columns_harms_nothing(home, monkeypatch, capsys):

@@ -12,7 +12,7 @@ from odibi_nb.commands.opening import (
     open_project,
 )
 from odibi_nb.core.model.events import Status
-from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
+from odibi_nb.core.model.log_columns import PROVENANCE_COLUMNS, RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.core.process.state_folder import state_folder
 from odibi_nb.core.runlog import journal
 from odibi_nb.core.runlog.compare_runs import COLUMNS, compare_runs
@@ -135,8 +135,9 @@ def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocum
                 run_id=run_id,
                 attempts=log_entries(rows),
             )
-        columns = tuple(name for name, _ in RECORD_COLUMNS)
-        return Records(f"Run {run_id} of {where}", columns, rows, make_frame)
+        columns = tuple(name for name, _ in RECORD_COLUMNS if name not in PROVENANCE_COLUMNS)
+        title = f"Run {run_id} of {where}"
+        return Records(title, columns, rows, make_frame, PROVENANCE_COLUMNS)
     finally:
         orchestrator.close()
 

@@ -19,6 +19,7 @@ class Records(Sequence[dict[str, Any]]):
 
     Attributes:
         frame_with: makes a DataFrame of columns and rows; None without a DataFrame library.
+        only_in_frame: more columns, too wide to show, which only the DataFrame has.
     """
 
     title: str
@@ -27,6 +28,7 @@ class Records(Sequence[dict[str, Any]]):
     frame_with: Callable[[Sequence[str], Sequence[dict[str, Any]]], Any] | None = field(
         default=None, repr=False, compare=False
     )
+    only_in_frame: tuple[str, ...] = ()
 
     def __getitem__(self, index: Any) -> Any:
         return self.rows[index]
@@ -41,7 +43,7 @@ class Records(Sequence[dict[str, Any]]):
         """Return the rows as a pandas DataFrame."""
         if self.frame_with is None:
             raise TypeError("these records were made without a DataFrame library")
-        return self.frame_with(self.columns, self.rows)
+        return self.frame_with((*self.columns, *self.only_in_frame), self.rows)
 
     def __str__(self) -> str:
         return self._text(self.rows)

@@ -41,6 +41,9 @@ RECORD_COLUMNS: tuple[tuple[str, str], ...] = (
 `checks`, `inputs_read` and `outputs_written` contain JSON text.
 """
 
+PROVENANCE_COLUMNS = ("inputs_read", "outputs_written", "code_hash")
+"""Columns about data and code. They are for programs, and too wide for tables that people read."""
+
 RUN_COLUMNS: tuple[tuple[str, str], ...] = (
     ("run_id", "string"),
     ("project", "string"),
