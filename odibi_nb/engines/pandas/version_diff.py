@@ -21,8 +21,9 @@ from odibi_nb.engines.row_difference import (
     compared,
     difference,
     shared_columns,
+    spelled,
 )
-from odibi_nb.errors import DataError
+from odibi_nb.errors import DataError, OdibiError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -132,7 +133,7 @@ def _rows(parts: Sides, keys: Sequence[str]) -> RowDifference:
                 for statement in _SETTINGS:
                     connection.execute(statement)
                 return _Comparison(connection, parts).rows(keys)
-    except DataError:
+    except OdibiError:
         raise
     except Exception as exc:
         why = reason(exc)
@@ -246,6 +247,7 @@ class _Comparison:
             assert part is not None
             counts[name] = self._count(name) if part.rows is None else part.rows
             samples[name] = self._first(name)
+        keys = spelled(keys, self.shared)
         notes = [
             f"key column {key!r} is not on both sides" for key in keys if key not in self.shared
         ]
