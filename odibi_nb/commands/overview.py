@@ -42,6 +42,7 @@ HISTORY_COLUMNS = (
     "succeeded",
     "failed",
     "skipped",
+    "unchanged",
     "layers",
     "user",
 )

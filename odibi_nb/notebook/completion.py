@@ -13,7 +13,7 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 
 from odibi_nb.commands.grammar import Place, choices_of, place_after
 from odibi_nb.core.model.engine import ENGINES
-from odibi_nb.core.planning.selection import STATES
+from odibi_nb.core.planning.selection import FRESHNESS, STATES
 from odibi_nb.notebook.line_words import literal
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class Completer:
         assert found is not None  # the pattern matches any text
         known: dict[str, Callable[[Place], Iterable[str]]] = {
             "layer:": self._layers,
-            "state:": lambda _place: STATES,
+            "state:": lambda _place: (*STATES, *FRESHNESS),
             "engine:": lambda _place: ENGINES,
         }
         before, method, value = found["before"], found["method"] or "", found["value"]

@@ -68,6 +68,7 @@ RUN_COLUMNS: tuple[tuple[str, str], ...] = (
     ("retry_of", "string"),
     ("run_number", "int"),
     ("rollback_of", "string"),
+    ("unchanged", "int"),
 )
 """Columns of the table with one row for each finished run.
 

@@ -129,7 +129,8 @@ def _last_whole_runs(runs: Sequence[Row]) -> Sequence[Row]:
     whole = 0
     for number, run in enumerate(runs, 1):
         options = run["options"] or ""
-        whole += not (run["retry_of"] or '"select"' in options or '"exclude"' in options)
+        part = any(f'"{name}"' in options for name in ("select", "exclude", "stale"))
+        whole += not (run["retry_of"] or part)
         if whole == RUNS_LOOKED_AT:
             return runs[:number]
     return runs

@@ -46,7 +46,7 @@ def run_record(
     A clock that jumps does not change *duration_seconds*. If it is None, the duration is the
     difference between end and start.
     """
-    final = {r["transformation_id"]: r["status"] for r in records}.values()
+    final = [*{r["transformation_id"]: r["status"] for r in records}.values()]
     begun = required_time(start["timestamp"])
     user, host = identity()
     return {
@@ -82,6 +82,7 @@ def run_record(
         "retry_of": start.get("retry_of"),
         "run_number": start.get("run_number"),
         "rollback_of": start.get("rollback_of"),
+        "unchanged": sum(status == "UNCHANGED" for status in final),
     }
 
 
