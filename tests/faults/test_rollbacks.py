@@ -12,7 +12,7 @@ import killed_rollback
 import pytest
 from lake_project import Lake
 from real_project import registry_row
-from thorough import examples
+from thorough import TIMES
 
 from odibi_nb.core.functions.registry import REGISTRY
 from odibi_nb.errors import ConfigurationError
@@ -20,6 +20,12 @@ from odibi_nb.errors import ConfigurationError
 TABLES = [f"{schema}.t{n}" for schema in ("bronze", "silver") for n in range(10)]
 OLD, NEW = [0, 1, 2], [0, 1, 2, 3, 4]
 BOUNDARIES = [(number, after) for number in range(20) for after in (False, True)]
+
+
+def moments(number, last=None):
+    """Return *number* random boundaries; all of them in a thorough run."""
+    boundaries = BOUNDARIES[:last]
+    return boundaries if TIMES > 1 else random.sample(boundaries, number)
 
 
 def rows():
@@ -72,7 +78,7 @@ def in_a_process(function, *arguments):
 
 def test_a_killed_rollback_converges(lake_of):
     """Killed before or after any of 20 restores, the next rollback ends with exactly the old versions."""
-    for number, after in random.sample(BOUNDARIES, min(len(BOUNDARIES), examples(2))):
+    for number, after in moments(2):
         lake = lake_of(1, f"{number}-{after}")
         code = in_a_process(killed_rollback.roll_back_until, str(lake.path), number, after)
         assert code == -signal.SIGKILL
@@ -86,7 +92,7 @@ def test_a_killed_rollback_converges(lake_of):
 
 def test_a_foreign_commit_between_two_tries_is_never_overwritten(lake_of):
     """What others write after the kill stays; the table is refused, or it was restored before."""
-    for number, after in random.sample(BOUNDARIES, min(len(BOUNDARIES), examples(1))):
+    for number, after in moments(1):
         lake = lake_of(1, f"{number}-{after}")
         in_a_process(killed_rollback.roll_back_until, str(lake.path), number, after)
         table = random.choice(TABLES)
@@ -103,7 +109,7 @@ def test_a_foreign_commit_between_two_tries_is_never_overwritten(lake_of):
 
 def test_a_killed_atomic_run_is_taken_back_at_the_next_start(lake_of):
     """Killed before or after any write, and again in the recovery, tables go back before the next run."""
-    for number, after in random.sample(BOUNDARIES[:-1], min(len(BOUNDARIES) - 1, examples(1))):
+    for number, after in moments(1, last=-1):
         lake = lake_of(0, f"{number}-{after}")
         run = killed_rollback.run_until
         assert in_a_process(run, str(lake.path), number, after) == -signal.SIGKILL
