@@ -93,6 +93,13 @@ def why_refused(error: BaseException, table: Any, writer: Writer = DELTA_RS) -> 
     return None
 
 
+def unsupported_features(error: BaseException) -> str:
+    """Return the features for which *error* rejects a table, for a message; "" for another error."""
+    found = _FEATURES.search(str(error))
+    names = {feature_name(name) for name in found[1].split(",")} if found else set()
+    return ", ".join(sorted(names))  # delta-rs's order varies
+
+
 def feature_name(name: str) -> str:
     """Return the plain name of a table feature, with the log's spelling; unknown names stay as they are."""
     bare = _UNKNOWN.sub(r"\1", name.strip())

@@ -22,7 +22,13 @@ from odibi_nb.core.model.provenance import BEFORE_CREATION, OutputWritten
 from odibi_nb.core.model.rollback import Outlook
 from odibi_nb.core.model.tables import redact_url, table_key
 from odibi_nb.engines.delta.appends import metadata
-from odibi_nb.engines.delta.errors import DELTA_RS, feature_name, is_conflict, why_refused
+from odibi_nb.engines.delta.errors import (
+    DELTA_RS,
+    feature_name,
+    is_conflict,
+    unsupported_features,
+    why_refused,
+)
 from odibi_nb.engines.delta.schema import schema_of
 from odibi_nb.engines.delta.tables import deltalake, open_table
 from odibi_nb.engines.delta.watch import log_mark
@@ -59,10 +65,12 @@ def why_not(table: Any) -> str:
     if str((table.metadata().configuration or {}).get("delta.appendOnly")).lower() == "true":
         return APPEND_ONLY
     others = beyond_delta_rs(table)
-    if not others:
-        return ""
+    return _only_spark(others) if others else ""
+
+
+def _only_spark(features: str) -> str:
     return (
-        f"the table uses {others}, which {DELTA_RS.name} cannot restore: roll it back with --engine "
+        f"the table uses {features}, which {DELTA_RS.name} cannot restore: roll it back with --engine "
         "spark"
     )
 
@@ -93,7 +101,9 @@ def outlook(
     try:
         now = open_table(uri, name, storage_options, version=version)
     except DataError as exc:
-        return Outlook(problem=str(exc).removeprefix(f"{name}: "))
+        features = unsupported_features(exc)
+        problem = _only_spark(features) if features else str(exc).removeprefix(f"{name}: ")
+        return Outlook(problem=problem, no_drop=_no_drop(uri))
     if now is None:
         return Outlook(problem="the table does not exist")
     if problem := why_not(now):
