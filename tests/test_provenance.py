@@ -20,8 +20,12 @@ from odibi_nb.engines.pandas.engine import PandasEngine
 from odibi_nb.views.records import Records
 
 FUNCTIONS = """
+import contextlib
+
 import pandas as pd
-from deltalake import DeltaTable, write_deltalake
+from deltalake import write_deltalake
+
+from odibi_nb.errors import TableNotFoundError
 
 
 def write_behind(place, *values):
@@ -52,6 +56,14 @@ def own(context):
 
 def by_itself(constants):
     write_behind(constants["place"], 1, 2)
+
+
+def without(context):
+    assert not context.table_exists("silver.later")
+    assert context.table_exists("bronze.x")
+    with contextlib.suppress(TableNotFoundError):
+        context.read("Silver.later")
+    return context.read("bronze.x")
 
 
 def broken(context, constants):
@@ -125,6 +137,14 @@ def test_what_a_function_writes_itself_is_recorded(home):
         0,
         1,
     )
+
+
+def test_a_question_whether_a_table_is_there_is_a_read(home):
+    """A row that goes on without a table must run again when it comes: the log has the question."""
+    result = run(home, row("S1", "without", "silver.x")).raise_for_status()
+    missing, there = logged(result, "S1", "inputs_read")
+    assert missing == {"table": "silver.later"}
+    assert (there["table"], there["version"]) == ("bronze.x", 0)
 
 
 def test_failed_attempts_record_what_they_read(home):

@@ -25,7 +25,7 @@ from odibi_nb.core.running.provenance import Provenance
 from odibi_nb.core.text.json import own_copy
 from odibi_nb.core.text.redaction import error_message, redact_text, shown
 from odibi_nb.core.text.structs import decode_struct
-from odibi_nb.errors import DataError, Problem
+from odibi_nb.errors import DataError, Problem, TableNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -188,7 +188,11 @@ class ExecutionContext:
         if pinned is not None:
             provenance.read(pinned)
             return engine.read_version(table, pinned.version)  # type: ignore[attr-defined]
-        frame, found = newest(table)
+        try:
+            frame, found = newest(table)
+        except TableNotFoundError:
+            provenance.read(UnversionedTable(table=table.key))  # the function may go on without it
+            raise
         if found is None:
             provenance.read(UnversionedTable(table=table.key))
             return frame
@@ -205,7 +209,11 @@ class ExecutionContext:
         if newest is None:
             provenance.read_query(name, sql, ())
             return engine.query(sql)
-        frame, tables = newest(sql, provenance.pins())
+        try:
+            frame, tables = newest(sql, provenance.pins())
+        except DataError:
+            provenance.read_query(name, sql, ())  # as above
+            raise
         versions = [one for one in tables if not isinstance(one, UnversionedTable)]
         if any(provenance.pin(one).version != one.version for one in versions):
             frame, tables = newest(sql, provenance.pins())  # another thread was faster
@@ -352,8 +360,15 @@ class ExecutionContext:
         )
 
     def table_exists(self, table: str) -> bool:
-        """Return True if *table* exists."""
-        return self._engine().exists(TableName.parse(table))
+        """Return True if *table* exists. The run log counts this as a read of the table."""
+        engine, name = self._engine(), TableName.parse(table)
+        versions = getattr(engine, "versions", None)
+        found = None if versions is None else versions([name]).get(name.key)
+        if found is not None:
+            self.provenance.read(self.provenance.pin(found))
+            return True
+        self.provenance.read(UnversionedTable(table=name.key))
+        return engine.exists(name)
 
     def locate(self, location: str) -> str:
         """Resolve *location* with the environment's `locations` and the project's folder."""
