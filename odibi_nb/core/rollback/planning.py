@@ -196,9 +196,17 @@ def _commits(
         oldest = commits[-1] if commits else None
         if down_to == 0 or oldest is None or oldest.version > down_to:
             return commits
-        if oldest.at and request.since and oldest.at < request.since - _CLOCKS:
+        if _is_before(oldest, request.since):
             return commits
         depth *= _DEEPER
+
+
+def _is_before(commit: TableCommit, since: dt.datetime | None) -> bool:
+    """Return True if *commit* was surely made before *since*."""
+    if commit.at is None or since is None:
+        return False
+    start = since if since.tzinfo is not None else since.replace(tzinfo=dt.timezone.utc)
+    return commit.at < start - _CLOCKS
 
 
 def _downstream_first(

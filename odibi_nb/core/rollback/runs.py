@@ -91,7 +91,7 @@ def rollback_in_effect(run_ids: Sequence[str], others: Sequence[Row]) -> str:
     taken_back: set[str] = set()
     for run in others:  # a rollback of a rollback comes first
         target, own = str(run.get("rollback_of") or ""), str(run["run_id"])
-        if target and own not in taken_back:
+        if target and run.get("succeeded") and own not in taken_back:
             if target in run_ids:
                 return own
             taken_back.add(target)

@@ -5,6 +5,7 @@ import json
 
 import pandas as pd
 import pytest
+from deltalake import DeltaTable
 from engines.cache_plans import passed_over
 from engines.contract import EngineContract
 from engines.loaded_files import FirstValues
@@ -14,11 +15,11 @@ from engines.retried_writes import RetriedWrites, by
 from engines.spark_behaviour import SparkBehaviour
 from engines.spark_diff import SparkDiff
 from engines.versioned import VersionedPaths
-from real_project import default_rows, make_project
+from real_project import default_rows, make_project, registry_row
 from spark_sessions import connect, make, rows_of
 from spark_sessions import engine as make_engine
 
-from odibi_nb import TransformationRunnerFromConfig
+from odibi_nb import GenericProjectOrchestrator, TransformationRunnerFromConfig
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.model.transformation import Output
 from odibi_nb.engines.lake import Lake
@@ -26,6 +27,7 @@ from odibi_nb.engines.pandas.engine import PandasEngine
 from odibi_nb.engines.spark import appends as spark_appends
 from odibi_nb.engines.spark.engine import SparkEngine
 from odibi_nb.errors import DataError
+from odibi_nb.sources.table import registry_in_database
 
 FEATURES = ["clustering", "domainMetadata"]
 
@@ -176,3 +178,48 @@ def test_a_retry_on_another_engine_takes_the_place_of_sails_append(connection, t
 
 class TestDiff(SparkDiff):
     """Comparisons by Spark itself."""
+
+
+SPARK_ROWS = """
+def load(spark, constants):
+    return spark.range(constants["rows"]).selectExpr("id AS x")
+
+
+def double(inputs, context):
+    return context.read(inputs[0]).selectExpr("x * 2 AS x")
+
+
+def broken(inputs, context):
+    raise KeyError("no column")
+"""
+
+
+def test_a_run_is_rolled_back_and_an_atomic_one_takes_itself_back(connection, tmp_path):
+    """Rows of Spark are undone like rows of pandas: by their commits, downstream tables first."""
+    load = registry_row("B1", "Bronze", "load", constants={"rows": 3}, outputs=["bronze.x"])
+    double = registry_row("S1", "Silver_1", "double", ["bronze.x"], outputs=["silver.x"])
+    spark = {"engine": "spark", "registry": "sqlite:///registry.db", "lake": str(tmp_path / "lake")}
+    folder = make_project(
+        tmp_path, [load, double], functions=SPARK_ROWS, environments={"qat": spark}
+    )
+    project = GenericProjectOrchestrator(
+        "Plant One",
+        manifest_path=folder / "manifest.json",
+        log_level="CRITICAL",
+        auth_provider=lambda **_: {"spark": connection.spark},
+    )
+
+    def values(table):
+        path = tmp_path / "lake" / table.replace(".", "/")
+        return sorted(DeltaTable(str(path)).to_pyarrow_table()["x"].to_pylist())
+
+    project.run().raise_for_status()
+    project.run(overrides={"B1": {"rows": 5}}).raise_for_status()
+    result = project.rollback().raise_for_status()
+    assert [*result.transformations] == ["rollback silver.x", "rollback bronze.x"]
+    assert (values("bronze.x"), values("silver.x")) == ([0, 1, 2], [0, 2, 4])
+    broken = registry_row("S1", "Silver_1", "broken", ["bronze.x"], outputs=["silver.x"])
+    registry_in_database("sqlite:///registry.db", folder=folder).upsert([broken])
+    result = project.run(overrides={"B1": {"rows": 5}}, atomic=True)
+    assert (result.status.value, result.rolled_back) == ("failed", ("bronze.x",))
+    assert values("bronze.x") == [0, 1, 2]
