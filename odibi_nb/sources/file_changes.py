@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import errno
 import hashlib
 import os
 import uuid
@@ -76,13 +77,20 @@ def _beside(path: Path) -> Path:
 
 
 def _write(new: Path, writing: Writing) -> None:
-    """Write the new content to the disk, with the mode of the file that it will replace."""
+    """Write the new content to the disk, with the mode of the file that it will replace.
+
+    Raises:
+        OSError: if the file is read-only. The folder's rights alone would let it be replaced.
+    """
+    mode = None if writing.before is None else writing.path.stat().st_mode
+    if mode is not None and not mode & 0o222:
+        raise PermissionError(errno.EACCES, f"{writing.path.name} is read-only")
     with new.open("xb") as file:
         file.write(writing.after)
         file.flush()
         os.fsync(file.fileno())
-    if writing.before is not None:
-        new.chmod(writing.path.stat().st_mode & 0o7777)
+    if mode is not None:
+        new.chmod(mode & 0o7777)
 
 
 def _current(path: Path) -> bytes | None:

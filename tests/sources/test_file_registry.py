@@ -295,6 +295,18 @@ def test_another_programs_write_is_never_lost(tmp_path, monkeypatch):
     )
 
 
+def test_a_read_only_file_is_not_replaced(tmp_path):
+    """A file without the right to write stays as it is, although its folder would let it be replaced."""
+    registry, path = at(tmp_path), tmp_path / "registry.json"
+    registry.create()
+    registry.upsert([row("A")])
+    before = path.read_bytes()
+    path.chmod(0o444)
+    assert "registry.json is read-only" in the_error(lambda: registry.upsert([row("A", enabled=0)]))
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".odibi", "registry.json"]
+
+
 def test_a_write_that_fails_leaves_all_files(tmp_path, monkeypatch):
     """If the second of two files cannot be replaced, the first one is restored."""
     registry = at(tmp_path, "rows/")
