@@ -6,12 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from lake_project import Lake
 from real_project import registry_row
 
 from odibi_nb import GenericProjectOrchestrator, HookManager
 from odibi_nb.cli import main
+from odibi_nb.core.model.manifest import DEFAULT_LAKE
 from odibi_nb.core.runlog.compare_runs import compare_runs
 from odibi_nb.errors import ConfigurationError
 from odibi_nb.sources.table import registry_in_database
@@ -286,3 +287,20 @@ def test_commits_during_the_rollback_are_never_overwritten(tmp_path):
         table = f"bronze.t{n}"
         expected = [0, 1, 2, 3, 4, 99] if table in foreign else [0, 1, 2]
         assert lake.values(table) == expected
+
+
+def test_runs_of_older_versions_are_undone_by_their_commits_alone(lake):
+    """A log without the newer columns, and without journals, leaves the registry's outputs to look at."""
+    log = lake.home / DEFAULT_LAKE / "config_driven"
+    for name, columns in (
+        ("transformationrunlog", ["inputs_read", "outputs_written"]),
+        ("transformationrun", ["rollback_of"]),
+    ):
+        rows = DeltaTable(str(log / name)).to_pyarrow_table().drop_columns(columns)
+        write_deltalake(str(log / name), rows, mode="overwrite", schema_mode="overwrite")
+    shutil.rmtree(lake.home / ".odibi" / "runs")
+    before = lake.runs()[0]["run_id"]
+    lake.rollback().raise_for_status()
+    assert lake.values("silver.x") == [0, 2, 4]
+    assert lake.runs()[0]["rollback_of"] == before
+    assert not lake.rollback().transformations
