@@ -10,6 +10,7 @@ from odibi_nb.core.functions.registry import module_allowed
 from odibi_nb.core.model.sql_rows import place_named
 from odibi_nb.debugging import load_transformation, try_transformation
 from odibi_nb.errors import ConfigurationError, PlanError
+from odibi_nb.views.plan.plan_text import plan_text
 
 DOUBLED = """-- The rows that are large enough.
 WITH large AS (SELECT x FROM bronze.x WHERE x >= :least AND x IN :known)
@@ -66,6 +67,7 @@ def test_a_row_needs_neither_python_nor_inputs(project):
         "S2": ("S1",),
     }
     assert plan.rows["S2"].reads == ("bronze.elsewhere", "silver.y")
+    assert "silver.y, bronze.elsewhere" in plan_text(plan)
     assert list(opened.plan(select=["+S1"]).rows) == ["B1", "S1"]
     result = opened.run(select=["+S1"]).raise_for_status()
     assert values(opened, "silver.y", "twice") == [2, 4]
@@ -160,6 +162,7 @@ def test_a_wrong_column_has_its_place(project):
     message = opened.run().transformations["S1"].error_message
     assert 'Referenced column "y" not found' in message
     assert message.endswith(" - at constants.sql, line 2, column 12")
+    assert opened.run(select=["S1"]).transformations["S1"].traceback == ""
 
 
 def test_names_of_spark_are_found():
@@ -169,6 +172,8 @@ def test_names_of_spark_are_found():
     assert place_named("`odd name` is missing", text, "spark") == "line 1, column 10"
     assert place_named("'gold.t' does not exist", text, "spark") == "line 2, column 6"
     assert place_named("no name", text, "spark") == ""
+    message = 'Function with name zz does not exist!; Did you mean "a"? - in: SELECT "t"'
+    assert place_named(message, text, "pandas") == "line 2, column 24"
 
 
 def test_load_and_try(project):

@@ -37,6 +37,8 @@ FUNCTION = "query"
 """The only function of `SQL_MODULE`."""
 TEXT, FILE = "sql", "file"
 SUFFIX = ".sql"
+_MEANT = re.compile(r"(?i)did you mean|candidate| - in: ")
+_FUNCTION_NAMED = re.compile(r"Function with name (\w+)")
 _QUOTED = re.compile(r"\"[^\"]+\"|`[^`]+`(?:\.`[^`]+`)*|'[^']+'")
 
 
@@ -213,7 +215,9 @@ def place_named(message: str, text: str, engine: str) -> str:
     Engines quote the table, column or function that they cannot find, but do not always say where it is.
     """
     words = _words(text, DIALECTS.get(engine, engine))
-    for quoted in _QUOTED.findall(message):
+    wrong = _MEANT.split(message)[0]
+    named = [f'"{name}"' for name in _FUNCTION_NAMED.findall(wrong)]
+    for quoted in [*named, *_QUOTED.findall(wrong)]:
         parts = [part.strip('`"').lower() for part in quoted[1:-1].split(".")]
         for size in range(len(parts)):  # Spark names a column with the table that the query omits
             wanted = parts[size:]

@@ -152,6 +152,13 @@ class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     query_reads: tuple[str, ...] = ()
 
     @property
+    def sources(self) -> list[Any]:
+        """The `inputs`, and the tables that the query of a SQL row reads besides."""
+        names = [item if isinstance(item, str) else item.get("table") for item in self.inputs]
+        listed = {str(name).lower() for name in names if name}
+        return [*self.inputs, *(key for key in self.query_reads if key not in listed)]
+
+    @property
     def plant(self) -> str | None:
         """The seed's word for `entity_1`."""
         return self.entity_1

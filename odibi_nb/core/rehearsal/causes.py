@@ -214,8 +214,8 @@ class _Comparison:
         if changed:
             text = f"{self.error}\n{self.traceback}"
             named = any(_names(text, name) for name, _, _ in changed)
-            short = ", ".join(f"{n}: {_short(a)} → {_short(b)}" for n, a, b in changed)
-            detail = [line for _, a, b in changed for line in _text_diff(a, b)]
+            short = ", ".join(_change_text(name, a, b) for name, a, b in changed)
+            detail = [line for name, a, b in changed for line in _text_diff(name, a, b)]
             weight = _CONSTANTS + (_NAMED if named else 0)
             yield Cause("constants", f"constants: {short}", tuple(detail), weight)
         rest = [{k: v for k, v in config.items() if k != "constants"} for config in (old, new)]
@@ -346,11 +346,16 @@ def _short(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
-def _text_diff(old: Any, new: Any) -> list[str]:
-    """Return the diff of two long texts, such as queries."""
+def _change_text(name: str, old: Any, new: Any) -> str:
+    diff = _text_diff(name, old, new)
+    return f"{name} changed" if diff else f"{name}: {_short(old)} → {_short(new)}"
+
+
+def _text_diff(name: str, old: Any, new: Any) -> list[str]:
+    """Return the diff of two texts of several lines, such as queries."""
     if not all(isinstance(text, str) and "\n" in text.strip() for text in (old, new)):
         return []
-    return _diff_of(old, new, "it")
+    return _diff_of(old, new, name)
 
 
 def _diff_of(old: str, new: str, name: str) -> list[str]:

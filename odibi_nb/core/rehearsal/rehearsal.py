@@ -82,9 +82,7 @@ class Rehearsal:
         Raises:
             DataError: if an input cannot be read.
         """
-        row = self.row.transformation
-        listed = {table_key(s) for s in map(input_name, row.inputs)} if row.query_reads else set()
-        sources = [*row.inputs, *(key for key in row.query_reads if key not in listed)]
+        sources = self.row.transformation.sources
         found = Inputs(sources)
         with routed_output(), captured(CapturedLog()):
             for source in sources:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.planning.plan import PlannedRow
 
 MAX_TRACEBACK = 50_000
-_PACKAGE = str(Path(__file__).parents[1])
+_PACKAGE = str(Path(__file__).parents[2])
 
 
 @dataclass(slots=True, kw_only=True)

@@ -186,7 +186,7 @@ def _texts(row: PlannedRow, expected: Forecast | None, steps: Sequence[int]) -> 
             name: escape(text) if name in _WHOLE_COLUMNS else _cut(text)
             for name, text in cells.items()
         },
-        "reads": _items(row.transformation.inputs, cells["reads"]),
+        "reads": _items(row.transformation.sources, cells["reads"]),
         "constants": _constants(row.transformation.constants),
     }
 

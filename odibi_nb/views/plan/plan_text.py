@@ -101,7 +101,7 @@ def plan_cells(
         "layer": row.layer,
         "function": transformation.qualified_function,
         "engine": row.engine,
-        "reads": ", ".join(_input_name(item) for item in transformation.inputs),
+        "reads": ", ".join(_input_name(item) for item in transformation.sources),
         "writes": ", ".join(
             f"{x.table} ({_how(x, transformation)})" for x in transformation.targets
         ),
