@@ -23,10 +23,14 @@ settings.load_profile("untimed")
 
 MINUTES = ("test_the_runtimes_versions_will_do", "test_sigkill_loses_no_finished_row")
 """Tests that take so long that they need no other of their file beside them."""
-JVM_FILES = ("engines/spark/", "commands/test_lake_registry.py")
+JVM_FILES = ("test_jvm.py", "test_runs.py", "test_session.py")
+CATALOG_FILES = ("engines/spark/", "commands/test_lake_registry.py")
 NO_JVM = ("test_connect.py", "test_query.py", "test_rehearsal.py", "test_sail.py")
-FIRST = ("jvm", "browser", "minutes", "connect")
-"""Groups of tests that begin, the longest first: the run must not wait for one of them in the end."""
+FIRST = ("jvm", "browser", "minutes", "catalog", "connect")
+"""Groups of tests that begin, the longest first: the run must not wait for one of them in the end.
+
+The other half of the JVM's tests comes later: beside two JVMs a browser's page answers late.
+"""
 
 
 def group_of(nodeid):
@@ -45,8 +49,10 @@ def group_of(nodeid):
         return "browser"
     if file.endswith("test_connect.py") or "connect" in kinds:
         return "connect"
-    spark = any(part in file for part in JVM_FILES) and not file.endswith(NO_JVM)
-    return "jvm" if spark or "classic" in kinds else file
+    if "engines/spark/" in file and file.endswith(JVM_FILES):
+        return "jvm"
+    spark = any(part in file for part in CATALOG_FILES) and not file.endswith(NO_JVM)
+    return "catalog" if spark or "classic" in kinds else file
 
 
 def _begins(item):
