@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -65,6 +66,12 @@ def _begins(item):
 def pytest_collection_modifyitems(items):
     """What takes minutes begins."""
     items.sort(key=_begins)
+
+
+def pytest_collection_finish():
+    """What is loaded now stays: no collection of garbage looks through it again, nor does IPython's reset."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
