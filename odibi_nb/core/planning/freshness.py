@@ -9,7 +9,7 @@ Nothing here reads anything: `Facts` has what was read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -146,19 +146,51 @@ class Facts:
 def judge_rows(rows: Mapping[str, PlannedRow], facts: Facts) -> dict[str, Freshness]:
     """Return the verdict on each row. *rows* are in an order in which upstream rows come first.
 
-    A fresh row with an upstream row that is not fresh waits for it: see `Freshness.waits`.
+    A fresh row waits for each row that is not fresh and that it needs, or that replaces a table which
+    it writes, too: see `Freshness.waits`.
     """
-    verdicts: dict[str, Freshness] = {}
+    own = {name: judge(row, facts) for name, row in rows.items()}
+    overwriters = _overwriters(rows)
+    running = {name for name, verdict in own.items() if verdict.reasons}
+    while True:
+        verdicts = {
+            name: _waiting(own[name], row, running, overwriters) for name, row in rows.items()
+        }
+        now = {name for name, verdict in verdicts.items() if verdict.reasons}
+        if now == running:
+            return verdicts
+        running = now
+
+
+def _waiting(
+    own: Freshness,
+    row: PlannedRow,
+    running: set[str],
+    overwriters: Mapping[str, Sequence[str]],
+) -> Freshness:
+    """Return *own*, the verdict on *row*, with the reasons that follow from the *running* rows."""
+    reasons = [
+        Reason(Cause.UPSTREAM, f"upstream {other} will run")
+        for other in row.upstream
+        if other in running
+    ]
+    for target in row.transformation.targets:
+        shared = overwriters.get(table_key(target.table), ()) if target.mode in SHARING else ()
+        for other in shared:
+            if other != row.id and other in running:
+                text = f"{other}, which replaces {target.table}, will run"
+                reasons.append(Reason(Cause.UPSTREAM, text))
+    return msgspec.structs.replace(own, reasons=(*own.reasons, *reasons)) if reasons else own
+
+
+def _overwriters(rows: Mapping[str, PlannedRow]) -> dict[str, list[str]]:
+    """Return the ids of the rows that replace each table, by its key."""
+    found: dict[str, list[str]] = {}
     for name, row in rows.items():
-        verdict = judge(row, facts)
-        running = [other for other in row.upstream if other in verdicts and verdicts[other].reasons]
-        if running:
-            reasons = tuple(
-                Reason(Cause.UPSTREAM, f"upstream {other} will run") for other in running
-            )
-            verdict = msgspec.structs.replace(verdict, reasons=(*verdict.reasons, *reasons))
-        verdicts[name] = verdict
-    return verdicts
+        for target in row.transformation.targets:
+            if target.mode not in SHARING:
+                found.setdefault(table_key(target.table), []).append(name)
+    return found
 
 
 def judge(row: PlannedRow, facts: Facts) -> Freshness:
@@ -329,6 +361,8 @@ def _table_reasons(reading: _Reading, one: Mapping[str, Any]) -> Iterator[Reason
     except Exception as exc:  # noqa: BLE001  a table that cannot be asked is unknown
         yield Reason(Cause.UNKNOWN, f"the version of input {key} cannot be read: {exc}")
         return
+    if seen is None and _created(reading, key):
+        return  # it looked whether its own output exists, and created it
     if seen is None or not one.get("table_id") or (now is not None and not now.table_id):
         yield Reason(Cause.UNKNOWN, f"input {key} has no version")
     elif now is None:
@@ -339,6 +373,15 @@ def _table_reasons(reading: _Reading, one: Mapping[str, Any]) -> Iterator[Reason
         yield Reason(Cause.INPUT, f"input {key} went back: v{seen} → v{now.version}")
     elif now.version > seen:
         yield from _newer(reading, key, int(seen), now)
+
+
+def _created(reading: _Reading, key: str) -> bool:
+    """Return True if the attempt created the table with *key*."""
+    outputs = recorded(reading.success.get("outputs_written")) or ()
+    return any(
+        one.get("table") == key and one.get("version") is not None and "previous_version" not in one
+        for one in outputs
+    )
 
 
 def _newer(reading: _Reading, key: str, seen: int, now: TableVersion) -> Iterator[Reason]:

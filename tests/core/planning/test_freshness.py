@@ -326,6 +326,28 @@ def test_always_run_and_depends_on():
     assert world.verdict().why == "BRONZE_009, on which it depends, has run since"
 
 
+def test_a_row_that_replaces_a_table_makes_the_rows_wait_that_append_to_it():
+    """What they appended is lost when the table is replaced, so they must run again after it."""
+    first, second = row_of("A"), row_of("B")
+    appends = (Output(table="silver.clean", mode="append"),)
+    one = msgspec.structs.replace(second.transformation, targets=appends)
+    second = msgspec.structs.replace(second, transformation=one)
+    world = World(first)
+    world.past = {row.id: Past(s := record(row), 1, s) for row in (second,)}
+    verdicts = judge_rows({"B": second, "A": first}, world.facts())
+    assert verdicts["B"].why == "A, which replaces silver.clean, will run"
+    assert verdicts["B"].waits
+
+
+def test_a_row_that_looked_whether_its_output_exists_is_not_unknown_for_it():
+    """It created the table itself, so the table's absence has been answered."""
+    looked = [READ, {"table": "silver.clean"}]
+    assert World(row_of(), inputs=looked).verdict().state is State.FRESH
+    before = {**WROTE, "previous_version": 2}
+    unknown = World(row_of(), inputs=looked, outputs=[before]).verdict()
+    assert unknown.state is State.UNKNOWN
+
+
 def test_rows_below_a_row_that_will_run_wait_for_it():
     """They may become stale, so a run of what is stale has them, and looks again at their turn."""
     first, second = row_of("A"), row_of("B", upstream=("A",))
