@@ -252,6 +252,8 @@ def row_segments(
 def _kind(row: RowState, bar: AttemptState) -> tuple[str, str]:
     """Return the kind and the sign of an attempt's bar. A failed attempt is not yet a failed row."""
     failed = Status.FAILED.value
+    if bar.status == Status.UNCHANGED.value:  # its bar is faint: the sign says why
+        return bar.status, STATUS_STYLES[bar.status].sign
     if bar.status != failed:
         return bar.status, ""
     if bar is row.bars[-1] and row.status == failed:

@@ -229,7 +229,7 @@ def test_what_takes_longer_than_usual_is_marked():
 def test_a_failed_row_has_its_sign_and_a_failed_attempt_none():
     """Only a row that failed for good is drawn as failed, with the sign at its end."""
     signs = {s.kind: s.sign for s in gantt_of(everything()).segments if s.bar}
-    assert (signs["FAILED"], signs["RETRIED"]) == ("✖", "")
+    assert (signs["FAILED"], signs["RETRIED"], signs["UNCHANGED"]) == ("✖", "", "=")
 
 
 def test_a_long_name_is_cut_in_its_middle():
