@@ -44,16 +44,18 @@ def run_bundles(
 
 
 def _room_below(run_id: str, chart: Bundle) -> str:
-    """Return a style for JupyterLab that keeps the room of the figure in the output below the summary.
+    """Return a style for JupyterLab that fixes the height of the figure in the output below the summary.
 
-    JupyterLab replaces a live chart by the saved one in two steps. Between them, the page would jump.
+    JupyterLab replaces a live chart by the saved one in two steps: between them, the page would jump.
+    And when the page is resized, Plotly takes the figure's height from its box, scrollbar included.
     """
     if PLOTLY not in chart or not re.fullmatch(r"[\w-]+", run_id):
         return ""
     mark, child = f"odibi-room-{run_id}", ".jp-OutputArea-child"
     height = chart[PLOTLY]["layout"]["height"]
-    rule = f"{child}:has(.{mark})+{child}{{min-height:{height}px}}"
-    return f"<style class='{mark}'>{rule}</style>"
+    below = f"{child}:has(.{mark})+{child}"
+    figure = f"{below} .js-plotly-plot{{height:{height}px;overflow:hidden}}"
+    return f"<style class='{mark}'>{below}{{min-height:{height}px}}{figure}</style>"
 
 
 def summary_bundle(snapshot: RunSnapshot) -> Bundle:

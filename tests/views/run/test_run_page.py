@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from dataclasses import replace
 
 import pytest
 from fakes import row
 from pages import without_our_script
-from views.snapshots import everything
+from views.snapshots import everything, many
 
 from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.views.plan.plan_html import plan_html
 from odibi_nb.views.records import Records
+from odibi_nb.views.run.bundles import HTML, MAX_FIGURE_ROWS, PLOTLY, run_bundles
 from odibi_nb.views.run.run_page import chart_html, framed_summary_html, summary_text
 from odibi_nb.views.run.state import RowState, RunSnapshot, RunState, snapshot_of
 from odibi_nb.views.run.table import LIVE_ROWS, table_html
@@ -133,3 +135,14 @@ def test_the_summary_adds_up():
     done, total, others = re.search(r"(\d+) of (\d+) done, ([^·]+)", text).groups()
     assert int(done) + sum(map(int, re.findall(r"\d+", others))) == int(total)
     assert int(done) == everything().counts()["SUCCESS"]
+
+
+def test_the_summary_fixes_the_height_of_the_figure_below_it():
+    """In JupyterLab the figure's output has the figure's height; where there is no figure, or an odd run, it has not."""
+    summary, chart, _ = run_bundles(everything(status="failed"))
+    height = chart[PLOTLY]["layout"]["height"]
+    assert f".odibi-room-r-1)+.jp-OutputArea-child{{min-height:{height}px}}" in summary[HTML]
+    assert f".js-plotly-plot{{height:{height}px;overflow:hidden}}" in summary[HTML]
+    assert "responsive" not in chart[PLOTLY]["config"]
+    for snapshot in (many(MAX_FIGURE_ROWS + 1), replace(everything(), run_id="r{}</style>")):
+        assert "odibi-room" not in run_bundles(snapshot)[0][HTML]
