@@ -155,6 +155,26 @@ def test_bisect_names_the_commit(project, number, guilty):
     assert project.state() == before
 
 
+def test_a_stopped_search_says_what_is_left(project):
+    """An interrupt ends the search, with the range that is left, and nothing is written."""
+    project.run(1, 2).raise_for_status()
+    for i in range(8):
+        project.put(i - 7, 1)
+    project.run(select=["S1"])
+    before, said = project.state(), []
+
+    def say(line):
+        said.append(line)
+        if len(said) > 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        bisect(project.open(), "S1", say)
+    left = "stopped after 1 replay: 4 commits left, bronze.x v5 (WRITE by no run of this project"
+    assert str(caught.value).startswith(left)
+    assert project.state() == before
+
+
 def test_bisect_says_if_it_is_not_the_data(project):
     """If the code broke the row, the good inputs fail too, and bisect says so."""
     project.run(1, 2).raise_for_status()

@@ -198,5 +198,5 @@ def test_a_failure_comes_back_on_its_version_of_the_data(home):
     assert load_transformation(plant(home), "S1", run="last").inputs["bronze.x"].columns == ["id"]
     found = bisect(plant(home), "S1", print)
     assert (found.culprit.table, found.culprit.version) == ("bronze.x", bad)
-    assert f"bronze.x v{bad}" in repr(command(home, "why S1")).splitlines()[1]
+    assert f" → v{bad} (WRITE by no run" in repr(command(home, "why S1")).splitlines()[1]
     assert everything(home) == before

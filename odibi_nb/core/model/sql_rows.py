@@ -121,7 +121,20 @@ def _sql_of(text: str, values: tuple[tuple[str, _Value], ...], engine: str) -> S
         wrong = (refused,)
     if wrong:
         return SqlRow(text=text, problems=tuple(Problem("", message) for message in wrong))
-    return SqlRow(text, bound.text, (*_tables(text, bound, dialect),))
+    tables = (*_tables(text, bound, dialect),)
+    odd = tuple(
+        Problem("", wrong) for _, name, place in tables if (wrong := _odd_name(name, place))
+    )
+    return SqlRow(text=text, problems=odd) if odd else SqlRow(text, bound.text, tables)
+
+
+def _odd_name(name: str, place: str) -> str:
+    """Return the reason why the lake cannot have a table called *name*; "" if it can."""
+    try:
+        TableName.parse(name)
+    except DataError:
+        return f"{place}: {name!r:.100} is not a table: a query sees tables only"
+    return ""
 
 
 def _odd_columns(row: Transformation) -> Iterator[tuple[str, str]]:
@@ -206,7 +219,7 @@ def _tables(text: str, bound: BoundQuery, dialect: str) -> Iterator[tuple[str, s
             seen.add(key)
             start = table.parts[0].meta.get("start")
             place = "" if start is None else place_in(text, bound.original(start))
-            yield key, ".".join(parts), place
+            yield key, ".".join(parts), place or "its FROM"
 
 
 def place_named(message: str, text: str, engine: str) -> str:
