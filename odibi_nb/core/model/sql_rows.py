@@ -122,9 +122,8 @@ def _sql_of(text: str, values: tuple[tuple[str, _Value], ...], engine: str) -> S
     if wrong:
         return SqlRow(text=text, problems=tuple(Problem("", message) for message in wrong))
     tables = (*_tables(text, bound, dialect),)
-    odd = tuple(
-        Problem("", wrong) for _, name, place in tables if (wrong := _odd_name(name, place))
-    )
+    odd_names = [_odd_name(name, place) for _, name, place in tables]
+    odd = tuple(Problem("", message) for message in odd_names if message)
     return SqlRow(text=text, problems=odd) if odd else SqlRow(text, bound.text, tables)
 
 
