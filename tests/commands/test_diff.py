@@ -20,6 +20,7 @@ from odibi_nb.cli import main
 from odibi_nb.core.model.provenance import OutputWritten, TableCommit
 from odibi_nb.core.model.table_diff import RowDifference, TableDiff
 from odibi_nb.core.model.version_pair import VersionPair, pair_of_commits, pair_of_outputs
+from odibi_nb.engines.spark import session
 from odibi_nb.errors import ConfigurationError, DataError
 from odibi_nb.views.inspect.diff import Diff
 
@@ -119,6 +120,9 @@ def test_the_diff_of_a_table_is_its_last_change_or_between_versions(here, odibi)
     assert "+0 ~2 −1" in odibi("diff", "BRONZE.x@1", "bronze.x@0")[1]
     assert "+3 ~0 −0" in odibi("diff", "bronze.x@0")[1]
     assert "(equal)" in odibi("diff", "bronze.x@1", "bronze.x")[1]
+    sessions = {**session._own}
+    assert odibi("diff", "bronze.x", "--engine", "spark")[1] == out
+    assert session._own == sessions  # a lake on this machine needs no session
     assert "+1 ~2 −0" in odibi("diff", "bronze.x", "--keys", "ID, id")[1]
 
 
