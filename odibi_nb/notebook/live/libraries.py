@@ -11,7 +11,6 @@ import contextlib
 import importlib
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.process.forks import at_fork
@@ -36,11 +35,13 @@ class Libraries:
         self._importing = threading.Lock()
         self._threads: dict[str, threading.Thread] = {}
         self._held = False
+        self._hurry = threading.Event()
 
     def ready(self, name: str) -> bool:
         """Return True if *name*, a key of `MODULES`, is imported completely."""
         module = sys.modules.get(MODULES[name])
-        return module is not None and not getattr(module.__spec__, "_initializing", False)
+        spec = getattr(module, "__spec__", None)
+        return module is not None and not getattr(spec, "_initializing", False)
 
     def fetch(self, *names: str) -> None:
         """Start the imports of *names*, in this order, unless they are complete or in progress."""
@@ -57,6 +58,7 @@ class Libraries:
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait for the imports in progress, at most *seconds* for each."""
+        self._hurry.set()
         for thread in {*self._threads.values()}:
             thread.join(seconds)
 
@@ -67,7 +69,7 @@ class Libraries:
     def _import(self, names: list[str]) -> None:
         for name in names:
             # A library that cannot be imported leaves the picture that needs none.
-            with self._importing, _rests(), contextlib.suppress(Exception):
+            with self._importing, _rests(self._hurry), contextlib.suppress(Exception):
                 importlib.import_module(MODULES[name])
 
     def before_fork(self) -> None:
@@ -75,6 +77,7 @@ class Libraries:
 
         The wait has a limit: the forking thread may be inside an import that ours waits for.
         """
+        self._hurry.set()
         self._held = self._importing.acquire(timeout=PATIENCE_SECONDS)
 
     def after_fork(self) -> None:
@@ -85,22 +88,26 @@ class Libraries:
 
 
 class _Rests:
-    """A finder that finds nothing, and rests before each module that the thread of its creation imports."""
+    """A finder that finds nothing, and rests before each module that the thread of its creation imports.
 
-    def __init__(self) -> None:
-        self._thread = threading.get_ident()
+    Args:
+        hurry: ends all rests.
+    """
+
+    def __init__(self, hurry: threading.Event) -> None:
+        self._thread, self._hurry = threading.get_ident(), hurry
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         """Rest, and leave the module to the other finders."""
         del name, path, target
         if threading.get_ident() == self._thread:
-            time.sleep(REST_SECONDS)
+            self._hurry.wait(REST_SECONDS)
 
 
 @contextlib.contextmanager
-def _rests() -> Iterator[None]:
+def _rests(hurry: threading.Event) -> Iterator[None]:
     """Let other threads run between the modules that this thread imports in the block."""
-    rests = _Rests()
+    rests = _Rests(hurry)
     sys.meta_path.insert(0, rests)
     try:
         yield

@@ -82,6 +82,7 @@ class LiveView(RunState):
     def on_plan(self, plan: RunPlan) -> None:
         """Start the thread that draws the run. The run does not wait for its picture."""
         super().on_plan(plan)
+        self.picture, self._shown, self._refused = None, "", ""
         count = len(plan.rows)
         with self._harmless():
             self.surface.reserve(f"{count:,} {'row' if count == 1 else 'rows'} planned, starting")

@@ -149,7 +149,7 @@ def table_html(
     run = f" data-run='{escape(snapshot.run_id)}'" if snapshot.run_id else ""
     return (
         f"<div class=odibi-log{run} data-total={len(snapshot.rows)}>{style_html()}"
-        f"<div class=odibi-scroll><table>{shape.columns}{shape.head}{body}</table></div>"
+        f"<div class=odibi-scroll tabindex=0 role=region aria-label='Run log'><table>{shape.columns}{shape.head}{body}</table></div>"
         f"{notes}{script}</div>"
     )
 

@@ -175,3 +175,13 @@ def test_a_run_that_never_says_its_end_is_shown_as_interrupted(project, recorder
     assert calls[-1] == ("end", "interrupted")
     assert calls.count(calls[-1]) == 1
     assert not any(t.name == "odibi-painter" for t in threading.enumerate())
+
+
+def test_a_view_shows_one_run_after_the_other(project, recorder):
+    """Each run that a view is given has a picture of its own, as its rows may be others."""
+    view = LiveView(lambda rows: "recorder")
+    for names in ("A", "AB"):
+        project(*(row(name, lambda: None) for name in names)).run(views=[view])
+    assert [picture.calls[-1] for picture in Recorder.made if picture.calls] == [
+        ("end", "success")
+    ] * 2
