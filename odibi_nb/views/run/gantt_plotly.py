@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.engine import Engine
 from odibi_nb.core.model.events import Status
+from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.run.gantt import MAX_NAME, Gantt, Segment, cut_in_the_middle, shortened
 from odibi_nb.views.status_style import (
@@ -103,7 +104,7 @@ def _unfolding(gantt: Gantt, data: list[dict[str, Any]], layout: dict[str, Any])
         "buttons": [
             {"label": "Lanes", "method": "update", "args": [{"y": lines}, folded]},
             {
-                "label": f"All {count:,} rows",
+                "label": f"All {counted(count, 'row')}",
                 "method": "update",
                 "args": [{"y": rows}, unfolded],
             },

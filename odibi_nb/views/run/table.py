@@ -340,7 +340,8 @@ def _figures(row: RowState, start: dt.datetime, shape: _Shape) -> Iterable[str]:
         seconds = f"{length:,.2f}"
     share = min(1.0, (length or 0.0) / shape.scale)
     yield f"<td style=--s:{share:.0%}>{seconds}"
-    read = "" if row.rows_in is None else f" title='{row.rows_in:,} rows in'"
+    rows_in = "" if row.rows_in is None else counted(row.rows_in, "row")
+    read = f" title='{rows_in} in'" if rows_in else ""
     yield f"<td{read}>" + ("" if row.rows_out is None else f"{row.rows_out:,}")
     whole = start.astimezone(dt.timezone.utc).isoformat(" ", "milliseconds")
     yield f"<td title='{whole.removesuffix('+00:00')} UTC'>{start.astimezone():%H:%M:%S}"
