@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from odibi_nb.version import __version__
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -193,3 +195,14 @@ def test_a_commit_is_checked_as_the_tests_check():
     versions = re.search(r"python: \[(.*)\]", hosted)[1]
     classified = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
     assert re.findall(r"[\d.]+", versions) == classified
+
+
+def test_the_newest_release_is_this_version():
+    """CHANGELOG has a heading for lines to come, then one for each release with its date: the first is ours."""
+    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == "Unreleased"
+    releases = [re.fullmatch(r"(\d+\.\d+\.\d+) - (\d{4}-\d\d-\d\d)", text) for text in headings[1:]]
+    assert all(releases)
+    assert releases[0][1] == __version__
+    dates = [release[2] for release in releases]
+    assert dates == sorted(dates, reverse=True)
