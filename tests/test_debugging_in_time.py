@@ -20,7 +20,7 @@ from odibi_nb.core.rehearsal.causes import causes_of
 from odibi_nb.core.rehearsal.past_attempts import reads_in
 from odibi_nb.core.running.kept_failures import FAILURES
 from odibi_nb.debugging import load_transformation, try_transformation
-from odibi_nb.errors import ConfigurationError, DataError
+from odibi_nb.errors import ConfigurationError, DataError, TableNotFoundError
 from odibi_nb.sources.table import registry_in_database
 
 FUNCTIONS = """
@@ -388,3 +388,18 @@ def test_why_shows_the_code_and_the_constants_that_changed(project):
     assert "+    return (frame['x'] >= most).any()" in text
     assert "constants: most: 5 → 2" in text
     assert "<details" in found._repr_html_()
+
+
+def test_a_table_that_did_not_exist_then_does_not_exist_in_its_rehearsal(project):
+    """A row that asks for a table that came later gets the answer of then."""
+    text = FUNCTIONS.replace(
+        'if (frame["x"] == 0).any():', 'if not context.table_exists("gold.later"):'
+    )
+    (project.home / "plant_functions.py").write_text(text)
+    project.run(1, 2)
+    project.put(1, table="gold.later")
+    assert try_transformation(project.open(), "S1").error is None
+    assert str(try_transformation(project.open(), "S1", run="last").error) == "a zero"
+    with pytest.raises(TableNotFoundError, match="did not exist when the attempt began"):
+        loaded = load_transformation(project.open(), "S1", run="last")
+        loaded.context.read("gold.later")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,7 @@ def bisect(
     if not commits:
         return search.result(
             None,
-            f"no table that it reads has changed between the two runs: see why {transformation_id}",
+            f"no table that it reads has changed between the two runs: see %odibi why {shlex.quote(transformation_id)}",
         )
     try:
         return search.run()
@@ -273,7 +274,7 @@ class _Search:
     def _not_the_data(self) -> str:
         return (
             f"not the tables: it fails on the inputs of {self.good}, too; its code, its constants, or "
-            f"what has no versions must have changed: see why {self.transformation_id}"
+            f"what has no versions must have changed: see %odibi why {shlex.quote(self.transformation_id)}"
         )
 
     def _stopped(self) -> Bisection:

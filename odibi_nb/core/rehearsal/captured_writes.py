@@ -166,8 +166,10 @@ class CapturedWrites:
 
     def exists(self, table: TableName) -> bool:
         """Return True if *table* exists or has captured writes."""
-        then = self.past is not None and self.past.knows(table)
-        return then or bool(self.written_to(table.key)) or self.tables.exists(table)
+        if self.written_to(table.key):
+            return True
+        then = None if self.past is None else self.past.existed(table)
+        return self.tables.exists(table) if then is None else then
 
     def check_writable(self) -> None:
         """Do nothing: no table is written."""

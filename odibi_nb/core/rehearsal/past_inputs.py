@@ -14,7 +14,7 @@ from odibi_nb.core.model.provenance import (
 )
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.text.counts import counted
-from odibi_nb.errors import DataError
+from odibi_nb.errors import DataError, TableNotFoundError
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.protocols import DataFrame, TableEngine
     from odibi_nb.core.rehearsal.past_attempts import PastAttempt
+
+
+_UNVERSIONED = " had no version that the log knows (a view, or it did not exist): it may differ"
 
 
 class PastInputs:
@@ -63,9 +66,14 @@ class PastInputs:
                 self._found[table.key] = self._look_up(table)
             return self._found[table.key]
 
-    def knows(self, table: TableName) -> bool:
-        """Return True if the attempt read *table*, so that it existed."""
-        return table.key in self._tables
+    def existed(self, table: TableName) -> bool | None:
+        """Return whether *table* existed when the attempt began; None if that is not known."""
+        if isinstance(self._tables.get(table.key), TableVersion):
+            return True
+        commits = self._engine.commits(table)  # type: ignore[attr-defined]
+        if self._began is None or not commits or commits[-1].version > 0:
+            return None
+        return bool(commits[-1].at is None or commits[-1].at <= self._began)
 
     def read(self, table: TableName, version: int) -> DataFrame:
         """Return all rows of *table* at *version*.
@@ -98,9 +106,7 @@ class PastInputs:
 
     def _look_up(self, table: TableName) -> int | None:
         known = self._tables.get(table.key)
-        if isinstance(known, UnversionedTable):
-            return None
-        if known is None:
+        if known is None or isinstance(known, UnversionedTable):
             return self._at_the_start(table)
         now = self._engine.versions([table]).get(table.key)  # type: ignore[attr-defined]
         if now is not None and known.table_id and now.table_id not in {"", known.table_id}:
@@ -114,6 +120,9 @@ class PastInputs:
     def _at_the_start(self, table: TableName) -> int | None:
         if self._began is None:
             return None
+        if self.existed(table) is False:
+            message = f"{table} did not exist when the attempt began"
+            raise TableNotFoundError(str(table), message)
         commits = self._engine.commits(table)  # type: ignore[attr-defined]
         began = self._began
         before = [commit.version for commit in commits if commit.at and commit.at <= began]
@@ -142,10 +151,10 @@ def not_as_they_were(
             what = read.table or "a query"
             lines.append(f"{what} of database {read.connection} has no versions: read as it is now")
         elif isinstance(read, UnversionedTable):
-            lines.append(f"{read.table} has no versions: read as it is now")
+            lines.append(f"{read.table}{_UNVERSIONED}")
         elif isinstance(read, QueryRead):
             lines += [
-                f"{table.table} has no versions: read as it is now"
+                f"{table.table}{_UNVERSIONED}"
                 for table in read.tables
                 if isinstance(table, UnversionedTable)
             ]
