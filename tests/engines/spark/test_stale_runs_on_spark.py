@@ -1,0 +1,67 @@
+"""Runs of what is stale on Spark: the same generated changes as on pandas, and unchanged outputs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+
+import pytest
+from core.running.test_stale_runs import mutations
+from engines.contract import INFO
+from spark_sessions import connect
+from spark_sessions import engine as make_engine
+from stale_project import StaleProject
+from thorough import examples
+
+from odibi_nb.core.model.transformation import Output
+from odibi_nb.errors import DataError
+
+OUT = Output(table="silver.x", skip_unchanged=True)
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory):
+    """The session of these tests: Sail, which needs no JVM."""
+    return connect("sail", tmp_path_factory.mktemp("spark"))
+
+
+@pytest.fixture
+def clean_modules():
+    """Forgets the modules that a project imports."""
+    before, path = set(sys.modules), list(sys.path)
+    yield
+    sys.path[:] = path
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] == "flow":
+            del sys.modules[name]
+
+
+def test_no_generated_change_leads_to_a_wrong_skip_on_spark(connection, tmp_path, clean_modules):
+    """Whatever changes, each row that would write something else runs, and hardly any other row does."""
+    project = StaleProject(tmp_path, "spark", lambda **_: {"spark": connection.spark})
+    project.change_row("S3", inputs=["bronze.a"])
+    wrong, needless, total = mutations(project, examples(2), without=("change_query",))
+    assert wrong == []
+    assert len(needless) <= 0.05 * total, needless
+
+
+def test_equal_rows_are_found_whatever_their_order(connection, tmp_path):
+    """Values to the microsecond, nulls by their place, duplicates and types count; order does not."""
+    engine, spark = make_engine(connection, tmp_path), connection.spark
+    schema = "k int, s string, z string, t timestamp, n array<int>"
+    time = dt.datetime(2026, 1, 1, 12, 0, 0, 1)
+    rows = [(1, "a", None, time, [1, None]), (2, None, "b", None, None), (2, None, "b", None, [])]
+
+    def same(rows, schema=schema):
+        return engine.same_content(spark.createDataFrame(rows, schema), OUT)[0] is not None
+
+    assert not same(rows)
+    engine.write(spark.createDataFrame(rows, schema), OUT, INFO)
+    assert same(rows[::-1])
+    later = time.replace(microsecond=2)
+    assert not same([(1, "a", None, later, [1, None]), *rows[1:]])
+    assert not same([(1, None, "a", time, [1, None]), *rows[1:]])
+    assert not same([(1, "a", None, time, [None, 1]), *rows[1:]])
+    assert not same([*rows, rows[0]])
+    with pytest.raises(DataError, match="changed 'k'"):
+        same(rows, schema.replace("k int", "k long"))
