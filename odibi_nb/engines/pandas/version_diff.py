@@ -232,6 +232,7 @@ class _Comparison:
                     f"WHERE get_bit('{bits.decode()}'::BIT, CAST({_BUCKET} AS INTEGER)) = 1"
                 )
             start = "INSERT INTO candidates"
+        self.streams.clear()  # and the rows that they keep
         self.connection.execute(
             f"CREATE TEMP TABLE {self.sql.differing} AS "
             f"SELECT {names}, CAST(sum({_SIGN}) AS BIGINT) AS {COPIES} FROM candidates "
