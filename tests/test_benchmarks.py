@@ -9,6 +9,7 @@ from benchmarks.imports import imports
 from benchmarks.log import run_log
 from benchmarks.planning import plan
 from benchmarks.provenance import recording, versions
+from benchmarks.rollback import rollback
 from benchmarks.rows import growth, no_op_rows
 from benchmarks.stale import unchanged_run
 from benchmarks.ticks import bytes_per_tick
@@ -22,6 +23,7 @@ from benchmarks.ticks import bytes_per_tick
         lambda folder: run_log(folder, 5, 1),
         lambda folder: plan(folder, 5, 1),
         lambda folder: unchanged_run(folder, 4),
+        lambda folder: rollback(folder, 3, 1),
         lambda folder: data_diff(folder, 20_000, 1),
         lambda folder: recording(folder, 2, 1),
         lambda folder: versions(folder, 2, 1),
@@ -35,6 +37,7 @@ from benchmarks.ticks import bytes_per_tick
         "log",
         "plan",
         "stale",
+        "rollback",
         "diff",
         "recording",
         "versions",
