@@ -48,6 +48,7 @@ _COMPARED_BY_TEXT = (
     *(uuid.UUID, pathlib.PurePath, enum.Enum, re.Pattern, range, slice),
 )
 _MAX_VALUE = 100_000
+_MAX_OBJECTS = 20_000
 _EMPTY: dict[str, Callable[[], Any]] = {"dict()": dict, "list()": list, "set()": set}
 
 
@@ -348,6 +349,9 @@ class _Walk:
         """Add an object in memory, which code calls *name*."""
         if type(value) not in _IMMUTABLE and not self._once("value", id(value)):
             return
+        if len(self._alive) > _MAX_OBJECTS:  # such as an object that makes another at each look
+            self.unclear["it reaches too many objects in memory"] = None
+            return
         self._alive.append(value)
         self._later(functools.partial(self._value, value, name))
 
@@ -561,4 +565,6 @@ def _shown(value: Any) -> str:
     if type(value) in (list, tuple):
         left, right = "[]" if type(value) is list else "()"
         return left + ", ".join(map(_shown, value)) + right
+    if isinstance(value, re.Pattern):  # its repr is cut
+        return f"re.compile({value.pattern!r}, {value.flags})"
     return repr(value)

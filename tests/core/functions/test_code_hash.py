@@ -193,6 +193,24 @@ def test_arguments_of_a_partial_and_values_of_a_closure_count(project):
     assert digest(partial(made.make, n=3)) != digest(partial(made.make, n=4))
 
 
+def test_an_object_without_end_makes_the_code_unclear(project):
+    """Looking at a value ends, whatever the value makes of it."""
+
+    class Endless:
+        def __getattr__(self, name):
+            return Endless()
+
+        def __call__(self):
+            return None
+
+    project.write("made.py", "def make(n):\n    def work(inputs): return n\n    return work\n")
+    with ProjectModules(project.folder).importing():
+        import made  # type: ignore[import-not-found]
+    code = project.read("made", "work", made.make(Endless()))
+    assert code.digest == ""
+    assert code.unclear
+
+
 def cell(text, namespace, number):
     """Run *text* as IPython runs a cell."""
     name = f"<ipython-input-{number}-odibi>"
