@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import sys
 
 import pytest
@@ -197,3 +198,32 @@ def test_a_log_of_an_older_version_makes_rows_unknown(project):
     assert all("was not recorded" in reason for reason in reasons.values())
     assert len(project.ran()[0]) == 11
     assert why(project) == {}
+
+
+def test_a_killed_run_leaves_the_row_stale_that_it_was_in(project):
+    """Before and after its log is completed: the row may have written anything."""
+    project.edit(
+        "flow/rows.py",
+        '    if constants.get("fail"):',
+        '    if constants.get("die"):\n        import os\n        os._exit(9)\n    if constants.get("fail"):',
+    )
+    project.ran()
+    project.change_row("S1", die=True)
+    code = (
+        "from odibi_nb import run_project; run_project('Stale', select=['S1'], log_level='CRITICAL',"
+        f" manifest_path={str(project.folder / 'manifest.json')!r})"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    project.change_row("S1", die=None)
+    assert why(project)["S1"] == "last attempt was abandoned"
+    assert project.ran() == ({"S1", "G1", "G3"}, set())
+    assert why(project) == {}
+
+
+def test_a_rolled_back_run_leaves_its_rows_stale(project):
+    """Their outputs are those of an earlier code."""
+    project.change_constant_of_helper()
+    project.ran()
+    assert project.opened().rollback("last")["status"] == "success"
+    assert "RESTORE" in why(project)["S1"]
+    assert project.ran() == ({"S1", "G1", "G3"}, set())
