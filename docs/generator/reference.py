@@ -104,7 +104,10 @@ def manifest_keys() -> str:
         "# Manifest keys",
         "",
         "A project is a folder with a `manifest.json`. An unknown key is an error that names the key that was probably meant.",
-        "`${NAME}` in an environment stands for an environment variable. odibi_nb expands it only for the environment that runs.",
+        (
+            "`${NAME}` in an environment stands for an environment variable, `${secret:scope/key}` and `${param:name}` for a secret and a "
+            "parameter of Databricks. odibi_nb expands them only for the environment that runs, and hides the secret in messages and logs."
+        ),
         "",
         "## Top level",
         "",

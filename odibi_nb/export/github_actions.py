@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.manifest import folder_name
-from odibi_nb.core.text.structs import variables_in
+from odibi_nb.core.text.variables import variables_in
 from odibi_nb.export.exported_files import ExportedFile
 from odibi_nb.export.tasks import Task, check_names, tasks_of
 from odibi_nb.export.yaml_text import Commented, yaml_text

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.tables import DEFAULT_SCHEMA
@@ -41,6 +42,18 @@ def identifier_of(table: TableName, catalog: str = "") -> str:
     return ".".join(map(backticked, full))
 
 
+def for_jvm(location: str) -> str:
+    """Return *location* with the scheme ``file`` if it is an absolute path of this machine.
+
+    A path without a scheme belongs to the session's default file system: DBFS on Databricks, HDFS on a
+    cluster. The path is not percent-encoded, because Hadoop takes it as it is.
+    """
+    if "://" in location or not PurePath(location).is_absolute():
+        return location
+    path = PurePath(location).as_posix()
+    return f"file://{path}" if path.startswith("/") else f"file:///{path}"
+
+
 def identifier_at(path: str, own: str) -> str:
     """Return the Delta table at a path or URL in SQL, independent of the current catalog.
 
@@ -53,7 +66,8 @@ def identifier_at(path: str, own: str) -> str:
         own: the session's `own_catalog`.
     """
     elsewhere = own in {"", SAIL_CATALOG} or (own != SESSION_CATALOG and has_databricks_session())
-    return f"{'' if elsewhere else f'{SESSION_CATALOG}.'}delta.{backticked(path)}"
+    place = path if own == SAIL_CATALOG else for_jvm(path)
+    return f"{'' if elsewhere else f'{SESSION_CATALOG}.'}delta.{backticked(place)}"
 
 
 class _Borrowed:

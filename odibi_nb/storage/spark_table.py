@@ -28,7 +28,13 @@ from odibi_nb.core.text.spark_errors import (
 from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.errors import DataError, TableNotFoundError
 from odibi_nb.storage.row_table import ALL_ROWS, RowTable, chosen, spelling, tries
-from odibi_nb.storage.spark_names import identifier_at, identifier_of, own_catalog
+from odibi_nb.storage.spark_names import (
+    SAIL_CATALOG,
+    for_jvm,
+    identifier_at,
+    identifier_of,
+    own_catalog,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -81,6 +87,11 @@ class SparkRowTable(RowTable):
         if self._path:
             return identifier_at(self._path, own)
         return identifier_of(TableName(tuple(self._parts.split("."))), own)
+
+    @functools.cached_property
+    def _location(self) -> str:
+        sail = own_catalog(self._session()) == SAIL_CATALOG
+        return self._path if sail else for_jvm(self._path)
 
     def types(self) -> Mapping[str, str] | None:
         """Return the columns, in the table's own spelling, with their types, or None without a table."""
@@ -165,7 +176,7 @@ class SparkRowTable(RowTable):
         spark = self._session()
         try:
             if self._path:
-                frame = spark.read.format("delta").load(self._path)
+                frame = spark.read.format("delta").load(self._location)
             else:
                 frame = spark.read.table(self._name)
             frame.schema  # noqa: B018  Spark Connect looks for the table only at this point
@@ -196,7 +207,7 @@ class SparkRowTable(RowTable):
         if new:
             writer = writer.options(**_PROPERTIES)
         if self._path:
-            writer.save(self._path)
+            writer.save(self._location)
             return
         try:
             writer.saveAsTable(self._name)

@@ -13,7 +13,8 @@ import msgspec
 from odibi_nb.core.model.rich_display import RichDisplay
 from odibi_nb.core.text.json import decode_config
 from odibi_nb.core.text.redaction import shown
-from odibi_nb.core.text.structs import decode_struct, expand_variables
+from odibi_nb.core.text.structs import decode_struct
+from odibi_nb.core.text.variables import expand_variables
 from odibi_nb.errors import ManifestError, Problem, did_you_mean
 
 if TYPE_CHECKING:

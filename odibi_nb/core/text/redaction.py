@@ -93,12 +93,31 @@ _END_OF_URL = re.compile(r"[\s'\"<>]|$")
 _HOST_AND_PORT = re.compile(r"\d+[/?#]")
 
 
+_hidden: tuple[str, ...] = ()
+_LEAST_HIDDEN = 6
+"""Length below which a secret is not looked for in texts: it would hide parts of ordinary words."""
+
+
+def hide_secret(value: str) -> str:
+    """Hide *value* in all texts from now on, as it is and as a URL spells it, and return it."""
+    from urllib.parse import quote, quote_plus  # imported late: few projects have such secrets
+
+    global _hidden  # noqa: PLW0603  one list for the process, replaced as a whole
+    if len(value) >= _LEAST_HIDDEN:
+        spellings = (*_hidden, value, quote(value, safe=""), quote_plus(value))
+        _hidden = tuple(sorted(set(spellings), key=len, reverse=True))
+    return value
+
+
 def redact_text(text: str) -> str:
     """Return *text* without passwords in URLs, values of secret-looking keys and well-known tokens.
 
     Such a value follows ``key=`` or ``key:``, quoted or not, as in JSON, Python, YAML, HTTP headers,
-    connection strings and command lines. The value ends with its quotes, or with the word.
+    connection strings and command lines. The value ends with its quotes, or with the word. Secrets that
+    `hide_secret` was given are hidden wherever they are.
     """
+    for secret in _hidden:
+        text = text.replace(secret, REDACTED)
     if "://" in text:
         text = _without_passwords(text)
     if "-----BEGIN " in text:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import types
 import typing
@@ -17,7 +16,6 @@ from odibi_nb.errors import Problem, did_you_mean
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
-_VARIABLE = re.compile(r"\$(\$|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 _ERROR_PATH = re.compile(r" - at `\$?(.*)`$")
 
 
@@ -127,48 +125,3 @@ def _located(exc: msgspec.ValidationError, path: str, raw: Any = None) -> Proble
     if found is None and raw is not None:
         message += f", found {shown(raw)}"
     return Problem(where, message[:1].lower() + message[1:])
-
-
-def expand_variables(
-    raw: Any, path: str, environ: Mapping[str, str] | None = None
-) -> tuple[Any, list[Problem]]:
-    """Replace ``${NAME}`` in every string of *raw* from the process environment.
-
-    ``$$`` becomes a dollar sign. A variable that is not set is a problem.
-    """
-    environ = os.environ if environ is None else environ
-    problems: list[Problem] = []
-
-    def text(value: str, where: str) -> str:
-        def one(found: re.Match[str]) -> str:
-            name = found[2]
-            if name is None:
-                return "$"
-            if name not in environ:
-                problems.append(Problem(where, f"environment variable {name} is not set"))
-                return ""
-            return environ[name]
-
-        return _VARIABLE.sub(one, value)
-
-    def walk(value: Any, where: str) -> Any:
-        if isinstance(value, str):
-            return text(value, where)
-        if isinstance(value, Mapping):
-            return {k: walk(v, f"{where}.{k}") for k, v in value.items()}
-        if isinstance(value, list):
-            return [walk(v, f"{where}[{i}]") for i, v in enumerate(value)]
-        return value
-
-    return walk(raw, path), problems
-
-
-def variables_in(raw: Any) -> set[str]:
-    """Return the name of each ``${NAME}`` in the strings of *raw*."""
-    if isinstance(raw, str):
-        return {found[2] for found in _VARIABLE.finditer(raw) if found[2] is not None}
-    if isinstance(raw, Mapping):
-        return set().union(*map(variables_in, raw.values()))
-    if isinstance(raw, list):
-        return set().union(*map(variables_in, raw))
-    return set()

@@ -16,7 +16,7 @@ from odibi_nb.core.text.sql_text import backticked, spark_literal
 from odibi_nb.engines.lake import CatalogLake
 from odibi_nb.engines.spark.session import CLASSIC, SAIL
 from odibi_nb.errors import EngineError
-from odibi_nb.storage.spark_names import SESSION_CATALOG, own_catalog
+from odibi_nb.storage.spark_names import SESSION_CATALOG, for_jvm, own_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -114,7 +114,7 @@ class SparkCatalog:
 
     def _add(self, name: str, uri: str) -> None:
         """Add a table unless it exists: all sessions of a Connect server share one catalog."""
-        what = f"{name} USING delta LOCATION {spark_literal(uri)}"
+        what = f"{name} USING delta LOCATION {spark_literal(self._spelled(uri))}"
         if self._has_case:  # Sail's catalog is the session's own
             self._spark.sql(f"CREATE TABLE IF NOT EXISTS {what}").collect()
             return
@@ -131,6 +131,10 @@ class SparkCatalog:
                     f'there: spark.sql("DROP TABLE {name}") leaves the files of a table with a location'
                 ) from exc
 
+    def _spelled(self, uri: str) -> str:
+        """Return *uri* as the session must spell it."""
+        return uri if self._has_case else for_jvm(uri)
+
     def _place_of(self, name: str) -> str | None:
         rows = self._spark.sql(f"DESCRIBE TABLE EXTENDED {name}").collect()
         return next((row["data_type"] for row in rows if row["col_name"] == "Location"), None)
@@ -140,7 +144,7 @@ class SparkCatalog:
         known = self._known.schemas.get(schema)
         if known == uri:
             return
-        place = spark_literal(uri)
+        place = spark_literal(self._spelled(uri))
         default = schema == DEFAULT_SCHEMA and self._own_default
         if self._can_move and (known is not None or default):
             self._spark.sql(f"ALTER SCHEMA {self._full(schema)} SET LOCATION {place}").collect()

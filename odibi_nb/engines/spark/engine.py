@@ -20,6 +20,7 @@ from odibi_nb.core.model.provenance import (
 )
 from odibi_nb.core.model.query_tables import shown_sql
 from odibi_nb.core.model.tables import TableName, redact_url
+from odibi_nb.core.process.compute import Kind, find_compute
 from odibi_nb.core.protocols import Change
 from odibi_nb.core.text.spark_errors import is_no_table, missing_table
 from odibi_nb.core.text.sql_text import backticked
@@ -810,8 +811,14 @@ class SparkEngine:
 
 
 def _check_lake(connection: Connection, lake: Lake) -> None:
-    """Raise DataError for a lake in which Sail could not keep tables, or would use another folder."""
+    """Raise DataError for a lake that the session could not reach, or would look for elsewhere."""
     root = lake.root
+    kind = find_compute().kind
+    if kind in {Kind.SERVERLESS, Kind.CONNECT} and not connection.own and lake.is_local:
+        raise DataError(
+            f"lake {root}: is a folder of this machine, which the Spark of {str(find_compute()).split(',')[0]} "
+            "cannot reach: name a catalog ('catalog:main'), a volume with the engine pandas, or a URL"
+        )
     if connection.kind == SAIL and isinstance(lake, CatalogLake):
         raise DataError(
             "lake 'catalog': Sail's catalog ends with the session: choose a folder or URL for 'lake', or "

@@ -18,6 +18,7 @@ from odibi_nb.engines.spark import text_columns
 from odibi_nb.engines.spark.frames import to_spark, types_of
 from odibi_nb.engines.spark.session import SAIL
 from odibi_nb.errors import DataError, did_you_mean
+from odibi_nb.storage.spark_names import for_jvm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,7 +150,8 @@ def read_file(
         given = {"encoding": foreign.upper(), "multiLine": "true", **given}
     _check_there(location, shown)
     try:
-        return _read(connection.spark, location, format, types, given)
+        place = location if connection.kind == SAIL else for_jvm(location)
+        return _read(connection.spark, place, format, types, given)
     except DataError:
         raise
     except Exception as exc:
@@ -219,7 +221,12 @@ def _read(
         options["mode"] = "FAILFAST"
         return _read_json(spark, location, types, options)
     frame = spark.read.format(format).options(**options).load(location)
-    return _with_types(frame, types, redact_url(location), plain=False)
+    return _with_types(frame, types, _shown(location), plain=False)
+
+
+def _shown(location: str) -> str:
+    """Return *location* as the user spelled it, without secrets."""
+    return redact_url(location).removeprefix("file://")
 
 
 def _foreign_encoding(location: str, format: str, options: Mapping[str, Any]) -> str | None:
@@ -234,7 +241,7 @@ def _foreign_encoding(location: str, format: str, options: Mapping[str, Any]) ->
 
 def _read_csv(spark: Any, location: str, types: Mapping[str, str], options: dict[str, str]) -> Any:
     """Read CSV twice: now to find the types that the pandas engine would find, and on an action."""
-    shown = redact_url(location)
+    shown = _shown(location)
 
     def reader() -> Any:
         return spark.read.format("csv").option("header", "true").options(**options)
@@ -285,7 +292,7 @@ def _read_json(spark: Any, location: str, types: Mapping[str, str], options: dic
     kept.update(
         {n: f"decimal({WIDEST},0)" for n, k in found.items() if _is_wide(k) and n not in kept}
     )
-    return _with_types(frame, kept, redact_url(location), plain=True)
+    return _with_types(frame, kept, _shown(location), plain=True)
 
 
 def _is_wide(kind: str) -> bool:

@@ -24,6 +24,7 @@ from odibi_nb.engines.spark.empty_columns import decided, retype
 from odibi_nb.engines.spark.frames import fit, with_missing
 from odibi_nb.engines.spark.session import SAIL
 from odibi_nb.errors import DataError, RevokedError
+from odibi_nb.storage.spark_names import for_jvm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -94,6 +95,12 @@ class DeltaTarget:
         """A key that identifies the table."""
         return self.path or self.identifier
 
+    @property
+    def _location(self) -> str:
+        """The table's place as the session must spell it."""
+        assert self.path is not None
+        return self.path if self.connection.kind == SAIL else for_jvm(self.path)
+
     def frame(self, version: int | None = None) -> Any:
         """Return all of the table as a DataFrame, which Spark reads on the first action.
 
@@ -105,14 +112,14 @@ class DeltaTarget:
             reader = reader.option("versionAsOf", version)
         if self.path is None:
             return reader.table(self.identifier)
-        return reader.format("delta").load(self.path)
+        return reader.format("delta").load(self._location)
 
     def save(self, writer: Any) -> None:
         """Save the rows of a DataFrameWriter to the table."""
         if self.path is None:
             writer.saveAsTable(self.identifier)
         else:
-            writer.save(self.path)
+            writer.save(self._location)
 
 
 def write(

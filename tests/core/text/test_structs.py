@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 import pytest
 
-from odibi_nb.core.text.structs import decode_struct, expand_variables
+from odibi_nb.core.text.structs import decode_struct
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,22 +91,3 @@ def test_what_is_found_is_shown_short_and_without_secrets():
     assert "postgresql://u:***@h/db" in str(problems[0])
     _, problems = decode_struct({"title": {"password": "hunter2"}}, Whole)
     assert "hunter2" not in str(problems[0])
-
-
-def test_variables_are_expanded_wherever_text_stands():
-    """${NAME} is replaced in every text, $$ is a dollar sign, other dollars stay."""
-    raw = {"a": ["x-${ONE}", {"b": "${ONE}${TWO}"}], "c": "$$5 $x ${", "d": 3, "e": None}
-    found, problems = expand_variables(raw, "$", {"ONE": "1", "TWO": "${ONE}"})
-    assert problems == []
-    assert found == {"a": ["x-1", {"b": "1${ONE}"}], "c": "$5 $x ${", "d": 3, "e": None}
-
-
-def test_every_variable_that_is_not_set_is_named():
-    """A variable that is not set is a problem with its path and name; an empty one is set."""
-    raw = {"a": "${NO}", "b": ["${NEITHER}", "${EMPTY}"]}
-    found, problems = expand_variables(raw, "$.environments.qat", {"EMPTY": ""})
-    assert found["b"][1] == ""
-    assert said(problems) == [
-        "environment variable NO is not set - at $.environments.qat.a",
-        "environment variable NEITHER is not set - at $.environments.qat.b[0]",
-    ]

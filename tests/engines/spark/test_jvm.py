@@ -23,6 +23,7 @@ from odibi_nb.engines.pandas.engine import PandasEngine
 from odibi_nb.engines.spark import version_diff as spark_diff
 from odibi_nb.engines.spark.session import Connection
 from odibi_nb.errors import DataError
+from odibi_nb.storage.spark_table import SparkRowTable
 
 
 @pytest.fixture(scope="module")
@@ -184,3 +185,40 @@ class TestDiff(SparkDiff):
             by_spark = spark_diff.diff(engine.connection, "silver.t", frames, (old, new), ["id"])
             assert found(by_spark) == wanted
             assert by_spark.rows.changed_rows == diff.rows.changed_rows
+
+
+def test_a_path_is_a_folder_of_this_machine_whatever_the_default_file_system_is(
+    connection, tmp_path
+):
+    """On Databricks and on clusters, a path without a scheme is DBFS or HDFS: files, tables, queries, logs."""
+    spark, elsewhere = connection.spark, tmp_path / "dbfs"
+    elsewhere.mkdir()
+    settings = {
+        "fs.defaultFS": "viewfs://dbfs/",
+        "fs.viewfs.mounttable.dbfs.linkMergeSlash": elsewhere.as_uri(),
+    }
+    for name, value in settings.items():
+        spark.conf.set(name, value)
+    try:
+        home = tmp_path / "a lake &x=1"
+        home.mkdir()
+        engine = make_engine(connection, home)
+        (home / "in.csv").write_text("n\n1\n2\n")
+        frame = engine.read_file(str(home / "in.csv"), format="csv")
+        engine.write(frame, Output(table="silver.t"), INFO)
+        engine.write(make(spark, [{"n": 3}]), Output(table="silver.t", mode="append"), INFO)
+        assert sorted(row["n"] for row in rows_of(engine.query("SELECT n FROM silver.t"))) == [
+            1,
+            2,
+            3,
+        ]
+        assert PandasEngine(str(home / "lake")).read(table("silver.t"))["n"].sum() == 6
+        log = SparkRowTable(lambda: spark, "the log", path=str(home / "lake" / "logs" / "log"))
+        log.append([{"n": 1}], [("n", "int")])
+        assert (home / "lake" / "logs" / "log" / "_delta_log").is_dir()
+        with pytest.raises(DataError, match="no such file"):
+            engine.read_file(str(home / "no.csv"), format="csv")
+        assert [*elsewhere.iterdir()] == []
+    finally:
+        for name in settings:
+            spark.conf.unset(name)

@@ -1,0 +1,78 @@
+"""Variables in a manifest: from the environment, and from Databricks."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from odibi_nb.core.text import redaction
+from odibi_nb.core.text.redaction import redact_text
+from odibi_nb.core.text.variables import expand_variables
+
+
+def said(problems):
+    return [str(problem) for problem in problems]
+
+
+def test_variables_are_expanded_wherever_text_stands():
+    """${NAME} is replaced in every text, $$ is a dollar sign, other dollars stay."""
+    raw = {"a": ["x-${ONE}", {"b": "${ONE}${TWO}"}], "c": "$$5 $x ${", "d": 3, "e": None}
+    found, problems = expand_variables(raw, "$", {"ONE": "1", "TWO": "${ONE}"})
+    assert problems == []
+    assert found == {"a": ["x-1", {"b": "1${ONE}"}], "c": "$5 $x ${", "d": 3, "e": None}
+
+
+def test_every_variable_that_is_not_set_is_named():
+    """A variable that is not set is a problem with its path and name; an empty one is set."""
+    raw = {"a": "${NO}", "b": ["${NEITHER}", "${EMPTY}"]}
+    found, problems = expand_variables(raw, "$.environments.qat", {"EMPTY": ""})
+    assert found["b"][1] == ""
+    assert said(problems) == [
+        "environment variable NO is not set - at $.environments.qat.a",
+        "environment variable NEITHER is not set - at $.environments.qat.b[0]",
+    ]
+
+
+@pytest.fixture
+def dbutils(monkeypatch):
+    """Databricks' dbutils, with one secret and one parameter."""
+
+    def get(scope, key):
+        if (scope, key) != ("plant", "storage"):
+            raise RuntimeError("Secret does not exist with scope: x and key: y")
+        return "k3y with/odd+signs"
+
+    runtime = ModuleType("databricks.sdk.runtime")
+    runtime.dbutils = SimpleNamespace(
+        secrets=SimpleNamespace(get=get),
+        widgets=SimpleNamespace(get={"catalog": "main"}.__getitem__),
+    )
+    monkeypatch.setitem(sys.modules, "databricks.sdk.runtime", runtime)
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "18.0")
+    monkeypatch.setattr(redaction, "_hidden", ())
+
+
+def test_secrets_and_parameters_of_databricks_are_looked_up(dbutils):
+    """${secret:scope/key} and ${param:name} come from dbutils, and the secret is hidden from then on."""
+    raw = {"key": "${secret:plant/storage}", "lake": "catalog:${param:catalog}"}
+    found, problems = expand_variables(raw, "$")
+    assert (found, problems) == ({"key": "k3y with/odd+signs", "lake": "catalog:main"}, [])
+    assert redact_text("at k3y with/odd+signs, k3y%20with%2Fodd%2Bsigns") == "at ***, ***"
+
+
+def test_a_secret_that_cannot_be_read_is_a_problem_with_its_place_and_reason(dbutils):
+    """The messages name the text of the manifest, and what Databricks says."""
+    raw = {"a": "${secret:plant/no}", "b": "${secret:plant}", "c": "${param:no}"}
+    _, problems = expand_variables(raw, "$.e")
+    assert [problem.where for problem in problems] == ["$.e.a", "$.e.b", "$.e.c"]
+    assert "Secret does not exist" in problems[0].message
+    assert "scope/key" in problems[1].message
+    assert "${param:no}" in problems[2].message
+
+
+def test_another_machine_has_no_secrets_of_databricks():
+    """Elsewhere ${secret:…} is a problem that says so."""
+    _, (problem,) = expand_variables("${secret:plant/storage}", "$")
+    assert "this machine has none" in problem.message
