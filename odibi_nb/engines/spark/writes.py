@@ -96,7 +96,7 @@ class DeltaTarget:
         return self.path or self.identifier
 
     @property
-    def _location(self) -> str:
+    def location(self) -> str:
         """The table's place as the session must spell it."""
         assert self.path is not None
         return self.path if self.connection.kind == SAIL else for_jvm(self.path)
@@ -112,14 +112,14 @@ class DeltaTarget:
             reader = reader.option("versionAsOf", version)
         if self.path is None:
             return reader.table(self.identifier)
-        return reader.format("delta").load(self._location)
+        return reader.format("delta").load(self.location)
 
     def save(self, writer: Any) -> None:
         """Save the rows of a DataFrameWriter to the table."""
         if self.path is None:
             writer.saveAsTable(self.identifier)
         else:
-            writer.save(self._location)
+            writer.save(self.location)
 
 
 def write(
