@@ -72,14 +72,14 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     projects.add_argument("--no-history", action="store_true", help="do not look up last runs")
     _add_registry(commands)
     new = _command(commands, "init", "make a new project that runs at once", "scaffold:init")
-    new.add_argument("name", metavar="NAME", help="what the project will be called")
-    history = _command(commands, "history", "past runs, newest first", "overview:history")
+    new.add_argument("name", metavar="NAME", help="name of the new project")
+    history = _command(commands, "history", "list past runs, newest first", "overview:history")
     _add_project(history)
     history.add_argument(
-        "--limit", type=_positive, default=20, metavar="N", help="at most N runs (20)"
+        "--limit", type=_positive, default=20, metavar="N", help="list at most N runs (20)"
     )
     history.add_argument(
-        "--run", metavar="RUN_ID", help="the run log of one run ('last' for the newest)"
+        "--run", metavar="RUN_ID", help="show the run log of this run ('last' for the newest)"
     )
     _add_json(history)
     _add_compare(commands)
@@ -96,24 +96,26 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     form.add_argument(
         "--migration",
         action="store_true",
-        help="list what of a project of odibi_de_v2 needs a change, with file and line",
+        help="list the places of an odibi_de_v2 project that need a change, with file and line",
     )
     _add_json(form)
     cancel = _command(
         commands, "cancel", "end a run, here or in another process", "overview:cancel"
     )
-    cancel.add_argument(
-        "run_id", nargs="?", metavar="RUN_ID", help="which run; the only one if left out"
-    )
+    cancel.add_argument("run_id", nargs="?", metavar="RUN_ID", help="id of the run (the only one)")
     cancel.add_argument("--transformation", metavar="ID", help="end only this transformation")
-    cancel.add_argument("--project", metavar="PROJECT", help="whose run")
+    cancel.add_argument("--project", metavar="PROJECT", help="the run's project (the only one)")
     _add_manifest(cancel)
     return parser
 
 
 def _command(commands: Any, name: str, text: str, handler: str) -> Any:
     parser = commands.add_parser(
-        name, help=text, description=text.capitalize() + ".", allow_abbrev=False
+        name,
+        help=text,
+        description=f"{text[:1].upper()}{text[1:]}.",
+        epilog="Parentheses contain the value that is used without the argument.",
+        allow_abbrev=False,
     )
     parser.set_defaults(handler=handler, parser=parser)
     return parser
@@ -121,34 +123,36 @@ def _command(commands: Any, name: str, text: str, handler: str) -> Any:
 
 def _add_project(parser: Any) -> None:
     parser.add_argument(
-        "project", nargs="?", metavar="PROJECT", help="the project's name; the only one if left out"
+        "project", nargs="?", metavar="PROJECT", help="name of the project (the only one)"
     )
     _add_env(parser)
 
 
 def _add_env(parser: Any) -> None:
     parser.add_argument(
-        "--env", metavar="ENV", help="the environment (the manifest's default_env, else qat)"
+        "--env",
+        metavar="ENV",
+        help="name of the environment (the manifest's default_env, else qat)",
     )
     _add_manifest(parser)
 
 
 def _add_manifest(parser: Any) -> None:
     parser.add_argument(
-        "--manifest", metavar="PATH", help="the manifest, instead of looking for it"
+        "--manifest", metavar="PATH", help="path of the manifest (found by the project's name)"
     )
 
 
 def _add_json(parser: Any) -> None:
     """Add the option to return a `odibi_nb.views.json_documents.JsonDocument`."""
     parser.add_argument(
-        "--json", action="store_true", help="as JSON text with stable keys, for programs"
+        "--json", action="store_true", help="print JSON text with stable keys, for programs"
     )
 
 
 def _add_engine(parser: Any) -> None:
     parser.add_argument(
-        "--engine", choices=["pandas", "spark"], help="instead of the environment's"
+        "--engine", choices=["pandas", "spark"], help="engine of the run (the environment's)"
     )
 
 
@@ -164,9 +168,14 @@ def _add_choices(parser: Any) -> None:
     _add_layers(parser)
     _add_selection(parser)
     parser.add_argument(
-        "--retries", type=_not_negative, metavar="N", help="tries after a failed attempt (3)"
+        "--retries",
+        type=_not_negative,
+        metavar="N",
+        help="number of retries after a failed attempt (3)",
     )
-    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="for each attempt")
+    parser.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help="time limit of each attempt"
+    )
 
 
 def _add_selection(parser: Any) -> None:
@@ -176,14 +185,18 @@ def _add_selection(parser: Any) -> None:
         nargs="+",
         action="extend",
         metavar="ROWS",
-        help="only these rows: an id, SILVER_*, +ID (with what it needs), ID+ (with what needs it), "
+        help="select these rows: an id, SILVER_*, +ID (and its upstream rows), ID+ (and its downstream rows), "
         "layer:…, tag:…, plant:…, engine:…, function:…, state:failed, state:stale; a comma means 'and'",
     )
     parser.add_argument(
-        "--exclude", nargs="+", action="extend", metavar="ROWS", help="but not these rows"
+        "--exclude", nargs="+", action="extend", metavar="ROWS", help="leave out these rows"
     )
     parser.add_argument(
-        "--only", nargs="+", action="extend", metavar="ID", help="exactly these rows, by their ids"
+        "--only",
+        nargs="+",
+        action="extend",
+        metavar="ID",
+        help="select exactly the rows with these ids",
     )
 
 
@@ -195,19 +208,21 @@ def _add_run(commands: Any) -> None:
 
 
 def _add_retry(commands: Any) -> None:
-    text = "run again what did not succeed in a run, and what needs it"
+    text = "run again the rows that did not succeed in a run, and the rows that need them"
     retry = _command(commands, "retry", text, "running:retry")
     retry.add_argument(
         "run_id",
         nargs="?",
         default="last",
         metavar="RUN_ID",
-        help="which run ('last' for the newest)",
+        help="id of the run ('last' for the newest)",
     )
-    retry.add_argument("--project", metavar="PROJECT", help="whose run; the only one if left out")
+    retry.add_argument("--project", metavar="PROJECT", help="the run's project (the only one)")
     _add_env(retry)
     retry.add_argument(
-        "--only-failed", action="store_true", help="only what failed, not what waited for it"
+        "--only-failed",
+        action="store_true",
+        help="retry only the failed rows, without the rows that were skipped after them",
     )
     _add_choices(retry)
     _add_how(retry)
@@ -221,11 +236,9 @@ def _add_rollback(commands: Any) -> None:
         nargs="?",
         default="last",
         metavar="RUN_ID",
-        help="which run ('last' for the newest that is no rollback)",
+        help="id of the run ('last' for the newest that is no rollback)",
     )
-    rollback.add_argument(
-        "--project", metavar="PROJECT", help="whose run; the only one if left out"
-    )
+    rollback.add_argument("--project", metavar="PROJECT", help="the run's project (the only one)")
     _add_env(rollback)
     _add_engine(rollback)
     rollback.add_argument(
@@ -233,35 +246,44 @@ def _add_rollback(commands: Any) -> None:
         nargs="+",
         action="extend",
         metavar="ROWS",
-        help="only the tables of these rows of the run, as for run",
+        help="restore only the tables of these rows; for the values, see run",
     )
     rollback.add_argument(
-        "--only", nargs="+", action="extend", metavar="ID", help="exactly these rows, by their ids"
+        "--only",
+        nargs="+",
+        action="extend",
+        metavar="ID",
+        help="select exactly the rows with these ids",
     )
-    rollback.add_argument("--dry-run", action="store_true", help="only show the plan")
+    rollback.add_argument("--dry-run", action="store_true", help="show the plan and write nothing")
     rollback.add_argument(
-        "--force", action="store_true", help="also undo what others have written since"
+        "--force", action="store_true", help="also undo the later commits of others"
     )
     rollback.add_argument(
         "--drop",
         action="store_true",
-        help="drop the tables that the run created (else: empty them)",
+        help="drop the tables that the run created, instead of emptying them",
     )
     _add_display(rollback)
 
 
 def _add_compare(commands: Any) -> None:
-    text = "two runs side by side: status, seconds, rows, and what changed"
+    text = "compare two runs: status, seconds, rows, and changes of the configuration"
     compare = _command(commands, "compare", text, "overview:compare")
     compare.add_argument(
-        "run_a", nargs="?", metavar="RUN_ID", help="the earlier run (the one before the later one)"
+        "run_a",
+        nargs="?",
+        metavar="RUN_ID",
+        help="id of the earlier run (the run before the later one)",
     )
     compare.add_argument(
-        "run_b", nargs="?", default="last", metavar="RUN_ID", help="the later run (the newest)"
+        "run_b",
+        nargs="?",
+        default="last",
+        metavar="RUN_ID",
+        help="id of the later run (the newest)",
     )
-    compare.add_argument(
-        "--project", metavar="PROJECT", help="whose runs; the only one if left out"
-    )
+    compare.add_argument("--project", metavar="PROJECT", help="the runs' project (the only one)")
     _add_env(compare)
 
 
@@ -279,32 +301,41 @@ def _add_export(commands: Any) -> None:
         "--split",
         choices=["project", "layer", "row"],
         default="project",
-        help="one task for the project (default), each layer, or each row",
+        help="make one task for the project (default), for each layer, or for each row",
     )
     export.add_argument(
-        "--schedule", metavar="CRON", help="five fields of cron, UTC: '30 5 * * MON-FRI'"
-    )
-    export.add_argument("--out", metavar="FOLDER", help="instead of the scheduler's usual folder")
-    export.add_argument(
-        "--check", action="store_true", help="compare with the files on disk; write nothing"
+        "--schedule",
+        metavar="CRON",
+        help="schedule in five fields of cron, in UTC: '30 5 * * MON-FRI'",
     )
     export.add_argument(
-        "--force", action="store_true", help="replace files that were changed by hand"
+        "--out", metavar="FOLDER", help="folder of the files (the scheduler's usual one)"
+    )
+    export.add_argument(
+        "--check",
+        action="store_true",
+        help="compare the files on disk with a new export, and write nothing",
+    )
+    export.add_argument(
+        "--force", action="store_true", help="also replace files that a person wrote or changed"
     )
 
 
 def _add_diff(commands: Any) -> None:
-    text = "what changed in the data: of a table, of a run, between environments"
+    text = "show the changed rows and columns of a table, of a run, or between environments"
     diff = _command(commands, "diff", text, "diff:diff")
     diff.add_argument(
         "what",
         nargs="*",
         metavar="WHAT",
-        help="TABLE (its last change), TABLE@3 TABLE@5, or 'last' or RUN_ID and tables (last)",
+        help="TABLE (its last change), TABLE@3 TABLE@5, or a run ('last' or RUN_ID) and its tables (last)",
     )
-    diff.add_argument("--project", metavar="PROJECT", help="the only one if left out")
+    diff.add_argument("--project", metavar="PROJECT", help="name of the project (the only one)")
     diff.add_argument(
-        "--env", nargs="+", metavar="ENV", help="the environment; or two, to compare their tables"
+        "--env",
+        nargs="+",
+        metavar="ENV",
+        help="name of the environment; two names compare their tables",
     )
     _add_manifest(diff)
     _add_engine(diff)
@@ -321,34 +352,37 @@ def _add_pace(parser: Any) -> None:
         "--workers",
         type=_positive,
         metavar="N",
-        help="transformations at a time (the CPUs; on Spark at least 4)",
+        help="number of transformations at a time (the number of CPUs; on Spark at least 4)",
     )
     parser.add_argument(
         "--schedule",
         choices=["layers", "graph"],
-        help="layer by layer, or as soon as inputs are there",
+        help="run layer by layer, or start each row as soon as its inputs exist",
     )
 
 
 def _add_display(run: Any) -> None:
     """Add the options for the display, the log and the confirmation of a run."""
     run.add_argument(
-        "--log-level", metavar="LEVEL", help="what the console shows: DEBUG, INFO, WARNING, ERROR"
+        "--log-level", metavar="LEVEL", help="level of the console: DEBUG, INFO, WARNING, ERROR"
     )
     run.add_argument(
-        "--save-logs", action="store_true", default=None, help="also write captured logs to a file"
+        "--save-logs",
+        action="store_true",
+        default=None,
+        help="also write the captured logs to a file",
     )
     run.add_argument(
         "--ui",
         choices=["auto", "plotly", "widgets", "html", "text"],
-        help="how the run is shown (auto: the first of these that works here)",
+        help="display of the run (auto: the first of the others that works here)",
     )
     run.add_argument("--yes", action="store_true", help="confirm a protected environment")
     run.add_argument(
         "--background",
         action="store_true",
         default=None,
-        help="let other cells run meanwhile (in a notebook)",
+        help="return at once, so that other cells can run (in a notebook)",
     )
 
 
@@ -356,38 +390,52 @@ def _add_how(run: Any) -> None:
     """Add the options for the execution of a run and its display."""
     _add_pace(run)
     run.add_argument(
-        "--on-error", choices=["continue", "stop"], help="what a failure does to the others"
+        "--on-error",
+        choices=["continue", "stop"],
+        help="after a failure, run the other rows, or start no more rows",
     )
     _add_display(run)
-    run.add_argument("--run-timeout", type=_seconds, metavar="SECONDS", help="for the whole run")
+    run.add_argument(
+        "--run-timeout", type=_seconds, metavar="SECONDS", help="time limit of the whole run"
+    )
     run.add_argument(
         "--keep-cached",
         action="store_true",
         default=None,
-        help="leave the cache plan's tables in the Spark session's memory",
+        help="keep the cache plan's tables in the Spark session's memory",
     )
     run.add_argument(
         "--atomic",
         action="store_true",
         default=None,
-        help="all or nothing: if the run does not succeed, restore the tables that it wrote",
+        help="restore the tables that the run wrote if it does not succeed",
     )
     run.add_argument(
         "--force",
         action="store_true",
         default=None,
-        help="take the place of a run that goes on, and end it",
+        help="end a run that is in progress, and take its place",
     )
 
 
 def _add_panel(commands: Any) -> None:
-    panel = _command(commands, "panel", "run by point and click (in a notebook)", "running:panel")
+    panel = _command(
+        commands,
+        "panel",
+        "open a panel with buttons to plan and run (in a notebook)",
+        "running:panel",
+    )
     _add_project(panel)
     _add_engine(panel)
 
 
 def _add_plan(commands: Any) -> None:
-    plan = _command(commands, "plan", "what a run would do; writes nothing", "running:plan")
+    plan = _command(
+        commands,
+        "plan",
+        "show the rows that a run would run, and their problems; write nothing",
+        "running:plan",
+    )
     _add_what(plan)
     _add_stale(plan)
     _add_pace(plan)
@@ -395,7 +443,7 @@ def _add_plan(commands: Any) -> None:
 
 
 def _add_status(commands: Any) -> None:
-    text = "which rows are up to date, and why the others are not"
+    text = "list the rows that are up to date, and the reasons why others are not"
     status = _command(commands, "status", text, "freshness:status")
     _add_project(status)
     _add_engine(status)
@@ -409,13 +457,16 @@ def _add_stale(parser: Any) -> None:
         "--stale",
         action="store_true",
         default=None,
-        help="only the rows that are not up to date, and the rows that need their new data",
+        help="select only the rows that are not up to date, and the rows that need their new data",
     )
 
 
 def _add_layers(parser: Any) -> None:
     parser.add_argument(
-        "--layers", nargs="+", metavar="LAYER", help="only these layers, in the manifest's order"
+        "--layers",
+        nargs="+",
+        metavar="LAYER",
+        help="run only these layers, in the manifest's order",
     )
 
 
@@ -424,54 +475,90 @@ def _add_troubleshooting(commands: Any) -> None:
     load = _command(
         commands,
         "load",
-        "a transformation's inputs and function, to try things on",
+        "put a transformation's inputs and function into variables",
         "troubleshooting:load",
     )
     load.add_argument(
-        "--as", dest="name", metavar="NAME", help="as one variable instead of several"
+        "--as", dest="name", metavar="NAME", help="put everything into one variable with this name"
     )
     trial = _command(
         commands,
         "try",
-        "call its function with writes captured, and compare",
+        "call a transformation's function, capture its writes, and compare them with its tables",
         "troubleshooting:try_out",
     )
-    trial.add_argument("--write", action="store_true", help="write after all, if it succeeds")
+    trial.add_argument(
+        "--write", action="store_true", help="write the results if the function succeeds"
+    )
     trial.add_argument("--yes", action="store_true", help="confirm a protected environment")
-    debug = _command(commands, "debug", "why a transformation failed", "troubleshooting:debug")
+    debug = _command(
+        commands, "debug", "open the failed frames of a transformation", "troubleshooting:debug"
+    )
     explain = _command(
-        commands, "explain", "everything that bears on a transformation", "explaining:explain"
+        commands,
+        "explain",
+        "show a transformation's row, function, inputs, outputs and history",
+        "explaining:explain",
     )
     lineage = _command(
-        commands, "lineage", "what leads to a transformation, and what follows", "lineage:lineage"
+        commands,
+        "lineage",
+        "show the upstream and downstream rows of a transformation",
+        "lineage:lineage",
     )
-    lineage.add_argument("id", nargs="?", metavar="ID", help="around this one (all if left out)")
-    lineage.add_argument("--up", type=_not_negative, metavar="N", help="N steps before it (all)")
-    lineage.add_argument("--down", type=_not_negative, metavar="N", help="N steps after it (all)")
-    lineage.add_argument("--mermaid", action="store_true", help="as Mermaid text")
-    log = _command(commands, "log", "what a transformation printed", "troubleshooting:log")
-    log.add_argument("--run", metavar="RUN_ID", help="in this run (the newest that has it)")
-    log.add_argument("--follow", action="store_true", help="go on until it has ended")
-    why = _command(commands, "why", "what changed before a transformation failed", "culprits:why")
+    lineage.add_argument("id", nargs="?", metavar="ID", help="id of the transformation (all)")
+    lineage.add_argument(
+        "--up", type=_not_negative, metavar="N", help="show N steps upstream (all)"
+    )
+    lineage.add_argument(
+        "--down", type=_not_negative, metavar="N", help="show N steps downstream (all)"
+    )
+    lineage.add_argument("--mermaid", action="store_true", help="print Mermaid text")
+    log = _command(commands, "log", "show the output of a transformation", "troubleshooting:log")
+    log.add_argument(
+        "--run", metavar="RUN_ID", help="id of the run (the newest that has the transformation)"
+    )
+    log.add_argument("--follow", action="store_true", help="go on until the transformation ends")
+    why = _command(
+        commands,
+        "why",
+        "list the changes before a transformation failed, the likeliest cause first",
+        "culprits:why",
+    )
     why.add_argument(
         "--run",
         nargs=2,
         metavar="RUN_ID",
-        help="compare these two runs (the last success and the failure after it)",
+        help="compare these two runs (the last success and the next failure)",
     )
     _add_json(why)
     bisected = _command(
-        commands, "bisect", "which commit of its inputs broke a transformation", "culprits:bisect"
+        commands,
+        "bisect",
+        "find the commit of an input that broke a transformation",
+        "culprits:bisect",
     )
-    debug.add_argument("id", nargs="?", default="last", metavar="ID", help="or 'last'")
     debug.add_argument(
-        "--forget", action="store_true", help="let go of the failed functions' variables in memory"
+        "id",
+        nargs="?",
+        default="last",
+        metavar="ID",
+        help="id of the transformation, or 'last' for the newest failure",
+    )
+    debug.add_argument(
+        "--forget", action="store_true", help="free the memory of failed functions' variables"
     )
     for parser in (load, trial, explain, log, why, bisected):
-        parser.add_argument("id", metavar="ID", help="the transformation")
+        parser.add_argument("id", metavar="ID", help="id of the transformation")
     for parser in (load, trial, debug, explain, lineage, log, why, bisected):
-        parser.add_argument("--project", metavar="PROJECT", help="the only one if left out")
-        parser.add_argument("--env", metavar="ENV", help="the manifest's default_env, else qat")
+        parser.add_argument(
+            "--project", metavar="PROJECT", help="name of the project (the only one)"
+        )
+        parser.add_argument(
+            "--env",
+            metavar="ENV",
+            help="name of the environment (the manifest's default_env, else qat)",
+        )
         _add_manifest(parser)
     for parser in (load, trial, explain, bisected):
         _add_engine(parser)
@@ -483,10 +570,13 @@ def _add_troubleshooting(commands: Any) -> None:
         )
     for parser in (load, trial):
         parser.add_argument(
-            "--limit", type=_positive, metavar="N", help="at most N rows of each input"
+            "--limit", type=_positive, metavar="N", help="read at most N rows of each input"
         )
         parser.add_argument(
-            "--sample", type=_fraction, metavar="FRACTION", help="this share of each input's rows"
+            "--sample",
+            type=_fraction,
+            metavar="FRACTION",
+            help="read this share of each input's rows",
         )
 
 
@@ -494,29 +584,37 @@ def _add_editing(commands: Any) -> None:
     """Add the commands that change registry rows."""
     text = "write the cell's rows (TOML or JSON) into the registry"
     register = _command(commands, "register", text, "editing:register")
-    enable = _command(commands, "enable", "let transformations run again", "editing:enable")
+    enable = _command(commands, "enable", "include transformations in runs again", "editing:enable")
     disable = _command(commands, "disable", "leave transformations out of runs", "editing:disable")
     for parser in (enable, disable):
-        parser.add_argument("ids", nargs="+", metavar="ID", help="which ones")
+        parser.add_argument("ids", nargs="+", metavar="ID", help="ids of transformations")
     for parser in (register, enable, disable):
-        parser.add_argument("--project", metavar="PROJECT", help="the only one if left out")
-        parser.add_argument("--env", metavar="ENV", help="the manifest's default_env, else qat")
+        parser.add_argument(
+            "--project", metavar="PROJECT", help="name of the project (the only one)"
+        )
+        parser.add_argument(
+            "--env",
+            metavar="ENV",
+            help="name of the environment (the manifest's default_env, else qat)",
+        )
         _add_manifest(parser)
         parser.add_argument("--yes", action="store_true", help="confirm a protected environment")
 
 
 def _add_registry(commands: Any) -> None:
-    text = "the TransformationRegistry: init, import, export, list, delete"
+    text = "manage the TransformationRegistry: init, import, export, list, delete"
     registry = commands.add_parser(
         "registry", help=text, description=text.capitalize() + ".", allow_abbrev=False
     )
     actions = registry.add_subparsers(dest="action", required=True, metavar="ACTION")
     init = _command(
-        actions, "init", "create the table, or add the columns it lacks", "registry:init"
+        actions, "init", "create the table, or add its missing columns", "registry:init"
     )
     _add_project(init)
     init.add_argument(
-        "--all-columns", action="store_true", help="also the optional columns (step, description …)"
+        "--all-columns",
+        action="store_true",
+        help="also create the optional columns (step, description …)",
     )
     load = _command(
         actions, "import", "load rows from a JSON, TOML or CSV file", "registry:import_rows"
@@ -526,19 +624,19 @@ def _add_registry(commands: Any) -> None:
     load.add_argument(
         "--all",
         action="store_true",
-        help="rows of every project and environment that the file has, not only of PROJECT and ENV",
+        help="import the rows of all projects and environments in the file, not only of PROJECT and ENV",
     )
     load.add_argument(
-        "--prune", action="store_true", help="delete the rows that the file leaves out (asks)"
+        "--prune", action="store_true", help="delete the rows that the file does not contain (asks)"
     )
     load.add_argument(
         "--ingestion-config",
         action="store_true",
         help="convert the rows of an IngestionSourceConfig to Bronze rows; FILE may also be a table, or URL#TABLE",
     )
-    remove = _command(actions, "delete", "delete rows, by their ids (asks)", "editing:delete")
-    remove.add_argument("ids", nargs="+", metavar="ID", help="which ones")
-    remove.add_argument("--project", metavar="PROJECT", help="the only one if left out")
+    remove = _command(actions, "delete", "delete the rows with these ids (asks)", "editing:delete")
+    remove.add_argument("ids", nargs="+", metavar="ID", help="ids of transformations")
+    remove.add_argument("--project", metavar="PROJECT", help="name of the project (the only one)")
     _add_env(remove)
     save = _command(
         actions, "export", "write the rows to a JSON, TOML or CSV file", "registry:export"
@@ -546,12 +644,12 @@ def _add_registry(commands: Any) -> None:
     save.add_argument("file", metavar="FILE", help="*.json, *.toml or *.csv")
     _add_project(save)
     listed = _command(
-        actions, "list", "the rows of a project and environment", "registry:list_rows"
+        actions, "list", "list the rows of a project and environment", "registry:list_rows"
     )
     _add_project(listed)
     for parser in (init, load):
         parser.add_argument("--yes", action="store_true", help="confirm a protected environment")
-    remove.add_argument("--yes", action="store_true", help="delete without a question")
+    remove.add_argument("--yes", action="store_true", help="delete without asking")
 
 
 def _positive(text: str) -> int:
