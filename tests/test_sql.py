@@ -8,6 +8,8 @@ from real_project import make_project, registry_row
 from odibi_nb.api import GenericProjectOrchestrator
 from odibi_nb.core.functions.registry import module_allowed
 from odibi_nb.core.model.sql_rows import place_named
+from odibi_nb.core.rehearsal.bisection import bisect
+from odibi_nb.core.rehearsal.causes import causes_of
 from odibi_nb.debugging import load_transformation, try_transformation
 from odibi_nb.errors import ConfigurationError, PlanError
 from odibi_nb.views.plan.plan_text import plan_text
@@ -258,3 +260,25 @@ def test_explain_shows_the_query(project):
     assert "SELECT x, x * 2 AS twice FROM large ORDER BY x" in shown
     assert "models/s.sql" in shown
     assert "← B1" in shown
+
+
+def test_a_query_that_fails_on_its_data_comes_back(project):
+    """A failed query has its tables in inputs_read, so that try --run, why and bisect know them."""
+    text = "SELECT CASE WHEN x > 5 THEN CAST('a' || x AS INT) ELSE x END AS x FROM bronze.x"
+    opened = project(sql_row(sql=text))
+    opened.run().raise_for_status()
+    failed = opened.run(overrides={"B1": {"rows": 9}}, retry={"max_retries": 0})
+    (read,) = failed.transformations["S1"].inputs_read
+    assert [(table.table, table.version) for table in read.tables] == [("bronze.x", 1)]
+    opened.run(select=["B1"])
+    assert try_transformation(opened, "S1").error is None
+    assert "Conversion Error" in str(try_transformation(opened, "S1", run="last").error)
+    assert causes_of(opened, "S1").causes[0].what.startswith("input bronze.x v0 → v1")
+    assert bisect(opened, "S1", print).culprit.version == 1
+    from deltalake import DeltaTable
+
+    table = DeltaTable(opened.manifest.folder / "lake" / "bronze" / "x")
+    table.vacuum(0, dry_run=False, enforce_retention_duration=False)
+    found = bisect(opened, "S1", print)
+    assert found.culprit is None, found.tries
+    assert found.conclusion.startswith("stopped, because a version cannot be read any more")

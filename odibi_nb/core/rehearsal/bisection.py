@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     from odibi_nb.core.rehearsal.past_attempts import PastAttempt
     from odibi_nb.core.running.orchestrator import Orchestrator
 
-_GONE = re.compile(r"VACUUM removes|FileNotFoundException|FAILED_READ_FILE|DELTA_FILE_NOT_FOUND")
+_GONE = re.compile(
+    r"version \d+ cannot be read|VACUUM removes|FileNotFoundException|FAILED_READ_FILE|DELTA_FILE_NOT_FOUND"
+    r"|\.parquet\b.{0,400}?(?:not found|No such file|does not exist)",
+    re.DOTALL,
+)
 _NO_TIME = dt.datetime.min.replace(tzinfo=dt.timezone.utc)
 
 

@@ -16,6 +16,7 @@ from odibi_nb.core.model.attempt_control import AttemptControl
 from odibi_nb.core.model.engine import Engine
 from odibi_nb.core.model.file_formats import format_of
 from odibi_nb.core.model.provenance import FileRead, OutputWritten, UnversionedTable
+from odibi_nb.core.model.query_tables import DIALECTS, tables_in
 from odibi_nb.core.model.readable_places import Reach, storage_refusal
 from odibi_nb.core.model.tables import TableName, is_location
 from odibi_nb.core.model.transformation import Output, check_output
@@ -212,13 +213,26 @@ class ExecutionContext:
         try:
             frame, tables = newest(sql, provenance.pins())
         except DataError:
-            provenance.read_query(name, sql, ())  # as above
+            provenance.read_query(name, sql, self._tables_of(sql))
             raise
         versions = [one for one in tables if not isinstance(one, UnversionedTable)]
         if any(provenance.pin(one).version != one.version for one in versions):
             frame, tables = newest(sql, provenance.pins())  # another thread was faster
         provenance.read_query(name, sql, tables)
         return frame
+
+    def _tables_of(self, sql: str) -> tuple[TableVersion | UnversionedTable, ...]:
+        """Return the tables of a query that failed on their data, at the versions that it read.
+
+        A table that another writer changes at this moment can have the next version.
+        """
+        engine, pins = self._engine(), self.provenance.pins()
+        found, _ = tables_in(sql, DIALECTS.get(engine.name, engine.name))
+        with contextlib.suppress(Exception):  # the query's own error is the one to raise
+            names = [TableName.parse(".".join(parts)) for parts in sorted(found or ())]
+            now = engine.versions(names)  # type: ignore[attr-defined]
+            return tuple(_pinned(name.key, now.get(name.key), pins) for name in names)
+        return ()
 
     def _fingerprint(self, location: str, name: str) -> FileRead:
         """Look at a file before it is read: a change meanwhile makes it differ later."""
@@ -400,6 +414,17 @@ class ExecutionContext:
 
     def _say(self, line: str) -> None:
         self.logger.info(line)
+
+
+def _pinned(
+    key: str, now: TableVersion | None, pins: Mapping[str, int]
+) -> TableVersion | UnversionedTable:
+    """Return the version of a table that an attempt reads: the pinned one, or else the present one."""
+    if now is None:
+        return UnversionedTable(table=key)
+    if pins.get(key, now.version) == now.version:
+        return now
+    return msgspec.structs.replace(now, version=pins[key], data_version=None)
 
 
 def as_output(output: str | Mapping[str, Any] | Output) -> Output:
