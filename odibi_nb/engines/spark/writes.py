@@ -19,6 +19,7 @@ from odibi_nb.engines.delta.errors import SAIL_ITSELF, why_refused
 from odibi_nb.engines.delta.log import DeltaLog
 from odibi_nb.engines.delta.versions import newest_number
 from odibi_nb.engines.optional_imports import reason
+from odibi_nb.engines.spark import versions as spark_versions
 from odibi_nb.engines.spark.appends import without_earlier
 from odibi_nb.engines.spark.empty_columns import decided, retype
 from odibi_nb.engines.spark.frames import fit, with_missing
@@ -211,7 +212,7 @@ def _once(target: DeltaTarget, frame: Any, schema: Any, request: Request, number
     if differs:
         writer = writer.option("mergeSchema", "true")
     _save(target, writer, mark, only_once=request.only_once)
-    return _written(target, mark, before)
+    return _written(target, mark, before, creates=schema is None)
 
 
 def _make(target: DeltaTarget, frame: Any, output: Output) -> None:
@@ -270,6 +271,8 @@ def _merge(
 ) -> Written:
     """Update the rows whose keys the table has, and insert the others; null equals null."""
     view = f"odibi_merge_{uuid.uuid4().hex}"
+    if before is None:
+        before = spark_versions.newest_number(target)
     same = " AND ".join(f"t.{backticked(key)} <=> s.{backticked(key)}" for key in output.keys)
     evolving = "WITH SCHEMA EVOLUTION " if differs else ""
     frame.createOrReplaceTempView(view)
@@ -295,14 +298,13 @@ def _merged(target: DeltaTarget, before: int | None) -> int | None:
     """
     if before is None:
         return None
-    log, newest = DeltaLog(str(target.path), {}), _newest_number(target) or 0
     with contextlib.suppress(Exception):  # the merge is committed
-        found = [
-            commit.version
-            for commit in itertools.takewhile(lambda c: c.version > before, log.commits(newest))
-            if commit.info.get("operation") == "MERGE"
+        merges = [
+            int(commit["version"])
+            for commit in _newest_commits(target)
+            if commit["version"] > before and commit.get("operation") == "MERGE"
         ]
-        return found[0] if len(found) == 1 else None
+        return merges[0] if len(merges) == 1 else None
     return None
 
 
@@ -362,14 +364,20 @@ def _partitions(target: DeltaTarget) -> list[str] | None:
     return found
 
 
-def _written(target: DeltaTarget, mark: str, before: int | None) -> Written:
+def _written(target: DeltaTarget, mark: str, before: int | None, *, creates: bool) -> Written:
     """Return the rows and the versions of the commit with *mark*.
 
-    *before* is the table's version before the first commit of the write, if it is known.
+    Args:
+        target: the table.
+        mark: the commit's ``userMetadata``.
+        before: the table's version before the first commit of the write, if it is known.
+        creates: True if there was no table. Spark may store no mark in a commit that creates one.
     """
     commit = _commit_with(target, mark) or {}
     rows = (commit.get("operationMetrics") or {}).get("numOutputRows")
     version = commit.get("version")
+    if version is None and creates and spark_versions.newest_number(target) == 0:
+        version = 0
     previous = version - 1 if version else None
     if previous is not None and before is not None:
         previous = min(previous, before)
@@ -378,17 +386,19 @@ def _written(target: DeltaTarget, mark: str, before: int | None) -> Written:
 
 def _commit_with(target: DeltaTarget, mark: str) -> dict[str, Any] | None:
     """Return the commit with *mark*, if it is among the newest ones."""
-    commits: list[dict[str, Any]] = []
+    commits = _newest_commits(target)
+    return next((commit for commit in commits if commit.get("userMetadata") == mark), None)
+
+
+def _newest_commits(target: DeltaTarget) -> list[dict[str, Any]]:
+    """Return the information of the table's newest commits, newest first, as far as it can be read."""
     number = _newest_number(target)
     if number is not None:
         with contextlib.suppress(Exception):
-            found = DeltaLog(str(target.path), {}).commits(number)
-            newest = itertools.islice(found, _LOOK_BACK)
-            commits.extend({**one.info, "version": one.version} for one in newest)
-    else:
-        sql = f"DESCRIBE HISTORY {target.identifier} LIMIT {_LOOK_BACK}"
-        commits = _from_sql(target, sql, lambda rows: [row.asDict() for row in rows]) or []
-    return next((commit for commit in commits if commit.get("userMetadata") == mark), None)
+            newest = itertools.islice(DeltaLog(str(target.path), {}).commits(number), _LOOK_BACK)
+            return [{**one.info, "version": one.version} for one in newest]
+    sql = f"DESCRIBE HISTORY {target.identifier} LIMIT {_LOOK_BACK}"
+    return _from_sql(target, sql, lambda rows: [row.asDict() for row in rows]) or []
 
 
 def rows_in_table(target: DeltaTarget, version: int | None = None) -> int | None:

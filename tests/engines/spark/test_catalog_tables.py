@@ -78,6 +78,7 @@ class TestPandas(PandasRows):
     test_earlier_version = Versioned.test_an_earlier_version_can_be_read
     test_query_at_versions = Versioned.test_a_query_reads_tables_at_their_versions
     test_created_again = Versioned.test_a_table_that_was_created_again_is_another
+    test_told_versions = Versioned.test_a_write_tells_its_versions
     newest = Versioned.newest
 
     def drop(self, engine):
