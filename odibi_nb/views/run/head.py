@@ -46,6 +46,14 @@ ENDING = {
     3: "abandoning {rows}",
 }
 """What a request to cancel does to the running rows, by its level."""
+_TITLE = (
+    "const d=document,stop=()=>{clearInterval(d.odibiWatch);delete d.odibiWatch},"
+    "back=()=>{stop();if(d.odibiTitle!=null)d.title=d.odibiTitle;delete d.odibiTitle;delete d.odibiEnd};"
+    "d.odibiTitle??=d.title;"
+    "d.odibiEnd=text=>{stop();d.title=text;"
+    "for(const e of ['pointermove','keydown'])d.addEventListener(e,back,{once:true})};"
+)
+_WATCH = "d.odibiWatch??=setInterval(()=>d.querySelector('.odibi-title')||back(),2000)"
 _BAR = "display:flex;height:8px;border-radius:3px;overflow:hidden;margin:2px 0 4px;background:rgba(128,128,128,.18)"
 _COUNT = "font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer;text-decoration:underline dotted"
 _FILTER = (
@@ -111,16 +119,12 @@ def now_html(snapshot: RunSnapshot) -> str:
 def title_html(snapshot: RunSnapshot) -> str:
     """Return an invisible element that sets the page's title, where the front end runs handlers.
 
-    The next use of the page restores the title after the run has ended.
+    The next use of the page restores the title after the run has ended. The front end may take the element away
+    before it shows the end, so the saved table shows the end, too; or with its cell: then a timer restores the title.
     """
     text = json.dumps(title_text(snapshot))
-    script = f"const d=document;d.odibiTitle??=d.title;d.title={text};"
-    if not snapshot.live:
-        script += (
-            "for(const e of ['pointermove','keydown'])d.addEventListener(e,()=>{"
-            "if(d.odibiTitle)d.title=d.odibiTitle;delete d.odibiTitle},{once:true})"
-        )
-    return f'<style onload="{escape(script)}"></style>'
+    shown = f"d.title={text};{_WATCH}" if snapshot.live else f"d.odibiEnd({text})"
+    return f'<style class=odibi-title onload="{escape(_TITLE + shown)}"></style>'
 
 
 def title_text(snapshot: RunSnapshot) -> str:

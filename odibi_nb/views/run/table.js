@@ -2,6 +2,7 @@
 // Where scripts are taken out, the table is complete without it and its details unfold by themselves.
 for (const root of document.querySelectorAll(".odibi-log[data-total]:not(.on)")) {
   root.classList.add("on");
+  document.odibiEnd?.(root.dataset.title);
   root.closest("[data-odibi-only]")?.removeAttribute("data-odibi-only");
   const table = root.querySelector("table"), rows = [...table.tBodies], heads = [...table.rows[0].cells];
   const all = +root.dataset.total, some = all > rows.length ? " (failed and slowest)" : "";

@@ -21,6 +21,7 @@ from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import breakable
 from odibi_nb.views.run.click_for_log import ROW
 from odibi_nb.views.run.gantt import MAX_CHECKS, shortened
+from odibi_nb.views.run.head import title_text
 from odibi_nb.views.status_style import (
     RETRYING,
     STATUS_STYLES,
@@ -147,6 +148,7 @@ def table_html(
     )
     script = "" if result is None else f"<script>{script_text()}</script>"
     run = f" data-run='{escape(snapshot.run_id)}'" if snapshot.run_id else ""
+    run += f" data-title='{escape(title_text(snapshot))}'"
     return (
         f"<div class=odibi-log{run} data-total={len(snapshot.rows)}>{style_html()}"
         f"<div class=odibi-scroll tabindex=0 role=region aria-label='Run log'><table>{shape.columns}{shape.head}{body}</table></div>"
