@@ -69,6 +69,8 @@ _NAMES, _LEAST_NAMES, _LEAST_LAYERS, _MOST_LAYERS = 14.0, 9.5, 4.5, 9.0
 """Widths in em: guaranteed and smallest for transformations' names, smallest and largest for layers'."""
 _USUAL_REST = 34.0
 """Width in em for names of transformations and functions in a notebook that is 1,000 pixels wide."""
+_LEAST_FUNCTION = 12.0
+"""Least width in em of the column that gets the rest: without it, long ids leave a letter per line."""
 _NUMBERS = (3, 4)
 _BAD = frozenset({Status.FAILED.value, Status.ABANDONED.value, Status.CANCELLED.value, RETRYING})
 _PLAIN = frozenset({WAITING, Status.SUCCESS.value, Status.SKIPPED.value, Status.UNCHANGED.value})
@@ -151,7 +153,7 @@ def table_html(
     run += f" data-title='{escape(title_text(snapshot))}'"
     return (
         f"<div class=odibi-log{run} data-total={len(snapshot.rows)}>{style_html()}"
-        f"<div class=odibi-scroll tabindex=0 role=region aria-label='Run log'><table>{shape.columns}{shape.head}{body}</table></div>"
+        f"<div class=odibi-scroll tabindex=0 role=region aria-label='Run log'>{shape.columns}{shape.head}{body}</table></div>"
         f"{notes}{script}</div>"
     )
 
@@ -170,7 +172,9 @@ def table_parts(snapshot: RunSnapshot, limit: int, *, buttons: bool = False) -> 
     else:
         groups = _attention(rows)
     shape = _Shape(snapshot, buttons=buttons)
-    head = f"{style_html()}<div class='odibi-log odibi-part'><table>{shape.columns}{shape.head}</table></div>"
+    head = (
+        f"{style_html()}<div class='odibi-log odibi-part'>{shape.columns}{shape.head}</table></div>"
+    )
     shown = sum(map(len, groups))
     return [
         head,
@@ -181,7 +185,7 @@ def table_parts(snapshot: RunSnapshot, limit: int, *, buttons: bool = False) -> 
 
 def _part(rows: Sequence[RowState], shape: _Shape) -> str:
     body = "".join(_body(row, shape) for row in rows)
-    start = f"<div class='odibi-log odibi-part' {ROW}><table>{shape.columns}"
+    start = f"<div class='odibi-log odibi-part' {ROW}>{shape.columns}"
     return f"{start}{body}</table></div>" if body else ""
 
 
@@ -269,7 +273,7 @@ def _unkept(result: RunResult, kept: Collection[str]) -> str:
 
 
 def _columns(rows: Sequence[RowState], names: Sequence[str]) -> str:
-    """Return the widths of the columns *names*."""
+    """Return the start of a table with the widths of the columns *names*."""
     layers = max((_width(name) for name in {row.layer for row in rows}), default=0.0)
     ids = max((_width(row.id) for row in rows), default=0.0)
     functions = max((_width(name) for name in {row.function for row in rows}), default=0.0)
@@ -280,7 +284,8 @@ def _columns(rows: Sequence[RowState], names: Sequence[str]) -> str:
     columns = "".join(
         f"<col style='width:{widths[name]:.3g}em'>" if widths[name] else "<col>" for name in names
     )
-    return f"<colgroup>{columns}</colgroup>"
+    least = _LEAST_FUNCTION + sum(widths[name] for name in names)
+    return f"<table style='min-width:{least:.3g}em'><colgroup>{columns}</colgroup>"
 
 
 def _width(text: str) -> float:

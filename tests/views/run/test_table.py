@@ -306,3 +306,16 @@ def test_an_id_is_a_button_where_its_log_can_be_shown():
     parts = "".join(table_parts(run(*rows), 60, buttons=True))
     assert "<button type=button title='Show its log'>A&lt;b&gt;</button>" in parts
     assert "<button" not in "".join(table_parts(run(*rows), 60))
+
+
+def test_the_function_keeps_its_room():
+    """However long the ids, and with all columns, the function has 12 em: the table scrolls instead."""
+    rows = (
+        row_of("INGEST_PLANT_B_KILN_TEMPERATURES", bar(1, 0, 1, "FAILED"), bar(2, 2, 3)),
+        row_of("B", bar(1, 0, 1), engine="spark", layer="A_LAYER_WITH_A_LONG_NAME"),
+    )
+    page = table_html(run(*rows))
+    widths = [float(width) for width in re.findall(r"<col style='width:([\d.]+)em'>", page)]
+    assert len(widths) == len(COLUMNS) - 1
+    least = float(re.search(r"<table style='min-width:([\d.]+)em'>", page)[1])
+    assert least == pytest.approx(sum(widths) + 12, abs=0.3)
