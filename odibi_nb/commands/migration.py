@@ -32,7 +32,7 @@ MAX_BYTES = 2_000_000
 _LEFT_OUT = frozenset(
     {".git", ".odibi", ".venv", "lake", "__pycache__", ".ipynb_checkpoints", "node_modules"}
 )
-_MAGIC = re.compile(r"^\s*[%!].*$", re.MULTILINE)
+_MAGIC = re.compile(r"^[ \t]*[%!].*$", re.MULTILINE)
 _WRITERS = frozenset(
     {"saveAsTable", "insertInto", "to_csv", "to_parquet", "write_deltalake", "toTable"}
 )

@@ -45,7 +45,10 @@ _LOADERS = {
 _BY_FILE = frozenset({"adls", "local", *_LOADERS})
 _READER_DEFAULTS = {"header": "true", "inferschema": "true"}
 """Spark's options that `odibi_nb.ingest` always sets, and that pandas does not know."""
-_COLUMN = re.compile(r"\s*`?([^`,]+?)`?\s+([A-Za-z]\w*(?:\(\s*\d+\s*(?:,\s*\d+\s*)?\))?)\s*(?:,|$)")
+_COLUMN = re.compile(
+    r"\s{0,9}(?:`([^`]{1,300})`|([^\s`,]{1,300}))\s{1,9}"
+    r"([A-Za-z]\w{0,40}(?:\(\s{0,9}\d{1,9}\s{0,9}(?:,\s{0,9}\d{1,9}\s{0,9})?\))?)\s{0,9}(?:,|$)"
+)
 
 
 @dataclass(slots=True)
@@ -235,10 +238,8 @@ def _schema(given: Any) -> Row:
     if not text:
         return {}
     found, end = {}, 0
-    for column in _COLUMN.finditer(text):
-        if column.start() != end:
-            break
-        found[column[1]] = column[2].lower().replace(" ", "")
+    while end < len(text) and (column := _COLUMN.match(text, end)):
+        found[column[1] or column[2]] = column[3].lower().replace(" ", "")
         end = column.end()
     if end != len(text):
         raise _NoCounterpartError(f"the schema {shown(text)} is not a list of columns and types")

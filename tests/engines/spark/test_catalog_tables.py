@@ -361,8 +361,8 @@ def test_doctor_names_missing_schemas_and_a_catalog_that_cannot_be_used(
     frame = make(connection.spark, [{"n": 0}])
     spark_engine.write(frame, Output(table="silver.t"), INFO)
     here = place(tmp_path, session=Session(spark=connection.spark), lake="catalog:spark_catalog")
-    assert missing_schemas(here, ["silver.t", "Gold.x", "gold.y", "plain"]) == ["gold"]
-    assert not connection.spark.catalog.databaseExists("gold")
+    assert missing_schemas(here, ["silver.t", "Nowhere.x", "nowhere.y", "plain"]) == ["nowhere"]
+    assert not connection.spark.catalog.databaseExists("nowhere")
     elsewhere = place(tmp_path, session=Session(spark=connection.spark), lake="catalog:nope")
     with pytest.raises(EngineError, match="'nope'"):
         missing_schemas(elsewhere, ["silver.t"])
