@@ -204,6 +204,7 @@ def test_the_log_of_a_running_row_is_followed(notebook, plant):
     page.wait_for_selector(
         f"{log}[aria-label='Log of QUIET'] >> text=nothing printed or logged yet"
     )
+    page.wait_for_selector(".jp-OutputArea-output .js-plotly-plot .bars .point", state="attached")
     click_a_bar(page, 1, f"{log}[aria-label='Log of TALKS']")
     assert not page.evaluate("() => window.ran")
     plant.go.touch()

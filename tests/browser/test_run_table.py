@@ -76,7 +76,7 @@ def test_the_table_sorts_and_filters(ended):
     page.get_by_label("Status all").select_option("SUCCESS")
     assert sorted(ids(page)) == ["ALSO", "LONG"]
     with page.expect_download() as download:
-        page.get_by_role("link", name="CSV").click()
+        page.get_by_role("button", name="CSV").click()
     saved = download.value.path().read_text(encoding="utf-8-sig").splitlines()
     assert saved[0].startswith('"status","transformation","seconds","rows"')
     assert sorted(line.split(",")[1] for line in saved[1:]) == ['"ALSO"', '"LONG"']

@@ -9,8 +9,8 @@ for (const root of document.querySelectorAll(".odibi-log[data-total]:not(.on)"))
   table.parentNode.insertAdjacentHTML("beforebegin",
     "<p><label>Filter <input type=search title='Rows with this text'></label> " +
     "<label>Status <select title='Rows of this status'><option value=''>all</select></label> " +
-    "<span role=status></span> <a href='#' title='Save the rows that are shown'>CSV</a>");
-  const [words, status, told, save] = table.parentNode.previousSibling.querySelectorAll("input,select,span,a");
+    "<span role=status></span> <button title='Save the rows that are shown'>CSV</button>");
+  const [words, status, told, save] = table.parentNode.previousSibling.querySelectorAll("input,select,span,button");
   for (const name of new Set(rows.map(row => row.dataset.status))) status.add(new Option(name));
   const filter = () => {
     let shown = 0;
@@ -26,8 +26,8 @@ for (const root of document.querySelectorAll(".odibi-log[data-total]:not(.on)"))
   save.onclick = () => {
     const lines = [table.rows[0], ...[...table.tBodies].filter(row => !row.hidden).map(row => row.rows[0])];
     const text = lines.map(line => [...line.cells].flatMap(c => [field(c), ...Array(c.colSpan - 1)]).join(","));
-    save.href = URL.createObjectURL(new Blob(["\ufeff" + text.join("\r\n")], {type: "text/csv"}));
-    save.download = `run-${root.dataset.run}.csv`;
+    const href = URL.createObjectURL(new Blob(["\ufeff" + text.join("\r\n")], {type: "text/csv"}));
+    Object.assign(document.createElement("a"), {href, download: `run-${root.dataset.run}.csv`}).click();
   };
   const at = (row, i) => [...row.rows[0].cells].find(cell => (i -= cell.colSpan) < 0);
   const button = (cell, title, onclick) => {
