@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-import pandas as pd
+import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from real_project import make_project
 
@@ -74,7 +74,7 @@ class Lake:
 
     def write(self, table, values, mode="append"):
         """Write as somebody else does."""
-        write_deltalake(self.uri(table), pd.DataFrame({"x": values}), mode=mode)
+        write_deltalake(self.uri(table), pa.table({"x": pa.array(values, pa.int64())}), mode=mode)
 
     def runs(self):
         orchestrator = GenericProjectOrchestrator("Plant One", manifest_path=self.path)

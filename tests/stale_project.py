@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from odibi_nb import GenericProjectOrchestrator
@@ -353,12 +354,12 @@ class StaleProject:
         return {"G1"}
 
     def change_input_by_hand(self):
-        write_deltalake(self.table("B1"), self._frame("B1"), mode="append")
+        write_deltalake(self.table("B1"), arrow(self._frame("B1")), mode="append")
         return {"B1", "S1", "S3"}
 
     def change_schema_of_input(self):
         frame = self._frame("B2").assign(extra=self.next())
-        write_deltalake(self.table("B2"), frame, mode="overwrite", schema_mode="overwrite")
+        write_deltalake(self.table("B2"), arrow(frame), mode="overwrite", schema_mode="overwrite")
         self.change_row("B2", outputs=[{"table": "bronze.b", "schema_mode": "overwrite"}])
         return {"B2"}
 
@@ -379,7 +380,7 @@ class StaleProject:
         return {"S3"}
 
     def change_output_by_hand(self):
-        write_deltalake(self.table("G3"), self._frame("G3"), mode="overwrite")
+        write_deltalake(self.table("G3"), arrow(self._frame("G3")), mode="overwrite")
         return {"G3"}
 
     def restore_table(self):
@@ -397,7 +398,7 @@ class StaleProject:
         version, frame = DeltaTable(path).version(), self._frame("B2")
         shutil.rmtree(path)
         for _ in range(version + 1):
-            write_deltalake(path, frame, mode="overwrite")
+            write_deltalake(path, arrow(frame), mode="overwrite")
         return {"B2", "S2", "S4", "S5", "S6"}
 
     def run_in_another_environment_of_the_same_lake(self):
@@ -485,6 +486,11 @@ class StaleProject:
 
     def _frame(self, name):
         return DeltaTable(self.table(name)).to_pandas().reset_index(drop=True)
+
+
+def arrow(frame):
+    """The DataFrame as a table that each version of delta-rs and pandas can exchange."""
+    return pa.Table.from_pandas(frame, preserve_index=False)
 
 
 CHANGES = (

@@ -226,7 +226,7 @@ def test_the_mark_stands_in_table_and_gantt(run):
     assert "✔ SUCCESS ⚠" in table
     gantt = gantt_of(snapshot)
     assert any(line.startswith(told) for line in gantt.tooltip(gantt.segments[0]))
-    assert [gantt.marked(i) for i in range(2)] == ["⚠ A", "B"]
+    assert [*gantt.labels] == ["⚠ A", "B"]
 
 
 def test_one_that_was_told_to_end_and_leaves_its_output_was_cancelled(run, project, lake):

@@ -233,7 +233,7 @@ def test_every_control_can_be_reached_by_keyboard(panel):
     assert unusable(p.page) == []
     p.root.get_by_label("Project").focus()
     names = []
-    for _ in range(15):
+    for _ in range(17):
         names.append(
             p.page.evaluate(
                 "() => { const e = document.activeElement; return (e.labels?.[0]?.innerText "
@@ -243,7 +243,8 @@ def test_every_control_can_be_reached_by_keyboard(panel):
         p.page.keyboard.press("Tab")
     assert names == [
         *("Project", "Environment", "Engine", "Bronze", "Silver_1", "Find", "Only", "Choose none"),
-        *("Schedule", "Workers", "On error", "Constants", "Preview", "Run"),
+        *("Only what is stale", "Schedule", "Workers", "On error", "If it fails", "Constants"),
+        *("Preview", "Run"),
         "The same as a command, to copy",
     ]
     p.open("Log")

@@ -166,7 +166,7 @@ def test_a_selection_that_is_not_understood_is_2(here, odibi, words, message):
         (["cancel"], "odibi: cancel: nothing is running"),
         (["cancel", "x"], "odibi: cancel: run 'x' is not running; running: none"),
         (["registry", "import", "no.json"], "odibi: no.json: cannot be read: No such file"),
-        (["registry", "import", "no.txt"], "expected a file .json or .csv, found '.txt'"),
+        (["registry", "import", "no.txt"], "expected a file .json, .toml or .csv, found '.txt'"),
         (["registry", "export", "no/where.json"], "odibi: no/where.json: cannot be written"),
         (["registry", "init", "--env", "prod"], "is protected: change it with --yes"),
     ],

@@ -16,6 +16,7 @@ from real_project import make_project
 
 from odibi_nb import run_project, settings
 from odibi_nb.core.process import state_folder
+from odibi_nb.core.runlog.lock_owner import identity
 from odibi_nb.errors import ConfigurationError
 from odibi_nb.storage.database import Database
 
@@ -35,7 +36,9 @@ def workspace(tmp_path, monkeypatch):
     monkeypatch.setattr(state_folder, "MOUNTS", (tmp_path / "Workspace",))
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    return tmp_path / "Workspace" / "Repos" / "me" / "repository"
+    identity.cache_clear()  # a process is of one user; here another test may have asked before
+    yield tmp_path / "Workspace" / "Repos" / "me" / "repository"
+    identity.cache_clear()
 
 
 def wheel(folder: Path) -> None:

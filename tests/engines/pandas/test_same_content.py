@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from engines.contract import INFO
@@ -88,7 +89,7 @@ def test_a_foreign_write_or_restore_is_not_taken_for_what_was_there(engine, tmp_
     path = tmp_path / "silver" / "x"
     DeltaTable(path).optimize.compact()
     assert engine.same_content(frame(), OUT)[0] is not None
-    write_deltalake(path, frame().head(1), mode="append")
+    write_deltalake(path, pa.Table.from_pandas(frame().head(1)), mode="append")
     assert engine.same_content(frame(), OUT)[0] is None
     DeltaTable(path).restore(0)
     assert engine.same_content(frame(), OUT)[0] is None
