@@ -120,7 +120,9 @@ def _spark_engine(place: Place) -> SparkEngine:
     keys = place.config.storage_options
     # Without keys, no library may search for some: it would ask the machine's metadata service.
     reached = bool(keys) if isinstance(lake, CatalogLake) else not only_spark_reaches(place)
-    return SparkEngine(lambda: connect(place), lake, spelled, dict(keys) if reached else None)
+    engine = SparkEngine(lambda: connect(place), lake, spelled, dict(keys) if reached else None)
+    engine.project_folder = place.manifest.folder
+    return engine
 
 
 def only_spark_reaches(place: Place) -> bool:

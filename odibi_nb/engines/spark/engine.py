@@ -46,6 +46,7 @@ from odibi_nb.engines.spark import version_diff as spark_diff
 from odibi_nb.engines.spark import versions as spark_versions
 from odibi_nb.engines.spark import writes as spark_writes
 from odibi_nb.engines.spark.appends import without_earlier
+from odibi_nb.engines.spark.by_value import send_by_value, workers_lack_the_folder
 from odibi_nb.engines.spark.cache import SparkCache
 from odibi_nb.engines.spark.catalog import SparkCatalog, make_schema
 from odibi_nb.engines.spark.content_hash import same_rows
@@ -94,6 +95,8 @@ class SparkEngine:
     name = "spark"
     location_options: LocationOptions = {}  # noqa: RUF012  replaced, never changed
     """Storage options by URL prefix, for files that pandas reads; Spark has its own in its settings."""
+    project_folder: Path | None = None
+    """Folder with the project's modules, whose functions a remote session's workers need by value."""
 
     def __init__(
         self,
@@ -192,6 +195,8 @@ class SparkEngine:
         with scope, spark_names.borrowed(self.connection.spark, self._home, self):
             self.catalog.show(tables)
             self.cached.forget_changed()
+            if self.project_folder is not None and workers_lack_the_folder(self.connection):
+                send_by_value(self.project_folder)
             yield
 
     def read(self, table: TableName) -> Any:

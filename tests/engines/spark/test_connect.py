@@ -1,6 +1,7 @@
 """The Spark engine on Spark's own Connect server: a part of the contract, and cancel of one row."""
 
 import pytest
+from deltalake import DeltaTable
 from engines.cache_plans import passed_over
 from engines.contract import INFO, EngineContract
 from engines.parallel_rows import ParallelRows
@@ -8,9 +9,11 @@ from engines.restored_tables import NAME, RestoredTables
 from engines.spark_diff import SparkDiff
 from engines.two_catalogs import TwoCatalogs
 from engines.versioned import Versioned
+from real_project import make_project, registry_row
 from spark_sessions import connect, make, rows_of, settings_of
 from spark_sessions import engine as make_engine
 
+from odibi_nb import run_project
 from odibi_nb.core.model.transformation import Output
 from odibi_nb.engines.lake import CatalogLake
 from odibi_nb.engines.spark import catalog as spark_catalog
@@ -133,3 +136,36 @@ def test_another_sessions_tables_are_not_taken_for_ours(connection, engine, tmp_
 
 class TestDiff(SparkDiff):
     """Comparisons by Spark itself."""
+
+
+FUNCTIONS = """
+import plant_helpers
+from pyspark.sql.functions import udf
+
+
+def scaled(spark):
+    times = udf(lambda n: plant_helpers.scale(n), "long")
+    return spark.range(3).select(times("id").alias("x"))
+"""
+
+
+def test_functions_of_a_projects_modules_reach_the_servers_workers(connection, tmp_path):
+    """The workers do not have the folders of two projects whose modules have the same names."""
+    homes = {}
+    for name, factor in (("one", 10), ("two", 100)):
+        environment = {"engine": "spark", "registry": "sqlite:///registry.db"}
+        environment["spark"] = settings_of("connect")
+        homes[name] = make_project(
+            tmp_path / name,
+            [registry_row("B1", "Bronze", "scaled", outputs=["bronze.x"])],
+            functions=FUNCTIONS,
+            environments={"qat": environment},
+        )
+        helpers = f"FACTOR = {factor}\n\n\ndef scale(n):\n    return n * FACTOR\n"
+        (homes[name] / "plant_helpers.py").write_text(helpers)
+    for name, expected in (("one", [0, 10, 20]), ("two", [0, 100, 200]), ("one", [0, 10, 20])):
+        path = homes[name] / "manifest.json"
+        result = run_project("Plant One", manifest_path=path, log_level="CRITICAL")
+        assert result["status"] == "success", result.transformations["B1"].reason
+        found = DeltaTable(homes[name] / "lake" / "bronze" / "x").to_pyarrow_table()
+        assert sorted(found["x"].to_pylist()) == expected
