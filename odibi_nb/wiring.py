@@ -223,14 +223,18 @@ def missing_schemas(place: Place, tables: Iterable[str]) -> list[str] | None:
         EngineError: if the session may not use the catalog; the message contains the ``GRANT`` to ask for.
     """
     catalog = catalog_of(place)
-    if catalog is None or not _session_runs(place):
+    if catalog is None or "pyspark" not in sys.modules:
         return None
-    from odibi_nb.engines.spark.session import connect
+    from odibi_nb.engines.spark.session import existing
     from odibi_nb.storage.spark_names import missing_schemas as missing
+
+    found = existing(place)  # a session of our own may be of another kind, and would have to start
+    if found is None:
+        return None
 
     keys = [TableName.parse(table).key.split(".") for table in tables]
     schemas = {parts[0] for parts in keys if len(parts) == _PARTS}
-    return missing(connect(place).spark, catalog, sorted(schemas))
+    return missing(found.spark, catalog, sorted(schemas))
 
 
 def make_registry(place: Place) -> RegistrySource:

@@ -484,6 +484,9 @@ def test_an_interrupt_anywhere_leaves_the_lock_free(project):
         "contextlib.py",
     )
     p = project(row("A", lambda: None))
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a Spark session of this process has set its own
     with interrupted_at(0, files) as count:
         p.run()
     interrupted = 0
