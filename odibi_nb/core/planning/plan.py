@@ -12,10 +12,13 @@ import msgspec
 from odibi_nb.core.functions.registry import source_hash
 from odibi_nb.core.model.attempt_facts import AttemptFacts
 from odibi_nb.core.model.checks import Rule
+from odibi_nb.core.model.events import RunStatus
+from odibi_nb.core.model.results import RunResult
 from odibi_nb.core.model.retry import RetryPolicy
 from odibi_nb.core.model.rich_display import RichDisplay
 from odibi_nb.core.model.transformation import Transformation
 from odibi_nb.core.planning.selection import no_freshness, no_states
+from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.counts import counted
 from odibi_nb.errors import CycleError, PlanError, Problem
 
@@ -186,6 +189,31 @@ class RunPlan(RichDisplay):
     def __repr__(self) -> str:
         problems = f", {counted(len(self.problems), 'problem')}" if self.problems else ""
         return f"<RunPlan of {self.project!r}, env {self.env}: {counted(len(self.rows), 'row')}{problems}>"
+
+
+def nothing_ran(plan: RunPlan, why: str, *, retry_of: str | None = None) -> RunResult:
+    """Return the result of a run of *plan* that ended before its start, because no row had to run.
+
+    Args:
+        plan: the plan; its notices become warnings.
+        why: the last warning, which gives the reason.
+        retry_of: id of the run that was to be retried.
+    """
+    now = utc_now()
+    return RunResult(
+        run_id="",
+        status=RunStatus.SUCCESS,
+        project=plan.project,
+        env=plan.env,
+        engine=plan.engine,
+        layers_executed=[],
+        start_time=now,
+        end_time=now,
+        duration_seconds=0.0,
+        transformations={},
+        warnings=[*plan.notices, why],
+        retry_of=retry_of,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from odibi_nb.core.model.events import RunStatus
-from odibi_nb.core.model.results import RunResult
 from odibi_nb.core.model.rich_display import RichDisplay
 from odibi_nb.core.planning.freshness import Freshness, State, recorded
-from odibi_nb.core.text.clock import utc_now
+from odibi_nb.core.planning.plan import nothing_ran
 from odibi_nb.core.text.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
 
 STATUS_COLUMNS = (
@@ -56,22 +55,9 @@ def stale_part(plan: RunPlan, verdicts: Mapping[str, Freshness]) -> RunPlan:
 
 def nothing_stale(plan: RunPlan) -> RunResult:
     """Return the result of a run of the stale rows if no row is stale."""
-    now = utc_now()
     count = plan.fresh or 0
     rows = "the row is" if count == 1 else f"all {counted(count, 'row')} are"
-    return RunResult(
-        run_id="",
-        status=RunStatus.SUCCESS,
-        project=plan.project,
-        env=plan.env,
-        engine=plan.engine,
-        layers_executed=[],
-        start_time=now,
-        end_time=now,
-        duration_seconds=0.0,
-        transformations={},
-        warnings=[*plan.notices, f"nothing to run: {rows} fresh"],
-    )
+    return nothing_ran(plan, f"nothing to run: {rows} fresh")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -6,10 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.model.events import DONE, RunStatus
+from odibi_nb.core.model.events import DONE
 from odibi_nb.core.model.options import RunOptions
-from odibi_nb.core.model.results import RunResult
-from odibi_nb.core.text.clock import utc_now
+from odibi_nb.core.planning.plan import nothing_ran
 from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.json import as_json, decode_json
 from odibi_nb.core.text.redaction import REDACTED, redact
@@ -18,6 +17,7 @@ from odibi_nb.errors import Problem, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.planning.plan import RunPlan
     from odibi_nb.core.runlog.history import RunChain
 
@@ -155,21 +155,7 @@ class Repair:
         else:
             named = _listed([f"{name} ({states[name].lower()})" for name in sorted(open_ones)])
             why = f"nothing that is left of run {self.run_id} is selected or still there: {named}"
-        now = utc_now()
-        return RunResult(
-            run_id="",
-            status=RunStatus.SUCCESS,
-            project=plan.project,
-            env=plan.env,
-            engine=plan.engine,
-            layers_executed=[],
-            start_time=now,
-            end_time=now,
-            duration_seconds=0.0,
-            transformations={},
-            warnings=[*plan.notices, f"nothing to retry: {why}"],
-            retry_of=self.run_id,
-        )
+        return nothing_ran(plan, f"nothing to retry: {why}", retry_of=self.run_id)
 
 
 def _json(text: Any) -> dict[str, Any]:

@@ -474,6 +474,15 @@ def interrupted_at(number, files):
         gc.enable()
 
 
+@pytest.fixture
+def _python_handles_sigint():
+    """Python's own handler, whatever a Spark session of this process has set before."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_python_handles_sigint")
 def test_an_interrupt_anywhere_leaves_the_lock_free(project):
     """■ at any line of taking and releasing the lock and the journal: the next run of this process runs."""
     files = (
@@ -484,9 +493,6 @@ def test_an_interrupt_anywhere_leaves_the_lock_free(project):
         "contextlib.py",
     )
     p = project(row("A", lambda: None))
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a Spark session of this process has set its own
     with interrupted_at(0, files) as count:
         p.run()
     interrupted = 0
