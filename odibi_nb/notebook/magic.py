@@ -76,7 +76,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         """Run, watch and keep the log of config-driven medallion pipelines; see ``%odibi -h``."""
         from odibi_nb.notebook import debugger
 
-        self.live = self._words = None
+        self.live = self._words = value = None
         try:
             arguments = parse(split_words(line, names_of_caller(self.shell)), prog="%odibi")
             if cell is not None and arguments.command not in BODIES:
@@ -95,7 +95,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         except OdibiError as exc:
             raise UsageError(readable(f"%odibi: {exc}")) from None
         finally:
-            self._stop_painting()
+            self._stop_painting(value)
         return self._returned(arguments, value)
 
     def _announce(self, arguments: argparse.Namespace) -> None:
@@ -165,8 +165,12 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
 
         return RunPanel(project, env, engine=engine, manifest_path=manifest)
 
-    def _stop_painting(self) -> None:
+    def _stop_painting(self, value: Any) -> None:
         if self.live is not None:
+            from odibi_nb.core.model.results import RunResult
+
+            if isinstance(value, RunResult):
+                self.live.add_details(value)
             self.live.close()
         if self._words is not None and (self.live is None or not self.live.planned):
             self._words.announce("")
@@ -195,8 +199,6 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             value.raise_for_status()  # no person is present: a job must see the failure
         if isinstance(value, RunResult):
             self.shown = (value.run_id, self.shell.execution_count)
-            if self.live is not None:
-                self.live.add_details(value)
             debugger.say_what_is_held()
             if value.status is not RunStatus.SUCCESS and not can_answer(self.shell):
                 value.raise_for_status()  # no person is present: a job must see the failure

@@ -212,9 +212,9 @@ class BackgroundRun:
     def _draw_the_end(self) -> None:
         if self._view is None:
             return
-        self._view.close()
         if self._result is not None:
             self._view.add_details(self._result)
+        self._view.close()
         if self.error:
             self._view.fail(f"{self.name} could not run", self.error)
 

@@ -11,7 +11,7 @@ from odibi_nb.notebook.environment import HTML, PLOTLY, WIDGETS
 from odibi_nb.notebook.live.cancel_button import CancelButton, Cancelling, heed_front_end
 from odibi_nb.notebook.live.libraries import LIBRARIES
 from odibi_nb.notebook.live.log_pane import LogPane
-from odibi_nb.views.run.bundles import plain_text, run_bundles
+from odibi_nb.views.run.bundles import plain_text, summary_and_chart
 from odibi_nb.views.run.gantt import gantt_of
 from odibi_nb.views.run.gantt_live_svg import GanttLayers
 from odibi_nb.views.run.gantt_plotly import gantt_plotly
@@ -54,7 +54,7 @@ class Picture(Protocol):
         """Update the drawing."""
 
     def end(self, snapshot: RunSnapshot) -> None:
-        """Leave the bundles that a saved notebook keeps."""
+        """Leave the bundles of summary and chart that a saved notebook keeps."""
 
 
 class HtmlPicture(Picture):
@@ -88,7 +88,7 @@ class HtmlPicture(Picture):
         self._surface.show([{"text/html": page, "text/plain": text} for page in pages])
 
     def end(self, snapshot: RunSnapshot) -> None:
-        self._surface.show(run_bundles(snapshot))
+        self._surface.show(summary_and_chart(snapshot))
 
 
 class Chart(Protocol):
@@ -165,12 +165,12 @@ class WidgetPicture(Picture):
         self._paint_pane(snapshot)
 
     def end(self, snapshot: RunSnapshot) -> None:
-        """Leave the bundles that a saved notebook keeps.
+        """Leave the bundles of head and chart that a saved notebook keeps. The table's comes later.
 
         A reloaded page does not receive them, so the widgets show the end as well.
         """
         self.paint(snapshot)
-        self._surface.show(run_bundles(snapshot))
+        self._surface.show(summary_and_chart(snapshot))
 
     def _choose_log(self, transformation_id: str) -> None:
         if self._pane is not None:

@@ -68,6 +68,7 @@ class LiveView(RunState):
         self._over = threading.Event()
         self._painter: threading.Thread | None = None
         self._shown = self._refused = ""
+        self._table_missing = False
 
     def announce(self, text: str) -> None:
         """Show *text* until the plan is made. Call it on the thread of the cell."""
@@ -103,12 +104,13 @@ class LiveView(RunState):
             self._end()
 
     def add_details(self, result: RunResult) -> None:
-        """Add the tracebacks and logs, which only the result contains."""
+        """Leave the table of the ended run, with the tracebacks and logs that only *result* contains."""
         if self.picture is None:
             return
         with self._harmless():
             table = table_bundle(snapshot_of(result), result, self.picture.unfolded)
             self.surface.show_table(table)
+            self._table_missing = False
 
     def fail(self, title: str, text: str) -> None:
         """Show why the run could not start, or below its picture why it could not continue."""
@@ -116,9 +118,16 @@ class LiveView(RunState):
             self.surface.show_error(title, text, started=self._painter is not None)
 
     def close(self) -> None:
-        """Stop painting. If the run ended without a last event, leave the last known state."""
+        """Stop painting. Leave what is known of a run without a last event, or without a result.
+
+        Call `add_details` before: the table that is left here has no tracebacks and no logs.
+        """
         if self._painter is not None and self.give_up():
             self._end()
+        if self._table_missing:
+            self._table_missing = False
+            with self._harmless():
+                self.surface.show_table(table_bundle(self.snapshot()))
 
     def _end(self) -> None:
         assert self._painter is not None
@@ -128,6 +137,8 @@ class LiveView(RunState):
             snapshot = self.snapshot()
             if self.picture is None:  # the run was over before its first picture
                 self.picture = self._picture(HTML)
+            # Replaced once, by `add_details` or `close`: each replacement moves what is below the cell.
+            self._table_missing = True
             self.picture.end(snapshot)
             self._on_paint(snapshot)
 

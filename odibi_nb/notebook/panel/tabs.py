@@ -148,7 +148,7 @@ class TabSurface(Surface):
         self.announce(text)
 
     def show(self, bundles: Sequence[Bundle]) -> None:
-        for box, bundle in zip(self._boxes, bundles, strict=True):
+        for box, bundle in zip(self._boxes, bundles, strict=False):
             _show_bundle(box, bundle)
 
     def show_widgets(self, widgets: Sequence[Any], text: str) -> None:

@@ -33,14 +33,19 @@ _FINE = frozenset({"SUCCESS", "UNCHANGED", "RUNNING", "WAITING", "RETRYING"})
 def run_bundles(
     snapshot: RunSnapshot, result: RunResult | None = None
 ) -> tuple[Bundle, Bundle, Bundle]:
-    """Return the three outputs of a run's cell: `summary_bundle`, `chart_bundle`, `table_bundle`.
+    """Return the three outputs of a run's cell: `summary_and_chart` and `table_bundle`."""
+    return *summary_and_chart(snapshot), table_bundle(snapshot, result)
+
+
+def summary_and_chart(snapshot: RunSnapshot) -> tuple[Bundle, Bundle]:
+    """Return the first two outputs of a run's cell: `summary_bundle` and `chart_bundle`.
 
     The chart is never a cell's first output. When Plotly's extension has drawn the first output,
     JupyterLab takes its index 0 for none, redraws all outputs of the cell and breaks widgets in them.
     """
     summary, chart = summary_bundle(snapshot), chart_bundle(snapshot)
     summary[HTML] += _room_below(snapshot.run_id, chart)
-    return summary, chart, table_bundle(snapshot, result)
+    return summary, chart
 
 
 def _room_below(run_id: str, chart: Bundle) -> str:
