@@ -19,6 +19,9 @@ T = table("silver.t")
 class Versioned:
     """Tests for a subclass of `EngineContract` or of its parts."""
 
+    replaced = None
+    """The rows of the table before an overwrite, in the test of a write. Only a table's log tells them."""
+
     def newest(self, engine, name="silver.t"):
         """The newest version of a table."""
         return engine.versions([table(name)])[name.lower()]
@@ -109,6 +112,9 @@ class Versioned:
         assert (written.previous_version, written.version) == (None, self.newest(engine).version)
         assert told[-1].previous_version == told[-1].version - 1
         assert told[-1].rows == 1
+        counts = [(one.added, one.changed, one.removed) for one in (told[-2], told[-1])]
+        changes = {"append": (1, 0, 0), "merge": (0, 1, 0)}
+        assert counts == [(2, 0, 0), changes.get(mode, (1, None, self.replaced))]
 
     def drop(self, engine):
         """Drop the table."""
@@ -117,6 +123,8 @@ class Versioned:
 
 class VersionedPaths(Versioned):
     """The same, and what other writers do to tables at paths."""
+
+    replaced = 2
 
     def delta(self, engine):
         """The table, as another writer opens it."""

@@ -45,6 +45,8 @@ class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         error_message: the exception's message without secrets.
         reason: why the row was cancelled, skipped or not started; "" otherwise. Payload and record
             show it as their ``error_message``.
+        why: why a ``--stale`` run has the row, or why the row ended `UNCHANGED`; "" in other runs. Not in
+            the run log.
     """
 
     transformation_id: str
@@ -72,6 +74,7 @@ class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error_type: str | None = None
     error_message: str | None = None
     reason: str = ""
+    why: str = ""
 
     def payload(self, event: EventType) -> dict[str, Any]:
         """Return the attempt's part of *event*'s payload, as the plain dict of the seed."""
@@ -93,6 +96,7 @@ class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             "checks": [check.payload() for check in self.checks],
             "inputs_read": msgspec.to_builtins(self.inputs_read),
             "outputs_written": msgspec.to_builtins(self.outputs_written),
+            "why": self.why,
         }
         if self.status is not Status.RUNNING:
             payload["status"] = self.status.value
@@ -150,4 +154,5 @@ class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             checks=self.checks,
             inputs_read=self.inputs_read,
             outputs_written=self.outputs_written,
+            why=self.why,
         )

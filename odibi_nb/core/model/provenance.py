@@ -108,6 +108,11 @@ class OutputWritten(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_de
         rows: number of written rows, if it is known.
         table_id: see `TableVersion`.
         unchanged: True if the frame was equal to the table, so that nothing was committed.
+        added: number of rows that the attempt's commits added, if it is known from their metrics.
+        changed: number of rows that a merge updated. None for an overwrite, which does not tell how many
+            of its rows the table had before.
+        removed: number of rows that the commits removed, if it is known; for an overwrite, all rows of
+            the table before it.
     """
 
     table: str
@@ -117,6 +122,9 @@ class OutputWritten(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_de
     rows: int | None = None
     table_id: str = ""
     unchanged: bool = False
+    added: int | None = None
+    changed: int | None = None
+    removed: int | None = None
 
 
 class TableCommit(msgspec.Struct, frozen=True, kw_only=True, gc=False):

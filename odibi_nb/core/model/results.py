@@ -48,6 +48,7 @@ class TransformationResult:
         checks: results of the last attempt's data checks.
         inputs_read: what the last attempt read, with the versions of the tables.
         outputs_written: the tables that the last attempt wrote, with their versions.
+        why: why a ``--stale`` run had the transformation, or why it ended UNCHANGED; "" in other runs.
     """
 
     transformation_id: str
@@ -73,6 +74,7 @@ class TransformationResult:
     checks: tuple[CheckResult, ...] = ()
     inputs_read: tuple[InputRead, ...] = ()
     outputs_written: tuple[OutputWritten, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -97,6 +97,7 @@ class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             input_tables=self.reads,
             output_tables=tuple([target.table for target in transformation.targets]),
             start_time=start_time,
+            why=self.why,
         )
 
 

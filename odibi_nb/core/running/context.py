@@ -343,6 +343,9 @@ class ExecutionContext:
                 rows=rows,
                 table_id=same.table_id,
                 unchanged=True,
+                added=0,
+                changed=0,
+                removed=0,
             )
         )
         return rows

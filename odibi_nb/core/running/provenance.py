@@ -98,13 +98,19 @@ class Provenance:
 
 
 def _both(first: OutputWritten, then: OutputWritten) -> OutputWritten:
-    known = first.rows is not None and then.rows is not None
     return msgspec.structs.replace(
         then,
         previous_version=first.previous_version,
-        rows=(first.rows or 0) + (then.rows or 0) if known else None,
+        rows=_sum(first.rows, then.rows),
+        added=_sum(first.added, then.added),
+        changed=_sum(first.changed, then.changed),
+        removed=_sum(first.removed, then.removed),
         unchanged=first.unchanged and then.unchanged,
     )
+
+
+def _sum(first: int | None, then: int | None) -> int | None:
+    return None if first is None or then is None else first + then
 
 
 def _key(found: InputRead) -> tuple[str, ...]:

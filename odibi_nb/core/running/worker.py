@@ -29,6 +29,7 @@ from odibi_nb.core.running.returned import (
 )
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.json import own_copy
+from odibi_nb.core.text.name_lists import some_of
 from odibi_nb.core.text.redaction import error_message, last_lines, shown_text
 from odibi_nb.core.text.spark_errors import is_spark_error
 from odibi_nb.errors import DataError, RevokedError
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from odibi_nb.core.planning.plan import PlannedRow
 
 MAX_TRACEBACK = 50_000
+MOST_NAMES = 5
+"""Most upstream rows that the reason of an unchanged row names."""
 _PACKAGE = str(Path(__file__).parents[2])
 
 
@@ -61,6 +64,7 @@ class Attempt:
         code: returns the hash of the row's code.
         look_again: returns the verdict on the row; None if the row runs in any case.
         code_hash: the hash of the code that runs, as soon as it is known.
+        why: the reasons why a ``--stale`` run runs the row, as soon as it has looked at the row again.
     """
 
     row: PlannedRow
@@ -72,6 +76,7 @@ class Attempt:
     code: Callable[[PlannedRow, str], str] = lambda _row, _hash: ""
     look_again: Callable[[PlannedRow], Freshness] | None = None
     code_hash: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +112,7 @@ class AttemptEnded:
             error_type=None if error is None else type(error).__name__,
             error_message=None if error is None else failure_message(error),
             reason=reason,
+            why=self.attempt.why or self.attempt.facts.why,
         )
 
 
@@ -149,7 +155,14 @@ def _confirmed(attempt: Attempt) -> Mapping[str, Any] | None:
         verdict = attempt.look_again(attempt.row)
     except Exception:  # noqa: BLE001  in doubt the row runs
         return None
+    attempt.why = verdict.why or _unchanged(attempt.row)
     return None if verdict.reasons else verdict.success
+
+
+def _unchanged(row: PlannedRow) -> str:
+    """Return the reason why a row whose upstream rows ran need not run itself."""
+    upstream = f" (upstream: {some_of(row.upstream, MOST_NAMES)})" if row.upstream else ""
+    return f"nothing that it reads has changed{upstream}"
 
 
 def _code_hash(attempt: Attempt) -> str:

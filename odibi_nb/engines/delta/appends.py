@@ -42,7 +42,7 @@ from odibi_nb.engines.optional_imports import reason, require
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from odibi_nb.core.protocols import WriteInfo
     from odibi_nb.engines.delta.log import Commit
@@ -243,8 +243,25 @@ def _take_back(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> None:
             previous_version=before,
             rows=0,
             table_id=str(table.metadata().id),
+            added=0,
+            changed=0,
+            removed=_rows_of_others(left, info),
         )
     )
+
+
+def _rows_of_others(appends: Sequence[Append], info: WriteInfo) -> int | None:
+    """Return the rows that the table loses against its version before this run, if they are known.
+
+    Rows of the run's own earlier attempts were not there then.
+    """
+    counts = [
+        one.commit.rows.get(path)
+        for one in appends
+        if one.commit.info.get("run_id") != info.run_id
+        for path in one.left
+    ]
+    return None if None in counts else sum(count for count in counts if count is not None)
 
 
 def cannot_take_back(name: str, which: str, why: str) -> DataError:

@@ -230,8 +230,8 @@ def _id_by_delta_rs(path: str, version: int) -> str:
 
 def own_commit(
     uri: str, table: Any, info: WriteInfo, storage_options: Mapping[str, str]
-) -> tuple[int, str] | None:
-    """Return the version and the table's id after the newest commit of *info*'s attempt, if it is found.
+) -> tuple[Commit, str] | None:
+    """Return the newest commit of *info*'s attempt and the table's id after it, if it is found.
 
     Other writers may have committed before and after it.
 
@@ -253,9 +253,9 @@ def own_commit(
     else:
         return None
     if table is not None:
-        return commit.version, str(table.metadata().id)
+        return commit, str(table.metadata().id)
     found = _in_folder(str(folder), "") if folder is not None else None
-    return commit.version, found.table_id if found is not None else ""
+    return commit, found.table_id if found is not None else ""
 
 
 def is_by(found: Mapping[str, Any], info: WriteInfo) -> bool:

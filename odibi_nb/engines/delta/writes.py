@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from odibi_nb.core.model.provenance import OutputWritten
 from odibi_nb.core.model.tables import redact_url, table_key
@@ -13,6 +13,7 @@ from odibi_nb.core.text.sql_text import double_quoted
 from odibi_nb.engines.delta.appends import KEPT_FOR, landed, metadata, take_back, transaction
 from odibi_nb.engines.delta.errors import is_conflict, why_refused
 from odibi_nb.engines.delta.rewrites import decided, loses_times, rewritten
+from odibi_nb.engines.delta.row_counts import NOTHING, UNKNOWN, row_counts, rows_before
 from odibi_nb.engines.delta.schema import fit, schema_of, with_missing
 from odibi_nb.engines.delta.tables import deltalake, is_table, open_table
 from odibi_nb.engines.delta.versions import own_commit
@@ -70,18 +71,20 @@ def commit(write: TableWrite, data: Any, appends: Appends) -> None:
     """
     number = appends.count(write.uri, write.info) + 1
     conflict: Exception | None = None
+    before = _Before()
     without_earlier(write, appends)
     for _ in range(_CONFLICT_TRIES):
         table = write.table()
         try:
             write.info.check()
+            before = _before(table, write.output.mode)
             _write(write, table, data, number)
-            _tell(write, table, int(data.num_rows))
+            _tell(write, table, int(data.num_rows), before)
         except (DataError, RevokedError):
             raise
         except Exception as exc:
             if write.only_once and _has_landed(write, number):
-                _tell(write, table, int(data.num_rows))
+                _tell(write, table, int(data.num_rows), before)
                 break
             created = table is None and is_table(write.uri, write.storage_options)
             if not created and not is_conflict(exc):
@@ -95,21 +98,38 @@ def commit(write: TableWrite, data: Any, appends: Appends) -> None:
         appends.note(write.uri, write.info, number)
 
 
-def _tell(write: TableWrite, table: Any, rows: int) -> None:
+class _Before(NamedTuple):
+    """Version and rows of a table before a write, if they are known."""
+
+    version: int | None = None
+    rows: int | None = None
+
+
+def _before(table: Any, mode: str) -> _Before:
+    version = None if table is None else int(table.version())
+    return _Before(version, rows_before(table, mode))
+
+
+def _tell(write: TableWrite, table: Any, rows: int, before: _Before) -> None:
     """Tell the attempt which version its commit made; *table* is the table before it, or None."""
-    info, key = write.info, table_key(write.output.table)
-    committed = None
+    info, key, mode = write.info, table_key(write.output.table), write.output.mode
+    committed, counts = None, UNKNOWN
     with contextlib.suppress(Exception):  # the commit has succeeded
         committed = own_commit(write.uri, table, info, write.storage_options)
-    version, table_id = committed or (None, "")
+    version, table_id = (committed[0].version, committed[1]) if committed else (None, "")
+    previous = version - 1 if version else None
+    if committed is not None:
+        replaced = before.rows if before.version == previous else None
+        counts = row_counts(committed[0].info, mode, rows, replaced)
     info.wrote(
         OutputWritten(
             table=key,
-            mode=write.output.mode,
+            mode=mode,
             version=version,
-            previous_version=version - 1 if version else None,
+            previous_version=previous,
             rows=rows,
             table_id=table_id,
+            **counts._asdict(),
         )
     )
 
@@ -180,6 +200,7 @@ def _made_ready(write: TableWrite, table: Any, data: Any) -> Any:
             previous_version=before,
             rows=0,
             table_id=table_id,
+            **NOTHING._asdict(),
         )
     )
     return write.table()

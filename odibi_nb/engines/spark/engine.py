@@ -467,6 +467,7 @@ class SparkEngine:
                 previous_version=written.previous,
                 rows=written.rows,
                 table_id=table_id,
+                **written.counts._asdict(),
             )
         )
 

@@ -17,6 +17,7 @@ from odibi_nb.engines import output_rules
 from odibi_nb.engines.delta.appends import KEPT_FOR, metadata, transaction_key
 from odibi_nb.engines.delta.errors import SAIL_ITSELF, why_refused
 from odibi_nb.engines.delta.log import DeltaLog
+from odibi_nb.engines.delta.row_counts import UNKNOWN, RowCounts, row_counts, rows_before
 from odibi_nb.engines.delta.versions import newest_number
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.spark import versions as spark_versions
@@ -41,11 +42,15 @@ _LOOK_BACK = 20
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A successful write: the number of rows, and the versions after and before it, if they are known."""
+    """A successful write: the number of rows, and the versions after and before it, if they are known.
+
+    *counts* are the added, changed and removed rows.
+    """
 
     rows: int | None = None
     version: int | None = None
     previous: int | None = None
+    counts: RowCounts = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +217,7 @@ def _once(target: DeltaTarget, frame: Any, schema: Any, request: Request, number
     if differs:
         writer = writer.option("mergeSchema", "true")
     _save(target, writer, mark, only_once=request.only_once)
-    return _written(target, mark, before, creates=schema is None)
+    return _written(target, mark, before, output.mode, creates=schema is None)
 
 
 def _make(target: DeltaTarget, frame: Any, output: Output) -> None:
@@ -284,15 +289,17 @@ def _merge(
     finally:
         with contextlib.suppress(Exception):  # the merge may be committed already
             target.connection.spark.catalog.dropTempView(view)
-    version = _merged(target, before)
+    commit = _merged(target, before) or {}
+    version = commit.get("version")
     previous = version if version is None else version - 1
+    counts = row_counts(commit, "merge", None, None)
     if done and "num_affected_rows" in done[0].asDict():
-        return Written(int(done[0]["num_affected_rows"]), version, previous)
-    return Written(_rows_merged(target), version, previous)
+        return Written(int(done[0]["num_affected_rows"]), version, previous, counts)
+    return Written(_rows_merged(target), version, previous, counts)
 
 
-def _merged(target: DeltaTarget, before: int | None) -> int | None:
-    """Return the version that the last merge made; None if several writers have merged since *before*.
+def _merged(target: DeltaTarget, before: int | None) -> dict[str, Any] | None:
+    """Return the commit of the last merge; None if several writers have merged since *before*.
 
     Spark stores no author in the commit of a MERGE.
     """
@@ -300,7 +307,7 @@ def _merged(target: DeltaTarget, before: int | None) -> int | None:
         return None
     with contextlib.suppress(Exception):  # the merge is committed
         merges = [
-            int(commit["version"])
+            commit
             for commit in _newest_commits(target)
             if commit["version"] > before and commit.get("operation") == "MERGE"
         ]
@@ -364,13 +371,16 @@ def _partitions(target: DeltaTarget) -> list[str] | None:
     return found
 
 
-def _written(target: DeltaTarget, mark: str, before: int | None, *, creates: bool) -> Written:
+def _written(
+    target: DeltaTarget, mark: str, before: int | None, mode: str, *, creates: bool
+) -> Written:
     """Return the rows and the versions of the commit with *mark*.
 
     Args:
         target: the table.
         mark: the commit's ``userMetadata``.
         before: the table's version before the first commit of the write, if it is known.
+        mode: mode of the write.
         creates: True if there was no table. Spark may store no mark in a commit that creates one.
     """
     commit = _commit_with(target, mark) or {}
@@ -381,7 +391,12 @@ def _written(target: DeltaTarget, mark: str, before: int | None, *, creates: boo
     previous = version - 1 if version else None
     if previous is not None and before is not None:
         previous = min(previous, before)
-    return Written(None if rows is None else int(rows), version, previous)
+    count = None if rows is None else int(rows)
+    replaced = 0 if creates else None
+    if mode == "overwrite" and previous is not None:
+        log = log_at(target.path, previous)
+        replaced = None if log is None else rows_before(log, mode)
+    return Written(count, version, previous, row_counts(commit, mode, count, replaced))
 
 
 def _commit_with(target: DeltaTarget, mark: str) -> dict[str, Any] | None:

@@ -143,6 +143,10 @@ class Gantt:
         if bar and (bar.rows_in is not None or bar.rows_out is not None):
             lines.append(f"rows in {_count(bar.rows_in)}, out {_count(bar.rows_out)}")
         if bar:
+            lines += [shortened(one, MAX_ERROR) for one in bar.written[:MAX_CHECKS]]
+        if row.why:
+            lines.append(shortened(f"why: {row.why}", MAX_ERROR))
+        if bar:
             lines += [f"⚠ {shortened(check, MAX_ERROR)}" for check in bar.checks[:MAX_CHECKS]]
         error = bar.error if bar else row.error if segment.kind == row.status else ""
         return [*lines, shortened(error, MAX_ERROR)] if error else lines

@@ -7,12 +7,15 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from odibi_nb.core.model.check_result import PASSED
 from odibi_nb.core.model.events import EventType, RunEvent, Status
 from odibi_nb.core.protocols import View
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.json import decode_json
 from odibi_nb.views.run.eta import Eta
+from odibi_nb.views.run.row_change import change_lines, change_of
 from odibi_nb.views.status_style import RETRYING, WAITING
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ class AttemptState:
     """One attempt. *end* is None while it runs. *status* is a `Status` value.
 
     *checks* describe the data checks that did not pass. *progress* is the progress of a running attempt, if
-    its engine reports it.
+    its engine reports it. *written* has a line for each table that it wrote.
     """
 
     number: int
@@ -46,6 +49,7 @@ class AttemptState:
     error: str = ""
     rows_in: int | None = None
     rows_out: int | None = None
+    written: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
     progress: Progress | None = None
 
@@ -55,6 +59,8 @@ class RowState:
     """The state of one transformation. *status* is a `Status` value, WAITING or RETRYING.
 
     *bars* are its attempts, oldest first. *end* is the time at which the row ended, even if it never started.
+    *change* are the rows that its last attempt added, changed and removed. *why* is the reason why a
+    ``--stale`` run has the row, or why the row ended UNCHANGED; "" in other runs.
     """
 
     id: str
@@ -69,6 +75,8 @@ class RowState:
     rows_in: int | None = None
     rows_out: int | None = None
     error: str = ""
+    change: str = ""
+    why: str = ""
     bars: tuple[AttemptState, ...] = ()
 
     @property
@@ -153,6 +161,7 @@ class RunState(View):
                     layer=row.layer,
                     function=row.transformation.qualified_function,
                     engine=row.engine,
+                    why=row.why,
                 )
                 for row in plan.rows.values()
             }
@@ -276,7 +285,8 @@ def _ended(row: RowState, payload: dict[str, Any]) -> RowState:
     facts = _outcome(payload)
     bars = row.bars
     if bars and bars[-1].end is None:
-        last = replace(bars[-1], checks=_broken(payload["checks"]), progress=None)
+        written = change_lines(payload["outputs_written"])
+        last = replace(bars[-1], checks=_broken(payload["checks"]), written=written, progress=None)
         times = {"start": payload["start_time"], "end": payload["end_time"]}
         bars = (*bars[:-1], replace(last, **times, **facts))
     return replace(
@@ -284,6 +294,8 @@ def _ended(row: RowState, payload: dict[str, Any]) -> RowState:
         start=bars[0].start if bars else None,
         end=payload["end_time"],
         duration_seconds=(payload["end_time"] - row.start).total_seconds() if row.start else None,
+        change=change_of(payload["outputs_written"]),
+        why=payload["why"],
         bars=bars,
         **facts,
     )
@@ -339,6 +351,8 @@ def snapshot_of(result: RunResult) -> RunSnapshot:
                 rows_in=t.rows_in,
                 rows_out=t.rows_out,
                 error=t.reason,
+                change=change_of(msgspec.to_builtins(t.outputs_written)),
+                why=t.why,
                 bars=tuple(bars.get(t.transformation_id, ())),
             )
             for t in result.transformations.values()
@@ -353,6 +367,9 @@ def _bars(result: RunResult) -> dict[str, list[AttemptState]]:
         name, number = record["transformation_id"], record["attempt"]
         if 0 < number <= result.transformations[name].attempts:
             times = {"start": record["start_time"], "end": record["end_time"]}
-            facts = _outcome(record) | {"checks": _broken(decode_json(record["checks"] or "[]"))}
+            facts = _outcome(record) | {
+                "checks": _broken(decode_json(record["checks"] or "[]")),
+                "written": change_lines(decode_json(record["outputs_written"] or "[]")),
+            }
             bars.setdefault(name, []).append(AttemptState(number=number, **times, **facts))
     return bars

@@ -54,14 +54,19 @@ COLUMNS = (
     ("seconds", 5.6),
     ("rows", 6.2),
     ("start", 6.6),
+    ("change", 8.6),
     ("layer", 0),
     ("function", 0),
     ("engine", 5.2),
     ("attempt", 5.6),
 )
 """Name and width in em. Transformation and layer are as wide as their names; function has the rest."""
-VARYING = ("engine", "attempt")
-"""Columns that a table has only if their values differ: most runs have one engine, and one attempt for each row."""
+VARYING = ("change", "engine", "attempt")
+"""Columns that a table has only if their values tell something: most runs have one engine, and one attempt for each row."""
+_TITLES = {
+    "start": "in the time zone of the kernel",
+    "change": "rows added, updated and removed; net for an overwrite. %odibi diff last shows which",
+}
 FIGURES = 3
 """Number of columns that are empty in a row that never started. Its reason stands there."""
 _PADDING = 1
@@ -201,6 +206,7 @@ class _Shape:
         differ = {
             "engine": len({row.engine for row in rows}) > 1,
             "attempt": any(row.attempt > 1 for row in rows),
+            "change": any(row.change for row in rows),
         }
         self.names = [name for name, _ in COLUMNS if differ.get(name, True)]
         self.columns = _columns(rows, self.names)
@@ -211,8 +217,8 @@ class _Shape:
 
 
 def _title(name: str) -> str:
-    zone = " title='in the time zone of the kernel'" if name == "start" else ""
-    return f"<th scope=col{zone}>{name}"
+    title = f" title='{_TITLES[name]}'" if name in _TITLES else ""
+    return f"<th scope=col{title}>{name}"
 
 
 def _attention(rows: Sequence[RowState]) -> list[Sequence[RowState]]:
@@ -296,8 +302,8 @@ def _width(text: str) -> float:
 def _body(row: RowState, shape: _Shape, number: int | None = None, details: str = "") -> str:
     """Return a transformation: its line, and below it its error, findings of checks and folded details.
 
-    The error has a line of its own because a last column would cut it off. A row that never started shows
-    its reason in the place of the figures.
+    The error has a line of its own because a last column would cut it off, and so has the reason why a row
+    of a ``--stale`` run is in it. A row that never started shows its reason in the place of the figures.
     """
     data = f" data-status={row.status}"
     if number is not None:
@@ -307,10 +313,11 @@ def _body(row: RowState, shape: _Shape, number: int | None = None, details: str 
     lines += [f"⚠ {shortened(check, MAX_ERROR)}" for check in checks]
     more = escape("\n".join(lines)) + details
     kind = "odibi-error" if lines else "odibi-more"
-    return f"<tbody{data}><tr>{''.join(_cells(row, shape))}</tr>" + (
-        f"<tr class={kind}><td colspan={len(shape.names)}>{more}</tr></tbody>"
-        if more
-        else "</tbody>"
+    width = len(shape.names)
+    why = escape(shortened(f"why: {row.why}", MAX_ERROR)) if row.why else ""
+    because = f"<tr class=odibi-why><td colspan={width}>{why}</tr>" if why else ""
+    return f"<tbody{data}><tr>{''.join(_cells(row, shape))}</tr>{because}" + (
+        f"<tr class={kind}><td colspan={width}>{more}</tr></tbody>" if more else "</tbody>"
     )
 
 
@@ -329,6 +336,7 @@ def _cells(row: RowState, shape: _Shape) -> Iterable[str]:
     else:
         yield from _figures(row, row.start, shape)
     facts = {
+        "change": row.change,
         "layer": row.layer,
         "function": row.function,
         "engine": row.engine,

@@ -15,6 +15,7 @@ from odibi_nb.views.json_documents import status_document
 from odibi_nb.views.plan.plan_html import plan_html
 from odibi_nb.views.plan.plan_text import plan_text
 from odibi_nb.views.plan.status import status_html, status_text
+from odibi_nb.views.run.state import RunState, snapshot_of
 
 SEED = 20261128
 FEW, MANY = 6, 320
@@ -103,12 +104,38 @@ def test_a_row_whose_upstream_wrote_the_same_rows_ends_unchanged(project):
     assert commits(project) == before
     records = {r["transformation_id"]: r["status"] for r in result.records}
     assert records == statuses
+    upstream = {"S1": "B1", "S3": "B1", "G1": "S1", "G3": "G1"}
+    reasons = {n: f"nothing that it reads has changed (upstream: {u})" for n, u in upstream.items()}
+    reasons["B1"] = "the row says always_run; constants changed (always_run: none → true)"
+    assert {n: t.why for n, t in result.transformations.items()} == reasons
     assert project.opened().retry().warnings[-1].startswith("nothing to retry")
     project.values["a"] = "4321"
     project.file("a")
     ran, unchanged = project.ran()
     assert (ran, unchanged) == ({"B1", "S1", "S3", "G1", "G3"}, set())
     assert why(project)["B1"] == "the row says always_run"
+
+
+def test_the_cockpit_shows_why_a_row_runs_and_what_it_changed(project):
+    """At first the plan's reason; when a row's turn has come, the data that made it stale; live and saved."""
+    project.values["a"] = "4321"
+    project.file("a")
+    live = RunState()
+    result = project.opened(views=[live]).run(stale=True)
+    last = result.transformations["S1"]
+    (read,) = last.inputs_read
+    assert last.why.startswith(f"input bronze.a v{read.version - 1} → v{read.version} (run ")
+    saved = {row.id: row for row in snapshot_of(result).rows}
+    seen = {row.id: row for row in live.snapshot().rows}
+    assert {name: (row.why, row.change, row.bars) for name, row in seen.items()} == {
+        name: (row.why, row.change, row.bars) for name, row in saved.items()
+    }
+    assert saved["S1"].why == last.why
+    assert saved["S1"].change == "±0 net"
+    (line,) = saved["S1"].bars[0].written
+    assert line.endswith("→ v1: ±0 net")
+    usual = snapshot_of(project.run())
+    assert {row.why for row in usual.rows} == {""}
 
 
 def test_a_failed_row_leaves_the_rows_below_it_stale(project):

@@ -1,0 +1,78 @@
+"""Rows that a commit added, changed and removed, by the metrics in its commit information."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from odibi_nb.engines.delta.details import row_count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MERGED = ("Inserted", "Updated", "Deleted")
+
+
+class RowCounts(NamedTuple):
+    """Rows that a write added, changed and removed; see `OutputWritten` for what None means."""
+
+    added: int | None = None
+    changed: int | None = None
+    removed: int | None = None
+
+
+UNKNOWN = RowCounts()
+"""The counts of a write whose commit was not found."""
+NOTHING = RowCounts(0, 0, 0)
+"""The counts of a commit that rewrites files with the same rows."""
+
+
+def row_counts(
+    info: Mapping[str, Any], mode: str, rows: int | None, replaced: int | None
+) -> RowCounts:
+    """Return the counts of a write.
+
+    Args:
+        info: information of the commit.
+        mode: mode of the write.
+        rows: number of written rows, if it is known.
+        replaced: number of rows in the table before an overwrite, if it is known; 0 for a new table.
+    """
+    if mode == "merge" and (merged := _merged(info)) is not None:
+        return merged
+    if rows is None:
+        return UNKNOWN
+    if mode == "append" or replaced == 0:
+        return RowCounts(rows, 0, 0)
+    return RowCounts(rows, None, replaced) if mode == "overwrite" else UNKNOWN
+
+
+def _merged(info: Mapping[str, Any]) -> RowCounts | None:
+    """Return the counts of a MERGE: delta-rs writes numbers, Spark writes texts."""
+    metrics = info.get("operationMetrics")
+    if not isinstance(metrics, dict):
+        return None
+    with contextlib.suppress(TypeError, ValueError):
+        return RowCounts(*(int(_metric(metrics, what)) for what in _MERGED))
+    return None
+
+
+def _metric(metrics: Mapping[str, Any], what: str) -> Any:
+    return metrics.get(f"num_target_rows_{what.lower()}", metrics.get(f"numTargetRows{what}"))
+
+
+def rows_before(table: Any, mode: str) -> int | None:
+    """Return the number of rows that an overwrite replaces, by the statistics of the table's files.
+
+    Args:
+        table: delta-rs's table before the write; None if there is none.
+        mode: mode of the write; the number matters for an overwrite only.
+    """
+    if table is None:
+        return 0
+    if mode == "overwrite":
+        with contextlib.suppress(Exception):  # the number is optional
+            # The statistics count the rows that a deletion vector hides, too.
+            features = table.protocol().reader_features or ()
+            return None if "deletionVectors" in features else row_count(table)
+    return None
