@@ -314,6 +314,7 @@ def test_the_function_keeps_its_room():
         row_of("INGEST_PLANT_B_KILN_TEMPERATURES", bar(1, 0, 1, "FAILED"), bar(2, 2, 3)),
         row_of("B", bar(1, 0, 1), engine="spark", layer="A_LAYER_WITH_A_LONG_NAME"),
     )
+    rows = tuple(dataclasses.replace(row, change="+3 ~0 −1") for row in rows)
     page = table_html(run(*rows))
     widths = [float(width) for width in re.findall(r"<col style='width:([\d.]+)em'>", page)]
     assert len(widths) == len(COLUMNS) - 1
