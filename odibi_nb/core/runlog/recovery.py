@@ -150,6 +150,19 @@ def dead_runs(state_dir: Path, project: str, env: str) -> list[tuple[Row, list[R
     return found
 
 
+def journaled_run(folder: Path) -> tuple[Row, list[Row], list[Row], int]:
+    """Return the run in *folder* as its log has it, or would have it if the process died now.
+
+    The parts are the record of the run, the records of its attempts, the lines of its journal, and the
+    number of its unreadable lines. The record is empty if no line says which project it ran.
+    """
+    read = _read_dead_run(folder)
+    if not read.start:
+        return {}, [], read.lines, read.unreadable
+    run, records, abandoned = _as_logged(read.start, read.lines)
+    return run, [*records, *abandoned], read.lines, read.unreadable
+
+
 def unfinished_atomic_runs(state_dir: Path, project: str, env: str) -> list[tuple[Row, list[Row]]]:
     """Return the atomic runs whose process died before they ended, newest first.
 
