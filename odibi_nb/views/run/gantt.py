@@ -131,9 +131,13 @@ class Gantt:
             usual = self.usual(row)
             return [row.id, "" if usual is None else f"late: usually {usual:,.2f} s"]
         sign, word = BAR_STYLES[segment.kind].sign, segment.kind.lower()
+        if segment.kind == QUEUED and not segment.open:
+            return [row.id, f"{sign} {word} {segment.start:,.2f} s to {segment.end:,.2f} s"]
         attempt = f", attempt {bar.number}" if bar else ""
         # The text of an open bar has no current times: it must not change with every update.
-        since = f"{segment.start:,.2f} s to {segment.end:,.2f} s ({self.wall(segment.start)} to {self.wall(segment.end)} UTC)"
+        start, end = self.wall(segment.start), self.wall(segment.end)
+        clock = start if start == end else f"{start} to {end}"
+        since = f"{segment.start:,.2f} s to {segment.end:,.2f} s ({clock} UTC)"
         if segment.open:
             since = f"since {segment.start:,.2f} s ({self.wall(segment.start)} UTC)"
             if bar and bar.progress:

@@ -195,23 +195,23 @@ class GanttDrawing:
 
     def _axis(self) -> Iterator[str]:
         bottom = self.height - BOTTOM
-        for seconds, text in self.gantt.ticks():
-            x = self._x(seconds)
-            yield f'<path d="M{x:.1f} {TOP}V{bottom:.1f}" style="{_GRID}"/>'
-            yield (
-                f'<text x="{x:.1f}" y="{bottom + 15:.1f}" font-size="11" text-anchor="middle" '
-                f'style="{_FAINT}">{text}</text>'
-            )
+        places = [(self._x(seconds), text) for seconds, text in self.gantt.ticks()]
+        lines = "".join(f"M{x:.1f} {TOP}V{bottom:.0f}" for x, _ in places)
+        yield f'<path d="{lines}" style="{_GRID}"/>'
+        yield f'<g font-size="11" text-anchor="middle" style="{_FAINT}">'
+        for x, text in places:
+            yield f'<text x="{x:.1f}" y="{bottom + 15:.0f}">{text}</text>'
+        yield "</g>"
 
     def _bands(self) -> Iterator[str]:
+        tops = [TOP + band.first * self.row for band in self.gantt.bands]
+        yield f'<path d="{"".join(f"M0 {y:.0f}H{WIDTH}" for y in tops)}" style="{_GRID}"/>'
+        yield f'<g font-size="12" style="{_FAINT}">'
         for band in self.gantt.bands:
-            y = TOP + band.first * self.row
             middle = TOP + (band.first + band.last + 1) / 2 * self.row
-            yield f'<path d="M0 {y:.1f}H{WIDTH}" style="{_GRID}"/>'
-            yield (
-                f'<text x="{WIDTH - RIGHT + 8}" y="{middle + 4:.1f}" font-size="12" '
-                f'style="{_FAINT}">{escape(shortened(band.layer, 14))}</text>'
-            )
+            name = escape(shortened(band.layer, 14))
+            yield f'<text x="{WIDTH - RIGHT + 8}" y="{middle + 4:.0f}">{name}</text>'
+        yield "</g>"
 
     def _names(self) -> Iterator[str]:
         size = min(12.0, self.row - 1)

@@ -79,7 +79,7 @@ def test_names_can_be_read(count):
     """Up to 60 rows have their name beside them, none on another."""
     svg = drawn(many(count))
     assert {f"SILVER_{i:04}" for i in range(count)} <= set(texts(svg))
-    (names,) = [g for g in svg.findall(f"{SVG}g") if g.get("font-size")]
+    (names,) = [g for g in svg.findall(f"{SVG}g") if g.get("text-anchor") == "end"]
     ys = [float(e.get("y")) for e in names]
     assert all(b - a >= float(names.get("font-size")) for a, b in itertools.pairwise(ys))
 
