@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import math
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from odibi_nb.core.functions.modules import FunctionNotFoundError
-from odibi_nb.core.functions.registry import (
-    accepted_keywords,
-    module_allowed,
-    returns_frames,
-    returns_nothing,
-)
-from odibi_nb.core.model.checks import DECLARED, parse_checks
 from odibi_nb.core.model.engine import ENGINES
-from odibi_nb.core.model.retry import RetryPolicy
 from odibi_nb.core.model.sql_rows import TEXT, SqlRow, is_sql, place_of, sql_row
 from odibi_nb.core.model.tables import table_key
 from odibi_nb.core.model.transformation import (
-    READY_MADE,
     Transformation,
     enabled_from,
     parse_columns,
@@ -33,17 +22,21 @@ from odibi_nb.core.model.transformation import (
 from odibi_nb.core.planning.dependencies import find_dependencies
 from odibi_nb.core.planning.graph import depths, in_order, remaining
 from odibi_nb.core.planning.plan import PlannedRow, PlanRequest, RunPlan
+from odibi_nb.core.planning.row_problems import (
+    RowPlace,
+    RowResolver,
+    is_number,
+    ordered_layers,
+    step_problems,
+)
 from odibi_nb.core.planning.selected_rows import all_rows, selected_rows
 from odibi_nb.core.planning.selection import selection_text
 from odibi_nb.core.text.counts import counted
-from odibi_nb.core.text.redaction import shown
-from odibi_nb.core.text.structs import decode_struct
 from odibi_nb.errors import Hints, Problem, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from odibi_nb.core.model.checks import Rule
     from odibi_nb.core.model.manifest import ProjectManifest
 
 MAX_HINTS = 20
@@ -68,8 +61,6 @@ class Planner:
     ``lost_layers`` layers that rows name but the manifest does not, with the number of rows
     ``queries``     the SQL of the rows that are a query, by id
     ``idle_tables`` the keys of the tables that disabled rows write
-    ``policies``    the policy that a layer's rows share, by layer
-    ``found``       the function of (module, function, engine), or the problem with it
     """
 
     def __init__(self, manifest: ProjectManifest, request: PlanRequest) -> None:
@@ -90,10 +81,6 @@ class Planner:
         self.lost_layers: dict[str, tuple[str, int]] = {}
         self.queries: dict[str, SqlRow] = {}
         self.idle_tables: set[str] = set()
-        self.policies: dict[str, tuple[dict[str, Any], RetryPolicy, float | None]] = {}
-        self.found: dict[
-            tuple[str, str, str], tuple[Callable[..., Any] | None, tuple[str, ...], str]
-        ] = {}
 
     def add(self, raw: Mapping[str, Any], number: int) -> None:
         """Add one registry row, or note why it does not run."""
@@ -164,174 +151,6 @@ class Planner:
                     where = place_of(self.rows[name].constants)
                     yield name, f"row {name!r}: no row writes {table}{meant} - at {where}, {place}"
 
-    def plan_row(self, row: Transformation, order: _Order, reads: tuple[str, ...]) -> PlannedRow:
-        """Return *row* with its place, function, engine and policies. Collect their problems."""
-        where = f"row {row.transformation_id!r}"
-        engine = self._engine(row, where)
-        retry, timeout = self._settings(row, f"{where}, constants")
-        fn, keywords, problem = self._function(row.module, row.function, engine)
-        if problem:
-            self.problems.append(Problem(where, problem))
-        priority = row.constants.get("priority")
-        if priority is not None and not _is_number(priority):
-            message = f"expected a number, found {shown(priority)}"
-            self.problems.append(Problem(f"{where}, constants.priority", message))
-        if self.request.reach is not None:
-            for field, message in self.request.reach.problems(row):
-                self.problems.append(Problem(f"{where}, {field}", message))
-        checks = self._checks(row, fn, where)
-        if self.request.reserved is not None:
-            for field, message in self.request.reserved.problems(row, checks):
-                self.problems.append(Problem(f"{where}, {field}", message))
-        if row.output_problems:
-            self._judge_outputs(row, fn)
-        return PlannedRow(
-            transformation=row,
-            fn=fn,
-            keywords=keywords,
-            engine=engine,
-            retry=retry,
-            timeout_seconds=timeout,
-            reads=reads,
-            upstream=tuple(sorted(order.edges[row.transformation_id])),
-            depth=order.depth[row.transformation_id],
-            rank=order.rank[row.transformation_id],
-            expected_seconds=self.request.expected.get(row.transformation_id),
-            checks=checks,
-            outputs_required=self.manifest.outputs_required,
-        )
-
-    def _judge_outputs(self, row: Transformation, fn: Callable[..., Any] | None) -> None:
-        """Judge the outputs of *row* that the runner cannot write.
-
-        If the runner must write them, they are problems. If the function may write them itself,
-        they are notices.
-        """
-        if row.module in READY_MADE or (fn is not None and returns_frames(fn)):
-            self.problems += row.output_problems
-        elif fn is not None and not returns_nothing(fn):
-            self.notices += [
-                f"{problem}: fine if the function writes it, but what it returns the runner cannot write"
-                for problem in row.output_problems
-            ]
-
-    def _checks(
-        self, row: Transformation, fn: Callable[..., Any] | None, where: str
-    ) -> tuple[Rule, ...]:
-        raw, declared = row.constants.get("checks"), getattr(fn, DECLARED, ())
-        if raw is None and not declared:
-            return ()
-        rules, problems = parse_checks(raw, declared, row.targets, where, self._check_function)
-        self.problems += problems
-        return rules
-
-    def _engine(self, row: Transformation, where: str) -> str:
-        engine = row.constants.get("engine")
-        if engine is None:
-            return self.request.engine
-        name = str(engine).lower()
-        if name in ENGINES:
-            return name
-        hint = did_you_mean(name, ENGINES) or ": expected 'pandas' or 'spark'"
-        message = f"unknown engine {shown(engine)}{hint}"
-        self.problems.append(Problem(f"{where}, constants.engine", message))
-        return self.request.engine
-
-    def _settings(self, row: Transformation, where: str) -> tuple[RetryPolicy, float | None]:
-        """Return the retry policy and timeout of *row*.
-
-        The row's own settings override its layer's, and the layer's override the run's.
-        """
-        if row.layer not in self.policies:
-            self.policies[row.layer] = self._policy_of(row.layer)
-        base, policy, timeout = self.policies[row.layer]
-        retry, own_timeout = row.constants.get("retry"), row.constants.get("timeout_seconds")
-        if retry is not None:
-            own = (
-                retry
-                if isinstance(retry, dict)
-                else {"max_retries": 0 if retry is False else retry}
-            )
-            _, problems = decode_struct(own, RetryPolicy, f"{where}.retry")
-            self.problems += problems
-            if not problems:
-                policy = msgspec.convert({**base, **own}, RetryPolicy)
-        if own_timeout is not None:
-            if _is_number(own_timeout) and own_timeout > 0:
-                timeout = own_timeout
-            else:
-                message = f"expected seconds above 0, found {shown(own_timeout)}"
-                self.problems.append(Problem(f"{where}.timeout_seconds", message))
-        return policy, timeout
-
-    def _policy_of(self, layer: str) -> tuple[dict[str, Any], RetryPolicy, float | None]:
-        """Return the retry policy of a layer, as a dict and as a `RetryPolicy`, and its timeout.
-
-        The settings of a single row are laid over the dict.
-        """
-        config = self.manifest.layers.get(layer)
-        base, timeout = dict(self.request.retry), self.request.timeout_seconds
-        if config is not None:
-            source = self.manifest.path or "manifest"
-            where = f"{source}, $.layers.{layer}.retry"
-            _, problems = decode_struct(config.retry, RetryPolicy, where)
-            self.problems += problems
-            base |= {} if problems else config.retry
-            timeout = config.timeout_seconds or timeout
-        return base, msgspec.convert(base, RetryPolicy), timeout
-
-    def _function(
-        self, module: str, function: str, engine: str
-    ) -> tuple[Callable[..., Any] | None, tuple[str, ...], str]:
-        key = (module, function, engine)
-        if key not in self.found:
-            self.found[key] = self._look_up(*key)
-        return self.found[key]
-
-    def _look_up(
-        self, module: str, function: str, engine: str
-    ) -> tuple[Callable[..., Any] | None, tuple[str, ...], str]:
-        fn, problem = self._resolved(module, function, engine)
-        if fn is None:
-            return None, (), problem
-        if isinstance(fn, type):
-            return (
-                None,
-                (),
-                (
-                    f"{module}.{function} is a class: a row needs a function, or an object that can be "
-                    f"called, such as {function.lower()} = {function}()"
-                ),
-            )
-        try:
-            return fn, accepted_keywords(fn), ""
-        except (ValueError, TypeError) as exc:
-            return None, (), f"{module}.{function} cannot be called: {exc}"
-
-    def _check_function(self, module: str, function: str) -> tuple[Callable[..., Any] | None, str]:
-        """Return the function that a data check calls, and the problem with it or ""."""
-        return self._resolved(module, function, self.request.engine)
-
-    def _resolved(
-        self, module: str, function: str, engine: str
-    ) -> tuple[Callable[..., Any] | None, str]:
-        allowed = self.manifest.transformation_modules
-        if not module_allowed(module, allowed):
-            names = ", ".join(allowed)
-            why = f"is not allowed: the manifest's transformation_modules are {names}"
-            return None, f"module {module!r} {why}"
-        try:
-            return self.request.resolve(module, function, engine), ""
-        except FunctionNotFoundError as exc:
-            return None, str(exc)
-        except (ValueError, TypeError) as exc:
-            return None, f"{module}.{function} cannot be called: {exc}"
-
-
-def _is_number(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value)
-
 
 def make_plan(
     manifest: ProjectManifest, rows: Iterable[Mapping[str, Any]], request: PlanRequest
@@ -376,10 +195,13 @@ def _make_plan(
     planner.problems += selected.problems
     planner.notices += selected.notices
     order = _order(planner, edges)
+    resolver = RowResolver(manifest, request)
     planner.planned = {
-        name: planner.plan_row(planner.rows[name], order, found.reads[name]) for name in edges
+        name: resolver.resolve(planner.rows[name], order.place(name, found.reads[name]))
+        for name in edges
     }
-    planner.problems += found.problems(edges)
+    planner.problems += [*resolver.problems, *found.problems(edges)]
+    planner.notices += resolver.notices
     planner.notices += [
         f"row {name!r}: its query cannot be parsed, so any name in it counts as a table it reads: {why}"
         for name, why in found.unclear.items()
@@ -393,7 +215,7 @@ def _make_plan(
     ]
     ordered = {name: planner.planned[name] for name in order.listed}
     if not order.cycles:
-        planner.problems += _against_steps(manifest, ordered)
+        planner.problems += step_problems(manifest, ordered)
     layers = {layer.casefold() for layer in request.layers}
     running = {row.layer for row in planner.planned.values()}
     return RunPlan(
@@ -408,39 +230,8 @@ def _make_plan(
         notices=tuple(planner.notices),
         selection=selection_text(request.select, request.exclude),
         cycle=order.cycles[0] if order.cycles else (),
-        ordered_by_step=_ordered_layers(manifest),
+        ordered_by_step=ordered_layers(manifest),
     )
-
-
-def _ordered_layers(manifest: ProjectManifest) -> tuple[str, ...]:
-    """Return the layers whose rows the manifest orders by their steps."""
-    layers = manifest.layers
-    return tuple(x for x in manifest.layer_order if x in layers and layers[x].ordered_by_step)
-
-
-def _against_steps(manifest: ProjectManifest, rows: Mapping[str, PlannedRow]) -> Iterator[Problem]:
-    """Yield a problem for each row that waits for a row of a later step.
-
-    Only layers that are ordered by steps are checked.
-    """
-    ordered = _ordered_layers(manifest)
-    latest: dict[str, tuple[int, str]] = {}
-    for name, row in rows.items():  # upstream first
-        if row.layer not in ordered:
-            continue
-        step = row.transformation.step
-        before = [latest[x] for x in row.upstream if x in latest and rows[x].layer == row.layer]
-        waits_for = max(before, default=None)
-        if waits_for is not None and step is not None and waits_for[0] > step:
-            message = (
-                f"step {step} comes before step {waits_for[0]} of {waits_for[1]!r}, which the row "
-                f"waits for: change a step, or layers.{row.layer}.ordered_by_step in the manifest"
-            )
-            yield Problem(f"row {name!r}, step", message)
-        if step is not None:
-            before.append((step, name))
-        if before:
-            latest[name] = max(before)
 
 
 def _note_the_unused(planner: Planner) -> None:
@@ -480,6 +271,11 @@ class _Order:
     rank: Mapping[str, int]
     listed: list[str]
 
+    def place(self, name: str, reads: tuple[str, ...]) -> RowPlace:
+        """Return the place of the row *name*, which reads the tables *reads*."""
+        upstream = tuple(sorted(self.edges[name]))
+        return RowPlace(reads, upstream, self.depth[name], self.rank[name])
+
 
 def _order(planner: Planner, edges: dict[str, set[str]]) -> _Order:
     rows, expected = planner.rows, planner.request.expected
@@ -490,7 +286,7 @@ def _order(planner: Planner, edges: dict[str, set[str]]) -> _Order:
 
     def first_to_start(name: str) -> tuple[Any, ...]:
         priority: Any = rows[name].constants.get("priority")
-        urgent = -priority if _is_number(priority) else 0
+        urgent = -priority if is_number(priority) else 0
         return (urgent, -left[name], depth[name], name)
 
     return _Order(
