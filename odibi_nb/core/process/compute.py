@@ -73,16 +73,6 @@ class Compute:
     user: str = ""
     job_id: str = ""
 
-    @property
-    def is_databricks(self) -> bool:
-        """True if the process runs on Databricks' machines."""
-        return self.kind not in {Kind.OWN, Kind.CONNECT}
-
-    @property
-    def has_databricks_session(self) -> bool:
-        """True if a Spark session of this process is one of Databricks."""
-        return self.kind is not Kind.OWN
-
     def __str__(self) -> str:
         parts = [f"{_NAMES[self.kind]}{f' {self.version}' if self.version else ''}"]
         parts += [self.face] if self.face else []

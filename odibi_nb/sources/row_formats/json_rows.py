@@ -14,13 +14,11 @@ from odibi_nb.errors import Problem
 from odibi_nb.sources.row_formats.row_format import (
     Revision,
     column_of,
-    decoded_row,
     in_order,
     like_before,
-    unknown_columns,
+    read_row,
     with_line_feeds,
 )
-from odibi_nb.sources.upsert import columns_twice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,13 +64,8 @@ class JsonRows:
         rows: list[Row] = []
         numbered: list[tuple[int, Problem]] = []
         for i, item in enumerate(decoded):
-            if not isinstance(item, dict):
-                found = [Problem(f"$[{i}]", f"expected an object, found {item!r:.60}")]
-            else:
-                row, found = decoded_row(item, f"$[{i}].")
-                found += unknown_columns(item, f"$[{i}]")
-                found += [Problem(f"$[{i}]", words) for words in columns_twice(item)]
-                rows.append(row)
+            row, found = read_row(item, "an object", f"$[{i}]", ".")
+            rows += [row] if isinstance(item, dict) else []
             numbered += [(i, problem) for problem in found]
         lines = self.lines(text) if numbered else []
         return rows, [Problem(f"{where} (line {lines[i]})", m) for i, (where, m) in numbered]

@@ -15,7 +15,7 @@ from odibi_nb.core.model.transformation import (
 )
 from odibi_nb.core.text.json import TwinKeyError, decode_config
 from odibi_nb.errors import Problem, did_you_mean
-from odibi_nb.sources.upsert import canonical_names
+from odibi_nb.sources.upsert import canonical_names, columns_twice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -61,6 +61,23 @@ def column_of(name: str) -> str:
     """Return the registry's name of the column that a file calls *name*."""
     folded = name.lower()
     return ALIASES.get(folded, folded)
+
+
+def read_row(item: Any, expected: str, where: str, separator: str) -> tuple[Row, list[Problem]]:
+    """Return the row that a file's *item* holds, and its problems; no columns if it is no object.
+
+    Args:
+        item: what the format's library decoded.
+        expected: what an item is called in the format: ``an object``, ``a table``.
+        where: the item's place in the text.
+        separator: what stands between that place and the name of a column.
+    """
+    if not isinstance(item, dict):
+        return {}, [Problem(where, f"expected {expected}, found {item!r:.60}")]
+    row, problems = decoded_row(item, f"{where}{separator}")
+    problems += unknown_columns(item, where)
+    problems += [Problem(where, words) for words in columns_twice(item)]
+    return row, problems
 
 
 def unknown_columns(names: Iterable[str], where: str) -> list[Problem]:

@@ -14,13 +14,11 @@ from odibi_nb.errors import EngineNotAvailableError, Problem, did_you_mean
 from odibi_nb.sources.row_formats.row_format import (
     Revision,
     column_of,
-    decoded_row,
     in_order,
     like_before,
-    unknown_columns,
+    read_row,
     with_line_feeds,
 )
-from odibi_nb.sources.upsert import columns_twice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,13 +50,9 @@ class TomlRows:
         places = self._places(text, len(items))
         rows: list[Row] = []
         for item, where in zip(items, places, strict=True):
-            if not isinstance(item, dict):
-                problems.append(Problem(where, f"expected a table, found {item!r:.60}"))
-                continue
-            row, found = decoded_row(item, f"{where}, ")
-            rows.append(row)
-            problems += [*found, *unknown_columns(item, where)]
-            problems += [Problem(where, words) for words in columns_twice(item)]
+            row, found = read_row(item, "a table", where, ", ")
+            rows += [row] if isinstance(item, dict) else []
+            problems += found
         return rows, problems
 
     def _places(self, text: str, count: int) -> list[str]:

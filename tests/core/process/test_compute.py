@@ -32,8 +32,7 @@ def test_elsewhere_it_is_a_machine_of_its_own():
     """Without a variable, a file and Databricks Connect, nothing is Databricks'."""
     found = find_compute({})
     assert (found.kind, str(found)) == (Kind.OWN, "not Databricks")
-    assert not found.is_databricks
-    assert not found.has_databricks_session
+    assert not is_databricks({})
 
 
 @pytest.mark.parametrize(
@@ -43,7 +42,7 @@ def test_the_variable_names_the_kind(version, kind):
     """A version that begins with client. is serverless compute's, any other a cluster's."""
     found = find_compute({"DATABRICKS_RUNTIME_VERSION": version})
     assert (found.kind, found.version, found.face) == (kind, version, "shell")
-    assert found.is_databricks
+    assert is_databricks({"DATABRICKS_RUNTIME_VERSION": version})
 
 
 def test_a_cluster_with_its_own_container_has_only_the_file(version_file):
@@ -60,8 +59,7 @@ def test_databricks_connect_is_a_session_of_databricks_on_another_machine(monkey
     monkeypatch.setitem(sys.modules, "databricks.connect", ModuleType("databricks.connect"))
     found = find_compute()
     assert found.kind is Kind.CONNECT
-    assert not found.is_databricks
-    assert found.has_databricks_session
+    assert not is_databricks()
     assert has_databricks_session()
 
 
