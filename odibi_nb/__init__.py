@@ -20,7 +20,9 @@ if TYPE_CHECKING:
         read_table,
         rollback,
         run_project,
+        show,
         status,
+        watch,
     )
     from odibi_nb.core.functions.decorators import (
         odibi_function,
@@ -64,16 +66,18 @@ __all__ = [
     "read_table",
     "rollback",
     "run_project",
+    "show",
     "spark_function",
     "status",
     "universal_function",
+    "watch",
     "with_context",
 ]
 
 _HOMES = {
     "api": (
         "GenericProjectOrchestrator ProjectManifest TransformationRunnerFromConfig diff"
-        " read_table rollback run_project status"
+        " read_table rollback run_project show status watch"
     ),
     "core.model.checks": "expect",
     "core.running.context": "Engine ExecutionContext get_current_context",

@@ -29,7 +29,9 @@ __all__ = [
     "read_table",
     "rollback",
     "run_project",
+    "show",
     "status",
+    "watch",
 ]
 
 
@@ -158,6 +160,72 @@ def status(project: str, env: str = "qat", **keywords: Any) -> ProjectStatus:
         return opened.status()
     finally:
         opened.close()
+
+
+def show(project: str, run_id: str = "last", env: str = "qat", **keywords: Any) -> RunResult:
+    """Return the result of a past run, from its journal or the run log. Writes nothing.
+
+    Args:
+        project: the project's name.
+        run_id: id of the run; ``last`` for the newest run that does not go on.
+        env: the environment.
+        **keywords: further arguments of `GenericProjectOrchestrator`, such as `manifest_path` or
+            `engine`.
+
+    Returns:
+        The result with its transformations and their logs. The exceptions themselves are gone.
+
+    Raises:
+        ConfigurationError: if there is no such run.
+    """
+    from odibi_nb.core.runlog.past_run import find_past_run, result_of
+    from odibi_nb.errors import ConfigurationError
+    from odibi_nb.project_orchestrator import GenericProjectOrchestrator
+    from odibi_nb.wiring import make_frame
+
+    opened = GenericProjectOrchestrator(project, env, **keywords)
+    try:
+        where = opened.state_dir, opened.sinks(), opened.project, opened.env
+        return result_of(find_past_run(*where, run_id), make_frame)
+    except LookupError as exc:
+        raise ConfigurationError("show", [str(exc.args[0])]) from exc
+    finally:
+        opened.close()
+
+
+def watch(project: str, run_id: str = "last", env: str = "qat", **keywords: Any) -> RunResult:
+    """Print the progress of a run that goes on, in this or another process, until it ends.
+
+    An interrupt ends the watching, not the run. A run that has ended already is not printed.
+
+    Args:
+        project: the project's name.
+        run_id: id of the run; ``last`` for the newest one.
+        env: the environment.
+        **keywords: further arguments of `GenericProjectOrchestrator`, such as `manifest_path`.
+
+    Returns:
+        The result of the run, as `show` returns it.
+
+    Raises:
+        ConfigurationError: if there is no such run.
+    """
+    from odibi_nb.core.runlog.followed_run import FollowedRun, runs_going_on
+    from odibi_nb.project_orchestrator import GenericProjectOrchestrator
+    from odibi_nb.views.run.console import ThrottledConsole
+
+    opened = GenericProjectOrchestrator(project, env, **keywords)
+    try:
+        found = runs_going_on(opened.state_dir, opened.project, opened.env)
+        chosen = [run for run in found if run_id in ("last", run.run_id)]
+    finally:
+        opened.close()
+    if chosen:
+        run = FollowedRun(chosen[-1].folder)
+        run.show_in(ThrottledConsole("INFO"))
+        run.follow()
+        run_id = chosen[-1].run_id
+    return show(project, run_id, env, **keywords)
 
 
 class TransformationRunnerFromConfig:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.protocols import View
+    from odibi_nb.core.runlog.followed_run import FollowedRun
 
 
 def _no_views(_ui: str, _log_level: str | None) -> tuple[Sequence[View], str]:
@@ -26,6 +27,13 @@ def _text_only(_ui: str) -> tuple[str, str]:
 
 def _in_a_shell(words: Sequence[str]) -> str:
     return shlex.join(["odibi", *words])
+
+
+def _followed_as_text(run: FollowedRun, _ui: str) -> str:
+    from odibi_nb.views.run.console import ThrottledConsole
+
+    run.show_in(ThrottledConsole("INFO"))
+    return run.follow()
 
 
 def print_readable(text: str) -> None:
@@ -47,6 +55,8 @@ class Face:
         background: starts a run in the background and returns it, for a project, an action and a UI;
             None if that is impossible.
         spell: returns the words of a command as a person types it here.
+        watch: follows a run that goes on, with a UI. Returns its status once it has ended;
+            "" if it still goes on.
         panel: returns a panel for a project, env, engine and path of the manifest, each possibly
             None; None if no panel can be shown.
     """
@@ -61,4 +71,5 @@ class Face:
         Callable[[GenericProjectOrchestrator, Callable[..., RunResult], str], Any] | None
     ) = None
     spell: Callable[[Sequence[str]], str] = _in_a_shell
+    watch: Callable[[FollowedRun, str], str] = _followed_as_text
     panel: Callable[[str | None, str | None, str | None, str | None], Any] | None = None

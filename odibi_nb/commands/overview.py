@@ -6,20 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.api import GenericProjectOrchestrator
-from odibi_nb.commands.opening import (
-    found_manifests,
-    open_manifest,
-    open_project,
-)
+from odibi_nb.commands.opening import found_manifests, open_project
+from odibi_nb.commands.watching import folders_going_on
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.model.log_columns import PROVENANCE_COLUMNS, RECORD_COLUMNS, RUN_COLUMNS
-from odibi_nb.core.process.state_folder import state_folder
 from odibi_nb.core.runlog import journal
 from odibi_nb.core.runlog.compare_runs import COLUMNS, compare_runs
 from odibi_nb.core.runlog.history import past_attempts, past_runs
 from odibi_nb.core.runlog.recovery import journaled_states
 from odibi_nb.errors import ConfigurationError, OdibiError, did_you_mean
-from odibi_nb.settings import load_settings
 from odibi_nb.views.json_documents import HistoryDocument, log_entries
 from odibi_nb.views.records import Records
 from odibi_nb.wiring import make_frame
@@ -162,7 +157,7 @@ def compare(arguments: argparse.Namespace, face: Face) -> Records:
 def cancel(arguments: argparse.Namespace, face: Face) -> str:
     """Cancel a run in progress. A second request blocks writes; a third abandons running rows."""
     del face
-    running = _running(arguments)
+    running = folders_going_on(arguments)
     if arguments.run_id:
         chosen = [folder for folder in running if folder.name == arguments.run_id]
         if not chosen:
@@ -202,15 +197,3 @@ def _check_transformation(run: Path, name: str) -> None:
         raise ConfigurationError(
             "cancel", [f"transformation {name} of run {run.name} has ended: {status}"]
         )
-
-
-def _running(arguments: argparse.Namespace) -> list[Path]:
-    """Return the folders of runs in progress, of the requested project or of all projects."""
-    settings = load_settings()
-    if arguments.project or arguments.manifest:
-        manifests = [open_manifest(arguments)]
-    else:
-        manifests, _ = found_manifests()
-    given = settings.get("state_dir")
-    states = {state_folder(manifest.folder, given) for manifest in manifests}
-    return sorted(folder for state in states for folder in journal.live_runs(state))

@@ -99,6 +99,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
         help="list the places of an odibi_de_v2 project that need a change, with file and line",
     )
     _add_json(form)
+    _add_watching(commands)
     cancel = _command(
         commands, "cancel", "end a run, here or in another process", "overview:cancel"
     )
@@ -578,6 +579,33 @@ def _add_troubleshooting(commands: Any) -> None:
             metavar="FRACTION",
             help="read this share of each input's rows",
         )
+
+
+def _add_watching(commands: Any) -> None:
+    watch = _command(
+        commands, "watch", "follow a run that is in progress, here or elsewhere", "watching:watch"
+    )
+    show = _command(
+        commands, "show", "show a past run: its chart, table, logs and errors", "watching:show"
+    )
+    for parser in (watch, show):
+        parser.add_argument(
+            "run_id",
+            nargs="?",
+            default="last",
+            metavar="RUN_ID",
+            help="id of the run, or 'last' for the newest (last)",
+        )
+        parser.add_argument(
+            "--project", metavar="PROJECT", help="name of the project (the only one)"
+        )
+        _add_env(parser)
+    watch.add_argument(
+        "--ui",
+        choices=["auto", "plotly", "widgets", "html", "text"],
+        help="display of the run (auto: the first of the others that works here)",
+    )
+    _add_json(show)
 
 
 def _add_editing(commands: Any) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.protocols import View
+    from odibi_nb.core.runlog.followed_run import FollowedRun
     from odibi_nb.notebook.live.background import BackgroundRun
     from odibi_nb.notebook.live.surfaces import CellOutputs
     from odibi_nb.notebook.live.view import LiveView
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 FRAMES = frozenset({"compare", "history", "projects", "registry"})
 """Commands that return their records as DataFrames, because users compute with them."""
+PAST = frozenset({"show", "watch"})
+"""Commands that show a run which they have not started."""
 LIVE = frozenset({"run", "retry"})
 """Commands that show a live run."""
 BODIES = ("run", "plan", "retry", "try", "register")
@@ -120,6 +123,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             opened=self._opened,
             background=self._start,
             spell=lambda words: " ".join(["%odibi", *map(quoted, words)]),
+            watch=self._watch,
             panel=self._panel if has_kernel(self.shell) else None,
         )
 
@@ -165,6 +169,17 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
 
         return RunPanel(project, env, engine=engine, manifest_path=manifest)
 
+    def _watch(self, run: FollowedRun, ui: str) -> str:
+        """Follow *run* in this cell's output, without keeping the kernel busy if it has widgets."""
+        if choose_ui(self.shell, ui) == TEXT:
+            from odibi_nb.views.run.console import ThrottledConsole
+
+            run.show_in(ThrottledConsole("INFO"))
+            return run.follow()
+        from odibi_nb.notebook.live.watching import watch_in_cell
+
+        return watch_in_cell(run, lambda rows: choose_ui(self.shell, ui, rows))
+
     def _stop_painting(self, value: Any) -> None:
         if self.live is not None:
             from odibi_nb.core.model.results import RunResult
@@ -179,6 +194,8 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         if isinstance(value, str):
             print(readable(value))
             return None
+        if arguments.command in PAST:
+            return self._shown_run(value)
         from odibi_nb.core.model.events import RunStatus
         from odibi_nb.core.model.results import RunResult
         from odibi_nb.core.planning.plan import RunPlan
@@ -203,6 +220,17 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             if value.status is not RunStatus.SUCCESS and not can_answer(self.shell):
                 value.raise_for_status()  # no person is present: a job must see the failure
         return value
+
+    def _shown_run(self, value: Any) -> Any:
+        """Display a past run, and return its result; None for a run that is watched."""
+        from odibi_nb.views.json_documents import JsonDocument
+        from odibi_nb.views.run.shown_run import ShownRun
+
+        if not isinstance(value, ShownRun):
+            return value if isinstance(value, JsonDocument) else None
+        self._publish(value.result)
+        self.shown = (value.result.run_id, self.shell.execution_count)
+        return value.result
 
     def show_background(self, run: BackgroundRun) -> None:
         """Display *run*, unless this cell already shows it."""
@@ -238,11 +266,14 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
     def show_result(self, result: RunResult) -> None:
         """Display *result*, unless this cell's live view has already done so."""
         if self.shown != (result.run_id, self.shell.execution_count):
-            from odibi_nb.views.run.bundles import run_bundles
-            from odibi_nb.views.run.state import snapshot_of
+            self._publish(result)
 
-            for bundle in run_bundles(snapshot_of(result), result):
-                publish_display_data(bundle)
+    def _publish(self, result: RunResult) -> None:
+        from odibi_nb.views.run.bundles import run_bundles
+        from odibi_nb.views.run.state import snapshot_of
+
+        for bundle in run_bundles(snapshot_of(result), result):
+            publish_display_data(bundle)
 
 
 def register(ipython: Any) -> None:

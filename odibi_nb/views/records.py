@@ -56,23 +56,8 @@ class Records(Sequence[dict[str, Any]]):
     def _text(self, rows: Sequence[dict[str, Any]]) -> str:
         if not rows:
             return f"{self.title}: none"
-        table = [
-            list(self.columns),
-            *([_cell(row.get(c)) for c in self.columns] for row in rows),
-        ]
-        widths = [
-            min(MAX_WIDTH, max(len(line[i]) for line in table)) for i in range(len(self.columns))
-        ]
-        last = max((i for i in range(len(widths)) if any(line[i] for line in table[1:])), default=0)
-        widths[last] = max(len(line[last]) for line in table)
-        lines = [
-            "  ".join(
-                cell[:width].ljust(width) for cell, width in zip(line, widths, strict=True)
-            ).rstrip()
-            for line in table
-        ]
-        lines.insert(1, "  ".join("-" * width for width in widths))
-        return "\n".join([self.title, *lines])
+        cells = [[cell_text(row.get(c)) for c in self.columns] for row in rows]
+        return "\n".join([self.title, *text_table(self.columns, cells)])
 
     def _repr_html_(self) -> str:
         if not self.rows:
@@ -84,7 +69,7 @@ class Records(Sequence[dict[str, Any]]):
             "<tr>"
             + "".join(
                 f"<td style='text-align:left;white-space:pre-wrap'>"
-                f"{escape(shortened(_cell(row.get(c))))}</td>"
+                f"{escape(shortened(cell_text(row.get(c))))}</td>"
                 for c in self.columns
             )
             + "</tr>"
@@ -99,11 +84,30 @@ class Records(Sequence[dict[str, Any]]):
         )
 
 
-def _cell(value: Any) -> str:
+def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table: the names of the columns, a rule, and the rows."""
+    table = [list(columns), *map(list, rows)]
+    widths = [min(MAX_WIDTH, max(len(line[i]) for line in table)) for i in range(len(columns))]
+    last = max((i for i in range(len(widths)) if any(line[i] for line in table[1:])), default=0)
+    widths[last] = max(len(line[last]) for line in table)
+    lines = [
+        "  ".join(
+            cell[:width].ljust(width) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
+        for line in table
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return lines
+
+
+def cell_text(value: Any) -> str:
+    """Return a value in one line. A time has its UTC offset; None and NaN are empty."""
     if value is None:
         return ""
     if isinstance(value, dt.datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}"
+        zone = f"{value:%z}" if value.tzinfo is not None else ""
+        shown = "" if not zone else " UTC" if zone == "+0000" else f" {zone[:3]}:{zone[3:]}"
+        return f"{value:%Y-%m-%d %H:%M:%S}{shown}"
     if isinstance(value, float):
-        return f"{value:.2f}"
+        return "" if value != value else f"{value:.2f}"  # noqa: PLR0124  NaN: no value
     return " ".join(str(value).split())

@@ -31,6 +31,8 @@ COMMANDS = [
     ["history"],
     ["doctor"],
     ["cancel"],
+    ["watch"],
+    ["show"],
     ["registry"],
     ["registry", "init"],
     ["registry", "import"],

@@ -33,12 +33,16 @@ _TEXTS = (
     "versions",
     "retry_of",
     "rollback_of",
+    "schedule",
 )
-_NUMBERS = ("attempt", "records", "transformations", "run_number")
+_NUMBERS = ("attempt", "records", "transformations", "run_number", "workers")
 PLANNED = "planned"
 """The event of the line that names the rows of a run."""
 PLANNED_FACTS = ("plant", "asset", "function", "module", "layer", "engine", "config_hash")
-"""The facts of each row, next to its id, that the journal stores before any row starts."""
+"""The facts of each row, next to its id, that the journal stores before any row starts.
+
+From the expected seconds, the upstream rows, workers and schedule, a program that watches the run forecasts its end.
+"""
 _LARGEST = 1e300
 _decoder = msgspec.json.Decoder()
 
@@ -46,9 +50,21 @@ _decoder = msgspec.json.Decoder()
 def planned_line(plan: RunPlan) -> Row:
     """Return the journal line that names all rows of *plan*, because some rows may never start."""
     names = ("transformation_id", *PLANNED_FACTS)
-    planned = [row.facts(0) for row in plan.rows.values()]
-    rows = [{name: getattr(facts, name) for name in names} for facts in planned]
-    return {"event": PLANNED, "rows": rows}
+    planned = [(row, row.facts(0)) for row in plan.rows.values()]
+    rows = [
+        {
+            **{name: getattr(facts, name) for name in names},
+            "expected_seconds": row.expected_seconds,
+            "upstream": row.upstream,
+        }
+        for row, facts in planned
+    ]
+    return {
+        "event": PLANNED,
+        "rows": rows,
+        "workers": plan.workers,
+        "schedule": plan.schedule,
+    }
 
 
 def read_line(raw: bytes | str) -> Row | None:
@@ -101,7 +117,15 @@ def _planned(row: Any) -> Row | None:
     if not isinstance(row, dict) or not isinstance(row.get("transformation_id"), str):
         return None
     texts = {name: row[name] if isinstance(row.get(name), str) else None for name in PLANNED_FACTS}
-    return {"transformation_id": row["transformation_id"], **texts}
+    seconds, upstream = _fitting("double", row.get("expected_seconds")), row.get("upstream")
+    return {
+        "transformation_id": row["transformation_id"],
+        **texts,
+        "expected_seconds": seconds if seconds is not None and seconds >= 0 else None,
+        "upstream": [x for x in upstream if isinstance(x, str)]
+        if isinstance(upstream, list)
+        else [],
+    }
 
 
 def _number(value: Any) -> int | None:

@@ -37,9 +37,14 @@ def project(tmp_path):
     return FakeProject(
         tmp_path,
         [
-            row("S_2", broken, outputs=["s.two"]),
-            row("S_1", flaky, outputs=["s.one"], constants='{"retry": 1, "retry_delay": 0}'),
-            row("G_1", lambda: [3], layer="Gold_1", inputs=["s.two"], outputs=["g.one"]),
+            row("S_2", broken, outputs=[{"table": "s.two"}]),
+            row(
+                "S_1",
+                flaky,
+                outputs=[{"table": "s.one"}],
+                constants='{"retry": 1, "retry_delay": 0}',
+            ),
+            row("G_1", lambda: [3], layer="Gold_1", inputs=["s.two"], outputs=[{"table": "g.one"}]),
         ],
     )
 

@@ -1,0 +1,118 @@
+"""``watch`` and ``show``: a run that goes on, and a past one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from odibi_nb.commands.opening import found_manifests, open_manifest, open_project
+from odibi_nb.core.process.state_folder import state_folder
+from odibi_nb.core.runlog.followed_run import FollowedRun
+from odibi_nb.core.runlog.history import LAST
+from odibi_nb.core.runlog.journal import live_runs, read_mark, run_folders
+from odibi_nb.core.runlog.past_run import find_past_run, past_run_in, result_of
+from odibi_nb.errors import ConfigurationError
+from odibi_nb.settings import load_settings
+from odibi_nb.views.json_documents import HistoryDocument, log_entries
+from odibi_nb.views.run.shown_run import ShownRun
+from odibi_nb.wiring import make_frame
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from odibi_nb.commands.face import Face
+
+
+def watch(arguments: argparse.Namespace, face: Face) -> Any:
+    """Follow a run that goes on until it ends. Then, or if it has ended already, show it.
+
+    Watching changes nothing: to end it leaves the run alone.
+    """
+    folder = _going_on(arguments)
+    if folder is None:
+        return show(arguments, face)
+    ui = str(load_settings().resolve("ui", arguments.ui, default="auto").value)
+    status = face.watch(FollowedRun(folder), ui)
+    return Watched(folder.name, status)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The end of watching a run. *status* is "" if the run still goes on."""
+
+    run_id: str
+    status: str
+
+    @property
+    def exit_code(self) -> int:
+        """0 unless the run ended without success."""
+        return 0 if self.status in ("", "success") else 1
+
+    def __str__(self) -> str:
+        return f"run {self.run_id}: {self.status or 'it still goes on'}"
+
+
+def show(arguments: argparse.Namespace, face: Face) -> ShownRun | HistoryDocument:
+    """Show a past run."""
+    del face
+    run_id = arguments.run_id
+    found = None if run_id == LAST else _journaled(arguments, run_id)
+    if found is None:
+        orchestrator = open_project(arguments, log_level="ERROR")
+        where = orchestrator.state_dir, orchestrator.sinks(), orchestrator.project, orchestrator.env
+        try:
+            found = find_past_run(*where, run_id)
+        except LookupError as exc:
+            raise ConfigurationError("show", [str(exc.args[0])]) from exc
+        finally:
+            orchestrator.close()
+    result = result_of(found, make_frame)
+    if getattr(arguments, "json", False):
+        return HistoryDocument(
+            project=result.project,
+            env=result.env,
+            run_id=result.run_id,
+            runs=log_entries([found.run]),
+            attempts=log_entries(found.records),
+        )
+    return ShownRun(result)
+
+
+def folders_going_on(arguments: argparse.Namespace) -> list[Path]:
+    """Return the folders of runs in progress, of the requested project or of all found from here."""
+    return sorted(folder for state in _states(arguments) for folder in live_runs(state))
+
+
+def _going_on(arguments: argparse.Namespace) -> Path | None:
+    """Return the folder of the requested run if it goes on; for ``last``, of the newest that does."""
+    named = open_manifest(arguments).project if arguments.project or arguments.manifest else ""
+    found = []
+    for folder in folders_going_on(arguments):
+        mark = read_mark(folder)
+        if (not named or mark.project == named) and arguments.env in (None, mark.env):
+            found.append(folder)
+    if arguments.run_id != LAST:
+        found = [folder for folder in found if folder.name == arguments.run_id]
+    return max(found, key=lambda folder: folder.name, default=None)
+
+
+def _journaled(arguments: argparse.Namespace, run_id: str) -> Any:
+    """Return the past run *run_id* from the journals found from here; None if none has it."""
+    for state in _states(arguments):
+        for folder in run_folders(state):
+            if folder.name == run_id:
+                mark = read_mark(folder)
+                if arguments.env in (None, mark.env):
+                    return past_run_in(folder, mark.project, mark.env)
+    return None
+
+
+def _states(arguments: argparse.Namespace) -> list[Path]:
+    """Return the state folders of the requested project, or of all projects found from here."""
+    if arguments.project or arguments.manifest:
+        manifests = [open_manifest(arguments)]
+    else:
+        manifests, _ = found_manifests()
+    given = load_settings().get("state_dir")
+    return [*dict.fromkeys(state_folder(manifest.folder, given) for manifest in manifests)]

@@ -1,0 +1,74 @@
+"""A run of another cell, kernel or process in the outputs of a cell."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from odibi_nb.core.runlog.followed_run import INTERRUPTED
+from odibi_nb.core.runlog.journal import read_mark
+from odibi_nb.core.runlog.past_run import past_run_in, result_of
+from odibi_nb.notebook.environment import HTML
+from odibi_nb.notebook.live.cancel_button import EndButton
+from odibi_nb.notebook.live.surfaces import ReservedOutputs, reserved_html
+from odibi_nb.notebook.live.view import LiveView
+from odibi_nb.wiring import make_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from odibi_nb.core.model.results import RunResult
+    from odibi_nb.core.runlog.followed_run import FollowedRun
+    from odibi_nb.views.run.state import RunSnapshot
+
+_watched: dict[str, threading.Event] = {}
+"""What ends the watching of a run, by its id. A kernel watches each run once: in the newest cell."""
+
+
+def watch_in_cell(run: FollowedRun, choose: Callable[[int], str]) -> str:
+    """Show *run* until it ends. Return its status, or "" if this goes on while other cells run.
+
+    Without widgets only the cell that runs can be drawn, so the cell waits for the end of the run; ■
+    ends the watching, not the run.
+    """
+    stop = threading.Event()
+    _watched.pop(run.folder.name, stop).set()
+    stop = _watched[run.folder.name] = threading.Event()
+    if choose(0) == HTML:
+        return _watch(run, LiveView(lambda _rows: HTML, reserved_html()), stop)
+
+    def cancel() -> None:
+        run.cancel()
+
+    button = EndButton(cancel)
+    button.show(0)
+
+    def painted(snapshot: RunSnapshot) -> None:
+        button.show(snapshot.cancel_level if snapshot.live else None)
+        button.widget.layout.display = None if snapshot.live else "none"
+
+    view = LiveView(choose, ReservedOutputs(button.widget), painted)
+    threading.Thread(target=_watch, args=(run, view, stop), name="odibi-watch", daemon=True).start()
+    return ""
+
+
+def _watch(run: FollowedRun, view: LiveView, stop: threading.Event) -> str:
+    view.state_dir = run.folder.parent.parent
+    run.show_in(view)
+    try:
+        status = run.follow(stop.wait)
+        result = _ended(run) if status else None
+        if status == INTERRUPTED:
+            view.close()
+        if result is not None:
+            view.add_details(result)
+        return status
+    finally:
+        view.close()
+
+
+def _ended(run: FollowedRun) -> RunResult | None:
+    """Return the result of a run that has ended, with its logs."""
+    mark = read_mark(run.folder)
+    past = past_run_in(run.folder, mark.project, mark.env)
+    return None if past is None else result_of(past, make_frame)

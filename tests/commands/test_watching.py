@@ -1,0 +1,71 @@
+"""watch and show: runs that go on elsewhere, and runs that are over."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from real_project import make_project, registry_row
+
+from odibi_nb import show
+from odibi_nb.cli import main
+from odibi_nb.errors import ConfigurationError
+
+FUNCTIONS = """
+def good():
+    print("a word")
+
+def bad():
+    raise KeyError("no column <script>")
+"""
+ROWS = [
+    registry_row("GOOD'\"<b>", "Bronze", "good"),
+    registry_row("BAD", "Bronze", "bad", constants={"retry": 0}),
+]
+
+
+@pytest.fixture
+def ran(tmp_path, monkeypatch, capsys):
+    """A folder whose project has run once: one row succeeded, one failed. The id of the run."""
+    make_project(tmp_path, rows=ROWS, functions=FUNCTIONS)
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "--log-level", "CRITICAL"]) == 1
+    capsys.readouterr()
+    (journal,) = tmp_path.rglob("journal.jsonl")
+    return journal.parent.name
+
+
+def test_show_prints_a_past_run(ran, capsys):
+    """The newest run, or one by its id: each row, and of a failed one its error and traceback."""
+    for words in (["show"], ["show", ran], ["watch"]):
+        assert main(words) == 0
+        text = capsys.readouterr().out
+        assert f"run {ran} · 1 of 2 done, 1 failed" in text
+        assert "✖ BAD: KeyError: 'no column <script>'" in text
+        assert "in bad" in text
+        assert f"odibi log BAD --run {ran}" in text
+
+
+def test_show_json_is_the_document_of_history(ran, capsys):
+    """Programs get the record of the run and of its attempts."""
+    main(["show", ran, "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert (document["kind"], document["run_id"]) == ("history", ran)
+    assert [run["status"] for run in document["runs"]] == ["failed"]
+    assert {x["transformation_id"] for x in document["attempts"]} == {"GOOD'\"<b>", "BAD"}
+
+
+def test_an_unknown_run_is_an_error(ran, capsys):
+    """A mistyped id gets the one that was meant, in one message."""
+    assert main(["show", ran[:-1] + "x"]) == 2
+    assert f"did you mean {ran!r}" in capsys.readouterr().err
+    with pytest.raises(ConfigurationError, match="did you mean"):
+        show("Plant One", ran[:-1] + "x")
+
+
+def test_a_past_run_is_a_result_in_python(ran):
+    """odibi_nb.show returns the result again: status, frames, and the logs of the rows."""
+    result = show("Plant One")
+    assert (result.run_id, result["status"]) == (ran, "failed")
+    assert "a word" in result.transformations["GOOD'\"<b>"].log
+    assert sorted(result.to_frame()["status"]) == ["FAILED", "SUCCESS"]
