@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from odibi_nb.engines.delta.log import DeltaLog
+from odibi_nb.engines.delta.log import DeltaLog, local_folder
 from odibi_nb.engines.delta.schema import schema_of, type_name
 from odibi_nb.engines.delta.tables import as_stored, open_table, query_builder
 from odibi_nb.engines.delta.versions import table_at
@@ -32,6 +32,8 @@ _PLAIN_FEATURES = frozenset({"timestampNtz"})
 _DELETION_VECTORS = "deletionVectors"
 _BATCH_ROWS = 65_536
 _READ_AHEAD = 2
+_MOST_FOOTERS = 200
+"""Most files whose footers are read to see if they have the table's columns."""
 _Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 _UUID_CHARACTERS = 20
 
@@ -75,6 +77,27 @@ class VersionFiles:
     def types(self) -> dict[str, str]:
         """Map each column to the name of its type."""
         return {field.name: type_name(field.type) for field in schema_of(self.table)}
+
+    def parquet_files(self) -> list[str] | None:
+        """Return the local paths of the files to read if any Parquet reader gets the table's rows from them.
+
+        Return None if the rows also depend on the log, such as values of partition columns, or if a file has
+        other columns or types than the table, such as Spark's INT96 times.
+        """
+        folder = local_folder(self.uri)
+        known = folder is not None and self.files is not None and self.adds is None
+        if not known or len(self.files or ()) > _MOST_FOOTERS:
+            return None
+        if self.table.metadata().partition_columns:
+            return None
+        assert folder is not None
+        assert self.files is not None
+        schema_in = require("pyarrow.parquet", "comparing versions").read_schema
+        paths = [str(folder / file) for file in sorted(self.files)]
+        wanted = _stored_types(pyarrow().schema(self.table.schema().to_arrow()))
+        if any(_stored_types(schema_in(path)) != wanted for path in paths):
+            return None
+        return paths
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Any]:
@@ -206,6 +229,14 @@ def unshared(before: VersionFiles, after: VersionFiles) -> tuple[VersionFiles, V
         )
         found.append(part)
     return found[0], found[1]
+
+
+def _stored_types(schema: Any) -> list[tuple[str, Any]]:
+    """Return name and type of each column, with one type for all texts and one for all bytes."""
+    pa = pyarrow()
+    narrow = {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}
+    narrow |= {getattr(pa, f"{name}_view")(): getattr(pa, name)() for name in ("string", "binary")}
+    return [(field.name, narrow.get(field.type, field.type)) for field in schema]
 
 
 class _File(NamedTuple):

@@ -128,12 +128,17 @@ def side(engine, version, table=TABLE):
     steps=st.lists(WRITES, min_size=1, max_size=3),
     keys=KEYS,
     partitioned=st.booleans(),
-    kept=st.sampled_from([0, 200, version_diff.MOST_KEPT]),
+    kept=st.sampled_from([None, 0, 200, version_diff.MOST_KEPT]),
 )
 def test_a_difference_is_that_of_all_rows(tmp_path_factory, first, steps, keys, partitioned, kept):
-    """For each pair of versions the numbers are those of comparing all their rows, one by one."""
+    """For each pair of versions the numbers are those of comparing all their rows, one by one.
+
+    DuckDB reads the files by itself where it can, or gets batches, of which some are kept or none.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(version_diff, "MOST_KEPT", kept)
+        if kept is not None:
+            patch.setattr(version_diff, "MOST_KEPT", kept)
+            patch.setattr(version_diff, "_parquet_files", lambda parts: {})
         check_each_pair(tmp_path_factory, first, steps, keys, ["p"] if partitioned else None)
 
 
@@ -177,6 +182,45 @@ def test_shared_files_are_not_read(tmp_path):
     assert engine.diff(side(engine, 2, table), side(engine, 3, table), ["id"]) == whole
     with pytest.raises(DataError, match="VACUUM removes the files of old versions"):
         engine.diff(side(engine, None, table), None, ["id"])
+
+
+@pytest.mark.parametrize("folder", ["it's a=1 é", "a*"])
+def test_files_that_have_the_columns_of_the_table_are_read_by_duckdb(tmp_path, folder, monkeypatch):
+    """Whatever the folder is called; if it looks like a pattern, or DuckDB fails, batches give the same."""
+    engine, table = PandasEngine(str(tmp_path / folder)), TableName.parse("silver.x")
+    uri = str(tmp_path / folder / "silver" / "x")
+    write_deltalake(uri, keyed(1, 2, 3))
+    DeltaTable(uri).update(updates={"v": "2.5"}, predicate="id = 2")
+    sides = version_diff.sides_of(side(engine, 0, table), side(engine, 1, table))
+    files = version_diff._parquet_files(version_diff.unshared_parts(sides))
+    assert [*files] == (["before", "after"] if "*" not in folder else [])
+    diff = engine.diff(side(engine, 0, table), side(engine, 1, table), ["id"])
+    assert diff.counts() == "+0 ~1 −0"
+    monkeypatch.setattr(version_diff, "_reading", lambda paths: "read_parquet(['/no/such/file'])")
+    assert engine.diff(side(engine, 0, table), side(engine, 1, table), ["id"]) == diff
+
+
+def test_duckdb_reads_no_files_by_itself_that_need_the_log(tmp_path):
+    """Values of partition columns are in the log, and so are columns that a file does not have."""
+    engine, table = PandasEngine(str(tmp_path)), TableName.parse("silver.x")
+    uri = str(tmp_path / "silver" / "x")
+    write_deltalake(uri, keyed(1, 2))
+    write_deltalake(uri, keyed(3).append_column("w", [[7]]), mode="append", schema_mode="merge")
+    DeltaTable(uri).update(updates={"w": "8"}, predicate="id <> 2")
+    files = version_diff._parquet_files(
+        version_diff.unshared_parts(
+            version_diff.sides_of(side(engine, 1, table), side(engine, 2, table))
+        )
+    )
+    assert [*files] == ["after"]
+    diff = engine.diff(side(engine, 1, table), side(engine, 2, table), ["id"])
+    assert (diff.counts(), diff.rows.changed_columns) == ("+0 ~2 −0", {"w": 2})
+    parted = TableName.parse("silver.p")
+    for value in (1.0, 2.0):
+        place = str(tmp_path / "silver" / "p")
+        write_deltalake(place, keyed(1, value=value), mode="overwrite", partition_by=["v"])
+    sides = version_diff.sides_of(side(engine, 0, parted), side(engine, 1, parted))
+    assert version_diff._parquet_files(version_diff.unshared_parts(sides)) == {}
 
 
 def test_added_rows_are_counted_by_the_log(tmp_path):
