@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.commands import CommandHelp, Face, execute, parse
 from odibi_nb.core.text.terminal_text import readable
-from odibi_nb.errors import ConfigurationError, OdibiError
+from odibi_nb.errors import ConfigurationError, OdibiError, RunLockedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +51,9 @@ def _done(words: Sequence[str] | None) -> int:
     except CommandHelp as help_text:
         print(help_text)
         return 0
+    except RunLockedError as exc:
+        print(readable(f"odibi: {_refusal(exc)}"), file=sys.stderr)
+        return 2
     except ConfigurationError as exc:
         print(readable(f"odibi: {exc}"), file=sys.stderr)
         return 2
@@ -59,6 +63,16 @@ def _done(words: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         print("odibi: interrupted", file=sys.stderr)
         return 130
+
+
+def _refusal(refusal: RunLockedError) -> str:
+    """Return the run that is in the way, its progress, and the commands that the person has now."""
+    if refusal.state_dir is None:
+        return str(refusal)
+    from odibi_nb.views.run.other_run import OtherRun
+
+    again = f"{shlex.join(['odibi', *sys.argv[1:]])} --force"
+    return str(OtherRun.of(refusal, lambda words: shlex.join(["odibi", *words]), again))
 
 
 def _views(ui: str, log_level: str | None) -> tuple[Sequence[View], str]:

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
+    from pathlib import Path
 
 
 class Problem(NamedTuple):
@@ -109,7 +110,24 @@ class CycleError(PlanError):
 
 
 class RunLockedError(ConfigurationError):
-    """Another run of the same project and environment is in progress."""
+    """Another run of the same project and environment is in progress.
+
+    Attributes:
+        run_id: its id; "" if it is unknown.
+        owner: its process, user and start, in words.
+        state_dir: the folder with its journal.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        problems: Iterable[Problem | str],
+        run_id: str = "",
+        owner: str = "",
+        state_dir: Path | None = None,
+    ) -> None:
+        super().__init__(source, problems)
+        self.run_id, self.owner, self.state_dir = run_id, owner, state_dir
 
 
 class HookError(ConfigurationError):

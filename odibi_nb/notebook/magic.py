@@ -14,7 +14,7 @@ from traitlets import TraitError
 from odibi_nb.commands import CommandHelp, Face, execute, parse
 from odibi_nb.core.running.kept_failures import FAILURES, KEPT
 from odibi_nb.core.text.terminal_text import readable
-from odibi_nb.errors import OdibiError
+from odibi_nb.errors import OdibiError, RunLockedError
 from odibi_nb.notebook.completion import IDENTIFIER, matcher_of
 from odibi_nb.notebook.environment import (
     TEXT,
@@ -96,7 +96,10 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         except ValueError as exc:
             raise UsageError(f"%odibi: {exc}: {line}") from None
         except OdibiError as exc:
-            raise UsageError(readable(f"%odibi: {exc}")) from None
+            text = str(exc)
+            if isinstance(exc, RunLockedError) and exc.state_dir is not None:
+                text = self._show_other_run(exc, line)
+            raise UsageError(readable(f"%odibi: {text}")) from None
         finally:
             self._stop_painting(value)
         return self._returned(arguments, value)
@@ -220,6 +223,19 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             if value.status is not RunStatus.SUCCESS and not can_answer(self.shell):
                 value.raise_for_status()  # no person is present: a job must see the failure
         return value
+
+    def _show_other_run(self, refusal: RunLockedError, line: str) -> str:
+        """Show the run that is in the way as a card, with commands to go on. Return the error's text."""
+        from odibi_nb.views.run.other_run import OtherRun
+
+        again = f"%odibi {line.strip()} --force"
+        card = OtherRun.of(refusal, lambda words: " ".join(["%odibi", *map(quoted, words)]), again)
+        if not has_kernel(self.shell):
+            return str(card)
+        publish_display_data({"text/html": card.html(), "text/plain": str(card)})
+        return (
+            f"{card.where}: {card.owner} is going on; wait for it, or end it: {card.commands[1][1]}"
+        )
 
     def _shown_run(self, value: Any) -> Any:
         """Display a past run, and return its result; None for a run that is watched."""

@@ -91,23 +91,21 @@ class RunGoingOn:
 
 def runs_going_on(state_dir: Path, project: str = "", env: str = "") -> list[RunGoingOn]:
     """Return the runs that go on, oldest first; with *project* and *env*, only theirs."""
-    found = []
-    for folder in live_runs(state_dir):
-        mark = read_mark(folder)
-        if (project and mark.project != project) or (env and mark.env != env):
-            continue
-        run, _, lines, _ = journaled_run(folder)
-        begun = run.get("start_time") if lines else None
-        found.append(
-            RunGoingOn(
-                folder=folder,
-                project=mark.project,
-                env=mark.env,
-                start=begun,
-                states=journaled_states(folder),
-            )
-        )
-    return found
+    found = [going_on(folder) for folder in live_runs(state_dir)]
+    return [run for run in found if project in ("", run.project) and env in ("", run.env)]
+
+
+def going_on(folder: Path) -> RunGoingOn:
+    """Return the progress of the run in *folder*, which goes on."""
+    mark = read_mark(folder)
+    run, _, lines, _ = journaled_run(folder)
+    return RunGoingOn(
+        folder=folder,
+        project=mark.project,
+        env=mark.env,
+        start=run.get("start_time") if lines else None,
+        states=journaled_states(folder),
+    )
 
 
 class FollowedRun:

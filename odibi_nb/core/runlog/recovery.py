@@ -15,6 +15,7 @@ from odibi_nb.core.runlog.journal import (
     read_counted,
     read_journal,
     read_mark,
+    run_folders,
     set_run_aside,
     taken_over,
 )
@@ -148,6 +149,22 @@ def dead_runs(state_dir: Path, project: str, env: str) -> list[tuple[Row, list[R
             logged, records, abandoned = _as_logged(run.start, run.lines)
             found.append((logged, [*records, *abandoned]))
     return found
+
+
+def newest_dead_run(state_dir: Path, project: str, env: str) -> tuple[Row, list[Row]] | None:
+    """Return the run that `recover` would complete, as `dead_runs` does, if no later run began.
+
+    A later run has completed its log, or has dealt with what it left.
+    """
+    folders = [
+        folder
+        for folder in run_folders(state_dir)
+        if (mark := read_mark(folder)).project == project and mark.env == env
+    ]
+    if not folders:
+        return None
+    dead = dead_runs(state_dir, project, env)
+    return dead[0] if dead and dead[0][0]["run_id"] == folders[-1].name else None
 
 
 def journaled_run(folder: Path) -> tuple[Row, list[Row], list[Row], int]:

@@ -305,12 +305,15 @@ class RunLock:
         self._written = self._file.stat().st_mtime_ns
 
     def _refusal(self, owner: Owner | None) -> RunLockedError:
+        force = "or take its place: odibi run --force (force=True)"
         if owner is None:
             what = "another run is going on; wait for it, or end it: odibi cancel"
-        else:
-            what = f"{owner} is going on; wait for it, or end it: odibi cancel {owner.run_id}"
+            return RunLockedError(self.where, [f"{what}; {force}"])
+        name = owner.run_id
+        what = f"{owner} is going on; wait for it, or end it: odibi cancel {name}"
+        watch = f"or watch it: odibi watch {name}"
         return RunLockedError(
-            self.where, [f"{what}; or take its place: odibi run --force (force=True)"]
+            self.where, [f"{what}; {watch}; {force}"], name, str(owner), self._state_dir
         )
 
 

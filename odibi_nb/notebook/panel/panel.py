@@ -68,6 +68,7 @@ class RunPanel:
         import ipywidgets as w
 
         from odibi_nb.notebook.panel.buttons import PanelButtons
+        from odibi_nb.notebook.panel.cut_off import CutOffNotice
         from odibi_nb.notebook.panel.form import PanelForm
         from odibi_nb.notebook.panel.projects import projects_here
         from odibi_nb.notebook.panel.saved_outputs import KeptOutputs
@@ -89,7 +90,12 @@ class RunPanel:
         self._form = PanelForm(
             projects, (chosen, env, engine), self._settings, self._refresh, self._list_rows
         )
-        self.widget = w.VBox([self._form.widget, *self._buttons.controls, self._tabs.widget])
+        here = Chosen(self.choices, chosen.manifest.path)
+        cut_off = CutOffNotice(lambda run_id: self._retry_run(run_id, here))
+        cut_off.look(chosen.manifest.folder, chosen.manifest.project, self.choices.env)
+        self.widget = w.VBox(
+            [cut_off.widget, self._form.widget, *self._buttons.controls, self._tabs.widget]
+        )
         self._refresh()
         self._list_rows()
 
@@ -156,6 +162,11 @@ class RunPanel:
             raise ConfigurationError("panel", ["nothing was run yet"])
         run_id, confirm = self.result.run_id, self.choices.confirm
         return self._start(self._ran, lambda project: project.retry(run_id, confirm=confirm))
+
+    def _retry_run(self, run_id: str, place: Chosen) -> BackgroundRun:
+        """Retry the unfinished rows of a run that this panel did not start."""
+        confirm = self.choices.confirm
+        return self._start(place, lambda project: project.retry(run_id, confirm=confirm))
 
     def cancel(self, transformation_id: str | None = None) -> None:
         """Cancel the run, as `BackgroundRun.cancel` does."""

@@ -89,7 +89,8 @@ def test_a_second_run_is_told_who_runs(tmp_path):
     )
     assert " UTC, last sign of life " in text
     assert text.endswith(
-        "wait for it, or end it: odibi cancel first; or take its place: odibi run --force (force=True)"
+        "wait for it, or end it: odibi cancel first; or watch it: odibi watch first; "
+        "or take its place: odibi run --force (force=True)"
     )
 
 
