@@ -7,6 +7,7 @@ names are case-sensitive, so on Sail a table is added under each spelling that q
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 ALL_AT_ONCE = 200
 """Highest number of tables to add at once; each takes milliseconds, so larger lakes add none."""
 _PARTS = 2
+_IN_SAIL = "sail"
+"""Name of Sail's catalog that ends with its session. A user can set up others, such as Unity Catalog."""
 
 
 class _Known:
@@ -54,11 +57,12 @@ class SparkCatalog:
         self._has_case = connection.kind == SAIL
         self._can_move = connection.kind != SAIL
         self._own_default = connection.kind == CLASSIC
+        self._own = connection.own
+        own = own_catalog(connection.spark) if self._has_case else SESSION_CATALOG
         self._told = not isinstance(lake, CatalogLake) and (
-            connection.own or _is_in_memory(connection.spark)
+            connection.own or own == _IN_SAIL or _is_in_memory(connection.spark)
         )
         self._known = _known.setdefault(connection.spark, _Known())
-        own = own_catalog(connection.spark) if self._has_case else SESSION_CATALOG
         self.name = own if self._told else ""
 
     def _full(self, *parts: str) -> str:
@@ -115,13 +119,13 @@ class SparkCatalog:
     def _add(self, name: str, uri: str) -> None:
         """Add a table unless it exists: all sessions of a Connect server share one catalog."""
         what = f"{name} USING delta LOCATION {spark_literal(self._spelled(uri))}"
-        if self._has_case:  # Sail's catalog is the session's own
+        if self._has_case and self._own:  # Sail's catalog is the session's own
             self._spark.sql(f"CREATE TABLE IF NOT EXISTS {what}").collect()
             return
         try:
             self._spark.sql(f"CREATE TABLE {what}").collect()
         except Exception as exc:
-            if "ALREADY_EXISTS" not in str(exc):
+            if not re.search("already[ _]exists", str(exc), re.IGNORECASE):
                 raise
             place = self._place_of(name)
             if place is not None and _bare(place) != _bare(uri):

@@ -76,6 +76,18 @@ def connected(url: str, settings: Mapping[str, str]) -> Any:
     return spark
 
 
+def is_sail(spark: Any) -> bool:
+    """Return True if the server of a Connect session is Sail; without an answer, False.
+
+    ``version()`` of Spark is its version and a revision. That of Sail is its own version alone, while the
+    session's ``version`` is the one of the Spark that it stands for.
+    """
+    with contextlib.suppress(Exception):
+        text = str(spark.sql("SELECT version() AS v").collect()[0]["v"])
+        return " " not in text and not text.startswith(str(spark.version))
+    return False
+
+
 def _limit_retries(spark: Any, url: str) -> None:
     if urllib.parse.urlsplit(url).hostname in _HERE:
         with contextlib.suppress(ImportError, AttributeError):  # clients before 4.0

@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.tables import redact_url
@@ -24,6 +24,7 @@ from odibi_nb.engines.spark import jvm as spark_jvm
 from odibi_nb.engines.spark.connect import (
     check_reachable,
     connected,
+    is_sail,
     require,
     require_connect,
     sail_url,
@@ -42,6 +43,8 @@ _SUBMITTED = ("PYSPARK_GATEWAY_PORT", "SPARK_REMOTE")
 _lock = threading.RLock()
 _own: dict[tuple[Any, ...], Connection] = {}
 _lost: weakref.WeakSet[Any] = weakref.WeakSet()
+_kinds: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+"""Sessions of others, and what answers behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def connect(place: Place) -> Connection:
         found = existing(place)
         if found is not None:
             _check_delta(found)
-            return found
+            return _recognized(found)
         remote, settings = _wanted(place)
         if remote == SAIL:
             return _on_sail(place, settings)
@@ -153,6 +156,21 @@ def _wanted(place: Place) -> tuple[str | None, dict[str, str]]:
     return remote, settings
 
 
+def _recognized(connection: Connection) -> Connection:
+    """Return *connection* with the kind `SAIL` if Sail answers behind it: its names and commands differ.
+
+    A user can open a session on Sail, and the URL of a manifest can be that of a Sail server.
+    """
+    if connection.kind != CONNECT or is_databricks():
+        return connection
+    own = next((one for one in _own.values() if one.spark is connection.spark), None)
+    kind = own.kind if own is not None else _kinds.get(connection.spark)
+    if kind is None:
+        kind = SAIL if is_sail(connection.spark) else CONNECT
+        _kinds[connection.spark] = kind
+    return replace(connection, kind=kind)
+
+
 def _foreign(spark: Any, why: str) -> Connection:
     kind = CONNECT if is_connect_session(spark) else CLASSIC
     return Connection(spark, kind, own=False, why=why)
@@ -224,9 +242,8 @@ def _remote(place: Place, url: str, settings: Mapping[str, str]) -> Connection:
     _check_alone(CONNECT)
     spark = connected(url, {"spark.sql.session.timeZone": "UTC", **settings})
     del place
-    return _keep(
-        key, Connection(spark, CONNECT, own=True, why=f"Spark Connect at {redact_url(url)}")
-    )
+    found = Connection(spark, CONNECT, own=True, why=f"Spark Connect at {redact_url(url)}")
+    return _keep(key, _recognized(found))
 
 
 def _on_sail(place: Place, settings: Mapping[str, str]) -> Connection:

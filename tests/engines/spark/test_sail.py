@@ -25,6 +25,8 @@ from odibi_nb.core.model.transformation import Output
 from odibi_nb.engines.lake import Lake
 from odibi_nb.engines.pandas.engine import PandasEngine
 from odibi_nb.engines.spark import appends as spark_appends
+from odibi_nb.engines.spark import catalog as spark_catalog
+from odibi_nb.engines.spark.connect import connected, sail_url
 from odibi_nb.engines.spark.engine import SparkEngine
 from odibi_nb.errors import DataError
 from odibi_nb.sources.table import registry_in_database
@@ -223,3 +225,52 @@ def test_a_run_is_rolled_back_and_an_atomic_one_takes_itself_back(connection, tm
     result = project.run(overrides={"B1": {"rows": 5}}, atomic=True)
     assert (result.status.value, result.rolled_back) == ("failed", ("bronze.x",))
     assert values("bronze.x") == [0, 1, 2]
+
+
+@pytest.fixture(params=["the user's", "the URL's"])
+def project_on_sail(request, connection, tmp_path):
+    """A project with a query, on a session that this package did not open as one on Sail; its session, too."""
+    load = registry_row("B1", "Bronze", "load", constants={"rows": 5}, outputs=["bronze.x"])
+    query = {"sql": "SELECT x * 2 AS y FROM bronze.x WHERE x < :most", "most": 2}
+    double = registry_row("S1", "Silver_1", "query", constants=query, outputs=["silver.y"])
+    config = {
+        "engine": "spark",
+        "registry": "sqlite:///registry.db",
+        "lake": str(tmp_path / "lake"),
+    }
+    given = {}
+    if request.param == "the user's":
+        session = connected(sail_url(), {})
+        given = {"auth_provider": lambda **_: {"spark": session}}
+    else:
+        config["spark"] = {"remote": sail_url()}
+        session = None
+    folder = make_project(
+        tmp_path,
+        [load, {**double, "module": "odibi_nb.sql"}],
+        functions=SPARK_ROWS,
+        environments={"qat": config},
+    )
+    project = GenericProjectOrchestrator(
+        "Plant One", manifest_path=folder / "manifest.json", log_level="CRITICAL", **given
+    )
+    yield project, session
+    if session is not None:
+        session.stop()
+
+
+def test_sail_is_recognized_behind_any_connect_session(project_on_sail, tmp_path):
+    """A query finds the lake's tables, in a session that the user opened or the manifest's URL names."""
+    project, session = project_on_sail
+    project.run().raise_for_status()
+    table = DeltaTable(str(tmp_path / "lake" / "silver" / "y")).to_pyarrow_table()
+    assert sorted(table["y"].to_pylist()) == [0, 2]
+    if session is None:
+        return
+    other = tmp_path / "other"
+    session.range(9).selectExpr("id AS x").write.format("delta").save(str(other))
+    session.sql("DROP TABLE bronze.x").collect()
+    session.sql(f"CREATE TABLE bronze.x USING delta LOCATION '{other}'").collect()
+    del spark_catalog._known[session]
+    result = project.run(select=["S1"])
+    assert "which is not this lake's" in result.transformations["S1"].reason

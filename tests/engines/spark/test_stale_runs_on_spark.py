@@ -11,18 +11,20 @@ from engines.contract import INFO
 from spark_sessions import connect
 from spark_sessions import engine as make_engine
 from stale_project import StaleProject
-from thorough import examples
+from thorough import TIMES, examples
 
 from odibi_nb.core.model.transformation import Output
 from odibi_nb.errors import DataError
 
 OUT = Output(table="silver.x", skip_unchanged=True)
+KINDS = ["sail"] if TIMES == 1 else ["sail", "classic"]
+"""A generated case takes seconds on the JVM, so that a usual run tries some changes by name there."""
 
 
-@pytest.fixture(scope="module")
-def connection(tmp_path_factory):
-    """The session of these tests: Sail, which needs no JVM."""
-    return connect("sail", tmp_path_factory.mktemp("spark"))
+@pytest.fixture(scope="module", params=["sail"])
+def connection(request, tmp_path_factory):
+    """The session of these tests: Sail, which needs no JVM, or the JVM's."""
+    return connect(request.param, tmp_path_factory.mktemp("spark"))
 
 
 @pytest.fixture
@@ -36,13 +38,30 @@ def clean_modules():
             del sys.modules[name]
 
 
+@pytest.mark.parametrize("connection", KINDS, indirect=True)
 def test_no_generated_change_leads_to_a_wrong_skip_on_spark(connection, tmp_path, clean_modules):
     """Whatever changes, each row that would write something else runs, and hardly any other row does."""
     project = StaleProject(tmp_path, "spark", lambda **_: {"spark": connection.spark})
     project.change_row("S3", inputs=["bronze.a"])
-    wrong, needless, total = mutations(project, examples(2), without=("change_query",))
+    wrong, needless, total = mutations(
+        project, examples(2 if connection.kind == "sail" else 3), without=("change_query",)
+    )
     assert wrong == []
     assert len(needless) <= 0.05 * total, needless
+
+
+@pytest.mark.parametrize("connection", ["classic"], indirect=True)
+def test_what_runs_and_what_does_not_on_the_jvm(connection, tmp_path, clean_modules):
+    """In a chain of three rows a RESTORE and a changed helper make rows stale, and a compaction does not."""
+    project = StaleProject(tmp_path, "spark", lambda **_: {"spark": connection.spark})
+    project.off = project.rows.keys() - {"B1", "S1", "G1"}
+    project.register()
+    project.run().raise_for_status()
+    for change, rows in (("optimize", set()), ("change_helper", {"S1"}), ("restore_table", {"S1"})):
+        assert getattr(project, change)() == rows
+        ran, unchanged = project.ran()
+        assert ran == (project.below(rows) & {"S1", "G1"}), change
+        assert unchanged == set()
 
 
 def test_equal_rows_are_found_whatever_their_order(connection, tmp_path):
