@@ -56,11 +56,14 @@ class Eta:
         self._known = known.keys()
         self._seconds = expected_durations(plan)[0] if known else {}
         self.expected: ExpectedRun | None = None
+        self._left, self._at, self._next = 0.0, 0.0, 0.0
         if known and 2 * len(known) >= len(rows):
+            begin = time.perf_counter()
             spans = expected_spans(plan, self._seconds)
             end = max((span.end for span in spans.values()), default=0.0)
             self.expected = ExpectedRun(seconds=known, spans=spans, end=end)
-        self._left, self._at, self._next = 0.0, 0.0, 0.0
+            # The first estimate of the run is its forecast.
+            self._left, self._next = end, COST_SHARE * (time.perf_counter() - begin)
 
     def seconds_left(
         self, rows: Iterable[RowState], start: dt.datetime, now: dt.datetime

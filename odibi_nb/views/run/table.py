@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-from functools import cache
+from functools import cache, lru_cache
 from heapq import nlargest
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -294,6 +294,7 @@ def _columns(rows: Sequence[RowState], names: Sequence[str]) -> str:
     return f"<table style='min-width:{least:.3g}em'><colgroup>{columns}</colgroup>"
 
 
+@lru_cache(maxsize=4_096)  # asked for every row with each picture, four times a second
 def _width(text: str) -> float:
     """Estimate the width in em of a cell with *text* in one line."""
     return _PADDING + sum(0.7 if c.isupper() or c.isdigit() else 0.55 for c in text)
