@@ -75,7 +75,7 @@ def init(arguments: argparse.Namespace, face: Face) -> str:
             *(f"  {path}" for path in files),
             "next:",
             f"  {face.spell(words)}",
-            f"  python -m pytest {shlex.quote(str(home))}",
+            f"  python -m pytest {shlex.quote(str(home))}  # needs: pip install pytest",
         ]
     )
 

@@ -176,7 +176,7 @@ A medallion pipeline for odibi_nb: readings of two sensors become one mean value
 
 ## Run it
 
-In this folder, with Python 3.10 or newer:
+In this folder, with Python 3.10 or newer. If your package index does not have odibi-nb, install it from its clone first:
 
 ```sh
 python -m venv .venv

@@ -170,7 +170,7 @@ def _report_from_log(orchestrator: GenericProjectOrchestrator, name_or_last: str
             f"debug {name_or_last}", [_nothing_failed(orchestrator, name_or_last, attempts)]
         )
     last = failed[-1]
-    gone = "the process that ran it has ended, so its variables are gone"
+    name = shlex.quote(last.transformation_id)
     trace, folded = trace_apart(last.traceback)
     return FailureReport(
         transformation_id=last.transformation_id,
@@ -179,7 +179,9 @@ def _report_from_log(orchestrator: GenericProjectOrchestrator, name_or_last: str
         traceback=trace,
         jvm_trace=folded,
         log=_tail(last.log),
-        note=f"{gone}; its inputs: %odibi load {shlex.quote(last.transformation_id)}",
+        note="the process that ran it has ended, so its variables are gone; in a notebook, "
+        f"%odibi load {name} gets its inputs, and %odibi debug {name} --run {last.run_id} calls it "
+        "on them again and opens the debugger",
     )
 
 

@@ -24,6 +24,7 @@ from odibi_nb.core.text.toml import decode_toml
 
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ADDED = " (add at the end)"
+REPLACED = " (replace the last line)"
 EXTRAS = decode_toml((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
     "optional-dependencies"
 ]
@@ -65,12 +66,14 @@ class Reader:
             getattr(self, f"_{block.kind}")(block)
 
     def _write_file(self, block):
-        added = block.title.endswith(ADDED)
-        path = Path(block.title.removesuffix(ADDED))
+        added, replaced = block.title.endswith(ADDED), block.title.endswith(REPLACED)
+        path = Path(block.title.removesuffix(ADDED).removesuffix(REPLACED))
         assert not path.is_absolute()
-        assert path.exists() or not added, f"{path} is not there"
+        assert path.exists() or not (added or replaced), f"{path} is not there"
         path.parent.mkdir(parents=True, exist_ok=True)
-        before = path.read_text(encoding="utf-8") + "\n" if added else ""
+        before = path.read_text(encoding="utf-8") + "\n" if added or replaced else ""
+        if replaced:
+            before = before.rstrip("\n").rpartition("\n")[0] + "\n"
         path.write_text(before + block.text, encoding="utf-8")
 
     def _cell(self, block):
@@ -91,13 +94,15 @@ class Reader:
                 continue
             if words[0] == "odibi":
                 self._command(words[1:], line)
+            elif words[0] in {"git", "cd", "mkdir", "source"} or words[1:3] == ["-m", "venv"]:
+                continue  # the test has its own environment and folder
             elif words[:2] == ["pip", "install"] or "pip install" in line:
                 for extra in re.findall(r"odibi-nb\[([\w,-]+)\]", line):
                     assert set(extra.split(",")) <= set(EXTRAS), f"no such extra: {extra}"
             elif words[0] == "python":
                 assert Path(words[-1]).exists(), f"{words[-1]} is not there"
             else:
-                raise AssertionError(f"nobody knows how to run {line!r}")
+                raise AssertionError(f"this test cannot run {line!r}")
 
     def _command(self, words, line):
         expected = re.search(r"# exit code (\d)", line)

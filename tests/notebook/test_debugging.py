@@ -149,7 +149,7 @@ def test_try_shows_and_returns_the_trial(shell, folder):
     assert trial.succeeded
     assert list(trial.outputs["silver.x"]["x"]) == [0.5, 0.5, 0.5]
     assert "silver.x: would be a new table with 3 rows" in printed
-    assert "(the file is as it was)" in printed
+    assert "the change to make in the module's file" in printed
     assert '-    return frame.assign(x=frame["y"] / 2)' in printed
     assert "s3cret" not in printed
     assert not (folder / "projects" / "plant_one" / "lake" / "silver").exists()
@@ -213,7 +213,9 @@ def test_after_a_restart_the_traceback_comes_from_the_log(shell):
     assert "plant_functions.py" in printed
     assert "halving 3" in printed
     assert "KeyError" in printed
-    assert "its variables are gone; its inputs: %odibi load S1" in printed
+    assert "its variables are gone" in printed
+    assert "%odibi load S1 gets its inputs" in printed
+    assert f"%odibi debug S1 --run {report.run_id}" in printed
 
 
 def test_a_failed_trial_can_be_debugged(shell):

@@ -119,9 +119,9 @@ class Repair:
             old = (before[record["run_id"]].get("functions") or {}).get(row.function_key)
             if old and old != sources.get(row.function_key):
                 source.append(name)
-        for what, names in (("the registry", config), ("the source of its function", source)):
+        for what, names in (("registry rows", config), ("functions", source)):
             if names:
-                yield f"changed in {what} since run {self.run_id}: {_listed(names)}"
+                yield f"{what} that changed since run {self.run_id}: {_listed(names)}"
 
     def texts(self, plan: RunPlan, options: RunOptions) -> Iterator[str]:
         """Yield the lines to show before the retry begins."""

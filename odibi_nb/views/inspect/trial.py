@@ -206,4 +206,4 @@ class Trial:
 
     @staticmethod
     def _source_title() -> str:
-        return "to keep it, change the module so (the file is as it was)"
+        return "the change to make in the module's file, which try has not touched"

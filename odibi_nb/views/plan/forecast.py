@@ -59,8 +59,8 @@ def forecast_lines(plan: RunPlan, expected: Forecast | None) -> list[str]:
     ]
     if expected.unknown:
         lines.append(
-            f"{len(expected.unknown):,} of {counted(len(plan.rows), 'row')} have no history yet: taken as "
-            f"{duration(expected.assumed)}, the median of the others"
+            f"Without history: {len(expected.unknown):,} of {counted(len(plan.rows), 'row')}, "
+            f"each expected to take {duration(expected.assumed)}, the median of the others"
         )
     path = [*expected.critical]
     if len(path) > MAX_NAMED:

@@ -217,7 +217,7 @@ def test_what_changed_since_is_named(project, parts):
     project.rows[3] = {**project.rows[3], "constants": '{"retry": 0, "drop": true}'}
     result = project.orchestrator().retry()
     (warning,) = result.warnings
-    assert warning == f"changed in the registry since run {result.retry_of}: S2"
+    assert warning == f"registry rows that changed since run {result.retry_of}: S2"
     assert json.loads(project.sink.run_records[-1]["warnings"]) == [warning]
 
 
@@ -392,9 +392,7 @@ def test_every_kind_of_log_knows_enough(here, make_sink):
     project = GenericProjectOrchestrator("Plant One", log_sink=make_sink(here), log_level="ERROR")
     second = project.retry()
     assert statuses(second) == {"B2": "SUCCESS", "S1": "SUCCESS"}
-    assert second.warnings == [
-        f"changed in the source of its function since run {first.run_id}: B2, S1"
-    ]
+    assert second.warnings == [f"functions that changed since run {first.run_id}: B2, S1"]
     project = GenericProjectOrchestrator("Plant One", log_sink=make_sink(here), log_level="ERROR")
     assert "all 3 transformations" in project.retry().warnings[0]
 

@@ -35,7 +35,7 @@ def test_the_text_of_a_plan_tells_times_path_and_makespans():
     """A plan in a terminal has each row's start and end, marks the critical path, and compares workers."""
     text = plan_text(diamond())
     assert "Expected: 7 min 00 s with 2 workers, layer by layer" in text
-    assert "1 of 4 rows have no history yet: taken as 1 min 00 s, the median of the others" in text
+    assert "Without history: 1 of 4 rows, each expected to take 1 min 00 s" in text
     assert "Critical path (7 min 00 s): A → B<i> → D" in text
     lines = {line.split()[0]: line for line in text.splitlines() if line.strip()}
     assert re.search(r"1 min 00 s +\+0\.00 s +\+1 min 00 s +◆ critical$", lines["A"])
