@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     """One `OutputWritten` as plain values; keys without a value may be missing."""
 
 UNCHANGED = "= unchanged"
+AS_MANY = "±0 net"
+"""An overwrite that left as many rows as there were."""
 _COUNTS = ("added", "changed", "removed")
 
 
@@ -28,7 +30,7 @@ def change_of(outputs: Sequence[Output]) -> str:
         return ""
     if changed is None:
         net = added - removed
-        return f"{'±' if net == 0 else '+' if net > 0 else '−'}{abs(net):,} net"
+        return f"{'+' if net > 0 else '−'}{abs(net):,} net" if net else AS_MANY
     return f"+{added:,} ~{changed:,} −{removed:,}"
 
 

@@ -22,6 +22,7 @@ from odibi_nb.views.html_parts import breakable
 from odibi_nb.views.run.click_for_log import ROW
 from odibi_nb.views.run.gantt import MAX_CHECKS, shortened
 from odibi_nb.views.run.head import title_text
+from odibi_nb.views.run.row_change import AS_MANY
 from odibi_nb.views.status_style import (
     RETRYING,
     STATUS_STYLES,
@@ -206,7 +207,7 @@ class _Shape:
         differ = {
             "engine": len({row.engine for row in rows}) > 1,
             "attempt": any(row.attempt > 1 for row in rows),
-            "change": any(row.change for row in rows),
+            "change": any(row.change not in {"", AS_MANY} for row in rows),
         }
         self.names = [name for name, _ in COLUMNS if differ.get(name, True)]
         self.columns = _columns(rows, self.names)
