@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from odibi_nb.engines.pandas.query import Limits
     from odibi_nb.engines.spark.engine import SparkEngine
+    from odibi_nb.listeners.notify.notifier import RunNotifier
     from odibi_nb.sources.file_registry import FileRegistry
     from odibi_nb.storage.row_table import RowTable
     from odibi_nb.storage.spark_table import SparkRowTable
@@ -48,6 +49,7 @@ def default_adapters() -> Adapters:
         sinks=make_sinks,
         console=ConsoleView,
         frame=make_frame,
+        notifier=make_notifier,
     )
 
 
@@ -420,6 +422,13 @@ def _spark_log(place: Place) -> BaseLogSink:
     name = f"{log} in {_shown_lake(place)}"
     log_table, run_table = (_table_in_session(place, t, f"run log {name}") for t in (log, runs))
     return TableLogSink(log_table, run_table, name, independent=True)
+
+
+def make_notifier(place: Place) -> RunNotifier:
+    """Return the notifier for the channels of the environment."""
+    from odibi_nb.listeners.notify.notifier import RunNotifier
+
+    return RunNotifier(place)
 
 
 def make_frame(columns: Sequence[str], rows: Sequence[Row]) -> Any:

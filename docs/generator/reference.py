@@ -21,7 +21,15 @@ from mkdocs.structure.files import File
 import odibi_nb
 from odibi_nb import errors, settings
 from odibi_nb.commands.parser import build_parser
-from odibi_nb.core.model import checks, events, log_columns, manifest, retry, transformation
+from odibi_nb.core.model import (
+    checks,
+    events,
+    log_columns,
+    manifest,
+    notification,
+    retry,
+    transformation,
+)
 from odibi_nb.core.planning import selection
 from odibi_nb.core.running import hooks
 from odibi_nb.core.text.toml import decode_toml
@@ -123,6 +131,11 @@ def manifest_keys() -> str:
         "As an object:",
         "",
         *_keys(manifest.RegistryConfig),
+        "## environments.ENV.notify.CHANNEL",
+        "",
+        "Who gets messages about runs. See [Notifications](../guides/notify.md).",
+        "",
+        *_keys(notification.Channel),
         "## retry",
         "",
         "In `layers.LAYER.retry`, in a row's `constants.retry` and in the option `retry` of `run_project`. The closest wins, key by",

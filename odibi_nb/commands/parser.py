@@ -100,6 +100,16 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     )
     _add_json(form)
     _add_watching(commands)
+    notify = _command(
+        commands,
+        "notify",
+        "list the channels of notifications, and send what waits",
+        "notifying:notify",
+    )
+    _add_project(notify)
+    notify.add_argument(
+        "--test", action="store_true", help="send one test message to each channel, at once"
+    )
     cancel = _command(
         commands, "cancel", "end a run, here or in another process", "overview:cancel"
     )

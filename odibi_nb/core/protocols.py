@@ -654,6 +654,22 @@ class View(Protocol):
         """Show a message that belongs to no event; *level* is the name of a logging level."""
 
 
+class Notifier(View, Protocol):
+    """View that tells people outside about runs. It never delays a run."""
+
+    def on_dead_run(self, run: Row, records: Sequence[Row]) -> None:
+        """Report a run whose process died: its record, and the records of its attempts.
+
+        This is called before the run log is completed, and may be called again for the same run.
+        """
+
+    def deliver(self) -> None:
+        """Begin to send in the background what earlier processes have not sent."""
+
+    def finish(self) -> list[str]:
+        """Wait a short time until everything is sent, and return warnings."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """Spark session and SQL provider that a run was bootstrapped with, as in the seed."""
@@ -683,3 +699,4 @@ class Adapters:
     sinks: Callable[[Place], Sequence[BaseLogSink]]
     console: Callable[[str], View]
     frame: Callable[[Sequence[str], Sequence[Row]], DataFrame]
+    notifier: Callable[[Place], Notifier] | None = None

@@ -31,6 +31,7 @@ COMMANDS = [
     ["history"],
     ["doctor"],
     ["cancel"],
+    ["notify"],
     ["watch"],
     ["show"],
     ["registry"],

@@ -17,6 +17,7 @@ from odibi_nb.core.model.checks import KINDS, Check
 from odibi_nb.core.model.events import EventType
 from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.core.model.manifest import EnvironmentConfig, LayerConfig, ProjectManifest
+from odibi_nb.core.model.notification import Channel
 from odibi_nb.core.model.retry import RetryPolicy
 from odibi_nb.core.model.transformation import (
     OPTIONAL_COLUMNS,
@@ -66,6 +67,7 @@ def test_every_key_of_a_manifest_is_on_its_page():
         "Top level": ProjectManifest,
         "layers.LAYER": LayerConfig,
         "environments.ENV": EnvironmentConfig,
+        "environments.ENV.notify.CHANNEL": Channel,
         "retry": RetryPolicy,
     }.items():
         keys = {field.encode_name for field in msgspec.structs.fields(struct)} - {"path"}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from odibi_nb.core.model.notification import Channel, check_channels
 from odibi_nb.core.model.rich_display import RichDisplay
 from odibi_nb.core.text.json import decode_config
 from odibi_nb.core.text.redaction import shown
@@ -96,6 +97,7 @@ class EnvironmentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         location_options: URL prefix to the storage options of files and Delta tables below it. Rows must
             not contain storage options, so this is the only place for them.
         spark: Spark configuration, or ``remote``.
+        notify: name to a channel that gets messages about runs: a webhook, Slack, Teams or e-mail.
     """
 
     engine: str | None = None
@@ -111,6 +113,7 @@ class EnvironmentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     storage_options: dict[str, str] = msgspec.field(default_factory=dict)
     location_options: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     spark: dict[str, Any] = msgspec.field(default_factory=dict)
+    notify: dict[str, Channel] = msgspec.field(default_factory=dict)
 
 
 class ProjectManifest(
@@ -225,6 +228,10 @@ class ProjectManifest(
         config = None
         if not problems:
             config, problems = decode_struct(raw, EnvironmentConfig, where)
+        if config is not None:
+            for channel in config.notify.values():
+                channel.hide_secrets()
+            problems = [*problems, *check_channels(config.notify, f"{where}.notify")]
         if config is None or problems:
             raise ManifestError(source, problems)
         return config
@@ -336,8 +343,10 @@ def _check_environments(manifest: ProjectManifest) -> Iterator[Problem]:
             f"unknown env {manifest.default_env!r}{did_you_mean(manifest.default_env, manifest.environments)}",
         )
     for env, raw in manifest.environments.items():
-        _, problems = decode_struct(raw, EnvironmentConfig, f"$.environments.{env}")
+        config, problems = decode_struct(raw, EnvironmentConfig, f"$.environments.{env}")
         yield from problems
+        if config is not None:
+            yield from check_channels(config.notify, f"$.environments.{env}.notify")
 
 
 def slug(project: str) -> str:

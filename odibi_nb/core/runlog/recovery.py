@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 SHOWN = 10
 
 
+DIED = "the process ended before the run did"
+"""Warning in the record of a run whose process died."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveredRun:
     """A run whose process died and whose log was completed.
@@ -178,6 +182,11 @@ def journaled_run(folder: Path) -> tuple[Row, list[Row], list[Row], int]:
         return {}, [], read.lines, read.unreadable
     run, records, abandoned = _as_logged(read.start, read.lines)
     return run, [*records, *abandoned], read.lines, read.unreadable
+
+
+def died(run: Row) -> bool:
+    """Return True if the process of *run* died before the run ended. *run* is its record."""
+    return DIED in decode_json(run["warnings"] or "[]")
 
 
 def unfinished_atomic_runs(state_dir: Path, project: str, env: str) -> list[tuple[Row, list[Row]]]:
@@ -384,5 +393,5 @@ def _dead_run(start: Row, records: list[Row], abandoned: list[Row]) -> Row:
         end_time=max(ends, default=begun),
         duration_seconds=None,
         records=[*records, *abandoned],
-        warnings=["the process ended before the run did"],
+        warnings=[DIED],
     )

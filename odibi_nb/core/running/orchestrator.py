@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.transformation import Transformation
     from odibi_nb.core.planning.freshness import Freshness
     from odibi_nb.core.process.interrupts import InterruptsHeldBack
-    from odibi_nb.core.protocols import Adapters, BaseLogSink, Row, TableEngine, View
+    from odibi_nb.core.protocols import Adapters, BaseLogSink, Notifier, Row, TableEngine, View
     from odibi_nb.core.runlog.run_lock import RunLock
     from odibi_nb.core.running.context import TransformationLogger
 
@@ -133,6 +133,7 @@ class Orchestrator:
         self.reloaded: tuple[str, ...] = ()
         self._reloaded_for_run: dict[str, None] = {}  # a run may be planned twice
         self.cancel_with: Callable[[str | None], None] | None = None
+        self._notifier: Notifier | None = None
         self._code = self._new_code()
         self._freshness: FreshnessReader | None = None
         self.views: list[View] = [adapters.console(log_level), *views]
@@ -457,6 +458,9 @@ class Orchestrator:
             return  # the usual case: do not open the run log
         try:
             notes = self._take_back_dead()
+            if self._notifier is not None:  # while the runs still count as dead
+                for run, records in dead_runs(self.state_dir, self.project, self.env):
+                    self._notifier.on_dead_run(run, records)
             for dead in recover(self.state_dir, self.project, self.env, self.sinks(), notes):
                 self._say("WARNING", f"⚠️ {dead.text()}")
         except OSError as exc:
@@ -513,19 +517,35 @@ class Orchestrator:
                 found = decide()
                 if not isinstance(found, PreparedRun):
                     return self._nothing(found)
-            return exclusively(
+            if self.config.notify and self.adapters.notifier is not None:
+                self._notifier = self.adapters.notifier(self.place())
+            result = exclusively(
                 *where,
                 lambda lock, interrupts: self._under_lock(lock, interrupts, decide),
                 force=chosen.force,
                 say=lambda text: self._say("WARNING", text),
             )
+            self._finish_notifying(result.warnings)
         except OSError as exc:
             raise self._unusable(exc) from exc
+        else:
+            return result
         finally:
+            self._finish_notifying([])  # a run that was interrupted or did not begin
             self.cancel_with = None
             self._code.close()
             self.close()
             self._modules.remember()
+
+    def _finish_notifying(self, warnings: list[str]) -> None:
+        """Let the notifier send the rest, and add what it could not send to *warnings*.
+
+        The run has released its lock, so a slow receiver does not delay the next run.
+        """
+        notifier, self._notifier = self._notifier, None
+        for text in notifier.finish() if notifier is not None else ():
+            warnings.append(text)
+            self._say("WARNING", f"⚠️ {text}")
 
     def _under_lock(
         self,
@@ -535,6 +555,8 @@ class Orchestrator:
     ) -> RunResult:
         with interrupts.let_through():
             self._recover()
+            if self._notifier is not None:
+                self._notifier.deliver()
             found = decide()
             if isinstance(found, PreparedRun):
                 number = 1 + max(last_number(self.state_dir), self._greatest_logged_number())
@@ -565,7 +587,7 @@ class Orchestrator:
         setup = RunSetup(
             place=self.place(),
             hooks=self.hooks,
-            views=self.views,
+            views=[*self.views, *([self._notifier] if self._notifier else [])],
             sinks=self.sinks(),
             adapters=self.adapters,
             tables=self.tables,

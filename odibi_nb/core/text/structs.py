@@ -7,12 +7,15 @@ import types
 import typing
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
 from odibi_nb.core.text.redaction import shown
 from odibi_nb.errors import Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
@@ -84,11 +87,8 @@ def _decode(raw: Any, expected: Any, path: str, *, strict: bool) -> tuple[Any, l
     struct = _struct_of(expected) if isinstance(raw, Mapping) else None
     if struct is not None:
         return decode_struct(raw, struct, path)
-    words = _words_of(expected)
-    if words and raw not in words:
-        known = " or ".join(map(repr, words))
-        hint = did_you_mean(raw, words) if isinstance(raw, str) else ""
-        return None, [Problem(path, f"expected {known}, found {shown(raw)}{hint}")]
+    if unknown := [*_unknown_words(raw, _words_of(expected), path)]:
+        return None, unknown
     try:
         return msgspec.convert(raw, expected, strict=strict), []
     except msgspec.ValidationError as exc:
@@ -115,6 +115,17 @@ def _words_of(expected: Any) -> tuple[str, ...]:
     if typing.get_origin(expected) is Literal:
         return options
     return next((words for option in options if (words := _words_of(option))), ())
+
+
+def _unknown_words(raw: Any, words: tuple[str, ...], path: str) -> Iterator[Problem]:
+    """Yield a problem if *raw*, or an item of the list *raw*, is none of *words*."""
+    if isinstance(raw, list):
+        for i, item in enumerate(raw):
+            yield from _unknown_words(item, words, f"{path}[{i}]")
+    elif words and raw not in words:
+        known = " or ".join(map(repr, words))
+        hint = did_you_mean(raw, words) if isinstance(raw, str) else ""
+        yield Problem(path, f"expected {known}, found {shown(raw)}{hint}")
 
 
 def _located(exc: msgspec.ValidationError, path: str, raw: Any = None) -> Problem:

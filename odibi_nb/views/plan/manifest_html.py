@@ -82,6 +82,8 @@ def _environments(manifest: ProjectManifest) -> Iterable[Sequence[str]]:
         more = {key: value for key, value in shown.items() if key not in _SHOWN}
         if "connections" in more:  # the names are enough
             more["connections"] = list(more["connections"])
+        if "notify" in more:  # a webhook's URL is a secret
+            more["notify"] = list(more["notify"])
         yield (
             f"{name} (default)" if name == manifest.default_env else name,
             str(shown.get("engine") or ""),
