@@ -103,8 +103,17 @@ def doctor(
     rows = [_compute(), *_settings(), *_libraries(), *_bad_pairs(), *_collisions()]
     rows += _guarded("ui", lambda: [_ui(face)])
     rows += _guarded("project", lambda: list(_project(arguments)))
-    found = Diagnosis("odibi doctor", COLUMNS, rows, make_frame)
+    rows.sort(key=lambda row: row["state"] != BAD)
+    found = Diagnosis(_verdict(rows), COLUMNS, rows, make_frame)
     return _document(found) if arguments.json else found
+
+
+def _verdict(rows: list[Row]) -> str:
+    """Return the report's first line: the number of problems and the names of their checks."""
+    names = [row["check"] for row in rows if row["state"] == BAD]
+    if not names:
+        return "odibi doctor: ✔ no problem found"
+    return f"odibi doctor: ✖ {counted(len(names), 'problem')}: {', '.join(names)}"
 
 
 def _document(found: Diagnosis) -> DoctorDocument:
@@ -272,7 +281,11 @@ def _lake(orchestrator: GenericProjectOrchestrator) -> Row:
     named = f"catalog {catalog or 'of the Spark session'}"
     missing = missing_schemas(orchestrator.place(), _tables(orchestrator))
     if missing is None:
-        return _row("lake", NOTE, f"{named}: not looked at, because no Spark session runs")
+        return _row(
+            "lake",
+            NOTE,
+            f"{named}: not looked at: doctor starts no session, and uses none that odibi_nb started",
+        )
     if missing:
         needs = f"the first write creates {', '.join(missing)}, and needs the right CREATE SCHEMA"
         return _row("lake", NOTE, f"{named}: can be used; {needs}")

@@ -38,10 +38,17 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise CommandLineError."""
-        found = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        found = re.search(r"argument (.*?): invalid choice: '(.*?)' \(choose from (.*)\)", message)
         if found:
-            choices = re.findall(r"[\w-]+", found[2])
-            message += did_you_mean(found[1], choices)
+            choices = re.findall(r"[\w-]+", found[3])
+            meant = did_you_mean(found[2], choices)
+            if found[1] in {
+                "COMMAND",
+                "ACTION",
+            }:  # a list of 29 words would hide the one that is meant
+                where = f"no {found[1].lower()} {found[2]!r}"
+                raise CommandLineError(where, [f"{meant.strip(' ()')} See {self.prog} -h".strip()])
+            message += meant
         raise CommandLineError(self.prog, [f"{message}. See {self.prog} -h"])
 
     def print_help(self, file: Any = None) -> NoReturn:

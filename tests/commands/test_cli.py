@@ -151,7 +151,7 @@ def test_a_selection_that_is_not_understood_is_2(here, odibi, words, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["rnu"], "odibi: odibi: argument COMMAND: invalid choice: 'rnu'"),
+        (["rnu"], "odibi: no command 'rnu': did you mean 'run'? See odibi -h\n"),
         (
             ["run", "--evn", "x"],
             "odibi: odibi run: unknown argument '--evn' (did you mean '--env'?)",
@@ -298,8 +298,11 @@ def test_doctors_exit_code_says_what_is_wrong(here, odibi, monkeypatch):
     """0 if nothing is wrong, 2 if the user's input is, 1 if something else is: as for a run."""
     home = here / "projects" / "plant_one"
     assert odibi("doctor")[0] == 0
+    assert odibi("doctor")[1].startswith("odibi doctor: ✔ no problem found\n")
     code, out, _ = odibi("doctor", "--env", "prod")
     assert (code, "no rows for env 'prod'" in out) == (2, True)
+    assert out.startswith("odibi doctor: ✖ 1 problem: registry\n")
+    assert out.splitlines()[3].startswith("registry  ")
     code, out, err = odibi("doctor", "Plant Oen")
     assert (code, err) == (2, "")
     assert "✖ problem" in out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.text.counts import counted
@@ -17,6 +18,8 @@ CRITICAL = "◆ critical"
 MAKESPAN_COLUMNS = ("workers", "layer by layer", "graph", "at least")
 SCHEDULE_NAMES = {"layers": "layer by layer", "graph": "each row when its inputs are there"}
 MAX_NAMED = 12
+DATA, BARRIER = "→", "⇥"
+"""Arrows between two rows of the critical path: the second one needs the first, or waits for a whole layer or step."""
 NO_HISTORY = "No history yet: expected times and the critical path are known after a first run."
 
 
@@ -62,11 +65,22 @@ def forecast_lines(plan: RunPlan, expected: Forecast | None) -> list[str]:
             f"Without history: {len(expected.unknown):,} of {counted(len(plan.rows), 'row')}, "
             f"each expected to take {duration(expected.assumed)}, the median of the others"
         )
-    path = [*expected.critical]
+    return [*lines, _critical_line(plan, expected), *_loose(plan)]
+
+
+def _critical_line(plan: RunPlan, expected: Forecast) -> str:
+    """Return the critical path. Its arrows tell a row that needs the one before from a row that only waits for it."""
+    path = expected.critical
+    arrows = [DATA if up in plan.rows[name].upstream else BARRIER for up, name in pairwise(path)]
+    pieces = [path[0], *(f"{arrow} {name}" for arrow, name in zip(arrows, path[1:], strict=True))]
     if len(path) > MAX_NAMED:
-        path = [*path[: MAX_NAMED - 1], f"… ({len(path) - MAX_NAMED} more)", path[-1]]
-    lines.append(f"Critical path ({duration(expected.critical_seconds)}): {' → '.join(path)}")
-    return [*lines, *_loose(plan)]
+        pieces[MAX_NAMED - 1 : -1] = [f"{DATA} … ({len(path) - MAX_NAMED} more)"]
+    waits = BARRIER in arrows
+    title = "Layer by layer, the slowest chain" if waits else "Critical path"
+    meaning = (
+        f" ({BARRIER} waits for all rows before it, not for data of this one)" if waits else ""
+    )
+    return f"{title} ({duration(expected.critical_seconds)}): {' '.join(pieces)}{meaning}"
 
 
 def _loose(plan: RunPlan) -> list[str]:

@@ -36,7 +36,7 @@ def test_the_text_of_a_plan_tells_times_path_and_makespans():
     text = plan_text(diamond())
     assert "Expected: 7 min 00 s with 2 workers, layer by layer" in text
     assert "Without history: 1 of 4 rows, each expected to take 1 min 00 s" in text
-    assert "Critical path (7 min 00 s): A → B<i> → D" in text
+    assert "Layer by layer, the slowest chain (7 min 00 s): A → B<i> ⇥ D (⇥ waits for all" in text
     lines = {line.split()[0]: line for line in text.splitlines() if line.strip()}
     assert re.search(r"1 min 00 s +\+0\.00 s +\+1 min 00 s +◆ critical$", lines["A"])
     assert "◆ critical" in lines["B<i>"]
