@@ -160,6 +160,30 @@ def test_a_misspelt_table_is_noted_in_the_plan_and_fails_at_the_row(project):
     assert message.endswith("(did you mean 'bronze.x'?) - at constants.sql, line 2, column 6")
 
 
+def test_a_query_in_inputs_is_looked_at_in_the_plan(project):
+    """What `context.read` will refuse, and a table that resembles a written one, are noted; the plan runs."""
+
+    def notes(sql):
+        row = registry_row("S2", "Silver_1", "load", [{"sql": sql, "name": "q"}], {"rows": 1}, [])
+        return [*project(row).plan().raise_for_problems().notices]
+
+    assert notes("SELECT count(*) FROM bronze.x JOIN bronze.elsewhere USING (x)") == []
+    (note,) = notes("SELECT *\nFROM bronze.xx")
+    assert note.endswith(
+        "writes bronze.xx (did you mean 'bronze.x'?) - at inputs[0], line 2, column 6"
+    )
+    (note,) = notes("DELETE FROM bronze.x")
+    assert note == (
+        "row 'S2': context.read refuses its query: a query must be one SELECT, found: "
+        "DELETE FROM bronze.x - at inputs[0]"
+    )
+    assert "only reads tables" in notes("SELECT * FROM read_csv('a.csv')")[0]
+    (note,) = notes("SELECT FROM WHERE")
+    assert "syntax error near 'WHERE'" in note
+    (note,) = notes("SELECT * FROM [bronze].[x] WITH (NOLOCK) OPTION (FAST 5)")
+    assert "refuses" in note or "cannot be parsed" in note
+
+
 def test_a_wrong_column_has_its_place(project):
     """The error of an unknown column says where the query names it, before parameters moved it."""
     opened = project(sql_row(sql="SELECT :t AS t,\n  :t AS u, y FROM bronze.x", t="long text"))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import gc
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from odibi_nb.core.model.engine import ENGINES
-from odibi_nb.core.model.sql_rows import TEXT, SqlRow, is_sql, place_of, sql_row
+from odibi_nb.core.model.sql_rows import TEXT, SqlRow, is_sql, place_of, sql_of, sql_row
 from odibi_nb.core.model.tables import table_key
 from odibi_nb.core.model.transformation import (
     Transformation,
@@ -35,11 +37,13 @@ from odibi_nb.core.text.counts import counted
 from odibi_nb.errors import Hints, Problem, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
     from odibi_nb.core.model.manifest import ProjectManifest
 
 MAX_HINTS = 20
+MAX_QUERIES = 300
+"""Most queries in `inputs` that a plan looks at: each takes a millisecond."""
 UNKNOWN_SECONDS = 1.0
 """The duration of a row without history, for the computation of ranks."""
 
@@ -128,9 +132,7 @@ class Planner:
 
     def _with_query(self, row: Transformation) -> Transformation:
         """Return a SQL row with the present text of its query, and the tables that it reads."""
-        name = str(row.constants.get("engine") or self.request.engine).lower()
-        engine = name if name in ENGINES else self.request.engine
-        found = sql_row(row, engine, self.manifest.folder, self.request.reach)
+        found = sql_row(row, self._engine_of(row), self.manifest.folder, self.request.reach)
         if found.problems:
             self.wrong.setdefault(row.transformation_id, []).extend(found.problems)
         self.queries[row.transformation_id] = found
@@ -138,18 +140,40 @@ class Planner:
         constants = {**row.constants, TEXT: found.text} if found.text else row.constants
         return msgspec.structs.replace(row, constants=constants, query_reads=reads)
 
-    def misspelled_tables(self) -> Iterator[tuple[str, str]]:
-        """Yield the id of a SQL row, and a note, for each table that only resembles a written one."""
-        if not self.queries or len(self.looked_at) < len(self.known_layers):
+    def query_notes(self, names: Collection[str], unclear: Collection[str]) -> Iterator[str]:
+        """Yield notes on queries of the rows *names*: on refused ones in inputs, and on misspelled tables.
+
+        A row's own query is refused by the plan. One in `inputs` only gets a note: the row's function may
+        send it to a database. The rows *unclear* have a note already, because a query cannot be parsed.
+        """
+        queries = [(name, self.queries[name]) for name in names if name in self.queries]
+        found = [(name, place_of(self.rows[name].constants), query) for name, query in queries]
+        all_listed = ((name, *one) for name in names for one in self._listed_queries(name))
+        listed = [*islice(all_listed, MAX_QUERIES)]
+        for name, where, query in listed:
+            for wrong in query.problems if name not in unclear else ():
+                yield f"row {name!r}: context.read refuses its query: {wrong.message} - at {where}"
+        if len(self.looked_at) < len(self.known_layers):
             return  # the rows of the other layers are not known
         known = {table_key(t.table) for row in self.rows.values() for t in row.targets}
         hint = Hints(MAX_HINTS)
-        for name, found in self.queries.items():
-            for key, table, place in found.tables:
+        for name, where, query in [*found, *listed]:
+            for key, table, place in query.tables:
                 meant = "" if key in known | self.idle_tables else hint(key, known)
                 if meant:
-                    where = place_of(self.rows[name].constants)
-                    yield name, f"row {name!r}: no row writes {table}{meant} - at {where}, {place}"
+                    yield f"row {name!r}: no row writes {table}{meant} - at {where}, {place}"
+
+    def _listed_queries(self, name: str) -> Iterator[tuple[str, SqlRow]]:
+        """Yield place and content of each query in the row's inputs."""
+        row = self.rows[name]
+        for i, item in enumerate(row.inputs if not is_sql(row) else ()):
+            text = item.get("sql") if isinstance(item, Mapping) else None
+            if isinstance(text, str) and text.strip():
+                yield f"inputs[{i}]", sql_of(text, {}, self._engine_of(row))
+
+    def _engine_of(self, row: Transformation) -> str:
+        name = str(row.constants.get("engine") or self.request.engine).lower()
+        return name if name in ENGINES else self.request.engine
 
 
 def make_plan(
@@ -207,7 +231,7 @@ def _make_plan(
         for name, why in found.unclear.items()
         if name in edges
     ]
-    planner.notices += [note for name, note in planner.misspelled_tables() if name in edges]
+    planner.notices += planner.query_notes(edges, found.unclear)
     _note_the_unused(planner)
     planner.problems += [
         Problem("", f"transformations wait for each other: {' -> '.join(cycle)}")

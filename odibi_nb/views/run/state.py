@@ -276,6 +276,7 @@ def _started(row: RowState, payload: dict[str, Any]) -> RowState:
         attempt=bar.number,
         start=row.start or bar.start,
         end=None,
+        why=payload["why"] or row.why,
         bars=(*row.bars, bar),
     )
 

@@ -10,6 +10,7 @@ from engines.versioned import Versioned
 from plans import plan_of, planned
 from real_project import make_project, registry_row
 from spark_sessions import connect, make, place, rows_of
+from thorough import TIMES
 
 from odibi_nb import GenericProjectOrchestrator
 from odibi_nb.core.model.transformation import Output
@@ -345,6 +346,57 @@ class TestTwoCatalogs(TwoCatalogs):
         assert spark.table(f"{other}.silver.t").collect()[0]["n"] == -1
         assert spark.sql("SELECT n FROM spark_catalog.bronze.n").collect()[0]["n"] == 3
         assert spark.table("spark_catalog.config_driven.TransformationRunLog").count() == 2
+
+
+ROWS = """
+def load(context, constants, outputs):
+    return context.spark.range(constants["rows"]).selectExpr("id AS x")
+
+
+def double(context, inputs, constants):
+    if constants["rows"] > 6:
+        raise ValueError("too many rows")
+    return context.read(inputs[0]).limit(constants["rows"])
+"""
+
+
+if TIMES > 1:  # it takes half a minute; a usual run restores the tables of `TestRestore`
+
+    def test_a_whole_run_in_a_catalog_is_rolled_back(connection, empty_catalog, tmp_path):
+        """Tables with names of two and of three parts, by a rollback, and by an atomic run that fails."""
+        tables = ["bronze.x", "spark_catalog.silver.x"]
+        rows = [
+            registry_row("B1", "Bronze", "load", [], {"rows": 5}, tables[:1]),
+            registry_row("S1", "Silver_1", "double", tables[:1], {"rows": 5}, tables[1:]),
+        ]
+        config = {
+            "engine": "spark",
+            "registry": "sqlite:///registry.db",
+            "lake": "catalog:spark_catalog",
+        }
+        folder = make_project(tmp_path, rows, functions=ROWS, environments={"qat": config})
+        project = GenericProjectOrchestrator(
+            "Plant One",
+            manifest_path=folder / "manifest.json",
+            log_level="CRITICAL",
+            auth_provider=lambda **_: {"spark": connection.spark},
+        )
+
+        def counts():
+            return [connection.spark.table(name).count() for name in tables]
+
+        chosen = ["S1"] if TIMES == 1 else ["B1", "S1"]
+        after = [3 if name in chosen else 5 for name in ("B1", "S1")]
+        project.run().raise_for_status()
+        project.run(select=chosen, overrides={n: {"rows": 3} for n in chosen}).raise_for_status()
+        assert counts() == after
+        restored = [*project.rollback().raise_for_status().transformations]
+        assert restored == ["rollback spark_catalog.silver.x", "rollback bronze.x"][: len(chosen)]
+        assert counts() == [5, 5]
+        if TIMES > 1:
+            result = project.run(overrides={"B1": {"rows": 7}, "S1": {"rows": 7}}, atomic=True)
+            assert (result.status.value, result.rolled_back) == ("failed", ("bronze.x",))
+            assert counts() == [5, 5]
 
 
 def test_a_catalog_that_is_not_there_is_said(connection):
