@@ -621,6 +621,13 @@ class BaseLogSink(ABC):
             if record["status"] == "SUCCESS" and record["duration_seconds"] is not None
         ]
 
+    def outcomes(self, run_ids: Sequence[str]) -> list[Row]:
+        """Return the records of the given runs, oldest first, at least with the columns `OUTCOME_COLUMNS`.
+
+        The history and the search for unusual rows read many runs, and need few columns.
+        """
+        return self.attempts(run_ids)
+
     def successes(self, project: str, env: str, names: Collection[str]) -> list[Row]:
         """Return the records of all successes of the transformations *names* in the log.
 

@@ -7,7 +7,7 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from odibi_nb.core.model.log_columns import RECORD_COLUMNS, RUN_COLUMNS, RUN_TABLE
+from odibi_nb.core.model.log_columns import OUTCOME_COLUMNS, RECORD_COLUMNS, RUN_COLUMNS, RUN_TABLE
 from odibi_nb.core.model.reserved_places import log_tables
 from odibi_nb.core.model.tables import redact_url
 from odibi_nb.core.protocols import BaseLogSink
@@ -116,6 +116,10 @@ class TableLogSink(BaseLogSink):
     def attempts(self, run_ids: Sequence[str]) -> list[Row]:
         """Return the records of the given runs, oldest first, or an empty list without a table."""
         return sorted(self._records(run_ids, RECORD_COLUMNS), key=_age)
+
+    def outcomes(self, run_ids: Sequence[str]) -> list[Row]:
+        """Return the short records of the given runs, oldest first, or an empty list without a table."""
+        return sorted(self._records(run_ids, OUTCOME_COLUMNS), key=_age)
 
     def durations(self, run_ids: Sequence[str]) -> list[tuple[str, float]]:
         """Return the median seconds of each transformation's successes in these runs, by id."""

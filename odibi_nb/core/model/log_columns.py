@@ -44,6 +44,20 @@ RECORD_COLUMNS: tuple[tuple[str, str], ...] = (
 PROVENANCE_COLUMNS = ("inputs_read", "outputs_written", "code_hash")
 """Columns about data and code. They are for programs, and too wide for tables that people read."""
 
+OUTCOME_NAMES = (
+    "run_id",
+    "transformation_id",
+    "layer",
+    "attempt",
+    "status",
+    "start_time",
+    "duration_seconds",
+    "rows_out",
+    "error_type",
+)
+OUTCOME_COLUMNS = tuple(column for column in RECORD_COLUMNS if column[0] in OUTCOME_NAMES)
+"""The columns of a short record: the outcome of an attempt."""
+
 RUN_COLUMNS: tuple[tuple[str, str], ...] = (
     ("run_id", "string"),
     ("project", "string"),

@@ -109,7 +109,7 @@ def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> di
     runs of a selection between them. Such runs do not count towards the number, because they have
     no durations of the other rows.
     """
-    runs = _last_whole_runs(past_runs(sinks, MOST_RUNS_LOOKED_AT, project, env))
+    runs = last_whole_runs(past_runs(sinks, MOST_RUNS_LOOKED_AT, project, env))
     from statistics import median  # late: it imports fractions and decimals
 
     durations: dict[str, list[float]] = defaultdict(list)
@@ -121,8 +121,8 @@ def expected_seconds(sinks: Sequence[BaseLogSink], project: str, env: str) -> di
     return {name: median(seconds) for name, seconds in durations.items()}
 
 
-def _last_whole_runs(runs: Sequence[Row]) -> Sequence[Row]:
-    """Return the newest of *runs*, until they include `RUNS_LOOKED_AT` runs of all rows.
+def last_whole_runs(runs: Sequence[Row], count: int = RUNS_LOOKED_AT) -> Sequence[Row]:
+    """Return the newest of *runs*, until they include *count* runs of all rows.
 
     *runs* are newest first. Rollbacks run no rows of the registry.
     """
@@ -132,7 +132,7 @@ def _last_whole_runs(runs: Sequence[Row]) -> Sequence[Row]:
         options = run["options"] or ""
         part = any(f'"{name}"' in options for name in ("select", "exclude", "stale"))
         whole += not (run["retry_of"] or part)
-        if whole == RUNS_LOOKED_AT:
+        if whole == count:
             return runs[:number]
     return runs
 

@@ -628,6 +628,21 @@ class Orchestrator:
         """Return the sinks of the run log."""
         return self._open.sinks()
 
+    def usual(self) -> Mapping[str, Usual]:
+        """Return the usual time and rows of each transformation, from the run log.
+
+        It opens the log once more, so a view may call it on its own thread during a run. A sink that was
+        passed as an object serves the run alone: without another one nothing is usual.
+        """
+        if self.log_sink is not None:
+            return {}
+        sinks = self._make_sinks()
+        try:
+            return usual_now(sinks, self.project, self.env)
+        finally:
+            for sink in sinks:
+                sink.close()
+
     def _make_sinks(self) -> Sequence[BaseLogSink]:
         return [self.log_sink] if self.log_sink else self.adapters.sinks(self.place())
 
