@@ -14,9 +14,12 @@ from odibi_nb.core.runlog import journal
 from odibi_nb.core.runlog.compare_runs import COLUMNS, compare_runs
 from odibi_nb.core.runlog.history import past_attempts, past_runs
 from odibi_nb.core.runlog.recovery import journaled_states
+from odibi_nb.core.runlog.run_grid import run_grid
 from odibi_nb.errors import ConfigurationError, OdibiError, did_you_mean
 from odibi_nb.views.json_documents import HistoryDocument, log_entries
 from odibi_nb.views.records import Records
+from odibi_nb.views.run.run_comparison import RunComparison
+from odibi_nb.views.run.run_history import RunHistory
 from odibi_nb.wiring import make_frame
 
 if TYPE_CHECKING:
@@ -94,8 +97,7 @@ def _here(path: Path | None) -> str:
 
 
 def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocument:
-    """List past runs, newest first, or show the run log of one run."""
-    del face
+    """Show the last runs as a grid, or the run log of one run."""
     orchestrator = open_project(arguments, log_level="ERROR")
     try:
         where = f"{orchestrator.project} · env {orchestrator.env}"
@@ -107,8 +109,19 @@ def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocum
                 return HistoryDocument(
                     project=orchestrator.project, env=orchestrator.env, runs=log_entries(runs)
                 )
-            rest = [name for name, _ in RUN_COLUMNS if name not in HISTORY_COLUMNS]
-            return Records(f"Runs of {where}", (*HISTORY_COLUMNS, *rest), runs, make_frame)
+            rest = tuple(name for name, _ in RUN_COLUMNS if name not in HISTORY_COLUMNS)
+            grid = run_grid(orchestrator.sinks(), runs, orchestrator.manifest.layer_order)
+            given = [("--project", arguments.project), ("--env", arguments.env)]
+            place = [word for option, value in given if value for word in (option, value)]
+            return RunHistory(
+                f"Runs of {where}",
+                HISTORY_COLUMNS,
+                runs,
+                make_frame,
+                rest,
+                grid,
+                lambda run_id: face.spell(["show", run_id, *place]),
+            )
         run_id = arguments.run
         if run_id == "last":
             newest = past_runs(orchestrator.sinks(), 1, orchestrator.project, orchestrator.env)
@@ -131,6 +144,8 @@ def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocum
                 run_id=run_id,
                 attempts=log_entries(rows),
             )
+        order = {name: number for number, name in enumerate(orchestrator.manifest.layer_order)}
+        rows.sort(key=lambda row: order.get(row["layer"], len(order)))
         columns = tuple(name for name, _ in RECORD_COLUMNS if name not in PROVENANCE_COLUMNS)
         title = f"Run {run_id} of {where}"
         return Records(title, columns, rows, make_frame, PROVENANCE_COLUMNS)
@@ -138,7 +153,7 @@ def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocum
         orchestrator.close()
 
 
-def compare(arguments: argparse.Namespace, face: Face) -> Records:
+def compare(arguments: argparse.Namespace, face: Face) -> RunComparison:
     """Compare two runs: the results of each transformation in both, and the differences."""
     del face
     orchestrator = open_project(arguments, log_level="ERROR")
@@ -150,8 +165,7 @@ def compare(arguments: argparse.Namespace, face: Face) -> Records:
         raise ConfigurationError("compare", [str(exc.args[0])]) from exc
     finally:
         orchestrator.close()
-    a, b = (f"{run['run_id']} ({run['status']})" for run in found.runs)
-    return Records(f"Runs of {where}: a = {a}, b = {b}", COLUMNS, found.rows, make_frame)
+    return RunComparison(f"Runs of {where}", COLUMNS, found.rows, make_frame, (), found.runs)
 
 
 def cancel(arguments: argparse.Namespace, face: Face) -> str:

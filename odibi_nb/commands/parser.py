@@ -83,7 +83,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     history = _command(commands, "history", "list past runs, newest first", "overview:history")
     _add_project(history)
     history.add_argument(
-        "--limit", type=_positive, default=20, metavar="N", help="list at most N runs (20)"
+        "--limit", type=_positive, default=30, metavar="N", help="show at most N runs (30)"
     )
     history.add_argument(
         "--run", metavar="RUN_ID", help="show the run log of this run ('last' for the newest)"

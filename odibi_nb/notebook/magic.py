@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from odibi_nb.notebook.local_names import LocalNames
     from odibi_nb.notebook.panel.panel import RunPanel
 
-FRAMES = frozenset({"compare", "history", "projects", "registry"})
-"""Commands that return their records as DataFrames, because users compute with them."""
 PAST = frozenset({"show", "watch"})
 """Commands that show a run which they have not started."""
 LIVE = frozenset({"run", "retry"})
@@ -149,7 +147,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
             from odibi_nb.notebook.live.surfaces import reading_text
 
             self.live.announce(reading_text(orchestrator.project, orchestrator.env))
-            self.live.state_dir = orchestrator.state_dir
+            self.live.state_dir, self.live.usual = orchestrator.state_dir, orchestrator.usual
             self.live.cancelling = Cancelling(orchestrator.cancel, lambda: has_subshell(self.shell))
 
     def _start(
@@ -203,10 +201,7 @@ class OdibiMagics(Magics, SessionSettings):  # type: ignore[misc]  # IPython is 
         from odibi_nb.core.model.results import RunResult
         from odibi_nb.core.planning.plan import RunPlan
         from odibi_nb.notebook import debugger
-        from odibi_nb.views.records import Records
 
-        if isinstance(value, Records) and arguments.command in FRAMES:
-            return value.to_frame()
         if isinstance(value, RunPlan):
             self.names.remember(value.project, value.env, value.rows)
         if arguments.command == "load":

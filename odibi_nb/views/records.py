@@ -9,8 +9,10 @@ from typing import Any
 
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import MAX_RECORDS, shortened
+from odibi_nb.views.status_style import RUN_STYLES, STATUS_STYLES, text_colour
 
 MAX_WIDTH = 60
+_STATUSES = STATUS_STYLES | RUN_STYLES
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -31,7 +33,8 @@ class Records(Sequence[dict[str, Any]]):
     only_in_frame: tuple[str, ...] = ()
 
     def __getitem__(self, index: Any) -> Any:
-        return self.rows[index]
+        """Return a row by its number, or a column of the DataFrame by its name."""
+        return self.to_frame()[index] if isinstance(index, str) else self.rows[index]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -68,8 +71,7 @@ class Records(Sequence[dict[str, Any]]):
         body = "".join(
             "<tr>"
             + "".join(
-                f"<td style='text-align:left;white-space:pre-wrap'>"
-                f"{escape(shortened(cell_text(row.get(c))))}</td>"
+                f"<td style='text-align:left;white-space:pre-wrap'>{_cell_html(c, row.get(c))}</td>"
                 for c in self.columns
             )
             + "</tr>"
@@ -82,6 +84,15 @@ class Records(Sequence[dict[str, Any]]):
             f"<table><caption style='text-align:left'>{escape(self.title)}</caption>"
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
+
+
+def _cell_html(column: str, value: Any) -> str:
+    """Return a value as HTML. A status has its sign and colour."""
+    text = escape(shortened(cell_text(value)))
+    style = _STATUSES.get(value) if column.startswith("status") and isinstance(value, str) else None
+    if style is None:
+        return text
+    return f"<span style='{text_colour(style.colour)}'>{style.sign} {text}</span>"
 
 
 def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -81,7 +81,7 @@ def test_a_cell_overrides_constants(shell, tmp_path):
     assert shell.user_ns["h"]["options"][0] == '{"overrides":{"B1":{"rows":5}}}'
     run(shell, 'log = %odibi history "Plant One" --run last')
     log = shell.user_ns["log"]
-    assert log.set_index("transformation_id").loc["B1", "rows_out"] == 5
+    assert log.to_frame().set_index("transformation_id").loc["B1", "rows_out"] == 5
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ LEAST_SECONDS = 1.0
 """A row that is over its usual time by less is never slow: a busy machine does that."""
 LEAST_ROWS = 20
 """A table with fewer usual rows is never found to have few."""
-SPREADS = 4.0
+SPREADS = 4.5
 """A value is unusual only if it is this many times farther from the median than values usually are."""
 FEW_SAMPLES = 3.0
 """The spread of few values is uncertain: with *n* of them it counts ``1 + 3 / n`` times."""
@@ -128,9 +128,20 @@ def _median_and_limit(values: Sequence[float], factor: float) -> tuple[float | N
         return None, math.inf
     logs = sorted(map(math.log, values))
     middle = _middle(logs)
-    spread = _TO_SIGMA * _middle(sorted(abs(x - middle) for x in logs))
-    spread *= 1 + FEW_SAMPLES / len(logs)
+    spread = _spread(logs, middle) * (1 + FEW_SAMPLES / len(logs))
     return math.exp(middle), math.exp(middle + max(math.log(factor), SPREADS * spread))
+
+
+def _spread(logs: Sequence[float], middle: float) -> float:
+    """Return how far values usually are from their *middle*: the greater of two estimates.
+
+    The MAD of 20 values may be a third too small. The standard deviation is surer, but an odd run would make
+    it too large: so it counts no distance above three times the MAD.
+    """
+    distances = [abs(x - middle) for x in logs]
+    mad = _TO_SIGMA * _middle(sorted(distances))
+    deviation = math.sqrt(sum(min(x, 3 * mad) ** 2 for x in distances) / (len(logs) - 1))
+    return max(mad, deviation)
 
 
 def _middle(ordered: Sequence[float]) -> float:

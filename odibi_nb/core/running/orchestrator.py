@@ -41,6 +41,7 @@ from odibi_nb.core.runlog.past_attempts import past_of_rows
 from odibi_nb.core.runlog.recovery import dead_runs, recover, unfinished_atomic_runs
 from odibi_nb.core.runlog.retry_run import Repair
 from odibi_nb.core.runlog.run_lock import exclusively
+from odibi_nb.core.runlog.unusual import usual_now
 from odibi_nb.core.running.atomic import check_atomic, take_back_run
 from odibi_nb.core.running.authentication import authenticated, named_provider
 from odibi_nb.core.running.capture import routed_output
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.process.interrupts import InterruptsHeldBack
     from odibi_nb.core.protocols import Adapters, BaseLogSink, Notifier, Row, TableEngine, View
     from odibi_nb.core.runlog.run_lock import RunLock
+    from odibi_nb.core.runlog.unusual import Usual
     from odibi_nb.core.running.context import TransformationLogger
 
 DEFAULT_ENGINE = "spark"

@@ -288,6 +288,6 @@ def run_in_cell(
 
     button = EndButton(cancel)
     view = LiveView(choose, ReservedOutputs(button.widget))
-    view.state_dir = orchestrator.state_dir
+    view.state_dir, view.usual = orchestrator.state_dir, orchestrator.usual
     run = BackgroundRun(lambda: orchestrator, act, name, view, on_requests=show_requests)
     return run.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.functions.modules import reloaded_text
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from odibi_nb.views.run.state import RunSnapshot
 
 PAINT_SECONDS = 0.25
+LEARN_SECONDS = 0.3
+"""Seconds from the start of a run until its view reads what is usual: its picture comes first."""
 PATIENCE = 5
 """Number of failures in a row after which painting stops. A single failure can be chance,
 for example with a half-imported library.
@@ -94,6 +97,9 @@ class LiveView(RunState):
             target=self._paint_on, args=(name,), name="odibi-painter", daemon=True
         )
         self._painter.start()
+        # After the first picture, and on a thread of its own: the log may be large, or far away.
+        if self.usual is not None:
+            threading.Thread(target=self._learn, name="odibi-usual", daemon=True).start()
 
     def on_event(self, event: RunEvent) -> None:
         """Record the event. After the last one, leave the bundles for the saved notebook."""
@@ -108,7 +114,9 @@ class LiveView(RunState):
         if self.picture is None:
             return
         with self._harmless():
-            table = table_bundle(snapshot_of(result), result, self.picture.unfolded)
+            snapshot = snapshot_of(result)
+            snapshot = replace(snapshot, rows=self.judged(snapshot.rows, snapshot.at))
+            table = table_bundle(snapshot, result, self.picture.unfolded)
             self.surface.show_table(table)
             self._table_missing = False
 
@@ -141,6 +149,10 @@ class LiveView(RunState):
             self._table_missing = True
             self.picture.end(snapshot)
             self._on_paint(snapshot)
+
+    def _learn(self) -> None:
+        if not self._over.wait(LEARN_SECONDS):
+            self.learn_usual()
 
     def _paint_on(self, name: str) -> None:
         rest, failures = 0.0, 0

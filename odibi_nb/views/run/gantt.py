@@ -151,7 +151,8 @@ class Gantt:
         if row.why:
             lines.append(shortened(f"why: {row.why}", MAX_ERROR))
         if bar:
-            lines += [f"⚠ {shortened(check, MAX_ERROR)}" for check in bar.checks[:MAX_CHECKS]]
+            found = row.findings if bar is row.bars[-1] else bar.checks
+            lines += [f"⚠ {shortened(line, MAX_ERROR)}" for line in found[:MAX_CHECKS]]
         error = bar.error if bar else row.error if segment.kind == row.status else ""
         return [*lines, shortened(error, MAX_ERROR)] if error else lines
 

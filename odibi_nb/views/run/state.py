@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ import msgspec
 from odibi_nb.core.model.check_result import PASSED
 from odibi_nb.core.model.events import EventType, RunEvent, Status
 from odibi_nb.core.protocols import View
+from odibi_nb.core.runlog.unusual import unusual
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.json import decode_json
 from odibi_nb.views.run.eta import Eta
@@ -20,11 +22,12 @@ from odibi_nb.views.status_style import RETRYING, WAITING
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from odibi_nb.core.model.events import Progress
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.planning.plan import RunPlan
+    from odibi_nb.core.runlog.unusual import Usual
     from odibi_nb.views.run.eta import ExpectedRun
 
 WARNING_SIGN = "⚠"
@@ -60,7 +63,8 @@ class RowState:
 
     *bars* are its attempts, oldest first. *end* is the time at which the row ended, even if it never started.
     *change* are the rows that its last attempt added, changed and removed. *why* is the reason why a
-    ``--stale`` run has the row, or why the row ended UNCHANGED; "" in other runs.
+    ``--stale`` run has the row, or why the row ended UNCHANGED; "" in other runs. *unusual* are lines about a
+    last attempt that takes much longer, or wrote far fewer rows, than in the last runs.
     """
 
     id: str
@@ -77,12 +81,18 @@ class RowState:
     error: str = ""
     change: str = ""
     why: str = ""
+    unusual: tuple[str, ...] = ()
     bars: tuple[AttemptState, ...] = ()
 
     @property
+    def findings(self) -> tuple[str, ...]:
+        """Return the lines about the last attempt that need attention: broken checks, and what is unusual."""
+        return (*(self.bars[-1].checks if self.bars else ()), *self.unusual)
+
+    @property
     def sign(self) -> str:
-        """Return a warning sign for the name if checks of the last attempt found something, else ""."""
-        return WARNING_SIGN if self.bars and self.bars[-1].checks else ""
+        """Return a warning sign for the name if there are `findings`, else ""."""
+        return WARNING_SIGN if self.findings else ""
 
     def waits(self, now: dt.datetime) -> list[tuple[dt.datetime, dt.datetime]]:
         """Return begin and end of each wait for a next attempt. A wait that is not over ends *now*."""
@@ -138,6 +148,9 @@ class RunState(View):
     """Collect events into a `RunSnapshot`. This view draws nothing.
 
     `version` grows with every change, so that a painter can skip updates without one.
+
+    Attributes:
+        usual: returns the usual time and rows by id, for `learn_usual`; None if nothing is known.
     """
 
     def __init__(self) -> None:
@@ -147,13 +160,16 @@ class RunState(View):
         self._plan: RunPlan | None = None
         self._eta: Eta | None = None
         self._measures: dict[str, Callable[[], Progress | None]] = {}
+        self._usual: Mapping[str, Usual] = {}
+        self._judged: dict[str, tuple[RowState, RowState]] = {}
+        self.usual: Callable[[], Mapping[str, Usual]] | None = None
         self.version = 0
 
     def on_plan(self, plan: RunPlan) -> None:
         """Start with every row of *plan* waiting."""
         with self._lock:
             self._plan, self._eta = plan, None
-            self._measures = {}
+            self._measures, self._judged = {}, {}
             self._head = RunSnapshot(project=plan.project, env=plan.env)
             self._rows = {
                 row.id: RowState(
@@ -218,6 +234,38 @@ class RunState(View):
                     self._rows[name] = replace(row, bars=bars)
                     self.version += 1
 
+    def learn_usual(self) -> None:
+        """Read what is usual, to mark unusual rows from now on. It may take seconds: not on the run's thread."""
+        if self.usual is not None:
+            with contextlib.suppress(Exception):  # a log that cannot be read marks no rows
+                found = self.usual()
+                with self._lock:
+                    self._usual = found
+                    self.version += 1
+
+    def judged(self, rows: Iterable[RowState], at: dt.datetime) -> tuple[RowState, ...]:
+        """Return *rows* with what is unusual about them at the time *at*."""
+        usual = self._usual
+        if not usual:
+            return tuple(rows)
+        return tuple([self._judge(row, usual.get(row.id), at) for row in rows])
+
+    def _judge(self, row: RowState, usual: Usual | None, at: dt.datetime) -> RowState:
+        if usual is None or not row.bars:
+            return row
+        bar = row.bars[-1]
+        if bar.end is None:
+            lines = unusual(usual, (at - bar.start).total_seconds(), None, running=True)
+            return replace(row, unusual=lines) if lines else row
+        if row.status != Status.SUCCESS.value:
+            return row
+        known, with_lines = self._judged.get(row.id, (None, row))
+        if known is not row:
+            lines = unusual(usual, (bar.end - bar.start).total_seconds(), row.rows_out)
+            with_lines = replace(row, unusual=lines) if lines else row
+            self._judged[row.id] = row, with_lines
+        return with_lines
+
     def give_up(self) -> bool:
         """Mark the run as interrupted because it will not report its end. Return True if it had not ended."""
         with self._lock:
@@ -246,7 +294,7 @@ class RunState(View):
         return replace(
             head,
             at=at,
-            rows=rows,
+            rows=self.judged(rows, at),
             seconds_left=left,
             expected=None if eta is None else eta.expected,
             version=version,

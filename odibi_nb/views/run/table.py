@@ -311,8 +311,7 @@ def _body(row: RowState, shape: _Shape, number: int | None = None, details: str 
     if number is not None:
         data = f" data-row={number}{data}"
     lines = [f"↳ {shortened(row.error, MAX_ERROR)}"] if row.error and row.start else []
-    checks = row.bars[-1].checks[:MAX_CHECKS] if row.bars else ()
-    lines += [f"⚠ {shortened(check, MAX_ERROR)}" for check in checks]
+    lines += [f"⚠ {shortened(found, MAX_ERROR)}" for found in row.findings[:MAX_CHECKS]]
     more = escape("\n".join(lines)) + details
     kind = "odibi-error" if lines else "odibi-more"
     width = len(shape.names)
