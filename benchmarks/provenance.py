@@ -38,7 +38,7 @@ class _Unrecorded(PandasEngine):
 def recording(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
     """Rows that read a Delta table of ten rows and write another, with and without versions in the log.
 
-    Without: the engine reads tables without their versions, and no written version is looked up. Both
+    Without: the engine reads tables without their versions, and no written version and no number of rows before a write is looked up. Both
     run the same functions on the same kind of lake, with a journal and no other log, and take turns.
     The second figure counts the files that Python opens and the folders that it lists.
     """
@@ -49,11 +49,14 @@ def recording(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
     ours = partial(with_.run, 1)
 
     def bare() -> float:
-        tell, writes._tell = writes._tell, lambda *_: None  # noqa: SLF001  for this run
+        kept = {name: getattr(writes, name) for name in ("_tell", "_before")}
+        for name in kept:
+            setattr(writes, name, lambda *_: None)
         try:
             return without.run(1)
         finally:
-            writes._tell = tell  # noqa: SLF001
+            for name, function in kept.items():
+                setattr(writes, name, function)
 
     recorded, plain = side_by_side([ours, bare], turns)
     name = f"{rows:,} rows on Delta tables, versions in the log"

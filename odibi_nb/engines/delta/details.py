@@ -17,7 +17,7 @@ _UPKEEP = frozenset({"OPTIMIZE", "VACUUM START", "VACUUM END"})
 def details(table: Any) -> TableDetails:
     """Read the details of delta-rs's *table* from its log."""
     return TableDetails(
-        rows=row_count(table),
+        rows=_row_count(table),
         columns={field.name: type_name(field.type) for field in schema_of(table)},
         version=table.version(),
         **last_write(table.history(COMMITS_LOOKED_AT)),
@@ -41,7 +41,7 @@ def last_write(commits: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def row_count(table: Any) -> int | None:
+def _row_count(table: Any) -> int | None:
     """Sum the row counts in the statistics of the table's files; None if a file has no statistics."""
     actions = pyarrow().table(table.get_add_actions(flatten=True))
     if not actions.num_rows:

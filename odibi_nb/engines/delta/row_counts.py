@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from odibi_nb.engines.delta.details import row_count
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -73,6 +71,9 @@ def rows_before(table: Any, mode: str) -> int | None:
     if mode == "overwrite":
         with contextlib.suppress(Exception):  # the number is optional
             # The statistics count the rows that a deletion vector hides, too.
-            features = table.protocol().reader_features or ()
-            return None if "deletionVectors" in features else row_count(table)
+            if "deletionVectors" in (table.protocol().reader_features or ()):
+                return None
+            files = table.get_add_actions()
+            counts = files.column("num_records").to_pylist() if files.num_rows else []
+            return None if None in counts else sum(counts)
     return None

@@ -17,7 +17,7 @@ from odibi_nb import run_project
 from odibi_nb.core.model.transformation import Output
 from odibi_nb.engines.lake import CatalogLake
 from odibi_nb.engines.spark import catalog as spark_catalog
-from odibi_nb.engines.spark.connect import connected
+from odibi_nb.engines.spark.connect import connected, is_sail
 from odibi_nb.engines.spark.engine import SparkEngine
 from odibi_nb.engines.spark.session import CONNECT, Connection
 from odibi_nb.errors import EngineError
@@ -115,6 +115,12 @@ class TestParallelRows(ParallelRows):
 def test_a_cache_plan_is_passed_over_in_one_line(engine, tmp_path, capsys):
     """Spark Connect does not promise to keep tables: the run says so once for the layer, and goes on."""
     passed_over(engine, tmp_path, capsys, "Spark Connect has no table cache that lasts")
+
+
+def test_a_server_of_spark_is_not_taken_for_sail(connection):
+    """What answers behind a session's URL decides its kind."""
+    assert connection.kind == "connect"
+    assert not is_sail(connection.spark)
 
 
 def test_another_sessions_tables_are_not_taken_for_ours(connection, engine, tmp_path):
