@@ -93,7 +93,8 @@ class VersionFiles:
         assert folder is not None
         assert self.files is not None
         schema_in = require("pyarrow.parquet", "comparing versions").read_schema
-        paths = [str(folder / file) for file in sorted(self.files)]
+        root = folder.absolute()  # DuckDB would read a first ~ as the home folder
+        paths = [str(root / file) for file in sorted(self.files)]
         wanted = _stored_types(pyarrow().schema(self.table.schema().to_arrow()))
         if any(_stored_types(schema_in(path)) != wanted for path in paths):
             return None
