@@ -138,7 +138,8 @@ def only_spark_reaches(place: Place) -> bool:
     if catalog_of(place) is not None:
         return True
     keys = place.config.storage_options
-    return "://" in lake_root(place) and not keys and has_databricks_session()
+    on_databricks = has_databricks_session() or place.config.spark.get("remote") == "databricks"
+    return "://" in lake_root(place) and not keys and on_databricks
 
 
 def _registry_files(place: Place) -> FileRegistry | None:

@@ -13,7 +13,8 @@ def _asked(name: str) -> bool:
     return os.environ.get(name, "") not in ("", "0")
 
 
-TIMES = 20 if _asked("ODIBI_TEST_THOROUGH") else 1
+THOROUGH = _asked("ODIBI_TEST_THOROUGH")
+TIMES = 20 if THOROUGH else 1
 PART = 4 if _asked("ODIBI_TEST_FEW") else 1
 
 

@@ -23,12 +23,12 @@ def bad():
 def good():
     pass
 """
-DATABRICKS = {"DATABRICKS_RUNTIME_VERSION": "17.3"}
+DATABRICKS = {"DATABRICKS_RUNTIME_VERSION": "18.0"}
 
 
 @pytest.fixture(
     scope="module",
-    params=["notebook-7", pytest.param("dbr-17.3", marks=pytest.mark.environments)],
+    params=["notebook-7", pytest.param("dbr-18", marks=pytest.mark.environments)],
 )
 def front_end(request):
     """The front end's name."""

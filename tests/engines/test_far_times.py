@@ -12,6 +12,7 @@ from engines.contract import INFO, table
 
 from odibi_nb.core.model.transformation import Output
 from odibi_nb.core.protocols import Portion
+from odibi_nb.engines.delta import left_files
 from odibi_nb.engines.delta.tables import open_table, scan
 from odibi_nb.engines.pandas.engine import PandasEngine
 from odibi_nb.engines.pandas.files import read_file
@@ -104,6 +105,11 @@ def test_a_merge_changes_no_other_row(engine, tmp_path):
     """Rows that a merge copies keep their times, and so do those of later merges."""
     how = Output(table="silver.t", mode="merge", keys=("id",))
     rows = pa.table({**ROWS, "at": pa.array([NEAR] * 3, pa.timestamp("us", "UTC"))}).slice(2)
+    if left_files.why_files_stay(DeltaTable(str(tmp_path / "lake" / "silver" / "t"))):
+        with pytest.raises(DataError, match="would keep the rows of part%200"):
+            engine.write(from_arrow(rows, "rows"), how, INFO)
+        assert times(stored(tmp_path / "lake" / "silver" / "t")) == EXPECTED
+        return
     for _ in range(2):
         engine.write(from_arrow(rows, "rows"), how, INFO)
         assert times(stored(tmp_path / "lake" / "silver" / "t")) == EXPECTED

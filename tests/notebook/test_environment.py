@@ -21,6 +21,15 @@ TERMINAL = SimpleNamespace()
 DATABRICKS = {"DATABRICKS_RUNTIME_VERSION": "17.3"}
 
 
+@pytest.fixture
+def plotly(monkeypatch):
+    """Plotly and its widget are installed; serverless compute and Databricks Runtime 19 have none."""
+    monkeypatch.setattr(environment, "_installed", lambda name: True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "6.0.1")
+
+
+@pytest.mark.usefixtures("plotly")
 @pytest.mark.parametrize(
     ("ipython", "rows", "environ", "ui"),
     [
@@ -39,6 +48,7 @@ def test_the_best_that_works_is_chosen(ipython, rows, environ, ui):
     assert choose_ui(ipython, "auto", rows, environ) == ui
 
 
+@pytest.mark.usefixtures("plotly")
 @pytest.mark.parametrize("ui", ["plotly", "widgets", "html", "text"])
 def test_what_is_asked_for_is_taken(ui):
     """--ui forces a picture, wherever it is and however many rows there are."""
@@ -74,7 +84,7 @@ def test_a_kernel_that_does_not_say_can_be_asked():
     assert can_answer(SimpleNamespace(kernel=SimpleNamespace()))
 
 
-def test_each_choice_has_its_reason(monkeypatch):
+def test_each_choice_has_its_reason(monkeypatch, plotly):
     """Whoever asks learns why: what was asked for, where it runs, how many rows, what is missing."""
     why = [
         explain_ui(*given)[1]

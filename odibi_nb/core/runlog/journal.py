@@ -288,6 +288,7 @@ def taken_over(folder: Path) -> Iterator[bool]:
         yield False
         return
     path = folder / "owner.lock"
+    unmarked = os.path.lexists(path) and not os.path.lexists(folder / "incomplete")
     lock = filelock.FileLock(str(path))
     try:
         if locks_work(folder):
@@ -305,6 +306,18 @@ def taken_over(folder: Path) -> Iterator[bool]:
     finally:
         if lock.is_locked:
             lock.release(force=True)
+            if unmarked:
+                _keep_unmarked(folder)
+
+
+def _keep_unmarked(folder: Path) -> None:
+    """Keep a run that an older version left without marks among the open runs: only its lock tells so.
+
+    filelock 3.21 to 3.29 remove the file of a lock that is released.
+    """
+    if not os.path.lexists(folder / "complete"):
+        with contextlib.suppress(OSError):  # the folder may be gone, or read-only
+            os.close(os.open(folder / "owner.lock", os.O_CREAT | os.O_WRONLY, 0o600))
 
 
 def live_runs(state_dir: Path) -> list[Path]:

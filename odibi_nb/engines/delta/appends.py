@@ -37,6 +37,7 @@ import tenacity
 from odibi_nb.core.model.provenance import OutputWritten
 from odibi_nb.core.model.tables import table_key
 from odibi_nb.engines.delta.errors import is_conflict, why_refused
+from odibi_nb.engines.delta.left_files import why_files_stay
 from odibi_nb.engines.delta.log import DeltaLog
 from odibi_nb.engines.optional_imports import reason, require
 from odibi_nb.errors import DataError
@@ -348,6 +349,8 @@ def _remove(table: Any, name: str, paths: list[str], versions: list[int], proper
         )
         return
     first = min(versions)
+    if why := why_files_stay(table):
+        raise cannot_take_back(name, f"version {first}", why)
     if table.version() - first + 1 > len(versions):
         why = "others have written since, and this deltalake, older than 1.6.6, removes no single files"
         raise cannot_take_back(name, f"version {first}", why)

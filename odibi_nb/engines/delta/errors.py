@@ -21,6 +21,8 @@ _FEATURES = re.compile(r"Unsupported (?:table|writer|reader) features required: 
 _UNKNOWN = re.compile(r'Unknown\("(.*?)"\)')
 _BROKEN = re.compile(r"(?:(?<!\d)(\d{1,18}) rows? )?failed validation check|Invariant violations:")
 _APPEND_ONLY = "append-only"
+_OTHER_PARTITIONS = "table partitioning does not match"
+"""delta-rs before 1.6.6, even in an overwrite of the schema."""
 _FEATURE_NAMES = {
     "DeletionVectors": "deletion vectors",
     "ColumnMapping": "column mapping",
@@ -86,6 +88,11 @@ def why_refused(error: BaseException, table: Any, writer: Writer = DELTA_RS) -> 
     if _APPEND_ONLY in text:
         why = "the table is append-only (delta.appendOnly), and this would remove rows"
         return Refusal(why, 'use "mode": "append", or set the table\'s property to false')
+    if _OTHER_PARTITIONS in text:
+        why = f"this {writer.name} cannot change the columns by which a table is partitioned"
+        return Refusal(
+            why, "keep them, write the table with Spark, or install deltalake 1.6.6 or newer"
+        )
     if rows := _BROKEN.search(text):
         count = counted(int(rows[1]), "row breaks", "rows break") if rows[1] else "some rows break"
         why = f"{count} the table's rules{_rules(table)}"

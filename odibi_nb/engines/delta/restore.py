@@ -29,6 +29,7 @@ from odibi_nb.engines.delta.errors import (
     unsupported_features,
     why_refused,
 )
+from odibi_nb.engines.delta.left_files import why_files_stay
 from odibi_nb.engines.delta.schema import schema_of
 from odibi_nb.engines.delta.tables import deltalake, open_table
 from odibi_nb.engines.delta.watch import log_mark
@@ -65,7 +66,7 @@ def why_not(table: Any) -> str:
     if str((table.metadata().configuration or {}).get("delta.appendOnly")).lower() == "true":
         return APPEND_ONLY
     others = beyond_delta_rs(table)
-    return _only_spark(others) if others else ""
+    return _only_spark(others) if others else why_files_stay(table)
 
 
 def _only_spark(features: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.concatenation import NO_DATA
 from odibi_nb.engines.delta.appends import metadata
+from odibi_nb.engines.delta.left_files import check_removable
 from odibi_nb.engines.delta.schema import as_kind, schema_of
 from odibi_nb.engines.delta.tables import deltalake, query_builder, scan
 from odibi_nb.engines.optional_imports import require
@@ -70,10 +71,11 @@ def rewritten(table: Any, name: str, schema: Any, info: WriteInfo) -> None:
     """Write all rows of *table* in the types of *schema*, in one commit, for the attempt of *info*.
 
     Raises:
-        DataError: if its files cannot be read.
+        DataError: if its files cannot be read, or would stay in the table.
         Exception: delta-rs's CommitFailedError if another writer has committed since the table was
             opened.
     """
+    check_removable(table, name)
     pa = pyarrow()
     rows = scan(table, name)
     columns = [as_kind(rows[field.name], field.type) for field in schema]

@@ -12,6 +12,7 @@ from odibi_nb.core.model.tables import redact_url, table_key
 from odibi_nb.core.text.sql_text import double_quoted
 from odibi_nb.engines.delta.appends import KEPT_FOR, landed, metadata, take_back, transaction
 from odibi_nb.engines.delta.errors import is_conflict, why_refused
+from odibi_nb.engines.delta.left_files import check_removable
 from odibi_nb.engines.delta.rewrites import decided, loses_times, rewritten
 from odibi_nb.engines.delta.row_counts import NOTHING, UNKNOWN, row_counts, rows_before
 from odibi_nb.engines.delta.schema import fit, schema_of, with_missing
@@ -172,6 +173,8 @@ def _write(write: TableWrite, table: Any, data: Any, number: int) -> None:
         app_transactions=[transaction(write.info, number)] if write.only_once else None,
     )
     if table is not None:
+        if write.output.mode != "append" or write.output.schema_mode == "overwrite":
+            check_removable(table, write.output.table)
         table = _made_ready(write, table, data)
     if table is None:
         _create(write, data, properties)

@@ -30,6 +30,14 @@ from odibi_nb.engines.spark.connect import (
     sail_url,
     stop_sail,
 )
+from odibi_nb.engines.spark.databricks_connect import (
+    DATABRICKS,
+    OPTIONS,
+    Workspace,
+    check_installed,
+    open_session,
+    workspace_of,
+)
 from odibi_nb.engines.spark.session_loss import close_without_asking, is_connect_session, is_stopped
 from odibi_nb.errors import EngineError, ManifestError, Problem
 
@@ -84,6 +92,8 @@ def connect(place: Place) -> Connection:
         remote, settings = _wanted(place)
         if remote == SAIL:
             return _on_sail(place, settings)
+        if isinstance(remote, Workspace):
+            return _on_databricks(remote, settings)
         if remote:
             return _remote(place, remote, settings)
         return _local(place, settings)
@@ -121,6 +131,9 @@ def planned(place: Place) -> str:
     if remote == SAIL:
         _check_sail()
         return "Sail, started in this process: environments.*.spark.remote is 'sail'"
+    if isinstance(remote, Workspace):
+        check_installed()
+        return f"{remote}: environments.*.spark.remote is 'databricks'"
     if remote:
         require_connect()
         check_reachable(remote)
@@ -133,20 +146,23 @@ def planned(place: Place) -> str:
     return f"a JVM of this machine, {master}: {versions}, java {command}{jars}"
 
 
-def _wanted(place: Place) -> tuple[str | None, dict[str, str]]:
+def _wanted(place: Place) -> tuple[str | Workspace | None, dict[str, str]]:
     """Return the remote and the configuration from the environment's ``spark``."""
     raw = dict(place.config.spark)
     remote = raw.pop("remote", None) or raw.pop("spark.remote", None)
     where = f"$.environments.{place.env}.spark"
+    own = {name: raw.pop(name) for name in OPTIONS if remote == DATABRICKS and name in raw}
     problems = [
         Problem(f"{where}.{name}", "is no Spark setting: expected 'remote' or 'spark.…'")
         for name in raw
         if not name.startswith("spark.")
     ]
-    if remote is not None and remote != SAIL and not str(remote).startswith("sc://"):
-        problems.append(
-            Problem(f"{where}.remote", f"expected 'sail' or 'sc://host:port', found {remote!r}")
-        )
+    if remote == DATABRICKS:
+        remote, wrong = workspace_of(own, where)
+        problems += wrong
+    elif remote is not None and remote != SAIL and not str(remote).startswith("sc://"):
+        expected = "expected 'sail', 'databricks' or 'sc://host:port'"
+        problems.append(Problem(f"{where}.remote", f"{expected}, found {remote!r}"))
     if problems:
         raise ManifestError(str(place.manifest.path or "manifest"), problems)
     settings = {
@@ -244,6 +260,16 @@ def _remote(place: Place, url: str, settings: Mapping[str, str]) -> Connection:
     del place
     found = Connection(spark, CONNECT, own=True, why=f"Spark Connect at {redact_url(url)}")
     return _keep(key, _recognized(found))
+
+
+def _on_databricks(workspace: Workspace, settings: Mapping[str, str]) -> Connection:
+    """Return a session of Databricks, whose catalogs have tables of others, too: it is not ours alone."""
+    key = (CONNECT, workspace, tuple(sorted(settings.items())))
+    if key in _own and not is_stopped(_own[key].spark):
+        return _own[key]
+    _check_alone(CONNECT)
+    spark = open_session(workspace, settings)
+    return _keep(key, Connection(spark, CONNECT, own=False, why=str(workspace)))
 
 
 def _on_sail(place: Place, settings: Mapping[str, str]) -> Connection:

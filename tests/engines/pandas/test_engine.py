@@ -478,6 +478,11 @@ def test_other_partitions_need_an_overwrite_of_the_schema(engine):
     write(engine, frame, partition_by=("p",))
     with pytest.raises(DataError, match=r"partitioned by \['p'\], not by \['k'\]"):
         write(engine, frame, partition_by=("k",))
+    if not hasattr(deltalake.transaction, "RemoveAction"):  # delta-rs before 1.6.6
+        with pytest.raises(DataError, match=r"cannot change the columns.*; keep them, .* 1\.6\.6"):
+            write(engine, frame, partition_by=("k",), schema_mode="overwrite")
+        assert DeltaTable(f"{engine._lake.root}/silver/t").version() == 0
+        return
     write(engine, frame, partition_by=("k",), schema_mode="overwrite")
     assert DeltaTable(f"{engine._lake.root}/silver/t").metadata().partition_columns == ["k"]
     write(engine, frame, schema_mode="overwrite")
