@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         TransformationRunnerFromConfig,
         diff,
         read_table,
+        report,
         rollback,
         run_project,
         show,
@@ -64,6 +65,7 @@ __all__ = [
     "odibi_function",
     "pandas_function",
     "read_table",
+    "report",
     "rollback",
     "run_project",
     "show",
@@ -77,7 +79,7 @@ __all__ = [
 _HOMES = {
     "api": (
         "GenericProjectOrchestrator ProjectManifest TransformationRunnerFromConfig diff"
-        " read_table rollback run_project show status watch"
+        " read_table report rollback run_project show status watch"
     ),
     "core.model.checks": "expect",
     "core.running.context": "Engine ExecutionContext get_current_context",

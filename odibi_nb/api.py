@@ -6,7 +6,7 @@ one of them is first used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +27,7 @@ __all__ = [
     "TransformationRunnerFromConfig",
     "diff",
     "read_table",
+    "report",
     "rollback",
     "run_project",
     "show",
@@ -191,6 +192,41 @@ def show(project: str, run_id: str = "last", env: str = "qat", **keywords: Any) 
         raise ConfigurationError("show", [str(exc.args[0])]) from exc
     finally:
         opened.close()
+
+
+def report(
+    project: str,
+    run_id: str = "last",
+    env: str = "qat",
+    *,
+    out: Path | str | None = None,
+    format: Literal["html", "md"] = "html",
+    force: bool = False,
+    **keywords: Any,
+) -> Path:
+    """Write the report of a run to one file, and return its path.
+
+    Args:
+        project: the project's name.
+        run_id: id of the run; ``last`` for the newest run that has ended.
+        env: the environment.
+        out: the file; by default ``report-RUN_ID.html`` or ``.md`` in the working directory.
+        format: ``html`` for a page, ``md`` for a pull request.
+        force: also replace a file that is no report, or that was changed.
+        **keywords: further arguments of `GenericProjectOrchestrator`, such as `manifest_path`.
+
+    Raises:
+        ConfigurationError: if there is no such run, or the file cannot be written or replaced.
+    """
+    from odibi_nb.project_orchestrator import GenericProjectOrchestrator
+    from odibi_nb.reporting import find_report, save_report
+
+    opened = GenericProjectOrchestrator(project, env, **keywords)
+    try:
+        found = find_report(opened, run_id)
+    finally:
+        opened.close()
+    return save_report(found, out, format, force=force).path
 
 
 def watch(project: str, run_id: str = "last", env: str = "qat", **keywords: Any) -> RunResult:

@@ -107,6 +107,7 @@ def build_parser(prog: str = "odibi") -> CommandParser:
     )
     _add_json(form)
     _add_watching(commands)
+    _add_report(commands)
     notify = _command(
         commands,
         "notify",
@@ -623,6 +624,31 @@ def _add_watching(commands: Any) -> None:
         help="display of the run (auto: the first of the others that works here)",
     )
     _add_json(show)
+
+
+def _add_report(commands: Any) -> None:
+    text = "write the report of a run: one file for a colleague, a ticket or a pull request"
+    report = _command(commands, "report", text, "reporting:report")
+    report.add_argument(
+        "run_id",
+        nargs="?",
+        default="last",
+        metavar="RUN_ID",
+        help="id of the run, or 'last' for the newest that has ended (last)",
+    )
+    report.add_argument("--project", metavar="PROJECT", help="name of the project (the only one)")
+    _add_env(report)
+    report.add_argument(
+        "--out",
+        metavar="FILE",
+        help="file to write; '-' prints the report (report-RUN_ID.html or .md)",
+    )
+    report.add_argument(
+        "--format", choices=["html", "md"], default="html", help="HTML page, or Markdown (html)"
+    )
+    report.add_argument(
+        "--force", action="store_true", help="also replace a file that is no report, or was changed"
+    )
 
 
 def _add_editing(commands: Any) -> None:

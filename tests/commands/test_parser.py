@@ -32,6 +32,7 @@ COMMANDS = [
     ["doctor"],
     ["cancel"],
     ["notify"],
+    ["report"],
     ["watch"],
     ["show"],
     ["registry"],

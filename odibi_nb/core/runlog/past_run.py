@@ -14,7 +14,7 @@ from odibi_nb.core.model.events import RunStatus, Status
 from odibi_nb.core.model.provenance import OutputWritten
 from odibi_nb.core.model.results import RunResult, TransformationResult
 from odibi_nb.core.runlog.history import LAST, RUNS_SEARCHED, newest_first, past_attempts, past_runs
-from odibi_nb.core.runlog.journal import runs_folder
+from odibi_nb.core.runlog.journal import read_journal, runs_folder
 from odibi_nb.core.runlog.journal_lines import PLANNED
 from odibi_nb.core.runlog.recovery import dead_runs, journaled_run
 from odibi_nb.core.text.clock import utc_now
@@ -111,6 +111,13 @@ def past_run_in(folder: Path, project: str, env: str) -> PastRun | None:
             if line.get("transformation_id") and isinstance(line.get("why"), str)
         },
     )
+
+
+def upstream_in(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Return the upstream rows of each row of the run in *folder*, by id; {} without its journal."""
+    lines = read_journal(folder)
+    planned: list[Row] = next((x.get("rows") or [] for x in lines if x["event"] == PLANNED), [])
+    return {row["transformation_id"]: tuple(row.get("upstream") or ()) for row in planned}
 
 
 def result_of(

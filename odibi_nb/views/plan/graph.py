@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from odibi_nb.core.text.counts import counted
 from odibi_nb.views.status_style import RETRYING, STATUS_STYLES, WAITING, style_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
 
@@ -99,9 +99,78 @@ def graph_of(plan: RunPlan, states: Mapping[str, str] | None = None) -> Graph:
         edges=dict.fromkeys([*edges, *_open(circle, edges)], 1),
         circle=circle,
         legend=_legend(nodes.values()),
-        label=_label(plan, nodes.values(), len(edges)),
+        label=_label(plan.project, nodes.values(), len(edges)),
     )
     return graph if len(nodes) <= MAX_NODES else _by_layer(graph)
+
+
+def graph_of_rows(
+    project: str, rows: Sequence[RunRow], upstream: Mapping[str, Sequence[str]]
+) -> Graph:
+    """Return the graph of a run's rows, or of its layers if it has more than `MAX_NODES` rows.
+
+    Args:
+        project: the project's name.
+        rows: the rows of a run, in the plan's order.
+        upstream: id to the ids of its upstream rows. An edge that would close a circle is left out.
+    """
+    names = {row.id for row in rows}
+    asked = [(up, row.id) for row in rows for up in upstream.get(row.id, ()) if up in names]
+    edges = _open(dict.fromkeys(asked), ())
+    nodes = {row.id: _run_node(row) for row in rows}
+    graph = Graph(
+        layers=tuple(dict.fromkeys(row.layer for row in rows)),
+        nodes=nodes,
+        edges=dict.fromkeys(edges, 1),
+        legend=_legend(nodes.values()),
+        label=_label(project, nodes.values(), len(edges)),
+    )
+    return graph if len(nodes) <= MAX_NODES else _by_layer(graph)
+
+
+class RunRow(Protocol):
+    """A row of a run, as a graph shows it."""
+
+    @property
+    def id(self) -> str:
+        """The row's id."""
+
+    @property
+    def layer(self) -> str:
+        """The row's layer."""
+
+    @property
+    def function(self) -> str:
+        """The row's module and function."""
+
+    @property
+    def engine(self) -> str:
+        """The row's engine."""
+
+    @property
+    def status(self) -> str:
+        """The row's status."""
+
+    @property
+    def error(self) -> str:
+        """The row's error, or ""."""
+
+
+def _run_node(row: RunRow) -> Node:
+    status = row.status if row.status in STATUS_STYLES else WAITING
+    function = row.function.rpartition(".")[2]
+    return Node(
+        id=row.id,
+        layer=row.layer,
+        lines=(row.id, f"{function} · {row.engine}"),
+        tooltip=(
+            row.id,
+            f"{row.function} · {row.engine}",
+            row.status,
+            *([row.error] if row.error else []),
+        ),
+        status=status,
+    )
 
 
 def _open(circle: Iterable[Edge], edges: Iterable[Edge]) -> list[Edge]:
@@ -204,11 +273,11 @@ def _legend(nodes: Iterable[Node]) -> tuple[str, ...]:
     )
 
 
-def _label(plan: RunPlan, nodes: Iterable[Node], edges: int) -> str:
+def _label(project: str, nodes: Iterable[Node], edges: int) -> str:
     nodes = tuple(nodes)
     parts = [counted(len(nodes), "transformation"), counted(edges, "dependency", "dependencies")]
     parts += [text[2:] for text in _legend(nodes)]
-    return f"Dependency graph of {plan.project}: {', '.join(parts)}"
+    return f"Dependency graph of {project}: {', '.join(parts)}"
 
 
 def _by_layer(graph: Graph) -> Graph:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from odibi_nb.core.planning.plan import RunPlan
-    from odibi_nb.views.plan.graph import Node
+    from odibi_nb.views.plan.graph import Graph, Node
 
 _PLAIN = frozenset(" _-.,/·")
 
@@ -23,7 +23,11 @@ def graph_mermaid(plan: RunPlan, states: Mapping[str, str] | None = None) -> str
         plan: the plan to draw.
         states: id to a status, to show the progress of a run.
     """
-    graph = graph_of(plan, states)
+    return mermaid_of(graph_of(plan, states))
+
+
+def mermaid_of(graph: Graph) -> str:
+    """Return *graph* as a Mermaid ``flowchart``."""
     names = {name: f"n{i}" for i, name in enumerate(graph.nodes)}
     lines = ["flowchart LR"]
     for i, layer in enumerate(graph.layers):

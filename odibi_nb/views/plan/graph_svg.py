@@ -42,7 +42,11 @@ def graph_svg(plan: RunPlan, states: Mapping[str, str] | None = None) -> str:
         plan: the plan to draw; `graph_of` shows how to draw a part of it.
         states: id to a status, to show the progress of a run.
     """
-    graph = graph_of(plan, states)
+    return drawn(graph_of(plan, states))
+
+
+def drawn(graph: Graph) -> str:
+    """Return *graph* as HTML: one ``<svg>`` with its legend below, or "" if it has no nodes."""
     return _GraphDrawing(graph).html() if graph.nodes else ""
 
 

@@ -56,7 +56,7 @@ _TITLE = (
 _WATCH = "d.odibiWatch??=setInterval(()=>d.querySelector('.odibi-title')||back(),2000)"
 _BAR = "display:flex;height:8px;border-radius:3px;overflow:hidden;margin:2px 0 4px;background:rgba(128,128,128,.18)"
 _COUNT = "font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer;text-decoration:underline dotted"
-_FILTER = (
+FILTER = (
     "const one=this.dataset.status;"
     "for(let at=this;at;at=at.parentElement)if(at.querySelector('.odibi-log tbody')){"
     "const list=at.querySelector('.odibi-log.on select');"
@@ -81,7 +81,7 @@ def counts_html(snapshot: RunSnapshot) -> str:
     )
     counts = ", ".join(
         f"<button type=button data-status={status} title='Show only these rows in the table; again: all rows' "
-        f'style="{_COUNT}" onclick="{_FILTER}">{text}</button>'
+        f'style="{_COUNT}" onclick="{FILTER}">{text}</button>'
         for status, text in _counts(snapshot)
     )
     name = escape(" · ".join(name_parts(snapshot)))
