@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.functions.cell_function import CellFunction, function_from
-from odibi_nb.core.functions.source import FunctionSource, module_diff, source_of, with_helpers
+from odibi_nb.core.functions.module_edit import edit_of
+from odibi_nb.core.functions.source import FunctionSource, source_of, with_helpers
 from odibi_nb.core.model.manifest import shown_path
 from odibi_nb.core.model.provenance import TableVersion
 from odibi_nb.core.model.sql_rows import FILE, TEXT, is_sql
@@ -20,6 +21,7 @@ from odibi_nb.core.rehearsal.cell_query import CELL, cell_query, query_diff
 from odibi_nb.core.rehearsal.past_attempts import attempt_in
 from odibi_nb.core.rehearsal.project_watch import ProjectWatch
 from odibi_nb.core.rehearsal.rehearsal import Rehearsal, open_rehearsal
+from odibi_nb.core.rehearsal.tried_edits import TRIED
 from odibi_nb.core.runlog.run_lock import exclusively
 from odibi_nb.core.running.failure_frames import headline
 from odibi_nb.core.running.kept_failures import FAILURES, Failure
@@ -33,6 +35,7 @@ from odibi_nb.views.inspect.trial import Trial
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from odibi_nb.core.functions.module_edit import ModuleEdit
     from odibi_nb.core.model.transformation import Transformation
     from odibi_nb.core.process.interrupts import InterruptsHeldBack
     from odibi_nb.core.rehearsal.past_attempts import PastAttempt
@@ -214,7 +217,9 @@ def _tried(
     elif write_as and ended.error is None:
         _write(rehearsal, write_as)
     note = f"loaded anew: {', '.join(orchestrator.reloaded)}" if orchestrator.reloaded else ""
-    diff, source_note = _difference(rehearsal, cell, function.name)
+    diff, source_note, edit = _difference(rehearsal, cell, function.name)
+    applicable = edit if ended.error is None and edit is not None and edit.names else None
+    TRIED.note(orchestrator.manifest.folder, transformation_id, applicable)
     return Trial(
         transformation_id=transformation_id,
         project=orchestrator.project,
@@ -233,6 +238,7 @@ def _tried(
         changes=changes,
         checks=tuple(rehearsal.context.check_results),
         source_diff=diff,
+        edit=applicable,
         source_note="; ".join(filter(None, (source_note, note))),
         inputs_cut=str(portion) if portion else "",
         inputs_of=past_lines(rehearsal),
@@ -352,21 +358,22 @@ def _function(orchestrator: Orchestrator, rehearsal: Rehearsal, cell: str) -> Ce
     return CellFunction(fn=row.fn, keywords=row.keywords, name=row.transformation.function)
 
 
-def _difference(rehearsal: Rehearsal, cell: str, name: str) -> tuple[str, str]:
-    """Return the diff from the module's source to the cell, or "" and the reason for no diff."""
+def _difference(rehearsal: Rehearsal, cell: str, name: str) -> tuple[str, str, ModuleEdit | None]:
+    """Return the diff from the module's source to the cell, or "" and the reason; and the edit of the module."""
     if not cell.strip():
-        return "", ""
+        return "", "", None
     row = rehearsal.row.transformation
     if is_sql(row):
         diff = query_diff(row, cell)
-        return diff, "" if diff else "the row has the cell's query already"
+        return diff, "" if diff else "the row has the cell's query already", None
     source = source_of(rehearsal.row.fn) if rehearsal.row.fn is not None else None
     if source is None:
-        return "", "the module's source cannot be had, so it is not compared with the cell"
+        return "", "the module's source cannot be had, so it is not compared with the cell", None
     if source.ready_made:
-        return "", "the row names a function of odibi_nb: put yours into a module of the project"
-    diff = module_diff(source, cell, name)
-    return diff, "" if diff else "the module has the cell's version already"
+        note = "the row names a function of odibi_nb: put yours into a module of the project"
+        return "", note, None
+    edit = edit_of(source, cell, name)
+    return edit.diff, "" if edit.diff else "the module has the cell's version already", edit
 
 
 def _write(rehearsal: Rehearsal, run_id: str) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from odibi_nb.commands.opening import open_project
 from odibi_nb.core.functions.registry import SEED_KEYWORDS
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
     from odibi_nb.api import GenericProjectOrchestrator
     from odibi_nb.commands.face import Face
-    from odibi_nb.core.functions.source import FunctionSource
     from odibi_nb.core.rehearsal.rehearsal import Rehearsal
 
 RUNS_LOOKED_AT = 50
@@ -97,11 +94,12 @@ def _function_facts(
     row = planned.transformation
     file = row.constants.get(FILE) if is_sql(row) else None
     if file:
-        shown = shown_path(orchestrator.manifest.folder / str(file))
-        yield Fact("query's file", shown, "" if Path(shown).is_absolute() else quote(shown))
+        path = orchestrator.manifest.folder / str(file)
+        yield Fact("query's file", shown_path(path), str(path))
     source = source_of(planned.fn)
     if source is not None:
-        yield Fact("file", f"{shown_path(source.file)}:{source.line}", _link(source))
+        text = f"{shown_path(source.file)}:{source.line}"
+        yield Fact("file", text, str(source.file), source.line)
     yield Fact("signature", _declared(planned.fn))
     values = {
         "inputs": row.inputs,
@@ -150,12 +148,6 @@ def _given(orchestrator: GenericProjectOrchestrator, rehearsal: Rehearsal, name:
         has_one = SPARK in engines or orchestrator.place().session.spark is not None
         return "the Spark session" if has_one else "None"
     return "the ExecutionContext"
-
-
-def _link(source: FunctionSource) -> str:
-    """Return the file's path from here, which Jupyter opens beside the notebook; "" if outside."""
-    shown = shown_path(source.file)
-    return "" if Path(shown).is_absolute() else quote(Path(shown).as_posix())
 
 
 def _settings(

@@ -510,6 +510,19 @@ def _add_troubleshooting(commands: Any) -> None:
         "--write", action="store_true", help="write the results if the function succeeds"
     )
     trial.add_argument("--yes", action="store_true", help="confirm a protected environment")
+    applied = _command(
+        commands,
+        "apply",
+        "write the tried version of a transformation's function into its module",
+        "applying:apply",
+    )
+    applied.add_argument(
+        "--from",
+        dest="source",
+        metavar="FILE",
+        help="a file that defines the function (the last version that was tried here)",
+    )
+    applied.add_argument("--yes", action="store_true", help="write without a question")
     debug = _command(
         commands, "debug", "open the failed frames of a transformation", "troubleshooting:debug"
     )
@@ -567,9 +580,9 @@ def _add_troubleshooting(commands: Any) -> None:
     debug.add_argument(
         "--forget", action="store_true", help="free the memory of failed functions' variables"
     )
-    for parser in (load, trial, explain, log, why, bisected):
+    for parser in (load, trial, applied, explain, log, why, bisected):
         parser.add_argument("id", metavar="ID", help="id of the transformation")
-    for parser in (load, trial, debug, explain, lineage, log, why, bisected):
+    for parser in (load, trial, applied, debug, explain, lineage, log, why, bisected):
         parser.add_argument(
             "--project", metavar="PROJECT", help="name of the project (the only one)"
         )

@@ -43,6 +43,7 @@ COMMANDS = [
     ["registry", "delete"],
     ["load"],
     ["try"],
+    ["apply"],
     ["debug"],
     ["explain"],
     ["init"],
@@ -244,7 +245,7 @@ def test_every_command_has_a_handler(command):
     from importlib import import_module
 
     needs_one = {"import", "export", "load", "try", "explain", "log", "init", "enable", "disable"}
-    needs_one |= {"delete", "why", "bisect"}
+    needs_one |= {"delete", "why", "bisect", "apply"}
     file = ["x.json"] if command[-1] in needs_one else []
     file = ["airflow"] if command == ["export"] else file
     if command == ["registry"]:

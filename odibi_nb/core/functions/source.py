@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import functools
 import inspect
+import io
 import re
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,26 +48,27 @@ def source_of(fn: Callable[..., Any]) -> FunctionSource | None:
     code = getattr(fn, "__code__", None)
     file = Path(getattr(code, "co_filename", ""))
     try:
-        text = file.read_text(encoding="utf-8")
+        with tokenize.open(file) as opened:  # in the encoding that the file declares
+            text = opened.read()
         tree = ast.parse(text)
     except (OSError, ValueError, SyntaxError):
         return None
     name = getattr(fn, "__name__", "")
-    found = [d for d in _definitions(tree) if d.name == name]
+    found = [d for d in definitions(tree) if d.name == name]
     if code is None or not found:
         return None
-    nearest = min(found, key=lambda d: abs(_first_line(d) - code.co_firstlineno))
-    return FunctionSource(name=name, file=file, line=_first_line(nearest), module_text=text)
+    nearest = min(found, key=lambda d: abs(first_line(d) - code.co_firstlineno))
+    return FunctionSource(name=name, file=file, line=first_line(nearest), module_text=text)
 
 
 def with_helpers(source: FunctionSource) -> str:
     """Return the function's text, preceded by the functions and classes of its module that it uses."""
     tree = ast.parse(source.module_text)
-    lines = source.module_text.splitlines()
+    lines = lines_of(source.module_text)
     by_name: dict[str, list[Definition]] = {}
-    for definition in _definitions(tree):
+    for definition in definitions(tree):
         by_name.setdefault(definition.name, []).append(definition)
-    main = next(d for d in by_name[source.name] if _first_line(d) == source.line)
+    main = next(d for d in by_name[source.name] if first_line(d) == source.line)
     needed, waiting = {main.lineno: main}, [main]
     while waiting:
         for name in _names_in(waiting.pop()):
@@ -75,48 +77,10 @@ def with_helpers(source: FunctionSource) -> str:
                     needed[helper.lineno] = helper
                     waiting.append(helper)
     helpers = [needed[line] for line in sorted(needed) if needed[line] is not main]
-    return "\n\n\n".join(_text_of(d, lines) for d in [*helpers, main])
+    return "\n\n\n".join(text_of(d, lines) for d in [*helpers, main])
 
 
-def module_diff(source: FunctionSource, cell: str, name: str) -> str:
-    """Return a unified diff that brings the cell's version into the module; "" without changes.
-
-    A definition in the cell replaces the module's definition of the same name, and the definition
-    called *name* replaces the function itself. New definitions are inserted before the function.
-    """
-    lines = source.module_text.splitlines()
-    tree = ast.parse(source.module_text)
-    places = {d.name: d for d in _definitions(tree)}
-    places[source.name] = next(d for d in _definitions(tree) if _first_line(d) == source.line)
-    cell_lines = cell.splitlines()
-    replaced: list[tuple[int, int, list[str]]] = []
-    new: list[str] = []
-    for definition in _definitions(ast.parse(cell)):
-        text = _text_of(definition, cell_lines).splitlines()
-        old = places.get(source.name if definition.name == name else definition.name)
-        if old is None:
-            new += [*text, "", ""]
-        else:
-            replaced.append((_first_line(old) - 1, old.end_lineno or old.lineno, text))
-    imports = [line for line in _imports(cell) if line not in set(_imports(source.module_text))]
-    after = [
-        node.end_lineno or 0 for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)
-    ]
-    if imports:
-        at = max(after, default=_after_docstring(tree))
-        replaced.append((at, at, imports))
-    if new:
-        replaced.append((source.line - 1, source.line - 1, new))
-    changed = [*lines]
-    for start, end, text in sorted(replaced, key=lambda r: r[:2], reverse=True):
-        changed[start:end] = text
-    shown = _shown(source.file)
-    return "\n".join(
-        difflib.unified_diff(lines, changed, shown, f"{shown} (as tried)", lineterm="")
-    )
-
-
-def _definitions(tree: ast.Module) -> Iterator[Definition]:
+def definitions(tree: ast.Module) -> Iterator[Definition]:
     """Yield the module's functions and classes, including those in a top-level ``if`` or ``try``."""
     waiting: list[ast.stmt] = [*tree.body]
     while waiting:
@@ -131,26 +95,36 @@ def _names_in(definition: Definition) -> set[str]:
     return {node.id for node in ast.walk(definition) if isinstance(node, ast.Name)}
 
 
-def _imports(text: str) -> list[str]:
-    tree = ast.parse(text)
-    return [ast.unparse(n) for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
-
-
-def _after_docstring(tree: ast.Module) -> int:
-    first = tree.body[0] if tree.body else None
-    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-    return (first.end_lineno or 0) if first is not None and is_text else 0
-
-
-def _first_line(definition: Definition) -> int:
+def first_line(definition: Definition) -> int:
+    """Return the line of the first decorator, or of the ``def``."""
     return min([definition.lineno, *(d.lineno for d in definition.decorator_list)])
 
 
-def _text_of(definition: Definition, lines: list[str]) -> str:
-    return "\n".join(lines[_first_line(definition) - 1 : definition.end_lineno])
+def text_of(definition: Definition, lines: list[str]) -> str:
+    """Return the text of a definition with its decorators, without the indentation of its block."""
+    text = lines[first_line(definition) - 1 : definition.end_lineno]
+    indent = lines[definition.lineno - 1][: definition.col_offset]
+    return "\n".join(change_code(text, lambda line: line.removeprefix(indent)) if indent else text)
 
 
-def _shown(file: Path) -> str:
+def change_code(lines: list[str], change: Callable[[str], str]) -> list[str]:
+    """Return *lines* of code, changed; but not those inside of a multi-line string, which are its value."""
+    inside: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO("\n".join(lines)).readline):
+        if token.start[0] != token.end[0]:
+            inside.update(range(token.start[0] + 1, token.end[0] + 1))
+    return [
+        line if number in inside or not line.strip() else change(line)
+        for number, line in enumerate(lines, 1)
+    ]
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of *text* as Python counts them: a form feed ends no line."""
+    return text.split("\n")
+
+
+def shown_file(file: Path) -> str:
     """Return the path for the header of a diff: relative to the working directory if it is below it.
 
     Runs of whitespace become one space, and none remains at the ends.

@@ -9,6 +9,7 @@ import msgspec
 
 from odibi_nb.core.model.check_result import CheckResult
 from odibi_nb.core.model.events import EventType, Status
+from odibi_nb.core.model.failure_place import FailurePlace
 from odibi_nb.core.model.provenance import InputRead, OutputWritten
 from odibi_nb.core.model.results import TransformationResult
 
@@ -47,6 +48,7 @@ class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             show it as their ``error_message``.
         why: why a ``--stale`` run has the row, or why the row ended `UNCHANGED`; "" in other runs. Not in
             the run log.
+        failed_at: the line of the user's code at which the attempt failed. Not in the run log.
     """
 
     transformation_id: str
@@ -75,6 +77,7 @@ class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error_message: str | None = None
     reason: str = ""
     why: str = ""
+    failed_at: FailurePlace | None = None
 
     def payload(self, event: EventType) -> dict[str, Any]:
         """Return the attempt's part of *event*'s payload, as the plain dict of the seed."""
@@ -105,6 +108,8 @@ class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             payload["duration_seconds"] = self.duration_seconds
         if not self.started:
             payload["reason"] = self.reason
+        if event in {EventType.TRANSFORM_FAILURE, EventType.TRANSFORM_RETRY}:
+            payload["failed_at"] = msgspec.to_builtins(self.failed_at)
         if event is EventType.TRANSFORM_FAILURE:
             payload["error"] = payload["error_message"]  # the original framework's key
         return payload
@@ -155,4 +160,5 @@ class AttemptFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             inputs_read=self.inputs_read,
             outputs_written=self.outputs_written,
             why=self.why,
+            failed_at=self.failed_at,
         )

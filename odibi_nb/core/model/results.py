@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from odibi_nb.core.model.check_result import CheckResult
+    from odibi_nb.core.model.failure_place import FailurePlace
     from odibi_nb.core.model.provenance import InputRead, OutputWritten
 
 MAPPING_KEYS = (
@@ -49,6 +50,7 @@ class TransformationResult:
         inputs_read: what the last attempt read, with the versions of the tables.
         outputs_written: the tables that the last attempt wrote, with their versions.
         why: why a ``--stale`` run had the transformation, or why it ended UNCHANGED; "" in other runs.
+        failed_at: the line of the user's code at which it failed; None without one.
     """
 
     transformation_id: str
@@ -75,6 +77,7 @@ class TransformationResult:
     inputs_read: tuple[InputRead, ...] = ()
     outputs_written: tuple[OutputWritten, ...] = ()
     why: str = ""
+    failed_at: FailurePlace | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -11,6 +11,7 @@ import msgspec
 
 from odibi_nb.core.model.check_result import CheckResult
 from odibi_nb.core.model.events import RunStatus, Status
+from odibi_nb.core.model.failure_place import place_in
 from odibi_nb.core.model.provenance import OutputWritten
 from odibi_nb.core.model.results import RunResult, TransformationResult
 from odibi_nb.core.runlog.history import LAST, RUNS_SEARCHED, newest_first, past_attempts, past_runs
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from odibi_nb.core.model.failure_place import FailurePlace
     from odibi_nb.core.protocols import BaseLogSink, Row
 
 Printed = tuple[str, str]
@@ -44,6 +46,7 @@ class PastRun:
         planned: ids of its rows, in the plan's order; empty if only the run log has the run.
         printed: what the last attempt of each row printed, by id.
         why: why a ``--stale`` run had a row, by id.
+        failed_at: the line at which the last attempt of a row failed, by id.
     """
 
     run: Row
@@ -51,6 +54,7 @@ class PastRun:
     planned: tuple[str, ...] = ()
     printed: Mapping[str, Printed] = field(default_factory=dict)
     why: Mapping[str, str] = field(default_factory=dict)
+    failed_at: Mapping[str, FailurePlace | None] = field(default_factory=dict)
 
 
 def find_past_run(
@@ -109,6 +113,11 @@ def past_run_in(folder: Path, project: str, env: str) -> PastRun | None:
             line["transformation_id"]: line["why"]
             for line in lines
             if line.get("transformation_id") and isinstance(line.get("why"), str)
+        },
+        failed_at={
+            line["transformation_id"]: place_in(line.get("failed_at"))
+            for line in lines
+            if line.get("record") and line.get("transformation_id")
         },
     )
 
@@ -215,6 +224,7 @@ def _row(attempts: Sequence[Row], past: PastRun) -> TransformationResult:
         checks=_decoded(_checks.decode, last["checks"]),
         outputs_written=_decoded(_outputs.decode, last["outputs_written"]),
         why=past.why.get(name, ""),
+        failed_at=past.failed_at.get(name),
     )
 
 

@@ -69,6 +69,16 @@ class FrameView:
     variables: tuple[Variable, ...] = ()
 
 
+def user_frames(error: BaseException) -> list[tuple[FrameType, int]]:
+    """Return the frames of *error* from the user's code on, with their lines."""
+    return _from_user(error)[0]
+
+
+def is_users_frame(frame: FrameType, error: BaseException) -> bool:
+    """Return True if *frame* of *error* runs the user's code, not a library's."""
+    return not _is_library(frame, _from_user(error)[1])
+
+
 def failure_message(error: BaseException) -> str:
     """Return the message of *error*; for a Spark error, its cause and Spark's advice."""
     if not is_spark_error(error):

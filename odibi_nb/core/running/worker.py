@@ -20,6 +20,7 @@ from odibi_nb.core.running.capture import CapturedLog, captured
 from odibi_nb.core.running.check_evaluation import judge_tables, raise_for_failed
 from odibi_nb.core.running.context import ExecutionContext, current_context
 from odibi_nb.core.running.failure_frames import failure_message, spark_traceback, user_lines
+from odibi_nb.core.running.failure_place import place_of
 from odibi_nb.core.running.returned import (
     check_written,
     record_own_writes,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.attempt_facts import AttemptFacts
     from odibi_nb.core.model.events import Status
+    from odibi_nb.core.model.failure_place import FailurePlace
     from odibi_nb.core.planning.freshness import Freshness
     from odibi_nb.core.planning.plan import PlannedRow
 
@@ -92,6 +94,7 @@ class AttemptEnded:
     duration_seconds: float
     error: BaseException | None = None
     traceback: str = ""
+    failed_at: FailurePlace | None = None
     revoked: bool = False
     confirmed: Mapping[str, Any] | None = None
 
@@ -111,6 +114,7 @@ class AttemptEnded:
             code_hash=self.attempt.code_hash or None,
             error_type=None if error is None else type(error).__name__,
             error_message=None if error is None else failure_message(error),
+            failed_at=self.failed_at,
             reason=reason,
             why=self.attempt.why or self.attempt.facts.why,
         )
@@ -131,6 +135,7 @@ def run_attempt(attempt: Attempt) -> AttemptEnded:
         duration_seconds=time.monotonic() - attempt.started,
         error=error,
         traceback=user_traceback(error) if error is not None else "",
+        failed_at=None if error is None else place_of(error),
         revoked=isinstance(error, RevokedError),
         confirmed=confirmed,
     )

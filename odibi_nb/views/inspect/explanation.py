@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import block, folded, head
+from odibi_nb.views.source_link import source_link
 
 if TYPE_CHECKING:
     from odibi_nb.views.records import Records
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A name and a text. *link* is a URL that a front end may open on a click."""
+    """A name and a text. *link* is the path of a file that a front end may open on a click, at *line*."""
 
     name: str
     text: str
     link: str = ""
+    line: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,5 +67,5 @@ def _row(fact: Fact) -> str:
     cell = "style='text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere'"
     text = escape(fact.text)
     if fact.link:
-        text = f"<a href='{escape(fact.link)}' title='open the file'>{text}</a>"
+        text = source_link(fact.link, fact.line, fact.text)
     return f"<tr><th scope='row' {cell}>{escape(fact.name)}</th><td {cell}>{text}</td></tr>"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import block, folded, head, pre
+from odibi_nb.views.source_link import source_link
 from odibi_nb.views.status_style import STATUS_STYLES
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def _frame_html(frame: FrameView, *, is_open: bool) -> str:
     place = f"{frame.file}:{frame.line}, in {frame.function}"
     if frame.library:
         return f"<p style='margin:0;opacity:.7'><code>{escape(place)}</code></p>"
+    opened = f"<p style='margin:0'>{source_link(frame.file, frame.line, place)}</p>"
     code = "\n".join(
         f"{'→' if number == frame.line else ' '} {number:>4} {text}" for number, text in frame.code
     )
@@ -105,7 +107,7 @@ def _frame_html(frame: FrameView, *, is_open: bool) -> str:
         if rows
         else ""
     )
-    return folded(place, pre(code) + table, is_open=is_open)
+    return folded(place, opened + pre(code) + table, is_open=is_open)
 
 
 def _variable_html(variable: Variable) -> str:

@@ -12,10 +12,13 @@ from odibi_nb.core.text.spark_errors import trace_apart
 from odibi_nb.errors import TrialFailedError
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import block, folded, head, pre
+from odibi_nb.views.inspect.code_diff import code_diff_html
 from odibi_nb.views.inspect.table_change import change_html, change_text
+from odibi_nb.views.next_steps import STYLE, cell_button, command, steps_html
 from odibi_nb.views.status_style import STATUS_STYLES
 
 if TYPE_CHECKING:
+    from odibi_nb.core.functions.module_edit import ModuleEdit
     from odibi_nb.core.model.check_result import CheckResult
     from odibi_nb.core.model.table_change import TableChange
     from odibi_nb.core.rehearsal.project_watch import Moved
@@ -39,6 +42,8 @@ class Trial:
         changes: table to the changes that a write would make.
         checks: the results of the row's data checks.
         source_diff: the module's source against the cell's, as a unified diff; "" if they agree.
+        edit: the module with the cell's version, for `apply`; None if the function failed, or without a
+            difference.
         inputs_cut: the part of its inputs that the function received; "" for all.
         inputs_of: lines about the past attempt whose inputs the function received; () for the newest data.
         written: True if the captured writes were written in the end.
@@ -64,6 +69,7 @@ class Trial:
     changes: dict[str, TableChange]
     checks: tuple[CheckResult, ...] = ()
     source_diff: str = ""
+    edit: ModuleEdit | None = None
     source_note: str = ""
     inputs_cut: str = ""
     inputs_of: tuple[str, ...] = ()
@@ -168,6 +174,7 @@ class Trial:
         parts += self._meanwhile()
         if self.source_diff:
             parts += [f"{self._source_title()}:", self.source_diff]
+            parts += self._apply_lines()
         elif self.source_note:
             parts.append(self.source_note)
         return "\n".join(parts)
@@ -194,10 +201,49 @@ class Trial:
             parts.append("<p>It wrote no table.</p>")
         parts += [f"<p>{escape(line)}</p>" for line in self._meanwhile()]
         if self.source_diff:
-            parts.append(folded(self._source_title(), pre(self.source_diff), is_open=True))
+            diff = code_diff_html(self.source_diff)
+            parts.append(folded(self._source_title(), diff, is_open=True))
+            parts.append(self._apply_html())
         elif self.source_note:
             parts.append(f"<p>{escape(self.source_note)}</p>")
         return block(*parts)
+
+    def _command(self, *words: str) -> str:
+        return command(
+            *words,
+            *([] if words[0] == "retry" else [self.transformation_id]),
+            project=self.project,
+            env=self.env,
+        )
+
+    def _apply_lines(self) -> list[str]:
+        if self.edit is None:
+            return []
+        problems = [_not_written(text) for text in self.edit.problems]
+        return problems or [f"to write it: {self._command('apply')}"]
+
+    def _apply_html(self) -> str:
+        """Return the question whether to write the module, in a fold that opens on a click or Enter."""
+        if self.edit is None:
+            return ""
+        if self.edit.problems:
+            return "".join(f"<p>{escape(_not_written(text))}</p>" for text in self.edit.problems)
+        file = self.edit.source.file.name
+        asked, apply = self._command("apply"), f"{self._command('apply')} --yes"
+        if not asked:
+            return ""
+        retry = self._command("retry", "last")
+        tip = f"Write {self.edit.source.file}"
+        buttons = cell_button("Write it", tip, apply, run=True) + cell_button(
+            "Write it and retry",
+            f"{tip}, then run again what did not succeed in the last run",
+            f"{apply}\n{retry}",
+            run=True,
+        )
+        question = f"Change {file} as shown ({self.edit.size})? "
+        summary = f"<summary title='Asks before it writes'>Apply to {escape(file)}</summary>"
+        fold = f"<details hidden>{summary}<p>{escape(question)}</p>{buttons}</details>"
+        return STYLE + steps_html([fold], [asked, retry])
 
     def _log_lines(self) -> list[str]:
         lines = self.log.splitlines()
@@ -207,3 +253,7 @@ class Trial:
     @staticmethod
     def _source_title() -> str:
         return "the change to make in the module's file, which try has not touched"
+
+
+def _not_written(problem: str) -> str:
+    return f"✖ cannot be applied: {problem}"

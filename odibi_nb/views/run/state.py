@@ -12,6 +12,7 @@ import msgspec
 
 from odibi_nb.core.model.check_result import PASSED
 from odibi_nb.core.model.events import EventType, RunEvent, Status
+from odibi_nb.core.model.failure_place import place_in
 from odibi_nb.core.protocols import View
 from odibi_nb.core.runlog.unusual import unusual
 from odibi_nb.core.text.clock import utc_now
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from odibi_nb.core.model.events import Progress
+    from odibi_nb.core.model.failure_place import FailurePlace
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.planning.plan import RunPlan
     from odibi_nb.core.runlog.unusual import Usual
@@ -64,7 +66,8 @@ class RowState:
     *bars* are its attempts, oldest first. *end* is the time at which the row ended, even if it never started.
     *change* are the rows that its last attempt added, changed and removed. *why* is the reason why a
     ``--stale`` run has the row, or why the row ended UNCHANGED; "" in other runs. *unusual* are lines about a
-    last attempt that takes much longer, or wrote far fewer rows, than in the last runs.
+    last attempt that takes much longer, or wrote far fewer rows, than in the last runs. *failed_at* is the line
+    of the user's code at which its last attempt failed, if it did.
     """
 
     id: str
@@ -82,6 +85,7 @@ class RowState:
     change: str = ""
     why: str = ""
     unusual: tuple[str, ...] = ()
+    failed_at: FailurePlace | None = None
     bars: tuple[AttemptState, ...] = ()
 
     @property
@@ -345,6 +349,7 @@ def _ended(row: RowState, payload: dict[str, Any]) -> RowState:
         duration_seconds=(payload["end_time"] - row.start).total_seconds() if row.start else None,
         change=change_of(payload["outputs_written"]),
         why=payload["why"],
+        failed_at=place_in(payload.get("failed_at")),
         bars=bars,
         **facts,
     )
@@ -402,6 +407,7 @@ def snapshot_of(result: RunResult) -> RunSnapshot:
                 error=t.reason,
                 change=change_of(msgspec.to_builtins(t.outputs_written)),
                 why=t.why,
+                failed_at=t.failed_at,
                 bars=tuple(bars.get(t.transformation_id, ())),
             )
             for t in result.transformations.values()

@@ -19,7 +19,9 @@ from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.spark_errors import trace_apart
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import breakable
+from odibi_nb.views.next_steps import STYLE
 from odibi_nb.views.run.click_for_log import ROW
+from odibi_nb.views.run.failed_row import NextSteps, failure_html
 from odibi_nb.views.run.gantt import MAX_CHECKS, shortened
 from odibi_nb.views.run.head import title_text
 from odibi_nb.views.run.row_change import AS_MANY
@@ -203,6 +205,7 @@ class _Shape:
 
     def __init__(self, snapshot: RunSnapshot, *, buttons: bool = False) -> None:
         self.at, self.buttons = snapshot.at, buttons
+        self.steps = NextSteps(snapshot)
         rows = snapshot.rows
         differ = {
             "engine": len({row.engine for row in rows}) > 1,
@@ -310,9 +313,10 @@ def _body(row: RowState, shape: _Shape, number: int | None = None, details: str 
     data = f" data-status={row.status}"
     if number is not None:
         data = f" data-row={number}{data}"
-    lines = [f"↳ {shortened(row.error, MAX_ERROR)}"] if row.error and row.start else []
-    lines += [f"⚠ {shortened(found, MAX_ERROR)}" for found in row.findings[:MAX_CHECKS]]
-    more = escape("\n".join(lines)) + details
+    error = shortened(row.error, MAX_ERROR) if row.error and row.start else ""
+    lines = [failure_html(row, error)] if error else []
+    lines += [escape(f"⚠ {shortened(found, MAX_ERROR)}") for found in row.findings[:MAX_CHECKS]]
+    more = "\n".join(lines) + shape.steps.of(row) + details
     kind = "odibi-error" if lines else "odibi-more"
     width = len(shape.names)
     why = escape(shortened(f"why: {row.why}", MAX_ERROR)) if row.why else ""
@@ -393,7 +397,7 @@ def style_html() -> str:
     signs = "".join(f".odibi-{name}{{{text_colour(colour)}}}" for name, colour in colours.items())
     right = ",".join(f".odibi-log.odibi-log table tr>:nth-child({number})" for number in _NUMBERS)
     rules = "".join(_lines_of("table.css"))
-    return f"<style>{rules}{right}{{text-align:right}}{signs}{''.join(map(_only, colours))}</style>"
+    return f"{STYLE}<style>{rules}{right}{{text-align:right}}{signs}{''.join(map(_only, colours))}</style>"
 
 
 def _only(status: str) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from odibi_nb.core.functions.source import module_diff, source_of, with_helpers
+from odibi_nb.core.functions.module_edit import edit_of
+from odibi_nb.core.functions.source import source_of, with_helpers
 from odibi_nb.ingest import load_csv
 
 MODULE = '''"""A module."""
@@ -111,7 +112,7 @@ def test_the_diff_turns_the_module_into_the_cells_version(module, tmp_path):
         def work(inputs):
             return json.dumps(_quarter(inputs))
     """)
-    diff = module_diff(source_of(module.work), cell, "work")
+    diff = edit_of(source_of(module.work), cell, "work").diff
     assert "-    return helper(inputs)" in diff
     subprocess.run(["patch", "-s", module.__file__], input=diff + "\n", text=True, check=True)
     changed = Path(module.__file__).read_text()
@@ -123,17 +124,17 @@ def test_the_diff_turns_the_module_into_the_cells_version(module, tmp_path):
     )
     assert "def after" in changed
     assert "return helper(inputs)" not in changed
-    assert module_diff(source_of(module.work), cell, "work") == ""
+    assert edit_of(source_of(module.work), cell, "work").diff == ""
 
 
 def test_a_cell_that_says_the_same_differs_in_nothing(module):
     """The offered cell, unchanged, gives no diff."""
     source = source_of(module.work)
-    assert module_diff(source, with_helpers(source), "work") == ""
+    assert edit_of(source, with_helpers(source), "work").diff == ""
 
 
 def test_a_renamed_function_stands_in_for_the_modules(module):
     """The cell's only function is compared with the row's, whatever its name."""
-    diff = module_diff(source_of(module.work), "def better(inputs):\n    return 1\n", "better")
+    diff = edit_of(source_of(module.work), "def better(inputs):\n    return 1\n", "better").diff
     assert "-def work(inputs):" in diff
     assert "+def better(inputs):" in diff

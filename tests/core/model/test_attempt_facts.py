@@ -37,7 +37,7 @@ def test_payload_and_result_agree():
     assert {name: payload[name] for name in shared} == {
         name: getattr(result, name) for name in shared
     }
-    assert len(shared) == 18
+    assert len(shared) == 19
     assert result.reason == "KeyError: 'x'"
     assert payload["error"] == "'x'"
 

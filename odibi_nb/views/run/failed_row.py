@@ -1,0 +1,85 @@
+"""What to do about a failed row: its error with the line, and buttons for the next steps."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from odibi_nb.core.model.events import Status
+from odibi_nb.core.text.counts import counted
+from odibi_nb.views.escaping import escape
+from odibi_nb.views.next_steps import cell_button, command, steps_html
+from odibi_nb.views.source_link import source_link
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from odibi_nb.views.run.state import RowState, RunSnapshot
+
+RETRIED = frozenset(
+    {Status.FAILED.value, Status.ABANDONED.value, Status.SKIPPED.value, Status.CANCELLED.value}
+)
+"""Statuses of the rows that a retry runs again."""
+_COPY = (
+    "const text=[this.dataset.text,this.closest('tbody')?.querySelector('details pre')?.textContent]"
+    ".filter(Boolean).join('\\n\\n'),done=()=>this.textContent='Copied';"
+    "if(navigator.clipboard)navigator.clipboard.writeText(text).then(done);"
+    "else{const box=document.createElement('textarea');box.value=text;this.after(box);box.select();"
+    "document.execCommand('copy');box.remove();this.focus();done()}"
+)
+"""A script that copies the error and its traceback. Pages without TLS have no `navigator.clipboard`."""
+
+
+def failure_html(row: RowState, error: str) -> str:
+    """Return the line of a failed row's *error*: with the line of code as a link, and the hint."""
+    place = row.failed_at
+    if place is None:
+        return f"↳ {escape(error)}"
+    where = f"{PurePath(place.file).name}:{place.line}"
+    link = source_link(place.file, place.line, where)
+    hint = f" · <b>{escape(place.hint)}</b>" if place.hint else ""
+    return f"↳ {escape(error)} — {link} in {escape(place.function)}{hint}"
+
+
+def failure_text(row: RowState, error: str) -> str:
+    """Return the same line as text: ``KeyError: 'ghi' — silver.py:109 in weather; did you mean …``."""
+    place = row.failed_at
+    if place is None:
+        return error
+    hint = f"; {place.hint}" if place.hint else ""
+    return f"{error} — {PurePath(place.file).name}:{place.line} in {place.function}{hint}"
+
+
+class NextSteps:
+    """The next steps for the failed rows of one run: Debug, Load here, Retry, Copy error."""
+
+    def __init__(self, snapshot: RunSnapshot) -> None:
+        self._names = {"project": snapshot.project, "env": snapshot.env}
+        self._run_id = snapshot.run_id
+        left = sum(row.status in RETRIED for row in snapshot.rows)
+        self._retry = f"Retry {counted(left, 'row')}"
+        self._over = not snapshot.live
+
+    def of(self, row: RowState) -> str:
+        """Return the steps of *row*; "" if it has not failed or its id would break a command."""
+        if row.status != Status.FAILED.value or not self._run_id:
+            return ""
+        debug = command("debug", row.id, **self._names)
+        load = command("load", row.id, **self._names)
+        retry = command("retry", self._run_id, **self._names) if self._over else ""
+        if not (debug and load):
+            return ""
+        return steps_html([*self._buttons(row, debug, load, retry)], [debug, load, retry])
+
+    def _buttons(self, row: RowState, debug: str, load: str, retry: str) -> Iterable[str]:
+        name = f"{row.id}: "
+        yield cell_button("Debug", f"{name}open the failed frames: {debug}", debug, run=True)
+        tip = f"{name}load its inputs, and its source into a cell to edit and try: {load}"
+        yield cell_button("Load here", tip, load, run=True)
+        if retry:
+            yield cell_button(self._retry, f"Put it into a cell to run: {retry}", retry, run=False)
+        text = f"{row.id} failed in run {self._run_id}: {failure_text(row, row.error)}"
+        yield (
+            f"<button type=button hidden title='{escape(name)}copy error and traceback' "
+            f"data-text='{escape(text)}' onclick=\"{escape(_COPY)}\">Copy error</button>"
+        )
