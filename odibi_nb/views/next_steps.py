@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LAB = ".jp-NotebookPanel .odibi-do"
 STYLE = (
-    f"<style>.odibi-do{{margin:2px 0}}{_LAB} button[hidden],{_LAB} details[hidden]{{display:inline-block}}{_LAB} code{{display:none}}"
+    f"<style>.odibi-do{{margin:2px 0}}{_LAB} button[hidden],{_LAB} details[hidden]{{display:inline-block}}{_LAB} :is(button,details)~code{{display:none}}"
     ".odibi-do.odibi-do.odibi-do :is(button,summary){font:inherit;color:var(--jp-ui-font-color1,inherit);cursor:pointer;"
     "background:var(--jp-layout-color2,transparent);border:1px solid var(--jp-border-color0,rgba(128,128,128,.6));"
     "border-radius:3px;padding:1px 8px;margin:1px 6px 1px 0;text-decoration:none}"

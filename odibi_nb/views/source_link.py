@@ -25,7 +25,7 @@ _AT_THE_LINE = (
 def source_href(file: Path) -> str:
     """Return the path of *file* from the notebook's folder as a URL; "" if no front end could open it.
 
-    A file far from the notebook, more than three folders up, is taken to be outside of what Jupyter serves.
+    A file far from the notebook, more than three folders up, probably has no place on the Jupyter server.
     """
     name = os.environ.get("JPY_SESSION_NAME", "")
     notebook = Path(name)

@@ -48,7 +48,7 @@ class ModuleEdit:
         source: the module's function, and the module's text when it was read.
         text: the new text, with line feeds as newlines.
         names: names of the definitions that change or are new.
-        problems: reasons why the text must not be written; the diff shows it all the same.
+        problems: reasons why the text must not be written. The diff shows the text even then.
     """
 
     source: FunctionSource

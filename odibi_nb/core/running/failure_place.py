@@ -41,11 +41,22 @@ def place_of(error: BaseException) -> FailurePlace | None:
 def _hint(error: BaseException) -> str:
     """Return a question about the likeliest columns, if a DataFrame lacks the column of a KeyError."""
     missing = error.args[0] if isinstance(error, KeyError) and error.args else None
-    if type(missing) is not str or not missing or len(missing) > MAX_NAME:
+    if type(missing) is not str or len(missing) > 2 * MAX_NAME:
+        return ""
+    missing = _one_name(missing)
+    if not missing:
         return ""
     columns = list(dict.fromkeys(_columns(error)))
     near = columns and missing not in columns and _near(missing, columns)
     return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+def _one_name(message: str) -> str:
+    """Return the column that a message of pandas names, or *message*, which is usually the column itself."""
+    name = message.removeprefix("Column not found: ")
+    if name.startswith("['") and name.endswith("'] not in index"):
+        return name[2 : name.index("'", 2)]
+    return name
 
 
 def _near(missing: str, columns: list[str]) -> list[str]:
@@ -69,6 +80,7 @@ def _columns(error: BaseException) -> Iterator[str]:
         variables = frame.f_locals
         for name in _HOLDERS:
             value = variables.get(name)
+            value = getattr(value, "__dict__", {}).get("obj", value)  # of a group
             if value is not None and _is_frame(value):
                 names = itertools.islice(iter(value.columns), MAX_COLUMNS)
                 yield from (c for c in names if type(c) is str and 0 < len(c) <= MAX_NAME)

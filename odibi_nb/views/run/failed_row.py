@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ RETRIED = frozenset(
     {Status.FAILED.value, Status.ABANDONED.value, Status.SKIPPED.value, Status.CANCELLED.value}
 )
 """Statuses of the rows that a retry runs again."""
+MAX_BUTTONS = 20
+"""Failed rows with buttons: each takes 2 kB of a saved notebook. The others have the commands as text."""
 _COPY = (
     "const text=[this.dataset.text,this.closest('tbody')?.querySelector('details pre')?.textContent]"
     ".filter(Boolean).join('\\n\\n'),done=()=>this.textContent='Copied';"
@@ -59,6 +62,8 @@ class NextSteps:
         left = sum(row.status in RETRIED for row in snapshot.rows)
         self._retry = f"Retry {counted(left, 'row')}"
         self._over = not snapshot.live
+        failed = (row.id for row in snapshot.rows if row.status == Status.FAILED.value)
+        self._with_buttons = frozenset(itertools.islice(failed, MAX_BUTTONS))
 
     def of(self, row: RowState) -> str:
         """Return the steps of *row*; "" if it has not failed or its id would break a command."""
@@ -69,7 +74,8 @@ class NextSteps:
         retry = command("retry", self._run_id, **self._names) if self._over else ""
         if not (debug and load):
             return ""
-        return steps_html([*self._buttons(row, debug, load, retry)], [debug, load, retry])
+        buttons = self._buttons(row, debug, load, retry) if row.id in self._with_buttons else ()
+        return steps_html([*buttons], [debug, load, retry])
 
     def _buttons(self, row: RowState, debug: str, load: str, retry: str) -> Iterable[str]:
         name = f"{row.id}: "

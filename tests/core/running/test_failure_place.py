@@ -31,6 +31,7 @@ FRAME = {"ghi_w_m2": [1.0], "Temp": [2.0], "pressure": [3.0]}
         ("wind", ""),
         ("", ""),
         (7, ""),
+        (["Temp", "ghi"], "did you mean ghi_w_m2?"),
     ],
 )
 def test_a_missing_column_names_the_likeliest(column, hint):
@@ -49,6 +50,7 @@ def test_groups_sorts_and_merges_look_in_a_frame_too():
     frame = pd.DataFrame(FRAME)
     for call in (
         lambda: frame.groupby("ghi"),
+        lambda: frame.groupby("Temp")["ghi"],
         lambda: frame.sort_values("ghi"),
         lambda: frame.merge(frame, on="ghi"),
     ):

@@ -6,7 +6,7 @@ import datetime as dt
 
 from odibi_nb.core.model.failure_place import FailurePlace
 from odibi_nb.views.next_steps import command
-from odibi_nb.views.run.failed_row import failure_html, failure_text
+from odibi_nb.views.run.failed_row import MAX_BUTTONS, failure_html, failure_text
 from odibi_nb.views.run.state import RowState, RunSnapshot
 from odibi_nb.views.run.table import table_html, table_parts
 
@@ -71,6 +71,14 @@ def test_a_failed_row_has_its_next_steps():
     live = "".join(table_parts(ended(failed(), skipped, status="running"), 60))
     assert ">Load here</button>" in live
     assert ">Retry" not in live
+
+
+def test_many_failed_rows_keep_a_notebook_small():
+    """The first ones have buttons, and the others the commands as text."""
+    page = table_html(ended(*(failed(f"S{number}") for number in range(60))))
+    assert page.count(">Load here</button>") == MAX_BUTTONS
+    assert page.count("<code>%odibi load") == 60
+    assert len(page) < 120_000
 
 
 def test_no_name_breaks_a_command_or_the_page():
