@@ -184,7 +184,9 @@ def try_transformation(
             return _tried(project, transformation_id, cell, None, write_as=run_id)
 
     # The function also reads and compares under the lock: otherwise a run could change its tables.
-    return exclusively(project.state_dir, project.project, project.env, run_id, tried)
+    return exclusively(
+        project.state_dir, project.project, project.env, run_id, tried, lease=project.lease(run_id)
+    )
 
 
 def _tried(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.manifest import DEFAULT_LAKE, RegistryConfig
-from odibi_nb.core.model.reserved_places import log_tables
+from odibi_nb.core.model.reserved_places import log_tables, run_state_tables
 from odibi_nb.core.model.tables import DEFAULT_SCHEMA, TableName, redact_url
-from odibi_nb.core.process.compute import has_databricks_session
+from odibi_nb.core.process.compute import has_databricks_session, is_databricks
+from odibi_nb.core.process.state_folder import MOUNTS
 from odibi_nb.core.protocols import Adapters
 from odibi_nb.engines.optional_imports import check_installed
 from odibi_nb.errors import DataError, ManifestError, Problem
@@ -17,7 +19,7 @@ from odibi_nb.settings import load_settings
 from odibi_nb.views.run.console import ConsoleView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from odibi_nb.core.protocols import (
         BaseLogSink,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
         Place,
         RegistrySource,
         Row,
+        RunStateTables,
         TableEngine,
     )
     from odibi_nb.engines.pandas.query import Limits
@@ -50,6 +53,7 @@ def default_adapters() -> Adapters:
         console=ConsoleView,
         frame=make_frame,
         notifier=make_notifier,
+        run_state=make_run_state,
     )
 
 
@@ -184,7 +188,9 @@ def _table_named(name: str) -> list[TableName]:
         return []
 
 
-def _table_in_session(place: Place, table: TableName, shown: str) -> SparkRowTable:
+def _table_in_session(
+    place: Place, table: TableName, shown: str, properties: Mapping[str, str] | None = None
+) -> SparkRowTable:
     """Return *table* of the lake, opened by the Spark session that a run would use."""
     check_installed("the Spark session", "spark", "pyspark")
     from odibi_nb.engines.spark.session import connect
@@ -193,10 +199,12 @@ def _table_in_session(place: Place, table: TableName, shown: str) -> SparkRowTab
     catalog = catalog_of(place)
     if catalog is None:
         uri = f"{lake_root(place)}/{table.path}"
-        return SparkRowTable(lambda: connect(place).spark, shown, path=uri)
+        return SparkRowTable(lambda: connect(place).spark, shown, path=uri, properties=properties)
     parts = table.parts if len(table.parts) > 1 else (DEFAULT_SCHEMA, *table.parts)
     full = (catalog, *parts) if catalog and len(parts) <= len(("schema", "table")) else parts
-    return SparkRowTable(lambda: connect(place).spark, shown, name=".".join(full))
+    return SparkRowTable(
+        lambda: connect(place).spark, shown, name=".".join(full), properties=properties
+    )
 
 
 def _shown_lake(place: Place) -> str:
@@ -430,6 +438,48 @@ def make_notifier(place: Place) -> RunNotifier:
     from odibi_nb.listeners.notify.notifier import RunNotifier
 
     return RunNotifier(place)
+
+
+def is_shared(place: Place) -> bool:
+    """Return True if several machines may run the environment at the same time.
+
+    A folder of this machine is not shared, and neither is a catalog that only this machine's Spark has.
+    """
+    if place.config.shared is not None:
+        return place.config.shared
+    if catalog_of(place) is not None:
+        remote = place.config.spark.get("remote") or place.config.spark.get("spark.remote")
+        return has_databricks_session() or (bool(remote) and remote != "sail")
+    root = lake_root(place)
+    if "://" in root:
+        return not root.startswith(("file:", "memory:"))
+    return is_databricks() and any(Path(root).is_relative_to(mount) for mount in MOUNTS)
+
+
+def make_run_state(place: Place) -> RunStateTables | None:
+    """Return the tables in which machines see each other's runs; None if the environment is not shared."""
+    if not is_shared(place):
+        return None
+    from odibi_nb.sinks.run_state import LEASE_PROPERTIES, TableRunState
+
+    starts, lease = run_state_tables(place.config.run_log)
+    shown = f"{lease} in {_shown_lake(place)}"
+    if only_spark_reaches(place):
+        return TableRunState(
+            _table_in_session(place, starts, f"{starts} in {_shown_lake(place)}"),
+            _table_in_session(place, lease, shown, LEASE_PROPERTIES),
+        )
+    check_installed("the run log", "pandas", "pyarrow", "deltalake")
+    from odibi_nb.storage.delta_table import DeltaRowTable
+
+    def stored(table: TableName, properties: Mapping[str, str] | None = None) -> DeltaRowTable:
+        uri = f"{lake_root(place)}/{table.path}"
+        options = place.config.storage_options
+        return DeltaRowTable(
+            uri, options, f"{table} in {_shown_lake(place)}", properties=properties
+        )
+
+    return TableRunState(stored(starts), stored(lease, LEASE_PROPERTIES))
 
 
 def make_frame(columns: Sequence[str], rows: Sequence[Row]) -> Any:

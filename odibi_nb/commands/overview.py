@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.api import GenericProjectOrchestrator
-from odibi_nb.commands.opening import found_manifests, open_project
+from odibi_nb.commands.opening import found_manifests, open_manifest, open_project
 from odibi_nb.commands.watching import folders_going_on
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.model.log_columns import PROVENANCE_COLUMNS, RECORD_COLUMNS, RUN_COLUMNS
@@ -15,6 +15,8 @@ from odibi_nb.core.runlog.compare_runs import COLUMNS, compare_runs
 from odibi_nb.core.runlog.history import past_attempts, past_runs
 from odibi_nb.core.runlog.recovery import journaled_states
 from odibi_nb.core.runlog.run_grid import run_grid
+from odibi_nb.core.runlog.run_lease import BEAT_SECONDS, holder, request_cancel
+from odibi_nb.core.runlog.shared_runs import open_runs_elsewhere
 from odibi_nb.errors import ConfigurationError, OdibiError, did_you_mean
 from odibi_nb.views.json_documents import HistoryDocument, log_entries
 from odibi_nb.views.records import Records
@@ -102,9 +104,7 @@ def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocum
     try:
         where = f"{orchestrator.project} · env {orchestrator.env}"
         if arguments.run is None:
-            runs = past_runs(
-                orchestrator.sinks(), arguments.limit, orchestrator.project, orchestrator.env
-            )
+            runs = _runs(orchestrator, arguments.limit)
             if arguments.json:
                 return HistoryDocument(
                     project=orchestrator.project, env=orchestrator.env, runs=log_entries(runs)
@@ -153,6 +153,14 @@ def history(arguments: argparse.Namespace, face: Face) -> Records | HistoryDocum
         orchestrator.close()
 
 
+def _runs(orchestrator: GenericProjectOrchestrator, limit: int) -> list[dict[str, Any]]:
+    """Return the newest runs of the log, after the runs of any machine that have not ended."""
+    where = orchestrator.project, orchestrator.env
+    sinks, tables = orchestrator.sinks(), orchestrator.run_state()
+    unended = [] if tables is None else open_runs_elsewhere(tables, *where, sinks)
+    return [*unended, *past_runs(sinks, limit, *where)][:limit]
+
+
 def compare(arguments: argparse.Namespace, face: Face) -> RunComparison:
     """Compare two runs: the results of each transformation in both, and the differences."""
     del face
@@ -172,6 +180,8 @@ def cancel(arguments: argparse.Namespace, face: Face) -> str:
     """Cancel a run in progress. A second request blocks writes; a third abandons running rows."""
     del face
     running = folders_going_on(arguments)
+    if elsewhere := _cancelled_elsewhere(arguments, [folder.name for folder in running]):
+        return elsewhere
     if arguments.run_id:
         chosen = [folder for folder in running if folder.name == arguments.run_id]
         if not chosen:
@@ -196,6 +206,37 @@ def cancel(arguments: argparse.Namespace, face: Face) -> str:
         f"transformation {arguments.transformation} of run" if arguments.transformation else "run"
     )
     return f"asked {target} {chosen[0].name} to end"
+
+
+def _cancelled_elsewhere(arguments: argparse.Namespace, here: list[str]) -> str:
+    """Ask the run of another machine to end, and return the answer; "" if the request is not for one."""
+    if (here and not arguments.run_id) or arguments.run_id in here:
+        return ""
+    named = arguments.project or arguments.manifest
+    manifests = [open_manifest(arguments)] if named else found_manifests()[0]
+    for manifest in manifests if len(manifests) == 1 else ():  # not every project's lake is asked
+        for env in manifest.environments:
+            orchestrator = GenericProjectOrchestrator(
+                manifest.project, env, manifest_path=manifest.path, log_level="ERROR"
+            )
+            try:
+                tables = orchestrator.run_state()
+                owner = None if tables is None else holder(tables, manifest.project, env)
+                if tables is None or owner is None or arguments.run_id not in (None, owner.run_id):
+                    continue
+                row = arguments.transformation or ""
+                if request_cancel(tables, manifest.project, env, owner.run_id, row):
+                    what = f"transformation {row} of run" if row else "run"
+                    return (
+                        f"asked {what} {owner.run_id} on {owner.host} to end: it looks every "
+                        f"{BEAT_SECONDS:g} s"
+                    )
+            except OdibiError:
+                if named:
+                    raise
+            finally:
+                orchestrator.close()
+    return ""
 
 
 def _check_transformation(run: Path, name: str) -> None:

@@ -645,6 +645,34 @@ class BaseLogSink(ABC):
         """Release the resources of the run."""
 
 
+class RunStateTables(Protocol):
+    """Tables in which the machines that share an environment see each other's runs.
+
+    Every method that fails raises DataError.
+    """
+
+    def lease(self, project: str, env: str) -> Row | None:
+        """Return the row of `LEASE_COLUMNS` for *project* and *env*; None if it does not exist."""
+
+    def change_lease(
+        self, project: str, env: str, decide: Callable[[Row | None], Mapping[str, Any] | None]
+    ) -> None:
+        """Call *decide* with the row, and commit the values that it returns; None for no change.
+
+        If another machine changes the row in between, nothing is committed and *decide* is called again. An
+        exception of *decide* ends the call without a write.
+        """
+
+    def note_start(self, row: Row) -> None:
+        """Append *row*, of `START_COLUMNS`: a run that begins."""
+
+    def starts(self, project: str, env: str, but: Collection[str]) -> list[Row]:
+        """Return the newest runs that have begun, oldest first, without the runs with an id in *but*."""
+
+    def tidy(self) -> None:
+        """Remove the files of earlier versions of the lease. A failure is only logged."""
+
+
 class View(Protocol):
     """View that shows a run in progress; called only from the coordinator's thread."""
 
@@ -707,3 +735,5 @@ class Adapters:
     console: Callable[[str], View]
     frame: Callable[[Sequence[str], Sequence[Row]], DataFrame]
     notifier: Callable[[Place], Notifier] | None = None
+    run_state: Callable[[Place], RunStateTables | None] = lambda _place: None
+    """Makes the tables that machines share; returns None if no other machine runs the environment."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.text.redaction import redact_text
 from odibi_nb.core.text.sql_text import double_quoted, literal
 from odibi_nb.errors import DataError, EngineNotAvailableError, TableNotFoundError
-from odibi_nb.storage.delta_upkeep import checkpoint, compact, no_hooks
+from odibi_nb.storage.delta_upkeep import checkpoint, compact, no_hooks, tidy
 from odibi_nb.storage.row_table import ALL_ROWS, RowQuery, RowTable, chosen, spelling, tries
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class DeltaRowTable(RowTable):
         shown: str = "",
         *,
         keep_open: bool = False,
+        properties: Mapping[str, str] | None = None,
     ) -> None:
         """Store the arguments. Nothing is read yet.
 
@@ -48,11 +49,13 @@ class DeltaRowTable(RowTable):
             shown: the table's name in messages; empty if a caller adds it.
             keep_open: keep the loaded table, and read only new commits of its log the next time. Use it
                 from one thread, and for a table that is not removed in between.
+            properties: table properties of a table that this object creates.
         """
         self._uri = uri
         self._options = dict(storage_options or {}) or None
         self._shown = shown
         self._keep_open = keep_open
+        self._properties = dict(properties or {}) or None
         self._opened: Any = None
 
     def types(self) -> Mapping[str, str] | None:
@@ -114,6 +117,17 @@ class DeltaRowTable(RowTable):
             name = self._shown or self._uri
             _logger.warning("%s could not be compacted, but it is whole", name, exc_info=True)
 
+    def tidy(self) -> None:
+        """Write a checkpoint, and remove the expired files of the log and of earlier versions."""
+        try:
+            with self._as_data_errors("tidied"):
+                table = self._open()
+                if table is not None:
+                    tidy(table)
+        except DataError:
+            name = self._shown or self._uri
+            _logger.warning("%s could not be tidied, but it is whole", name, exc_info=True)
+
     def _append_once(self, rows: Sequence[Row], columns: Columns) -> None:
         import pyarrow as pa
         from deltalake import CommitProperties, write_deltalake
@@ -127,6 +141,7 @@ class DeltaRowTable(RowTable):
             mode="append",
             schema_mode="merge",
             storage_options=self._options,
+            configuration=self._properties if table is None else None,
             commit_properties=CommitProperties(max_commit_retries=COMMIT_TRIES),
             post_commithook_properties=no_hooks(),
         )

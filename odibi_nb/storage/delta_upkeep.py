@@ -60,6 +60,17 @@ def compact(table: Any) -> None:
         table.vacuum(retention_hours=KEPT_HOURS, enforce_retention_duration=True, dry_run=False)
 
 
+TIDIED_HOURS = 1
+"""Hours for which `tidy` keeps the files of earlier versions: readers of a few rows are done by then."""
+
+
+def tidy(table: Any) -> None:
+    """Shorten the log of a table with few rows that change often, and remove its replaced files."""
+    table.create_checkpoint()
+    table.cleanup_metadata()
+    table.vacuum(retention_hours=TIDIED_HOURS, enforce_retention_duration=False, dry_run=False)
+
+
 def _claimed(table: Any) -> int | None:
     """Claim the next compaction of the table. Return its number, or None if this run must not do it.
 

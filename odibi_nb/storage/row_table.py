@@ -203,6 +203,9 @@ class RowTable(ABC):
     def compact(self) -> None:  # noqa: B027  most databases do it themselves
         """Keep reads fast after many small appends. A failure is only logged."""
 
+    def tidy(self) -> None:  # noqa: B027  most databases do it themselves
+        """Remove what many changes of few rows have left behind. A failure is only logged."""
+
     def medians(
         self, value: str, by: str, equal: Mapping[str, Sequence[str]]
     ) -> list[tuple[str, float]]:

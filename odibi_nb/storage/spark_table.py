@@ -64,7 +64,13 @@ class SparkRowTable(RowTable):
     """
 
     def __init__(
-        self, session: Callable[[], Any], shown: str, *, path: str = "", name: str = ""
+        self,
+        session: Callable[[], Any],
+        shown: str,
+        *,
+        path: str = "",
+        name: str = "",
+        properties: Mapping[str, str] | None = None,
     ) -> None:
         """Store the arguments. Nothing is read yet.
 
@@ -74,11 +80,13 @@ class SparkRowTable(RowTable):
             path: path or URL of the table.
             name: for a table without *path*, ``schema.table`` in the session's own catalog, or
                 ``catalog.schema.table``.
+            properties: further table properties of a table that this object creates.
         """
         self.shown = shown
         self._session = session
         self._path = path
         self._parts = name
+        self._properties = {**_PROPERTIES, **(properties or {})}
 
     @functools.cached_property
     def _name(self) -> str:
@@ -146,6 +154,13 @@ class SparkRowTable(RowTable):
         except Exception as exc:  # noqa: BLE001  Sail lacks both statements, and failures are only logged
             _logger.info("%s was not compacted: %s", self.shown, _reason(exc))
 
+    def tidy(self) -> None:
+        """Remove the files of earlier versions. The table's properties tell which are old enough."""
+        try:
+            self._session().sql(f"VACUUM {self._name}").collect()
+        except Exception as exc:  # noqa: BLE001  Sail lacks the statement, and failures are only logged
+            _logger.info("%s was not tidied: %s", self.shown, _reason(exc))
+
     def _rows(self, columns: Columns | Choice, query: RowQuery) -> list[Row]:
         frame = self._frame()
         if frame is None:
@@ -205,7 +220,7 @@ class SparkRowTable(RowTable):
         writer = frame.coalesce(1).write.format("delta").mode("append")
         writer = writer.option("mergeSchema", "true")
         if new:
-            writer = writer.options(**_PROPERTIES)
+            writer = writer.options(**self._properties)
         if self._path:
             writer.save(self._location)
             return

@@ -28,6 +28,8 @@ class AttemptControl:
         self._callbacks: list[Callable[[], None]] = []
         self._measure: Callable[[], Progress | None] | None = None
         self.heard = False
+        self.fence: Callable[[], str] = str
+        """Returns the reason why the run of this attempt may go on no longer; "" if it may."""
 
     def revoke(self, reason: str) -> None:
         """Revoke the attempt: refuse all reads and writes that it begins from now on."""
@@ -76,6 +78,8 @@ class AttemptControl:
         return self.heard
 
     def check(self) -> None:
-        """Raise RevokedError if the attempt was revoked."""
+        """Raise RevokedError if the attempt was revoked, or its run may go on no longer."""
+        if self.reason is None and (lost := self.fence()):
+            self.revoke(lost)
         if self.stop_if_asked():
             raise RevokedError(self.reason)

@@ -8,6 +8,12 @@ from __future__ import annotations
 RUN_TABLE = "TransformationRun"
 """Name of the table of runs, in the same schema as the table of attempts."""
 
+START_TABLE = "TransformationRunStart"
+"""Name of the table of the runs that have begun, in the same schema, if several machines share it."""
+
+LEASE_TABLE = "TransformationRunLease"
+"""Name of the table with the run that may go on now, of each project and environment, if they share it."""
+
 RECORD_COLUMNS: tuple[tuple[str, str], ...] = (
     ("transformation_id", "string"),
     ("project", "string"),
@@ -88,4 +94,28 @@ RUN_COLUMNS: tuple[tuple[str, str], ...] = (
 
 `options`, `versions` and `warnings` contain JSON text. `run_number` orders the runs: it is greater than
 the number of each earlier run. Clocks can jump, so times do not order runs.
+"""
+
+START_COLUMNS: tuple[tuple[str, str], ...] = (
+    ("run_id", "string"),
+    ("project", "string"),
+    ("env", "string"),
+    ("run_number", "int"),
+    ("start_time", "timestamp"),
+    ("start", "string"),
+    ("plan", "string"),
+)
+"""Columns of `START_TABLE`: the run's ``run_start`` event and its planned rows, as JSON text."""
+
+LEASE_COLUMNS: tuple[tuple[str, str], ...] = (
+    ("project", "string"),
+    ("env", "string"),
+    ("run_id", "string"),
+    ("owner", "string"),
+    ("beat", "int"),
+    ("cancels", "string"),
+)
+"""Columns of `LEASE_TABLE`. Without a run, `run_id` is empty. `beat` grows with every change of the row.
+
+`owner` is the run's process, and `cancels` the ids of the rows to cancel ("" for the run), as JSON text.
 """

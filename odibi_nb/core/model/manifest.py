@@ -88,6 +88,9 @@ class EnvironmentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         locations: prefix to its replacement, so that ``adls://raw/…`` can be a local folder here.
         protected: a run must be confirmed with the project's name, or with ``--yes``.
         run_log: table of the run log.
+        shared: True if several machines run this environment. The lake then also stores which run may go
+            on and which runs have begun. If not set: true for a lake at a URL or on a Databricks mount, and
+            for a catalog of Databricks or of a remote session.
         log_url: SQLAlchemy URL of a database in which the run log is also stored.
         log_csv: CSV file on this machine in which the run log is also stored, for a spreadsheet. The
             path is relative to the manifest. The log of runs is beside it, in ``…_runs.csv``.
@@ -106,6 +109,7 @@ class EnvironmentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     locations: dict[str, str] = msgspec.field(default_factory=dict)
     protected: bool = False
     run_log: str = "config_driven.TransformationRunLog"
+    shared: bool | None = None
     log_url: str | None = None
     log_csv: str | None = None
     auth_provider: str | None = None

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.checks import QUARANTINE, quarantine_of
-from odibi_nb.core.model.log_columns import RUN_TABLE
+from odibi_nb.core.model.log_columns import LEASE_TABLE, RUN_TABLE, START_TABLE
 from odibi_nb.core.model.manifest import DEFAULT_LAKE
 from odibi_nb.core.model.readable_places import decoded, locate
 from odibi_nb.core.model.tables import DELTA_LOG, TableName, is_location, table_key
@@ -40,6 +40,25 @@ def log_tables(run_log: str) -> tuple[TableName, TableName]:
     """
     log = TableName.parse(run_log)
     return log, TableName((*log.parts[:-1], RUN_TABLE))
+
+
+def run_state_tables(run_log: str) -> tuple[TableName, TableName]:
+    """Return the tables of the runs that have begun, and of the run that may go on, beside the run log.
+
+    Raises:
+        DataError: if *run_log* is not a table's name.
+    """
+    schema = TableName.parse(run_log).parts[:-1]
+    return TableName((*schema, START_TABLE)), TableName((*schema, LEASE_TABLE))
+
+
+def own_tables(run_log: str) -> tuple[TableName, ...]:
+    """Return all tables that the run log of an environment may have.
+
+    Raises:
+        DataError: if *run_log* is not a table's name.
+    """
+    return (*log_tables(run_log), *run_state_tables(run_log))
 
 
 class Links:
@@ -225,7 +244,7 @@ def reserved_in(manifest: ProjectManifest, config: EnvironmentConfig) -> Reserve
     """Return the places that rows of the environment may not write."""
     tables: tuple[TableName, ...] = ()
     with contextlib.suppress(DataError):  # the code that opens the run log raises it
-        tables = log_tables(config.run_log)
+        tables = own_tables(config.run_log)
     lake = config.lake or DEFAULT_LAKE
     word, _, name = lake.partition(":")
     is_catalog = word == _CATALOG and not name.startswith("//")

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.model.reserved_places import log_tables
+from odibi_nb.core.model.reserved_places import own_tables
 from odibi_nb.core.rollback.planning import RollbackRequest, plan_rollback
 from odibi_nb.core.rollback.runs import rollback_in_effect, runs_to_roll_back
 from odibi_nb.core.rollback.selecting import select_logged
@@ -80,7 +80,7 @@ def plan_of_rollback(
         in_lake=getattr(engine, "tables", tuple),
         rollbacks=[str(run["run_id"]) for run in found.runs if run.get("rollback_of")],
     )
-    for table in log_tables(place.config.run_log):
+    for table in own_tables(place.config.run_log):
         written.pop(table.key, None)
     rows = None
     if wanted.selection:

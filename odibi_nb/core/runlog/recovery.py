@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import BaseLogSink, Row
 
 SHOWN = 10
+_NOT_STARTED = "the process that ran it ended before it started"
+_GONE = "the machine that ran it is gone; it may have started, and may have written"
 
 
 DIED = "the process ended before the run did"
@@ -99,11 +101,15 @@ class UnreadableRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _DeadRun:
-    """The journal of a dead run. *start* is empty if the journal does not name the project."""
+    """The journal of a dead run. *start* is empty if the journal does not name the project.
+
+    *gone* is True if the journal was lost with its machine, and the lines come from the lake.
+    """
 
     start: Row
     lines: list[Row]
     unreadable: int
+    gone: bool = False
 
     def is_of(self, project: str, env: str) -> bool:
         return (self.start.get("project"), self.start.get("env")) == (project, env)
@@ -133,11 +139,44 @@ def recover(
                 if (unreadable := _unreadable(folder, run, project, env)) is not None:
                     recovered.append(unreadable)
             elif run.is_of(project, env):
+                if _completed_elsewhere(run, sinks):
+                    mark_complete(folder)
+                    continue
                 result = _complete(run, sinks, (notes or {}).get(folder.name, ""))
                 recovered.append(result)
                 if not result.problems:
                     mark_complete(folder)
     return recovered
+
+
+def _completed_elsewhere(dead: _DeadRun, sinks: Sequence[BaseLogSink]) -> bool:
+    """Return True if another machine has completed the log of this run, which did not end by itself."""
+    ended = any(line.get("run_record") for line in dead.lines)
+    try:
+        return (
+            bool(sinks) and not ended and all(has_run(s, str(dead.start["run_id"])) for s in sinks)
+        )
+    except Exception:  # noqa: BLE001  a sink that cannot be read will tell when it is written
+        return False
+
+
+def recover_elsewhere(
+    runs: Sequence[tuple[Row, list[Row]]],
+    sinks: Sequence[BaseLogSink],
+    notes: Mapping[str, str] | None = None,
+) -> list[RecoveredRun]:
+    """Complete the log of runs that died with their machine, from the start that the lake has of them.
+
+    The arguments are as in `recover`; *runs* are the starts and the lines from `dead_elsewhere`.
+    """
+    return [
+        _complete(
+            _DeadRun(start=start, lines=lines, unreadable=0, gone=True),
+            sinks,
+            (notes or {}).get(str(start["run_id"]), ""),
+        )
+        for start, lines in runs
+    ]
 
 
 def dead_runs(state_dir: Path, project: str, env: str) -> list[tuple[Row, list[Row]]]:
@@ -150,7 +189,7 @@ def dead_runs(state_dir: Path, project: str, env: str) -> list[tuple[Row, list[R
         with taken_over(folder) as dead:
             run = _read_dead_run(folder) if dead else None
         if run is not None and run.is_of(project, env):
-            logged, records, abandoned = _as_logged(run.start, run.lines)
+            logged, records, abandoned = as_logged(run.start, run.lines)
             found.append((logged, [*records, *abandoned]))
     return found
 
@@ -180,7 +219,7 @@ def journaled_run(folder: Path) -> tuple[Row, list[Row], list[Row], int]:
     read = _read_dead_run(folder)
     if not read.start:
         return {}, [], read.lines, read.unreadable
-    run, records, abandoned = _as_logged(read.start, read.lines)
+    run, records, abandoned = as_logged(read.start, read.lines)
     return run, [*records, *abandoned], read.lines, read.unreadable
 
 
@@ -199,15 +238,16 @@ def unfinished_atomic_runs(state_dir: Path, project: str, env: str) -> list[tupl
     for folder in reversed(open_runs(state_dir)):
         with taken_over(folder) as dead:
             run = _read_dead_run(folder) if dead else None
-        if run is None or not run.is_of(project, env) or not _is_atomic(run.start):
+        if run is None or not run.is_of(project, env) or not is_atomic(run.start):
             continue
         if not any(line.get("run_record") for line in run.lines):
-            logged, records, abandoned = _as_logged(run.start, run.lines)
+            logged, records, abandoned = as_logged(run.start, run.lines)
             found.append((logged, [*records, *abandoned]))
     return found
 
 
-def _is_atomic(start: Row) -> bool:
+def is_atomic(start: Row) -> bool:
+    """Return True if the run of this run_start event is atomic."""
     try:
         options = decode_json(start.get("options") or "{}")
     except ValueError:
@@ -271,7 +311,9 @@ def _unreadable(folder: Path, run: _DeadRun, project: str, env: str) -> Unreadab
     return UnreadableRun(run_id=folder.name, reason=reason, moved=set_run_aside(folder))
 
 
-def _as_logged(start: Row, lines: list[Row]) -> tuple[Row, list[Row], list[Row]]:
+def as_logged(
+    start: Row, lines: list[Row], *, gone: bool = False
+) -> tuple[Row, list[Row], list[Row]]:
     """Return the records of a dead run, of its ended attempts, and of its abandoned rows."""
     own = {name: start.get(name) for name in ("run_id", "project", "env")}
     records = [{**line["record"], **own} for line in lines if line.get("record")]
@@ -279,14 +321,14 @@ def _as_logged(start: Row, lines: list[Row]) -> tuple[Row, list[Row], list[Row]]
     abandoned = [_abandoned(line, planned) for line in _running(lines)]
     ended = next((x["run_record"] for x in lines if x.get("run_record")), None)
     if not ended:
-        abandoned += _never_started(lines, start, planned)
+        abandoned += _never_started(lines, start, planned, _GONE if gone else _NOT_STARTED)
     run = {**ended, **own} if ended else _dead_run(start, records, abandoned)
     return run, records, abandoned
 
 
 def _complete(dead: _DeadRun, sinks: Sequence[BaseLogSink], note: str) -> RecoveredRun:
     lines, run_id = dead.lines, str(dead.start["run_id"])
-    run, records, abandoned = _as_logged(dead.start, lines)
+    run, records, abandoned = as_logged(dead.start, lines, gone=dead.gone)
     if note:
         run = {**run, "warnings": as_json([*decode_json(run["warnings"] or "[]"), note])}
     problems = []
@@ -348,8 +390,8 @@ def _planned(lines: list[Row]) -> dict[str, Row]:
     return {row["transformation_id"]: row for row in rows}
 
 
-def _never_started(lines: list[Row], start: Row, planned: dict[str, Row]) -> list[Row]:
-    """Return ABANDONED records of the rows that never started.
+def _never_started(lines: list[Row], start: Row, planned: dict[str, Row], reason: str) -> list[Row]:
+    """Return ABANDONED records of the rows that never started, or whose start is unknown.
 
     Their attempt is 0, and their time is the time of the last line of the journal.
     """
@@ -363,7 +405,7 @@ def _never_started(lines: list[Row], start: Row, planned: dict[str, Row]) -> lis
         "duration_seconds": 0.0,
         "status": Status.ABANDONED.value,
         "error_type": "Abandoned",
-        "error_message": "the process that ran it ended before it started",
+        "error_message": reason,
     }
     return [
         make_record({**start, **row, **facts}) for name, row in planned.items() if name not in heard

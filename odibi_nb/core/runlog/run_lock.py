@@ -49,6 +49,7 @@ from odibi_nb.core.runlog.lock_owner import (
     this_process,
     write_owner,
 )
+from odibi_nb.core.runlog.run_lease import held_lease
 from odibi_nb.errors import RunLockedError
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from odibi_nb.core.runlog.lock_owner import Owner
+    from odibi_nb.core.runlog.run_lease import RunLease
 
 Result = TypeVar("Result")
 
@@ -77,6 +79,7 @@ class RunLock:
     Attributes:
         run_id: the run that takes the lock.
         overrode: the owner from which this run has taken the lock with *force*; "" if it took none.
+        lease: the lease of the run if other machines may run the environment, too; else None.
     """
 
     def __init__(self, state_dir: Path, project: str, env: str, run_id: str) -> None:
@@ -88,6 +91,7 @@ class RunLock:
         self.run_id = run_id
         self.where = f"project {project!r}, env {env!r}"
         self.overrode = ""
+        self.lease: RunLease | None = None
         self._state_dir = state_dir
         self._file = path.with_suffix(".json")
         self._places = (path, self._file)
@@ -197,8 +201,18 @@ class RunLock:
         """
         with self._mutex:
             self._renew()
+            if not self._lost and self.lease is not None:
+                self._lost = self.lease.lost
             reported, self._reported = self._reported, bool(self._lost)
             return "" if reported else self._lost
+
+    def check(self) -> str:
+        """Return the reason why this run may read and write no more; "" if it may.
+
+        Raises:
+            DataError: if other machines may run the environment, and the lease cannot be renewed.
+        """
+        return "" if self.lease is None else self.lease.check()
 
     def beat_on(self, done: threading.Event) -> None:
         """Renew the owner's file until *done*, even while the run plans or its coordinator is busy."""
@@ -390,21 +404,30 @@ def exclusively(
     *,
     force: bool = False,
     say: Callable[[str], None] = lambda _: None,
+    lease: RunLease | None = None,
 ) -> Result:
     """Call *do* while this run holds the lock of *project* and *env*, and return the result of *do*.
 
     *do* makes all decisions of a run that depend on earlier runs, its plan and its tables. An
     interrupt cannot stop this function halfway through taking or releasing the lock. *do* lets
-    interrupts through where it can be interrupted.
+    interrupts through where it can be interrupted. With a *lease*, the run holds it, too.
 
     Raises:
-        RunLockedError: as in `run_lock`.
+        RunLockedError: as in `run_lock`, or if a run of another machine holds the lease.
+        DataError: if the lease cannot be read or written.
     """
     folders = [*(state_dir / name for name in OWN_FOLDERS), state_dir]
     made = [path for path in folders if not path.exists()]
     try:
         private_state(state_dir)
-        return _exclusively(state_dir, project, env, run_id, do, force=force, say=say)
+        with (
+            InterruptsHeldBack() as interrupts,
+            run_lock(
+                state_dir, project, env, run_id, force=force, say=say, wait=interrupts.sleep
+            ) as lock,
+        ):
+            lock.lease = lease
+            return _exclusively(lock, interrupts, do, force=force, say=say)
     finally:
         for path in made:  # a run that did not begin leaves no empty folders
             with contextlib.suppress(OSError):
@@ -412,28 +435,19 @@ def exclusively(
 
 
 def _exclusively(
-    state_dir: Path,
-    project: str,
-    env: str,
-    run_id: str,
+    lock: RunLock,
+    interrupts: InterruptsHeldBack,
     do: Callable[[RunLock, InterruptsHeldBack], Result],
     *,
     force: bool,
     say: Callable[[str], None],
 ) -> Result:
-    with (
-        InterruptsHeldBack() as interrupts,
-        run_lock(
-            state_dir, project, env, run_id, force=force, say=say, wait=interrupts.sleep
-        ) as lock,
-    ):
-        done = threading.Event()
-        heart = threading.Thread(
-            target=lock.beat_on, args=(done,), name="odibi-heartbeat", daemon=True
-        )
-        heart.start()
-        try:
+    done = threading.Event()
+    heart = threading.Thread(target=lock.beat_on, args=(done,), name="odibi-heartbeat", daemon=True)
+    heart.start()
+    try:
+        with held_lease(lock.lease, force=force, say=say, wait=interrupts.sleep):
             return do(lock, interrupts)
-        finally:
-            done.set()
-            heart.join()
+    finally:
+        done.set()
+        heart.join()

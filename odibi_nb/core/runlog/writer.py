@@ -50,6 +50,7 @@ class RunLogWriter:
     on_flushed: Callable[[str, int], object] = lambda _name, _count: None
     _records: list[Row] = field(default_factory=list)
     _inbox: queue.SimpleQueue[object] = field(default_factory=queue.SimpleQueue)
+    _unsure: bool = False
 
     def __post_init__(self) -> None:
         self._positions = [_Position(sink) for sink in self.sinks]
@@ -63,6 +64,10 @@ class RunLogWriter:
     def flush(self) -> None:
         """Request a batch now, without waiting for it."""
         self._inbox.put(_FLUSH)
+
+    def beware(self) -> None:
+        """Ask the sinks which records they have before they get more: another run may have completed the log."""
+        self._unsure = True
 
     def close(self, run_record: Row) -> list[str]:
         """Write the remaining records and *run_record*, and wait for the sinks.
@@ -99,8 +104,9 @@ class RunLogWriter:
     def _finish(self, position: _Position, run_record: Row) -> None:
         """Write the last batch and the record of the run, at the same time if the sink can."""
         batch = self._records[position.done :]
-        unsure = False
-        if batch and position.failed is None:
+        unsure = self._unsure
+        position.tried = position.tried or unsure
+        if batch and position.failed is None and not unsure:
             try:
                 if position.sink.write_last(batch, run_record):
                     self._handed_over(position, batch)

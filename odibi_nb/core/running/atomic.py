@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from odibi_nb.core.model.reserved_places import log_tables
+from odibi_nb.core.model.reserved_places import own_tables
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.protocols import WriteInfo
 from odibi_nb.core.rollback.planning import RollbackRequest, plan_rollback
@@ -105,7 +105,7 @@ def take_back_run(
         declared=declared,
         in_lake=getattr(engine, "tables", tuple),
     )
-    for table in log_tables(place.config.run_log):
+    for table in own_tables(place.config.run_log):
         written.pop(table.key, None)
     request = RollbackRequest(
         project=place.manifest.project,

@@ -38,9 +38,18 @@ from odibi_nb.core.runlog.history import (
 )
 from odibi_nb.core.runlog.journal import any_open_run, last_number
 from odibi_nb.core.runlog.past_attempts import past_of_rows
-from odibi_nb.core.runlog.recovery import dead_runs, recover, unfinished_atomic_runs
+from odibi_nb.core.runlog.recovery import (
+    RecoveredRun,
+    as_logged,
+    dead_runs,
+    recover,
+    recover_elsewhere,
+    unfinished_atomic_runs,
+)
 from odibi_nb.core.runlog.retry_run import Repair
+from odibi_nb.core.runlog.run_lease import RunLease
 from odibi_nb.core.runlog.run_lock import exclusively
+from odibi_nb.core.runlog.shared_runs import dead_elsewhere, unfinished_elsewhere
 from odibi_nb.core.runlog.unusual import usual_now
 from odibi_nb.core.running.atomic import check_atomic, take_back_run
 from odibi_nb.core.running.authentication import authenticated, named_provider
@@ -66,7 +75,15 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.transformation import Transformation
     from odibi_nb.core.planning.freshness import Freshness
     from odibi_nb.core.process.interrupts import InterruptsHeldBack
-    from odibi_nb.core.protocols import Adapters, BaseLogSink, Notifier, Row, TableEngine, View
+    from odibi_nb.core.protocols import (
+        Adapters,
+        BaseLogSink,
+        Notifier,
+        Row,
+        RunStateTables,
+        TableEngine,
+        View,
+    )
     from odibi_nb.core.runlog.run_lock import RunLock
     from odibi_nb.core.runlog.unusual import Usual
     from odibi_nb.core.running.context import TransformationLogger
@@ -454,19 +471,40 @@ class Orchestrator:
             if row is not None
         }
 
-    def _recover(self) -> None:
-        """Complete the run log with the journals of dead runs, so that a plan or retry finds them."""
-        if not any_open_run(self.state_dir):
+    def _recover(self, lease: RunLease | None = None) -> None:
+        """Complete the run log of dead runs, so that a plan or retry finds them.
+
+        Their records come from their journals. With a *lease*, they also come from the lake.
+        """
+        if lease is None and not any_open_run(self.state_dir):
             return  # the usual case: do not open the run log
         try:
             notes = self._take_back_dead()
             if self._notifier is not None:  # while the runs still count as dead
                 for run, records in dead_runs(self.state_dir, self.project, self.env):
                     self._notifier.on_dead_run(run, records)
-            for dead in recover(self.state_dir, self.project, self.env, self.sinks(), notes):
-                self._say("WARNING", f"⚠️ {dead.text()}")
+            found = recover(self.state_dir, self.project, self.env, self.sinks(), notes)
         except OSError as exc:
             raise self._unusable(exc) from exc
+        elsewhere = [] if lease is None else self._recover_elsewhere(lease)
+        known = {run.run_id for run in elsewhere}
+        for dead in found:
+            if dead.run_id not in known:  # an unreadable journal, of a run that the lake knows
+                self._say("WARNING", f"⚠️ {dead.text()}")
+        for run in elsewhere:
+            self._say("WARNING", f"⚠️ {run.text()}")
+
+    def _recover_elsewhere(self, lease: RunLease) -> list[RecoveredRun]:
+        """Complete the run log of the runs that died with their machine and their journal."""
+        starts = dead_elsewhere(lease, self.sinks())
+        if not starts:
+            return []
+        if self._notifier is not None:
+            for start, lines in reversed(starts):
+                run, records, abandoned = as_logged(start, lines, gone=True)
+                self._notifier.on_dead_run(run, [*records, *abandoned])
+        notes = self._take_back(unfinished_elsewhere(starts))
+        return recover_elsewhere(starts, self.sinks(), notes)
 
     def _unusable(self, exc: OSError) -> ConfigurationError:
         """Return the error for a state folder that cannot be read or written, with the remedy."""
@@ -479,8 +517,11 @@ class Orchestrator:
         Recovery completes their log only afterwards. So if this process dies, too, the next start
         takes back the rest.
         """
+        return self._take_back(unfinished_atomic_runs(self.state_dir, self.project, self.env))
+
+    def _take_back(self, runs: Iterable[tuple[Row, list[Row]]]) -> dict[str, str]:
         notes: dict[str, str] = {}
-        for run, records in unfinished_atomic_runs(self.state_dir, self.project, self.env):
+        for run, records in runs:
             run_id = str(run["run_id"])
             found = take_back_run(
                 run_id,
@@ -524,6 +565,7 @@ class Orchestrator:
             result = exclusively(
                 *where,
                 lambda lock, interrupts: self._under_lock(lock, interrupts, decide),
+                lease=self.lease(run_id),
                 force=chosen.force,
                 say=lambda text: self._say("WARNING", text),
             )
@@ -549,6 +591,15 @@ class Orchestrator:
             warnings.append(text)
             self._say("WARNING", f"⚠️ {text}")
 
+    def run_state(self) -> RunStateTables | None:
+        """Return the tables that tell of the runs of other machines; None if no other one runs the environment."""
+        return self.adapters.run_state(self.place())
+
+    def lease(self, run_id: str) -> RunLease | None:
+        """Return the lease that the run *run_id* needs; None if no other machine runs the environment."""
+        tables = self.run_state()
+        return None if tables is None else RunLease(tables, self.project, self.env, run_id)
+
     def _under_lock(
         self,
         lock: RunLock,
@@ -556,7 +607,7 @@ class Orchestrator:
         decide: Callable[[], PreparedRun | RunResult],
     ) -> RunResult:
         with interrupts.let_through():
-            self._recover()
+            self._recover(lock.lease)
             if self._notifier is not None:
                 self._notifier.deliver()
             found = decide()

@@ -33,7 +33,8 @@ from odibi_nb.core.running.run_folders import Presence
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.json import as_json
-from odibi_nb.core.text.redaction import error_text
+from odibi_nb.core.text.redaction import error_message, error_text
+from odibi_nb.errors import OdibiError
 from odibi_nb.version import __version__
 
 if TYPE_CHECKING:
@@ -187,13 +188,15 @@ class RunExecution:
                 view.on_plan(self.plan)
         begin = self._begin()
         started, clock = utc_now(), time.monotonic()
+        planned = planned_line(self.plan)
+        self._note_start({**self.facts, **begin, "timestamp": started}, planned)
         self.events.publish(EventType.RUN_START, begin)
-        self.journal.append(planned_line(self.plan))
+        self.journal.append(planned)
         if self.reloaded:
             self.events.publish(EventType.MODULES_RELOADED, {"modules": [*self.reloaded]})
-        if self.lock.overrode:
+        if overrode := self._overrode():
             self.events.warn(
-                f"took the place of {self.lock.overrode}: it ends as soon as it notices; what it has "
+                f"took the place of {overrode}: it ends as soon as it notices; what it has "
                 "begun to write can still be committed"
             )
         for notice in self.plan.notices:
@@ -207,6 +210,22 @@ class RunExecution:
         self.events.say("INFO", f"\n🎯 Running layers: {list(self.plan.layers)}\n")
         results = self.runner.run()
         return self._end(begin, started, time.monotonic() - clock, results)
+
+    def _note_start(self, start: dict[str, Any], planned: dict[str, Any]) -> None:
+        """Tell other machines of the run, so that its log can be completed if this one is lost."""
+        if self.lock.lease is None:
+            return
+        try:
+            self.lock.lease.note_start({**start, "event": EventType.RUN_START.value}, planned)
+        except OdibiError as exc:
+            self.events.warn(
+                f"the start of the run is not in the lake: {error_message(exc)}: if this machine is lost, "
+                "no other one can complete the log of the run"
+            )
+
+    def _overrode(self) -> str:
+        lease = self.lock.lease
+        return self.lock.overrode or ("" if lease is None else lease.overrode[0])
 
     def _begin(self) -> dict[str, Any]:
         """Return the facts of run_start, in addition to the facts of every event."""
@@ -246,6 +265,8 @@ class RunExecution:
             duration_seconds=duration,
         )
         self.journal.append({"event": "run_record", "run_record": record})
+        if self.lock.lease is not None and self.lock.lease.lost:
+            self.events.run_log.beware()
         problems = self.events.run_log.close(record)
         for problem in problems:
             self.events.warn(problem)
@@ -290,9 +311,9 @@ class RunExecution:
         """
         if not self.options.atomic:
             return TakenBack()
-        who = self.lock.beat()
+        who = self.lock.check() or self.lock.beat()
         if who or self.lost:  # the other run may have read these tables
-            why = self.lost or f"{who} has taken the place of this run"
+            why = self.lost or f"another run has taken the place of this run: {who}"
             self.events.warn(f"atomic: nothing was rolled back: {why}: roll back run {self.run_id}")
             return TakenBack()
         try:
@@ -344,11 +365,15 @@ class RunExecution:
             on_error=self.options.on_error,
             timeout_seconds=self.options.run_timeout_seconds,
             finish_layer=None if cache is None else cache.fill,
-            poll_cancel=lambda: journals.take_cancel_requests(self.journal.folder),
+            poll_cancel=self._cancel_requests,
             poll_revoked=self._overridden,
             code=self.setup.code,
             look_again=None if look_again is None else lambda row: look_again(row, self.run_id),
         )
+
+    def _cancel_requests(self) -> list[str]:
+        found = journals.take_cancel_requests(self.journal.folder)
+        return found if self.lock.lease is None else [*found, *self.lock.lease.take_cancels()]
 
     def _overridden(self) -> str:
         """Return the reason why the run must end (a lost lock or folder), or "" to continue."""
@@ -372,6 +397,7 @@ class RunExecution:
             repairs=tuple(self.options.repairs),
         )
         context.hooks = self.setup.hooks.bound_to(context, self._emit_later)
+        context.control.fence = self.lock.check
         return context
 
     def _emit_later(self, event: str, payload: dict[str, Any]) -> None:

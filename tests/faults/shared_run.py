@@ -1,0 +1,73 @@
+"""Runs on "clusters": processes with a home, a state folder and an identity of their own, on one lake.
+
+Stands in a module of its own because a fork server imports it, and what it needs, once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import deltalake  # noqa: F401  imported before the fork, so that each process starts at once
+import duckdb  # noqa: F401
+import pandas as pd  # noqa: F401
+import pyarrow as pa  # noqa: F401
+import pyarrow.pandas_compat  # noqa: F401
+import sqlalchemy.dialects.sqlite  # noqa: F401
+
+import odibi_nb.api
+import odibi_nb.engines.pandas.engine
+import odibi_nb.sinks.run_state
+import odibi_nb.sinks.table
+import odibi_nb.sources.table
+import odibi_nb.storage.delta_table
+import odibi_nb.storage.sql_table  # noqa: F401
+from odibi_nb.core.process import process_identity
+from odibi_nb.core.runlog import run_lease
+
+
+def quick_lease() -> None:
+    """Let a lease be renewed and taken over in fractions of a second."""
+    run_lease.BEAT_SECONDS = 0.2
+    run_lease.VALID_SECONDS = 0.8
+    run_lease.TAKEOVER_SECONDS = 1.5
+    run_lease.POLL_SECONDS = 0.05
+
+
+def on_cluster(name: str, home: str, pipe, call: str, keywords: dict) -> None:
+    """Call a function of `odibi_nb` on a cluster; send each event, each message and the end through *pipe*."""
+    os.environ.update(HOME=home, ODIBI_STATE_DIR=f"{home}/state")
+    quick_lease()
+    process_identity._space = lambda: name  # no other cluster can see this process
+    import odibi_nb
+    from odibi_nb import HookManager
+
+    hooks = HookManager()
+
+    def told(payload):
+        row = payload.get("transformation_id", "")
+        pipe.send((payload["event"], payload["run_id"], row))
+
+    hooks.register("*", told)
+    try:
+        result = getattr(odibi_nb, call)(hooks=hooks, log_level="WARNING", **keywords)
+    except odibi_nb.OdibiError as exc:
+        pipe.send(("error", type(exc).__name__, str(exc)))
+    else:
+        pipe.send(("result", result.run_id, result.status.value))
+    pipe.close()
+
+
+def kill(pid: int) -> list[Path]:
+    """Kill a process as a machine that vanishes; return the files that it had open."""
+    folder = Path(f"/proc/{pid}/fd")
+    opened = []
+    os.kill(pid, signal.SIGSTOP)
+    for link in folder.iterdir():
+        try:
+            opened.append(link.readlink())
+        except OSError:
+            continue
+    os.kill(pid, signal.SIGKILL)
+    return opened

@@ -1,0 +1,268 @@
+"""Runs that survive their compute: machines that share a lake, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+from collections import Counter
+
+import pytest
+import shared_run
+from deltalake import DeltaTable
+from lake_project import Lake
+from real_project import registry_row
+
+from odibi_nb import GenericProjectOrchestrator, run_project
+from odibi_nb.commands import Face, execute, parse
+from odibi_nb.core.runlog import run_lease
+from odibi_nb.errors import RunLockedError
+from odibi_nb.sinks.table import log_in_lake
+
+FUNCTIONS = """
+import os, time
+import pandas as pd
+
+
+def add(constants, context):
+    return pd.DataFrame({"x": [constants["value"]]})
+
+
+def slow(constants, context):
+    context.write(pd.DataFrame({"x": [constants["value"]]}), context_output)
+    while os.path.exists(constants["flag"]) and not context.should_stop():
+        time.sleep(0.01)
+
+
+context_output = {"table": "bronze.slow", "mode": "append"}
+"""
+
+
+def rows_of(flag):
+    def appends(name, function, table, **constants):
+        row = registry_row(name, "Bronze", function, constants={"retry": 0, **constants})
+        return {**row, "outputs": [{"table": table, "mode": "append"}]}
+
+    return [
+        appends("ADD", "add", "bronze.added", value=1),
+        appends("SLOW", "slow", "bronze.slow", value=2, flag=str(flag)),
+        {**appends("LATE", "add", "bronze.late", value=3), "layer": "Silver_1"},
+    ]
+
+
+class SharedLake:
+    """A project on one lake, run by clusters that share nothing else."""
+
+    def __init__(self, folder, monkeypatch):
+        self.flag = folder / "wait"
+        self.folder = folder
+        environment = {"engine": "pandas", "registry": "sqlite:///registry.db", "shared": True}
+        self.lake = Lake(folder, rows_of(self.flag), environments={"qat": environment})
+        (self.lake.home / "plant_functions.py").write_text(FUNCTIONS)
+        monkeypatch.setenv("ODIBI_STATE_DIR", str(folder / "here" / "state"))
+        for name in ("BEAT_SECONDS", "VALID_SECONDS", "TAKEOVER_SECONDS", "POLL_SECONDS"):
+            monkeypatch.setattr(run_lease, name, getattr(run_lease, name))
+        shared_run.quick_lease()
+        self.children = []
+
+    def start(self, name, call="run_project", **keywords):
+        """Begin a run on the cluster *name*."""
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["shared_run"])
+        reader, writer = context.Pipe(duplex=False)
+        home = self.folder / name
+        home.mkdir(exist_ok=True)
+        keywords = {"project": "Plant One", "manifest_path": self.lake.path, **keywords}
+        arguments = (name, str(home), writer, call, keywords)
+        child = context.Process(target=shared_run.on_cluster, args=arguments)
+        child.start()
+        writer.close()
+        self.children.append(child)
+        return Cluster(child, reader, home)
+
+    def run(self, call=run_project, **options):
+        """Run here, in the process of the test; `said` has what the console showed."""
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            result = call("Plant One", manifest_path=self.lake.path, log_level="WARNING", **options)
+        self.said = output.getvalue().splitlines()
+        return result
+
+    def values(self, table):
+        return self.lake.values(table)
+
+    def log(self):
+        return log_in_lake(str(self.lake.home / "lake"))
+
+    def statuses(self, run_id):
+        return {r["transformation_id"]: r["status"] for r in self.log().attempts([run_id])}
+
+    def command(self, *words):
+        return str(execute(parse([*words, "--manifest", str(self.lake.path)]), Face()))
+
+
+def retry(project, manifest_path, log_level):
+    opened = GenericProjectOrchestrator(project, manifest_path=manifest_path, log_level=log_level)
+    return opened.retry()
+
+
+class Cluster:
+    """A process with a home of its own, and what it tells."""
+
+    def __init__(self, child, reader, home):
+        self.child, self.reader, self.home = child, reader, home
+
+    def wait_for(self, event, row=""):
+        """Wait for an event; return its run's id."""
+        while True:
+            told = self.reader.recv()
+            if told[0] == event and row in ("", told[2]):
+                return told[1]
+
+    def end(self):
+        """Wait for the end; return what it told last."""
+        last = None
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                last = self.reader.recv()
+        self.child.join()
+        return last
+
+    def dies(self, *, keep_state=False):
+        """Kill it with its disk; with *keep_state*, only with what was open, as a mount shows files on close."""
+        opened = shared_run.kill(self.child.pid)
+        self.child.join()
+        if keep_state:
+            for path in opened:
+                if path.is_relative_to(self.home):
+                    path.write_bytes(b"")
+        else:
+            shutil.rmtree(self.home)
+
+
+@pytest.fixture
+def shared(tmp_path, monkeypatch):
+    lake = SharedLake(tmp_path, monkeypatch)
+    yield lake
+    for child in lake.children:
+        if child.is_alive():
+            child.kill()
+        child.join()
+
+
+def test_compute_that_dies(shared):
+    """The run of a machine that is gone with its disk is ABANDONED, told once, and retried from anywhere.
+
+    What it had finished stays; what it had appended is taken back before it is appended again.
+    """
+    shared.flag.touch()
+    cluster = shared.start("one")
+    run_id = cluster.wait_for("transform_start", "SLOW")
+    while not DeltaTable.is_deltatable(shared.lake.uri("bronze.slow")):
+        time.sleep(0.01)
+    assert run_id in shared.command("history")
+    cluster.dies()
+    shared.flag.unlink()
+    result = shared.run(retry)
+    assert result.retry_of == run_id
+    assert result["status"] == "success"
+    told = [text for text in shared.said if run_id in text and "died" in text]
+    assert len(told) == 1
+    assert shared.statuses(run_id)["LATE"] == "ABANDONED"
+    assert shared.statuses(run_id)["SLOW"] == "ABANDONED"
+    for table in ("bronze.added", "bronze.slow", "bronze.late"):
+        assert len(shared.values(table)) == 1
+    shared.run()
+    assert not [text for text in shared.said if "died" in text]
+
+
+def test_two_clusters_at_once(shared):
+    """Of two clusters that start at the same time, exactly one runs; the other names it."""
+    shared.flag.touch()
+    clusters = [shared.start(name) for name in ("one", "two")]
+    told = [cluster.reader.recv() for cluster in clusters]
+    while not any(one[0] == "error" for one in told):
+        told = [
+            t if t[0] == "error" else c.reader.recv() for t, c in zip(told, clusters, strict=True)
+        ]
+    shared.flag.unlink()
+    refused = next(i for i, one in enumerate(told) if one[0] == "error")
+    assert told[refused][1] == "RunLockedError"
+    ended = clusters[1 - refused].end()
+    assert ended[0] == "result"
+    assert ended[2] == "success"
+    assert ended[1] in told[refused][2]
+    assert shared.values("bronze.added") == [1]
+
+
+def test_a_mount_that_shows_files_on_close(shared):
+    """A dead run whose journal is empty is completed from the lake, and told once."""
+    shared.flag.touch()
+    cluster = shared.start("here")
+    run_id = cluster.wait_for("transform_start", "SLOW")
+    cluster.dies(keep_state=True)
+    shared.flag.unlink()
+    shared.run()
+    told = [text for text in shared.said if run_id in text and "died" in text]
+    assert len(told) == 1
+    assert shared.statuses(run_id)["LATE"] == "ABANDONED"
+
+
+def test_cancel_from_another_machine(shared):
+    """`cancel` reaches a run on another machine, through the lake."""
+    shared.flag.touch()
+    cluster = shared.start("one")
+    run_id = cluster.wait_for("transform_start", "SLOW")
+    assert run_id in shared.command("cancel", run_id, "--transformation", "SLOW")
+    cluster.wait_for("transform_cancelled", "SLOW")
+    assert cluster.end() == ("result", run_id, "cancelled")
+
+
+def test_a_starved_run_stops_before_its_next_write(shared):
+    """A run whose heartbeat starved for too long, and which was taken over, writes nothing more."""
+    shared.flag.touch()
+    cluster = shared.start("one")
+    run_id = cluster.wait_for("transform_start", "SLOW")
+    while not DeltaTable.is_deltatable(shared.lake.uri("bronze.slow")):
+        time.sleep(0.01)
+    os.kill(cluster.child.pid, signal.SIGSTOP)
+    shared.flag.unlink()
+    taker = shared.run()
+    assert taker["status"] == "success"
+    written = shared.lake.version("bronze.slow"), shared.lake.version("bronze.late")
+    os.kill(cluster.child.pid, signal.SIGCONT)
+    assert cluster.end()[2] in ("cancelled", "failed")
+    assert (shared.lake.version("bronze.slow"), shared.lake.version("bronze.late")) == written
+    assert Counter(run["run_id"] for run in shared.log().runs(10))[run_id] == 1
+    keys = [(r["transformation_id"], r["attempt"]) for r in shared.log().attempts([run_id])]
+    assert len(keys) == len({*keys})
+
+
+def test_a_live_run_is_not_taken_over(shared):
+    """A run that renews its lease keeps it, and the other machine is refused with its name."""
+    shared.flag.touch()
+    cluster = shared.start("one")
+    run_id = cluster.wait_for("transform_start", "SLOW")
+    with pytest.raises(RunLockedError, match=run_id):
+        shared.run()
+    shared.flag.unlink()
+    assert cluster.end() == ("result", run_id, "success")
+
+
+def test_a_lease_that_is_dropped_in_a_run(shared):
+    """If the table of the lease is dropped, the run makes it again and goes on."""
+    shared.flag.touch()
+    cluster = shared.start("one")
+    run_id = cluster.wait_for("transform_start", "SLOW")
+    lease = shared.lake.uri("config_driven.transformationrunlease")
+    shutil.rmtree(lease)
+    while not DeltaTable.is_deltatable(lease) or DeltaTable(lease).version() == 0:
+        time.sleep(0.01)
+    with pytest.raises(RunLockedError, match=run_id):
+        shared.run()
+    shared.flag.unlink()
+    assert cluster.end() == ("result", run_id, "success")
