@@ -491,8 +491,8 @@ class Orchestrator:
         for dead in found:
             if dead.run_id not in known:  # an unreadable journal, of a run that the lake knows
                 self._say("WARNING", f"⚠️ {dead.text()}")
-        for run in elsewhere:
-            self._say("WARNING", f"⚠️ {run.text()}")
+        for gone in elsewhere:
+            self._say("WARNING", f"⚠️ {gone.text()}")
 
     def _recover_elsewhere(self, lease: RunLease) -> list[RecoveredRun]:
         """Complete the run log of the runs that died with their machine and their journal."""
