@@ -70,6 +70,8 @@ def open_project(arguments: argparse.Namespace, **keywords: Any) -> GenericProje
     manifest = open_manifest(arguments)
     env = environment_name(arguments, manifest)
     engine = getattr(arguments, "engine", None)
+    if (state_dir := getattr(arguments, "state_dir", None)) is not None:
+        keywords["state_dir"] = state_dir
     return GenericProjectOrchestrator(
         manifest.project, env, manifest_path=manifest.path, engine=engine, **keywords
     )

@@ -435,6 +435,11 @@ def _add_how(run: Any) -> None:
         default=None,
         help="end a run that is in progress, and take its place",
     )
+    run.add_argument(
+        "--part",
+        metavar="NAME",
+        help="name of this part of a job, whose parts run other rows at the same time",
+    )
 
 
 def _add_panel(commands: Any) -> None:

@@ -28,7 +28,11 @@ def run(arguments: argparse.Namespace, face: Face) -> Any:
     options = _run_options(arguments, face)
     orchestrator = open_to_run(arguments, face)
     confirm = confirmation(orchestrator, face, yes=arguments.yes, action="run")
-    result = started(arguments, face, orchestrator, lambda p: p.run(**options, confirm=confirm))
+    job = getattr(arguments, "job", "")
+    if job:
+        result = orchestrator.run_for_job(job, **options, confirm=confirm)
+    else:
+        result = started(arguments, face, orchestrator, lambda p: p.run(**options, confirm=confirm))
     return _or_reason(arguments, result)
 
 
@@ -96,6 +100,7 @@ def _run_options(arguments: argparse.Namespace, face: Face) -> dict[str, Any]:
         "keep_cached": arguments.keep_cached,
         "atomic": arguments.atomic,
         "force": arguments.force,
+        "part": arguments.part,
     }
 
 

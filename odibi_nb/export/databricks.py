@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.model.manifest import DEFAULT_LAKE, folder_name
 from odibi_nb.export.exported_files import ExportedFile
 from odibi_nb.export.schedules import quartz
-from odibi_nb.export.tasks import CONFIRM, PROJECT, Task, check_names, tasks_of
+from odibi_nb.export.tasks import CONFIRM, JOB_RUN, PROJECT, Task, check_names, tasks_of
 from odibi_nb.export.yaml_text import Commented, yaml_text
 from odibi_nb.version import __version__
 
@@ -122,12 +122,15 @@ def _task(task: Task) -> dict[str, Any]:
             "--manifest=${workspace.file_path}/manifest.json",
             "--env=${var.env}",
             f"{CONFIRM}=${{var.confirmed_env}}",
+            f"{JOB_RUN}={{{{job.run_id}}}}/{task.key}",
+            *([] if task.alone else [f"--part={task.key}"]),
             *task.words,
         ],
     }
     found["environment_key"] = _KEY
     found["max_retries"] = Commented(
-        "Rows retry by themselves; a retry of the task would run all of them again.", 0
+        "Rows retry by themselves. A retry or repair of the task retries the rows that did not succeed.",
+        0,
     )
     return found
 

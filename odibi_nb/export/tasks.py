@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 PROJECT, LAYER, ROW = "project", "layer", "row"
 CONFIRM = "--confirm-env"
 """Option of the job's face with the protected environment that the job may run."""
+JOB_RUN = "--job-run"
+"""Option of the job's face with the id of the scheduler's run, which a repair of that run keeps."""
 _MAX_KEY = 90
 """Longest key of a task: Databricks allows 100 characters, Airflow 250."""
 _INTERPOLATED = re.compile(r"\$\{|\{\{|\{%")

@@ -202,7 +202,7 @@ def test_every_option_of_run():
         " --retries 0 --timeout 1.5 --workers 2 --on-error stop --schedule graph --log-level INFO"
         " --save-logs --ui text --yes --select SILVER_* tag:daily --exclude S3 --select +G1 --only S4"
         " --background --stale"
-        " --run-timeout 60 --force --keep-cached --atomic"
+        " --run-timeout 60 --force --keep-cached --atomic --part a"
     )
     assert vars(found) == {
         "command": "run",
@@ -227,6 +227,7 @@ def test_every_option_of_run():
         "background": True,
         "run_timeout": 60.0,
         "force": True,
+        "part": "a",
         "keep_cached": True,
         "atomic": True,
         "stale": True,

@@ -20,6 +20,7 @@ from odibi_nb.export.exported_files import ExportedFile, FileState
 from odibi_nb.export.schedules import checked_cron, quartz
 from odibi_nb.export.tasks import CONFIRM, tasks_of
 from odibi_nb.export.yaml_text import Commented, yaml_text
+from odibi_nb.sinks.table import log_in_lake
 
 HOME = Path("projects/plant")
 
@@ -304,6 +305,36 @@ def test_a_failed_job_raises(plant):
     silver.write_text(silver.read_text().replace('constants["least"]', 'constants["gone"]'))
     with pytest.raises(RunFailedError, match="SILVER_001"):
         job.main(["--manifest", str(plant / "manifest.json"), "--retries", "0"])
+
+
+def test_a_repaired_job_retries_what_failed(plant):
+    """The exported task, run again with the same id, runs the failed row and its dependants; then all rows again."""
+    exported("databricks", "Plant")
+    made = yaml.safe_load((plant / "databricks.yml").read_text())["resources"]["jobs"]["plant"]
+    (task,) = made["tasks"]
+    filled = {"${workspace.file_path}": str(plant), "${var.env}": "qat", "${var.confirmed_env}": ""}
+
+    def attempt(run_id):
+        words = task["python_wheel_task"]["parameters"]
+        for name, value in {**filled, "{{job.run_id}}": run_id}.items():
+            words = [word.replace(name, value) for word in words]
+        job.main(words)
+
+    silver = plant / "odibi_functions" / "silver.py"
+    whole = silver.read_text()
+    silver.write_text(whole.replace('constants["least"]', 'constants["gone"]'))
+    edit_environments(plant, {"shared": True})
+    for _ in range(2):
+        with pytest.raises(RunFailedError, match="SILVER_001"):
+            attempt("550")
+    silver.write_text(whole)
+    attempt("550")
+    attempt("550")
+    attempt("551")
+    runs = log_in_lake(str(plant / "lake")).runs(10)[::-1]
+    ids = [run["run_id"] for run in runs]
+    assert [run["retry_of"] for run in runs] == [None, ids[0], ids[1], None, None]
+    assert [run["transformations"] for run in runs] == [3, 2, 2, 3, 3]
 
 
 def test_a_protected_environment_runs_only_if_the_job_names_it(plant):

@@ -60,6 +60,12 @@ def _mapping(value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
 def _workers(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(value)
@@ -101,6 +107,8 @@ _FORMS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "keep_cached": (_flag, "True or False"),
     "atomic": (_flag, "True or False"),
     "force": (_flag, "True or False"),
+    "job": (_text, "text"),
+    "part": (_text, "text"),
 }
 """Option to the function that converts its value, and to the expected form for error messages."""
 
@@ -134,6 +142,9 @@ class RunOptions:
         atomic: if the run does not succeed, restore all tables that it wrote to their versions before
             the run.
         force: replace a run of the same project and environment that is still alive.
+        job: the run of a scheduler's task that this run is for. `Orchestrator.run_for_job` finds it again.
+        part: the name of this part of a job, whose parts are runs of other rows at the same time. On machines
+            that share the lake, the run then excludes only runs of the same part.
         confirm: the project's name, to confirm a run in a protected environment; True in a script.
     """
 
@@ -153,6 +164,8 @@ class RunOptions:
     keep_cached: bool = False
     atomic: bool = False
     force: bool = False
+    job: str = ""
+    part: str = ""
     confirm: str | bool = ""
 
     @classmethod

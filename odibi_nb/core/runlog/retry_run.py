@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.planning.plan import RunPlan
+    from odibi_nb.core.protocols import Row
     from odibi_nb.core.runlog.history import RunChain
 
-NOT_REUSED = ("target_layers", "select", "exclude", "repairs", "force", "confirm")
+NOT_REUSED = ("target_layers", "select", "exclude", "repairs", "force", "job", "part", "confirm")
 """Options of a run that its retry does not reuse.
 
 The options that chose the rows are not needed, because the run log has the rows. The other options
@@ -156,6 +157,11 @@ class Repair:
             named = _listed([f"{name} ({states[name].lower()})" for name in sorted(open_ones)])
             why = f"nothing that is left of run {self.run_id} is selected or still there: {named}"
         return nothing_ran(plan, f"nothing to retry: {why}", retry_of=self.run_id)
+
+
+def options_of(run: Row) -> dict[str, Any]:
+    """Return the options in the record of *run*; {} if it has none."""
+    return _json(run.get("options"))
 
 
 def _json(text: Any) -> dict[str, Any]:

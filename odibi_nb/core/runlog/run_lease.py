@@ -54,10 +54,12 @@ class RunLease:
             texts if it took none.
     """
 
-    def __init__(self, tables: RunStateTables, project: str, env: str, run_id: str) -> None:
+    def __init__(
+        self, tables: RunStateTables, project: str, env: str, run_id: str, part: str = ""
+    ) -> None:
         self.tables = tables
         self.project = project
-        self.env = env
+        self.env = lease_env(env, part)
         self.run_id = run_id
         self.lost = ""
         self.overrode = ("", "")
@@ -245,6 +247,11 @@ class RunLease:
         return RunLockedError(
             self._where, [f"{what}; or take its place: odibi run --force (force=True)"]
         )
+
+
+def lease_env(env: str, part: str) -> str:
+    """Return the environment under which the tables know the runs of a *part* of a job."""
+    return f"{env} / {part}" if part else env
 
 
 class _LostError(Exception):

@@ -57,6 +57,7 @@ def unlogged(
         if start is None or not start.get("timestamp"):
             start = {"timestamp": as_json(row["start_time"]).strip('"'), "engine": ""}
         own = {name: row[name] for name in ("run_id", "project", "env", "run_number")}
+        own["env"] = start.get("env") or row["env"]  # the row has the part of a job, too
         start = {**start, **own, "event": EventType.RUN_START.value}
         records = [
             {

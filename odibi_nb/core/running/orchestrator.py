@@ -12,6 +12,7 @@ from odibi_nb.core.functions.code_store import CodeStore
 from odibi_nb.core.functions.modules import reloaded_text
 from odibi_nb.core.functions.registry import ProjectModules, resolving_with_session
 from odibi_nb.core.model.engine import ENGINES, Engine
+from odibi_nb.core.model.events import RunStatus
 from odibi_nb.core.model.manifest import find_manifest, shown_path
 from odibi_nb.core.model.options import RunOptions, default_workers
 from odibi_nb.core.model.readable_places import Reach, allowed_places
@@ -31,9 +32,12 @@ from odibi_nb.core.rollback.preparing import (
 )
 from odibi_nb.core.runlog.history import (
     LAST,
+    RUNS_SEARCHED,
     RunChain,
     expected_seconds,
     greatest_number,
+    newest_first,
+    past_runs,
     run_chain,
 )
 from odibi_nb.core.runlog.journal import any_open_run, last_number
@@ -46,10 +50,14 @@ from odibi_nb.core.runlog.recovery import (
     recover_elsewhere,
     unfinished_atomic_runs,
 )
-from odibi_nb.core.runlog.retry_run import Repair
-from odibi_nb.core.runlog.run_lease import RunLease
+from odibi_nb.core.runlog.retry_run import Repair, options_of
+from odibi_nb.core.runlog.run_lease import RunLease, lease_env
 from odibi_nb.core.runlog.run_lock import exclusively
-from odibi_nb.core.runlog.shared_runs import dead_elsewhere, unfinished_elsewhere
+from odibi_nb.core.runlog.shared_runs import (
+    dead_elsewhere,
+    open_runs_elsewhere,
+    unfinished_elsewhere,
+)
 from odibi_nb.core.runlog.unusual import usual_now
 from odibi_nb.core.running.atomic import check_atomic, take_back_run
 from odibi_nb.core.running.authentication import authenticated, named_provider
@@ -356,6 +364,33 @@ class Orchestrator:
         finally:
             self.engine = before
 
+    def run_for_job(self, job: str, **options: Any) -> RunResult:
+        """Run the project for *job*, or retry its last run for *job* if that did not succeed.
+
+        A scheduler that repairs a run, or tries a task again, keeps the id of its run. So the rows that have
+        succeeded do not run again.
+
+        Raises:
+            ConfigurationError: as `run` and `retry`.
+        """
+        self.bootstrap()
+        last = self._last_run_for(job, str(options.get("part") or ""))
+        if last is None or last["status"] == RunStatus.SUCCESS.value:
+            return self.run(job=job, **options)
+        return self.retry(str(last["run_id"]), job=job, **options)
+
+    def _last_run_for(self, job: str, part: str) -> Row | None:
+        """Return the record of the newest run for *job*, on any machine, whether it ended or not."""
+        tables = self.run_state()
+        env = lease_env(self.env, part)
+        runs = (
+            [] if tables is None else open_runs_elsewhere(tables, self.project, env, self.sinks())
+        )
+        runs += [run for run, _ in dead_runs(self.state_dir, self.project, self.env)]
+        runs += past_runs(self.sinks(), RUNS_SEARCHED, self.project, self.env)
+        own = [run for run in runs if options_of(run).get("job") == job]
+        return next(iter(newest_first(own)), None)
+
     def _prepare_retry(
         self, run_id: str, given: Mapping[str, Any], only_failed: bool
     ) -> PreparedRun | RunResult:
@@ -565,7 +600,7 @@ class Orchestrator:
             result = exclusively(
                 *where,
                 lambda lock, interrupts: self._under_lock(lock, interrupts, decide),
-                lease=self.lease(run_id),
+                lease=self.lease(run_id, chosen.part),
                 force=chosen.force,
                 say=lambda text: self._say("WARNING", text),
             )
@@ -595,10 +630,10 @@ class Orchestrator:
         """Return the tables that tell of the runs of other machines; None if no other one runs the environment."""
         return self.adapters.run_state(self.place())
 
-    def lease(self, run_id: str) -> RunLease | None:
+    def lease(self, run_id: str, part: str = "") -> RunLease | None:
         """Return the lease that the run *run_id* needs; None if no other machine runs the environment."""
         tables = self.run_state()
-        return None if tables is None else RunLease(tables, self.project, self.env, run_id)
+        return None if tables is None else RunLease(tables, self.project, self.env, run_id, part)
 
     def _under_lock(
         self,

@@ -1,0 +1,131 @@
+"""The tables in which machines see each other's runs."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from deltalake import DeltaTable
+
+from odibi_nb.core.runlog import run_lease
+from odibi_nb.core.runlog.run_lease import RunLease
+from odibi_nb.errors import DataError
+from odibi_nb.sinks.run_state import LEASE_PROPERTIES, TableRunState
+from odibi_nb.storage.delta_table import DeltaRowTable
+
+
+@pytest.fixture
+def tables(tmp_path):
+    return TableRunState(
+        DeltaRowTable(str(tmp_path / "starts")),
+        DeltaRowTable(str(tmp_path / "lease"), properties=LEASE_PROPERTIES),
+    )
+
+
+def quiet(_):
+    """Ignore a message or a wait."""
+
+
+def test_of_many_that_ask_at_once_one_gets_the_lease(tables):
+    """However many ask at the same time, also for a table that does not exist yet, one gets the lease."""
+    got, refused, start = [], [], threading.Barrier(4)
+
+    def ask(name):
+        lease = RunLease(tables, "P", "qat", name)
+        start.wait()
+        holder = lease._take()
+        (got if holder is None else refused).append(name)
+
+    threads = [threading.Thread(target=ask, args=(f"r{i}",)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(got) == 1
+    assert len(refused) == 3
+    assert tables.lease("P", "qat")["run_id"] == got[0]
+
+
+def test_two_projects_in_one_lake(tables):
+    """Each project and environment has a lease of its own, and names may contain quotes."""
+    leases = [
+        RunLease(tables, project, env, f"{project} {env}")
+        for project in ("P", 'it\'s "one"')
+        for env in ("qat", "prod / x")
+    ]
+    for lease in leases:
+        lease.acquire(force=False, say=quiet)
+    assert [lease.check() for lease in leases] == [""] * 4
+    for lease in leases:
+        lease.release()
+        assert tables.lease(lease.project, lease.env)["run_id"] == ""
+
+
+def test_a_lease_that_another_run_forced_away(tables):
+    """The overridden run learns it with its next renewal, and gives nothing back that is not its own."""
+    first, second = (RunLease(tables, "P", "qat", name) for name in ("first", "second"))
+    first.acquire(force=False, say=quiet)
+    second.acquire(force=True, say=quiet)
+    assert second.overrode[1] == "first"
+    first._renew()
+    assert "second" in first.check()
+    first.release()
+    assert tables.lease("P", "qat")["run_id"] == "second"
+    second.release()
+
+
+def test_a_lake_that_cannot_be_written(tmp_path):
+    """Without access to the lease nothing runs, and the message names the table and the remedy."""
+    (tmp_path / "lease").write_text("a file where the folder of the table belongs")
+    shown = "TransformationRunLease in lake"
+    table = DeltaRowTable(str(tmp_path / "lease"), shown=shown)
+    lease = RunLease(TableRunState(table, table), "P", "qat", "r")
+    with pytest.raises(
+        DataError, match=r'(?s)lease of project .*TransformationRunLease.*"shared": false'
+    ):
+        lease.acquire(force=False, say=quiet)
+
+
+def test_an_old_lease_that_cannot_be_renewed(tables, tmp_path, monkeypatch):
+    """If nobody knows whether the lease still holds, a write is refused, and works again when it is known."""
+    lease = RunLease(tables, "P", "qat", "r")
+    lease.acquire(force=False, say=quiet)
+    monkeypatch.setattr(run_lease, "VALID_SECONDS", -1)
+    (tmp_path / "lease").rename(tmp_path / "away")
+    (tmp_path / "lease").write_text("")
+    with pytest.raises(DataError, match="lease of project"):
+        lease.check()
+    (tmp_path / "lease").unlink()
+    (tmp_path / "away").rename(tmp_path / "lease")
+    assert lease.check() == ""
+    lease.release()
+
+
+def test_the_table_of_the_lease_stays_small(tables, tmp_path, monkeypatch):
+    """Hundreds of beats leave few files: earlier versions are removed."""
+    monkeypatch.setattr(run_lease, "TIDY_BEATS", 10)
+    monkeypatch.setattr("odibi_nb.storage.delta_upkeep.TIDIED_HOURS", 0)
+    lease = RunLease(tables, "P", "qat", "r")
+    lease.acquire(force=False, say=quiet)
+    for _ in range(25):
+        lease._renew()
+    lease.release()
+    assert DeltaTable(str(tmp_path / "lease")).version() >= 26
+    assert len([*(tmp_path / "lease").glob("*.parquet")]) <= 11
+
+
+def test_what_another_version_wrote(tables):
+    """Columns of a later version stay, and an owner or request that cannot be read is no error."""
+    lease = RunLease(tables, "P", "qat", "r")
+    lease.acquire(force=False, say=quiet)
+    row = tables.lease("P", "qat")
+    tables.change_lease("P", "qat", lambda _: {**row, "cancels": "{", "owner": "?", "project": "P"})
+    lease._renew()
+    assert lease.take_cancels() == []
+    assert lease.check() == ""
+    tables.change_lease(
+        "P", "qat", lambda _: {"run_id": "x", "owner": "?", "beat": 1, "cancels": ""}
+    )
+    assert run_lease.holder(tables, "P", "qat") is None
+    lease._renew()
+    assert lease.check() == "run x has taken the place of this run"
