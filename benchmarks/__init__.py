@@ -1,1 +1,1 @@
-"""What the core costs, in ratios to other ways of doing the same: ``python -m benchmarks``."""
+"""Costs of the core, as ratios to other ways to do the same work: ``python -m benchmarks``."""

@@ -1,7 +1,7 @@
 """Print the table of all figures.
 
-Each figure's method is in the docstring of the function that yields it. Ratios are what counts: what
-both sides of one took depends on the machine and on what else it does.
+Each figure's method is in the docstring of the function that yields it. Only the ratios are comparable:
+the times of both sides depend on the machine and its other work.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ SHOWN_VERSIONS = (
 
 
 def main() -> None:
-    """Measure, with what is being measured on standard error; then print the one table."""
+    """Measure, name each measurement on standard error, then print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "--quick",
@@ -127,7 +127,7 @@ def _spark(folder: Path, turns: int) -> Iterator[Figure]:
 
 
 def _machine() -> str:
-    """What the figures were measured on."""
+    """Return the machine and the libraries of the measurement."""
     versions = {name: _version(name) for name in SHOWN_VERSIONS}
     known = [f"{name} {version}" for name, version in versions.items() if version]
     return f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {', '.join(known)}"

@@ -1,4 +1,4 @@
-"""What a comparison of two versions costs, against one scan of the files that they do not share."""
+"""Cost of a comparison of two versions, against one scan of the files that they do not share."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ print(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) /
 def data_diff(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
     """`engine.diff` by keys of a table in 20 files, of which an UPDATE has rewritten two.
 
-    One of 10,000 rows is changed. The baseline lists the files of both versions and reads those that
-    the versions do not share once, as Arrow batches, and does nothing with them. Both run in turns in
+    One of 10,000 rows is changed. The baseline lists the files of both versions, reads the files that the
+    versions do not share once, as Arrow batches, and does nothing with them. Both run in turns in
     one process. The memory is the peak of a process that only compares, with all its libraries.
     """
     lake = folder / "lake"

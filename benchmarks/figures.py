@@ -15,7 +15,7 @@ UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One line of the table; all texts but *holds*, which is None where nothing is wanted."""
+    """One line of the table, as texts; *holds* is None if the figure has no limit."""
 
     name: str
     ours: str
@@ -34,17 +34,17 @@ def compared(
     at_most: float | None = None,
     rows: tuple[int, int] = (0, 0),
 ) -> Figure:
-    """*ours* over *baseline*, the seconds of turns that were taken side by side.
+    """Compare *ours* with *baseline*: seconds of turns that alternated.
 
     The times shown are medians. The ratio is the median of the turns' ratios: a machine that becomes
     slower between two turns changes both sides of a turn's ratio, but only one of two medians.
 
     Args:
-        name: what was done.
+        name: the work.
         ours: seconds, turn by turn.
         baseline: seconds, turn by turn; None if the peer is not installed.
-        peer: what the baseline is.
-        at_most: the ratio that is wanted, if one is.
+        peer: the name of the baseline.
+        at_most: the limit of the ratio, if it has one.
         rows: compare the time for each of so many rows, ours and the baseline's.
     """
     wanted = "–" if at_most is None else f"≤ {at_most:.2f}"
@@ -64,14 +64,14 @@ def compared(
 
 
 def shown(seconds: float, rows: int = 0) -> str:
-    """*seconds* as text with a fitting unit; for each of *rows*, if there are any."""
+    """Return *seconds* as text with a fitting unit; with *rows*, the time for each row."""
     each = seconds / rows if rows else seconds
     size, unit = next(((s, u) for s, u in UNITS if each >= s), UNITS[-1])
     return f"{each / size:.3g} {unit}{'/row' if rows else ''}"
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """The figures, one a line, under a head."""
+    """Return the table of the figures, one per line."""
     marks = {True: "✔", False: "✖", None: "–"}
     lines = [
         HEAD,

@@ -1,4 +1,4 @@
-"""What importing costs, and that it loads nothing heavy. Each import is a new process."""
+"""Cost of imports, and a check that they load no heavy library. Each import is a new process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEAVY = ("pandas", "plotly", "pyspark", "IPython", "sqlalchemy", "deltalake")
 
 
 def imports(turns: int) -> Iterator[Figure]:
-    """Import times, taking turns, each in a new interpreter.
+    """Measure import times in turns, each in a new interpreter.
 
     The first line is the whole process, beside one that imports nothing. In the others the new
     process measures its import itself, because starting Python takes longer than most of them.
@@ -44,7 +44,7 @@ def imports(turns: int) -> Iterator[Figure]:
 
 
 def _loads_nothing_heavy(statement: str) -> Figure:
-    """Which of `HEAVY` stand in ``sys.modules`` after *statement*."""
+    """Return the libraries of `HEAVY` that *statement* loads."""
     code = f"{statement}; import sys; print(*[n for n in {HEAVY!r} if n in sys.modules])"
     names = _python(code).split()
     return Figure(

@@ -28,8 +28,8 @@ def thread_runner(nodes: int, workers: int, *, outputs: bool) -> Callable[[], fl
 
     The pipeline has *nodes* independent nodes that read the same MemoryDataset. With *outputs* each
     gives it to a MemoryDataset of its own: the usual node, whose cost in Kedro grows with the number
-    of nodes. Without, none gives anything: the cheapest node there is. Making pipeline and catalog
-    does not count, there are no hooks, and Kedro logs only warnings.
+    of nodes. Without, no node returns a value, which is Kedro's cheapest node. The creation of pipeline
+    and catalog does not count, Kedro has no hooks, and it logs only warnings.
     """
     os.environ["KEDRO_LOGGING_CONFIG"] = str(Path(__file__).with_name("kedro_logging.yml"))
     from kedro.io import DataCatalog, MemoryDataset

@@ -27,9 +27,9 @@ TIMEOUT = 300
 
 @dataclass
 class Reply:
-    """What one cell sent: its text, how many bytes in how many messages, and when the first picture came.
+    """Output of one cell: its text, the numbers of bytes and messages, and the time of the first picture.
 
-    *outputs* is what the notebook keeps; *updates* are the bundles of all updates, in order.
+    *outputs* are the saved outputs; *updates* are the bundles of all updates, in order.
     """
 
     text: str = ""
@@ -69,7 +69,7 @@ class KernelSession:
         self._manager.shutdown_kernel(now=True)
 
     def run(self, code: str) -> Reply:
-        """Run a cell; what it sent.
+        """Run a cell, and return its output.
 
         Raises:
             RuntimeError: if it failed.
@@ -105,7 +105,7 @@ class KernelSession:
                 reply.updates.append(content["data"])
 
     def saved(self, code: str) -> tuple[int, dict[str, Any] | None]:
-        """Run *code*: the bytes of a notebook of that cell, and the Plotly figure in it, if there is one."""
+        """Run *code*, and return the bytes of the saved notebook and its Plotly figure, if it has one."""
         outputs = [*self.run(code).outputs.values()]
         cell = nbformat.v4.new_code_cell(
             code, outputs=[nbformat.v4.new_output("display_data", data) for data in outputs]

@@ -1,4 +1,4 @@
-"""What showing a run live costs: time, processor, bytes, and what a saved notebook keeps of it."""
+"""Costs of the live view: time, processor, bytes, and the size of the saved notebook."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def live_run(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
     """Rows that wait for 100 ms on 32 threads, in a real kernel: as ``widgets``, and with no view.
 
     The processor time is the painter's thread and the view's part of the coordinator's, over the time
-    of the run. Bytes are those of all messages that reach the front end while the run goes on. "Last
-    state" is what the last update of the picture says.
+    of the run. All messages that reach the front end during the run count as bytes. "Last
+    state" is the last update of the picture.
     """
     project_on_disk(folder, rows, "wait")
     with KernelSession(folder) as kernel:
@@ -133,7 +133,7 @@ class _Times(NamedTuple):
 
 
 def _first(folder: Path, *, again: bool) -> _Times:
-    """A run's times in a kernel, and those of an empty widget in another one that is as warm."""
+    """Return the times of a run in a kernel, and of an empty widget in another, equally warm kernel."""
     with KernelSession(folder) as kernel:
         kernel.run("%load_ext odibi_nb")
         for _ in range(1 + again):

@@ -1,4 +1,4 @@
-"""What the run log costs where rows take time, and how many commits it makes."""
+"""Cost of the run log for rows that take time, and the number of its commits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run_log(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
     run). The pool sleeps as often, and waits at the end of each layer too. The Delta tables are the
     same in all turns, so the log is appended to, and read for the durations of past runs.
 
-    Commits are those of one more run in a new lake, both tables counted: the attempts' and the runs'.
+    One more run in a new lake counts the commits to both tables: of attempts and of runs.
     """
     per_layer = [rows // len(LAYERS) + (i < rows % len(LAYERS)) for i in range(len(LAYERS))]
     registry = RowsInMemory(
@@ -110,7 +110,7 @@ def _commits(folder: Path, registry: RowsInMemory) -> Figure:
 
 
 def commits(name: str, attempts: int, runs: int) -> Figure:
-    """How many commits a run of `LAYERS` made, to both tables of its log."""
+    """Return the number of commits of a run of `LAYERS` to both tables of its log."""
     extra = attempts + runs - len(LAYERS)
     return Figure(
         name=f"{name} ({attempts} of attempts, {runs} of runs)",

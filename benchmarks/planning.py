@@ -1,4 +1,4 @@
-"""What a plan costs, against fetching and decoding its rows."""
+"""Cost of a plan, against fetching and decoding its rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LAYERS = ("Bronze", "Silver_1", "Gold_1")
 def plan(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
     """`GenericProjectOrchestrator.plan` of a registry in SQLite, against fetching and ``json.loads``.
 
-    The rows stand in three layers; each has one or two inputs (tables of the layer before, files in
+    The rows are in three layers; each has one or two inputs (tables of the layer before, files in
     Bronze), five constants and an output. Ours is the manifest, the query with its look at the
     table's columns, parsing and checking, functions, graph and ranks. The baseline is SQLAlchemy's
     query for the same columns and rows in the same order, and ``json.loads`` of the three JSON

@@ -11,7 +11,7 @@ WIDTH = 1_000
 
 
 def size_of(figure: dict[str, Any]) -> int | None:
-    """The letters of the PNG in base64; None where there is no browser to draw it with."""
+    """Return the length of the PNG in base64; None without a browser to draw it."""
     if not CHROMIUM.exists() or importlib.util.find_spec("playwright") is None:
         return None
     import plotly

@@ -110,7 +110,7 @@ class Project:
         folder: gets the manifest, and the state with the journals.
         registry: where the rows come from.
         layers: the manifest's layer order.
-        make_sink: makes the run log's sink, for each run anew.
+        make_sink: makes a new sink of the run log for each run.
         tables: instead of the engine's, on a lake in *folder*.
         engine: the rows'.
     """
@@ -137,14 +137,14 @@ class Project:
         )
 
     def orchestrator(self) -> Orchestrator:
-        """What `run_project` makes, with these adapters."""
+        """Return the orchestrator that `run_project` would make, with these adapters."""
         return Orchestrator(NAME, ENV, self.manifest, engine=self.engine, adapters=self.adapters)
 
     def run(self, workers: int) -> float:
         """Seconds of one whole run: manifest, plan, lock, journal, workers, events, run log, result.
 
         Raises:
-            RuntimeError: if a row failed: then there is nothing to measure.
+            RuntimeError: if a row failed, so that the time means nothing.
         """
         results = []
         seconds = seconds_of(lambda: results.append(self.orchestrator().run(max_workers=workers)))

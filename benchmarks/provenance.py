@@ -1,4 +1,4 @@
-"""What it costs that the run log knows which data each attempt read and wrote."""
+"""Cost of provenance: the run log's record of the data that each attempt read and wrote."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FILE_EVENTS = frozenset({"open", "os.scandir", "os.listdir"})
 
 
 class _Unrecorded(PandasEngine):
-    """The engine without the methods that tell versions."""
+    """The engine without the methods for versions."""
 
     @property
     def read_newest(self) -> Any:  # type: ignore[override]

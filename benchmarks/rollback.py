@@ -1,4 +1,4 @@
-"""What a rollback costs, against bare restores of the same tables."""
+"""Cost of a rollback, against bare restores of the same tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a row costs when its function does nothing: the core alone."""
+"""Cost of a row whose function does nothing: the core alone."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def no_op_rows(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
 
     Kedro is only its runner's call (see `kedro_peer`), the pool only submitting and waiting. All use
     the same number of threads, and take turns. The limits are against Kedro's usual node, which has
-    an output; against its cheapest, which has none and so keeps nothing, the ratio is told beside it.
+    an output; the table also shows the ratio to its cheapest node, which has no output.
     """
     plain = RowsInMemory([row(i, "nothing") for i in range(rows)])
     passing = RowsInMemory(
@@ -67,7 +67,7 @@ def no_op_rows(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
 
 
 def growth(folder: Path, few: int, many: int, turns: int) -> Iterator[Figure]:
-    """What a no-op row costs among *many*, against among *few*; runs as in `no_op_rows`, journal on."""
+    """Cost of a no-op row among *many* rows, against among *few*; runs as in `no_op_rows`, with journal."""
     projects = [
         Project(folder / str(n), RowsInMemory([row(i, "nothing") for i in range(n)]))
         for n in (few, many)

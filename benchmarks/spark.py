@@ -1,4 +1,4 @@
-"""What running on Spark costs: beside a thread pool, with and without pools, on a JVM and on Sail."""
+"""Costs of runs on Spark: beside a thread pool, with and without pools, on a JVM and on Sail."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def short_beside_long(folder: Path, turns: int) -> Iterator[Figure]:
     """Seven short rows beside a long one of many tasks: the median short row, with a pool each.
 
     The short ones begin when the long one has all cores. Without: the same rows in one pool, which
-    serves them first come, first served, as Spark does where it has not been told to be fair. (From 4.2
-    on its default pool is fair where the scheduler is, which it is in the sessions that we start.)
+    serves them first come, first served, as Spark does unless it is configured to be fair. (From 4.2 on,
+    its default pool is fair if the scheduler is, as in the sessions that we start.)
     """
     contestants = []
     for pools in (True, False):
@@ -125,7 +125,7 @@ def sail_beside_jvm(folder: Path, turns: int) -> Iterator[Figure]:
 
 
 def unavailable() -> Figure | None:
-    """Why nothing of this can be measured here, as a line of the table; None if it can."""
+    """Return the reason why this cannot be measured here, as a line of the table; None if it can."""
     try:
         from odibi_nb.engines.spark import jvm as spark_jvm
 

@@ -1,4 +1,4 @@
-"""One run of the example project in FOLDER on Spark; prints what it took, as JSON, on its last line."""
+"""Run the example project in FOLDER on Spark, and print its times as JSON on the last line."""
 
 import time
 
@@ -12,7 +12,7 @@ from odibi_nb import HookManager, run_project  # noqa: E402
 
 
 def main() -> None:
-    """Run, and say how long it was to the first row's end, and to the last's."""
+    """Run, and print the seconds to the end of the first row and of the last row."""
     folder = Path(sys.argv[1])
     ended: list[float] = []
     hooks = HookManager()

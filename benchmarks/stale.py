@@ -1,4 +1,4 @@
-"""What a second run costs if nothing has changed: a run of what is stale, and the status."""
+"""Cost of a second run without changes: a run of the stale rows, and the status."""
 
 from __future__ import annotations
 

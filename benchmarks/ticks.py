@@ -1,4 +1,4 @@
-"""What a live view sends with each picture, by how much has changed since the one before."""
+"""Bytes that a live view sends with each picture, by the share of rows that have changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RUNNING = 32
 
 
 class Wire:
-    """Stands where a kernel's comms would, and counts what is sent."""
+    """Replacement of a kernel's comms that counts the bytes sent."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -111,7 +111,7 @@ def _whole(ui: str, rows: int) -> float:
 
 
 class _Run:
-    """A run whose rows begin and end as they are told; the first third of them have ended."""
+    """A run whose rows begin and end on request; the first third of them have ended."""
 
     def __init__(self, rows: int) -> None:
         self.now = BEGUN

@@ -1,4 +1,4 @@
-"""Measuring contestants side by side, so that what slows the machine slows all of them."""
+"""Measure contestants in turns, so that other work on the machine slows all of them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def side_by_side(contestants: Sequence[Contestant], turns: int) -> list[list[flo
     """The seconds of each contestant in each of its *turns*, in the contestants' order.
 
     Each runs once to warm up, then they take turns (A B C A B C …). A contestant returns the seconds
-    it took, so that what it prepares does not count. Garbage is collected before each turn: nobody
-    pays for what another left behind.
+    it took, so that what it prepares does not count. Garbage is collected before each turn: no
+    contestant pays for the garbage of another.
     """
     for run in contestants:
         run()
@@ -30,7 +30,7 @@ def side_by_side(contestants: Sequence[Contestant], turns: int) -> list[list[flo
 
 
 def seconds_of(call: Callable[[], object]) -> float:
-    """How long *call* takes."""
+    """Return the seconds that *call* takes."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start

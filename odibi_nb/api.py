@@ -108,7 +108,7 @@ def run_project(
 def rollback(
     project: str, run_id: str = "last", env: str = "qat", *, dry_run: bool = False, **keywords: Any
 ) -> RunResult | RollbackPlan:
-    """Restore the tables that a run wrote to their versions before it.
+    """Restore the tables that a run wrote to their versions before that run.
 
     Args:
         project: the project's name.
@@ -168,7 +168,7 @@ def show(project: str, run_id: str = "last", env: str = "qat", **keywords: Any) 
 
     Args:
         project: the project's name.
-        run_id: id of the run; ``last`` for the newest run that does not go on.
+        run_id: id of the run; ``last`` for the newest run that has ended.
         env: the environment.
         **keywords: further arguments of `GenericProjectOrchestrator`, such as `manifest_path` or
             `engine`.
@@ -177,7 +177,7 @@ def show(project: str, run_id: str = "last", env: str = "qat", **keywords: Any) 
         The result with its transformations and their logs. The exceptions themselves are gone.
 
     Raises:
-        ConfigurationError: if there is no such run.
+        ConfigurationError: if the run does not exist.
     """
     from odibi_nb.core.runlog.past_run import find_past_run, result_of
     from odibi_nb.errors import ConfigurationError
@@ -230,9 +230,9 @@ def report(
 
 
 def watch(project: str, run_id: str = "last", env: str = "qat", **keywords: Any) -> RunResult:
-    """Print the progress of a run that goes on, in this or another process, until it ends.
+    """Print the progress of a run of this or another process until it ends.
 
-    An interrupt ends the watching, not the run. A run that has ended already is not printed.
+    An interrupt ends only the output, not the run. A run that has already ended prints nothing.
 
     Args:
         project: the project's name.
@@ -244,7 +244,7 @@ def watch(project: str, run_id: str = "last", env: str = "qat", **keywords: Any)
         The result of the run, as `show` returns it.
 
     Raises:
-        ConfigurationError: if there is no such run.
+        ConfigurationError: if the run does not exist.
     """
     from odibi_nb.core.runlog.followed_run import FollowedRun, runs_going_on
     from odibi_nb.project_orchestrator import GenericProjectOrchestrator
@@ -337,8 +337,8 @@ def read_table(
         table: ``schema.table``.
         env: the environment.
         version: version of the table to read; the newest one if None.
-        run: id of a run, or ``last``, instead of a version: the table as that run left it, or else as
-            it read it.
+        run: id of a run, or ``last``, instead of a version: read the version that the run wrote, or else
+            the version that it read.
         **keywords: further arguments of `GenericProjectOrchestrator`, such as `manifest_path` or
             `engine`.
 
@@ -385,7 +385,7 @@ def diff(
         keys: columns that identify a row; if empty, the keys of the row's output. Without any, whole
             rows are compared.
         select: only tables that these rows write.
-        exclude: but not tables that these rows write.
+        exclude: leave out the tables that these rows write.
         **keywords: further arguments of `GenericProjectOrchestrator`, such as `manifest_path` or
             `engine`.
 

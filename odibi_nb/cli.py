@@ -66,7 +66,7 @@ def _done(words: Sequence[str] | None) -> int:
 
 
 def _refusal(refusal: RunLockedError) -> str:
-    """Return the run that is in the way, its progress, and the commands that the person has now."""
+    """Return the message about the run that holds the lock: its progress, and the commands to use now."""
     if refusal.state_dir is None:
         return str(refusal)
     from odibi_nb.views.run.other_run import OtherRun

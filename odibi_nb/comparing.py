@@ -43,7 +43,7 @@ class What:
             environments, tables.
         keys: columns that identify a row; if empty, the keys of the rows' outputs.
         select: only tables that the selected rows write.
-        exclude: but not tables that these rows write.
+        exclude: leave out the tables that these rows write.
     """
 
     words: tuple[str, ...] = ()
@@ -200,7 +200,7 @@ def _run(project: Orchestrator, what: What, run: Row) -> Diff:
         commits = _commits(engine, table, newest.version if newest else 0, down_to)
         if any(c.version == pair.after and c.run_id != run_id for c in commits):
             raise DataError(
-                f"{table}: v{pair.after} is not of this run: the table was created again"
+                f"{table}: the run did not write version {pair.after}: the table was created again"
             )
         diff = _one(project, table, pair, what.keys or outputs.keys.get(key, ()))
         return replace(diff, notes=(*diff.notes, *_foreign(commits, pair, run_id)))
@@ -209,7 +209,7 @@ def _run(project: Orchestrator, what: What, run: Row) -> Diff:
 
 
 def _foreign(commits: Sequence[TableCommit], pair: VersionPair, run_id: str) -> list[str]:
-    """Return a line for each other author whose change is also between the two versions."""
+    """Return a line for each other author who changed the table between the two versions."""
     others = [
         c
         for c in commits

@@ -251,7 +251,7 @@ def _tried(
 
 
 def past_lines(rehearsal: Rehearsal) -> tuple[str, ...]:
-    """Return lines about the inputs of a past attempt: their versions, and what is not as it was."""
+    """Return lines about the inputs of a past attempt: their versions, and the inputs that may have changed."""
     past = rehearsal.past
     if past is None:
         return ()

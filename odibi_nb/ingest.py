@@ -233,7 +233,7 @@ def _shaped(function: str, frame: Any, given: Constants, context: ExecutionConte
     renamed = [str(rename.get(name, name)) for name in names]
     twice = [name for name, times in Counter(renamed).items() if times > 1]
     if rename and twice:
-        raise DataError(f"{function}: rename makes two columns {min(twice)!r}")
+        raise DataError(f"{function}: rename would give two columns the name {min(twice)!r}")
     _check_known(function, "columns", keep or (), renamed)
     kept = set(renamed if keep is None else keep)
     for name, value in add.items():
@@ -260,7 +260,7 @@ def _shaped(function: str, frame: Any, given: Constants, context: ExecutionConte
 def _name_problems(names: Sequence[str]) -> Iterator[str]:
     """Yield problems of column *names* that no table takes, in words for a row without code."""
     if not names:
-        yield 'no records were found, and so no columns: "schema" can name them'
+        yield 'the file has no records, and so no columns: "schema" can name them'
     seen: dict[str, str] = {}
     for name in names:
         if not name.strip():
@@ -297,7 +297,7 @@ def _mixture(values: Any) -> str | None:
         return f"mixes {' and '.join(groups)} ({shown})"
     large = int in samples and float in samples and _largest(values) > _EXACT_IN_FLOAT
     if large:
-        return f"holds {_largest(values)} beside fractions, which as floats would be rounded"
+        return f"holds {_largest(values)} and fractions: as a float it would be rounded"
     for group in ("time of day", "duration"):
         if group in groups:
             return f"holds a {group} ({groups[group]}), for which tables have no type"

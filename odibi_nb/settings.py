@@ -139,7 +139,7 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] | None =
 
 
 def checked_setting(name: str, value: Any) -> Any:
-    """Validate *value* for the setting *name*, and convert it to its type; None means not set.
+    """Validate *value* for the setting *name*, and convert it to the setting's type; None stays None.
 
     Raises:
         SettingsError: if *name* cannot have this value.

@@ -228,7 +228,7 @@ def spark_session(place: Place) -> str:
 def missing_schemas(place: Place, tables: Iterable[str]) -> list[str] | None:
     """Return the schemas that *tables* need and the catalog of the lake lacks.
 
-    Return None if the lake is no catalog, or if no session runs that could tell. Starts no session.
+    Return None if the lake is no catalog, or if no running session can list them. Starts no session.
 
     Raises:
         EngineError: if the session may not use the catalog; the message contains the ``GRANT`` to ask for.

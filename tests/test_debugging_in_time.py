@@ -186,7 +186,9 @@ def test_bisect_says_if_it_is_not_the_data(project):
     project.run(select=["S1"])
     found = bisect(project.open(), "S1", lambda line: None)
     assert found.culprit is None
-    assert found.conclusion.startswith("not the tables: it fails on the inputs of run ")
+    assert found.conclusion.startswith(
+        "the tables are not the cause: it fails on the inputs of run "
+    )
     file.write_text(FUNCTIONS)
     found = bisect(project.open(), "S1", lambda line: None)
     assert found.conclusion.startswith("not reproduced: it succeeds on the inputs of run ")

@@ -175,7 +175,7 @@ def test_unknown_constants_are_refused(context, sensors):
             {"rename": {"value": "v"}},
             "rename names the unknown column 'value' (did you mean 'Value'",
         ),
-        ({"rename": {"Value": "id"}}, "rename makes two columns 'id'"),
+        ({"rename": {"Value": "id"}}, "rename would give two columns the name 'id'"),
         ({"columns": ["ident"]}, "columns names the unknown column 'ident'"),
         ({"add": {"id": 1}}, "add would replace the column 'id'"),
         ({"add": {"tags": [1]}}, "add gives 'tags' [1], which is not one value"),

@@ -151,7 +151,7 @@ def test_an_output_that_nobody_wrote_is_a_warning_of_the_run(run):
     to_do = 'return its DataFrame, or give the output "optional": true in the row'
     assert result.warnings == [
         f"A: bronze.a: {told} bronze.a, and the table is as it was: {to_do}",
-        f"B: b.b: {told} b.b, and there is no such table: {to_do}",
+        f"B: b.b: {told} b.b, and the table does not exist: {to_do}",
     ]
     assert [c.status for c in result.transformations["A"].checks] == ["not written"]
 

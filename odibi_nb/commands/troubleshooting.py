@@ -35,7 +35,9 @@ LAST = "last"
 LOG_LINES = 40
 FOLLOW_SECONDS = 0.3
 RUNS_LOOKED_AT = 50
-_WHY_NOT = "its code, its constants, or what has no versions must have changed since it failed"
+_WHY_NOT = (
+    "the cause is a later change to its code, its constants, or an input without versions it failed"
+)
 _LATE = "the function itself ended well: Spark only finds such an error when the rows are written; "
 
 

@@ -167,7 +167,7 @@ class TableEngine(Protocol):
 
     @property
     def cannot_cache(self) -> str:
-        """Reason not to call `cache`; empty if it may be called, and before a session exists."""
+        """Reason why tables cannot be cached; empty if they can, or if no session exists yet."""
 
     def spark_session(self) -> Any:
         """Return the Spark session for transformations, or None without Spark; start it if necessary.
@@ -362,7 +362,7 @@ class VersionedEngine(Protocol):
         """
 
     def read_newest(self, table: TableName) -> tuple[DataFrame, TableVersion | None]:
-        """Return all rows of *table* as `read` does, and the version that they are.
+        """Return all rows of *table* as `read` does, and their version.
 
         The frame keeps that version, even if a writer changes the table before it is computed. The version
         is None if it is not known, as for a view.
@@ -374,7 +374,7 @@ class VersionedEngine(Protocol):
     def query_newest(
         self, sql: str, versions: Mapping[str, int]
     ) -> tuple[DataFrame, tuple[TableVersion | UnversionedTable, ...]]:
-        """Return what `query_versions` returns, and the version of each table that the query read."""
+        """Return the result of `query_versions` at the newest versions, and the version of each table."""
 
     def outlook(self, table: TableName, version: int, *, restores: int) -> Outlook:
         """Return the effect of restoring *table* to an earlier version. Writes nothing.
@@ -413,8 +413,8 @@ class ComparingEngine(Protocol):
     def same_content(self, frame: DataFrame, output: Output) -> tuple[TableVersion | None, str]:
         """Return the version of *output*'s table that holds exactly the rows of *frame*, and their hash.
 
-        The order of rows does not count. The version is None if the table holds other rows, has other
-        columns or types, or if that is not known. The hash is "" if the engine needs none for the write.
+        The order of rows does not count. The version is None if rows, columns or types differ, or if the
+        engine cannot compare them. The hash is "" if the engine does not need it for the write.
         """
 
 
@@ -424,7 +424,7 @@ class FingerprintingEngine(Protocol):
     def fingerprint(self, location: str) -> FileRead:
         """Return the present fingerprint of a file, or of all files of a folder or pattern.
 
-        What is not known is left out, so a location that cannot be looked at has only its name.
+        Unknown facts are left out. A location that cannot be checked has only its name.
         """
 
 
@@ -589,8 +589,8 @@ class BaseLogSink(ABC):
     def write_last(self, records: list[Row], run_record: Row) -> bool:
         """Append the last batch and the record of the finished run, both at the same time.
 
-        Return False if the sink cannot, and has written nothing. The run then calls `write` and
-        `write_run`, and also after an exception, for what `written` and `runs` do not return.
+        Return False, and write nothing, if the sink cannot do that. The run then calls `write` and
+        `write_run`. After an exception it does so for the records that `written` and `runs` lack.
         """
         del records, run_record
         return False
@@ -614,7 +614,7 @@ class BaseLogSink(ABC):
         return []
 
     def durations(self, run_ids: Sequence[str]) -> list[tuple[str, float]]:
-        """Return (transformation_id, seconds) for each success in these runs; each plan calls it."""
+        """Return (transformation_id, seconds) for each success in these runs. Every plan calls this method."""
         return [
             (record["transformation_id"], record["duration_seconds"])
             for record in self.attempts(run_ids)

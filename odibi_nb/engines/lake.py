@@ -67,7 +67,7 @@ class Lake:
         tables: Sequence[TableName],
         newest_commit: Callable[[TableName], tuple[float, float] | Change],
     ) -> Watch:
-        """Watch *tables* in their folders; in a remote lake, by *newest_commit*, see `watch_commits`."""
+        """Watch *tables*: in a local lake by their folders, in a remote lake by *newest_commit*."""
         if self.is_local:
             return watch_folders(tables, self.uri)
         return watch_commits(newest_commit)

@@ -112,7 +112,7 @@ def spelled(keys: Sequence[str], shared: Collection[str]) -> list[str]:
 
 
 def difference(dialect: Dialect, shared: Mapping[str, str], keys: Sequence[str]) -> RowDifference:
-    """Return the difference that the dialect's differing rows are.
+    """Return the difference that follows from the dialect's differing rows.
 
     Args:
         dialect: the engine's SQL; its differing rows have the *shared* columns and `COPIES`.

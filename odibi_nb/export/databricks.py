@@ -1,7 +1,7 @@
 """A Databricks bundle: ``databricks.yml`` with a job that runs a project.
 
-The keys are those of the schema that ``databricks bundle schema`` prints. The project's folder is deployed
-with the bundle, so the functions beside the manifest are the job's.
+The keys follow the schema that ``databricks bundle schema`` prints. The project's folder is deployed
+with the bundle, so the job uses the functions beside the manifest.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Files that an export makes: write them, compare them with the disk, and respect edits by hand.
 
-The first line of each file names the command and has a hash of the rest. So a later export can tell a
-file that it made from a file that a person wrote or changed, and refuses to replace the latter.
+The first line of each file names the command and has a hash of the rest. So a later export can
+distinguish its own files from files that a person wrote or changed, and refuses to replace the latter.
 """
 
 from __future__ import annotations

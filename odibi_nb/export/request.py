@@ -1,4 +1,4 @@
-"""What to export: a project's plan, and the options of the command."""
+"""The request of an export: a project's plan, and the options of the command."""
 
 from __future__ import annotations
 

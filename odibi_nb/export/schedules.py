@@ -40,7 +40,7 @@ def quartz(fields: tuple[str, ...]) -> str:
 
     Raises:
         ConfigurationError: if the expression limits both the day of the month and the day of the week.
-            Cron runs on both kinds of days then, and Quartz has no such form.
+            Cron then runs on days of either kind, which Quartz cannot express.
     """
     minute, hour, day, month, weekday = fields
     if day != "*" and weekday != "*":

@@ -47,7 +47,7 @@ def tasks_of(plan: RunPlan, split: str, *, most: int, where: str) -> list[Task]:
     Args:
         plan: the plan of all rows to export.
         split: ``project``, ``layer`` or ``row``.
-        most: number of tasks that the scheduler accepts at most.
+        most: maximum number of tasks that the scheduler accepts.
         where: name of the scheduler, for messages.
 
     Raises:

@@ -60,8 +60,8 @@ class TableLogSink(BaseLogSink):
     def write(self, records: list[Row]) -> None:
         """Append *records* in one commit. After the first batch of a run, compact the tables if that is due.
 
-        To look at the files takes a while, through Spark a job for each table. After the first batch other
-        rows usually still run, so nothing waits for it. At the end of the run everything would.
+        Listing the files takes a while, through Spark a job for each table. After the first batch, other rows
+        usually still run, so nothing waits for the compaction. At the end of the run, the user would wait.
         """
         if not records:
             return
@@ -72,7 +72,7 @@ class TableLogSink(BaseLogSink):
             self._batches += 1
 
     def write_run(self, record: Row) -> None:
-        """Append the record of a run that ended. Compact the tables if the run has not, or wrote much since."""
+        """Append the record of a run that ended. Compact the tables, unless the run has done so and wrote little afterwards."""
         self._runs.append(stored_rows([record], RUN_COLUMNS), RUN_COLUMNS)
         if self._batches is None or self._batches >= MANY_BATCHES:
             self._compact()

@@ -1,4 +1,4 @@
-"""Replace files in one step each, and remember who did it."""
+"""Replace files in one step each, and record the writer."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def note_writer(state_dir: Path, writings: Sequence[Writing]) -> None:
 
 
 def last_writer(state_dir: Path, path: Path, data: bytes) -> str:
-    """Describe who wrote *path*, whose content is *data*, for the message of a conflict."""
+    """Name the last writer of *path*, whose content is *data*, for the message of a conflict."""
     writer = None
     with contextlib.suppress(msgspec.MsgspecError, ValueError):
         writer = msgspec.json.decode(read_regular(state_dir / NOTE, MAX_NOTE) or b"", type=_Writer)

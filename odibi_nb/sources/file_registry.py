@@ -126,7 +126,7 @@ class FileRegistry:
         return [(*place, count) for place, count in sorted(counts.items())]
 
     def export(self, project: str | None = None, env: str | None = None) -> list[Row]:
-        """Return the rows in the form of a table's, of one or all projects and environments, ordered.
+        """Return the rows of one or all projects and environments, in the form of a table's rows, ordered.
 
         Raises:
             RegistryError: with all problems of all files.
@@ -309,7 +309,7 @@ class FileRegistry:
         """Return the resolved path of the file or folder.
 
         Raises:
-            RegistryError: if it is not in the project's folder, or has another kind than its name says.
+            RegistryError: if it is not in the project's folder, or is a file where its name means a folder, or the other way round.
         """
         path = self._check_inside(self._folder / self._place)
         if path == self._folder.resolve():
@@ -386,7 +386,7 @@ def _opened(row: Row) -> Row:
 
 
 def _plain(row: Row) -> dict[str, str]:
-    """Return *row* so that equal rows of any format are equal."""
+    """Return *row* in a form in which equal rows of all formats are equal."""
     plain = {}
     for name, value in row.items():
         if value is None or value == "":
@@ -424,4 +424,4 @@ def _duplicates(files: Sequence[_File], root: Path) -> Iterator[Problem]:
             for file, i in places
         ]
         where = f"row {name!r} of project {project!r}, env {env!r}"
-        yield Problem(where, f"is there {len(places)} times: {' and '.join(shown)}")
+        yield Problem(where, f"occurs {len(places)} times: {' and '.join(shown)}")

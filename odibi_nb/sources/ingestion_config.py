@@ -67,7 +67,7 @@ class Conversion:
 
 
 class _NoCounterpartError(Exception):
-    """A source needs a function of the project. The message says why."""
+    """A source needs a function of the project. The message has the reason."""
 
 
 def converted(
@@ -165,7 +165,7 @@ def _load(source: Row, notes: list[str]) -> tuple[str, Row]:
     if kind == "sql":
         return "load_sql", _sql_constants(source, notes)
     if kind not in _BY_FILE:
-        raise _NoCounterpartError(f"source_type {kind!r} needs a function of yours")
+        raise _NoCounterpartError(f"source_type {kind!r} needs a function of your own")
     if _is_true(source.get("is_autoloader")):
         message = (
             "Auto Loader needs a function with spark.readStream and trigger(availableNow=True)"
@@ -198,7 +198,7 @@ def _is_true(value: Any) -> bool:
 
 
 def _batch(options: Row) -> Row:
-    """Return the options of the batch reader; the original files them below its engine's name."""
+    """Return the options of the batch reader; the original stores them under the name of its engine."""
     engine = options.get(str(options.get("engine", "databricks")), options)
     batch = engine.get("batch", {}) if isinstance(engine, dict) else {}
     return batch if isinstance(batch, dict) else {}

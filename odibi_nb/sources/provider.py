@@ -79,7 +79,7 @@ class ProviderRegistry:
         problems = [
             Problem(
                 what,
-                f"{value!r} has a backslash or a control character, which no database quotes alike",
+                f"{value!r} has a backslash or a control character, which databases quote in different ways",
             )
             for what, value in (("project", project), ("env", env))
             if _UNSAFE.search(value)

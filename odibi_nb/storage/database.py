@@ -111,7 +111,7 @@ class Database:
 
     @property
     def takes_one_statement(self) -> bool:
-        """Return True if the driver takes only one statement, and the server no writes, in `reading`."""
+        """Return True if in `reading` the driver accepts only one statement, and the server no writes."""
         kind, _, driver = re.split(r":", self._text, maxsplit=1)[0].lower().partition("+")
         if kind == "postgresql":
             # psycopg2, which SQLAlchemy 2.0 prefers, sends text that may contain several statements.
@@ -210,7 +210,7 @@ class Database:
             return url
         if not url.database or url.database == ":memory:":
             raise DataError(
-                "an in-memory database is empty for everybody else; name a file: sqlite:///file.db"
+                "each connection to an in-memory database gets a new, empty one: name a file: sqlite:///file.db"
             )
         path = (self._folder or Path.cwd()) / url.database
         if create:
@@ -335,9 +335,7 @@ def find_table(connection: sa.Connection, name: str, schema: str | None = None) 
         actual = _same_name(name, names)
     if actual is None:
         where = f" in schema {schema!r}" if schema else ""
-        raise TableNotFoundError(
-            name, f"there is no table {name!r}{where}{did_you_mean(name, names)}"
-        )
+        raise TableNotFoundError(name, f"no table {name!r}{where}{did_you_mean(name, names)}")
     with warnings.catch_warnings():
         # SQLAlchemy warns of types that it does not support. None of our columns has such a type.
         warnings.simplefilter("ignore", sa.exc.SAWarning)

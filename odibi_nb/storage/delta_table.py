@@ -115,7 +115,7 @@ class DeltaRowTable(RowTable):
                     compact(table)
         except DataError:
             name = self._shown or self._uri
-            _logger.warning("%s could not be compacted, but it is whole", name, exc_info=True)
+            _logger.warning("%s was not compacted; its data is complete", name, exc_info=True)
 
     def tidy(self) -> None:
         """Write a checkpoint, and remove the expired files of the log and of earlier versions."""
@@ -151,7 +151,7 @@ class DeltaRowTable(RowTable):
     def _there(self) -> Any:
         table = self._open()
         if table is None:
-            raise TableNotFoundError(self._shown or self._uri, "there is no such table")
+            raise TableNotFoundError(self._shown or self._uri, "the table does not exist")
         return table
 
     def _open(self) -> Any:

@@ -37,7 +37,9 @@ def checkpoint(table: Any, before: int) -> None:
         try:
             table.create_checkpoint()
         except Exception:
-            _logger.warning("the run log got no checkpoint; writing goes on", exc_info=True)
+            _logger.warning(
+                "no checkpoint of the run log was written; the run continues", exc_info=True
+            )
 
 
 def compact(table: Any) -> None:

@@ -108,7 +108,7 @@ def check_catalog(spark: Any, catalog: str) -> None:
 
 
 def missing_schemas(spark: Any, catalog: str, schemas: Iterable[str]) -> list[str]:
-    """Return those of *schemas* that *catalog* does not have. Writes nothing.
+    """Return the *schemas* that *catalog* does not have. Writes nothing.
 
     Args:
         spark: the session.
@@ -116,7 +116,7 @@ def missing_schemas(spark: Any, catalog: str, schemas: Iterable[str]) -> list[st
         schemas: names of schemas.
 
     Raises:
-        EngineError: if the session may not use the catalog, or not look at a schema.
+        EngineError: if the session has no right to use the catalog or to check a schema.
     """
     if catalog:
         check_catalog(spark, catalog)
@@ -127,7 +127,7 @@ def missing_schemas(spark: Any, catalog: str, schemas: Iterable[str]) -> list[st
             if not spark.catalog.databaseExists(name):
                 missing.append(schema)
         except Exception as exc:
-            raise EngineError(f"the schema {name} cannot be looked at: {_reason(exc)}") from exc
+            raise EngineError(f"the schema {name} cannot be checked: {_reason(exc)}") from exc
     return missing
 
 

@@ -164,7 +164,7 @@ class SparkRowTable(RowTable):
     def _rows(self, columns: Columns | Choice, query: RowQuery) -> list[Row]:
         frame = self._frame()
         if frame is None:
-            raise TableNotFoundError(self.shown, "there is no such table")
+            raise TableNotFoundError(self.shown, "the table does not exist")
         types = _types_of(frame)
         columns, spelled = chosen(columns, types), query.spelled(types)
         if spelled is None:

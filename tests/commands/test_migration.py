@@ -151,7 +151,7 @@ def test_an_ingestion_config_is_imported(tmp_path, monkeypatch, kind):
     said = []
     [done] = do(f"registry import {what} --ingestion-config", said)
     assert (done["inserted"], done["updated"]) == (1, 0)
-    assert said == ["⚠️ not imported: src-api: source_type 'api' needs a function of yours"]
+    assert said == ["⚠️ not imported: src-api: source_type 'api' needs a function of your own"]
     [row] = [r for r in do("registry list") if r["transformation_id"] == "src-x"]
     assert (row["layer"], row["function"], row["outputs"]) == (
         "Bronze",

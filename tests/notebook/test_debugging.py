@@ -392,5 +392,5 @@ def test_a_module_edited_in_a_living_kernel_is_used_at_once(watched, folder):
     assert "would be a new table with 3 rows" in printed
     file.write_text(file.read_text() + "\n# edited again\n")
     printed, _ = watched.run("r = %odibi run --ui html\nprint(r['status'], kept)")
-    assert "🔄 Loading changed modules anew: plant_functions" in printed
+    assert "🔄 Reloading changed modules: plant_functions" in printed
     assert "success 5" in printed

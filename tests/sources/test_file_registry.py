@@ -220,8 +220,8 @@ def test_problems_of_all_files_at_once(tmp_path):
     (folder / "a.json").write_text(json.dumps([row("A"), row("B"), row("A")], indent=0))
     (folder / "b.csv").write_text("id,project,env\nB,Energy efficiency,qat\n")
     message = the_error(at(tmp_path, "rows/").export)
-    assert "is there 2 times: a.json line 2 and a.json line 18" in message
-    assert "is there 2 times: a.json line 10 and b.csv line 2" in message
+    assert "occurs 2 times: a.json line 2 and a.json line 18" in message
+    assert "occurs 2 times: a.json line 10 and b.csv line 2" in message
 
 
 def test_rows_of_other_projects_and_environments_stay(tmp_path):

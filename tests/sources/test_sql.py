@@ -173,7 +173,7 @@ def test_schema(postgres_url):
     registry_in_database(postgres_url).create()
     elsewhere = sa.make_url(postgres_url).set(query={}).render_as_string(hide_password=False)
     assert registry_in_database(elsewhere, schema=own).export() == []
-    assert "there is no table 'TransformationRegistry' in schema 'nowhere'" in the_error(
+    assert "no table 'TransformationRegistry' in schema 'nowhere'" in the_error(
         registry_in_database(elsewhere, schema="nowhere").export
     )
 
@@ -227,10 +227,7 @@ def test_missing_table(database_url):
     """A database without the table says so, says what was meant, and how to make it."""
     execute(database_url, "CREATE TABLE transformation_registry (a TEXT)")
     message = the_error(lambda: registry_in_database(database_url).fetch("p", "qat"))
-    assert (
-        "there is no table 'TransformationRegistry' (did you mean 'transformation_registry'?)"
-        in message
-    )
+    assert "no table 'TransformationRegistry' (did you mean 'transformation_registry'?)" in message
     assert "odibi registry init" in message
 
 

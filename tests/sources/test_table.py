@@ -109,7 +109,7 @@ def test_a_table_without_the_columns_that_rows_are_chosen_by_is_refused(make, tm
 
 def test_what_is_wrong_is_told_and_nothing_is_written(make, tmp_path):
     """No table, rows that cannot be understood, unknown columns: one message, and no commit."""
-    assert "there is no such table; `odibi registry init` creates it" in the_error(
+    assert "the table does not exist; `odibi registry init` creates it" in the_error(
         lambda: make().fetch("p", "qat")
     )
     assert not (tmp_path / "lake").exists()

@@ -97,7 +97,7 @@ class CodeStore:
             return _object(self._configs().get(digest))
 
     def _configs(self) -> dict[str, bytes | None]:
-        """Return the stored configurations as text, by hash. None stands for one of this process."""
+        """Return the stored configurations as text, by hash; None for a configuration that this process wrote."""
         if self._known is None:
             data = read_regular(self._file) or b""
             lines = [line.partition(b" ") for line in data.splitlines()]

@@ -60,7 +60,7 @@ def import_module(module: str) -> ModuleType:
             hint = did_you_mean(module, [*READY_MADE, *_modules_here(space)])
             owner = str(exc).partition(": ")[2]
             raise FunctionNotFoundError(
-                f"no module {module!r}{hint}: it must stand beside the manifest or be installed"
+                f"no module {module!r}{hint}: it must be beside the manifest or installed"
                 + (f"; {owner}" if owner else "")
             ) from exc
         if missing:
@@ -233,7 +233,7 @@ class ModuleLoader:
         """Return the real names of the project's modules to reload.
 
         These are the modules whose files have changed, all other modules of their packages, and the
-        modules that import one of them: they would go on with the functions of the old file.
+        modules that import one of them. Importers would otherwise keep the functions of the old file.
         """
         names = [name for name in loaded_from(self.folder) if self._is_of(name, space)]
         gone: set[str] = set()
@@ -380,4 +380,4 @@ def _forget_bytecode(module: ModuleType | None) -> None:
 
 def reloaded_text(modules: Iterable[str]) -> str:
     """Return the line that lists the *modules* that were imported again after changes to their files."""
-    return f"🔄 Loading changed modules anew: {', '.join(modules)}"
+    return f"🔄 Reloading changed modules: {', '.join(modules)}"

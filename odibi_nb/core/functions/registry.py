@@ -244,7 +244,7 @@ def accepted_keywords(fn: Callable[..., Any]) -> tuple[str, ...]:
     ):  # our own wrapper passes all arguments on
         plain = _innermost(plain.__wrapped__)
     if inspect.iscoroutinefunction(plain):
-        raise ValueError("it is async, and nobody would await it: use def")
+        raise ValueError("it is async, and the runner awaits no function: use def")
     if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
         raise ValueError("it has a yield, so calling it would not run it: return the DataFrame")
     return _taken(fn, getattr(fn, CONTEXT_PARAM, None))

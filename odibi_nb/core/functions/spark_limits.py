@@ -1,6 +1,6 @@
 """Uses of Spark that Spark Connect or Databricks' serverless compute refuses, found in source text.
 
-Spark refuses them when the row runs, in the middle of a run. The plan names them before. The lists follow
+Spark refuses them only when the row runs. The plan reports them earlier. The lists follow
 Spark's documentation of Spark Connect, and Databricks' page about limits of serverless compute.
 """
 
@@ -20,9 +20,9 @@ CONNECT, SERVERLESS = "Spark Connect", "serverless compute"
 _ON_CONNECT = {
     "sparkContext": "use the session: spark.createDataFrame, spark.range",
     "rdd": "use DataFrame methods, or mapInPandas",
-    "_jvm": "there is no JVM to reach from Python",
-    "_jsc": "there is no JVM to reach from Python",
-    "_jdf": "there is no JVM to reach from Python",
+    "_jvm": "Python cannot reach a JVM",
+    "_jsc": "Python cannot reach a JVM",
+    "_jdf": "Python cannot reach a JVM",
 }
 """Attributes that no session of Spark Connect has, with the remedy."""
 _CALLS_ON_SERVERLESS = {
@@ -49,7 +49,7 @@ _SETTINGS = frozenset(
 
 
 class Refused(NamedTuple):
-    """A use that *where* refuses, and the remedy."""
+    """A use of Spark that *where*, a kind of session, refuses; and the remedy."""
 
     use: str
     where: str
@@ -79,7 +79,7 @@ def session_limits(remote: object, session: Any) -> str:
 def refused_uses(fn: Callable[..., Any], limits: str) -> list[Refused]:
     """Return the calls in *fn*, or in functions of its module that it uses, that *limits* refuse.
 
-    The text decides, so a use may never be reached; and a use in another module is not found.
+    This only searches the text. So a reported use may never run, and uses in other modules are missed.
     """
     source = source_of(fn)
     if source is None or source.ready_made:

@@ -58,7 +58,7 @@ class AttemptControl:
             self._callbacks.remove(callback)
 
     def measure_progress(self, measure: Callable[[], Progress | None] | None) -> None:
-        """Set the function that returns the attempt's progress, or None if no function can.
+        """Set *measure*, the function that returns the attempt's progress; None if the progress is unknown.
 
         *measure* must return quickly.
         """

@@ -169,7 +169,7 @@ def _wrong(check: Check, targets: Sequence[Output]) -> Iterator[str]:
         yield f"expected one rule of {', '.join(KINDS)}, found {found}"
         return
     if check.on_fail == QUARANTINE and kinds[0] not in ROW_KINDS:
-        yield f"{kinds[0]} is not about single rows, so it cannot quarantine any: fail or warn"
+        yield f"{kinds[0]} is not about single rows, so it cannot quarantine rows: set on_fail to 'fail' or 'warn'"
     keys = {table_key(target.table) for target in targets}
     if check.table is not None and table_key(check.table) not in keys:
         names = [target.table for target in targets]

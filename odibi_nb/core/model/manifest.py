@@ -482,7 +482,7 @@ def _is_folder_name(name: str) -> bool:
 def _not_found(project: str, names: list[str], folders: Sequence[str], start: Path) -> str:
     looked = ", ".join(f"{folder}/*/manifest.json" for folder in (*SEED_FOLDERS, *folders))
     hint = did_you_mean(project, names) or (
-        f"; there are {', '.join(map(repr, names))}" if names else ""
+        f"; manifests found: {', '.join(map(repr, names))}" if names else ""
     )
     return f"no manifest found{hint}. Looked for {looked} from {start}; or give manifest_path"
 

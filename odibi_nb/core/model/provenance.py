@@ -109,8 +109,8 @@ class OutputWritten(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_de
         table_id: see `TableVersion`.
         unchanged: True if the frame was equal to the table, so that nothing was committed.
         added: number of rows that the attempt's commits added, if it is known from their metrics.
-        changed: number of rows that a merge updated. None for an overwrite, which does not tell how many
-            of its rows the table had before.
+        changed: number of rows that a merge updated. None for an overwrite, whose metrics lack this
+            number.
         removed: number of rows that the commits removed, if it is known; for an overwrite, all rows of
             the table before it.
     """

@@ -49,7 +49,7 @@ _HIDDEN: dict[str, Any] = {"include_hidden": True} if sys.version_info >= (3, 11
 _MOST_PATTERNS = 64
 _SHOWN = 6
 URL_REFUSAL = (
-    "the constant 'url' is refused, because this project says what its rows may reach "
+    "the constant 'url' is refused, because the manifest limits the places that rows may read "
     "(transformation_modules, allowed_locations): add the database to "
     "environments.<env>.connections and give its name as 'connection'"
 )

@@ -175,7 +175,7 @@ class RunResult(RichDisplay, Mapping[str, Any]):
         row for each finished attempt.
         """
         if self.to_frame_with is None:
-            raise TypeError("this result was made without a DataFrame library")
+            raise TypeError("this result has no DataFrame library: read its records")
         records = self.records
         if not attempts:
             last = {record["transformation_id"]: record for record in records}

@@ -41,7 +41,7 @@ class _Place(NamedTuple):
 
 
 class _Moved(NamedTuple):
-    """The end of a replaced place in the new text, and how much longer the text is up to there."""
+    """The end of a replaced parameter in the new text, and the growth of the text up to that end."""
 
     end: int
     longer: int
@@ -62,7 +62,7 @@ class BoundQuery:
     moved: tuple[_Moved, ...] = ()
 
     def original(self, offset: int) -> int:
-        """Return the offset in the query as written of an *offset* in `text` outside of literals."""
+        """Convert an *offset* in `text`, outside of literals, to the offset in the query as written."""
         return _original(offset, self.moved)
 
 
@@ -301,7 +301,7 @@ def _each(value: Any) -> Sequence[Any]:
 def _why_no_literal(value: Any) -> str:
     """Return the reason why *value* cannot be a parameter; "" if it can."""
     if isinstance(value, str) and ("\0" in value or value != plain_text(value)):
-        return "has a NUL or half a character, which no text of SQL can hold"
+        return "has a NUL character or half a surrogate pair, which SQL text cannot have"
     if isinstance(value, float) and not math.isfinite(value):
         return f"must be a finite number, found {value}"
     if not isinstance(value, (str, bool, int, float, Decimal, dt.date, type(None))):

@@ -50,7 +50,7 @@ class SqlRow:
         text: the query as written.
         query: the query with a literal for each parameter; "" if it has problems.
         tables: key of each table that it reads, with the name and the place (line and column) in the text.
-        problems: what is wrong, each with its place in the row.
+        problems: the problems, each with its place in the row.
     """
 
     text: str = ""
@@ -132,7 +132,7 @@ def _odd_name(name: str, place: str) -> str:
     try:
         TableName.parse(name)
     except DataError:
-        return f"{place}: {name!r:.100} is not a table: a query sees tables only"
+        return f"{place}: {name!r:.100} is not a table: a query can only read tables"
     return ""
 
 
@@ -224,7 +224,7 @@ def _tables(text: str, bound: BoundQuery, dialect: str) -> Iterator[tuple[str, s
 def place_named(message: str, text: str, engine: str) -> str:
     """Return line and column of the first name in an error *message* that the query *text* has; or "".
 
-    Engines quote the table, column or function that they cannot find, but do not always say where it is.
+    Engines quote the table, column or function that they cannot find, but do not always give its place.
     """
     words = _words(text, DIALECTS.get(engine, engine))
     wrong = _MEANT.split(message)[0]

@@ -153,7 +153,7 @@ class Transformation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def sources(self) -> list[Any]:
-        """The `inputs`, and the tables that the query of a SQL row reads besides."""
+        """The `inputs`, and the other tables that the query of a SQL row reads."""
         names = [item if isinstance(item, str) else item.get("table") for item in self.inputs]
         listed = {str(name).lower() for name in names if name}
         return [*self.inputs, *(key for key in self.query_reads if key not in listed)]
@@ -294,7 +294,11 @@ def parse_columns(
     identity = values.get("transformation_id")
     if isinstance(identity, str) and not _storable(identity):
         # The run log would store a different id.
-        problems.append(Problem("", "a transformation_id cannot hold a NUL or half a character"))
+        problems.append(
+            Problem(
+                "", "a transformation_id must not have a NUL character or half a surrogate pair"
+            )
+        )
     for column, expected in JSON_COLUMNS.items():
         values[column], wrong = _parse_json(values.get(column), expected)
         if wrong:

@@ -18,7 +18,7 @@ class VersionPair(NamedTuple):
 
 
 def pair_of_outputs(outputs: Iterable[OutputWritten]) -> VersionPair | None:
-    """Return the versions around all *outputs*, which are one table's; None if none has a version."""
+    """Return the versions before and after *outputs*, all of one table; None if no output has a version."""
     found = [output for output in outputs if output.version is not None]
     if not found:
         return None
@@ -29,7 +29,7 @@ def pair_of_outputs(outputs: Iterable[OutputWritten]) -> VersionPair | None:
 
 
 def pair_of_commits(commits: Iterable[TableCommit], run_id: str) -> VersionPair | None:
-    """Return the versions around the commits of a run; None if it has none among *commits*."""
+    """Return the versions before and after a run's commits; None if *commits* has none of the run."""
     numbers = [commit.version for commit in commits if commit.run_id == run_id]
     if not numbers:
         return None

@@ -1,10 +1,10 @@
-"""Decide for each row whether its outputs are what a run would write again.
+"""Decide for each row if a run would write the same outputs again.
 
 The verdict follows from metadata alone: the row's newest success in the run log, and the present state
 of its code, configuration, inputs and outputs. A row is fresh only if every fact is known and equal. A
 missing fact makes it unknown, so that it runs.
 
-Nothing here reads anything: `Facts` has what was read.
+This module reads nothing itself: it gets its facts from `Facts`.
 """
 
 from __future__ import annotations
@@ -146,8 +146,8 @@ class Facts:
 def judge_rows(rows: Mapping[str, PlannedRow], facts: Facts) -> dict[str, Freshness]:
     """Return the verdict on each row. *rows* are in an order in which upstream rows come first.
 
-    A fresh row waits for each row that is not fresh and that it needs, or that replaces a table which
-    it writes, too: see `Freshness.waits`.
+    A fresh row waits for the rows that are not fresh and that it needs, or that overwrite a table which
+    it writes: see `Freshness.waits`.
     """
     own = {name: judge(row, facts) for name, row in rows.items()}
     overwriters = _overwriters(rows)
@@ -194,7 +194,7 @@ def _overwriters(rows: Mapping[str, PlannedRow]) -> dict[str, list[str]]:
 
 
 def judge(row: PlannedRow, facts: Facts) -> Freshness:
-    """Return the verdict on *row*, without its upstream rows."""
+    """Return the verdict on *row* alone, regardless of its upstream rows."""
     past = facts.past.get(row.id, Past())
     if past.success is None:
         tried = "" if past.last is None else f", and its last attempt {_ended(past.last)}"
@@ -211,7 +211,7 @@ def _reasons(
     if past.last is not None and past.last is not success:
         yield Reason(Cause.FAILED, f"last attempt {_ended(past.last)}")
     if row.transformation.constants.get(ALWAYS_RUN):
-        yield Reason(Cause.UNKNOWN, "the row says always_run")
+        yield Reason(Cause.UNKNOWN, "the row sets always_run")
     yield from _row_reasons(row, success, facts)
     yield from _code_reasons(row, success, facts)
     yield from _dependency_reasons(row, past, facts)
@@ -406,7 +406,7 @@ def _who(changes: list[TableCommit]) -> str:
 
 
 def _writer(commit: TableCommit) -> str:
-    """Return the writer of a commit: run and row, or the operation if that says more."""
+    """Return the writer of a commit: its run, and its row or operation."""
     if not commit.run_id:
         return commit.operation or "another writer"
     row = "" if commit.operation == "RESTORE" else commit.transformation_id
@@ -433,7 +433,7 @@ def _file_reasons(row: PlannedRow, one: Mapping[str, Any], facts: Facts) -> Iter
     try:
         now = facts.fingerprint(row, name)
     except Exception as exc:  # noqa: BLE001  see `_table_reasons`
-        yield Reason(Cause.UNKNOWN, f"file {name} cannot be looked at: {exc}")
+        yield Reason(Cause.UNKNOWN, f"file {name} cannot be checked: {exc}")
         return
     found = msgspec.to_builtins(now)
     looked = {key: value for key, value in found.items() if key != "file"}
@@ -441,7 +441,7 @@ def _file_reasons(row: PlannedRow, one: Mapping[str, Any], facts: Facts) -> Iter
     if not any(before.get(key) for key in ("modified", "etag", "listing")):
         yield Reason(Cause.UNKNOWN, f"file {name} has no time to compare")
     elif not looked:
-        yield Reason(Cause.INPUT, f"file {name} is gone or cannot be looked at")
+        yield Reason(Cause.INPUT, f"file {name} is gone or cannot be checked")
     elif looked != before:
         yield Reason(Cause.INPUT, f"file {name} changed{_file_change(before, looked)}")
 

@@ -108,7 +108,7 @@ class Planner:
             self.malformed.setdefault(identity, columns)
             self.wrong.setdefault(identity, []).extend(problems)
         elif identity in self.rows:
-            message = "this transformation_id stands twice"
+            message = "duplicate transformation_id"
             twice = Problem(f"row {identity!r}", message)
             self.wrong.setdefault(identity, []).append(twice)
         else:

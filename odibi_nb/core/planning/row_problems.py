@@ -1,4 +1,4 @@
-"""What makes a row a problem of the plan: its engine, function, settings, checks, outputs or step."""
+"""Find the problems of each row of a plan: engine, function, settings, checks, outputs, step."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ class RowPlace:
 
 
 class RowResolver:
-    """Finder of what rows need to run: function, engine, policies and checks.
+    """Resolver of rows: it finds the function, engine, policies and checks of each row.
 
     Args:
         manifest: the project's manifest.
-        request: what the run was asked for.
+        request: the options of the plan.
 
     Attributes:
-        problems: what prevents a resolved row from running.
+        problems: the reasons why resolved rows cannot run.
         notices: notes on resolved rows that do not prevent the run.
     """
 

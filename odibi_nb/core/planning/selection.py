@@ -79,12 +79,12 @@ class Selectable(NamedTuple):
 
 def no_states(_run: str) -> Mapping[str, str]:
     """Raise LookupError: the value of `Population.states` without a run log."""
-    raise LookupError("there is no run log here")
+    raise LookupError("no run log is available")
 
 
 def no_freshness() -> Mapping[str, Freshness]:
     """Raise LookupError: the value of `Population.freshness` without a run log."""
-    raise LookupError("there is no run log here")
+    raise LookupError("no run log is available")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +222,7 @@ class _Selector:
         if method not in self.methods:
             hint = did_you_mean(method, self.methods)
             known = ", ".join(f"{name}:" for name in self.methods)
-            self._problem(f"unknown method {asked[1] + ':'!r}{hint}; there are {known}")
+            self._problem(f"unknown method {asked[1] + ':'!r}{hint}; the methods are {known}")
             return set()
         if not value:
             self._problem(f"{method}: is without a value")

@@ -34,7 +34,7 @@ STATUS_COLUMNS = (
 def stale_part(plan: RunPlan, verdicts: Mapping[str, Freshness]) -> RunPlan:
     """Return *plan* with the rows that are not fresh, each with the reason.
 
-    Without a fresh row between them, the rows keep their dependencies.
+    If a fresh row between two of them is left out, the later one still waits for the earlier one.
     """
     rows: dict[str, PlannedRow] = {}
     for name, row in plan.rows.items():
@@ -105,7 +105,7 @@ class ProjectStatus(RichDisplay):
     def to_frame(self) -> Any:
         """Return the status as a pandas DataFrame."""
         if self.to_frame_with is None:
-            raise TypeError("this status was made without a DataFrame library")
+            raise TypeError("this status has no DataFrame library: read its records()")
         return self.to_frame_with(STATUS_COLUMNS, self.records())
 
     def __repr__(self) -> str:

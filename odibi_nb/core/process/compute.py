@@ -1,4 +1,4 @@
-"""The compute that this process runs on: a machine of its own, or one of Databricks' kinds.
+"""The compute that this process runs on: a machine outside Databricks, or one of Databricks' kinds.
 
 The rest of the package asks this module instead of looking at environment variables. Sources of the
 rules: clusters with Databricks Container Services do not set ``DATABRICKS_RUNTIME_VERSION`` but have the
@@ -85,7 +85,7 @@ def is_databricks(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def has_databricks_session() -> bool:
-    """Return True if a Spark session of this process is one of Databricks: there, or by its Connect."""
+    """Return True if this process has a Spark session of Databricks, on its machines or by its Connect."""
     return "databricks.connect" in sys.modules or is_databricks()
 
 

@@ -18,7 +18,7 @@ def find_secret(place: str) -> str:
     """Return the secret at *place*, ``scope/key``.
 
     Raises:
-        LookupError: if there is none; contains the reason.
+        LookupError: if it cannot be read; contains the reason.
     """
     scope, slash, key = place.partition("/")
     if not (scope and slash and key):
@@ -30,7 +30,7 @@ def find_parameter(name: str) -> str:
     """Return the value of the widget or job parameter *name*.
 
     Raises:
-        LookupError: if there is none; contains the reason.
+        LookupError: if it cannot be read; contains the reason.
     """
     return _asked(lambda dbutils: dbutils.widgets.get(name), "a parameter")
 

@@ -1,9 +1,9 @@
 """Find the commit of an input that broke a transformation, by replays on versions in between.
 
 Each replay calls the transformation as it is now, reads its tables at one version each, and captures its
-writes. The commits between the inputs of the last good run and those of the first bad run are put in the
-order of time. A binary search then finds two neighbours: with the first one's commit the replay succeeds,
-with the second one's it fails.
+writes. The search sorts by time the commits between the inputs of the last good run and the inputs of the
+first bad run. A binary search then finds two neighbours: the replay succeeds with the first commit, and
+fails with the second.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Try:
 
     @property
     def outcome(self) -> str:
-        """The outcome in a word."""
+        """The result of the replay in one word."""
         return "unreadable" if self.unreadable else "failed" if self.error else "succeeded"
 
 
@@ -111,7 +111,7 @@ def bisect(
     Raises:
         ConfigurationError: if the run log has no success with a later failure, or does not have what
             they read.
-        KeyboardInterrupt: if the user stops the search; the message has the range that is left.
+        KeyboardInterrupt: if the user stops the search; the message names the commits that are left.
     """
     found = turning_point(attempts_of(project, transformation_id))
     if found is None:
@@ -173,7 +173,7 @@ class _Search:
     high: int = 0
 
     def run(self) -> Bisection:
-        """Search. The first and the last commit are only tried if no other try says what they are."""
+        """Run the search. Try the first and the last commit only if no other try has decided them."""
         self.high = len(self.commits)
         while self.high - self.low > 1:
             if not self._narrow((self.low + self.high) // 2):
@@ -194,7 +194,7 @@ class _Search:
         return self.result(self.commits[self.high - 1], self._found())
 
     def left(self) -> str:
-        """Return the range that a stopped search has left."""
+        """Return the range of commits that a stopped search has not decided."""
         first, last = self.commits[self.low], self.commits[max(self.high, 1) - 1]
         number = max(self.high, 1) - self.low
         return (
@@ -271,14 +271,14 @@ class _Search:
 
     def _not_reproduced(self) -> str:
         return (
-            f"not reproduced: it succeeds on the inputs of {self.bad}; its code, its constants, or what "
-            "has no versions must have changed since"
+            f"not reproduced: it succeeds on the inputs of {self.bad}; its code, its constants, or an "
+            "input without versions must have changed since"
         )
 
     def _not_the_data(self) -> str:
         return (
-            f"not the tables: it fails on the inputs of {self.good}, too; its code, its constants, or "
-            f"what has no versions must have changed: see %odibi why {shlex.quote(self.transformation_id)}"
+            f"the tables are not the cause: it fails on the inputs of {self.good}, too; its code, its constants, or "
+            f"an input without versions must have changed: see %odibi why {shlex.quote(self.transformation_id)}"
         )
 
     def _stopped(self) -> Bisection:

@@ -79,7 +79,7 @@ class Causes:
 def causes_of(project: Orchestrator, transformation_id: str, runs: Sequence[str] = ()) -> Causes:
     """Compare a transformation's last success with the failure after it, or two runs. Writes nothing.
 
-    If it has failed several times since, the failure is the first one with the error of the last one.
+    If it has failed several times since, the failure is the first one that has the newest error.
 
     Args:
         project: the project.
@@ -139,7 +139,7 @@ def _two_runs(
 
 
 class _Comparison:
-    """Two attempts, and what finds their differences. `unknown` grows as these look."""
+    """Comparer of two attempts. Its methods add the differences that the log cannot show to `unknown`."""
 
     def __init__(
         self, project: Orchestrator, engine: Any, before: PastAttempt, after: PastAttempt
@@ -302,7 +302,7 @@ class _Comparison:
                 weight += _HALF_GONE
             yield Cause("file", f"file {then.file}: {changed}", (), weight)
 
-    # -- what is around ------------------------------------------------------------------------
+    # -- surroundings --------------------------------------------------------------------------
 
     def surroundings(self) -> Iterator[Cause]:
         """Yield the differences of engine, packages and host."""

@@ -188,7 +188,7 @@ def _reads(items: Sequence[dict[str, Any]]) -> Iterator[InputRead]:
 
 
 def version_in_run(project: Orchestrator, table: TableName, run_id: str) -> int:
-    """Return the version of *table* as a run left it, or else as it last read it.
+    """Return the version of *table* that a run wrote; if it wrote none, the version that it read last.
 
     Args:
         project: the project.

@@ -1,4 +1,4 @@
-"""Tables as a past attempt read them, and what cannot be read as it was."""
+"""Tables as a past attempt read them, and the inputs whose past content cannot be read."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _UNVERSIONED = " had no version that the log knows (a view, or it did not exist)
 class PastInputs:
     """Versions at which a rehearsal reads tables.
 
-    A table that the attempt did not read, for example because it failed before, has the version that it
-    had when the attempt began.
+    A table that the attempt did not read, for example because it failed first, is read at its version
+    from when the attempt began.
 
     Args:
         engine: engine whose tables keep their versions.
@@ -67,7 +67,7 @@ class PastInputs:
             return self._found[table.key]
 
     def existed(self, table: TableName) -> bool | None:
-        """Return whether *table* existed when the attempt began; None if that is not known."""
+        """Return True if *table* existed when the attempt began; None if that is unknown."""
         if isinstance(self._tables.get(table.key), TableVersion):
             return True
         commits = self._engine.commits(table)  # type: ignore[attr-defined]
@@ -164,7 +164,7 @@ def not_as_they_were(
 def _file_line(then: FileRead, now: FileRead | None) -> str:
     name = f"file {then.file}"
     if now is None or (now.size is None and now.modified is None):
-        return f"{name} has no versions, and is not known to be the same: read as it is now"
+        return f"{name} has no versions, and may have changed: read as it is now"
     if difference(then, now):
         return f"⚠️ {name} HAS CHANGED since ({difference(then, now)}): not reproducible"
     return f"{name} has no versions; size and time are as they were"

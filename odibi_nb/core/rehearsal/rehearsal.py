@@ -47,7 +47,7 @@ class Rehearsal:
         context: the context of the function.
         captured: the tables of the context, with its captured writes.
         past: the attempt whose inputs the context reads; None for the newest data.
-        notes: what the context cannot read as that attempt read it.
+        notes: the inputs that the context cannot read as that attempt read them.
     """
 
     plan: RunPlan

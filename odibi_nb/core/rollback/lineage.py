@@ -2,8 +2,8 @@
 
 The commits decide. The run log only helps where a commit does not name its run.
 
-A commit is in effect unless a later commit restored an older version. So after a rollback of a run, the
-run's commits are in effect no more, and after a rollback of that rollback they are in effect again.
+A commit is in effect unless a later commit restored an older version. So a rollback of a run
+ends the effect of the run's commits, and a rollback of that rollback restores it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Effect(NamedTuple):
 
     @property
     def restores(self) -> int:
-        """The version before the run's first commit; `BEFORE_CREATION` if that created the table."""
+        """The version before the run's first commit; `BEFORE_CREATION` if that commit created the table."""
         return self.own[-1].version - 1 if self.own[-1].version else BEFORE_CREATION
 
 
@@ -46,7 +46,7 @@ def effect_of(
     Args:
         commits: the commits of the table, newest first, down to a version before these runs.
         run_ids: a run and its retries.
-        logged: what the run log has of their writes to the table.
+        logged: their writes to the table in the run log.
     """
     sure = {
         written.version

@@ -40,7 +40,7 @@ class RollbackRequest:
         since: start of the run; None if it is unknown.
         layer_order: the layers of the manifest.
         rows: ids of the rows to roll back; None for all rows.
-        force: True to undo also what others have written since.
+        force: True to also undo later writes by others.
         drop: True to drop the tables that the run created, instead of emptying them.
         or_empty: True to empty them if they cannot be dropped.
     """
@@ -176,7 +176,7 @@ def _restoring(
 
 
 def _rows(outlook: Outlook, effect: Effect, version: int) -> dict[str, int | None]:
-    """Return the rows that go and come; if the engine does not know them, those of a single commit."""
+    """Return the numbers of rows that a restore removes and brings back; of one commit if the engine lacks them."""
     removed, restored = outlook.rows_removed, outlook.rows_restored
     newest = effect.own[0]
     if removed is None and newest.version == version and effect.restores == version - 1:
@@ -214,7 +214,7 @@ def _downstream_first(
     written: Mapping[str, WrittenTable],
     layer_order: Sequence[str],
 ) -> list[TableRollback]:
-    """Order *tables* so that a table comes after the tables that were made of it."""
+    """Order *tables* so that each table comes after the tables that were computed from it."""
     steps = _steps({key: table.readers for key, table in written.items()})
     place = {layer: -number for number, layer in enumerate(layer_order)}
     by_name = {str(table.name): steps[key] for key, table in written.items()}
@@ -223,7 +223,7 @@ def _downstream_first(
 
 
 def _steps(readers: Mapping[str, Collection[str]]) -> dict[str, int]:
-    """Return for each table how many tables, one made of the other, come before it."""
+    """Return the length of the longest chain of tables before each table, each computed from the one before."""
     left = {key: {*found} - {key} for key, found in readers.items()}
     steps: dict[str, int] = {}
     step = 0
@@ -249,13 +249,13 @@ def _problems(tables: Sequence[TableRollback], request: RollbackRequest) -> Iter
                 f" and {more} more" if more > 0 else ""
             )
             yield (
-                f"{table.table} was written by others since: {shown}; roll those back first, or undo "
-                "them, too, with --force"
+                f"{table.table} was written by others since: {shown}; roll back those writes first, or "
+                "undo them, too, with --force"
             )
         if request.rows is not None:
             shared = [row for row in table.writers if row not in request.rows]
             if shared:
                 yield (
                     f"{table.table} was also written by {', '.join(shared)} in the run: select these "
-                    "rows, too, because a version has the rows of all of them"
+                    "rows, too, because a restore also undoes their writes"
                 )

@@ -1,4 +1,4 @@
-"""Find the runs that a rollback takes back, and what the run log has of them."""
+"""Find the runs that a rollback takes back, and their records in the run log."""
 
 from __future__ import annotations
 

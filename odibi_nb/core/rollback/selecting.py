@@ -1,4 +1,4 @@
-"""Select rows of a past run, from what the run log has of them."""
+"""Select rows of a past run, from their records in the run log."""
 
 from __future__ import annotations
 

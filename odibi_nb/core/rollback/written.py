@@ -35,7 +35,7 @@ class WrittenTable:
         name: the table's name.
         writers: ids of the rows that wrote it.
         layers: the layers of these rows.
-        logged: what the run log has of these writes.
+        logged: these writes in the run log.
         readers: keys of the tables whose rows read this one.
     """
 

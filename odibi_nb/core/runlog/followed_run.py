@@ -1,4 +1,4 @@
-"""Follow a run of this or another process through its journal, as its own views see it."""
+"""Follow a run of this or another process through its journal, with the views of a live run."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _TYPES = {one.value: one for one in EventType}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunGoingOn:
-    """A run that goes on, and its progress.
+    """A run in progress, and its counts.
 
     Attributes:
         states: the status of each row, with ``WAITING`` for a row that has not started.
@@ -90,13 +90,13 @@ class RunGoingOn:
 
 
 def runs_going_on(state_dir: Path, project: str = "", env: str = "") -> list[RunGoingOn]:
-    """Return the runs that go on, oldest first; with *project* and *env*, only theirs."""
+    """Return the runs in progress, oldest first; only of *project* and *env* if they are given."""
     found = [going_on(folder) for folder in live_runs(state_dir)]
     return [run for run in found if project in ("", run.project) and env in ("", run.env)]
 
 
 def going_on(folder: Path) -> RunGoingOn:
-    """Return the progress of the run in *folder*, which goes on."""
+    """Return the progress of the run in *folder*, which is still in progress."""
     mark = read_mark(folder)
     run, _, lines, _ = journaled_run(folder)
     return RunGoingOn(
@@ -111,7 +111,7 @@ def going_on(folder: Path) -> RunGoingOn:
 class FollowedRun:
     """A run that is read from its journal and shown by views.
 
-    Each call of `read` passes on what the journal has gained since the last call. A damaged line is left out.
+    Each call of `read` passes on the lines that the journal has gained since the last call, without damaged ones.
 
     Args:
         folder: the folder of the run, with its journal.
@@ -171,7 +171,7 @@ class FollowedRun:
         return self.status
 
     def cancel(self) -> bool:
-        """Ask the run to end, harder with each call. Return True if it has not ended."""
+        """Request the end of the run; each further call is more forceful. Return True if it has not ended."""
         if self.status:
             return False
         with contextlib.suppress(OSError):
@@ -241,7 +241,7 @@ def _event(line: Row, plan: RunPlan) -> RunEvent | None:
 
 
 def _ended(payload: dict[str, Any]) -> bool:
-    """Fill the end of an attempt from its record. Return False if the line has neither."""
+    """Fill the end of an attempt from its record. Return False if the line has no end and no record."""
     record = payload.get("record") or {}
     for name in ("status", "start_time", "end_time", "duration_seconds"):
         payload[name] = record.get(name) if record.get(name) is not None else payload.get(name)

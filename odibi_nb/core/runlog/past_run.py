@@ -1,4 +1,4 @@
-"""A past run as a `RunResult` again, from its journal or from the run log."""
+"""Read a past run back as a `RunResult`, from its journal or from the run log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.protocols import BaseLogSink, Row
 
 Printed = tuple[str, str]
-"""What the journal alone has of an attempt: its output, and its traceback."""
+"""The parts of an attempt that only the journal has: its output, and its traceback."""
 _OWN = ("run_id", "project", "env")
 _outputs = msgspec.json.Decoder(tuple[OutputWritten, ...])
 _checks = msgspec.json.Decoder(tuple[CheckResult, ...])
@@ -38,7 +38,7 @@ _checks = msgspec.json.Decoder(tuple[CheckResult, ...])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastRun:
-    """The records of a run that does not go on.
+    """The records of a run that has ended.
 
     Attributes:
         run: the record of the run.
@@ -62,8 +62,8 @@ def find_past_run(
 ) -> PastRun:
     """Return the run *run_id* of *project* and *env*, or the newest one for ``last``.
 
-    The journal has the most, but only on the machine of the run, and of the newest runs. The run log has
-    every run that ended. A run whose process died is in the journal until the next run completes its log.
+    The journal has the most facts, but only on the machine of the run, and only of the newest runs. The
+    run log has every run that ended. A run whose process died is in the journal until the next run completes its log.
 
     Raises:
         LookupError: if neither has the run. The message has the closest id.
@@ -91,7 +91,7 @@ def find_past_run(
 
 
 def past_run_in(folder: Path, project: str, env: str) -> PastRun | None:
-    """Return the run in *folder*; None if its journal is not whole, or of another project."""
+    """Return the run in *folder*; None if its journal is incomplete, or belongs to another project."""
     if not (folder / "journal.jsonl").is_file():
         return None
     run, records, lines, unreadable = journaled_run(folder)
@@ -132,7 +132,7 @@ def upstream_in(folder: Path) -> dict[str, tuple[str, ...]]:
 def result_of(
     past: PastRun, frame_with: Callable[[Sequence[str], Sequence[Row]], Any] | None = None
 ) -> RunResult:
-    """Return *past* as the result that its run had, as far as it was stored.
+    """Return the result of the run *past*, as far as it was stored.
 
     Exceptions are gone, and so is `RunResult.leaked_threads`. Logs and tracebacks are there if the journal
     has them. Values that an older version or a damaged log lacks are filled in from the others.
@@ -167,7 +167,7 @@ def result_of(
 
 
 def _whole(record: Row, run: Row, begun: dt.datetime, ended: dt.datetime) -> Row:
-    """Return *record* without the gaps that no view can draw."""
+    """Return *record* with the values that every view needs."""
     start = record.get("start_time") or begun
     seconds = record.get("duration_seconds")
     end = record.get("end_time") or (
@@ -260,7 +260,7 @@ def _texts(json_text: str | None) -> list[str]:
 
 
 def _decoded(decode: Callable[[str], Any], text: str | None) -> Any:
-    """Return what *decode* makes of *text*; () if there is none, or another version wrote it."""
+    """Return the result of *decode* for *text*; () without a text, or if another version wrote it."""
     try:
         return decode(text) if text else ()
     except (msgspec.MsgspecError, ValueError, RecursionError):

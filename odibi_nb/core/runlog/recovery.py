@@ -197,7 +197,7 @@ def dead_runs(state_dir: Path, project: str, env: str) -> list[tuple[Row, list[R
 def newest_dead_run(state_dir: Path, project: str, env: str) -> tuple[Row, list[Row]] | None:
     """Return the run that `recover` would complete, as `dead_runs` does, if no later run began.
 
-    A later run has completed its log, or has dealt with what it left.
+    A later run has completed its log, or has dealt with its remains.
     """
     folders = [
         folder
@@ -211,10 +211,10 @@ def newest_dead_run(state_dir: Path, project: str, env: str) -> tuple[Row, list[
 
 
 def journaled_run(folder: Path) -> tuple[Row, list[Row], list[Row], int]:
-    """Return the run in *folder* as its log has it, or would have it if the process died now.
+    """Return the records of the run in *folder*; of a live run, as if its process died now.
 
     The parts are the record of the run, the records of its attempts, the lines of its journal, and the
-    number of its unreadable lines. The record is empty if no line says which project it ran.
+    number of its unreadable lines. The record is empty if no line names its project.
     """
     read = _read_dead_run(folder)
     if not read.start:
@@ -305,7 +305,7 @@ def _unreadable(folder: Path, run: _DeadRun, project: str, env: str) -> Unreadab
     elif is_in_the_way(path):
         reason = "its journal is no file"
     elif run.unreadable or run.lines:
-        reason = f"no line of its journal says which project it ran ({run.unreadable:,} unreadable)"
+        reason = f"no line of its journal names its project ({run.unreadable:,} unreadable)"
     else:
         reason = "its journal is empty or cannot be read"
     return UnreadableRun(run_id=folder.name, reason=reason, moved=set_run_aside(folder))

@@ -121,7 +121,7 @@ class RunLock:
         """
         for place in self._places:
             if is_in_the_way(place) and (moved := set_aside(self._state_dir, place)):
-                say(f"⚠️ {place} is no file: it was moved to {moved}")
+                say(f"⚠️ {place} is not a file, so it was moved to {moved}")
         if force:
             self._take_system_lock()
             last = self._content()
@@ -170,8 +170,8 @@ class RunLock:
             if not announced and (last is not None or waited > SILENT_SECONDS):
                 announced = True
                 say(
-                    f"⏳ {owner or 'Another run'} has left a lock: watching for {patience:g} s "
-                    "whether it lives (--force takes its place at once)"
+                    f"⏳ {owner or 'Another run'} holds the lock: waiting {patience:g} s "
+                    "for a sign of life (--force takes the lock at once)"
                 )
             wait(WATCH_SECONDS)
         if claimed and last is not None:  # the run that made the claim did not go on in this time

@@ -38,7 +38,7 @@ MAX_LINE_LENGTH = 10_000
 
 
 class CapturedLog:
-    """The last `MAX_LINES` lines of one attempt. Any thread of the attempt may write.
+    """Log of one attempt: its last `MAX_LINES` lines. Any thread of the attempt may write.
 
     Args:
         on_line: called with each of the first `MAX_LINES` complete lines.
@@ -186,17 +186,17 @@ def _at_breakpoint(*args: Any, **keywords: Any) -> Any:
     where = f"breakpoint() at {frame.f_code.co_filename}:{frame.f_lineno}"
     if debugger is None:
         log.write(
-            f"{where} was passed over: only %odibi try stops there, where somebody can answer; the "
+            f"{where} was passed over: only %odibi try stops there, in a notebook; the "
             "variables of a failure are in %odibi debug\n"
         )
         return None
-    log.write(f"{where}: what is printed from here on is shown at once\n")
+    log.write(f"{where}: later output is shown immediately\n")
     _capture.set(None)  # until the attempt ends: the user must see the debugger's prompt
     return debugger(frame)
 
 
 def _answers(hook: Callable[..., Any]) -> bool:
-    """Return True if *hook* is a debugger that can answer. Python's own hook would wait for ever."""
+    """Return True if *hook* is a debugger that can answer. Python's own hook would wait forever."""
     if hook is sys.__breakpointhook__:
         return False
     debugpy = sys.modules.get("debugpy")
@@ -308,7 +308,7 @@ class _LogHandler(logging.Handler):
             self.handleError(record)
 
     def _emit_elsewhere(self, record: logging.LogRecord) -> None:
-        """Show the record as Python does without a handler: the presence of this one changes nothing."""
+        """Show the record as Python does without a handler, so that this handler changes nothing."""
         last = logging.lastResort
         if last is None or record.levelno < last.level:
             return

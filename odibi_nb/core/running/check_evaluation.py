@@ -45,7 +45,7 @@ def _check_columns(
 ) -> None:
     columns = engine.schema(frame)
     missing = {
-        f"{rule.text}: there is no column {column!r}{did_you_mean(column, columns)}"
+        f"{rule.text}: no column {column!r}{did_you_mean(column, columns)}"
         for rule in rules
         for column in rule.columns
         if column not in columns
@@ -66,7 +66,7 @@ def _judged(rule: Rule, measure: Measure, table: str) -> CheckResult:
         if (low is not None and measure.total < low) or (high is not None and measure.total > high):
             message = counted(measure.total, "row")
     elif measure.newest is None:
-        message = "there is no value"
+        message = "the column has no value"
     else:
         age = utc_now() - measure.newest
         if age > dt.timedelta(seconds=rule.within):

@@ -222,9 +222,9 @@ class ExecutionContext:
         return frame
 
     def _tables_of(self, sql: str) -> tuple[TableVersion | UnversionedTable, ...]:
-        """Return the tables of a query that failed on their data, at the versions that it read.
+        """Return the tables, with their versions, of a query that failed while it read their data.
 
-        A table that another writer changes at this moment can have the next version.
+        If another writer changes a table at this moment, the version can be the next one.
         """
         engine, pins = self._engine(), self.provenance.pins()
         found, _ = tables_in(sql, DIALECTS.get(engine.name, engine.name))
@@ -235,7 +235,7 @@ class ExecutionContext:
         return ()
 
     def _fingerprint(self, location: str, name: str) -> FileRead:
-        """Look at a file before it is read: a change meanwhile makes it differ later."""
+        """Return a file's fingerprint before its read, so that a change during the read shows later."""
         look = getattr(self._engine(), "fingerprint", None)
         found = FileRead(file=name) if look is None else look(location)
         return msgspec.structs.replace(found, file=name)
@@ -297,7 +297,7 @@ class ExecutionContext:
         self.writes.append(TableUse(target.table, rows, engine.schema(frame)))
 
     def _committed(self, engine: TableEngine, frame: DataFrame, target: Output) -> int | None:
-        """Write *frame*, and record the write, also if the engine does not tell its versions."""
+        """Write *frame*, and record the write, even if the engine does not report versions."""
         same, digest = self._same_content(engine, frame, target)
         if same is not None:
             return self._skipped(engine, frame, target, same)
@@ -422,7 +422,7 @@ class ExecutionContext:
 def _pinned(
     key: str, now: TableVersion | None, pins: Mapping[str, int]
 ) -> TableVersion | UnversionedTable:
-    """Return the version of a table that an attempt reads: the pinned one, or else the present one."""
+    """Return the version of a table that an attempt reads: its pinned version, or else the newest one."""
     if now is None:
         return UnversionedTable(table=key)
     if pins.get(key, now.version) == now.version:

@@ -299,7 +299,7 @@ class TransformationRunner:
     def _may_be_unchanged(self, row: PlannedRow) -> bool:
         """Return True if *row* only runs if upstream rows wrote new data for it.
 
-        What a row named in ``depends_on`` changed cannot be seen, so the row runs after it.
+        The changes of a row in ``depends_on`` cannot be seen, so the row always runs after such a row.
         """
         named = row.transformation.constants.get("depends_on") or ()
         names = {named} if isinstance(named, str) else {*named}
@@ -511,7 +511,9 @@ class TransformationRunner:
             self.events.say("WARNING", f"⏹ {name} cannot be cancelled: it has ended, {status}")
         elif name not in self.plan.rows:
             hint = did_you_mean(name, self.plan.rows)
-            self.events.say("WARNING", f"⏹ there is no transformation {name!r} to cancel{hint}")
+            self.events.say(
+                "WARNING", f"⏹ cannot cancel: this run has no transformation {name!r}{hint}"
+            )
         else:
             row = self.plan.rows[name]
             self._unwanted.add(name)

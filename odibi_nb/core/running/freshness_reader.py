@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class RowCode:
-    """Code and configuration of a plan's rows, each stored under its hash when it is asked for."""
+    """Code and configuration of a plan's rows. Each is stored under its hash at its first use."""
 
     def __init__(self, make_reader: Callable[[], CodeReader], store: CodeStore) -> None:
         """Store the arguments. *make_reader* is called when the first code is asked for."""
@@ -53,14 +53,14 @@ class RowCode:
         return self.reader.read(row.fn, one.module, one.function, checks)
 
     def noted(self, row: PlannedRow, config_hash: str) -> str:
-        """Return the hash of the code, "" if it is unclear, and store the texts behind both hashes."""
+        """Store code and configuration. Return the hash of the code; "" if it is unclear."""
         code = self.read(row)
         self.store.keep_code(code)
         self.store.keep_config(config_hash, lambda: config_of(row))
         return code.digest
 
     def close(self) -> None:
-        """Write what is not written yet."""
+        """Write the texts that are not stored yet."""
         self.store.flush()
 
     def changed(self, row: PlannedRow, before: str) -> list[str]:
@@ -73,7 +73,7 @@ class RowCode:
 
 
 class FreshnessReader:
-    """Reader of the facts about a plan's *rows*, for one run or one question.
+    """Reader of the facts about a plan's *rows*, for one run or one command.
 
     Args:
         rows: the rows to judge, upstream rows first.
@@ -81,7 +81,7 @@ class FreshnessReader:
         past: past attempts of the rows.
         code: reads the code of the rows.
         tables: returns the engine with a given name.
-        locate: returns the place of a file, as the environment's `locations` say.
+        locate: returns the place of a file, by the environment's `locations`.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ def _is_table(one: Any) -> bool:
 
 
 def _spelled(row: PlannedRow, name: str) -> str:
-    """Return the place that the log spells *name*, with the secrets that the log leaves out."""
+    """Return the place of the file that the log calls *name*, with the secrets that the log omits."""
     for text in _texts([row.transformation.inputs, row.transformation.constants]):
         if redact_text(text) == name:
             return text

@@ -247,7 +247,7 @@ class Orchestrator:
         requested = self.manifest.select_layers(options.get("target_layers"))
         layers = [layer for layer in requested if layer.casefold() != "bronze"]
         if not layers:
-            raise PlanError(str(self.manifest.path), ["there is no layer to run besides Bronze"])
+            raise PlanError(str(self.manifest.path), ["the manifest has no layer except Bronze"])
         return self.run(**{**options, "target_layers": layers})
 
     def plan(self, **options: Any) -> RunPlan:
@@ -440,7 +440,7 @@ class Orchestrator:
         confirm: str | bool = "",
         repo_path: str | None = None,
     ) -> RunResult:
-        """Restore the tables that a run wrote to their versions before it.
+        """Restore the tables that a run wrote to their versions before that run.
 
         The rollback is a run of its own, with a row for each table. Downstream tables come first. Each
         table is restored in one commit, and only if no writer has changed it since the plan.
@@ -449,7 +449,7 @@ class Orchestrator:
             run_id: id of the run; ``last`` for the newest run that is no rollback. Later retries of
                 the run are rolled back with it.
             select: roll back only the tables of these rows, in the grammar of `RunOptions.select`.
-            force: also undo what others have written to these tables since.
+            force: also undo later writes of others to these tables.
             drop: drop the tables that the run created, instead of emptying them.
             confirm: as in `RunOptions`.
             repo_path: passed to ``auth_provider``.
@@ -494,7 +494,7 @@ class Orchestrator:
         )
 
     def _declared_outputs(self) -> dict[str, list[str]]:
-        """Return the tables that the registry's rows write, by id; {} if it cannot be read."""
+        """Return the tables that the registry's rows write, by id; {} if the registry cannot be read."""
         try:
             rows = [*self.adapters.registry(self.place()).fetch(self.project, self.env)]
         except OdibiError:
@@ -549,8 +549,8 @@ class Orchestrator:
     def _take_back_dead(self) -> dict[str, str]:
         """Take back the writes of atomic runs that died, and return the outcome by run id.
 
-        Recovery completes their log only afterwards. So if this process dies, too, the next start
-        takes back the rest.
+        Recovery completes their log only afterwards. If this process dies, too, the next start takes
+        back the rest.
         """
         return self._take_back(unfinished_atomic_runs(self.state_dir, self.project, self.env))
 
@@ -886,9 +886,7 @@ class Orchestrator:
         ):
             raise ConfigurationError(
                 f"env {self.env!r} of {self.project!r}",
-                [
-                    "is protected: confirm with the project's name, or with --yes where nobody can type"
-                ],
+                ["is protected: confirm with the project's name, or pass --yes in a script"],
             )
 
     def module_name(self, module: str) -> str:

@@ -33,9 +33,9 @@ _WHAT_TO_DO = 'return its DataFrame, or give the output "optional": true in the 
 def take_back_earlier(transformation: Transformation, context: ExecutionContext) -> None:
     """Remove the data that earlier attempts appended to the outputs, before the function reads them.
 
-    Otherwise a function that appends only data newer than its table's newest would find the failed
-    attempt's data and append nothing. A function that has nothing for a table this time would leave the
-    failed attempt's data in it.
+    Two kinds of functions need this. A function that appends only data newer than its table's would find
+    the failed attempt's data and append nothing. A function that writes nothing to a table this time would
+    leave the failed attempt's data in it.
 
     Raises:
         DataError: if the data of earlier attempts cannot be identified; nothing was written.
@@ -111,8 +111,9 @@ def _refuse_unfinished(returned: Any) -> None:
     else:
         return
     raise DataError(
-        f"the function returned a {kind}, so that its work is not done: let it do its work and return "
-        "the DataFrame" + (", with asyncio.run(...) if need be" if kind != "generator" else "")
+        f"the function returned a {kind}, which has not run its code yet: run it in the function, and "
+        "return the DataFrame"
+        + (", with asyncio.run(...) if necessary" if kind != "generator" else "")
     )
 
 
@@ -195,7 +196,7 @@ def _own_write(
     watch: Watch,
     began: dt.datetime | None,
 ) -> OutputWritten | None:
-    """Return the record of a table that was written meanwhile; None if only other attempts wrote it."""
+    """Return the record of a table that was written since *began*; None if only other attempts wrote it."""
     engine: Any = context.tables
     newest = engine.versions([table]).get(table.key)
     if newest is None:
@@ -270,11 +271,11 @@ def check_written(
     ]
     if results and required:
         problems = "; ".join(map(str, results))
-        raise DataError(f"{problems} (the manifest says outputs_required)")
+        raise DataError(f"{problems} (the manifest sets outputs_required)")
     context.check_results += results
 
 
 def _why(target: Output, change: Change) -> str:
-    states = {Change.ABSENT: "there is no such table", Change.REMOVED: "the table is gone"}
+    states = {Change.ABSENT: "the table does not exist", Change.REMOVED: "the table is gone"}
     how = states.get(change, "the table is as it was")
     return f"the function neither returned nor wrote {target.table}, and {how}: {_WHAT_TO_DO}"

@@ -196,8 +196,8 @@ class RunExecution:
             self.events.publish(EventType.MODULES_RELOADED, {"modules": [*self.reloaded]})
         if overrode := self._overrode():
             self.events.warn(
-                f"took the place of {overrode}: it ends as soon as it notices; what it has "
-                "begun to write can still be committed"
+                f"took the place of {overrode}, which ends as soon as it notices; a write that "
+                "it has begun can still be committed"
             )
         for notice in self.plan.notices:
             if self.retry_of is None and self.rollback_of is None:
@@ -318,7 +318,7 @@ class RunExecution:
             return TakenBack()
         try:
             taken_back = self._taken_back(started)
-            if taken_back and self.runner.given_up:  # their threads may have committed meanwhile
+            if taken_back and self.runner.given_up:  # their threads may have committed since
                 again = self._taken_back(started)
                 tables = dict.fromkeys([*taken_back.tables, *again.tables])
                 taken_back = TakenBack(tuple(tables), again.left)
@@ -350,8 +350,8 @@ class RunExecution:
         if names:
             shown = ", ".join(names[:SHOWN_NAMES]) + (" …" if len(names) > SHOWN_NAMES else "")
             self.events.warn(
-                f"{counted(len(names), 'thread still runs', 'threads still run')}, of transformations that were given up: {shown}; "
-                "they can read and write nothing more through their context, and end with the process"
+                f"{counted(len(names), 'abandoned transformation')} with a running thread: {shown}; the "
+                "context refuses its reads and writes, and the thread ends with the process"
             )
 
     def _make_runner(self) -> TransformationRunner:

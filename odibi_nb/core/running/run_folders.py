@@ -31,8 +31,8 @@ class Presence:
         else:
             return ""
         return (
-            f"{gone} was removed or renamed while the run went on: what it wrote since may be lost, or "
-            "where no other run looks. Put the folder back, look at the tables, and run again"
+            f"{gone} was removed or renamed during the run: later writes may be lost or in the wrong "
+            "folder. Put the folder back, check the tables, and run again"
         )
 
 

@@ -217,7 +217,7 @@ def _call(attempt: Attempt) -> None:
             transformation.targets, through_context, context.checks, context.tables
         )
         context.check_results += results
-        raise_for_failed(results, "it has been written all the same")
+        raise_for_failed(results, "the table has been written")
 
 
 def user_traceback(error: BaseException) -> str:

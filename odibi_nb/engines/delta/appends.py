@@ -254,7 +254,7 @@ def _take_back(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> None:
 def _rows_of_others(appends: Sequence[Append], info: WriteInfo) -> int | None:
     """Return the rows that the table loses against its version before this run, if they are known.
 
-    Rows of the run's own earlier attempts were not there then.
+    That version has no rows of the run's own earlier attempts.
     """
     counts = [
         one.commit.rows.get(path)

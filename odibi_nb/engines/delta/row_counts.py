@@ -63,8 +63,8 @@ def rows_before(table: Any, mode: str) -> int | None:
     """Return the number of rows that an overwrite replaces, by the statistics of the table's files.
 
     Args:
-        table: delta-rs's table before the write; None if there is none.
-        mode: mode of the write; the number matters for an overwrite only.
+        table: delta-rs's table before the write; None for a new table.
+        mode: mode of the write; only an overwrite needs the number.
     """
     if table is None:
         return 0

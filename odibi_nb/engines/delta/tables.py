@@ -41,7 +41,7 @@ def check_path(path: str) -> None:
     """
     found = None if "://" in path else _UNSAFE.search(path)
     if found:
-        raise DataError(f"{path}: a Delta table cannot stand in a path with {found[0]!r} in it")
+        raise DataError(f"{path}: the path of a Delta table must not have {found[0]!r} in it")
 
 
 def open_table(

@@ -1,8 +1,8 @@
 """Versions and commits of Delta tables, and their earlier content.
 
-A table in a folder of this machine is looked at without delta-rs: its newest version is the greatest
-number in its log, and the newest commits say whether they changed data. That takes a tenth of a
-millisecond, where opening the table takes several. What the log no longer has is unknown.
+A table in a folder of this machine is read without delta-rs: its newest version is the greatest
+number in its log, and the newest commits show if they changed data. That takes a tenth of a
+millisecond, where opening the table takes several. Facts that the log no longer has are unknown.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Newest:
 
 
 _known: dict[str, _Newest] = {}
-"""Path of a table to what was found out last, so that later calls only read new commits."""
+"""Path of a table to its last known facts, so that later calls only read new commits."""
 
 
 def newest_versions(
@@ -86,7 +86,7 @@ def each(
     *,
     at_once: bool,
 ) -> list[TableVersion | None]:
-    """Call *look* with each of *tables*, several at once if that waits for requests."""
+    """Call *look* with each of *tables*; with several at once if the calls wait for requests."""
     if not at_once:
         return [look(table) for table in tables]
     with ThreadPoolExecutor(_THREADS, "odibi-versions") as pool:
@@ -128,7 +128,7 @@ def version_with(uri: str, key: str, storage_options: Mapping[str, str], content
 
 
 def version_of(table: Any, key: str) -> TableVersion:
-    """Return the version of delta-rs's opened *table*, without another look at its log."""
+    """Return the version of delta-rs's opened *table*, without reading its log again."""
     return TableVersion(table=key, version=int(table.version()), table_id=str(table.metadata().id))
 
 
@@ -295,7 +295,7 @@ def _no_version(
 
 
 def files_gone(name: str, version: int, exc: Exception) -> DataError:
-    """Build the error for a version whose files cannot be read; VACUUM removes those of old versions."""
+    """Build the error for a version whose files cannot be read; VACUUM removes the files of old versions."""
     why = reason(exc)
     if "not found" in why or "FileNotFound" in why or "NoSuchKey" in why:
         why = f"its files are gone (VACUUM removes the files of old versions): {why}"
@@ -330,7 +330,7 @@ def commits_of(
 
 
 def _has_all_rows(commits: Sequence[Commit]) -> bool:
-    """Return True if *commits* tell the rows of every file that they removed."""
+    """Return True if *commits* have the number of rows of every file that they removed."""
     removed = {path for commit in commits for path in commit.removed}
     return removed <= {path for commit in commits for path in commit.added}
 

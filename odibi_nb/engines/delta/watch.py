@@ -67,7 +67,7 @@ def has_commits(log: str | Path) -> bool:
 
 
 def watch_folders(tables: Sequence[TableName], place: Callable[[TableName], str]) -> Watch:
-    """Watch *tables* in folders of this machine, each at its *place*."""
+    """Watch *tables*; *place* returns the folder of each on this machine."""
     return _FolderWatch(place, {table.key: log_mark(place(table)) for table in tables})
 
 

@@ -112,7 +112,7 @@ def _before(table: Any, mode: str) -> _Before:
 
 
 def _tell(write: TableWrite, table: Any, rows: int, before: _Before) -> None:
-    """Tell the attempt which version its commit made; *table* is the table before it, or None."""
+    """Report the version of its commit to the attempt; *table* is the table before it, or None."""
     info, key, mode = write.info, table_key(write.output.table), write.output.mode
     committed, counts = None, UNKNOWN
     with contextlib.suppress(Exception):  # the commit has succeeded

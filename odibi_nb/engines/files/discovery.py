@@ -50,7 +50,7 @@ class FoundFile:
         return PurePosixPath(self.path).suffix.lower() in _PACKED
 
     def open(self, *, unpack: bool) -> AbstractContextManager[Any]:
-        """Open it for its bytes; with *unpack*, decompress it if it has a file system."""
+        """Open the file as bytes. With *unpack*, decompress it if an fsspec file system reads it."""
         if self.system is None:
             return Path(self.path).open("rb")
         opened: AbstractContextManager[Any] = self.system.open(
@@ -59,7 +59,7 @@ class FoundFile:
         return opened
 
     def is_empty(self) -> bool:
-        """Return True if it has no bytes."""
+        """Return True if the file has no bytes."""
         if self.system is None:
             path = Path(self.path)
             return path.is_file() and path.stat().st_size == 0

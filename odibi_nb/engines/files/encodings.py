@@ -38,5 +38,5 @@ def encoding_of(start: bytes) -> str | None:
 def advice(options: Mapping[str, Any]) -> str:
     """Return advice for a file that is not in the encoding from *options*, or not in UTF-8."""
     if options.get("encoding"):
-        return f"the option encoding={options['encoding']!r} is not how it is written"
-    return "an option such as encoding='latin-1' (or 'cp1252') says how text is written"
+        return f"the option encoding={options['encoding']!r} is not the file's encoding"
+    return "an option such as encoding='latin-1' (or 'cp1252') sets the encoding of the text"

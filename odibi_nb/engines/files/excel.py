@@ -58,9 +58,9 @@ def _check_sheet(cells: Iterator[tuple[bytes, int]], found_file: FoundFile, rows
     if size > MOST_CELLS and count * _LEAST_USED < size:
         outermost = " and ".join(dict.fromkeys((last[1], widest[1])))
         raise DataError(
-            f"{found_file.shown}: its used cells reach to {outermost}: that is a table of {size:,} cells, "
-            f"of which {count:,} have a value: delete what is in the cells far out, save the "
-            'workbook, and load it again; or give the options "nrows" and "usecols"'
+            f"{found_file.shown}: its used cells reach to {outermost}, so its table would have {size:,} "
+            f"cells, and only {count:,} of them a value: clear the outermost cells, save the workbook, "
+            'and load it again; or give the options "nrows" and "usecols"'
         )
 
 

@@ -1,7 +1,7 @@
-"""Fingerprints of files: what tells, without reading them, that they have changed.
+"""Fingerprints of files, which show without a read that files have changed.
 
-The data of a file, a folder or a pattern is taken to be the same if the fingerprint is. A storage that
-reports neither a time nor an entity tag gives no fingerprint that could prove it.
+Equal fingerprints of a file, a folder or a pattern mean equal data. If a storage reports neither a time
+nor an entity tag, its fingerprints prove nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _HASH_DIGITS = 16
 def fingerprint(location: str, storage_options: Mapping[str, Any]) -> FileRead:
     """Return the fingerprint of a file, or of all files of a folder or pattern, at any depth.
 
-    If *location* cannot be looked at, or has too many files for that, the fingerprint has only its
+    If *location* cannot be checked, or has too many files for that, the fingerprint has only its
     name.
 
     Args:
@@ -47,7 +47,7 @@ def fingerprint(location: str, storage_options: Mapping[str, Any]) -> FileRead:
         if location.startswith("file://"):
             location = location.removeprefix("file://")
         if location.startswith(_WEB):
-            return FileRead(file=shown)  # what a server says about time and tag proves nothing
+            return FileRead(file=shown)  # the time and tag that a server reports prove nothing
         if "://" in location:
             return _remote(location, shown, storage_options)
         if not location.startswith("dbfs:"):

@@ -19,7 +19,7 @@ FORM = "1"
 
 
 class _Hasher:
-    """File that hashes what is written to it."""
+    """File-like object that hashes all data written to it."""
 
     closed = False
 

@@ -219,7 +219,7 @@ def to_number(array: Any, target: Any, options: Mapping[str, Any]) -> Any:
     if pa.types.is_decimal(target) and not pa.types.is_string(array.type):
         array = array.cast(pa.string())  # the shortest text that parses to the same float
     if pa.types.is_boolean(array.type):
-        raise ValueError("true and false are no numbers")
+        raise ValueError("true and false are not numbers")
     if not pa.types.is_string(array.type):
         # A float column may round (Spark's does); whole numbers may not.
         return array.cast(target, safe=not pa.types.is_floating(target))
@@ -272,7 +272,7 @@ def _to_timestamp(array: Any, options: Mapping[str, Any], column: str) -> Any:
     if pa.types.is_string(array.type):
         return _parse_times(array, options, column).cast(target, safe=False)
     if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
-        raise ValueError("a number does not say since when it counts, and what")
+        raise ValueError("a number has no unit and no start of its time scale")
     return array.cast(target, safe=not pa.types.is_timestamp(array.type))
 
 

@@ -104,7 +104,7 @@ class PandasEngine(PandasInMemory):
         return int(data.num_rows)
 
     def same_content(self, frame: Any, output: Output) -> tuple[TableVersion | None, str]:
-        """Compare the rows with those of the table's newest commit; see `ComparingEngine`."""
+        """Compare the rows with the table's newest version; see `ComparingEngine`."""
         table = TableName.parse(output.table)
         digest = content_hash(to_arrow(frame, output.table), output)
         if not digest:
@@ -136,9 +136,7 @@ class PandasEngine(PandasInMemory):
         try:
             return delta_tables.is_table(uri, self._storage_options)
         except Exception as exc:
-            raise DataError(
-                f"{table}: {redact_url(uri)} cannot be looked at: {reason(exc)}"
-            ) from exc
+            raise DataError(f"{table}: {redact_url(uri)} cannot be checked: {reason(exc)}") from exc
 
     def tables(self) -> list[TableName]:
         """List every table of a lake on this machine; see `ListingEngine`."""

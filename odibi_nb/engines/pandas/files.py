@@ -203,7 +203,7 @@ def _check_options(
         if name not in known:
             if name in _NOT_DATA:
                 raise DataError(
-                    f"{shown}: option {name!r} cannot be given: it does not describe data"
+                    f"{shown}: option {name!r} is refused, because it does not describe the file's data"
                 )
             hint = did_you_mean(name, known)
             raise DataError(f"{shown}: unknown option {name!r} for {format}{hint}")
@@ -348,7 +348,7 @@ def _check_digits(frame: Any, types: Mapping[str, str], found_file: FoundFile) -
         if is_float and kind in {"int", "bigint"} and frame[name].abs().max() >= _EXACT_IN_FLOAT:
             raise DataError(
                 f"{found_file.shown}, column {name!r}: its numbers have more digits than pandas' "
-                "reader keeps beside a null: give none of its own options"
+                "reader keeps in a column with gaps: leave out the options that only this reader has"
             )
 
 
@@ -418,7 +418,7 @@ def _describe(
     advice = ""
     if kind in {"timestamp", "date"}:
         advice = (
-            "; if it is not ISO 8601, the option date_format (such as '%d/%m/%Y') says what it is"
+            "; if it is not ISO 8601, give its format in the option date_format, such as '%d/%m/%Y'"
         )
     return (
         f"{found_file.shown}, column {column!r}, {where}: {shown} does not fit type {kind}{advice}"

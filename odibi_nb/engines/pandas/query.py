@@ -186,7 +186,7 @@ def _show_tables(
     for number, mention in enumerate(tables.values()):
         name = TableName.parse(".".join(mention.parts))
         if len(name.parts) != len(mention.parts):
-            raise DataError(f"{mention.parts[-1]!r} is not a table: a query sees tables only")
+            raise DataError(f"{mention.parts[-1]!r} is not a table: a query can only read tables")
         try:
             connection.register(f"__lake_{number}", read(name))
         except TableNotFoundError:

@@ -1,9 +1,9 @@
 """Compare two versions of Delta tables in DuckDB, in two passes over the files that they do not share.
 
-The first pass sums the hashes of the rows in buckets, by key if there are keys. The second pass reads the
-rows of the buckets whose sums differ, and compares their values. So the memory follows the differing rows,
-not the files. DuckDB reads local Parquet files by itself if they have exactly the table's columns. Of other
-files it gets Arrow batches.
+The first pass sums the hashes of the rows in buckets, by key if keys are given. The second pass reads the
+rows of the buckets whose sums differ, and compares their values. So the memory depends on the number of differing
+rows, not on the size of the files. DuckDB reads local Parquet files by itself if they have exactly the table's columns. It gets the rows of other
+files as Arrow batches.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ MOST_KEPT = 160 * 2**20
 _GONE = ("not found", "No such file", "FileNotFound", "NoSuchKey")
 _BUCKETS = 2**16
 _BUCKET, _SIGN = "__odibi_bucket", "__odibi_sign"
-"""Columns beside those of the table, which may be called anything."""
+"""Columns in addition to the table's, with names that the table's columns do not have."""
 _SIDES = ("before", "after")
 _SETTINGS = (
     f"SET memory_limit = '{MEMORY}B'",
@@ -151,7 +151,7 @@ def _rows(parts: Sides, keys: Sequence[str]) -> RowDifference:
 
 
 def _parquet_files(parts: Sides) -> dict[str, list[str]]:
-    """Return the files of each side that DuckDB can read by itself, in half of the time."""
+    """Return the files of each side that DuckDB can read by itself, which takes half the time."""
     found: dict[str, list[str]] = {}
     for name, part in zip(_SIDES, parts, strict=True):
         with contextlib.suppress(Exception):  # in doubt delta-rs and Arrow read them
@@ -163,7 +163,7 @@ def _parquet_files(parts: Sides) -> dict[str, list[str]]:
 
 
 def _compared(parts: Sides, files: Mapping[str, list[str]], keys: Sequence[str]) -> RowDifference:
-    """Compare the rows in a database of their own; DuckDB itself reads *files*, and no other file."""
+    """Compare the rows in a new in-memory database. DuckDB reads *files* itself, and no other file."""
     duckdb = require("duckdb", "comparing versions")
     allowed = ", ".join(literal(path) for paths in files.values() for path in paths)
     with (
@@ -179,7 +179,7 @@ def _compared(parts: Sides, files: Mapping[str, list[str]], keys: Sequence[str])
 
 
 class _Rows:
-    """The rows of one side, for two passes. Few rows stay in memory, and are read from files only once."""
+    """The rows of one side, for two passes. A small number of rows stays in memory after the first pass."""
 
     def __init__(self, part: VersionFiles) -> None:
         self.part = part
@@ -211,7 +211,7 @@ class _Rows:
 
 
 class _Comparison:
-    """A comparison of two sides in a DuckDB *connection*, which itself reads the *files* of a side."""
+    """A comparison of two sides in a DuckDB *connection*, which reads *files* itself."""
 
     def __init__(self, connection: Any, parts: Sides, files: Mapping[str, list[str]]) -> None:
         self.connection = connection
@@ -280,7 +280,7 @@ class _Comparison:
         self.streams.clear()  # and the rows that they keep
 
     def _one_sided(self, present: Sequence[str], keys: Sequence[str]) -> RowDifference:
-        """Count rows that have nothing on the other side to be compared with, and show the first ones."""
+        """Count the rows of each present side, if the sides share no column or one is missing, with samples."""
         counts, samples = {}, {}
         for name in present:
             part = self.parts[name]

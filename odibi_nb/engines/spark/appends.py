@@ -88,7 +88,7 @@ def _is_local(place: str) -> bool:
 def _refuse_others(target: DeltaTarget, info: WriteInfo) -> None:
     """Raise DataError if rows of earlier attempts may be in a table that only Spark can reach."""
     if target.connection.kind == SAIL:
-        why = "Sail does not tell a table's history, and deltalake does not reach the table"
+        why = "Sail does not show a table's history, and deltalake does not reach the table"
         raise cannot_take_back(target.name, "if there are any", why)
     try:
         rows = target.connection.spark.sql(f"DESCRIBE HISTORY {target.identifier}").collect()
@@ -109,7 +109,7 @@ def _refuse_others(target: DeltaTarget, info: WriteInfo) -> None:
     why = "only the Spark session reaches the table, and Spark cannot remove just their files"
     if first and all(is_earlier(entry, info) for entry in history if entry["version"] >= first):
         why += (
-            " (as nobody else has written since, RESTORE TABLE "
+            " (as no other writer has written since, RESTORE TABLE "
             f"{target.identifier} TO VERSION AS OF {first - 1} does it; then a retry goes on)"
         )
     raise cannot_take_back(target.name, f"{attempts}, version {versions}", why)

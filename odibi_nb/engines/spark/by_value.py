@@ -29,7 +29,7 @@ def workers_lack_the_folder(connection: Connection) -> bool:
 def send_by_value(folder: Path) -> None:
     """Let pickles of functions contain the code of all loaded modules in *folder*.
 
-    Modules of an environment inside the folder stay what they are: installed.
+    Modules of an environment inside the folder still count as installed.
     """
     from pyspark import cloudpickle
 

@@ -4,8 +4,8 @@ Every read of a cached table, by name or by path, reads from memory. Spark updat
 writes to the table itself. It does not notice writes through delta-rs, which pandas rows use: it returns
 the cached rows for every version of the table. So this module stores the version and checks it again.
 
-Rows read a table at one version (``versionAsOf``), and for Spark that is another plan. So the rows of the
-version are what is loaded; code that names the table without a version loads them when it first does.
+Rows read a table at one version (``versionAsOf``), which is another plan for Spark. So this module loads
+the rows of that version. Code that names the table without a version loads them again at its first read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _by_session: weakref.WeakKeyDictionary[Any, dict[str, _Kept]] = weakref.WeakKeyD
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A cached table. It holds no DataFrame, which would keep the session alive."""
+    """A cached table. It has no DataFrame, which would keep the session alive."""
 
     name: str
     identifier: str

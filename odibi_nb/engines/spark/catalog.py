@@ -130,9 +130,9 @@ class SparkCatalog:
             place = self._place_of(name)
             if place is not None and _bare(place) != _bare(uri):
                 raise EngineError(
-                    f"Spark's catalog has a table {name.replace('`', '').removeprefix(self.name + '.')} at {redact_url(place)}, which "
-                    f"is not this lake's at {redact_url(uri)}: if it is another lake's, forget it "
-                    f'there: spark.sql("DROP TABLE {name}") leaves the files of a table with a location'
+                    f"Spark's catalog has a table {name.replace('`', '').removeprefix(self.name + '.')} at {redact_url(place)}, but "
+                    f"this lake has it at {redact_url(uri)}: if the catalog's table is another lake's, remove it "
+                    f'with spark.sql("DROP TABLE {name}"), which keeps the files of a table with a location'
                 ) from exc
 
     def _spelled(self, uri: str) -> str:
@@ -190,7 +190,7 @@ def make_schema(spark: Any, identifier: str) -> None:
 
 
 def _is_in_memory(spark: Any) -> bool:
-    """Return True if the catalog ends with the session, so that no other session finds our names."""
+    """Return True if the catalog is in the session's memory, so that no other session finds our tables."""
     with contextlib.suppress(Exception):
         return bool(spark.conf.get("spark.sql.catalogImplementation", "") == "in-memory")
     return False

@@ -79,8 +79,8 @@ def connected(url: str, settings: Mapping[str, str]) -> Any:
 def is_sail(spark: Any) -> bool:
     """Return True if the server of a Connect session is Sail; without an answer, False.
 
-    ``version()`` of Spark is its version and a revision. That of Sail is its own version alone, while the
-    session's ``version`` is the one of the Spark that it stands for.
+    Spark's ``version()`` returns a version and a revision. Sail's returns only the version of Sail, while its
+    session's ``version`` is the version of Spark that it emulates.
     """
     with contextlib.suppress(Exception):
         text = str(spark.sql("SELECT version() AS v").collect()[0]["v"])

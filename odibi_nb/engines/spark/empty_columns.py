@@ -87,9 +87,9 @@ def retype(target: DeltaTarget, log: Any, schema: Any, info: WriteInfo) -> None:
     """
     if log is None:
         raise DataError(
-            f"{target.name}: columns that had no values get types now, which Spark cannot change in a "
-            'catalog or at a URL: replace the table once ("mode": "overwrite", "schema_mode": '
-            '"overwrite"), or name the types in the "schema" of what loads the rows'
+            f"{target.name}: columns without values would get types now, and Spark cannot change types "
+            'in a catalog or at a URL: replace the table once ("mode": "overwrite", "schema_mode": '
+            '"overwrite"), or name the types in the "schema" of the row that loads the data'
         )
     from odibi_nb.engines.delta.rewrites import decided as decided_by_log
     from odibi_nb.engines.delta.rewrites import rewritten

@@ -158,7 +158,7 @@ class SparkEngine:
         if connection is None or not connection.is_connect:
             return ""
         kind = "Sail" if connection.kind == SAIL else "Spark Connect"
-        return f"{kind} has no table cache that lasts"
+        return f"{kind} does not keep cached tables"
 
     def spark_session(self) -> Any:
         """Return the session, and start it if necessary.
@@ -282,8 +282,8 @@ class SparkEngine:
         lost = sorted(unmarked & set(versions))
         if lost:
             raise DataError(
-                f"the query cannot read {', '.join(lost)} at a version: it sets one itself, or "
-                f"cannot be parsed - in: {shown_sql(sql)}"
+                f"the query cannot read {', '.join(lost)} at a given version: it names a version "
+                f"itself, or cannot be parsed - in: {shown_sql(sql)}"
             )
         return self._queried(sql, full)
 
@@ -419,7 +419,7 @@ class SparkEngine:
     def fingerprint(self, location: str) -> FileRead:
         """Return the fingerprint of a file, folder or pattern; see `FingerprintingEngine`."""
         options = options_of(location, self.location_options)
-        if "://" in location and not options:  # only Spark has credentials, and it tells no times
+        if "://" in location and not options:  # only Spark has credentials, and it shows no times
             return FileRead(file=redact_url(location))
         return fingerprint(location, options)
 
@@ -454,7 +454,7 @@ class SparkEngine:
     def _tell(
         self, written: Written, target: spark_writes.DeltaTarget, table: TableName, request: Request
     ) -> None:
-        """Tell the attempt which version its commit made."""
+        """Report the version of its commit to the attempt."""
         table_id = ""
         if written.version is not None:
             newest = self.versions([table]).get(table.key) if self._lake.is_local else None
@@ -472,10 +472,10 @@ class SparkEngine:
         )
 
     def same_content(self, frame: Any, output: Output) -> tuple[TableVersion | None, str]:
-        """Compare the rows with those of the newest version; see `ComparingEngine`.
+        """Compare the rows with the table's newest version; see `ComparingEngine`.
 
-        Spark computes *frame* for this, and again for a write. So no hash of the first rows goes with
-        the second, which can differ.
+        Spark computes *frame* once here and once more for the write. The two results can differ, so the
+        write does not store this hash.
         """
         table = TableName.parse(output.table)
         newest = self.versions([table]).get(table.key)
@@ -544,7 +544,7 @@ class SparkEngine:
             self.cached.forget(target.key)
 
     def _restored_by_delta_rs(self, table: TableName) -> tuple[str, str, dict[str, str]] | None:
-        """Return place, name and options of a table that delta-rs can restore; else None."""
+        """Return place, name and options of a table that delta-rs can restore; None for any other table."""
         options = {} if self._lake.is_local else self._storage_options
         if isinstance(self._lake, CatalogLake) or options is None:
             return None
@@ -813,7 +813,7 @@ class SparkEngine:
         except Exception as exc:
             if is_no_table(exc):
                 return None
-            raise DataError(f"{table}: cannot be looked at: {reason(exc)}") from exc
+            raise DataError(f"{table}: cannot be checked: {reason(exc)}") from exc
 
 
 def _check_lake(connection: Connection, lake: Lake) -> None:

@@ -215,11 +215,11 @@ def _why_not(log: Path, error: Exception) -> str:
         return (
             f"Spark's JARs are missing: {jars}. They come from Maven Central when a session starts "
             "for the first time: start one with a network, or copy ~/.ivy2.5.2 from a machine that "
-            f"did; {WITHOUT_JAVA}. All of it: {log}"
+            f"did; {WITHOUT_JAVA}. Full log: {log}"
         )
     if "UnsupportedClassVersionError" in log_text:
         return f"Spark needs Java 17 or 21, and {java()} is too old: {_INSTALL_JAVA}{WITHOUT_JAVA}"
     lines = [line.strip() for line in log_text.splitlines() if line.strip()]
     error_lines = [line for line in lines if "Exception" in line or "Error" in line]
     because = (error_lines or lines or [str(error).strip().splitlines()[0]])[-1]
-    return f"Spark did not start: {because:.300}. All of it: {log}"
+    return f"Spark did not start: {because:.300}. Full log: {log}"

@@ -39,7 +39,7 @@ def checked(sql: str, lake: Lake | None) -> str:
         raise DataError(refused)
     for name in files_named(sql):
         if lake is None or not _is_in(name, lake):
-            raise DataError(f"{name} is not a table: a query sees tables only - in: {shown}")
+            raise DataError(f"{name} is not a table: a query can only read tables - in: {shown}")
     return shown
 
 
@@ -96,7 +96,7 @@ def _stands_at(sql: str, start: int, name: str) -> bool:
 def at_versions(sql: str, versions: Mapping[str, int]) -> tuple[str, frozenset[str]]:
     """Return *sql* with a version after the name of each table, and the keys that it could not mark.
 
-    A table with a version of the query's own (``VERSION AS OF``) is one that could not be marked. Text
+    A table for which the query itself names a version (``VERSION AS OF``) cannot be marked. Text
     that sqlglot cannot parse is returned unchanged.
 
     Args:
@@ -125,7 +125,7 @@ def at_versions(sql: str, versions: Mapping[str, int]) -> tuple[str, frozenset[s
 
 
 def _end_of(sql: str, identifier: Any, name: str) -> int | None:
-    """Return the place in *sql* right after the *identifier* called *name*; None if it is not clear."""
+    """Return the position in *sql* right after the *identifier* called *name*; None if it is unclear."""
     start = identifier.meta.get("start")
     if start is None or not _stands_at(sql, start, name):
         return None

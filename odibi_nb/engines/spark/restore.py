@@ -1,7 +1,7 @@
 """Restore Delta tables by Spark's SQL, where delta-rs cannot: in catalogs, and with newer features.
 
-RESTORE has no condition. So the version is checked before it, and looked at again after it. If another
-writer committed between the two, the table goes back to that writer's version, and the restore fails.
+RESTORE has no condition. So this module checks the version before and after it. If another
+writer committed in between, it restores that writer's version and raises an error.
 """
 
 from __future__ import annotations
@@ -113,17 +113,17 @@ def _own_version(target: DeltaTarget, mark: dict[str, str], restores: int, count
 def _overtaken(target: DeltaTarget, expected: int, ours: int, made: int) -> DataError:
     """Bring back the commits that came between the check and our version, and return the error.
 
-    If others have committed after it, too, their rows and ours are mixed. Then only a person can
-    decide.
+    If others have also committed after it, their rows and ours are mixed, and only a person can decide
+    what to restore.
     """
     if ours == made:
         _restore(target.connection.spark, target, made - 1)
     if ours in (0, made):
         return changed_since(target.name, expected, made)
     return DataError(
-        f"{target.name}: version {ours}, of this rollback, undid the commits of others from version "
-        f"{expected + 1} on, which came at the same moment, and others have committed since: look at "
-        "the table's history, and bring back what is missing"
+        f"{target.name}: this rollback's version {ours} undid commits that others made at the same "
+        f"moment, from version {expected + 1} on, and others have committed since: check the table's "
+        "history, and restore the missing rows"
     )
 
 
@@ -155,7 +155,7 @@ def _newest(target: DeltaTarget) -> int:
 
 @contextlib.contextmanager
 def _marked(target: DeltaTarget, mark: dict[str, str]) -> Iterator[Any]:
-    """Return a session whose commits carry *mark*, as RESTORE takes no options of its own.
+    """Return a session whose commits carry *mark*, because RESTORE has no option for it.
 
     On classic Spark it is a copy of the session, so that no other commit of the user gets the mark.
     """

@@ -54,10 +54,10 @@ def why_lost(connection: Connection, error: BaseException) -> str | None:
     spark = connection.spark
     if is_connect_session(spark):
         lost = is_stopped(spark) or _GONE_ON_SERVER.search(str(error)) is not None
-        what = "was stopped while the run went on, or its server was"
+        what = "was stopped during the run, or its server was"
     else:
         lost = is_stopped(spark)
-        what = "was stopped while the run went on"
+        what = "was stopped during the run"
         if lost and getattr(spark.sparkContext, "_jsc", None) is not None:
             what = _how_jvm_ended()
     if not lost:

@@ -39,7 +39,7 @@ def diff(
 ) -> TableDiff:
     """Return the differences between two DataFrames of a table, one of which may be None.
 
-    Spark reads both versions as a whole: it does not tell which files they share.
+    Spark reads both versions completely, because it does not show which files they share.
 
     Raises:
         DataError: if a version cannot be read.

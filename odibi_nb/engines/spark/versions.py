@@ -43,13 +43,13 @@ def newest_versions(targets: Mapping[str, DeltaTarget]) -> dict[str, TableVersio
 
 
 def newest_number(target: DeltaTarget) -> int | None:
-    """Return the number of the table's newest version; None if the session does not tell it."""
+    """Return the number of the table's newest version; None if the session does not show it."""
     rows = _history(target, "LIMIT 1")
     return int(rows[0]["version"]) if rows else None
 
 
 def id_of(target: DeltaTarget) -> str:
-    """Return the id of the table's Delta metadata; "" if the session does not tell it."""
+    """Return the id of the table's Delta metadata; "" if the session does not show it."""
     if target.connection.kind != SAIL:
         with contextlib.suppress(Exception):  # a view, or a table of another format
             rows = target.connection.spark.sql(f"DESCRIBE DETAIL {target.identifier}").collect()
@@ -91,10 +91,10 @@ def commits_of(target: DeltaTarget, key: str, down_to: int) -> list[TableCommit]
     """Return the commits of the table, newest first, down to a version.
 
     Raises:
-        DataError: if the session does not tell the table's history.
+        DataError: if the session does not show the table's history.
     """
     if target.connection.kind == SAIL:
-        raise DataError(f"{target.name}: Sail does not tell a table's history")
+        raise DataError(f"{target.name}: Sail does not show a table's history")
     sql = f"DESCRIBE HISTORY {target.identifier}"
     try:
         frame = target.connection.spark.sql(sql)
@@ -127,7 +127,7 @@ def _commit(key: str, row: Mapping[str, Any]) -> TableCommit:
 
 
 def _rows_moved(row: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """Return the rows of the added and of the removed files, as far as the commit's metrics tell."""
+    """Return the numbers of rows in the added and removed files, as far as the commit's metrics have them."""
     metrics: dict[str, int] = {}
     for name, value in (row.get("operationMetrics") or {}).items():
         with contextlib.suppress(TypeError, ValueError):

@@ -135,7 +135,7 @@ def write(
     request: Request,
     appends: Appends,
 ) -> Written:
-    """Write *frame*, and return what the table's log says about the commit.
+    """Write *frame*, and return the facts of the commit from the table's log.
 
     Args:
         target: the table; the caller must hold its `write_lock`.
@@ -381,7 +381,7 @@ def _written(
         mark: the commit's ``userMetadata``.
         before: the table's version before the first commit of the write, if it is known.
         mode: mode of the write.
-        creates: True if there was no table. Spark may store no mark in a commit that creates one.
+        creates: True if the table did not exist. Spark may store no mark in a commit that creates one.
     """
     commit = _commit_with(target, mark) or {}
     rows = (commit.get("operationMetrics") or {}).get("numOutputRows")

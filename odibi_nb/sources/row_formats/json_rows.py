@@ -33,7 +33,7 @@ _ENDS = json.JSONDecoder(parse_int=len, parse_float=len)
 
 
 class _Part(NamedTuple):
-    """One item of an array or object: its text between two separators, and its value's place in it."""
+    """One item of an array or object: its text between two separators, and the place of its value there."""
 
     text: str
     start: int

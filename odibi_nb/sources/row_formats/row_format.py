@@ -67,10 +67,10 @@ def read_row(item: Any, expected: str, where: str, separator: str) -> tuple[Row,
     """Return the row that a file's *item* holds, and its problems; no columns if it is no object.
 
     Args:
-        item: what the format's library decoded.
-        expected: what an item is called in the format: ``an object``, ``a table``.
+        item: the value that the format's library decoded.
+        expected: the format's word for an item: ``an object``, ``a table``.
         where: the item's place in the text.
-        separator: what stands between that place and the name of a column.
+        separator: the text between that place and the name of a column.
     """
     if not isinstance(item, dict):
         return {}, [Problem(where, f"expected {expected}, found {item!r:.60}")]

@@ -104,7 +104,7 @@ def test_every_malformed_check_is_a_problem_with_its_place():
         "between needs 'min' or 'max' - at row 'S1', constants.checks[3]",
         "fresh: expected a time such as '2 days' or '36 h', found 'soon' - at row 'S1', constants.checks[4]",
         (
-            "row_count is not about single rows, so it cannot quarantine any: fail or warn - at row 'S1', "
+            "row_count is not about single rows, so it cannot quarantine rows: set on_fail to 'fail' or 'warn' - at row 'S1', "
             "constants.checks[5]"
         ),
         (
@@ -229,9 +229,7 @@ def test_a_check_can_be_a_function_of_the_projects_own(run):
 def test_a_missing_column_is_said_with_what_was_meant(run):
     """A check of a column that the frame does not have fails the row, and says which was meant."""
     row = run({"not_null": "kwhh"}, {"between": {"kwh": {"min": "low"}}}).transformations["B1"]
-    assert row.error_message == (
-        "bronze.m: not_null(kwhh): there is no column 'kwhh' (did you mean 'kwh'?)"
-    )
+    assert row.error_message == ("bronze.m: not_null(kwhh): no column 'kwhh' (did you mean 'kwh'?)")
     row = run({"between": {"meter": {"min": 3}}}).transformations["B1"]
     assert "between(meter, ≥ 3) cannot be checked" in row.error_message
 
@@ -246,7 +244,7 @@ def test_what_is_written_past_the_context_is_checked_afterwards(run):
     """A function that writes by its own means is checked on what is there; that cannot be undone."""
     row = run({"not_null": "meter"}, function="by_itself").transformations["B1"]
     assert row.error_message == (
-        "bronze.m: not_null(meter) failed: 1 of 1 row - it has been written all the same"
+        "bronze.m: not_null(meter) failed: 1 of 1 row - the table has been written"
     )
 
 

@@ -468,7 +468,7 @@ def test_an_id_that_no_log_can_keep_is_a_problem(name):
     """A transformation_id with a NUL or half a surrogate pair cannot be told apart in every run log."""
     _, problems = parse_row(dict(SEED_ROW, transformation_id=name), 1)
     assert [p.message for p in problems] == [
-        "a transformation_id cannot hold a NUL or half a character"
+        "a transformation_id must not have a NUL character or half a surrogate pair"
     ]
 
 

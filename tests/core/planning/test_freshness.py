@@ -299,7 +299,7 @@ def test_any_difference_of_a_files_fingerprint_makes_the_row_stale(change):
     assert verdict.state is State.STALE
     assert "file adls://raw/x.csv changed" in verdict.why
     world.file = FileRead(file="adls://raw/x.csv")
-    assert "is gone or cannot be looked at" in world.verdict().why
+    assert "is gone or cannot be checked" in world.verdict().why
 
 
 def test_changed_constants_are_named_with_both_values():

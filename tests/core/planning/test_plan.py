@@ -76,7 +76,7 @@ def test_what_a_planned_row_knows():
     [
         (
             {"module": "no_such_module"},
-            "no module 'no_such_module': it must stand beside the manifest or be installed",
+            "no module 'no_such_module': it must be beside the manifest or installed",
         ),
         (
             {"module": "odibi_nb.ingset"},
@@ -388,11 +388,9 @@ def test_every_cycle_is_told():
 
 def test_ids_that_stand_twice():
     """An id that two enabled rows share is a problem; a disabled copy is none."""
-    assert problems(r("A"), r("A"), r("A ")) == ["this transformation_id stands twice - at row 'A'"]
+    assert problems(r("A"), r("A"), r("A ")) == ["duplicate transformation_id - at row 'A'"]
     assert problems(r("A"), r("A", enabled=0)) == []
-    assert problems(r("A"), r("A", layer="Gold_1")) == [
-        "this transformation_id stands twice - at row 'A'"
-    ]
+    assert problems(r("A"), r("A", layer="Gold_1")) == ["duplicate transformation_id - at row 'A'"]
 
 
 def test_an_own_id_column_does_not_hide_the_transformation_id():

@@ -15,7 +15,7 @@ def test_it_is_beside_the_manifest(tmp_path):
 
 
 def test_on_databricks_mounts_it_is_on_the_drivers_disk(tmp_path, monkeypatch):
-    """A Git folder may be read-only, and each file operation there is a request."""
+    """A Git folder may be read-only, and each file operation in it is a request."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(module, "MOUNTS", (tmp_path / "Workspace",))
     git_folder = tmp_path / "Workspace" / "Repos" / "plant"

@@ -552,7 +552,7 @@ def test_a_run_whose_folder_is_gone_does_not_end_green(tmp_path, what, last):
     p = FakeProject(folder, [row("A", moves), row("B", lambda: calls.append(1), layer="Gold_1")])
     result = p.run(max_workers=1)
     assert result["status"] == "failed"
-    assert "was removed or renamed while the run went on" in result.warnings[-1]
+    assert "was removed or renamed during the run" in result.warnings[-1]
     assert last or calls == []
 
 

@@ -549,7 +549,7 @@ def test_what_cannot_be_cancelled_is_said(project, capsys):
     assert orchestrator.run()["status"] == "success"
     said = capsys.readouterr().out
     assert "A cannot be cancelled: it has ended, SUCCESS" in said
-    assert "there is no transformation 'BB' to cancel" in said
+    assert "this run has no transformation 'BB'" in said
 
 
 def test_a_cancelled_row_that_runs_out_of_time_is_abandoned(project):

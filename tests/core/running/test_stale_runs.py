@@ -106,14 +106,14 @@ def test_a_row_whose_upstream_wrote_the_same_rows_ends_unchanged(project):
     assert records == statuses
     upstream = {"S1": "B1", "S3": "B1", "G1": "S1", "G3": "G1"}
     reasons = {n: f"nothing that it reads has changed (upstream: {u})" for n, u in upstream.items()}
-    reasons["B1"] = "the row says always_run; constants changed (always_run: none → true)"
+    reasons["B1"] = "the row sets always_run; constants changed (always_run: none → true)"
     assert {n: t.why for n, t in result.transformations.items()} == reasons
     assert project.opened().retry().warnings[-1].startswith("nothing to retry")
     project.values["a"] = "4321"
     project.file("a")
     ran, unchanged = project.ran()
     assert (ran, unchanged) == ({"B1", "S1", "S3", "G1", "G3"}, set())
-    assert why(project)["B1"] == "the row says always_run"
+    assert why(project)["B1"] == "the row sets always_run"
 
 
 def test_the_cockpit_shows_why_a_row_runs_and_what_it_changed(project):

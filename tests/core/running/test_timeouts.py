@@ -77,7 +77,7 @@ def test_threads_that_go_on_are_counted_and_named(project, hold):
     result = project(*rows, row("C", lambda: None)).run(max_workers=3)
     assert result.leaked_threads == 2
     (warning,) = result.warnings
-    assert warning.startswith("2 threads still run, of transformations that were given up: ")
+    assert warning.startswith("2 abandoned transformations with a running thread: ")
     assert "A, B" in warning or "B, A" in warning
 
 

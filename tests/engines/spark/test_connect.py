@@ -114,7 +114,7 @@ class TestParallelRows(ParallelRows):
 
 def test_a_cache_plan_is_passed_over_in_one_line(engine, tmp_path, capsys):
     """Spark Connect does not promise to keep tables: the run says so once for the layer, and goes on."""
-    passed_over(engine, tmp_path, capsys, "Spark Connect has no table cache that lasts")
+    passed_over(engine, tmp_path, capsys, "Spark Connect does not keep cached tables")
 
 
 def test_a_server_of_spark_is_not_taken_for_sail(connection):
@@ -132,7 +132,7 @@ def test_another_sessions_tables_are_not_taken_for_ours(connection, engine, tmp_
     engine.write(make(connection.spark, [{"k": 1}]), how, INFO)
     with pytest.raises(EngineError, match=r"has a table silver\.shared at .*DROP TABLE"):
         theirs.write(make(other.spark, [{"k": 2}]), how, INFO)
-    with pytest.raises(EngineError, match="is not this lake's"):
+    with pytest.raises(EngineError, match="but this lake has it at"):
         theirs.query("SELECT * FROM silver.shared")
     assert rows_of(engine.query("SELECT * FROM silver.shared")) == [{"k": 1}]
     other.spark.sql("DROP TABLE `silver`.`shared`")

@@ -87,7 +87,7 @@ class TestContract(RetriedWrites, VersionedPaths, EngineContract):
 
 def test_a_cache_plan_is_passed_over_in_one_line(engine, tmp_path, capsys):
     """Where the platform cannot cache, the run says so once for the layer, and goes on."""
-    passed_over(engine, tmp_path, capsys, "Sail has no table cache that lasts")
+    passed_over(engine, tmp_path, capsys, "Sail does not keep cached tables")
 
 
 class TestBehaviour(FirstValues, SparkBehaviour):
@@ -130,7 +130,7 @@ def test_appends_to_a_lake_at_a_url_count_once(connection, tmp_path, monkeypatch
     if not reached:
         monkeypatch.setattr(spark_appends, "_by_delta_rs", lambda target: None)
     for attempt, info in enumerate((by(2), by(1, "run-2", repairs=("run-1",))), 2):
-        refusal = pytest.raises(DataError, match="Sail does not tell a table's history")
+        refusal = pytest.raises(DataError, match="Sail does not show a table's history")
         with contextlib.nullcontext() if reached else refusal:
             append(attempt, info)
     found = rows_of(engine.read(TableName.parse("silver.t")))
@@ -273,4 +273,4 @@ def test_sail_is_recognized_behind_any_connect_session(project_on_sail, tmp_path
     session.sql(f"CREATE TABLE bronze.x USING delta LOCATION '{other}'").collect()
     del spark_catalog._known[session]
     result = project.run(select=["S1"])
-    assert "which is not this lake's" in result.transformations["S1"].reason
+    assert "but this lake has it at" in result.transformations["S1"].reason

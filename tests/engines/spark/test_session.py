@@ -234,7 +234,7 @@ def test_a_session_that_is_stopped_in_a_run_is_one_message(kind, tmp_path):
     ended = rows_end(tmp_path, connect(kind, tmp_path), stops, two_rows, retry=2)
     for status, attempts, message in ended:
         assert (status, attempts) == ("FAILED", 1)
-        assert message.startswith("the Spark session was stopped while the run went on")
+        assert message.startswith("the Spark session was stopped during the run")
         assert message.endswith("the next run starts another: odibi retry last")
     (again,) = rows_end(tmp_path, connect(kind, tmp_path), two_rows)
     assert again == ("SUCCESS", 1, None)
@@ -255,7 +255,7 @@ def test_a_server_that_ends_in_a_run_is_one_message(kind, end_server, monkeypatc
     ended = rows_end(tmp_path, connect(kind, tmp_path), ends_it, two_rows, retry=2)
     for status, attempts, message in ended:
         assert (status, attempts) == ("FAILED", 1)
-        assert "was stopped while the run went on, or its server was" in message
+        assert "was stopped during the run, or its server was" in message
         assert "\n" not in message
     connection = connect(kind, tmp_path)
     assert type(connection.spark).getActiveSession() is connection.spark
