@@ -60,7 +60,7 @@ def test_the_cell_sees_its_modules_names(module):
 
 
 def test_the_modules_functions_call_the_cells_versions(module):
-    """A helper that the cell defines anew is used by the module's other functions too, in the cell only."""
+    """The module's other functions also use a helper that the cell redefines, in the cell only."""
     found = from_cell("def helper(x): return -x\ndef work(inputs): return through(10)")
     assert found.fn([]) == -10
     assert module.through(10) == 20
@@ -92,7 +92,7 @@ def test_annotations_need_not_be_importable(module):
 
 
 def test_a_missing_module_costs_only_its_names():
-    """Where the module cannot be imported, the cell stands alone."""
+    """If the module cannot be imported, the cell works without it."""
     assert from_cell("def work(inputs): return 7").fn([]) == 7
 
 

@@ -40,7 +40,7 @@ def project(tmp_path):
 
 
 def call(folder: Path, module: str, function="work"):
-    """What the function gives when the project is planned now; and which modules were loaded anew."""
+    """Return the function's result if the project is planned now, and the reloaded modules."""
     with ProjectModules(folder).importing() as reloaded:
         return REGISTRY.resolve(module, function, "pandas")(), reloaded
 
@@ -57,7 +57,7 @@ def test_an_edit_of_the_same_size_within_a_tick_is_seen(project):
 
 
 def test_a_file_that_was_only_touched_is_not_loaded_again(project):
-    """A new time alone is no new text: nothing is loaded anew, and module state lives on."""
+    """A new file time without new text reloads nothing, and module state lives on."""
     folder = project(
         "a", touched_module="calls = []\ndef work():\n    calls.append(1)\n    return len(calls)\n"
     )
@@ -144,7 +144,7 @@ def test_a_project_on_the_users_own_path_lends_its_modules(project, monkeypatch)
 
 
 def test_stale_bytecode_is_not_taken_for_new_text(project):
-    """Bytecode that somebody wrote is not used for text of the same second and size."""
+    """Existing bytecode is not used for text of the same second and size."""
     folder = project("a", compiled_module="def work(): return 1\n")
     file = folder / "compiled_module.py"
     assert call(folder, "compiled_module")[0] == 1
@@ -330,7 +330,7 @@ def test_the_notebooks_own_module_stays_the_notebooks(two, tmp_path, monkeypatch
 
 
 def test_a_module_that_the_notebook_imports_later_is_not_taken(two, tmp_path, monkeypatch):
-    """What a function has not imported yet is its project's, although the notebook has the name by then."""
+    """A late import of a function finds its project's module, even if the notebook has that name by then."""
     fn = plan(two["one"], "package")
     own = tmp_path / "notebook"
     own.mkdir()

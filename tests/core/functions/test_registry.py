@@ -98,7 +98,7 @@ def test_engines_that_do_not_exist(engine):
 
 
 def test_what_is_no_function():
-    """What cannot be called, or has no name, is refused in one clear message."""
+    """An object that cannot be called, or has no name, is refused in one clear message."""
     with pytest.raises(TypeError, match="expected a function, found 3"):
         REGISTRY.register("x", "any", 3)
     with pytest.raises(ValueError, match="a function needs a name"):
@@ -363,7 +363,7 @@ async def asynchronous_generator(inputs):
     ],
 )
 def test_functions_that_cannot_be_called(fn, message):
-    """What the call cannot fill, or would not run, is known before the run."""
+    """Parameters that the call cannot fill, and bodies that it would not run, are found before the run."""
     with pytest.raises(ValueError, match=message):
         accepted_keywords(fn)
 
@@ -399,7 +399,7 @@ def node(companies, shuttles):
         (wrapped(node, lambda *args, **kwargs: None), SEED_KEYWORDS),
         (wrapped(lambda: None, lambda **kwargs: None), SEED_KEYWORDS),
         (wrapped(print, lambda **kwargs: None), SEED_KEYWORDS),
-        # One without a signature of its own has that of what it wraps.
+        # A wrapper without a signature has the signature of the wrapped function.
         (functools.cache(some), ("constants", "context")),
         (
             functools.partial(wrapped(seed, lambda inputs, context: None), inputs=[]),
@@ -492,7 +492,7 @@ def test_modules_beside_the_manifest(folder):
 
 
 def answer(folder, name="fresh_functions.silver", function="clean", registry=REGISTRY):
-    """What the function says that a run from *folder* would find."""
+    """Return the result of the function that a run from *folder* would find."""
     with ProjectModules(folder, registry).importing():
         return registry.resolve(name, function, "pandas")()
 
@@ -507,7 +507,7 @@ def test_a_changed_file_is_loaded_anew(folder):
 
 
 def test_an_unchanged_file_is_not_loaded_again(folder):
-    """What has not changed keeps its state."""
+    """An unchanged module keeps its state."""
     module(
         folder,
         "fresh_functions.silver",
@@ -543,7 +543,7 @@ def test_a_decorated_function_is_registered_anew(folder):
 
 
 def test_a_partial_of_a_changed_module_is_forgotten(folder):
-    """What a module registered goes when it is loaded anew, whatever kind of callable it is."""
+    """A reload removes the functions that the module registered, of any kind of callable."""
     text = (
         "from functools import partial\nfrom odibi_nb import REGISTRY\ndef f(x): return x\n"
         "REGISTRY.register({!r}, 'any', partial(f, {}))\n"

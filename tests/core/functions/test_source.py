@@ -66,7 +66,7 @@ def module(tmp_path):
 
 
 def test_a_function_comes_with_the_helpers_of_its_module(module):
-    """What it needs of its module, at any depth, stands before it, in the file's order; nothing else."""
+    """Only the names of its module that the function needs come before it, in the file's order."""
     text = with_helpers(source_of(module.work))
     names = [line for line in text.splitlines() if line.startswith(("def", "class", "@"))]
     assert names == [

@@ -84,7 +84,7 @@ def test_names_of_other_things_are_not_named(module):
 
 
 def test_a_function_without_source_is_not_judged():
-    """Where there is no text, nothing is said."""
+    """Without source text there is no notice."""
     assert refused_uses(functools.partial(len), SERVERLESS) == []
 
 

@@ -71,7 +71,7 @@ def table(name="bronze.m"):
 
 
 def problems(*checks, targets=("silver.x",)):
-    """What is wrong with the checks, as text."""
+    """Return the problems of the checks, as text."""
     outputs = [Output(table=name) for name in targets]
 
     def find(module, function):
@@ -188,7 +188,7 @@ def test_quarantined_rows_go_to_a_table_of_their_own(run):
 
 
 def test_quarantine_adds_up_over_runs(run):
-    """A second run appends its quarantined rows to those that are there."""
+    """A second run appends its quarantined rows to the earlier ones."""
     for _ in range(2):
         run({"not_null": "meter", "on_fail": "quarantine"})
     assert (len(table()), len(table("bronze.m_quarantine"))) == (3, 2)
@@ -206,7 +206,7 @@ def test_nothing_wrong_makes_no_quarantine(run):
 
 
 def test_functions_can_declare_their_checks(run):
-    """What @expect declares holds for every row that names the function, top to bottom."""
+    """Checks of @expect apply to every row that names the function, from top to bottom."""
     result = run(function="declared")
     checks = [(check.check, check.status) for check in result.transformations["B1"].checks]
     assert checks == [("not_null(meter)", "warned"), ("row_count(≥ 1)", "passed")]

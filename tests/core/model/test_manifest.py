@@ -247,7 +247,7 @@ def test_variables_are_expanded_only_for_the_environment_used(monkeypatch):
 
 
 def test_an_unknown_environment_is_one_clear_message():
-    """It says what was probably meant, or which there are."""
+    """It suggests a name, or lists the existing ones."""
     manifest = parse(environments=["qat", "production"])
     with pytest.raises(ManifestError) as excinfo:
         manifest.environment("qta")
@@ -373,7 +373,7 @@ def test_two_alphabets_do_not_mix(tmp_path):
 
 
 def test_an_unknown_project_is_one_clear_message(tmp_path):
-    """It says what was probably meant, and where was looked."""
+    """It suggests a name, and lists the searched places."""
     write(tmp_path / "projects" / "energy_efficiency", SEED)
     with pytest.raises(ManifestError) as excinfo:
         find_manifest("Energy Eficiency", start=tmp_path)
@@ -388,7 +388,7 @@ def test_an_unknown_project_is_one_clear_message(tmp_path):
 
 
 def test_a_manifest_that_cannot_be_read_is_mentioned(tmp_path):
-    """Where no manifest fits, those that are malformed are named: it may be one of them."""
+    """If no manifest fits, the message names the malformed ones, because it may be one of them."""
     path = write(tmp_path / "projects" / "ee", '{"project": "Energy Efficiency",}')
     with pytest.raises(ManifestError) as excinfo:
         find_manifest("Energy Efficiency", start=tmp_path)
@@ -405,7 +405,7 @@ def test_a_malformed_manifest_in_the_projects_own_folder(tmp_path):
 
 
 def test_two_manifests_of_the_same_project(tmp_path):
-    """Where two folders of other names hold the same project, it is not guessed which is meant."""
+    """If two folders of other names hold the same project, odibi_nb refuses to guess."""
     one = write(tmp_path / "projects" / "a", SEED)
     two = write(tmp_path / "b", SEED)
     with pytest.raises(ManifestError) as excinfo:

@@ -1,4 +1,4 @@
-"""Which tables a query reads, as its engine would understand it."""
+"""Tables that a query reads, as its engine would understand it."""
 
 import pytest
 from hypothesis import given
@@ -95,14 +95,14 @@ def test_a_plain_query_is_not_parsed():
 
 @given(st.text(alphabet="ab.'\"-/*()`$;\\ \n", max_size=40))
 def test_any_text_gets_an_answer(text):
-    """Whatever a row holds, finding the names in it ends, without an exception."""
+    """The search for names in a query ends without an exception for any text."""
     keys, why = keys_read(f"SELECT {text} FROM b.a, a", "spark", {"a.b", "default.a"})
     assert isinstance(keys, set)
     assert "\n" not in why
 
 
 def test_duckdb_agrees():
-    """Where DuckDB can say which tables a query names, sqlglot says the same."""
+    """If DuckDB can list the tables of a query, sqlglot lists the same."""
     duckdb = pytest.importorskip("duckdb")
     with duckdb.connect() as connection:
         for sql in (

@@ -1,4 +1,4 @@
-"""Which queries are one SELECT that only reads, for databases whose protocol does not say so."""
+"""Queries that are one SELECT that only reads, for databases whose protocol cannot enforce it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which files and URLs registry rows may read."""
+"""Files and URLs that registry rows may read."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from odibi_nb.core.model.transformation import parse_row
 
 
 def reach_of(folder, env=None, **manifest):
-    """What rows may read in the environment *env* of a project in *folder*."""
+    """Return the places that rows may read in the environment *env* of a project in *folder*."""
     raw = {"project": "P", "environments": {"qat": env or {}}, **manifest}
     found = ProjectManifest.from_dict(raw, folder / "manifest.json")
     config = found.environment("qat")
@@ -17,7 +17,7 @@ def reach_of(folder, env=None, **manifest):
 
 @pytest.fixture
 def project(tmp_path):
-    """A project's folder, with a file beside it that is nobody's business."""
+    """A project's folder, with a file beside it that rows must not read."""
     (tmp_path / "project" / "data").mkdir(parents=True)
     (tmp_path / "project" / "data" / "a.csv").write_text("a\n1\n")
     (tmp_path / "database").mkdir()

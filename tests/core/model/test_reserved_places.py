@@ -1,4 +1,4 @@
-"""What rows may not write: the run log's own tables, and the logs of Delta tables."""
+"""Places that rows may not write: the run log's own tables, and the logs of Delta tables."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def project(tmp_path, rows, **environment):
 
 
 def problems(tmp_path, output, function="frame", constants=None, inputs=(), **environment):
-    """What the plan says of a row with that output, none if it may run."""
+    """Return the plan's problems for a row with that output; none if it may run."""
     row = registry_row("A", "Bronze", function, inputs=inputs, constants=constants)
     row["outputs"] = [output] if output is not None else []
     return [*map(str, project(tmp_path, [row], **environment).plan().problems)]
@@ -166,7 +166,7 @@ def test_what_only_shows_when_it_is_written_is_refused_then(tmp_path):
 
 @pytest.mark.parametrize("lake", ["catalog", "catalog:main"])
 def test_a_catalogs_log_has_a_name_with_the_catalog_too(lake):
-    """Where a catalog keeps the tables, the name in full is refused as well; another catalog's is not."""
+    """In a catalog, the full name of a run log table is refused, too; a table of another catalog is not."""
     content = {"project": "P", "environments": {"qat": {"lake": lake}}}
     manifest = ProjectManifest.from_dict(json.loads(json.dumps(content)))
     reserved = reserved_in(manifest, EnvironmentConfig(lake=lake))
@@ -179,7 +179,7 @@ def test_a_catalogs_log_has_a_name_with_the_catalog_too(lake):
 
 
 def test_a_run_with_such_a_row_does_not_begin(tmp_path):
-    """What the plan refuses never half-runs."""
+    """A run that the plan refuses starts no row."""
     row = registry_row("A", "Bronze", "frame", outputs=[LOG])
     found = project(tmp_path, [row, registry_row("B", "Bronze", "frame", outputs=["bronze.x"])])
     with pytest.raises(PlanError, match="run log"):

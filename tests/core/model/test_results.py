@@ -1,4 +1,4 @@
-"""How a run ended, as a mapping, as text, as a table, as an exception."""
+"""Results of a run as a mapping, as text, as a table, as an exception."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_seeds_last_lines(good):
 
 
 def test_counts_and_failures(bad):
-    """How many ended how, and which failed."""
+    """The summary counts the transformations by status and names the failed ones."""
     assert bad.counts() == {"SUCCESS": 1, "FAILED": 1, "SKIPPED": 1}
     assert [t.transformation_id for t in bad.failures()] == ["A"]
     assert bad.status is RunStatus.FAILED
@@ -155,7 +155,7 @@ def test_markup_in_a_result_is_shown_as_text(project):
 
 
 def test_without_libraries(monkeypatch):
-    """A result without a DataFrame library says so, and without a registered display it is text."""
+    """A result without a DataFrame library raises an error with the reason, and without a registered display it is text."""
     monkeypatch.setattr(rich_display, "_DISPLAYS", {})
     result = RunResult(
         run_id="r",

@@ -90,7 +90,7 @@ def test_a_wrong_parameter_is_one_message(dialect, sql, values, message):
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.sampled_from(DIALECTS))
 def test_no_text_leaves_its_literal(value, dialect):
-    """Whatever a text holds, the query with it has the tree of the query with a harmless text."""
+    """A query has the same tree with any text as with a harmless one."""
     import sqlglot
 
     bound = bind("SELECT a FROM t WHERE b = :v AND c IN (:l)", {"v": value, "l": [value]}, dialect)

@@ -71,7 +71,7 @@ def test_names_that_lead_elsewhere_are_refused(name):
 
 @given(st.text(max_size=40))
 def test_a_table_stays_inside_the_lake(name):
-    """Whatever the text, its path has no part that leads up or out, or it is refused."""
+    """A table's name is refused if its path would lead up or out of the lake, whatever the text."""
     try:
         table = TableName.parse(name)
     except DataError:
@@ -186,7 +186,7 @@ def test_what_is_no_secret_stays(text):
     ],
 )
 def test_constants_with_a_secret_looking_key_are_hidden(key):
-    """Whatever stands under such a key is hidden, at any depth; an empty value is shown."""
+    """Any value under a secret key is hidden, at any depth; an empty value is shown."""
     found = redact({"a": [{key: "hunter2"}], key: {"x": "hunter2"}})
     assert found == {"a": [{key: REDACTED}], key: REDACTED}
     assert redact({key: None}) == {key: None}

@@ -39,7 +39,7 @@ def parsed(**columns):
 
 
 def wrong(**columns):
-    """What is wrong with the seed's row with these columns."""
+    """Return the problems of the seed's row with these columns."""
     row, problems = parse_row({**SEED_ROW, **columns}, 1)
     assert row is None
     return [str(problem) for problem in problems]
@@ -274,7 +274,7 @@ def test_inputs_that_name_nothing(item):
     ],
 )
 def test_outputs(output, message):
-    """What is wrong with an output is said with its place and what was probably meant."""
+    """A problem of an output has its place and a suggestion."""
     assert wrong(outputs=[output]) == [message]
 
 
@@ -304,7 +304,7 @@ def test_a_step_that_is_no_whole_number(value):
 
 
 def test_secrets_of_a_malformed_row_are_not_shown():
-    """What is shown of a malformed value shows no password."""
+    """A message about a malformed value shows no password."""
     for columns in (
         {"constants": '["postgresql://u:hunter2@h/db"]'},
         {"inputs": '{"password": "hunter2"}'},
@@ -344,7 +344,7 @@ def test_numbers_as_ids():
     ],
 )
 def test_the_hash_changes_with_the_configuration(columns):
-    """Whatever changes what a row does changes its hash."""
+    """Every change of a row's behaviour changes its hash."""
     assert parsed(**columns).config_hash() != parsed().config_hash()
 
 
@@ -404,7 +404,7 @@ def test_the_tables_a_row_reads(item, keys):
 
 @given(st.text(alphabet="ab.'\"-/* \n`", max_size=40))
 def test_any_sql_has_names(sql):
-    """Whatever the text, finding the names in it ends."""
+    """The search for names ends for any text."""
     assert isinstance(keys_read(f"SELECT {sql}", "pandas", {"default.a"})[0], set)
 
 

@@ -146,14 +146,14 @@ def test_a_small_plan_by_hand():
 
 
 def test_rows_without_history_take_the_median_of_the_others():
-    """What nobody knows is taken to last as long as the median of what is known, and is counted."""
+    """A row without history is expected to take the median of the others, and is counted."""
     plan = plan_of(planned("A"), planned("B", seconds=3.0), planned("C", seconds=None))
     expected = forecast(plan)
     assert (expected.seconds["C"], expected.assumed, expected.unknown) == (2.0, 2.0, {"C"})
 
 
 def test_nothing_is_forecast_without_history_or_with_problems():
-    """Where nothing has ever succeeded, or the plan cannot run, there is no forecast."""
+    """Without any success in the past, or for a plan with problems, the forecast is None."""
     assert forecast(plan_of(planned("A", seconds=None))) is None
     assert forecast(plan_of()) is None
     assert forecast(plan_of(planned("A"), problems=(Problem("row 'A'", "bad"),))) is None
@@ -200,7 +200,7 @@ def test_in_the_graph_schedule_an_overwrite_waits_for_an_earlier_layers_reader(p
 
 
 def test_a_failed_reader_does_not_keep_a_later_layer_from_writing(project):
-    """That order is no dependency: if the reader fails, the writer runs all the same."""
+    """That order is no dependency: if the reader fails, the writer still runs."""
 
     def bad():
         raise KeyError("x")

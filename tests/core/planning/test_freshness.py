@@ -228,7 +228,7 @@ def test_a_fact_that_is_missing_makes_the_row_unknown_and_never_fresh(changes, t
 
 
 def test_a_lost_history_between_two_versions_is_not_taken_for_unchanged_data():
-    """After a clean-up of the log, nobody can say which commits changed data."""
+    """After a clean-up of the log, the commits that changed data are unknown."""
     world = World(row_of())
     world.move("bronze.raw", 9, commit("bronze.raw", 9, changes_data=False))
     verdict = world.verdict()
@@ -281,7 +281,7 @@ def test_a_row_that_reads_the_table_that_it_writes_is_not_stale_for_its_own_writ
 
 
 def test_a_declared_input_that_was_not_read_through_the_context_is_unknown():
-    """The function may have read it on its own, at a version that nobody recorded."""
+    """The function may have read it on its own, at an unrecorded version."""
     world = World(row_of(reads=("bronze.raw", "bronze.other")))
     assert "it did not read input bronze.other" in world.verdict().why
     world = World(row_of(inputs=["bronze.raw", "adls://raw/x.csv"]))
@@ -316,7 +316,7 @@ def test_changed_constants_are_named_with_both_values():
 
 
 def test_always_run_and_depends_on():
-    """A row can ask to run each time; and after a row on which it depends in ways that nobody sees."""
+    """A row can ask to run each time, or after a row on which it depends in a way that no read shows."""
     assert World(row_of(constants={"always_run": True})).verdict().state is State.UNKNOWN
     world = World(row_of(constants={"depends_on": ["BRONZE_009"]}))
     before = {"status": "SUCCESS"}
@@ -327,7 +327,7 @@ def test_always_run_and_depends_on():
 
 
 def test_a_row_that_replaces_a_table_makes_the_rows_wait_that_append_to_it():
-    """What they appended is lost when the table is replaced, so they must run again after it."""
+    """A replaced table loses the appended rows, so the appending rows must run again."""
     first, second = row_of("A"), row_of("B")
     appends = (Output(table="silver.clean", mode="append"),)
     one = msgspec.structs.replace(second.transformation, targets=appends)
@@ -349,7 +349,7 @@ def test_a_row_that_looked_whether_its_output_exists_is_not_unknown_for_it():
 
 
 def test_rows_below_a_row_that_will_run_wait_for_it():
-    """They may become stale, so a run of what is stale has them, and looks again at their turn."""
+    """They may become stale, so a run of stale rows includes them and checks them at their turn."""
     first, second = row_of("A"), row_of("B", upstream=("A",))
     third = row_of("C", upstream=("B",))
     rows = {row.id: row for row in (first, second, third)}

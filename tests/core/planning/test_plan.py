@@ -222,7 +222,7 @@ def test_reserved_constants_that_cannot_be(constants, problem):
 
 
 def test_a_layers_retry_is_blamed_on_the_layer():
-    """What is wrong with a layer's retry is said once, with its place in the manifest."""
+    """A problem of a layer's retry is reported once, with its place in the manifest."""
     rows = [r(f"A{i}", constants={"retry": {"jitter": i}} if i % 2 else {}) for i in range(4)]
     found = problems(*rows, manifest={"layers": {"Silver_1": {"retry": {"max_retrys": 1}}}})
     assert found == [
@@ -237,7 +237,7 @@ def test_a_layers_retry_is_blamed_on_the_layer():
 
 
 def test_edges_from_outputs_to_inputs():
-    """A row waits for those that write what it reads: inside its layer, and in layers before."""
+    """A row waits for the rows that write its inputs: in its layer, and in earlier layers."""
     assert upstream(
         r("B", layer="Bronze", outputs=out("bronze.raw")),
         r("S1", inputs=["Bronze.RAW"], outputs=out("silver.x")),
@@ -534,7 +534,7 @@ def registries(draw):
 @given(rows=registries(), seed=st.integers(0, 5), expected=st.dictionaries(names, st.floats(0, 9)))
 @example(rows=[r("A", constants={"depends_on": ["A"]})], seed=0, expected={})
 def test_the_same_rows_make_the_same_plan(rows, seed, expected):
-    """Whatever the order of the rows, the plan is the same: order, ranks, upstream, problems."""
+    """The plan does not depend on the order of the rows: order, ranks, upstream, problems."""
     one = plan_of(*rows, expected=expected)
     shuffled = random.Random(seed).sample(rows, len(rows))
     two = plan_of(*shuffled, expected=expected)
@@ -635,7 +635,7 @@ def test_planning_changes_nothing(project, tmp_path):
     ],
 )
 def test_a_registry_without_rows_says_what_it_has(project, tmp_path, name, env, message):
-    """Where a project and environment have no rows, the message says which there are."""
+    """If a project and environment have no rows, the message lists the ones that have."""
     p = project(row("A", works), manifest={"project": name})
     with pytest.raises(PlanError) as excinfo:
         p.orchestrator(project=name, env=env).run()

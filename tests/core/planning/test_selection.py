@@ -109,7 +109,7 @@ def test_what_is_meant(text, expected):
 
 @pytest.mark.parametrize("name", sorted(ROWS))
 def test_an_id_is_an_id(name):
-    """Whatever signs an id has: an argument that is one means that row, and so does it in quotes."""
+    """An argument that equals an id selects that row, with or without quotes, whatever its characters."""
     assert chosen(name) == [name]
     assert chosen(exactly(name)) == [name]
     assert chosen(f"{exactly(name)},*") == [name]
@@ -148,7 +148,7 @@ def test_without_a_selection_all_rows_are_meant():
     ],
 )
 def test_what_is_not_meant(text, problem):
-    """What cannot be understood is a problem that says what was probably meant."""
+    """An unknown word is a problem with a suggestion."""
     (found,) = select(POPULATION, [text]).problems
     assert found.message.startswith(problem)
     assert found.where == "select"
@@ -302,7 +302,7 @@ def test_layers_restrict_what_is_selected(project):
 
 
 def test_layers_without_a_selected_row_are_not_run(project):
-    """Nobody is told of layers in which nothing was selected."""
+    """Layers without selected rows cause no notice."""
     result = project.run(select="S1")
     assert statuses(result) == {"S1": "SUCCESS"}
     assert result.layers_executed == ["Silver_1"]
@@ -329,7 +329,7 @@ def test_selecting_nothing_is_a_problem(project):
 
 
 def test_only_selected_rows_must_be_right(project):
-    """What is wrong with a row that is not selected is no problem; a malformed one is named."""
+    """A problem of an unselected row does not count; a malformed row is named."""
     project.rows += [
         row("WRONG", fine, function="no_such_function"),
         row("ODD", fine, constants="{", layer="Gold_1"),

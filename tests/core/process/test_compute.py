@@ -1,4 +1,4 @@
-"""Where this process runs: on a machine of its own, or on one of Databricks' kinds of compute."""
+"""The compute of this process: a machine outside Databricks, or one of Databricks' kinds."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def test_a_log_that_is_opened_again_hears_its_forked_processes(tmp_path):
 
 
 def test_a_process_without_its_parent_does_not_wait_for_it():
-    """What a forked process prints after its run has been killed holds it up nowhere."""
+    """A forked process whose run was killed can still print without blocking."""
     heard, said = os.pipe()
     parent = os.fork()
     if parent == 0:

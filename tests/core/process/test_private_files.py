@@ -1,4 +1,4 @@
-"""What a run keeps on disk is for its owner alone."""
+"""Files of a run are readable by their owner only."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="files have no modes 
 
 
 def open_to_others(folder):
-    """What in *folder*, itself included, somebody else may read or write."""
+    """Return the paths in *folder*, itself included, that other users may read or write."""
     paths = [folder, *folder.rglob("*")]
     return [str(path) for path in paths if stat.S_IMODE(path.lstat().st_mode) & 0o077]
 
 
 def test_journals_logs_and_locks_are_private(project):
-    """Files are 0600 and folders 0700, also those that an earlier version made for everybody."""
+    """Files are 0600 and folders 0700, even if an earlier version made them readable by all users."""
     made = project(row("A", lambda: print("password=hunter2")))
     state = made.state_dir
     old = state / "runs" / "20200101-000000-abcdef"

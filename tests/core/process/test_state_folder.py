@@ -1,4 +1,4 @@
-"""Where journals and locks are, if nobody says otherwise."""
+"""Default place of journals and locks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which commits of a run are in effect, by the history of a table alone."""
+"""Commits of a run that are in effect, by the history of a table alone."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_an_atomic_run_that_took_its_commits_back_has_none_in_effect():
 
 
 def test_others_since_are_named_with_their_run_or_operation():
-    """What others committed since is theirs; what they committed before is not asked."""
+    """Later commits of others are reported; earlier ones do not matter."""
     found = effect_of(
         history(("A", None, ""), ("X", None, ""), ("Z", None, ""), ("X", None, ""), ("", None, "")),
         {"X"},

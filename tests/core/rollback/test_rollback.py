@@ -240,7 +240,7 @@ def test_the_last_run_is_no_rollback(lake):
 
 
 def test_a_lake_at_a_url_is_rolled_back_but_drops_no_tables(tmp_path):
-    """Where tables cannot be dropped, a drop is refused before anything; without it they are emptied."""
+    """If tables cannot be dropped, the rollback refuses --drop before it restores any; without --drop it empties them."""
     there = {"engine": "pandas", "registry": "sqlite:///registry.db"}
     there["lake"] = (tmp_path / "lake").as_uri()
     lake = Lake(tmp_path, [bronze(3), SILVER], environments={"qat": there})
@@ -267,7 +267,7 @@ def test_a_rewrite_for_a_new_type_belongs_to_the_run(tmp_path):
 
 
 def test_commits_during_the_rollback_are_never_overwritten(tmp_path):
-    """What others write between plan and restore stays, their tables fail by name, and the others go back."""
+    """A commit of others between plan and restore stays: its table fails by name, and the other tables go back."""
     rows = [
         registry_row(f"B{n}", "Bronze", "load", constants={"rows": 3}, outputs=[f"bronze.t{n}"])
         for n in range(6)

@@ -1,4 +1,4 @@
-"""What an attempt has printed, read from a journal that is still being written."""
+"""Output of an attempt, read from a journal that is still being written."""
 
 from __future__ import annotations
 

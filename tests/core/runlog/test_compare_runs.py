@@ -50,7 +50,7 @@ def test_what_changed_between_two_runs(project):
 
 
 def test_the_same_run_twice_has_no_change(project):
-    """Where nothing differs nothing is said, and what was in one run only is said to be."""
+    """Rows without differences have an empty column; a row of only one run is marked so."""
     first = project.run()
     _, rows = compared(project, first.run_id, first.run_id)
     assert {r["changed"] for r in rows.values()} == {""}

@@ -175,7 +175,7 @@ def test_a_run_of_which_nothing_can_be_read_is_set_aside(project, shape, mark, c
 
 
 def test_unreadable_lines_are_counted(project, capsys):
-    """Recovery says how many lines of a journal could not be read."""
+    """Recovery reports the number of unreadable lines of a journal."""
     p = project(row("A", lambda: None))
     left(p, journal_of(START) + b"{\n\xff\n" + journal_of(ENDED))
     p.run(log_level="WARNING")
@@ -183,7 +183,7 @@ def test_unreadable_lines_are_counted(project, capsys):
 
 
 def test_a_record_that_cannot_be_read_costs_no_other(project):
-    """Where a line is lost, what the sink acknowledged is asked of it, as counts say nothing any more."""
+    """After a lost line, recovery asks the sink for its records, because counts are unreliable."""
     other = {**ENDED, "transformation_id": "B"}
     other["record"] = {**ENDED["record"], "transformation_id": "B"}
     p = project(row("A", lambda: None), row("B", lambda: None))
@@ -197,7 +197,7 @@ def test_a_record_that_cannot_be_read_costs_no_other(project):
 @settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_journal_never_raises(data, tmp_path_factory):
-    """Whatever values and bytes a journal has, runs, logs, completion and cancel only pass over them."""
+    """Runs, logs, completion and cancel skip any unreadable values and bytes of a journal."""
     from fakes import FakeProject
 
     values = st.recursive(
@@ -264,7 +264,7 @@ def test_whatever_has_the_place_of_a_lock(project, shape, suffix, monkeypatch):
 
 @pytest.mark.parametrize("folder", ["runs", "locks"])
 def test_a_file_in_the_place_of_a_folder_is_moved_away(project, folder):
-    """Where a file has the place of the state's folders, the run moves it away and runs."""
+    """If a file has the place of a state folder, the run moves it away and runs."""
     p = project(row("A", lambda: None))
     p.state_dir.mkdir()
     (p.state_dir / folder).write_text("mine")
@@ -400,7 +400,7 @@ def test_a_child_that_ends_does_not_end_its_parents_run(project):
 
 
 def test_a_process_is_known_by_more_than_its_number():
-    """A process that has ended is told from one that has its number now; a stranger's cannot be told."""
+    """A process that has ended is distinguished from a new one with its number; another host's is unknown."""
     me = current_process()
     assert is_running(me)
     assert is_running(msgspec.structs.replace(me, started="1")) is False
@@ -410,7 +410,7 @@ def test_a_process_is_known_by_more_than_its_number():
 
 
 def test_a_zombie_has_ended():
-    """A killed process of which nobody has asked yet is as dead as one that is gone."""
+    """A killed process whose parent has not collected it counts as dead."""
     with subprocess.Popen([sys.executable, "-c", "print(1)"], stdout=subprocess.PIPE) as child:
         from odibi_nb.core.process.process_identity import _state_and_start
 

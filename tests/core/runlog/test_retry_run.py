@@ -84,7 +84,7 @@ def test_the_new_run_knows_what_it_goes_on_from(project, parts):
 
 
 def test_a_retry_of_a_retry_goes_on_from_all_of_them(project, parts):
-    """What succeeded in any run of the chain is not run again, whichever run of it is named."""
+    """A row that succeeded in any run of the chain does not run again, whichever run is named."""
     parts["B1"].fails = parts["S2"].fails = True
     first = project.run()
     parts["B1"].fails = False
@@ -239,7 +239,7 @@ def test_rows_that_are_gone_are_named(project, parts):
 
 
 def test_cancelled_and_abandoned_rows_are_run_again(project, parts):
-    """What a cancel kept from running is run by a retry."""
+    """A retry runs the rows that a cancel prevented."""
     orchestrator = project.orchestrator()
 
     def cancels():
@@ -293,7 +293,7 @@ NAMES = [f"n{i}" for i in range(6)]
     st.sampled_from(["layers", "graph"]),
 )
 def test_in_the_end_each_row_has_succeeded_once(tmp_path_factory, needs, failing, only, schedule):
-    """Whatever fails in a run and in its retries: retried until it works, each row succeeds once."""
+    """After retries until success, each row has succeeded exactly once, whatever failed before."""
     succeeded, bad = [], set()
 
     def function(name):
@@ -433,7 +433,7 @@ def test_retry_from_a_shell(here, capsys):
 
 
 def test_a_sink_that_cannot_be_read(tmp_path, parts):
-    """Where the run log cannot be read, a retry says that it knows of no run."""
+    """If the run log cannot be read, a retry reports that it knows no run."""
 
     class OnlyWrites(MemorySink):
         def runs(self, limit):

@@ -23,7 +23,7 @@ from odibi_nb.errors import ConfigurationError, RunLockedError
 
 @pytest.fixture
 def quick(monkeypatch):
-    """The dead are told from the living within a third of a second."""
+    """Dead runs are distinguished from live ones within a third of a second."""
     monkeypatch.setattr(locks, "BEAT_SECONDS", 0.05)
     monkeypatch.setattr(locks, "MISSED_BEATS", 6)
     monkeypatch.setattr(locks, "WATCH_SECONDS", 0.01)
@@ -65,7 +65,7 @@ def beating(lock):
 
 
 def left_by(folder, **facts):
-    """What a run of another host left behind."""
+    """Files that a run of another host left behind."""
     with run_lock(folder, "P", "qat", "gone"):
         path = owner_file(folder)
     owner = this_process("gone", locked=True)
@@ -260,7 +260,7 @@ def test_a_run_that_ends_while_it_is_watched_makes_room(tmp_path, quick):
 
 
 def test_on_a_share_without_locks_a_living_run_is_seen_by_its_beats(tmp_path, share):
-    """Where file locks do not work, a run that renews its file keeps others out; a silent one does not."""
+    """Without working file locks, a run that renews its file keeps others out; a silent one does not."""
     first, second = (RunLock(tmp_path, "P", "qat", name) for name in ("first", "second"))
     first.acquire(force=False, say=print)
     with beating(first) as said, pytest.raises(RunLockedError, match="run first"):
@@ -300,7 +300,7 @@ def test_of_many_that_take_over_one_gets_it(tmp_path, share):
 
 
 def test_a_file_that_says_nothing_is_watched_like_any_other(tmp_path, share):
-    """What a crash in the middle of taking the lock left keeps nobody out for ever."""
+    """A crash while the lock is taken does not keep later runs out forever."""
     with run_lock(tmp_path, "P", "qat", "first"):
         path = owner_file(tmp_path)
     path.write_bytes(b"")
@@ -419,7 +419,7 @@ def test_plans_and_chains_are_made_under_the_lock(project, act):
 
 
 def test_force_ends_no_run_for_a_plan_with_problems(project):
-    """With force, a run whose plan has problems takes nobody's place."""
+    """With force, a run whose plan has problems replaces no other run."""
     p = project(row("A", lambda: None), row("B", lambda: None, module="nowhere"))
     holder = RunLock(p.state_dir, "P", "qat", "holder")
     holder.acquire(force=False, say=print)
@@ -430,7 +430,7 @@ def test_force_ends_no_run_for_a_plan_with_problems(project):
 
 
 def test_a_run_that_plans_for_long_keeps_its_lock(project, share):
-    """While a run plans, or a listener keeps it, its heart beats: nobody takes it for dead."""
+    """A run renews its file while it plans or waits for a listener, so no other run thinks it dead."""
     p = project(row("A", lambda: None))
     orchestrator, refused = p.orchestrator(), []
     plan = orchestrator._plan

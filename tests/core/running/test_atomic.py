@@ -70,7 +70,7 @@ def test_created_tables_disappear(tmp_path):
 
 
 def test_commits_of_others_stay(lake):
-    """A table that somebody wrote after the run did is left as it is, and named."""
+    """A table that another writer changed after the run stays as it is, and is named."""
     hooks = HookManager()
     hooks.register("transform_success", lambda _: lake.write("bronze.x", [99]))
     result = lake.run(atomic=True, hooks=hooks)

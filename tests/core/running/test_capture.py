@@ -1,4 +1,4 @@
-"""What a transformation prints and logs is its own; what others print is theirs."""
+"""The output of a transformation goes to its own log, and other output elsewhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from odibi_nb.core.running.context import transformation_logger
 
 
 def log_of(fn):
-    """What *fn* leaves in its log."""
+    """Return the log of *fn*."""
     log = CapturedLog()
     with routed_output(), captured(log):
         fn()
@@ -112,7 +112,7 @@ def test_endless_lines_are_bounded():
 
 
 def test_lines_are_told_as_they_come():
-    """Whoever shows the run hears of each complete line at once."""
+    """Views get each complete line at once."""
     told = []
     log = CapturedLog(told.append)
     log.write("one\ntw")
@@ -221,7 +221,7 @@ def test_output_that_is_redirected_meanwhile():
 
 
 def test_the_screen_itself():
-    """Whoever shows a run can reach the screen, whatever is routed."""
+    """Views can write to the screen while output is routed."""
     screen = sys.stdout
     assert real_stream() is screen
     with routed_output(), captured(CapturedLog()):
@@ -247,7 +247,7 @@ def test_a_run_keeps_each_transformations_log(project, capsys):
 
 
 def test_a_forgotten_router_leaves_the_stream_alone():
-    """When a router is forgotten after its stream was closed, nobody hears of it."""
+    """A router that is collected after its stream was closed causes no warning."""
     import io
 
     from odibi_nb.core.running.capture import _Router
@@ -358,7 +358,7 @@ def test_a_row_without_handlers_is_still_heard():
 
 
 def test_warnings_of_others_are_shown_while_rows_run(monkeypatch, capsys):
-    """Where no log handler is, Python shows warnings on stderr; a run in progress changes nothing."""
+    """Without a log handler Python shows warnings on stderr, and a run in progress does not change that."""
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     with routed_output():
         logging.getLogger("users.other").warning("of somebody else")
@@ -404,7 +404,7 @@ def test_a_rows_threads_belong_to_it(capsys):
 
 
 def test_a_thread_that_outlives_its_row(capsys):
-    """What a row's thread prints after the row has ended is shown, in the run and after it."""
+    """Output of a row's thread after the end of the row is shown, during the run and after it."""
     go, done = threading.Event(), threading.Event()
 
     def later():
@@ -431,7 +431,7 @@ def child_speaks(number):
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="nothing can be forked here")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_rows_forked_processes_belong_to_it():
-    """What the workers of a process pool print and log is in the log of the row that forked them."""
+    """Output and logs of a process pool's workers are in the log of the row that forked them."""
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 

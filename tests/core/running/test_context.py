@@ -1,4 +1,4 @@
-"""What a transformation gets: reading, writing, counting, and when to stop."""
+"""The context of a transformation: reads, writes, counts, and requests to stop."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_a_revoked_context_refuses_everything_it_begins(context):
 
 
 def test_a_refused_write_has_a_traceback_from_the_users_code_on(context):
-    """Where a function's own write was refused it is said where; of what it returned there is nothing to say."""
+    """If a function's own write was refused, the message names the table; its return value causes no message."""
     context.control.revoke("the run was cancelled")
     with pytest.raises(RevokedError) as caught:
         context.write([1], "silver.x")
@@ -224,7 +224,7 @@ def test_a_refused_write_has_a_traceback_from_the_users_code_on(context):
 
 
 def test_a_control_that_is_not_revoked_allows_everything():
-    """Asking costs nothing as long as nobody has revoked."""
+    """The check is cheap as long as the attempt is not revoked."""
     control = AttemptControl()
     control.check()
     assert control.reason is None

@@ -421,7 +421,7 @@ def reading(gate):
 
 
 def test_a_running_transformation_can_be_cancelled_alone(project):
-    """A cancel of one that runs ends it at what it does next through its context; others go on."""
+    """A cancelled running row ends at its next call through its context; the other rows continue."""
     gate = threading.Event()
     p = project(
         row("A", reading(gate), outputs=out("A")),
@@ -463,7 +463,7 @@ def test_one_that_asks_and_returns_was_cancelled(project):
 
 @pytest.mark.parametrize("look", [lambda c: c.cancelled, repr, lambda c: vars(c.control), None])
 def test_looking_at_cancelled_decides_nothing(project, look):
-    """A transformation that is cancelled and does its work all the same ends alike, if it looks or not."""
+    """A cancelled transformation that still finishes its work ends the same way, whether it checks for it or not."""
     gate = threading.Event()
 
     def work(context):
@@ -505,7 +505,7 @@ def test_one_that_does_not_listen_is_abandoned_alone(project):
 
 
 def test_a_backoff_of_one_transformation_ends_at_once(project):
-    """A cancel of one that waits for its retry ends it alone, with its attempts so far."""
+    """A cancel of a row that waits for its retry ends only that row, with its attempts so far."""
 
     def bad():
         raise OSError("down")
@@ -553,7 +553,7 @@ def test_what_cannot_be_cancelled_is_said(project, capsys):
 
 
 def test_a_cancelled_row_that_runs_out_of_time_is_abandoned(project):
-    """What was cancelled, did not end and reaches its timeout is ABANDONED, and not tried again."""
+    """A cancelled row that does not end before its timeout is ABANDONED, and not retried."""
     hold = threading.Event()
     constants = {"timeout_seconds": 0.3, "retry": {"retry_on_timeout": True, "base_delay": 0}}
     p = project(row("A", lambda: hold.wait(20), constants=constants))
@@ -817,7 +817,7 @@ def test_a_last_write_that_breaks_off_is_completed(project, written, error):
 
 
 def test_an_engine_that_is_gone_fails_its_rows_and_not_the_run(project):
-    """Where no context can be made for a row, that row fails, and the others run."""
+    """If no context can be made for a row, that row fails, and the others run."""
     p = project(row("A", lambda: None, outputs=out("A")), row("B", lambda: None, inputs=["t.A"]))
     orchestrator = p.orchestrator()
     orchestrator.spark_session = lambda: 1 / 0

@@ -1,4 +1,4 @@
-"""What holds of every run: over random graphs, failures, retries, timeouts, cancels, workers and schedules."""
+"""Properties of every run, over random graphs, failures, retries, timeouts, cancels, workers and schedules."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ class Broken:
 
 
 def caught(fn, *args):
-    """What *fn* raises."""
+    """Return the exception of *fn*."""
     try:
         fn(*args)
     except Exception as exc:
@@ -60,7 +60,7 @@ def test_secrets_are_hidden():
 
 
 def test_a_broken_repr_and_a_long_list_cost_nothing():
-    """What cannot be shown says so; what is long is cut."""
+    """A value that cannot be shown has a note; a long one is cut."""
     found = variables(caught(work, [], ""))
     assert "Broken" in found["odd"].summary
     assert len(found["many"].summary) < 200
@@ -100,7 +100,7 @@ def test_a_traceback_is_the_users_and_says_where_a_library_raised():
 
 
 def test_a_cause_in_the_users_code_stays():
-    """What the user's own code turned into another error is told with it."""
+    """An error that the user's code converted to another one is shown with it."""
 
     def turned():
         try:

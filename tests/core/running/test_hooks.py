@@ -194,7 +194,7 @@ def test_the_originals_keys_are_there(project):
 
 
 def test_what_a_listener_raises_outside_a_run_is_logged(caplog):
-    """Where no run can be told, a listener that raises leaves a line in the log."""
+    """Outside a run, a listener that raises leaves a line in the log."""
     hooks = HookManager()
     hooks.register("mine", lambda data: data["x"])
     hooks.emit("mine")
@@ -250,7 +250,7 @@ def test_a_listener_that_is_registered_twice_is_called_twice_and_removed_at_once
 
 
 def test_listing():
-    """What is registered can be seen: listener, name, filters."""
+    """list_hooks shows each listener with its name and filters."""
     hooks = HookManager()
     hooks.register("run_start", test_listing, {"env": "qat"})
     (listed,) = hooks.list_hooks()["run_start"]
@@ -274,7 +274,7 @@ def test_a_listener_may_unregister_itself():
 
 
 def test_each_listener_has_its_own_payload():
-    """What one listener does to its payload, lists and dicts in it included, nobody else sees."""
+    """A listener's changes to its payload, at any depth, reach no other listener."""
     hooks, seen = HookManager(), []
     payload = {"layers": ["Bronze"], "counts": {"SUCCESS": 1}, "a": 1}
 

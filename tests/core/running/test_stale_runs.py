@@ -1,4 +1,4 @@
-"""Runs of what is stale, over generated changes: no row is skipped wrongly, and few run needlessly."""
+"""Runs of stale rows, over generated changes: no row is skipped wrongly, and few run needlessly."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def mutations(project, number, without=()):
 
 
 def test_no_generated_change_leads_to_a_wrong_skip(tmp_path, clean_modules):
-    """Whatever changes, each row that would write something else runs, and hardly any other row does."""
+    """After any change, each row that would write other data runs, and hardly any other row does."""
     wrong, needless, total = mutations(StaleProject(tmp_path), FEW if TIMES == 1 else MANY)
     assert wrong == []
     assert len(needless) <= 0.05 * total, needless
@@ -139,7 +139,7 @@ def test_the_cockpit_shows_why_a_row_runs_and_what_it_changed(project):
 
 
 def test_a_failed_row_leaves_the_rows_below_it_stale(project):
-    """What was skipped is not fresh, and a retry runs it."""
+    """A skipped row is not fresh, and a retry runs it."""
     project.change_row("S1", fail=True)
     result = project.run(stale=True)
     assert {n: t.status.value for n, t in result.transformations.items()} == {
@@ -159,7 +159,7 @@ def test_a_failed_row_leaves_the_rows_below_it_stale(project):
 
 
 def test_states_select_rows_and_plans_name_the_reasons(project):
-    """state: works in every selection, and a plan of what is stale has a reason for each row."""
+    """state: works in every selection, and a plan of stale rows has a reason for each row."""
     project.change_constant_of_helper()
     project.add_row()
     plan = project.opened().plan(select=["state:modified+"])

@@ -15,7 +15,7 @@ from odibi_nb.core.running.hooks import HookManager
 
 @pytest.fixture
 def hold():
-    """What hangs waits for this; it is set at the end, so that no thread outlives its test for long."""
+    """Event for which hanging functions wait. It is set at the end, so that threads end soon after their test."""
     event = threading.Event()
     yield event
     event.set()
@@ -53,7 +53,7 @@ def late(hold, errors, how):
 
 @pytest.mark.parametrize("how", ["writes", "reads", "returns"])
 def test_a_timed_out_transformation_can_do_nothing_more(project, hold, how):
-    """What a transformation writes, reads or returns after its timeout is refused; the table stays away."""
+    """Writes, reads and returned frames after a timeout are refused; the table is not created."""
     errors = []
     p = project(
         row("A", late(hold, errors, how), constants={"timeout_seconds": 0.1}, outputs=out("A"))

@@ -25,14 +25,14 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_json_comes_back(value):
-    """What was encoded is decoded to the same."""
+    """Decoding returns the encoded value."""
     assert decode_json(as_json(value)) == value
     assert decode_json(json.dumps(value)) == value
 
 
 @given(st.binary(max_size=40))
 def test_any_bytes_are_json_or_one_line(data):
-    """Whatever the bytes, they are decoded, or one line says what is wrong."""
+    """Any bytes are decoded, or refused with a message of one line."""
     try:
         decode_json(data)
         said = "line "

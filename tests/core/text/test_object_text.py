@@ -1,4 +1,4 @@
-"""Users' objects whose methods raise what nobody expects: they cost a text, never the run."""
+"""Users' objects whose methods raise unexpected exceptions: they cost a text, never the run."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_row_that_fails_with_a_broken_exception(project, raised, monkeypatch):
 
 @pytest.mark.parametrize("raised", RAISED, ids=repr)
 def test_the_text_of_any_object(raised):
-    """Whatever ``__str__`` and ``__repr__`` do, there is a text; a subclass of str becomes plain text."""
+    """Every object has a text, whatever ``__str__`` and ``__repr__`` do; a subclass of str becomes plain text."""
     thing = broken(object, raised)
     assert "cannot be shown" in safe_str(thing)
     assert "cannot be shown" in safe_repr(thing)

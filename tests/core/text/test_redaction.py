@@ -133,7 +133,7 @@ def test_words_are_no_secrets(text):
     ),
 )
 def test_a_value_under_a_secret_key_is_never_shown(name, value):
-    """Whatever stands under a secret key, its text does not appear: as data, as ``repr``, as JSON."""
+    """The text of a value under a secret key never appears: as data, as ``repr``, as JSON."""
     assert redact({name: value}) == {name: "***"}
     hidden = re.escape(redact_text(repr({name: value})))
     assert re.fullmatch(rf"\{{'{name}':\ b?['\"]?\*\*\*['\"]?\}}", hidden.replace("\\", ""))
@@ -144,7 +144,7 @@ def test_a_value_under_a_secret_key_is_never_shown(name, value):
 
 
 class Odd:
-    """An object whose methods all raise what nobody expects."""
+    """An object whose methods all raise unexpected exceptions."""
 
     def __str__(self):
         raise SystemExit(3)
@@ -181,7 +181,7 @@ def test_text_is_cut_before_it_is_looked_at():
     "raised", [SystemExit(1), KeyboardInterrupt(), RecursionError(), None, Exception("x")]
 )
 def test_an_exception_without_a_text(raised):
-    """Whatever an exception's ``__str__`` does, there is a message that says so."""
+    """An exception has a message, whatever its ``__str__`` does."""
 
     class Broken(Exception):
         def __str__(self):
@@ -270,7 +270,7 @@ def seconds(fn):
 def test_every_pattern_is_linear():
     """No pattern of the package takes longer than a second for a megabyte, whatever it is made of.
 
-    Texts of 4 and 10 kB sort out those that do not. If time grows with the square of the size, 0.3 s for
+    Texts of 4 and 10 kB find the patterns that are not. If time grows with the square of the size, 0.3 s for
     100 kB are 3 ms for 10 kB and 0.5 ms for 4 kB.
     """
     texts = {size: {p: (p * (size // len(p) + 1))[:size] + "\0" for p in PIECES} for size in LIMITS}

@@ -68,7 +68,7 @@ Caused by: java.io.EOFException
 
 
 def test_the_users_line_stays():
-    """Where Spark says which line of the user's built the expression, the message keeps it."""
+    """If Spark names the user's line that built the expression, the message keeps it."""
     assert short_spark_error(CAST).message == (
         'The value \'abc\' of the type "STRING" cannot be cast to "INT" because it is malformed. '
         "(called at /home/me/silver.py:21)"
@@ -99,7 +99,7 @@ def test_a_missing_table_is_one_sentence():
 
 
 def test_a_python_workers_error_is_its_last_line():
-    """What a user's function raised on a worker is the message; the frames are folded."""
+    """The message is the error that a user's function raised on a worker; the frames are folded."""
     short = short_spark_error(WORKER)
     assert short.message == "ZeroDivisionError: division by zero"
     assert "return value / divisor" in short.folded
@@ -119,7 +119,7 @@ def test_the_cause_that_says_most_is_the_message():
 
 
 def test_what_only_says_that_a_job_failed_is_not_the_message():
-    """Where all causes are Spark's general exception, the one that says why is the message."""
+    """If all causes are Spark's general exception, the message is the one with the reason."""
     assert short_spark_error(CRASHED).message == (
         "Python worker exited unexpectedly (crashed). Consider setting 'x.enabled' to 'true'"
     )
@@ -138,7 +138,7 @@ def test_want_of_memory_says_what_to_set():
 
 
 def test_any_other_text_stays_itself():
-    """What is no Spark error is its own message."""
+    """An error that is not Spark's is its own message."""
     short = short_spark_error("no column 'x'")
     assert (short.message, short.folded, short.suggestions) == ("no column 'x'", "", ())
 
@@ -162,7 +162,7 @@ def test_sail_says_it_as_spark_does():
 
 
 def test_a_log_keeps_what_is_folded_apart():
-    """What is shown and what is only to be unfolded are one text in the log, and two again."""
+    """Shown and folded text are joined into one text for the log, and separated again."""
     assert trace_apart(trace_below("shown", "the JVM's")) == ("shown", "the JVM's")
     assert trace_apart(trace_below("shown", "")) == ("shown", "")
 

@@ -58,7 +58,7 @@ def test_everything_wrong_is_said_at_once():
     ],
 )
 def test_a_value_of_a_closed_set_names_the_set(found, hint):
-    """Where only a few words are possible, the problem names them and guesses which was meant."""
+    """If only a few words are possible, the problem lists them and suggests one."""
     _, problems = decode_struct({"title": "t", "kind": found}, Whole)
     assert said(problems) == [f"{hint} - at $.kind"]
 
@@ -73,7 +73,7 @@ def test_null_is_the_default():
 
 
 def test_a_union_takes_text_or_an_object():
-    """Where text or an object may stand, both are checked."""
+    """If a field takes text or an object, both are checked."""
     whole, _ = decode_struct({"title": "t", "text_or_part": "x"}, Whole)
     assert whole.text_or_part == "x"
     whole, _ = decode_struct({"title": "t", "text_or_part": {"name": "x"}}, Whole)
