@@ -342,7 +342,7 @@ def _lake_registry(place: Place, table: TableName, *, through_spark: bool) -> Ed
 
 
 def read_table_beside_registry(place: Place, name: str) -> list[Row]:
-    """Return all rows of the table *name* in the registry's database or lake, or of a URL's table.
+    """Return all rows of the table *name*: in the registry's database or lake, or at a URL.
 
     Args:
         place: the project and environment.

@@ -1,4 +1,4 @@
-"""``doctor --migration``: what of a project in the original framework's shape needs a change."""
+"""``doctor --migration``: list the parts of an original framework's project that need a change."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Records(Sequence[dict[str, Any]]):
     def to_frame(self) -> Any:
         """Return the rows as a pandas DataFrame."""
         if self.frame_with is None:
-            raise TypeError("these records were made without a DataFrame library")
+            raise TypeError("these records have no DataFrame library: use them as a list")
         return self.frame_with((*self.columns, *self.only_in_frame), self.rows)
 
     def __str__(self) -> str:

@@ -163,7 +163,7 @@ class ModuleSpace:
                 return
             owner = owners[0]
         raise ModuleNotFoundError(
-            f"No module named {top!r}: the project in {owner} has one, which is not this project's",
+            f"No module named {top!r} in this project; the project in {owner} has one",
             name=top,
         )
 

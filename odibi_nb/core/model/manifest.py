@@ -413,7 +413,7 @@ def find_manifest(
         if project and not _same(project, manifest.project):
             raise ManifestError(
                 str(manifest_path),
-                [Problem("$.project", f"is {manifest.project!r}, but {project!r} was asked for")],
+                [Problem("$.project", f"is {manifest.project!r}, not {project!r}")],
             )
         return manifest
     start = start or Path.cwd()

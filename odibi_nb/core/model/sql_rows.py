@@ -153,7 +153,7 @@ def text_of(constants: Mapping[str, Any], folder: Path, reach: Reach | None = No
     """Return the text of a SQL row's query, from its constants or from its file in *folder*.
 
     Raises:
-        DataError: if the row has no text or two, or the file cannot be read or lies outside of *reach*.
+        DataError: if the row gives neither or both, or the file cannot be read or is outside of *reach*.
     """
     text, file = constants.get(TEXT), constants.get(FILE)
     if (text is None) == (file is None):

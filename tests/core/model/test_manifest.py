@@ -448,5 +448,5 @@ def test_an_explicit_path_to_another_project(tmp_path):
     path = write(tmp_path, SEED, "any name.json")
     assert find_manifest("", path).project == "Energy Efficiency"
     assert find_manifest("energy_efficiency", path).project == "Energy Efficiency"
-    with pytest.raises(ManifestError, match="is 'Energy Efficiency', but 'Other' was asked for"):
+    with pytest.raises(ManifestError, match="is 'Energy Efficiency', not 'Other'"):
         find_manifest("Other", path)
