@@ -287,7 +287,7 @@ def test_why_and_bisect_are_told_in_text_html_frames_and_json(broken):
         f"S1, run {broken.failed} (FAILED): ValueError: a zero; compared with"
     )
     assert lines[1].startswith("likeliest: input bronze.x v0 → v1 (WRITE by B1 in run ")
-    assert lines[-1] == "which commit it is: %odibi bisect S1"
+    assert lines[-1] == "to find the commit: %odibi bisect S1"
     assert "likeliest: input bronze.x v0 → v1" in found._repr_html_()
     assert found.to_frame()["kind"].tolist() == ["input"]
     document = command(broken, "why S1 --json").to_dict()

@@ -130,10 +130,10 @@ class EndButton:
 
 
 def heed_front_end(widget: Any) -> None:
-    """Handle messages to *widget* in the shell that they were sent to, not where it was created.
+    """Handle messages to *widget* in the shell that received them, not in the shell that created the widget.
 
     From version 7.4 on, ipykernel sends them to the shell that last used the widget, which is busy
-    with the cell. The attribute is private. A browser test presses the button to detect a removal.
+    with the cell. The attribute that this sets is private. A browser test presses the button, to notice if it is removed.
     """
     if hasattr(widget.comm, "_reply_subshell_for"):
         widget.comm._reply_subshell_for = lambda _data, default: default  # noqa: SLF001  see above

@@ -33,7 +33,7 @@ class Surface(Protocol):
         """Show *text*, and make room for the three parts, so that any thread can fill them."""
 
     def show(self, bundles: Sequence[Bundle]) -> None:
-        """Replace the content of the first parts, a bundle for each. The others keep theirs."""
+        """Replace the content of the first parts, each by its bundle. The other parts keep their content."""
 
     def show_widgets(self, widgets: Sequence[Any], text: str) -> None:
         """Show a widget in each part; *text* is for front ends without widgets."""

@@ -88,7 +88,7 @@ class CausesView:
         if self.result.unknown:
             yield f"unknown: {'; '.join(self.result.unknown)}"
         if any(cause.kind == "input" for cause in self.result.causes):
-            yield f"which commit it is: %odibi bisect {shlex.quote(self.result.transformation_id)}"
+            yield f"to find the commit: %odibi bisect {shlex.quote(self.result.transformation_id)}"
 
 
 def _one_line(text: str) -> str:
