@@ -459,7 +459,7 @@ def test_sources_with_other_types_change_no_value(context, tmp_path):
     assert back["b"].tolist() == [True, None]
     (tmp_path / "c.csv").write_text("id,n,b\n0.5,1,true\n")
     text = refusal(ingest.load_csv, context, source=["a.csv", "c.csv"])
-    assert "'id' holds 9007199254740993 beside fractions" in text
+    assert "'id' holds 9007199254740993 and fractions" in text
     assert 'give "schema": {"id": "string"}' in text
 
 
@@ -482,7 +482,7 @@ def test_a_cell_far_out_is_named_before_memory_is_filled(context, tmp_path):
     book.save(tmp_path / "far.xlsx")
     text = refusal(ingest.load_excel, context, source="far.xlsx")
     assert "its used cells reach to XFD1048576" in text
-    assert "17,179,869,184 cells, of which 3 have a value" in text
+    assert "17,179,869,184 cells, and only 3 of them a value" in text
     frame = load(ingest.load_excel, context, source="far.xlsx", options={"sheet_name": "Good"})
     assert frame["m"].tolist() == [1]
 

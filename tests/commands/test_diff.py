@@ -249,7 +249,7 @@ def test_a_table_that_was_created_again_is_not_compared(tmp_path, odibi, monkeyp
     write_deltalake(str(table), pa.table({"id": [9], "v": [9.0]}))
     code, out, _ = odibi("diff")
     assert code == 1
-    assert "silver.x: v0 is not of this run: the table was created again" in out
+    assert "silver.x: the run did not write version 0: the table was created again" in out
 
 
 def test_versions_come_from_the_run_log_or_from_commits():

@@ -196,9 +196,9 @@ def module(folder, name, text):
         ("odd_functions.silver:claen", "(did you mean 'clean'?)"),
         ("odd_functions.silver:LIMIT", "has no function 'LIMIT'"),
         ("odd_functions.slver:clean", "no module 'odd_functions.slver' (did you mean"),
-        ("odd_functions.slver:clean", "'odd_functions.silver'?): it must stand beside"),
+        ("odd_functions.slver:clean", "'odd_functions.silver'?): it must be beside"),
         ("od_functions.silver:clean", "(did you mean 'odd_functions.silver'?)"),
-        ("nothing_like_it:clean", "no module 'nothing_like_it': it must stand beside the manifest"),
+        ("nothing_like_it:clean", "no module 'nothing_like_it': it must be beside the manifest"),
         ("odd_functions.needy:f", "module 'odd_functions.needy' needs 'no_such_library'"),
         (
             "odd_functions.raising:f",

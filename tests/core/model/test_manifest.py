@@ -325,7 +325,7 @@ def test_more_folders(tmp_path):
 def test_a_folder_of_the_right_name_but_another_project(tmp_path):
     """The folder's name alone does not make it the project."""
     write(tmp_path / "projects" / "energy_efficiency", {"project": "Other"})
-    with pytest.raises(ManifestError, match=r"no manifest found; there are 'Other'"):
+    with pytest.raises(ManifestError, match=r"no manifest found; manifests found: 'Other'"):
         find_manifest("Energy Efficiency", start=tmp_path)
 
 

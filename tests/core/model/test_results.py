@@ -171,5 +171,5 @@ def test_without_libraries(monkeypatch):
         warnings=[],
     )
     assert (result._repr_mimebundle_(), result._repr_html_()) == ({}, None)
-    with pytest.raises(TypeError, match="without a DataFrame library"):
+    with pytest.raises(TypeError, match="has no DataFrame library"):
         result.to_frame()

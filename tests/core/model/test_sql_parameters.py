@@ -72,7 +72,7 @@ def test_spark_gets_odd_texts_as_bytes():
         ("SELECT 1", {"a": 1}, "constant 'a' is not used: the query has no :a"),
         ("SELECT ?", {}, "a parameter must have a name, such as :since: ? and :1 have none"),
         ("SELECT :a", {"a": {}}, "parameter :a must be text, a number, true, false, null, a date"),
-        ("SELECT :a", {"a": "\0"}, "parameter :a has a NUL or half a character"),
+        ("SELECT :a", {"a": "\0"}, "parameter :a has a NUL character"),
         ("SELECT :a", {"a": float("inf")}, "parameter :a must be a finite number"),
         ("SELECT :a", {"a": [1]}, "line 1, column 8: parameter :a is a list, which may only foll"),
         ("SELECT * FROM :a", {"a": "t"}, ":a: a value cannot take this place in a query"),

@@ -569,7 +569,7 @@ def test_everything_at_once():
         "row 'C', constants.timeout_seconds",
         "table t.x",
         "F -> F",
-        "stands twice - at row 'F'",
+        "duplicate transformation_id - at row 'F'",
         "overrides.Z",
     ):
         assert sum(part in problem for problem in found) == 1, part

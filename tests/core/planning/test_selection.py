@@ -131,7 +131,10 @@ def test_without_a_selection_all_rows_are_meant():
         ("SLV_*", "no transformation's id is like 'SLV_*'"),
         ('"SILVER_*"', "no transformation 'SILVER_*' (did you mean"),
         ("OFF", "transformation 'OFF' is disabled"),
-        ("lyer:Bronze", "unknown method 'lyer:' (did you mean 'layer'?); there are layer:, tag:"),
+        (
+            "lyer:Bronze",
+            "unknown method 'lyer:' (did you mean 'layer'?); the methods are layer:, tag:",
+        ),
         ("layer:Bonze", "no row has layer 'Bonze' (did you mean 'Bronze'?)"),
         ("layer:xyz", "no row has layer 'xyz': there are Bronze, Silver_1, Gold_1"),
         ("layer:", "layer: is without a value"),

@@ -307,7 +307,7 @@ def test_a_file_that_says_nothing_is_watched_like_any_other(tmp_path, share):
     said = []
     with run_lock(tmp_path, "P", "qat", "second", say=said.append):
         assert read_owner(path).run_id == "second"
-    assert said[0].startswith("⏳ Another run has left a lock")
+    assert said[0].startswith("⏳ Another run holds the lock")
 
 
 def test_a_project_runs_on_a_share_without_locks(project, share):

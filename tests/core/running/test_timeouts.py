@@ -208,4 +208,4 @@ def test_threads_that_go_on_do_not_keep_the_process(tmp_path):
     assert done.returncode == 1, done.stderr
     printed = done.stdout + done.stderr
     assert printed.count("ran longer than timeout_seconds=0.2") >= 2
-    assert "2 threads still run" in printed
+    assert "2 abandoned transformations" in printed

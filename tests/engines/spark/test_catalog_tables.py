@@ -197,7 +197,7 @@ def test_the_first_values_replace_a_tables_types(spark_engine, tmp_path):
     spark_engine.write(spark_engine.read_file(str(path), format="csv"), how, INFO)
     path.write_text("id,v\n1,2.5\n")
     frame = spark_engine.read_file(str(path), format="csv")
-    with pytest.raises(DataError, match=r'columns that had no values.*"schema"'):
+    with pytest.raises(DataError, match=r'columns without values.*"schema"'):
         spark_engine.write(frame, Output(table="silver.t", mode="append"), INFO)
     spark_engine.write(frame, how, INFO)
     assert rows_of(spark_engine.read(table("silver.t"))) == [{"id": 1, "v": 2.5}]
