@@ -104,7 +104,10 @@ def test_an_edited_file_is_read_anew(project):
         ({"sql": "DROP TABLE bronze.x"}, "a query must be one SELECT, found: DROP TABLE"),
         ({"sql": "SELECT 1; SELECT 2"}, "must be one SELECT"),
         ({"sql": 'SELECT * FROM "a/b"'}, "line 1, column 15: 'a/b' is not a table: a query can"),
-        ({"sql": "SELECT * FROM 'data/a.csv'"}, "'data/a.csv' is not a table: a query can only read tables"),
+        (
+            {"sql": "SELECT * FROM 'data/a.csv'"},
+            "'data/a.csv' is not a table: a query can only read tables",
+        ),
         ({"sql": "SELECT * FROM read_csv('/etc/passwd')"}, "only reads tables, but this one calls"),
     ],
 )
