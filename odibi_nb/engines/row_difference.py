@@ -52,6 +52,11 @@ class Dialect(ABC):
     def seconds(self, column: str) -> str:
         """Return SQL for a date or time as seconds, a double."""
 
+    def kept(self, name: str, sql: str) -> str:
+        """Return a relation with the rows of *sql*; an engine may compute them once, as the table *name*."""
+        del name
+        return f"({sql})"
+
     def comparable(self, column: str, kind: str) -> str:
         """Return SQL by which the engine can group a column of type *kind*."""
         del kind
@@ -177,9 +182,10 @@ class _Keyed:
         self.dialect, self.shared, self.keys = dialect, shared, [*keys]
         self.others = [name for name in shared if name not in keys]
         names = ", ".join(map(dialect.quoted, keys))
-        self.marked = (
-            f"(SELECT *, sum(abs({COPIES})) OVER (PARTITION BY {names}, {COPIES} > 0) AS {_TWINS} "
-            f"FROM {dialect.differing} AS d)"
+        self.marked = dialect.kept(
+            "marked",
+            f"SELECT *, sum(abs({COPIES})) OVER (PARTITION BY {names}, {COPIES} > 0) AS {_TWINS} "
+            f"FROM {dialect.differing} AS d",
         )
         on = " AND ".join(
             f"a.{q} IS NOT DISTINCT FROM b.{q}" for q in map(dialect.quoted, self.keys)

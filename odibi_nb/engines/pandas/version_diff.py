@@ -241,7 +241,7 @@ class _Comparison:
     def _differing_buckets(self, by: Sequence[str]) -> list[int]:
         """Return the buckets whose rows differ. Rows with equal values *by* these columns share a bucket."""
         for name in _SIDES:
-            hashed = _hash_of(self.shared)
+            hashed = _row_hash(self.shared)
             with self._registered(name):
                 self.connection.execute(
                     f"CREATE TEMP TABLE sums_{name} AS SELECT {_bucket_of(by)} AS {_BUCKET}, "
@@ -327,6 +327,16 @@ def _hash_of(columns: Iterable[str]) -> str:
     return f"hash({', '.join(map(double_quoted, columns))})"
 
 
+def _row_hash(types: Mapping[str, str]) -> str:
+    """Return SQL for the hash of a row; *types* map its columns to their types.
+
+    DuckDB (1.4 to 2.0) has one hash for NULL and for an empty list or map, at any depth; their texts differ.
+    """
+    nested = [name for name, kind in types.items() if "<" in kind]
+    texts = [f"CAST({double_quoted(name)} AS VARCHAR)" for name in nested]
+    return f"hash({', '.join([*map(double_quoted, types), *texts])})"
+
+
 def _bucket_of(columns: Iterable[str]) -> str:
     """Return SQL for the bucket of a row; in two bytes, so that DuckDB counts in an array."""
     return f"CAST({_hash_of(columns)} & {_BUCKETS - 1} AS USMALLINT)"
@@ -350,6 +360,11 @@ class DuckDialect(Dialect):
         """Return the rows of a query, through Arrow: its times do not depend on the local time zone."""
         found = self._connection.sql(sql).to_arrow_table()
         return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
+
+    def kept(self, name: str, sql: str) -> str:
+        """Store the rows of *sql* in the table *name*."""
+        self._connection.execute(f"CREATE TEMP TABLE {name} AS {sql}")
+        return name
 
     def quoted(self, name: str) -> str:
         """Quote the name of a column."""

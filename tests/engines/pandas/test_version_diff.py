@@ -223,6 +223,25 @@ def test_duckdb_reads_no_files_by_itself_that_need_the_log(tmp_path):
     assert version_diff._parquet_files(version_diff.unshared_parts(sides)) == {}
 
 
+@pytest.mark.parametrize("keys", [["id"], []])
+def test_null_is_not_empty(tmp_path, keys):
+    """A list, a map or a list in a struct that was null and is empty now is a difference."""
+    engine, table = PandasEngine(str(tmp_path)), TableName.parse("silver.x")
+    kinds = {
+        "l": pa.list_(pa.int64()),
+        "m": pa.map_(pa.string(), pa.int64()),
+        "s": pa.struct([("y", pa.list_(pa.int64()))]),
+    }
+    for column, values in {"l": (None, []), "m": (None, []), "s": ({"y": None}, {"y": []})}.items():
+        for value in values:
+            data = {"id": [1, 2]} | {name: pa.array([None, None], k) for name, k in kinds.items()}
+            data[column] = pa.array([value, None], kinds[column])
+            write_deltalake(engine._lake.uri(table), pa.table(data), mode="overwrite")
+        newest = DeltaTable(engine._lake.uri(table)).version()
+        diff = engine.diff(side(engine, newest - 1, table), side(engine, newest, table), keys)
+        assert diff.counts() == ("+0 ~1 −0" if keys else "+1 −1"), column
+
+
 def test_added_rows_are_counted_by_the_log(tmp_path):
     """An append reads a few rows, and the sum of the files' row counts is the number of added rows."""
     engine, uri = PandasEngine(str(tmp_path)), str(tmp_path / "silver" / "x")
