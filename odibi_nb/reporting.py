@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -82,7 +83,9 @@ def save_report(
     Raises:
         ConfigurationError: as `write_report`.
     """
-    path = Path(out) if out else Path(f"report-{report.snapshot.run_id}.{format}")
+    # A log that others can write may have any text as an id.
+    name = re.sub(r"[^\w.-]", "_", report.snapshot.run_id)
+    path = Path(out) if out else Path(f"report-{name}.{format}")
     return WrittenReport(path, write_report(path, _body(report, format), force=force))
 
 

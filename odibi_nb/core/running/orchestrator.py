@@ -514,10 +514,10 @@ class Orchestrator:
         if lease is None and not any_open_run(self.state_dir):
             return  # the usual case: do not open the run log
         try:
-            notes = self._take_back_dead()
-            if self._notifier is not None:  # while the runs still count as dead
+            if self._notifier is not None:  # first: what follows may fail, and completes the log
                 for run, records in dead_runs(self.state_dir, self.project, self.env):
                     self._notifier.on_dead_run(run, records)
+            notes = self._take_back_dead()
             found = recover(self.state_dir, self.project, self.env, self.sinks(), notes)
         except OSError as exc:
             raise self._unusable(exc) from exc

@@ -13,7 +13,7 @@ from odibi_nb.core.model.events import RunStatus, Status
 from odibi_nb.core.model.notification import Notified
 from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.json import as_json
-from odibi_nb.core.text.redaction import redact_text, shown_text
+from odibi_nb.core.text.redaction import plain_text, redact_text, shown_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -141,7 +141,7 @@ class NoticeWriter:
             project=self._project,
             env=self._env,
             run_id=run_id,
-            transformation_id=row,
+            transformation_id=plain_text(row),
         )
 
     def _command(self, run_id: str) -> str:

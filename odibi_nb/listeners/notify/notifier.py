@@ -130,7 +130,7 @@ class RunNotifier:
                 continue
             try:
                 self.outboxes[name].put(notice)
-            except OSError as exc:
+            except (OSError, ValueError) as exc:  # ValueError: text that no file can hold
                 self._problems[f"notify: a message to {name!r} was not written: {exc}"] = None
                 continue
             with contextlib.suppress(RuntimeError):  # no thread can start at the interpreter's end

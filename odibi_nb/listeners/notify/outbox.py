@@ -1,6 +1,6 @@
 """The outbox: a file for each message to a channel, beside the journal of its run.
 
-``<state>/runs/<run_id>/notify/<key>.<state>`` moves through these states, each time by renaming it, which
+``<state>/runs/<run_id>/notify/<key>.<state>``, or ``<state>/notify/…`` for a run of another machine, moves through these states, each time by renaming it, which
 only one process can do::
 
     todo      written before anything is sent
@@ -100,17 +100,25 @@ class Outbox:
         Raises:
             OSError: if it cannot be written.
         """
-        folder = runs_folder(self._state_dir) / notice.run_id / FOLDER
+        folder = self._folder(notice.run_id)
         key = notice.key(self.name)
         if any((folder / f"{key}.{state}").exists() for state in STATES):
             return
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = folder / f"{key}.{uuid.uuid4().hex}.new"
         content = _Written(channel=self.name, notice=notice)
         descriptor = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with open(descriptor, "wb") as file:  # noqa: PTH123  the mode is set before the content
             file.write(msgspec.json.encode(content))
         new.replace(folder / f"{key}.{TODO}")
+
+    def _folder(self, run_id: str) -> Path:
+        """Return the folder beside the run's journal, or for a run of another machine one of its own."""
+        own = runs_folder(self._state_dir) / run_id
+        if run_id != ".." and own.name == run_id and own.is_dir():
+            return own / FOLDER
+        digest = hashlib.blake2b(run_id.encode(), digest_size=8).hexdigest()
+        return self._state_dir / FOLDER / digest  # another machine's id may be any text
 
     def waiting(self) -> list[Message]:
         """Return the messages to send, oldest first."""
@@ -122,7 +130,9 @@ class Outbox:
         return [*self._messages(HELD)]
 
     def _messages(self, state: str) -> Iterator[Message]:
-        for path in runs_folder(self._state_dir).glob(f"*/{FOLDER}/*.{state}"):
+        beside_journals = runs_folder(self._state_dir).glob(f"*/{FOLDER}/*.{state}")
+        elsewhere = (self._state_dir / FOLDER).glob(f"*/*.{state}")
+        for path in (*beside_journals, *elsewhere):
             content = read_regular(path, MOST_BYTES)
             if content is None:  # another process has just renamed it
                 continue

@@ -35,6 +35,8 @@ def write_report(path: Path, body: str, *, force: bool = False) -> int:
         ConfigurationError: if the file exists and is no unchanged report, or cannot be written.
     """
     try:
+        if os.path.lexists(path) and not path.is_file():  # a folder or a device, also with --force
+            raise ConfigurationError(str(path), ["is no file: choose another --out"])
         if not force and not _is_ours(path):
             message = (
                 "exists, and is no unchanged report of odibi: choose another --out, or --force"
@@ -77,8 +79,6 @@ def _is_ours(path: Path) -> bool:
     """Return True if *path* does not exist, or is a report that was not changed."""
     if not os.path.lexists(path):
         return True
-    if not path.is_file():
-        return False
     with path.open("rb") as file:
         text = file.read(_MOST_BYTES).decode("utf-8", errors="replace")
     mark = _MARK.match(text)

@@ -82,9 +82,11 @@ def _parts(report: RunReport) -> Iterator[str]:
     yield _section("Rows", table)
     if any(report.upstream.values()):
         yield _section("Dependencies", drawn(report.graph()))
-    yield _section("Checks", _table(("row", "table", "check", "result", "rows"), _checks(report)))
+    yield _section(
+        "Checks", _table("Checks", ("row", "table", "check", "result", "rows"), _checks(report))
+    )
     columns = ("row", "table", "version before", "version", "change")
-    yield _section("Written tables", _table(columns, _written(report)))
+    yield _section("Written tables", _table("Written tables", columns, _written(report)))
     made = f"Made by odibi_nb {__version__} at {cell_text(utc_now())}. Secrets are hidden."
     yield f"<footer>{escape(made)}</footer>"
 
@@ -156,7 +158,7 @@ def _written(report: RunReport) -> Iterator[Sequence[str]]:
             yield row.transformation_id, output.table, *shown, change_of([one])
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     found = list(rows)
     if not found:
         return ""
@@ -168,6 +170,6 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     more = len(found) - MOST_LINES
     note = f"<p>… and {counted(more, 'more line')}.</p>" if more > 0 else ""
     return (
-        "<div class=wide tabindex=0 role=region aria-label='Table'><table class=plain>"
+        f"<div class=wide tabindex=0 role=region aria-label='{title}'><table class=plain>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}"
     )

@@ -24,6 +24,8 @@ MOST_FAILED = 50
 """Number of failed rows whose logs a report has."""
 MOST_LOG, MOST_LOGS = 20_000, 100_000
 """Characters of one traceback or log, and of all of them, as HTML: a quote takes six."""
+MOST_READ = 2_000
+"""Characters of an error that are searched for secrets, more than any view shows."""
 MOST_REASON, LEAST_REASON = 300, 80
 """Characters of an error in table and chart, and of each if very many rows failed."""
 _BAD = (Status.FAILED, Status.ABANDONED, Status.CANCELLED)
@@ -92,7 +94,8 @@ def report_of(
 
 def _without_logs(row: TransformationResult, most: int) -> TransformationResult:
     """Return *row* for table and chart, which both show its reason."""
-    reason = shortened(redact_text(row.reason), most)
+    # A secret that this cuts in two is behind the part that is shown.
+    reason = shortened(redact_text(row.reason[:MOST_READ]), most)
     return dataclasses.replace(row, log="", traceback="", error=None, reason=reason)
 
 
@@ -108,7 +111,7 @@ def _failed(result: RunResult) -> list[FailedRow]:
             status=row.status.value,
             layer=row.layer,
             function=f"{row.module}.{row.function}",
-            reason=redact_text(row.reason),
+            reason=redact_text(row.reason[:MOST_READ]),
             traceback=traceback,
             log=log,
         )

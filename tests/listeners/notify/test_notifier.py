@@ -14,6 +14,7 @@ from listeners.notify.notified_project import NotifiedProject, broken, project_w
 from listeners.notify.receivers import CERTIFICATE, MailReceiver, WebReceiver
 
 from odibi_nb.core.model.manifest import ProjectManifest
+from odibi_nb.core.process.private_files import OWN_FOLDERS
 from odibi_nb.errors import ManifestError
 from odibi_nb.listeners.notify import notifier as notifiers
 from odibi_nb.listeners.notify import outbox as outboxes
@@ -214,6 +215,23 @@ def test_a_mail_is_encrypted_and_logged_in(notified, mail, security):
     assert "error: ValueError: größer ★" in found.get_content()
 
 
+def test_no_mail_goes_without_encryption(notified, mail, monkeypatch):
+    """A mail server that offers no STARTTLS, as somebody between may pretend, gets neither password nor mail."""
+    server = mail("none")
+    monkeypatch.setattr(notifiers, "PATIENCE_SECONDS", 0.2)
+    channel = {
+        "kind": "email",
+        "server": server.address,
+        "user": "odibi",
+        "password": "right-password",
+        "sender": "odibi@plant.example",
+        "to": ["a@plant.example"],
+    }
+    (warning,) = notified(channel, row("A", broken)).run(retry=0).warnings
+    assert "STARTTLS" in warning
+    assert (server.logins, server.mails) == ([], [])
+
+
 def test_a_refused_login_is_one_warning(notified, mail):
     """A mail server that refuses the password fails no run, and the password is in no text."""
     server = mail("tls")
@@ -390,6 +408,25 @@ def _killed(folder, web, moment):
         check=False,
     )
     assert ended.returncode == -9, ended.stderr
+
+
+def test_a_run_of_another_machine_has_no_journal_here(notified, receiver):
+    """A message about a run without a folder here is sent once, whatever its id."""
+    web = receiver()
+    p = notified(webhook(web, on=["run_abandoned"]), row("A", lambda: None))
+    p.run()
+    for _ in range(2):
+        notifier = make_notifier(p.orchestrator().place())
+        for run_id in ("20260101-elsewhere", "../../outside", ".."):
+            notifier._put(notifier._write.run_abandoned(run_id, []))
+        assert notifier.finish() == []
+    assert sorted(body["run_id"] for body in web.bodies) == [
+        "..",
+        "../../outside",
+        "20260101-elsewhere",
+    ]
+    assert not list(p.state_dir.parent.parent.glob("outside*"))
+    assert {path.name for path in p.state_dir.iterdir()} <= {*OWN_FOLDERS, "notify"}
 
 
 def test_two_processes_send_a_message_once(notified, receiver):
