@@ -238,7 +238,7 @@ def test_the_cancel_button_ends_the_run(notebook, plant, ui):
     nb.page.get_by_role("button", name="Cancel", exact=True).click()
     nb.page.wait_for_selector(".jp-OutputArea-output >> text=1 running, 2 cancelled")
     assert not nb.page.evaluate("() => window.ran")
-    stop = nb.page.get_by_role("button", name="Stop what runs")
+    stop = nb.page.get_by_role("button", name="Stop running rows")
     assert stop.get_attribute("title").startswith("Refuse what runs its writes")
     stop.click()
     nb.finish()
@@ -249,7 +249,7 @@ def test_the_third_press_of_the_button_abandons(notebook, plant):
     """Cancel, Stop, Abandon: what does not listen is given up, and the cell ends."""
     nb = notebook(*plant.cells(plant.row("A", "deaf"), options="--ui widgets"))
     nb.start()
-    for label in ("Cancel", "Stop what runs", "Abandon what runs"):
+    for label in ("Cancel", "Stop running rows", "Abandon running rows"):
         nb.page.get_by_role("button", name=label, exact=True).click()
     nb.finish()
     assert "'ABANDONED': 1" in printed(nb)
@@ -269,7 +269,7 @@ def test_where_a_button_is_not_heard_there_is_none(notebook, plant):
     assert nb.page.get_by_role("button", name="Cancel", exact=True).count() == 0
     nb.page.evaluate(f"usual => {{ {subshells} = usual; }}", usual)
     nb.interrupt()
-    nb.page.wait_for_selector(".jp-OutputArea-output >> text=■ again stops what runs")
+    nb.page.wait_for_selector(".jp-OutputArea-output >> text=■ again stops running rows")
     plant.go.touch()
     nb.finish()
     assert "cancelled" in printed(nb)

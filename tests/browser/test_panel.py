@@ -31,7 +31,7 @@ def until_told(context, constants):
         context.cancelled and 1 / 0
         time.sleep(0.02)
 """
-TABS = ("Preview", "Gantt", "Run log", "Log", "Result")
+TABS = ("Preview", "Gantt", "Run log", "Result")
 
 
 class Opened:
@@ -93,7 +93,7 @@ def waiting(folder, *names):
 
 
 def test_a_project_is_run_by_clicks_alone(panel):
-    """Preview, Run and the five tabs show the whole story; a second run works alike."""
+    """Preview, Run and the four tabs show the whole story; a second run works alike."""
     p = panel()
     p.press("Preview")
     p.sees("2 transformations would run.")
@@ -105,7 +105,7 @@ def test_a_project_is_run_by_clicks_alone(panel):
         p.root.locator("svg[aria-label='Gantt chart of Plant One: 2 success']").wait_for()
         p.open("Run log")
         p.sees("✔ SUCCESS")
-        p.open("Log")
+        p.open("Gantt")
         p.sees("loading 3")
         p.open("Result")
         p.sees("panel.result.to_frame()")
@@ -144,6 +144,7 @@ def test_the_command_follows_what_is_chosen(panel):
     p.sees("%odibi run 'Plant One' --env qat --only S1")
     p.root.get_by_label("Bronze").press("Space")
     p.sees("%odibi run 'Plant One' --env qat --layers Silver_1 --only S1")
+    p.press("More")
     p.root.get_by_label("Schedule").focus()
     for key in ("Space", "ArrowDown", "Enter"):  # a list that drops down keeps its keys
         p.page.keyboard.press(key)
@@ -207,7 +208,7 @@ def test_cancel_says_what_its_next_press_does(panel, folder):
     p.cannot_press("Run")
     p.press("Cancel")
     p.sees(re.compile("1 running, 1 cancelled"))
-    p.press("Stop what runs")
+    p.press("Stop running rows")
     p.sees(re.compile("■ cancelled .* 0 of 2 done, 2 cancelled"))
     p.cannot_press("Cancel")
     p.button("Run").and_(p.page.locator(":enabled")).wait_for()
@@ -233,7 +234,7 @@ def test_every_control_can_be_reached_by_keyboard(panel):
     assert unusable(p.page) == []
     p.root.get_by_label("Project").focus()
     names = []
-    for _ in range(17):
+    for _ in range(16):
         names.append(
             p.page.evaluate(
                 "() => { const e = document.activeElement; return (e.labels?.[0]?.innerText "
@@ -242,14 +243,51 @@ def test_every_control_can_be_reached_by_keyboard(panel):
         )
         p.page.keyboard.press("Tab")
     assert names == [
-        *("Project", "Environment", "Engine", "Bronze", "Silver_1", "Find", "Only", "Choose none"),
-        *("Only what is stale", "Schedule", "Workers", "On error", "If it fails", "Constants"),
-        *("Preview", "Run"),
-        "The same as a command, to copy",
+        *("Project", "Environment", "Engine", "Workers", "Bronze", "Silver_1", "More", "Preset"),
+        *("Find", "Only", "Choose none", "Only stale rows", "Preview", "Run"),
+        *("The same as a command, to copy", "Copy"),
     ]
-    p.open("Log")
+    p.press("More")
+    p.open("Gantt")
     p.sees("Lines of")
     assert unusable(p.page) == []
+
+
+def test_a_narrow_panel_has_two_columns_and_folds_while_a_run_goes_on(panel, folder):
+    """Rows are chosen in the graph and searched in the table; during the run a line has the choices, and Cancel is there."""
+    names = ["A<i>\"'", *"BCDEFGH"]
+    p = panel(*waiting(folder, *names))
+    p.page.set_viewport_size({"width": 800, "height": 900})
+    p.sees("8 of 8 listed")
+    left, right = (p.root.get_by_label(name).bounding_box() for name in ("Project", "Preset"))
+    assert right["x"] > left["x"] + left["width"]
+    assert abs(right["y"] - left["y"]) < left["height"]
+    assert p.root.evaluate("e => e.scrollWidth <= e.clientWidth")
+    p.press("Preview")
+    p.sees("8 transformations would run.")
+    p.root.locator("svg [data-box='0']").click()
+    p.sees(re.compile("--only 'A<i>"))
+    rows = p.root.locator("tbody[data-row]:visible")
+    assert rows.count() == len(names)
+    p.root.locator("input[type=search]").fill("until a<i>")
+    assert rows.count() == 1
+    p.sees("1 of 8 rows")
+    p.root.get_by_title("Copy the command").press("Enter")
+    p.sees(re.compile("Copied|Press Ctrl"))
+    p.press("Run")
+    p.sees(re.compile("Plant One · qat · A<i>\"' · [0-9]+ workers"))
+    p.sees(re.compile("▶ running .* 1 running"))
+    assert not p.root.get_by_label("Project").is_visible()
+    p.root.get_by_label("Lines of").wait_for()
+    p.open("Result")
+    p.sees("A run goes on. Its result appears here at its end.")
+    cancel = p.button("Cancel")
+    assert cancel.evaluate("b => b.scrollWidth <= b.clientWidth")
+    p.press("Change")
+    p.root.get_by_label("Project").wait_for()
+    (folder / "go").touch()
+    p.sees(re.compile("✔ success .* 1 of 1 done"))
+    p.page.set_viewport_size({"width": 1_400, "height": 1_000})
 
 
 def test_a_saved_panel_shows_its_last_run_without_a_kernel(panel, notebook):

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from odibi_nb.views.run.state import RunSnapshot
 
 PRESSES = (
-    ("Cancel", "Start nothing new; what runs may end"),
-    ("Stop what runs", "Refuse what runs its writes, and cancel its Spark jobs"),
-    ("Abandon what runs", "Wait for nothing: what still runs is given up"),
+    ("Cancel", "Start no more rows; running rows may end"),
+    ("Stop running rows", "Block their writes and cancel their Spark jobs"),
+    ("Abandon running rows", "End the run now, without its running rows"),
 )
 """Label and tooltip of a button: the effect of its next press, by the number of requests so far."""
 GIVEN_UP = ("Abandoning …", "Nothing more can be asked for")
-HINTS = ("■ cancels", "■ again stops what runs", "■ again abandons what runs")
+HINTS = ("■ cancels", "■ again stops running rows", "■ again abandons running rows")
 
 
 PROBES = 20

@@ -11,6 +11,7 @@ from odibi_nb.core.running.orchestrator import DEFAULT_ENGINE
 from odibi_nb.notebook.labels import labelled
 from odibi_nb.notebook.panel.choices import Choices
 from odibi_nb.notebook.panel.layers import LayerBoxes
+from odibi_nb.notebook.panel.presets import FAILED, FROM, STALE, Presets
 from odibi_nb.notebook.panel.rows import NOT_LISTED, RowChooser
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.manifest import ProjectManifest
     from odibi_nb.settings import Settings
+
+
+MORE, LESS = "More", "Less"
 
 
 class Project(NamedTuple):
@@ -37,6 +41,7 @@ class PanelForm:
         settings: the source of defaults.
         changed: called after every change, on the thread that made it.
         place_changed: called before *changed* if the project or the environment changed.
+        choose_failed: chooses the unfinished rows of the last run.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class PanelForm:
         settings: Settings,
         changed: Callable[[], None],
         place_changed: Callable[[], None],
+        choose_failed: Callable[[], None],
     ) -> None:
         import ipywidgets as w
 
@@ -53,42 +59,45 @@ class PanelForm:
         self._settings = settings
         self._changed = changed
         self._place_changed = place_changed
+        self._choose_failed = choose_failed
         self._filling = False
         self._offered_workers = 1
         self._lock = threading.RLock()
         self.project = labelled(
-            w.Dropdown(options=list(self._projects)), "Project", "Which project to run"
+            w.Dropdown(options=list(self._projects)), "Project", "Project to run"
         )
-        self.env = labelled(w.Dropdown(), "Environment", "Where it runs: registry, lake and engine")
-        self.engine = labelled(w.Dropdown(), "Engine", "What works with the tables")
+        self.env = labelled(
+            w.Dropdown(), "Environment", "Place of the run: its registry, lake and engine"
+        )
+        self.engine = labelled(w.Dropdown(), "Engine", "Library that reads and writes the tables")
         self.layers = LayerBoxes(changed)
         self.rows = RowChooser(changed)
         self.schedule = labelled(
             w.Dropdown(
                 options=[
                     ("layer by layer", "layers"),
-                    ("as soon as inputs are there", "graph"),
+                    ("each row when its inputs exist", "graph"),
                 ],
                 value=self._default("schedule", RunOptions().schedule),
             ),
             "Schedule",
-            "What a transformation waits for",
+            "Order of the rows",
         )
         self.workers = labelled(
             w.BoundedIntText(value=self._offered_workers, min=1, max=1000),
             "Workers",
-            "Transformations at a time",
+            "Number of transformations that run at a time",
         )
         self.on_error = labelled(
             w.Dropdown(
                 options=[
-                    ("the others go on", "continue"),
-                    ("nothing new starts", "stop"),
+                    ("run the others", "continue"),
+                    ("start no more rows", "stop"),
                 ],
                 value=self._default("on_error", RunOptions().on_error),
             ),
             "On error",
-            "What a failed transformation does to the others",
+            "Effect of a failed transformation on the others",
         )
         self.atomic = labelled(
             w.Dropdown(
@@ -99,11 +108,11 @@ class PanelForm:
                 value=False,
             ),
             "If it fails",
-            "What happens to the tables that a run wrote before it failed or was cancelled",
+            "Tables that the run wrote before it failed or was cancelled",
         )
         self.stale = w.Checkbox(
             value=False,
-            description="Only what is stale",
+            description="Only stale rows",
             tooltip="Run only rows that are not up to date, and rows that need their new data",
             indent=False,
         )
@@ -112,12 +121,21 @@ class PanelForm:
             "Constants",
             "Other constants for this run, as TOML: the transformation's id in brackets, then its constants",
         )
+        self.presets = Presets(self._on_preset)
+        self.more = w.Button(
+            description=MORE,
+            icon="caret-right",
+            tooltip="Show or hide schedule, errors and constants",
+            layout=w.Layout(width="max-content", margin="2px 0 2px 98px"),
+        )
+        self.more.on_click(lambda _button: self._show_more(self._rest.layout.display == "none"))
         self.confirm = labelled(
             w.Text(placeholder="the project's name"),
             "Confirm",
             "This environment is protected: type the project's name to run it",
         )
-        self.widget = self._laid_out()
+        self._rest: Any = None
+        self.widget: Any = self._laid_out()
         self._begin(*start)
         for control in (self.project, self.env):
             control.observe(self._on_place, names="value")
@@ -212,6 +230,7 @@ class PanelForm:
         self.env.options = envs
         self.env.value = next(env for env in preferred if env in envs)
         self.layers.offer(manifest.layer_order)
+        self.presets.offer(manifest.layer_order)
         self._offer_engines()
 
     def _offer_engines(self) -> None:
@@ -257,12 +276,38 @@ class PanelForm:
     def _laid_out(self) -> Any:
         import ipywidgets as w
 
+        place = (self.project, self.env, self.engine, self.workers, self.layers.widget)
         columns = (
-            (self.project, self.env, self.engine, self.layers.widget, self.confirm),
-            self.rows.controls,
-            (self.stale, self.schedule, self.workers, self.on_error, self.atomic, self.overrides),
+            (*place, self.more, self.confirm),
+            (self.presets.widget, *self.rows.controls, self.stale),
+            (self.schedule, self.on_error, self.atomic, self.overrides),
         )
         boxes = [w.VBox(column, layout=w.Layout(margin="0 12px 0 0")) for column in columns]
         # Long ids need space, so the list of transformations uses all free width.
-        boxes[1].layout.flex, boxes[1].layout.max_width = "1 1 340px", "480px"
+        boxes[1].layout.flex, boxes[1].layout.max_width = "1 1 240px", "480px"
+        self.stale.layout.margin, self.stale.layout.width = "2px 0 2px 98px", "auto"
+        self._rest = boxes[2]
+        self._show_more(False)
         return w.HBox(boxes, layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))
+
+    def _show_more(self, shown: bool) -> None:
+        self._rest.layout.display = None if shown else "none"
+        self.more.description = LESS if shown else MORE
+        self.more.icon = "caret-down" if shown else "caret-right"
+
+    def _on_preset(self, preset: str) -> None:
+        """Choose the rows of *preset*, and drop every other choice of rows."""
+        if preset == FAILED:
+            self._choose_failed()
+            return
+        with self._lock:
+            self._filling = True
+            try:
+                self.stale.value = preset == STALE
+                self.layers.choose_all()
+                if preset.startswith(FROM):
+                    self.layers.choose_from(preset[len(FROM) :])
+            finally:
+                self._filling = False
+        self.rows.choose(())
+        self._changed()

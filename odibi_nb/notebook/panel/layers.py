@@ -54,5 +54,17 @@ class LayerBoxes:
         for box in before.values():
             box.close()
 
+    def choose_from(self, first: str) -> None:
+        """Tick *first* and the layers after it, and no others."""
+        reached = False
+        for layer, box in self._boxes.items():
+            reached = reached or layer == first
+            box.value = reached
+
+    def choose_all(self) -> None:
+        """Tick all layers."""
+        for box in self._boxes.values():
+            box.value = True
+
     def _on_tick(self, _change: Any) -> None:
         self._changed()

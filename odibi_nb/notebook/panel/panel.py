@@ -10,6 +10,8 @@ from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.redaction import error_text
 from odibi_nb.errors import ConfigurationError, OdibiError
 from odibi_nb.notebook.panel.choices import Chosen
+from odibi_nb.notebook.panel.fold import Fold, folded_text
+from odibi_nb.notebook.panel.graph_clicks import rows_of_box
 from odibi_nb.settings import load_settings
 from odibi_nb.views.notices import error_html
 from odibi_nb.views.run.outcome import outcome_html
@@ -85,16 +87,25 @@ class RunPanel:
         self._plans = 0
         self._outputs = KeptOutputs()
         self._lock = threading.RLock()
-        self._tabs = PanelTabs()
+        self._tabs = PanelTabs(self._toggle)
         self._buttons = PanelButtons(self.preview, self.run, self.cancel, self.retry)
         self._form = PanelForm(
-            projects, (chosen, env, engine), self._settings, self._refresh, self._list_rows
+            projects,
+            (chosen, env, engine),
+            self._settings,
+            self._refresh,
+            self._list_rows,
+            self._choose_failed,
         )
+        self._fold = Fold(self._form.widget)
         here = Chosen(self.choices, chosen.manifest.path)
         cut_off = CutOffNotice(lambda run_id: self._retry_run(run_id, here))
         cut_off.look(chosen.manifest.folder, chosen.manifest.project, self.choices.env)
         self.widget = w.VBox(
-            [cut_off.widget, self._form.widget, *self._buttons.controls, self._tabs.widget]
+            [
+                *(cut_off.widget, self._fold.widget, *self._buttons.controls),
+                *(self._tabs.summary, self._tabs.widget),
+            ]
         )
         self._refresh()
         self._list_rows()
@@ -209,6 +220,7 @@ class RunPanel:
         self._buttons.say(f"Starting {name} …")
         self._tabs.start()
         self._tabs.open(GANTT)
+        self._fold.fold(folded_text(chosen.choices, self._form.workers.value))
         self._form.confirm.value = ""  # each run needs a new confirmation
         self._refresh()
         return run.start()
@@ -217,7 +229,10 @@ class RunPanel:
         """Show the result of a run, or why it could not run. Called on the run's thread."""
         from odibi_nb.notebook.panel.tabs import RESULT
 
+        if result is None or self._form.protected:
+            self._fold.unfold()
         if result is None:
+            self._tabs.summary.children = ()
             self._tabs.result.value = error_html(f"{name} could not run", error)
             self._tabs.open(RESULT)
             self._buttons.say(f"{name} could not run.")
@@ -232,13 +247,14 @@ class RunPanel:
 
     def _show_plan(self, chosen: Chosen, number: int) -> None:
         from odibi_nb.notebook.panel.projects import opened, rows_of
+        from odibi_nb.views.plan.plan_html import plan_html
 
         plan, rows, choices = None, None, chosen.choices
         try:
             with opened(chosen) as orchestrator:
                 plan = orchestrator.plan(**choices.plan_options())
                 rows = rows_of(orchestrator)
-            html, status_text = plan._repr_html_() or "", _plan_text(plan)
+            html, status_text = plan_html(plan, in_panel=True), _plan_text(plan)
         except Exception as exc:  # noqa: BLE001  otherwise the error would be lost
             html, status_text = (
                 error_html(f"{choices.name} cannot be planned", _why(exc)),
@@ -249,6 +265,7 @@ class RunPanel:
                 return  # the user has started another preview
             self.plan = plan
             self._tabs.preview.value = html
+            self._mark_chosen()
         if rows is not None and not self._form.rows.listed and choices.same_place(self.choices):
             self._form.rows.offer(rows)
         if not self.running:
@@ -275,11 +292,30 @@ class RunPanel:
         if chosen.choices.same_place(self.choices):
             self._form.rows.offer(rows)
 
+    def _choose_failed(self) -> None:
+        """Choose the unfinished rows of the last run of this panel, or show that none are known."""
+        names = self._unfinished()
+        self._buttons.say("" if names else "No unfinished rows of a run of this panel are known.")
+        if names:
+            self._form.rows.choose(names)
+
+    def _toggle(self, number: int) -> None:
+        """Choose or drop the rows of a box of the preview's graph."""
+        plan = self.plan
+        if plan is not None:
+            self._form.rows.toggle(rows_of_box(plan, number))
+
+    def _mark_chosen(self) -> None:
+        """Mark the boxes of the chosen rows in the preview's graph."""
+        if self.plan is not None:
+            self._tabs.clicked.mark(self.plan, self._form.rows.chosen)
+
     # -- appearance ----------------------------------------------------------------------------
 
     def _refresh(self) -> None:
-        """Update the buttons and the command."""
+        """Update the buttons, the command and the marks in the graph."""
         with self._lock:
+            self._mark_chosen()
             run = self.last_run
             self._buttons.show(
                 run.requests if run is not None and run.running else None,
@@ -290,10 +326,16 @@ class RunPanel:
 
     def _can_retry(self) -> bool:
         """Return True if the last run, in the chosen environment, left unfinished rows."""
+        return bool(self._unfinished())
+
+    def _unfinished(self) -> list[str]:
+        """Return the unfinished rows of the last run, if it was in the chosen environment."""
         if self.result is None or self._ran is None:
-            return False
-        unfinished = any(t.status not in DONE for t in self.result.transformations.values())
-        return unfinished and self._ran.choices.same_place(self.choices)
+            return []
+        if not self._ran.choices.same_place(self.choices):
+            return []
+        rows = self.result.transformations
+        return [name for name, row in rows.items() if row.status not in DONE]
 
 
 def _aside(work: Callable[[], None]) -> threading.Thread:

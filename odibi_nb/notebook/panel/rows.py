@@ -55,7 +55,7 @@ class RowChooser:
         self.only = labelled(
             w.SelectMultiple(rows=6),
             "Only",
-            "Run exactly these transformations; what the others write is taken as there",
+            "Run exactly these transformations, with the tables that the others have written before",
             "auto",
         )
         self.note = w.HTML(note_html(NOT_LISTED))
@@ -63,17 +63,17 @@ class RowChooser:
             description="Choose none",
             tooltip="Run all transformations again",
             icon="times",
-            layout=w.Layout(width="auto"),
+            layout=w.Layout(width="max-content"),
         )
         # JupyterLab takes the arrow keys away from lists, so a button chooses the matches, too.
         self.add = w.Button(
             description="Choose found",
-            tooltip="Choose all that fit the search",
+            tooltip="Choose all transformations that the search finds",
             icon="check",
             disabled=True,
-            layout=w.Layout(width="auto"),
+            layout=w.Layout(width="max-content"),
         )
-        buttons = w.HBox([self.add, self.clear])
+        buttons = w.HBox([self.add, self.clear], layout=w.Layout(flex_flow="row wrap"))
         below = w.VBox([self.note, buttons], layout=w.Layout(margin="0 0 0 98px"))
         self.controls = (self.search, self.only, below)
         self.search.observe(self._on_search, names="value")
@@ -101,6 +101,21 @@ class RowChooser:
             self.chosen = ()
             self._fill()
             self.note.value = note_html(why)
+
+    def choose(self, names: Iterable[str]) -> None:
+        """Choose exactly the listed transformations among *names*."""
+        with self._lock:
+            self.chosen = tuple(name for name in names if name in self._rows)
+            self._fill()
+        self._changed()
+
+    def toggle(self, names: Iterable[str]) -> None:
+        """Choose *names* too, or take them out if all of them are chosen."""
+        wanted = [name for name in names if name in self._rows]
+        if wanted and all(name in self.chosen for name in wanted):
+            self.choose(name for name in self.chosen if name not in wanted)
+        else:
+            self.choose(dict.fromkeys([*self.chosen, *wanted]))
 
     def _fill(self) -> None:
         """List the chosen transformations first, then the matches of the search."""

@@ -1,4 +1,4 @@
-"""A panel's tabs: Preview, Gantt, Run log, Log, Result."""
+"""A panel's tabs: Preview, Gantt with the log below it, Run log, Result."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from odibi_nb.notebook.environment import WIDGETS
 from odibi_nb.notebook.labels import labelled
 from odibi_nb.notebook.live.surfaces import STARTING, Surface, fill_boxes
 from odibi_nb.notebook.live.view import LiveView
+from odibi_nb.notebook.panel.graph_clicks import GraphClicks
 from odibi_nb.views.notices import error_html, note_html
 from odibi_nb.views.run.bundles import PLOTLY
 from odibi_nb.views.run.click_for_log import CONTROL
 from odibi_nb.views.run.console_lines import ConsoleLines
-from odibi_nb.views.run.run_page import summary_parts
-from odibi_nb.views.status_style import RUN_STYLES, STATUS_STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -24,20 +23,31 @@ if TYPE_CHECKING:
     from odibi_nb.views.run.bundles import Bundle
     from odibi_nb.views.run.state import RunSnapshot
 
-TITLES = ("Preview", "Gantt", "Run log", "Log", "Result")
-PREVIEW, GANTT, RUN_LOG, LOG, RESULT = range(len(TITLES))
+TITLES = ("Preview", "Gantt", "Run log", "Result")
+PREVIEW, GANTT, RUN_LOG, RESULT = range(len(TITLES))
 MAX_FILTERS = 1_000
 """Maximum number of transformations that the filter of the log offers."""
 EVERYTHING = "everything"
+GOES_ON = "A run goes on. Its result appears here at its end."
 
 
 class PanelTabs(View):
-    """The tabs of a panel. Any thread may fill them. As a view of a run, they collect its lines."""
+    """The tabs of a panel. Any thread may fill them. As a view of a run, they collect its lines.
 
-    def __init__(self) -> None:
+    Args:
+        toggle: called with the number of a box of the preview's graph that was clicked.
+
+    Attributes:
+        summary: the head of the run, above all tabs.
+    """
+
+    def __init__(self, toggle: Callable[[int], None] = lambda _number: None) -> None:
         import ipywidgets as w
 
-        self.preview = w.HTML(note_html("Preview shows what would run, and changes nothing."))
+        self.preview = w.HTML(
+            note_html("Preview shows the rows that would run, and changes nothing.")
+        )
+        self.clicked = GraphClicks(toggle)
         nothing = "Nothing has run yet."
         self.summary = w.VBox([])
         self.gantt, self.table = (w.VBox([w.HTML(note_html(nothing))]) for _ in range(2))
@@ -51,10 +61,9 @@ class PanelTabs(View):
         self.log = w.HTML(note_html(nothing))
         self.result = w.HTML(note_html(nothing))
         children = [
-            self.preview,
-            w.VBox([self.summary, self.gantt]),
+            w.VBox([*self.clicked.widgets, self.preview]),
+            w.VBox([self.gantt, self.filter, self.log]),
             self.table,
-            w.VBox([self.filter, self.log]),
             self.result,
         ]
         self.widget = w.Tab(children)
@@ -73,6 +82,7 @@ class PanelTabs(View):
         """Remove the content of an earlier run, because another run is about to begin."""
         self.lines.clear()
         self.nothing(STARTING)
+        self.result.value = note_html(GOES_ON)
         self.paint_log()
 
     def nothing(self, why: str) -> None:
@@ -88,12 +98,12 @@ class PanelTabs(View):
         """Return a view that shows a run in the tabs.
 
         Args:
-            say: shows one line with the status of the run.
+            say: shows one line with the panel's status; the head of the run replaces it.
         """
 
-        def paint_more(snapshot: RunSnapshot) -> None:
+        def paint_more(_snapshot: RunSnapshot) -> None:
             self.paint_log()
-            say(standing_text(snapshot))
+            say("")  # the head above the tabs has the status
 
         # No pane for logs: a click on a row or a bar opens the tab that shows them.
         # No Plotly: its figures fail in a hidden tab whenever the page is resized.
@@ -118,13 +128,13 @@ class PanelTabs(View):
     def _on_filter(self, change: Any) -> None:
         """Show the filtered lines and open their tab. A click on a row or bar sets the filter, too."""
         if change["new"]:
-            self.open(LOG)
+            self.open(GANTT)
         self.paint_log()
 
     def paint_log(self) -> None:
         """Show the lines, if their tab is open and they have changed."""
         now = self.lines.version, self.filter.value or ""
-        if self.widget.selected_index == LOG and now != self._painted:
+        if self.widget.selected_index == GANTT and now != self._painted:
             self._painted = now
             self.log.value = self.lines.html(now[1])
 
@@ -187,10 +197,3 @@ def close_all(widgets: Iterable[Any]) -> None:
     for widget in widgets:
         close_all(getattr(widget, "children", ()))
         widget.close()
-
-
-def standing_text(snapshot: RunSnapshot) -> str:
-    """Return a run's status for screen readers, without constantly changing values."""
-    sign = RUN_STYLES.get(snapshot.status, STATUS_STYLES["RUNNING"]).sign
-    project, env, *rest = summary_parts(snapshot)[:-1]
-    return " · ".join([f"{sign} {snapshot.status}", project, env, *rest])

@@ -35,26 +35,43 @@ _PLAIN = "var(--jp-ui-font-color3,#888)"
 _BAD = STATUS_STYLES["FAILED"].colour
 
 
-def graph_svg(plan: RunPlan, states: Mapping[str, str] | None = None) -> str:
+CLICKS = "odibi-box-clicked"
+"""The CSS class of the control, an element with an ``<input>``, that a click on a box sets."""
+_CLICK = (
+    "const box=event.target.closest('[data-box]');"
+    "for(let at=this;box&&at;at=at.parentElement){"
+    f"const to=at.querySelector('.{CLICKS} input');"
+    "if(to){to.value=`${box.dataset.box}:${Date.now()}`;"
+    "to.dispatchEvent(new Event('change',{bubbles:true}));break}}"
+)
+FITTED = 0.5
+"""The least scale of a graph that fits its page, if the page has no less than half of the graph's width."""
+
+
+def graph_svg(
+    plan: RunPlan, states: Mapping[str, str] | None = None, *, in_panel: bool = False
+) -> str:
     """Return the graph of a plan as HTML: one ``<svg>`` with its legend below, or "" if the plan has no rows.
 
     Args:
         plan: the plan to draw; `graph_of` shows how to draw a part of it.
         states: id to a status, to show the progress of a run.
+        in_panel: True if a click on a box chooses its rows, and the graph fits the page.
     """
-    return drawn(graph_of(plan, states))
+    return drawn(graph_of(plan, states), in_panel=in_panel)
 
 
-def drawn(graph: Graph) -> str:
+def drawn(graph: Graph, *, in_panel: bool = False) -> str:
     """Return *graph* as HTML: one ``<svg>`` with its legend below, or "" if it has no nodes."""
-    return _GraphDrawing(graph).html() if graph.nodes else ""
+    return _GraphDrawing(graph, in_panel=in_panel).html() if graph.nodes else ""
 
 
 class _GraphDrawing:
     """One graph with its layout and its measures."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, *, in_panel: bool = False) -> None:
         self.graph = graph
+        self.numbers = {name: i for i, name in enumerate(graph.nodes)} if in_panel else {}
         lines = max(len(node.lines) for node in graph.nodes.values())
         self.box = LINE * lines + 8
         self.width = min(max(NARROW, *map(_min_width, graph.nodes.values())), WIDE)
@@ -69,10 +86,12 @@ class _GraphDrawing:
 
     def html(self) -> str:
         label = escape(self.graph.label)
-        least, most = self.total * MIN_SCALE, self.total * MAX_SCALE
+        least = self.total * (FITTED if self.numbers else MIN_SCALE)
+        most = self.total * MAX_SCALE
+        click = f' onclick="{escape(_CLICK)}"' if self.numbers else ""
         return (
             '<div style="overflow-x:auto;max-width:100%">'
-            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{label}" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{label}"{click} '
             f'viewBox="0 0 {self.total:.0f} {self.height:.0f}" width="100%" '
             f'style="display:block;min-width:{least:.0f}px;max-width:{most:.0f}px;height:auto;'
             'font-family:var(--jp-ui-font-family,sans-serif)">'
@@ -207,8 +226,10 @@ class _GraphDrawing:
             self._text(text, x, y + LINE * (i + 2), _SMALL, f'style="{_FAINT}"')
             for i, text in enumerate(node.lines[1:])
         ]
+        number = self.numbers.get(node.id)
+        data = "" if number is None else f' data-box="{number}" cursor="pointer"'
         return (
-            f"<g><title>{escape(chr(10).join(node.tooltip))}</title>"
+            f"<g{data}><title>{escape(chr(10).join(node.tooltip))}</title>"
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{self.width:.1f}" height="{self.box}" rx="4" '
             f'style="fill:{fill};fill-opacity:.12;stroke:{stroke};stroke-width:1.4{dash}" '
             f'pointer-events="all"/>{stripe}{"".join(texts)}</g>'

@@ -34,6 +34,20 @@ MAX_NAMES = 100
 MAX_OPEN_GRAPH = 40
 """Largest number of rows with an open graph. A larger graph is folded: it is higher than a screen."""
 MAX_CELL = 80
+MIN_SEARCHED = 8
+"""Smallest number of rows with a search: fewer are seen at a glance."""
+_SEARCH_TIP = "Show only the rows that have all these words"
+_SEARCH_STYLE = (
+    "font:inherit;padding:2px 6px;min-width:16em;color:inherit;background:var(--jp-layout-color1,transparent);"
+    "border:1px solid var(--jp-border-color1,#999)"
+)
+_SEARCH = (
+    "const words=this.value.toLowerCase().split(' ').filter(Boolean),"
+    "rows=[...this.closest('p').nextElementSibling.querySelectorAll('tbody[data-row]')];"
+    "for(const row of rows)row.hidden=!words.every(word=>row.textContent.toLowerCase().includes(word));"
+    "this.closest('p').querySelector('[role=status]').textContent="
+    "`${rows.filter(row=>!row.hidden).length} of ${rows.length} rows`"
+)
 COLUMNS = (
     "transformation",
     "why",
@@ -62,16 +76,20 @@ _WHOLE_COLUMNS = frozenset({"engine", *FORECAST_COLUMNS})
 _BAD = text_colour(STATUS_STYLES["FAILED"].colour)
 
 
-def plan_html(plan: RunPlan) -> str:
-    """Return the plan: problems first, then the rows by layer with their problems."""
+def plan_html(plan: RunPlan, *, in_panel: bool = False) -> str:
+    """Return the plan: problems first, then the rows by layer with their problems.
+
+    *in_panel* draws a graph whose boxes can be clicked.
+    """
     problems = _by_row(plan)
     rows = _shown(plan, problems)
     hidden = len(plan.rows) - sum(map(len, rows.values()))
     expected = forecast(plan)
-    body = "".join(_layer(plan, layer, rows[layer], problems, expected) for layer in plan.layers)
+    body = _table(plan, rows, problems, expected)
     more = f"<p>{counted(hidden, 'more row is', 'more rows are')} not shown.</p>" if hidden else ""
-    top = f"{_head(plan)}{_problems(plan)}{_notes(plan)}{_forecast(plan, expected)}{_graph(plan)}"
-    return f"<div style='{_WRAP}'>{top}{body}{more}</div>"
+    top = f"{_head(plan)}{_problems(plan)}{_notes(plan)}{_forecast(plan, expected)}"
+    graph = _graph(plan, in_panel=in_panel)
+    return f"<div style='{_WRAP}'>{top}{graph}{body}{more}</div>"
 
 
 def _head(plan: RunPlan) -> str:
@@ -105,11 +123,13 @@ def _notes(plan: RunPlan) -> str:
     return f"<ul {_LIST}>{items}</ul>" if items else ""
 
 
-def _graph(plan: RunPlan) -> str:
+def _graph(plan: RunPlan, *, in_panel: bool) -> str:
     if not plan.rows:
         return ""
-    unfolded = " open" if len(plan.rows) <= MAX_OPEN_GRAPH else ""
-    return f"<details{unfolded}><summary>What waits for what</summary>{graph_svg(plan)}</details>"
+    unfolded = " open" if in_panel or len(plan.rows) <= MAX_OPEN_GRAPH else ""
+    picture = graph_svg(plan, in_panel=in_panel)
+    how = "; click a box to choose its rows" if in_panel else ""
+    return f"<details{unfolded}><summary>What waits for what{how}</summary>{picture}</details>"
 
 
 def _forecast(plan: RunPlan, expected: Forecast | None) -> str:
@@ -153,28 +173,49 @@ def _shown(plan: RunPlan, problems: dict[str, list[str]]) -> dict[str, list[Plan
     }
 
 
-def _layer(
+def _table(
     plan: RunPlan,
-    layer: str,
-    rows: list[PlannedRow],
+    rows: dict[str, list[PlannedRow]],
     problems: dict[str, list[str]],
     expected: Forecast | None,
 ) -> str:
-    count = sum(row.layer == layer for row in plan.rows.values())
-    number = counted(count, "row") if count else "nothing to run"
-    title = f"<b>{escape(layer)}</b> <span {_FAINT}>{number}</span>"
-    if not rows:
-        return f"<p style='margin:12px 0 4px'>{title}</p>"
-    steps = plan.steps().get(layer, ())
-    cells = {row.id: _texts(row, expected, steps) for row in rows}
-    # Without history there are no expectations, and a first layer reads nothing and waits for nothing.
+    """Return all rows in one table with the same columns for each layer, and a search above it."""
+    steps = plan.steps()
+    cells = {
+        row.id: _texts(row, expected, steps.get(layer, ()))
+        for layer in plan.layers
+        for row in rows[layer]
+    }
+    # Without history there are no expectations.
     offered = COLUMNS if expected is not None else COLUMNS[: -len(FORECAST_COLUMNS)]
     columns = [name for name in offered if any(texts[name] for texts in cells.values())]
+    if not columns:
+        return "".join(f"<p style='margin:12px 0 4px'>{_layer_title(plan, x)}</p>" for x in rows)
     head = "".join(f"<th scope='col' style='{_CELL}'>{name}</th>" for name in columns)
-    body = "".join(_row(row, columns, cells[row.id], problems.get(row.id, ())) for row in rows)
-    caption = f"<caption style='text-align:left;padding:12px 0 4px'>{title}</caption>"
+    body = "".join(
+        f"<tbody><tr><th scope='rowgroup' colspan='{len(columns)}' style='{_CELL};padding-top:12px'>"
+        f"{_layer_title(plan, layer)}</th></tr></tbody>"
+        + "".join(
+            _row(row, columns, cells[row.id], problems.get(row.id, ())) for row in rows[layer]
+        )
+        for layer in plan.layers
+    )
+    search = _search(len(cells)) if len(cells) >= MIN_SEARCHED else ""
+    return f"{search}<table cellpadding=4><thead><tr>{head}</tr></thead>{body}</table>"
+
+
+def _layer_title(plan: RunPlan, layer: str) -> str:
+    count = sum(row.layer == layer for row in plan.rows.values())
+    number = counted(count, "row") if count else "nothing to run"
+    return f"<b>{escape(layer)}</b> <span {_FAINT}>{number}</span>"
+
+
+def _search(count: int) -> str:
+    """Return a box that filters the rows of the table below it, where the front end runs handlers."""
     return (
-        f"<table cellpadding=4>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f"<p style='margin:12px 0 0'><label title='{_SEARCH_TIP}'>Find <input type=search "
+        f'placeholder="part of an id, function or table" title="{_SEARCH_TIP}" style="{_SEARCH_STYLE}" '
+        f'oninput="{escape(_SEARCH)}"></label> <span role=status>{counted(count, "row")}</span></p>'
     )
 
 
@@ -212,7 +253,7 @@ def _row(
         style = _WHOLE if name in _WHOLE_COLUMNS else _WIDEST if name == "function" else _WIDE
         below = f"<br><span {_FAINT}>{second[name]}</span>" if second.get(name) else ""
         line += f"<td {style}>{texts[name]}{below}</td>"
-    return f"<tr>{line}</tr>{bad}"
+    return f"<tbody data-row><tr>{line}</tr>{bad}</tbody>"
 
 
 def _items(inputs: list[Any], names: str) -> str:

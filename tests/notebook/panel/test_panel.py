@@ -19,7 +19,7 @@ from odibi_nb.notebook.labels import described
 from odibi_nb.notebook.panel.layers import LayerBoxes
 from odibi_nb.notebook.panel.rows import MAX_LISTED
 from odibi_nb.notebook.panel.saved_outputs import kept_bundle
-from odibi_nb.notebook.panel.tabs import GANTT, LOG, PREVIEW, RESULT
+from odibi_nb.notebook.panel.tabs import GANTT, PREVIEW, RESULT
 from odibi_nb.sources.table import registry_in_database
 
 EVIL = "<script>window.hacked = true</script>"
@@ -249,6 +249,7 @@ def test_every_control_has_a_label_and_a_tooltip(panel):
     controls = (
         *(form.project, form.env, form.engine, *form.layers._boxes.values(), form.confirm),
         *(rows.search, rows.only, rows.add, rows.clear),
+        *(form.presets.widget, form.more, p._fold.change),
         *(form.schedule, form.workers, form.on_error, form.overrides),
         *(buttons.preview, buttons.run, buttons.cancel.widget, buttons.retry, p._tabs.filter),
     )
@@ -266,7 +267,7 @@ def test_every_control_has_a_label_and_a_tooltip(panel):
 def test_a_preview_shows_what_would_run_and_changes_nothing(panel, tmp_path):
     """Rows by layer, with the tab in front; neither lake nor journal come to be."""
     p = panel()
-    p._tabs.open(LOG)
+    p._tabs.open(GANTT)
     page = previewed(p)
     assert p._tabs.widget.selected_index == PREVIEW
     assert "2 transformations would run." in p._buttons.standing.value
@@ -322,12 +323,68 @@ def test_a_run_by_buttons(panel):
         assert p._tabs.widget.selected_index == GANTT
         (output,) = p._tabs.gantt.children[0].outputs
         assert "Gantt chart of Plant One: 2 success" in output["data"]["text/html"]
-        assert "2 of 2 done" in p._buttons.standing.value
-        p._tabs.open(LOG)
+        assert p._buttons.standing.value == ""  # the head above the tabs has the status, once
+        (head,) = p._tabs.summary.children[0].outputs
+        assert "2 of 2 done" in head["data"]["text/html"]
+        p._tabs.open(GANTT)
         assert "loading 3" in p._tabs.log.value
         assert "2 success" in p._tabs.result.value
         assert not p._buttons.run.disabled
         assert p._buttons.cancel.widget.disabled
+
+
+def test_a_run_folds_the_choices_to_a_line(panel, tmp_path):
+    """While a run goes on one line says what was chosen, and Result names no beginning; Change opens the controls."""
+    p = panel(waiting_row(tmp_path), waiting_row(tmp_path, "O'Brien <i>"))
+    p._form.rows.only.value = ("O'Brien <i>",)
+    p._form.workers.value = 3
+    p.run()
+    assert p._fold.folded
+    assert "Plant One · qat · O&#x27;Brien &lt;i&gt; · 3 workers" in p._fold._text.value
+    assert "A run goes on" in p._tabs.result.value
+    p._fold.change.click()
+    assert not p._fold.folded
+    (tmp_path / "go").touch()
+    p.wait(60)
+
+
+def test_presets_choose_rows_at_once(panel):
+    """Stale rows, a layer and those after it, all rows, and the unfinished rows of the last run: one click each."""
+    p = panel(
+        *default_rows(),
+        registry_row("BAD", "Silver_1", "missing", ["bronze.none"], {"retry": 0}),
+        registry_row("ALSO", "Silver_1", "double", ["bronze.none"], {"retry": 0}),
+    )
+    presets = p._form.presets.widget
+    presets.value = "stale"
+    assert (p.choices.stale, presets.value) == (True, "")
+    presets.value = "from Silver_1"
+    assert (p.choices.stale, p.choices.layers) == (False, ("Silver_1",))
+    presets.value = "all"
+    assert (p.choices.layers, p.choices.only) == ((), ())
+    presets.value = "failed"
+    assert "No unfinished rows" in p._buttons.standing.value
+    p._form.rows.only.value = ("ALSO", "B1")
+    p.run()
+    assert p.wait(60)["status"] == "failed"
+    p._form.rows.choose(())
+    presets.value = "failed"
+    assert p.choices.only == ("ALSO",)
+
+
+def test_a_click_on_the_graph_chooses_rows(panel):
+    """A box toggles its row and is marked; a number of no box, and other text, change nothing."""
+    p = panel()
+    p.preview().join(60)
+    assert 'data-box="1"' in p._tabs.preview.value
+    control, marks = p._tabs.clicked.widgets
+    for sent, chosen in (
+        *(("1:1", ("S1",)), ("0:2", ("S1", "B1")), ("1:3", ("B1",))),
+        *(("7:4", ("B1",)), ("-1:5", ("B1",)), ("x", ("B1",)), ("0:6", ())),
+    ):
+        control.value = sent
+        assert p.choices.only == chosen
+        assert marks.value.count("data-box") == len(chosen)
 
 
 def test_choices_survive_a_run(panel):
@@ -351,9 +408,9 @@ def test_buttons_while_it_runs(panel, tmp_path):
     button = p._buttons.cancel.widget
     assert (button.disabled, button.description) == (False, "Cancel")
     button.click()
-    assert button.description == "Stop what runs"
+    assert button.description == "Stop running rows"
     button.click()
-    assert button.description == "Abandon what runs"
+    assert button.description == "Abandon running rows"
     assert p.wait(60)["status"] == "cancelled"
     assert (button.disabled, button.description) == (True, "Cancel")
     assert not p._buttons.run.disabled
@@ -368,7 +425,7 @@ def test_cancel_follows_requests_from_elsewhere(panel, tmp_path):
     execute(parse(["cancel"]), Face())
     while p._buttons.cancel.widget.description == "Cancel":
         assert run.running
-    assert p._buttons.cancel.widget.description == "Stop what runs"
+    assert p._buttons.cancel.widget.description == "Stop running rows"
     p._buttons.cancel.widget.click()
     assert p.wait(60)["status"] == "cancelled"
 
@@ -462,7 +519,7 @@ def test_markup_stays_text_in_every_tab(panel):
     previewed(p)
     p.run()
     assert p.wait(60)["status"] == "failed"
-    p._tabs.open(LOG)
+    p._tabs.open(GANTT)
     tabs = p._tabs
     pages = [tabs.preview.value, tabs.log.value, tabs.result.value, p._buttons.standing.value]
     pages += [box.children[0].outputs[0]["data"]["text/html"] for box in (tabs.gantt, tabs.table)]

@@ -40,7 +40,7 @@ def test_a_row_shows_what_it_would_do(project):
         row("A", noop, layer="Bronze", outputs=[{"table": "bronze.x", "mode": "append"}]),
         row("B", noop, inputs=["bronze.x"], constants={"retry": 0, "drop": True}, entity_1="Dryer"),
     )
-    line = next(line for line in cells(page) if line.startswith("B"))
+    line = next(line for line in cells(page) if line.startswith("BD"))
     assert line.startswith("BDryer|fake_functions.B")
     assert f"test_plan_html.py:{noop.__code__.co_firstlineno}|" in line
     assert "|pandas|bronze.x|" in line
@@ -68,20 +68,24 @@ def test_steps_are_shown_where_they_order_a_layer(project):
 
 
 def test_columns_with_nothing_in_them_are_left_out(project):
-    """Of a layer that reads nothing and waits for nothing there are no such columns."""
+    """All layers share one table, whose columns have something in at least one row."""
     page = page_of(
         project,
         row("A", noop, layer="Bronze", outputs=[{"table": "bronze.x"}]),
         row("B", noop, inputs=["bronze.x"]),
     )
-    bronze, silver = (
+    (columns,) = (
         set(re.findall("<th[^>]*>([^<]+)", head))
         for head in re.findall("<thead>(.*?)</thead>", page)
     )
-    assert {"transformation", "function", "writes"} <= bronze
-    assert {"transformation", "function", "reads", "after"} <= silver
-    assert not {"reads", "after"} & bronze
-    assert "writes" not in silver
+    assert {"transformation", "function", "reads", "writes", "after"} <= columns
+    assert not {"why", "expected"} & columns
+
+
+def test_many_rows_can_be_searched(project):
+    """Eight rows or more have a search, which needs no kernel; fewer are seen at a glance."""
+    assert "<input type=search" in page_of(project, *(row(f"R{i}", noop) for i in range(8)))
+    assert "<input" not in page_of(project, row("A", noop))
 
 
 def test_problems_stand_above_and_at_their_rows(project):
