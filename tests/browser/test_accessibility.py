@@ -55,7 +55,7 @@ def violations(page, where=OUTPUTS):
         page.locator(f"body[data-jp-theme-name='{theme}']").wait_for(state="attached")
         results = Axe().run(page, {"include": [[f"{where} > *"]]})
         found += [
-            f"{theme}: {rule['id']}: {node['html'][:300]}: {node['failureSummary']}"
+            f"{theme}: {rule['id']}: {node['html'][:200]} {node['target'][-1][-120:]}: {node['failureSummary']}"
             for rule in results.response["violations"]
             for node in rule["nodes"]
         ]

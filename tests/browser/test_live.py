@@ -189,7 +189,7 @@ def test_the_log_of_a_running_row_is_followed(notebook, plant):
     """
     rows = (plant.row("QUIET"), plant.row("TALKS", "talks"))
     nb = notebook(*plant.cells(*rows, options="--workers 2"))
-    page, log = nb.page, ".jp-OutputArea-output [role=region]"
+    page, log = nb.page, ".jp-OutputArea-output [role=group]"
     nb.start()
     box = page.get_by_label("Log of", exact=True)
     box.wait_for()

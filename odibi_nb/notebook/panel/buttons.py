@@ -91,7 +91,7 @@ class PanelButtons:
         label = "The same as a command, to copy"
         self.command.value = (
             f"<div style='display:flex;align-items:flex-start'>"
-            f"<pre tabindex='0' role='region' title='{label}' aria-label='{label}' style='{_LINE}'>"
+            f"<pre tabindex='0' role='group' title='{label}' aria-label='{label}' style='{_LINE}'>"
             f'{escape(command)}</pre><button type=button title="Copy the command" '
             f'style="{_COPY_STYLE}" onclick="{escape(_COPY)}">Copy</button></div>'
         )

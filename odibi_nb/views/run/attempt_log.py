@@ -69,7 +69,7 @@ def tail_html(attempt: AttemptLog) -> str:
     running = attempt.status == "RUNNING"
     stands = f"▶ running, attempt {attempt.attempt}" if running else _ended(attempt)
     return block(
-        f"<div tabindex='0' role='region' aria-label='{name}' style='{_NEWEST}'>"
+        f"<div tabindex='0' role='group' aria-label='{name}' style='{_NEWEST}'>"
         f"<div>{pre(printed)}{trace}</div></div>",
         head(stands, style_of(attempt.status).colour),
     )

@@ -86,7 +86,7 @@ class ConsoleLines(ConsoleView):
         body = "\n".join(_line(line, named=not transformation_id) for line in shown)
         empty = "" if lines else "nothing was printed or logged yet"
         pre = f"<pre style='{_PRE}'>{note}{body}{empty}</pre>"
-        return f"<div tabindex='0' role='region' aria-label='Log' style='{_SCROLLED}'>{pre}</div>"
+        return f"<div tabindex='0' role='group' aria-label='Log' style='{_SCROLLED}'>{pre}</div>"
 
 
 def _line(line: Line, *, named: bool) -> str:

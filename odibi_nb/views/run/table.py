@@ -161,7 +161,7 @@ def table_html(
     run += f" data-title='{escape(title_text(snapshot))}'"
     return (
         f"<div class=odibi-log{run} data-total={len(snapshot.rows)}>{style_html()}"
-        f"<div class=odibi-scroll tabindex=0 role=region aria-label='Run log'>{shape.columns}{shape.head}{body}</table></div>"
+        f"<div class=odibi-scroll tabindex=0 role=group aria-label='Run log'>{shape.columns}{shape.head}{body}</table></div>"
         f"{notes}{script}</div>"
     )
 
