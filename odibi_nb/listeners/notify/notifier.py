@@ -73,12 +73,17 @@ class RunNotifier:
     # -- other starts --------------------------------------------------------------------------
 
     def on_dead_run(self, run: Row, records: Sequence[Row]) -> None:
-        """Write the messages that a dead run has not written, from its journal."""
+        """Write the messages that a dead run has not written, from its journal.
+
+        If another machine ran it, its outbox is not here, and its messages about rows may have been sent.
+        Then only the message about the run is written, which names the failed rows.
+        """
         run_id = str(run["run_id"])
         last = {record["transformation_id"]: record for record in records}
         failed = [r for r in last.values() if r["status"] == Status.FAILED.value]
-        for record in failed:
-            self._put(self._write.row_failed(run_id, record))
+        if all(outbox.is_here(run_id) for outbox in self.outboxes.values()):
+            for record in failed:
+                self._put(self._write.row_failed(run_id, record))
         if died(run):
             self._put(self._write.run_abandoned(run_id, records))
             return

@@ -112,13 +112,17 @@ class Outbox:
             file.write(msgspec.json.encode(content))
         new.replace(folder / f"{key}.{TODO}")
 
+    def is_here(self, run_id: str) -> bool:
+        """Return True if the run's folder is on this machine. Another machine's id may be any text."""
+        own = runs_folder(self._state_dir) / run_id
+        return run_id != ".." and own.name == run_id and own.is_dir()
+
     def _folder(self, run_id: str) -> Path:
         """Return the folder beside the run's journal, or for a run of another machine one of its own."""
-        own = runs_folder(self._state_dir) / run_id
-        if run_id != ".." and own.name == run_id and own.is_dir():
-            return own / FOLDER
+        if self.is_here(run_id):
+            return runs_folder(self._state_dir) / run_id / FOLDER
         digest = hashlib.blake2b(run_id.encode(), digest_size=8).hexdigest()
-        return self._state_dir / FOLDER / digest  # another machine's id may be any text
+        return self._state_dir / FOLDER / digest
 
     def waiting(self) -> list[Message]:
         """Return the messages to send, oldest first."""

@@ -15,6 +15,8 @@ from listeners.notify.receivers import CERTIFICATE, MailReceiver, WebReceiver
 
 from odibi_nb.core.model.manifest import ProjectManifest
 from odibi_nb.core.process.private_files import OWN_FOLDERS
+from odibi_nb.core.runlog.recovery import DIED
+from odibi_nb.core.text.json import as_json
 from odibi_nb.errors import ManifestError
 from odibi_nb.listeners.notify import notifier as notifiers
 from odibi_nb.listeners.notify import outbox as outboxes
@@ -427,6 +429,20 @@ def test_a_run_of_another_machine_has_no_journal_here(notified, receiver):
     ]
     assert not list(p.state_dir.parent.parent.glob("outside*"))
     assert {path.name for path in p.state_dir.iterdir()} <= {*OWN_FOLDERS, "notify"}
+
+
+def test_rows_of_another_machine_are_in_the_message_about_its_run(notified, receiver):
+    """The other machine may have sent its messages about rows; the one about the run names them."""
+    web = receiver()
+    p = notified(webhook(web), row("A", broken))
+    result = p.run(retry=0)
+    record = {**result.records[0], "run_id": "20260101-elsewhere"}
+    dead = {"run_id": "20260101-elsewhere", "status": "failed", "warnings": as_json([DIED])}
+    notifier = make_notifier(p.orchestrator().place())
+    notifier.on_dead_run(dead, [record])
+    assert notifier.finish() == []
+    assert [body["event"] for body in web.bodies] == ["row_failed", "run_failed", "run_abandoned"]
+    assert web.bodies[-1]["facts"]["A"] == "KeyError: 'ghi'"
 
 
 def test_two_processes_send_a_message_once(notified, receiver):
