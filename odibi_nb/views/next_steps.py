@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LAB = ".jp-NotebookPanel .odibi-do"
 STYLE = (
-    f"<style>.odibi-do{{margin:2px 0}}{_LAB} button[hidden],{_LAB} details[hidden]{{display:inline-block}}{_LAB} :is(button,details)~code{{display:none}}"
+    f"<style>.odibi-do{{margin:2px 0}}{_LAB} button[hidden],{_LAB} details[hidden]{{display:inline-block}}{_LAB} :is(button,details)~span{{display:none}}"
     ".odibi-do.odibi-do.odibi-do :is(button,summary){font:inherit;color:var(--jp-ui-font-color1,inherit);cursor:pointer;"
     "background:var(--jp-layout-color2,transparent);border:1px solid var(--jp-border-color0,rgba(128,128,128,.6));"
     "border-radius:3px;padding:1px 8px;margin:1px 6px 1px 0;text-decoration:none}"
@@ -30,8 +30,11 @@ STYLE = (
 def command(*words: str, project: str, env: str) -> str:
     """Return a ``%odibi`` line with the project and environment; "" if a name would break the line.
 
-    Names come from registry rows: a line break in one of them would begin another command.
+    Names come from registry rows: a line break in one of them would begin another command, a magic evaluates
+    what stands in braces or behind a dollar sign, and a name that begins with a dash is an option.
     """
+    if any(name.startswith("-") or set(name) & set("{}$") for name in (project, env, *words[1:])):
+        return ""
     line = shlex.join(["%odibi", *words, "--project", project, "--env", env])
     line = line.replace("'%odibi'", "%odibi", 1)
     return line if line.isprintable() else ""
@@ -51,4 +54,4 @@ def cell_button(label: str, tip: str, source: str, *, run: bool) -> str:
 def steps_html(buttons: Sequence[str], commands: Sequence[str]) -> str:
     """Return *buttons* in a line, and the *commands* as text for front ends without such buttons."""
     texts = " · ".join(f"<code>{escape(text)}</code>" for text in commands if text)
-    return f"<div class=odibi-do>{''.join(buttons)}{texts}</div>"
+    return f"<div class=odibi-do>{''.join(buttons)}<span>{texts}</span></div>"

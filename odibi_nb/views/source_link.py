@@ -1,7 +1,7 @@
 """Links to a line of a source file, which JupyterLab opens in its editor.
 
 JupyterLab opens a relative link of an output beside its notebook, but ignores a line in it. So the link also
-carries JupyterLab's command to go to the line. Other front ends show the text, with the path as tooltip.
+goes to the line with a command of JupyterLab's. Other front ends show the text, with the path as tooltip.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from urllib.parse import quote
 from odibi_nb.views.escaping import escape
 
 _AT_THE_LINE = (
-    "const path=/\\/files\\/([^?#]*)/.exec(this.href);if(path){const given=JSON.parse(this.dataset.line);"
-    "this.dataset.commandlinkerCommand='apputils:run-all-enabled';"
-    "this.dataset.commandlinkerArgs=JSON.stringify({commands:['docmanager:open','fileeditor:go-to-line'],"
-    "args:{path:decodeURIComponent(path[1]),line:given}})}"
+    "const at=this,name=at.dataset.name;let left=100;const go=()=>{"
+    "const tab=document.querySelector('#jp-main-dock-panel .jp-mod-current .lm-TabBar-tabLabel');"
+    "const text=document.querySelector('.jp-Document:not(.lm-mod-hidden) .jp-FileEditor .cm-content');"
+    "if(tab?.textContent!==name||!text?.textContent)return left-->0&&setTimeout(go,100);"
+    "const step=document.createElement('i');step.dataset.commandlinkerCommand='fileeditor:go-to-line';"
+    "step.dataset.commandlinkerArgs=at.dataset.args;at.after(step);step.click();step.remove()};"
+    "if(at.closest('.jp-NotebookPanel'))setTimeout(go,100)"
 )
-"""A script that takes the path of the file on the server from the address that JupyterLab gave to the link."""
+"""A script that waits for the file that JupyterLab opens for the link, and goes to the line in it."""
 
 
 def source_href(file: Path) -> str:
@@ -47,6 +50,7 @@ def source_link(file: str, line: int, text: str) -> str:
     if not href:
         return f"<span title='{escape(tip)}'>{escape(text)}</span>"
     return (
-        f"<a href='{escape(href)}' title='Open {escape(tip)}' data-line='{json.dumps(line)}' "
+        f"<a href='{escape(href)}' title='Open {escape(tip)}' data-name='{escape(path.name)}' "
+        f"data-args='{escape(json.dumps({'line': line}))}' "
         f'onclick="{escape(_AT_THE_LINE)}">{escape(text)}</a>'
     )

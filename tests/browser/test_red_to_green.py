@@ -128,3 +128,12 @@ def test_four_actions_by_keyboard(red, home):
     wait_for_output(page, "✔ projects/plant_one/plant_functions.py written")
     wait_for_output(page, "2 of 2")
     assert (home / "plant_functions.py").read_text() == GOOD
+
+
+def test_the_place_opens_at_its_line(red):
+    """A click on `plant_functions.py:11` opens the file in JupyterLab's editor, with the cursor in that line."""
+    page = red.page
+    page.locator(f"{OUTPUT} tbody[data-status=FAILED] a").click()
+    editor = "jupyterapp.shell.currentWidget?.content?.editor"
+    page.wait_for_function(f"() => {editor}?.getCursorPosition().line === 10")
+    page.evaluate("() => jupyterapp.commands.execute('application:close').then(() => true)")

@@ -220,7 +220,8 @@ class Trial:
         if self.edit is None:
             return []
         problems = [_not_written(text) for text in self.edit.problems]
-        return problems or [f"to write it: {self._command('apply')}"]
+        asked = self._command("apply")
+        return problems or ([f"to write it: {asked}"] if asked else [])
 
     def _apply_html(self) -> str:
         """Return the question whether to write the module, in a fold that opens on a click or Enter."""

@@ -33,15 +33,16 @@ _COPY = (
 """A script that copies the error and its traceback. Pages without TLS have no `navigator.clipboard`."""
 
 
-def failure_html(row: RowState, error: str) -> str:
+def failure_html(row: RowState, error: str, *, link: bool = True) -> str:
     """Return the line of a failed row's *error*: with the line of code as a link, and the hint."""
     place = row.failed_at
     if place is None:
         return f"↳ {escape(error)}"
     where = f"{PurePath(place.file).name}:{place.line}"
-    link = source_link(place.file, place.line, where)
+    # Only of an output does JupyterLab take a link for a file of its own; a widget's would leave the page.
+    where = source_link(place.file, place.line, where) if link else escape(where)
     hint = f" · <b>{escape(place.hint)}</b>" if place.hint else ""
-    return f"↳ {escape(error)} — {link} in {escape(place.function)}{hint}"
+    return f"↳ {escape(error)} — {where} in {escape(place.function)}{hint}"
 
 
 def failure_text(row: RowState, error: str) -> str:
@@ -65,6 +66,10 @@ class NextSteps:
         failed = (row.id for row in snapshot.rows if row.status == Status.FAILED.value)
         self._with_buttons = frozenset(itertools.islice(failed, MAX_BUTTONS))
 
+    def shown(self, row: RowState) -> bool:
+        """Return True if *row* is one of the failed rows that have buttons and a link."""
+        return row.id in self._with_buttons
+
     def of(self, row: RowState) -> str:
         """Return the steps of *row*; "" if it has not failed or its id would break a command."""
         if row.status != Status.FAILED.value or not self._run_id:
@@ -74,7 +79,7 @@ class NextSteps:
         retry = command("retry", self._run_id, **self._names) if self._over else ""
         if not (debug and load):
             return ""
-        buttons = self._buttons(row, debug, load, retry) if row.id in self._with_buttons else ()
+        buttons = self._buttons(row, debug, load, retry) if self.shown(row) else ()
         return steps_html([*buttons], [debug, load, retry])
 
     def _buttons(self, row: RowState, debug: str, load: str, retry: str) -> Iterable[str]:

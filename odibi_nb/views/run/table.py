@@ -151,7 +151,7 @@ def table_html(
     notes = _notes(snapshot, len(snapshot.rows) - len(shown))
     if result is not None:
         notes += _unkept(result, details)
-    shape = _Shape(snapshot)
+    shape = _Shape(snapshot, saved=True)
     body = "".join(
         _body(row, shape, numbers[id(row)], _folded(details.get(row.id), row.id == unfolded))
         for row in shown
@@ -203,7 +203,10 @@ class _Shape:
     Widths depend on the planned rows, so they stay the same during a run.
     """
 
-    def __init__(self, snapshot: RunSnapshot, *, buttons: bool = False) -> None:
+    def __init__(
+        self, snapshot: RunSnapshot, *, buttons: bool = False, saved: bool = False
+    ) -> None:
+        self.saved = saved
         self.at, self.buttons = snapshot.at, buttons
         self.steps = NextSteps(snapshot)
         rows = snapshot.rows
@@ -314,9 +317,10 @@ def _body(row: RowState, shape: _Shape, number: int | None = None, details: str 
     if number is not None:
         data = f" data-row={number}{data}"
     error = shortened(row.error, MAX_ERROR) if row.error and row.start else ""
-    lines = [failure_html(row, error)] if error else []
+    lines = [failure_html(row, error, link=shape.saved and shape.steps.shown(row))] if error else []
     lines += [escape(f"⚠ {shortened(found, MAX_ERROR)}") for found in row.findings[:MAX_CHECKS]]
-    more = "\n".join(lines) + shape.steps.of(row) + details
+    what = "\n".join(lines) + shape.steps.of(row)
+    more = (f"<div class=odibi-what>{what}</div>" if what else "") + details
     kind = "odibi-error" if lines else "odibi-more"
     width = len(shape.names)
     why = escape(shortened(f"why: {row.why}", MAX_ERROR)) if row.why else ""

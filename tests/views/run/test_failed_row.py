@@ -52,7 +52,7 @@ def test_a_file_beside_the_notebook_is_a_link(tmp_path, monkeypatch):
     monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "work" / "a.ipynb"))
     page = failure_html(failed(file=str(tmp_path / "my src" / "silver.py")), "KeyError: 'ghi'")
     assert "href='../my%20src/silver.py'" in page
-    assert "data-line='109'" in page
+    assert "{&quot;line&quot;: 109}" in page
 
 
 def test_a_failed_row_has_its_next_steps():
@@ -86,5 +86,7 @@ def test_no_name_breaks_a_command_or_the_page():
     page = table_html(ended(failed("it's", error="ValueError: </td><script>alert(1)</script>")))
     assert "<script>alert" not in page
     assert command("load", "it's", project="P", env="e").startswith("%odibi load 'it'\"'\"'s'")
-    assert command("load", "S1\n!rm -rf x", project="P", env="e") == ""
+    for name in ("S1\n!rm -rf x", "{__import__('os').system('x')}", "$HOME", "--yes"):
+        assert command("load", name, project="P", env="e") == ""
+        assert command("load", "S1", project=name, env="e") == ""
     assert "rm -rf x</code>" not in table_html(ended(failed("S1\n!rm -rf x")))
