@@ -13,14 +13,16 @@ from odibi_nb.core.model.events import RunStatus, Status
 from odibi_nb.core.model.notification import Notified
 from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.json import as_json
-from odibi_nb.core.text.redaction import plain_text, redact_text, shown_text
+from odibi_nb.core.text.redaction import plain_text, redact_text
+from odibi_nb.core.text.terminal_text import readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from odibi_nb.core.protocols import Place, Row
 
-MOST_LINE = 300
+MOST_LINE, MOST_READ = 300, 2_000
+"""Characters of a line, and of its text that are searched for secrets."""
 MOST_ROWS = 5
 """Number of failed rows that the message about a run names."""
 DIED = "the process that ran it ended"
@@ -57,7 +59,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
 def one_line(text: str) -> str:
     """Return *text* in one line, short, without secrets and control characters."""
-    return shown_text(" ".join(redact_text(text).split()), MOST_LINE)
+    shown = redact_text(plain_text(" ".join(text[:MOST_READ].split())))
+    return readable(shown if len(shown) <= MOST_LINE else f"{shown[:MOST_LINE]}…")
 
 
 class NoticeWriter:
@@ -163,6 +166,7 @@ def _failed(attempts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def error_of(attempt: Mapping[str, Any]) -> str:
     """Return the error of an attempt: its class and the first line of its message."""
-    kind, message = attempt.get("error_type"), redact_text(str(attempt.get("error_message") or ""))
-    first = next((line for line in message.splitlines() if line.strip()), "")
+    # Redacted as a whole: a value may be in the line after its key.
+    kind, message = attempt.get("error_type"), str(attempt.get("error_message") or "")[:MOST_READ]
+    first = next((line for line in redact_text(message).splitlines() if line.strip()), "")
     return ": ".join(part for part in (kind, one_line(first)) if part)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MOST_BACKOFF = 60.0
 LONG_PAUSE = 4.0
 """Seconds for which `ChannelWorker.finish` does not wait, because the next start can send the messages."""
+GATHER_SECONDS = 0.25
+"""Time in which messages gather before the thread looks into the outbox again."""
 LOCKED_SECONDS = 0.2
 """Time until a thread looks again whether another process still sends."""
 
@@ -29,6 +31,8 @@ class ChannelWorker:
         self._outbox, self._channel = outbox, channel
         self._wake, self._idle = threading.Event(), threading.Event()
         self._closing = False
+        self._ended = threading.Event()
+        self._passes = 0
         self._failures = 0
         self._problem = ""
         self._gave_up = False
@@ -47,6 +51,7 @@ class ChannelWorker:
         """Wait for the messages until *deadline* of the monotonic clock. Return a warning, or ""."""
         if self._thread is None:
             return ""
+        self._ended.set()  # no more messages will come
         self._idle.wait(max(0.0, deadline - time.monotonic()))
         self._closing = True
         self._wake.set()
@@ -66,6 +71,10 @@ class ChannelWorker:
             if self._closing:
                 return
             self._wake.clear()
+            if self._passes:  # many rows may fail at once: one look into the outbox for all of them
+                self._ended.wait(GATHER_SECONDS)
+                self._wake.clear()
+            self._passes += 1
             try:
                 pause = self._pass()
             except Exception as exc:  # noqa: BLE001  finish() reports it
