@@ -10,7 +10,7 @@ from odibi_nb.core.process.state_folder import state_folder
 from odibi_nb.core.runlog.followed_run import FollowedRun
 from odibi_nb.core.runlog.history import LAST
 from odibi_nb.core.runlog.journal import live_runs, read_mark, run_folders
-from odibi_nb.core.runlog.past_run import find_past_run, past_run_in, result_of
+from odibi_nb.core.runlog.past_run import ended_run_in, find_past_run, result_of
 from odibi_nb.errors import ConfigurationError
 from odibi_nb.settings import load_settings
 from odibi_nb.views.json_documents import HistoryDocument, log_entries
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from odibi_nb.commands.face import Face
+    from odibi_nb.core.runlog.past_run import PastRun
 
 
 def watch(arguments: argparse.Namespace, face: Face) -> Any:
@@ -57,16 +58,11 @@ def show(arguments: argparse.Namespace, face: Face) -> ShownRun | HistoryDocumen
     """Show a past run."""
     del face
     run_id = arguments.run_id
-    found = None if run_id == LAST else _journaled(arguments, run_id)
-    if found is None:
-        orchestrator = open_project(arguments, log_level="ERROR")
-        where = orchestrator.state_dir, orchestrator.sinks(), orchestrator.project, orchestrator.env
-        try:
-            found = find_past_run(*where, run_id)
-        except LookupError as exc:
-            raise ConfigurationError("show", [str(exc.args[0])]) from exc
-        finally:
-            orchestrator.close()
+    try:
+        found = None if run_id == LAST else _journaled(arguments, run_id)
+        found = _logged(arguments, run_id) if found is None else found
+    except LookupError as exc:
+        raise ConfigurationError("show", [str(exc.args[0])]) from exc
     result = result_of(found, make_frame)
     if getattr(arguments, "json", False):
         return HistoryDocument(
@@ -97,14 +93,23 @@ def _going_on(arguments: argparse.Namespace) -> Path | None:
     return max(found, key=lambda folder: folder.name, default=None)
 
 
-def _journaled(arguments: argparse.Namespace, run_id: str) -> Any:
+def _logged(arguments: argparse.Namespace, run_id: str) -> PastRun:
+    orchestrator = open_project(arguments, log_level="ERROR")
+    where = orchestrator.state_dir, orchestrator.sinks(), orchestrator.project, orchestrator.env
+    try:
+        return find_past_run(*where, run_id)
+    finally:
+        orchestrator.close()
+
+
+def _journaled(arguments: argparse.Namespace, run_id: str) -> PastRun | None:
     """Return the past run *run_id* from the journals found from here; None if none has it."""
     for state in _states(arguments):
         for folder in run_folders(state):
             if folder.name == run_id:
                 mark = read_mark(folder)
                 if arguments.env in (None, mark.env):
-                    return past_run_in(folder, mark.project, mark.env)
+                    return ended_run_in(folder, mark.project, mark.env)
     return None
 
 

@@ -273,3 +273,22 @@ def test_where_a_button_is_not_heard_there_is_none(notebook, plant):
     plant.go.touch()
     nb.finish()
     assert "cancelled" in printed(nb)
+
+
+def test_a_page_reloaded_in_the_middle_of_a_run_shows_its_last_picture(notebook, plant):
+    """Instead of widgets that are not there, it shows head, chart and table, and the command to go on."""
+    setup, run = plant.cells(plant.row("SLOW"))
+    often = "from odibi_nb.notebook.live import view\nview.KEEP_SECONDS = 0.2"
+    nb = notebook(f"{setup}\n{often}", run)
+    nb.start()
+    kept = nb.page.locator(".odibi-kept")
+    kept.wait_for(state="attached")
+    assert not kept.is_visible()
+    nb.reload()
+    kept = nb.page.locator(".odibi-kept")
+    kept.wait_for(state="visible")
+    text = nb.page.locator(".jp-OutputArea").last.inner_text()
+    assert "%odibi watch last" in text
+    assert "0 of 1 done, 1 running" in text
+    assert "widget" not in text.replace("live view", "").lower()
+    plant.go.touch()

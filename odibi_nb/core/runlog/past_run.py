@@ -15,7 +15,7 @@ from odibi_nb.core.model.failure_place import place_in
 from odibi_nb.core.model.provenance import OutputWritten
 from odibi_nb.core.model.results import RunResult, TransformationResult
 from odibi_nb.core.runlog.history import LAST, RUNS_SEARCHED, newest_first, past_attempts, past_runs
-from odibi_nb.core.runlog.journal import read_journal, runs_folder
+from odibi_nb.core.runlog.journal import live_runs, read_journal, runs_folder
 from odibi_nb.core.runlog.journal_lines import PLANNED
 from odibi_nb.core.runlog.recovery import dead_runs, journaled_run
 from odibi_nb.core.text.clock import utc_now
@@ -47,6 +47,7 @@ class PastRun:
         printed: what the last attempt of each row printed, by id.
         why: why a ``--stale`` run had a row, by id.
         failed_at: the line at which the last attempt of a row failed, by id.
+        ended: True if the run itself recorded its end.
     """
 
     run: Row
@@ -55,6 +56,7 @@ class PastRun:
     printed: Mapping[str, Printed] = field(default_factory=dict)
     why: Mapping[str, str] = field(default_factory=dict)
     failed_at: Mapping[str, FailurePlace | None] = field(default_factory=dict)
+    ended: bool = True
 
 
 def find_past_run(
@@ -66,10 +68,10 @@ def find_past_run(
     run log has every run that ended. A run whose process died is in the journal until the next run completes its log.
 
     Raises:
-        LookupError: if neither has the run. The message has the closest id.
+        LookupError: if neither has the run, with the closest id; or if the run goes on.
     """
     if run_id != LAST:
-        journaled = past_run_in(runs_folder(state_dir) / run_id, project, env)
+        journaled = ended_run_in(runs_folder(state_dir) / run_id, project, env)
         if journaled is not None:
             return journaled
     logged = past_runs(sinks, RUNS_SEARCHED, project, env)
@@ -88,6 +90,18 @@ def find_past_run(
         hint = did_you_mean(run_id, by_id)
         raise LookupError(f"the run log of {where}, has no run {run_id!r}{hint}")
     return PastRun(run=by_id[run_id], records=past_attempts(sinks, [run_id]))
+
+
+def ended_run_in(folder: Path, project: str, env: str) -> PastRun | None:
+    """Return the run in *folder* as `past_run_in` does.
+
+    Raises:
+        LookupError: if the run goes on.
+    """
+    past = past_run_in(folder, project, env)
+    if past is not None and not past.ended and folder in live_runs(folder.parent.parent):
+        raise LookupError(f"run {folder.name} goes on; follow it: odibi watch {folder.name}")
+    return past
 
 
 def past_run_in(folder: Path, project: str, env: str) -> PastRun | None:
@@ -109,6 +123,7 @@ def past_run_in(folder: Path, project: str, env: str) -> PastRun | None:
             for line in lines
             if line.get("record") and line.get("transformation_id")
         },
+        ended=any(line.get("run_record") for line in lines),
         why={
             line["transformation_id"]: line["why"]
             for line in lines

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.runlog.history import MOST_RUNS_LOOKED_AT, last_whole_runs, past_runs
+from odibi_nb.core.text.counts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -85,7 +86,7 @@ def unusual(
         verb = "takes" if running else "took"
         found.append(f"{verb} {times} its usual time of {usual.seconds:,.1f} s")
     if rows is not None and usual.rows is not None and rows < usual.few_below:
-        found.append(f"wrote {rows:,} rows, usually {usual.rows:,.0f}")
+        found.append(f"wrote {counted(rows, 'row')}, usually {usual.rows:,.0f}")
     return tuple(found)
 
 

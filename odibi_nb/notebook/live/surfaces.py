@@ -44,6 +44,10 @@ class Surface(Protocol):
     def show_error(self, title: str, text: str, *, started: bool) -> None:
         """Show why the run failed: below its picture if it had *started*, otherwise instead of it."""
 
+    def keep(self, bundle: Bundle) -> None:
+        """Store *bundle* for a page that loses the widgets, if the surface can. Call it first in the cell's thread."""
+        del bundle
+
     def live_bundle(self) -> Bundle:
         """Return a bundle that shows the live run in one more output; empty if that is impossible."""
 
@@ -57,6 +61,7 @@ class CellOutputs(Surface):
 
     def __init__(self) -> None:
         self._handles: list[Any] = []
+        self._kept: Any = None
 
     def announce(self, text: str) -> None:
         self._show([_note(text)])
@@ -83,6 +88,12 @@ class CellOutputs(Surface):
     def show_error(self, title: str, text: str, *, started: bool) -> None:
         bundle = {"text/html": error_html(title, text), "text/plain": f"{title}: {text}"}
         self._handles[-1 if started else 0].update(bundle, raw=True)
+
+    def keep(self, bundle: Bundle) -> None:
+        if self._kept is None:
+            self._kept = display(bundle, raw=True, display_id=True)
+        else:
+            self._kept.update(bundle, raw=True)
 
     def live_bundle(self) -> Bundle:
         return {}

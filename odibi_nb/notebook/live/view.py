@@ -15,6 +15,7 @@ from odibi_nb.notebook.live.libraries import LIBRARIES, MODULES
 from odibi_nb.notebook.live.pictures import PICTURES
 from odibi_nb.notebook.live.surfaces import CellOutputs
 from odibi_nb.views.run.bundles import table_bundle
+from odibi_nb.views.run.kept_picture import NOTHING, kept_picture
 from odibi_nb.views.run.state import RunState, snapshot_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from odibi_nb.views.run.state import RunSnapshot
 
 PAINT_SECONDS = 0.25
+KEEP_SECONDS = 10.0
+"""Seconds between two pictures for a page that is reloaded. JupyterLab saves a notebook every two minutes."""
 LEARN_SECONDS = 0.3
 """Seconds from the start of a run until its view reads what is usual: its picture comes first."""
 PATIENCE = 5
@@ -71,7 +74,8 @@ class LiveView(RunState):
         self._over = threading.Event()
         self._painter: threading.Thread | None = None
         self._shown = self._refused = ""
-        self._table_missing = False
+        self._table_missing = self._keeps = False
+        self._kept = 0.0
 
     def announce(self, text: str) -> None:
         """Show *text* until the plan is made. Call it on the thread of the cell."""
@@ -92,6 +96,10 @@ class LiveView(RunState):
             self.surface.reserve(f"{count:,} {'row' if count == 1 else 'rows'} planned, starting")
         # Chosen here: on another thread, the kernel does not know which front end asked.
         name = self._choose(count)
+        self._keeps, self._kept = name in MODULES, time.monotonic()
+        if self._keeps:
+            with self._harmless():
+                self.surface.keep(NOTHING)
         self._over.clear()
         self._painter = threading.Thread(
             target=self._paint_on, args=(name,), name="odibi-painter", daemon=True
@@ -148,6 +156,8 @@ class LiveView(RunState):
             # Replaced once, by `add_details` or `close`: each replacement moves what is below the cell.
             self._table_missing = True
             self.picture.end(snapshot)
+            if self._keeps:
+                self.surface.keep(NOTHING)
             self._on_paint(snapshot)
 
     def _learn(self) -> None:
@@ -161,6 +171,7 @@ class LiveView(RunState):
             try:
                 self.update_progress()
                 self._paint(name)
+                self._keep()
             except Exception as exc:  # noqa: BLE001  a failed picture must not fail the run
                 self.error = exc
                 failures += 1
@@ -182,6 +193,13 @@ class LiveView(RunState):
             self.picture.paint(snapshot)
             self.error = None
         self._on_paint(snapshot)
+
+    def _keep(self) -> None:
+        """Store the picture for a page that loses its widgets, now and then: it is stored whole."""
+        now = time.monotonic()
+        if self._keeps and now - self._kept >= KEEP_SECONDS:
+            self._kept = now
+            self.surface.keep(kept_picture(self.snapshot()))
 
     def _show(self, name: str, snapshot: RunSnapshot) -> None:
         picture, error = self._picture(name), None

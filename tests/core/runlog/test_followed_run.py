@@ -10,6 +10,7 @@ from fakes import FakeProject, row
 
 from odibi_nb.core.protocols import View
 from odibi_nb.core.runlog.followed_run import FollowedRun, runs_going_on
+from odibi_nb.core.runlog.past_run import find_past_run
 from odibi_nb.views.run.state import RunState
 
 
@@ -109,6 +110,8 @@ def test_a_run_is_seen_while_it_goes_on(tmp_path):
         "1 of 2 rows ended, 1 running",
     )
     assert runs_going_on(project.state_dir, "Q") == []
+    with pytest.raises(LookupError, match=f"goes on; follow it: odibi watch {found.run_id}"):
+        find_past_run(project.state_dir, [project.sink], "P", "qat", found.run_id)
     seen = RunState()
     run = FollowedRun(found.folder)
     run.show_in(seen)

@@ -11,8 +11,10 @@ from views.snapshots import bar as bar_of
 from views.snapshots import row as row_of
 
 from odibi_nb.core.model.events import Progress
+from odibi_nb.core.runlog.unusual import usual_of
 from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.views.run.state import RunState, snapshot_of
+from odibi_nb.views.run.table import table_html
 from odibi_nb.views.status_style import RETRYING
 
 TRY_AGAIN = {"retry": {"max_retries": 2, "base_delay": 0.01, "jitter": 0}}
@@ -135,3 +137,31 @@ def test_an_event_changes_one_row_only(project):
     for before, after in itertools.pairwise(snapshots):
         changed = [a.id for b, a in zip(before.rows, after.rows, strict=True) if b is not a]
         assert len(changed) <= 1
+
+
+def test_an_unusual_row_says_so_while_it_runs_and_afterwards(project):
+    """A row far over its usual time, or far under its usual rows, has a sign, and a line in the table."""
+    usual = usual_of([0.001] * 9, [1000] * 9)._replace(slow_from=0.0)
+    state = RunState()
+    state.usual = lambda: {"A": usual}
+    state.learn_usual()
+    project(
+        row("A", lambda: [1], outputs=[{"table": "s.a"}]),
+        row("B", list_of_one, outputs=[{"table": "s.b"}]),
+    ).run(views=[state])
+    a, b = state.snapshot().rows
+    assert [line.split()[0] for line in a.unusual] == ["took", "wrote"]
+    assert (a.sign, b.unusual, b.sign) == ("⚠", (), "")
+    assert "⚠ wrote 1 row, usually 1,000" in table_html(state.snapshot())
+
+
+def test_a_log_that_cannot_be_read_marks_no_row():
+    """What is usual may be unknown: then no row is unusual, and nothing is raised."""
+    state = RunState()
+    state.usual = lambda: 1 / 0
+    state.learn_usual()
+    assert state.snapshot().rows == ()
+
+
+def list_of_one():
+    return [1]
