@@ -145,6 +145,15 @@ class LiveView(RunState):
             with self._harmless():
                 self.surface.show_table(table_bundle(self.snapshot()))
 
+    def leave(self) -> None:
+        """Stop painting a run that goes on, and leave its last state."""
+        if self._painter is None or not self.snapshot().live:
+            return
+        self._end()
+        self._table_missing = False
+        with self._harmless():
+            self.surface.show_table(table_bundle(self.snapshot()))
+
     def _end(self) -> None:
         assert self._painter is not None
         self._over.set()

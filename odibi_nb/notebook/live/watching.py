@@ -55,16 +55,20 @@ def watch_in_cell(run: FollowedRun, choose: Callable[[int], str]) -> str:
 def _watch(run: FollowedRun, view: LiveView, stop: threading.Event) -> str:
     view.state_dir = run.folder.parent.parent
     run.show_in(view)
+    status = ""
     try:
         status = run.follow(stop.wait)
-        result = _ended(run) if status else None
-        if status == INTERRUPTED:
-            view.close()
+    finally:
+        if not status:  # an interrupt, or another cell watches it now: the run goes on
+            view.leave()
+    if status == INTERRUPTED:
+        view.close()
+    if status:
+        result = _ended(run)
         if result is not None:
             view.add_details(result)
-        return status
-    finally:
         view.close()
+    return status
 
 
 def _ended(run: FollowedRun) -> RunResult | None:
