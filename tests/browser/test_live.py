@@ -281,6 +281,7 @@ def test_a_page_reloaded_in_the_middle_of_a_run_shows_its_last_picture(notebook,
     often = "from odibi_nb.notebook.live import view\nview.KEEP_SECONDS = 0.2"
     nb = notebook(f"{setup}\n{often}", run)
     nb.start()
+    nb.page.wait_for_selector(".odibi-top", state="attached")
     kept = nb.page.locator(".odibi-kept")
     kept.wait_for(state="attached")
     assert not kept.is_visible()

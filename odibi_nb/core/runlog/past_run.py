@@ -70,7 +70,7 @@ def find_past_run(
     Raises:
         LookupError: if neither has the run, with the closest id; or if the run goes on.
     """
-    if run_id != LAST:
+    if run_id != LAST and run_id not in ("", ".", "..") and not {"/", "\\"} & {*run_id}:
         journaled = ended_run_in(runs_folder(state_dir) / run_id, project, env)
         if journaled is not None:
             return journaled

@@ -206,7 +206,7 @@ class LiveView(RunState):
     def _keep(self) -> None:
         """Store the picture for a page that loses its widgets, now and then: it is stored whole."""
         now = time.monotonic()
-        if self._keeps and now - self._kept >= KEEP_SECONDS:
+        if self._keeps and self._shown in MODULES and now - self._kept >= KEEP_SECONDS:
             self._kept = now
             self.surface.keep(kept_picture(self.snapshot()))
 
