@@ -5,8 +5,10 @@ Stands in a module of its own because a fork server imports it, and what it need
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import sys
 from pathlib import Path
 
 import deltalake  # noqa: F401  imported before the fork, so that each process starts at once
@@ -35,13 +37,29 @@ def quick_lease() -> None:
     run_lease.POLL_SECONDS = 0.05
 
 
+class Told(io.StringIO):
+    """A stream that sends what is printed."""
+
+    def __init__(self, pipe) -> None:
+        super().__init__()
+        self._pipe = pipe
+
+    def write(self, text: str) -> int:
+        if text.strip():
+            self._pipe.send(("said", "", text))
+        return len(text)
+
+
 def on_cluster(name: str, home: str, pipe, call: str, keywords: dict) -> None:
     """Call a function of `odibi_nb` on a cluster; send each event, each message and the end through *pipe*."""
     os.environ.update(HOME=home, ODIBI_STATE_DIR=f"{home}/state")
     quick_lease()
     process_identity._space = lambda: name  # no other cluster can see this process
     import odibi_nb
-    from odibi_nb import HookManager
+    from odibi_nb import GenericProjectOrchestrator, HookManager
+
+    def retry(**keywords):
+        return GenericProjectOrchestrator(**keywords).retry()
 
     hooks = HookManager()
 
@@ -50,8 +68,10 @@ def on_cluster(name: str, home: str, pipe, call: str, keywords: dict) -> None:
         pipe.send((payload["event"], payload["run_id"], row))
 
     hooks.register("*", told)
+    sys.stdout = sys.stderr = Told(pipe)
+    act = retry if call == "retry" else odibi_nb.run_project
     try:
-        result = getattr(odibi_nb, call)(hooks=hooks, log_level="WARNING", **keywords)
+        result = act(hooks=hooks, log_level="WARNING", **keywords)
     except odibi_nb.OdibiError as exc:
         pipe.send(("error", type(exc).__name__, str(exc)))
     else:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import multiprocessing
 import os
+import random
 import shutil
 import signal
 import time
@@ -16,6 +18,7 @@ import shared_run
 from deltalake import DeltaTable
 from lake_project import Lake
 from real_project import registry_row
+from thorough import TIMES
 
 from odibi_nb import GenericProjectOrchestrator, run_project
 from odibi_nb.commands import Face, execute, parse
@@ -23,6 +26,8 @@ from odibi_nb.core.runlog import run_lease
 from odibi_nb.errors import RunLockedError
 from odibi_nb.sinks.table import log_in_lake
 
+KILLS = 25 if TIMES > 1 else 1
+"""Pairs of clusters to kill."""
 FUNCTIONS = """
 import os, time
 import pandas as pd
@@ -134,14 +139,14 @@ class Cluster:
 
     def dies(self, *, keep_state=False):
         """Kill it with its disk; with *keep_state*, only with what was open, as a mount shows files on close."""
-        opened = shared_run.kill(self.child.pid)
+        opened = shared_run.kill(self.child.pid) if self.child.is_alive() else []
         self.child.join()
         if keep_state:
             for path in opened:
                 if path.is_relative_to(self.home):
                     path.write_bytes(b"")
         else:
-            shutil.rmtree(self.home)
+            shutil.rmtree(self.home, ignore_errors=True)
 
 
 @pytest.fixture
@@ -266,3 +271,61 @@ def test_a_lease_that_is_dropped_in_a_run(shared):
         shared.run()
     shared.flag.unlink()
     assert cluster.end() == ("result", run_id, "success")
+
+
+def test_many_kills_of_whole_compute(shared):
+    """Two clusters at a time are killed with their disks at random moments of a run or retry; then one retry ends it.
+
+    Each append is in its table once, no row is lost, and each dead run is in the log once and was told once.
+    """
+    shared.flag.touch()  # until the last retry, no run can succeed
+    events, cluster = [], shared.start("first")
+    cluster.wait_for("run_start")
+    cluster.dies()
+    for number in range(KILLS):
+        pair = [shared.start(f"{number}{name}", "retry") for name in "ab"]
+        begun = None
+        while begun is None or time.monotonic() < begun:
+            for cluster in pair:
+                while cluster.reader.poll(0.005):
+                    try:
+                        events.append(cluster.reader.recv())
+                    except EOFError:
+                        break
+                    if events[-1][0] == "run_start":
+                        begun = begun or time.monotonic() + random.uniform(0, 0.3)
+                if begun is None and not any(cluster.child.is_alive() for cluster in pair):
+                    begun = time.monotonic()
+        for cluster in pair:
+            cluster.dies()
+    shared.flag.unlink()
+    assert shared.run(retry)["status"] == "success"
+    events += [("said", "", text) for text in shared.said]
+    for table in ("bronze.added", "bronze.slow", "bronze.late"):
+        assert len(shared.values(table)) == 1
+    runs = Counter(run["run_id"] for run in shared.log().runs(500))
+    assert set(runs.values()) == {1}
+    assert {run_id for event, run_id, _ in events if event == "run_start"} <= {*runs}
+    said = [text for event, _, text in events if event == "said" and "had died" in text]
+    told = Counter(text.partition("run ")[2].partition(" ")[0] for text in said)
+    assert set(told.values()) <= {1}
+    records = shared.log().attempts([*runs])
+    keys = Counter((r["run_id"], r["transformation_id"], r["attempt"]) for r in records)
+    assert set(keys.values()) == {1}
+    print(f"{2 * KILLS + 1} kills, {len(runs)} runs in the log, {len(told)} dead runs told")
+
+
+def test_the_cost_of_a_shared_environment(shared):
+    """A run costs three commits of its own, and none where only this machine runs the environment."""
+    shared.run()
+    folder = shared.lake.home / "lake" / "config_driven"
+    names = ("transformationrunlease", "transformationrunstart")
+    before = [DeltaTable(str(folder / name)).version() for name in names]
+    shared.run()
+    after = [DeltaTable(str(folder / name)).version() for name in names]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [2, 1]
+    manifest = json.loads(shared.lake.path.read_text())
+    del manifest["environments"]["qat"]["shared"]
+    shared.lake.path.write_text(json.dumps(manifest))
+    shared.run()
+    assert [DeltaTable(str(folder / name)).version() for name in names] == after
