@@ -10,6 +10,7 @@ from engines.spark_diff import SparkDiff
 from engines.two_catalogs import TwoCatalogs
 from engines.versioned import Versioned
 from real_project import make_project, registry_row
+from serverless import make_serverless
 from spark_sessions import connect, make, rows_of, settings_of
 from spark_sessions import engine as make_engine
 
@@ -175,3 +176,27 @@ def test_functions_of_a_projects_modules_reach_the_servers_workers(connection, t
         assert result["status"] == "success", result.transformations["B1"].reason
         found = DeltaTable(homes[name] / "lake" / "bronze" / "x").to_pyarrow_table()
         assert sorted(found["x"].to_pylist()) == expected
+
+
+def test_serverless_compute_refuses_caches_settings_and_files_of_the_driver(connection, tmp_path):
+    """The stand-in for it: what a function does there ends in Databricks' error, and all else works."""
+    (tmp_path / "in.csv").write_text("n\n1\n")
+    spark = connected(settings_of("connect")["remote"], {})
+    stub = make_serverless(spark)
+    refused = {
+        "PERSIST": lambda: spark.range(1).cache(),
+        "CONFIG_NOT_AVAILABLE": lambda: spark.conf.set(
+            "spark.sql.join.preferSortMergeJoin", "false"
+        ),
+        "GLOBAL TEMPORARY": lambda: spark.range(1).createOrReplaceGlobalTempView("v"),
+        "file: is not supported": lambda: spark.read.csv((tmp_path / "in.csv").as_uri()).schema,
+    }
+    try:
+        for text, act in refused.items():
+            with pytest.raises(Exception, match=text):
+                act()
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
+        assert spark.createDataFrame([("file:/x",)], "s string").collect()[0]["s"] == "file:/x"
+    finally:
+        spark.stop()
+    assert len(stub.refused) == len(refused)
