@@ -33,8 +33,8 @@ class Records(Sequence[dict[str, Any]]):
     only_in_frame: tuple[str, ...] = ()
 
     def __getitem__(self, index: Any) -> Any:
-        """Return a row by its number, or a column of the DataFrame by its name."""
-        return self.to_frame()[index] if isinstance(index, str) else self.rows[index]
+        """Return rows by number or slice. Any other *index* is for the DataFrame: a name, a condition."""
+        return self.rows[index] if isinstance(index, (int, slice)) else self.to_frame()[index]
 
     def __len__(self) -> int:
         return len(self.rows)
