@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
+from odibi_nb.core.process.compute import is_databricks
 from odibi_nb.views.escaping import escape
 
 _AT_THE_LINE = (
@@ -30,6 +31,10 @@ def source_href(file: Path) -> str:
 
     A file far from the notebook, more than three folders up, probably has no place on the Jupyter server.
     """
+    if (
+        is_databricks()
+    ):  # its outputs are frames of another host, where a relative link leads nowhere
+        return ""
     name = os.environ.get("JPY_SESSION_NAME", "")
     notebook = Path(name)
     folder = notebook.parent if name and notebook.is_absolute() else Path.cwd()

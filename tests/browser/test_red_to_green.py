@@ -23,18 +23,18 @@ def total(inputs, context):
     return context.read(inputs[0]).head(1)
 """
 RED = GOOD.replace('frame["ghi_w_m2"]', 'frame["ghi"]')
+ROWS = [
+    registry_row("B1", "Bronze", "load", outputs=["bronze.x"]),
+    registry_row("S1", "Silver_1", "weather_15min", ["bronze.x"], {"retry": 0}, ["silver.x"]),
+    registry_row("S2", "Silver_1", "total", ["silver.x"], outputs=["silver.y"]),
+]
 CELLS = "jupyterapp.shell.currentWidget.content.widgets"
 OUTPUT = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-OutputArea-output"
 
 
 @pytest.fixture
 def home(tmp_path):
-    rows = [
-        registry_row("B1", "Bronze", "load", outputs=["bronze.x"]),
-        registry_row("S1", "Silver_1", "weather_15min", ["bronze.x"], {"retry": 0}, ["silver.x"]),
-        registry_row("S2", "Silver_1", "total", ["silver.x"], outputs=["silver.y"]),
-    ]
-    return make_project(tmp_path, rows=rows, functions=RED)
+    return make_project(tmp_path, rows=ROWS, functions=RED)
 
 
 @pytest.fixture
@@ -130,10 +130,17 @@ def test_four_actions_by_keyboard(red, home):
     assert (home / "plant_functions.py").read_text() == GOOD
 
 
-def test_the_place_opens_at_its_line(red):
+def test_the_place_opens_at_its_line(notebook, lab):
     """A click on `plant_functions.py:11` opens the file in JupyterLab's editor, with the cursor in that line."""
-    page = red.page
+    folder = lab.root / "linked"
+    make_project(folder, rows=ROWS, functions=RED)
+    nb = notebook(f"%cd -q {folder}\n%load_ext odibi_nb", "%odibi run")
+    nb.start()
+    nb.finish()
+    page = nb.page
+    page.wait_for_selector(f"{OUTPUT} .odibi-log.on")
     page.locator(f"{OUTPUT} tbody[data-status=FAILED] a").click()
     editor = "jupyterapp.shell.currentWidget?.content?.editor"
     page.wait_for_function(f"() => {editor}?.getCursorPosition().line === 10")
     page.evaluate("() => jupyterapp.commands.execute('application:close').then(() => true)")
+    page.wait_for_function("() => jupyterapp.shell.currentWidget?.context?.path.endsWith('ipynb')")

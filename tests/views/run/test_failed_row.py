@@ -53,6 +53,10 @@ def test_a_file_beside_the_notebook_is_a_link(tmp_path, monkeypatch):
     page = failure_html(failed(file=str(tmp_path / "my src" / "silver.py")), "KeyError: 'ghi'")
     assert "href='../my%20src/silver.py'" in page
     assert "{&quot;line&quot;: 109}" in page
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "16.4")
+    page = failure_html(failed(file=str(tmp_path / "my src" / "silver.py")), "KeyError: 'ghi'")
+    assert "<a " not in page
+    assert "my src/silver.py:109'>silver.py:109</span>" in page
 
 
 def test_a_failed_row_has_its_next_steps():
