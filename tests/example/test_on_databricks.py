@@ -50,7 +50,7 @@ def rows_in(spark, name):
 
 @pytest.fixture
 def serverless(tmp_path, monkeypatch):
-    """A session of serverless compute that is not ours; the catalog ``other`` is current."""
+    """A session of serverless compute that is not ours, and its stub; the catalog ``other`` is current."""
     from odibi_nb.engines.spark import session as spark_session
 
     connect("connect", tmp_path)
@@ -62,9 +62,9 @@ def serverless(tmp_path, monkeypatch):
     spark.conf.set(f"{name}.url", f"jdbc:derby:memory:{other};create=true")
     spark.conf.set(f"{name}.driver", "org.apache.derby.iapi.jdbc.AutoloadedDriver")
     spark.catalog.setCurrentCatalog(other)
-    make_serverless(spark)
+    stub = make_serverless(spark)
     monkeypatch.setenv(VERSION_VARIABLE, VERSION)
-    yield spark, other
+    yield spark, stub, other
     for schema in SCHEMAS:
         spark.sql(f"DROP SCHEMA IF EXISTS spark_catalog.{schema} CASCADE").collect()
     spark_catalog._known.pop(spark, None)
@@ -73,11 +73,11 @@ def serverless(tmp_path, monkeypatch):
 
 
 def test_on_serverless_compute_with_two_catalogs(on_pandas, serverless, tmp_path):
-    """Registry, log, tables and a retry are in the catalog that the manifest names, and nowhere else.
+    """Registry, log, tables, a retry and a rollback are in the catalog that the manifest names, and nowhere else.
 
     Files of the workspace are pandas' there; nothing asks the session for what it refuses.
     """
-    spark, other = serverless
+    spark, stub, other = serverless
     folder = copy_of_the_project(tmp_path / "energy_efficiency", {})
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     registry = "config_driven.TransformationRegistry"
@@ -103,6 +103,14 @@ def test_on_serverless_compute_with_two_catalogs(on_pandas, serverless, tmp_path
     assert 0 < len(retried.transformations) < len(rows)
     found = {name: rows_in(spark, name) for name in on_pandas}
     check_equal(found, on_pandas)
+    assert stub.refused == []
+    project.run(select="GOLD_002").raise_for_status()
+    project.rollback("last").raise_for_status()
+    history = spark.sql("DESCRIBE HISTORY spark_catalog.gold.daily_energy LIMIT 1").collect()
+    assert history[0]["operation"] == "RESTORE"
+    assert rows_in(spark, "gold.daily_energy") == found["gold.daily_energy"]
+    log = "SELECT run_id FROM spark_catalog.config_driven.TransformationRun"
+    assert len(spark.sql(log).collect()) == 4
     assert spark.catalog.currentCatalog() == other
     assert not (folder / "lake").exists()
 
