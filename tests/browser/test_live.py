@@ -239,7 +239,7 @@ def test_the_cancel_button_ends_the_run(notebook, plant, ui):
     nb.page.wait_for_selector(".jp-OutputArea-output >> text=1 running, 2 cancelled")
     assert not nb.page.evaluate("() => window.ran")
     stop = nb.page.get_by_role("button", name="Stop running rows")
-    assert stop.get_attribute("title").startswith("Refuse what runs its writes")
+    assert stop.get_attribute("title").startswith("Block their writes")
     stop.click()
     nb.finish()
     assert printed(nb).strip().split(maxsplit=2)[1:] == ["cancelled", "{'CANCELLED': 3}"]
