@@ -93,7 +93,7 @@ def test_a_cell_overrides_constants(shell, tmp_path):
             '%odibi run "Plant One" --layers Silver',
             "unknown layer 'Silver' (did you mean 'Silver_1'?)",
         ),
-        ('%odibi rum "Plant One"', "(did you mean 'run'?)"),
+        ('%odibi rum "Plant One"', ": did you mean 'run'?"),
         ('%odibi run "Plant One" --layer Bronze', "(did you mean '--layers'?)"),
         ('%odibi run "Plant One', "No closing quotation"),
         ("%odibi run {plant}", "name 'plant' is not defined"),
