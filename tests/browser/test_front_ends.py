@@ -111,7 +111,9 @@ def test_a_run_is_live_and_its_end_is_kept(run, tmp_path, options, bars):
     page.wait_for_selector(".jp-OutputArea-output >> text=status failed")
     saved = nb.save()
     kinds = [set(o["data"]) for o in saved.cells[1]["outputs"] if "data" in o]
-    summary, picture, table, kept = kinds  # the last holds the picture of a page that lost its widgets
+    summary, picture, table, kept = (
+        kinds  # the last holds the picture of a page that lost its widgets
+    )
     assert kept == {"text/html", "text/plain"}
     assert {"application/vnd.plotly.v1+json", "text/html", "text/plain"} <= picture
     assert "text/html" in summary & table

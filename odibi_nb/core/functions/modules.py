@@ -58,7 +58,7 @@ def import_module(module: str) -> ModuleType:
         missing = plain_name(exc.name or "")
         if missing and (module == missing or module.startswith(missing + ".")):
             hint = did_you_mean(module, [*READY_MADE, *_modules_here(space)])
-            owner = str(exc).partition(": ")[2]
+            owner = str(exc).partition("; ")[2]
             raise FunctionNotFoundError(
                 f"no module {module!r}{hint}: it must be beside the manifest or installed"
                 + (f"; {owner}" if owner else "")

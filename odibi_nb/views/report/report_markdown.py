@@ -107,7 +107,7 @@ def code(text: str) -> str:
     if len(shown) > _CELL:
         shown = f"{shown[:_CELL]}…"
     # A table takes a backslash and a bar for a bar, but two backslashes and a bar for an end.
-    shown = re.sub(r"\\+\|", lambda found: found[0][:-1] + " |", shown).replace("|", "\\|")
+    shown = shown.replace("\\|", "\\ |").replace("|", "\\|")
     marks = _BACKTICKS.findall(shown)
     fence = "`" * (1 + max(map(len, marks), default=0))
     room = " " if marks else ""

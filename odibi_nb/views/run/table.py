@@ -137,11 +137,13 @@ def table_html(
     result: RunResult | None = None,
     *,
     unfolded: str = "",
+    in_notebook: bool = True,
 ) -> str:
     """Return the table of a run with at most *limit* rows, the interesting ones, and its warnings below.
 
     With the *result* of the run, return the table to save: with the logs, the tracebacks and the script.
     *unfolded* is the id of the row whose log is open. When the run is over, the failed rows come first.
+    Only *in_notebook* have failed rows next steps, and the line of code a link.
     """
     shown = interesting_rows(snapshot.rows, limit, live=snapshot.live)
     if not snapshot.live:
@@ -151,7 +153,7 @@ def table_html(
     notes = _notes(snapshot, len(snapshot.rows) - len(shown))
     if result is not None:
         notes += _unkept(result, details)
-    shape = _Shape(snapshot, saved=True)
+    shape = _Shape(snapshot, saved=True, in_notebook=in_notebook)
     body = "".join(
         _body(row, shape, numbers[id(row)], _folded(details.get(row.id), row.id == unfolded))
         for row in shown
@@ -204,11 +206,16 @@ class _Shape:
     """
 
     def __init__(
-        self, snapshot: RunSnapshot, *, buttons: bool = False, saved: bool = False
+        self,
+        snapshot: RunSnapshot,
+        *,
+        buttons: bool = False,
+        saved: bool = False,
+        in_notebook: bool = True,
     ) -> None:
         self.saved = saved
         self.at, self.buttons = snapshot.at, buttons
-        self.steps = NextSteps(snapshot)
+        self.steps = NextSteps(snapshot) if in_notebook else None
         rows = snapshot.rows
         differ = {
             "engine": len({row.engine for row in rows}) > 1,
@@ -317,9 +324,11 @@ def _body(row: RowState, shape: _Shape, number: int | None = None, details: str 
     if number is not None:
         data = f" data-row={number}{data}"
     error = shortened(row.error, MAX_ERROR) if row.error and row.start else ""
-    lines = [failure_html(row, error, link=shape.saved and shape.steps.shown(row))] if error else []
+    steps = shape.steps
+    link = shape.saved and steps is not None and steps.shown(row)
+    lines = [failure_html(row, error, link=link)] if error else []
     lines += [escape(f"⚠ {shortened(found, MAX_ERROR)}") for found in row.findings[:MAX_CHECKS]]
-    what = "\n".join(lines) + shape.steps.of(row)
+    what = "\n".join(lines) + ("" if steps is None else steps.of(row))
     more = (f"<div class=odibi-what>{what}</div>" if what else "") + details
     kind = "odibi-error" if lines else "odibi-more"
     width = len(shape.names)

@@ -303,9 +303,9 @@ def test_modules_that_only_another_project_has_are_not_there_late_either(two):
     """An import in a function does not find what only another open project has: as in its own process."""
     one, two_ = plan(two["one"], "foreign"), plan(two["two"], "foreign")
     assert one() == 1
-    assert two_().startswith("No module named 'only_in_one': the project in ")
+    assert two_().startswith("No module named 'only_in_one' in this project; the project in ")
     importlib.import_module("only_in_one")  # by the notebook, which may
-    assert two_().startswith("No module named 'only_in_one': the project in ")
+    assert two_().startswith("No module named 'only_in_one' in this project; the project in ")
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])

@@ -111,7 +111,7 @@ def test_a_jvm_that_does_not_start_says_why(tmp_path):
 @pytest.mark.parametrize(
     ("spark", "message"),
     [
-        ({"remote": "localhost:15002"}, "expected 'sail' or 'sc://host:port'"),
+        ({"remote": "localhost:15002"}, "expected 'sail', 'databricks' or 'sc://host:port'"),
         ({"shuffle": 2}, "is no Spark setting"),
     ],
 )
