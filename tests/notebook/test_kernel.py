@@ -26,7 +26,7 @@ def test_a_run_ends_as_a_picture_and_a_table(tmp_path, ui):
         "result = _\nresult",
     )
     for outputs in (run, again):
-        summary, picture, table, _ = displayed(outputs, "text/html")
+        summary, picture, table, *_ = displayed(outputs, "text/html")
         assert "role='img' aria-label='Gantt chart of Plant One: 2 success'" in picture
         assert "2 of 2 done" in summary
         assert table.count("SUCCESS</b>") == 2
