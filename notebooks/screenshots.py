@@ -76,6 +76,21 @@ rest.seed(3)
 Two runs before, which are not in the picture, let such durations be expected: their median counts.
 """
 
+SEVERAL_RUNS = """
+%load_ext odibi_nb
+broken = '[SILVER_004]\\nunit = "MW"'
+run = get_ipython().run_cell_magic
+for _ in range(4):
+    %odibi run --ui text --log-level ERROR --workers 4
+run("odibi", "run --ui text --log-level ERROR --layers Silver_1 Silver_2 --retries 0", broken)
+%odibi run --ui text --log-level ERROR --workers 4
+"""
+CHANGED_RUN = """
+%load_ext odibi_nb
+kept = "[SILVER_001]\\ndrop_nulls = false"
+get_ipython().run_cell_magic("odibi", "run --ui text --log-level ERROR --workers 4", kept)
+"""
+
 PICTURES = (
     Picture(
         "run",
@@ -92,8 +107,11 @@ PICTURES = (
         '[SILVER_004]\nunit = "MW"',
         800,
         ".odibi-log tbody.open pre",
+        before=LONGER,
         clicks=(".odibi-log td button:text-is('SILVER_004')",),
     ),
+    Picture("history", f'%odibi history "{PROJECT}"', 900, ".odibi-grid", before=SEVERAL_RUNS),
+    Picture("diff", f'%odibi diff last --project "{PROJECT}"', 700, "details", before=CHANGED_RUN),
     Picture(
         "panel",
         f'%odibi panel "{PROJECT}"',

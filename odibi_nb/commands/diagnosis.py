@@ -221,7 +221,7 @@ def _owners_of_command(command: str) -> list[str]:
 def _owners_of_module(module: str) -> list[str]:
     """Return the installed packages that have put a file into the folder *module*.
 
-    `importlib.metadata.packages_distributions` looks at each file of all packages, which takes seconds.
+    The standard library's own search looks at each file of all packages, which takes seconds.
     """
     return sorted(
         package.name

@@ -149,8 +149,8 @@ def as_stored(found: Any, schema: Any) -> Any:
     """Convert the query engine's table or batch *found* to an Arrow table of *schema*.
 
     The query engine returns text as views, which need pyarrow 16. Older runtimes of Databricks have an
-    older pyarrow and must keep it, because Spark needs it. Columns are found by name: delta-rs 1.1 puts
-    those that partition a table last, wherever its schema has them.
+    older pyarrow and must keep it, because Spark needs it. Columns are found by name: delta-rs 1.1
+    returns partition columns last, whatever their place in the schema.
     """
     columns = [found.column(field.name).cast(field.type) for field in schema]
     return plain(pyarrow().table(type(found).from_arrays(columns, schema=schema)))

@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import math
 
+import deltalake
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
@@ -41,6 +42,8 @@ SCHEMA = pa.schema(
         ("z", pa.date32()),
     ]
 )
+NAMES_DIFFER = tuple(map(int, deltalake.__version__.split(".")[:2])) < (1, 2)
+"""delta-rs names the files of odd partitions otherwise than the log, so that whole versions are read."""
 FLOATS = st.sampled_from([None, 0.0, -0.0, math.nan, math.inf, 1.5, 0.1 + 0.2])
 TIMES = st.sampled_from([None, dt.datetime(2026, 3, 29, 2, 30), dt.datetime(1, 1, 2)])
 ROWS = st.lists(
@@ -160,6 +163,10 @@ def check_each_pair(tmp_path_factory, first, steps, keys, by):
         retyped = {n for n in columns if types_before[n] != types_after[n]}
         apart = {*types_before} ^ {*types_after} | retyped
         assert {change.name for change in diff.columns} == apart
+        if by and NAMES_DIFFER and diff.files_read is None and not retyped:
+            (note,) = diff.notes
+            assert "files of the log are not in the table's dataset" in note
+            continue
         assert (diff.files_read is None) == bool(retyped)
         assert diff.notes == ()
 

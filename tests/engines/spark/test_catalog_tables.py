@@ -61,6 +61,7 @@ class TestPandas(PandasRows):
 
     put, get, key_of_sums = EngineContract.put, EngineContract.get, EngineContract.key_of_sums
     replaced = Versioned.replaced
+    merged_first = (None, None, None)  # the session's history has no metrics of this commit
     test_round_trip = EngineContract.test_a_table_is_read_as_it_was_written
     test_case = EngineContract.test_names_of_tables_have_no_case
     test_missing_table = EngineContract.test_a_missing_table_is_a_table_not_found
