@@ -66,6 +66,8 @@ call, rest = worker._call, random.Random(3)
 def call_and_rest(attempt):
     call(attempt)
     time.sleep(rest.uniform(0.6, 3.0))
+# Tracebacks are shown without the frames of the package's own files.
+call_and_rest.__code__ = call_and_rest.__code__.replace(co_filename=worker.__file__)
 worker._call = call_and_rest
 for _ in range(2):
     %odibi run --ui text --log-level ERROR --workers 4
