@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
-import nbformat
-from notebook_copies import copy_notebooks
+from notebook_copies import copy_notebooks, shown_by
 
 
 def test_the_hooks_tour_shows_what_it_says(tmp_path):
     """Every cell works: events, filters, an alert on a failure, a listener that raises, a sink."""
-    notebooks = copy_notebooks(tmp_path)
-    done = subprocess.run(
-        [sys.executable, str(notebooks / "execute.py"), "hooks_tour"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    notebook = nbformat.read(notebooks / "executed" / "hooks_tour.ipynb", as_version=4)
-    shown = {
-        cell["id"]: "".join(
-            o.get("text") or o["data"].get("text/plain", "") for o in cell["outputs"]
-        )
-        for cell in notebook.cells
-        if cell["cell_type"] == "code"
-    }
+    shown = shown_by(copy_notebooks(tmp_path), "hooks_tour")
     assert "✅ BRONZE_001 in" in shown["first"]
     assert "did you mean 'transform_success'?" in shown["mistake"]
     assert "'transform_success': 19" in shown["all"]

@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
-import nbformat
-from notebook_copies import copy_notebooks
+from notebook_copies import copy_notebooks, shown_by
 
 
 def test_the_time_machine_shows_what_it_says(tmp_path):
     """One bad stamp: only its rows run, and the cause is found on the data of then, after a repair."""
-    notebooks = copy_notebooks(tmp_path)
-    done = subprocess.run(
-        [sys.executable, str(notebooks / "execute.py"), "time_machine"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    notebook = nbformat.read(notebooks / "executed" / "time_machine.ipynb", as_version=4)
-    shown = {
-        cell["id"]: "".join(
-            o.get("text") or o.get("data", {}).get("text/plain") or o.get("evalue", "")
-            for o in cell["outputs"]
-        )
-        for cell in notebook.cells
-        if cell["cell_type"] == "code"
-    }
+    shown = shown_by(copy_notebooks(tmp_path), "time_machine")
     assert "19 fresh" in shown["fresh"]
     assert "6 rows" in shown["stale"]
     assert "1 success, 1 failed, 4 skipped" in shown["red"]
