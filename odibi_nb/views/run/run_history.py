@@ -31,7 +31,9 @@ MAX_NAMED = 20
 BAR_HEIGHT = 36
 SPARKS = 12
 """Number of newest values in a sparkline."""
-_BLOCKS = "▁▂▃▄▅▆▇█"
+SPARK_HEIGHT = 12
+SPARK_STEP = 6
+"""Pixels from a bar of a sparkline to the next, one of them empty."""
 _UNUSUAL = "⚠"
 _AMBER = "#b8860b"
 _PALE = frozenset({"SUCCESS", "UNCHANGED", "SKIPPED"})
@@ -52,8 +54,9 @@ _STYLE = (
     "left:0;z-index:1;background:var(--jp-layout-color0,Canvas)}"
     ".odibi-history .odibi-grid tbody tr:hover>*{background:rgba(128,128,128,.15)}"
     ".odibi-history .odibi-grid .odibi-layer th{font-weight:bold;padding-top:6px}"
-    ".odibi-history .odibi-spark{white-space:nowrap;padding-left:12px!important;text-align:left!important}"
-    ".odibi-history .odibi-spark span{font-size:9px;letter-spacing:-.5px;opacity:.55;vertical-align:baseline}"
+    ".odibi-history .odibi-grid .odibi-spark{white-space:nowrap;padding-left:14px;text-align:right;"
+    "font-variant-numeric:tabular-nums}"
+    ".odibi-history .odibi-spark svg{float:left;margin:3px 6px 0 0;fill:currentColor;opacity:.5}"
     ".odibi-history button{font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer;width:1.3em}"
     ".odibi-history button:is(:hover,:focus-visible){outline:2px solid currentColor}"
     f".odibi-history .s{{{text_colour(STATUS_STYLES['SUCCESS'].colour)}}}</style>"
@@ -198,19 +201,26 @@ def _tint(colour: str) -> str:
 
 
 def _spark(values: Sequence[float | None], unit: str) -> str:
-    """Return *values* as a sparkline of characters, with the newest value and all as a tooltip."""
+    """Return *values* as a sparkline beside the newest value, with the smallest and largest as a tooltip."""
     known = [value for value in values if value is not None]
     if not known:
         return "<td>"
     top = max(known) or 1.0
-    text = "".join(
-        "\u2007" if value is None else _BLOCKS[min(7, int(8 * max(0.0, value) / top))]
-        for value in values[-SPARKS:]
+    newest = values[-SPARKS:]
+    bars = "".join(
+        f"M{number * SPARK_STEP} {SPARK_HEIGHT}v-{max(1, round(SPARK_HEIGHT * max(0.0, value) / top))}h5V{SPARK_HEIGHT}"
+        for number, value in enumerate(newest)
+        if value is not None
     )
-    digits = 1 if unit == "s" else 0
-    least, most, last = (f"{x:,.{digits}f}" for x in (min(known), max(known), known[-1]))
-    tip = f"{least} to {most} {unit}"
-    return f"<td class=odibi-spark title='{tip}'><span role=img aria-label='{tip}'>{text}</span> {last}"
+    least, most, last = (
+        clock(x, 0.01 if x < 1 else 0.1) if unit == "s" else f"{x:,.0f} rows"
+        for x in (min(known), max(known), known[-1])
+    )
+    tip = f"{least} to {most}"
+    return (
+        f"<td class=odibi-spark><svg role=img width={len(newest) * SPARK_STEP} height={SPARK_HEIGHT}>"
+        f"<title>{tip}</title><path d='{bars}'/></svg>{last.removesuffix(' rows')}"
+    )
 
 
 def _longest(grid: RunGrid) -> str:
