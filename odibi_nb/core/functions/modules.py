@@ -21,6 +21,7 @@ from odibi_nb.core.functions import sibling_modules
 from odibi_nb.core.functions.sibling_modules import (
     PREFIX,
     ModuleSpace,
+    forget_modules,
     has_code,
     is_beside,
     is_installed,
@@ -203,6 +204,7 @@ class ModuleLoader:
                 for name in stale:
                     _forget_bytecode(sys.modules.pop(name, None))
                     self._loaded.pop(name, None)
+                forget_modules(stale)
                 self.forget(stale)
             self._spaces[self.folder] = space
             return sorted(map(plain_name, stale))

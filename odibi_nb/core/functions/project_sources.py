@@ -6,7 +6,7 @@ import hashlib
 import sys
 import sysconfig
 import types
-from functools import cache
+from functools import cache, lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -169,10 +169,9 @@ def _parse(module: str, data: bytes, *, is_package: bool) -> ModuleSource:
 def _is_code_of(module: ModuleType, text: bytes, path: Path) -> bool:
     """Return True if the loaded functions and classes of *module* have the code of *text*."""
     try:
-        code = compile(text, str(path), "exec", dont_inherit=True)
+        compiled = _codes_of(text, str(path))
     except (SyntaxError, ValueError):
         return False
-    compiled = {*_codes_in(code)}
     own = [
         value.__code__
         for holder in (module, *(v for v in vars(module).values() if isinstance(v, type)))
@@ -184,10 +183,13 @@ def _is_code_of(module: ModuleType, text: bytes, path: Path) -> bool:
     return all(code in compiled for code in own)
 
 
-def _codes_in(code: CodeType) -> list[CodeType]:
-    found, waiting = [], [code]
+@lru_cache(maxsize=256)
+def _codes_of(text: bytes, path: str) -> frozenset[CodeType]:
+    """Return the code of *text* and of all functions and classes in it."""
+    waiting = [compile(text, path, "exec", dont_inherit=True)]
+    found: set[CodeType] = set()
     while waiting:
         one = waiting.pop()
-        found.append(one)
+        found.add(one)
         waiting += [const for const in one.co_consts if isinstance(const, types.CodeType)]
-    return found
+    return frozenset(found)

@@ -27,14 +27,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 __path__: list[str] = []  # makes this module a package; `Finder` finds the modules below it
 
 PREFIX = f"{__name__}."
 _NEVER_OURS = frozenset({"__main__", "odibi_nb"}) | sys.stdlib_module_names
 
-_CASE_MATTERS = os.path.normcase("A") == "A"
 _UNTIDY = re.compile(r"[\\/]\.?[\\/]")
 """Empty part of a path, or a dot, which `pathlib` removes."""
 
@@ -235,21 +234,55 @@ def _with_real_name(space: ModuleSpace, function: Callable[..., Any]) -> Callabl
 _spaces: dict[str, ModuleSpace] = {}
 
 
-def loaded_from(folder: Path) -> list[str]:
-    """Return the names of the loaded modules whose files are in *folder* or below it.
+_looked_at: dict[str, types.ModuleType] = {}
+"""Modules that `loaded_from` has found in ``sys.modules``, by name."""
+_places: dict[str, str] = {}
+"""Names of those modules that have a file, to the file's normalized path."""
+_pathless: set[str] = set()
+"""Names of the packages without a file. Python computes their folders at each access."""
 
-    Each plan checks thousands of modules, so paths without the folder's name are skipped quickly.
+
+def loaded_from(folder: Path) -> list[str]:
+    """Return the names of the loaded modules in *folder* or below it.
+
+    A package without a file counts only directly in *folder*. A process has thousands of modules, and
+    a run asks three times. So this function reads the attributes of a module only once, and skips it
+    until another module takes its name.
     """
-    name, root = os.path.normcase(folder.name), os.path.normcase(f"{folder}{os.sep}")
-    found = []
+    root = os.path.normcase(f"{folder}{os.sep}")
     # Only a copy is one step: during a loop other threads and finalizers may import modules.
-    for module_name, module in sys.modules.copy().items():
-        place = getattr(module, "__file__", None) or _place_of(module)
-        if place is None or name not in (str(place) if _CASE_MATTERS else os.path.normcase(place)):
-            continue
-        if os.path.normcase(_tidy(str(place))).startswith(root):
-            found.append(module_name)
-    return found
+    loaded = sys.modules.copy()
+    for name in [name for name, module in loaded.items() if _looked_at.get(name) is not module]:
+        _look_at(name, loaded[name])
+    found = [name for name, place in _places.copy().items() if place.startswith(root)]
+    # Whenever sys.path has changed, Python searches all of it for the folders of such a package.
+    tops = {name: plain_name(name).partition(".")[0] for name in _pathless.copy()}
+    here = {top for top in set(tops.values()) if folder.joinpath(top).is_dir()}
+    found += [name for name, top in tops.items() if top in here and _is_below(root, name)]
+    return [name for name in found if name in loaded]
+
+
+def _look_at(name: str, module: types.ModuleType) -> None:
+    if getattr(module, "__file__", None):
+        _places[name] = os.path.normcase(_text_of(module) or "")
+        _pathless.discard(name)
+    else:
+        _places.pop(name, None)
+        if hasattr(module, "__path__"):
+            _pathless.add(name)
+        elif getattr(module, "__spec__", None) is None:
+            return  # made by hand: it may get a file later
+    _looked_at[name] = module
+
+
+def _is_below(root: str, package: str) -> bool:
+    return os.path.normcase(_text_of(sys.modules.get(package)) or "").startswith(root)
+
+
+def forget_modules(names: Iterable[str]) -> None:
+    """Release the modules of *names*, which the caller removes from ``sys.modules``."""
+    for name in names:
+        _looked_at.pop(name, None)
 
 
 def is_beside(module: types.ModuleType, top: str, folder: Path) -> bool:
@@ -269,7 +302,7 @@ def origin_of(module: types.ModuleType) -> Path | None:
     return None if place is None else Path(place)
 
 
-def _text_of(module: types.ModuleType) -> str | None:
+def _text_of(module: types.ModuleType | None) -> str | None:
     place = _place_of(module)
     return None if place is None else _tidy(place)
 

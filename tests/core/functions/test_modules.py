@@ -400,6 +400,32 @@ def test_a_function_that_was_sent_by_value_keeps_its_modules(two):
         assert pickle.loads(cloudpickle.dumps(fn))() == (name, name)
 
 
+def test_a_loaded_module_is_found_where_it_is_now(tmp_path, monkeypatch):
+    """A module counts for the folder of its file, also after it was replaced, removed or given a file."""
+    from odibi_nb.core.functions.sibling_modules import loaded_from
+
+    def module(**attributes):
+        made = types.ModuleType("takes_turns")
+        vars(made).update(attributes)
+        monkeypatch.setitem(sys.modules, "takes_turns", made)
+        return made
+
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    (here / "takes_turns").mkdir(parents=True)
+    module(__file__=str(here / "takes_turns.py"))
+    assert loaded_from(here) == ["takes_turns"]
+    module(__file__=str(elsewhere / "takes_turns.py"))
+    assert (loaded_from(here), loaded_from(elsewhere)) == ([], ["takes_turns"])
+    module(__path__=[str(here / "takes_turns")])
+    assert (loaded_from(here), loaded_from(elsewhere)) == (["takes_turns"], [])
+    later = module()
+    assert loaded_from(here) == []
+    later.__file__ = f"{here}/./takes_turns.py"
+    assert loaded_from(here) == ["takes_turns"]
+    monkeypatch.delitem(sys.modules, "takes_turns")
+    assert loaded_from(here) == []
+
+
 def test_a_module_that_is_imported_meanwhile_does_not_end_a_plan(tmp_path):
     """The loaded modules are looked through while garbage collection, or a thread, imports others."""
     from odibi_nb.core.functions.sibling_modules import loaded_from
