@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -19,6 +18,7 @@ from odibi_nb.commands.opening import (
 from odibi_nb.core.model.options import RunOptions
 from odibi_nb.core.model.tables import redact_url
 from odibi_nb.core.process.compute import find_compute
+from odibi_nb.core.process.packages import all_packages, version_of
 from odibi_nb.core.running.orchestrator import DEFAULT_ENGINE
 from odibi_nb.core.text.counts import counted
 from odibi_nb.errors import ConfigurationError, OdibiError
@@ -168,10 +168,8 @@ def _settings() -> Iterator[Row]:
 def _libraries() -> Iterator[Row]:
     yield _row("python", OK, platform.python_version())
     for name in LIBRARIES:
-        try:
-            yield _row(name, OK, importlib.metadata.version(name))
-        except importlib.metadata.PackageNotFoundError:
-            yield _row(name, NOTE, "not installed")
+        version = version_of(name)
+        yield _row(name, OK, version) if version else _row(name, NOTE, "not installed")
     home = os.environ.get("JAVA_HOME")  # if it is set, Spark uses no other Java
     java = shutil.which("java", path=str(Path(home) / "bin") if home else None)
     yield _row("java", NOTE, java or "not found (only the JVM Spark engine needs it)")
@@ -214,8 +212,13 @@ def _collisions() -> Iterator[Row]:
 
 def _owners_of_command(command: str) -> list[str]:
     """Return the installed packages that provide *command*."""
-    entries = importlib.metadata.entry_points(group="console_scripts", name=command)
-    return sorted({entry.dist.name for entry in entries if entry.dist is not None})
+    return sorted(
+        {
+            package.name
+            for package in all_packages()
+            if package.entry_points.select(group="console_scripts", name=command)
+        }
+    )
 
 
 def _owners_of_module(module: str) -> list[str]:
@@ -225,7 +228,7 @@ def _owners_of_module(module: str) -> list[str]:
     """
     return sorted(
         package.name
-        for package in importlib.metadata.distributions()
+        for package in all_packages()
         if f"\n{module}/" in f"\n{package.read_text('RECORD') or ''}"
         and Path(str(package.locate_file(module))).is_dir()
     )
@@ -245,10 +248,7 @@ def _starts_us(script: Path) -> bool:
 
 def _version(library: str) -> list[str]:
     """Return the parts of a library's version; one empty part if it is not installed."""
-    try:
-        return importlib.metadata.version(library).split(".")
-    except importlib.metadata.PackageNotFoundError:
-        return [""]
+    return (version_of(library) or "").split(".")
 
 
 def _ui(face: Face) -> Row:

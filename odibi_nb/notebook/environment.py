@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.process.compute import is_databricks
+from odibi_nb.core.process.packages import version_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,11 +102,7 @@ def _best_widget(rows: int, *, databricks: bool) -> tuple[str, str]:
     missing = next((name for name in ("plotly", *_plotly_needs()) if not _installed(name)), None)
     if missing:
         return WIDGETS, f"{missing} is not installed"
-    import importlib.metadata  # imported late, because it imports all of email
-
-    versions = ", ".join(
-        f"{name} {importlib.metadata.version(name)}" for name in ("ipywidgets", "plotly")
-    )
+    versions = ", ".join(f"{name} {version_of(name)}" for name in ("ipywidgets", "plotly"))
     return PLOTLY, f"a notebook with {versions}; widgets above {MAX_PLOTLY_ROWS} rows"
 
 
@@ -113,10 +110,8 @@ def _plotly_needs() -> tuple[str, ...]:
     """Return the libraries that Plotly's live figure needs in addition to ipywidgets."""
     if not _installed("plotly"):
         return ()
-    import importlib.metadata
-
-    major = int(importlib.metadata.version("plotly").partition(".")[0])
-    return ("anywidget",) if major >= _OWN_WIDGET else ()
+    major = (version_of("plotly") or "").partition(".")[0]
+    return ("anywidget",) if int(major or 0) >= _OWN_WIDGET else ()
 
 
 def _installed(library: str) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import io
 import json
 import os
 import subprocess
 import sys
 import threading
+import zipfile
 
 import pytest
 from real_project import make_project, registry_row
@@ -356,6 +356,20 @@ def test_doctor_says_what_collides(here, odibi, monkeypatch, tmp_path):
     assert str(script) in line
 
 
+def test_doctor_reads_no_jars(here, odibi, monkeypatch, tmp_path):
+    """The JARs that Spark puts on ``sys.path`` take no time: no package in them is found."""
+    jar = tmp_path / "spark.jar"
+    with zipfile.ZipFile(jar, "w") as file:
+        info = "ipykernel-7.0.1.dist-info"
+        file.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: ipykernel\nVersion: 7.0.1\n"
+        )
+        file.writestr(f"{info}/entry_points.txt", "[console_scripts]\nodibi = other:main\n")
+    monkeypatch.syspath_prepend(jar)
+    code, out, _ = odibi("doctor")
+    assert (code, "7.0.1" in out, "ipykernel installs" in out) == (0, False, False)
+
+
 def test_doctor_says_how_a_run_is_shown(odibi, here):
     """In a shell a run is lines of text, and doctor says so."""
     _, out, _ = odibi("doctor")
@@ -377,10 +391,12 @@ def test_doctor_says_how_a_run_is_shown(odibi, here):
 )
 def test_doctor_knows_what_does_not_work_together(here, odibi, monkeypatch, installed, message):
     """Versions that are known not to work together are a problem, with what to do."""
-    real = importlib.metadata.version
-    monkeypatch.setattr(
-        importlib.metadata, "version", lambda name: installed.get(name) or real(name)
-    )
+    site = here / "site"
+    for name, version in installed.items():
+        info = site / f"{name}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(site)
     code, out, _ = odibi("doctor")
     assert (code, message in out) == (int(bool(message)), True)
 

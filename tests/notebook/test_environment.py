@@ -26,7 +26,7 @@ def plotly(monkeypatch):
     """Plotly and its widget are installed; serverless compute and Databricks Runtime 19 have none."""
     monkeypatch.setattr(environment, "_installed", lambda name: True)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "6.0.1")
+    monkeypatch.setattr(environment, "version_of", lambda name: "6.0.1")
 
 
 @pytest.mark.usefixtures("plotly")
@@ -59,7 +59,7 @@ def test_without_widget_libraries_there_is_html(monkeypatch):
     """Without Plotly (or its widget) core widgets show it; without those, HTML."""
     missing = set()
     monkeypatch.setattr(environment, "_installed", lambda name: name not in missing)
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "6.0.1")
+    monkeypatch.setattr(environment, "version_of", lambda name: "6.0.1")
     for library, ui in (("anywidget", "widgets"), ("plotly", "widgets"), ("ipywidgets", "html")):
         missing.add(library)
         assert choose_ui(shell(), "auto") == ui
@@ -68,7 +68,7 @@ def test_without_widget_libraries_there_is_html(monkeypatch):
 def test_plotly_5_has_its_own_widget(monkeypatch):
     """Before Plotly 6, its live figure needs no anywidget."""
     monkeypatch.setattr(environment, "_installed", lambda name: name != "anywidget")
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "5.24.1")
+    monkeypatch.setattr(environment, "version_of", lambda name: "5.24.1")
     assert choose_ui(shell(), "auto") == "plotly"
 
 
@@ -100,5 +100,5 @@ def test_each_choice_has_its_reason(monkeypatch, plotly):
     parts = "asked for", "a terminal", "no front end", "Databricks", "500 rows", "with ipywidgets "
     assert all(part in text for part, text in zip(parts, why, strict=True))
     monkeypatch.setattr(environment, "_installed", lambda name: name != "anywidget")
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "6.0.1")
+    monkeypatch.setattr(environment, "version_of", lambda name: "6.0.1")
     assert explain_ui(shell(), "auto")[1] == "anywidget is not installed"

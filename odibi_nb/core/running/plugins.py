@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from odibi_nb.core.process.packages import package_folders
 
 if TYPE_CHECKING:
     from importlib import metadata
@@ -35,7 +36,7 @@ def find_plugins() -> list[metadata.EntryPoint]:
     has installed a package.
     """
     chosen: dict[str, tuple[metadata.EntryPoint, ...]] = {}
-    for folder in dict.fromkeys(sys.path):
+    for folder in package_folders():
         for name, plugins in _packages(folder):
             chosen.setdefault(name, plugins)
     return [plugin for plugins in chosen.values() for plugin in plugins]

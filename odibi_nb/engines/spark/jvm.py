@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 import shutil
@@ -11,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.process.packages import version_of
 from odibi_nb.errors import EngineError, EngineNotAvailableError
 
 if TYPE_CHECKING:
@@ -111,10 +111,10 @@ def has_jars() -> bool:
 
 
 def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        raise EngineNotAvailableError("a local Spark session", "spark", distribution) from None
+    found = version_of(distribution)
+    if found is None:
+        raise EngineNotAvailableError("a local Spark session", "spark", distribution)
+    return found
 
 
 def _minor(version: str) -> tuple[int, int]:

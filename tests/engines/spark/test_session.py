@@ -74,11 +74,7 @@ def test_a_wrong_pair_of_versions_is_one_message(monkeypatch, versions, message)
 
 def test_a_missing_delta_spark_names_the_extra(monkeypatch):
     """Without delta-spark the message says what to install."""
-
-    def missing(name):
-        raise spark_jvm.importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(spark_jvm.importlib.metadata, "version", missing)
+    monkeypatch.setattr(spark_jvm, "version_of", lambda name: None)
     with pytest.raises(EngineNotAvailableError, match=r"pip install 'odibi-nb\[spark\]'"):
         spark_jvm.check_versions()
 
