@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from odibi_nb.commands.opening import environment_name, open_manifest
@@ -48,7 +49,7 @@ def diff(arguments: argparse.Namespace, face: Face) -> Diff | DiffDocument:
     finally:
         for project in projects:
             project.close()
-    return found.document() if arguments.json else found
+    return found.document() if arguments.json else replace(found, with_equal=arguments.all)
 
 
 def _environments(

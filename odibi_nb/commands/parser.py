@@ -359,6 +359,7 @@ def _add_diff(commands: Any) -> None:
     _add_manifest(diff)
     _add_engine(diff)
     _add_selection(diff)
+    diff.add_argument("--all", action="store_true", help="list the tables without a change, too")
     diff.add_argument(
         "--keys", metavar="A,B", help="columns that identify a row (the keys of the row's output)"
     )

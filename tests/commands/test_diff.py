@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -172,6 +173,26 @@ def test_a_notebook_shows_tables_that_unfold(here, ipython):
         "<(b|script|i|u|h1|hr)>(?!silver)", view._repr_html_().replace("<b>&lt;", "")
     )
     assert view.exit_code == view.document().exit_code == 1
+
+
+def test_equal_tables_fold_into_one_line():
+    """Of many tables a run changed few: the others are counted, and --all or a click lists them."""
+    changed = TableDiff(table="b", before=0, after=1, rows=RowDifference(added=1))
+    tables = {"b": changed}
+    for name in ("a", "c"):
+        tables[name] = TableDiff(table=name, before=3, after=4, notes=(f"note of {name}",))
+    view = Diff(title="all", tables=tables)
+    assert str(view).splitlines() == [
+        "all",
+        "  ≠ b v0 → v1: +1 −0",
+        "  = 2 tables did not change: --all lists them",
+    ]
+    assert "<details><summary>= 2 tables did not change</summary>" in view._repr_html_()
+    assert "= a v3 → v4: +0 −0 (equal)" in view._repr_html_()
+    for text in (str(dataclasses.replace(view, with_equal=True)), view._repr_html_()):
+        assert "note of a" in text
+        assert "note of c" in text
+    assert str(dataclasses.replace(view, tables={"a": tables["a"]})).count("\n") == 2
 
 
 def test_a_diff_is_a_document(here, odibi):

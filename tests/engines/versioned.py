@@ -19,9 +19,6 @@ T = table("silver.t")
 class Versioned:
     """Tests for a subclass of `EngineContract` or of its parts."""
 
-    replaced = None
-    """The rows of the table before an overwrite, in the test of a write. Only a table's log tells them."""
-
     merged_first = (2, 0, 0)
     """The counts of a merge of two rows that makes the table."""
 
@@ -118,7 +115,7 @@ class Versioned:
         counts = [(one.added, one.changed, one.removed) for one in (told[-2], told[-1])]
         changes = {"append": (1, 0, 0), "merge": (0, 1, 0)}
         first = self.merged_first if mode == "merge" else (2, 0, 0)
-        assert counts == [first, changes.get(mode, (1, None, self.replaced))]
+        assert counts == [first, changes.get(mode, (1, None, 2))]
 
     def drop(self, engine):
         """Drop the table."""
@@ -127,8 +124,6 @@ class Versioned:
 
 class VersionedPaths(Versioned):
     """The same, and what other writers do to tables at paths."""
-
-    replaced = 2
 
     def delta(self, engine):
         """The table, as another writer opens it."""

@@ -12,6 +12,8 @@ If such a value cannot be compared, the code has no hash, and its `Code.unclear`
 from __future__ import annotations
 
 import ast
+import collections
+import contextlib
 import datetime as dt
 import decimal
 import enum
@@ -20,14 +22,22 @@ import functools
 import linecache
 import logging
 import pathlib
+import pickle
 import re
 import threading
 import types
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from odibi_nb.core.functions.module_source import Chain, Imported, ModuleSource, Unit, hash_of
+from odibi_nb.core.functions.module_source import (
+    Chain,
+    Imported,
+    ModuleSource,
+    Unit,
+    hash_of,
+    is_importer,
+)
 from odibi_nb.core.functions.project_sources import ProjectSources, UnclearSourceError
 from odibi_nb.core.functions.sibling_modules import plain_name
 from odibi_nb.core.text.json import as_json
@@ -47,6 +57,10 @@ _COMPARED_BY_TEXT = (
     *(dt.date, dt.time, dt.timedelta, dt.tzinfo, decimal.Decimal, fractions.Fraction),
     *(uuid.UUID, pathlib.PurePath, enum.Enum, re.Pattern, range, slice),
 )
+_MUTABLE = (dict, list, set, collections.deque)
+_CONTAINERS = (*_MUTABLE, tuple, frozenset, types.MappingProxyType)
+_DATA = frozenset({"numpy", "pandas"})
+"""Libraries whose objects are constants with many values."""
 _MAX_VALUE = 100_000
 _MAX_OBJECTS = 20_000
 _EMPTY: dict[str, Callable[[], Any]] = {"dict()": dict, "list()": list, "set()": set}
@@ -96,19 +110,34 @@ class CodeReader:
         key = (id(fn), module, function, *map(id, functions))
         with self._lock:
             if key not in self._known:
-                walk = _Walk(self.sources)
-                walk.root(fn, module, function)
-                for check in functions:
-                    walk.value(check, getattr(check, "__name__", "check"))
-                self._known[key] = ((fn, functions), walk.code(self.parameters))
+                marks = _Marks()
+                while True:  # each mark makes more code count, and that may have another mark
+                    walk = _Walk(self.sources, marks)
+                    walk.root(fn, module, function)
+                    for check in functions:
+                        walk.value(check, getattr(check, "__name__", "check"))
+                    code = walk.code(self.parameters)
+                    if walk.marks == marks:
+                        break
+                    marks = walk.marks
+                self._known[key] = ((fn, functions), code)
             return self._known[key][1]
+
+
+class _Marks(NamedTuple):
+    """Names in the found code because of which more counts: docstrings, and the subclasses of each class."""
+
+    docstrings: bool = False
+    subclasses: bool = False
 
 
 class _Walk:
     """Search for all code that one function can reach."""
 
-    def __init__(self, sources: ProjectSources) -> None:
+    def __init__(self, sources: ProjectSources, known: _Marks) -> None:
         self.sources = sources
+        self.known = known
+        self.marks = known
         self.parts: dict[str, str] = {}
         self.texts: dict[str, str] = {}
         self.unclear: dict[str, None] = {}
@@ -162,6 +191,10 @@ class _Walk:
         self.texts[digest] = counted if shown is None else shown
         if any(word in counted for word in _REACHES_PARAMETERS):
             self.reads_parameters = True
+        self.marks = _Marks(
+            self.marks.docstrings or "__doc__" in counted or "getdoc" in counted,
+            self.marks.subclasses or "__subclasses__" in counted,
+        )
 
     def _plain(self, name: str, value: Any) -> None:
         """Add a plain value, whose text is stored without secrets."""
@@ -179,18 +212,31 @@ class _Walk:
             return
         self._parents(source)
         for name in source.binding:
-            self._part(source, name)
+            self._resolve(source, (name,))
         self._units(source, f"{source.name}.*", source.units)
 
     def _parents(self, source: ModuleSource) -> None:
-        """Add the statements that run when the module of *source* is imported."""
+        """Add the statements that run when the module of *source* is imported, with its own imports."""
         if not self._once("effects", source.name):
             return
+        for target in source.imports:
+            if target.module.partition(".")[0] != _PACKAGE:
+                self._later(functools.partial(self._run_by_import, target))
         if source.effects:
             self._units(source, f"{source.name} (statements)", source.effects)
         parent = source.name.rpartition(".")[0]
         if parent and (above := self.sources.find(parent)) is not None:
             self._parents(above)
+
+    def _run_by_import(self, target: Imported) -> None:
+        found = self.sources.find(target.module)
+        if found is None:
+            return
+        self._parents(found)
+        if found.is_package and target.attribute:
+            inner = self.sources.find(f"{target.module}.{target.attribute}")
+            if inner is not None:
+                self._parents(inner)
 
     def _part(self, source: ModuleSource, name: str) -> None:
         """Add *name* of a module."""
@@ -209,7 +255,11 @@ class _Walk:
         self, source: ModuleSource, part: str, units: Iterable[Unit], only: str = ""
     ) -> None:
         units = [*units]
-        plain = [self._import_text(unit, only) or source.plain(unit) for unit in units]
+        bare = not self.known.docstrings
+        plain = [
+            self._import_text(unit, only) or (unit.plain if bare else unit.verbatim)
+            for unit in units
+        ]
         self._add(part, "\n".join(plain), "\n\n".join(unit.text for unit in units))
         for unit in units:
             if not (unit.is_import and only):
@@ -217,27 +267,30 @@ class _Walk:
 
     def _import_text(self, unit: Unit, only: str) -> str:
         """Return the text of an import of the name *only*, without the statement's other names."""
-        target = unit.uses.imported.get(only) if unit.is_import else None
-        return "" if target is None else f"import {target.module} {target.attribute} as {only}"
+        targets = unit.uses.imported.get(only, ()) if unit.is_import else ()
+        return "\n".join(f"import {one.module} {one.attribute} as {only}" for one in targets)
 
     def _uses(self, source: ModuleSource, unit: Unit) -> None:
         uses = unit.uses
         if any(self._leaves_the_project(source, unit, chain) for chain in uses.given_context):
             self.reads_parameters = True
         if uses.anything:
-            for module in self.sources.everything():
-                self._whole(module)
+            self._anything()
         if uses.whole:
             self._whole(source)
         for module_name in uses.modules:
             self._star(module_name)
         self._names_of(source, unit)
 
+    def _anything(self) -> None:
+        for module in self.sources.everything():
+            self._whole(module)
+
     def _leaves_the_project(self, source: ModuleSource, unit: Unit, called: Chain) -> bool:
         """Return True if a call of *called* may run code that is not part of the hash."""
-        target = unit.uses.imported.get(called[0]) or source.imported.get(called[0])
-        if target is not None:
-            return self.sources.find(target.module) is None
+        targets = unit.uses.imported.get(called[0]) or source.imported.get(called[0])
+        if targets:
+            return any(self.sources.find(target.module) is None for target in targets)
         # A name alone is a function of this module, or one that the code got as an argument.
         return len(called) > 1 and called[0] not in source.binding and called[0] != "self"
 
@@ -245,15 +298,25 @@ class _Walk:
         uses = unit.uses
         local = {} if not unit.is_definition else uses.imported
         for chain in sorted(uses.chains):
-            target = local.get(chain[0])
-            if target is not None:
+            targets = local.get(chain[0], ())
+            for target in targets:
                 self._imported(target, chain[1:])
             if chain[0] in source.binding:
                 self._resolve(source, chain)
-            elif target is None and source.stars:
+            elif not targets and source.stars:
                 self._from_stars(source, chain)
-        for target in local.values():
+            elif not targets:
+                self._unwritten(source, chain[0])
+        for target in uses.imports if unit.is_definition else ():
             self._imported(target, (), mentioned=False)
+
+    def _unwritten(self, source: ModuleSource, name: str) -> None:
+        """Add a value of the module that no statement of its text binds, as after ``exec``."""
+        value = vars(self.sources.loaded(source.name) or types.SimpleNamespace()).get(name)
+        own = any(f"global {name}" in unit.text for unit in source.units)
+        if value is None or own or name.startswith("__") or isinstance(value, types.ModuleType):
+            return
+        self.value(value, f"{source.name}.{name}")
 
     def _star(self, module: str) -> None:
         found = self.sources.find(module)
@@ -271,8 +334,7 @@ class _Walk:
     def _resolve(self, source: ModuleSource, chain: Chain) -> None:
         """Add the object that *chain* means in the module of *source*."""
         name, rest = chain[0], chain[1:]
-        target = source.imported.get(name)
-        if target is not None:
+        for target in source.imported.get(name, ()):
             self._imported(target, rest)
         self._part(source, name)
 
@@ -284,6 +346,11 @@ class _Walk:
         if target.module.partition(".")[0] == _PACKAGE:
             self._imported_from_us(target)
             return
+        if mentioned and is_importer((target.attribute, *rest)):
+            self._anything()
+        self._imported_from_project(target, rest, mentioned=mentioned)
+
+    def _imported_from_project(self, target: Imported, rest: Chain, *, mentioned: bool) -> None:
         chain = (target.attribute, *rest) if target.attribute else rest
         source = self.sources.find(target.module)
         if source is None:
@@ -321,11 +388,17 @@ class _Walk:
         module = self.sources.loaded(source.name)
         if module is None or name not in vars(module) or any(unit.is_import for unit in units):
             return
-        value = vars(module)[name]
+        value, label = vars(module)[name], f"{source.name}.{name}"
         if any(unit.is_definition for unit in units):
             code = getattr(_unwrapped(value), "__code__", None)
             if code is not None and not _has_file(code):
-                self.value(value, f"{source.name}.{name}")  # replaced by a function of a cell
+                self.value(value, label)  # replaced by a function of a cell
+            elif isinstance(value, type):
+                self._attributes(source, value, units)
+            elif isinstance(value, types.FunctionType):
+                self._hold_function(value, label)
+            else:
+                self._held(value, label)
             return
         written, literal = _literal(units)
         if literal and _same(written, value):
@@ -335,8 +408,104 @@ class _Walk:
         if literal and isinstance(written, (dict, list, set)) and not written:
             return  # a cache that functions fill
         own = any(f"global {name}" in unit.text for unit in source.units)  # such as a counter
-        if _is_plain(value) and not own:
-            self._plain(f"{source.name}.{name} (value)", value)
+        if not own:
+            self._held(value, f"{label} (value)")
+
+    def _attributes(self, source: ModuleSource, cls: type, units: list[Unit]) -> None:
+        """Add the attributes of a class that are not the values that its text describes."""
+        if not self._once("attributes", id(cls)):
+            return
+        name = f"{source.name}.{cls.__qualname__}"
+        written = _class_body(units, cls.__name__)
+        for key, value in [*vars(cls).items()]:
+            if key.startswith("_") and key not in written:
+                continue
+            literal, is_literal = _literal_of(written.get(key))
+            if is_literal and (not literal or _same(literal, value)):
+                continue  # as in the text, or a cache that methods fill
+            if any(f".{key} {sign}" in source.text for sign in ("=", "+=", "-=")):
+                continue  # such as a counter
+            if isinstance(value, type) and value.__module__ == cls.__module__:
+                self._attributes(source, value, units)
+            else:
+                self._held(value, f"{name}.{key} (value)")
+        if self.known.subclasses or "__init_subclass__" in vars(cls):
+            inner: type
+            for inner in type.__subclasses__(cls):
+                self.value(inner, f"{name}.{inner.__name__}")
+
+    def _held(self, value: Any, name: str) -> None:
+        """Add the comparable parts of a value that is in memory, such as a setting of the environment.
+
+        Other parts do not count: most are handles, such as loggers, clients and caches.
+        """
+        if type(value) in _IMMUTABLE or self._once("held", id(value)):
+            self._alive.append(value)
+            self._later(functools.partial(self._hold, value, name))
+
+    def _hold(self, value: Any, name: str) -> None:
+        home = plain_name(str(getattr(type(value), "__module__", "") or ""))
+        if len(self._alive) > _MAX_OBJECTS:
+            self.unclear["it reaches too many objects in memory"] = None
+        elif _is_plain(value):
+            self._plain(name, value)
+        elif isinstance(value, functools.partial):
+            self._held((value.func, *value.args, value.keywords), name)
+        elif isinstance(value, types.MethodType):
+            self._held((value.__func__, value.__self__), name)
+        elif isinstance(value, types.FunctionType):
+            self._add(name, f"{name} = {plain_name(value.__module__ or '')}.{value.__qualname__}")
+            self._hold_function(value, name)
+        elif isinstance(value, type):
+            self._add(name, f"{name} = {plain_name(value.__module__)}.{value.__qualname__}")
+            self._class(value, name)
+        else:
+            self._hold_object(value, name, home)
+
+    def _hold_object(self, value: Any, name: str, home: str) -> None:
+        if isinstance(value, _CONTAINERS):
+            items = value.items() if hasattr(value, "items") else value
+            for i, item in enumerate([*items]):
+                self._held(item, f"{name}[{i}]")
+        elif self._data(value, name, home):
+            pass
+        elif callable(getattr(value, "__wrapped__", None)):
+            self._held(value.__wrapped__, name)
+        elif isinstance(value, types.SimpleNamespace) or self._counts(home):
+            self._class(type(value), name)
+            slots = {key: getattr(value, key, None) for key in _slots(type(value))}
+            for key, item in {**slots, **getattr(value, "__dict__", {})}.items():
+                if item is not None and not (key.startswith("_") and isinstance(item, _MUTABLE)):
+                    self._held(item, f"{name}.{key}")
+
+    def _data(self, value: Any, name: str, home: str) -> bool:
+        """Add a constant with many values, such as a DataFrame; return False for other objects."""
+        if home.partition(".")[0] not in _DATA:
+            return False
+        try:
+            self._add(name, hash_of(pickle.dumps(value, 5).hex()), f"{name}: a {home} object")
+        except Exception:  # noqa: BLE001  objects of other libraries raise anything
+            return False
+        return True
+
+    def _hold_function(self, fn: types.FunctionType, name: str) -> None:
+        """Add a function's text, and the values that its closure and its defaults have."""
+        home = plain_name(str(fn.__globals__.get("__name__", fn.__module__) or ""))
+        source = self.sources.find(home) if _has_file(fn.__code__) else None
+        if source is not None:
+            self._function_of(source, fn)
+            if chosen := source.chosen(fn.__code__.co_firstlineno):
+                self._add(f"{name} (chosen)", chosen)
+        wrapped = getattr(fn, "__wrapped__", None)
+        if isinstance(wrapped, types.FunctionType) and self._once("held", id(wrapped)):
+            self._alive.append(wrapped)
+            self._hold_function(wrapped, name)
+        registered = getattr(fn, "registry", {})  # of functools.singledispatch
+        values = [*_values_of(fn), *((str(key), impl) for key, impl in registered.items())]
+        for key, value in values:
+            # A container may be a cache, such as that of a decorator.
+            if value is not wrapped and not isinstance(value, _MUTABLE):
+                self._held(value, f"{name}.{key}")
 
     def _code_in(self, values: Any, name: str) -> None:
         """Add the functions and classes in a container, such as a registry that decorators fill."""
@@ -404,7 +573,7 @@ class _Walk:
             self.value(type(value), f"{name}.class")
             for key, item in vars(value).items():
                 self.value(item, f"{name}.{key}")
-        else:
+        elif not self._data(value, name, home):
             cls = f"{home}.{type(value).__name__}"
             self.unclear[f"the value of {name}, a {cls}, cannot be compared"] = None
 
@@ -492,7 +661,8 @@ class _Walk:
             self.unclear[f"{part} chooses names at run time"] = None
         for chain in sorted(uses.chains):
             if chain[0] in uses.imported:
-                self._imported(uses.imported[chain[0]], chain[1:])
+                for target in uses.imported[chain[0]]:
+                    self._imported(target, chain[1:])
             elif chain[0] in fn.__globals__ and chain[0] not in unit.names:
                 self._global(fn.__globals__[chain[0]], chain)
         return True
@@ -524,20 +694,56 @@ def _has_file(code: types.CodeType) -> bool:
 
 def _literal(units: list[Unit]) -> tuple[Any, bool]:
     """Return the value of the only assignment of a literal, and True; else None and False."""
-    if len(units) == 1:
-        node = units[0].node
-        value = getattr(node, "value", None)
-        if isinstance(node, (ast.Assign, ast.AnnAssign)) and value is not None:
-            try:
-                if ast.unparse(value) in _EMPTY:
-                    return _EMPTY[ast.unparse(value)](), True
-                return ast.literal_eval(value), True
-            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-                pass
+    return _literal_of(units[0].node if len(units) == 1 else None)
+
+
+def _literal_of(node: ast.stmt | None) -> tuple[Any, bool]:
+    value = getattr(node, "value", None)
+    if isinstance(node, (ast.Assign, ast.AnnAssign)) and value is not None:
+        try:
+            if ast.unparse(value) in _EMPTY:
+                return _EMPTY[ast.unparse(value)](), True
+            return ast.literal_eval(value), True
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            pass
     return None, False
 
 
-def _is_plain(value: Any, depth: int = 8) -> bool:
+def _class_body(units: Iterable[Unit], name: str) -> dict[str, ast.stmt]:
+    """Return the assignments in the bodies of the classes called *name*, by the assigned name."""
+    classes = [
+        node
+        for unit in units
+        for node in ast.walk(unit.node)
+        if isinstance(node, ast.ClassDef) and node.name == name
+    ]
+    return {
+        target.id: statement
+        for node in classes
+        for statement in node.body
+        for target in (*getattr(statement, "targets", ()), getattr(statement, "target", None))
+        if isinstance(target, ast.Name)
+    }
+
+
+def _slots(cls: type) -> list[str]:
+    names = [getattr(one, "__slots__", ()) for one in cls.__mro__]
+    return [name for some in names for name in ([some] if isinstance(some, str) else some)]
+
+
+def _values_of(fn: types.FunctionType) -> list[tuple[str, Any]]:
+    """Return the variables of a function's closure and its default arguments, by their names."""
+    found = []
+    for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=False):
+        with contextlib.suppress(ValueError):  # not set yet
+            found.append((name, cell.cell_contents))
+    defaults = fn.__defaults__ or ()
+    names = fn.__code__.co_varnames[: fn.__code__.co_argcount]
+    found += zip(names[len(names) - len(defaults) :], defaults, strict=False)
+    return [*found, *(fn.__kwdefaults__ or {}).items()]
+
+
+def _is_plain(value: Any, depth: int = 100) -> bool:
     """Return True if the text of *value* is the same in each process."""
     if type(value) in _IMMUTABLE or isinstance(value, _COMPARED_BY_TEXT):
         return True

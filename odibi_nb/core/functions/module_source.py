@@ -7,6 +7,7 @@ module.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +24,8 @@ _WHOLE_MODULE = frozenset({"globals", "locals", "vars", "eval", "exec", "dir"})
 
 _IMPORTERS = frozenset({"import_module", "__import__", "run_module", "resolve_name"})
 """Functions that import a module by its name as text."""
+
+_BARE_IMPORTERS = _IMPORTERS - {"resolve_name"}
 
 _ANY_MODULE = frozenset(
     {"spec_from_file_location", "run_path", "SourceFileLoader", "exec_module", "find_spec"}
@@ -50,7 +53,9 @@ class Uses:
 
     Attributes:
         chains: the dotted names, including local variables.
-        imported: the names that import statements in the code bind, with their targets.
+        imported: the names that import statements in the code bind, with their targets. A name has
+            several if the code chooses one, as in ``try: import a except ImportError: import b``.
+        imports: the targets of these statements, without the imports under ``if TYPE_CHECKING``.
         modules: modules that the code imports by their name as text, or with ``from … import *``.
         whole: True if the code can reach every name of its module.
         anything: True if the code can load any module.
@@ -59,7 +64,8 @@ class Uses:
     """
 
     chains: frozenset[Chain]
-    imported: dict[str, Imported]
+    imported: dict[str, tuple[Imported, ...]]
+    imports: tuple[Imported, ...]
     modules: tuple[str, ...]
     whole: bool
     anything: bool
@@ -163,27 +169,24 @@ class ModuleSource:
         return [unit for unit in self.units if unit.effect]
 
     @cached_property
-    def imported(self) -> dict[str, Imported]:
+    def imported(self) -> dict[str, tuple[Imported, ...]]:
         """The names that the module's imports bind, with their targets."""
-        found: dict[str, Imported] = {}
+        found: dict[str, tuple[Imported, ...]] = {}
         for unit in self.units:
-            if not unit.is_definition:
-                found.update(unit.uses.imported)
+            for name, targets in () if unit.is_definition else unit.uses.imported.items():
+                found[name] = (*found.get(name, ()), *targets)
         return found
+
+    @cached_property
+    def imports(self) -> tuple[Imported, ...]:
+        """The targets of the imports that run when the module is imported."""
+        units = [unit for unit in self.units if not unit.is_definition]
+        return tuple(dict.fromkeys(target for unit in units for target in unit.uses.imports))
 
     @cached_property
     def stars(self) -> tuple[str, ...]:
         """The modules from which the module imports ``*``."""
         return tuple(name for unit in self.units if unit.is_import for name in unit.uses.modules)
-
-    @cached_property
-    def keeps_docstrings(self) -> bool:
-        """True if the code reads docstrings, so that they count."""
-        return "__doc__" in self.text or "getdoc" in self.text
-
-    def plain(self, unit: Unit) -> str:
-        """Return the text of *unit* that counts."""
-        return unit.verbatim if self.keeps_docstrings else unit.plain
 
     def touching(self, name: str) -> Iterator[Unit]:
         """Yield the statements that may change the value of *name* while they compute another one."""
@@ -196,6 +199,21 @@ class ModuleSource:
     def at_line(self, line: int) -> Unit | None:
         """Return the statement with the line *line*."""
         return next((unit for unit in self.units if unit.spans(line)), None)
+
+    def chosen(self, line: int) -> str:
+        """Return the text of the function at *line* that an ``if`` or ``try`` defines; "" for others."""
+        unit = self.at_line(line)
+        for node in () if unit is None or unit.is_definition else ast.walk(unit.node):
+            if isinstance(node, (*_DEFINITIONS, ast.Lambda)):
+                decorators = getattr(node, "decorator_list", ())
+                if line == min([node.lineno, *(d.lineno for d in decorators)]):
+                    return ast.unparse(node)
+        return ""
+
+
+def is_importer(chain: Chain) -> bool:
+    """Return True if the last name of *chain* is a function that imports a module by its name."""
+    return bool(chain) and chain[-1] in _BARE_IMPORTERS
 
 
 def hash_of(text: str) -> str:
@@ -210,7 +228,8 @@ def uses_of(nodes: Iterable[ast.AST], package: str) -> Uses:
         finder.visit(node)
     return Uses(
         chains=frozenset(finder.chains),
-        imported=finder.imported,
+        imported={name: tuple(targets) for name, targets in finder.imported.items()},
+        imports=tuple(finder.imports),
         modules=tuple(finder.modules),
         whole=finder.whole,
         anything=finder.anything,
@@ -223,7 +242,9 @@ class _Finder(ast.NodeVisitor):
     def __init__(self, package: str) -> None:
         self.package = package
         self.chains: set[Chain] = set()
-        self.imported: dict[str, Imported] = {}
+        self.imported: dict[str, list[Imported]] = {}
+        self.imports: list[Imported] = []
+        self._runs = True
         self.modules: dict[str, None] = {}
         self.called: set[str] = set()
         self.given_context: set[Chain] = set()
@@ -249,17 +270,42 @@ class _Finder(ast.NodeVisitor):
             name = node.args[0] if node.args else None
             if isinstance(name, ast.Constant) and isinstance(name.value, str):
                 self.modules[self._absolute(name.value)] = None
-            else:
-                self.anything = True
+                for part in (*node.args, *node.keywords):
+                    self.visit(part)
+                return
+            self.anything = True
         self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> None:
+        before = self._runs
+        self._runs = before and not ast.unparse(node.test).endswith("TYPE_CHECKING")
+        self.generic_visit(node)
+        self._runs = before
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        self._annotation(node.annotation)
+        self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> None:
+        self._annotation(node.annotation)
+        self.generic_visit(node)
+
+    def _annotation(self, node: ast.expr | None) -> None:
+        """Visit an annotation that stands in quotes."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            with contextlib.suppress(SyntaxError, ValueError):
+                self.visit(ast.parse(node.value, mode="eval"))
+
+    def _binds(self, name: str, target: Imported, loads: Imported) -> None:
+        self.imported.setdefault(name, []).append(target)
+        if self._runs:
+            self.imports.append(loads)
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
-            if alias.asname:
-                self.imported[alias.asname] = Imported(alias.name)
-            else:
-                top = alias.name.partition(".")[0]
-                self.imported[top] = Imported(top)
+            name = alias.asname or alias.name.partition(".")[0]
+            target = Imported(alias.name if alias.asname else name)
+            self._binds(name, target, Imported(alias.name))
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         module = self._absolute("." * node.level + (node.module or ""))
@@ -267,7 +313,8 @@ class _Finder(ast.NodeVisitor):
             if alias.name == "*":
                 self.modules[module] = None
             else:
-                self.imported[alias.asname or alias.name] = Imported(module, alias.name)
+                target = Imported(module, alias.name)
+                self._binds(alias.asname or alias.name, target, target)
 
     def _absolute(self, name: str) -> str:
         level = len(name) - len(name.lstrip("."))
@@ -286,7 +333,7 @@ class _Finder(ast.NodeVisitor):
         self._found_last(chain[-1])
 
     def _found_last(self, name: str) -> None:
-        if name in _ANY_MODULE:
+        if name in _ANY_MODULE or name in _BARE_IMPORTERS:
             self.anything = True
         if name in {"__globals__", "f_globals"}:
             self.whole = self.anything = True

@@ -31,6 +31,7 @@ MAX_NAMED = 4
 MAX_SHOWN = 40
 ALWAYS_RUN = "always_run"
 """The key of ``constants`` that keeps a row from ever being fresh."""
+WILL_RUN = "will run"
 SHARING = frozenset({"append", "merge"})
 """Modes of rows that share a table on purpose."""
 
@@ -58,10 +59,14 @@ class Cause(str, Enum):
 
 
 class Reason(NamedTuple):
-    """Reason why a row is not fresh, in words for the user."""
+    """Reason why a row is not fresh, in words for the user.
+
+    *upstream* is the row that will run, if that is the reason.
+    """
 
     cause: Cause
     text: str
+    upstream: str = ""
 
 
 class Freshness(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -91,7 +96,23 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def why(self) -> str:
         """The reasons as text; "" for a fresh row."""
-        return "; ".join(dict.fromkeys(reason.text for reason in self.reasons))
+        return _joined(reason.text for reason in self.reasons)
+
+    def why_after(self, ended: Callable[[str], bool | None]) -> str:
+        """Return the reasons as text when the upstream rows have ended.
+
+        Args:
+            ended: returns True if an upstream row has run, False if it ended as unchanged, and None if the
+                row is not known.
+        """
+        texts = []
+        for reason in self.reasons:
+            ran = ended(reason.upstream) if reason.upstream else None
+            if ran is None:
+                texts.append(reason.text)
+            elif ran:
+                texts.append(reason.text.replace(WILL_RUN, "ran"))
+        return _joined(texts)
 
     def selected_by(self, word: str) -> bool:
         """Return True if ``state:`` with *word*, one of `odibi_nb.core.planning.selection.FRESHNESS`, selects the row."""
@@ -101,6 +122,10 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if word == "modified":
             return bool(causes & {Cause.CODE, Cause.CONSTANTS})
         return self.state.value == word
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))
 
 
 class Past(NamedTuple):
@@ -170,7 +195,7 @@ def _waiting(
 ) -> Freshness:
     """Return *own*, the verdict on *row*, with the reasons that follow from the *running* rows."""
     reasons = [
-        Reason(Cause.UPSTREAM, f"upstream {other} will run")
+        Reason(Cause.UPSTREAM, f"upstream {other} {WILL_RUN}", other)
         for other in row.upstream
         if other in running
     ]
@@ -178,8 +203,8 @@ def _waiting(
         shared = overwriters.get(table_key(target.table), ()) if target.mode in SHARING else ()
         for other in shared:
             if other != row.id and other in running:
-                text = f"{other}, which replaces {target.table}, will run"
-                reasons.append(Reason(Cause.UPSTREAM, text))
+                text = f"{other}, which replaces {target.table}, {WILL_RUN}"
+                reasons.append(Reason(Cause.UPSTREAM, text, other))
     return msgspec.structs.replace(own, reasons=(*own.reasons, *reasons)) if reasons else own
 
 

@@ -17,6 +17,7 @@ from odibi_nb.core.model.results import RunResult
 from odibi_nb.core.model.retry import RetryPolicy
 from odibi_nb.core.model.rich_display import RichDisplay
 from odibi_nb.core.model.transformation import Transformation
+from odibi_nb.core.planning.freshness import Freshness
 from odibi_nb.core.planning.selection import no_freshness, no_states
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.counts import counted
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.readable_places import Reach
     from odibi_nb.core.model.reserved_places import Reserved
-    from odibi_nb.core.planning.freshness import Freshness
 
 Resolve = Callable[[str, str, str], Callable[..., Any]]
 
@@ -45,9 +45,7 @@ class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         expected_seconds: the median duration of the row's last successes, if it has any.
         checks: the conditions on the data that the row writes.
         outputs_required: True if the row fails when it leaves one of its outputs unchanged.
-        why: the reasons why a ``--stale`` run has the row; "" in other runs.
-        waits: True if the row is fresh unless an upstream row writes, so that the run looks again
-            before it starts the row.
+        freshness: the verdict because of which a ``--stale`` run has the row; None in other runs.
     """
 
     transformation: Transformation
@@ -63,8 +61,17 @@ class PlannedRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     expected_seconds: float | None = None
     checks: tuple[Rule, ...] = ()
     outputs_required: bool = False
-    why: str = ""
-    waits: bool = False
+    freshness: Freshness | None = None
+
+    @property
+    def why(self) -> str:
+        """The reasons why a ``--stale`` run has the row; "" in other runs."""
+        return "" if self.freshness is None else self.freshness.why
+
+    @property
+    def waits(self) -> bool:
+        """True if a ``--stale`` run looks at the row again before it starts the row."""
+        return self.freshness is not None and self.freshness.waits
 
     @property
     def id(self) -> str:

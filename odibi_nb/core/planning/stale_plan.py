@@ -41,9 +41,7 @@ def stale_part(plan: RunPlan, verdicts: Mapping[str, Freshness]) -> RunPlan:
         verdict = verdicts[name]
         if verdict.reasons:
             upstream = tuple(other for other in row.upstream if verdicts[other].reasons)
-            rows[name] = msgspec.structs.replace(
-                row, upstream=upstream, why=verdict.why, waits=verdict.waits
-            )
+            rows[name] = msgspec.structs.replace(row, upstream=upstream, freshness=verdict)
     layers = {row.layer for row in rows.values()}
     return replace(
         plan,

@@ -274,7 +274,7 @@ class TransformationRunner:
             self._never_start(row, Status.FAILED, f"could not be started: {error_text(exc)}")
             return
         now, started = utc_now(), time.monotonic()
-        facts = row.facts(number, now)
+        facts = msgspec.structs.replace(row.facts(number, now), why=self._why(row))
         attempt = Attempt(
             row=row,
             facts=facts,
@@ -295,6 +295,15 @@ class TransformationRunner:
         progress = attempt.context.control.progress
         self.events.publish_attempt(EventType.TRANSFORM_START, facts, progress=progress)
         self._pool.submit(lambda: self.inbox.put(run_attempt(attempt)))
+
+    def _why(self, row: PlannedRow) -> str:
+        """Return the reasons why a ``--stale`` run runs *row*, now that its upstream rows have ended."""
+
+        def ran(name: str) -> bool | None:
+            result = self.results.get(name)
+            return None if result is None else result.status is Status.SUCCESS
+
+        return "" if row.freshness is None else row.freshness.why_after(ran)
 
     def _may_be_unchanged(self, row: PlannedRow) -> bool:
         """Return True if *row* only runs if upstream rows wrote new data for it.

@@ -6,8 +6,20 @@ import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+_SAME_ROWS = frozenset(
+    {
+        "OPTIMIZE",
+        "UPDATE",
+        "SET TBLPROPERTIES",
+        "UNSET TBLPROPERTIES",
+        "ADD COLUMNS",
+        "VACUUM START",
+        "VACUUM END",
+    }
+)
+"""Operations that leave the number of rows as it is."""
 _MERGED = ("Inserted", "Updated", "Deleted")
 
 
@@ -57,6 +69,49 @@ def _merged(info: Mapping[str, Any]) -> RowCounts | None:
 
 def _metric(metrics: Mapping[str, Any], what: str) -> Any:
     return metrics.get(f"num_target_rows_{what.lower()}", metrics.get(f"numTargetRows{what}"))
+
+
+def rows_after(
+    commits: Iterable[Mapping[str, Any]], is_whole: Callable[[Mapping[str, Any]], bool]
+) -> int | None:
+    """Return the number of rows in a table by the metrics of its commits; None if they do not show it.
+
+    Args:
+        commits: information of the commits, newest first, without gaps.
+        is_whole: returns True for a commit that replaced all rows of the table.
+    """
+    total = 0
+    for info in commits:
+        written = _number(info, "numOutputRows")
+        if is_whole(info):
+            return None if written is None else total + written
+        change = _net(info, written)
+        if change is None:
+            return None
+        total += change
+    return None
+
+
+def _net(info: Mapping[str, Any], written: int | None) -> int | None:
+    """Return the change of the number of rows by a commit that did not replace all rows."""
+    operation = info.get("operation")
+    if operation in _SAME_ROWS:
+        return 0
+    if operation == "DELETE":
+        deleted = _number(info, "numDeletedRows")
+        return None if deleted is None else -deleted
+    if operation == "MERGE" and (merged := _merged(info)) is not None:
+        return (merged.added or 0) - (merged.removed or 0)
+    parameters = info.get("operationParameters")
+    appends = isinstance(parameters, dict) and parameters.get("mode") == "Append"
+    return written if operation == "WRITE" and appends else None
+
+
+def _number(info: Mapping[str, Any], name: str) -> int | None:
+    metrics = info.get("operationMetrics")
+    with contextlib.suppress(TypeError, ValueError, KeyError):
+        return int(metrics[name]) if isinstance(metrics, dict) else None
+    return None
 
 
 def rows_before(table: Any, mode: str) -> int | None:

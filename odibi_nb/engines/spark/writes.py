@@ -17,7 +17,13 @@ from odibi_nb.engines import output_rules
 from odibi_nb.engines.delta.appends import KEPT_FOR, metadata, transaction_key
 from odibi_nb.engines.delta.errors import SAIL_ITSELF, why_refused
 from odibi_nb.engines.delta.log import DeltaLog
-from odibi_nb.engines.delta.row_counts import UNKNOWN, RowCounts, row_counts, rows_before
+from odibi_nb.engines.delta.row_counts import (
+    UNKNOWN,
+    RowCounts,
+    row_counts,
+    rows_after,
+    rows_before,
+)
 from odibi_nb.engines.delta.versions import newest_number
 from odibi_nb.engines.optional_imports import reason
 from odibi_nb.engines.spark import versions as spark_versions
@@ -383,7 +389,8 @@ def _written(
         mode: mode of the write.
         creates: True if the table did not exist. Spark may store no mark in a commit that creates one.
     """
-    commit = _commit_with(target, mark) or {}
+    commits = _newest_commits(target)
+    commit = next((one for one in commits if one.get("userMetadata") == mark), {})
     rows = (commit.get("operationMetrics") or {}).get("numOutputRows")
     version = commit.get("version")
     if version is None and creates and spark_versions.newest_number(target) == 0:
@@ -395,7 +402,8 @@ def _written(
     replaced = 0 if creates else None
     if mode == "overwrite" and previous is not None:
         log = log_at(target.path, previous)
-        replaced = None if log is None else rows_before(log, mode)
+        earlier = [one for one in commits if one["version"] <= previous]
+        replaced = rows_after(earlier, _replaces_all) if log is None else rows_before(log, mode)
     return Written(count, version, previous, row_counts(commit, mode, count, replaced))
 
 
@@ -403,6 +411,18 @@ def _commit_with(target: DeltaTarget, mark: str) -> dict[str, Any] | None:
     """Return the commit with *mark*, if it is among the newest ones."""
     commits = _newest_commits(target)
     return next((commit for commit in commits if commit.get("userMetadata") == mark), None)
+
+
+def _replaces_all(commit: Mapping[str, Any]) -> bool:
+    """Return True if *commit* wrote all rows of the table: as its first one, or as an overwrite by `write`.
+
+    Overwrites by other programs may replace a part.
+    """
+    if commit["version"] == 0:
+        return True
+    with contextlib.suppress(TypeError, ValueError):
+        return bool(json.loads(commit.get("userMetadata") or "")["mode"] == "overwrite")
+    return False
 
 
 def _newest_commits(target: DeltaTarget) -> list[dict[str, Any]]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.table_diff import TableDiff
 
+_FEWEST_FOLDED = 2
+"""Number of equal tables from which on they are one line."""
 COLUMNS = ("table", "before", "after", "added", "changed", "removed", "columns", "note")
 
 
@@ -36,6 +38,7 @@ class Diff:
         failures: table name to the reason why it cannot be compared.
         notes: facts about the comparison.
         frame_with: makes a DataFrame of columns and rows; None without a DataFrame library.
+        with_equal: True if the text has a line for each equal table; otherwise it only counts them.
     """
 
     title: str
@@ -43,6 +46,7 @@ class Diff:
     failures: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     frame_with: Callable[[Sequence[str], Sequence[dict[str, Any]]], Any] | None = None
+    with_equal: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -70,13 +74,16 @@ class Diff:
     def __str__(self) -> str:
         lines = [self.title, *(f"  · {note}" for note in self.notes)]
         is_alone = len(self.tables) == 1 and not self.failures
-        for diff in self.tables.values():
+        shown, equal = self._parted()
+        for diff in [*shown, *equal] if self.with_equal else shown:
             lines.append(f"  {_mark(diff)} {diff.summary()}")
             lines += [f"      · {note}" for note in _notes(diff)]
             if is_alone:
                 lines += [f"      column {column_text(change)}" for change in diff.columns]
                 texts = (str(table) for table in _details(diff))
                 lines += [f"    {line}" for text in texts for line in text.splitlines()]
+        if equal and not self.with_equal:
+            lines.append(f"  {_unchanged(equal)}: --all lists them")
         lines += [f"  ✖ {name}: cannot be compared: {why}" for name, why in self.failures.items()]
         if not self.tables and not self.failures:
             lines.append("  no tables")
@@ -87,19 +94,38 @@ class Diff:
     def _repr_html_(self) -> str:
         parts = [head(self.title), *map(pre, first_of(self.notes))]
         is_alone = len(self.tables) == 1
-        for diff in [*self.tables.values()][:MAX_ITEMS]:
+        shown, equal = self._parted()
+        for diff in shown[:MAX_ITEMS]:
             notes = [*_notes(diff), *(f"column {column_text(c)}" for c in diff.columns)]
             html = "".join(map(pre, first_of(notes)))
             html += "".join(table._repr_html_() for table in _details(diff))
             title = f"{_mark(diff)} {diff.summary()}"
             parts.append(folded(title, html or pre("no differences"), is_open=is_alone))
-        more = len(self.tables) - MAX_ITEMS
+        more = len(shown) - MAX_ITEMS
         if more > 0:
             parts.append(pre(f"… and {counted(more, 'more table')}: to_frame() has all"))
+        if equal:
+            html = "".join(map(pre, first_of([_line(diff) for diff in equal])))
+            parts.append(folded(_unchanged(equal), html, is_open=self.with_equal))
         parts += [pre(f"✖ {n}: cannot be compared: {why}") for n, why in self.failures.items()]
         if not self.tables and not self.failures:
             parts.append(pre("no tables"))
         return block(*parts)
+
+    def _parted(self) -> tuple[list[TableDiff], list[TableDiff]]:
+        """Return the tables to show one by one, and the equal ones to fold, if there are several."""
+        equal = [diff for diff in self.tables.values() if not diff]
+        if len(equal) < _FEWEST_FOLDED:
+            return [*self.tables.values()], []
+        return [diff for diff in self.tables.values() if diff], equal
+
+
+def _unchanged(equal: Sequence[TableDiff]) -> str:
+    return f"= {counted(len(equal), 'table')} did not change"
+
+
+def _line(diff: TableDiff) -> str:
+    return "\n".join([f"= {diff.summary()}", *(f"    · {note}" for note in _notes(diff))])
 
 
 def _mark(diff: TableDiff) -> str:

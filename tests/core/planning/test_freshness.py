@@ -13,7 +13,9 @@ from odibi_nb.core.model.transformation import Output
 from odibi_nb.core.planning.freshness import (
     Cause,
     Facts,
+    Freshness,
     Past,
+    Reason,
     State,
     config_of,
     judge,
@@ -365,3 +367,18 @@ def test_rows_below_a_row_that_will_run_wait_for_it():
         "upstream B will run",
     ]
     assert [v.waits for v in verdicts.values()] == [False, True, True]
+
+
+def test_the_reason_names_the_upstream_rows_that_ran_when_they_have_ended():
+    """At its turn a row no longer waits: an upstream row has run, or it ended as unchanged and is no reason."""
+    verdict = Freshness(
+        reasons=(
+            Reason(Cause.NEW, "never run"),
+            Reason(Cause.UPSTREAM, "upstream A will run", "A"),
+            Reason(Cause.UPSTREAM, "upstream B will run", "B"),
+            Reason(Cause.UPSTREAM, "C, which replaces silver.x, will run", "C"),
+        )
+    )
+    assert verdict.why_after({"A": True, "B": False}.get) == (
+        "never run; upstream A ran; C, which replaces silver.x, will run"
+    )

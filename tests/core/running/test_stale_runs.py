@@ -116,6 +116,22 @@ def test_a_row_whose_upstream_wrote_the_same_rows_ends_unchanged(project):
     assert why(project)["B1"] == "the row sets always_run"
 
 
+def test_a_declared_dependency_is_cut_off_only_if_its_row_did_not_run(project):
+    """depends_on names effects that no read shows: its row runs after that row has run, even without new data."""
+    project.change_row("B2", outputs=[{"table": "bronze.b", "skip_unchanged": True}])
+    project.ran()
+    project.change_row("B2", always_run=True)
+    project.ran()
+    last = project.run(stale=True).transformations
+    assert (last["S4"].status.value, last["G2"].status.value) == ("UNCHANGED", "UNCHANGED")
+    project.change_row("S4", outputs=[{"table": "silver.shifted", "skip_unchanged": True}])
+    last = project.run(stale=True).transformations
+    assert {last["S4"].status.value, last["G2"].status.value} == {"SUCCESS"}
+    assert (last["S2"].status.value, last["G2"].why) == ("UNCHANGED", "upstream S4 ran")
+    assert set(project.run(stale=True).transformations) >= {"G2"}
+    assert "G2" not in project.ran()[0]
+
+
 def test_the_cockpit_shows_why_a_row_runs_and_what_it_changed(project):
     """At first the plan's reason; when a row's turn has come, the data that made it stale; live and saved."""
     project.values["a"] = "4321"

@@ -60,7 +60,6 @@ class TestPandas(PandasRows):
     """
 
     put, get, key_of_sums = EngineContract.put, EngineContract.get, EngineContract.key_of_sums
-    replaced = Versioned.replaced
     merged_first = (None, None, None)  # the session's history has no metrics of this commit
     test_round_trip = EngineContract.test_a_table_is_read_as_it_was_written
     test_case = EngineContract.test_names_of_tables_have_no_case
