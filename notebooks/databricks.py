@@ -3,7 +3,7 @@
 # MAGIC # odibi_nb on Databricks
 # MAGIC Import this file, or the Git folder it is in, into a workspace: it is a notebook in Databricks' source format. Attach it to a
 # MAGIC cluster with runtime 14.3 LTS or newer, and run its cells from the top. As the task of a job, with `mode` set to `job`, the same
-# MAGIC notebook runs the project without anybody looking on.
+# MAGIC notebook runs the project without a user.
 # MAGIC
 # MAGIC First put the wheel of odibi_nb (`python -m build --wheel` makes it) into the folder of this notebook, or name its folder, such as a
 # MAGIC volume, after `--find-links`. A project whose tables are all in a catalog needs `odibi-nb[databricks]` only. The runtimes bring pyspark,
@@ -21,7 +21,7 @@ dbutils.library.restartPython()
 
 # MAGIC %md
 # MAGIC ## Parameters
-# MAGIC They stand above the notebook as widgets; a job fills them from its parameters of the same names.
+# MAGIC They are widgets above the notebook. A job fills them from its parameters of the same names.
 
 # COMMAND ----------
 
@@ -40,7 +40,7 @@ env = dbutils.widgets.get("env")
 
 # MAGIC %md
 # MAGIC ## The example, on the driver's own disk
-# MAGIC Delta tables do not belong among workspace files. For a project of your own leave this cell out: its manifest's environment says
+# MAGIC Delta tables do not belong among workspace files. For a project of your own leave this cell out: its manifest's environment has
 # MAGIC `"engine": "spark"`, `"lake": "catalog:main"` and `"registry": "config_driven.TransformationRegistry"`. Then registry, tables
 # MAGIC and run log are tables of that catalog, and the notebook's own session reads and writes all of them, for pandas rows as well.
 
@@ -63,9 +63,9 @@ if project == "Energy Efficiency":
 
 # MAGIC %md
 # MAGIC ## As a job
-# MAGIC A notebook task with the parameters `project`, `env` and `mode = job` ends here. Where a transformation failed, `raise_for_status`
-# MAGIC raises: the task fails with the names and errors of what failed, and the job's retries and alerts do their work. Otherwise
-# MAGIC what `exit` is given is the task's result, for the next task to read.
+# MAGIC A notebook task with the parameters `project`, `env` and `mode = job` ends here. If a transformation failed, `raise_for_status`
+# MAGIC raises: the task fails with the failed rows and their errors, and the job's retries and alerts take effect. Otherwise
+# MAGIC the argument of `exit` is the task's result, for the next task to read.
 
 # COMMAND ----------
 
@@ -83,7 +83,7 @@ if dbutils.widgets.get("mode") == "job":
 
 # MAGIC %md
 # MAGIC ## By hand
-# MAGIC What would run: every row, resolved, with everything that is wrong. Nothing is written.
+# MAGIC The plan shows every row that would run, with its values and all problems. It writes nothing.
 
 # COMMAND ----------
 
@@ -92,8 +92,8 @@ if dbutils.widgets.get("mode") == "job":
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC Run it. The chart and the table are core widgets here, because Plotly's live figure is larger than a message may be. ■ lets what
-# MAGIC runs end and starts nothing new; pressed again, it revokes what runs.
+# MAGIC Run it. The chart and the table are core widgets here, because Plotly's live figure is larger than a message may be. ■ lets
+# MAGIC running rows end and starts no new ones. Pressed again, it revokes the running rows.
 
 # COMMAND ----------
 
@@ -102,7 +102,7 @@ if dbutils.widgets.get("mode") == "job":
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC Or by point and click: preview, run, cancel, retry.
+# MAGIC The panel does the same with buttons: preview, run, cancel, retry.
 
 # COMMAND ----------
 
@@ -111,7 +111,7 @@ if dbutils.widgets.get("mode") == "job":
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC Once the cause of a failure is mended, only what did not succeed runs again, and what needs it.
+# MAGIC When you have mended the cause of a failure, run only the rows that did not succeed, and the rows that need them.
 
 # COMMAND ----------
 
@@ -137,6 +137,6 @@ log[["run_id", "transformation_id", "status", "duration_seconds", "rows_out"]]
 
 # MAGIC %md
 # MAGIC ## Serverless compute
-# MAGIC It is Spark Connect: there are no RDDs, no `sparkContext`, and tables are not cached (a `cache_plan` is passed over). Its disk is
-# MAGIC gone with the session, and so is a lake that was put there. `%pip install` belongs into the environment's dependencies there, so that
-# MAGIC every task has it.
+# MAGIC Serverless compute is Spark Connect: it has no RDDs and no `sparkContext`, and does not cache tables (it ignores a `cache_plan`). Its disk
+# MAGIC ends with the session, together with a lake on it. Put the requirements of `%pip install` into the environment's dependencies there,
+# MAGIC so that every task has them.

@@ -16,10 +16,10 @@ SECONDS_PER_CELL = 300
 
 
 def execute(name: str, folder: Path = FOLDER) -> Path:
-    """Execute ``folder/NAME.ipynb``; where the executed copy is.
+    """Execute ``folder/NAME.ipynb``. Return the path of the executed copy.
 
     Raises:
-        nbclient.exceptions.CellExecutionError: if a cell fails; the copy is written all the same.
+        nbclient.exceptions.CellExecutionError: if a cell fails. The copy is written before.
     """
     import nbformat
     from nbclient import NotebookClient

@@ -26,26 +26,26 @@ if TYPE_CHECKING:
 IMAGES = ROOT / "docs" / "images"
 PROJECT = "Energy Efficiency"
 WINDOW = (1260, 1500)
-"""The browser's, in pixels; it makes every picture as wide as its cells."""
+"""Size of the browser in pixels. It makes every picture as wide as its cells."""
 MARGIN = 30
-"""How much of a cell's left edge is cut off."""
+"""Width in pixels that is cut off at a cell's left edge."""
 MAX_BYTES = 150_000
 PATIENCE_MS = 60_000
 SETTLING_MS = 1_500
-"""How long a figure may take to draw itself once its cell has ended."""
+"""Milliseconds for a figure to draw itself after the end of its cell."""
 
 
 class Picture(NamedTuple):
-    """A cell and what is photographed of it.
+    """A cell and its picture.
 
     Attributes:
         name: the file's name, without the theme.
-        cell: what is run.
-        height: of the picture, at most, in pixels.
-        shows: a selector of something that must be seen before the picture is taken.
-        before: the cell that is run before.
-        clicks: selectors of what is clicked on, one after the other.
-        live: whether the picture is taken while the cell runs.
+        cell: the source of the cell.
+        height: maximum height of the picture, in pixels.
+        shows: the selector of an element that must be visible before the picture is taken.
+        before: the source of the cell before it.
+        clicks: selectors of the elements to click on, one after the other.
+        live: True to take the picture while the cell runs.
     """
 
     name: str
@@ -73,7 +73,7 @@ for _ in range(2):
     %odibi run --ui text --log-level ERROR --workers 4
 rest.seed(3)
 """
-"""The example's transformations end before anybody can look: in the picture of a run each takes longer.
+"""The example's transformations are too fast for a picture: here each one takes longer.
 
 Two runs before, which are not in the picture, let such durations be expected: their median counts.
 """
@@ -125,7 +125,7 @@ PICTURES = (
 
 
 def take(pictures: Sequence[Picture], folder: Path) -> list[Path]:
-    """Take *pictures* in both themes; the files.
+    """Take *pictures* in both themes. Return their files.
 
     Raises:
         RuntimeError: if something went wrong in the page, or a picture is too large for a README.
@@ -144,7 +144,7 @@ def take(pictures: Sequence[Picture], folder: Path) -> list[Path]:
 
 
 def _prepare(notebooks: Path) -> None:
-    """Give the example a past run, so that there are tables and expected durations."""
+    """Give the example a past run, for tables and expected durations."""
     command = [sys.executable, "-m", "odibi_nb.cli", "run"]
     subprocess.run(command, cwd=notebooks, check=True, stdout=subprocess.DEVNULL)
 
@@ -172,7 +172,7 @@ def _in_theme(
 
 
 def _fresh(notebooks: Path, theme: str) -> Path:
-    """A copy for one theme, so that both show the same run for the same cell."""
+    """Make a copy for one theme, so that both show the same run for the same cell."""
     return Path(shutil.copytree(notebooks, notebooks.parent / theme))
 
 
@@ -201,7 +201,7 @@ def _photograph(lab: Any, page: Any, picture: Picture, path: Path) -> None:
 
 
 def main() -> int:
-    """Take the pictures that are named on the command line, or all whose command there is."""
+    """Take the pictures named on the command line, or all whose command exists."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -146,7 +146,7 @@ def _raise_for_missing(project: Orchestrator, table: TableName, runs: Sequence[s
 def _commits(
     engine: VersionedEngine, table: TableName, newest: int, down_to: int
 ) -> list[TableCommit]:
-    """Return the commits down to a version; none if there are too many to read for a note."""
+    """Return the commits down to a version, or none if they are too many to read for a note."""
     return engine.commits(table, down_to=down_to) if newest - down_to < MOST_COMMITS else []
 
 

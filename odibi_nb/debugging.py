@@ -218,7 +218,7 @@ def _tried(
         FAILURES.keep(_failure(orchestrator, rehearsal, ended))
     elif write_as and ended.error is None:
         _write(rehearsal, write_as)
-    note = f"loaded anew: {', '.join(orchestrator.reloaded)}" if orchestrator.reloaded else ""
+    note = f"reloaded: {', '.join(orchestrator.reloaded)}" if orchestrator.reloaded else ""
     diff, source_note, edit = _difference(rehearsal, cell, function.name)
     applicable = edit if ended.error is None and edit is not None and edit.names else None
     TRIED.note(orchestrator.manifest.folder, transformation_id, applicable)
@@ -320,9 +320,9 @@ def _notes(
 ) -> list[str]:
     notes = [f"each input: {portion}"] if portion else []
     if orchestrator.reloaded:
-        notes.append(f"🔄 loaded anew: {', '.join(orchestrator.reloaded)}")
+        notes.append(f"🔄 reloaded: {', '.join(orchestrator.reloaded)}")
     if source is not None and source.ready_made:
-        notes.append("fn comes with odibi_nb: what it does is said by the row's constants")
+        notes.append("fn comes with odibi_nb: the row's constants define what it does")
     return notes
 
 

@@ -334,7 +334,7 @@ def _check_known(function: str, parameter: str, given: Any, names: Sequence[str]
     known = set(names)
     for name in given:
         if name not in known:
-            hint = did_you_mean(str(name), names) or f": there are {', '.join(names)}"
+            hint = did_you_mean(str(name), names) or f": the columns are {', '.join(names)}"
             raise DataError(f"{function}: {parameter} names the unknown column {name!r}{hint:.300}")
 
 

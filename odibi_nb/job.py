@@ -72,7 +72,7 @@ def _set_task_values(facts: dict[str, Any]) -> None:
     """Set the task values that later tasks of a Databricks job can read."""
     if not is_databricks():
         return
-    with contextlib.suppress(Exception):  # outside a job there are no task values
+    with contextlib.suppress(Exception):  # only a job has task values
         runtime = import_module("databricks.sdk.runtime")  # part of each runtime from 13 on
         for key, value in facts.items():
             runtime.dbutils.jobs.taskValues.set(key=f"odibi_{key}", value=value)

@@ -251,7 +251,7 @@ def missing_schemas(place: Place, tables: Iterable[str]) -> list[str] | None:
 def make_registry(place: Place) -> RegistrySource:
     """Return the TransformationRegistry of the SQL provider, else of the environment.
 
-    A provider reads tables. If the manifest says that the registry is a file, the file is read.
+    A provider reads tables. If the manifest's registry is a file, the file is read.
 
     Raises:
         ManifestError: if neither exists.

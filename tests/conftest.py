@@ -35,7 +35,7 @@ The other half of the JVM's tests comes later: beside two JVMs a browser's page 
 
 
 def group_of(nodeid):
-    """The group of a test: those of a group share what is costly to start, and run in one process.
+    """Return the group of a test: tests of a group share costly resources, and run in one process.
 
     Spark's JVM takes 20 s of a processor until it is as quick as it gets, and each switch to another kind of
     session costs seconds. Two pages of a browser at once would tell how fast the machine is. All other
@@ -57,19 +57,19 @@ def group_of(nodeid):
 
 
 def _begins(item):
-    """Where a test comes in the order: groups that take long begin, and what ends a JVM ends its group."""
+    """Return a test's place in the order: long groups begin, and tests that end a JVM end their group."""
     group = group_of(item.nodeid)
     place = FIRST.index(group) if group in FIRST else len(FIRST)
     return place, "spark/test_session.py" in item.nodeid
 
 
 def pytest_collection_modifyitems(items):
-    """What takes minutes begins."""
+    """Run the tests that take minutes first."""
     items.sort(key=_begins)
 
 
 def pytest_collection_finish():
-    """What is loaded now stays: no collection of garbage looks through it again, nor does IPython's reset."""
+    """Keep loaded objects away from the garbage collector and from IPython's reset."""
     gc.collect()
     gc.freeze()
 
@@ -85,7 +85,7 @@ def pytest_xdist_auto_num_workers(config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Where processes share the tests (``-n``), those of a group stay together: see `group_of`."""
+    """With ``-n``, keep the tests of a group in one process: see `group_of`."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Groups(LoadScopeScheduling):
@@ -98,7 +98,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """What the tests in other environments counted: processes that share tests show no output."""
+    """Print the counts of the tests in other environments: processes that share tests show no output."""
     for report in terminalreporter.getreports("passed"):
         for name, line in report.user_properties:
             if name == "environment":
@@ -114,7 +114,7 @@ def _own_functions():
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch):
-    """Settings of whoever runs the tests do not reach them."""
+    """Keep the user's own settings away from the tests."""
     for name in list(os.environ):
         if name.startswith("ODIBI_") and not name.startswith("ODIBI_TEST_"):
             monkeypatch.delenv(name)
@@ -122,7 +122,7 @@ def _own_environment(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _own_modules(request):
-    """Projects of a test that is over are not looked through for the modules of later ones."""
+    """Do not search projects of an earlier test for modules of later ones."""
     own = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
     yield
     if own is None:
@@ -144,7 +144,7 @@ def project(tmp_path):
 
 @pytest.fixture(scope="module")
 def ipython():
-    """A real IPython shell; whatever it does to the process is undone."""
+    """A real IPython shell. All its effects on the process are undone."""
     from IPython.core.interactiveshell import InteractiveShell
 
     main = sys.modules["__main__"]

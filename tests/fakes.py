@@ -1,4 +1,4 @@
-"""Small stand-ins for what is slow or far away: tables in a dict, rows in a list, a sink in memory."""
+"""Small stand-ins for slow or remote parts: tables in a dict, rows in a list, a sink in memory."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class FakeTables:
 
 
 class MemorySink(BaseLogSink):
-    """A sink that keeps what it gets; *failures* says how often it raises first."""
+    """A sink that stores its records. It raises for the first *failures* batches."""
 
     name = "memory"
 
@@ -117,7 +117,7 @@ class MemorySink(BaseLogSink):
 
 
 class ListRegistry:
-    """A registry whose rows stand in a list."""
+    """A registry with its rows in a list."""
 
     name = "a list"
 
@@ -136,7 +136,7 @@ class ListRegistry:
 
 
 def row(name: str, fn: Any = None, **columns: Any) -> dict[str, Any]:
-    """A registry row of project P, env qat; *fn* is called for it."""
+    """Return a registry row of project P, env qat. *fn* is its function."""
     if fn is not None:
         REGISTRY.register(name, "any", fn, module=MODULE)
     defaults = {
@@ -156,7 +156,7 @@ def row(name: str, fn: Any = None, **columns: Any) -> dict[str, Any]:
 
 
 class FakeProject:
-    """A project on fakes: `run` runs *rows*; `tables` and `sink` are what it left."""
+    """A project on fakes: `run` runs *rows*, and `tables` and `sink` have the results."""
 
     def __init__(
         self, folder: Path, rows, manifest: dict | None = None, sink: MemorySink | None = None

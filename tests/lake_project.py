@@ -1,4 +1,4 @@
-"""A project with a lake that a test runs, rolls back, and writes to as somebody else does."""
+"""A project with a lake that a test runs, rolls back, and changes like another program."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def killed(inputs, context):
 
 
 class Lake:
-    """A project with a lake that tests look at from outside."""
+    """A project with a lake whose state tests read from outside."""
 
     def __init__(self, tmp_path, rows, **manifest):
         self.home = make_project(tmp_path, rows, functions=FUNCTIONS, **manifest)
@@ -73,7 +73,7 @@ class Lake:
         return sorted(self.table(table).to_pyarrow_table()["x"].to_pylist())
 
     def write(self, table, values, mode="append"):
-        """Write as somebody else does."""
+        """Write as another program does."""
         write_deltalake(self.uri(table), pa.table({"x": pa.array(values, pa.int64())}), mode=mode)
 
     def runs(self):
@@ -84,7 +84,7 @@ class Lake:
             orchestrator.close()
 
     def digest(self):
-        """A hash of every file of lake, registry and state."""
+        """Return a hash of every file of lake, registry and state."""
         found = hashlib.sha256()
         for path in sorted(p for p in self.home.rglob("*") if p.is_file()):
             if "__pycache__" not in path.parts:

@@ -1,4 +1,4 @@
-"""Cells in a real kernel, and what they left."""
+"""Cells in a real kernel, and their outputs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from nbclient import NotebookClient
 
 
 def execute(folder, *cells):
-    """Run the cells in a new kernel whose working directory is *folder*; their outputs."""
+    """Run the cells in a new kernel whose working directory is *folder*. Return their outputs."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
     client = NotebookClient(
         notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}}
@@ -17,10 +17,10 @@ def execute(folder, *cells):
 
 
 def displayed(outputs, kind):
-    """What was displayed, as MIME type *kind*."""
+    """Return the displays of MIME type *kind*."""
     return [o["data"][kind] for o in outputs if kind in o.get("data", ())]
 
 
 def printed(outputs):
-    """What was printed."""
+    """Return the printed text."""
     return "".join(o["text"] for o in outputs if o["output_type"] == "stream")

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def copy_notebooks(folder: Path) -> Path:
-    """A copy of notebooks/ without what earlier runs left."""
+    """Make a copy of notebooks/ without the files of earlier runs."""
     left = shutil.ignore_patterns(
         ".odibi", "lake", "registry.db", "executed", "__pycache__", ".ipynb_checkpoints"
     )
@@ -21,7 +21,7 @@ def copy_notebooks(folder: Path) -> Path:
 
 
 def shown_by(notebooks, name):
-    """Execute the notebook *name* in the copy *notebooks* as a user does: the text below each code cell, by id."""
+    """Execute the notebook *name* in the copy *notebooks* as a user does. Return the text below each code cell, by id."""
     done = subprocess.run(
         [sys.executable, str(notebooks / "execute.py"), name],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""HTML as tests look at it."""
+"""HTML, reduced for tests."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from odibi_nb.views.run.table import script_text
 
 
 def without_our_script(page: str) -> str:
-    """*page* without the constant script of a saved table: whatever else looks like one is not ours."""
+    """Return *page* without the constant script of a saved table. Other scripts stay."""
     return page.replace(f"<script>{script_text()}</script>", "")

@@ -1,4 +1,4 @@
-"""Plans made by hand, without manifest and registry."""
+"""Handmade plans, without manifest and registry."""
 
 from __future__ import annotations
 

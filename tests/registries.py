@@ -1,4 +1,4 @@
-"""What the registry's tests have in common."""
+"""Fixtures and functions that the registry's tests share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def execute(url: str, *statements: str) -> None:
 
 
 def row(id_: str = "T1", **values):
-    """The least that makes a registry row, and *values*."""
+    """Return a minimal registry row with *values*."""
     return {
         "transformation_id": id_,
         "project": "Energy Efficiency",
@@ -30,7 +30,7 @@ def row(id_: str = "T1", **values):
 
 
 def the_error(call) -> str:
-    """The message of the RegistryError that *call* ends in."""
+    """Return the message of the RegistryError that *call* raises."""
     with pytest.raises(RegistryError) as caught:
         call()
     return str(caught.value)

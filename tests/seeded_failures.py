@@ -171,7 +171,7 @@ class SeededProject:
         return opened.run(select=select, retry={"max_retries": 0})
 
     def _rewrite(self):
-        """Rewrite all inputs, so that nothing fails on them."""
+        """Rewrite all inputs, so that no row fails on them."""
         for seed in self.seeds:
             for side in "ab":
                 good = (1.0, 2.0) if seed.means == "constants" else BETTER

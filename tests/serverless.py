@@ -1,4 +1,4 @@
-"""A stand-in for Databricks' serverless compute: a Connect session that refuses what it refuses there.
+"""A stand-in for Databricks' serverless compute: a Connect session that refuses the same calls.
 
 It stands between the client and Spark's own Connect server. What it refuses, and the names of the errors,
 are those of Databricks' pages on the limits of serverless compute: caches, settings outside a short list, global
@@ -70,7 +70,7 @@ def _paths(message):
 
 
 def make_serverless(spark):
-    """Let *spark* refuse what serverless compute refuses; the stub, whose ``refused`` has what was."""
+    """Make *spark* refuse the calls that serverless compute refuses. Return the stub, whose ``refused`` lists them."""
     stub = Refusing(spark.client._stub)
     spark.client._stub = stub
     return stub

@@ -1,4 +1,4 @@
-"""Spark's own Connect server for tests: a JVM of its own, on a loopback port that it chooses itself."""
+"""Spark's own Connect server for tests: a JVM of its own on a free loopback port."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _folders: list[Path] = []
 
 
 def server_url(settings):
-    """Where the server answers, ``sc://127.0.0.1:port``; started when first asked for.
+    """Return the server's address, ``sc://127.0.0.1:port``. The first call starts it.
 
     Raises:
         EngineError: if there is no Java, or versions do not fit.

@@ -39,7 +39,7 @@ QUICK = {
 
 
 def place(folder, spark=None, session=None, lake=None):
-    """Where a test runs: an environment with this ``spark``, its state below *folder*."""
+    """Return the place of a test: an environment with this ``spark``, its state below *folder*."""
     return Place(
         manifest=ProjectManifest.from_dict({"project": "P"}),
         env="qat",
@@ -50,7 +50,7 @@ def place(folder, spark=None, session=None, lake=None):
 
 
 def settings_of(kind):
-    """What an environment's ``spark`` says for a session of *kind*.
+    """Return the environment's ``spark`` for a session of *kind*.
 
     Raises:
         EngineError: if Spark's Connect server cannot be had.
@@ -61,7 +61,7 @@ def settings_of(kind):
 
 
 def connect(kind, folder):
-    """A session of *kind*, ``classic``, ``connect`` or ``sail``; one of another kind is stopped before."""
+    """Return a session of *kind*, ``classic``, ``connect`` or ``sail``. Stop a session of another kind first."""
     if any(connection.kind != kind for connection in spark_session._own.values()):
         spark_session.stop_own()
     with warnings.catch_warnings():
@@ -75,7 +75,7 @@ def connect(kind, folder):
 
 
 def has_java():
-    """Whether classic Spark could start."""
+    """Return True if classic Spark could start."""
     try:
         spark_jvm.check_versions()
         spark_jvm.check_java()
@@ -90,7 +90,7 @@ def engine(connection, folder):
 
 
 def make(spark, rows, columns=None):
-    """A DataFrame of dicts; types are those of the values, whole numbers 64 bits wide."""
+    """Return a DataFrame of dicts with the types of the values, whole numbers as 64 bits."""
     from pyspark.sql import types as t
 
     kinds = {

@@ -1,4 +1,4 @@
-"""A project whose code, rows, files and tables a test changes, and what each change makes stale."""
+"""A project whose code, rows, files and tables a test changes, with the stale rows of each change."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ QUERY = "SELECT x, k FROM bronze.a WHERE x >= 0"
 
 
 def default_rows():
-    """The rows of the project: id to (layer, function, inputs, constants, outputs)."""
+    """Return the rows of the project: id to (layer, function, inputs, constants, outputs)."""
     return {
         "B1": ("Bronze", "ingest", [], {"path": "raw/a.csv"}, [{"table": "bronze.a"}]),
         "B2": ("Bronze", "ingest", [], {"path": "raw/b.csv"}, [{"table": "bronze.b"}]),
@@ -190,7 +190,7 @@ class StaleProject:
     # -- the project ---------------------------------------------------------------------------
 
     def next(self):
-        """A number that was not used before."""
+        """Return an unused number."""
         self.number += 1
         return self.number
 
@@ -277,11 +277,11 @@ class StaleProject:
         )
 
     def run(self, env="qat", **options):
-        """Run; the result."""
+        """Run the project. Return the result."""
         return self.opened(env).run(max_workers=2, **options)
 
     def ran(self):
-        """Run what is stale; the ids that ran, and the ids that ended without running."""
+        """Run the stale rows. Return the ids that ran, and the ids that ended without running."""
         result = self.run(stale=True)
         statuses = {n: t.status.value for n, t in result.transformations.items()}
         wrong = {n: s for n, s in statuses.items() if s not in ("SUCCESS", "UNCHANGED")}
@@ -364,7 +364,7 @@ class StaleProject:
         return {"B2"}
 
     def change_file(self):
-        """Another content of the same size, with the time of the old one."""
+        """Write another content of the same size, and keep the file's time."""
         path = self.folder / "raw" / "a.csv"
         before = path.stat()
         digits = self.values["a"]
@@ -393,7 +393,7 @@ class StaleProject:
         return {"S2"}
 
     def make_input_anew(self):
-        """Another table with the same number of commits."""
+        """Replace the table by another one with the same number of commits."""
         path = self.table("B2")
         version, frame = DeltaTable(path).version(), self._frame("B2")
         shutil.rmtree(path)
@@ -489,7 +489,7 @@ class StaleProject:
 
 
 def arrow(frame):
-    """The DataFrame as a table that each version of delta-rs and pandas can exchange."""
+    """Return the DataFrame as a table that each version of delta-rs and pandas can exchange."""
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 
@@ -508,7 +508,7 @@ HARMLESS = (
 
 
 def case(project: StaleProject, chance: random.Random, without=()):
-    """Change the project at random; the names of the changes, and the ids that must run."""
+    """Change the project at random. Return the names of the changes, and the ids that must run."""
     changes = [name for name in CHANGES if name not in without]
     names = chance.sample(changes, chance.choice((0, 1, 1, 1, 2)))
     names += chance.sample(HARMLESS, chance.choice((0, 1, 1)))

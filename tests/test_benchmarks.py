@@ -1,4 +1,4 @@
-"""The benchmarks can be run: each at a size that says nothing but that."""
+"""Each benchmark runs, at a size too small for a meaningful figure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from benchmarks.ticks import bytes_per_tick
     ],
 )
 def test_a_benchmark_yields_figures(tmp_path, figures):
-    """Whatever it measures beside ours is there, or left out; no figure is without a name and a value."""
+    """Each measured tool has figures with a name and a value, or is left out if it is not installed."""
     found = list(figures(tmp_path))
     assert found
     assert all(figure.name and figure.ours for figure in found)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def check(*command):
-    """Run a command of this Python's environment at the root; fail with what it printed."""
+    """Run a command of this Python's environment at the root. If it fails, show its output."""
     done = subprocess.run(
         [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -48,13 +48,13 @@ def test_the_layers_hold():
 
 
 def test_no_module_is_a_drawer():
-    """No module is called utils, helpers, common or misc: a name says the module's subject."""
+    """No module is called utils, helpers, common or misc: a name is the module's subject."""
     names = {module.stem for module in (ROOT / "odibi_nb").rglob("*.py")}
     assert not names & {"utils", "util", "helpers", "common", "misc"}
 
 
 def test_every_test_is_a_sentence_of_the_specification():
-    """Each test function says in its docstring what holds."""
+    """Each test function has a docstring: a sentence of the specification."""
     silent = [
         f"{path.name}:{node.lineno} {node.name}"
         for path in (ROOT / "tests").rglob("test_*.py")
@@ -96,7 +96,7 @@ def test_the_wheel_has_what_it_needs(wheel):
 
 
 def test_the_wheel_runs_without_the_checkout(wheel, tmp_path):
-    """Unpacked somewhere else, the package runs a project: nothing is missing from it."""
+    """The package, unpacked in another folder, runs a project."""
     from real_project import make_project
 
     site = tmp_path / "site"
@@ -122,7 +122,7 @@ REFERENCE = re.compile(r"(?<!`)`([A-Za-z_][\w.]*)`(?!`)")
 
 
 def test_what_a_docstring_refers_to_exists():
-    """A name in backticks is one of the package: whoever follows a reference finds something."""
+    """A name in backticks exists in the package."""
     trees = {path: ast.parse(path.read_text("utf-8")) for path in (ROOT / "odibi_nb").rglob("*.py")}
     known = {part for path in trees for part in path.relative_to(ROOT).with_suffix("").parts}
     for node in (node for tree in trees.values() for node in ast.walk(tree)):
@@ -144,8 +144,18 @@ def test_what_a_docstring_refers_to_exists():
 
 
 def test_prose_is_plain():
-    """The package's docstrings and comments, and the pages for people, have no form that CONTRIBUTING rules out."""
-    texts = [*ROOT.glob("odibi_nb/**/*.py"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("[A-Z]*.md")]
+    """No docstring, comment or page of the package, its tests and its notebooks has a form that CONTRIBUTING rules out."""
+    places = ("odibi_nb", "tests", "notebooks", "benchmarks", "docs", ".ci")
+    texts = [
+        *(
+            p
+            for place in places
+            for p in ROOT.glob(f"{place}/**/*.py")
+            if "executed" not in p.parts
+        ),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("[A-Z]*.md"),
+    ]
     command = [
         sys.executable,
         ".ci/plain_english.py",
@@ -156,7 +166,7 @@ def test_prose_is_plain():
 
 
 def test_the_list_of_plain_english_finds_its_forms(tmp_path):
-    """It names file, line, form and advice, leaves code alone, and a marked line passes."""
+    """The check prints file, line, form and advice, ignores code, and passes a marked line."""
     path = tmp_path / "some.py"
     path.write_text(
         '"""What it does."""\n\nwhom = 1\n\n\ndef f():\n    """Return it.\n\n    Nobody reads row(s).\n    """\n'
@@ -198,7 +208,9 @@ def test_a_commit_is_checked_as_the_tests_check():
 
 
 def test_the_newest_release_is_this_version():
-    """CHANGELOG has a heading for lines to come, then one for each release with its date: the first is ours."""
+    """CHANGELOG has a heading for unreleased changes, then one for each release with its date. The
+    newest is our version.
+    """
     headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[0] == "Unreleased"
     releases = [re.fullmatch(r"(\d+\.\d+\.\d+) - (\d{4}-\d\d-\d\d)", text) for text in headings[1:]]

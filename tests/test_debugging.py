@@ -1,4 +1,4 @@
-"""Loading a transformation and trying another version of it: on a real project, without a trace."""
+"""Loading a transformation and trying another version of it change nothing in a real project."""
 
 from __future__ import annotations
 
@@ -75,19 +75,19 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def home(made, tmp_path, monkeypatch):
-    """The project's folder, a copy for this test."""
+    """A copy of the project's folder for this test."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "projects" / "plant_one"
 
 
 def plant(**keywords):
-    """The project, opened anew."""
+    """The project, newly opened."""
     return GenericProjectOrchestrator("Plant One", log_level="CRITICAL", **keywords)
 
 
 def everything(home):
-    """What must stay as it is: every file of lake, journals and modules, and the registry's rows."""
+    """Return the state that must not change: every file of lake, journals and modules, and the registry's rows."""
     files = [f for f in home.rglob("*") if f.is_file() and f.suffix not in {".db", ".pyc"}]
     hashes = {f: hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
     with sqlite3.connect(home / "registry.db") as connection:
@@ -98,7 +98,7 @@ def everything(home):
 
 @pytest.fixture
 def unchanged(home):
-    """Fails the test if lake, registry, run log, journals or modules are not as before."""
+    """Fail the test if lake, registry, run log, journals or modules have changed."""
     before = everything(home)
     yield
     assert everything(home) == before
@@ -118,7 +118,7 @@ def test_loading_gives_what_the_function_gets(home, unchanged):
 
 
 def test_the_loaded_function_can_be_called_with_what_was_loaded(home, unchanged):
-    """fn(inputs, context) reads by position as in a run; what it writes is captured."""
+    """fn(inputs, context) gets its arguments by position as in a run, and its writes are captured."""
     loaded = load_transformation(plant(), "S2")
     loaded.fn(inputs=loaded.inputs, context=loaded.context)
     assert [w.output.table for w in loaded.context.tables.writes] == ["silver.all", "silver.one"]
@@ -127,7 +127,7 @@ def test_the_loaded_function_can_be_called_with_what_was_loaded(home, unchanged)
 
 
 def test_a_limit_and_a_sample_cut_every_input(home, unchanged):
-    """Tables and queries alike give no more than what was asked for."""
+    """Tables and queries give no more than the requested rows."""
     loaded = load_transformation(plant(), "S2", Portion(limit=2))
     assert [len(frame) for frame in loaded.inputs.values()] == [2, 2]
     query = load_transformation(plant(), "Q1", Portion(limit=1))
@@ -136,7 +136,7 @@ def test_a_limit_and_a_sample_cut_every_input(home, unchanged):
 
 
 def test_missing_inputs_say_what_makes_them(home, unchanged):
-    """Which transformation makes a table that is not there, and the command that runs just that."""
+    """The error about a missing table names the transformation that makes it, and the command that runs only that."""
     for path in (home / "lake").iterdir():
         if path.name == "bronze":
             path.rename(home / "elsewhere")
@@ -149,13 +149,13 @@ def test_missing_inputs_say_what_makes_them(home, unchanged):
 
 
 def test_a_disabled_row_can_be_loaded_and_tried(home, unchanged):
-    """A row that is switched off is what one wants to look at before it is switched on."""
+    """A disabled row can be loaded, for a look before it is enabled."""
     assert load_transformation(plant(), "OFF").row.transformation_id == "OFF"
     assert try_transformation(plant(), "OFF").rows_out == 3
 
 
 def test_an_unknown_row_and_a_lost_function_are_told(home, unchanged):
-    """An unknown id gets a suggestion; a row whose function is gone is loaded without it, with the reason."""
+    """An unknown id gives a suggestion. A row without its function is loaded without it, with the reason."""
     with pytest.raises(PlanError, match=r"no transformation 'LSOT'.*did you mean 'LOST'"):
         load_transformation(plant(), "LSOT")
     with pytest.raises(
@@ -175,7 +175,7 @@ def test_an_unknown_row_and_a_lost_function_are_told(home, unchanged):
 
 
 def test_trying_a_cell_compares_with_the_table(home, unchanged):
-    """The cell's function on the real inputs: exactly the rows that would change, by the output's keys."""
+    """Trying the cell's function on the real inputs shows exactly the rows that would change, by the output's keys."""
     cell = (
         "def double(inputs, context):\n"
         "    frame = context.read(inputs[0])\n"
@@ -200,7 +200,7 @@ def test_trying_a_cell_compares_with_the_table(home, unchanged):
 
 
 def test_every_table_of_the_project_is_watched_while_a_function_is_tried(home):
-    """Another row's table, one that no row names, one that is removed: what a function does past its context is said."""
+    """A try reports the function's writes past its context: another row's table, an unnamed one, a removed one."""
     (log,) = home.rglob("bronze/x/_delta_log")
     lake = log.parents[2]
     cell = (
@@ -227,7 +227,7 @@ def test_every_table_of_the_project_is_watched_while_a_function_is_tried(home):
 
 
 def test_an_interrupted_trial_says_what_the_function_has_written(home):
-    """Ctrl-C in the middle of a trial hides nothing: tables that the function wrote by then are named."""
+    """Ctrl-C in the middle of a trial still reports the tables that the function wrote."""
     (log,) = home.rglob("bronze/x/_delta_log")
     cell = (
         "def double(inputs, context):\n"
@@ -243,7 +243,7 @@ def test_an_interrupted_trial_says_what_the_function_has_written(home):
 
 
 def test_what_a_run_writes_meanwhile_is_not_the_functions(home):
-    """A table that a run wrote while a function was tried is told apart: its commit names the run."""
+    """A table that a run writes during a try is reported with that run, from its commit."""
     cell = (
         "def double(inputs, context):\n"
         "    from odibi_nb import run_project\n"
@@ -254,24 +254,24 @@ def test_what_a_run_writes_meanwhile_is_not_the_functions(home):
     assert trial.error is None
     assert trial.not_held_back == ()
     assert [table.name for table in trial.moved] == ["bronze.x"]
-    assert "bronze.x was written meanwhile, by run " in repr(trial)
+    assert "bronze.x was written during the try, by run " in repr(trial)
     assert "nothing was written" in repr(trial)
 
 
 def test_trying_without_a_cell_calls_the_module_as_it_is_now(home, unchanged):
-    """An edited module is loaded anew, which the result says; nothing else is needed."""
+    """An edited module is reloaded, and the result mentions it."""
     file = home / "plant_functions.py"
     before = file.read_text()
     assert not try_transformation(plant(), "S1").changes["silver.x"]
     file.write_text(before.replace("FACTOR = 2", "FACTOR = 4"))
     trial = try_transformation(plant(), "S1")
     assert trial.changes["silver.x"].changed == 3
-    assert "loaded anew: plant_functions" in repr(trial)
+    assert "reloaded: plant_functions" in repr(trial)
     file.write_text(before)
 
 
 def test_a_failing_function_is_a_result(home, unchanged):
-    """What it raises is in the trial, with the user's traceback; asking for the status raises."""
+    """The trial has the function's exception with the user's traceback. Asking for the status raises it."""
     trial = try_transformation(plant(), "BAD", "def broken(inputs, context):\n    return 1 / 0\n")
     assert not trial.succeeded
     assert trial.headline == "ZeroDivisionError: division by zero"
@@ -284,7 +284,7 @@ def test_a_failing_function_is_a_result(home, unchanged):
 
 
 def test_an_error_cannot_become_markup(home, unchanged):
-    """What a function raises and prints stays text in HTML."""
+    """Exceptions and printed text of a function stay text in HTML."""
     cell = "def double():\n    print('<script>1</script>')\n    raise KeyError('<img src=x>')\n"
     page = try_transformation(plant(), "S1", cell)._repr_html_()
     assert "<script>" not in page
@@ -302,7 +302,7 @@ def test_several_writes_are_each_compared(home, unchanged):
 
 
 def test_writing_after_all_writes_what_was_compared(home):
-    """With write, the table holds what the cell made, in one commit that says who."""
+    """With write, the table gets the cell's rows in one commit that names its author."""
     cell = "def double(inputs, context):\n    return context.read(inputs[0]).head(1)\n"
     trial = try_transformation(plant(), "S1", cell, write=True)
     assert trial.written
@@ -317,13 +317,13 @@ def test_writing_after_all_writes_what_was_compared(home):
 
 
 def test_a_part_is_never_written(home, unchanged):
-    """What a part of the inputs gives would replace the whole table, so it is refused."""
+    """Writing the result of a part of the inputs is refused, because it would replace the whole table."""
     with pytest.raises(ConfigurationError, match="nothing is written"):
         try_transformation(plant(), "S1", portion=Portion(limit=1), write=True)
 
 
 def test_a_failed_write_says_why_and_writes_nothing(home, unchanged):
-    """A function whose result the table cannot take fails as in the run."""
+    """A result that the table cannot store fails as in the run."""
     cell = "def double(inputs, context):\n    return context.read(inputs[0]).assign(new=1)\n"
     trial = try_transformation(plant(), "S1", cell, write=True)
     assert "columns are not the table's" in trial.headline
@@ -331,7 +331,7 @@ def test_a_failed_write_says_why_and_writes_nothing(home, unchanged):
 
 
 def test_listeners_are_not_told(home, unchanged):
-    """A trial is nobody's event."""
+    """A trial sends no events."""
     project, told = plant(), []
     project.hooks.register("*", told.append)
     try_transformation(project, "S1")
@@ -339,7 +339,7 @@ def test_listeners_are_not_told(home, unchanged):
 
 
 def test_an_interrupt_ends_a_trial(home, unchanged):
-    """What the stop button raises comes through: it is not the function's failure."""
+    """The stop button's exception passes through: it does not count as the function's failure."""
     with pytest.raises(KeyboardInterrupt):
         try_transformation(plant(), "S1", "def double(): raise KeyboardInterrupt\n")
 
@@ -356,7 +356,7 @@ def test_an_interrupt_ends_a_trial(home, unchanged):
     ],
 )
 def test_inputs_get_names_that_python_allows(names, variables):
-    """A table's own name, with its schema where that is not enough; no keyword, none of load's names."""
+    """A variable has the table's own name, with the schema if needed, and is neither a keyword nor a name of load."""
     assert list(variable_names(names).values()) == variables
 
 

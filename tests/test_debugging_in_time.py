@@ -71,7 +71,7 @@ class Project:
         engine.write(pd.DataFrame({"x": values}), Output(table=table), info)
 
     def state(self):
-        """The versions of all tables and the bytes of registry and log: what must not change."""
+        """Return the state that must not change: the versions of all tables and the bytes of registry and log."""
         engine = self.open().tables("pandas")
         versions = engine.versions(engine.tables())
         return versions, (self.home / "registry.db").read_bytes()
@@ -83,7 +83,7 @@ def project(tmp_path):
 
 
 def test_a_failure_comes_back_on_the_data_that_broke_it(project):
-    """Try --run reads each table at the version of that attempt, whatever was written since."""
+    """Try --run reads each table at the version of that attempt, and not a later one."""
     project.run(1, 2).raise_for_status()
     failed = project.run(0, 2)
     project.run(4, 8, select=["B1"])
@@ -101,7 +101,7 @@ def test_a_failure_comes_back_on_the_data_that_broke_it(project):
 
 
 def test_what_has_no_versions_is_named(project):
-    """A file has no versions: the note says whether it is as it was."""
+    """A file has no versions: the note compares it with the recorded one."""
     project.run(1, 2)
     opened = project.open()
     (note,) = load_transformation(opened, "B1", run="last").notes[1:2]
@@ -112,7 +112,7 @@ def test_what_has_no_versions_is_named(project):
 
 
 def test_runs_that_are_not_there(project):
-    """An unknown run, a run without the row, and old data for a write are one message each."""
+    """An unknown run, a run without the row, and a write with old data give one message each."""
     project.run(1, 2, select=["B1"])
     opened = project.open()
     with pytest.raises(ConfigurationError, match="has no attempt of 'S1' in the last"):
@@ -177,7 +177,7 @@ def test_a_stopped_search_says_what_is_left(project):
 
 
 def test_bisect_says_if_it_is_not_the_data(project):
-    """If the code broke the row, the good inputs fail too, and bisect says so."""
+    """If the code broke the row, the good inputs fail too, and bisect reports this."""
     project.run(1, 2).raise_for_status()
     project.put(3, 3)
     project.put(4, 4)
@@ -195,7 +195,7 @@ def test_bisect_says_if_it_is_not_the_data(project):
 
 
 def test_bisect_needs_a_good_and_a_bad_run(project):
-    """Without a success and a later failure there is nothing to search."""
+    """Without a success and a later failure, bisect has nothing to search."""
     project.run(1, 2)
     with pytest.raises(ConfigurationError, match="has no success of this transformation with"):
         bisect(project.open(), "S1", lambda line: None)
@@ -208,7 +208,7 @@ def seeded(tmp_path_factory):
 
 
 def test_every_seeded_failure_comes_back_and_only_with_its_run(seeded):
-    """Of 20 failures whose inputs were rewritten, --run reproduces 20, and 0 fail without it."""
+    """With rewritten inputs, --run reproduces 20 of 20 failures, and a try without it none."""
     opened, before = seeded.open(), seeded.state()
     rows = [seed.row for seed in seeded.seeds]
     assert [seeded.bad.transformations[row].status for row in rows] == ["FAILED"] * 20
@@ -221,7 +221,7 @@ def test_every_seeded_failure_comes_back_and_only_with_its_run(seeded):
 
 
 def test_bisect_finds_the_commits_of_seeded_failures(seeded):
-    """Bisect names the guilty commit of each failure that data caused, within its bound."""
+    """Bisect names the guilty commit of each failure caused by data, within its bound."""
     opened, before = seeded.open(), seeded.state()
     caused_by_data = [seed for seed in seeded.seeds if seed.table]
     for seed in caused_by_data[:: 1 if TIMES > 1 else 3]:
@@ -250,14 +250,14 @@ def test_why_names_the_true_culprit_first(seeded):
 
 
 def command(project, line):
-    """What a command returns."""
+    """Return the result of a command."""
     words = [*line.split(), "--manifest", str(project.home / "manifest.json"), "--env", "qat"]
     return execute(parse(words), Face(say=lambda text: None))
 
 
 @pytest.fixture
 def broken(project):
-    """A project whose S1 failed on a zero, which is gone now."""
+    """A project whose S1 failed on a zero that its table no longer has."""
     FAILURES.limit = 5
     project.run(1, 2).raise_for_status()
     project.failed = project.run(0, 2).run_id
@@ -313,7 +313,7 @@ def test_why_compares_two_runs(broken):
 
 
 def test_logs_without_inputs_are_one_message(broken, monkeypatch):
-    """Logs of older versions do not have what an attempt read: nothing is guessed."""
+    """For logs of older versions, which lack the inputs of an attempt, nothing is guessed."""
     monkeypatch.setattr("odibi_nb.core.rehearsal.past_attempts.reads_in", lambda text: None)
     for line in ("try S1 --run last", "load S1 --run last", "bisect S1"):
         with pytest.raises(ConfigurationError, match="the run log does not have what"):
@@ -328,7 +328,7 @@ def test_damaged_inputs_count_as_unknown(text):
 
 
 def test_a_vacuumed_version_is_an_error_and_never_other_data(broken):
-    """If the files of a version are gone, load, try and bisect say so, and read nothing else."""
+    """If the files of a version are gone, load, try and bisect report it, and read nothing else."""
     table = broken.home / "lake" / "bronze" / "x"
     from deltalake import DeltaTable
 
@@ -342,7 +342,7 @@ def test_a_vacuumed_version_is_an_error_and_never_other_data(broken):
 
 
 def test_a_table_that_was_created_again_is_not_mistaken(broken):
-    """A table that was dropped and created again has other data at the same version: that is refused."""
+    """A recreated table has other data at the same version: reading it is refused."""
     shutil.rmtree(broken.home / "lake" / "bronze" / "x")
     broken.put(1, 2)
     broken.put(1, 2)
@@ -351,7 +351,7 @@ def test_a_table_that_was_created_again_is_not_mistaken(broken):
 
 
 def test_a_table_that_was_not_read_has_its_version_of_then(project):
-    """A table that the failed attempt did not get to is read as it was when the attempt began."""
+    """A table that the failed attempt did not read is read at its version from the attempt's beginning."""
     project.put(4, table="bronze.early")
     project.put(5, table="bronze.late")
     text = FUNCTIONS + "\n\ndef two(inputs, context):\n    context.read(inputs[0])[0]\n"
@@ -366,7 +366,7 @@ def test_a_table_that_was_not_read_has_its_version_of_then(project):
 
 
 def test_why_shows_the_code_and_the_constants_that_changed(project):
-    """A change in a helper of another module is shown as a diff; constants with their values."""
+    """A changed helper of another module is shown as a diff, changed constants with their values."""
     helper = project.home / "limits.py"
     helper.write_text("def too_large(frame, most):\n    return (frame['x'] > most).any()\n")
     (project.home / "plant_functions.py").write_text(
@@ -391,7 +391,7 @@ def test_why_shows_the_code_and_the_constants_that_changed(project):
 
 
 def test_a_table_that_did_not_exist_then_does_not_exist_in_its_rehearsal(project):
-    """A row that asks for a table that came later gets the answer of then."""
+    """A row that checks for a table that was created later finds none, as in the old run."""
     text = FUNCTIONS.replace(
         'if (frame["x"] == 0).any():', 'if not context.table_exists("gold.later"):'
     )

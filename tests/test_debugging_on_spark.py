@@ -1,4 +1,4 @@
-"""Loading, trying, explaining and debugging rows of a Spark project: on the JVM and on Sail, without a trace."""
+"""Loading, trying, explaining and debugging rows of a Spark project change nothing, on the JVM and on Sail."""
 
 from __future__ import annotations
 
@@ -85,31 +85,31 @@ def home(request, tmp_path_factory):
 
 @pytest.fixture
 def unchanged(home):
-    """Fails the test if lake, registry, run log or modules are not as before."""
+    """Fail the test if lake, registry, run log or modules have changed."""
     before = everything(home)
     yield
     assert everything(home) == before
 
 
 def plant(home):
-    """The project, opened anew."""
+    """The project, newly opened."""
     return GenericProjectOrchestrator(
         "Plant One", manifest_path=home / "manifest.json", env="qat", log_level="CRITICAL"
     )
 
 
 def is_sail(home):
-    """Whether the project runs on Sail."""
+    """Return True if the project runs on Sail."""
     return "sail" in str(plant(home).config.spark)
 
 
 def command(home, line):
-    """What a command returns."""
+    """Return the result of a command."""
     return execute(parse([*line.split(), "--manifest", str(home / "manifest.json")]), Face())
 
 
 def test_loading_gives_spark_dataframes(home, unchanged):
-    """Inputs are Spark's, with as many rows as asked for; what is written through the context is captured."""
+    """Inputs are Spark's, with the requested number of rows. Writes through the context are captured."""
     loaded = load_transformation(plant(home), "S1")
     assert loaded.summary().startswith("S1 loaded: x (20 rows × 2 columns), inputs")
     loaded = load_transformation(plant(home), "S1", Portion(limit=3))
@@ -119,7 +119,7 @@ def test_loading_gives_spark_dataframes(home, unchanged):
 
 
 def test_trying_a_cell_compares_with_the_table(home, unchanged):
-    """Exactly the rows that would change, by the output's keys; also of a part of the inputs."""
+    """A try shows exactly the rows that would change, by the output's keys, also for a part of the inputs."""
     trial = try_transformation(plant(home), "S1", TRIED)
     change = trial.changes["silver.x"]
     assert (change.added, change.removed, change.changed, change.unchanged) == (0, 1, 1, 18)
@@ -135,7 +135,7 @@ def test_trying_a_cell_compares_with_the_table(home, unchanged):
 
 
 def test_explain_needs_no_session(home, unchanged, monkeypatch):
-    """The output's rows, columns, version and writer come from its log: nothing is started for them."""
+    """The output's rows, columns, version and writer come from its log, without a Spark job."""
     monkeypatch.setattr("odibi_nb.engines.spark.engine.SparkEngine.connection", None)
     shown = repr(command(home, "explain S1"))
     assert "overwrite by id; 20 rows, version 0, written on" in shown
@@ -144,7 +144,9 @@ def test_explain_needs_no_session(home, unchanged, monkeypatch):
 
 
 def test_a_failure_is_told_in_few_lines(home, unchanged):
-    """What is wrong, what was meant and the user's line; the plan is folded, pyspark's frames are left out."""
+    """The failure shows the error, a suggestion and the user's line. The plan is folded, and
+    pyspark's frames are left out.
+    """
     trial = try_transformation(plant(home), "W")
     debugged = command(home, "debug W")
     for shown in (repr(trial), trial._repr_html_(), repr(debugged), debugged._repr_html_()):
@@ -158,7 +160,7 @@ def test_a_failure_is_told_in_few_lines(home, unchanged):
 
 
 def test_what_is_written_past_the_context_is_said(home):
-    """A function that writes a table itself is not held back, and nobody is told otherwise."""
+    """A function that writes a table itself is not held back, and the trial does not claim it."""
     trial = try_transformation(plant(home), "OWN")
     assert trial.not_held_back == ("silver.own",)
     for shown in (repr(trial), trial._repr_html_()):
@@ -168,7 +170,7 @@ def test_what_is_written_past_the_context_is_said(home):
 
 @pytest.mark.parametrize("home", ["sail"], indirect=True)
 def test_a_python_function_that_fails_on_a_worker_is_found(home, unchanged):
-    """Of a function that Spark calls for each row, the line that failed is told."""
+    """For a function that Spark calls for each row, the failed line is shown."""
     cell = (
         "@F.udf('double')\n"
         "def inverse(x):\n    return 1 / (x - 3)\n"

@@ -1,4 +1,4 @@
-"""What messages propose for a name that is not there."""
+"""Suggestions of messages for an unknown name."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ KNOWN = ["Silver.CleanSensors", "bronze.raw", "GOLD_001"]
     ],
 )
 def test_a_hint_says_what_differs(name, hint):
-    """A name that looks like a known one gets a hint that says what differs; a known one gets none."""
+    """A name that looks like a known one gets a hint about the difference. A known one gets none."""
     assert did_you_mean(name, KNOWN) == hint
 
 
 @given(st.lists(st.text(max_size=8), max_size=5), st.integers(0, 4))
 def test_no_name_is_proposed_for_itself(known, which):
-    """Whatever is known, the proposal is never the very name that was asked for."""
+    """The suggestion is never the name itself."""
     for name in known:
         assert closest(name, known) is None
         other = name.upper() if which % 2 else f"{name}x"
@@ -48,7 +48,7 @@ def test_no_name_is_proposed_for_itself(known, which):
 
 
 def test_a_table_in_a_folder_of_another_case(tmp_path):
-    """A table whose folder has capital letters is named with the folder and what to do about it."""
+    """For a table whose folder has capital letters, the message has the folder and a remedy."""
     log = tmp_path / "Silver" / "CleanSensors" / "_delta_log"
     log.mkdir(parents=True)
     (log / f"{0:020}.json").touch()

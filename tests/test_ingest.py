@@ -1,4 +1,4 @@
-"""The ready-made Bronze functions: every constant, and what is refused."""
+"""The ready-made Bronze functions: every constant, and the refusals."""
 
 import datetime as dt
 import sqlite3
@@ -73,7 +73,7 @@ def load(function, context, **constants):
 
 
 def refusal(function, context, **constants):
-    """Why the constants are refused, in one line."""
+    """Return the one-line message with which the constants are refused."""
     with pytest.raises(DataError) as caught:
         load(function, context, **constants)
     assert "\n" not in str(caught.value)
@@ -88,7 +88,7 @@ def test_rows_can_name_the_functions(name):
 
 
 def test_a_file_is_loaded_from_its_mapped_location(context, sensors):
-    """The source is mapped, read and counted as what the transformation read."""
+    """The source is mapped and read, and counts as an input of the transformation."""
     frame = load(ingest.load_csv, context, source=sensors, schema={"id": "string"})
     assert frame.to_dict("list") == {"id": ["007", "008"], "Value": [1.5, 2.5]}
     assert context.rows_in == 2
@@ -110,7 +110,7 @@ def test_columns_are_renamed_then_selected_then_added(context, sensors):
 
 
 def test_several_sources_are_loaded_one_after_the_other(context, sensors, tmp_path):
-    """A list of sources gives the rows of all; columns go by their names."""
+    """A list of sources gives the rows of all. Columns are matched by their names."""
     (tmp_path / "more.csv").write_text("Value,id\n3.5,9\n")
     frame = load(ingest.load_csv, context, source=[sensors, "more.csv"])
     assert frame["Value"].tolist() == [1.5, 2.5, 3.5]
@@ -118,7 +118,7 @@ def test_several_sources_are_loaded_one_after_the_other(context, sensors, tmp_pa
 
 
 def test_every_format_has_its_function(context, tmp_path):
-    """CSV, JSON, Parquet, Excel and Delta; load_file goes by the suffix or by format."""
+    """The formats are CSV, JSON, Parquet, Excel and Delta. load_file takes it from the suffix or from format."""
     frame = pd.DataFrame({"n": [1, 2]})
     frame.to_csv(tmp_path / "a.csv", index=False)
     frame.to_json(tmp_path / "a.json", orient="records")
@@ -140,7 +140,7 @@ def test_every_format_has_its_function(context, tmp_path):
 
 
 def test_options_reach_the_reader(context, tmp_path):
-    """`options` are the reader's; a wrong one is refused."""
+    """`options` are the reader's. An unknown one is refused."""
     (tmp_path / "a.csv").write_text("x;y\n1;2\n")
     frame = load(ingest.load_csv, context, source="a.csv", options={"sep": ";"})
     assert frame.columns.tolist() == ["x", "y"]
@@ -150,14 +150,14 @@ def test_options_reach_the_reader(context, tmp_path):
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_the_source_must_be_given(context, function):
-    """Without source there is nothing to load."""
+    """A missing source is an error."""
     for constants in ({}, {"source": None}, {"source": []}, {"source": ""}):
         text = refusal(function, context, **constants)
         assert text.startswith(f"{function.__name__}: the constant 'source' is missing")
 
 
 def test_unknown_constants_are_refused(context, sensors):
-    """A misspelt constant gets a suggestion; the orchestrator's own are let through."""
+    """A misspelt constant gets a suggestion. The orchestrator's own constants are accepted."""
     text = refusal(ingest.load_csv, context, sorce=sensors)
     assert text == "load_csv: unknown constant 'sorce' (did you mean 'source'?)"
     assert "unknown constant 'format'" in refusal(ingest.load_csv, context, format="csv")
@@ -245,7 +245,7 @@ def test_queries_do_not_change_the_database(context, erp):
 
 
 def test_load_sql_says_what_is_missing(context, erp):
-    """Where and what to load must each be told once; unknown names get a suggestion."""
+    """The row must name one connection and one query or table. An unknown name gets a suggestion."""
     assert "'connection' or 'url'" in refusal(ingest.load_sql, context, table="orders")
     assert "'table' or 'query'" in refusal(ingest.load_sql, context, connection="erp")
     text = refusal(ingest.load_sql, context, connection="epr", table="orders")
@@ -258,7 +258,7 @@ def test_load_sql_says_what_is_missing(context, erp):
 
 
 def test_passwords_stay_out_of_errors(context):
-    """Neither a wrong URL nor a server that is not there brings a password into a message."""
+    """The messages about a wrong URL and about a missing server contain no password."""
     for url in (
         "postgresql+psycopg://me:hush@127.0.0.1:1/db",
         "nosuch://me:hush@host/db",
@@ -296,7 +296,7 @@ ATTACKS = [
 
 @pytest.mark.parametrize("query", ATTACKS)
 def test_a_query_never_changes_postgresql(context, postgres_url, query):
-    """One SELECT by protocol, in a read-only transaction: neither rows nor sequences nor sessions change."""
+    """The protocol allows one SELECT in a read-only transaction: rows, sequences and sessions do not change."""
     engine = sa.create_engine(postgres_url, poolclass=sa.NullPool)
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE m AS SELECT generate_series(1, 5) AS a")
@@ -309,7 +309,7 @@ def test_a_query_never_changes_postgresql(context, postgres_url, query):
 
 
 def test_postgresql_refuses_what_our_own_look_at_a_query_misses(context, postgres_url, monkeypatch):
-    """The protocol and the transaction hold by themselves: nothing depends on how a text is understood."""
+    """The protocol and the transaction are enough by themselves, without parsing the text."""
     monkeypatch.setattr("odibi_nb.storage.sql_frames.why_refused", lambda *_, **__: "")
     engine = sa.create_engine(postgres_url, poolclass=sa.NullPool)
     with engine.begin() as connection:
@@ -323,7 +323,7 @@ def test_postgresql_refuses_what_our_own_look_at_a_query_misses(context, postgre
 
 
 def test_usual_queries_of_postgresql_work(context, postgres_url):
-    """CTEs, set operations, percent signs, casts, parameters and a semicolon at the end are no attack."""
+    """CTEs, set operations, percent signs, casts, parameters and a final semicolon are accepted."""
     for query in (
         "WITH x AS (SELECT 1 AS a) SELECT a FROM x UNION ALL SELECT 2",
         "SELECT '50 %' AS a, 7 % 2 AS b WHERE 'x' LIKE '%';",
@@ -336,7 +336,7 @@ def test_usual_queries_of_postgresql_work(context, postgres_url):
 
 
 def test_a_statement_ends_when_its_attempt_is_revoked(context, erp, postgres_url):
-    """Both drivers are told to cancel, while the server works."""
+    """Cancelling reaches both drivers while the server works."""
     endless = (
         "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r"
     )
@@ -348,7 +348,7 @@ def test_a_statement_ends_when_its_attempt_is_revoked(context, erp, postgres_url
 
 
 def test_sqlite_is_only_read(context, erp, monkeypatch):
-    """The database is told to refuse writes, whatever is understood of a text."""
+    """The database itself refuses writes, however the text is parsed."""
     monkeypatch.setattr("odibi_nb.storage.sql_frames.why_refused", lambda *_, **__: "")
     for query in ("DELETE FROM Orders", "DROP TABLE Orders", "INSERT INTO Orders VALUES (1, 1, 1)"):
         assert "readonly" in refusal(ingest.load_sql, context, connection="erp", query=query)
@@ -356,7 +356,7 @@ def test_sqlite_is_only_read(context, erp, monkeypatch):
 
 
 def test_where_rows_are_limited_urls_come_from_the_manifest(context, erp):
-    """With an allow-list a row names a connection; a URL of its own is refused before it is asked."""
+    """With an allow-list, a row names a connection. A URL of its own is refused before any contact."""
     context.allowed = (context.folder,)
     text = refusal(ingest.load_sql, context, url=f"sqlite:///{erp}", table="Orders")
     assert "environments.<env>.connections" in text
@@ -430,7 +430,7 @@ def test_headers_may_be_numbers_and_days(context, tmp_path):
     ],
 )
 def test_what_no_table_takes_is_told_without_code(context, tmp_path, rows, constants, words):
-    """A row has no code: messages name `schema`, `rename` and `columns`, and no function of pandas."""
+    """Messages name `schema`, `rename` and `columns`, and no function of pandas, because a row has no code."""
     workbook(tmp_path / "m.xlsx", *rows)
     text = refusal(ingest.load_excel, context, source="m.xlsx", **constants)
     assert words in text
@@ -448,7 +448,7 @@ def test_the_advice_helps(context, tmp_path):
 
 
 def test_sources_with_other_types_change_no_value(context, tmp_path):
-    """A large whole number beside another file's 1.5, and gaps in one file only, stay what they are."""
+    """A large whole number beside another file's 1.5, and a column with gaps in one file, keep their values."""
     (tmp_path / "a.csv").write_text("id,n,b\n9007199254740993,1,true\n")
     (tmp_path / "b.csv").write_text("n,id,b\n1.5,,\n")
     frame = load(ingest.load_csv, context, source=["a.csv", "b.csv"])
@@ -464,7 +464,7 @@ def test_sources_with_other_types_change_no_value(context, tmp_path):
 
 
 def test_a_folders_files_have_one_type_for_a_column(context, tmp_path):
-    """Files of one folder are one table: 007 is text where another file has A1."""
+    """Files of one folder are one table: 007 is text if another file has A1."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.csv").write_text("id,v\n007,1\n")
     (tmp_path / "in" / "b.csv").write_text("id,v\nA1,2.5\n")
@@ -473,7 +473,7 @@ def test_a_folders_files_have_one_type_for_a_column(context, tmp_path):
 
 
 def test_a_cell_far_out_is_named_before_memory_is_filled(context, tmp_path):
-    """One cell at the end of a sheet would make a table of 17 thousand million cells."""
+    """A sheet with one cell at its far end is refused: it would make 17 thousand million cells."""
     book = Workbook(write_only=False)
     book.active["A1"], book.active["A2"] = "m", 1
     book.active["XFD1048576"] = "oops"
@@ -488,7 +488,7 @@ def test_a_cell_far_out_is_named_before_memory_is_filled(context, tmp_path):
 
 
 def test_formats_of_cells_are_no_cells(context, tmp_path):
-    """Empty cells that only have a colour, as Excel leaves them, count as nothing."""
+    """Empty cells with only a colour, as Excel leaves them, do not count."""
     book = Workbook()
     book.active["A1"], book.active["A2"] = "m", 1
     book.active["XFD9000"].font = Font(bold=True)
@@ -514,7 +514,7 @@ def test_many_columns_are_loaded(context, tmp_path):
 
 
 def test_json_that_is_no_table_says_what_is_wanted(context, tmp_path):
-    """What is no record is named, and what a file of records looks like."""
+    """The error about an invalid record names it, and shows the form of a file of records."""
     (tmp_path / "a.json").write_text("5")
     (tmp_path / "b.json").write_text("[[1, 2]]")
     (tmp_path / "c.json").write_text("[]")
@@ -528,7 +528,7 @@ def test_json_that_is_no_table_says_what_is_wanted(context, tmp_path):
 
 
 def test_an_empty_query_decides_no_types(context, erp):
-    """A query without rows makes a table whose columns take what the next one brings."""
+    """A query without rows makes a table whose columns accept the types of the next rows."""
     none = load(ingest.load_sql, context, connection="erp", query="SELECT * FROM orders WHERE 0")
     context.write(none, {"table": "bronze.o", "mode": "append"})
     rows = load(ingest.load_sql, context, connection="erp", table="orders")
@@ -537,7 +537,7 @@ def test_an_empty_query_decides_no_types(context, erp):
 
 
 def test_a_databases_whole_numbers_with_gaps_stay_whole(context, erp):
-    """A gap makes no float of a column of whole numbers, however small they are."""
+    """A gap does not turn a column of small whole numbers into floats."""
     query = "SELECT id AS n FROM orders UNION ALL SELECT NULL"
     frame = load(ingest.load_sql, context, connection="erp", query=query)
     assert str(frame["n"].dtype) == "Int64"

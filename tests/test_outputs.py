@@ -1,4 +1,4 @@
-"""What becomes of a row's declared outputs: written, refused, or left as they were, and who is told."""
+"""Declared outputs of a row are written, refused, or unchanged with a warning."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ OLD = pd.DataFrame({"a": [0]})
 
 @pytest.fixture
 def lake(tmp_path):
-    """Where the tables are."""
+    """The folder of the tables."""
     return tmp_path / "lake"
 
 
 @pytest.fixture
 def run(project, lake):
-    """Runs rows on real Delta tables; *old* makes yesterday's tables first."""
+    """Run rows on real Delta tables. *old* makes yesterday's tables first."""
 
     def go(*rows, old=(), manifest=None, **options):
         p = project(*rows, manifest=manifest)
@@ -42,7 +42,7 @@ def run(project, lake):
 
 
 def content(lake, name="bronze.a"):
-    """The rows of a table as lists, by column."""
+    """Return the rows of a table as lists, by column."""
     return PandasEngine(str(lake)).read(TableName.parse(name)).to_dict("list")
 
 
@@ -72,7 +72,7 @@ async def coroutine():
     ],
 )
 def test_what_no_output_can_take_fails_the_row(run, lake, make, said, old):
-    """A row whose function returns what its output cannot hold is FAILED, once, with the reason; nothing is written."""
+    """A row whose result does not fit its output is FAILED, once, with the reason, and nothing is written."""
     result = run(row("A", lambda: make(), outputs=OUT, constants={"retry": 3}), old=old)
     failed = result.transformations["A"]
     assert failed.status.value == "FAILED"
@@ -83,7 +83,7 @@ def test_what_no_output_can_take_fails_the_row(run, lake, make, said, old):
 
 
 def test_frames_of_other_libraries_are_told_how_to_become_ones(run):
-    """Of what is nearly a DataFrame the reason says which call makes one of it."""
+    """For an object that resembles a DataFrame, the reason has the call that converts it."""
 
     class DataFrame:
         def to_arrow(self):
@@ -107,7 +107,7 @@ def test_frames_of_other_libraries_are_told_how_to_become_ones(run):
 @pytest.mark.parametrize("kind", [lambda t: t, lambda t: t.to_batches()[0]])
 @pytest.mark.parametrize("way", ["return", "write", "dict"])
 def test_an_arrow_table_is_a_frame_like_another(run, lake, kind, way):
-    """Arrow tables and batches are written with the types they have: numbers with gaps, maps and decimals, too."""
+    """Arrow tables and batches are written with their types: numbers with gaps, maps and decimals, too."""
     table = pa.table(
         {
             "n": pa.array([1, None], pa.int8()),
@@ -135,12 +135,12 @@ def test_an_arrow_table_is_a_frame_like_another(run, lake, kind, way):
 
 
 def by_itself(lake, mode="overwrite"):
-    """A function that writes by itself, as the original's do."""
+    """A function that writes its table itself, like the original's."""
     return lambda: write_deltalake(str(lake / "bronze/a"), FRAME, mode=mode)
 
 
 def test_an_output_that_nobody_wrote_is_a_warning_of_the_run(run):
-    """A row that returns nothing and leaves its output as it was is a SUCCESS with a warning that names both."""
+    """A row that returns nothing and does not change its output is a SUCCESS with a warning that names both."""
     rows = [
         row("A", lambda: None, outputs=OUT),
         row("B", lambda: {"x": None}, outputs=[{"table": "b.b"}]),
@@ -157,7 +157,7 @@ def test_an_output_that_nobody_wrote_is_a_warning_of_the_run(run):
 
 
 def test_one_of_several_outputs_may_be_left_out_no_more_than_all(run):
-    """What a function returns for one output says nothing of the other; that one is warned of."""
+    """A result for one output does not excuse the other, which gets a warning."""
     outputs = [{"table": "bronze.a"}, {"table": "bronze.b"}, {"table": "bronze.c"}]
     result = run(row("A", lambda: {"bronze.a": FRAME, "bronze.b": None}, outputs=outputs))
     assert [w.partition(": output")[0] for w in result.warnings] == ["A: bronze.b", "A: bronze.c"]
@@ -166,14 +166,14 @@ def test_one_of_several_outputs_may_be_left_out_no_more_than_all(run):
 @pytest.mark.parametrize("mode", ["overwrite", "append"])
 @pytest.mark.parametrize("manifest", [None, {"outputs_required": True}])
 def test_a_function_may_write_its_output_by_itself(run, lake, mode, manifest):
-    """A table that moves while the function runs, through whatever library, is written: nothing to warn of."""
+    """A table that changes while the function runs, through any library, counts as written, without a warning."""
     result = run(row("A", by_itself(lake, mode), outputs=OUT), old=["bronze.a"], manifest=manifest)
     assert statuses(result) == {"A": "SUCCESS"}
     assert result.warnings == []
 
 
 def test_a_table_that_is_made_anew_is_written(run, lake):
-    """A function that removes its table's folder and writes version 0 again has written it."""
+    """A function that removes its table's folder and writes version 0 again counts as having written it."""
     import shutil
 
     def anew():
@@ -184,7 +184,7 @@ def test_a_table_that_is_made_anew_is_written(run, lake):
 
 
 def test_who_has_written_its_outputs_may_return_what_it_likes(run, lake):
-    """A count or a message beside outputs that are written is the function's own business, as in the seed."""
+    """The runner ignores a count or a message that is returned beside written outputs, as in the seed."""
 
     def both(context):
         context.write(FRAME, "bronze.b")
@@ -196,7 +196,7 @@ def test_who_has_written_its_outputs_may_return_what_it_likes(run, lake):
 
 
 def test_where_outputs_are_required_leaving_one_out_fails(run, lake):
-    """With the manifest's `outputs_required` such a row is FAILED, not tried again, and what waits is SKIPPED."""
+    """With the manifest's `outputs_required`, such a row is FAILED and not retried, and its dependants are SKIPPED."""
     rows = [
         row("A", lambda: None, outputs=OUT, constants={"retry": 3}),
         row("B", lambda context: context.read("bronze.a"), inputs=["bronze.a"]),
@@ -212,13 +212,13 @@ def test_where_outputs_are_required_leaving_one_out_fails(run, lake):
 
 
 def test_an_optional_output_is_not_spoken_of(run):
-    """`"optional": true` in an output: a row that leaves it as it was is like any other."""
+    """With `"optional": true` in an output, a row that does not change it gets no warning."""
     result = run(row("A", lambda: None, outputs=[{"table": "bronze.a", "optional": True}]))
     assert (statuses(result), result.warnings) == ({"A": "SUCCESS"}, [])
 
 
 def test_the_mark_stands_in_table_and_gantt(run):
-    """Run table and Gantt mark a row that left an output as it was with a sign and words, not by colour."""
+    """Run table and Gantt mark a row with an unchanged output with a sign and words, not by colour."""
     snapshot = snapshot_of(run(row("A", lambda: None, outputs=OUT), row("B", lambda: None)))
     told = "⚠ output not written: the function neither returned nor wrote bronze.a"
     table = table_html(snapshot)
@@ -230,7 +230,7 @@ def test_the_mark_stands_in_table_and_gantt(run):
 
 
 def test_one_that_was_told_to_end_and_leaves_its_output_was_cancelled(run, project, lake):
-    """A row that returns without its output after a cancel is CANCELLED, so that a retry runs it again."""
+    """A row that returns without its output after a cancel is CANCELLED, so that a retry runs it."""
     import threading
 
     gate = threading.Event()
@@ -258,7 +258,7 @@ def test_one_that_was_told_to_end_and_leaves_its_output_was_cancelled(run, proje
     ],
 )
 def test_outputs_belong_to_a_function_that_writes_by_itself(run, lake, outputs):
-    """Outputs of any form reach a function that writes by itself unchanged, and nothing is said about them."""
+    """A function that writes its tables itself gets outputs of any form unchanged, without a message."""
     seen = []
 
     def own(outputs):
@@ -284,7 +284,7 @@ def test_outputs_belong_to_a_function_that_writes_by_itself(run, lake, outputs):
 def test_the_runner_does_not_write_to_outputs_that_it_does_not_understand(
     run, project, lake, output, said, old
 ):
-    """A DataFrame that is returned for such an output fails the row before anything is written; the plan says so."""
+    """A DataFrame returned for such an output fails the row before anything is written. The plan mentions it."""
     given = row("A", lambda: FRAME, outputs=[output])
     (notice,) = project(given).orchestrator().plan().notices
     assert said in notice
@@ -298,7 +298,9 @@ def annotated() -> pd.DataFrame:
 
 
 def test_where_the_runner_must_write_such_outputs_are_problems_of_the_plan(project):
-    """Outputs that the runner does not know are problems for functions that say they return a DataFrame, and slips for all."""
+    """Outputs that the runner cannot parse are problems for functions annotated to return a
+    DataFrame. Misspelt keys are problems for all.
+    """
     rows = [
         row("A", annotated, outputs=["bronze.a"]),
         row("B", module="odibi_nb.ingest", function="load_csv", outputs=[{"table": "b.b", "x": 1}]),
@@ -319,7 +321,7 @@ def test_where_the_runner_must_write_such_outputs_are_problems_of_the_plan(proje
 
 
 def test_tables_named_in_a_functions_own_form_order_rows(run, lake):
-    """Who reads a table that another row names in a form of its own waits for that row."""
+    """A row waits for the row whose outputs, in a form of its own, name the table that it reads."""
     calls = []
 
     def reads(context):
@@ -369,7 +371,7 @@ def split_data(companies: pd.DataFrame, shuttles: pd.DataFrame, test_size: int):
 
 
 def test_nodes_of_kedro_run_with_one_decorator(run, lake):
-    """Functions written for Kedro become transformations by one `functools.wraps` adapter, as they are."""
+    """Functions written for Kedro become transformations, unchanged, through one `functools.wraps` adapter."""
 
     def raw():
         return {
@@ -402,7 +404,7 @@ def test_nodes_of_kedro_run_with_one_decorator(run, lake):
 
 
 def test_a_function_may_keep_its_outputs_elsewhere(run):
-    """Of an output with fields that only the function understands nobody can say that it was left out."""
+    """An output with fields that only the function knows gets no warning."""
     own = [{"table": "silver.q", "path": "/mnt/q", "format": "delta"}]
     rows = [
         row("A", lambda: None, outputs=own),
@@ -414,7 +416,7 @@ def test_a_function_may_keep_its_outputs_elsewhere(run):
 
 
 def test_a_refused_return_is_told_without_our_own_frames(run):
-    """What was returned is the function's; the traceback would only show how the runner found out."""
+    """The error about a result has no traceback: it would only show the runner's code."""
     failed = run(row("A", lambda: [1], outputs=OUT)).transformations["A"]
     assert failed.traceback == ""
     assert failed.reason.startswith(

@@ -1,4 +1,4 @@
-"""What the run log knows about data: versions read and written, and reads that stay at one version."""
+"""Data in the run log: versions read and written, and reads that stay at one version."""
 
 import json
 import os
@@ -84,7 +84,7 @@ def home(tmp_path):
 
 
 def run(home, *rows, **options):
-    """Run these rows on pandas; the result."""
+    """Run these rows on pandas. Return the result."""
     environments = {
         "qat": {"engine": "pandas", "registry": "sqlite:///registry.db", "lake": "lake"}
     }
@@ -98,13 +98,13 @@ def row(name, function, *outputs, **constants):
 
 
 def logged(result, name, column):
-    """A column of a row's record, decoded."""
+    """Return a decoded column of a row's record."""
     (record,) = [r for r in result.records if r["transformation_id"] == name]
     return json.loads(record[column] or "[]")
 
 
 def test_an_attempt_has_one_version_of_a_table(home):
-    """Whoever writes meanwhile: all reads of the attempt, queries too, are at the recorded version."""
+    """All reads of the attempt, queries too, are at the recorded version, also after another writer's commit."""
     place = str(home / "projects/plant_one/lake/bronze/x")
     result = run(home, row("S1", "twice", "silver.x", place=place)).raise_for_status()
     table_id = DeltaTable(place).metadata().id
@@ -119,7 +119,7 @@ def test_an_attempt_has_one_version_of_a_table(home):
 
 
 def test_a_function_reads_what_it_wrote(home):
-    """After its own write a read has it; the input stays the version from before, the output has both."""
+    """After its own write, a read has the new rows. The input keeps the version from before, the output has both."""
     result = run(home, row("S1", "own")).raise_for_status()
     (read,) = logged(result, "S1", "inputs_read")
     (written,) = logged(result, "S1", "outputs_written")
@@ -128,7 +128,7 @@ def test_a_function_reads_what_it_wrote(home):
 
 
 def test_what_a_function_writes_itself_is_recorded(home):
-    """An output that moved while the function ran, without its context, has its versions in the log."""
+    """An output that the function changed without its context has its versions in the log."""
     place = str(home / "projects/plant_one/lake/silver/own")
     result = run(home, row("S1", "by_itself", "silver.own", place=place)).raise_for_status()
     (written,) = logged(result, "S1", "outputs_written")
@@ -140,7 +140,7 @@ def test_what_a_function_writes_itself_is_recorded(home):
 
 
 def test_a_question_whether_a_table_is_there_is_a_read(home):
-    """A row that goes on without a table must run again when it comes: the log has the question."""
+    """The log keeps the question for a missing table, so that the row runs again when the table exists."""
     result = run(home, row("S1", "without", "silver.x")).raise_for_status()
     missing, there = logged(result, "S1", "inputs_read")
     assert missing == {"table": "silver.later"}
@@ -148,7 +148,7 @@ def test_a_question_whether_a_table_is_there_is_a_read(home):
 
 
 def test_failed_attempts_record_what_they_read(home):
-    """Each attempt that failed has its inputs in the log, as the event has them."""
+    """The log has the inputs of each failed attempt, like its event."""
     result = run(home, row("S1", "broken", "silver.x", retry={"max_retries": 1, "base_delay": 0}))
     found = [json.loads(r["inputs_read"])[0]["table"] for r in result.records]
     assert found == ["bronze.x", "bronze.x"]
@@ -156,7 +156,7 @@ def test_failed_attempts_record_what_they_read(home):
 
 
 def test_files_have_fingerprints(home):
-    """A file has size, time and tag; a folder the number of its files and a hash of their list."""
+    """A file's fingerprint has size, time and tag, a folder's the number of its files and a hash of their list."""
     result = run(home, row("S1", "load", "silver.x", folder=True)).raise_for_status()
     file, folder = logged(result, "S1", "inputs_read")
     state = (home / "projects/plant_one/data/readings.csv").stat()
@@ -169,7 +169,7 @@ def test_files_have_fingerprints(home):
 
 @pytest.mark.parametrize("change", ["content", "name", "another"])
 def test_a_change_of_files_changes_the_fingerprint(tmp_path, change):
-    """New bytes of the same size and time, another name, or one file more: the fingerprint differs."""
+    """New bytes of the same size and time, another name, or one more file change the fingerprint."""
     engine, file = PandasEngine(str(tmp_path / "lake")), tmp_path / "in/a.csv"
     file.parent.mkdir()
     file.write_text("x\n1\n")
@@ -218,7 +218,7 @@ def test_threads_of_an_attempt_agree(tmp_path):
 
 
 def test_people_do_not_read_these_columns(home, monkeypatch, capsys):
-    """The history of a run shows the row without them; its DataFrame and its JSON have them."""
+    """The history of a run shows the row without them. Its DataFrame and its JSON have them."""
     run(home, row("S2", "own")).raise_for_status()
     monkeypatch.chdir(home)
     capsys.readouterr()
@@ -234,7 +234,9 @@ def test_people_do_not_read_these_columns(home, monkeypatch, capsys):
 
 
 def test_nonsense_in_these_columns_harms_nothing(home, monkeypatch, capsys):
-    """What another program or a torn write left in them ends neither plan, history, retry nor a run."""
+    """Invalid values of another program or of a torn write in these columns end neither plan,
+    history, retry nor a run.
+    """
     run(home, row("S1", "broken", "silver.x"), row("S2", "own"))
     folder = home / "projects/plant_one"
     log = str(folder / "lake/config_driven/transformationrunlog")
@@ -250,7 +252,7 @@ def test_nonsense_in_these_columns_harms_nothing(home, monkeypatch, capsys):
 
 
 def test_runs_of_an_older_version_are_recovered(home):
-    """A journal without these facts completes the log of its run; the columns stay empty."""
+    """A journal without these facts completes the log of its run, with empty columns."""
     run(home, row("S2", "own"))
     state = home / "projects/plant_one/.odibi"
     (folder,) = run_folders(state)

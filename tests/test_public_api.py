@@ -1,4 +1,4 @@
-"""What the package offers by name, and what importing it costs."""
+"""Public names of the package, and the cost of importing it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SEED_SIGNATURE = [
 
 
 def fresh(code):
-    """What a new interpreter prints."""
+    """Return the output of a new interpreter."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -70,7 +70,7 @@ def test_the_names_are_sorted_and_there():
 
 
 def test_the_names_are_complete():
-    """Whatever can be had by name is in __all__, in dir(), and known to type checkers."""
+    """Each public name is in __all__, in dir(), and known to type checkers."""
     assert set(odibi_nb._HOME_OF) == set(odibi_nb.__all__)
     assert set(odibi_nb.__all__) < set(dir(odibi_nb))
     tree = ast.parse((PACKAGE / "__init__.py").read_text())
@@ -105,7 +105,7 @@ def test_the_names_are_complete():
     ],
 )
 def test_the_seeds_addresses(address, names):
-    """What the seed and the original import from, with odibi_nb for odibi_de_v2, is there: the same objects."""
+    """Imports of the seed and the original work with odibi_nb for odibi_de_v2, and give the same objects."""
     module = importlib.import_module(f"odibi_nb.{address}".rstrip("."))
     for name in names.split():
         found = getattr(module, name)
@@ -116,7 +116,7 @@ def test_the_seeds_addresses(address, names):
 
 
 def test_our_logging_hides_nobody_elses():
-    """The address odibi_nb.logging leaves the standard library's module what it is."""
+    """The module odibi_nb.logging does not hide the standard library's logging."""
     code = (
         "import odibi_nb.logging, odibi_nb.cli, logging;"
         "print(logging.getLogger('x').name, logging.__file__ != odibi_nb.logging.__file__)"
@@ -133,7 +133,7 @@ def test_the_package_is_a_command():
 
 
 def test_a_name_that_does_not_exist():
-    """Asking for another name is the usual AttributeError, and hasattr works."""
+    """An unknown name raises the usual AttributeError, and hasattr works."""
     assert not hasattr(odibi_nb, "run_projekt")
     with pytest.raises(AttributeError, match="module 'odibi_nb' has no attribute 'run_projekt'"):
         getattr(odibi_nb, "run_" + "projekt")
@@ -155,7 +155,7 @@ def test_the_seeds_signature():
 
 
 def test_importing_the_package_is_free():
-    """`import odibi_nb` loads nothing but its version: no heavy library, not even msgspec."""
+    """`import odibi_nb` loads only its version: no heavy library, not even msgspec."""
     code = "import sys; before = set(sys.modules); import odibi_nb; print(*(set(sys.modules) - before))"
     loaded = set(fresh(code).split())
     assert not {name.partition(".")[0] for name in loaded} & (HEAVY | {"msgspec", "tenacity"})
@@ -178,7 +178,7 @@ STARTUP = {"filelock", "logging.config", "msgspec", "sqlglot", "tenacity", "toml
     ],
 )
 def test_the_first_statement_of_a_notebook_loads_little(before, statement, ours):
-    """The import of `run_project`, and that of ``%load_ext``, leave to the first run what the run needs."""
+    """Importing `run_project`, and ``%load_ext``, loads none of the modules that only a run needs."""
     code = (
         f"{before}; import sys; before = set(sys.modules); {statement};"
         "print(*(set(sys.modules) - before))"
@@ -200,7 +200,7 @@ def test_all_public_names_load_nothing_heavy():
 
 
 def test_the_python_face_registers_the_displays():
-    """A manifest, of a subclass too, is drawn without %load_ext; so are plans and results."""
+    """A manifest, also of a subclass, has a rich display without %load_ext. So have plans and results."""
     code = (
         "from odibi_nb import ProjectManifest; Ours = type('Ours', (ProjectManifest,), {});"
         "m = Ours(project='P<');"
@@ -222,13 +222,13 @@ def test_the_core_is_pure():
 
 
 def test_every_module_says_what_it_is_for():
-    """Each module has a docstring, and can be imported where all extras are installed."""
+    """Each module has a docstring, and can be imported if all extras are installed."""
     for info in pkgutil.walk_packages([str(PACKAGE)], "odibi_nb."):
         assert importlib.import_module(info.name).__doc__, info.name
 
 
 def test_every_public_method_says_what_it_does():
-    """Each has a docstring, or overrides a method that has one: a class names the port that it implements."""
+    """Each public function and method has a docstring, or overrides a method with one: a class names its protocol."""
     undocumented = []
     for info in pkgutil.walk_packages([str(PACKAGE)], "odibi_nb."):
         module = importlib.import_module(info.name)
@@ -247,7 +247,7 @@ def test_every_public_method_says_what_it_does():
 
 
 def test_errors_are_one_tree():
-    """Every exception of the package is an OdibiError, and its docstring draws the tree."""
+    """Every exception of the package is an OdibiError, whose docstring draws the tree."""
     errors = importlib.import_module("odibi_nb.errors")
     classes = [
         c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, Exception)

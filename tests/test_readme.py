@@ -60,7 +60,7 @@ def test_the_checks_call_the_readmes_test_command():
 
 
 def test_the_main_job_works_twice(tmp_path):
-    """The README's first command, after its installation: the quickstart in a real kernel, twice."""
+    """The README's first command after the installation, the quickstart, works in a real kernel, twice."""
     notebooks = copy_notebooks(tmp_path)
     *_, command = INSTALLS[0].split(" && ")
     words = command.split()

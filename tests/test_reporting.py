@@ -1,4 +1,4 @@
-"""Reports of runs: a page that needs nothing, and a text for a pull request."""
+"""Reports of runs: a self-contained page, and a text for a pull request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EVIL = "<script>alert(1)</script>\"'`|\n@everyone [x](https://evil.example)"
 
 @pytest.fixture
 def reported(project):
-    """Runs rows and returns the report of the run: reported(row, row …)."""
+    """Run rows and return the report of the run: reported(row, row …)."""
 
     def run(*rows, **manifest):
         p = project(*rows, manifest=manifest)
@@ -57,7 +57,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_has_all_of_a_run_and_loads_nothing(reported):
-    """Head, chart, failed rows with logs, table, graph and checks; no address of anything to load."""
+    """The page has head, chart, failed rows with logs, table, graph and checks, and loads nothing."""
     report = reported(
         row("A", lambda: None, outputs=[{"table": "t.a"}], layer="Bronze"),
         row("B", broken(), inputs=["t.a"], outputs=[{"table": "t.b"}]),
@@ -69,7 +69,7 @@ def test_the_page_has_all_of_a_run_and_loads_nothing(reported):
     words = " ".join(page.words)
     for part in (
         "When each row ran",
-        "What did not succeed",
+        "Rows that did not succeed",
         "Rows",
         "Dependencies",
         "team-energy",
@@ -99,7 +99,7 @@ def test_no_text_of_a_row_becomes_html_or_markdown(reported):
 
 
 def test_code_is_one_cell_of_a_table():
-    """Backticks, bars and backslashes before bars stay inside of the code."""
+    """Code keeps its backticks, bars and backslashes before bars."""
     assert code("a|b") == "`a\\|b`"
     assert code("a\\|b") == "`a\\ \\|b`"
     assert code("``x`") == "``` ``x` ```"
@@ -108,7 +108,7 @@ def test_code_is_one_cell_of_a_table():
 
 
 def test_secrets_are_hidden(reported):
-    """A password that a function printed or raised is in neither form."""
+    """Neither form has a password that a function printed or raised."""
     report = reported(
         row("A", broken("password=hunter22 token: dapi0123456789abcdef0123456789abcdef"))
     )
@@ -168,7 +168,9 @@ def many_failures(count, length=1000):
 
 
 def test_many_rows_are_bounded():
-    """200 rows are at most 500 kB; of 2,000 rows the page has the failed and the slowest, and fits a comment."""
+    """A page of 200 rows has at most 500 kB. Of 2,000 rows it has the failed and the slowest, and
+    the text fits a comment.
+    """
     page = report_text(report_of(many_failures(200), {}))
     assert len(page.encode()) < 500_000
     report = report_of(many_failures(2000, 100), {})
@@ -179,7 +181,7 @@ def test_many_rows_are_bounded():
 
 
 def test_a_run_that_goes_on_says_so(project):
-    """Under its id, a run in progress has a report of its state now."""
+    """A run in progress, named by its id, has a report of its state now."""
     started, go_on = threading.Event(), threading.Event()
 
     def waits():
@@ -202,7 +204,7 @@ def test_a_run_that_goes_on_says_so(project):
 
 
 def test_a_missing_run_is_one_message(project):
-    """An unknown id, and a project that has not run yet."""
+    """An unknown id, and a project without runs, give one message each."""
     p = project(row("A", lambda: None))
     with pytest.raises(ConfigurationError, match="has no run of 'P'"):
         find_report(p.orchestrator())
@@ -212,7 +214,7 @@ def test_a_missing_run_is_one_message(project):
 
 
 def test_a_report_replaces_only_a_report(reported, tmp_path):
-    """A file of a person, or a report that a person has changed, stays, unless --force says otherwise."""
+    """A user's file, or a report that a user has edited, is replaced only with --force."""
     report = reported(row("A", lambda: None))
     out = tmp_path / "new folder" / "report.html"
     assert save_report(report, out).path == out
@@ -230,7 +232,7 @@ def test_a_report_replaces_only_a_report(reported, tmp_path):
 
 
 def test_an_unwritable_place_is_one_message(reported, tmp_path):
-    """A device, a folder in the way, a file as a folder, and a name that no file can have: also by force."""
+    """A device, a folder in the way, a file used as a folder, and an invalid name are refused, also with --force."""
     report = reported(row("A", lambda: None))
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()

@@ -1,4 +1,4 @@
-"""Settings: where each value comes from, and what is wrong with them."""
+"""Settings: the sources of values, and the problems of values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def refused(folder, **environ):
 
 
 def test_the_order(tmp_path):
-    """Argument, then settings file, then manifest, then environment variable, then default."""
+    """The argument overrides the settings file, the file the manifest, the manifest the environment
+    variable, and this the default.
+    """
     write(tmp_path, 'env = "file"')
     both = load(tmp_path, ODIBI_ENV="variable", ODIBI_ENGINE="pandas")
     assert both.resolve("env", "argument", "manifest", "default") == ("argument", "argument")
@@ -46,14 +48,14 @@ def test_the_order(tmp_path):
 
 
 def test_a_value_that_is_false_is_a_value(tmp_path):
-    """False and zero that somebody set are not taken for nothing."""
+    """False and zero are values like any other."""
     write(tmp_path, "save_logs = false")
     assert load(tmp_path, ODIBI_SAVE_LOGS="1").resolve("save_logs") == (False, "odibi.toml")
     assert load(tmp_path).resolve("save_logs", False) == (False, "argument")
 
 
 def test_every_setting_in_a_file(tmp_path):
-    """A settings file can have each of the settings; paths in it start at its folder."""
+    """A settings file can have each of the settings. Its paths are relative to its folder."""
     write(
         tmp_path,
         """
@@ -97,7 +99,7 @@ def test_every_setting_as_a_variable(tmp_path):
 
 
 def test_the_nearest_file_counts(tmp_path):
-    """The file at or above the current folder is read; odibi.toml before pyproject.toml."""
+    """The file in the current folder or the nearest above it is read, odibi.toml before pyproject.toml."""
     write(tmp_path, 'env = "outer"')
     inner = write(tmp_path / "a" / "b", '[tool.odibi]\nenv = "inner"', "pyproject.toml")
     write(tmp_path / "a" / "b" / "c", "[tool.other]", "pyproject.toml")
@@ -137,13 +139,13 @@ def test_a_file_from_a_windows_editor(tmp_path):
     ],
 )
 def test_what_is_wrong_with_a_file(tmp_path, text, message):
-    """A mistake in the settings file names the file, the setting and what may be there."""
+    """A mistake in the settings file gives the file, the setting and the possible values."""
     write(tmp_path, text)
     assert message in refused(tmp_path)
 
 
 def test_everything_wrong_with_a_file_at_once(tmp_path):
-    """All mistakes are told together."""
+    """One error lists all mistakes."""
     write(tmp_path, 'enf = 1\nenv = 2\nui = "x"')
     text = refused(tmp_path)
     assert text.startswith(f"{tmp_path / 'odibi.toml'}: 3 problems")
@@ -151,7 +153,7 @@ def test_everything_wrong_with_a_file_at_once(tmp_path):
 
 @pytest.mark.parametrize("text", ["tool = 3", "[tool]\nodibi = 3", "[[tool.odibi]]"])
 def test_a_pyproject_of_odd_shape(tmp_path, text):
-    """A pyproject.toml in which our table is no table does not end in a traceback."""
+    """A pyproject.toml whose tool.odibi is not a table gives no traceback."""
     write(tmp_path, text, "pyproject.toml")
     if text == "tool = 3":
         assert load(tmp_path).file == {}
@@ -160,7 +162,7 @@ def test_a_pyproject_of_odd_shape(tmp_path, text):
 
 
 def test_a_file_that_is_no_text(tmp_path):
-    """A file in another encoding is one message."""
+    """A file in another encoding gives one message."""
     (tmp_path / "odibi.toml").write_bytes(b'env = "\xff"')
     assert "odibi.toml" in refused(tmp_path)
 
@@ -180,17 +182,17 @@ def test_a_file_that_is_no_text(tmp_path):
     ],
 )
 def test_what_is_wrong_with_a_variable(tmp_path, name, value, message):
-    """A mistake in an environment variable names it and what may be there."""
+    """A mistake in an environment variable gives its name and the possible values."""
     assert refused(tmp_path, **{name: value}) == f"environment variables: {message} - at {name}"
 
 
 def test_everything_wrong_with_variables_at_once(tmp_path):
-    """All variables are looked at."""
+    """All variables are checked."""
     assert "2 problems" in refused(tmp_path, ODIBI_MAX_WORKERS="x", ODIBI_SAVE_LOGS="y")
 
 
 def test_variables_that_mean_nothing():
-    """ODIBI_* variables that are no setting are pointed out, with what was probably meant."""
+    """ODIBI_* variables that are not settings are pointed out, with a suggestion."""
     assert unknown_variables({"ODIBI_ENGIN": "x", "ODIBI_ENV": "y", "PATH": "z"}) == [
         "ODIBI_ENGIN (did you mean 'ODIBI_ENGINE'?)"
     ]
@@ -203,7 +205,7 @@ def test_no_file_and_no_variable(tmp_path):
 
 
 def test_settings_do_not_reach_the_core(project, monkeypatch):
-    """The orchestrator of the core knows no settings: only the faces read them."""
+    """The core's orchestrator reads no settings: only the API and the commands do."""
     monkeypatch.setenv("ODIBI_TARGET", "x")
     monkeypatch.setenv("ODIBI_MAX_WORKERS", "many")
     assert project(row("A", lambda: None)).run()["status"] == "success"
@@ -211,14 +213,14 @@ def test_settings_do_not_reach_the_core(project, monkeypatch):
 
 @pytest.fixture
 def session():
-    """What was set for the process is taken back."""
+    """Remove the settings of this process."""
     yield
     for name in NAMES:
         set_for_session(name, None, "")
 
 
 def test_the_session_comes_before_the_file(tmp_path, session):
-    """What is set for this process holds before the file, after a call's argument, until taken back."""
+    """Settings of the process override the file, and a call's argument overrides them, until they are removed."""
     write(tmp_path, 'env = "file"')
     set_for_session("env", "prod", "%config")
     assert load(tmp_path).resolve("env") == ("prod", "%config")
@@ -237,14 +239,14 @@ def test_the_session_comes_before_the_file(tmp_path, session):
     ],
 )
 def test_a_value_is_checked_at_once(name, value, message):
-    """A value that a setting cannot have is refused with what it may be."""
+    """An invalid value is refused with the possible ones."""
     with pytest.raises(SettingsError) as refusal:
         checked_setting(name, value)
     assert message in str(refusal.value)
 
 
 def test_case_does_not_count_where_it_says_nothing(tmp_path):
-    """Engines and log levels may be written in any case, wherever they are set."""
+    """Engines and log levels may be in any case, in every source."""
     write(tmp_path, 'engine = "Pandas"')
     settings = load(tmp_path, ODIBI_LOG_LEVEL="info")
     assert (settings.get("engine"), settings.get("log_level")) == ("pandas", "INFO")

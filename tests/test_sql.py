@@ -1,4 +1,4 @@
-"""Rows in SQL: one SELECT, from the row or from a file, whose tables are the row's edges."""
+"""Rows in SQL: one SELECT, in the row or in a file, whose tables are the row's edges."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def project(tmp_path):
 
 
 def problems(project, **constants):
-    """The problems of a plan with one SQL row."""
+    """Return the problems of a plan with one SQL row."""
     return [str(p) for p in project(sql_row(**constants)).plan().problems]
 
 
@@ -78,7 +78,7 @@ def test_a_row_needs_neither_python_nor_inputs(project):
 
 
 def test_an_edited_file_is_read_anew(project):
-    """Each plan reads the file, and its text belongs to the row's configuration."""
+    """Each plan reads the file, whose text is part of the row's configuration."""
     opened = project(sql_row(file="models/s.sql", least=1, known=[1]))
     before = opened.plan().rows["S1"].transformation.config_hash()
     file = opened.manifest.folder / "models" / "s.sql"
@@ -120,7 +120,7 @@ def test_a_wrong_query_is_one_problem_of_the_plan(project, constants, message):
 
 
 def test_a_file_stays_inside_the_project_and_its_allowed_locations(project, tmp_path):
-    """A link must not lead out of the project's folder, and allowed_locations count as for all files."""
+    """A link out of the project's folder is refused, and allowed_locations apply as for all files."""
     outside = tmp_path / "outside.sql"
     outside.write_text("SELECT 'secret' AS secret")
     opened = project(
@@ -140,7 +140,7 @@ def test_a_file_stays_inside_the_project_and_its_allowed_locations(project, tmp_
 
 
 def test_what_only_a_python_row_can_have(project):
-    """A SQL row has the function query, and no files or queries as inputs."""
+    """A SQL row has the function query, and its inputs are neither files nor queries."""
     other = {**sql_row(sql="SELECT 1", inputs=["data/a.csv", "bronze.x"]), "function": "qery"}
     found = [str(problem) for problem in project(other).plan().problems]
     assert [text.partition(" - at ")[0] for text in found] == [
@@ -153,7 +153,9 @@ def test_what_only_a_python_row_can_have(project):
 
 
 def test_a_misspelt_table_is_noted_in_the_plan_and_fails_at_the_row(project):
-    """A table that no row writes but that resembles one is noted; the row's error has the place."""
+    """The plan notes an unwritten table whose name resembles a written one. The row's error has its
+    place in the query.
+    """
     opened = project(sql_row(sql="SELECT x\nFROM bronze.xx"))
     note = "row 'S1': no row writes bronze.xx (did you mean 'bronze.x'?) - at constants.sql"
     assert opened.plan().notices == (f"{note}, line 2, column 6",)
@@ -164,7 +166,7 @@ def test_a_misspelt_table_is_noted_in_the_plan_and_fails_at_the_row(project):
 
 
 def test_a_query_in_inputs_is_looked_at_in_the_plan(project):
-    """What `context.read` will refuse, and a table that resembles a written one, are noted; the plan runs."""
+    """The plan notes a name that `context.read` will refuse, and one that resembles a written table, and runs."""
 
     def notes(sql):
         row = registry_row("S2", "Silver_1", "load", [{"sql": sql, "name": "q"}], {"rows": 1}, [])
@@ -188,7 +190,7 @@ def test_a_query_in_inputs_is_looked_at_in_the_plan(project):
 
 
 def test_a_wrong_column_has_its_place(project):
-    """The error of an unknown column says where the query names it, before parameters moved it."""
+    """The error of an unknown column has its place in the query as written, before parameters moved it."""
     opened = project(sql_row(sql="SELECT :t AS t,\n  :t AS u, y FROM bronze.x", t="long text"))
     message = opened.run().transformations["S1"].error_message
     assert 'Referenced column "y" not found' in message
@@ -197,7 +199,7 @@ def test_a_wrong_column_has_its_place(project):
 
 
 def test_names_of_spark_are_found():
-    """Spark names columns and tables in backticks, with parts that the query may omit."""
+    """Spark's errors name columns and tables in backticks, with parts that the query may omit."""
     text = "SELECT a.`odd name`\nFROM gold.t AS a WHERE zz > 1"
     assert place_named("column `a`.`zz` cannot be resolved", text, "spark") == "line 2, column 24"
     assert place_named("`odd name` is missing", text, "spark") == "line 1, column 10"
@@ -208,7 +210,7 @@ def test_names_of_spark_are_found():
 
 
 def test_load_and_try(project):
-    """Load reads the tables of the query and offers it as a cell; a cell's SQL takes its place."""
+    """Load reads the tables of the query and offers it as a cell. SQL in the cell replaces it."""
     opened = project(sql_row(file="models/s.sql", least=1, known=[0, 1, 2]))
     opened.run().raise_for_status()
     loaded = load_transformation(opened, "S1")
@@ -240,7 +242,7 @@ def test_load_and_try(project):
     ],
 )
 def test_a_cell_that_is_no_query(project, cell, message):
-    """A cell that is not one SELECT is refused; its first line is that of the magic."""
+    """A cell that is not one SELECT is refused. Its first line is the magic's."""
     opened = project(sql_row(file="models/s.sql", least=1, known=[1]))
     opened.run(select=["B1"]).raise_for_status()
     with pytest.raises(ConfigurationError, match=message.replace("(", r"\(")):
@@ -248,7 +250,7 @@ def test_a_cell_that_is_no_query(project, cell, message):
 
 
 def test_a_cells_error_has_its_line(project):
-    """An unknown column of a cell is found by the cell's own lines."""
+    """The place of an unknown column counts the cell's own lines."""
     opened = project(sql_row(sql="SELECT x FROM bronze.x"))
     opened.run(select=["B1"]).raise_for_status()
     trial = try_transformation(opened, "S1", "SELECT\n  y FROM bronze.x")

@@ -1,4 +1,4 @@
-"""How many examples a property is tried on: few in each run, many when ``ODIBI_TEST_THOROUGH=1`` asks for them.
+"""Number of examples of a property: few in each run, many with ``ODIBI_TEST_THOROUGH=1``.
 
 The environments of other versions set ``ODIBI_TEST_FEW=1``: there a property is tried on a quarter, because
 it is the libraries that are tested, not the property.

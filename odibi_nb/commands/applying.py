@@ -50,7 +50,9 @@ def apply(arguments: argparse.Namespace, face: Face) -> str:
 
 def _confirm(edit: ModuleEdit, shown: str, face: Face, where: str) -> None:
     if face.ask is None:
-        raise ConfigurationError(where, [f"nobody can be asked here: write {shown} with --yes"])
+        raise ConfigurationError(
+            where, [f"this session cannot ask for a confirmation: write {shown} with --yes"]
+        )
     face.say(edit.diff)
     answer = face.ask(f"Write {shown} ({edit.size})? y/n: ").strip().lower()
     if answer not in YES:

@@ -72,7 +72,7 @@ def _environments(
         hint = did_you_mean(given[0], manifest.environments)
         listed = ", ".join(manifest.environments)
         raise ConfigurationError(
-            "--env", [f"no environment {given[0]!r}{hint}; there are {listed}"]
+            "--env", [f"no environment {given[0]!r}{hint}; the manifest has {listed}"]
         )
     if len(names) > _MOST_ENVS or len(names) < len(given) - len(words):
         raise ConfigurationError("--env", ["expected one or two environments"])

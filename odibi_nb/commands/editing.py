@@ -119,7 +119,9 @@ def _decoded(body: str) -> list[Row]:
     loose = [name for name, value in tables.items() if not isinstance(value, dict)]
     if loose:
         names = ", ".join(map(repr, loose))
-        raise ConfigurationError(BODY, [f"{names} must stand below a transformation: [SILVER_001]"])
+        raise ConfigurationError(
+            BODY, [f"write {names} below the header of a transformation, such as [SILVER_001]"]
+        )
     return [{"transformation_id": name, **table} for name, table in tables.items()]
 
 

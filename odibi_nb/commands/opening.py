@@ -45,8 +45,8 @@ def project_name(arguments: argparse.Namespace) -> str:
         return names[0]
     if not names and errors:
         raise errors[0]
-    available = f"there are {', '.join(map(repr, names))}" if names else "none found from here"
-    raise ConfigurationError("PROJECT", [f"say which project: {available}"])
+    found = f"found {', '.join(map(repr, names))}" if names else "none found from here"
+    raise ConfigurationError("PROJECT", [f"name a project: {found}"])
 
 
 def open_manifest(arguments: argparse.Namespace) -> ProjectManifest:

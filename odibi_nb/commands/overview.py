@@ -201,7 +201,7 @@ def cancel(arguments: argparse.Namespace, face: Face) -> str:
         _check_transformation(chosen[0], arguments.transformation)
     journal.request_cancel(chosen[0], arguments.transformation or "")
     if chosen[0] not in journal.live_runs(chosen[0].parent.parent):
-        raise ConfigurationError("cancel", [f"run {chosen[0].name} has ended meanwhile"])
+        raise ConfigurationError("cancel", [f"run {chosen[0].name} has ended already"])
     target = (
         f"transformation {arguments.transformation} of run" if arguments.transformation else "run"
     )

@@ -196,7 +196,7 @@ def _why_ask(orchestrator: GenericProjectOrchestrator, place: Place) -> str:
         found, _ = found_manifests()
         manifests = [m for m in found if m.project.casefold() == place.project.casefold()]
     if not manifests:
-        return "has no manifest here that says whether it is protected"
+        return "has no manifest here that shows if it is protected"
     for manifest in manifests:
         if manifest.environments.get(place.environment, {}).get("protected"):
             return "is protected"

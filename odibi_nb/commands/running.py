@@ -107,7 +107,7 @@ def _run_options(arguments: argparse.Namespace, face: Face) -> dict[str, Any]:
 def panel(arguments: argparse.Namespace, face: Face) -> Any:
     """Open a panel to run projects by point and click."""
     if face.panel is None:
-        why = "needs a notebook with widgets; here there are odibi plan and odibi run"
+        why = "needs a notebook with widgets: use odibi plan and odibi run here"
         raise ConfigurationError("panel", [why])
     return face.panel(arguments.project, arguments.env, arguments.engine, arguments.manifest)
 
@@ -164,6 +164,7 @@ def overrides_from(body: str) -> dict[str, dict[str, Any]]:
     if loose:
         names = ", ".join(map(repr, loose))
         raise ConfigurationError(
-            "the cell's body", [f"{names} must stand below a transformation: [SILVER_001]"]
+            "the cell's body",
+            [f"write {names} below the header of a transformation, such as [SILVER_001]"],
         )
     return tables

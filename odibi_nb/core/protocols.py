@@ -690,7 +690,7 @@ class View(Protocol):
 
 
 class Notifier(View, Protocol):
-    """View that tells people outside about runs. It never delays a run."""
+    """View that sends notices of runs to people. It never delays a run."""
 
     def on_dead_run(self, run: Row, records: Sequence[Row]) -> None:
         """Report a run whose process died: its record, and the records of its attempts.

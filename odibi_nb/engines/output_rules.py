@@ -56,7 +56,7 @@ def check_names(
             and lower case count as equal.
     """
     if not names:
-        raise DataError(f"{table}: the frame has no columns, so there is no table to make of it")
+        raise DataError(f"{table}: the frame has no columns, and a table needs at least one")
     seen: dict[str, str] = {}
     for name in names:
         if not isinstance(name, str) or not name.strip():

@@ -150,7 +150,7 @@ class _Comparison:
             )
             if twice:
                 self.notes.append(
-                    f"{counted(twice, 'key comes', 'keys come')} ({', '.join(keys)}) more than once in what is {side}: "
+                    f"{counted(twice, 'key comes', 'keys come')} ({', '.join(keys)}) more than once in the {side} rows: "
                     "whole rows are compared"
                 )
                 return []

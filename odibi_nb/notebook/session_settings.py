@@ -36,13 +36,13 @@ class SessionSettings(Configurable):
     project = _text("The project where a command names none.")
     env = _text("The environment where a command names none.")
     engine = _text("pandas or spark.")
-    max_workers = Int(None, allow_none=True, help="How many transformations run at a time.").tag(
-        config=True
-    )
-    log_level = _text("What the console shows: DEBUG, INFO, WARNING, ERROR.")
+    max_workers = Int(
+        None, allow_none=True, help="Number of transformations that run at a time."
+    ).tag(config=True)
+    log_level = _text("Level of the console: DEBUG, INFO, WARNING, ERROR.")
     on_error = _text("continue or stop.")
     schedule = _text("layers (one after the other) or graph.")
-    ui = _text("How a run is shown: auto, plotly, widgets, html or text.")
+    ui = _text("Display of a run: auto, plotly, widgets, html or text.")
 
     @validate(*SETTINGS)
     def _checked(self, proposal: Any) -> Any:

@@ -211,7 +211,7 @@ class FileRegistry:
         except RegistryError as exc:
             if all(problem.message != TRY_AGAIN for problem in exc.problems):
                 raise
-            # The rows say what has changed, the files who changed it.
+            # The rows show what changed, the files who changed it.
             writers = [Problem("", last_writer(self._state_dir, f.path, f.data)) for f in files]
             raise RegistryError(self.name, [*exc.problems, *writers]) from exc
 

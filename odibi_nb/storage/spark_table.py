@@ -155,7 +155,7 @@ class SparkRowTable(RowTable):
             _logger.info("%s was not compacted: %s", self.shown, _reason(exc))
 
     def tidy(self) -> None:
-        """Remove the files of earlier versions. The table's properties tell which are old enough."""
+        """Remove the files of earlier versions that are older than the table's properties require."""
         try:
             self._session().sql(f"VACUUM {self._name}").collect()
         except Exception as exc:  # noqa: BLE001  Sail lacks the statement, and failures are only logged

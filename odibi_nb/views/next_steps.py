@@ -30,8 +30,8 @@ STYLE = (
 def command(*words: str, project: str, env: str) -> str:
     """Return a ``%odibi`` line with the project and environment; "" if a name would break the line.
 
-    Names come from registry rows: a line break in one of them would begin another command, a magic evaluates
-    what stands in braces or behind a dollar sign, and a name that begins with a dash is an option.
+    Names come from registry rows: a line break in a name would begin another command, a magic
+    evaluates names in braces or behind a dollar sign, and a name that begins with a dash is an option.
     """
     if any(name.startswith("-") or set(name) & set("{}$") for name in (project, env, *words[1:])):
         return ""

@@ -1,4 +1,4 @@
-"""Pointing at the bar of a failed transformation in a Plotly figure, once nothing moves any more."""
+"""Point at the bar of a failed transformation in a Plotly figure, once the page is at rest."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MIDDLE_OF_THE_FAILED_BAR = """selector => {
 
 
 def click_the_failed_bar(page):
-    """Click it as a person does: the mouse is on it, and its tooltip is there.
+    """Click it as a person does: the mouse is on it, and its tooltip is shown.
 
     JupyterLab makes the cell that is clicked the active one, and scrolls to it, between the press of the
     button and its release, for which Plotly looks again at what is below the mouse: so it must be active

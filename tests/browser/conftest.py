@@ -10,7 +10,7 @@ from browser.lab import CHROMIUM, Lab, chromium, first_page
 
 
 def _missing():
-    """What there is not, of what these tests need."""
+    """Return the missing requirements of these tests."""
     if not CHROMIUM.exists():
         return f"no Chromium at {CHROMIUM}"
     for library in ("playwright", "jupyterlab"):
@@ -42,7 +42,7 @@ def page(lab, browser):
 
 @pytest.fixture
 def notebook(lab, page, request):
-    """Opens a notebook of the given cells; nothing may go wrong in the page while it is open."""
+    """Open a notebook of the given cells. The page must not log an error while it is open."""
     opened = []
 
     def open_cells(*cells):

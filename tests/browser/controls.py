@@ -1,4 +1,4 @@
-"""Looks for controls that not everybody could use."""
+"""Find controls that some people could not use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JupyterLab in a real browser: a server of our own, Debian's Chromium, nothing from elsewhere."""
+"""JupyterLab in a real browser: our own server and Debian's Chromium, without the network."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PROGRAM_ERRORS = ("error", "pageerror")
 
 
 class Lab:
-    """A JupyterLab server on *root*; nothing of the user's settings reaches it.
+    """A JupyterLab server on *root*, without the user's settings.
 
     Args:
         root: its folder.
@@ -142,7 +142,7 @@ def chromium():
 
 
 def new_page(browser, size=(1400, 1000)):
-    """A page of *browser*, with what went wrong in it as `page.wrong`."""
+    """A page of *browser*, with its errors as `page.wrong`."""
     page = browser.new_page(viewport={"width": size[0], "height": size[1]})
     page.set_default_timeout(60_000)
     page.wrong, page.foreign = [], []
@@ -171,7 +171,7 @@ def chromium_page(size=(1400, 1000)):
 
 
 def _is_wrong(message):
-    """An error; but JupyterLab says so itself when a kernel ends while it looks for a debugger."""
+    """An error that JupyterLab itself logs when a kernel ends while it looks for a debugger."""
     return message.type == "error" and "debugger state" not in message.text
 
 
@@ -230,7 +230,7 @@ class Notebook:
         return nbformat.read(self.path, as_version=4)
 
     def reload(self):
-        """Save it and load the page anew, which finds notebook and kernel again."""
+        """Save it and reload the page, which finds notebook and kernel again."""
         self.save()
         self.reloaded = True
         self.page.reload()

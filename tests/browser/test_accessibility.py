@@ -1,4 +1,4 @@
-"""Every view in JupyterLab, light and dark, as axe-core judges it: no violation of its rules."""
+"""Axe-core finds no violation of its rules in any view in JupyterLab, light and dark."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ THEMES = ("JupyterLab Light", "JupyterLab Dark")
 
 
 def violations(page, where=OUTPUTS):
-    """Where our output violates a rule, in each theme. JupyterLab's own elements are around it, not in it."""
+    """Return the places where our output violates a rule, in each theme. JupyterLab's own elements do not count."""
     found = []
     for theme in THEMES:
         page.evaluate(

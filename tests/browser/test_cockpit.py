@@ -1,4 +1,4 @@
-"""The live view of a run in a page with scrollbars, wide and narrow: nothing jumps, collapses or is cut off."""
+"""The live view of a run keeps its layout in a page with scrollbars, wide and narrow."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def height(page, selector):
 
 
 def test_from_enter_to_the_end_in_a_narrow_page(notebook, plant):  # noqa: F811
-    """Title, counts that filter, a Cancel that can be read; the end does not move what is below it, and stays."""
+    """The head has a title, counts that filter, and a readable Cancel. At the end of the run the
+    cells below do not move.
+    """
     nb = notebook(*plant.cells(plant.row("SLOW"), plant.row("BAD", "bad"), options="--workers 2"))
     page = nb.page
     page.set_viewport_size({"width": 800, "height": 900})

@@ -33,7 +33,7 @@ CELLS = "jupyterapp.shell.currentWidget.content.widgets"
 
 @pytest.fixture
 def home(tmp_path):
-    """A project that was green yesterday; today its Silver function names a column that is not there."""
+    """A project that was green yesterday. Today its Silver function names a column that does not exist."""
     home = make_project(tmp_path, rows=ROWS, functions=GOOD)
     project = GenericProjectOrchestrator("Plant One", manifest_path=home / "manifest.json")
     project.run().raise_for_status()
@@ -43,7 +43,7 @@ def home(tmp_path):
 
 
 def run_cell(nb, number, source):
-    """Put *source* into a cell, as if it had been typed, and run it."""
+    """Put *source* into a cell, as a person types it, and run it."""
     nb.page.evaluate(
         f"([number, source]) => {{ window.ran = false; const nb = jupyterapp.shell.currentWidget.content;"
         f"{CELLS}[number].model.sharedModel.setSource(source); nb.activeCellIndex = number;"
@@ -54,7 +54,7 @@ def run_cell(nb, number, source):
 
 
 def test_four_steps_from_red_to_green(notebook, tmp_path, home):
-    """See it red with traceback and log; load it; try a fix, whose difference is shown; retry: green."""
+    """A user sees the red row with traceback and log, loads it, tries a fix, sees the difference, and retries: green."""
     nb = notebook(f"%cd -q {tmp_path}\n%load_ext odibi_nb", "%odibi run", "%odibi load S1", "", "")
     page = nb.page
     nb.start()

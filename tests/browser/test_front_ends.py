@@ -98,7 +98,9 @@ SVG_BARS = ".jp-OutputArea-output svg[role='img'] rect:has(title)"
     ("options", "bars"), [("--ui plotly", PLOTLY_BARS), ("--ui widgets", SVG_BARS)]
 )
 def test_a_run_is_live_and_its_end_is_kept(run, tmp_path, options, bars):
-    """Bars grow and a failure turns up while the cell runs; at its end there are plot and table, in the saved file too."""
+    """While the cell runs, bars grow and a failure appears. At the end, page and saved file have
+    the plot and the table.
+    """
     nb = run("until_told", "bad", options=options)
     page = nb.page
     grow(page, bars)
@@ -128,7 +130,7 @@ def test_by_default_the_front_ends_best_is_shown(run, front_end, tmp_path):
 
 
 def test_the_stop_button_ends_the_run(run):
-    """The first press lets what runs end and starts nothing new; the second revokes it."""
+    """The first press lets running rows end and starts no new ones. The second press revokes them."""
     nb = run("until_told", "until_told", options="--workers 1")
     nb.page.wait_for_selector(".jp-OutputArea-output >> text=1 running, 1 waiting")
     nb.interrupt()
@@ -139,7 +141,9 @@ def test_the_stop_button_ends_the_run(run):
 
 
 def test_two_runs_in_a_cell_both_end_as_kept(run, tmp_path):
-    """While the second goes on the first's plot is drawn anew; then both are plot and table, without widgets."""
+    """While the second run continues, the first one's plot is drawn again. Then both are plot and
+    table, without widgets.
+    """
     nb = run(
         "good",
         "until_told",

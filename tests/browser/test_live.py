@@ -1,4 +1,4 @@
-"""What people see of a run in JupyterLab: it grows, it fails, it stops, it is kept."""
+"""A run as people see it in JupyterLab: it grows, fails, stops, and stays in the notebook."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def printed(notebook):
 
 
 def test_bars_grow_and_a_failure_turns_up_while_the_cell_runs(notebook, plant):
-    """A live Plotly figure: bars grow, a failed row shows its error; the end is kept as a plot and a table."""
+    """In a live Plotly figure bars grow and a failed row shows its error. The notebook keeps a plot and a table."""
     nb = notebook(*plant.cells(plant.row("SLOW"), plant.row("BAD<script>", "bad")))
     page = nb.page
     nb.start()
@@ -102,7 +102,9 @@ def test_bars_grow_and_a_failure_turns_up_while_the_cell_runs(notebook, plant):
 
 
 def test_a_saved_notebook_shows_the_run_again(notebook, plant):
-    """Closed and opened again, with nothing run, the notebook shows the plot, alive under the mouse, and the table."""
+    """A notebook that is closed and opened again, without running a cell, shows the table and the
+    plot with its tooltips.
+    """
     plant.go.touch()
     nb = notebook(*plant.cells(plant.row("ONE"), plant.row("TWO")))
     nb.start()
@@ -129,7 +131,7 @@ def test_the_other_pictures_are_live_too(notebook, plant, ui):
 
 
 def test_the_stop_button_ends_the_run(notebook, plant):
-    """The first press starts nothing new and lets what runs end; a second one revokes it."""
+    """The first press starts no new rows and lets running ones end. The second press revokes them."""
     rows = [plant.row(name) for name in ("A", "B", "C")]
     nb = notebook(*plant.cells(*rows, options="--workers 1 --ui widgets"))
     nb.start()
@@ -142,7 +144,7 @@ def test_the_stop_button_ends_the_run(notebook, plant):
 
 
 def test_a_stopped_run_ends_with_what_runs(notebook, plant):
-    """After one press the run ends within a second of its running transformations, which succeed."""
+    """After one press the run ends within a second after its running transformations, which succeed."""
     rows = [plant.row(name) for name in ("A", "B", "C")]
     *cells, run = plant.cells(*rows, options="--workers 1 --ui widgets")
     waited = "(r.end_time - r.transformations['A'].end_time).total_seconds()"
@@ -158,7 +160,7 @@ def test_a_stopped_run_ends_with_what_runs(notebook, plant):
 
 
 def click_a_bar(page, row, seen):
-    """Click on the bar of a row until *seen* is there: a figure that is drawn anew may miss a click."""
+    """Click on the bar of a row until *seen* is visible: a figure that is being redrawn may miss a click."""
     from playwright import sync_api
 
     for _ in range(10):
@@ -183,7 +185,7 @@ MIDDLE_OF_A_BAR = """row => {
 
 
 def test_the_log_of_a_running_row_is_followed(notebook, plant):
-    """A row clicked on, its bar, or its id typed in: its log is shown while it runs, and open at the end.
+    """Clicking a row or its bar, or typing its id, shows its log while it runs. At the end the log is open.
 
     All that can be pressed or filled in meanwhile has a label and a tooltip, and Tab reaches it.
     """
@@ -213,7 +215,7 @@ def test_the_log_of_a_running_row_is_followed(notebook, plant):
 
 
 def test_the_third_press_waits_for_nothing(notebook, plant):
-    """What does not listen is abandoned: the cell ends while the function goes on."""
+    """A function that ignores the cancel is abandoned: the cell ends while the function continues."""
     nb = notebook(
         *plant.cells(plant.row("A", "deaf"), plant.row("B"), options="--workers 1 --ui widgets")
     )
@@ -231,7 +233,7 @@ def test_the_third_press_waits_for_nothing(notebook, plant):
 
 @pytest.mark.parametrize("ui", ["widgets", "plotly"])
 def test_the_cancel_button_ends_the_run(notebook, plant, ui):
-    """While the cell runs, Cancel is heard: nothing new starts; the next press revokes what runs."""
+    """Cancel works while the cell runs: no new row starts. The next press revokes the running rows."""
     rows = [plant.row(name) for name in ("A", "B", "C")]
     nb = notebook(*plant.cells(*rows, options=f"--workers 1 --ui {ui}"))
     nb.start()
@@ -246,7 +248,7 @@ def test_the_cancel_button_ends_the_run(notebook, plant, ui):
 
 
 def test_the_third_press_of_the_button_abandons(notebook, plant):
-    """Cancel, Stop, Abandon: what does not listen is given up, and the cell ends."""
+    """After Cancel, Stop and Abandon, a function that ignores them is abandoned, and the cell ends."""
     nb = notebook(*plant.cells(plant.row("A", "deaf"), options="--ui widgets"))
     nb.start()
     for label in ("Cancel", "Stop running rows", "Abandon running rows"):
@@ -257,7 +259,7 @@ def test_the_third_press_of_the_button_abandons(notebook, plant):
 
 
 def test_where_a_button_is_not_heard_there_is_none(notebook, plant):
-    """A front end that sends widgets' messages to the busy shell gets no button, but a word about ■."""
+    """In a front end that sends widgets' messages to the busy shell, a hint about ■ replaces the button."""
     nb = notebook(*plant.cells(plant.row("A"), plant.row("B"), options="--ui widgets --workers 1"))
     subshells = "jupyterapp.serviceManager.kernels.commsOverSubshells"
     usual = nb.page.evaluate(f"() => {subshells}")
@@ -276,7 +278,7 @@ def test_where_a_button_is_not_heard_there_is_none(notebook, plant):
 
 
 def test_a_page_reloaded_in_the_middle_of_a_run_shows_its_last_picture(notebook, plant):
-    """Instead of widgets that are not there, it shows head, chart and table, and the command to go on."""
+    """A page without the widgets shows head, chart and table, and the command that continues."""
     setup, run = plant.cells(plant.row("SLOW"))
     often = "from odibi_nb.notebook.live import view\nview.KEEP_SECONDS = 0.2"
     nb = notebook(f"{setup}\n{often}", run)

@@ -52,14 +52,14 @@ class Opened:
         self.button(name).and_(self.page.locator(":enabled")).click()
 
     def cannot_press(self, name):
-        """Wait until a button is off."""
+        """Wait until a button is disabled."""
         self.button(name).and_(self.page.locator(":disabled")).wait_for()
 
     def open(self, tab):
         self.root.get_by_role("tab", name=tab, exact=True).click()
 
     def sees(self, text, timeout=30_000):
-        """Wait for *text* where it can be seen."""
+        """Wait until *text* is visible."""
         self.root.get_by_text(text).locator("visible=true").first.wait_for(timeout=timeout)
 
 
@@ -112,7 +112,7 @@ def test_a_project_is_run_by_clicks_alone(panel):
 
 
 def test_the_example_is_run_by_clicks_alone(notebook, folder):
-    """The example project: chosen in the panel, previewed, run, and looked at."""
+    """A user chooses the example project in the panel, previews it, runs it, and looks at the result."""
     copied = copy_notebooks(folder)
     nb = notebook(
         f"%cd -q {copied}\n%load_ext odibi_nb",
@@ -133,7 +133,7 @@ def test_the_example_is_run_by_clicks_alone(notebook, folder):
 
 
 def test_the_command_follows_what_is_chosen(panel):
-    """What is chosen with the keyboard stands in the command at once, and is what runs."""
+    """A choice made with the keyboard appears in the command at once, and Run executes it."""
     p = panel()
     p.sees("2 of 2 listed")
     find = p.root.get_by_label("Find")
@@ -155,7 +155,7 @@ def test_the_command_follows_what_is_chosen(panel):
 
 
 def test_a_broken_registry_is_shown_before_anything_runs(panel):
-    """Preview marks what is wrong at its rows; Run is refused with the same words, and the panel lives on."""
+    """Preview marks the problems at their rows. Run is refused with the same messages, and the panel keeps working."""
     p = panel(*default_rows(), registry_row("S2", "Silver_1", "dubble"))
     p.press("Preview")
     p.sees("1 problem: nothing will run.")
@@ -186,7 +186,7 @@ def test_a_failure_can_be_retried(panel):
 
 
 def test_a_protected_environment_asks(panel):
-    """In a protected environment Run is off until the project's name has been typed."""
+    """In a protected environment Run is disabled until the project's name has been typed."""
     p = panel(*[{**row, "environment": "prod"} for row in default_rows()])
     p.root.get_by_label("Environment").select_option("prod")
     confirm = p.root.get_by_label("Confirm")
@@ -199,7 +199,7 @@ def test_a_protected_environment_asks(panel):
 
 
 def test_cancel_says_what_its_next_press_does(panel, folder):
-    """While a run goes on Cancel is on: it drains, then stops what runs; afterwards Run is on again."""
+    """During a run Cancel is enabled: it drains, then stops running rows. Afterwards Run is enabled again."""
     p = panel(*waiting(folder, "A", "B"))
     p.root.get_by_label("Workers").fill("1")
     p.root.get_by_label("Workers").press("Enter")
@@ -216,7 +216,7 @@ def test_cancel_says_what_its_next_press_does(panel, folder):
 
 
 def test_two_panels_are_strangers(panel, folder):
-    """What is chosen and run in one panel changes nothing in another of the same notebook."""
+    """Choices and runs in one panel change nothing in another panel of the same notebook."""
     p = panel(*waiting(folder, "A"), more=('other = %odibi panel "Plant One"\nother',))
     other = Opened(p.notebook, 1)
     p.press("Run")
@@ -229,7 +229,7 @@ def test_two_panels_are_strangers(panel, folder):
 
 
 def test_every_control_can_be_reached_by_keyboard(panel):
-    """Tab goes through every control, in the order in which they stand; each has a name and a tooltip."""
+    """Tab reaches every control in the order on the page. Each has a name and a tooltip."""
     p = panel()
     p.sees("2 of 2 listed")
     assert unusable(p.page) == []
@@ -255,7 +255,9 @@ def test_every_control_can_be_reached_by_keyboard(panel):
 
 
 def test_a_narrow_panel_has_two_columns_and_folds_while_a_run_goes_on(panel, folder):
-    """Rows are chosen in the graph and searched in the table; during the run a line has the choices, and Cancel is there."""
+    """Users choose rows in the graph and search them in the table. During the run a line shows the
+    choices, with Cancel.
+    """
     names = ["A<i>\"'", *"BCDEFGH"]
     p = panel(*waiting(folder, *names))
     p.page.set_viewport_size({"width": 1_080, "height": 900})  # beside JupyterLab's sidebar: 700
@@ -292,7 +294,7 @@ def test_a_narrow_panel_has_two_columns_and_folds_while_a_run_goes_on(panel, fol
 
 
 def test_a_saved_panel_shows_its_last_run_without_a_kernel(panel, notebook):
-    """Closed and opened again, the notebook shows how the last run ended, with chart and table."""
+    """A notebook that is closed and opened again shows how the last run ended, with chart and table."""
     p = panel()
     p.press("Run")
     p.sees(re.compile("✔ success .* 2 of 2 done"))
@@ -318,7 +320,7 @@ BACKGROUND = 'h = %odibi run "Plant One" --background --ui widgets'
 
 
 def test_a_run_in_the_background_is_found_again_after_a_reload(notebook, folder):
-    """The page is loaded anew while a run goes on: its cell shows it alive, and its button ends it."""
+    """If the page is reloaded during a run, the cell shows the live run, and its button ends it."""
     make_project(folder, rows=waiting(folder, "A", "B"), functions=FUNCTIONS)
     cells = (
         f"%cd -q {folder}\n%load_ext odibi_nb",
@@ -340,7 +342,7 @@ def test_a_run_in_the_background_is_found_again_after_a_reload(notebook, folder)
 
 
 def test_a_run_in_the_background_ends_as_a_picture_in_its_own_cell(notebook, folder):
-    """Other cells run meanwhile; the end is drawn where the run began, and the handle knows it."""
+    """During a background run other cells run. The end is drawn in the run's cell, and the handle has the result."""
     make_project(folder, rows=waiting(folder, "A"), functions=FUNCTIONS)
     nb = notebook(
         f"%cd -q {folder}\n%load_ext odibi_nb\nfrom pathlib import Path",

@@ -1,4 +1,4 @@
-"""From a red row to a green run in four actions: by mouse, and by keyboard only."""
+"""Getting from a red row to a green run takes four actions, by mouse or by keyboard only."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def red(notebook, tmp_path, home):
 
 
 def wait_for_cell(page, text):
-    """Wait until a cell has *text* in its source; the number of that cell."""
+    """Wait until a cell has *text* in its source. Return the number of that cell."""
     page.wait_for_function(f"t => {CELLS}.some(c => c.model.sharedModel.getSource().includes(t))", arg=text)  # fmt: skip
     return page.evaluate(
         f"t => {CELLS}.findIndex(c => c.model.sharedModel.getSource().includes(t))", text
@@ -63,7 +63,7 @@ def wait_for_output(page, text):
 
 
 def edit(page, number):
-    """Correct the column in the cell, as typing does, and leave the cell as the active one, ready to run."""
+    """Correct the column in the cell as a user types, and leave the cell active and ready to run."""
     page.evaluate(
         "n => { const nb = jupyterapp.shell.currentWidget.content, cell = nb.widgets[n].model.sharedModel;"
         "cell.setSource(cell.getSource().replace('frame[\"ghi\"]', 'frame[\"ghi_w_m2\"]')); nb.activeCellIndex = n; }",
@@ -72,7 +72,9 @@ def edit(page, number):
 
 
 def test_four_actions_by_mouse(red, home):
-    """Load here, run the edited cell, Apply, Write it and retry: four clicks or cells, and the run is green."""
+    """The buttons Load here, Apply and Write it and retry, and running the edited cell, take four
+    clicks or cells, and the run is green.
+    """
     page, actions = red.page, 0
     row = page.locator(f"{OUTPUT} tbody[data-status=FAILED]")
     assert "KeyError: 'ghi' — plant_functions.py:11 in weather_15min" in row.inner_text()
@@ -109,7 +111,7 @@ def focus_by_tab(page, name):
 
 
 def test_four_actions_by_keyboard(red, home):
-    """The same with Tab, Enter and Ctrl+Enter alone."""
+    """Tab, Enter and Ctrl+Enter alone do the same."""
     page = red.page
     page.evaluate("() => document.querySelector('.odibi-log.on input').focus()")
     focus_by_tab(page, "Load here")

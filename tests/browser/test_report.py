@@ -13,7 +13,7 @@ def broken():
 
 
 def test_a_report_opens_from_the_disk(browser, tmp_path):
-    """Filters and sorting work, nothing else is loaded, and the page is not wider than its window."""
+    """Filters and sorting work, the page loads nothing else, and it is not wider than its window."""
     rows = [row(f"A{i}<img src=x>", broken if i == 3 else lambda: None) for i in range(12)]
     project = FakeProject(tmp_path / "p", rows)
     project.run(retry=0)

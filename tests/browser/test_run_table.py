@@ -1,4 +1,4 @@
-"""What the saved table of a run does without a kernel: it sorts, filters, and opens a row from its bar."""
+"""The saved table of a run works without a kernel: it sorts, filters, and opens a row from its bar."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ids(page, where=TABLE):
 
 
 def test_a_row_unfolds_its_traceback_and_log(ended):
-    """Its button opens what it printed and why it failed, by mouse and keyboard; scripts in it are text."""
+    """A row's button opens its output and its error, by mouse and keyboard. Scripts in them stay text."""
     page = ended.page
     opener = page.locator(f"{TABLE} td button[aria-expanded]")
     assert opener.all_inner_texts() == ["BAD<script>"]  # the others printed nothing
@@ -46,7 +46,7 @@ def test_a_row_unfolds_its_traceback_and_log(ended):
 
 
 def test_a_bar_of_the_plot_opens_its_row(ended):
-    """A click on a bar of the Plotly figure, in the output above, unfolds and marks that row."""
+    """A click on a bar of the Plotly figure in the output above unfolds and marks that row."""
     page = ended.page
     click_the_failed_bar(page)
     page.wait_for_selector(f"{TABLE} tbody.hit pre >> text=Traceback (most recent call last)")
@@ -54,7 +54,9 @@ def test_a_bar_of_the_plot_opens_its_row(ended):
 
 
 def test_the_table_sorts_and_filters(ended):
-    """Headers sort, numbers as numbers, and say how; a box and a list filter, and say how many are left."""
+    """Headers sort, numbers as numbers, and show the direction. A box and a list filter, and show
+    the number of rows left.
+    """
     page = ended.page
     assert ids(page) == ["BAD<script>", "ALSO", "LONG"]  # what failed comes first
     head = page.get_by_role("button", name="transformation")
@@ -83,13 +85,13 @@ def test_the_table_sorts_and_filters(ended):
 
 
 def test_every_control_has_a_label_and_a_tooltip(ended):
-    """Whatever can be pressed or filled in says what it does, also to those who cannot see it."""
+    """Each control has a description, also for people who cannot see it."""
     assert ended.page.locator(f"{TABLE} button").count() > len("status")
     assert unusable(ended.page) == []
 
 
 def page_of(page, *notebooks):
-    """The notebooks as nbconvert's HTML, in one page of their own, cut off from everybody else."""
+    """The notebooks as nbconvert's HTML, in an isolated page of their own."""
     other = page.context.browser.new_page()
     other.route("**/*", lambda route: route.abort())
     other.wrong = []
@@ -106,7 +108,7 @@ def page_of(page, *notebooks):
 
 
 def test_converted_to_html_the_picture_opens_rows(ended):
-    """Nbconvert's HTML has the SVG: a click on a bar or name opens that row, in the table that is nearest."""
+    """In nbconvert's HTML, a click on a bar or name of the SVG opens that row in the nearest table."""
     saved = ended.save()
     for output in (o for cell in saved.cells for o in cell.get("outputs", ())):
         output.get("data", {}).pop("application/vnd.plotly.v1+json", None)
@@ -126,7 +128,7 @@ def test_converted_to_html_the_picture_opens_rows(ended):
 
 
 def test_without_scripts_the_table_is_complete(ended):
-    """Where a front end takes scripts out, every row is there, and what it printed unfolds by itself."""
+    """If a front end removes scripts, all rows are shown, and their output unfolds without a script."""
     saved = ended.save()
     html = "".join(o["data"]["text/html"] for o in saved.cells[1]["outputs"] if "data" in o)
     page = ended.page.context.browser.new_page()
@@ -139,7 +141,7 @@ def test_without_scripts_the_table_is_complete(ended):
 
 
 def test_a_result_shown_later_is_the_same(notebook, plant):  # noqa: F811
-    """Evaluated in another cell, the result shows picture and table again, with the same details."""
+    """In another cell, the result shows picture and table again, with the same details."""
     plant.go.touch()
     first, run = plant.cells(plant.row("BAD", "bad"))
     nb = notebook(first, run, "r")

@@ -1,4 +1,4 @@
-"""`apply`: what was tried goes into the module, after a question."""
+"""`apply` writes the tried function into the module, after a question."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def call(*words, **face):
 
 
 def test_a_tried_version_is_written_after_a_question(home):
-    """The question shows the difference; no leaves the file, yes writes it, and then there is nothing left."""
+    """The question shows the difference. "No" leaves the file, "yes" writes it, and afterwards
+    `apply` has nothing to write.
+    """
     file = home / "plant_functions.py"
     trial = call("try", "B1", body=FIXED)
     assert "to write it: %odibi apply B1 --project 'Plant One' --env qat" in trial
@@ -49,7 +51,7 @@ def test_a_tried_version_is_written_after_a_question(home):
 
 
 def test_a_version_that_failed_is_not_applied(home):
-    """A failed trial withdraws the version before it, and nobody to ask means --yes."""
+    """A failed trial discards the version before it. Without a person to ask, `apply` needs --yes."""
     call("try", "B1", body=FIXED)
     with pytest.raises(ConfigurationError, match="with --yes"):
         call("apply", "B1")

@@ -1,4 +1,4 @@
-"""The shell's face: exit codes, one line for a mistake, and nothing else."""
+"""The command line: exit codes, and one line for a mistake."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def odibi(capsys):
-    """Calls the shell's face: (exit code, standard output, standard error)."""
+    """Call the command line. Return exit code, standard output and standard error."""
 
     def call(*words):
         code = main(words)
@@ -102,7 +102,7 @@ def test_a_reader_that_has_seen_enough(tmp_path, words):
 
 
 def test_a_failed_run_is_1(here, odibi):
-    """A run whose transformations fail ends with 1 and says which."""
+    """A run with failed transformations ends with exit code 1 and names them."""
     make_project(here, rows=BROKEN)
     code, out, err = odibi("run")
     assert code == 1
@@ -121,7 +121,7 @@ def test_a_failed_run_is_1(here, odibi):
     ],
 )
 def test_only_some_rows_run(here, odibi, words, ran):
-    """--select, --exclude and --only say which rows run; the tables of the others stand as they are."""
+    """--select, --exclude and --only choose the rows to run. The tables of the other rows do not change."""
     assert odibi("run")[0] == 0
     code, out, _ = odibi("plan", *words)
     assert code == 0
@@ -140,7 +140,7 @@ def test_only_some_rows_run(here, odibi, words, ran):
     ],
 )
 def test_a_selection_that_is_not_understood_is_2(here, odibi, words, message):
-    """A selection with a mistake in it, or of nothing, runs nothing and says what was meant."""
+    """A selection with a mistake, or of no row, runs nothing, and the message has a suggestion."""
     code, _, err = odibi("run", *words)
     assert code == 2
     assert message in err
@@ -172,7 +172,7 @@ def test_a_selection_that_is_not_understood_is_2(here, odibi, words, message):
     ],
 )
 def test_a_mistake_is_2(here, odibi, words, message):
-    """Whatever is wrong with the input: exit code 2 and one line, and nothing has begun."""
+    """Invalid input gives exit code 2 and one line, and starts nothing."""
     code, out, err = odibi(*words)
     assert (code, out) == (2, "")
     assert message in err
@@ -181,7 +181,7 @@ def test_a_mistake_is_2(here, odibi, words, message):
 
 
 def test_several_problems_are_told_together(here, odibi):
-    """A manifest with several problems is told with all of them, still with 2."""
+    """The message about a manifest lists all its problems, and the exit code is still 2."""
     (here / "projects" / "plant_one" / "manifest.json").write_text(
         '{"projct": 1, "layer_order": 2}'
     )
@@ -192,7 +192,7 @@ def test_several_problems_are_told_together(here, odibi):
 
 
 def test_a_plan_with_problems_is_2(here, odibi):
-    """`odibi plan` shows everything, and its exit code says whether it could run."""
+    """`odibi plan` shows the whole plan, and its exit code shows if it could run."""
     assert odibi("plan")[0] == 0
     make_project(here, rows=[registry_row("B1", "Bronze", "laod")])
     code, out, _ = odibi("plan")
@@ -204,7 +204,7 @@ def test_a_plan_with_problems_is_2(here, odibi):
 
 
 def test_a_plan_tells_how_long_it_will_take(here, odibi):
-    """A first plan has no history; after a run it has times for the workers and the schedule that are asked for."""
+    """A first plan has no history. After a run it has times for the given workers and schedule."""
     code, out, _ = odibi("plan", "Plant One", "--workers", "3", "--schedule", "graph")
     assert code == 0
     assert "No history yet" in out
@@ -224,7 +224,7 @@ def test_help_is_0(odibi, words):
 
 
 def test_a_question_that_is_not_answered(here, odibi, monkeypatch):
-    """Ctrl-D at the question for a protected environment is a no, not a traceback."""
+    """Ctrl-D at the question for a protected environment means no, without a traceback."""
 
     class Terminal(io.StringIO):
         def isatty(self):
@@ -243,7 +243,7 @@ def test_a_question_that_is_not_answered(here, odibi, monkeypatch):
 
 
 def test_interrupted(here, odibi, monkeypatch):
-    """Ctrl-C outside a run is 130, without a traceback."""
+    """Ctrl-C outside a run ends with exit code 130, without a traceback."""
 
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -256,7 +256,7 @@ def test_interrupted(here, odibi, monkeypatch):
 
 
 def test_every_command_on_a_real_project(here, odibi):
-    """From rows in a file to a run in the history: each command works from a shell."""
+    """Each command works from a shell, from rows in a file to a run in the history."""
     file = here / "rows.json"
     assert odibi("registry", "export", str(file)) == (
         0,
@@ -295,7 +295,7 @@ def test_doctor_says_where_each_value_comes_from(here, odibi, monkeypatch):
 
 
 def test_doctors_exit_code_says_what_is_wrong(here, odibi, monkeypatch):
-    """0 if nothing is wrong, 2 if the user's input is, 1 if something else is: as for a run."""
+    """The exit code is 0 without a problem, 2 if the user's input has one, else 1, as for a run."""
     home = here / "projects" / "plant_one"
     assert odibi("doctor")[0] == 0
     assert odibi("doctor")[1].startswith("odibi doctor: ✔ no problem found\n")
@@ -315,7 +315,9 @@ def test_doctors_exit_code_says_what_is_wrong(here, odibi, monkeypatch):
 
 
 def test_doctor_says_which_spark_session_a_run_would_use(here, odibi, monkeypatch):
-    """Doctor names the session and why, or what is missing and the command that mends it; starts none."""
+    """Doctor names the session with its reason, or the missing part and the command that installs
+    it. It starts no session.
+    """
     pytest.importorskip("pyspark")
     monkeypatch.setenv("JAVA_HOME", str(here))
     code, out, _ = odibi("doctor", "--engine", "spark")
@@ -329,7 +331,7 @@ def test_doctor_says_which_spark_session_a_run_would_use(here, odibi, monkeypatc
 
 
 def test_doctor_says_what_collides(here, odibi, monkeypatch, tmp_path):
-    """Another package's command odibi, on the index and on PATH, and its module odibi_nb, are named."""
+    """Doctor names another package's command odibi, on the index and on PATH, and its module odibi_nb."""
     info = tmp_path / "site" / "odibi-3.15.1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odibi\nVersion: 3.15.1\n")
@@ -371,7 +373,7 @@ def test_doctor_reads_no_jars(here, odibi, monkeypatch, tmp_path):
 
 
 def test_doctor_says_how_a_run_is_shown(odibi, here):
-    """In a shell a run is lines of text, and doctor says so."""
+    """In a shell a run is shown as lines of text, and doctor lists this display."""
     _, out, _ = odibi("doctor")
     (line,) = [line for line in out.splitlines() if line.startswith("ui ")]
     assert "text (no notebook: lines of text)" in line
@@ -390,7 +392,7 @@ def test_doctor_says_how_a_run_is_shown(odibi, here):
     ],
 )
 def test_doctor_knows_what_does_not_work_together(here, odibi, monkeypatch, installed, message):
-    """Versions that are known not to work together are a problem, with what to do."""
+    """Versions that do not work together are a problem with a remedy."""
     site = here / "site"
     for name, version in installed.items():
         info = site / f"{name}-{version}.dist-info"
@@ -417,7 +419,7 @@ def test_settings_reach_a_run(here, odibi, monkeypatch):
 
 
 def test_no_password_is_shown(here, odibi, monkeypatch):
-    """A password in the registry's URL is in no message, whatever goes wrong."""
+    """No message contains a password of the registry's URL."""
     home = here / "projects" / "plant_one"
     manifest = json.loads((home / "manifest.json").read_text())
     for url in (
@@ -437,7 +439,7 @@ def test_no_password_is_shown(here, odibi, monkeypatch):
 
 
 def test_cancel_of_one_transformation(here, odibi):
-    """`odibi cancel --transformation` ends one row of a running run, and says if there is none to end."""
+    """`odibi cancel --transformation` ends one row of a running run. Without such a row it is an error."""
     functions = (
         "import pathlib, time\n"
         "def load():\n    print('loaded')\n"
@@ -477,7 +479,7 @@ def test_cancel_of_one_transformation(here, odibi):
     ],
 )
 def test_what_needs_a_notebook_says_so(words, message, here, odibi):
-    """A panel, and a run beside something, are refused in a shell with one message; exit code 2."""
+    """A shell refuses a panel and a background run with one message and exit code 2."""
     code, _, err = odibi(*words)
     assert code == 2
     assert message in err

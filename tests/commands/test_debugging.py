@@ -1,4 +1,4 @@
-"""load, try, debug, explain and log from a shell; the log of a row that runs."""
+"""The commands load, try, debug, explain and log in a shell, and the log of a running row."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_shell_tries_and_explains(ran, capsys):
 
 
 def test_a_shell_loads_and_debugs(ran, capsys):
-    """`odibi load` says what the inputs are; `odibi debug` shows the last failure's traceback."""
+    """`odibi load` lists the inputs. `odibi debug` shows the last failure's traceback."""
     assert main(["load", "S1"]) == 0
     assert "bronze_x" not in capsys.readouterr().out
     assert main(["debug"]) == 0
@@ -90,13 +90,13 @@ def test_a_part_is_not_written(ran, capsys):
 
 
 def test_a_protected_environment_asks_before_a_trial_writes(ran, capsys):
-    """Writing to a protected environment needs --yes where nobody can type; trying does not."""
+    """Without a terminal, writing to a protected environment needs --yes. Trying does not."""
     assert main(["try", "S1", "--env", "prod", "--write"]) == 2
     assert "is protected: write to it with --yes" in capsys.readouterr().err
 
 
 def test_the_log_of_a_row_that_runs_can_be_followed(folder):
-    """Lines come while the row runs, from another thread or process; following ends with the row."""
+    """Lines arrive while the row runs, from another thread or process. Following ends with the row."""
     started, hooks = threading.Event(), HookManager()
     hooks.register("transform_start", lambda _: started.set(), {"transformation_id": "PATIENT"})
     run = threading.Thread(
@@ -122,7 +122,7 @@ def test_the_log_of_a_row_that_runs_can_be_followed(folder):
 
 
 def test_the_log_of_an_older_run(ran, capsys):
-    """--run names a run; without it, the newest run in which the row was started counts."""
+    """--run names a run. Without it, the newest run that started the row counts."""
     first = run_project("Plant One", log_level="CRITICAL")
     second = run_project("Plant One", log_level="CRITICAL", target_layers=["Bronze"])
     assert first.run_id != second.run_id
@@ -133,7 +133,7 @@ def test_the_log_of_an_older_run(ran, capsys):
 
 
 def test_the_lineage_of_a_row(ran, capsys):
-    """What leads to a row and what follows, so many steps, with how each ended last; also as Mermaid."""
+    """The lineage of a row has so many steps up and down, each with its last status, also as Mermaid."""
     assert main(["lineage", "S1"]) == 0
     printed = capsys.readouterr().out
     assert "lineage of S1 · Plant One · env qat · as of run " in printed
@@ -153,7 +153,7 @@ def test_the_lineage_of_a_row(ran, capsys):
 
 
 def test_a_lineage_without_runs_has_no_states(folder, capsys):
-    """Before the first run the graph is there, and no state is made up."""
+    """Before the first run the graph is complete, without invented states."""
     assert main(["lineage"]) == 0
     printed = capsys.readouterr().out
     assert "as of run" not in printed
@@ -161,7 +161,7 @@ def test_a_lineage_without_runs_has_no_states(folder, capsys):
 
 
 def test_a_trial_in_a_protected_environment_says_what_it_does(ran):
-    """`try` in a protected environment says that the function is called there."""
+    """`try` in a protected environment warns that it calls the function there."""
     said = []
     with pytest.raises(ConfigurationError, match="no rows for project"):
         execute(parse(["try", "S1", "--env", "prod"]), Face(say=said.append))

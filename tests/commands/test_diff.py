@@ -1,4 +1,4 @@
-"""``diff``: what changed in the data, in the shell, in Python and as JSON; nothing is written."""
+"""``diff`` shows the changes of the data in the shell, in Python and as JSON, and writes nothing."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def here(ran, monkeypatch):
 
 @pytest.fixture
 def odibi(capsys):
-    """Calls the shell's face: (exit code, standard output, standard error)."""
+    """Call the command line. Return exit code, standard output and standard error."""
 
     def call(*words):
         code = main([*words])
@@ -98,7 +98,7 @@ def contents(folder):
 
 
 def test_the_diff_of_a_run_is_that_of_each_table_it_wrote(here, odibi):
-    """Each table has one line: versions and counts, by the keys of its output; without keys, whole rows."""
+    """Each table has one line: versions and counts, by the keys of its output, or by whole rows without keys."""
     _, _, runs = here
     code, out, err = odibi("diff")
     assert (code, err) == (0, "")
@@ -111,7 +111,7 @@ def test_the_diff_of_a_run_is_that_of_each_table_it_wrote(here, odibi):
 
 
 def test_the_diff_of_a_table_is_its_last_change_or_between_versions(here, odibi):
-    """A table alone shows changed columns and samples; two versions may be in any order."""
+    """The diff of one table shows changed columns and samples. The two versions may be in any order."""
     out = odibi("diff", "bronze.x")[1]
     assert "v1: WRITE by B1 in run" in out
     assert [line.split() for line in out.splitlines() if line.strip().startswith("v ")] == [
@@ -128,7 +128,7 @@ def test_the_diff_of_a_table_is_its_last_change_or_between_versions(here, odibi)
 
 
 def test_two_environments_are_compared_table_by_table(here, odibi):
-    """All tables of both, or the named or selected ones; the first is the earlier side."""
+    """The diff of two environments has all tables of both, or the chosen ones. The first one is the earlier side."""
     out = odibi("diff", "--env", "qat", "prod")[1]
     assert out.splitlines()[0] == "diff of Plant One · env qat → prod"
     assert "bronze.x v1 → v0: +1 ~3 −0" in out
@@ -196,7 +196,7 @@ def test_equal_tables_fold_into_one_line():
 
 
 def test_a_diff_is_a_document(here, odibi):
-    """Programs get the same numbers, and rows as objects."""
+    """The JSON document has the same numbers, and rows as objects."""
     found = json.loads(odibi("diff", "bronze.x", "--json")[1])
     table = found["tables"][0]
     assert (found["kind"], table["added"], table["changed"]) == ("diff", 1, 2)
@@ -219,7 +219,7 @@ def test_a_diff_is_a_document(here, odibi):
     ],
 )
 def test_a_mistake_is_one_message(here, odibi, words, code, message):
-    """The message says what was found and what is possible; a key that is missing is a note."""
+    """The message has the found value and the possible ones. A missing key gives a note."""
     found, out, err = odibi("diff", *words)
     assert (found, "Traceback" in err) == (code, False)
     assert message in err
@@ -239,7 +239,9 @@ def test_a_diff_writes_nothing(here, odibi):
 
 
 def test_a_table_that_cannot_be_read_does_not_hide_the_others(tmp_path, odibi, monkeypatch):
-    """Its reason has a line of its own, and the exit code is 1. An older log needs no versions."""
+    """The line of a table without its files has the reason, and the exit code is 1. A log without
+    versions is no hindrance.
+    """
     home = make_project(tmp_path, rows(3, 1), functions=FUNCTIONS)
     monkeypatch.chdir(tmp_path)
     lake = home / "lake"
@@ -261,7 +263,7 @@ def test_a_table_that_cannot_be_read_does_not_hide_the_others(tmp_path, odibi, m
 
 
 def test_a_table_that_was_created_again_is_not_compared(tmp_path, odibi, monkeypatch):
-    """Its versions of the same numbers are another table's."""
+    """A dropped and recreated table is another table, even if version numbers are equal."""
     home = make_project(tmp_path, rows(3, 1), functions=FUNCTIONS)
     monkeypatch.chdir(tmp_path)
     run_project("Plant One")
@@ -274,7 +276,7 @@ def test_a_table_that_was_created_again_is_not_compared(tmp_path, odibi, monkeyp
 
 
 def test_versions_come_from_the_run_log_or_from_commits():
-    """The first version before and the last one after count, of all writes of the run."""
+    """For several writes of a run, the first version before and the last version after them count."""
 
     def output(version, previous=None):
         return OutputWritten(

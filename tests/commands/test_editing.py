@@ -1,4 +1,4 @@
-"""Registry rows from a cell: checked as a plan would, shown as a diff, written all or none."""
+"""Registry rows from a cell are checked as in a plan, shown as a diff, and written all or none."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ priority = 3
 
 
 def test_toml_rows_are_added(home):
-    """A table per id is a row; project, environment and enabled go without saying."""
+    """Each table of the cell is a row. Project, environment and enabled have defaults."""
     edit = do("register", NEW)
     assert (edit.inserted, edit.updated) == (("S2",), ())
     assert '+inputs = ["silver.x"]' in edit.diff.replace("[\n+  ", "[").replace("\n+]", "]")
@@ -57,7 +57,7 @@ def test_toml_rows_are_added(home):
 
 
 def test_only_what_the_cell_says_changes(home):
-    """A row that is there keeps the columns that the cell leaves out; the diff shows the rest."""
+    """An existing row keeps the columns that the cell leaves out. The diff shows the others."""
     edit = do("register", "[B1]\nconstants = {rows = 5}\n")
     assert edit.updated == ("B1",)
     assert '-  "rows": 3' in edit.diff
@@ -80,7 +80,7 @@ def test_json_rows_are_those_of_a_registry_file(home):
         ("", "is empty: give rows"),
         ("[B1", "is not TOML"),
         ('[{"id": "B1"', "is not JSON: JSON is malformed"),
-        ("rows = 1", "'rows' must stand below a transformation"),
+        ("rows = 1", "write 'rows' below the header of a transformation"),
         ("[B1]\nfuncton = 'load'", "unknown column 'functon' (did you mean 'function'?)"),
         ("[B1]\nfunction = 'laod'", "has no function 'laod' (did you mean 'load'?)"),
         (f"[S1]\ninputs = ['silver.twice']\n{NEW}", "wait for each other: S1 -> S2 -> S1"),
@@ -95,7 +95,7 @@ def test_json_rows_are_those_of_a_registry_file(home):
     ],
 )
 def test_what_is_wrong_is_told_and_nothing_is_written(home, body, message):
-    """Malformed text, unknown columns, functions that are not there, cycles: one message, no change."""
+    """Malformed text, unknown columns, missing functions and cycles each give one message and no change."""
     before = rows_of(home)
     with pytest.raises(ConfigurationError) as wrong:
         do("register", body)
@@ -104,7 +104,7 @@ def test_what_is_wrong_is_told_and_nothing_is_written(home, body, message):
 
 
 def test_problems_of_other_rows_do_not_stand_in_the_way(home):
-    """What was wrong before is not this change's fault, and a change may mend it."""
+    """An edit is not refused for problems that the registry had before, and it may mend them."""
     registry = registry_in_database("sqlite:///registry.db", folder=home)
     bad = {**default_rows()[0], "transformation_id": "BAD", "function": "gone", "outputs": []}
     registry.upsert([bad])
@@ -113,7 +113,7 @@ def test_problems_of_other_rows_do_not_stand_in_the_way(home):
 
 
 def test_rows_are_switched_off_and_on(home):
-    """Disable leaves rows out of runs, enable brings them back; unknown ids are told."""
+    """Disabled rows do not run, and enabled rows run again. Unknown ids are reported."""
     assert do("disable S1").updated == ("S1",)
     assert rows_of(home)["S1"]["enabled"] == 0
     assert do("disable S1 S1").unchanged == 1
@@ -125,7 +125,7 @@ def test_rows_are_switched_off_and_on(home):
 
 
 def test_a_protected_environment_shows_the_change_and_asks(home):
-    """The diff comes before the question; without the project's name nothing is written."""
+    """The diff is shown before the question. Without the project's name nothing is written."""
     said = []
     with pytest.raises(ConfigurationError, match="not confirmed"):
         do("disable S1 --env prod", say=said.append, ask=lambda _: "no")
@@ -139,7 +139,7 @@ def test_a_protected_environment_shows_the_change_and_asks(home):
 
 
 def test_secrets_are_not_shown(home):
-    """What a constant keeps secret is hidden in the diff."""
+    """The diff hides the secrets in constants."""
     edit = do("register", "[B1]\nconstants = {rows = 3, password = 'hunter2'}\n")
     assert "hunter2" not in repr(edit)
     assert "***" in edit.diff
@@ -149,7 +149,7 @@ def test_secrets_are_not_shown(home):
 
 
 def meanwhile(line, body=""):
-    """Answers the question of a protected environment, after another edit."""
+    """Answer the question of a protected environment, after another edit."""
 
     def ask(_question):
         do(line, body)
@@ -159,7 +159,7 @@ def meanwhile(line, body=""):
 
 
 def test_an_edit_during_the_question_is_not_lost(home):
-    """What another writer changes while a confirmation is asked for stays, and is named."""
+    """A change that another writer makes during the confirmation stays, and is named."""
     quiet = {"say": lambda _: None}
     edit = do(
         "disable B1 --env prod",
@@ -194,7 +194,7 @@ def test_an_edit_during_the_question_is_not_lost(home):
 
 
 def test_a_broken_row_can_be_disabled_excluded_and_deleted(home):
-    """A row with broken JSON can be switched off, left out of a run, mended and deleted."""
+    """A user can disable a row with broken JSON, leave it out of a run, mend it and delete it."""
     broken = "UPDATE TransformationRegistry SET constants = '{\"rows\": ' WHERE environment = 'qat' AND transformation_id = 'S1'"
     execute_sql(f"sqlite:///{home}/registry.db", broken)
     plan = do("plan --exclude S1")
@@ -213,7 +213,9 @@ def test_a_broken_row_can_be_disabled_excluded_and_deleted(home):
 
 
 def test_rows_are_deleted_after_a_diff_and_a_question(home):
-    """`registry delete` shows the rows and asks; without a person it needs --yes; prod needs its name."""
+    """`registry delete` shows the rows and asks. A script needs --yes. A protected environment
+    needs the project's name.
+    """
     said = []
     with pytest.raises(ConfigurationError, match="not confirmed"):
         do("registry delete S1", say=said.append, ask=lambda _: "")

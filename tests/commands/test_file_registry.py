@@ -64,7 +64,7 @@ def test_every_command_edits_the_file(home):
 
 
 def test_a_registry_is_not_exported_over_itself(home):
-    """An export to the registry's own file would lose the rows of other environments: it is refused."""
+    """An export to the registry's own file is refused: it would lose the rows of other environments."""
     do("registry init")
     rows = [*default_rows(), *({**row, "environment": "prod"} for row in default_rows())]
     (home.parent / "rows.json").write_text(json.dumps(rows))

@@ -1,4 +1,4 @@
-"""What may come next on a command line, by the parser."""
+"""Possible next words on a command line, from the parser."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from odibi_nb.commands.parser import build_parser
 
 
 def takes(line):
-    """(what the next value would be for, whether there must be one) after *line*."""
+    """Return the purpose of the next value after *line*, and if it is required."""
     place = place_after(line.split())
     return getattr(place.takes, "dest", None), place.waits
 
@@ -38,14 +38,14 @@ def test_where_a_line_has_got_to(line, dest, waits):
 
 
 def test_what_was_given():
-    """The words that were given are known by what they were given to."""
+    """Given words are assigned to their arguments and options."""
     place = place_after(["run", "Plant One", "--layers", "A", "B", "--env=qat"])
     assert place.command == ("run",)
     assert place.given == {"project": ["Plant One"], "layers": ["A", "B"], "env": ["qat"]}
 
 
 def test_an_option_is_offered_once():
-    """What was named already is not offered again."""
+    """A name that the line already has is not offered again."""
     names = [x.option_strings[-1] for x in place_after(["run", "--env", "qat"]).options]
     assert "--env" not in names
     assert "--layers" in names
@@ -59,7 +59,7 @@ def test_after_a_mistake_nothing_comes(line):
 
 
 def test_every_command_and_option_is_known():
-    """Whatever is added to the parser is offered: commands with their help, choices, options."""
+    """Completion offers every part of the parser: commands with their help, choices and options."""
     commands = choices_of(place_after([]).takes)
     (action,) = [x for x in build_parser()._actions if x.dest == "command"]
     assert list(commands) == list(action.choices)

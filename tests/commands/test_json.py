@@ -32,7 +32,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def document(capsys):
-    """Calls the shell's face: (exit code, the one document on standard output)."""
+    """Call the command line. Return the exit code and the one document on standard output."""
 
     def call(*words):
         code = main([*words, "--json"])
@@ -42,7 +42,7 @@ def document(capsys):
 
 
 def test_a_plan_is_a_document_with_its_rows_and_problems(here, document):
-    """Rows, their order and problems are there; with a problem the exit code is 2, as without --json."""
+    """The document has rows, their order and problems. With a problem the exit code is 2, as without --json."""
     code, plan = document("plan")
     assert (code, plan["kind"], plan["version"]) == (0, "plan", 1)
     assert [row["transformation_id"] for row in plan["rows"]] == ["B1", "S1"]
@@ -75,7 +75,7 @@ def test_the_doctors_report_is_a_document(here, document):
 
 
 def test_every_key_of_a_document_is_in_the_reference():
-    """Each document is a section with a row for each of its keys, and for those of its objects."""
+    """The reference has a section for each document, with a row for each key, also of inner objects."""
     page = reference("json")
     kinds = {cls.__struct_config__.tag: cls for cls in JsonDocument.__subclasses__()}
     assert {"plan", "history", "doctor"} <= set(kinds)
@@ -94,7 +94,7 @@ def test_every_key_of_a_document_is_in_the_reference():
 
 
 def test_a_document_is_valid_json_whatever_a_table_holds():
-    """NaN, text that is no Unicode and values of other libraries never make text that no parser reads."""
+    """NaN, text that is not Unicode, and values of other libraries still give valid JSON."""
     found = json_documents.HistoryDocument(
         project='quote " and \x1b[31m',
         env="qat",

@@ -1,4 +1,4 @@
-"""A project whose registry is a table of its lake: made, filled, edited and run from the commands."""
+"""A registry in a table of the lake is created, filled, edited and run with the commands."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def fill(folder, rows):
 
 
 def edit_and_run(engine):
-    """Register a row, leave another out, and let it run again; each is what the next run does."""
+    """Register a row, disable another one, and enable it again. The next run obeys each change."""
     assert do("register", "[B1]\nconstants = {rows = 5}\n").updated == ("B1",)
     do("disable S1")
     first = run_project("Plant One", engine=engine).raise_for_status()
@@ -79,7 +79,7 @@ def edit_and_run(engine):
 
 
 def test_on_pandas(project):
-    """delta-rs reads and writes it; nothing but the lake is needed."""
+    """delta-rs reads and writes the registry. It needs only the lake."""
     folder = project(engine="pandas")
     fill(folder, default_rows())
     edit_and_run("pandas")
@@ -95,7 +95,7 @@ def rows_on_spark():
 
 
 def test_on_sail(project, tmp_path):
-    """A session that runs reads it; before there is one, a plan is made without starting any."""
+    """A running session reads it. Without a session, a plan starts none."""
     stop_own()
     folder = project(engine="spark", spark={"remote": "sail"})
     fill(folder, rows_on_spark())
@@ -136,7 +136,7 @@ def test_in_a_catalog(project, tmp_path):
 
 
 def test_doctor_starts_no_session(project):
-    """What only a session reaches is not looked at by `doctor`, which says so."""
+    """`doctor` does not check a registry that needs a session, and reports this."""
     pytest.importorskip("pyspark")
     stop_own()
     project(engine="spark", lake="catalog:main", spark=QUICK)
@@ -155,7 +155,7 @@ def test_doctor_starts_no_session(project):
     ],
 )
 def test_what_is_no_registry(project, registry, message):
-    """What is neither a URL nor a table's name is refused in one message."""
+    """A registry that is neither a URL nor a table's name is refused in one message."""
     project(engine="pandas", registry=registry)
     with pytest.raises(ConfigurationError) as wrong:
         do("plan")
@@ -163,7 +163,7 @@ def test_what_is_no_registry(project, registry, message):
 
 
 def test_a_file_is_no_table(project):
-    """A file's name without its URL is answered with the URL."""
+    """The message about a file's name without its URL proposes the URL."""
     project(engine="pandas", registry="registry.db")
     with pytest.raises(ConfigurationError, match=r"for a database, write 'sqlite:///registry\.db'"):
         do("plan")

@@ -36,7 +36,7 @@ def do(line, said=None, **face):
 
 
 def placed(report):
-    """State and change by place, without the folder."""
+    """Return state and change by place, without the folder."""
     return [
         (row["place"].split("plant_one/")[-1], row["state"][0], row["change"]) for row in report
     ]
@@ -86,7 +86,7 @@ def test_every_place_is_listed(tmp_path, monkeypatch):
 
 
 def test_a_project_that_needs_nothing(tmp_path, monkeypatch):
-    """A project of ours has no place to change; a layer with steps is one to look at."""
+    """A project of ours needs no change. A layer with steps is listed for review."""
     home = make_project(tmp_path)
     monkeypatch.chdir(tmp_path)
     report = do("doctor --migration")
@@ -136,7 +136,9 @@ def fill(home):
 
 @pytest.mark.parametrize("kind", ["table", "url", "json", "csv"])
 def test_an_ingestion_config_is_imported(tmp_path, monkeypatch, kind):
-    """From a table, a URL, a JSON or a CSV file: Bronze rows appear, the rest is named, a second import changes nothing."""
+    """From a table, a URL, a JSON or a CSV file, Bronze rows are imported and the rest is named. A
+    second import changes nothing.
+    """
     home = make_project(tmp_path)
     monkeypatch.chdir(tmp_path)
     if kind in ("table", "url"):
@@ -163,7 +165,7 @@ def test_an_ingestion_config_is_imported(tmp_path, monkeypatch, kind):
 
 
 def test_an_ingestion_config_that_cannot_be_used(tmp_path, monkeypatch):
-    """A missing table, a table name where the registry is a file, and a config without a usable source write nothing."""
+    """A missing table, a table name with a file registry, and a config without a usable source write nothing."""
     environment = {"engine": "pandas", "registry": "registry.json"}
     home = make_project(tmp_path, environments={"qat": environment})
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""``notify``: the channels, what waits for them, and a test message."""
+"""``notify`` lists the channels and their unsent messages, and sends a test message."""
 
 from __future__ import annotations
 
@@ -45,6 +45,6 @@ def test_a_test_message_goes_to_each_channel(notify):
 
 
 def test_a_project_without_channels_says_so(notify):
-    """Without a channel there is nothing to list."""
+    """Without a channel the command has nothing to list."""
     with pytest.raises(ConfigurationError, match="has no channel"):
         notify({})

@@ -1,4 +1,4 @@
-"""The grammar of %odibi and odibi: what is understood, and what is said when it is not."""
+"""The grammar of %odibi and odibi, and the messages about invalid lines."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def subparsers(parser):
 
 
 def test_the_commands_are_all_here():
-    """The tests below know every command there is."""
+    """The tests below cover every command."""
     found = []
     for action in subparsers(build_parser()):
         for name, parser in action.choices.items():
@@ -96,7 +96,7 @@ def test_the_commands_are_all_here():
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 @pytest.mark.parametrize("command", [[], *COMMANDS], ids=" ".join)
 def test_every_command_has_help(command, flag):
-    """Each command shows its usage and says what it and each of its options is for."""
+    """Each command shows its usage and describes itself and each of its options."""
     with pytest.raises(CommandHelp) as excinfo:
         parse([*command, flag])
     text = str(excinfo.value)
@@ -113,7 +113,7 @@ def test_every_command_has_help(command, flag):
 
 
 def test_no_command_is_help():
-    """`odibi` alone shows what there is."""
+    """`odibi` alone lists the commands."""
     with pytest.raises(CommandHelp, match="Energy Efficiency"):
         parse([])
 
@@ -166,14 +166,14 @@ def test_the_name_of_the_face():
     ],
 )
 def test_what_is_not_understood(line, message):
-    """An unknown command, option or value is one line, with what was probably meant, and where to look."""
+    """An unknown command, option or value gives one line with a suggestion and a pointer to the help."""
     text = refused(line)
     assert message in text
     assert text.startswith(("odibi", "no command ", "no action "))  # the face names itself before
 
 
 def test_abbreviations_are_not_understood():
-    """An option is written out, so that a script means the same tomorrow."""
+    """An option cannot be abbreviated, so that a script keeps its meaning."""
     assert "did you mean '--schedule'?" in refused("run --sched graph")
 
 
@@ -188,7 +188,7 @@ def test_any_name_survives_quoting(name):
 
 @given(st.lists(st.text(max_size=8), max_size=5))
 def test_any_words_are_a_command_or_an_error(line):
-    """Whatever is typed is understood, or help, or one clear error."""
+    """Any line is understood, gives help, or gives one clear error."""
     try:
         parse(line)
     except (CommandHelp, CommandLineError):
@@ -196,7 +196,7 @@ def test_any_words_are_a_command_or_an_error(line):
 
 
 def test_every_option_of_run():
-    """Each option arrives under its name, with its type."""
+    """Each option is parsed under its name, with its type."""
     found = words(
         'run "Energy Efficiency" --env qat --manifest m.json --engine pandas --layers Silver_1 Gold_1'
         " --retries 0 --timeout 1.5 --workers 2 --on-error stop --schedule graph --log-level INFO"
@@ -280,14 +280,17 @@ def test_overrides_in_a_cells_body(body, overrides):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("drop_nulls = false", "'drop_nulls' must stand below a transformation: [SILVER_001]"),
+        (
+            "drop_nulls = false",
+            "write 'drop_nulls' below the header of a transformation, such as [SILVER_001]",
+        ),
         ("[A] x = ", "is not TOML"),
         ("print(1)", "is not TOML"),
         ("[A]\nx = 1\nx = 2", "is not TOML"),
     ],
 )
 def test_a_cells_body_that_is_no_override(body, message):
-    """Anything else in the body is one clear error."""
+    """Any other body gives one clear error."""
     with pytest.raises(ConfigurationError, match="the cell's body") as excinfo:
         overrides_from(body)
     assert message in str(excinfo.value)

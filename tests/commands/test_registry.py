@@ -1,4 +1,4 @@
-"""The registry commands, besides what the sources' own tests cover."""
+"""The registry commands, without the parts that the sources' tests cover."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_listed_rows_keep_their_secrets(tmp_path, monkeypatch):
 
 
 def test_exported_rows_can_be_imported(tmp_path, monkeypatch):
-    """What `registry export` writes, `registry import` reads: nothing changes."""
+    """`registry import` of an export changes nothing."""
     make_project(tmp_path)
     monkeypatch.chdir(tmp_path)
     for name in ("rows.json", "rows.csv"):
@@ -45,7 +45,7 @@ def do(line, **face):
 
 
 def places(home):
-    """How many rows the table has, by project and environment."""
+    """Return the number of the table's rows by project and environment."""
     rows = registry_in_database("sqlite:///registry.db", folder=home).export()
     found = [(row["project"], row["environment"]) for row in rows]
     return {place: found.count(place) for place in found}
@@ -84,7 +84,7 @@ def test_an_import_without_a_row_of_its_own_is_refused(home):
 
 
 def test_all_rows_of_a_file_are_imported_if_asked_for(home):
-    """With --all every protected environment in the file is asked for, and the report names each place."""
+    """With --all, each protected environment in the file needs a confirmation, and the report names each place."""
     file, questions, said = mixed(home), [], []
 
     def ask(question):
@@ -110,7 +110,7 @@ def test_all_rows_of_a_file_are_imported_if_asked_for(home):
 
 
 def test_pruning_deletes_what_the_file_leaves_out(home):
-    """--prune shows what it deletes and asks; rows of other places stay."""
+    """--prune shows the rows to delete and asks. Rows of other places stay."""
     registry = registry_in_database("sqlite:///registry.db", folder=home)
     registry.upsert([{**row, "environment": "dev"} for row in default_rows()])
     file, said = home.parent / "rows.json", []
@@ -157,7 +157,7 @@ def test_an_edit_during_the_question_of_an_import_is_not_lost(home):
     ],
 )
 def test_what_json_cannot_say_is_refused(home, text, message):
-    """A file or cell with Python's quotes, or with one thing twice, is refused; both places are named."""
+    """A file or cell with Python's quotes, or with a duplicate, is refused, with both places."""
     file = home.parent / "rows.json"
     file.write_text(text)
     with pytest.raises(ConfigurationError) as wrong:
@@ -169,7 +169,7 @@ def test_what_json_cannot_say_is_refused(home, text, message):
 
 
 def test_text_with_a_key_twice_is_stored_and_refused_by_the_plan(home):
-    """JSON text in a file keeps both values, so the import warns, and nothing runs until it is mended."""
+    """JSON text with a duplicate key keeps both values, so the import warns, and no run starts until it is mended."""
     text = '{"checks": [{"row_count": {"min": 100}}], "checks": []}'
     file, said = home.parent / "rows.json", []
     file.write_text(json.dumps([{**default_rows()[0], "constants": text}]))

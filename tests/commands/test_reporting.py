@@ -1,4 +1,4 @@
-"""``report``: a run as one file."""
+"""``report`` writes a run as one file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ran(tmp_path, monkeypatch, capsys):
 
 
 def test_the_command_writes_a_file_or_prints(ran, tmp_path, capsys):
-    """Without --out the file is named after the run; `--out -` prints the text."""
+    """Without --out the file has the run's name. `--out -` prints the text."""
     assert main(["report"]) == 0
     assert f"report-{ran}.html" in capsys.readouterr().out
     page = (tmp_path / f"report-{ran}.html").read_text()
@@ -37,7 +37,7 @@ def test_the_command_writes_a_file_or_prints(ran, tmp_path, capsys):
 
 
 def test_python_writes_the_same_file(ran, tmp_path):
-    """`odibi_nb.report` returns the path; a report from the run log alone has the graph, too."""
+    """`odibi_nb.report` returns the path. A report from the run log alone has the graph, too."""
     for folder in tmp_path.rglob("runs"):
         for run in folder.iterdir():
             run.rename(tmp_path / run.name)

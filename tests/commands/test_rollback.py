@@ -1,4 +1,4 @@
-"""``rollback`` shows its plan, asks where an environment is protected, and says what it did."""
+"""``rollback`` shows its plan, asks in a protected environment, and reports its changes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def command(lake, *words):
 
 
 def test_a_protected_environment_shows_the_plan_before_it_asks(lake):
-    """The person sees the tables first; another name than the project's restores nothing."""
+    """The user sees the tables first. A wrong project name restores nothing."""
     shown, asked = [], []
 
     def answering(text):
@@ -47,7 +47,7 @@ def test_a_protected_environment_shows_the_plan_before_it_asks(lake):
 
 
 def test_without_a_person_it_needs_yes(lake):
-    """A script says --yes; without it nothing is restored."""
+    """A script needs --yes. Without it nothing is restored."""
     with pytest.raises(ConfigurationError, match="--yes"):
         execute(command(lake), Face())
     execute(command(lake, "--yes"), Face()).raise_for_status()
@@ -56,7 +56,7 @@ def test_without_a_person_it_needs_yes(lake):
 
 
 def test_a_refused_rollback_does_not_ask(lake):
-    """Whoever would have to confirm is told first that it cannot be done."""
+    """If the rollback is impossible, it is refused before it asks for a confirmation."""
     lake.write("bronze.x", [9])
 
     def ask(question):

@@ -1,4 +1,4 @@
-"""A new project: it runs at once, its own tests pass, and nothing that is there is touched."""
+"""A new project runs at once and passes its own tests. `init` touches no existing file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _here(tmp_path, monkeypatch):
     ],
 )
 def test_a_new_project_runs_at_once(tmp_path, capsys, name):
-    """`odibi init NAME` and `odibi run NAME`: green, whatever stands in the name."""
+    """`odibi init NAME` and `odibi run NAME` succeed for any name."""
     assert main(["init", name]) == 0
     assert "odibi run" in capsys.readouterr().out
     result = run_project(name, log_level="CRITICAL")
@@ -56,7 +56,7 @@ def test_a_new_project_runs_at_once(tmp_path, capsys, name):
 
 
 def test_a_new_projects_tests_and_notebook_pass(tmp_path):
-    """The scaffold's own tests and its notebook are green, each in a process of its own."""
+    """The scaffold's own tests and its notebook pass, each in a process of its own."""
     assert main(["init", "My Plant"]) == 0
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "projects/my_plant"],
@@ -96,7 +96,7 @@ def test_a_new_project_runs_on_spark_too(tmp_path):
 
 @pytest.mark.parametrize("name", ["My Plant", 'Müller\'s "Werk" {2}', "日本語", "-x"])
 def test_a_new_project_can_be_published(tmp_path, monkeypatch, capsys, name):
-    """Its folder is whole: README, pyproject with our version, and git takes nothing that a run leaves."""
+    """The folder has a README and a pyproject with our version, and git ignores all files that a run makes."""
     assert main(["init", "--", name]) == 0
     [home] = (tmp_path / "projects").iterdir()
     subprocess.run(["git", "init", "-q", home], check=True)
@@ -118,7 +118,7 @@ def test_a_new_project_can_be_published(tmp_path, monkeypatch, capsys, name):
 
 
 def test_nothing_that_is_there_is_touched(tmp_path, capsys):
-    """A folder of that name stays as it is, and nothing is made."""
+    """An existing folder of that name does not change, and nothing is made."""
     assert main(["init", "My Plant"]) == 0
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     assert main(["init", "my plant"]) == 2
@@ -142,7 +142,7 @@ def test_names_that_no_project_can_have(tmp_path, capsys):
 
 
 def test_similar_names_are_projects_of_their_own(tmp_path, capsys):
-    """Two names that make one folder name get two folders, and each name opens its own project."""
+    """Two names with the same folder name get two folders, and each name opens its own project."""
     names = ["A B", "A-B", "a_b", "A.B"]
     for name in names:
         assert main(["init", name]) == 0

@@ -1,4 +1,4 @@
-"""watch and show: runs that go on elsewhere, and runs that are over."""
+"""`watch` follows runs of other processes, and `show` shows ended runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROWS = [
 
 @pytest.fixture
 def ran(tmp_path, monkeypatch, capsys):
-    """A folder whose project has run once: one row succeeded, one failed. The id of the run."""
+    """A folder whose project has run once, with one success and one failure. Return the id of the run."""
     make_project(tmp_path, rows=ROWS, functions=FUNCTIONS)
     monkeypatch.chdir(tmp_path)
     assert main(["run", "--log-level", "CRITICAL"]) == 1
@@ -36,7 +36,7 @@ def ran(tmp_path, monkeypatch, capsys):
 
 
 def test_show_prints_a_past_run(ran, capsys):
-    """The newest run, or one by its id: each row, and of a failed one its error and traceback."""
+    """`show` has each row of the newest run, or of a named one, with error and traceback of a failed row."""
     for words in (["show"], ["show", ran], ["watch"]):
         assert main(words) == 0
         text = capsys.readouterr().out
@@ -47,7 +47,7 @@ def test_show_prints_a_past_run(ran, capsys):
 
 
 def test_show_json_is_the_document_of_history(ran, capsys):
-    """Programs get the record of the run and of its attempts."""
+    """The JSON document has the records of the run and of its attempts."""
     main(["show", ran, "--json"])
     document = json.loads(capsys.readouterr().out)
     assert (document["kind"], document["run_id"]) == ("history", ran)
@@ -56,7 +56,7 @@ def test_show_json_is_the_document_of_history(ran, capsys):
 
 
 def test_an_unknown_run_is_an_error(ran, capsys):
-    """A mistyped id gets the one that was meant, in one message."""
+    """The message about a mistyped id has a suggestion."""
     assert main(["show", ran[:-1] + "x"]) == 2
     assert f"did you mean {ran!r}" in capsys.readouterr().err
     with pytest.raises(ConfigurationError, match="did you mean"):

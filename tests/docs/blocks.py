@@ -52,14 +52,14 @@ def blocks_of(path):
 
 
 class Reader:
-    """Does what the blocks of a page say, one after the other, in the working folder."""
+    """Execute the blocks of a page one after the other, in the working folder."""
 
     def __init__(self, shell):
         self.shell = shell
         self.printed = ""
 
     def follow(self, block):
-        """Do what *block* says; raise AssertionError if that does not work."""
+        """Execute *block*. Raise AssertionError if it fails."""
         if block.title:
             self._write_file(block)
         else:
@@ -113,7 +113,7 @@ class Reader:
         assert code == int(expected[1] if expected else 0), f"{line}\n{self.printed}"
 
     def _text(self, block):
-        """Lines that the block before printed; ``…`` stands for more, and numbers differ."""
+        """Lines that the block before printed. ``…`` matches further lines, and numbers may differ."""
         printed = _normal(self.printed)
         for line in block.text.splitlines():
             for part in filter(str.strip, line.split("…")):
@@ -143,5 +143,5 @@ class Reader:
 
 
 def _normal(text):
-    """*text* without what differs from run to run: numbers, ids, and the width of columns."""
+    """Return *text* without the parts that differ from run to run: numbers, ids and column widths."""
     return re.sub(r"\s+", " ", re.sub(r"[0-9a-f]*\d[0-9a-f]*", "#", text)).strip()

@@ -1,4 +1,4 @@
-"""The documentation's sources, and what the site's generator makes of the code."""
+"""The documentation's sources, and the pages that the site's generator makes from the code."""
 
 from __future__ import annotations
 

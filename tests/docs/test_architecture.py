@@ -1,4 +1,4 @@
-"""The architecture page shows where things are, and the glossary what words mean."""
+"""The architecture page lists the places in the code, and the glossary explains our words."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_each_place_to_change_exists(what, path, name):
 
 
 def test_the_places_answer_the_questions_of_a_newcomer():
-    """Every line of the table is a place, and the questions that newcomers asked are among them."""
+    """Every line of the table names a place, and the table answers the questions of newcomers."""
     asked = PAGE.partition("## Where do I change")[2]
     assert len(PLACES) == len(re.findall(r"^\| (?!to change|---)", asked, re.MULTILINE)) >= 25
     for question in (
@@ -61,7 +61,7 @@ def test_every_room_is_on_the_page():
 
 
 def test_the_glossary_defines_the_words_of_the_project():
-    """CONTRIBUTING, which is a page of the site as well, says in one line what each word means."""
+    """CONTRIBUTING, which is a page of the site, too, explains each word in one line."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     found = re.findall(r"^\| \*\*(.+?)\*\*", text, re.MULTILINE)
     assert sorted(found) == sorted(word.strip() for word in WORDS.split(","))

@@ -1,4 +1,4 @@
-"""Every code block of the documentation does what the page says."""
+"""Every code block of the documentation works as the page shows it."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def test_every_registry_column_and_constant_is_on_its_page():
 
 
 def test_every_way_to_select_is_on_its_page():
-    """Each term of the page is understood, and the page has each method and state that there is."""
+    """Each term of the page can be parsed, and the page has each method and state."""
     page = reference("selection")
     entities = ("Plant_A", "Dryer_1", "Line_1")
     found = {
@@ -210,7 +210,7 @@ def _runs_with_every_event(project, folder, listen):
 
 
 def _runs_with_an_unchanged_row(folder, hooks):
-    """Run what is stale: a row that always runs commits nothing, so that those below it need not run."""
+    """Run the stale rows: a row that always runs commits nothing, so that the rows below need not run."""
     folder.mkdir()
     project = StaleProject(folder)
     outputs = [{"table": "bronze.a", "skip_unchanged": True}]

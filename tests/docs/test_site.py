@@ -1,4 +1,4 @@
-"""The documentation site builds without a warning, and its links lead somewhere."""
+"""The documentation site builds without a warning, and all its links have a target."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def site(tmp_path_factory):
 
 
 def test_every_link_leads_to_a_page_an_anchor_or_a_file(site):
-    """Each link and picture inside the site leads to a file of it, and to an anchor that is there."""
+    """Each link and picture inside the site leads to an existing file and anchor."""
     anchors = {path: {*ANCHOR.findall(text)} for path, text in site.items()}
     folder = min(site, key=lambda path: len(path.parts)).parent
     lost = []

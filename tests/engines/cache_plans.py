@@ -5,7 +5,7 @@ from fakes import row
 
 
 def passed_over(engine, folder, capsys, reason):
-    """A run with a cache plan succeeds without a warning, and says *reason* in one line of a layer."""
+    """A run with a cache plan succeeds without a warning, and one line of a layer contains *reason*."""
     look = row("B", lambda context: context.read("silver.a").count(), layer="Gold_1")
     plan = {"cache_plan": {"Silver_1": ["silver.a", "silver.b"]}}
     result = runs(engine, folder)(small("A"), look, manifest=plan, log_level="INFO")

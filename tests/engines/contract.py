@@ -1,4 +1,4 @@
-"""What every engine does alike. An engine's tests subclass `EngineContract` and give its `engine`.
+"""Contract of all engines. An engine's tests subclass `EngineContract` and give its `engine`.
 
 Frames are made and looked at through two functions that the subclass overrides, so that the same
 tests run with pandas and with Spark.
@@ -31,7 +31,7 @@ def table(name):
 
 
 def attempt(engine, *tables):
-    """What the runner puts around an attempt that reads or writes *tables*, where *engine* has it."""
+    """Return the context around an attempt that reads or writes *tables*, if *engine* has one."""
     scope = getattr(engine, "attempt_scope", None)
     return scope(INFO, tables, AttemptControl()) if scope else contextlib.nullcontext()
 
@@ -78,7 +78,7 @@ class EngineContract:
         assert engine.exists(table("silver.CLEAN_sensors"))
 
     def test_names_have_one_to_three_parts(self, engine):
-        """A table may stand in the default schema, in a schema, or in a catalog's schema."""
+        """A table may be in the default schema, in a schema, or in a catalog's schema."""
         for n, name in enumerate(("plain", "silver.t", "plant.silver.t")):
             self.put(engine, [{"n": n}], name)
         assert [self.get(engine, name) for name in ("plain", "silver.t", "plant.silver.t")] == [
@@ -88,7 +88,7 @@ class EngineContract:
         ]
 
     def test_a_missing_table_is_a_table_not_found(self, engine):
-        """Reading a table that is not there raises an error that names it."""
+        """Reading a missing table raises an error that names it."""
         assert not engine.exists(table("silver.nope"))
         with pytest.raises(TableNotFoundError) as caught:
             engine.read(table("silver.nope"))
@@ -96,7 +96,7 @@ class EngineContract:
 
     @pytest.mark.parametrize("leftovers", [(), (".00000000000000000000.json.tmp", "_commits/x")])
     def test_what_a_broken_off_first_write_leaves_is_no_table(self, engine, leftovers):
-        """Data files and a log without a commit are no table; an attempt finds none, and writes it."""
+        """Data files and a log without a commit are not a table. An attempt finds none, and writes it."""
         one = table("silver.t")
         log = Path(engine._lake.uri(one)) / "_delta_log"
         log.mkdir(parents=True)
@@ -114,19 +114,19 @@ class EngineContract:
             assert self.get(engine) == [{"k": 1}]
 
     def test_overwrite_replaces_all_rows(self, engine):
-        """After an overwrite only the new rows are there."""
+        """After an overwrite the table has only the new rows."""
         self.put(engine, [{"n": 1}, {"n": 2}])
         self.put(engine, [{"n": 3}])
         assert self.get(engine) == [{"n": 3}]
 
     def test_append_adds_rows(self, engine):
-        """After an append old and new rows are there; the first append creates the table."""
+        """After an append the table has old and new rows. The first append creates it."""
         self.put(engine, [{"n": 1}], mode="append")
         self.put(engine, [{"n": 1}, {"n": 2}], mode="append")
         assert self.get(engine) == [{"n": 1}, {"n": 1}, {"n": 2}]
 
     def test_merge_updates_and_inserts(self, engine):
-        """A merge replaces the rows whose keys are there and adds the others."""
+        """A merge replaces the rows with existing keys and adds the others."""
         keys = {"mode": "merge", "keys": ("a", "b")}
         self.put(engine, [{"a": 1, "b": "x", "v": 1}, {"a": 1, "b": "y", "v": 2}], **keys)
         self.put(engine, [{"a": 1, "b": "y", "v": 20}, {"a": 2, "b": "y", "v": 3}], **keys)
@@ -269,7 +269,7 @@ class EngineContract:
             engine.query("SELECT * FROM silver.nope")
 
     def test_a_wrong_query_is_one_error(self, engine):
-        """What is wrong with a query is said by the engine, in one line."""
+        """The engine reports a wrong query in one line."""
         self.put(engine, [{"k": 1}])
         for sql in ("SELECT nope FROM silver.t", "SELEC 1"):
             with pytest.raises(DataError) as caught:
@@ -286,12 +286,12 @@ class EngineContract:
         engine.close()
 
     def test_a_missing_table_cannot_be_cached(self, engine):
-        """Caching a table that is not there is a TableNotFoundError."""
+        """Caching a missing table raises a TableNotFoundError."""
         with pytest.raises(TableNotFoundError):
             engine.cache(table("silver.nope"))
 
     def test_frames_are_known(self, engine):
-        """is_frame tells frames from other things; schema gives every column a type's name."""
+        """is_frame is True only for frames. schema gives every column a type's name."""
         frame = self.make([{"k": 1, "s": "x"}])
         assert engine.is_frame(frame)
         assert not engine.is_frame([{"k": 1}])
@@ -342,6 +342,6 @@ class EngineContract:
         ]
 
     def test_a_missing_file_is_a_data_error(self, engine, tmp_path):
-        """Reading a file that is not there raises an error that names it."""
+        """Reading a missing file raises an error that names it."""
         with pytest.raises(DataError, match=r"nope\.csv"):
             engine.read_file(str(tmp_path / "nope.csv"), format="csv")

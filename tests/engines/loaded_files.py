@@ -1,4 +1,4 @@
-"""What files hold, and what every engine must make of it: the same values and types on all of them."""
+"""Contents of files that every engine must load alike: the same values and types."""
 
 import codecs
 import datetime as dt
@@ -202,7 +202,7 @@ FILES = {
 
 
 def name_of(kind):
-    """What the tests call an Arrow type."""
+    """Return the tests' name of an Arrow type."""
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return f"list<{name_of(kind.value_type)}>"
     if pa.types.is_map(kind):
@@ -225,14 +225,14 @@ class LoadedFiles:
     """The tests; the subclass gives `engine` and *self.stored*."""
 
     def stored(self, engine, frame):
-        """An Arrow table of what would be stored of *frame*, and the columns whose types are guesses."""
+        """Return the stored *frame* as an Arrow table, and the columns whose types are guesses."""
         raise NotImplementedError
 
     @pytest.mark.parametrize("what", FILES)
     def test_files_are_loaded_with_the_values_and_types_that_they_have(
         self, engine, tmp_path, what
     ):
-        """A file gives the same values and types on every engine, none of them by way of a float."""
+        """A file gives the same values and types on every engine, and no value passes through a float."""
         name, content, schema, expected = FILES[what]
         put(tmp_path / name, content)
         form = {"jsonl": "json", "xlsx": "excel"}.get(name.split(".")[1], name.split(".")[1])
@@ -256,7 +256,7 @@ class LoadedFiles:
     def test_a_value_that_does_not_fit_is_refused_and_not_changed(
         self, engine, tmp_path, lines, value, kind
     ):
-        """A declared column refuses what has no equal of its type, naming column and value."""
+        """A declared column refuses a value that its type cannot represent, with column and value."""
         put(tmp_path / "a.csv", f"v\n{lines}\n")
         put(tmp_path / "a.json", f'[{{"v": {value}}}]')
         schema = {"v": "decimal(4,2)" if kind == "decimal" else kind}
@@ -268,7 +268,7 @@ class LoadedFiles:
                 )
 
     def test_the_first_values_give_a_column_its_type(self, engine, tmp_path):
-        """Day one had no value; day two's numbers are appended, and no row is lost."""
+        """If the first file has no value in a column, numbers of the second file are appended, and no row is lost."""
         self.check_first_values(engine, tmp_path, "append", [(1, 2.5), (5, None)])
 
     def check_first_values(self, engine, tmp_path, mode, left):
@@ -292,7 +292,7 @@ class LoadedFiles:
             engine.write(engine.read_file(str(second), format="csv"), how, INFO)
 
     def test_a_declared_type_is_kept_without_values(self, engine, tmp_path):
-        """What a schema calls text stays text, although no row had any."""
+        """A column that the schema declares as text stays text, also without any value."""
         path = tmp_path / "a.csv"
         path.write_text("v\n,\n".replace(",", '""'))
         how = Output(table="silver.t")
@@ -311,9 +311,9 @@ class FirstValues(LoadedFiles):
     """The other modes, for engines whose writes take no seconds."""
 
     def test_a_replaced_table_has_the_new_types(self, engine, tmp_path):
-        """Day one had no rows; day two's replace the table, with their types."""
+        """If the first file has no rows, the second file's rows replace the table, with their types."""
         self.check_first_values(engine, tmp_path, "overwrite", [(1, 2.5)])
 
     def test_merged_values_give_a_column_its_type(self, engine, tmp_path):
-        """Day one had no value; day two's numbers are merged, and no row is lost."""
+        """If the first file has no value in a column, numbers of the second file are merged, and no row is lost."""
         self.check_first_values(engine, tmp_path, "merge", [(1, 2.5), (5, None)])

@@ -13,7 +13,7 @@ def plain(value):
 
 
 class PandasRows:
-    """What `EngineContract` asks of whoever tests an engine of pandas."""
+    """The functions that `EngineContract` needs from the tests of a pandas engine."""
 
     def make(self, rows, columns=None):
         """A DataFrame."""

@@ -1,4 +1,4 @@
-"""Several rows at once on one Spark session with jobs: how far they are, and cancel of exactly one."""
+"""Several rows at once on one Spark session with jobs: their progress, and cancelling exactly one."""
 
 import dataclasses
 import threading
@@ -46,7 +46,7 @@ def small(name, started=None):
 
 
 class Watch(RunState):
-    """A view that asks how far a row is."""
+    """A view that asks for a row's progress."""
 
     def bar(self, name):
         """The row's last attempt."""
@@ -55,13 +55,13 @@ class Watch(RunState):
         return bars[-1] if bars else None
 
     def is_under_way(self, name):
-        """Whether tasks of the row's jobs are done."""
+        """Return True if tasks of the row's jobs are done."""
         bar = self.bar(name)
         return bar is not None and bar.progress is not None and bar.progress.done > 0
 
 
 def runs(engine, folder):
-    """What runs rows on Spark: start(row(...), ..., **options); engines by row.
+    """Return the function that runs rows on Spark: start(row(...), ..., **options), with engines by row.
 
     *during* gets the orchestrator and a `Watch`, on a thread of its own.
     """
@@ -91,7 +91,7 @@ class ParallelRows:
         return runs(engine, tmp_path)
 
     def running(self, spark):
-        """What runs on the session: must be empty when nothing does."""
+        """Return the running jobs of the session, which must be none when no row runs."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -100,7 +100,7 @@ class ParallelRows:
         return connection.spark
 
     def test_one_of_four_is_cancelled_and_the_others_succeed(self, run, engine, spark):
-        """A row cancelled in the middle of its write ends within two seconds, its table as it was.
+        """A row cancelled in the middle of its write ends within two seconds, and its table does not change.
 
         No job of it runs on, and its thread is free for others.
         """
@@ -132,7 +132,7 @@ class ParallelRows:
         assert rows_of(engine.read(table("silver.a"))) == [{"k": 1}, {"k": 2}]
 
     def test_what_a_cancelled_row_does_next_is_cancelled_too(self, run, spark):
-        """A function that goes on after its job was cancelled gets no further: each new job ends as well."""
+        """A function that continues after its job was cancelled makes no progress: each new job ends as well."""
         started, tries = threading.Event(), []
 
         def stubborn(spark):
@@ -155,7 +155,7 @@ class ParallelRows:
         assert self.running(spark) == []
 
     def test_a_timeout_ends_the_jobs(self, run, spark):
-        """A row that runs longer than its timeout fails; its jobs end, and what it begins after them."""
+        """A row that exceeds its timeout fails. Its jobs end, and also jobs that it begins later."""
         ended = []
 
         def stubborn(spark):
@@ -191,7 +191,9 @@ class ParallelRows:
         assert self.running(spark) == []
 
     def test_a_row_says_how_far_its_jobs_are(self, run):
-        """While its tasks run, a share of them is done; the picture has it as text; then no more."""
+        """While a row's tasks run, its progress is their share, and the picture shows it as text.
+        Afterwards it has none.
+        """
         shares, pictures, enough = [], [], threading.Event()
 
         def during(project, watch):

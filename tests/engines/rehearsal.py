@@ -1,4 +1,4 @@
-"""What every engine does for `load` and `try`: one set of tests for all of them.
+"""Contract of all engines for `load` and `try`.
 
 A subclass gives ``make``, ``rows``, and a fixture ``engine`` over an empty lake at ``tmp_path/lake``.
 """
@@ -33,13 +33,13 @@ VALUES = (1.1, 0.0, 3.1, float("inf"))
 
 
 def fingerprint(folder):
-    """Every file below *folder*, and the hash of what is in it."""
+    """Return every file below *folder*, with the hash of its bytes."""
     files = sorted(f for f in folder.rglob("*") if f.is_file())
     return {str(f): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
 
 class RehearsalBasics:
-    """What is tested of a `RehearsingEngine` where each query takes long."""
+    """The part of the contract for a `RehearsingEngine` with slow queries."""
 
     def make(self, rows, columns=None):
         """A frame of the engine."""
@@ -51,20 +51,20 @@ class RehearsalBasics:
 
     @pytest.fixture
     def lake(self, engine, tmp_path):
-        """The engine's lake has the table silver.x: ids 1 to 4; what follows must leave it alone."""
+        """The engine's lake has the table silver.x with ids 1 to 4, which the tests must not change."""
         engine.write(self.make(ROWS), Output(table="silver.x"), INFO)
         before = fingerprint(tmp_path / "lake")
         yield tmp_path / "lake"
         assert fingerprint(tmp_path / "lake") == before
 
     def change(self, engine, rows, columns=None, **output):
-        """What writing *rows* to silver.x would change."""
+        """Return the change that writing *rows* to silver.x would make."""
         captured = CapturedWrites(engine)
         captured.write(self.make(rows, columns), Output(table="silver.x", **output), INFO)
         return captured.changes()["silver.x"]
 
     def test_details_come_from_the_log(self, engine, lake):
-        """Rows, columns, version, and who wrote it, without reading a row."""
+        """Rows, columns, version and writer of a table are known without reading a row."""
         details = engine.details(TABLE)
         assert (details.rows, details.version, details.run_id) == (4, 0, "r1")
         assert details.columns == {"id": "bigint", "v": "double", "s": "string"}
@@ -74,16 +74,16 @@ class RehearsalBasics:
 
 
 class RehearsalContract(RehearsalBasics):
-    """All of the contract of a `RehearsingEngine`."""
+    """The whole contract of a `RehearsingEngine`."""
 
     def test_without_keys_whole_rows_are_compared_as_often_as_they_come(self, engine, lake):
-        """Null equals null; a row that comes twice is there twice."""
+        """Null equals null, and duplicate rows count as often as they occur."""
         change = self.change(engine, [*ROWS, ROWS[1]])
         assert (change.added, change.removed, change.changed, change.unchanged) == (1, 0, None, 4)
         assert change.added_rows == ({"id": 2, "v": None, "s": "b"},)
 
     def test_floats_that_differ_by_rounding_are_equal(self, engine, lake):
-        """Sums in another order differ in the last digits: with and without keys that is no change."""
+        """Sums in another order differ in the last digits. With and without keys this is no change."""
         third = ROWS[2]["v"]
         near = [*ROWS[:2], {**ROWS[2], "v": third + 1e-15 * third}, ROWS[3]]
         far = [{**row, "v": value} for row, value in zip(ROWS, VALUES, strict=True)]
@@ -94,7 +94,7 @@ class RehearsalContract(RehearsalBasics):
         assert notes == ("1 row differs only by the rounding of floats: unchanged",)
 
     def test_a_merge_removes_nothing_and_an_append_only_adds(self, engine, lake):
-        """Rows that a merge does not name stay; all rows of an append are added, there or not."""
+        """A merge keeps rows that it does not name. An append adds all its rows."""
         rows = [{"id": 1, "v": 1.5, "s": "a"}, {"id": 5, "v": 5.0, "s": "e"}]
         change = self.change(engine, rows, mode="merge", keys=("id",))
         assert (change.added, change.removed, change.changed, change.unchanged) == (1, 0, 1, 3)
@@ -103,13 +103,13 @@ class RehearsalContract(RehearsalBasics):
         assert len(change.added_rows) == 4
 
     def test_keys_that_come_twice_are_no_keys(self, engine, lake):
-        """Where the keys do not tell rows apart, whole rows are compared, and that is said."""
+        """If the keys are not unique, whole rows are compared, and a note reports it."""
         change = self.change(engine, [*ROWS, ROWS[0]], keys=("id",))
         assert (change.compared_by, change.added) == ((), 1)
-        assert "1 key comes (id) more than once in what is written" in change.notes[0]
+        assert "1 key comes (id) more than once in the written rows" in change.notes[0]
 
     def test_columns_that_come_go_and_change_are_told(self, engine, lake):
-        """Added, removed and retyped columns stand beside the rows."""
+        """The change lists added, removed and retyped columns beside the rows."""
         rows = [{"id": row["id"], "v": str(row["v"]), "new": 1} for row in ROWS]
         change = self.change(engine, rows, schema_mode="overwrite", keys=("id",))
         assert {c.name: (c.before, c.after) for c in change.columns} == {
@@ -120,7 +120,7 @@ class RehearsalContract(RehearsalBasics):
         assert change.changed == 1  # the null that became text
 
     def test_what_a_write_refuses_its_rehearsal_refuses(self, engine, lake):
-        """A try fails where the run would: other columns, keys that come twice."""
+        """A try fails if the run would: for other columns, and for duplicate keys."""
         for rows, output in (
             ([{**row, "new": 1} for row in ROWS], {}),
             ([*ROWS, ROWS[0]], {"mode": "merge", "keys": ("id",)}),
@@ -142,7 +142,7 @@ class RehearsalContract(RehearsalBasics):
         assert len(self.rows(engine.take(frame, Portion(fraction=0.1, limit=10)))) == 10
 
     def test_later_reads_see_captured_writes(self, engine, lake):
-        """A table reads as the captured writes would have left it; nothing of it is in the lake."""
+        """Reading a table includes the captured writes, which never reach the lake."""
         captured = CapturedWrites(engine)
         some = self.make([{"id": 4, "s": "x"}, {"id": 5, "s": "e"}])
         merge = Output(table="silver.x", mode="merge", keys=("id",), schema_mode="merge")
@@ -169,7 +169,7 @@ class RehearsalContract(RehearsalBasics):
             captured.read(TableName.parse("silver.none"))
 
     def test_with_keys_rows_are_added_removed_and_changed(self, engine, lake):
-        """By keys, a row is told to have changed, in which columns, from what to what."""
+        """With keys, a changed row is listed with its columns, and their values before and after."""
         assert isinstance(engine, RehearsingEngine)
         rows = [{**ROWS[0], "v": 9.0}, *ROWS[2:], {"id": 7, "v": 0.5, "s": "z"}]
         change = self.change(engine, rows, keys=("id",))
@@ -187,7 +187,7 @@ class RehearsalContract(RehearsalBasics):
         assert sorted(row["id"] for row in change.preview) == [1, 3, 4, 7]
 
     def test_a_cut_input_removes_nothing(self, engine, lake):
-        """Of a part of the inputs it cannot be told what would be removed."""
+        """With a part of the inputs, removed rows are unknown."""
         captured = CapturedWrites(engine, Portion(limit=2))
         frame = captured.read(TABLE)
         assert captured.row_count(frame) == 2
@@ -205,7 +205,7 @@ class RehearsalContract(RehearsalBasics):
 
 
 class SparkRehearsal:
-    """What is Spark's own when a write is rehearsed; a subclass's module gives ``connection``."""
+    """Spark's own part of the contract. A subclass's module gives ``connection``."""
 
     @pytest.fixture(autouse=True)
     def _spark(self, spark):
@@ -225,7 +225,9 @@ class SparkRehearsal:
         return rows_of(frame)
 
     def test_rows_are_computed_once(self, engine, spark, lake):
-        """Counts, samples, preview and the frame itself are of the same rows, whatever chance or time gave them."""
+        """Counts, samples, preview and the frame have the same rows, even if the query is random or
+        depends on the time.
+        """
         captured = CapturedWrites(engine)
         frame = spark.range(3).selectExpr("id", "rand() AS v", "uuid() AS s")
         captured.write(frame, Output(table="silver.x", keys=("id",)), INFO)
@@ -253,7 +255,7 @@ class SparkRehearsal:
         assert self.bytes_read() - before < size / 3
 
     def bytes_read(self):
-        """How many bytes Spark's process has read so far."""
+        """Return the number of bytes that Spark's process has read."""
         fields = Path(f"/proc/{self.process()}/io").read_text().splitlines()
         return int(dict(line.split(": ") for line in fields)["rchar"])
 
@@ -262,13 +264,13 @@ class SparkRehearsal:
         return "self"
 
     def test_a_write_raises_what_computing_its_rows_raises(self, engine, spark, lake):
-        """As in a run: not later, when the rows are compared."""
+        """Errors are raised at the write, as in a run, and not at the comparison."""
         wrong = spark.range(3).selectExpr("id", "CAST(concat('x', id) AS double) AS v", "'' AS s")
         with pytest.raises(Exception, match=r"(?i)cast"):
             CapturedWrites(engine).write(wrong, Output(table="silver.x"), INFO)
 
     def test_lists_maps_and_times_can_be_compared(self, engine, spark, lake):
-        """Types that cannot be put in order, or that Python has in local time, are compared, too."""
+        """Types without an order, and times that Python has in local time, are compared, too."""
         sql = (
             "SELECT id, array(id) AS l, map('a', id) AS m, named_struct('f', id) AS st, "
             "timestamp'2024-01-02 03:04:05Z' AS t, CAST(id AS decimal(5,1)) AS d "

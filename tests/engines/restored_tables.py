@@ -1,4 +1,4 @@
-"""What every engine that restores tables must do."""
+"""Contract of all engines that restore tables."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RestoredTables:
         return engine.versions([NAME])[NAME.key].version
 
     def test_a_version_is_restored_in_one_commit_or_not_at_all(self, engine):
-        """The commit names run and version; at another version than expected nothing is written."""
+        """The commit has run and version. If the table is at another version than expected, nothing is written."""
         self.put(engine, 1, 2)
         self.put(engine, 3)
         now = self.version(engine)
@@ -53,7 +53,7 @@ class RestoredTables:
         assert self.version(engine) == now + 1
 
     def test_a_table_is_emptied_and_dropped(self, engine):
-        """All rows are removed in one commit with a mark of its own; a drop has the same condition."""
+        """Emptying removes all rows in one commit with a mark of its own. Dropping has the same condition."""
         self.put(engine, 1, 2)
         now = self.version(engine)
         assert engine.restore(NAME, BEFORE_CREATION, ROLLBACK, expected=now) == now + 1

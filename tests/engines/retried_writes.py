@@ -1,4 +1,4 @@
-"""What every engine does with the writes of a row that is tried again.
+"""Contract of all engines for the writes of a retried row.
 
 An engine's tests subclass `RetriedWrites` beside `EngineContract`, whose `make`, `rows` and `get` it uses.
 """
@@ -41,7 +41,7 @@ print(count, flush=True)
 
 @contextlib.contextmanager
 def appending(uri, stop, pause, column="n"):
-    """Another process that appends 1000, 1001, … to a table meanwhile.
+    """Start another process that appends 1000, 1001, … to a table.
 
     Yields:
         The list of its values, complete at the end, and a function that waits for its next append.
@@ -60,7 +60,7 @@ def appending(uri, stop, pause, column="n"):
 
 
 def by(attempt=1, run="run-1", row="T_001", **more):
-    """Who writes."""
+    """Return the writer of a write: run, row and attempt."""
     return WriteInfo(run_id=run, transformation_id=row, attempt=attempt, **more)
 
 
@@ -88,14 +88,14 @@ class RetriedWrites:
         return sorted(row["n"] for row in self.get(engine, name))
 
     def test_a_retried_append_takes_the_place_of_the_first(self, engine):
-        """What attempt 2 appends replaces what attempt 1 appended, also if it is other data."""
+        """An append of attempt 2 replaces the append of attempt 1, also with other data."""
         self.append(engine, [0], by(row="other"))
         self.append(engine, [1, 2], by(1))
         self.append(engine, [2, 3, 4], by(2))
         assert self.values(engine) == [0, 2, 3, 4]
 
     def test_an_attempt_may_append_several_times(self, engine):
-        """All appends of one attempt count; those of the attempt before are gone, all of them."""
+        """All appends of one attempt count, and all appends of the attempt before are removed."""
         for n in (1, 2, 3):
             self.append(engine, [n], by(1))
         assert self.values(engine) == [1, 2, 3]
@@ -107,7 +107,7 @@ class RetriedWrites:
         assert self.values(engine) == [9]
 
     def test_earlier_appends_are_taken_back_without_a_write(self, engine):
-        """A retry can remove what attempt 1 appended before it appends itself, or without; and no more."""
+        """A retry can remove exactly the appends of attempt 1, before its own append or without one."""
         output = Output(table="silver.t", mode="append")
         engine.take_back(output, by(2))  # there is no table yet
         self.append(engine, [0], by(row="other"))
@@ -170,7 +170,7 @@ class RetriedWrites:
         assert self.values(engine) == [2, 20]
 
     def test_nobody_is_written_for_any_more(self, engine):
-        """Right before the commit a write asks whether it is still wanted; if not, nothing changes."""
+        """Right before the commit, a write checks if the attempt is still valid. If not, the table does not change."""
 
         def revoked():
             raise RevokedError("timed out")
@@ -182,7 +182,7 @@ class RetriedWrites:
         assert self.values(engine) == [1]
 
     def test_a_run_that_repairs_others_replaces_their_appends(self, engine):
-        """A run that repairs earlier ones takes back what those appended for the same row, once."""
+        """A run that retries earlier runs takes back their appends for the same row, once."""
         self.others_write_after()
         self.append(engine, [1], by(2, run="run-1"))
         self.append(engine, [2], by(2, run="run-1"))
@@ -201,22 +201,24 @@ class RetriedWrites:
 
     @contextlib.contextmanager
     def others(self, engine, tmp_path):
-        """Others that append meanwhile: gives their values, at the end, and what to call after each step."""
+        """Give other writers that append after each step: a call for the next append, and their values at the end."""
         with appending(self.uri_of(engine), tmp_path / "stop", self.pause) as (values, next_append):
             yield values, next_append
 
     def another(self, engine):
-        """An engine for the same lake, as the process of the next run has it: without memories."""
+        """An engine for the same lake without a memory, as in the process of the next run."""
         other = copy.copy(engine)
         other._appends = Appends()
         return other
 
     def uri_of(self, engine):
-        """Where silver.t stands, for another process."""
+        """Return the place of silver.t, for another process."""
         return engine._lake.uri(TableName.parse("silver.t"))
 
     def test_retries_beside_another_process(self, engine, tmp_path):
-        """Whatever fails or is killed when, while others append: their rows stay, a row's own count once."""
+        """After any failure or kill, and beside other writers, the others' rows stay and the row's
+        own rows are there once.
+        """
         self.others_write_after()
         self.append(engine, [0], by(row="other"))
         own, expected = 0, [0]
@@ -247,7 +249,7 @@ class RetriedWrites:
         assert self.values(engine) == sorted(expected + others)
 
     def test_the_log_knows_what_a_process_does_not(self, engine):
-        """What an attempt appended without hearing of it is taken back, too: the log says so, no memory."""
+        """The next attempt takes back appends without a memory of them: the table's log is enough."""
         self.others_write_after()
         self.append(engine, [1], by(1))
         self.append(engine, [2], by(1))

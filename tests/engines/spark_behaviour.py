@@ -1,4 +1,4 @@
-"""What the Spark engine does on every kind of session, besides the contract of all engines."""
+"""Behaviour of the Spark engine on every kind of session, beyond the contract of all engines."""
 
 import datetime as dt
 import sqlite3
@@ -31,7 +31,7 @@ from odibi_nb.ingest import load_csv, load_sql
 
 
 def interfering(frame, path, flag, times):
-    """*frame*, whose column v is worked out while another writer replaces the table at *path*."""
+    """Return *frame*, whose column v is computed while another writer replaces the table at *path*."""
     from pyspark.sql.functions import udf
 
     def value(v):
@@ -58,7 +58,7 @@ class SparkBehaviour(LoadedFiles):
     """The tests; a subclass gives `connection` and `engine`."""
 
     def stored(self, engine, frame):
-        """As `storable` gives it."""
+        """Convert with `storable`."""
         frame = storable(frame, "t", "UTC")
         guesses = {f.name for f in frame.schema.fields if NO_DATA in f.metadata}
         return plain(frame.toArrow()), guesses
@@ -78,7 +78,7 @@ class SparkBehaviour(LoadedFiles):
         return engine.write(make(spark, rows), Output(table=name, **how), INFO)
 
     def test_a_spark_row_may_return_pandas_and_arrow(self, engine, spark):
-        """Pandas and Arrow tables that a Spark row returns are written; what Spark cannot hold is refused by name."""
+        """A Spark row may return pandas and Arrow tables. A type that Spark cannot hold is refused by its column."""
         one = msgspec.convert(
             {
                 **dict.fromkeys(("transformation_id", "project", "environment", "layer"), "A"),
@@ -106,7 +106,7 @@ class SparkBehaviour(LoadedFiles):
         assert rows_of(engine.read(table("silver.t"))) == [{"k": 1, "s": "x"}]
 
     def test_outputs_of_a_run(self, engine, spark, tmp_path):
-        """A Spark row that writes by itself is fine; one that leaves its output is warned of; one with a count fails."""
+        """A Spark row may write its output itself. Without a write it gets a warning, and a returned count fails it."""
 
         def by_itself(spark):
             path = f"{engine._lake.root}/silver/own"
@@ -137,7 +137,7 @@ class SparkBehaviour(LoadedFiles):
         assert rows_of(engine.read(table("silver.p"))) == [{"k": 1}]
 
     def test_pandas_reads_what_spark_wrote(self, engine, spark, pandas):
-        """Values of every kind that Spark writes, appends and merges are there for a pandas row."""
+        """A pandas row reads values of every kind that Spark writes, appends and merges."""
         sql = (
             "SELECT 1L AS k, 1.50BD AS amount, 'é' AS `größe`, DATE'2024-01-02' AS d, "
             "TIMESTAMP'2024-01-02 12:00:00Z' AS t, TIMESTAMP_NTZ'2024-01-02 12:00:00' AS naive, "
@@ -158,7 +158,7 @@ class SparkBehaviour(LoadedFiles):
         assert sorted(pandas.read(table("silver.u"))["v"]) == ["new", "same"]
 
     def test_spark_reads_and_goes_on_with_what_pandas_wrote(self, engine, spark, pandas):
-        """A table that a pandas row made is read, queried, appended to and merged into by Spark rows."""
+        """Spark rows read, query, append to and merge into a table that a pandas row made."""
         frame = pd.DataFrame(
             {"k": [1, 2], "x": [1.5, None], "s": ["é", None], "t": pd.to_datetime([NOON, None])}
         )
@@ -177,7 +177,7 @@ class SparkBehaviour(LoadedFiles):
         assert len(pandas.read(table("silver.t"))) == 3
 
     def test_rows_are_counted_without_another_pass(self, engine, spark):
-        """Rows written are those of the commit's own metrics, rows of a table those of its log."""
+        """The number of rows written comes from the commit's metrics, the number of rows of a table from its log."""
         rows = [{"k": 1}, {"k": 2}]
         assert self.put(engine, spark, rows) == 2
         assert self.put(engine, spark, rows, mode="append") == 2
@@ -188,14 +188,14 @@ class SparkBehaviour(LoadedFiles):
         assert engine.row_count(frame.filter("k = 1")) is None
 
     def test_tables_are_known_to_the_session(self, engine, spark):
-        """What stands in the lake is found by ``spark.table``, whoever wrote it, and after a change."""
+        """``spark.table`` finds every table of the lake, from any writer, and after a change."""
         self.put(engine, spark, [{"k": 1}], "silver.known")
         assert rows_of(spark.table("silver.known")) == [{"k": 1}]
         self.put(engine, spark, [{"k": "a"}], "silver.known", schema_mode="overwrite")
         assert rows_of(spark.table("silver.known")) == [{"k": "a"}]
 
     def test_another_lake_has_other_tables(self, engine, spark, connection, tmp_path):
-        """The same name in another project's lake is that lake's table, and no files are lost."""
+        """The same name in another project's lake is that lake's table, and no file is lost."""
         self.put(engine, spark, [{"k": 1}])
         other = make_engine(connection, tmp_path / "other")
         self.put(other, spark, [{"k": 2}])
@@ -245,7 +245,7 @@ class SparkBehaviour(LoadedFiles):
         assert "hidden" not in str(caught.value)
 
     def test_a_schema_may_be_called_like_a_format(self, engine, spark):
-        """A table of the lake is one, whatever its schema is called; Sail would read a file instead."""
+        """A table of the lake is found under any schema name, where Sail would read a file instead."""
         self.put(engine, spark, [{"k": 1}], "json.events")
         if engine.connection.kind == "sail":
             with pytest.raises(DataError, match="is not a table"):
@@ -283,7 +283,7 @@ class SparkBehaviour(LoadedFiles):
             load_sql([], constants, [], context)
 
     def test_a_missing_table_is_answered_with_the_nearest(self, engine, spark):
-        """Reading or querying a misspelt table says which was meant."""
+        """The error about a misspelt table has a suggestion."""
         self.put(engine, spark, [{"k": 1}], "silver.sensors")
         for ask in (
             lambda: engine.read(table("silver.sensor")),
@@ -293,19 +293,19 @@ class SparkBehaviour(LoadedFiles):
                 ask()
 
     def test_names_that_delta_refuses_are_refused_clearly(self, engine, spark):
-        """A blank in a column's name is an error that says what to call it."""
+        """A blank in a column's name is an error that proposes another name."""
         with pytest.raises(DataError, match=r"'a b' has ' ' in its name.*rename it.*'a_b'"):
             self.put(engine, spark, [{"a b": 1}])
         assert not engine.exists(table("silver.t"))
 
     def test_intervals_are_refused_clearly(self, engine, spark):
-        """A type that no table has is an error that says what to store."""
+        """A type that tables cannot store is an error that proposes another type."""
         frame = spark.sql("SELECT INTERVAL '1' DAY AS pause")
         with pytest.raises(DataError, match="'pause': a table cannot store intervals"):
             engine.write(frame, Output(table="silver.t"), INFO)
 
     def test_a_merge_that_another_write_overtook_is_done_again(self, engine, spark, tmp_path):
-        """Where somebody else commits meanwhile, the merge starts over on what is there then."""
+        """If another writer commits during a merge, the merge starts over on the new version."""
         self.put(engine, spark, [{"k": 1, "v": "old"}])
         frame = make(spark, [{"k": 1, "v": "ours"}, {"k": 3, "v": "ours"}])
         path = engine._lake.uri(table("silver.t"))
@@ -320,7 +320,7 @@ class SparkBehaviour(LoadedFiles):
     def test_a_write_that_is_always_overtaken_is_one_message(
         self, engine, spark, tmp_path, monkeypatch
     ):
-        """Where others keep changing the table, the write gives up; the table is theirs."""
+        """If other writers keep changing the table, the write gives up, and the table keeps their rows."""
         monkeypatch.setattr(spark_writes, "_CONFLICT_TRIES", 2)
         self.put(engine, spark, [{"k": 1, "v": "old"}])
         path = engine._lake.uri(table("silver.t"))
@@ -344,7 +344,7 @@ class SparkBehaviour(LoadedFiles):
             engine.write(wide, Output(table="silver.n", mode="append"), INFO)
 
     def test_a_revoked_attempt_raises_revoked(self, engine, spark):
-        """Whatever Spark says in an attempt that was cancelled, the attempt was revoked."""
+        """In a cancelled attempt, any error of Spark counts as the revocation."""
         control = AttemptControl()
 
         def attempt():
@@ -356,7 +356,7 @@ class SparkBehaviour(LoadedFiles):
             attempt()
 
     def test_files_have_the_types_that_pandas_finds(self, engine, tmp_path):
-        """Columns without a name, text that looks like a time, whole numbers: the same on both."""
+        """Columns without a name, text that looks like a time, and whole numbers are the same on both engines."""
         path = tmp_path / "a.csv"
         path.write_text(",n,x,when,flag\n007,1,1.5,2024-01-02 12:00:00,true\n008,2,,x,false\n")
         asked = {"format": "csv", "schema": {"Unnamed: 0": "string"}}
@@ -398,7 +398,7 @@ class SparkBehaviour(LoadedFiles):
             assert rows_of(read) == [{"k": 1.0, "s": "x"}, {"k": 2.0, "s": "y"}]
 
     def test_sources_with_other_types_change_no_value(self, engine, tmp_path):
-        """A source without values takes the others' types; a number that a float rounds is refused."""
+        """A source without values takes the types of the others. A number that a float rounds is refused."""
         rows = {"e": "5,", "n": "1,7", "x": "1,abc", "f": "0.5,1", "b": f"{BIG},1"}
         for name, line in rows.items():
             (tmp_path / f"{name}.csv").write_text(f"id,v\n{line}\n")
@@ -417,7 +417,7 @@ class SparkBehaviour(LoadedFiles):
             load("b", "f").collect()
 
     def test_a_misspelt_file_is_answered_with_the_nearest(self, engine, tmp_path):
-        """A file that is not there is an error that says which one is."""
+        """The error about a missing file names a similar file."""
         (tmp_path / "sensors.csv").write_text("a\n1\n")
         with pytest.raises(DataError, match=r"sensor\.csv: no such file.*'sensors\.csv'"):
             engine.read_file(str(tmp_path / "sensor.csv"), format="csv")
@@ -445,7 +445,7 @@ class SparkBehaviour(LoadedFiles):
         assert ours[-1].newest == NOON
 
     def test_rows_that_break_a_rule_are_set_apart(self, engine, spark):
-        """The good rows keep their columns; the others say which rules they break, and when."""
+        """The good rows keep their columns. The others have the broken rules and the time."""
         rules = [
             Rule(kind="not_null", text="not_null(s)", columns=("s",)),
             Rule(kind="between", text="it's low", columns=("k",), low=2),

@@ -1,4 +1,4 @@
-"""What a comparison of versions by Spark itself must find; a subclass's module gives ``connection``."""
+"""Contract of comparing versions by Spark itself. A subclass's module gives ``connection``."""
 
 from __future__ import annotations
 

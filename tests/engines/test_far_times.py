@@ -1,4 +1,4 @@
-"""Times that 64 bits of nanoseconds do not hold, in files that Spark wrote as INT96."""
+"""Times that exceed 64 bits of nanoseconds, in files that Spark wrote as INT96."""
 
 import datetime as dt
 import json
@@ -83,7 +83,7 @@ def stored(folder):
 
 
 def test_tables_and_files_are_read_in_microseconds(engine, tmp_path):
-    """A read, a portion, a query, and the loaders give 9999-12-31; pandas 1 refuses such a year."""
+    """A read, a portion, a query, and the loaders give 9999-12-31. pandas 1 refuses such a year."""
     folder = tmp_path / "lake" / "silver" / "t"
     reads = (
         lambda: engine.read(table("silver.t")),
@@ -102,7 +102,7 @@ def test_tables_and_files_are_read_in_microseconds(engine, tmp_path):
 
 
 def test_a_merge_changes_no_other_row(engine, tmp_path):
-    """Rows that a merge copies keep their times, and so do those of later merges."""
+    """Rows that a merge copies keep their times, also in later merges."""
     how = Output(table="silver.t", mode="merge", keys=("id",))
     rows = pa.table({**ROWS, "at": pa.array([NEAR] * 3, pa.timestamp("us", "UTC"))}).slice(2)
     if left_files.why_files_stay(DeltaTable(str(tmp_path / "lake" / "silver" / "t"))):
@@ -118,6 +118,6 @@ def test_a_merge_changes_no_other_row(engine, tmp_path):
 
 
 def test_a_comparison_sees_no_difference(engine, tmp_path):
-    """What is read and written again is the same to the comparison with what is there."""
+    """A comparison finds no difference after reading and writing the table."""
     rows = stored(tmp_path / "lake" / "silver" / "t")
     assert compare(rows, rows, Output(table="silver.t")).unchanged == len(EXPECTED)

@@ -1,4 +1,4 @@
-"""Libraries that are deaf to Python: their work ends with the attempt, and with the process."""
+"""Work in libraries that ignore Python's signals ends with the attempt, and with the process."""
 
 import subprocess
 import sys
@@ -41,7 +41,7 @@ def context(engine):
 
 
 def test_a_query_ends_when_its_attempt_is_revoked(engine, context):
-    """DuckDB is interrupted, though the revocation comes while it works; the reason is the attempt's."""
+    """A revocation interrupts DuckDB at work. The error is the attempt's."""
     threading.Timer(0.3, context.control.revoke, ["timed out after 0.3 s"]).start()
     with current_context(context), pytest.raises(RevokedError, match=r"timed out after 0\.3 s"):
         engine.query(ENDLESS)
@@ -57,7 +57,7 @@ def test_a_scan_ends_when_its_attempt_is_revoked(engine, context):
 
 
 def test_a_query_has_bounded_memory_and_threads(engine):
-    """Neither what DuckDB works with nor the result may pass the setting, which the message names."""
+    """DuckDB's memory and the result's size are limited by the setting that the message names."""
     engine.limits = Limits(64 * 2**20, 2)
     assert engine.query("SELECT current_setting('threads') AS n")["n"][0] == 2
     for sql in (
@@ -71,7 +71,7 @@ def test_a_query_has_bounded_memory_and_threads(engine):
 
 
 def test_what_ended_is_not_stopped(context):
-    """Nobody calls the stop of a block that is over, and a control does not remember it."""
+    """The stop of an ended block is never called, and a control drops it."""
     calls = []
     with current_context(context):
         for _ in range(3):
@@ -83,7 +83,7 @@ def test_what_ended_is_not_stopped(context):
 
 
 def test_a_forgotten_listener_is_not_told():
-    """`forget` takes back what `on_revoke` asked for, and takes an unknown one calmly."""
+    """`forget` removes a callback of `on_revoke`, and ignores an unknown one."""
     control, told = AttemptControl(), []
     control.on_revoke(tell := lambda: told.append(1))
     control.forget(tell)
@@ -93,7 +93,7 @@ def test_a_forgotten_listener_is_not_told():
 
 
 def test_a_process_can_end_while_a_query_runs(tmp_path):
-    """At exit what still runs on daemon threads is stopped first: no abort, no wait for its end."""
+    """At exit, work on daemon threads is stopped first, without an abort and without waiting for its end."""
     code = f"""
 import threading
 import time
@@ -116,7 +116,7 @@ while not stopping._running:
 
 
 def test_a_query_does_not_outlive_its_rows_timeout(tmp_path, monkeypatch):
-    """In a run: the row has failed by its timeout, and soon no query of it is going on."""
+    """In a run, the row fails by its timeout, and soon its query is over."""
     row = registry_row("A", "Bronze", "double", [{"sql": ENDLESS}], {}, ["bronze.a"])
     row["constants"] = {"timeout_seconds": 0.5, "retry": {"max_retries": 0}}
     home = make_project(tmp_path, [row])

@@ -1,4 +1,4 @@
-"""What every kind of JVM session does when another catalog than the lake's is current."""
+"""Contract of every kind of JVM session when the current catalog is not the lake's."""
 
 import uuid
 
@@ -20,7 +20,7 @@ class TwoCatalogs:
 
     @pytest.fixture
     def other(self, connection):
-        """A second catalog in which a table silver.t stands, too; it is the session's current one."""
+        """A second catalog with a table silver.t, too. It is the session's current catalog."""
         spark, other = connection.spark, f"other_{uuid.uuid4().hex}"
         name = f"spark.sql.catalog.{other}"
         spark.conf.set(name, "org.apache.spark.sql.execution.datasources.v2.jdbc.JDBCTableCatalog")
@@ -40,7 +40,7 @@ class TwoCatalogs:
     def test_the_current_catalog_redirects_nothing(
         self, connection, empty_catalog, other, tmp_path, lake
     ):
-        """Tables, queries, the run log: whatever catalog is current, they are the lake's, and it stays current."""
+        """Tables, queries and the run log are the lake's for any current catalog, which stays current."""
         spark = connection.spark
         if lake == "folder":
             engine = make_engine(connection, tmp_path)

@@ -1,4 +1,4 @@
-"""The difference of two lists of rows, by the definition: what any comparison must find."""
+"""The difference of two lists of rows, by its definition."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def frozen(value):
 
 
 def expected(before, after, columns, keys=()):
-    """(added, removed, changed, column to number of changed rows) of two lists of dicts."""
+    """Return (added, removed, changed, column to number of changed rows) of two lists of dicts."""
     counts = [
         Counter(tuple(frozen(row.get(name)) for name in columns) for row in rows)
         for rows in (before, after)
@@ -39,5 +39,5 @@ def expected(before, after, columns, keys=()):
 
 
 def found(diff):
-    """The same numbers of a `TableDiff`."""
+    """Return the same numbers of a `TableDiff`."""
     return diff.added, diff.removed, diff.changed, diff.rows.changed_columns

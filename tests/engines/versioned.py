@@ -1,4 +1,4 @@
-"""What an engine tells about the versions of its tables, alike for every engine."""
+"""Contract of all engines for the versions of their tables."""
 
 import shutil
 from pathlib import Path
@@ -27,7 +27,7 @@ class Versioned:
         return engine.versions([table(name)])[name.lower()]
 
     def test_the_newest_versions_come_in_one_pass(self, engine):
-        """Each table that exists has its number, its newest data change and its id; others are left out."""
+        """Each existing table has its number, its newest data change and its id. Missing tables are left out."""
         self.put(engine, [{"n": 1}])
         self.put(engine, [{"n": 2}])
         self.put(engine, [{"n": 2}], "silver.u")
@@ -49,7 +49,7 @@ class Versioned:
         assert engine.commits(table("silver.nope")) == []
 
     def test_an_earlier_version_can_be_read(self, engine):
-        """A version is read as it was; one that never was is an error that names the table."""
+        """A version is read unchanged. A version that never existed is an error that names the table."""
         self.put(engine, [{"n": 1}])
         self.put(engine, [{"n": 2}])
         assert self.rows(engine.read_version(T, 0)) == [{"n": 1}]
@@ -71,7 +71,7 @@ class Versioned:
         assert {(one.table, one.version) for one in found} == {("silver.t", 1), ("silver.u", 0)}
 
     def test_a_frame_keeps_the_version_that_was_read(self, engine):
-        """Whoever writes after the read: the frame has the rows of the version that came with it."""
+        """The frame has the rows of its version, also if another writer commits after the read."""
         self.put(engine, [{"n": 1}])
         frame, found = engine.read_newest(T)
         self.put(engine, [{"n": 2}])
@@ -81,7 +81,7 @@ class Versioned:
         assert self.newest(engine).data_version > found.version
 
     def test_a_table_that_was_created_again_is_another(self, engine):
-        """A version with the same number in a table that was dropped meanwhile is not the same data."""
+        """A version with the same number in a recreated table is other data."""
         self.put(engine, [{"n": 1}])
         before = self.newest(engine)
         self.drop(engine)
@@ -95,7 +95,7 @@ class Versioned:
         "how", [{}, {"mode": "append"}, {"mode": "merge", "keys": ("n",)}], ids=str
     )
     def test_a_write_tells_its_versions(self, engine, how):
-        """Each commit is told with the versions after and before it; the first one creates the table."""
+        """Each commit has the versions after and before it. The first one creates the table."""
         told = []
         info = WriteInfo(run_id="r", transformation_id="T", attempt=1, wrote=told.append)
         output = Output(table="Silver.T", **how)
@@ -123,14 +123,14 @@ class Versioned:
 
 
 class VersionedPaths(Versioned):
-    """The same, and what other writers do to tables at paths."""
+    """The same contract, with other writers to tables at paths."""
 
     def delta(self, engine):
         """The table, as another writer opens it."""
         return DeltaTable(engine._lake.uri(T))
 
     def test_upkeep_changes_no_data(self, engine):
-        """Compaction and VACUUM leave the newest data change where it was; RESTORE makes a new one."""
+        """Compaction and VACUUM do not move the newest data change. RESTORE makes a new one."""
         self.put(engine, [{"n": 1}], mode="append")
         self.put(engine, [{"n": 2}], mode="append")
         self.delta(engine).optimize.compact()
@@ -142,7 +142,7 @@ class VersionedPaths(Versioned):
         assert self.newest(engine).data_version == self.newest(engine).version
 
     def test_what_the_log_no_longer_has_is_unknown(self, engine):
-        """If log cleanup has removed the last data change, nobody can say that the data is the same."""
+        """If log cleanup has removed the last data change, the data counts as unknown."""
         self.put(engine, [{"n": 1}], mode="append")
         self.put(engine, [{"n": 2}], mode="append")
         before = self.newest(engine)
@@ -157,7 +157,7 @@ class VersionedPaths(Versioned):
         assert [c.version for c in engine.commits(table("silver.v"))] == [2]
 
     def test_a_write_beside_others_tells_its_own_version(self, engine):
-        """Commits of others before and after it do not change which version was the attempt's own."""
+        """The attempt's own version is found between commits of other writers."""
         self.put(engine, [{"n": 1}], mode="append")
         self.delta(engine).optimize.compact()
         told = []
@@ -175,7 +175,7 @@ class VersionedPaths(Versioned):
         assert told[0].previous_version == own[0] - 1
 
     def test_rows_of_a_commit_follow_from_its_files(self, engine):
-        """A commit tells the rows of the files that it added and removed."""
+        """A commit has the row counts of the files that it added and removed."""
         self.put(engine, [{"n": 1}, {"n": 2}])
         self.put(engine, [{"n": 3}])
         newest, first = engine.commits(T)

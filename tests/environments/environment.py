@@ -35,7 +35,7 @@ IN_CI = os.environ.get("CI") == "true"
 
 
 class Environment:
-    """A virtual environment of the package and of what ``NAME.txt`` beside this file holds it to.
+    """A virtual environment of the package, with the versions in ``NAME.txt`` beside this file.
 
     Attributes:
         name: such as ``dbr-17.3``.
@@ -113,9 +113,9 @@ class Environment:
         return dict(re.findall(r"^([a-z][\w.-]*)==([\w.]+)", lock.read_text(), re.MULTILINE))
 
     def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run pytest in it, at the root of the repository; what it printed is its ``stdout``."""
+        """Run pytest in it, at the root of the repository. Return the process with its ``stdout``."""
         # CI: nothing may be skipped there, but these environments have no Spark and no Sail.
-        # Each kernel would compile pandas anew if the libraries' bytecode were not kept.
+        # Each kernel would compile pandas again if the libraries' bytecode were not kept.
         outside = {
             "PYTHONDONTWRITEBYTECODE",
             "CI",
@@ -176,7 +176,7 @@ def _pips_index() -> str:
 
 
 def find_python(version: str) -> str | None:
-    """An interpreter of Python *version*, of this machine or of its pyenv; None if there is none."""
+    """Return an interpreter of Python *version*, of this machine or of its pyenv, or None."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     candidates = [
         sys.executable,
@@ -188,7 +188,7 @@ def find_python(version: str) -> str | None:
 
 
 def _version_of(python: str) -> str:
-    """Asked of itself: what pyenv puts into the path may be there and not work."""
+    """Run the interpreter: pyenv may put broken ones into the path."""
     ask = "import sys; print('{}.{}'.format(*sys.version_info))"
     try:
         done = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)

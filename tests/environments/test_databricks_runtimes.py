@@ -101,7 +101,7 @@ if THOROUGH:
 
 @pytest.mark.parametrize("name", TESTS)
 def test_the_runtimes_versions_will_do(name, record_property):
-    """No version that the runtime comes with changes, and the tests pass on them."""
+    """An installation changes no version of the runtime, and the tests pass on them."""
     environment = ENVIRONMENTS[name].build()
     done = environment.pytest(*TESTS[name])
     ends = [line for line in done.stdout.splitlines() if " passed" in line or " failed" in line]
@@ -117,7 +117,7 @@ def test_the_runtimes_versions_will_do(name, record_property):
     ],
 )
 def test_an_installation_replaces_nothing_that_matters(name, extras, tmp_path):
-    """On every runtime the extras for Databricks leave its libraries as they are, and add few others."""
+    """On every runtime the extras for Databricks leave its libraries unchanged, and add few others."""
     environment = ENVIRONMENTS[name]
     before = {**environment.replaced_anyway, **environment.versions}
     after = environment.install_line(extras.split(","), tmp_path)

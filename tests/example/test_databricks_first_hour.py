@@ -1,4 +1,4 @@
-"""The first hour on Databricks: what people do first there works, or ends in one message with a remedy."""
+"""The first steps of a user on Databricks work, or end in one message with a remedy."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def wheel(folder: Path) -> None:
 
 
 def test_the_notebooks_first_line_installs_the_wheel_beside_it(tmp_path):
-    """%pip install of the notebook finds the wheel in its own folder, and its extras exist."""
+    """The notebook's %pip install finds the wheel in its own folder, and its extras exist."""
     lines = (ROOT / "notebooks" / "databricks.py").read_text("utf-8").splitlines()
     (line,) = (line for line in lines if line.startswith("# MAGIC %pip"))
     wheel(tmp_path)
@@ -68,13 +68,13 @@ def test_the_notebooks_first_line_installs_the_wheel_beside_it(tmp_path):
 
 
 def test_a_project_is_found_from_the_notebooks_folder(workspace):
-    """Whatever the working directory is, the folders around the notebook are searched."""
+    """The folders around the notebook are searched in any working directory."""
     make_project(workspace)
     assert run_project("Plant One", log_level="CRITICAL")["status"] == "success"
 
 
 def test_a_git_folder_gets_no_state(workspace, tmp_path):
-    """Journals and locks of a project in the workspace are on the driver's disk, by default."""
+    """Journals and locks of a project in the workspace are on the driver's disk by default."""
     home = make_project(workspace)
     result = run_project("Plant One", log_level="CRITICAL")
     assert not (home / ".odibi").exists()
@@ -96,7 +96,7 @@ def test_a_state_folder_that_cannot_be_used_names_the_setting(tmp_path, monkeypa
 
 
 def test_sqlite_on_a_mount_names_what_works_there():
-    """`disk I/O error` says nothing; the message names a file of rows, a table, a server."""
+    """Instead of `disk I/O error`, the message proposes a file of rows, a table and a server."""
     reason = Database("sqlite:///x.db")._reason(RuntimeError("disk I/O error"))
     assert reason.startswith("disk I/O error: ")
     assert "a table of the lake" in reason

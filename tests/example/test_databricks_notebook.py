@@ -1,4 +1,4 @@
-"""notebooks/databricks.py: Databricks' source format, and cells that work as far as they can without it."""
+"""notebooks/databricks.py is in Databricks' source format, and its cells run as far as they can without Databricks."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def read_cells():
 
 
 def test_it_is_in_databricks_source_format():
-    """Cells stand between COMMAND lines; each is Python that compiles, or wholly MAGIC; text begins with %md."""
+    """COMMAND lines separate cells. Each cell is Python that compiles, or MAGIC alone. Text begins with %md."""
     cells = read_cells()
     assert cells[0][0] == "md"
     assert {kind for kind, _ in cells} == {"md", "pip", "magic", "python"}
@@ -72,7 +72,7 @@ def test_it_is_in_databricks_source_format():
 
 
 def test_its_installation_is_the_packages():
-    """What %pip installs are extras that the package has, and none that could replace ipywidgets."""
+    """The package has the extras of the %pip line, and none of them could replace ipywidgets."""
     (source,) = (source for kind, source in read_cells() if kind == "pip")
     extras = source.partition("[")[2].partition("]")[0].split(",")
     known = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -81,7 +81,7 @@ def test_its_installation_is_the_packages():
 
 
 def test_it_runs_interactively(tmp_path, monkeypatch):
-    """From the top, in a kernel: plan, run as core widgets, nothing left to retry, history and run log."""
+    """The notebook runs in a kernel: plan, run as core widgets, nothing left to retry, history and run log."""
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
     notebooks = copy_notebooks(tmp_path)
     make = {"md": nbformat.v4.new_markdown_cell}
@@ -106,7 +106,7 @@ def test_it_runs_interactively(tmp_path, monkeypatch):
 
 @pytest.fixture
 def as_job(tmp_path, monkeypatch, ipython):
-    """Runs the notebook in *folder* as a job does; the result of the cell that ended it."""
+    """Run the notebook in *folder* as a job does. Return the result of its last cell."""
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
 
     def run(folder):
@@ -128,7 +128,7 @@ def as_job(tmp_path, monkeypatch, ipython):
 
 
 def test_a_job_ends_with_its_result(tmp_path, as_job):
-    """In job mode it runs the project, and exits with run, status and counts as JSON."""
+    """In job mode the notebook runs the project, and exits with run, status and counts as JSON."""
     ended = as_job(copy_notebooks(tmp_path))
     assert type(ended).__name__ == "Exit"
     summary = json.loads(str(ended))
@@ -136,7 +136,7 @@ def test_a_job_ends_with_its_result(tmp_path, as_job):
 
 
 def test_a_job_fails_where_a_transformation_does(tmp_path, as_job):
-    """In job mode a failed run raises, and names what failed, so that the task fails."""
+    """In job mode a failed run raises with the failed rows, so that the task fails."""
     notebooks = copy_notebooks(tmp_path)
     (notebooks / "projects" / "energy_efficiency" / "data" / "sensors.csv").unlink()
     ended = as_job(notebooks)

@@ -74,7 +74,7 @@ def daily_kwh_by_hand():
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A copy of the project's folder, with one run done: nothing else is to be done before."""
+    """A copy of the project's folder, with one run."""
     folder = tmp_path_factory.mktemp("example") / "energy_efficiency"
     ignored = shutil.ignore_patterns("lake", "registry.db", ".odibi", "__pycache__")
     shutil.copytree(PROJECT, folder, ignore=ignored)
@@ -180,7 +180,7 @@ def test_daily_kwh_equals_the_computation_by_hand(gold):
 
 
 def test_daily_energy_says_how_much_of_the_day_it_knows(gold):
-    """Days that the files cover in part can be told from whole ones."""
+    """Days that the files cover in part can be distinguished from whole ones."""
     hours = {(row["site"], row["date"]): row["hours"] for row in gold}
     assert hours["SERF West", dt.date(2022, 1, 2)] == 24
     assert hours["RSF II", dt.date(2022, 1, 1)] == 2

@@ -6,7 +6,7 @@ from notebook_copies import copy_notebooks, shown_by
 
 
 def test_the_hooks_tour_shows_what_it_says(tmp_path):
-    """Every cell works: events, filters, an alert on a failure, a listener that raises, a sink."""
+    """Every cell runs: events, filters, an alert on a failure, a listener that raises, a sink."""
     shown = shown_by(copy_notebooks(tmp_path), "hooks_tour")
     assert "✅ BRONZE_001 in" in shown["first"]
     assert "did you mean 'transform_success'?" in shown["mistake"]

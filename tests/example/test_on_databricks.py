@@ -1,4 +1,4 @@
-"""The example project on stand-ins for Databricks: every row, and the tables that pandas makes on disk."""
+"""The example project on stand-ins for Databricks: all rows, and the tables that pandas makes on disk."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def rows_in(spark, name):
 
 @pytest.fixture
 def serverless(tmp_path, monkeypatch):
-    """A session of serverless compute that is not ours, and its stub; the catalog ``other`` is current."""
+    """A foreign session of serverless compute, and its stub. The catalog ``other`` is current."""
     from odibi_nb.engines.spark import session as spark_session
 
     connect("connect", tmp_path)
@@ -116,7 +116,7 @@ def test_on_serverless_compute_with_two_catalogs(on_pandas, serverless, tmp_path
 
 
 def test_where_a_path_without_a_scheme_is_dbfs(on_pandas, tmp_path):
-    """Rows of pandas and of Spark share one lake on the driver's disk, and nothing stands in DBFS."""
+    """Rows of pandas and of Spark share one lake on the driver's disk, and DBFS stays empty."""
     spark, dbfs = connect("classic", tmp_path).spark, tmp_path / "dbfs"
     dbfs.mkdir()
     settings = {

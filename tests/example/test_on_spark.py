@@ -1,4 +1,4 @@
-"""The example project on Spark: every row, and the same tables as on pandas."""
+"""The example project on Spark gives the same tables as on pandas."""
 
 import json
 import math
@@ -47,12 +47,12 @@ def tables(folder):
 
 
 def in_order(row):
-    """A row's place: by whatever is exact in it."""
+    """Return a row's sort key: its exact values."""
     return [str(value) for value in row.values() if not isinstance(value, float)]
 
 
 def same(one, other):
-    """Whether two values are equal, floats within `TOLERANCE`; NaN, which is pandas' null, is null."""
+    """Return True if two values are equal, floats within `TOLERANCE`. NaN, which is pandas' null, is null."""
     one, other = (None if isinstance(v, float) and math.isnan(v) else v for v in (one, other))
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=1e-9)
@@ -86,7 +86,7 @@ def test_every_table_equals_pandas(kind, on_pandas, tmp_path):
 
 
 def exercise_2():
-    """The seed's Exercise 2, as written, on the session that the run has left."""
+    """The seed's Exercise 2 works unchanged on the session after the run."""
     from pyspark.sql import SparkSession
 
     spark = SparkSession.getActiveSession()

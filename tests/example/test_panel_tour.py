@@ -10,7 +10,7 @@ from notebook_copies import copy_notebooks
 
 
 def test_the_panel_tour_shows_what_it_says(tmp_path):
-    """Every cell runs; the panel's cell keeps the run's chart, and the background run's its own."""
+    """Every cell runs. The panel's cell keeps the run's chart, and the background run's cell its own."""
     notebooks = copy_notebooks(tmp_path)
     done = subprocess.run(
         [sys.executable, str(notebooks / "execute.py"), "panel_tour"],

@@ -6,7 +6,7 @@ from notebook_copies import copy_notebooks, shown_by
 
 
 def test_the_time_machine_shows_what_it_says(tmp_path):
-    """One bad stamp: only its rows run, and the cause is found on the data of then, after a repair."""
+    """After one bad timestamp only its rows run, and the cause is found on the old data, after a repair."""
     shown = shown_by(copy_notebooks(tmp_path), "time_machine")
     assert "19 fresh" in shown["fresh"]
     assert "6 rows" in shown["stale"]

@@ -1,4 +1,4 @@
-"""`odibi export`: files with which Databricks, Airflow and GitHub Actions run a project."""
+"""`odibi export` writes files with which Databricks, Airflow and GitHub Actions run a project."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def edit_environments(home: Path, qat=(), **others) -> None:
 
 
 class FakeOperator:
-    """Airflow's operator, as far as the DAG uses it."""
+    """The part of Airflow's operator that the DAG uses."""
 
     def __init__(self, *, task_id, cwd, bash_command):
         self.task_id, self.cwd, self.command = task_id, cwd, bash_command
@@ -65,7 +65,7 @@ class FakeOperator:
 
 
 class FakeDag:
-    """Airflow's DAG, as far as the file uses it."""
+    """The part of Airflow's DAG that the file uses."""
 
     made: ClassVar = []
 
@@ -146,7 +146,7 @@ def test_places_that_a_job_would_lose_are_named(plant, capsys):
 
 
 def test_a_dag_runs_each_row_after_its_upstream_rows(plant, monkeypatch):
-    """With --split row the DAG has a task a row, and the commands of all tasks together run the project."""
+    """With --split row the DAG has one task for each row, and the commands of all tasks together run the project."""
     exported("airflow", "--split", "row", "--schedule", "0 6 * * *")
     dag = dag_of(plant / "dags" / "odibi_plant.py", monkeypatch)
     assert dag.facts["schedule"] == "0 6 * * *"
@@ -181,7 +181,7 @@ def test_a_workflow_has_the_manifests_variables_as_secrets(plant, monkeypatch):
 
 @pytest.mark.parametrize("format", ["databricks", "airflow", "github-actions"])
 def test_an_export_is_the_same_each_time(plant, format, tmp_path):
-    """Two exports of the same project are equal, byte for byte, and --check says so."""
+    """Two exports of the same project are equal, byte for byte, and --check passes."""
     for name in ("a", "b"):
         exported(format, "--split", "layer", "--out", name)
     (first,), (second,) = ([*Path(name).iterdir()] for name in ("a", "b"))
@@ -209,14 +209,14 @@ def test_a_file_that_was_changed_by_hand_is_kept(plant, capsys):
 
 
 def test_an_outdated_file_is_replaced(plant):
-    """A file that an earlier export made, and nobody changed, is replaced."""
+    """An unedited file of an earlier export is replaced."""
     exported("databricks")
     exported("databricks", "--split", "layer")
     assert "depends_on" in (plant / "databricks.yml").read_text()
 
 
 def test_a_file_of_somebody_else_is_kept(tmp_path):
-    """A file without the first line of an export is foreign; CRLF alone is no change."""
+    """A file without the first line of an export is foreign. CRLF alone does not count as an edit."""
     file = ExportedFile(tmp_path / "x.yml", "odibi export databricks X", "a: 1\n")
     assert file.state() is FileState.MISSING
     file.path.write_text("a: 1\n")
@@ -229,7 +229,7 @@ def test_a_file_of_somebody_else_is_kept(tmp_path):
 
 
 def test_a_name_that_the_scheduler_would_replace_is_refused():
-    """${…} and {{…}} in an id mean something to schedulers, so the export refuses them, all at once."""
+    """The export refuses all ids with ${…} or {{…}}, which schedulers would replace."""
     plan = plan_of(planned("${var.x}"), planned("{{ ds }}"), planned("fine"))
     with pytest.raises(ConfigurationError) as caught:
         tasks_of(plan, "row", most=10, where="Databricks")
@@ -238,14 +238,14 @@ def test_a_name_that_the_scheduler_would_replace_is_refused():
 
 
 def test_more_rows_than_the_scheduler_accepts_are_refused():
-    """A job of Databricks has at most 1,000 tasks: the message names number and remedy."""
+    """A job of Databricks has at most 1,000 tasks: the message has the number and a remedy."""
     plan = plan_of(*(planned(f"R{i}") for i in range(11)))
     with pytest.raises(ConfigurationError, match=r"11 tasks, but .* 10 .*--split layer"):
         tasks_of(plan, "row", most=10, where="Databricks")
 
 
 def test_keys_of_tasks_are_distinct():
-    """Ids that differ only in other characters, or in case, still have keys of their own."""
+    """Ids that differ only in special characters, or in case, get keys of their own."""
     plan = plan_of(planned("a b"), planned("a/b"), planned("A_B"), planned("日本"))
     keys = [task.key for task in tasks_of(plan, "row", most=10, where="Airflow")]
     assert keys == ["a_b", "a_b_2", "A_B_3", "task"]
@@ -262,7 +262,7 @@ def test_keys_of_tasks_are_distinct():
     ],
 )
 def test_cron_in_quartz_syntax(cron, expected):
-    """Quartz has seconds, a question mark for the day that is not limited, and counts Sunday as 1."""
+    """A cron schedule becomes Quartz: with seconds, a question mark for the unlimited day, and Sunday as 1."""
     assert quartz(checked_cron(cron)) == expected
 
 
@@ -270,7 +270,7 @@ def test_cron_in_quartz_syntax(cron, expected):
     "cron", ["", "daily", "* * * *", "0 0 6 * * *", "0 6 * * ${x}", "0 6 1 * 1"]
 )
 def test_a_wrong_schedule_is_refused(cron):
-    """A schedule of another form is refused; so is one that Quartz cannot express."""
+    """A schedule of another form is refused, and so is a schedule that Quartz cannot express."""
     with pytest.raises(ConfigurationError, match="--schedule"):
         quartz(checked_cron(cron))
 
@@ -300,7 +300,7 @@ def test_yaml_reads_back_as_it_was_written():
 
 
 def test_a_failed_job_raises(plant):
-    """A task of Databricks fails by an exception: the job's function raises it, with the failed rows."""
+    """An exception fails a task of Databricks: the job's function raises it, with the failed rows."""
     silver = plant / "odibi_functions" / "silver.py"
     silver.write_text(silver.read_text().replace('constants["least"]', 'constants["gone"]'))
     with pytest.raises(RunFailedError, match="SILVER_001"):
@@ -308,7 +308,7 @@ def test_a_failed_job_raises(plant):
 
 
 def test_a_repaired_job_retries_what_failed(plant):
-    """The exported task, run again with the same id, runs the failed row and its dependants; then all rows again."""
+    """The exported task, repeated with the same id, runs the failed row and its dependants, and later all rows again."""
     exported("databricks", "Plant")
     made = yaml.safe_load((plant / "databricks.yml").read_text())["resources"]["jobs"]["plant"]
     (task,) = made["tasks"]
@@ -338,7 +338,7 @@ def test_a_repaired_job_retries_what_failed(plant):
 
 
 def test_a_protected_environment_runs_only_if_the_job_names_it(plant):
-    """--confirm-env confirms that very environment, and no other one."""
+    """--confirm-env confirms exactly that environment."""
     edit_environments(plant, {"protected": True})
     words = ["--manifest", str(plant / "manifest.json"), "--env", "qat"]
     for given in ([], [f"{CONFIRM}="], [CONFIRM, "prod"]):
@@ -348,7 +348,7 @@ def test_a_protected_environment_runs_only_if_the_job_names_it(plant):
 
 
 def test_wrong_input_of_a_job_raises_before_anything_runs(plant):
-    """An unknown environment is one message."""
+    """An unknown environment gives one message."""
     with pytest.raises(ManifestError, match="nope"):
         job.main(["--manifest", str(plant / "manifest.json"), "--env", "nope"])
 
@@ -356,7 +356,7 @@ def test_wrong_input_of_a_job_raises_before_anything_runs(plant):
 def test_a_job_on_databricks_sets_task_values_and_keeps_its_state_on_the_driver(
     plant, monkeypatch, tmp_path
 ):
-    """Later tasks read run id, status and counts; the folder of the project gets no state."""
+    """Later tasks read run id, status and counts, and the project's folder gets no state."""
     values = {}
     runtime = ModuleType("databricks.sdk.runtime")
     runtime.dbutils = type("", (), {"jobs": type("", (), {"taskValues": type(

@@ -12,7 +12,7 @@ from odibi_nb.core.functions.registry import REGISTRY
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
-    """The project after one undisturbed run, and what its tables hold then."""
+    """The project after one undisturbed run, and its tables' contents."""
     folder = tmp_path_factory.mktemp("example") / "energy_efficiency"
     prepare(folder)
     example = Example(folder)

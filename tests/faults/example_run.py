@@ -1,4 +1,4 @@
-"""The example project in a folder of its own, and what must hold of it after any fault."""
+"""The example project in a folder of its own, and the conditions that hold after any fault."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def prepare(folder):
 
 
 class Example:
-    """The example project; *reference* is what each of its tables holds after an undisturbed run."""
+    """The example project. *reference* has the content of each table after an undisturbed run."""
 
     def __init__(self, folder, reference=None):
         self.folder = folder
@@ -65,7 +65,7 @@ class Example:
         return json.loads(found) if isinstance(found, str) else found or {}
 
     def fault(self, transformation_id, source, **constants):
-        """Let a row call a function ``fault`` with *source* as its body, before its own."""
+        """Make a row first call a function ``fault`` with *source* as its body."""
         module = self.folder / "odibi_functions" / f"fault_{transformation_id.lower()}.py"
         row = next(
             r
@@ -113,7 +113,7 @@ class Example:
         return None if table is None else table.to_pylist()
 
     def content(self, schema, name):
-        """What a table holds, in few words: columns, and a number for each row, sorted."""
+        """Return a short description of a table: its columns, and a sorted number for each row."""
         frame = self.arrow(schema, name).to_pandas()
         return (*frame.columns, *sorted(pd.util.hash_pandas_object(frame, index=False)))
 
@@ -130,12 +130,12 @@ class Example:
     # -- what must hold --------------------------------------------------------------------------
 
     def check_lake(self):
-        """Every table is as some order of whole transformations left it: here, all give one result."""
+        """Check that every table has the result of whole transformations in some order: here, all give one result."""
         for name, rows in self.tables().items():
             assert rows == self.reference[name], name
 
     def check_log(self, result):
-        """Each attempt that ended is in the log once, and each transformation has its last status."""
+        """Check that the log has each ended attempt once, and each transformation's last status."""
         log = self.log(result.run_id)
         times = Counter((r["transformation_id"], r["attempt"]) for r in log)
         assert set(times.values()) <= {1}
@@ -146,7 +146,7 @@ class Example:
         assert [r["run_id"] for r in self.rows(*RUNS)].count(result.run_id) == 1
 
     def check_next_run(self):
-        """The next run, without the fault, succeeds, and leaves every table as it should be."""
+        """Check that the next run, without the fault, succeeds and makes every table right."""
         result = self.run()
         assert result["status"] == "success", result.summary()
         assert result.warnings == []
@@ -154,14 +154,14 @@ class Example:
         assert self.tables() == self.reference
 
     def check(self, result):
-        """All of it, after a run that kept its log."""
+        """Check all conditions, after a run that wrote its log."""
         self.check_lake()
         self.check_log(result)
         self.check_next_run()
 
 
 class Child:
-    """The example project run by a process of its own, which tells what happens line by line."""
+    """The example project in a process of its own, which prints its events line by line."""
 
     CODE = """
 import sys
@@ -187,7 +187,7 @@ print("warnings", result.warnings, flush=True)
         )
 
     def wait_for(self, start):
-        """Read on until a line starts so; the line."""
+        """Read until a line starts with this text, and return the line."""
         for line in self.process.stdout:
             self.lines.append(line.rstrip())
             if line.startswith(start):
@@ -198,7 +198,7 @@ print("warnings", result.warnings, flush=True)
         self.process.send_signal(number)
 
     def end(self):
-        """Its exit code; everything it said is in `lines`."""
+        """Return the process's exit code. All its output is in `lines`."""
         out, self.errors = self.process.communicate(timeout=60)
         self.lines += out.splitlines()
         return self.process.returncode

@@ -1,4 +1,4 @@
-"""A run of the example project that a test kills: it tells of every event through a pipe.
+"""A run of the example project that a test kills. It sends every event through a pipe.
 
 Stands in a module of its own because a fork server imports it, and what it needs, once.
 """
@@ -26,7 +26,7 @@ import odibi_nb.storage.sql_table  # noqa: F401
 
 
 def run_and_tell(folder: str, pipe) -> None:
-    """Run the project; tell of every event through *pipe*, after it was journaled."""
+    """Run the project, and send every journaled event through *pipe*."""
     from odibi_nb import HookManager, run_project
 
     hooks = HookManager()
@@ -43,7 +43,7 @@ def run_and_tell(folder: str, pipe) -> None:
 
 
 def append_rows(folder: str, name: str, times: int) -> None:
-    """Run a project that appends to a table which others append to, *times* times."""
+    """Run a project that appends *times* times to a table with other writers."""
     from odibi_nb import run_project
 
     for _ in range(times):

@@ -38,7 +38,7 @@ def quick_lease() -> None:
 
 
 class Told(io.StringIO):
-    """A stream that sends what is printed."""
+    """A stream that sends the printed text."""
 
     def __init__(self, pipe) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ def on_cluster(name: str, home: str, pipe, call: str, keywords: dict) -> None:
 
 
 def kill(pid: int) -> list[Path]:
-    """Kill a process as a machine that vanishes; return the files that it had open."""
+    """Kill a process like a machine that vanishes. Return its open files."""
     folder = Path(f"/proc/{pid}/fd")
     opened = []
     os.kill(pid, signal.SIGSTOP)

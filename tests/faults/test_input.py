@@ -1,4 +1,4 @@
-"""Faults of what people configure: registry, manifest, environment. Nothing may half-run."""
+"""Faults in the registry, the manifest and the environment. No run may start halfway."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ HOSTILE = "ü \"quoted\" 'it''s' <script>alert(1)</script> ../../etc ; DROP TABL
 
 
 def versions(example):
-    """The number of commits of every table: what a run that did nothing leaves as it was."""
+    """Return the number of commits of every table, which a run without work does not change."""
     return {str(p): len(list(p.iterdir())) for p in example.lake.glob("*/*/_delta_log")}
 
 
 def refused(example, error=ConfigurationError, **options):
-    """The message with which a run is refused; nothing may have been touched."""
+    """Return the message with which a run is refused. Check that the tables did not change."""
     runs = example.folder / ".odibi" / "runs"
     before = versions(example), sorted(runs.iterdir())
     with pytest.raises(error) as caught:
@@ -43,7 +43,7 @@ def execute(example, statement, *values):
 
 
 def test_malformed_json_stops_before_anything_runs(example):
-    """Malformed JSON in rows is said with id and column, all at once, and nothing runs."""
+    """All malformed JSON in rows is reported with id and column, and nothing runs."""
     sql = "UPDATE TransformationRegistry SET {} = ? WHERE transformation_id = ?"
     execute(example, sql.format("inputs"), '["a", ', "GOLD_001")
     execute(example, sql.format("constants"), "{'single': 'quotes'}", "SILVER_001")
@@ -62,7 +62,7 @@ def test_malformed_json_stops_before_anything_runs(example):
 
 
 def test_a_row_edited_mid_run_counts_from_the_next_run_on(example):
-    """A run does what it planned, whatever happens to the registry meanwhile; the next one sees it."""
+    """A change of the registry during a run takes effect in the next run."""
     hooks = HookManager()
 
     def edit(payload):
@@ -82,7 +82,7 @@ def test_a_row_edited_mid_run_counts_from_the_next_run_on(example):
 
 
 def test_hostile_text_is_data(example):
-    """Quotes, newlines, markup, paths and other alphabets in text columns are shown, never obeyed."""
+    """Quotes, newlines, markup, paths and other alphabets in text columns are shown as text and have no effect."""
     example.registry.create(all_columns=True)
     rows = example.registry.export(PROJECT, "qat")
     hostile = {
@@ -110,7 +110,7 @@ def test_hostile_text_is_data(example):
     "table", ["../outside", "gold.../x", "gold./etc/passwd", "gold.a\0b", "", "gold.x\ny"]
 )
 def test_tables_stay_in_the_lake(example, table):
-    """An output whose name would leave the lake, or is none, is a problem of the plan."""
+    """An output whose name would leave the lake, or is not a table's name, is a problem of the plan."""
     outputs = json.dumps([{"table": table}])
     sql = "UPDATE TransformationRegistry SET outputs = ? WHERE transformation_id = 'GOLD_003'"
     execute(example, sql, outputs)
@@ -157,7 +157,7 @@ def test_a_protected_environment_wants_its_confirmation(example):
 
 
 def test_a_missing_environment_variable_is_named(example, monkeypatch):
-    """${VARIABLE} in a manifest that is not set is an error that names it and where it stands."""
+    """An unset ${VARIABLE} in a manifest is an error that has its name and place."""
     monkeypatch.delenv("ODIBI_LAKE", raising=False)
     monkeypatch.delenv("ODIBI_REGISTRY_URL", raising=False)
     message = refused(example, ManifestError, env="prod")
@@ -168,7 +168,7 @@ def test_a_missing_environment_variable_is_named(example, monkeypatch):
 
 @pytest.fixture
 def open_to_all(example):
-    """The example where other users come; pytest shuts its own folder whenever another pytest starts."""
+    """Return a place for the example that other users can enter. pytest's own folder is private."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(example.folder, Path(folder) / "energy_efficiency")
         yield Example(Path(folder) / "energy_efficiency", example.reference)
@@ -182,7 +182,7 @@ def test_a_read_only_lake_is_told_before_anything_runs(open_to_all, tmp_path):
         "import os, sys\n"
         "from odibi_nb import run_project\n"
         f"run_project({PROJECT!r}, manifest_path={str(tmp_path / 'another' / 'manifest.json')!r})\n"
-        # A superuser may write everywhere; by now all is imported that somebody else may not read.
+        # A superuser may write everywhere; all modules that another user may not read are imported by now.
         "if os.geteuid() == 0: os.setuid(65534)\n"
         "try:\n"
         f"    run_project({PROJECT!r}, manifest_path={str(example.folder / 'manifest.json')!r})\n"
@@ -205,7 +205,7 @@ def test_a_read_only_lake_is_told_before_anything_runs(open_to_all, tmp_path):
 
 
 def test_two_manifests_with_one_slug_are_told_apart(example, tmp_path, monkeypatch):
-    """Two projects whose names make one slug, each in its folder, are found by their exact names."""
+    """Two projects whose names make one slug, each in its folder, are opened by their exact names."""
     home = tmp_path / "more" / "projects"
     for name, folder in (
         ("Energy Efficiency", "energy_efficiency"),
@@ -225,7 +225,7 @@ def test_two_manifests_with_one_slug_are_told_apart(example, tmp_path, monkeypat
 
 
 def test_five_thousand_rows(example):
-    """A registry of 5,000 rows more runs; each of them is in the log once."""
+    """A registry with 5,000 more rows runs, and the log has each of them once."""
     rows = [
         {
             "transformation_id": f"MANY_{i:04}",

@@ -16,7 +16,7 @@ from odibi_nb.sinks.table import log_in_lake
 
 @pytest.mark.parametrize("event", ["transform_start", "transform_success", "run_end", "*"])
 def test_a_listener_that_raises_costs_a_warning(example, event):
-    """A listener that always raises changes nothing but the run's warnings, where it is named once."""
+    """A listener that always raises costs only one warning of the run, which names it."""
     hooks = HookManager()
 
     def broken(payload):
@@ -47,14 +47,14 @@ class FlakySink(BaseLogSink):
 
 
 def test_a_sink_that_raises_once_is_tried_again(example):
-    """A batch that a sink refuses once is there in the end, once."""
+    """The sink has a batch that it first refused exactly once."""
     result = example.run(log_sink=FlakySink(example.lake, 1))
     assert result["status"] == "success"
     example.check(result)
 
 
 def test_a_sink_that_always_raises_loses_nothing(example):
-    """What a sink never took stays in the journal, is said, and the next run writes it."""
+    """Records that a sink refused stay in the journal, with a warning, and the next run writes them."""
     result = example.run(log_sink=FlakySink(example.lake, 10**6))
     assert result["status"] == "success"
     assert "the log's storage is down" in " ".join(result.warnings)
@@ -65,7 +65,7 @@ def test_a_sink_that_always_raises_loses_nothing(example):
 
 
 def test_a_full_disk_below_the_journal_stops_nothing(example):
-    """When the journal's file can grow no more, the run ends well, says so, and its log is complete."""
+    """If the journal's disk is full, the run ends well with a warning, and its log is complete."""
     row = example.fault("BRONZE_001", "for i in range(9000): print('x' * 99)")
     limit = (
         "import resource, signal; resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"
@@ -82,7 +82,7 @@ def test_a_full_disk_below_the_journal_stops_nothing(example):
 
 
 def test_a_clock_that_jumps_back_breaks_nothing(example, monkeypatch):
-    """When the wall clock goes back an hour at every look, durations stay positive and order holds."""
+    """If the wall clock goes back an hour at every look, durations stay positive and the order right."""
     begun = dt.datetime.now(dt.timezone.utc)
     looks = itertools.count()
 

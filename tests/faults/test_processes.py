@@ -1,4 +1,4 @@
-"""Faults of processes: killed, told to end, interrupted, two at once, four on one table."""
+"""Faults of processes: kill, SIGTERM, Ctrl-C, two runs at once, four writers of one table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def processes():
 
 
 def killed_at(folder, event_number):
-    """Run the project in another process and kill it at its n-th event; the events it told of."""
+    """Run the project in another process and kill it at its n-th event. Return its events."""
     reader, writer = processes().Pipe(duplex=False)
     child = processes().Process(target=killed_run.run_and_tell, args=(str(folder), writer))
     child.start()
@@ -50,7 +50,7 @@ def killed_at(folder, event_number):
 
 
 def test_sigkill_loses_no_finished_row(example):
-    """After SIGKILL at random moments of a whole run tables are whole, and logs have what ran and ended, once.
+    """After SIGKILL at a random moment of a run, tables are whole, and logs have each row's attempts once.
 
     Each part of a run has its moment, so few of them tell as much as many that are drawn from all of it.
     """
@@ -75,7 +75,7 @@ def test_sigkill_loses_no_finished_row(example):
 
 
 def waiting(example, name="SILVER_001", deaf=False):
-    """Let a row wait for the file ``go``; unless *deaf* it ends when it is cancelled."""
+    """Make a row wait for the file ``go``. Unless *deaf*, it ends when it is cancelled."""
     go = example.folder / "go"
     heard = "False" if deaf else "context.should_stop()"
     body = f"while not (os.path.exists({str(go)!r}) or {heard}): time.sleep(0.005)"
@@ -83,7 +83,7 @@ def waiting(example, name="SILVER_001", deaf=False):
 
 
 def test_sigterm_ends_a_run_with_a_complete_log(example):
-    """SIGTERM revokes what runs and starts nothing new; the log is complete; then the process ends."""
+    """SIGTERM revokes running rows and starts no new ones. The log is complete, and the process ends."""
     _, row = waiting(example)
     child = Child(example)
     run_id = child.wait_for("run_start")[1]
@@ -102,7 +102,7 @@ def test_sigterm_ends_a_run_with_a_complete_log(example):
 
 @pytest.mark.parametrize("presses", [1, 2, 3])
 def test_ctrl_c(example, presses):
-    """Once: nothing new starts; twice: what runs is told to end; three times: nobody waits for it."""
+    """The first Ctrl-C starts no new rows, the second cancels running ones, the third abandons them."""
     go, row = waiting(example, deaf=presses == 3)
     child = Child(example)
     run_id = child.wait_for("run_start")[1]
@@ -126,7 +126,7 @@ def test_ctrl_c(example, presses):
 
 
 def test_two_runs_at_once(example):
-    """While a run goes on, another one of the same project and environment is refused, and says why."""
+    """A second run of the same project and environment is refused with the reason."""
     go, row = waiting(example)
     child = Child(example)
     run_id = child.wait_for("run_start")[1]
@@ -141,7 +141,7 @@ def test_two_runs_at_once(example):
 
 
 def test_four_processes_append_to_one_table(tmp_path):
-    """Four processes that append to one table at once: every row is there, once."""
+    """After four processes append to one table at once, it has every row once."""
     folders = [tmp_path / f"writer_{i}" for i in range(4)]
     for i, folder in enumerate(folders):
         folder.mkdir()

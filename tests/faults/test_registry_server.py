@@ -1,4 +1,4 @@
-"""Faults of the registry's server: gone before the rows are fetched, and in the middle of them."""
+"""Faults of the registry's server: it stops before or during the fetch of the rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from odibi_nb.sources.table import registry_in_database
 
 
 class Line:
-    """A line to a server that can be cut: at once, or after so many bytes of answers."""
+    """A connection to a server that a test cuts at once, or after some bytes of answers."""
 
     def __init__(self, host, port, after=None):
         self.server, self.after = (host, port), after
@@ -58,7 +58,7 @@ class Line:
 
 @pytest.fixture
 def remote(example, postgres_url):  # noqa: F811
-    """The example project with its registry on PostgreSQL; lets its line be cut."""
+    """The example project with its registry on PostgreSQL, through a connection that a test can cut."""
     rows = [dict(row) for row in example.registry.export(PROJECT, "qat")]
     registry = registry_in_database(postgres_url)
     registry.create()
@@ -83,7 +83,7 @@ def remote(example, postgres_url):  # noqa: F811
 
 @pytest.mark.parametrize("after", ["gone", 0, 500, 6000])
 def test_a_server_that_goes_away_stops_a_run_before_it_starts(remote, after):
-    """A server that is gone, or goes while rows are fetched, is one clear error: nothing ran."""
+    """A server that stops before or during the fetch gives one clear error, and nothing runs."""
     example, through = remote
     line = through(0 if after == "gone" else after)
     if after == "gone":

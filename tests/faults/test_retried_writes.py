@@ -1,4 +1,4 @@
-"""What a row that wrote and then failed, or was killed, leaves; and what its retry makes of it."""
+"""Rows that a failed or killed attempt left, and the result of their retry."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ BATCHES = {"first": [[1, 2], [3]], "then": [[1], [2, 3, 4]]}
 
 
 def append_row(name, ends="failed", mode="append"):
-    """A registry row that appends to silver.t and then ends somehow, the first time."""
+    """Return a registry row that appends to silver.t and then ends in the given way, the first time."""
     constants = {**BATCHES, "ends": ends, "retry": {"base_delay": 0, "jitter": 0}}
     row = registry_row(name, "Bronze", "appends", constants=constants)
     keys = {"keys": ["x"]} if mode == "merge" else {}
@@ -55,7 +55,7 @@ def append_row(name, ends="failed", mode="append"):
 
 
 def killed_run(folder):
-    """Run the project in a process that kills itself in the middle; the dead run's id."""
+    """Run the project in a process that kills itself in the middle. Return the dead run's id."""
     code = f"import odibi_nb; odibi_nb.run_project('Plant One', manifest_path={str(folder / 'manifest.json')!r})"
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, check=False)
     assert done.returncode == -signal.SIGKILL
@@ -64,14 +64,14 @@ def killed_run(folder):
 
 
 def found(folder):
-    """What stands in silver.t, sorted."""
+    """Return the values in silver.t, sorted."""
     frame = read_table("Plant One", "silver.t", manifest_path=folder / "manifest.json")
     return sorted(frame["x"])
 
 
 @pytest.mark.parametrize("mode", ["append", "merge"])
 def test_an_append_followed_by_a_failure_counts_once(tmp_path, mode):
-    """A row that appended and then failed is tried again: the table has the second attempt's rows only."""
+    """After a row appends, fails and is retried, the table has only the second attempt's rows."""
     folder = make_project(tmp_path, [append_row("A", mode=mode)], functions=FUNCTIONS)
     result = run_project("Plant One", manifest_path=folder / "manifest.json")
     assert result.transformations["A"].attempts == 2
@@ -79,7 +79,7 @@ def test_an_append_followed_by_a_failure_counts_once(tmp_path, mode):
 
 
 def test_two_rows_that_append_to_one_table(tmp_path):
-    """Two rows append to one table at once, and both fail after it: each one's rows are there once."""
+    """Two rows append to one table at once and fail afterwards. Each one's rows are there once."""
     rows = [append_row("A"), append_row("B"), append_row("C", ends="well")]
     folder = make_project(tmp_path, rows, functions=FUNCTIONS)
     result = run_project("Plant One", manifest_path=folder / "manifest.json", max_workers=3)
@@ -131,7 +131,7 @@ def quarantines(context, outputs):
 
 
 def failed_and_retried(folder, name, **row):
-    """Run a row that fails after its writes, and retry it when it does not any more."""
+    """Run a row that fails after its writes, and retry it without the failure."""
     row = registry_row("A", "Bronze", name, constants={"retry": 0, **row}) | {
         "outputs": [{"table": "silver.t", "mode": "append", "optional": True}]
     }
@@ -147,12 +147,12 @@ def failed_and_retried(folder, name, **row):
 
 
 def test_a_retry_does_not_see_what_the_failed_attempt_appended(tmp_path):
-    """A function that appends what its table does not have yet appends all of it again."""
+    """A function that appends missing rows appends all of them again in the retry."""
     assert found(failed_and_retried(tmp_path, "looks")) == [0, 1, 2, 3, 4]
 
 
 def test_a_retry_that_quarantines_nothing_leaves_nothing_quarantined(tmp_path):
-    """What only the failed attempt has put into quarantine is no longer there."""
+    """Rows that only the failed attempt put into quarantine are removed."""
     check = {"not_null": "x", "on_fail": "quarantine"}
     folder = failed_and_retried(tmp_path, "quarantines", checks=[check])
     assert found(folder) == [0, 1]
@@ -161,7 +161,7 @@ def test_a_retry_that_quarantines_nothing_leaves_nothing_quarantined(tmp_path):
 
 
 def test_retries_of_retries_count_once(tmp_path):
-    """However often a run is retried, its row's appends are in the table once."""
+    """After any number of retries, the table has the row's append once."""
     row = append_row("A", ends="always")
     row["constants"]["retry"] = 0
     folder = make_project(tmp_path, [row], functions=FUNCTIONS)
@@ -173,7 +173,7 @@ def test_retries_of_retries_count_once(tmp_path):
 
 
 def test_a_new_run_after_a_killed_one_appends_its_own_rows(tmp_path):
-    """A run that repairs none leaves what the dead one appended: each run's rows are its own."""
+    """A new run, in contrast to a retry, keeps the appends of the dead run."""
     folder = make_project(tmp_path, [append_row("A", ends="killed")], functions=FUNCTIONS)
     killed_run(folder)
     run_project("Plant One", manifest_path=folder / "manifest.json")

@@ -1,4 +1,4 @@
-"""A rollback that is killed anywhere converges when it is run again; an atomic run at the next start."""
+"""A rollback killed at any point is completed by running it again, an atomic run at the next start."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def lake_of(templates, tmp_path):
 
 
 def in_a_process(function, *arguments):
-    """Call *function* in another process; its exit code."""
+    """Call *function* in another process. Return its exit code."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["killed_rollback"])
     child = context.Process(target=function, args=arguments)
@@ -91,7 +91,7 @@ def test_a_killed_rollback_converges(lake_of):
 
 
 def test_a_foreign_commit_between_two_tries_is_never_overwritten(lake_of):
-    """What others write after the kill stays; the table is refused, or it was restored before."""
+    """Writes of others after the kill stay: their table is refused, or was restored before."""
     for number, after in moments(1):
         lake = lake_of(1, f"{number}-{after}")
         in_a_process(killed_rollback.roll_back_until, str(lake.path), number, after)
@@ -108,7 +108,7 @@ def test_a_foreign_commit_between_two_tries_is_never_overwritten(lake_of):
 
 
 def test_a_killed_atomic_run_is_taken_back_at_the_next_start(lake_of):
-    """Killed before or after any write, and again in the recovery, tables go back before the next run."""
+    """After a kill before or after any write, and again in the recovery, the next run restores all tables first."""
     for number, after in moments(1, last=-1):
         lake = lake_of(0, f"{number}-{after}")
         run = killed_rollback.run_until
@@ -122,7 +122,7 @@ def test_a_killed_atomic_run_is_taken_back_at_the_next_start(lake_of):
 
 
 def test_a_table_that_no_row_declares_is_taken_back_after_a_kill(tmp_path):
-    """A killed row has no record of what it wrote, so the lake's tables are asked for its commits."""
+    """A killed row has no record of its writes, so the recovery reads its commits from the lake's tables."""
     rows = [
         registry_row("B1", "Bronze", "load", constants={"rows": 3}, outputs=["bronze.x"]),
         registry_row("S1", "Silver_1", "killed", ["bronze.x"], outputs=["silver.x"]),

@@ -1,4 +1,4 @@
-"""Runs that survive their compute: machines that share a lake, and nothing else."""
+"""Runs survive their machines, which share a lake and nothing else."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def rows_of(flag):
 
 
 class SharedLake:
-    """A project on one lake, run by clusters that share nothing else."""
+    """A project on one lake, run by clusters that share only the lake."""
 
     def __init__(self, folder, monkeypatch):
         self.flag = folder / "wait"
@@ -90,7 +90,7 @@ class SharedLake:
         return Cluster(child, reader, home)
 
     def run(self, call=run_project, **options):
-        """Run here, in the process of the test; `said` has what the console showed."""
+        """Run in the test's process. `said` has the console's lines."""
         output = io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             result = call("Plant One", manifest_path=self.lake.path, log_level="WARNING", **options)
@@ -116,20 +116,20 @@ def retry(project, manifest_path, log_level):
 
 
 class Cluster:
-    """A process with a home of its own, and what it tells."""
+    """A process with a home of its own, and its messages."""
 
     def __init__(self, child, reader, home):
         self.child, self.reader, self.home = child, reader, home
 
     def wait_for(self, event, row=""):
-        """Wait for an event; return its run's id."""
+        """Wait for an event. Return its run's id."""
         while True:
             told = self.reader.recv()
             if told[0] == event and row in ("", told[2]):
                 return told[1]
 
     def end(self):
-        """Wait for the end; return what it told last."""
+        """Wait for the end. Return the last message."""
         last = None
         with contextlib.suppress(EOFError, OSError):
             while True:
@@ -138,7 +138,7 @@ class Cluster:
         return last
 
     def dies(self, *, keep_state=False):
-        """Kill it with its disk; with *keep_state*, only with what was open, as a mount shows files on close."""
+        """Kill the process and delete its disk. With *keep_state*, delete only files that were open, as a mount does."""
         opened = shared_run.kill(self.child.pid) if self.child.is_alive() else []
         self.child.join()
         if keep_state:
@@ -160,7 +160,7 @@ def shared(tmp_path, monkeypatch):
 
 
 def test_compute_that_dies(shared):
-    """The run of a machine that is gone with its disk is ABANDONED, told once, and retried from anywhere.
+    """The run of a machine that is lost with its disk is ABANDONED, reported once, and can be retried from anywhere.
 
     What it had finished stays; what it had appended is taken back before it is appended again.
     """
@@ -186,7 +186,7 @@ def test_compute_that_dies(shared):
 
 
 def test_two_clusters_at_once(shared):
-    """Of two clusters that start at the same time, exactly one runs; the other names it."""
+    """Of two clusters that start at the same time, exactly one runs. The other one names it."""
     shared.flag.touch()
     clusters = [shared.start(name) for name in ("one", "two")]
     told = [cluster.reader.recv() for cluster in clusters]
@@ -205,7 +205,7 @@ def test_two_clusters_at_once(shared):
 
 
 def test_a_mount_that_shows_files_on_close(shared):
-    """A dead run whose journal is empty is completed from the lake, and told once."""
+    """A dead run with an empty journal is completed from the lake, and reported once."""
     shared.flag.touch()
     cluster = shared.start("here")
     run_id = cluster.wait_for("transform_start", "SLOW")
@@ -228,7 +228,7 @@ def test_cancel_from_another_machine(shared):
 
 
 def test_a_starved_run_stops_before_its_next_write(shared):
-    """A run whose heartbeat starved for too long, and which was taken over, writes nothing more."""
+    """A run whose heartbeat was late, and which was taken over, writes nothing more."""
     shared.flag.touch()
     cluster = shared.start("one")
     run_id = cluster.wait_for("transform_start", "SLOW")
@@ -259,7 +259,7 @@ def test_a_live_run_is_not_taken_over(shared):
 
 
 def test_a_lease_that_is_dropped_in_a_run(shared):
-    """If the table of the lease is dropped, the run makes it again and goes on."""
+    """If the table of the lease is dropped, the run makes it again and continues."""
     shared.flag.touch()
     cluster = shared.start("one")
     run_id = cluster.wait_for("transform_start", "SLOW")
@@ -316,7 +316,7 @@ def test_many_kills_of_whole_compute(shared):
 
 
 def test_the_cost_of_a_shared_environment(shared):
-    """A run costs three commits of its own, and none where only this machine runs the environment."""
+    """A run makes three commits of its own, and none if only this machine runs the environment."""
     shared.run()
     folder = shared.lake.home / "lake" / "config_driven"
     names = ("transformationrunlease", "transformationrunstart")

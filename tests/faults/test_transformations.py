@@ -1,4 +1,4 @@
-"""Faults of transformations: what they raise, that they hang, what they say, how wide they are."""
+"""Faults of transformations: exceptions, hangs, huge messages, wide frames."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RAISED = {
 
 @pytest.mark.parametrize("kind", RAISED)
 def test_whatever_a_transformation_raises_is_its_own_failure(example, kind):
-    """Any exception fails its row alone: dependants are skipped, the others run, the culprit is named."""
+    """An exception fails only its row: dependants are skipped, other rows run, and the message names the row."""
     row = example.fault("BRONZE_002", RAISED[kind])
     result = example.run(retry=0)
     found = result.transformations
@@ -42,7 +42,7 @@ def test_whatever_a_transformation_raises_is_its_own_failure(example, kind):
 
 
 def test_a_hung_transformation_fails_at_its_timeout(example):
-    """A row that never ends is FAILED at its timeout; its thread is counted; the rest goes on."""
+    """A row that never ends is FAILED at its timeout. Its thread is counted, and the other rows run."""
     go = example.folder / "go"
     hang = f"while not os.path.exists({str(go)!r}): time.sleep(0.01)"
     row = example.fault("BRONZE_002", hang, timeout_seconds=0.3, retry=0)
@@ -57,7 +57,7 @@ def test_a_hung_transformation_fails_at_its_timeout(example):
 
 
 def test_ten_megabytes_of_error_are_cut(example):
-    """An error message of 10 MB is cut in log, result and page; the run and its log stand."""
+    """An error message of 10 MB is cut in log, result and page, and the run and its log are complete."""
     row = example.fault("BRONZE_002", "raise ValueError('boom ' * 2_000_000)")
     result = example.run(retry=0)
     failed = result.transformations["BRONZE_002"]
@@ -87,7 +87,7 @@ def test_one_worker_is_enough(example):
 
 
 def test_two_hundred_columns(example):
-    """A frame of 200 columns, and a registry row with 200 of somebody else's, are nothing special."""
+    """A frame of 200 columns, and a registry row with 200 foreign columns, work as usual."""
     import pandas as pd
 
     row = example.fault(
@@ -116,7 +116,7 @@ def test_two_hundred_columns(example):
 
 
 def test_a_table_deleted_between_layers_fails_who_needs_it(example):
-    """Who reads a table that somebody deleted meanwhile fails and names it; the next run makes it anew."""
+    """A row that reads a table which another program deleted fails with its name. The next run makes the table again."""
     import shutil
 
     from odibi_nb import HookManager

@@ -1,4 +1,4 @@
-"""Registry rows of somebody who may only write rows: what they reach, and what they cannot."""
+"""Limits of untrusted registry rows: places they can reach, and places they cannot."""
 
 import fsspec
 import pytest
@@ -57,7 +57,7 @@ def test_rows_alone_never_become_code(tmp_path, monkeypatch):
 
 
 def test_a_row_that_reads_elsewhere_is_refused_before_anything_runs(tmp_path, monkeypatch):
-    """Each such row is named once, with what is allowed and the setting; nothing has been asked."""
+    """The message names each such row once, with the allowed places and the setting. No server has been contacted."""
     (tmp_path / "secret.csv").write_text("a\nhidden\n")
     rows = [
         load_row("A", source="../../secret.csv"),
@@ -105,7 +105,7 @@ class Locked(MemoryFileSystem):
 
 
 def test_storage_options_come_from_the_manifest(tmp_path, monkeypatch):
-    """The environment's location_options open a storage to its rows, for what is below the prefix only."""
+    """The environment's location_options open a storage to its rows only below the prefix."""
     fsspec.register_implementation("locked", Locked, clobber=True)
     MemoryFileSystem().pipe("/raw/x.csv", b"a\n1\n")
     rows = [load_row("A", source="adls://raw/x.csv"), load_row("B", source="locked://rawer/x.csv")]

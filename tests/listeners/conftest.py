@@ -1,4 +1,4 @@
-"""A package that is installed as far as Python can tell, runs to cancel, and runs at one time."""
+"""An installed package as Python sees one, runs to cancel, and two runs at one time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from odibi_nb.core.runlog.journal import live_runs, request_cancel
 
 @pytest.fixture
 def entry_point(tmp_path, monkeypatch):
-    """Declares an entry point of the group odibi_nb.hooks: entry_point("module:function")."""
+    """Declare an entry point of the group odibi_nb.hooks: entry_point("module:function")."""
 
     def declare(value):
         folder = tmp_path / "site" / "some_plugin-1.0.dist-info"
@@ -26,7 +26,7 @@ def entry_point(tmp_path, monkeypatch):
 
 @pytest.fixture
 def cancelled_run(project):
-    """Runs the row A with these hooks and cancels it that often while it runs."""
+    """Run the row A with these hooks, and cancel it this many times while it runs."""
     hold = threading.Event()
 
     def run(hooks, times):
@@ -51,7 +51,7 @@ def cancelled_run(project):
 
 @pytest.fixture
 def simultaneous_runs(tmp_path):
-    """Runs two projects with these hooks; none ends before both have started."""
+    """Run two projects with these hooks. Neither ends before both have started."""
     both = threading.Barrier(2)
 
     def run(hooks):

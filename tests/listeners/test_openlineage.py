@@ -28,7 +28,7 @@ from openlineage.client.transport.file import FileConfig, FileTransport
 
 @pytest.fixture(autouse=True)
 def _own_configuration(monkeypatch, tmp_path):
-    """OpenLineage's configuration of whoever runs the tests does not reach them."""
+    """Keep the user's OpenLineage configuration away from the tests."""
     for name in list(os.environ):
         if name.startswith("OPENLINEAGE"):
             monkeypatch.delenv(name)
@@ -97,7 +97,7 @@ def test_each_transformation_is_a_job_below_the_run(project, lineage):
 
 
 def test_run_ids_follow_from_the_run_log(project, lineage):
-    """Who knows run, row and attempt knows the lineage's run id; its tags lead the way back."""
+    """The lineage's run id follows from run, row and attempt, and its tags name these."""
     result = project(row("A", lambda: None)).run(hooks=lineage.hooks)
     start, complete = lineage.of("P.Silver_1.A")
     run_uuid = lineage_run_id(result.run_id, "A", 1)
@@ -161,7 +161,7 @@ def test_a_failure_fails_the_run_and_what_was_skipped_is_not_told(project, linea
 
 @pytest.mark.parametrize("times", [2, 3])
 def test_what_was_cancelled_or_abandoned_is_an_abort(cancelled_run, lineage, times):
-    """A cancelled and an abandoned attempt are an ABORT that says why, and so is their run."""
+    """A cancelled and an abandoned attempt are an ABORT with the reason, and so is their run."""
     cancelled_run(lineage.hooks, times)
     assert lineage.told("P.Silver_1.A") == ["START", "ABORT"]
     message = lineage.of("P.Silver_1.A")[1]["run"]["facets"]["errorMessage"]["message"]
@@ -170,7 +170,7 @@ def test_what_was_cancelled_or_abandoned_is_an_abort(cancelled_run, lineage, tim
 
 
 def test_attempts_without_an_end_are_aborted_with_the_run(lineage):
-    """If the end of an attempt was never told, the run's end aborts it."""
+    """If the event of an attempt's end is missing, the run's end aborts it."""
     from odibi_nb.core.text.clock import utc_now
 
     facts = {"run_id": "r", "project": "P", "env": "qat", "engine": "pandas", "layer": "L"}
@@ -182,7 +182,7 @@ def test_attempts_without_an_end_are_aborted_with_the_run(lineage):
 
 
 def test_datasets_are_the_rows_tables(project, lineage):
-    """One row's output and another's input are one dataset, however they spell it."""
+    """One row's output and another's input are one dataset in any spelling."""
     p = project(
         row("B1", lambda: [1, 2], layer="Bronze", outputs=out("Bronze.Raw")),
         row("S1", lambda: None, inputs=["bronze.raw", "bronze.RAW"]),
@@ -199,7 +199,7 @@ def test_datasets_are_the_rows_tables(project, lineage):
 
 
 def test_rows_written_are_told_where_it_is_clear_whose_they_are(project, lineage):
-    """The number of rows is told of a single output when it is written, and of several never."""
+    """The number of rows is reported for a single written output, and never for several."""
     p = project(
         row("A", lambda: [1, 2], outputs=out("t.a")),
         row("B", lambda: {"t.b": [1], "t.c": [2]}, outputs=out("t.b", "t.c")),
@@ -213,7 +213,7 @@ def test_rows_written_are_told_where_it_is_clear_whose_they_are(project, lineage
 
 
 def test_versions_of_the_tables_are_told(project, lineage, tmp_path):
-    """When an attempt has ended, each of its tables has the version that was read or written."""
+    """At the end of an attempt, each of its tables has the version that it read or wrote."""
     p = project(
         row("B1", lambda: pd.DataFrame({"x": [1]}), layer="Bronze", outputs=out("bronze.raw")),
         row(
@@ -234,7 +234,7 @@ def test_versions_of_the_tables_are_told(project, lineage, tmp_path):
 
 
 def test_the_namespace_can_be_set(project, tmp_path, monkeypatch):
-    """By argument, else by OpenLineage's variable; jobs, parents and tables are all in it."""
+    """The namespace comes from the argument, else from OpenLineage's variable. Jobs, parents and tables are in it."""
     monkeypatch.setenv("OPENLINEAGE_NAMESPACE", "from-the-environment")
     by_variable = Lineage(tmp_path / "1.jsonl")
     by_argument = Lineage(tmp_path / "2.jsonl", namespace="lakehouse-prod")
@@ -264,7 +264,7 @@ def test_runs_at_the_same_time_do_not_mix(simultaneous_runs, lineage):
 
 
 def test_events_of_unknown_runs_are_not_told(lineage):
-    """A listener that is registered in the middle of a run, or an event without one, does no harm."""
+    """A listener that is registered during a run, or an event without a listener's start, does no harm."""
     raised = []
     for event in ("transform_start", "transform_success", "run_end"):
         lineage.hooks.emit(event, {"event": event}, lambda *what: raised.append(what))
@@ -291,7 +291,7 @@ def test_a_collector_that_raises_does_not_change_the_run(project):
 
 
 def test_a_slow_server_does_not_hold_up_the_run(project):
-    """Transformations go on while the first event is not sent yet; in the end all are sent."""
+    """Transformations continue while the first event is being sent. At the end all are sent."""
     done, sent = threading.Event(), []
 
     class Slow(Transport):
@@ -308,7 +308,7 @@ def test_a_slow_server_does_not_hold_up_the_run(project):
 
 
 def test_a_configuration_that_cannot_be_used_is_a_warning(project, monkeypatch):
-    """The run succeeds without lineage, and says what is wrong with the configuration."""
+    """The run succeeds without lineage, and a warning has the fault of the configuration."""
     monkeypatch.setenv("OPENLINEAGE__TRANSPORT__TYPE", "http")
     monkeypatch.setenv("OPENLINEAGE__TRANSPORT__URL", "nonsense")
     hooks = HookManager()
@@ -320,7 +320,7 @@ def test_a_configuration_that_cannot_be_used_is_a_warning(project, monkeypatch):
 
 
 def test_as_a_plug_in_with_the_librarys_configuration(project, entry_point, monkeypatch, tmp_path):
-    """As an entry point it tells every run once, as OpenLineage's own variables say."""
+    """As an entry point the listener reports every run once, with OpenLineage's own variables."""
     entry_point("odibi_nb.listeners.openlineage:register")
     monkeypatch.setenv("OPENLINEAGE__TRANSPORT__TYPE", "file")
     monkeypatch.setenv("OPENLINEAGE__TRANSPORT__LOG_FILE_PATH", str(tmp_path / "out.jsonl"))
@@ -336,7 +336,7 @@ def test_as_a_plug_in_with_the_librarys_configuration(project, entry_point, monk
 
 @pytest.mark.parametrize("kind", ["http", "async_http"])
 def test_a_server_gets_everything_before_the_run_returns(project, monkeypatch, kind):
-    """Over HTTP, also by a transport that sends in the background, nothing is lost at a run's end."""
+    """Over HTTP, also by a transport that sends in the background, all events are sent by a run's end."""
     received = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -364,7 +364,7 @@ def test_a_server_gets_everything_before_the_run_returns(project, monkeypatch, k
 
 
 def test_registering_again_changes_nothing_or_replaces(project, lineage, tmp_path):
-    """A second plain registration adds nothing; one with a client takes the place of the first."""
+    """A second plain registration adds nothing. One with a client replaces the first."""
     openlineage.register(lineage.hooks)
     other = Lineage(tmp_path / "other.jsonl")
     p = project(row("A", lambda: None))
@@ -375,7 +375,7 @@ def test_registering_again_changes_nothing_or_replaces(project, lineage, tmp_pat
 
 
 def test_without_the_library(monkeypatch):
-    """Without OpenLineage, registering says what to install."""
+    """Without OpenLineage, registering names the package to install."""
     monkeypatch.setitem(sys.modules, "openlineage", None)
     monkeypatch.setitem(sys.modules, "openlineage.client", None)
     with pytest.raises(EngineNotAvailableError, match=r"pip install 'odibi-nb\[openlineage\]'"):

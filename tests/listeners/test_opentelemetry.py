@@ -65,7 +65,7 @@ def out(name):
 
 
 def test_a_run_is_a_tree_of_spans(project, traced):
-    """A span for the run, below it one per layer, below these one per attempt, in one trace."""
+    """One trace has a span for the run, below it one for each layer, and below these one for each attempt."""
     p = project(
         row("B1", lambda: [1], layer="Bronze", outputs=out("b")),
         row("S1", lambda: None, inputs=["t.b"]),
@@ -88,7 +88,7 @@ def test_a_run_is_a_tree_of_spans(project, traced):
 
 
 def test_times_are_those_of_the_events(project, traced):
-    """Spans begin and end when the events say, to the microsecond, and lie inside their parents."""
+    """Spans have the events' times to the microsecond, and lie inside their parents."""
     said = {}
     traced.hooks.register("*", lambda p: said.setdefault(p["event"], p))
     project(row("A", lambda: None)).run(hooks=traced.hooks)
@@ -101,7 +101,7 @@ def test_times_are_those_of_the_events(project, traced):
 
 
 def test_attributes_say_what_ran(project, traced):
-    """An attempt's span says which row it was, where, with which engine, and how many rows it moved."""
+    """An attempt's span has its row, place, engine, and numbers of rows."""
 
     def fn(context):
         context.write([*context.read("t.b"), 3], "t.s")
@@ -167,7 +167,7 @@ def test_a_retry_is_a_span_of_its_own(project, traced):
 
 
 def test_a_failure_marks_attempt_layer_and_run(project, traced):
-    """What failed has the status ERROR, and so have its layer and its run, with how much of it failed."""
+    """A failed attempt has the status ERROR, and so have its layer and its run, with the number of failures."""
     project(row("A", bad), row("B", lambda: None)).run(hooks=traced.hooks)
     described = {
         span.name: span.status.description
@@ -182,7 +182,7 @@ def test_a_failure_marks_attempt_layer_and_run(project, traced):
 
 
 def test_skipped_rows_are_events_of_their_layer(project, traced):
-    """A row that never started has no span; its layer's span says which it was, and why."""
+    """A row that never started has no span. Its layer's span has its id and the reason."""
     p = project(
         row("B1", bad, layer="Bronze", outputs=out("b")),
         row("S1", lambda: None, inputs=["t.b"], outputs=out("s")),
@@ -203,7 +203,7 @@ def test_skipped_rows_are_events_of_their_layer(project, traced):
 
 
 def test_what_a_transformation_traces_is_below_its_attempt(project, traced):
-    """Spans made inside a function, or by a library in it, are children of the attempt."""
+    """Spans made inside a function, or by a library that it calls, are children of the attempt."""
     tracer = trace.get_tracer("mine", tracer_provider=traced.provider)
 
     def make(name):
@@ -220,7 +220,7 @@ def test_what_a_transformation_traces_is_below_its_attempt(project, traced):
 
 
 def test_the_run_is_below_the_callers_span(project, traced):
-    """A run inside a span is its child, and leaves it the current one."""
+    """A run inside a span is its child, and the span stays the current one."""
     tracer = trace.get_tracer("mine", tracer_provider=traced.provider)
     current = []
     with tracer.start_as_current_span("nightly") as nightly:
@@ -232,7 +232,7 @@ def test_the_run_is_below_the_callers_span(project, traced):
 
 
 def test_a_cancelled_run_is_no_error(cancelled_run, traced):
-    """What was cancelled says so and why, and has no ERROR; what never started is an event."""
+    """A cancelled attempt has its reason and no ERROR. A row that never started is an event."""
     result = cancelled_run(traced.hooks, times=2)
     assert result["status"] == "cancelled"
     attempt, run = traced.one("transform A"), traced.one("run P")
@@ -246,7 +246,7 @@ def test_a_cancelled_run_is_no_error(cancelled_run, traced):
 
 
 def test_an_abandoned_run_leaves_no_span_open(cancelled_run, traced):
-    """The layers of an abandoned run end as failed, before it does; the hanging attempt is an ERROR."""
+    """The layers of an abandoned run end as failed, before the run. The hanging attempt is an ERROR."""
     result = cancelled_run(traced.hooks, times=3)
     assert result.transformations["A"].status.value == "ABANDONED"
     assert traced.one("transform A").status.status_code is StatusCode.ERROR
@@ -263,7 +263,7 @@ def test_an_abandoned_run_leaves_no_span_open(cancelled_run, traced):
 
 
 def test_attempts_without_an_end_are_ended_with_the_run(traced):
-    """If the ends of an attempt and its layer were never told, the run's end ends their spans."""
+    """If the events of an attempt's and its layer's end are missing, the run's end ends their spans."""
     from odibi_nb.core.text.clock import utc_now
 
     facts = {"run_id": "r", "project": "P", "env": "qat", "engine": "pandas", "layer": "L"}
@@ -279,7 +279,7 @@ def test_attempts_without_an_end_are_ended_with_the_run(traced):
 
 
 def test_events_of_unknown_runs_are_not_traced(traced):
-    """A listener that is registered in the middle of a run, or an event without one, does no harm."""
+    """A listener that is registered during a run, or an event without a listener's start, does no harm."""
     raised = []
     for event in ("layer_start", "transform_success", "run_end"):
         traced.hooks.emit(event, {"event": event}, lambda *what: raised.append(what))
@@ -301,7 +301,7 @@ def test_runs_at_the_same_time_do_not_mix(simultaneous_runs, traced):
 
 
 def test_every_record_of_the_run_log_is_a_span_or_an_event(project, traced):
-    """With graph scheduling, retries, failures and skips, trace and run log tell the same story."""
+    """With graph scheduling, retries, failures and skips, trace and run log agree."""
 
     def make(i):
         return bad if i % 4 == 1 else lambda: None
@@ -357,7 +357,7 @@ def test_a_collector_that_raises_does_not_change_the_run(project):
 
 
 def test_registering_again_changes_nothing_or_replaces(project, traced):
-    """A second plain registration adds nothing; one with a provider takes the place of the first."""
+    """A second plain registration adds nothing. One with a provider replaces the first."""
     opentelemetry.register(traced.hooks)
     other = Traced()
     p = project(row("A", lambda: None))
@@ -370,7 +370,7 @@ def test_registering_again_changes_nothing_or_replaces(project, traced):
 
 @pytest.fixture(scope="module")
 def everywhere():
-    """The global provider; it can be set once in a process."""
+    """Return the global provider, which a process can set once."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -391,7 +391,7 @@ def test_as_a_plug_in(project, entry_point, everywhere):
 
 
 def test_without_the_library(monkeypatch):
-    """Without OpenTelemetry, registering says what to install."""
+    """Without OpenTelemetry, registering names the package to install."""
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(EngineNotAvailableError, match=r"pip install 'odibi-nb\[opentelemetry\]'"):
         opentelemetry.register(HookManager())
@@ -408,7 +408,7 @@ def test_the_library_is_imported_late():
 
 
 def test_an_exporter_that_waits_for_its_server(project, monkeypatch):
-    """An exporter that hangs holds up no transformation, and costs one warning and little time."""
+    """An exporter that hangs delays no transformation, and costs one warning and little time."""
     monkeypatch.setattr(sending, "SILENT_SECONDS", 0.05)
     hold = threading.Event()
 
@@ -430,7 +430,7 @@ def test_an_exporter_that_waits_for_its_server(project, monkeypatch):
 
 @pytest.mark.parametrize("end", ["raise SystemExit(3)", "import sys; sys.exit()", "1 / 0"])
 def test_a_plug_in_that_cannot_be_loaded(project, entry_point, tmp_path, monkeypatch, end):
-    """A plug-in that ends the process at import, or where it registers, costs a warning of the run."""
+    """A plug-in that ends the process at import, or when it registers, costs only a warning of the run."""
     monkeypatch.syspath_prepend(tmp_path)
     name = f"odd_plugin_{abs(hash(end))}"
     (tmp_path / f"{name}.py").write_text(f"def register(hooks):\n    {end}\n")

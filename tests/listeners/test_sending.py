@@ -13,7 +13,7 @@ from odibi_nb.listeners.sending import BackgroundSender
 
 
 def test_events_are_sent_in_order_and_then_closed():
-    """Everything is sent, in order, before `finish` returns; closing comes last."""
+    """All events are sent, in order, before `finish` returns. Closing comes last."""
     sent = []
     sender = BackgroundSender("events", sent.append, lambda seconds: sent.append("closed"))
     for number in range(100):
@@ -23,7 +23,7 @@ def test_events_are_sent_in_order_and_then_closed():
 
 
 def test_a_failure_does_not_stop_those_after_it():
-    """An event that cannot be sent is counted, and told with its reason at the end."""
+    """Events that cannot be sent are counted, and reported with the reason at the end."""
     sent = []
 
     def send(event):
@@ -40,7 +40,7 @@ def test_a_failure_does_not_stop_those_after_it():
 
 
 def test_what_takes_too_long_is_given_up(monkeypatch):
-    """`finish` waits no longer than it may; what was not begun by then is never sent."""
+    """`finish` waits no longer than its limit. Events that are still queued then are never sent."""
     monkeypatch.setattr(sending, "FLUSH_SECONDS", 0.01)
     hold, closed, sent = threading.Event(), threading.Event(), []
 
@@ -59,7 +59,7 @@ def test_what_takes_too_long_is_given_up(monkeypatch):
 
 
 def test_a_transport_that_is_not_done_when_closed_is_told():
-    """If closing says that not everything was sent, so does `finish`."""
+    """If closing reports unsent events, so does `finish`."""
     sender = BackgroundSender("events", lambda event: None, lambda seconds: False)
     sender.put(1)
     with pytest.raises(OdibiError, match=r"^some events were not sent"):
@@ -67,7 +67,7 @@ def test_a_transport_that_is_not_done_when_closed_is_told():
 
 
 def test_a_server_that_is_down_costs_little(monkeypatch):
-    """A server that takes nothing is not waited for as long as one that goes on taking events."""
+    """The wait for a server that takes no events is shorter than for one that keeps taking them."""
     monkeypatch.setattr(sending, "SILENT_SECONDS", 0.05)
     hold, sent = threading.Event(), []
 

@@ -1,4 +1,4 @@
-"""What Tab finds behind %odibi, and that it finds it in files alone."""
+"""Tab behind %odibi finds its matches in files alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUOTED = 'Plant "A" \\ 1'
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """Two projects: one with a space in its name that has run, one with quotes that has not."""
+    """Two projects: one with a space in its name that has run, one with quotes that has not run."""
     make_project(tmp_path)
     other = tmp_path / "projects" / "other"
     other.mkdir()
@@ -37,7 +37,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def find(here):
-    """What is found at the end of a line: (what it replaces, what for)."""
+    """Return the matches at the end of a line, with the replaced text and its purpose."""
     completer = Completer(LocalNames())
 
     def found(line, cell="", **keywords):
@@ -85,7 +85,7 @@ def find(here):
     ],
 )
 def test_what_is_found(find, line, fragment, texts):
-    """Commands, options, choices and names, each in the place where it belongs, quoted where it must be."""
+    """Commands, options, choices and names are offered in their places, with quotes if needed."""
     found = find(line)
     assert found[1] == texts
     if texts:
@@ -93,7 +93,7 @@ def test_what_is_found(find, line, fragment, texts):
 
 
 def test_values_come_before_options(find):
-    """Where both may come, values stand first, in their own order."""
+    """Values come before options, in their own order."""
     texts = find("%odibi run ")[1]
     assert texts[:2] == ['"Plant \\"A\\" \\\\ 1"', '"Plant One"']
     assert texts[2:] == sorted(texts[2:])
@@ -101,12 +101,12 @@ def test_values_come_before_options(find):
 
 
 def test_a_quote_that_is_closed_already_is_not_closed_again(find):
-    """An editor that closes quotes by itself ends up with one, not two."""
+    """In an editor that closes quotes by itself, the line ends with one quote."""
     assert find('%odibi run "Plant O', after='" --env qat')[1] == ['"Plant One']
 
 
 def test_ids_come_from_past_runs(find, here):
-    """Transformations and runs are those of the journals, the newest run first, and "last"."""
+    """Transformations and runs come from the journals, the newest run first, and "last"."""
     first = run_project("Plant One", log_level="CRITICAL")
     second = run_project("Plant One", target_layers=["Bronze"], log_level="CRITICAL")
     assert find("%odibi cancel --transformation ")[1] == ["B1", "S1"]
@@ -132,7 +132,7 @@ def test_ids_come_from_past_runs(find, here):
     ],
 )
 def test_selectors(find, typed, texts):
-    """Behind --select: ids, and methods with what they can be given, after ``+`` and ``,`` too."""
+    """Behind --select, Tab offers ids, and methods with their values, also after ``+`` and ``,``."""
     run_project("Plant One", log_level="CRITICAL")
     assert find(f"%odibi run 'Plant One' --select X {typed}") == (typed, texts)
 
@@ -146,7 +146,7 @@ def test_a_run_can_be_retried_by_its_id(find):
 
 
 def test_a_cells_body_names_transformations(find):
-    """In the body of %%odibi run, [ completes to the tables of its project's transformations."""
+    """In the body of %%odibi run, [ offers the tables of its project's transformations."""
     run_project("Plant One", log_level="CRITICAL")
     cell = '%%odibi run "Plant One"\n[B'
     assert find("[B", cell, first=False) == ("B", ["B1]"])
@@ -157,7 +157,7 @@ def test_a_cells_body_names_transformations(find):
 
 
 def test_ids_of_a_plan_are_remembered(here):
-    """What was only planned is in no file: it is kept, also where ids need quotes in TOML."""
+    """The ids of a plan are in no file: the kernel keeps them, with quotes for TOML."""
     names = LocalNames()
     names.remember("Plant One", "qat", ["A.1", "B"])
     names.remember("Plant One", "qat", ["C"])
@@ -168,7 +168,7 @@ def test_ids_of_a_plan_are_remembered(here):
 
 
 def test_a_changed_manifest_is_read_again(find, here):
-    """A manifest is remembered until its file changes."""
+    """A manifest is cached until its file changes."""
     assert find("%odibi run --layers R")[1] == ['"Raw Zone"']
     path = here / "projects" / "other" / "manifest.json"
     path.write_text(path.read_text().replace("Raw Zone", "Rough_Zone"))
@@ -176,7 +176,7 @@ def test_a_changed_manifest_is_read_again(find, here):
 
 
 def test_settings_count(find, here):
-    """A project that is set is the one whose names are found; broken settings are as none."""
+    """The names come from the project in the settings. Broken settings count as none."""
     (here / "odibi.toml").write_text('project = "Plant One"')
     assert find("%odibi run --env ")[1] == ["qat", "prod"]
     (here / "odibi.toml").write_text("project = ")
@@ -184,7 +184,7 @@ def test_settings_count(find, here):
 
 
 def test_damaged_journals_have_no_names(find, here):
-    """A journal that is empty, torn or no text is passed over; the others' names are found."""
+    """A journal that is empty, torn or not text is skipped, and names of the others are found."""
     run = run_project("Plant One", log_level="CRITICAL")
     runs = here / "projects" / "plant_one" / ".odibi" / "runs"
     for name, data in (("x1", b""), ("x2", b"\xff\n[1]\n{"), ("x3", b"3\n")):
@@ -198,7 +198,7 @@ def test_damaged_journals_have_no_names(find, here):
 
 
 def test_a_running_run_can_be_cancelled_by_name(tmp_path, monkeypatch):
-    """`cancel` offers the runs that go on; of those that ended, none."""
+    """`cancel` offers the running runs, and no ended ones."""
     project = FakeProject(tmp_path, [row("A", lambda: seen.append(find()))])
     monkeypatch.chdir(tmp_path)
     seen = []
@@ -212,7 +212,7 @@ def test_a_running_run_can_be_cancelled_by_name(tmp_path, monkeypatch):
 
 
 def test_nothing_is_imported_and_nothing_raised(find, here, monkeypatch):
-    """Completion imports no module of the user's, and whatever goes wrong it finds nothing."""
+    """Completion imports no module of the user's. After an error it finds nothing."""
     (here / "projects" / "plant_one" / "plant_functions.py").write_text("1 / 0")
     heavy = {"pandas", "sqlalchemy", "deltalake", "plant_functions"} - set(sys.modules)
     find('%odibi run "Plant One" --layers ')
@@ -234,7 +234,7 @@ def test_nothing_is_imported_and_nothing_raised(find, here, monkeypatch):
 
 @given(st.text(max_size=40))
 def test_any_line_can_be_completed(text):
-    """Whatever is typed, its words stand one after the other, and what is replaced is in the line."""
+    """In any line, words follow each other, and the replaced text is part of the line."""
     words = words_of(text)
     assert [word.start for word in words] == sorted({word.start for word in words})
     assert Completer(LocalNames()).find(f"%odibi {text}").fragment in f"%odibi {text}"
@@ -242,7 +242,7 @@ def test_any_line_can_be_completed(text):
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20))
 def test_a_quoted_word_is_one_word(text):
-    """What is offered is read as the same one word again, by completion as by the magic."""
+    """The magic and the completion read an offered text as the same single word."""
     assert split_words(quoted(text), CallerNames()) == [text]
     words = words_of(quoted(text) + " ")
     assert [word.text for word in words] == [text, ""]
@@ -264,7 +264,7 @@ def kernel(tmp_path_factory):
 
 
 def completed(client, code, cursor=None):
-    """What the code becomes with each match put in."""
+    """Return the code with each match inserted."""
     cursor = len(code) if cursor is None else cursor
     reply = client.complete(code, cursor, reply=True, timeout=30)["content"]
     return [
@@ -274,7 +274,7 @@ def completed(client, code, cursor=None):
 
 
 def test_a_kernel_completes(kernel):
-    """complete_request finds ours and nothing else, on any line, for both signs."""
+    """complete_request finds our matches alone, on any line, for both signs."""
     assert completed(kernel, '%odibi run "Plant O') == ['%odibi run "Plant One"']
     assert completed(kernel, "x = 1\nr = %odibi his") == ["x = 1\nr = %odibi history"]
     assert completed(kernel, "%%odibi run --env q") == ["%%odibi run --env qat"]
@@ -285,14 +285,14 @@ def test_a_kernel_completes(kernel):
 
 
 def test_a_planned_cell_can_be_completed(kernel):
-    """After %odibi plan the ids are known, though nothing has run."""
+    """After %odibi plan Tab offers the ids, before any run."""
     kernel.execute_interactive("p = %odibi plan", output_hook=lambda _: None, timeout=60)
     cell = '%%odibi run "Plant One"\n['
     assert completed(kernel, cell) == [f"{cell}B1]", f"{cell}S1]"]
 
 
 def test_unloading_takes_completion_away(kernel):
-    """After %unload_ext nothing of ours is found; a reload does not find it twice."""
+    """After %unload_ext Tab offers none of our matches. A reload does not double them."""
     for code, found in (
         ("%reload_ext odibi_nb", ["%odibi run"]),
         ("%unload_ext odibi_nb", []),

@@ -1,4 +1,4 @@
-"""From a red bar to a fixed function: in a shell, in a kernel that can ask, and in one that cannot."""
+"""From a red bar to a fixed function: in a shell, and in kernels with and without a user who can answer."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def folder(made, tmp_path):
-    """A copy of it for this test."""
+    """A copy of the folder for this test."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
 @pytest.fixture
 def shell(folder, monkeypatch, ipython):
-    """A terminal's shell with the extension, in that folder; nobody types."""
+    """A terminal's shell with the extension, in that folder, without a user."""
     monkeypatch.chdir(folder)
     ipython.run_line_magic("load_ext", "odibi_nb")
     yield ipython
@@ -74,14 +74,14 @@ def shell(folder, monkeypatch, ipython):
 
 
 def run(shell, code):
-    """Run a cell as a user does; (its value, what it printed)."""
+    """Run a cell as a user does. Return its value and its output."""
     with capture_output() as io:
         done = shell.run_cell(code, store_history=True)
     return done.result, io.stdout + io.stderr
 
 
 def test_load_names_the_users_variables_that_it_replaces(shell):
-    """What the user had under a name that load fills is said, with the way around it; a second load is quiet."""
+    """`load` warns about a variable of the user that it replaces, with the alternative. A second load is quiet."""
     run(shell, "row = 'mine'\nx = 5\nother = 1")
     _, printed = run(shell, "%odibi load S1")
     said = (
@@ -98,7 +98,7 @@ def test_load_names_the_users_variables_that_it_replaces(shell):
 
 
 def test_what_failed_functions_hold_is_said_and_can_be_let_go(shell, monkeypatch):
-    """A large frame that a failed function holds is spoken of, and `%odibi debug --forget` frees it."""
+    """`debug` mentions a large frame that a failed function holds, and `%odibi debug --forget` frees it."""
     from odibi_nb.notebook import debugger
 
     monkeypatch.setattr(debugger, "WORTH_SAYING", 1)
@@ -119,7 +119,7 @@ def test_what_failed_functions_hold_is_said_and_can_be_let_go(shell, monkeypatch
 
 
 def test_load_fills_the_namespace_and_prints_the_source(shell):
-    """Where no cell can be inserted, the function's source is printed ready to copy."""
+    """If no cell can be inserted, the function's source is printed for copying."""
     _, printed = run(shell, "%odibi load S1")
     names = shell.user_ns
     assert list(names["x"]["id"]) == [1, 2, 3]
@@ -144,7 +144,7 @@ def test_load_as_takes_one_name(shell):
 
 
 def test_try_shows_and_returns_the_trial(shell, folder):
-    """The trial shows its difference as text, and can be worked with."""
+    """The trial shows its difference as text, and Python can use it."""
     trial, printed = run(shell, f"%%odibi try S1 --sample 1\n{FIXED}")
     assert trial.succeeded
     assert list(trial.outputs["silver.x"]["x"]) == [0.5, 0.5, 0.5]
@@ -171,7 +171,7 @@ def test_try_shows_and_returns_the_trial(shell, folder):
     ],
 )
 def test_a_mistake_is_one_message(shell, cell, message):
-    """What a user types wrong ends in one message without a traceback."""
+    """A mistake in the line gives one message without a traceback."""
     _, printed = run(shell, cell)
     assert message in printed
     assert "UsageError" in printed
@@ -194,7 +194,7 @@ def test_a_failure_of_this_session_is_shown_with_its_variables(shell):
 
 
 def test_a_success_ends_the_post_mortem(shell, folder):
-    """Once the row has succeeded, there is nothing to debug."""
+    """After the row's success, debug has nothing to show."""
     run(shell, "r = %odibi run --log-level ERROR")
     file = folder / "projects" / "plant_one" / "plant_functions.py"
     file.write_text(file.read_text().replace('frame["y"]', 'frame["x"]'))
@@ -207,7 +207,7 @@ def test_a_success_ends_the_post_mortem(shell, folder):
 
 
 def test_after_a_restart_the_traceback_comes_from_the_log(shell):
-    """A new kernel has no frames: it shows the traceback and the log's end, and says why."""
+    """A new kernel has no frames: debug shows the traceback and the log's end, with the reason."""
     report, printed = run(shell, "%odibi debug last")
     assert report.frames == ()
     assert "plant_functions.py" in printed
@@ -219,7 +219,7 @@ def test_after_a_restart_the_traceback_comes_from_the_log(shell):
 
 
 def test_a_failed_trial_can_be_debugged(shell):
-    """What fails in a cell can be looked into like what failed in a run; its lines are the cell's."""
+    """A failure in a cell can be debugged like a failure in a run, with the cell's lines."""
     run(shell, "%%odibi try S1\ndef halve(inputs, context):\n    seen = 7\n    return 1 / 0")
     _, printed = run(shell, "%odibi debug S1")
     assert "<%%odibi try S1>:4, in halve" in printed
@@ -227,7 +227,7 @@ def test_a_failed_trial_can_be_debugged(shell):
 
 
 def test_log_and_explain(shell):
-    """The log attempt by attempt; the explanation with function, neighbours, runs and table."""
+    """`log` shows each attempt. `explain` shows function, neighbours, runs and table."""
     _, log = run(shell, "%odibi log S1")
     assert re.search(r"S1, attempt 1 in run \S+", log)
     assert "halving 3" in log
@@ -248,7 +248,7 @@ def test_log_and_explain(shell):
 
 
 def execute(folder, *cells, failing=()):
-    """Run the cells in a kernel that nobody watches; their outputs."""
+    """Run the cells in a kernel without a user. Return their outputs."""
     made = []
     for i, code in enumerate(cells):
         tags = {"tags": ["raises-exception"]} if i in failing else {}
@@ -260,14 +260,14 @@ def execute(folder, *cells, failing=()):
 
 
 def shown(outputs, kind="text/plain"):
-    """Everything that a cell printed and displayed as *kind*."""
+    """Return everything that a cell printed and displayed as *kind*."""
     parts = [o["text"] for o in outputs if o["output_type"] == "stream"]
     parts += [o["data"][kind] for o in outputs if kind in o.get("data", ())]
     return "\n".join(parts)
 
 
 def test_an_unwatched_notebook_gets_useful_text(folder):
-    """Under nbclient: load prints the source, try shows the difference, debug the frames; no question."""
+    """Under nbclient, load prints the source, try shows the difference, debug shows the frames, and none asks."""
     _, load, trial, _, debug = execute(
         folder,
         "%load_ext odibi_nb",
@@ -285,7 +285,7 @@ def test_an_unwatched_notebook_gets_useful_text(folder):
 
 
 def test_a_failed_trial_fails_an_unwatched_notebook(folder):
-    """Where nobody looks on, a failed trial raises after it has shown itself."""
+    """Without a user, a failed trial raises after it has shown itself."""
     with pytest.raises(CellExecutionError) as failed:
         execute(folder, "%load_ext odibi_nb", "%odibi try S1")
     assert failed.value.ename == "TrialFailedError"
@@ -293,7 +293,7 @@ def test_a_failed_trial_fails_an_unwatched_notebook(folder):
 
 
 class Watched:
-    """A kernel that somebody watches: answers its questions with *answers*, and keeps the payloads."""
+    """A kernel with a user: it answers questions with *answers*, and keeps the payloads."""
 
     def __init__(self, folder):
         self.manager, self.client = start_new_kernel(cwd=str(folder))
@@ -303,7 +303,7 @@ class Watched:
         self.manager.shutdown_kernel(now=True)
 
     def run(self, code, *answers):
-        """What the cell printed; and the payloads of its reply."""
+        """Return the cell's printed text, and the payloads of its reply."""
         waiting, printed = [*answers], []
 
         def answer(message):
@@ -330,7 +330,7 @@ def watched(folder):
 
 
 def test_a_watched_kernel_inserts_the_source_and_opens_the_debugger(watched):
-    """Load puts the source into the next cell; debug asks, though the failure was on a worker's thread."""
+    """Load puts the source into the next cell. Debug asks, also for a failure on a worker's thread."""
     watched.run("%load_ext odibi_nb")
     printed, payload = watched.run("%odibi load S1")
     (inserted,) = [p for p in payload if p["source"] == "set_next_input"]
@@ -357,7 +357,7 @@ def halve(inputs, context):
 
 
 def test_a_breakpoint_in_a_tried_cell_opens_the_debugger(watched):
-    """Variables can be seen and lines stepped through; who leaves it, leaves the trial."""
+    """The debugger shows variables and steps through lines. Leaving it ends the trial."""
     watched.run("%load_ext odibi_nb")
     printed, _ = watched.run(STOPPING, "p len(frame), inputs", "n", "c")
     assert "(3, ['bronze.x'])" in printed
@@ -374,7 +374,7 @@ def test_a_breakpoint_in_a_tried_cell_opens_the_debugger(watched):
 
 
 def test_a_breakpoint_where_nobody_answers_is_passed_over(folder):
-    """In an unwatched notebook, and in a run, it does not wait for ever; the log says what to do."""
+    """Without a user, and in a run, a breakpoint does not wait forever. The log has the alternative."""
     _, trial = execute(folder, "%load_ext odibi_nb", STOPPING)
     text = shown(trial)
     assert "breakpoint() at <%%odibi try S1>:4 was passed over: only %odibi try stops there" in text
@@ -382,13 +382,13 @@ def test_a_breakpoint_where_nobody_answers_is_passed_over(folder):
 
 
 def test_a_module_edited_in_a_living_kernel_is_used_at_once(watched, folder):
-    """After an edit the next try and the next run use it, and say so; the kernel goes on."""
+    """The next try and the next run use an edited module, and report it. The kernel does not restart."""
     watched.run("%load_ext odibi_nb\nkept = 5")
     watched.run("%odibi load S1")
     file = folder / "projects" / "plant_one" / "plant_functions.py"
     file.write_text(file.read_text().replace('frame["y"]', 'frame["x"]'))
     printed, _ = watched.run("%odibi try S1")
-    assert "loaded anew: plant_functions" in printed
+    assert "reloaded: plant_functions" in printed
     assert "would be a new table with 3 rows" in printed
     file.write_text(file.read_text() + "\n# edited again\n")
     printed, _ = watched.run("r = %odibi run --ui html\nprint(r['status'], kept)")

@@ -1,4 +1,4 @@
-"""notebooks/debugging.ipynb: the story from a red bar to a fixed function, told by a real kernel."""
+"""notebooks/debugging.ipynb goes from a red bar to a fixed function in a real kernel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 def test_the_debugging_notebook_ends_green(tmp_path):
-    """See it red, load it, try a fix whose difference is exactly the expected rows, retry: green."""
+    """A user sees the red row, loads it, tries a fix that changes exactly the expected rows, and retries: green."""
     ignored = shutil.ignore_patterns("lake", "registry.db", ".odibi", "__pycache__", "executed")
     folder = shutil.copytree(NOTEBOOKS, tmp_path / "notebooks", ignore=ignored)
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Which picture of a run is used where."""
+"""The picture of a run for each front end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from odibi_nb.notebook.environment import MAX_PLOTLY_ROWS, can_answer, choose_ui
 
 
 def shell(allow_stdin=True):
-    """A shell of a kernel whose front end can answer, or not."""
+    """The shell of a kernel, with or without a front end that can answer."""
     parent = {"content": {"allow_stdin": allow_stdin}}
     return SimpleNamespace(kernel=SimpleNamespace(get_parent=lambda channel: parent))
 
@@ -23,7 +23,7 @@ DATABRICKS = {"DATABRICKS_RUNTIME_VERSION": "17.3"}
 
 @pytest.fixture
 def plotly(monkeypatch):
-    """Plotly and its widget are installed; serverless compute and Databricks Runtime 19 have none."""
+    """Declare Plotly and its widget installed: serverless compute and Databricks Runtime 19 have none."""
     monkeypatch.setattr(environment, "_installed", lambda name: True)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     monkeypatch.setattr(environment, "version_of", lambda name: "6.0.1")
@@ -44,19 +44,19 @@ def plotly(monkeypatch):
     ],
 )
 def test_the_best_that_works_is_chosen(ipython, rows, environ, ui):
-    """Live Plotly, widgets on Databricks and for many rows, HTML where nobody answers, else text."""
+    """The picture is live Plotly, widgets on Databricks and for many rows, HTML without a user, else text."""
     assert choose_ui(ipython, "auto", rows, environ) == ui
 
 
 @pytest.mark.usefixtures("plotly")
 @pytest.mark.parametrize("ui", ["plotly", "widgets", "html", "text"])
 def test_what_is_asked_for_is_taken(ui):
-    """--ui forces a picture, wherever it is and however many rows there are."""
+    """--ui forces a picture in any front end and for any number of rows."""
     assert choose_ui(shell(), ui, 5_000, DATABRICKS) == ui
 
 
 def test_without_widget_libraries_there_is_html(monkeypatch):
-    """Without Plotly (or its widget) core widgets show it; without those, HTML."""
+    """Without Plotly or its widget, core widgets show the run. Without those, HTML does."""
     missing = set()
     monkeypatch.setattr(environment, "_installed", lambda name: name not in missing)
     monkeypatch.setattr(environment, "version_of", lambda name: "6.0.1")
@@ -73,19 +73,19 @@ def test_plotly_5_has_its_own_widget(monkeypatch):
 
 
 def test_a_picture_that_is_not_installed_is_refused(monkeypatch):
-    """--ui plotly without its libraries says what to install."""
+    """--ui plotly without its libraries names the package to install."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(EngineNotAvailableError, match=r"odibi-nb\[notebook\]"):
         choose_ui(shell(), "widgets")
 
 
 def test_a_kernel_that_does_not_say_can_be_asked():
-    """Where the front end does not say whether it can answer, it is taken to."""
+    """A front end that does not declare if it can answer counts as one that can."""
     assert can_answer(SimpleNamespace(kernel=SimpleNamespace()))
 
 
 def test_each_choice_has_its_reason(monkeypatch, plotly):
-    """Whoever asks learns why: what was asked for, where it runs, how many rows, what is missing."""
+    """The reason for a picture has the requested one, the front end, the number of rows and the missing library."""
     why = [
         explain_ui(*given)[1]
         for given in (

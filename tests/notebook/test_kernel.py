@@ -1,4 +1,4 @@
-"""%odibi in a real kernel: what is shown live, and what a saved notebook keeps."""
+"""%odibi in a real kernel: the live display, and the contents of a saved notebook."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ PLOTLY = "application/vnd.plotly.v1+json"
 
 @pytest.mark.parametrize("ui", ["auto", "html", "widgets", "plotly"])
 def test_a_run_ends_as_a_picture_and_a_table(tmp_path, ui):
-    """In every picture, once each and in the cell that ran it: summary, Gantt chart as Plotly and SVG, table."""
+    """Every kind of picture has summary, Gantt chart as Plotly and SVG, and table once each, in the
+    cell that ran the run.
+    """
     make_project(tmp_path)
     _, run, again, _ = execute(
         tmp_path,
@@ -52,7 +54,7 @@ def test_nbconvert_shows_picture_and_table(tmp_path):
 
 
 def test_each_row_keeps_its_log_and_traceback(tmp_path):
-    """When the run has ended, what a row printed unfolds below it, and the traceback of one that failed."""
+    """After the run, a row's output unfolds below it, and the traceback of a failed row."""
     rows = [*default_rows(), registry_row("S2", "Silver_1", "broken")]
     make_project(tmp_path, rows=rows)
     notebook = nbformat.v4.new_notebook(
@@ -70,7 +72,7 @@ def test_each_row_keeps_its_log_and_traceback(tmp_path):
 
 
 def test_a_broken_picture_does_not_fail_the_run(tmp_path):
-    """Where widgets cannot be made, the run is shown as HTML and succeeds."""
+    """If widgets cannot be made, the run is shown as HTML and succeeds."""
     make_project(tmp_path)
     broken = "import ipywidgets\ndef no(*a, **k): raise OSError('no widgets')\nipywidgets.HTML = no"
     _, outputs = execute(
@@ -83,7 +85,7 @@ def test_a_broken_picture_does_not_fail_the_run(tmp_path):
 
 @pytest.mark.parametrize(("count", "limit"), [(20, 100_000), (2_000, 300_000)])
 def test_a_saved_notebook_is_small(tmp_path, count, limit):
-    """100 kB for 20 rows, 300 kB for 2,000: without the PNG that JupyterLab adds of its own."""
+    """A saved run takes 100 kB for 20 rows and 300 kB for 2,000, without the PNG that JupyterLab adds."""
     functions = "def nothing():\n    pass\n"
     rows = [registry_row(f"SILVER_{i:04}", "Silver_1", "nothing") for i in range(count)]
     make_project(tmp_path, functions=functions, rows=rows)
@@ -94,7 +96,7 @@ def test_a_saved_notebook_is_small(tmp_path, count, limit):
 
 
 def test_a_failed_run_fails_an_unattended_notebook(tmp_path):
-    """Where nobody looks on, a failed run raises after it has shown its table."""
+    """Without a user, a failed run raises after it has shown its table."""
     make_project(tmp_path, rows=[*default_rows(), registry_row("S2", "Silver_1", "broken")])
     with pytest.raises(CellExecutionError, match="RunFailedError"):
         execute(tmp_path, "%load_ext odibi_nb", '%odibi run "Plant One"')
@@ -112,7 +114,7 @@ def test_nothing_heavy_is_imported_until_it_is_used(tmp_path):
 
 
 def test_what_transformations_print_is_not_in_the_cell(tmp_path):
-    """Output of transformations is theirs: the cell shows the table only, the result keeps the log."""
+    """The cell shows only the table, without the output of transformations. The result keeps their log."""
     make_project(tmp_path)
     _, outputs = execute(
         tmp_path,
@@ -124,7 +126,7 @@ def test_what_transformations_print_is_not_in_the_cell(tmp_path):
 
 
 def test_the_magic_is_there_without_loading_it(tmp_path):
-    """The installed start-up file makes %odibi work in a new kernel; nothing is imported before."""
+    """The installed start-up file makes %odibi work in a new kernel, and imports nothing before its use."""
     make_project(tmp_path)
     before, after = execute(
         tmp_path,
@@ -152,7 +154,7 @@ def test_a_run_in_one_cell_can_be_cancelled_from_a_thread_of_another(tmp_path):
 
 
 def test_retry_in_a_new_kernel_goes_on_from_one_that_died(tmp_path):
-    """After the kernel died in a run, a new one retries the rest: its picture says of which run it is."""
+    """After the kernel dies during a run, a new one retries the rest, and its picture names the run."""
     functions = FUNCTIONS.replace(
         "    frame = context.read(inputs[0])\n",
         "    import os, pathlib\n"

@@ -1,4 +1,4 @@
-"""The words of a magic's line: split first, then filled in, each from the right variables."""
+"""The words of a magic's line are split first, then filled in, each from the right variables."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ NAMES = CallerNames(
     ],
 )
 def test_words(line, words):
-    """A value is one word, whatever is in it; braces, quotes, JSON and paths mean what they say."""
+    """A value is one word, whatever its characters. Braces, quotes, JSON and paths keep their meaning."""
     assert split_words(line, NAMES) == words
 
 
@@ -81,14 +81,14 @@ def test_words(line, words):
     ],
 )
 def test_what_cannot_be_filled_in_is_an_error(line, message):
-    """An expression that fails, an open brace or quote, a value that looks like an option: refused."""
+    """A line is refused if an expression fails, a brace or quote is open, or a value looks like an option."""
     with pytest.raises(ValueError, match=message):
         split_words(line, NAMES)
 
 
 @given(st.text(max_size=30))
 def test_a_value_fills_its_word_and_nothing_else(value):
-    """A value adds no word, and cannot change the structure of a JSON object it is put into."""
+    """A value adds no word, and cannot change the structure of the JSON object around it."""
     names = CallerNames(local={"v": value})
     line = 'set a={v} "b={v}" \'c={"k": "{v}", "n": 1}\''
     command, a, b, c = split_words(line, names)
@@ -98,7 +98,7 @@ def test_a_value_fills_its_word_and_nothing_else(value):
 
 @given(st.text(max_size=30))
 def test_a_quoted_text_is_itself(text):
-    """`quoted` gives a word that is read as the very text."""
+    """`quoted` gives a word that is parsed as exactly the text."""
     assert split_words(f"x {quoted(text)}", NAMES) == ["x", text]
 
 
@@ -108,7 +108,7 @@ GLOBALS = {"env": "of the notebook", "split_words": split_words}
 
 
 class Shell:
-    """As much of IPython's shell as calls a magic."""
+    """The part of IPython's shell that calls a magic."""
 
     user_ns = GLOBALS
 
@@ -120,7 +120,7 @@ shell = Shell()
 
 
 def from_cell(text, name="found"):
-    """What *name* is after *text* has run as a cell."""
+    """Return the value of *name* after *text* has run as a cell."""
     namespace = {**GLOBALS, "shell": shell}
     exec(text, namespace)
     return namespace[name]
@@ -151,7 +151,7 @@ def test_the_callers_variable_comes_first(text):
 
 
 def test_a_closures_hidden_variable_is_refused():
-    """Where the function around it has returned, {env} might be its variable: an error, not a global."""
+    """If the function around the line has returned, {env} could be its variable: an error, and not a global."""
     text = "def f(env):\n    def g():\n        return shell.run_line_magic('{env}')\n    return g\ng = f('mine')"
     with pytest.raises(ValueError, match="nested function: 'env' may be a variable"):
         from_cell(text, "g")()

@@ -24,7 +24,7 @@ def shell(tmp_path, monkeypatch, ipython):
 
 
 def run(shell, code):
-    """Run a cell as a user does; (its result, what it printed, what it displayed)."""
+    """Run a cell as a user does. Return its result, its printed text and its displays."""
     with capture_output() as io:
         result = shell.run_cell(code, store_history=True)
     return result, io.stdout + io.stderr, io.outputs
@@ -39,7 +39,7 @@ def test_run_returns_the_result(shell):
 
 
 def test_the_only_project_need_not_be_named(shell):
-    """Where there is one project, its name can be left out."""
+    """With one project, its name can be left out."""
     run(shell, "r = %odibi run")
     assert shell.user_ns["r"]["project"] == "Plant One"
 
@@ -100,7 +100,7 @@ def test_a_cell_overrides_constants(shell, tmp_path):
         ("o = '--force'\n%odibi run {o}", "cannot be an option"),
         ('%odibi run "Plant One" --env prod', "not confirmed: expected 'Plant One', found ''"),
         ('%%odibi run "Plant One"\n[B9]\nrows = 1', "no transformation 'B9' in this run"),
-        ('%%odibi run "Plant One"\nrows = 1', "'rows' must stand below a transformation"),
+        ('%%odibi run "Plant One"\nrows = 1', "write 'rows' below the header of a transformation"),
         ('%%odibi run "Plant One"\n[B1', "is not TOML"),
         ("%%odibi history\nx", "only run, plan, retry, try and register take a cell's body"),
         ('%odibi history "Plant One" --run nope', "no run 'nope'"),
@@ -108,7 +108,7 @@ def test_a_cell_overrides_constants(shell, tmp_path):
     ],
 )
 def test_a_users_mistake_is_one_message(shell, line, message, monkeypatch):
-    """What a user types wrong ends in a UsageError that says what to type; no traceback."""
+    """A mistake in the line gives a UsageError with the right usage, and no traceback."""
     monkeypatch.setattr("builtins.input", lambda prompt: "")
     result, printed, _ = run(shell, line)
     assert type(result.error_in_exec).__name__ == "UsageError"
@@ -117,7 +117,7 @@ def test_a_users_mistake_is_one_message(shell, line, message, monkeypatch):
 
 
 def test_a_protected_environment_asks_for_the_projects_name(shell, tmp_path, monkeypatch):
-    """Where somebody can type, a protected environment asks; the project's name confirms."""
+    """With a user who can type, a protected environment asks. The project's name confirms."""
     registry = registry_in_database(
         "sqlite:///registry.db", folder=tmp_path / "projects" / "plant_one"
     )
@@ -142,7 +142,7 @@ def test_help_is_printed_and_nothing_ends(shell):
 
 
 def test_plan_shows_problems_and_runs_nothing(shell, tmp_path):
-    """%odibi plan shows what is wrong; nothing is written."""
+    """%odibi plan shows the problems and writes nothing."""
     home = tmp_path / "projects" / "plant_one"
     registry = registry_in_database("sqlite:///registry.db", folder=home)
     registry.upsert([registry_row("S2", "Silver_1", "dubble", ["bronze.x"])])
@@ -157,7 +157,7 @@ def test_plan_shows_problems_and_runs_nothing(shell, tmp_path):
 
 
 def test_a_failed_run_shows_its_error_as_text_not_markup(shell, tmp_path):
-    """A <script> in an error stays text in the result's HTML; the traceback is the user's."""
+    """A <script> in an error stays text in the result's HTML. The traceback is the user's code only."""
     home = tmp_path / "projects" / "plant_one"
     registry = registry_in_database("sqlite:///registry.db", folder=home)
     registry.upsert([registry_row("S2", "Silver_1", "broken", ["bronze.x"])])
@@ -185,7 +185,9 @@ def test_the_extension_can_be_loaded_again(shell):
 
 
 def test_retry_goes_on_from_the_last_run(shell, tmp_path):
-    """`%odibi retry` runs what failed and takes constants from its body; done, it says so and returns."""
+    """`%odibi retry` runs the failed rows with constants from its body. With nothing to retry, it
+    reports this and returns.
+    """
     functions = f"""{FUNCTIONS}
 
 def picky(inputs, constants):

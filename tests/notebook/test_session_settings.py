@@ -1,4 +1,4 @@
-"""%config OdibiMagics: settings of a kernel alone."""
+"""%config OdibiMagics sets the settings of one kernel."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def shell(tmp_path, monkeypatch, ipython):
 
 
 def run(shell, code, caplog=None):
-    """Run a cell as a user does; what it printed and what was logged for the user."""
+    """Run a cell as a user does. Return its printed text and its log lines for the user."""
     with capture_output() as io:
         shell.run_cell(code, store_history=True)
     return io.stdout + io.stderr + (caplog.text if caplog else "")
 
 
 def test_a_setting_holds_for_the_cells_after_it(shell):
-    """%config OdibiMagics.… is what a command that says nothing takes; None takes it back."""
+    """%config OdibiMagics.… is the default of a command without the option. None removes it."""
     run(shell, "%config OdibiMagics.env = 'prod'")
     assert "no rows for project 'Plant One' in env 'prod'" in run(shell, "%odibi plan")
     run(shell, "%config OdibiMagics.env = None\nr = %odibi run --log-level ERROR")
@@ -35,7 +35,7 @@ def test_a_setting_holds_for_the_cells_after_it(shell):
 
 
 def test_it_comes_before_the_file(shell, tmp_path):
-    """odibi.toml gives way to %config, %config to a command's own option."""
+    """%config overrides odibi.toml, and a command's own option overrides %config."""
     (tmp_path / "odibi.toml").write_text('env = "prod"')
     run(shell, "%config OdibiMagics.env = 'qat'\np = %odibi plan")
     assert shell.user_ns["p"].env == "qat"
@@ -69,7 +69,7 @@ def test_doctor_says_where_it_came_from(shell):
     ],
 )
 def test_a_mistake_is_one_message(shell, caplog, line, message):
-    """A value that cannot be is refused with what was meant, and nothing has changed."""
+    """An invalid value is refused with a suggestion, and no setting changes."""
     printed = run(shell, f"%config OdibiMagics.{line}", caplog)
     assert message in printed
     assert "Traceback" not in printed
@@ -80,13 +80,13 @@ def test_a_mistake_is_one_message(shell, caplog, line, message):
 
 
 def test_an_unknown_setting_is_pointed_out(shell):
-    """%config OdibiMagics.envv says what was meant."""
+    """The message about %config OdibiMagics.envv has a suggestion."""
     with pytest.warns(UserWarning, match="Did you mean `env`"):
         run(shell, "%config OdibiMagics.envv = 'x'")
 
 
 def test_unloading_takes_it_back(shell):
-    """After %unload_ext nothing is set any more, and %config knows nothing of us."""
+    """After %unload_ext no setting remains, and %config has no entry of ours."""
     from odibi_nb.settings import load_settings
 
     run(shell, "%config OdibiMagics.env = 'prod'")
@@ -100,7 +100,7 @@ def test_unloading_takes_it_back(shell):
 
 
 def test_completion_heeds_it(shell):
-    """The project that is set is the one whose names Tab finds."""
+    """Tab finds the names of the project in the settings."""
     run(shell, "%config OdibiMagics.project = 'Plant One'")
     magics = shell.magics_manager.registry["OdibiMagics"]
     assert [m.project for m in magics.names.manifests()] == ["Plant One"]

@@ -1,4 +1,4 @@
-"""What every sink of the run log does."""
+"""Contract of all sinks of the run log."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def spark_sink(spark, lake):
 
 @pytest.fixture(params=["delta", "sail", "sqlite", "postgresql", "csv"])
 def make_sink(request, tmp_path):
-    """Makes a sink on one place, anew with every call: what it knows is what is there."""
+    """Make a new sink on one place with every call, so that it has no memory."""
     if request.param == "delta":
         return lambda: log_in_lake(str(tmp_path / "lake"))
     if request.param == "sail":
@@ -61,7 +61,7 @@ def make_sink(request, tmp_path):
 
 
 def test_records_come_back(make_sink):
-    """A record comes back as it was written, value and type, in the columns' order."""
+    """A record is read with the same values and types, in the columns' order."""
     records = [record("A"), record("B", 2), record("C", run_id="run-2")]
     make_sink().write(records)
     found = make_sink().attempts(["run-1"])
@@ -78,7 +78,7 @@ def test_records_come_back(make_sink):
 
 
 def test_runs_come_back(make_sink):
-    """Runs come back as written, newest first, at most as many as asked for."""
+    """Runs are read as written, newest first, and at most the requested number."""
     days = [run(f"run-{n}", start_time=START + dt.timedelta(days=n)) for n in (2, 1, 3)]
     for one in days:
         make_sink().write_run(one)
@@ -87,7 +87,7 @@ def test_runs_come_back(make_sink):
 
 
 def test_the_last_batch_and_the_run_are_written_at_once_or_not_at_all(make_sink):
-    """Where a sink can write both at the same time, both are there; where it cannot, neither is."""
+    """A sink that can write records and run together writes both or neither."""
     make_sink().write([record("A"), record("B")])
     wrote = make_sink().write_last([record("C")], run())
     assert wrote == (not isinstance(make_sink(), CsvLogSink) and make_sink()._independent)
@@ -96,7 +96,7 @@ def test_the_last_batch_and_the_run_are_written_at_once_or_not_at_all(make_sink)
 
 
 def test_several_batches(make_sink):
-    """Batches are added to what is there, and records of several runs are read at once, oldest first."""
+    """Each batch is added, and records of several runs are read at once, oldest first."""
     sink = make_sink()
     later = START + dt.timedelta(seconds=1)
     sink.write([record("A"), record("B", start_time=later)])
@@ -110,7 +110,7 @@ def test_several_batches(make_sink):
 
 
 def test_nothing_there(make_sink):
-    """Before anything is written there are no runs and no attempts, and reading makes nothing."""
+    """An empty log has no runs and no attempts, and reading creates nothing."""
     sink = make_sink()
     assert (sink.runs(5), sink.attempts(["run-1"]), sink.attempts([]), sink.written("run-1")) == (
         [],
@@ -127,7 +127,7 @@ def test_nothing_to_write(make_sink, tmp_path):
 
 
 def test_written(make_sink):
-    """`written` names what is there of a run, so that a repeated batch leaves each record once."""
+    """`written` names the stored records of a run, so that a repeated batch leaves each record once."""
     batch = [
         record("A"),
         record("A", 2),
@@ -153,7 +153,7 @@ def test_written(make_sink):
 
 @pytest.mark.parametrize("text", AWKWARD, ids=lambda text: repr(text)[:20])
 def test_any_text(make_sink, text):
-    """Text comes back as it was, whatever is in it, in every column."""
+    """Any text is read unchanged, in every column."""
     wanted = record(error_message=text, project=text, plant=text, host=text)
     make_sink().write([wanted, record("T2")])
     make_sink().write_run(run(warnings=text, options=text))
@@ -169,7 +169,7 @@ def test_text_that_no_place_holds(make_sink):
 
 @pytest.mark.parametrize("id_", ["O'Brien", "a' OR '1'='1", 'a"b', "a\\", "%_", "ü;--", "'", "=1"])
 def test_ids_are_data(make_sink, id_):
-    """Ids with quotes and other SQL in them are found, and find nothing else."""
+    """Ids with quotes and other SQL in them are found, and match no other id."""
     sink = make_sink()
     sink.write([record(id_, run_id=id_), record()])
     sink.write_run(run(id_))
@@ -181,7 +181,7 @@ def test_ids_are_data(make_sink, id_):
 
 
 def test_values_of_other_types(make_sink):
-    """Enumerations are their values, objects JSON text, local times UTC; foreign keys are left out."""
+    """Enumerations are stored as their values, objects as JSON text, local times as UTC. Foreign keys are left out."""
 
     class Status(str, enum.Enum):
         SUCCESS = "SUCCESS"
@@ -195,7 +195,7 @@ def test_values_of_other_types(make_sink):
 
 
 def test_what_is_missing_is_none(make_sink):
-    """A record needs no more than its key."""
+    """A record needs only its key."""
     make_sink().write([{"run_id": "run-1", "transformation_id": "A", "attempt": 1}])
     [found] = make_sink().attempts(["run-1"])
     assert {name for name, value in found.items() if value is not None} == {
@@ -206,7 +206,7 @@ def test_what_is_missing_is_none(make_sink):
 
 
 def test_many_records(make_sink):
-    """Thousands of records and of run ids are no matter."""
+    """A log handles thousands of records and of run ids."""
     records = [record(f"T{n:04}", run_id=f"run-{n % 700}") for n in range(2_000)]
     make_sink().write(records)
     found = make_sink().attempts([f"run-{n}" for n in range(700)])
@@ -216,7 +216,7 @@ def test_many_records(make_sink):
 
 
 def test_name(make_sink):
-    """A sink's name says where it is, without a password."""
+    """A sink's name has its place, without a password."""
     name = make_sink().name
     assert "log" in name.lower()
     assert "***@" in name or "@" not in name
@@ -225,7 +225,7 @@ def test_name(make_sink):
 def test_runs_are_ordered_by_their_numbers_also_in_a_log_of_an_older_version(
     make_sink, monkeypatch
 ):
-    """A table without numbers is widened; then no clock orders the runs, however many are asked for."""
+    """A table without numbers is widened. Then runs are ordered without a clock, at any limit."""
     from odibi_nb.sinks import csv, table
 
     old = tuple(column for column in RUN_COLUMNS if column[0] != "run_number")
@@ -247,7 +247,7 @@ def test_runs_are_ordered_by_their_numbers_also_in_a_log_of_an_older_version(
 
 
 def test_a_log_of_an_older_version_takes_the_columns_of_provenance(make_sink, monkeypatch):
-    """A log without the newer columns is widened; its old records stay, without values there."""
+    """A log without the newer columns is widened. Its old records stay, without values in them."""
     from odibi_nb.sinks import csv, table
 
     newer = ("inputs_read", "outputs_written", "code_hash")

@@ -20,12 +20,12 @@ from odibi_nb.sinks.table import log_in_lake
 
 @pytest.fixture
 def path(tmp_path):
-    """Where the log will be."""
+    """The place of the log."""
     return tmp_path / "log.csv"
 
 
 def test_files(path):
-    """Attempts and runs are two files with headers, which anything that reads CSV can read."""
+    """Attempts and runs are two files with headers, which any CSV reader can read."""
     sink = CsvLogSink(path)
     sink.write([record(error_message="two\nlines"), record("B")])
     sink.write([record("C")])
@@ -42,7 +42,7 @@ def test_files(path):
     "text", ["=cmd|' /C calc'!A0", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "'=1"]
 )
 def test_no_formulas(path, text):
-    """No text can be taken for a formula by a spreadsheet, in whichever column; numbers stay numbers."""
+    """A spreadsheet takes no text for a formula, in any column. Numbers stay numbers."""
     CsvLogSink(path).write([record(text, error_message=text, project=text, rows_in=-1)])
     [_, cells] = csv.reader(io.StringIO(path.read_bytes().decode(), newline=""))
     row = dict(zip([name for name, _ in RECORD_COLUMNS], cells, strict=True))
@@ -60,7 +60,7 @@ def test_none_and_empty(path):
 
 
 def test_torn_file(path):
-    """A last line that was torn off costs that line only."""
+    """A torn last line costs only that line."""
     sink = CsvLogSink(path)
     sink.write([record("A"), record("B")])
     path.write_bytes(path.read_bytes()[:-20])
@@ -70,7 +70,7 @@ def test_torn_file(path):
 
 
 def test_edited_file(path):
-    """Cells that an editor made unreadable are None; the rest of the row is read."""
+    """Cells that an editor made unreadable are None. The other cells of the row are read."""
     sink = CsvLogSink(path)
     sink.write([record()])
     path.write_text(
@@ -109,7 +109,7 @@ def test_no_folder(tmp_path):
 
 
 def test_full_disk(path):
-    """A batch that no longer fits on the disk is not in the file at all."""
+    """If a batch does not fit on the disk, the file has none of it."""
     resource = pytest.importorskip("resource")
     sink = CsvLogSink(path)
     sink.write([record("A")])
@@ -127,7 +127,7 @@ def test_full_disk(path):
 
 
 def test_limit_of_the_csv_module(path):
-    """Reading a huge message does not change what other code may read."""
+    """Reading a huge message does not change the limits of other code."""
     CsvLogSink(path).write([record(error_message="x" * 200_000)])
     before = csv.field_size_limit()
     assert len(CsvLogSink(path).attempts(["run-1"])[0]["error_message"]) == 200_000
@@ -135,7 +135,7 @@ def test_limit_of_the_csv_module(path):
 
 
 def test_the_manifest_chooses_it(tmp_path):
-    """`log_csv` keeps a run's log in a file beside the manifest too; a URL is refused before anything runs."""
+    """`log_csv` writes a run's log to a file beside the manifest, too. A URL is refused before anything runs."""
     log = {"lake": str(tmp_path / "lake"), "log_csv": "logs/attempts.csv"}
     environment = {"engine": "pandas", "registry": "sqlite:///registry.db", **log}
     home = make_project(tmp_path, environments={"qat": environment})

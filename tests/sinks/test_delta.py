@@ -32,7 +32,7 @@ def lake(tmp_path) -> str:
 
 
 def log_path(lake: str) -> str:
-    """Where the seed's table stands."""
+    """The place of the seed's table."""
     return f"{lake}/config_driven/transformationrunlog"
 
 
@@ -49,7 +49,7 @@ def test_tables(lake):
 
 
 def test_other_name(lake):
-    """Another table's runs stand in the same schema as its attempts."""
+    """For another table of attempts, the table of runs is in the same schema."""
     sink = log_in_lake(lake + "/", table="Ops.Log")
     sink.write_run(run())
     assert DeltaTable.is_deltatable(f"{lake}/ops/transformationrun")
@@ -66,7 +66,7 @@ def test_one_commit(lake):
 
 
 def test_the_seeds_table(lake):
-    """A table with the seed's ten columns is widened; its old rows are kept."""
+    """A table with the seed's ten columns is widened, and its old rows stay."""
     old = {name: record()[name] for name in SEED}
     types = {
         "start_time": pa.timestamp("us", "UTC"),
@@ -90,7 +90,7 @@ def test_the_seeds_table(lake):
 
 
 def test_other_types(lake):
-    """A table whose columns have other types keeps them, and what is read has ours."""
+    """A table whose columns have other types keeps them, and readers get our types."""
     types = {
         "start_time": pa.string(),
         "end_time": pa.timestamp("us"),
@@ -109,7 +109,7 @@ def test_other_types(lake):
 
 
 def test_refused(lake):
-    """A table that cannot take the records is left as it was, and named in one line."""
+    """A table that refuses the records does not change, and the error is one line."""
     write_deltalake(log_path(lake), pa.table({"transformation_id": pa.array([1], pa.int64())}))
     with pytest.raises(
         DataError, match=r"run log config_driven\.TransformationRunLog in .* cannot be written: "
@@ -128,7 +128,7 @@ def test_unreadable(lake, tmp_path):
 
 
 def test_many_small_files_become_one_when_a_run_ends(lake):
-    """At a run's end the log's many small files are one, and nothing is lost; a few are left alone."""
+    """At a run's end the log's many small files become one without a loss. A few files are left alone."""
     sink = log_in_lake(lake)
     for n in range(SMALL_FILES - 1):
         sink.write([record(f"T{n:03}")])
@@ -154,7 +154,7 @@ def test_runs_become_one_file_too(lake):
 
 
 def test_the_next_compaction_waits_for_files_not_for_time(lake, monkeypatch):
-    """A table is compacted as often as it has many small files, once the compaction before has ended."""
+    """A table with many small files is compacted again only after the end of the compaction before."""
     seconds = iter(range(1_000, 9_000))
     monkeypatch.setattr(delta_upkeep, "SMALL_FILES", 5)
     monkeypatch.setattr(delta_upkeep, "time", SimpleNamespace(time=lambda: next(seconds)))
@@ -167,7 +167,7 @@ def test_the_next_compaction_waits_for_files_not_for_time(lake, monkeypatch):
 
 
 def test_files_that_partitions_keep_apart_are_not_compacted_at_every_run(lake, monkeypatch):
-    """A table of runs with more partitions than a few files is not compacted in vain again and again."""
+    """A table of runs with many partitions is not compacted again and again without a gain."""
     monkeypatch.setattr(delta_upkeep, "SMALL_FILES", 3)
     monkeypatch.setattr(delta_upkeep, "time", SimpleNamespace(time=iter(range(100, 200)).__next__))
     uri = f"{lake}/config_driven/transformationrun"
@@ -181,7 +181,7 @@ def test_files_that_partitions_keep_apart_are_not_compacted_at_every_run(lake, m
 
 
 def test_a_compaction_that_has_not_ended_keeps_others_away(lake, monkeypatch):
-    """While another process compacts a table nobody else does, nor for a while after it was killed."""
+    """During another process's compaction, no other process compacts the table, nor for a while after it was killed."""
     now = [1_000]
     monkeypatch.setattr(delta_upkeep, "SMALL_FILES", 5)
     monkeypatch.setattr(delta_upkeep, "time", SimpleNamespace(time=lambda: now[0]))
@@ -201,7 +201,7 @@ def test_a_compaction_that_has_not_ended_keeps_others_away(lake, monkeypatch):
 
 
 def test_a_log_that_cannot_be_compacted_is_whole(lake, caplog):
-    """Where compacting fails, as when its files are gone, the run's record is there and nobody is bothered."""
+    """If compacting fails, as without its files, the run's record is stored and no message appears."""
     sink = log_in_lake(lake)
     for n in range(SMALL_FILES):
         sink.write([record(f"T{n:03}")])
@@ -242,7 +242,7 @@ def _append(lake: str, worker: int, batches: int) -> None:
 
 
 def test_four_processes(lake):
-    """Processes that append to one table at once, which none of them found there, lose nothing."""
+    """Processes that append to one new table at once lose nothing."""
     spawn = multiprocessing.get_context("spawn")  # delta-rs is not fork-safe
     workers = [spawn.Process(target=_append, args=(lake, n, 10)) for n in range(4)]
     for worker in workers:
@@ -278,7 +278,7 @@ def test_missing_library(lake, monkeypatch):
 
 
 def test_a_clock_that_was_wrong_once_keeps_no_compaction_waiting(lake, monkeypatch):
-    """A claim to compact that was made under a clock ahead holds nobody up, and a recent one does."""
+    """A claim to compact with a time in the future blocks no process. A recent one does."""
     log_in_lake(lake).write_run(run())
     real, table = time.time, DeltaTable(f"{lake}/config_driven/transformationrun")
     monkeypatch.setattr(delta_upkeep.time, "time", lambda: real() + 10**9)
@@ -291,7 +291,7 @@ def test_a_clock_that_was_wrong_once_keeps_no_compaction_waiting(lake, monkeypat
 
 
 def test_expired_commits_are_removed_when_files_become_one(lake, monkeypatch):
-    """The log's own log does not grow for ever: what Delta keeps for a month goes at a compaction after it."""
+    """The table's own log stays small: a later compaction removes entries after Delta's retention of a month."""
     monkeypatch.setattr(delta_upkeep, "SMALL_FILES", 21)
     sink = log_in_lake(lake)
     for n in range(20):
@@ -308,7 +308,7 @@ def test_expired_commits_are_removed_when_files_become_one(lake, monkeypatch):
 
 
 def test_the_end_of_a_run_waits_for_no_compaction(lake, monkeypatch):
-    """A run looks at the files after its first batch, while rows run; at its end only if it wrote much since."""
+    """A run checks the files after its first batch, while rows run, and at its end only after many writes."""
     looks = []
     monkeypatch.setattr(DeltaRowTable, "compact", lambda self: looks.append(self))
     sink = log_in_lake(lake)

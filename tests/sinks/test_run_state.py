@@ -1,4 +1,4 @@
-"""The tables in which machines see each other's runs."""
+"""The tables through which machines see each other's runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def quiet(_):
 
 
 def test_of_many_that_ask_at_once_one_gets_the_lease(tables):
-    """However many ask at the same time, also for a table that does not exist yet, one gets the lease."""
+    """Of any number of processes that ask at once, one gets the lease, also if its table does not exist yet."""
     got, refused, start = [], [], threading.Barrier(4)
 
     def ask(name):
@@ -62,7 +62,7 @@ def test_two_projects_in_one_lake(tables):
 
 
 def test_a_lease_that_another_run_forced_away(tables):
-    """The overridden run learns it with its next renewal, and gives nothing back that is not its own."""
+    """The overridden run notices it at its next renewal, and releases only its own lease."""
     first, second = (RunLease(tables, "P", "qat", name) for name in ("first", "second"))
     first.acquire(force=False, say=quiet)
     second.acquire(force=True, say=quiet)
@@ -87,7 +87,7 @@ def test_a_lake_that_cannot_be_written(tmp_path):
 
 
 def test_an_old_lease_that_cannot_be_renewed(tables, tmp_path, monkeypatch):
-    """If nobody knows whether the lease still holds, a write is refused, and works again when it is known."""
+    """If the state of the lease is unknown, a write is refused. It works again when the state is known."""
     lease = RunLease(tables, "P", "qat", "r")
     lease.acquire(force=False, say=quiet)
     monkeypatch.setattr(run_lease, "VALID_SECONDS", -1)
@@ -102,7 +102,7 @@ def test_an_old_lease_that_cannot_be_renewed(tables, tmp_path, monkeypatch):
 
 
 def test_the_table_of_the_lease_stays_small(tables, tmp_path, monkeypatch):
-    """Hundreds of beats leave few files: earlier versions are removed."""
+    """Hundreds of heartbeats leave few files: earlier versions are removed."""
     monkeypatch.setattr(run_lease, "TIDY_BEATS", 10)
     monkeypatch.setattr("odibi_nb.storage.delta_upkeep.TIDIED_HOURS", 0)
     lease = RunLease(tables, "P", "qat", "r")
@@ -115,7 +115,7 @@ def test_the_table_of_the_lease_stays_small(tables, tmp_path, monkeypatch):
 
 
 def test_what_another_version_wrote(tables):
-    """Columns of a later version stay, and an owner or request that cannot be read is no error."""
+    """Columns of a later version stay, and an unreadable owner or request is not an error."""
     lease = RunLease(tables, "P", "qat", "r")
     lease.acquire(force=False, say=quiet)
     row = tables.lease("P", "qat")

@@ -27,7 +27,7 @@ def url(request, tmp_path) -> str:
 
 
 def test_plain_sql(url):
-    """The tables are there for anybody's SQL, under names that nobody needs to quote."""
+    """Any SQL client can read the tables, whose names need no quotes."""
     sink = log_in_database(url)
     sink.write([record(), record("B")])
     sink.write_run(run())
@@ -42,7 +42,7 @@ def test_plain_sql(url):
 
 
 def test_written_twice(url):
-    """A record or run that is there is not written again; the one that is there stays."""
+    """An existing record or run is not written again, and does not change."""
     sink = log_in_database(url)
     sink.write([record()])
     sink.write([record(status="FAILED"), record("B"), record("B")])
@@ -53,7 +53,7 @@ def test_written_twice(url):
 
 
 def test_key(url):
-    """The database itself refuses a second record of one attempt."""
+    """The database rejects a second record of one attempt."""
     log_in_database(url).write([record()])
     insert = "INSERT INTO TransformationRunLog (run_id, transformation_id, attempt) VALUES ('run-1', 'T1', 1)"
     with pytest.raises(sa.exc.IntegrityError):
@@ -74,7 +74,7 @@ def test_older_table(url):
 
 
 def test_all_or_nothing(postgres_url):
-    """A batch that the database refuses leaves nothing, and ends in one line."""
+    """If the database refuses a batch, it stores none of it, and the error is one line."""
     sink = log_in_database(postgres_url)
     sink.write([record()])
     with pytest.raises(
@@ -87,7 +87,7 @@ def test_all_or_nothing(postgres_url):
 
 
 def test_locked_file(tmp_path):
-    """A locked SQLite file is one clear error; the batch can be tried again."""
+    """A locked SQLite file gives one clear error, and the batch can be written later."""
     sink = log_in_database("sqlite:///log.db", folder=tmp_path, timeout=0.05)
     sink.write([record()])
     with contextlib.closing(sqlite3.connect(tmp_path / "log.db")) as other:
@@ -99,7 +99,7 @@ def test_locked_file(tmp_path):
 
 
 def test_unreachable_server():
-    """A server that is not there is one clear error, without password."""
+    """A missing server gives one clear error, without a password."""
     sink = log_in_database("postgresql+psycopg://u:s3cret@127.0.0.1:1/db")
     for call in (lambda: sink.write([record()]), lambda: sink.runs(1)):
         with pytest.raises(DataError, match="refused") as caught:
@@ -132,7 +132,7 @@ def test_unreachable_server():
     ],
 )
 def test_other_databases(dialect, expected):
-    """Every database gets its own types, times to the microsecond, and quotes for its keywords."""
+    """Every database gets its own types, times to the microsecond, and quotes around its keywords."""
     layout = Layout(key=("run_id",), lengths=KEY_LENGTHS)
     columns = new_columns(RECORD_COLUMNS, layout)
     table = sa.Table("TransformationRunLog", sa.MetaData(), *columns)

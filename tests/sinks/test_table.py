@@ -34,7 +34,7 @@ def spark(request, tmp_path_factory):
 
 @pytest.fixture
 def named(spark, tmp_path):
-    """A run log whose tables have a name and no path, in a schema that is not there yet."""
+    """A run log whose tables have a name and no path, in a schema that does not exist yet."""
     schema = f"logs_{tmp_path.name}".replace("-", "_")
     log, runs = (
         SparkRowTable(lambda: spark, "the log", name=f"{schema}.{n}") for n in ("log", "run")
@@ -44,12 +44,12 @@ def named(spark, tmp_path):
 
 
 def is_sail(spark):
-    """Whether the session has no JVM."""
+    """Return True if the session has no JVM."""
     return type(spark).__module__.startswith("pyspark.sql.connect")
 
 
 def at(spark, lake):
-    """A run log below *lake*, where `log_in_lake` has it."""
+    """A run log below *lake*, at the place of `log_in_lake`."""
     folder = f"{lake}/config_driven"
     log, runs = (
         SparkRowTable(lambda: spark, "the log", path=f"{folder}/transformationrun{name}")
@@ -59,7 +59,7 @@ def at(spark, lake):
 
 
 def test_tables_of_a_catalog(spark, named):
-    """Tables that only have a name are made with their schema, and say what was written."""
+    """Tables with only a name are created with their schema, and have the written records."""
     sink, name = named
     assert (sink.runs(5), sink.attempts(["run-1"]), sink.written("run-1")) == ([], [], set())
     sink.write([record(), record("T2", 2, status="FAILED")])
@@ -71,7 +71,7 @@ def test_tables_of_a_catalog(spark, named):
 
 
 def test_both_writers_of_one_log(spark, tmp_path):
-    """What a session writes delta-rs reads and appends to, and the other way round; a batch is a commit."""
+    """delta-rs reads and appends to a session's records, and a session to those of delta-rs. A batch is one commit."""
     lake = str(tmp_path)
     sink = at(spark, lake)
     sink.write([record(f"T{n}") for n in range(9)])
@@ -99,7 +99,7 @@ def test_the_seeds_table(spark, tmp_path):
 
 
 def test_two_that_make_the_table_at_once(spark, tmp_path):
-    """Two runs that find no table both leave their records."""
+    """Two runs that both create the table lose no record."""
     start = threading.Barrier(2)
 
     def work(name):
@@ -116,7 +116,7 @@ def test_two_that_make_the_table_at_once(spark, tmp_path):
 
 
 def test_many_small_files_become_one_when_a_run_ends(spark, tmp_path, monkeypatch):
-    """OPTIMIZE runs at a run's end where it is known; where it is not, as on Sail, nothing is lost."""
+    """OPTIMIZE runs at a run's end if the session supports it. Without it, as on Sail, nothing is lost."""
     monkeypatch.setattr(spark_table, "SMALL_FILES", 5)
     other = log_in_lake(str(tmp_path))
     for n in range(5):
@@ -129,7 +129,7 @@ def test_many_small_files_become_one_when_a_run_ends(spark, tmp_path, monkeypatc
 
 
 def test_a_clock_that_was_ahead_orders_no_runs(spark, tmp_path):
-    """The newest run is the one of the greatest number, whatever a clock said, for every reader of the log."""
+    """For every reader of the log, the newest run is the one with the greatest number, independent of clocks."""
     ahead = START.replace(year=9999)
     for number, begun in ((1, START), (2, ahead), (3, START)):
         at(spark, str(tmp_path)).write_run(
@@ -145,7 +145,7 @@ def test_a_clock_that_was_ahead_orders_no_runs(spark, tmp_path):
 
 
 def test_what_cannot_be_written_is_one_line(spark, tmp_path):
-    """A table that cannot take the records is as it was; the error says in one line which and why."""
+    """A table that refuses the records does not change. The error has the table and the reason in one line."""
     path = f"{tmp_path}/config_driven/transformationrunlog"
     spark.sql("SELECT array(1) AS transformation_id").write.format("delta").save(path)
     with pytest.raises(DataError, match="the log cannot be written: ") as caught:

@@ -10,7 +10,7 @@ __all__ = ["database_url", "postgres_url"]
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request, tmp_path) -> str:
-    """URL of an empty database: each of the kinds that we have a server for."""
+    """URL of an empty database, for each kind with a server."""
     if request.param == "sqlite":
         (tmp_path / "registry.db").touch()
         return f"sqlite:///{tmp_path}/registry.db"

@@ -1,4 +1,4 @@
-"""Edits of the same rows by more than one writer, in every kind of registry."""
+"""Edits of the same rows by several writers, in every kind of registry."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def kind(request):
 
 @pytest.fixture(scope="module")
 def spark(kind, tmp_path_factory):
-    """The session of the kinds that need one."""
+    """The session, for the kinds that need one."""
     if kind != "sail":
         return None
     return connect(kind, tmp_path_factory.mktemp("spark")).spark
@@ -36,7 +36,7 @@ def spark(kind, tmp_path_factory):
 
 @pytest.fixture
 def make(kind, spark, tmp_path, request):
-    """Opens the registry, anew with every call."""
+    """Open the registry newly with every call."""
     if kind in FILES:
         return lambda: FileRegistry(tmp_path, FILES[kind], tmp_path / ".odibi")
     if kind == "sqlite":
@@ -73,7 +73,7 @@ def stored(make):
 
 
 def test_the_second_edit_of_a_column_is_refused(filled, kind):
-    """An edit whose column has changed since it was read writes nothing, and says what changed, and when."""
+    """If a column has changed since it was read, the edit writes nothing, and the message has the change and its time."""
     read = tuple(filled().export())
     filled().upsert([changed("A", constants={"x": 2})])
     late = Edit(rows=(changed("A", constants={"x": 3}), changed("B", layer="Gold_1")), read=read)
@@ -90,7 +90,7 @@ def test_the_second_edit_of_a_column_is_refused(filled, kind):
 
 
 def test_edits_of_other_columns_both_hold(filled):
-    """An edit writes only its own columns: two edits of a row that change different columns both hold."""
+    """An edit writes only its own columns: two edits of different columns of a row both hold."""
     read = tuple(filled().export())
     filled().change(Edit(rows=(changed("A", enabled=0),), read=read))
     done = filled().change(Edit(rows=(changed("A", constants={"x": 3}),), read=read))
@@ -100,7 +100,7 @@ def test_edits_of_other_columns_both_hold(filled):
 
 
 def test_rows_that_come_and_go_between_reading_and_writing(filled):
-    """Rows added, deleted or changed by another writer meanwhile are not doubled, revived or lost."""
+    """Rows that another writer adds, deletes or changes at the same time are not doubled, revived or lost."""
     read = tuple(filled().export())
     a, b = read
     filled().change(Edit(read=read, delete=(a,)))
@@ -120,7 +120,7 @@ def test_rows_that_come_and_go_between_reading_and_writing(filled):
 
 
 def test_many_at_once(filled):
-    """Of four writers that read a row and change one column, one succeeds and the others hear of it."""
+    """Of four writers that read a row and change one column, one succeeds and the others get an error."""
     read = tuple(filled().export())
     start = threading.Barrier(4)
     ended: dict[int, str] = {}
@@ -146,7 +146,7 @@ def test_many_at_once(filled):
 
 
 class BetweenReadAndCommit:
-    """A table in which another writer changes something after it is read, before the first commit."""
+    """A table that another writer changes after it is read, before the first commit."""
 
     def __init__(self, table, change):
         self.table, self.change = table, change
@@ -167,7 +167,7 @@ class BetweenReadAndCommit:
 
 @pytest.mark.parametrize("name", ["delta-rs", "sail", "classic"])
 def test_a_change_between_reading_and_the_commit(name, tmp_path):
-    """The commit is made to the rows that were compared, or not at all; then they are compared again."""
+    """The commit applies to the compared rows or is not made. Then the rows are compared again."""
     path = f"{tmp_path}/lake/registry"
     table = DeltaRowTable(path)
     if name != "delta-rs":

@@ -103,7 +103,7 @@ function = "f"
 
 
 def test_only_the_changed_lines_of_csv_are_written(tmp_path):
-    """In CSV other lines stay byte by byte; a column that the header lacks is added."""
+    """In CSV all other lines keep their bytes. A missing column is added."""
     path = tmp_path / "registry.csv"
     head = b"id,project,env,layer,module,function,enabled,constants\r\n"
     a = b'"A",Energy Efficiency,qat,Silver_1,m,f,1,"{""x"": ""a\nb""}"\r\n'
@@ -122,7 +122,7 @@ def test_only_the_changed_lines_of_csv_are_written(tmp_path):
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_line_ends_byte_order_mark_and_mode_stay(tmp_path, suffix):
-    """A file with CRLF, a byte order mark and a mode of its own keeps them; no other file is left."""
+    """A file keeps its CRLF, byte order mark and mode, and no temporary file is left."""
     path = tmp_path / f"registry{suffix}"
     registry = at(tmp_path, path.name)
     registry.create()
@@ -162,7 +162,7 @@ CONSTANTS = st.dictionaries(st.text('ab"\\ é', min_size=1, max_size=3), JSON, m
     indent=st.sampled_from([None, 1, 4]),
 )
 def test_a_revised_text_has_the_revised_rows(suffix, before, after, new, indent):
-    """Whatever the values and the form of the text: after an edit it has exactly the wanted rows."""
+    """After any edit of any text, the file has exactly the expected rows."""
     fmt = FORMATS[suffix]
     rows = [row(f"R{i}", constants=constants) for i, constants in enumerate(before)]
     text = json.dumps(rows, indent=indent) if suffix == ".json" else fmt.write(rows)
@@ -180,7 +180,7 @@ def test_a_revised_text_has_the_revised_rows(suffix, before, after, new, indent)
 
 
 def test_new_rows_in_a_folder(tmp_path):
-    """A new row goes to the file of its group, else of its layer, else to a new file of the layer."""
+    """A new row is added to the file of its group, else of its layer, else to a new file of the layer."""
     registry = at(tmp_path, "rows/")
     assert registry.create() == ["created folder rows/"]
     registry.upsert([row("S1"), row("S2"), row("G1", layer="Gold 1")])
@@ -225,7 +225,7 @@ def test_problems_of_all_files_at_once(tmp_path):
 
 
 def test_rows_of_other_projects_and_environments_stay(tmp_path):
-    """A file may have rows of several projects and environments. Each sees its own, and edits only those."""
+    """A file may have rows of several projects and environments. Each one sees and edits only its own."""
     registry = at(tmp_path)
     registry.create()
     registry.upsert([row("A"), row("A", environment="prod"), row("A", project="Other", enabled=0)])
@@ -240,7 +240,7 @@ def test_rows_of_other_projects_and_environments_stay(tmp_path):
 
 
 def test_the_file_must_be_in_the_projects_folder(tmp_path):
-    """Paths that lead out of the project, links, pipes, folders in place of files: each is one message."""
+    """Paths out of the project, links, pipes, and folders in place of files give one message each."""
     home = tmp_path / "project"
     (home / "folder.json").mkdir(parents=True)
     (tmp_path / "other.json").write_text("[]")
@@ -296,7 +296,7 @@ def test_another_programs_write_is_never_lost(tmp_path, monkeypatch):
 
 
 def test_a_read_only_file_is_not_replaced(tmp_path):
-    """A file without the right to write stays as it is, although its folder would let it be replaced."""
+    """A read-only file does not change, although its folder would allow replacing it."""
     registry, path = at(tmp_path), tmp_path / "registry.json"
     registry.create()
     registry.upsert([row("A")])

@@ -56,7 +56,7 @@ def test_csv(tmp_path):
 
 
 def test_defaults(tmp_path):
-    """Defaults stand in for what rows leave out or empty, and for nothing else."""
+    """Defaults replace missing and empty values, and nothing else."""
     path = tmp_path / "rows.csv"
     path.write_text("transformation_id,project\nA,\nB,Mine\n")
     found = read_rows(path, defaults={"project": "Theirs", "environment": "qat"})
@@ -68,7 +68,7 @@ def test_defaults(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".json", ".csv", ".JSON", ".toml"])
 def test_written_rows_come_back(tmp_path, suffix):
-    """What is written is read back, whatever its text; JSON text as JSON."""
+    """Any written text is read back, and JSON text as JSON."""
     path = tmp_path / f"rows{suffix}"
     rows = [
         {
@@ -93,7 +93,7 @@ def test_json_is_for_people(tmp_path):
 
 
 def test_malformed_json_can_be_exported(tmp_path):
-    """Text that is no JSON is written as it is, so that it can be mended, and then refused by name."""
+    """Invalid JSON text is written unchanged, so that it can be mended, and its column is named when it is read."""
     path = tmp_path / "rows.json"
     write_rows(path, [row(inputs="[1,")])
     assert "$[0].inputs" in the_error(lambda: read_rows(path))
@@ -112,7 +112,7 @@ def test_malformed_json_can_be_exported(tmp_path):
     ],
 )
 def test_wrong_json(tmp_path, text, expected):
-    """What is wrong with a JSON file is said by its place."""
+    """The error about a JSON file has line and column."""
     path = tmp_path / "rows.json"
     path.write_text(text)
     message = the_error(lambda: read_rows(path))
@@ -143,7 +143,7 @@ def test_wrong_json(tmp_path, text, expected):
     ],
 )
 def test_wrong_csv(tmp_path, text, expected):
-    """What is wrong with a CSV file is said by its line."""
+    """The error about a CSV file has the line."""
     path = tmp_path / "rows.csv"
     path.write_bytes(text)
     message = the_error(lambda: read_rows(path))
@@ -152,7 +152,7 @@ def test_wrong_csv(tmp_path, text, expected):
 
 
 def test_all_problems(tmp_path):
-    """Everything that is wrong with a file is said at once."""
+    """One error has all problems of a file."""
     path = tmp_path / "rows.csv"
     path.write_text(f"{HEADER}\nA,p,qat,L,m,f,[\nB\nC,p,qat,L,m,f,]\n")
     message = the_error(lambda: read_rows(path))

@@ -33,7 +33,7 @@ def convert(*sources):
 
 
 def test_a_source_becomes_a_row():
-    """Path, format, schema and options become constants; what Spark needs and pandas does not know is left out."""
+    """Path, format, schema and options become constants. Options that only Spark has are left out."""
     batch = {
         "options": {"header": "true", "inferSchema": "true", "sep": ";"},
         "schema": "`a b` STRING, n DECIMAL(10, 2)",
@@ -98,7 +98,7 @@ def test_kinds_of_sources(columns, function, constants):
 
 
 def test_sources_without_a_counterpart_are_named():
-    """APIs, Auto Loader and schemas that are no list of columns are left out, with the reason; the others stay."""
+    """APIs, Auto Loader and schemas that are not lists of columns are left out with the reason. The other rows stay."""
     done = convert(
         source("api", source_type="api"),
         source("stream", is_autoloader=1),
@@ -113,7 +113,7 @@ def test_sources_without_a_counterpart_are_named():
 
 
 def test_problems_of_all_rows_at_once():
-    """Malformed JSON, missing ids, unknown columns and another table are refused together, by their rows."""
+    """One error lists malformed JSON, missing ids, unknown columns and another table, by their rows."""
     message = the_error(
         lambda: convert(
             source(source_options="{"),

@@ -19,20 +19,20 @@ from odibi_nb.sources.table import registry_in_database
 
 
 class Provider:
-    """Answers with what *answer* makes of the query; remembers how it was asked."""
+    """A provider that answers with *answer* of the query, and records how it was asked."""
 
     def __init__(self, answer) -> None:
         self.answer = answer
         self.asked = []
 
     def read(self, **arguments):
-        """The seed's way of asking."""
+        """Ask in the seed's way."""
         self.asked.append(arguments)
         return self.answer(arguments["object_name"])
 
 
 class SparkRow:
-    """As much of pyspark's Row as the seed uses."""
+    """The part of pyspark's Row that the seed uses."""
 
     def __init__(self, values) -> None:
         self._values = values
@@ -43,7 +43,7 @@ class SparkRow:
 
 
 class SparkFrame:
-    """As much of a Spark DataFrame as the seed uses."""
+    """The part of a Spark DataFrame that the seed uses."""
 
     def __init__(self, rows) -> None:
         self._rows = rows
@@ -93,7 +93,7 @@ def test_the_question():
 
 
 def answers(url: str):
-    """Every kind of answer a provider may give to a query, by name."""
+    """Return every kind of answer of a provider to a query, by name."""
     engine = sa.create_engine(url, poolclass=sa.NullPool)
 
     def mappings(query):
@@ -140,7 +140,7 @@ def test_answers(url, kind):
 
 
 def test_quotes(url):
-    """A name with a quote in it is found, and cannot end the literal."""
+    """A name with a quote is found, and cannot end the literal."""
     registry = ProviderRegistry(Provider(answers(url)["dicts"]))
     assert [r["transformation_id"] for r in registry.fetch("O'Brien & Co", "qat")] == ["C"]
     assert registry.fetch("x' OR '1'='1", "qat") == []
@@ -149,7 +149,7 @@ def test_quotes(url):
 
 @pytest.mark.parametrize("name", ["a\\", "a\\' OR 1=1 --", "a\nb", "a\0b", "a\x7f"])
 def test_names_that_no_literal_holds(name):
-    """A backslash or a control character in a name is refused before anything is asked."""
+    """A backslash or a control character in a name is refused before the provider is asked."""
     provider = Provider(lambda _query: [])
     for call in (
         lambda: ProviderRegistry(provider).fetch(name, "qat"),
@@ -164,14 +164,14 @@ def test_names_that_no_literal_holds(name):
 
 
 def test_foreign_rows():
-    """Rows of other projects and environments stay out, whatever the provider answers."""
+    """Rows of other projects and environments are dropped from any answer."""
     rows = [full_row("A"), full_row("B", project="Other"), full_row("C", environment="prod")]
     registry = ProviderRegistry(Provider(lambda _query: rows))
     assert [r["transformation_id"] for r in registry.fetch("ENERGY efficiency", "qat")] == ["A"]
 
 
 def test_padded_text():
-    """Text that a database padded with blanks, or keeps in another case, is still ours."""
+    """Text that a database padded with blanks, or keeps in another case, still matches."""
     rows = [full_row("A", project="Energy Efficiency   ", environment="QAT ")]
     assert (
         len(ProviderRegistry(Provider(lambda _query: rows)).fetch("Energy Efficiency", "qat")) == 1
@@ -194,14 +194,14 @@ def test_aliased_columns():
 
 
 def test_a_column_that_is_called_like_an_alias():
-    """A column such as `id` beside transformation_id is another column, not an alias."""
+    """A column such as `id` beside transformation_id is not its alias."""
     rows = [{**full_row(), "id": 17, "env": "x"}]
     [found] = ProviderRegistry(Provider(lambda _query: rows)).fetch("Energy Efficiency", "qat")
     assert (found["transformation_id"], found["environment"]) == ("T1", "qat")
 
 
 def test_pandas_gaps():
-    """What is missing in a pandas DataFrame is None: NaN, NaT and NA are no values."""
+    """Missing values of a pandas DataFrame (NaN, NaT, NA) become None."""
     frame = pd.DataFrame([full_row("A", step=None, created_at=None), full_row("B", step=2)])
     frame["created_at"] = pd.to_datetime(frame["created_at"])
     frame["entity_1"] = pd.array([None, "x"], dtype="string")
@@ -223,7 +223,7 @@ def test_other_numbers():
 
 
 def test_missing_columns():
-    """All of the seed's columns that the answer lacks are named at once."""
+    """One error names all of the seed's columns that the answer lacks."""
     short = {k: v for k, v in full_row().items() if k not in ("module", "outputs")}
     rows = [{**short, "modul": "m"}]
     message = the_error(
@@ -243,14 +243,14 @@ def test_missing_columns():
     ],
 )
 def test_no_rows(answer, expected):
-    """An answer that is no rows is said to be none."""
+    """An answer without rows' structure is an error that describes it."""
     message = the_error(lambda: ProviderRegistry(Provider(lambda _query: answer)).fetch("p", "qat"))
     assert "TransformationRegistry through Provider" in message
     assert expected in message
 
 
 def test_failing_provider():
-    """A provider's own failure is told in one line, without what looks like a secret in it."""
+    """A provider's own failure gives one line, without secrets."""
 
     def fail(_query):
         raise ConnectionError(
@@ -266,7 +266,7 @@ def test_failing_provider():
 
 
 def test_failing_collect(url):
-    """A query that fails only when its rows are collected ends in the same way."""
+    """A query that fails when its rows are collected gives the same error."""
 
     class Lazy:
         def collect(self):
@@ -277,7 +277,7 @@ def test_failing_collect(url):
 
 
 def test_the_frameworks_own_type(tmp_path, monkeypatch):
-    """Where odibi_de_v2 is installed, the provider is asked with its DataType, which equals no other."""
+    """If odibi_de_v2 is installed, the provider gets its DataType, which equals no other."""
     package = tmp_path / "odibi_de_v2"
     package.mkdir()
     (package / "__init__.py").touch()
@@ -295,7 +295,7 @@ def test_the_frameworks_own_type(tmp_path, monkeypatch):
 
 
 def test_same_rows_as_sql(url):
-    """The seed's INSERT statement, read through a provider, is the same row as read directly."""
+    """The row of the seed's INSERT statement is the same through a provider as read directly."""
     execute(
         url, "UPDATE TransformationRegistry SET entity_1 = 'Plant_A' WHERE transformation_id = 'B'"
     )

@@ -38,7 +38,7 @@ INSERT INTO TransformationRegistry VALUES (
 
 
 def test_seed_exercise(database_url):
-    """A created table takes the seed's INSERT without column names, and gives the row back."""
+    """A created table accepts the seed's INSERT without column names, and the row is read back."""
     registry = registry_in_database(database_url)
     registry.create()
     execute(database_url, EXERCISE_1)
@@ -54,7 +54,7 @@ def test_seed_exercise(database_url):
 
 
 def test_selection(database_url):
-    """Rows are those of the project, in any case, and of the env, enabled or not, ordered by id."""
+    """The rows are the project's, in any case, and the env's, enabled or not, ordered by id."""
     registry = registry_in_database(database_url)
     registry.create()
     registry.upsert(
@@ -72,7 +72,7 @@ def test_selection(database_url):
 
 
 def test_letters_beyond_ascii(database_url):
-    """A project is found in any case in every alphabet."""
+    """A project is found in any case in any alphabet."""
     registry = registry_in_database(database_url)
     registry.create()
     registry.upsert([row(project="Wärmerückgewinnung Öst")])
@@ -83,7 +83,7 @@ def test_letters_beyond_ascii(database_url):
     "name", ["x' OR '1'='1", "'; DROP TABLE TransformationRegistry; --", "%", 'a"b', "\\'"]
 )
 def test_names_are_bound(database_url, name):
-    """A project's or env's name is data, whatever stands in it."""
+    """The name of a project or env is only data, whatever its characters."""
     registry = registry_in_database(database_url)
     registry.create()
     registry.upsert([row()])
@@ -94,7 +94,7 @@ def test_names_are_bound(database_url, name):
 
 
 def test_any_case(database_url):
-    """Table and columns are found in whatever case the database keeps them."""
+    """Table and columns are found in any case that the database keeps."""
     columns = ", ".join(f'"{name.title()}" VARCHAR(200)' for name in SEED_COLUMNS)
     execute(database_url, f'CREATE TABLE "transformationREGISTRY" ({columns})')
     registry = registry_in_database(database_url)
@@ -106,7 +106,7 @@ def test_any_case(database_url):
 
 
 def test_exact_name_first(database_url):
-    """Of several tables whose names differ in case only, the one that is spelled alike is read."""
+    """Of several tables whose names differ in case only, the one with the exact spelling is read."""
     if database_url.startswith("sqlite"):
         pytest.skip("SQLite has no such tables")
     registry_in_database(database_url, table="transformationregistry").create()
@@ -141,7 +141,7 @@ def test_native_types(postgres_url):
 
 
 def test_view(database_url):
-    """A view is as good as a table."""
+    """A view works like a table."""
     registry = registry_in_database(database_url)
     registry.create()
     registry.upsert([row()])
@@ -157,7 +157,7 @@ def test_view(database_url):
 
 
 def test_optional_columns(database_url):
-    """Columns that are not the seed's are read where they exist, and foreign ones never."""
+    """The optional columns are read if they exist. Foreign columns are not read."""
     registry_in_database(database_url).create(all_columns=True)
     execute(database_url, "ALTER TABLE TransformationRegistry ADD COLUMN owner TEXT")
     registry = registry_in_database(database_url)
@@ -179,7 +179,7 @@ def test_schema(postgres_url):
 
 
 def test_missing_columns(database_url):
-    """All of the seed's columns that a table lacks are named at once, with what was meant."""
+    """One error names all of the seed's columns that a table lacks, with suggestions."""
     columns = [name for name in SEED_COLUMNS if name not in ("environment", "module", "layer")]
     execute(
         database_url,
@@ -192,7 +192,7 @@ def test_missing_columns(database_url):
 
 
 def test_census(database_url):
-    """The census counts enabled rows by project and environment, and names those that have none."""
+    """The census counts enabled rows by project and environment, and names places without any."""
     registry = registry_in_database(database_url)
     registry.create()
     registry.upsert(
@@ -213,7 +213,7 @@ def test_relative_path(tmp_path, monkeypatch):
 
 
 def test_missing_file(tmp_path):
-    """Reading never creates an SQLite file; the error says how to make one."""
+    """Reading never creates an SQLite file. The error has the command that creates it."""
     registry = registry_in_database("sqlite:///registry.db", folder=tmp_path)
     for call in (registry.census, registry.export, lambda: registry.upsert([row()])):
         message = the_error(call)
@@ -224,7 +224,7 @@ def test_missing_file(tmp_path):
 
 
 def test_missing_table(database_url):
-    """A database without the table says so, says what was meant, and how to make it."""
+    """The error about a database without the table has a suggestion and the command that creates it."""
     execute(database_url, "CREATE TABLE transformation_registry (a TEXT)")
     message = the_error(lambda: registry_in_database(database_url).fetch("p", "qat"))
     assert "no table 'TransformationRegistry' (did you mean 'transformation_registry'?)" in message
@@ -232,7 +232,7 @@ def test_missing_table(database_url):
 
 
 def test_locked_file(tmp_path):
-    """A locked SQLite file is waited for up to the timeout, then named."""
+    """A locked SQLite file is an error after the timeout."""
     url = f"sqlite:///{tmp_path}/registry.db"
     registry_in_database(url).create()
     with contextlib.closing(sqlite3.connect(tmp_path / "registry.db")) as other:
@@ -242,7 +242,7 @@ def test_locked_file(tmp_path):
 
 
 def test_not_a_database(tmp_path):
-    """A file that is no SQLite database, and a folder, end in one sentence."""
+    """A file that is not an SQLite database, and a folder, give one sentence."""
     (tmp_path / "registry.db").write_text("transformation_id,project\n" * 100)
     assert the_error(
         registry_in_database("sqlite:///registry.db", folder=tmp_path).census
@@ -274,14 +274,14 @@ def test_not_a_database(tmp_path):
     ],
 )
 def test_malformed_url(url, expected):
-    """A URL that cannot be used ends in one error that says why, and shows no password."""
+    """A URL that cannot be used gives one error with the reason, without the password."""
     message = the_error(lambda: registry_in_database(url).fetch("p", "qat"))
     assert expected in message
     assert "s3cret" not in message
 
 
 def test_unknown_argument(postgres_url):
-    """An argument in the URL that the driver does not know is one clear error."""
+    """An argument in the URL that the driver rejects gives one clear error."""
     assert "nonsense" in the_error(registry_in_database(f"{postgres_url}&nonsense=1").census)
 
 
@@ -295,7 +295,7 @@ def test_unknown_argument(postgres_url):
     ],
 )
 def test_name_hides_password(url):
-    """The registry's name has no password in it, escaped rightly or not."""
+    """The registry's name contains no password, escaped correctly or not."""
     assert "s3cret" not in registry_in_database(url).name
 
 
@@ -311,7 +311,7 @@ def test_name_hides_password(url):
     ],
 )
 def test_missing_driver(monkeypatch, url, extra):
-    """A driver that is not installed is named with the extra that installs it."""
+    """The error about a missing driver names the extra that installs it."""
     for module in (
         "psycopg",
         "psycopg2",
@@ -330,7 +330,7 @@ def test_missing_driver(monkeypatch, url, extra):
 
 
 def test_plain_postgresql_url(postgres_url):
-    """``postgresql://`` without a driver means whichever is installed."""
+    """``postgresql://`` without a driver uses the installed one."""
     plain = sa.make_url(postgres_url).set(drivername="postgresql")
     registry = registry_in_database(plain.render_as_string(hide_password=False))
     registry.create()
@@ -347,7 +347,7 @@ def test_plain_postgresql_url(postgres_url):
     ],
 )
 def test_unreachable_server(postgres_url, change, expected):
-    """A server that is not there, or does not let us in, is one error with its reason, without password."""
+    """A server that is missing, or denies access, gives one error with its reason, without the password."""
     url = sa.make_url(postgres_url).set(**change)
     message = the_error(registry_in_database(url.render_as_string(hide_password=False)).census)
     assert expected in message

@@ -42,7 +42,7 @@ def test_create(database_url):
 
 
 def test_create_all(database_url):
-    """With all columns, the optional ones stand behind the seed's."""
+    """With all columns, the optional ones follow the seed's."""
     registry_in_database(database_url).create(all_columns=True)
     assert tuple(columns_of(database_url)) == (*SEED_COLUMNS, *OPTIONAL_COLUMNS)
 
@@ -54,14 +54,14 @@ def test_create_makes_folders(tmp_path):
 
 
 def test_create_where_nothing_can_be(tmp_path):
-    """A folder that cannot be made is one clear error."""
+    """A folder that cannot be created gives one clear error."""
     (tmp_path / "a").touch()
     message = the_error(registry_in_database("sqlite:///a/b/registry.db", folder=tmp_path).create)
     assert f"the folder {tmp_path / 'a/b'} cannot be made" in message
 
 
 def test_widen(registry, database_url):
-    """Columns that a table lacks are added, and its rows stay."""
+    """Missing columns are added to a table, and its rows stay."""
     registry.upsert([row()])
     done = registry.create(all_columns=True)
     assert [line.split()[2] for line in done] == list(OPTIONAL_COLUMNS)
@@ -71,7 +71,7 @@ def test_widen(registry, database_url):
 
 
 def test_widen_with_rows(database_url):
-    """A table that lacks even required columns can be completed; its rows are then enabled."""
+    """Missing required columns can be added, too. The table's rows are then enabled."""
     execute(
         database_url,
         "CREATE TABLE TransformationRegistry (transformation_id TEXT, project TEXT, environment TEXT, layer TEXT)",
@@ -84,13 +84,13 @@ def test_widen_with_rows(database_url):
 
 
 def test_same_id_in_two_environments(registry):
-    """One id may stand once in every environment of every project."""
+    """Each environment of each project may have an id once."""
     rows = [row(), row(environment="prod"), row(project="Other")]
     assert registry.upsert(rows) == (3, 0, 0)
 
 
 def test_upsert(registry):
-    """Rows are inserted, updated or left alone, by what is different."""
+    """Rows are inserted, updated or left alone, depending on the differences."""
     assert registry.upsert([row("A", layer="Bronze"), row("B", enabled=0)]) == (2, 0, 0)
     assert registry.upsert([row("A", layer="Gold_1"), row("B", enabled=0), row("C")]) == (1, 1, 1)
     assert [(r["transformation_id"], r["layer"], r["enabled"]) for r in registry.export()] == [
@@ -101,7 +101,7 @@ def test_upsert(registry):
 
 
 def test_json_values(registry):
-    """JSON is stored as compact text, whether it is given as text or as objects; equal JSON is no change."""
+    """JSON is stored as compact text, given as text or as objects. Equal JSON is not a change."""
     as_objects = row(inputs=["s.t"], constants={"a": {"b": [1, "ü"]}}, outputs=[{"table": "s.u"}])
     as_text = row(
         inputs='["s.t"]', constants='{"a": {"b": [1, "\\u00fc"]}}', outputs='[ {"table":"s.u"} ]'
@@ -113,7 +113,7 @@ def test_json_values(registry):
 
 
 def test_left_out_columns(registry):
-    """A column that a row leaves out stays as it is; None empties it."""
+    """A column that a row leaves out does not change. None empties it."""
     registry.upsert([row(entity_1="Plant_A", entity_2="Dryer_1", enabled=0)])
     assert registry.upsert([row(entity_1=None)]) == (0, 1, 0)
     [found] = registry.export()
@@ -152,13 +152,13 @@ def test_aliases(registry):
     ],
 )
 def test_enabled(registry, value, stored):
-    """Every usual word for yes and no is stored as 1 or 0; a row that says nothing is enabled."""
+    """Every usual word for yes and no is stored as 1 or 0. A row without a value is enabled."""
     registry.upsert([row(enabled=value)])
     assert [r["enabled"] for r in registry.export()] == [stored]
 
 
 def test_padded_text(postgres_url):
-    """Blanks around text are nothing: neither stored, nor a difference to what a database pads."""
+    """Blanks around text are neither stored nor a difference to padded text of a database."""
     columns = ", ".join(f"{name} CHAR(60)" for name in SEED_COLUMNS)
     execute(postgres_url, f"CREATE TABLE TransformationRegistry ({columns})")
     registry = registry_in_database(postgres_url)
@@ -169,7 +169,7 @@ def test_padded_text(postgres_url):
 
 
 def test_columns_of_type_json(postgres_url):
-    """A JSON column's text is read as it is stored, so that a key twice is seen, and never written."""
+    """A JSON column's text is read unparsed, so that a duplicate key is found, and never written."""
     kinds = {"inputs": "JSONB", "constants": "JSON", "outputs": "JSONB"}
     columns = ", ".join(f"{name} {kinds.get(name, 'TEXT')}" for name in SEED_COLUMNS)
     execute(postgres_url, f"CREATE TABLE TransformationRegistry ({columns})")
@@ -187,7 +187,7 @@ def test_columns_of_type_json(postgres_url):
 
 
 def test_all_or_nothing(registry):
-    """Everything that is wrong with any row is said at once, and nothing is written."""
+    """One error has all problems of all rows, and nothing is written."""
     registry.upsert([row("OLD")])
     rows = [
         row("OLD", layer="Bronze"),
@@ -216,12 +216,12 @@ def test_all_or_nothing(registry):
 
 
 def test_empty_columns_need_no_place(registry):
-    """A column that the table lacks is no matter while no row has a value in it."""
+    """A missing column of the table is no problem while no row has a value for it."""
     assert registry.upsert([row(step=None, description="")]) == (1, 0, 0)
 
 
 def test_refused_by_the_database(postgres_url):
-    """When the database refuses one row, none is written, and its reason is told."""
+    """If the database refuses one row, none is written, and the error has the reason."""
     registry = registry_in_database(postgres_url)
     registry.create()
     message = the_error(lambda: registry.upsert([row("A"), row("B" * 101)]))
@@ -231,7 +231,7 @@ def test_refused_by_the_database(postgres_url):
 
 
 def test_read_only_file(tmp_path):
-    """What only the database can refuse is one error for SQLite, too."""
+    """A refusal by the database is one error for SQLite, too."""
     url = f"sqlite:///{tmp_path}/registry.db"
     registry_in_database(url).create()
     execute(
@@ -246,7 +246,7 @@ def test_read_only_file(tmp_path):
 
 
 def test_stamps(registry):
-    """created_at is set once and updated_at with every change, where the table has them; never from rows."""
+    """If the table has them, created_at is set once and updated_at with every change, never from rows."""
     registry.create(all_columns=True)
     early = dt.datetime(2000, 1, 1, tzinfo=dt.timezone.utc)
     registry.upsert([row(created_at=early, updated_at="nonsense")])
@@ -260,7 +260,7 @@ def test_stamps(registry):
 
 
 def test_export(registry):
-    """An export can be of one project, one environment, or all, and is ordered."""
+    """An export has one project, one environment, or all, and is ordered."""
     registry.upsert([row("B"), row("A"), row("A", environment="prod"), row("A", project="Other")])
 
     def ids(*selected):
@@ -286,7 +286,7 @@ def test_export(registry):
 
 @pytest.mark.parametrize("suffix", [".json", ".csv"])
 def test_through_a_file(registry, database_url, tmp_path, suffix):
-    """An export that is imported again changes nothing; imported elsewhere, it makes the same table."""
+    """Importing an export again changes nothing. Importing it elsewhere makes the same table."""
     registry.create(all_columns=True)
     registry.upsert(
         [
@@ -342,7 +342,7 @@ values = st.recursive(
     constants=st.dictionaries(texts, values, max_size=3),
 )
 def test_any_text(registry, id_, project, env, entity, constants):
-    """Whatever text and JSON a row has, it comes back, and importing it again changes nothing."""
+    """Any text and JSON of a row is read back, and importing it again changes nothing."""
     wanted = row(id_, project=project, environment=env, entity_1=entity, constants=constants)
     registry.upsert([wanted])
     assert registry.upsert([wanted]) == (0, 0, 1)

@@ -20,7 +20,7 @@ from odibi_nb.storage.spark_table import SparkRowTable
 
 @pytest.fixture(scope="module", params=["sail", "delta-rs"])
 def spark(request, tmp_path_factory):
-    """A session; None where the table is delta-rs's."""
+    """A session, or None if the table belongs to delta-rs."""
     if request.param == "delta-rs":
         return None
     return connect(request.param, tmp_path_factory.mktemp("spark")).spark
@@ -28,7 +28,7 @@ def spark(request, tmp_path_factory):
 
 @pytest.fixture
 def make(spark, tmp_path):
-    """Makes the registry in a folder of the test's, anew with every call."""
+    """Make the registry in the test's folder newly with every call."""
     path = f"{tmp_path}/lake/config_driven/transformationregistry"
     if spark is None:
         return lambda: TableRegistry(DeltaRowTable(path), "the registry")
@@ -41,7 +41,7 @@ def table_of(tmp_path):
 
 
 def test_create_write_and_read(make, tmp_path):
-    """A new table has the seed's columns in order; rows are inserted, updated or left alone, in one commit."""
+    """A new table has the seed's columns in order. Rows are inserted, updated or left alone, in one commit."""
     registry = make()
     [done] = registry.create()
     assert done.startswith("created table the registry: transformation_id, project, ")
@@ -76,7 +76,7 @@ def test_create_write_and_read(make, tmp_path):
 
 
 def test_columns_are_found_in_any_case_and_added(make, tmp_path):
-    """A table in another case, without some columns, with others of its own, is read, completed, and kept."""
+    """A table in another case, with missing and foreign columns, is read, completed, and not replaced."""
     names = [name.upper() for name in SEED_COLUMNS if name != "enabled"]
     values = {name: f"{name}-1" for name in names} | {"ENVIRONMENT": "qat", "PROJECT": "P"}
     path = f"{tmp_path}/lake/config_driven/transformationregistry"
@@ -99,7 +99,7 @@ def test_columns_are_found_in_any_case_and_added(make, tmp_path):
 
 
 def test_a_table_without_the_columns_that_rows_are_chosen_by_is_refused(make, tmp_path):
-    """A table that has no projects or environments has no rows of any: the message says which it lacks."""
+    """A table without the column project or environment has no rows for any: the message names the missing one."""
     path = f"{tmp_path}/lake/config_driven/transformationregistry"
     write_deltalake(path, pa.Table.from_pylist([{"transformation_id": "A", "projekt": "P"}]))
     message = the_error(lambda: make().fetch("p", "qat"))
@@ -108,7 +108,7 @@ def test_a_table_without_the_columns_that_rows_are_chosen_by_is_refused(make, tm
 
 
 def test_what_is_wrong_is_told_and_nothing_is_written(make, tmp_path):
-    """No table, rows that cannot be understood, unknown columns: one message, and no commit."""
+    """A missing table, invalid rows, and unknown columns give one message and no commit."""
     assert "the table does not exist; `odibi registry init` creates it" in the_error(
         lambda: make().fetch("p", "qat")
     )
@@ -129,7 +129,7 @@ def test_what_is_wrong_is_told_and_nothing_is_written(make, tmp_path):
 
 
 def test_two_that_change_it_at_once(make):
-    """Of two that change different rows at the same time, both succeed."""
+    """Two writers that change different rows at the same time both succeed."""
     make().create()
     make().upsert([row("A"), row("B")])
     start = threading.Barrier(2)

@@ -1,4 +1,4 @@
-"""Plans for pictures, made on fakes."""
+"""Plans for pictures, with fake engines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def planned(folder, *rows, layers=LAYERS):
 
 
 def task(name, layer="Bronze", after=(), **columns):
-    """A row that writes a table of its name and reads those of *after*."""
+    """Return a row that writes a table of its name and reads the tables of *after*."""
     inputs = [f"t.{other}" for other in after]
     return row(
         name, nothing, layer=layer, inputs=inputs, outputs=[{"table": f"t.{name}"}], **columns
@@ -26,7 +26,7 @@ def task(name, layer="Bronze", after=(), **columns):
 
 
 def ladder(count):
-    """Rows over three layers; each reads two of the layer before, one of them skips a layer."""
+    """Return rows over three layers. Each reads two of the layer before, and one skips a layer."""
     rows = []
     size = count // 3
     for i in range(count):

@@ -1,4 +1,4 @@
-"""Text of rows, functions and databases never steers a terminal or a page."""
+"""Text of rows, functions and databases cannot control a terminal or a page."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ STEERS = "\x1b[2J\x1b]0;owned\x07\x9b31m"
     ],
 )
 def test_text_in_html(text, shown):
-    """Markup is escaped, colours are left out, and what else steers a terminal is spelled out."""
+    """Markup is escaped, colours are left out, and other control characters are spelled out."""
     assert escape(text) == shown
 
 
 def test_ids_and_logs_that_steer_a_terminal(project, capsys):
-    """Neither the console nor HTML has a control character of an id, a log or an error in it."""
+    """Neither the console nor HTML contains a control character of an id, a log or an error."""
 
     def fn():
         print(f"printed {STEERS}")

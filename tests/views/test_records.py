@@ -1,4 +1,4 @@
-"""Views of records: rows by number, and the DataFrame's own ways to select."""
+"""Views of records give rows by number, and the DataFrame's own ways to select."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The colours of bars: told apart by their lightness, also by people who see no red or no green."""
+"""Bars differ by their lightness, also for people who see no red or no green."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ COVERED = 0.2
 
 
 def rgba(colour):
-    """Red, green, blue and opacity, each from 0 to 1."""
+    """Return red, green, blue and opacity, each from 0 to 1."""
     parts = [int(colour[i : i + 2], 16) / 255 for i in range(1, len(colour), 2)]
     return (*parts, 1.0) if len(parts) == 3 else tuple(parts)
 
 
 def over(colour, ground):
-    """The colour that is seen of *colour* on *ground*."""
+    """Return the visible colour of *colour* on *ground*."""
     *above, opacity = rgba(colour)
     return tuple(a * opacity + g * (1 - opacity) for a, g in zip(above, ground, strict=True))
 
 
 def seen(style, ground):
-    """The mean of a small bar with its pattern, in linear RGB."""
+    """Return the mean colour of a small bar with its pattern, in linear RGB."""
     bar = over(style.bar, ground)
     lines = over(style.lines, bar) if style.pattern else bar
     return [
@@ -54,7 +54,7 @@ def linear(part):
 
 
 def lightness(colour, sight):
-    """CIE L* of a linear colour, as people with this sight see it."""
+    """Return the CIE L* of a linear colour, for people with this sight."""
     rgb = [
         min(1.0, max(0.0, sum(f * c for f, c in zip(row, colour, strict=True)))) for row in sight
     ]

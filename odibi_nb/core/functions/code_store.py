@@ -93,7 +93,7 @@ class CodeStore:
         """Return the configuration with the hash *digest*; None if it is not stored."""
         with self._lock:
             if self._configs().get(digest) is None:
-                self._known = None  # another process, or this one, may have stored it meanwhile
+                self._known = None  # a process may have stored it since the last look
             return _object(self._configs().get(digest))
 
     def _configs(self) -> dict[str, bytes | None]:

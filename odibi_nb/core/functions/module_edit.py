@@ -121,7 +121,7 @@ def _problems(
     name: str,
     changed: list[str],
 ) -> Iterator[str]:
-    """Yield the reasons why the module would not be what was tried, or is not the only possible one."""
+    """Yield the reasons against the edit: the module would differ from the tried code, or several edits are possible."""
     if name != source.name:
         yield f"the cell defines {name}, and the function in the file is {source.name}"
     given = [definition.name for definition in definitions(tree)]
@@ -282,7 +282,7 @@ def _replace(file: Path, before: bytes, after: bytes, shown: str) -> None:
             owner = file.stat()
             with contextlib.suppress(PermissionError):
                 os.chown(name, owner.st_uid, owner.st_gid)
-        # As late as possible: an editor may have saved the file meanwhile.
+        # As late as possible: an editor may have saved the file since it was read.
         if file.read_bytes() != before:
             raise ConfigurationError(f"apply to {shown}", [CHANGED])
         Path(name).replace(file)

@@ -43,8 +43,8 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         to: addresses that get the mail.
         on: events to report, among ``run_failed``, ``run_finished`` (every end of a run),
             ``run_abandoned`` (its process died) and ``row_failed`` (after its last attempt).
-        most: number of messages within `per_seconds`. Further messages are held back, and the next
-            message says how many. The last one is reserved for the end of a run.
+        most: number of messages within `per_seconds`. Further messages are dropped, and the next
+            message has their number. The last one is reserved for the end of a run.
         per_seconds: time in which at most `most` messages are sent.
     """
 

@@ -286,7 +286,7 @@ def _parsed(sql: str, dialect: str) -> tuple[Any, _ParseProblem]:
         before, near, after = (
             errors[0][part] or "" for part in ("start_context", "highlight", "end_context")
         )
-        # The parser's column is wrong behind a "$", so that the text around the error says where it is.
+        # The parser's column is wrong behind a "$". So the text around the error gives the place.
         offset = sql.find(f"{before}{near}{after}") + len(before)
         return None, _ParseProblem("syntax error near", offset, near)
     if len(trees) != 1:

@@ -396,4 +396,4 @@ def _matcher(text: str, *, fold: bool) -> Callable[[str], object]:
 
 def _listed(known: Iterable[str]) -> str:
     names = ", ".join(known)
-    return f": there are {names}" if names else ""
+    return f": choose from {names}" if names else ""

@@ -133,7 +133,7 @@ class FollowedRun:
         self._views.append(view)
 
     def read(self) -> bool:
-        """Pass on the new lines. Return True if there are any."""
+        """Pass on the new lines. Return True if any were found."""
         before = self._at
         while True:
             lines, at = read_on(self.folder, self._at)

@@ -311,7 +311,7 @@ def taken_over(folder: Path) -> Iterator[bool]:
 
 
 def _keep_unmarked(folder: Path) -> None:
-    """Keep a run that an older version left without marks among the open runs: only its lock tells so.
+    """Keep a run that an older version left without marks among the open runs: only its lock shows that it is open.
 
     filelock 3.21 to 3.29 remove the file of a lock that is released.
     """

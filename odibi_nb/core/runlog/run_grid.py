@@ -141,8 +141,8 @@ def _line(name: str, found: dict[int, Row], count: int) -> GridLine:
 def with_problems(lines: Iterable[GridLine], most: int) -> tuple[list[GridLine], dict[str, int]]:
     """Return the lines to show and the number of the others by layer.
 
-    If there are more than *most*, the lines without a problem are folded; of the others come first those
-    with a problem in the newest runs.
+    If the lines are more than *most*, those without a problem are folded. Lines with a problem in the
+    newest runs come first.
     """
     lines = list(lines)
     if len(lines) <= most:

@@ -177,7 +177,7 @@ class RunLease:
         """Renew the lease if it is *older* than a number of seconds, and collect the requests to cancel."""
         with self._mutex:
             if self.lost or self._pid != os.getpid() or self._renewed.age() < older:
-                return  # another thread has renewed it meanwhile
+                return  # another thread has just renewed it
             moment, found = _Moment(), [""]
             asked: list[str] = []
 

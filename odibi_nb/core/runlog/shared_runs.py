@@ -42,7 +42,7 @@ def unlogged(
 ) -> list[Start]:
     """Return the runs that have begun and are not in the run log, oldest first, without those in *but*."""
     readable = [sink for sink in sinks if type(sink).runs is not BaseLogSink.runs]
-    if not readable:  # such a log never tells which runs have ended
+    if not readable:  # such a log cannot list its runs
         return []
     runs = readable[0].runs(RECENT_RUNS)
     logged = {run["run_id"] for run in runs}

@@ -70,7 +70,7 @@ def usual_of(seconds: Sequence[float], rows: Sequence[int]) -> Usual:
 def unusual(
     usual: Usual | None, seconds: float | None, rows: int | None, *, running: bool = False
 ) -> tuple[str, ...]:
-    """Return what is unusual about an attempt of *seconds* that wrote *rows*, a line each; () if nothing is.
+    """Return a line for each unusual fact about an attempt of *seconds* that wrote *rows*.
 
     Args:
         usual: of its transformation; None if it is not known.

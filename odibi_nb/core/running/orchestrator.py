@@ -627,7 +627,7 @@ class Orchestrator:
             self._say("WARNING", f"⚠️ {text}")
 
     def run_state(self) -> RunStateTables | None:
-        """Return the tables that tell of the runs of other machines; None if no other one runs the environment."""
+        """Return the tables with the runs of other machines, or None if only this machine runs the environment."""
         return self.adapters.run_state(self.place())
 
     def lease(self, run_id: str, part: str = "") -> RunLease | None:

@@ -203,7 +203,7 @@ def take_back(
         if not is_conflict(exc):
             raise
         why = f"other writers kept changing the table ({reason(exc)})"
-        raise cannot_take_back(name, "in this run or those that it repairs", why) from exc
+        raise cannot_take_back(name, "in this run or in the runs that it repairs", why) from exc
 
 
 def _take_back(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> None:
@@ -219,7 +219,7 @@ def _take_back(table: Any, log: DeltaLog, name: str, info: WriteInfo) -> None:
     attempts = ", ".join(dict.fromkeys(one.attempt for one in left))
     odd = next((path for path in paths if not path.isascii()), None)
     if odd is not None:  # Spark writes such paths unencoded; delta-rs always encodes them
-        why = f"they stand in {odd.rpartition('/')[0]}, a name that only Spark writes so"
+        why = f"they are in {odd.rpartition('/')[0]}, a folder name that only Spark can write"
         raise cannot_take_back(name, attempts, why)
     library = require("deltalake", "the pandas engine")
     properties = library.CommitProperties(

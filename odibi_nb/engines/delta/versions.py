@@ -200,7 +200,7 @@ def _looked_at(
     if before is not None and (
         before.version >= version or _mark(log, before.version) != before.mark
     ):
-        before = None  # of a table that was dropped meanwhile
+        before = None  # the table was dropped and made again
     for number in range(version, max(-1, version - _MOST_READ), -1):
         if before is not None and number == before.version:
             table_id = table_id or before.table_id

@@ -266,7 +266,7 @@ class _Comparison:
         names = ", ".join(map(double_quoted, self.shared))
         candidates = " UNION ALL ".join(
             f"SELECT {names}, {sign} AS {_SIGN} FROM ({self._selected(name)}) "
-            # A join would build its table of the rows: DuckDB cannot know how many there are. By the keys
+            # A join would build its table of the rows, whose number DuckDB cannot know. Filtered by the keys
             # alone, it reads the other columns of Parquet files only where a bucket differs.
             f"WHERE get_bit('{bits.decode()}'::BIT, CAST({_bucket_of(by)} AS INTEGER)) = 1"
             for name, sign in zip(_SIDES, (-1, 1), strict=True)

@@ -44,10 +44,10 @@ class Workspace:
 
 
 def workspace_of(options: Mapping[str, Any], where: str) -> tuple[Workspace, list[Problem]]:
-    """Return the workspace that *options* name, and what is wrong with them.
+    """Return the workspace that *options* name, and their problems.
 
     Args:
-        options: those of `OPTIONS` that the environment's ``spark`` has.
+        options: the environment's ``spark``, limited to the keys in `OPTIONS`.
         where: the path of ``spark`` in the manifest.
     """
     problems = [
@@ -76,7 +76,7 @@ def check_installed() -> None:
     """Raise EngineError if Databricks Connect is not installed. Imports nothing of it but its parent."""
     try:
         found = importlib.util.find_spec("databricks.connect")
-    except (ImportError, ValueError):  # there is no `databricks` at all
+    except (ImportError, ValueError):  # no package `databricks` at all
         found = None
     if found is None:
         raise EngineError(

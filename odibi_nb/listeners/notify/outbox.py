@@ -42,7 +42,7 @@ TODO, SENDING, HELD, SENT = "todo", "sending", "held", "sent"
 STATES = (TODO, SENDING, HELD, SENT)
 MOST_BYTES = 1 << 20
 MOST_AGE = 7 * 86_400.0
-"""Seconds after which an unsent message is dropped, because nobody can use it any more."""
+"""Seconds after which an unsent message is dropped, because it has become useless."""
 
 
 class _Written(msgspec.Struct, frozen=True, kw_only=True):

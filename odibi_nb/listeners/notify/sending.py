@@ -122,7 +122,7 @@ def _post(channel: Channel, letter: Letter, claim: Callable[[], None]) -> None:
 
 
 def _check(channel: Channel, response: http.client.HTTPResponse) -> None:
-    """Raise NotSentError unless the answer says that the receiver has the message."""
+    """Raise NotSentError unless the answer confirms that the receiver has the message."""
     status = response.status
     if 200 <= status < 300:  # noqa: PLR2004  the success codes of HTTP
         return
@@ -152,7 +152,7 @@ def _seconds(header: str | None) -> float:
 
 
 def _connection(scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
-    """Return the unopened connection to *host*, through the proxy of the environment if there is one."""
+    """Return the unopened connection to *host*, through the environment's proxy, if any."""
     if scheme == "http":
         return http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
     context = ssl.create_default_context()

@@ -61,7 +61,7 @@ class ChannelWorker:
         why = self._problem or "the receiver has not answered yet"
         return (
             f"notify: {counted(left, 'message')} to {self._outbox.name!r} not sent: {why}; "
-            "the next run, or `odibi notify`, sends what is left"
+            "the next run, or `odibi notify`, sends the rest"
         )
 
     def _work(self) -> None:

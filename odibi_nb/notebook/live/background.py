@@ -157,7 +157,7 @@ class BackgroundRun:
     def how_to_end(self) -> str:
         """Return a note with the command that cancels the run."""
         run_id = self._state.snapshot().run_id
-        return f"In the background: other cells run meanwhile. To end it: %odibi cancel {run_id}"
+        return f"Running in the background: you can run other cells. To cancel the run: %odibi cancel {run_id}"
 
     def _status_text(self) -> str:
         if self._result is not None:

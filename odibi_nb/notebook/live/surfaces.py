@@ -27,7 +27,7 @@ class Surface(Protocol):
     """A place for the three parts of a run."""
 
     def announce(self, text: str) -> None:
-        """Show *text* before there is a picture. "" removes an earlier text."""
+        """Show *text* before the first picture. "" removes an earlier text."""
 
     def reserve(self, text: str) -> None:
         """Show *text*, and make room for the three parts, so that any thread can fill them."""

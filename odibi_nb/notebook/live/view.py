@@ -33,7 +33,7 @@ PAINT_SECONDS = 0.25
 KEEP_SECONDS = 10.0
 """Seconds between two pictures for a page that is reloaded. JupyterLab saves a notebook every two minutes."""
 LEARN_SECONDS = 0.3
-"""Seconds from the start of a run until its view reads what is usual: its picture comes first."""
+"""Seconds from the start of a run until its view reads the usual durations: the picture comes first."""
 PATIENCE = 5
 """Number of failures in a row after which painting stops. A single failure can be chance,
 for example with a half-imported library.
@@ -134,7 +134,7 @@ class LiveView(RunState):
             self.surface.show_error(title, text, started=self._painter is not None)
 
     def close(self) -> None:
-        """Stop painting. Leave what is known of a run without a last event, or without a result.
+        """Stop painting. Leave the known facts of a run without a last event, or without a result.
 
         Call `add_details` before: the table that is left here has no tracebacks and no logs.
         """
@@ -162,7 +162,7 @@ class LiveView(RunState):
             snapshot = self.snapshot()
             if self.picture is None:  # the run was over before its first picture
                 self.picture = self._picture(HTML)
-            # Replaced once, by `add_details` or `close`: each replacement moves what is below the cell.
+            # Replaced once, by `add_details` or `close`: each replacement moves the cells below.
             self._table_missing = True
             self.picture.end(snapshot)
             if self._keeps:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from odibi_nb.views.run.state import RunSnapshot
 
 _watched: dict[str, threading.Event] = {}
-"""What ends the watching of a run, by its id. A kernel watches each run once: in the newest cell."""
+"""The event that ends the watching of a run, by its id. A kernel watches a run only in the newest cell."""
 
 
 def watch_in_cell(run: FollowedRun, choose: Callable[[int], str]) -> str:

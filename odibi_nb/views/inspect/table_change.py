@@ -66,7 +66,7 @@ def _head(change: TableChange) -> str:
 
 
 def column_text(change: ColumnChange) -> str:
-    """Return a column that differs, with its types; the sign says how."""
+    """Return a column that differs: a sign for the kind of change, the name and the types."""
     if change.before is None:
         return f"+ {change.name} ({change.after})"
     if change.after is None:

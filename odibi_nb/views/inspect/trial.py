@@ -143,14 +143,13 @@ class Trial:
         versions = [f"{t.name} {t.version}" for t in written if t.version is not None]
         now = f" (now at version: {', '.join(versions)})" if versions else ""
         return (
-            f"{' and '.join(changes)}, by the function itself or whoever else wrote meanwhile{now}: a try "
-            "holds back what is returned or goes through context.write, not what a function does past "
-            "its context"
+            f"{' and '.join(changes)}, by the function itself or by another writer{now}: a try holds back "
+            "returned frames and context.write, not writes past the context"
         )
 
     def _meanwhile(self) -> list[str]:
         others = [table for table in self.moved if table.run_id]
-        return [f"{t.name} was written meanwhile, by run {t.run_id}" for t in others]
+        return [f"{t.name} was written during the try, by run {t.run_id}" for t in others]
 
     def __repr__(self) -> str:
         parts = [self.summary(), *self.inputs_of]

@@ -69,7 +69,7 @@ def forecast_lines(plan: RunPlan, expected: Forecast | None) -> list[str]:
 
 
 def _critical_line(plan: RunPlan, expected: Forecast) -> str:
-    """Return the critical path. Its arrows tell a row that needs the one before from a row that only waits for it."""
+    """Return the critical path. One kind of arrow leads to a row that needs the one before, the other to a row that only waits for it."""
     path = expected.critical
     arrows = [DATA if up in plan.rows[name].upstream else BARRIER for up, name in pairwise(path)]
     pieces = [path[0], *(f"{arrow} {name}" for arrow, name in zip(arrows, path[1:], strict=True))]

@@ -186,7 +186,7 @@ def _table(
         for layer in plan.layers
         for row in rows[layer]
     }
-    # Without history there are no expectations.
+    # Without history these columns would be empty.
     offered = COLUMNS if expected is not None else COLUMNS[: -len(FORECAST_COLUMNS)]
     columns = [name for name in offered if any(texts[name] for texts in cells.values())]
     if not columns:

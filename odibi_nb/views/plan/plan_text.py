@@ -54,7 +54,7 @@ def fresh_lines(plan: RunPlan) -> list[str]:
     if plan.fresh is None:
         return []
     count = counted(plan.fresh, "row is", "rows are")
-    return [f"Only what is stale: {count} fresh and will not run"]
+    return [f"Only stale rows: {count} fresh and will not run"]
 
 
 def step_lines(plan: RunPlan) -> list[str]:

@@ -75,7 +75,7 @@ def _parts(report: RunReport) -> Iterator[str]:
     yield _head(report)
     yield _section("When each row ran", chart_html(snapshot))
     if report.failed:
-        yield _section("What did not succeed", "".join(_failed_parts(report)))
+        yield _section("Rows that did not succeed", "".join(_failed_parts(report)))
     table = table_html(snapshot, MOST_ROWS, report.result, in_notebook=False)
     if report.result is None:  # the table of a run that goes on has no script
         table += f"<script>{script_text()}</script>"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _OPEN = frozenset({WAITING, RETRYING, Status.RUNNING.value})
 PACE_ROWS = 3
-"""Number of ended rows from which their pace says how long the others take."""
+"""Number of ended rows from which their pace predicts the time of the others."""
 OVERRUN = 0.25
 """Further time of a row that takes longer than usual, as a fraction of the time above the usual."""
 COST_SHARE = 100

@@ -44,7 +44,7 @@ class Segment(NamedTuple):
     """A bar: row number *row*, from *start* to *end* in seconds of the run.
 
     *kind* is a key of `BAR_STYLES`. *bar* is the attempt, or None for waits, marks and the forecast. *open* is
-    True while the bar still grows. *sign* stands at the bar's end. *line* is the line of the chart.
+    True while the bar still grows. *sign* is drawn at the bar's end. *line* is the line of the chart.
     """
 
     row: int
@@ -199,7 +199,7 @@ def _until(snapshot: RunSnapshot) -> float:
     """Return the end of the axis.
 
     With a forecast it is there from the start and stays, unless the run takes longer. Without one it grows in steps.
-    An ended run shows what is left of the forecast, but never more forecast than run.
+    An ended run shows the rest of the forecast, but never more forecast than run.
     """
     longest = max(snapshot.elapsed, 0.1)
     forecast = 0.0 if snapshot.expected is None else snapshot.expected.end
@@ -261,7 +261,7 @@ def row_segments(
 def _kind(row: RowState, bar: AttemptState) -> tuple[str, str]:
     """Return the kind and the sign of an attempt's bar. A failed attempt is not yet a failed row."""
     failed = Status.FAILED.value
-    if bar.status == Status.UNCHANGED.value:  # its bar is faint: the sign says why
+    if bar.status == Status.UNCHANGED.value:  # its bar is faint: the sign is the reason
         return bar.status, STATUS_STYLES[bar.status].sign
     if bar.status != failed:
         return bar.status, ""

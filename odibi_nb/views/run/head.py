@@ -45,7 +45,7 @@ ENDING = {
     2: "stopping {rows}: their writes are refused",
     3: "abandoning {rows}",
 }
-"""What a request to cancel does to the running rows, by its level."""
+"""Effect of a request to cancel on the running rows, by its level."""
 _TITLE = (
     "const d=document,stop=()=>{clearInterval(d.odibiWatch);delete d.odibiWatch},"
     "back=()=>{stop();if(d.odibiTitle!=null)d.title=d.odibiTitle;delete d.odibiTitle;delete d.odibiEnd};"
@@ -146,7 +146,7 @@ def run_style(snapshot: RunSnapshot) -> StatusStyle:
 
 
 def state_text(snapshot: RunSnapshot) -> str:
-    """Return the status of the run in words. A run that is asked to end says what happens to running rows."""
+    """Return the status of the run in words. For a run with a request to cancel, add what happens to its running rows."""
     running = snapshot.counts()[Status.RUNNING.value]
     if not snapshot.live or not snapshot.cancel_level:
         return snapshot.status

@@ -30,7 +30,7 @@ _LOST = (
     f"{_AREA}:has(.odibi-kept):not(:has(.{LIVE_CLASS})) {_CHILD}:not(:has({_OUTPUT} *)){{display:none}}</style>"
 )
 NOTHING: Bundle = {HTML: f"<span class=odibi-kept-none></span>{_HIDDEN}", TEXT: ""}
-"""What stands in its place before the first picture, and after the end of the run."""
+"""Content before the first picture, and after the end of the run."""
 
 
 def kept_picture(snapshot: RunSnapshot) -> Bundle:

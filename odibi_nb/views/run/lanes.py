@@ -63,7 +63,7 @@ class Lanes:
                 self._end(lane, row, bar.end.timestamp())
 
     def _free_lane(self, begin: float) -> int:
-        """Return the first lane that is free. If there are too many, rows share the ones there are."""
+        """Return the first free lane. With too many lanes, rows share the existing ones."""
         count = len(self._busy_until)
         lane = next((i for i, end in enumerate(self._busy_until) if end <= begin), count)
         if lane == count and count < MAX_LANES:

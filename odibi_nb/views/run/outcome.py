@@ -47,7 +47,7 @@ def outcome_html(result: RunResult, uses: Iterable[tuple[str, str]]) -> str:
     )
     return (
         f"<div style='{_WRAP}'>{summary_html(snapshot_of(result))}<table cellpadding=4>{rows}</table>"
-        f"{_listed('What did not succeed', _failures(result))}"
+        f"{_listed('Rows that did not succeed', _failures(result))}"
         f"{_listed('Warnings', [f'⚠️ {escape(text)}' for text in result.warnings])}"
         f"{_listed('In Python', [_use(*use) for use in uses])}</div>"
     )

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 UNCHANGED = "= unchanged"
 AS_MANY = "±0 net"
-"""An overwrite that left as many rows as there were."""
+"""An overwrite that did not change the number of rows."""
 _COUNTS = ("added", "changed", "removed")
 
 
 def change_of(outputs: Sequence[Output]) -> str:
     """Return the change of all *outputs* together: ``+1,204 ~3 −0``, or "" if it is not known.
 
-    An overwrite does not tell which rows the table had before: it has a net change, ``+24 net``.
+    An overwrite has only a net change, ``+24 net``: its commit does not list the rows from before.
     """
     if not outputs or not all(isinstance(one, dict) for one in outputs):
         return ""

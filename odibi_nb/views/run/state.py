@@ -90,12 +90,12 @@ class RowState:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """Return the lines about the last attempt that need attention: broken checks, and what is unusual."""
+        """Return the lines about the last attempt that need attention: broken checks and unusual facts."""
         return (*(self.bars[-1].checks if self.bars else ()), *self.unusual)
 
     @property
     def sign(self) -> str:
-        """Return a warning sign for the name if there are `findings`, else ""."""
+        """Return a warning sign for the name of a row with `findings`, else ""."""
         return WARNING_SIGN if self.findings else ""
 
     def waits(self, now: dt.datetime) -> list[tuple[dt.datetime, dt.datetime]]:
@@ -115,8 +115,8 @@ class RunSnapshot:
 
     *retry_of* is the id of the run that this run retries, or "". *status* is "starting", "running", a
     `RunStatus` value, or "interrupted" if the run never reported its end. *cancel_level* is the level of the
-    last request to cancel it. *seconds_left* is the estimated remaining time, if there is an estimate.
-    *expected* is the forecast, if most rows have a history.
+    last request to cancel it. *seconds_left* is the estimated remaining time, or None without an
+    estimate. *expected* is the forecast, or None unless most rows have a history.
     """
 
     project: str = ""
@@ -239,7 +239,7 @@ class RunState(View):
                     self.version += 1
 
     def learn_usual(self) -> None:
-        """Read what is usual, to mark unusual rows from now on. It may take seconds: not on the run's thread."""
+        """Read the usual durations and counts, to mark unusual rows from now on. Call it off the run's thread: it may take seconds."""
         if self.usual is not None:
             with contextlib.suppress(Exception):  # a log that cannot be read marks no rows
                 found = self.usual()
@@ -248,7 +248,7 @@ class RunState(View):
                     self.version += 1
 
     def judged(self, rows: Iterable[RowState], at: dt.datetime) -> tuple[RowState, ...]:
-        """Return *rows* with what is unusual about them at the time *at*."""
+        """Return *rows*, each with its unusual facts at the time *at*."""
         usual = self._usual
         if not usual:
             return tuple(rows)

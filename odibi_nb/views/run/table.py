@@ -65,13 +65,13 @@ COLUMNS = (
 )
 """Name and width in em. Transformation and layer are as wide as their names; function has the rest."""
 VARYING = ("change", "engine", "attempt")
-"""Columns that a table has only if their values tell something: most runs have one engine, and one attempt for each row."""
+"""Columns that a table has only if their values differ: most runs have one engine, and one attempt for each row."""
 _TITLES = {
     "start": "in the time zone of the kernel",
     "change": "rows added, updated and removed; net for an overwrite. %odibi diff last shows which",
 }
 FIGURES = 3
-"""Number of columns that are empty in a row that never started. Its reason stands there."""
+"""Number of columns that are empty in a row that never started. Its reason is shown there."""
 _PADDING = 1
 _NAMES, _LEAST_NAMES, _LEAST_LAYERS, _MOST_LAYERS = 14.0, 9.5, 4.5, 9.0
 """Widths in em: guaranteed and smallest for transformations' names, smallest and largest for layers'."""

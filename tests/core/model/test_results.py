@@ -155,7 +155,9 @@ def test_markup_in_a_result_is_shown_as_text(project):
 
 
 def test_without_libraries(monkeypatch):
-    """A result without a DataFrame library raises an error with the reason, and without a registered display it is text."""
+    """A result without a DataFrame library raises an error with the reason, and without a
+    registered display it is text.
+    """
     monkeypatch.setattr(rich_display, "_DISPLAYS", {})
     result = RunResult(
         run_id="r",

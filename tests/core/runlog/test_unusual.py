@@ -1,4 +1,4 @@
-"""What is unusual about a row: no alarm about noise, and hardly a fault without one."""
+"""Unusual facts about a row: no alarm about noise, and hardly a fault without one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an attempt failed: the user's own line, and a column that it may have meant."""
+"""The place where an attempt failed: the user's own line, and a column that it may have meant."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def uncounted(source):
 
 
 def test_every_text_with_a_number_counts():
-    """No text of the package says "1 rows" or "1 row(s)": it uses `counted`, or names a fixed limit."""
+    """Every text of the package with a number has its singular and plural, by `counted`, or names a fixed limit."""
     found = [
         f"{path}:{line}"
         for path in sorted(Path(odibi_nb.__file__).parent.rglob("*.py"))

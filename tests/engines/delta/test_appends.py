@@ -1,4 +1,4 @@
-"""Retried writes to Delta tables: what the contract of all engines does not see."""
+"""Retried writes to Delta tables, beyond the contract of all engines."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def delta(engine):
 
 
 def test_a_commit_says_who_made_it(engine):
-    """Run, transformation and attempt stand in the commit; an append also has Delta's transaction id."""
+    """A commit has run, transformation and attempt in its metadata. An append also has Delta's transaction id."""
     write(engine, [1], by(1))
     write(engine, [2], by(1))
     write(engine, [3], by(2))
@@ -62,21 +62,21 @@ def test_a_commit_says_who_made_it(engine):
 
 
 def test_transaction_ids_do_not_pile_up(engine):
-    """The tables we make let go of transaction ids that nobody will ask for any more."""
+    """Tables that we make drop expired transaction ids."""
     write(engine, [1], by(1))
     kept = delta(engine).metadata().configuration["delta.setTransactionRetentionDuration"]
     assert kept == "interval 30 days"
 
 
 def test_what_is_no_part_of_a_run_just_appends(engine):
-    """A context that somebody made by hand, without a run, appends as often as it is asked to."""
+    """A context made by hand, without a run, appends at each call."""
     for attempt in (1, 2):
         write(engine, [attempt], by(attempt, run=""))
     assert values(engine) == [1, 2]
 
 
 def test_a_commit_whose_answer_got_lost_is_not_done_twice(engine, monkeypatch):
-    """If the storage commits and then fails to say so, the rows are there once and nothing is raised."""
+    """If the storage commits and then fails to confirm it, the rows are in the table once and nothing is raised."""
     write(engine, [1], by(row="other"))
     real = deltalake.write_deltalake
 
@@ -100,7 +100,7 @@ def fails(*args, **keywords):
 
 
 def test_rewritten_files_cannot_be_taken_back(engine):
-    """After a compaction nobody can tell whose rows are whose: the retry is refused, the table is as it was."""
+    """After a compaction rows cannot be assigned to attempts: the retry is refused, and the table does not change."""
     write(engine, [1], by(row="other"))
     write(engine, [2], by(1))
     delta(engine).optimize.compact()
@@ -110,7 +110,7 @@ def test_rewritten_files_cannot_be_taken_back(engine):
 
 
 def test_what_was_replaced_needs_no_taking_back(engine):
-    """If somebody has overwritten the table meanwhile, the retry just appends."""
+    """If another writer has overwritten the table since, the retry only appends."""
     write(engine, [1], by(1))
     write(engine, [9], by(row="other"), mode="overwrite")
     write(engine, [2], by(2))
@@ -121,7 +121,7 @@ def test_what_was_replaced_needs_no_taking_back(engine):
     not hasattr(deltalake.transaction, "RemoveAction"), reason="this deltalake refuses that"
 )
 def test_old_commits_are_found_below_many_others(engine):
-    """However many commits others have made since, an attempt's own are found."""
+    """The retry finds the attempt's own commits behind any number of other commits."""
     write(engine, [0], by(1))
     write(engine, [0], by(1))
     for n in range(1, 61):
@@ -151,7 +151,7 @@ def engine_path(engine):
 
 @pytest.mark.parametrize("before", [False, True])
 def test_older_deltalake_takes_back_what_stands_last(engine, monkeypatch, before):
-    """Where deltalake cannot remove single files, a retry works as long as nobody else has written."""
+    """If deltalake cannot remove single files, a retry works as long as no other writer has committed."""
     monkeypatch.delattr(deltalake.transaction, "RemoveAction", raising=False)
     if before:
         write(engine, [0], by(row="other"))
@@ -188,7 +188,7 @@ def test_readers_see_the_old_table_until_an_overwrite_is_committed(engine):
 
 
 def test_an_overwrite_that_fails_leaves_the_old_table(engine, monkeypatch):
-    """A write that breaks off in the middle changes nothing that a reader sees."""
+    """Readers see no change from a write that breaks off in the middle."""
     write(engine, [1, 2], by(), mode="overwrite")
 
     def breaks_off(uri, data, **keywords):
@@ -236,7 +236,7 @@ def features(engine, features, configuration=None, field=None):
 def test_a_feature_that_delta_rs_cannot_write_is_no_conflict(
     engine, monkeypatch, feature, named, mode
 ):
-    """The first try says which feature it is and which engine can: another try would not help."""
+    """The first attempt fails with the name of the feature and of the engine that supports it, and is not retried."""
     features(engine, feature)
     tries = []
     real = delta_writes._write
@@ -251,7 +251,7 @@ def test_a_feature_that_delta_rs_cannot_write_is_no_conflict(
     not hasattr(deltalake.transaction, "RemoveAction"), reason="this deltalake removes them"
 )
 def test_an_append_only_table_says_so(engine):
-    """What would remove rows is refused with the table's property; appends go on, their retries are refused."""
+    """Writes that remove rows are refused with the table's property. Appends work, and their retries are refused."""
     features(engine, ["appendOnly"], {"delta.appendOnly": "true"})
     write(engine, [1], by(1))
     with pytest.raises(DataError, match=r'append-only \(delta\.appendOnly\).* "mode": "append"'):
@@ -275,7 +275,9 @@ def test_an_append_only_table_says_so(engine):
     ],
 )
 def test_rows_that_break_a_tables_rules_are_said(engine, feature, configuration, field, rule):
-    """A CHECK constraint, an invariant, a generated column: how many rows break which rule."""
+    """The error for a CHECK constraint, an invariant or a generated column has the rule and the
+    number of rows that break it.
+    """
     features(engine, feature, configuration, field)
     with pytest.raises(
         DataError, match=rf"(1 row breaks|some rows break) the table's rules \({re.escape(rule)}\)"
@@ -284,7 +286,7 @@ def test_rows_that_break_a_tables_rules_are_said(engine, feature, configuration,
 
 
 def test_the_log_is_read_by_its_files(engine):
-    """A handle that is not the newest still finds whose commit each version is: history() does not."""
+    """A handle to an older version still finds the commit of each version, in contrast to history()."""
     for n in range(4):
         write(engine, [n], by(row=f"row-{n}"))
     stale = delta(engine)
@@ -296,7 +298,7 @@ def test_the_log_is_read_by_its_files(engine):
 
 
 def test_rows_that_another_writer_moves_meanwhile_are_not_lost_sight_of(engine, monkeypatch):
-    """If files are compacted between the look and the removal, the retry sees that and is refused."""
+    """If files are compacted between the look and the removal, the retry is refused."""
     write(engine, [1], by(row="other"))
     write(engine, [2], by(1))
     real = delta_appends._remove
@@ -313,7 +315,7 @@ def test_rows_that_another_writer_moves_meanwhile_are_not_lost_sight_of(engine, 
 
 
 def test_rows_that_an_overwrite_of_a_part_moved_are_not_lost_sight_of(engine):
-    """An overwrite of some rows writes the others of a file anew: they are the attempt's still."""
+    """A partial overwrite copies the other rows of a file: they still belong to their attempt."""
     write(engine, [1, 2], by(1))
     deltalake.write_deltalake(
         delta(engine), pa.table({"n": [5]}), mode="overwrite", predicate="n = 5"
@@ -330,7 +332,7 @@ def test_rows_that_an_overwrite_of_a_part_moved_are_not_lost_sight_of(engine):
     not hasattr(deltalake.transaction, "RemoveAction"), reason="this deltalake refuses that"
 )
 def test_what_somebody_restored_is_taken_back(engine):
-    """Whether an append's rows are in the table is what the newest commits of its files say."""
+    """The newest commits of an append's files decide if its rows are in the table."""
     write(engine, [0], by(row="other"))
     write(engine, [1], by(1))
     write(engine, [9], by(row="other"), mode="overwrite")
@@ -340,7 +342,7 @@ def test_what_somebody_restored_is_taken_back(engine):
 
 
 def test_what_somebody_restored_after_it_was_taken_back_is_taken_back_again(engine):
-    """RESTORE brings back rows that a retry had taken back before it failed; the next one removes them."""
+    """RESTORE brings back rows that a failed retry had taken back. The next retry removes them."""
     write(engine, [0], by(row="other"))
     write(engine, [1], by(1))
     with pytest.raises(DataError, match="changed 'n'"):
@@ -358,7 +360,7 @@ def test_what_somebody_restored_after_it_was_taken_back_is_taken_back_again(engi
 
 
 def test_an_append_that_nobody_heard_of_is_not_doubled(engine, monkeypatch):
-    """If the storage commits, fails to say so and cannot be asked, the next attempt finds the rows."""
+    """If the storage commits, fails to confirm it and does not answer, the next attempt finds the rows."""
     write(engine, [1], by(row="other"))
     real = deltalake.write_deltalake
 
@@ -376,7 +378,7 @@ def test_an_append_that_nobody_heard_of_is_not_doubled(engine, monkeypatch):
 
 
 def test_rows_that_a_columns_first_values_rewrite_are_not_lost_sight_of(engine):
-    """When the first values of a column give it its type, all rows are written anew: an attempt's, too."""
+    """When the first values of a column set its type, all rows are rewritten, also those of an attempt."""
 
     def append(n, v, info):
         data = pd.DataFrame({"n": [n], "v": [v]})
@@ -391,7 +393,7 @@ def test_rows_that_a_columns_first_values_rewrite_are_not_lost_sight_of(engine):
 
 
 def test_a_rows_own_first_values_are_taken_back(engine):
-    """An attempt that gave a column its type and failed leaves its rows once, whoever retries it."""
+    """An attempt that set a column's type and failed leaves its rows once after any retry."""
     write(engine, [None], by(1, row="T_002"))
     write(engine, [5], by(1))
     write(engine, [5], by(2))

@@ -1,4 +1,4 @@
-"""The values of a Delta table are in their own columns, wherever the library puts these."""
+"""The values of a Delta table are in their own columns, in whatever order the library returns them."""
 
 from __future__ import annotations
 

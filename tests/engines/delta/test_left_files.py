@@ -68,7 +68,7 @@ def numbers(engine):
     ],
 )
 def test_no_row_of_a_replaced_file_stays(engine, how, wanted):
-    """A write replaces the file that Spark named, or is refused before it: no row is there twice."""
+    """A write replaces the file that Spark named, or is refused before it writes: no row is duplicated."""
     frame = pd.DataFrame({"n": [2, 3], "p": ["2024-01-01 00:30"] * 2})
     uri = str(engine._lake.uri(table("silver.t")))
     if how["mode"] != "append" and why_files_stay(deltalake.DeltaTable(uri)):
@@ -88,7 +88,7 @@ def test_no_row_of_a_replaced_file_stays(engine, how, wanted):
     [("1.1.4", False), ("1.2.0", True), ("1.5.1", True), ("1.6.5", True), ("1.6.6", False)],
 )
 def test_the_versions_of_deltars_that_leave_files(engine, monkeypatch, version, stays):
-    """1.1.4 and 1.6.6 remove every file; 1.2.1, 1.4.2, 1.5.0, 1.5.1 and 1.6.0 were seen leaving some."""
+    """Versions 1.1.4 and 1.6.6 remove every file. 1.2.1, 1.4.2, 1.5.0, 1.5.1 and 1.6.0 left some."""
     found = deltalake.DeltaTable(str(engine._lake.uri(table("silver.t"))))
     if deltalake.__version__.startswith("1.1."):
         pytest.skip("delta-rs 1.1 shows paths decoded")

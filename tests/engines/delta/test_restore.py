@@ -18,7 +18,7 @@ from odibi_nb.errors import DataError
 
 
 class TestPandas(RestoredTables):
-    """The contract, kept by the pandas engine."""
+    """The contract on the pandas engine."""
 
     @pytest.fixture
     def engine(self, tmp_path):
@@ -69,7 +69,7 @@ def test_a_writer_between_check_and_commit_wins(tmp_path, monkeypatch):
 
 
 def test_a_table_of_unknown_features_is_refused(tmp_path):
-    """delta-rs compares paths, so it would overlook deletion vectors; the message says what to do."""
+    """A table with deletion vectors is refused with a remedy: delta-rs compares paths, and would overlook them."""
     uri = tmp_path / "t"
     write(str(uri), {"v": [1]})
     protocol = {"minReaderVersion": 3, "minWriterVersion": 7}

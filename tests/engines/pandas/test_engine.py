@@ -1,4 +1,4 @@
-"""The pandas engine: the contract of all engines, then what is its own."""
+"""The pandas engine: the contract of all engines, and its own behaviour."""
 
 import datetime as dt
 import os
@@ -41,14 +41,14 @@ def engine(tmp_path):
 
 
 class TestContract(PandasRows, RetriedWrites, VersionedPaths, EngineContract):
-    """The contract, kept by pandas."""
+    """The contract on pandas."""
 
     removes_files = hasattr(deltalake.transaction, "RemoveAction")
     rounds, pause = 4, 0
 
 
 class TestElsewhere(PandasRows):
-    """What the versions of tables are in a lake that is not a folder of this machine."""
+    """Versions of tables in a lake that is not a folder of this machine."""
 
     put, newest = EngineContract.put, VersionedPaths.newest
     test_newest_versions = VersionedPaths.test_the_newest_versions_come_in_one_pass
@@ -60,7 +60,7 @@ class TestElsewhere(PandasRows):
 
     @pytest.fixture
     def engine(self, tmp_path, monkeypatch):
-        """An engine whose lake is reached by a URL, and by nothing but delta-rs."""
+        """An engine whose lake has a URL that only delta-rs reaches."""
         for module in (delta_log, delta_versions):
             monkeypatch.setattr(module, "local_folder", lambda _: None)
         return PandasEngine(f"file://{tmp_path}/lake")
@@ -90,7 +90,7 @@ def refusal(frame):
 
 
 def test_columns_get_types_that_every_delta_reader_knows(engine):
-    """Timestamps are microseconds in UTC, all-null columns text, categories what they stand for."""
+    """Timestamps become microseconds in UTC, all-null columns text, categories their values."""
     frame = pd.DataFrame(
         {
             "n": [1, 2],
@@ -147,20 +147,20 @@ def test_delta_features_that_others_lack_are_not_switched_on(engine):
 
 
 def test_named_index_levels_become_columns():
-    """What is in a named index is kept, each level as a column in front."""
+    """Each level of a named index becomes a column in front."""
     frame = pd.DataFrame({"k": [1, 1], "d": ["a", "b"], "v": [1, 2]}).set_index(["k", "d"])
     assert to_arrow(frame, "t").to_pydict() == {"k": [1, 1], "d": ["a", "b"], "v": [1, 2]}
 
 
 def test_an_index_that_only_counts_is_dropped():
-    """An unnamed range, and what filtering leaves of it, is no column."""
+    """An unnamed range, also after filtering, does not become a column."""
     frame = pd.DataFrame({"v": [1, 2, 3]})
     assert to_arrow(frame, "t").column_names == ["v"]
     assert to_arrow(frame[frame["v"] != 2], "t").column_names == ["v"]
 
 
 def test_an_unnamed_index_with_labels_is_refused():
-    """Time stamps or names in an unnamed index would be lost: the message says what to do."""
+    """Timestamps or names in an unnamed index are refused with a remedy, because they would be lost."""
     for index in (pd.to_datetime(["2024-01-02"]), ["x"], pd.MultiIndex.from_tuples([(1, 2)])):
         text = refusal(pd.DataFrame({"v": [1]}, index=index))
         assert "has no name" in text
@@ -194,7 +194,7 @@ def test_an_unnamed_index_with_labels_is_refused():
     ],
 )
 def test_columns_that_no_table_can_hold_are_refused(values, words):
-    """Mixed types, durations, periods and so on: one line with table, column and what to do."""
+    """Mixed types, durations, periods and other types give one line with table, column and remedy."""
     values = pd.Series(values) if not isinstance(values, list) else pd.Series(values, dtype=object)
     text = refusal(pd.DataFrame({"odd one": values}))
     assert text.startswith("silver.t, column 'odd one': ")
@@ -265,7 +265,7 @@ def test_every_value_survives_arrow_and_pandas(rows):
 
 
 def test_a_missing_table_is_answered_with_the_nearest(engine):
-    """The error names the lake and suggests a table of it, also when the schema is misspelt."""
+    """The error names the lake and suggests one of its tables, also for a misspelt schema."""
     write(engine, pd.DataFrame({"k": [1]}), "silver.clean_sensors")
     for name in ("silver.clean_sensor", "sliver.clean_sensors"):
         with pytest.raises(TableNotFoundError, match=r"did you mean 'silver\.clean_sensors'") as e:
@@ -274,7 +274,7 @@ def test_a_missing_table_is_answered_with_the_nearest(engine):
 
 
 def test_a_folder_that_is_no_table_is_a_data_error(engine, tmp_path):
-    """Something else where the table should be is not taken for a missing table."""
+    """A foreign file or folder in the table's place is not taken for a missing table."""
     folder = tmp_path / "lake" / "silver" / "t"
     folder.mkdir(parents=True)
     (folder / "notes.txt").write_text("hi")
@@ -305,7 +305,7 @@ def test_a_file_in_the_way_is_one_data_error(engine, tmp_path):
 
 
 def test_a_broken_table_is_a_data_error(engine, tmp_path):
-    """Damaged logs and lost files are said in one line."""
+    """An error about a damaged log or a lost file is one line."""
     write(engine, pd.DataFrame({"k": [1]}))
     folder = tmp_path / "lake" / "silver" / "t"
     next(folder.glob("*.parquet")).unlink()
@@ -345,7 +345,7 @@ def test_rows_of_one_write_stay_in_order(engine):
 
 
 def test_large_whole_numbers_with_nulls_keep_their_digits(engine):
-    """Where a float could not hold an integer exactly the column is Int64; else it is float."""
+    """A column is Int64 if a float could not hold its integers exactly, else float."""
     write(engine, pd.DataFrame({"big": pd.array([2**60 + 1, None], "Int64")}))
     frame = engine.read(table("silver.t"))
     assert str(frame["big"].dtype) == "Int64"
@@ -355,7 +355,7 @@ def test_large_whole_numbers_with_nulls_keep_their_digits(engine):
 
 
 def test_naive_timestamps_of_other_writers_are_read_as_utc(engine):
-    """A table with timestamps without zone, written by somebody else, gives UTC and takes UTC."""
+    """A foreign table with timestamps without zone is read as UTC and accepts UTC."""
     naive = pa.table({"t": pa.array([dt.datetime(2024, 1, 2, 12)], pa.timestamp("us"))})
     write_deltalake(f"{engine._lake.root}/silver/t", naive)
     assert engine.read(table("silver.t"))["t"][0] == pd.Timestamp(NOON)
@@ -364,7 +364,7 @@ def test_naive_timestamps_of_other_writers_are_read_as_utc(engine):
 
 
 def test_far_away_times_are_read_or_refused_in_words(engine):
-    """The year 9999 is read; a pandas that cannot hold it says so."""
+    """The year 9999 can be read. A pandas that cannot hold it raises an error."""
     late = dt.datetime(9999, 12, 31, tzinfo=dt.timezone.utc)
     times = pa.array([late], pa.timestamp("us", "UTC"))
     write_deltalake(f"{engine._lake.root}/silver/t", pa.table({"t": times}))
@@ -376,7 +376,7 @@ def test_far_away_times_are_read_or_refused_in_words(engine):
 
 
 def test_callers_may_change_what_they_read(engine):
-    """Frames of cached and other tables are the caller's own, nested values included."""
+    """Callers own the frames of cached and other tables, with nested values: changes to them reach no cache."""
     write(engine, pd.DataFrame({"k": [1, 2], "d": [{"a": 1}] * 2, "x": [1.0, 2.0]}))
     for cached in (False, True):
         if cached:
@@ -438,7 +438,7 @@ def test_numbers_fit_where_no_value_changes(engine):
 
 
 def test_columns_may_come_in_any_order(engine):
-    """Columns go by their names."""
+    """Columns are matched by their names."""
     write(engine, pd.DataFrame({"a": ["a"], "b": ["b"]}))
     write(engine, pd.DataFrame({"b": ["b"], "a": ["a"]}), mode="append")
     assert engine.read(table("silver.t"))["a"].tolist() == ["a", "a"]
@@ -525,7 +525,7 @@ def test_threads_may_create_and_write_one_table(tmp_path, mode):
 
 
 def test_a_write_that_lost_the_race_is_done_again(engine):
-    """Writers that do not know of each other, as in several processes, all get their merge done."""
+    """Merges of writers in separate processes all succeed."""
     write(engine, pd.DataFrame({"k": [-1]}))
     uri = f"{engine._lake.root}/silver/t"
 
@@ -560,7 +560,7 @@ def test_only_one_select_is_a_query(engine, sql):
 
 
 def test_a_query_sees_nothing_but_tables(engine, tmp_path):
-    """Files, folders, the network and Python's variables are out of a query's reach."""
+    """A query cannot reach files, folders, the network or Python's variables."""
     secret = tmp_path / "secret.csv"
     secret.write_text("a\nhidden\n")
     frame = pd.DataFrame({"a": ["hidden"]})
@@ -596,7 +596,7 @@ def test_query_results_have_plain_types(engine):
 
 @pytest.fixture
 def _pythons_own_limit():
-    """As many calls as Python allows by itself: other tests' libraries allow more, and leave it so."""
+    """Run with Python's default recursion limit: other tests' libraries raise it."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(1000)
     yield
@@ -605,7 +605,7 @@ def _pythons_own_limit():
 
 @pytest.mark.usefixtures("_pythons_own_limit")
 def test_query_results_that_no_table_has_are_stored_or_explained(engine):
-    """Nanoseconds are cut off, at any depth; what does not fit is an error that names the column."""
+    """Nanoseconds are cut off, at any depth. A value out of range is an error that names the column."""
     frame = engine.query(
         "SELECT TIMESTAMP_NS '2024-01-01 00:00:00.123456789' AS t, "
         "[TIMESTAMP_NS '2024-01-01 00:00:00.123456789'] AS l, "
@@ -641,7 +641,7 @@ def test_a_query_names_tables_as_sql_does(engine):
 
 
 def test_a_wrong_query_shows_the_reason_and_itself(engine):
-    """DuckDB's reason comes with its suggestion, and with the query."""
+    """DuckDB's error keeps its suggestion, and has the query."""
     write(engine, pd.DataFrame({"temperature": [1]}))
     with pytest.raises(DataError) as caught:
         engine.query("SELECT temperatur\nFROM silver.t")
@@ -692,7 +692,7 @@ def test_importing_the_engine_imports_no_library():
 
 
 def test_it_notices_writes_to_a_lake_at_a_url(tmp_path):
-    """Where a look costs a request, the newest commit tells: of another writer's, too."""
+    """On remote storage, the newest commit shows the state of a table, also after another writer."""
     engine, one = PandasEngine(f"file://{tmp_path}"), table("silver.t")
     watch = engine.watch([one])
     assert watch(one) is Change.ABSENT

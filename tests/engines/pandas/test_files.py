@@ -1,4 +1,4 @@
-"""Reading files with pandas: what is read, and what is refused and why."""
+"""Reading files with pandas: results, and refusals with their reasons."""
 
 import datetime as dt
 import gzip
@@ -38,7 +38,7 @@ def put(name, text):
 
 
 def refusal(location, format, schema=None, options=None):
-    """Why a file is refused: one line that begins with the location."""
+    """Return the message with which a file is refused: one line that begins with the location."""
     with pytest.raises(DataError) as caught:
         read_file(location, format, schema, options)
     assert "\n" not in str(caught.value)
@@ -46,7 +46,7 @@ def refusal(location, format, schema=None, options=None):
 
 
 class TestLoadedFiles(FirstValues):
-    """What files hold, as the pandas engine stores it."""
+    """Contents of files, as the pandas engine stores them."""
 
     @pytest.fixture
     def engine(self, tmp_path):
@@ -54,7 +54,7 @@ class TestLoadedFiles(FirstValues):
         return PandasEngine(str(tmp_path / "lake"))
 
     def stored(self, engine, frame):
-        """As `to_arrow` gives it."""
+        """Convert with `to_arrow`."""
         rows = to_arrow(frame, "t")
         return rows, {f.name for f in rows.schema if NO_DATA.encode() in (f.metadata or {})}
 
@@ -153,7 +153,7 @@ def test_the_line_is_the_files(folder):
 
 
 def test_dates_that_are_not_iso_need_a_format(folder):
-    """01/02/2024 is refused until an option says what it means."""
+    """01/02/2024 is refused until an option defines its order."""
     put("a.csv", "t\n01/02/2024\n")
     assert "date_format" in refusal("a.csv", "csv", {"t": "timestamp"})
     frame = read_file("a.csv", "csv", {"t": "timestamp"}, {"dayfirst": True})
@@ -164,7 +164,7 @@ def test_dates_that_are_not_iso_need_a_format(folder):
 
 
 def test_options_are_the_readers_and_hold_for_the_schema_too(folder):
-    """Separators, decimal commas and words for true are told by pandas' own options."""
+    """The pandas options define separators, decimal commas and words for true."""
     put("a.csv", "# made by hand\nx;b\n1.000,5;ja\n-2;nein\n")
     options = {
         "sep": ";",
@@ -179,7 +179,7 @@ def test_options_are_the_readers_and_hold_for_the_schema_too(folder):
 
 
 def test_unknown_options_are_refused(folder):
-    """A misspelt option gets a suggestion; options that are none of the data's are refused."""
+    """A misspelt option gets a suggestion. An option that does not concern the data is refused."""
     put("a.csv", "v\n1\n")
     assert "did you mean 'skiprows'" in refusal("a.csv", "csv", options={"skip_rows": 1})
     for name in ("filepath_or_buffer", "chunksize", "iterator"):
@@ -190,7 +190,7 @@ def test_unknown_options_are_refused(folder):
 
 
 def test_a_schema_names_columns_and_types_that_exist(folder):
-    """Misspelt columns and types are answered with the nearest; so are formats."""
+    """The errors about misspelt columns, types and formats suggest the nearest name."""
     put("a.csv", "sensor,value\nx,1\n")
     assert "'sensr', which schema names (did you mean 'sensor'?)" in refusal(
         "a.csv", "csv", {"sensr": "string"}
@@ -216,7 +216,7 @@ def test_malformed_csv_is_refused(folder):
 
 
 def test_suffixes_say_how_csv_is_written(folder):
-    """.tsv has tabs, .gz is packed; a nameless first column is called as pandas calls it."""
+    """.tsv has tabs, .gz is unpacked, and a column without a name gets pandas' name for it."""
     put("a.tsv", "a\tb\n1\t2\n")
     put("b.csv.gz", gzip.compress(b",b\n007,2\n"))
     assert read_file("a.tsv", "csv").to_dict("list") == {"a": [1], "b": [2]}
@@ -229,7 +229,7 @@ def test_suffixes_say_how_csv_is_written(folder):
 
 
 def test_json_is_records_or_lines(folder):
-    """An array of records, or one record per line where suffix or option says so; types stay."""
+    """JSON is an array of records, or one record per line if suffix or option select it. Types stay."""
     records = [{"id": "007", "n": 1, "x": 0.1, "date": "2024-01-02"}, {"id": "8", "x": 1.5}]
     put("a.json", json.dumps(records))
     lines = "\n".join(map(json.dumps, records)) + "\n"
@@ -249,7 +249,7 @@ def test_json_is_records_or_lines(folder):
 
 
 def test_malformed_json_is_refused(folder):
-    """What is wrong with JSON is said with line and column."""
+    """An error about JSON has line and column."""
     put("a.json", '[{"a": 1},\n {"a":]')
     put("b.jsonl", '{"a": 1}\n{"a":\n')
     put("lines.json", '{"a": 1}\n{"a": 2}\n')
@@ -267,7 +267,7 @@ def test_malformed_json_is_refused(folder):
 
 
 def test_an_empty_array_has_the_schemas_columns(folder):
-    """No records are no error: the schema says which columns there would have been."""
+    """A file without records is not an error: the schema gives its columns."""
     put("a.json", "[]")
     frame = read_file("a.json", "json", {"n": "int"})
     assert (list(frame.columns), len(frame)) == (["n"], 0)
@@ -301,7 +301,7 @@ def test_malformed_parquet_is_refused(folder):
 
 
 def test_excel_cells_keep_their_types(folder):
-    """Text that looks like a number stays text; a column of both is told by the schema."""
+    """Text that looks like a number stays text. The schema decides about a column with both."""
     frame = pd.DataFrame({"id": ["007", "008"], "mixed": ["007", 8], "n": [1, 2], "d": [NOON] * 2})
     with pd.ExcelWriter("a.xlsx") as book:
         frame.assign(d=frame["d"].dt.tz_localize(None).dt.normalize()).to_excel(
@@ -320,7 +320,7 @@ def test_excel_cells_keep_their_types(folder):
 
 
 def test_a_missing_excel_library_is_named(folder, monkeypatch):
-    """Without openpyxl the error says which extra installs it."""
+    """Without openpyxl the error names the extra that installs it."""
     pd.DataFrame({"a": [1]}).to_excel("a.xlsx", index=False)
     for name in [n for n in sys.modules if n.partition(".")[0] == "openpyxl"]:
         monkeypatch.delitem(sys.modules, name)
@@ -330,7 +330,7 @@ def test_a_missing_excel_library_is_named(folder, monkeypatch):
 
 
 def test_delta_tables_are_read_by_their_paths(folder):
-    """A Delta table anywhere, the newest or an older version; anything else is refused."""
+    """A location can be a Delta table anywhere, at the newest or an older version, and no other folder."""
     write_deltalake("t", pa.table({"n": [1]}))
     write_deltalake("t", pa.table({"n": [2]}), mode="overwrite")
     put("other/notes.txt", "")
@@ -395,7 +395,7 @@ def test_urls_are_read_through_fsspec(folder):
     "location", ["abfss://raw@acc.dfs.core.windows.net/a.csv", "az://raw/a.csv"]
 )
 def test_a_missing_azure_driver_names_the_extra(location, monkeypatch):
-    """Without adlfs the error says which extra installs it."""
+    """Without adlfs the error names the extra that installs it."""
     monkeypatch.setitem(sys.modules, "adlfs", None)
     with pytest.raises(EngineNotAvailableError, match=r"odibi-nb\[azure\]"):
         read_file(location, "csv")

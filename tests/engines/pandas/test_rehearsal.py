@@ -1,4 +1,4 @@
-"""What a write would do to a Delta table, and reading no more of one than is asked for."""
+"""The changes that a write would make to a Delta table, and reading only the requested rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def engine(tmp_path):
 
 
 class TestContract(RehearsalContract):
-    """The contract, kept by pandas."""
+    """The contract on pandas."""
 
     def make(self, rows, columns=None):
         """A DataFrame."""
@@ -50,7 +50,7 @@ def filled(engine):
 
 
 def test_frames_are_the_callers_own(filled):
-    """What is done to a frame after it was written, or read, changes no captured write."""
+    """Changing a frame after it was written or read changes no captured write."""
     captured = CapturedWrites(filled)
     frame = filled.read(TABLE)
     captured.write(frame, Output(table="silver.x"), INFO)
@@ -62,7 +62,7 @@ def test_frames_are_the_callers_own(filled):
 
 
 def test_values_of_no_type_are_refused(filled):
-    """What no table can store fails in a try as in a run."""
+    """A frame that no table can store fails in a try as in a run."""
     wrong = filled.read(TABLE).assign(v=pd.Timedelta("1s"))
     for tables in (filled, CapturedWrites(filled)):
         with pytest.raises(DataError, match="total_seconds"):
@@ -70,7 +70,7 @@ def test_values_of_no_type_are_refused(filled):
 
 
 def test_infinite_and_huge_floats_equal_themselves(filled):
-    """Rounding is no matter of infinities; with and without keys."""
+    """Comparing infinities works with and without keys, in spite of the rounding."""
     values = [0.1 + 0.2, None, float("inf"), 1e300]
     filled.write(pd.DataFrame({"id": [1, 2, 3, 4], "v": values}), Output(table="silver.f"), INFO)
     again = pd.DataFrame({"id": [1, 2, 3, 4], "v": [0.3, None, float("inf"), 1e300]})
@@ -83,7 +83,7 @@ def test_infinite_and_huge_floats_equal_themselves(filled):
 
 
 def test_details_name_the_writer_not_the_upkeep(filled, tmp_path):
-    """Compacting a table's files is not writing it."""
+    """Compacting a table's files does not count as writing it."""
     filled.write(filled.read(TABLE), Output(table="silver.x", mode="append"), INFO)
     DeltaTable(str(tmp_path / "lake" / "silver" / "x")).optimize.compact()
     assert filled.details(TABLE).run_id == "r1"
@@ -101,7 +101,7 @@ def large(tmp_path_factory):
 
 
 def bytes_read():
-    """How many bytes this process has read so far."""
+    """Return the number of bytes that this process has read."""
     fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
     return int(fields["rchar"])
 
@@ -142,7 +142,7 @@ def arrow(rows):
 @settings(max_examples=examples(25))
 @given(before=tables, after=tables)
 def test_whole_rows_are_compared_as_multisets(before, after):
-    """Added and removed rows are what plain counting finds, whatever the nulls and repeats."""
+    """Added and removed rows equal a plain count, with any nulls and repeats."""
     found = compare(arrow(before), arrow(after), Output(table="t"))
     old, new = Counter(before), Counter(after)
     assert found.added == (new - old).total()
@@ -153,7 +153,7 @@ def test_whole_rows_are_compared_as_multisets(before, after):
 @settings(max_examples=examples(25))
 @given(before=st.dictionaries(cells, cells), after=st.dictionaries(cells, cells))
 def test_rows_are_compared_by_key(before, after):
-    """Added, removed, changed and unchanged rows are what dictionaries say."""
+    """Added, removed, changed and unchanged rows equal a comparison by dictionaries."""
     found = compare(
         arrow([*before.items()]), arrow([*after.items()]), Output(table="t", keys=("k",))
     )

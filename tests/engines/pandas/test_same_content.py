@@ -1,4 +1,4 @@
-"""A write that would change nothing is found by a hash of rows in the table's newest commit."""
+"""A hash of rows in the table's newest commit identifies a write that would change nothing."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def engine(tmp_path):
 
 
 def write(engine, data, output=OUT):
-    """Write as the runner does, with the hash."""
+    """Write with the hash, as the runner does."""
     _, digest = engine.same_content(data, output)
     assert digest
     engine.write(data, output, dataclasses.replace(INFO, content_hash=digest))
 
 
 def test_equal_rows_in_another_order_are_the_same_content(engine):
-    """The version that holds them is returned, so that nothing need be written."""
+    """The version with the same rows is returned, so that no write is needed."""
     version, _ = engine.same_content(frame().iloc[::-1], OUT)
     assert version is not None
     assert version.version == 0
@@ -80,12 +80,12 @@ def test_equal_rows_in_another_order_are_the_same_content(engine):
     ],
 )
 def test_any_difference_is_another_content(engine, other):
-    """Values to the last bit, duplicates, columns, types and nulls count."""
+    """The hash depends on exact values, duplicates, columns, types and nulls."""
     assert engine.same_content(other, OUT)[0] is None
 
 
 def test_a_foreign_write_or_restore_is_not_taken_for_what_was_there(engine, tmp_path):
-    """Only the newest commit that changed data says what the table holds."""
+    """Only the newest commit that changed data counts as the table's content."""
     path = tmp_path / "silver" / "x"
     DeltaTable(path).optimize.compact()
     assert engine.same_content(frame(), OUT)[0] is not None

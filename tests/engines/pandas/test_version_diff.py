@@ -1,4 +1,4 @@
-"""The difference of two versions on the pandas engine: exact, whatever the tables hold."""
+"""The difference of two versions on the pandas engine is exact for any content."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def side(engine, version, table=TABLE):
     kept=st.sampled_from([None, 0, 200, version_diff.MOST_KEPT]),
 )
 def test_a_difference_is_that_of_all_rows(tmp_path_factory, first, steps, keys, partitioned, kept):
-    """For each pair of versions the numbers are those of comparing all their rows, one by one.
+    """For each pair of versions the numbers equal a comparison of all their rows, one by one.
 
     DuckDB reads the files by itself where it can, or gets batches, of which some are kept or none.
     """
@@ -193,7 +193,7 @@ def test_shared_files_are_not_read(tmp_path):
 
 @pytest.mark.parametrize("folder", ["it's a=1 é", "a*"])
 def test_files_that_have_the_columns_of_the_table_are_read_by_duckdb(tmp_path, folder, monkeypatch):
-    """Whatever the folder is called; if it looks like a pattern, or DuckDB fails, batches give the same."""
+    """The folder may have any name: if it looks like a pattern, or DuckDB fails, batches give the same result."""
     engine, table = PandasEngine(str(tmp_path / folder)), TableName.parse("silver.x")
     uri = str(tmp_path / folder / "silver" / "x")
     write_deltalake(uri, keyed(1, 2, 3))
@@ -208,7 +208,7 @@ def test_files_that_have_the_columns_of_the_table_are_read_by_duckdb(tmp_path, f
 
 
 def test_duckdb_reads_no_files_by_itself_that_need_the_log(tmp_path):
-    """Values of partition columns are in the log, and so are columns that a file does not have."""
+    """The comparison takes values of partition columns, and of columns that a file lacks, from the log."""
     engine, table = PandasEngine(str(tmp_path)), TableName.parse("silver.x")
     uri = str(tmp_path / "silver" / "x")
     write_deltalake(uri, keyed(1, 2))
@@ -250,7 +250,7 @@ def test_null_is_not_empty(tmp_path, keys):
 
 
 def test_added_rows_are_counted_by_the_log(tmp_path):
-    """An append reads a few rows, and the sum of the files' row counts is the number of added rows."""
+    """Comparing across an append reads a few rows: the sum of the files' row counts is the number of added rows."""
     engine, uri = PandasEngine(str(tmp_path)), str(tmp_path / "silver" / "x")
     table = TableName.parse("silver.x")
     write_deltalake(uri, keyed(1))
@@ -265,7 +265,7 @@ def test_added_rows_are_counted_by_the_log(tmp_path):
 
 
 def test_a_table_that_was_made_anew_is_compared_with_one_of_another_lake(tmp_path):
-    """Two lakes share no file, whatever their files are called."""
+    """Files of two lakes are different files, whatever their names are."""
     engines = [PandasEngine(str(tmp_path / name)) for name in "ab"]
     table = TableName.parse("silver.x")
     for engine, ids in zip(engines, ((1, 2, 3), (2, 3, 4)), strict=True):

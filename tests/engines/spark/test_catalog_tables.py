@@ -1,4 +1,4 @@
-"""Tables that the session's catalog keeps: pandas over Spark keeps the contract, so Spark's part of it does."""
+"""Tables of the session's catalog: the contract by pandas over Spark, and so Spark's part of it."""
 
 import pytest
 from engines.contract import INFO, NOON, EngineContract, table
@@ -54,7 +54,7 @@ def spark_engine(connection):
 
 
 class TestPandas(PandasRows):
-    """The contract, kept by pandas over a Spark session: what paths and names make a difference to.
+    """The parts of the contract that depend on paths and names, by pandas over a Spark session.
 
     The rest does not depend on where a table stands, and each test costs seconds.
     """
@@ -99,13 +99,13 @@ class TestPandas(PandasRows):
             self.put(engine, [{"n": 2}], "plant.silver.t")
 
     def test_tables_are_the_catalogs(self, engine, spark_engine, connection):
-        """What is written is a table of the catalog, its rows in both engines; its schema is made."""
+        """A written table is in the catalog, with its rows in both engines. Its schema is created."""
         assert self.put(engine, [{"n": 1}, {"n": 2}]) == 2
         assert connection.spark.catalog.tableExists("silver.t")
         assert rows_of(spark_engine.read(table("silver.t"))) == [{"n": 1}, {"n": 2}]
 
     def test_a_table_that_is_too_large_is_refused(self, engine, monkeypatch):
-        """What would fill the driver's memory is not read; the message says what to do instead."""
+        """A table that would fill the driver's memory is not read. The message has an alternative."""
         monkeypatch.setattr(pandas_on_spark, "MOST_ROWS", 2)
         self.put(engine, [{"n": 1}, {"n": 2}])
         assert self.get(engine) == [{"n": 1}, {"n": 2}]
@@ -114,7 +114,7 @@ class TestPandas(PandasRows):
             engine.read(table("silver.t"))
 
     def test_a_write_can_be_rehearsed(self, engine):
-        """What it would change is told, of a part of the rows too; the table stays as it is."""
+        """A try reports its changes, also for a part of the rows. The table does not change."""
         self.put(engine, [{"k": 1, "v": 1.0}, {"k": 2, "v": None}, {"k": 3, "v": 3.0}])
         captured = CapturedWrites(engine, Portion(limit=2))
         assert len(captured.read(table("silver.t"))) == 2
@@ -129,7 +129,7 @@ class TestPandas(PandasRows):
 
     @pytest.mark.filterwarnings("ignore:.*copy keyword")  # pyspark's toPandas, with pandas 3
     def test_sparks_before_4_give_the_same(self, engine, spark_engine):
-        """Without Arrow from Spark, times and nulls come by way of pandas and are equal."""
+        """Without Arrow from Spark, frames come through pandas, and times and nulls are equal."""
         self.put(engine, [{"n": 1, "t": NOON, "s": "é"}, {"n": 2, "t": None, "s": None}])
         frame = spark_engine.read(table("silver.t"))
         by_pandas = from_arrow(pandas_on_spark._arrow_by_pandas(frame), "t")
@@ -137,7 +137,7 @@ class TestPandas(PandasRows):
 
 
 def test_sail_has_no_catalog_that_stays(tmp_path):
-    """Sail's tables would be gone with the session: a lake in its catalog is refused."""
+    """A lake in Sail's catalog is refused: its tables would end with the session."""
     sail = Connection(spark=None, kind=SAIL, own=True, why="Sail in this process")
     with pytest.raises(DataError, match="Sail's catalog ends with the session"):
         SparkEngine(lambda: sail, CatalogLake()).check_writable()
@@ -154,7 +154,7 @@ def test_sail_has_no_catalog_that_stays(tmp_path):
     ],
 )
 def test_the_manifest_says_who_keeps_the_tables(tmp_path, lake, catalog):
-    """``catalog`` is the session's, ``catalog:NAME`` another; all else is a folder or URL."""
+    """``catalog`` is the session's catalog, ``catalog:NAME`` another one. Any other value is a folder or URL."""
     assert catalog_of(place(tmp_path, lake=lake)) == catalog
 
 
@@ -165,7 +165,7 @@ def test_databricks_writes_urls_with_one_slash(tmp_path):
 
 
 def test_of_a_view_nobody_can_tell_whether_it_was_written(spark_engine, connection):
-    """A row whose output is a view, or a table that is not Delta's, is not said to have left it out."""
+    """A row whose output is a view, or a table of another format, gets no warning about a missing output."""
     connection.spark.sql("CREATE SCHEMA IF NOT EXISTS silver").collect()
     connection.spark.sql("CREATE VIEW silver.v AS SELECT 1 AS x").collect()
     connection.spark.sql("CREATE TABLE silver.p USING parquet AS SELECT 1 AS x").collect()
@@ -175,7 +175,7 @@ def test_of_a_view_nobody_can_tell_whether_it_was_written(spark_engine, connecti
 
 
 def test_a_projects_tables_in_a_catalog_are_watched(spark_engine, connection):
-    """What is tried out and writes another row's table by SQL is found out; what is old is not."""
+    """A try reports that the function wrote another row's table by SQL, and ignores older writes."""
     spark = connection.spark
     spark.sql("CREATE SCHEMA IF NOT EXISTS silver").collect()
     for name in ("a", "b"):
@@ -192,7 +192,7 @@ def test_a_projects_tables_in_a_catalog_are_watched(spark_engine, connection):
 
 
 def test_the_first_values_replace_a_tables_types(spark_engine, tmp_path):
-    """A replaced table takes the types of its first values; an append is refused with what to do."""
+    """An overwritten table takes the types of its first values. An append is refused with a remedy."""
     path, how = tmp_path / "a.csv", Output(table="silver.t")
     path.write_text("id,v\n")
     spark_engine.write(spark_engine.read_file(str(path), format="csv"), how, INFO)
@@ -267,9 +267,9 @@ class TestOutOfReach:
     def test_what_cannot_be_taken_back_is_refused_before_it_doubles(
         self, engine, append, values, connection
     ):
-        """The next attempt, and a run that repairs the first, find its append in the history and write nothing.
+        """The next attempt, and a retry of the run, find the append in the history and write nothing.
 
-        The message has the statement that takes it back, as long as nobody else has written since; then
+        The message has the statement that takes it back, as long as no other writer has committed since. Then
         both go on.
         """
         append(0, by(row="other"))
@@ -290,7 +290,7 @@ class TestOutOfReach:
         assert values() == [0, 3, 4]
 
     def test_what_is_not_there_any_more_stops_nobody(self, append, values):
-        """Rows that were replaced since, and other runs' rows, are none of the retry's business."""
+        """The retry ignores rows that were replaced since, and rows of other runs."""
         append(1, by(1))
         append(9, by(row="other"), mode="overwrite")
         append(2, by(2))
@@ -321,7 +321,7 @@ class TestTwoCatalogs(TwoCatalogs):
     def test_a_row_that_changes_the_catalog_redirects_no_one(
         self, connection, spark_engine, other, tmp_path
     ):
-        """A row's ``USE`` changes neither where it writes itself nor where those after it and the log do.
+        """A row's ``USE`` does not change where the row, later rows and the log write.
 
         The user's own catalog is current again afterwards.
         """
@@ -364,7 +364,7 @@ def double(context, inputs, constants):
 if TIMES > 1:  # it takes half a minute; a usual run restores the tables of `TestRestore`
 
     def test_a_whole_run_in_a_catalog_is_rolled_back(connection, empty_catalog, tmp_path):
-        """Tables with names of two and of three parts, by a rollback, and by an atomic run that fails."""
+        """A rollback, and an atomic run that fails, restore tables with names of two and of three parts."""
         tables = ["bronze.x", "spark_catalog.silver.x"]
         rows = [
             registry_row("B1", "Bronze", "load", [], {"rows": 5}, tables[:1]),
@@ -440,7 +440,7 @@ class TestRestore(RestoredTables):
         return sorted(row["n"] for row in engine.read(NAME).collect())
 
     def test_rows_that_come_between_check_and_restore_stay(self, engine, monkeypatch):
-        """A commit that the RESTORE went over is brought back, and the restore fails."""
+        """If RESTORE overwrites a newer commit, the commit is brought back, and the restore fails."""
         self.put(engine, 1)
         self.put(engine, 2)
         now = self.version(engine)
@@ -461,7 +461,7 @@ class TestRestore(RestoredTables):
 
 
 class NoLock:
-    """A lock that everybody holds."""
+    """A lock that is always granted."""
 
     def __enter__(self):
         return self

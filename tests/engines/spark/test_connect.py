@@ -89,7 +89,7 @@ class TestRestore(RestoredTables):
 
 @pytest.fixture
 def empty_catalog(connection):
-    """The server's catalog, without tables; what other tests have told it is gone."""
+    """The server's catalog, without tables and without cached metadata of other tests."""
 
     def clean():
         for schema in ("silver", "bronze", "logs"):
@@ -102,24 +102,24 @@ def empty_catalog(connection):
 
 
 class TestTwoCatalogs(TwoCatalogs):
-    """Another catalog is current, behind a Connect server: queries are looked up late there."""
+    """Another catalog is current behind a Connect server, which resolves queries late."""
 
 
 class TestParallelRows(ParallelRows):
     """Several rows at once, behind a Connect server."""
 
     def running(self, spark):
-        """The operations that run: they are interrupted."""
+        """Return the running operations, which can be interrupted."""
         return spark.interruptAll()
 
 
 def test_a_cache_plan_is_passed_over_in_one_line(engine, tmp_path, capsys):
-    """Spark Connect does not promise to keep tables: the run says so once for the layer, and goes on."""
+    """Spark Connect may drop cached tables: the run reports this once for the layer, and continues."""
     passed_over(engine, tmp_path, capsys, "Spark Connect does not keep cached tables")
 
 
 def test_a_server_of_spark_is_not_taken_for_sail(connection):
-    """What answers behind a session's URL decides its kind."""
+    """The server behind a session's URL decides its kind."""
     assert connection.kind == "connect"
     assert not is_sail(connection.spark)
 
@@ -157,7 +157,7 @@ def scaled(spark):
 
 
 def test_functions_of_a_projects_modules_reach_the_servers_workers(connection, tmp_path):
-    """The workers do not have the folders of two projects whose modules have the same names."""
+    """The workers cannot import two projects' modules with the same names."""
     homes = {}
     for name, factor in (("one", 10), ("two", 100)):
         environment = {"engine": "spark", "registry": "sqlite:///registry.db"}
@@ -179,7 +179,7 @@ def test_functions_of_a_projects_modules_reach_the_servers_workers(connection, t
 
 
 def test_serverless_compute_refuses_caches_settings_and_files_of_the_driver(connection, tmp_path):
-    """The stand-in for it: what a function does there ends in Databricks' error, and all else works."""
+    """The stand-in for serverless compute refuses the same calls with Databricks' errors, and all else works."""
     (tmp_path / "in.csv").write_text("n\n1\n")
     spark = connected(settings_of("connect")["remote"], {})
     stub = make_serverless(spark)

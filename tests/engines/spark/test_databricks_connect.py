@@ -1,4 +1,4 @@
-"""``"remote": "databricks"``: Databricks Connect from another machine, with a builder as Databricks has it."""
+"""``"remote": "databricks"`` uses Databricks Connect from another machine, with Databricks' builder."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def databricks(monkeypatch):
 
 @pytest.fixture
 def sail(tmp_path):
-    """A Connect session, as one of Databricks is; whatever a test keeps of it is forgotten."""
+    """A Connect session like one of Databricks. Nothing of it is cached for other tests."""
     spark = connect("sail", tmp_path).spark
     spark_session._own.clear()
     spark_session._lost.add(spark)  # it is not the active session of the notebook
@@ -83,7 +83,7 @@ REMOTE = {"remote": "databricks"}
 def test_the_session_is_the_one_that_the_manifest_names(
     databricks, sail, tmp_path, spark, said, why
 ):
-    """Profile, cluster or serverless reach Databricks' builder; one session is kept; it is not ours alone."""
+    """The builder gets profile, cluster or serverless. One session is reused, and we never end it."""
     asked = []
     databricks(lambda given: asked.append(given) or sail)
     there = place(tmp_path, {**REMOTE, **spark})
@@ -98,7 +98,7 @@ def test_the_session_is_the_one_that_the_manifest_names(
 
 
 def test_what_is_wrong_is_said_all_at_once(tmp_path):
-    """Texts that are none, two kinds of compute, and options without the remote that they belong to."""
+    """The problems are values of a wrong type, two kinds of compute, and options without their remote."""
     wrong = {**REMOTE, "profile": "", "cluster": 7, "serverless": True, "host": "x"}
     with pytest.raises(ManifestError) as caught:
         spark_session.planned(place(tmp_path, wrong))
@@ -110,7 +110,7 @@ def test_what_is_wrong_is_said_all_at_once(tmp_path):
 
 
 def test_without_databricks_connect_a_run_says_what_to_install(tmp_path, monkeypatch):
-    """The plan says so before a run does, in one sentence, with the version to take."""
+    """The plan reports a missing or wrong library before a run does, with the version to install."""
     monkeypatch.setitem(sys.modules, "databricks", None)
     for act in (spark_session.planned, spark_session.connect):
         with pytest.raises(
@@ -121,7 +121,7 @@ def test_without_databricks_connect_a_run_says_what_to_install(tmp_path, monkeyp
 
 
 def test_compute_that_cannot_be_reached_is_one_message(databricks, tmp_path):
-    """What Databricks says about a login or a cluster is kept, without its token."""
+    """Databricks' error about a login or a cluster is kept, without its token."""
 
     def refuses(said):
         raise ValueError("cluster 0123-abc: token dapi" + "0123456789abcdef" * 2 + " is invalid")
@@ -134,7 +134,7 @@ def test_compute_that_cannot_be_reached_is_one_message(databricks, tmp_path):
 
 
 def test_a_lake_at_a_url_is_the_sessions(tmp_path):
-    """Before the session exists, a plan knows that only the workspace has the keys of a URL."""
+    """Before the session exists, a plan accepts that only the workspace has the keys of a URL."""
     url = "abfss://lake@plant.dfs.core.windows.net/x"
     assert only_spark_reaches(place(tmp_path, REMOTE, lake=url))
     assert not only_spark_reaches(place(tmp_path, {"remote": "sail"}, lake=url))

@@ -1,4 +1,4 @@
-"""The Spark engine on a JVM: the contract of all engines, then what is its own."""
+"""The Spark engine on a JVM: the contract of all engines, and its own behaviour."""
 
 import contextlib
 import sys
@@ -39,13 +39,13 @@ def engine(connection, tmp_path):
 
 
 class TestContract(RetriedWrites, VersionedPaths, EngineContract):
-    """The contract, kept by Spark on a JVM."""
+    """The contract by Spark on a JVM."""
 
     odd = "%20=x"
 
     @contextlib.contextmanager
     def others(self, engine, tmp_path):
-        """Others that append after each step: Delta's JVM writers replace commits of other processes.
+        """Append in this process after each step: Delta's JVM writers replace commits of other processes.
 
         On a local disk only, where they look whether a version's file is there and then rename their own.
         """
@@ -76,10 +76,10 @@ class TestContract(RetriedWrites, VersionedPaths, EngineContract):
 
 
 class TestBehaviour(SparkBehaviour):
-    """What is Spark's own, on a JVM."""
+    """Spark's own behaviour, on a JVM."""
 
     def test_reads_at_one_version_come_from_memory(self, engine, spark):
-        """A cached table is read from memory at its version, and by its name; an older version is not."""
+        """The newest version of a cached table is read from memory, also by its name. An older version is not."""
         for value in (1, 2):
             frame = make(spark, [{"n": value}])
             engine.write(frame, Output(table="silver.t"), INFO)
@@ -99,7 +99,7 @@ class TestBehaviour(SparkBehaviour):
         assert rows_of(engine.read_newest(table("silver.t"))[0]) == [{"n": 3}]
 
     def test_what_cannot_be_taken_back_is_refused(self, engine, spark):
-        """A retried append to a partition that Spark names as delta-rs cannot changes nothing."""
+        """A retried append to a partition with a name that only Spark can write changes nothing."""
 
         def append(attempt):
             info = WriteInfo(run_id="run-1", transformation_id="T_001", attempt=attempt)
@@ -118,7 +118,7 @@ def test_workers_of_python_functions_are_this_python(connection):
 
 
 class TestRehearsal(SparkRehearsal, RehearsalBasics):
-    """What `load` and `try` need, on a JVM."""
+    """The contract for `load` and `try`, on a JVM."""
 
     def process(self):
         """The JVM."""
@@ -126,7 +126,7 @@ class TestRehearsal(SparkRehearsal, RehearsalBasics):
 
 
 def test_far_times_are_written_as_microseconds_by_every_session(connection, tmp_path):
-    """A session of somebody else's that writes INT96 writes microseconds for us, and INT96 again later."""
+    """A foreign session that writes INT96 writes microseconds for us, and INT96 again later."""
     setting = "spark.sql.parquet.outputTimestampType"
     assert connection.spark.conf.get(setting) == "TIMESTAMP_MICROS"
     connection.spark.conf.set(setting, "INT96")
@@ -152,7 +152,7 @@ class TestDiff(SparkDiff):
     """Comparisons by Spark itself, and of tables with the features that only Spark writes."""
 
     def test_deletion_vectors_and_renamed_columns_are_compared_by_files(self, engine):
-        """Vectors are applied, and a column that was dropped and added again has no old values."""
+        """A comparison applies deletion vectors, and a recreated column has no old values."""
         spark = engine.connection.spark
         target = engine._target(table("silver.t"))
         features = {

@@ -1,4 +1,4 @@
-"""Queries on Spark, before they get there."""
+"""Queries, before Spark gets them."""
 
 import pytest
 
@@ -36,5 +36,5 @@ from odibi_nb.engines.spark.query import in_catalog
     ],
 )
 def test_tables_of_a_query_get_their_catalog(sql, full):
-    """Names of tables get the catalog that they lack, wherever they stand; nothing else changes."""
+    """Table names without a catalog get one, everywhere in the query, and nothing else changes."""
     assert in_catalog(sql, "c", lambda name: name == "view") == full

@@ -1,4 +1,4 @@
-"""Keeping the rows of a Spark DataFrame, where Spark can and where it cannot; without Spark."""
+"""Keeping the rows of a Spark DataFrame, with and without Spark's support for it, without Spark."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class OldFrame:
 
 
 def test_where_nothing_can_be_kept_rows_are_computed_each_time():
-    """Databricks' serverless compute keeps nothing, nor did Spark Connect before 4: that is no failure."""
+    """Databricks' serverless compute, and Spark Connect before 4, keep no rows: this is not a failure."""
     for frame in (OldFrame(), Frame(RuntimeError("[NOT_SUPPORTED_WITH_SERVERLESS] PERSIST"))):
         assert kept(CONNECTION, frame) is frame
 
 
 def test_what_computing_the_rows_raises_is_raised():
-    """An error in the user's rows is the trial's."""
+    """An error in the user's rows fails the trial."""
     with pytest.raises(RuntimeError, match="DIVIDE_BY_ZERO"):
         kept(CONNECTION, Frame(RuntimeError("[DIVIDE_BY_ZERO] Division by zero")))

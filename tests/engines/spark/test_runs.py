@@ -1,4 +1,4 @@
-"""Runs on a JVM session: parallel rows, cancel of exactly one, caching; and both engines in one run."""
+"""Runs on a JVM session: parallel rows, cancelling exactly one, caching, and both engines in one run."""
 
 import json
 import os
@@ -50,7 +50,7 @@ class TestParallelRows(ParallelRows):
     """Several rows at once, on a JVM."""
 
     def running(self, spark):
-        """The jobs that run."""
+        """Return the running jobs."""
         return spark.sparkContext.statusTracker().getActiveJobsIds()
 
 
@@ -61,7 +61,9 @@ def spark(connection):
 
 
 def test_pool_group_and_tag_are_the_attempts_own(engine, spark):
-    """They are set inside an attempt and gone after it, so that the thread's next one has its own."""
+    """Spark's local properties are set during an attempt and removed after it, so that the thread's
+    next attempt has its own.
+    """
     context = spark.sparkContext
     with engine.attempt_scope(INFO, (), AttemptControl()):
         found = [context.getLocalProperty(name) for name in PROPERTIES]
@@ -79,7 +81,7 @@ def test_python_functions_run_in_this_python(spark):
 
 
 def test_an_interrupt_ends_the_jobs(engine, spark):
-    """What is tried out on the main thread and stopped there does not go on to compute."""
+    """A trial on the main thread that is interrupted stops computing."""
     tracker, begun = spark.sparkContext.statusTracker(), []
 
     def stop():
@@ -102,7 +104,7 @@ def test_an_interrupt_ends_the_jobs(engine, spark):
 
 
 def test_both_engines_work_in_one_run(run, engine):
-    """A pandas row reads what a Spark row wrote, and a Spark row what that pandas row made."""
+    """A pandas row reads the table of a Spark row, and a Spark row the table of that pandas row."""
     seen = []
 
     def spark_row(spark):
@@ -165,12 +167,12 @@ CACHE_PLAN = {"cache_plan": {"Silver_1": ["silver.a"]}}
 
 
 def in_memory(frame):
-    """Whether Spark takes the frame's rows from memory."""
+    """Return True if Spark takes the frame's rows from memory."""
     return "InMemory" in frame._jdf.queryExecution().withCachedData().toString()
 
 
 def test_tables_of_the_cache_plan_are_cached_until_the_run_ends(run, engine, spark):
-    """What the cache plan names is in memory for the rows that follow, by any name, and not after the run."""
+    """Tables in the cache plan are in memory for later rows, under any name, until the run's end."""
     found = []
 
     def look(inputs, context, spark):
@@ -191,7 +193,7 @@ def test_tables_of_the_cache_plan_are_cached_until_the_run_ends(run, engine, spa
 
 
 def test_what_is_cached_is_never_out_of_date(run, engine, spark):
-    """With keep_cached it stays in memory after the run, until anybody writes: also a pandas row."""
+    """With keep_cached the table stays in memory after the run, until a row of either engine writes it."""
     rows = [small("A"), row("B", lambda: None, layer="Gold_1")]
     run(*rows, manifest=CACHE_PLAN, keep_cached=True).raise_for_status()
     assert in_memory(spark.table("silver.a"))

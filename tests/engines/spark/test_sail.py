@@ -1,4 +1,4 @@
-"""The Spark engine on Sail, without a JVM: the contract of all engines, then what is its own."""
+"""The Spark engine on Sail, without a JVM: the contract of all engines, and its own behaviour."""
 
 import contextlib
 import json
@@ -51,7 +51,7 @@ def engine(connection, tmp_path):
 
 
 class TestRestore(RestoredTables):
-    """Sail knows no RESTORE: delta-rs restores the tables of its lake."""
+    """Sail has no RESTORE: delta-rs restores the tables of its lake."""
 
     @pytest.fixture(autouse=True)
     def _spark(self, connection):
@@ -67,7 +67,7 @@ class TestRestore(RestoredTables):
 
 
 class TestContract(RetriedWrites, VersionedPaths, EngineContract):
-    """The contract, kept by Spark on Sail."""
+    """The contract by Spark on Sail."""
 
     rounds, pause = 3, 0.01
     key_of_sums = "k"  # Sail only knows it without its table
@@ -90,16 +90,16 @@ class TestContract(RetriedWrites, VersionedPaths, EngineContract):
 
 
 def test_a_cache_plan_is_passed_over_in_one_line(engine, tmp_path, capsys):
-    """Where the platform cannot cache, the run says so once for the layer, and goes on."""
+    """If the platform cannot cache, the run reports this once for the layer, and continues."""
     passed_over(engine, tmp_path, capsys, "Sail does not keep cached tables")
 
 
 class TestBehaviour(FirstValues, SparkBehaviour):
-    """What is Spark's own, on Sail."""
+    """Spark's own behaviour, on Sail."""
 
 
 class TestRehearsal(SparkRehearsal, RehearsalContract):
-    """What `load` and `try` need, on Sail."""
+    """The contract for `load` and `try`, on Sail."""
 
 
 def test_an_sql_provider_gets_the_active_session(connection, tmp_path):
@@ -121,7 +121,7 @@ def test_an_sql_provider_gets_the_active_session(connection, tmp_path):
 
 @pytest.mark.parametrize("reached", [True, False])
 def test_appends_to_a_lake_at_a_url_count_once(connection, tmp_path, monkeypatch, reached):
-    """A lake at a URL is no less safe: delta-rs takes back, or the retry is refused before it writes."""
+    """In a lake at a URL, delta-rs takes appends back, or refuses the retry before it writes."""
     engine = SparkEngine(lambda: connection, Lake(f"file://{tmp_path}/lake"), (), {})
 
     def append(n, info):
@@ -142,7 +142,7 @@ def test_appends_to_a_lake_at_a_url_count_once(connection, tmp_path, monkeypatch
 
 
 def test_a_feature_that_sail_cannot_write_is_said(connection, tmp_path):
-    """The message names table and feature, and is no error that another attempt would mend."""
+    """The message names table and feature, and the error is not retried."""
     log = tmp_path / "lake/silver/t/_delta_log"
     log.mkdir(parents=True)
     log_lines = [
@@ -170,7 +170,7 @@ def test_a_feature_that_sail_cannot_write_is_said(connection, tmp_path):
 
 
 def test_a_retry_on_another_engine_takes_the_place_of_sails_append(connection, tmp_path):
-    """Sail's appends carry no txn; a retry on pandas finds them all the same, and the other way round."""
+    """Sail's appends have no txn. A retry on pandas still finds them, and a retry on Sail finds those of pandas."""
     sail, other = make_engine(connection, tmp_path), PandasEngine(str(tmp_path / "lake"))
     how = Output(table="silver.t", mode="append")
     sail.write(make(connection.spark, [{"n": 1}]), how, by(1))
@@ -201,7 +201,7 @@ def broken(inputs, context):
 
 
 def test_a_run_is_rolled_back_and_an_atomic_one_takes_itself_back(connection, tmp_path):
-    """Rows of Spark are undone like rows of pandas: by their commits, downstream tables first."""
+    """A rollback undoes rows of Spark by their commits, downstream tables first, as for pandas."""
     load = registry_row("B1", "Bronze", "load", constants={"rows": 3}, outputs=["bronze.x"])
     double = registry_row("S1", "Silver_1", "double", ["bronze.x"], outputs=["silver.x"])
     spark = {"engine": "spark", "registry": "sqlite:///registry.db", "lake": str(tmp_path / "lake")}
@@ -281,7 +281,7 @@ def test_sail_is_recognized_behind_any_connect_session(project_on_sail, tmp_path
 
 
 def test_the_lease_of_a_shared_environment(connection, tmp_path):
-    """Through a Spark session, too, one run gets the lease, renews it, and is known to the others."""
+    """Through a Spark session, too, only one run gets the lease. It renews the lease, and other runs see it."""
 
     def table(name):
         return SparkRowTable(lambda: connection.spark, name, path=str(tmp_path / name))

@@ -1,4 +1,4 @@
-"""Which session a run gets, and one clear message where there is none."""
+"""The session that a run gets, and one clear message without a session."""
 
 import os
 import stat
@@ -20,7 +20,7 @@ from odibi_nb.errors import EngineError, EngineNotAvailableError, ManifestError
 
 
 def java_of_version(folder, version):
-    """A java that only says its version."""
+    """A java that only prints its version."""
     path = folder / "bin" / "java"
     path.parent.mkdir(parents=True)
     path.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\" 2020-01-01' >&2\n")
@@ -29,7 +29,7 @@ def java_of_version(folder, version):
 
 
 def test_no_java_is_one_message(monkeypatch, tmp_path):
-    """Without Java the message says which to install, and how to do without."""
+    """Without Java the message has the version to install, and an alternative."""
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EngineError, match=r"needs Java, and none was found: install Java 17") as e:
@@ -43,14 +43,14 @@ def test_no_java_is_one_message(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("version", "shown"), [("1.8.0_402", "Java 8"), ("11.0.2", "Java 11")])
 def test_an_old_java_is_one_message(monkeypatch, tmp_path, version, shown):
-    """A Java that is too old is named with its version, and with what to install."""
+    """The message about a Java that is too old has its version and the one to install."""
     monkeypatch.setenv("JAVA_HOME", str(java_of_version(tmp_path, version)))
     with pytest.raises(EngineError, match=f"needs Java 17 or 21, and .* is {shown}: install"):
         spark_jvm.check_java()
 
 
 def test_a_java_that_runs_spark_is_shown(monkeypatch, tmp_path):
-    """A Java of a version that Spark takes is found by JAVA_HOME."""
+    """JAVA_HOME finds a Java of a supported version."""
     monkeypatch.setenv("JAVA_HOME", str(java_of_version(tmp_path, "21.0.3")))
     assert spark_jvm.check_java() == f"{tmp_path}/bin/java (21)"
 
@@ -65,7 +65,7 @@ def test_a_java_that_runs_spark_is_shown(monkeypatch, tmp_path):
     ],
 )
 def test_a_wrong_pair_of_versions_is_one_message(monkeypatch, versions, message):
-    """Versions of pyspark and delta-spark that do not fit are named, with the command that mends it."""
+    """The message about incompatible pyspark and delta-spark has both versions and the command that mends it."""
     monkeypatch.setattr(spark_jvm, "_version", versions.__getitem__)
     with pytest.raises(EngineError, match=message) as caught:
         spark_jvm.check_versions()
@@ -73,14 +73,14 @@ def test_a_wrong_pair_of_versions_is_one_message(monkeypatch, versions, message)
 
 
 def test_a_missing_delta_spark_names_the_extra(monkeypatch):
-    """Without delta-spark the message says what to install."""
+    """Without delta-spark the message has the package to install."""
     monkeypatch.setattr(spark_jvm, "version_of", lambda name: None)
     with pytest.raises(EngineNotAvailableError, match=r"pip install 'odibi-nb\[spark\]'"):
         spark_jvm.check_versions()
 
 
 def test_missing_jars_are_one_message(tmp_path):
-    """What Ivy could not find is named, with how to get it."""
+    """The message names the JARs that Ivy could not find, and a remedy."""
     log = tmp_path / "spark.log"
     log.write_text(
         "\t:: io.delta#delta-spark_4.2_2.13;4.4.1: not found\n"
@@ -94,7 +94,7 @@ def test_missing_jars_are_one_message(tmp_path):
 
 
 def test_a_jvm_that_does_not_start_says_why(tmp_path):
-    """The last of its errors is shown, and where the rest stands."""
+    """The last of the JVM's errors is shown, with the place of the others."""
     log = tmp_path / "spark.log"
     log.write_text(
         "Starting\nException in thread main: Invalid maximum heap size: -Xmx1x\n\tat x\n"
@@ -119,7 +119,7 @@ def test_what_is_no_spark_setting_is_a_problem_of_the_manifest(tmp_path, spark, 
 
 
 def test_a_server_that_does_not_answer_is_one_message(tmp_path):
-    """A Connect endpoint where nobody is, is named."""
+    """The message names a Connect endpoint that does not answer."""
     pytest.importorskip("grpc")
     code = (
         "import sys; sys.path[:0] = ['tests']\n"
@@ -143,7 +143,7 @@ def test_a_server_that_does_not_answer_is_one_message(tmp_path):
 
 
 def test_the_second_run_has_the_session_of_the_first(tmp_path):
-    """A session of our own is kept, and looked at by `planned` without starting anything."""
+    """Our own session is reused, and `planned` looks at it without starting anything."""
     first = connect("sail", tmp_path)
     assert connect("sail", tmp_path) is first
     assert first.own
@@ -151,7 +151,7 @@ def test_the_second_run_has_the_session_of_the_first(tmp_path):
 
 
 def test_the_providers_session_is_used_and_never_stopped(tmp_path):
-    """What ``auth_provider`` hands over is the run's session, and outlives ours."""
+    """A session from ``auth_provider`` is the run's session, and outlives our engine."""
     spark = connect("sail", tmp_path).spark
     given = place(tmp_path, session=Session(spark=spark))
     found = spark_session.connect(given)
@@ -161,10 +161,10 @@ def test_the_providers_session_is_used_and_never_stopped(tmp_path):
 
 
 def test_an_active_session_is_used_and_never_stopped(tmp_path):
-    """A notebook's own session is taken as it is: our end is not its end."""
+    """A notebook's own session is used unchanged, and our end does not end it."""
     spark_session.stop_own()
     connection = connect("classic", tmp_path)
-    spark_session._own.clear()  # from now on it is somebody else's
+    spark_session._own.clear()  # from now on it is a foreign session
     try:
         found = spark_session.connect(place(tmp_path))
         assert found.spark is connection.spark
@@ -177,7 +177,7 @@ def test_an_active_session_is_used_and_never_stopped(tmp_path):
 
 
 def test_another_configuration_needs_another_process(tmp_path):
-    """A JVM session cannot be had with other settings: the message says what to do."""
+    """A JVM session with other settings is refused with a remedy."""
     connect("classic", tmp_path)
     other = place(tmp_path, {**QUICK, "spark.sql.shuffle.partitions": "7"})
     with pytest.raises(EngineError, match="restart the kernel"):
@@ -185,15 +185,15 @@ def test_another_configuration_needs_another_process(tmp_path):
 
 
 def test_an_active_session_without_delta_is_one_message(tmp_path):
-    """A session without Delta Lake is refused before anything runs, with how to have one."""
+    """A session without Delta Lake is refused with a remedy before anything runs."""
 
     class Bare:
-        """A classic session that has nothing configured."""
+        """A classic session without settings."""
 
         version = "4.2.0"
 
         class conf:
-            """Its settings."""
+            """The session's settings."""
 
             @staticmethod
             def get(name, default=None):
@@ -221,7 +221,7 @@ def two_rows(spark):
 
 @pytest.mark.parametrize("kind", ["classic", "sail"])
 def test_a_session_that_is_stopped_in_a_run_is_one_message(kind, tmp_path):
-    """Its rows fail at once with what happened and what to do; the next run has another session."""
+    """When the session is gone, its rows fail at once with the reason and the remedy. The next run gets a new session."""
 
     def stops(spark):
         spark.stop()
@@ -240,7 +240,7 @@ def test_a_session_that_is_stopped_in_a_run_is_one_message(kind, tmp_path):
     ("kind", "end_server"), [("sail", spark_connect.stop_sail), ("connect", stop_server)]
 )
 def test_a_server_that_ends_in_a_run_is_one_message(kind, end_server, monkeypatch, tmp_path):
-    """Its rows fail soon with what happened; the next run's session is the active one, and works."""
+    """When a session's server ends, its rows fail soon with the reason. The next run uses the active session."""
     monkeypatch.setattr(spark_connect, "RETRIES_HERE", 2)
     spark_session.stop_own()
 
@@ -261,7 +261,7 @@ def test_a_server_that_ends_in_a_run_is_one_message(kind, end_server, monkeypatc
 
 
 def test_a_jvm_that_ends_in_a_run_is_one_message(tmp_path):
-    """As when memory runs out: the rows fail with what to set, Python lives, the next run has a JVM."""
+    """When the JVM dies, as without memory, rows fail with the setting to change, and the next run gets a new JVM."""
 
     def killed(spark):
         SparkContext._gateway.proc.kill()
@@ -281,7 +281,7 @@ def test_a_jvm_that_ends_in_a_run_is_one_message(tmp_path):
 
 
 def test_want_of_memory_is_one_message(tmp_path):
-    """A task that needs more than there is, and a Python worker that may not have more, are one line."""
+    """A task that exceeds the memory, and a Python worker that reaches its limit, give one line."""
 
     def more_than_the_heap(spark):
         return spark.range(1).selectExpr(
@@ -308,7 +308,7 @@ def test_want_of_memory_is_one_message(tmp_path):
 
 
 def test_what_a_first_session_has_to_fetch_is_said_before(monkeypatch, tmp_path):
-    """Where Delta's JARs are not on this machine, what would be done says so, and where they come from."""
+    """If this machine lacks Delta's JARs, the planned session mentions this and their source."""
     if not has_java():
         pytest.skip("no Java here, or versions that do not fit")
     spark_session.stop_own()
@@ -322,7 +322,7 @@ def test_what_a_first_session_has_to_fetch_is_said_before(monkeypatch, tmp_path)
 
 
 def test_a_server_that_does_not_answer_is_told_before_a_run(tmp_path):
-    """What would be done says so too, and starts nothing."""
+    """The planned session mentions it, too, and starts nothing."""
     pytest.importorskip("grpc")
     spark_session.stop_own()
     with pytest.raises(EngineError, match=r"sc://127\.0\.0\.1:1 does not answer"):

@@ -1,4 +1,4 @@
-"""Runs of what is stale on Spark: the same generated changes as on pandas, and unchanged outputs."""
+"""Runs of stale rows on Spark: the same generated changes as on pandas, and unchanged outputs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def connection(request, tmp_path_factory):
 
 @pytest.fixture
 def clean_modules():
-    """Forgets the modules that a project imports."""
+    """Forget the modules that a project imports."""
     before, path = set(sys.modules), list(sys.path)
     yield
     sys.path[:] = path
@@ -40,7 +40,7 @@ def clean_modules():
 
 @pytest.mark.parametrize("connection", KINDS, indirect=True)
 def test_no_generated_change_leads_to_a_wrong_skip_on_spark(connection, tmp_path, clean_modules):
-    """Whatever changes, each row that would write something else runs, and hardly any other row does."""
+    """After any change, each row with a different result runs, and hardly any other row."""
     project = StaleProject(tmp_path, "spark", lambda **_: {"spark": connection.spark})
     project.change_row("S3", inputs=["bronze.a"])
     wrong, needless, total = mutations(
@@ -65,7 +65,7 @@ def test_what_runs_and_what_does_not_on_the_jvm(connection, tmp_path, clean_modu
 
 
 def test_equal_rows_are_found_whatever_their_order(connection, tmp_path):
-    """Values to the microsecond, nulls by their place, duplicates and types count; order does not."""
+    """The hash depends on values to the microsecond, nulls, duplicates and types, and not on the order."""
     engine, spark = make_engine(connection, tmp_path), connection.spark
     schema = "k int, s string, z string, t timestamp, n array<int>"
     time = dt.datetime(2026, 1, 1, 12, 0, 0, 1)

@@ -41,7 +41,7 @@ def die(*_):
 
 
 def _die_at(moment):
-    """Let the process die at *moment*."""
+    """Make the process die at *moment*."""
     if moment == "before the message is written":
         outbox.Outbox.put = die
     elif moment == "before it is sent":

@@ -1,4 +1,4 @@
-"""Receivers of notifications on this machine: a web server and a mail server, each with its moods."""
+"""Receivers of notifications on this machine, a web server and a mail server, with faults on request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def encrypted(socket):
 
 
 class WebReceiver:
-    """A web server that stores what it gets: `answers` are its next statuses and headers, then 200.
+    """A web server that stores its requests. `answers` are its next statuses and headers, then 200.
 
     The answer "hang" is none until the server is closed.
     """

@@ -113,7 +113,7 @@ def test_a_failed_row_and_its_run_are_one_message_each(notified, receiver):
 
 
 def test_only_the_events_of_on_are_reported(notified, receiver):
-    """`on` chooses: a channel for the end of every run gets one message, whatever the end."""
+    """`on` selects the events: a channel for the end of every run gets one message for each run."""
     web = receiver()
     p = notified(webhook(web, on=["run_finished"]), row("A", lambda: None))
     p.run()
@@ -126,7 +126,7 @@ def test_only_the_events_of_on_are_reported(notified, receiver):
 
 
 def test_a_retried_attempt_is_no_message(notified, receiver):
-    """A row that succeeds at its second attempt has not failed."""
+    """A row that succeeds at its second attempt gives no message of a failure."""
     web, attempts = receiver(), []
 
     def second_time():
@@ -160,7 +160,7 @@ def test_secrets_of_errors_and_channels_are_hidden(notified, receiver, tmp_path)
 
 
 def test_slack_gets_plain_text(notified, receiver):
-    """No text of a row mentions people or makes a link in Slack."""
+    """Texts of rows cannot mention people or make a link in Slack."""
     web = receiver()
     name = "<!channel> <https://evil.example|here> ü★"
     p = notified(
@@ -175,7 +175,7 @@ def test_slack_gets_plain_text(notified, receiver):
 
 
 def test_teams_gets_an_adaptive_card_of_plain_text(notified, receiver):
-    """A workflow of Teams gets a message with one Adaptive Card, in which no text is Markdown."""
+    """A Teams workflow gets a message with one Adaptive Card, in which no text is Markdown."""
     web = receiver(202)
     p = notified(
         webhook(web, kind="teams", on=["row_failed"]), failing("A", "[a](https://evil.example)")
@@ -194,7 +194,7 @@ def test_teams_gets_an_adaptive_card_of_plain_text(notified, receiver):
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 def test_a_mail_is_encrypted_and_logged_in(notified, mail, security):
-    """A mail goes through STARTTLS or TLS, with a login; no name of a row adds a header."""
+    """A mail is sent through STARTTLS or TLS, with a login. A row's name cannot add a header."""
     server = mail(security)
     channel = {
         "kind": "email",
@@ -218,7 +218,7 @@ def test_a_mail_is_encrypted_and_logged_in(notified, mail, security):
 
 
 def test_no_mail_goes_without_encryption(notified, mail, monkeypatch):
-    """A mail server that offers no STARTTLS, as somebody between may pretend, gets neither password nor mail."""
+    """A mail server without STARTTLS, perhaps an impostor, gets neither password nor mail."""
     server = mail("none")
     monkeypatch.setattr(notifiers, "PATIENCE_SECONDS", 0.2)
     channel = {
@@ -235,7 +235,7 @@ def test_no_mail_goes_without_encryption(notified, mail, monkeypatch):
 
 
 def test_a_refused_login_is_one_warning(notified, mail):
-    """A mail server that refuses the password fails no run, and the password is in no text."""
+    """If a mail server refuses the password, the run succeeds, and no text has the password."""
     server = mail("tls")
     channel = {
         "kind": "email",
@@ -256,7 +256,7 @@ def test_a_refused_login_is_one_warning(notified, mail):
 
 
 def test_an_overloaded_receiver_is_asked_again(notified, receiver):
-    """After a 500 or a 429, the message is sent again when the receiver wants it, once."""
+    """After a 500 or a 429, the message is sent again at the time that the receiver asks for, once."""
     web = receiver(500, (429, {"Retry-After": "1"}))
     p = notified(webhook(web, on=["run_failed"]), row("A", broken))
     assert p.run(retry=0).warnings == []
@@ -266,7 +266,7 @@ def test_an_overloaded_receiver_is_asked_again(notified, receiver):
 
 
 def test_a_receiver_that_wants_to_wait_gets_it_at_a_later_start(notified, receiver, monkeypatch):
-    """A run does not wait for minutes: it says so, and a later start sends the message."""
+    """A run does not wait for minutes: it warns, and a later start sends the message."""
     web = receiver((429, {"Retry-After": "300"}))
     p = notified(webhook(web, on=["run_failed"]), row("A", broken))
     monkeypatch.setattr(notifiers, "PATIENCE_SECONDS", 0.2)
@@ -283,7 +283,7 @@ def test_a_receiver_that_wants_to_wait_gets_it_at_a_later_start(notified, receiv
 
 
 def test_a_redirection_is_not_followed(notified, receiver):
-    """A message and its headers go only to the host that the manifest names."""
+    """A message and its headers are sent only to the host in the manifest."""
     other = receiver()
     web = receiver((307, {"Location": other.url}))
     p = notified(webhook(web, on=["run_failed"]), row("A", broken))
@@ -293,7 +293,7 @@ def test_a_redirection_is_not_followed(notified, receiver):
 
 
 def test_a_hanging_receiver_does_not_delay_the_rows(notified, receiver, monkeypatch):
-    """While a receiver hangs, the run goes on; the message is then possibly a repetition."""
+    """While a receiver hangs, the run continues. The repeated message is marked as possibly a duplicate."""
     web = receiver("hang")
     monkeypatch.setattr(notifiers, "PATIENCE_SECONDS", 0.2)
     later = threading.Event()
@@ -339,7 +339,9 @@ def test_an_outbox_that_cannot_be_written_is_one_warning(notified, receiver, mon
 
 
 def test_the_limit_holds_messages_back_and_says_how_many(notified, receiver):
-    """At most `most` messages are sent; the last one is kept for the end of the run, and has the number."""
+    """At most `most` messages are sent. The last one is reserved for the end of the run, and has
+    the number of the others.
+    """
     web = receiver()
     rows = [row(f"R{i}", broken) for i in range(10)]
     p = notified(webhook(web, most=4), *rows)
@@ -371,7 +373,7 @@ def test_the_limit_holds_messages_back_and_says_how_many(notified, receiver):
     ],
 )
 def test_each_event_is_one_message_after_kill_9(tmp_path, receiver, moment):
-    """Whenever the process is killed, the next start sends what is missing, and nothing twice."""
+    """After a kill at any moment, the next start sends the missing messages, and none twice."""
     web = receiver()
     _killed(tmp_path, web, moment)
     p = project_with_failure(tmp_path, web.url)
@@ -385,7 +387,7 @@ def test_each_event_is_one_message_after_kill_9(tmp_path, receiver, moment):
 
 
 def test_a_message_that_may_have_arrived_is_sent_again_under_its_key(tmp_path, receiver):
-    """Killed between the receiver's answer and its note: the receiver can recognise the repetition."""
+    """After a kill between the receiver's answer and its note, the receiver can recognise the duplicate."""
     web = receiver()
     _killed(tmp_path, web, "between answer and note")
     p = project_with_failure(tmp_path, web.url)
@@ -432,7 +434,7 @@ def test_a_run_of_another_machine_has_no_journal_here(notified, receiver):
 
 
 def test_rows_of_another_machine_are_in_the_message_about_its_run(notified, receiver):
-    """The other machine may have sent its messages about rows; the one about the run names them."""
+    """The other machine may have sent its messages about rows. The message about the run names them."""
     web = receiver()
     p = notified(webhook(web), row("A", broken))
     result = p.run(retry=0)
@@ -446,7 +448,7 @@ def test_rows_of_another_machine_are_in_the_message_about_its_run(notified, rece
 
 
 def test_two_processes_send_a_message_once(notified, receiver):
-    """A message is sent by the process that holds the channel; another one leaves it alone."""
+    """Only the process that holds the channel sends a message."""
     web = receiver()
     p = notified(webhook(web, on=["run_failed"]), row("A", broken))
     one, two = (make_notifier(p.orchestrator().place()) for _ in range(2))
@@ -488,7 +490,7 @@ SLACK = {"kind": "slack"}
     ],
 )
 def test_a_wrong_channel_is_a_problem_of_the_manifest(channel, where, problem):
-    """A wrong key, a URL without encryption and an address with a line break are found before a run."""
+    """A plan finds a wrong key, a URL without encryption and an address with a line break."""
     raw = {"project": "P", "environments": {"qat": {"notify": {"ops": channel}}}}
     with pytest.raises(ManifestError) as excinfo:
         ProjectManifest.from_dict(raw)
@@ -499,7 +501,7 @@ def test_a_wrong_channel_is_a_problem_of_the_manifest(channel, where, problem):
 
 
 def test_a_url_comes_from_a_variable(monkeypatch):
-    """A channel's secrets are variables, which only the environment that runs needs."""
+    """A channel's secrets are variables that only the running environment needs."""
     raw = {
         "project": "P",
         "environments": {"qat": {"notify": {"ops": {"kind": "slack", "url": "${SLACK_URL}"}}}},
@@ -517,7 +519,7 @@ def test_a_url_comes_from_a_variable(monkeypatch):
 
 
 def test_a_test_message_needs_no_run(notified, receiver):
-    """A test message is sent at once, and its failure is the reason."""
+    """A test message is sent at once. If it fails, the error is the reason."""
     web = receiver(200, 403)
     p = notified(webhook(web), row("A", broken))
     notifier = make_notifier(p.orchestrator().place())
@@ -531,5 +533,5 @@ def test_a_test_message_needs_no_run(notified, receiver):
     [(None, 1.0), ("7", 7.0), ("soon", 1.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 1.0)],
 )
 def test_retry_after_is_a_number_or_a_date(header, seconds):
-    """A date that has passed, or no date, means a second."""
+    """For a date that has passed, or a missing one, the wait is a second."""
     assert sending._seconds(header) == seconds

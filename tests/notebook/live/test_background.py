@@ -1,4 +1,4 @@
-"""%odibi run --background: a run beside the cells."""
+"""%odibi run --background runs beside the cells."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def bad():
 
 
 class Gate:
-    """A transformation that runs until it is told to end, or is cancelled."""
+    """A transformation that runs until the test ends it, or until it is cancelled."""
 
     def __init__(self):
         self.entered, self.go = threading.Event(), threading.Event()
@@ -48,7 +48,7 @@ def background(project, **options):
 
 
 def test_it_goes_on_while_its_starter_does_something_else(project):
-    """start() returns while the run goes on; wait() gives the result, as running and result do."""
+    """start() returns during the run. wait() gives the result, and running and result agree."""
     gate = Gate()
     run = background(project(row("A", gate))).start()
     assert gate.entered.wait(10)
@@ -61,14 +61,14 @@ def test_it_goes_on_while_its_starter_does_something_else(project):
 
 
 def test_its_repr_says_what_goes_on_and_how_to_end_it(project):
-    """While it runs: how far it is and what to type to end it; afterwards how it ended."""
+    """Its repr has the progress and the command to cancel the run, and later the result."""
     gate = Gate()
     run = background(project(row("A", gate))).start()
     assert gate.entered.wait(10)
     run_id = run._state.snapshot().run_id
     for text in (repr(run), run._repr_mimebundle_()["text/html"]):
         assert "0 of 1 done, 1 running" in text
-        assert f"To end it: %odibi cancel {run_id}" in text
+        assert f"To cancel the run: %odibi cancel {run_id}" in text
     gate.go.set()
     run.wait(10)
     assert f"run {run_id} of 'P' env qat success: 1 success" in repr(run)
@@ -76,7 +76,7 @@ def test_its_repr_says_what_goes_on_and_how_to_end_it(project):
 
 
 def test_the_requests_to_end_get_harder(project):
-    """The first lets what runs end, the second revokes it; more than three count for nothing."""
+    """The first cancel lets running rows end, the second revokes them. More than three have no further effect."""
     gate = Gate()
     run = background(project(row("A", gate), row("B", Gate())), max_workers=1).start()
     assert gate.entered.wait(10)
@@ -89,7 +89,7 @@ def test_the_requests_to_end_get_harder(project):
 
 
 def test_one_transformation_can_be_cancelled(project):
-    """cancel(id) ends that one; the others go on."""
+    """cancel(id) ends that run, and the others continue."""
     gate = Gate()
     run = background(project(row("A", gate), row("B", lambda: None))).start()
     assert gate.entered.wait(10)
@@ -99,7 +99,7 @@ def test_one_transformation_can_be_cancelled(project):
 
 
 def test_a_request_before_the_run_begins_is_heard(project):
-    """Who presses Cancel while manifest and registry are still being read is not ignored."""
+    """A Cancel during the reading of manifest and registry takes effect."""
     planning, asked = threading.Event(), threading.Event()
     fake = project(row("A", lambda: None))
 
@@ -116,7 +116,7 @@ def test_a_request_before_the_run_begins_is_heard(project):
 
 
 def test_what_is_wrong_is_kept_as_one_message(project):
-    """A plan with problems is `error`, the text a person needs; wait() raises it; nothing has run."""
+    """For a plan with problems, `error` has the text, wait() raises it, and nothing has run."""
     run = background(project(row("A", None, function="nope"))).start()
     with pytest.raises(PlanError, match="no module 'fake_functions'"):
         run.wait(10)
@@ -127,7 +127,7 @@ def test_what_is_wrong_is_kept_as_one_message(project):
 
 
 def test_a_failure_of_ours_does_not_vanish_in_the_thread():
-    """What nobody expected is kept, too: its class and message."""
+    """An unexpected error is kept, too, with its class and message."""
 
     def broken():
         raise ZeroDivisionError("oh")
@@ -139,7 +139,7 @@ def test_a_failure_of_ours_does_not_vanish_in_the_thread():
 
 
 def test_a_second_run_is_refused_while_it_goes_on(project):
-    """One run of a project and environment at a time: the lock says which run goes on."""
+    """A project and environment has one run at a time: the message of the lock names the running one."""
     gate = Gate()
     fake = project(row("A", gate))
     run = background(fake).start()
@@ -151,7 +151,7 @@ def test_a_second_run_is_refused_while_it_goes_on(project):
 
 
 def test_what_listeners_print_goes_to_its_log(project, capsys):
-    """On a thread, print would land in whichever cell ran last; the run keeps it instead."""
+    """The run keeps its printed lines: on a thread, print would write into the cell that ran last."""
     from odibi_nb.core.running.hooks import HookManager
 
     hooks = HookManager()
@@ -184,7 +184,7 @@ START = "%load_ext odibi_nb\nfrom pathlib import Path"
 
 @pytest.mark.parametrize("ui", ["html", "widgets", "plotly"])
 def test_the_magic_returns_at_once(folder, ui):
-    """The cell ends while the run goes on; the next ones run; the end is drawn in the first cell."""
+    """The cell ends during the run, and the next ones run. The end is drawn in the first cell."""
     _, start, other, wait = execute(
         folder,
         START,
@@ -202,7 +202,7 @@ def test_the_magic_returns_at_once(folder, ui):
 
 
 def test_the_log_of_a_row_is_shown_while_it_runs(folder):
-    """Chosen while it runs, a row's log is in the output of the run's cell, and open in what is kept."""
+    """The log of a row that is selected during the run is in the output of the run's cell, and open in the kept page."""
     _, start, chosen, unknown, _ = execute(
         folder,
         f"{START}\nimport time",
@@ -224,7 +224,7 @@ def test_the_log_of_a_row_is_shown_while_it_runs(folder):
 
 
 def test_the_handle_is_shown_once_and_stays_true(folder):
-    """Its own cell shows the live view alone; a later one the handle, which the end brings up to date."""
+    """The run's own cell shows only the live view. A later cell shows the handle, which the run's end updates."""
     _, start, later, _ = execute(
         folder,
         START,
@@ -238,7 +238,7 @@ def test_the_handle_is_shown_once_and_stays_true(folder):
 
 
 def test_a_second_run_in_another_cell_is_told_about_the_first(folder):
-    """%odibi run of what goes on in the background ends in the lock's message."""
+    """A second %odibi run during a background run ends in the lock's message."""
     with pytest.raises(CellExecutionError, match="is going on; wait for it, or end it"):
         execute(
             folder,
@@ -250,7 +250,7 @@ def test_a_second_run_in_another_cell_is_told_about_the_first(folder):
 
 
 def test_an_impossible_run_says_why_in_its_cell(folder):
-    """What planning finds is shown in the output of the cell; what is typed wrong is a UsageError there."""
+    """The cell's output shows the problems of the plan. A mistake in the line is a UsageError there."""
     rows = [registry_row("S2", "Silver_1", "dubble")]
     make_project(folder, rows=rows, functions=FUNCTIONS)
     _, start, _ = execute(

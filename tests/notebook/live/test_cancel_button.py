@@ -1,4 +1,4 @@
-"""The Cancel button and the word about ■: what they say, when, and how often they ask."""
+"""The Cancel button and the hint about ■: their labels, when they appear, and how often they ask."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def button(asked):
 
 
 def test_the_label_says_what_the_next_press_does(button):
-    """Cancel, then stop what runs, then abandon it; each with its tooltip; then there is no more to press."""
+    """The labels are Cancel, Stop and Abandon, each with its tooltip. Then the button is disabled."""
     button.probe.value = 1
     for level, (label, tooltip) in enumerate(PRESSES):
         assert button.update(snapshot(level))
@@ -41,7 +41,7 @@ def test_the_label_says_what_the_next_press_does(button):
 
 
 def test_a_double_click_asks_once(button, asked):
-    """A press counts once for each label: the run is not stopped by a nervous finger."""
+    """A press counts once for each label, so that a double click does not stop the run."""
     button.update(snapshot())
     button.widget.click()
     button.widget.click()
@@ -52,7 +52,7 @@ def test_a_double_click_asks_once(button, asked):
 
 
 def test_a_press_that_nobody_heard_can_be_repeated():
-    """Before the run listens, a press does nothing; the next one counts."""
+    """Before the run accepts requests, a press does nothing. The next one counts."""
     answers = iter([False, True, True])
     heard = []
     button = CancelButton(
@@ -65,7 +65,7 @@ def test_a_press_that_nobody_heard_can_be_repeated():
 
 @pytest.mark.parametrize("ui", ["widgets", "plotly"])
 def test_the_button_is_there_only_while_it_is_heard(asked, ui):
-    """It appears when the page has answered, and goes with the run; meanwhile ■ is named."""
+    """The button appears when the page has answered, and disappears with the run. Until then the hint names ■."""
     picture = PICTURES[ui](None, Cancelling(lambda: True, lambda: True), None)
     picture.make(snapshot())
     picture.paint(snapshot())
@@ -81,7 +81,7 @@ def test_the_button_is_there_only_while_it_is_heard(asked, ui):
 
 
 def test_a_page_is_asked_for_a_while_only():
-    """The probe plays and pauses in turn, some seconds long, and only where it is worth it."""
+    """The probe plays and pauses in turn, some seconds long, and only in a page where it is useful."""
     for worth in (True, False):
         button = CancelButton(Cancelling(lambda: True, lambda worth=worth: worth))
         seen = []
@@ -93,7 +93,7 @@ def test_a_page_is_asked_for_a_while_only():
 
 
 def test_without_a_way_to_cancel_nothing_is_promised():
-    """Where nobody said how to end the run, there is neither button nor hint."""
+    """Without a way to end the run, the view has neither button nor hint."""
     picture = PICTURES["widgets"](None, None, None)
     picture.make(snapshot())
     picture.paint(snapshot())
@@ -102,7 +102,7 @@ def test_without_a_way_to_cancel_nothing_is_promised():
 
 
 def test_every_request_to_end_is_counted():
-    """The state knows how hard the run was asked to end, whoever asked; messages count for nothing."""
+    """The state has the level of the last request to cancel from any source, and does not derive it from messages."""
     state = RunState()
     for level in (1, 2):
         event = EventType.RUN_CANCEL_REQUESTED
@@ -113,7 +113,7 @@ def test_every_request_to_end_is_counted():
 
 
 def test_only_a_kernel_with_a_subshell_has_subshell():
-    """Older kernels have no subshells, and some front ends ask for none."""
+    """Older kernels have no subshells, and some front ends use none."""
 
     def shell(subshells):
         manager = SimpleNamespace(list_subshell=lambda: subshells)

@@ -1,4 +1,4 @@
-"""The libraries that draw a live run are imported on a thread, which forks and other imports survive."""
+"""A thread imports the libraries that draw a live run. Forks and other imports do not disturb it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ done = True
 
 
 def run(folder, code):
-    """Run *code* in a process that has a module whose import takes as long as the code wants."""
+    """Run *code* in a process with a module whose import takes as long as the code requires."""
     going, go = str(folder / "going"), str(folder / "go")
     (folder / "slowly_imported.py").write_text(SLOWLY.format(going=going, go=go))
     code = f"import os, time\nGOING, GO = {going!r}, {go!r}\n{FETCH}{code}"
@@ -42,7 +42,7 @@ while not os.path.exists(GOING): time.sleep(0.01)
 
 
 def test_an_import_is_ready_when_it_is_complete(tmp_path):
-    """While a library is half imported, it is not ready, and asking for it again starts nothing."""
+    """A half-imported library is not ready, and asking for it again starts nothing."""
     code = """
 print(libraries.LIBRARIES.ready("plotly"))
 libraries.LIBRARIES.fetch("plotly")
@@ -54,7 +54,7 @@ print(libraries.LIBRARIES.ready("plotly"), sys.modules["slowly_imported"].done)
 
 
 def test_a_forked_child_finds_the_whole_library(tmp_path):
-    """A process that is forked during the import waits for its end: the child imports the module, too."""
+    """A fork during the import waits for its end, so that the child can import the module, too."""
     code = """
 threading.Timer(0.2, open, (GO, "w")).start()
 child = os.fork()
@@ -67,14 +67,14 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 def test_an_interpreter_that_ends_waits_for_the_import_but_not_for_ever(tmp_path):
-    """An import that hangs does not keep the process."""
+    """An import that hangs does not keep the process alive."""
     assert (
         run(tmp_path, "libraries.LIBRARIES.wait.__func__.__defaults__ = (0.01,)" + UNDER_WAY) == []
     )
 
 
 def test_a_library_that_cannot_be_imported_is_not_ready(tmp_path):
-    """Its import raises nothing, and the next run may try again."""
+    """A failed import raises nothing, and the next run may try again."""
     code = """
 libraries.MODULES["plotly"] = "there_is_no_such_module"
 libraries.LIBRARIES.fetch("plotly")

@@ -1,4 +1,4 @@
-"""The live view's thread: what it does when painting fails, or the run never says its end."""
+"""The live view's thread, also when painting fails, or when the run's end is never reported."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Recorder:
 
 
 class Words:
-    """A surface that keeps a list of what it is asked to say."""
+    """A surface that records its calls."""
 
     def __init__(self):
         self.calls = []
@@ -72,7 +72,7 @@ def wait_for_paint():
 
 
 def test_the_painter_asks_how_far_a_row_is(project, recorder, monkeypatch):
-    """What is painted has the progress that the row's engine told, asked on the painter's thread."""
+    """The picture has the row's progress from the engine, read on the painter's thread."""
     threads, painted = [], threading.Event()
 
     def measure():
@@ -93,7 +93,7 @@ def test_the_painter_asks_how_far_a_row_is(project, recorder, monkeypatch):
 
 
 def test_one_thread_paints_and_the_end_is_always_drawn(project, recorder):
-    """Shown and painted on one thread, ended on the run's own; the last picture is the end."""
+    """The view is shown and painted on one thread, and ended on the run's own. The last picture is the end."""
     asked = []
     view = LiveView(lambda rows: asked.append(rows) or "recorder")
     project(row("A", wait_for_paint), row("B", lambda: None)).run(views=[view])
@@ -108,7 +108,7 @@ def test_one_thread_paints_and_the_end_is_always_drawn(project, recorder):
 
 
 def test_a_run_does_not_wait_for_its_picture(project, recorder, monkeypatch):
-    """The first transformation starts while the picture is still being made, however long that takes."""
+    """The first transformation starts while the picture is being made, which may take any time."""
     started, shown = threading.Event(), []
 
     class Slow(Recorder):
@@ -125,7 +125,7 @@ def test_a_run_does_not_wait_for_its_picture(project, recorder, monkeypatch):
 
 
 def test_the_words_come_before_the_picture(project, recorder):
-    """The surface has words and room for all parts before the run starts, on the run's own thread."""
+    """Before the run starts, the surface has a text and room for all parts, on the run's own thread."""
     surface = Words()
     view = LiveView(lambda rows: "recorder", surface)
     view.announce("reading …")
@@ -138,7 +138,7 @@ def test_the_words_come_before_the_picture(project, recorder):
 
 
 def test_what_painting_raises_does_not_reach_the_run(project, recorder):
-    """The run succeeds without a warning, the end is drawn, and the view says what went wrong."""
+    """The run succeeds without a warning, the end is drawn, and the view reports the fault."""
     view = LiveView(lambda rows: "broken")
     result = project(row("A", wait_for_paint)).run(views=[view])
     assert (result["status"], result["warnings"]) == ("success", [])
@@ -147,7 +147,7 @@ def test_what_painting_raises_does_not_reach_the_run(project, recorder):
 
 
 def test_painting_goes_on_after_a_failure(project, recorder, monkeypatch):
-    """A picture that could not be drawn once does not end the live view: the next one is drawn."""
+    """A picture that fails once does not end the live view: the next one is drawn."""
     moods = iter([OSError("half imported")])
 
     class Moody(Recorder):
@@ -165,7 +165,7 @@ def test_painting_goes_on_after_a_failure(project, recorder, monkeypatch):
 
 
 def test_a_run_that_never_says_its_end_is_shown_as_interrupted(project, recorder):
-    """Closed before the run has ended, the view draws a last picture and its thread ends."""
+    """When the view is closed before the run's end, it draws a last picture and its thread ends."""
     view = LiveView(lambda rows: "recorder")
     view.on_plan(project(row("A", lambda: None)).orchestrator().plan())
     wait_for_paint()
@@ -178,7 +178,7 @@ def test_a_run_that_never_says_its_end_is_shown_as_interrupted(project, recorder
 
 
 def test_a_view_shows_one_run_after_the_other(project, recorder):
-    """Each run that a view is given has a picture of its own, as its rows may be others."""
+    """Each run of a view has a picture of its own, as its rows may differ."""
     view = LiveView(lambda rows: "recorder")
     for names in ("A", "AB"):
         project(*(row(name, lambda: None) for name in names)).run(views=[view])

@@ -14,7 +14,7 @@ from odibi_nb.notebook.live import watching
 
 
 class Shown:
-    """A surface that keeps what it shows."""
+    """A surface that records its contents."""
 
     def __init__(self):
         self.bundles, self.table = [], {}
@@ -64,7 +64,7 @@ def held(tmp_path):
 
 
 def test_a_watched_run_is_shown_to_its_end_with_its_logs(held, shown):
-    """The end has what the run's own cell has: summary, chart, table, and the logs of its rows."""
+    """The end is shown like in the run's own cell: summary, chart, table, and the logs of its rows."""
     folder, go = held
     threading.Timer(0.2, go.set).start()
     assert watching.watch_in_cell(FollowedRun(folder), lambda _rows: HTML) == "success"
@@ -73,7 +73,7 @@ def test_a_watched_run_is_shown_to_its_end_with_its_logs(held, shown):
 
 
 def test_an_interrupt_ends_the_watching_and_not_the_run(held, shown, monkeypatch):
-    """The cell keeps the state of the run, which goes on: it is neither interrupted nor cancelled."""
+    """The cell keeps the state of the run, which continues: watching neither interrupts nor cancels it."""
     folder, _ = held
     run = FollowedRun(folder)
 

@@ -1,4 +1,4 @@
-"""What a panel's choices mean: as options of a run, and as a command that can be copied."""
+"""A panel's choices as options of a run, and as a command to copy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ALL = Choices(
 
 
 def test_the_command_names_project_and_environment_and_what_differs():
-    """What is as it would be anyway is not said; words are quoted as in a shell."""
+    """The command leaves defaults out. Words are quoted as in a shell."""
     assert FEW.command() == "%odibi run 'Plant One' --env qat"
     assert ALL.command() == (
         "%odibi run 'Plant One' --env prod --manifest 'my projects/manifest.json' --engine spark "
@@ -47,13 +47,13 @@ def test_overridden_constants_make_it_a_cell():
 
 
 def test_constants_that_are_no_toml_are_refused():
-    """Asked for its options, a panel with malformed constants says what is wrong with them."""
+    """The options of a panel with malformed constants are an error that describes the fault."""
     with pytest.raises(ConfigurationError, match="is not TOML"):
         Choices(project="P", env="qat", overrides="[S1").run_options()
 
 
 def test_the_options_of_a_run():
-    """A run gets layers, exact ids, schedule, workers and what was typed to confirm it."""
+    """A run gets layers, exact ids, schedule, workers and the typed confirmation."""
     assert ALL.run_options() == {
         "target_layers": ("Bronze", "Silver 1"),
         "select": [exactly("B1"), exactly("B 2")],
@@ -72,7 +72,7 @@ NAME = st.text(min_size=1, max_size=12).filter(lambda s: s.strip() and "\n" not 
 
 @given(NAME, NAME, st.lists(NAME.filter(lambda s: not s.startswith("-")), max_size=3))
 def test_any_name_survives_the_command(project, env, ids):
-    """What the command says is understood as what was chosen, whatever signs are in the names."""
+    """Parsing the command gives the same choices, with any characters in the names."""
     line = Choices(project=project, env=env, only=tuple(ids)).command()
     found = parse(split_words(line.removeprefix("%odibi"), CallerNames()))
     assert (found.project, found.env, found.only or []) == (project, env, ids)

@@ -1,4 +1,4 @@
-"""A new panel after a kernel restart: which run was cut off, and its retry."""
+"""After a kernel restart, a new panel shows the interrupted run and its retry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def project(tmp_path):
 
 
 def cut(project):
-    """Cut the journal of the newest run before its second row starts, as a kill does. Its id."""
+    """Cut the journal of the newest run before its second row starts, as a kill does. Return its id."""
     folder = max((project.state_dir / "runs").iterdir())
     lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
     starts = [n for n, line in enumerate(lines) if b'"event":"transform_start"' in line]
@@ -33,7 +33,7 @@ def notice(project, env="qat"):
 
 
 def test_a_run_that_was_cut_off_is_named_and_can_be_retried(project, monkeypatch):
-    """The notice says how far the run had come, and its button retries this run once."""
+    """The notice has the run's progress, and its button retries this run once."""
     monkeypatch.delenv("ODIBI_STATE_DIR", raising=False)
     project.run(max_workers=1)
     run_id = cut(project)
@@ -46,7 +46,7 @@ def test_a_run_that_was_cut_off_is_named_and_can_be_retried(project, monkeypatch
 
 
 def test_there_is_no_notice_without_a_run_that_was_cut_off(project):
-    """Nothing is offered after a whole run, in another environment, or once a later run began."""
+    """The panel offers no retry after a complete run, in another environment, or after the start of a later run."""
     project.run(max_workers=1)
     assert notice(project)[0].widget.children == ()
     cut(project)

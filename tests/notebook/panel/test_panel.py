@@ -1,4 +1,4 @@
-"""The panel's form and what its buttons do, without a browser."""
+"""The panel's form and the effects of its buttons, without a browser."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def panel(here):
 
 
 def settle():
-    """Wait for what panels do on threads of their own."""
+    """Wait for the panels' threads."""
     for thread in threading.enumerate():
         if thread.name == "odibi-panel":
             thread.join(30)
@@ -113,7 +113,7 @@ def test_it_starts_with_what_would_hold_anyway(panel):
 
 
 def test_the_command_follows_every_control(panel):
-    """Whatever is chosen stands in the line at once, escaped."""
+    """Each choice appears in the command at once, escaped."""
     p = panel()
     form = p._form
     tick(form.layers, "Silver_1")
@@ -133,7 +133,7 @@ def test_the_command_follows_every_control(panel):
 
 
 def test_the_workers_offered_are_those_that_the_engine_would_get(panel):
-    """Another engine offers its own number of workers, unless somebody has chosen one."""
+    """Another engine changes the number of workers, unless the user has chosen one."""
     p = panel()
     form = p._form
     form.engine.value = "pandas"
@@ -147,7 +147,7 @@ def test_the_workers_offered_are_those_that_the_engine_would_get(panel):
 
 
 def test_settings_are_the_defaults_that_need_not_be_said(panel, monkeypatch):
-    """What a setting says is chosen at first, and only said where it differs."""
+    """Settings are selected at first, and the command has only differing choices."""
     monkeypatch.setenv("ODIBI_SCHEDULE", "graph")
     monkeypatch.setenv("ODIBI_MAX_WORKERS", "3")
     p = panel()
@@ -158,7 +158,7 @@ def test_settings_are_the_defaults_that_need_not_be_said(panel, monkeypatch):
 
 
 def test_another_environment_has_its_own_rows(panel, tmp_path):
-    """Choosing an environment reads its rows anew; what was chosen of the other's is forgotten."""
+    """Choosing an environment reads its rows again and drops the choices of the other one."""
     p = panel()
     p._form.rows.only.value = ("S1",)
     registry = registry_in_database(
@@ -172,7 +172,7 @@ def test_another_environment_has_its_own_rows(panel, tmp_path):
 
 
 def test_every_project_found_from_here_can_be_chosen(here):
-    """Projects are in a list; the one that is asked for is chosen, and a typing error says what was meant."""
+    """Projects are in a list with the given one selected. A mistyped one gives a suggestion."""
     folder = here()
     other = folder / "projects" / "zwo"
     other.mkdir()
@@ -192,14 +192,14 @@ def test_every_project_found_from_here_can_be_chosen(here):
 
 
 def test_where_there_is_no_project(tmp_path, monkeypatch):
-    """No project at all is one message."""
+    """Without a project the panel shows one message."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigurationError, match="no projects are found from here"):
         RunPanel()
 
 
 def test_searching_keeps_what_is_chosen(panel):
-    """The list shows what fits the search, and always what is chosen; Choose none forgets it."""
+    """The list shows the rows that match the search, and always the chosen ones. Choose none clears them."""
     p = panel(*[registry_row(f"T{i}", "Bronze", "broken") for i in range(20)])
     form = p._form
     form.rows.only.value = ("T3",)
@@ -222,7 +222,7 @@ def test_searching_keeps_what_is_chosen(panel):
 
 
 def test_thousands_of_rows_stay_usable(panel):
-    """The list is capped and says so; the search finds the others."""
+    """The list has a limit and mentions it. The search finds the other rows."""
     p = panel(*[registry_row(f"T{i:04}", "Bronze", "broken") for i in range(2_000)])
     form = p._form
     assert len(form.rows.only.options) == MAX_LISTED
@@ -233,7 +233,7 @@ def test_thousands_of_rows_stay_usable(panel):
 
 
 def test_a_registry_that_cannot_be_read_says_so_where_its_rows_would_be(panel):
-    """The list's place tells why there is none; the panel can be used all the same."""
+    """The reason for a missing list is in its place, and the rest of the panel works."""
     env = {"engine": "pandas", "registry": "sqlite:///nowhere/registry.db"}
     p = panel(environments={"qat": env})
     assert "registry" in p._form.rows.note.value
@@ -265,7 +265,7 @@ def test_every_control_has_a_label_and_a_tooltip(panel):
 
 
 def test_a_preview_shows_what_would_run_and_changes_nothing(panel, tmp_path):
-    """Rows by layer, with the tab in front; neither lake nor journal come to be."""
+    """Preview shows rows by layer in the front tab, and creates neither lake nor journal."""
     p = panel()
     p._tabs.open(GANTT)
     page = previewed(p)
@@ -279,7 +279,7 @@ def test_a_preview_shows_what_would_run_and_changes_nothing(panel, tmp_path):
 
 
 def test_a_preview_marks_what_is_wrong(panel):
-    """Problems of the registry stand at their rows."""
+    """Problems of the registry are at their rows."""
     p = panel(
         *default_rows(), registry_row("S2", "Silver_1", "dubble", constants={"retry": "often"})
     )
@@ -293,7 +293,7 @@ def test_a_preview_marks_what_is_wrong(panel):
 
 
 def test_a_preview_that_cannot_be_made_says_why(panel):
-    """Constants that are no TOML, and a registry that is not there, are one message in the tab."""
+    """Invalid TOML in the constants, and a missing registry, give one message in the tab."""
     p = panel()
     p._form.overrides.value = "[S1"
     assert "is not TOML" in previewed(p)
@@ -303,7 +303,7 @@ def test_a_preview_that_cannot_be_made_says_why(panel):
 
 
 def test_a_preview_follows_the_choices(panel):
-    """What is chosen is what is planned: layers and single transformations."""
+    """The plan has the chosen layers and single transformations."""
     p = panel()
     p._form.rows.only.value = ("S1",)
     previewed(p)
@@ -314,7 +314,7 @@ def test_a_preview_follows_the_choices(panel):
 
 
 def test_a_run_by_buttons(panel):
-    """Preview, Run, and the result: in the tabs and as panel.result; a second run works alike."""
+    """Preview, Run and Result fill the tabs and panel.result. A second run works alike."""
     p = panel()
     for _ in range(2):
         p._buttons.run.click()
@@ -334,7 +334,7 @@ def test_a_run_by_buttons(panel):
 
 
 def test_a_run_folds_the_choices_to_a_line(panel, tmp_path):
-    """While a run goes on one line says what was chosen, and Result names no beginning; Change opens the controls."""
+    """During a run one line has the choices, and Result names no beginning. Change opens the controls."""
     p = panel(waiting_row(tmp_path), waiting_row(tmp_path, "O'Brien <i>"))
     p._form.rows.only.value = ("O'Brien <i>",)
     p._form.workers.value = 3
@@ -349,7 +349,7 @@ def test_a_run_folds_the_choices_to_a_line(panel, tmp_path):
 
 
 def test_presets_choose_rows_at_once(panel):
-    """Stale rows, a layer and those after it, all rows, and the unfinished rows of the last run: one click each."""
+    """One click chooses the stale rows, a layer and those after it, all rows, or the unfinished rows of the last run."""
     p = panel(
         *default_rows(),
         registry_row("BAD", "Silver_1", "missing", ["bronze.none"], {"retry": 0}),
@@ -373,7 +373,7 @@ def test_presets_choose_rows_at_once(panel):
 
 
 def test_a_click_on_the_graph_chooses_rows(panel):
-    """A box toggles its row and is marked; a number of no box, and other text, change nothing."""
+    """A click on a box toggles its row and marks it. A number without a box, and other text, change nothing."""
     p = panel()
     p.preview().join(60)
     assert 'data-box="1"' in p._tabs.preview.value
@@ -388,7 +388,7 @@ def test_a_click_on_the_graph_chooses_rows(panel):
 
 
 def test_choices_survive_a_run(panel):
-    """After a run everything is chosen as it was before."""
+    """After a run the choices are the same as before."""
     p = panel()
     tick(p._form.layers, "Bronze")
     p._form.overrides.value = "[B1]\nrows = 5"
@@ -399,7 +399,9 @@ def test_choices_survive_a_run(panel):
 
 
 def test_buttons_while_it_runs(panel, tmp_path):
-    """Meanwhile Run is off and Cancel on; a second click gives no second run; Cancel says what it does next."""
+    """During a run Run is disabled and Cancel enabled. A second click starts no second run.
+    Cancel's tooltip has its next effect.
+    """
     p = panel(waiting_row(tmp_path), waiting_row(tmp_path, "W2"))
     p._form.workers.value = 1
     run = p.run()
@@ -417,7 +419,7 @@ def test_buttons_while_it_runs(panel, tmp_path):
 
 
 def test_cancel_follows_requests_from_elsewhere(panel, tmp_path):
-    """When the run was asked to end with %odibi cancel, the button says what comes after that."""
+    """After %odibi cancel, the button's label is the next level."""
     p = panel(waiting_row(tmp_path))
     run = p.run()
     while not run._state.snapshot().run_id:
@@ -431,7 +433,7 @@ def test_cancel_follows_requests_from_elsewhere(panel, tmp_path):
 
 
 def test_a_run_that_cannot_begin_says_why(panel):
-    """A broken registry is one message, in front; the panel goes on working."""
+    """A broken registry gives one message in front, and the panel keeps working."""
     p = panel(registry_row("S2", "Silver_1", "dubble"))
     p.run()._thread.join(60)
     assert p._tabs.widget.selected_index == RESULT
@@ -442,7 +444,7 @@ def test_a_run_that_cannot_begin_says_why(panel):
 
 
 def test_retry_failed(panel):
-    """After a run with a failure Retry failed runs only what did not succeed, with that run's choices."""
+    """After a run with a failure, Retry failed runs only the rows that did not succeed, with that run's choices."""
     p = panel(*default_rows(), registry_row("S2", "Silver_1", "broken", constants={"retry": 0}))
     assert p._buttons.retry.disabled
     p.run()
@@ -457,7 +459,7 @@ def test_retry_failed(panel):
 
 
 def test_a_retry_with_nothing_left_to_do_says_so(panel, tmp_path):
-    """What was mended and run elsewhere meanwhile is not run again; the panel keeps its result."""
+    """A row that another session has mended and run is not run again. The panel keeps its result."""
     p = panel(registry_row("S2", "Silver_1", "broken", constants={"retry": 0}))
     p.run()
     first = p.wait(60)
@@ -473,7 +475,9 @@ def test_a_retry_with_nothing_left_to_do_says_so(panel, tmp_path):
 
 
 def test_two_panels_do_not_disturb_each_other(panel, tmp_path):
-    """While one runs, the other's choices and tabs are its own, and its run is told who is first."""
+    """During a run of one panel, another panel has its own choices and tabs, and its run is refused
+    with the first one's id.
+    """
     p = panel(waiting_row(tmp_path))
     other = RunPanel("Plant One")
     settle()
@@ -492,7 +496,7 @@ def test_two_panels_do_not_disturb_each_other(panel, tmp_path):
 
 
 def test_a_protected_environment_asks_for_the_projects_name(panel, tmp_path):
-    """Run works once the project's name is typed, and asks again before the next run."""
+    """Run is enabled after the project's name is typed, and asks again before the next run."""
     p = panel()
     registry = registry_in_database(
         "sqlite:///registry.db", folder=tmp_path / "projects" / "plant_one"
@@ -530,13 +534,13 @@ def test_markup_stays_text_in_every_tab(panel):
 
 
 def test_waiting_for_nothing(panel):
-    """wait() before any run says so."""
+    """wait() before any run raises an error that explains it."""
     with pytest.raises(ConfigurationError, match="nothing was run yet"):
         panel().wait()
 
 
 def test_a_layers_name_is_text():
-    """A layer's name is shown as it is written, and chosen by it; for ipywidgets 7 it is escaped."""
+    """A layer's name is shown and chosen as it is written. For ipywidgets 7 it is escaped."""
     odd = "<img src=x onerror=alert(1)> & 'Silver'"
     boxes = LayerBoxes(lambda: None)
     boxes.offer(["Bronze", odd])

@@ -1,4 +1,4 @@
-"""What a plan's views say of the time it will take, and what a running one says of the time left."""
+"""The expected duration in the views of a plan, and the remaining time of a running one."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_text_of_a_plan_tells_times_path_and_makespans():
 
 
 def test_the_html_of_a_plan_tells_the_same_escaped():
-    """In a notebook a plan says the same, with every name escaped."""
+    """In a notebook a plan shows the same, with every name escaped."""
     html = plan_html(diamond(schedule="graph"))
     assert "⏱ Expected: 6 min 00 s with 2 workers, each row when its inputs are there" in html
     assert "⏱ Critical path (6 min 00 s): A → B&lt;i&gt;" in html
@@ -58,7 +58,7 @@ def test_the_html_of_a_plan_tells_the_same_escaped():
 
 
 def test_a_plan_without_history_says_so():
-    """Where nothing has ever run, the views say that there is no history yet, and no time."""
+    """Without any past run, the views report that history is missing, and show no time."""
     plan = plan_of(planned("A", seconds=None), planned("B", seconds=None))
     for text in (plan_text(plan), plan_html(plan)):
         assert "No history yet: expected times and the critical path are known after" in text
@@ -67,14 +67,14 @@ def test_a_plan_without_history_says_so():
 
 
 def test_a_long_critical_path_is_shortened():
-    """Of a critical path of many rows the first, the last and how many are between are shown."""
+    """A critical path of many rows shows the first, the last and the number between."""
     rows = [planned("r00")] + [planned(f"r{i:02}", [f"r{i - 1:02}"]) for i in range(1, 40)]
     text = plan_text(plan_of(*rows))
     assert "r10 → … (28 more) → r39" in text
 
 
 def test_rows_that_nothing_holds_back_are_named_for_the_graph_schedule():
-    """With schedule graph, later layers' rows without any known input are pointed out; not so layer by layer."""
+    """With schedule graph, rows of later layers without known inputs are pointed out, in contrast to schedule layers."""
     rows = [planned("A"), planned("G", layer="Gold_1"), planned("H", ["A"], layer="Gold_1")]
     assert "name no input start at once: G; name" in plan_text(plan_of(*rows, schedule="graph"))
     assert "start at once" not in plan_text(plan_of(*rows))
@@ -94,12 +94,12 @@ def test_rows_that_nothing_holds_back_are_named_for_the_graph_schedule():
     ],
 )
 def test_durations_in_words(seconds, exact, guessed):
-    """Durations are told as exactly as they are worth."""
+    """Durations are rounded to their accuracy."""
     assert (duration(seconds), rough(seconds)) == (exact, guessed)
 
 
 def state(name, status="WAITING", start=None, end=None):
-    """How a row stands; times in seconds from the start."""
+    """Return the state of a row, with times in seconds from the start."""
     times = {
         "start": None if start is None else START + dt.timedelta(seconds=start),
         "end": None if end is None else START + dt.timedelta(seconds=end),
@@ -117,7 +117,7 @@ def state(name, status="WAITING", start=None, end=None):
             110,
             350,
         ),
-        # B should have ended 60 s ago: nobody knows how much longer it takes, but not no time at all
+        # B should have ended 60 s ago: its remaining time is unknown, but not zero
         (
             [state("A", "SUCCESS", 0, 60), state("B<i>", "RUNNING", 60), state("D")],
             420,
@@ -129,13 +129,13 @@ def state(name, status="WAITING", start=None, end=None):
     ],
 )
 def test_the_time_left_follows_what_really_happens(rows, now, left):
-    """The time left is the forecast's, moved by how late what runs is; where that tells nothing, none is told."""
+    """The remaining time is the forecast's, moved by the delay of running rows. Without data it is unknown."""
     found = Eta(diamond()).seconds_left(rows, START, START + dt.timedelta(seconds=now))
     assert found == left
 
 
 def test_a_late_row_that_nothing_waits_for_delays_nothing():
-    """C takes longer than usual, but B ends later anyway: the time left counts down with B."""
+    """If C is slow but B ends later anyway, the remaining time counts down with B."""
     rows = [state("A", "SUCCESS", 0, 60), state("B<i>", "RUNNING", 60), state("D")]
     late = state("C", "RUNNING", 60)
     left = [
@@ -154,7 +154,7 @@ def test_a_retry_needs_its_time_again():
 
 
 def test_the_estimate_never_stands_still():
-    """While the row that all wait for runs, also over its time, the number changes with the clock."""
+    """While the row runs that all others wait for, also past its time, the number changes with the clock."""
     ended = [state("A", "SUCCESS", 0, 60), state("C", "SUCCESS", 60, 90)]
     rows = [*ended, state("B<i>", "RUNNING", 60), state("D")]
     eta = Eta(diamond())
@@ -166,7 +166,7 @@ def test_the_estimate_never_stands_still():
 
 
 def test_without_history_the_pace_says_how_long():
-    """Three of ten rows took 30 s: the other seven take 70 s. Before, there is no estimate."""
+    """If three of ten rows took 30 s, the other seven take 70 s. Before, the time is unknown."""
     eta = Eta(plan_of(*(planned(f"R{i}", seconds=None) for i in range(10))))
     rows = [state(f"R{i}", "SUCCESS", 0, 10) for i in range(3)] + [
         state(f"R{i}") for i in range(3, 10)
@@ -177,13 +177,13 @@ def test_without_history_the_pace_says_how_long():
 
 
 def test_without_history_no_time_left_is_told():
-    """A first run has no idea how long it will take, and says nothing."""
+    """A first run has no estimate, and shows none."""
     eta = Eta(plan_of(planned("A", seconds=None)))
     assert eta.seconds_left([state("A", "RUNNING", 0)], START, START) is None
 
 
 def test_the_summary_line_tells_the_time_left():
-    """The summary of a running run ends with what is left; that of an ended one does not."""
+    """The summary of a running run ends with the remaining time. The summary of an ended run does not."""
     running = RunSnapshot(status="running", start=START, at=START, seconds_left=41.0)
     assert summary_text(running).endswith("0.0 s, ~40 s left")
     live = RunState()

@@ -1,4 +1,4 @@
-"""The dependency graph before it is drawn, and where its boxes and lines stand."""
+"""The dependency graph before it is drawn, and the positions of its boxes and lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BOX, GAP, LINE = 38, 10, 4
 
 
 def test_nodes_say_what_they_are(tmp_path):
-    """A node has its id, its function and its engine; its tooltip the whole of it, and what it waits for."""
+    """A node has its id, its function and its engine. Its tooltip has the full names, and the rows it waits for."""
     graph = graph_of(planned(tmp_path, task("B"), task("S", "Silver_1", ["B"])))
     node = graph.nodes["S"]
     assert node.lines == ("S", "S · pandas")
@@ -30,7 +30,7 @@ def test_nodes_say_what_they_are(tmp_path):
 
 
 def test_nodes_of_layers_that_are_ordered_by_step_show_their_step(project):
-    """A node says its step and which step it waits for, where steps order its layer, and only there."""
+    """If steps order a layer, and only then, a node has its step and the step it waits for."""
     rows = [
         task(f"{layer[0]}{i}", layer, step=i) for layer in ("Bronze", "Silver_1") for i in (1, 2)
     ]
@@ -43,7 +43,7 @@ def test_nodes_of_layers_that_are_ordered_by_step_show_their_step(project):
 
 
 def test_a_run_shows_in_signs(tmp_path):
-    """Each node has its status, those that the run has not named wait; the legend counts them."""
+    """Each node has its status, WAITING without one in the run. The legend counts them."""
     plan = planned(tmp_path, task("A"), task("B"), task("C"))
     graph = graph_of(plan, {"A": "SUCCESS", "B": "FAILED", "X": "RUNNING"})
     assert [node.sign for node in graph.nodes.values()] == ["✔", "✖", "·"]
@@ -54,7 +54,7 @@ def test_a_run_shows_in_signs(tmp_path):
 
 
 def test_problems_are_marked_where_they_are(tmp_path):
-    """A row whose function is missing, or whose constants are wrong, is marked with what is wrong."""
+    """A row with a missing function or wrong constants is marked with its problem."""
     bad = row("IT'S", nothing, layer="Bronze", constants={"priority": "x"})
     plan = planned(tmp_path, task("A"), row("LOST", function="lost"), bad)
     graph = graph_of(plan)
@@ -65,7 +65,7 @@ def test_problems_are_marked_where_they_are(tmp_path):
 
 
 def test_a_circle_is_shown_as_one(tmp_path):
-    """Rows that wait for each other are marked; the graph without the closing edge has no circle."""
+    """Rows that wait for each other are marked. Without the closing edge the graph has no circle."""
     rows = [task("A", after=["C"]), task("B", after=["A"]), task("C", after=["B"]), task("D")]
     graph = graph_of(planned(tmp_path, *rows))
     assert set(graph.circle) == {("C", "A"), ("A", "B"), ("B", "C")}
@@ -74,7 +74,7 @@ def test_a_circle_is_shown_as_one(tmp_path):
 
 
 def test_a_part_of_a_plan_can_be_shown(tmp_path):
-    """With some of its rows left out, a plan's graph has only the edges between those that are there."""
+    """If rows are left out of a plan, its graph has only the edges between the others."""
     plan = planned(tmp_path, *ladder(9))
     part = {name: row for name, row in plan.rows.items() if row.layer != "Silver_1"}
     graph = graph_of(dataclasses.replace(plan, rows=part))
@@ -86,7 +86,7 @@ def test_a_part_of_a_plan_can_be_shown(tmp_path):
 
 
 def test_too_many_rows_become_layers(tmp_path):
-    """Above the limit there is one node per layer, with counts, and a note that says so."""
+    """Above the limit the graph has one node per layer, with counts, and a note about it."""
     plan = planned(tmp_path, *ladder(MAX_NODES + 3))
     first = next(iter(plan.rows))
     graph = graph_of(plan, {first: "FAILED"})
@@ -105,7 +105,7 @@ def test_too_many_rows_become_layers(tmp_path):
 
 @st.composite
 def graphs(draw):
-    """Graphs over up to four layers, with edges that lead onwards."""
+    """Graphs over up to four layers, with edges to later layers."""
     count = draw(st.integers(1, 40))
     layers = sorted(draw(st.lists(st.integers(0, 3), min_size=count, max_size=count)))
     pairs = st.tuples(st.integers(0, count - 1), st.integers(0, count - 1))
@@ -121,7 +121,7 @@ def graphs(draw):
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=examples(30))
 @given(graphs())
 def test_any_graph_is_laid_out(graph):
-    """Every box has its own room, layers stand in order, and every edge leads right, column by column."""
+    """Boxes do not overlap, layers are in order, and every edge leads to the right, column by column."""
     layout = laid_out(graph, BOX, GAP, LINE)
     place = {slot.id: slot for slot in layout.y if not slot.passing}
     assert set(place) == set(graph.nodes)
@@ -142,7 +142,7 @@ def test_any_graph_is_laid_out(graph):
 
 
 def test_lines_that_need_not_cross_do_not(tmp_path):
-    """Pairs that are given criss-cross are sorted so that their lines are level."""
+    """Crossed pairs are sorted so that their lines are level."""
     names = [f"B{i}" for i in range(6)]
     rows = [*map(task, names), *(task(f"S{i}", "Silver_1", [f"B{5 - i}"]) for i in range(6))]
     layout = laid_out(graph_of(planned(tmp_path, *rows)), BOX, GAP, LINE)

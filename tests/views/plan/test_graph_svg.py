@@ -27,7 +27,7 @@ def titles(svg):
 
 
 def test_it_is_an_image_with_words(tmp_path):
-    """role=img, and how much of what as its label."""
+    """The picture has role=img, and its counts as label."""
     svg = drawn(graph_svg(planned(tmp_path, *ladder(9))))
     assert svg.get("role") == "img"
     assert svg.get("aria-label") == "Dependency graph of P: 9 transformations, 13 dependencies"
@@ -48,7 +48,7 @@ def test_it_can_be_read(tmp_path, count):
 
 
 def test_very_many_rows_are_small(tmp_path):
-    """2,000 rows are a picture of their layers, in few bytes, which says so."""
+    """2,000 rows are drawn as their layers, in few bytes, with a note."""
     text = graph_svg(planned(tmp_path, *ladder(2_001)))
     assert "2,001 transformations are too many for one picture" in text
     assert len(text) < 5_000
@@ -56,7 +56,7 @@ def test_very_many_rows_are_small(tmp_path):
 
 
 def test_a_status_is_told_by_sign_and_word(tmp_path):
-    """A node's status is a colour, a sign in the box, a word in tooltip and legend."""
+    """A node shows its status as a colour, a sign in the box, and a word in tooltip and legend."""
     text = graph_svg(planned(tmp_path, task("A"), task("B")), {"A": "FAILED"})
     svg = drawn(text)
     assert {"✖ A", "· B"} <= {t.text for t in svg.iter(f"{SVG}text")}
@@ -66,7 +66,7 @@ def test_a_status_is_told_by_sign_and_word(tmp_path):
 
 
 def test_a_circle_is_drawn(tmp_path):
-    """Each edge of a circle is dashed, and says so; nothing is lost and nothing hangs."""
+    """Each edge of a circle is dashed, with a note. Nothing is lost and nothing hangs."""
     rows = [task("A", after=["C"]), task("B", after=["A"]), task("C", after=["B"])]
     svg = drawn(graph_svg(planned(tmp_path, *rows)))
     assert {"A waits for C, in a circle", "B waits for A, in a circle"} < set(titles(svg))
@@ -82,7 +82,7 @@ def test_markup_stays_text(tmp_path):
 
 
 def test_nothing_is_loaded_or_run(tmp_path):
-    """No scripts, no handlers, no addresses but the namespace."""
+    """The picture has no scripts, no handlers, and no address but the namespace."""
     text = graph_svg(planned(tmp_path, *ladder(9))).replace("http://www.w3.org/2000/svg", "")
     assert "http" not in text
     assert "href" not in text
@@ -95,13 +95,13 @@ def test_without_rows_there_is_no_picture(tmp_path):
 
 
 def test_a_plan_shows_its_graph(tmp_path):
-    """The HTML of a plan has the graph, unfolded while it is small."""
+    """The HTML of a plan has the graph, unfolded if it is small."""
     assert "<details open><summary>" in plan_html(planned(tmp_path, *ladder(9)))
     assert "<details><summary>" in plan_html(planned(tmp_path, *ladder(60)))
 
 
 def test_mermaid(tmp_path):
-    """The same graph as Mermaid text: layers, nodes, edges, statuses; what is syntax is escaped."""
+    """The Mermaid text has the same layers, nodes, edges and statuses, with its syntax escaped."""
     plan = planned(
         tmp_path,
         row('B"1]', nothing, layer="Bronze", outputs=[{"table": "t.b"}]),

@@ -48,7 +48,7 @@ def page(raw):
 
 
 def test_it_says_what_a_project_is():
-    """Layers in order with what is cached and limited, environments, what rows may name."""
+    """The page has the layers in order with caches and limits, environments, and the places that rows may name."""
     text = html.unescape(page(FULL))
     for part in (
         "Plant One",
@@ -69,13 +69,13 @@ def test_it_says_what_a_project_is():
 
 
 def test_no_secret_is_shown():
-    """Passwords in URLs, keys and tokens are hidden; variables are shown as they are written."""
+    """Passwords in URLs, keys and tokens are hidden. Variables are shown as they are written."""
     assert "hunter2" not in page(FULL)
     assert "${URL}" in page(FULL)
 
 
 def test_the_least_manifest():
-    """What is not set takes no room: no empty columns, no empty headers."""
+    """Unset keys take no room: no empty columns, no empty headers."""
     text = page({"project": "P"})
     assert "Environments: none" in text
     assert "any module (transformation_modules is not set)" in text
@@ -109,5 +109,5 @@ def test_markup_stays_text():
     ],
 )
 def test_its_repr_is_a_line(raw, text):
-    """In a terminal a manifest is one line without anything secret."""
+    """In a terminal a manifest is one line without secrets."""
     assert repr(ProjectManifest.from_dict(raw)) == text

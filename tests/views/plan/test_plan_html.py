@@ -20,21 +20,21 @@ def page_of(project, *rows, **options):
 
 
 def cells(page):
-    """The text of each row of each table, cells by |."""
+    """Return the text of each row of each table, with cells separated by |."""
     text = re.sub(r"<wbr>", "", page)
     lines = re.findall(r"<tr>(.*?)</tr>", text, re.DOTALL)
     return [re.sub(r"<[^>]+>", "", line.replace("</td>", "|")) for line in lines]
 
 
 def test_rows_are_grouped_by_layer(project):
-    """Each layer has a heading with its number of rows, also one with nothing to run."""
+    """Each layer has a heading with its number of rows, also a layer without rows to run."""
     page = page_of(project, row("A", noop, layer="Bronze"), row("B", noop), row("C", noop))
     headings = re.findall(r"<b>(\w+)</b> <span[^>]*>([^<]+)<", page)
     assert headings == [("Bronze", "1 row"), ("Silver_1", "2 rows"), ("Gold_1", "nothing to run")]
 
 
 def test_a_row_shows_what_it_would_do(project):
-    """Function and where it is written, engine, inputs, constants, outputs, what it waits for."""
+    """A row has its function with its place, engine, inputs, constants, outputs, and the rows it waits for."""
     page = page_of(
         project,
         row("A", noop, layer="Bronze", outputs=[{"table": "bronze.x", "mode": "append"}]),
@@ -50,7 +50,9 @@ def test_a_row_shows_what_it_would_do(project):
 
 
 def test_steps_are_shown_where_they_order_a_layer(project):
-    """Text and HTML say which layer is ordered by step and what each row waits for; else that steps order nothing."""
+    """Text and HTML mark the layer that steps order, with the rows that each row waits for.
+    Otherwise they mention that steps have no effect.
+    """
     rows = [
         *(row(f"B{step}", noop, layer="Bronze", step=step) for step in (10, 20)),
         *(row(f"S{step}", noop, step=step) for step in (1, 2)),
@@ -83,13 +85,13 @@ def test_columns_with_nothing_in_them_are_left_out(project):
 
 
 def test_many_rows_can_be_searched(project):
-    """Eight rows or more have a search, which needs no kernel; fewer are seen at a glance."""
+    """A plan of eight rows or more has a search that needs no kernel. A smaller one has none."""
     assert "<input type=search" in page_of(project, *(row(f"R{i}", noop) for i in range(8)))
     assert "<input" not in page_of(project, row("A", noop))
 
 
 def test_problems_stand_above_and_at_their_rows(project):
-    """What is wrong is listed at once, and again at the row where it has to be mended."""
+    """Problems are listed in front, and again at the row that needs mending."""
     page = page_of(
         project,
         row("GOOD", noop),
@@ -104,14 +106,14 @@ def test_problems_stand_above_and_at_their_rows(project):
 
 
 def test_what_will_not_run_is_named(project):
-    """Disabled rows are named, and what was selected is said."""
+    """Disabled rows are named, and the selection is shown."""
     page = page_of(project, row("A", noop), row("B", noop), row("OFF", noop, enabled=0), select="A")
     assert "disabled, will not run: OFF" in page
     assert "selected: <code>--select A</code>" in page
 
 
 def test_a_large_plan_is_capped_and_keeps_what_is_wrong(project):
-    """Of 2,000 rows some are shown, those with problems first, and it says how many are not."""
+    """Of 2,000 rows some are shown, those with problems first, with the number of the others."""
     rows = [row(f"T{i:04}", noop, constants={"note": "x" * 300}) for i in range(2_000)]
     rows.append(row("WRONG", noop, constants={"engine": "panda"}))
     page = page_of(project, *rows)
@@ -121,7 +123,7 @@ def test_a_large_plan_is_capped_and_keeps_what_is_wrong(project):
 
 
 def test_long_values_can_be_opened(project):
-    """A long constant or an SQL input is cut, and stands in full where it can be unfolded."""
+    """A long constant or an SQL input is cut, and unfolds to the whole text."""
     sql = "SELECT * FROM bronze.x WHERE " + " AND ".join(f"c{i} > 0" for i in range(30))
     page = page_of(project, row("A", noop, inputs=[{"type": "query", "sql": sql, "name": "q"}]))
     assert "<summary>q</summary>" in page
@@ -129,7 +131,7 @@ def test_long_values_can_be_opened(project):
 
 
 def test_where_a_function_is_written():
-    """Partials and wrappers are looked through; what has no source has no place."""
+    """The place of partials and wrappers is that of the wrapped function. A function without source has no place."""
     line = noop.__code__.co_firstlineno
 
     @functools.wraps(noop)

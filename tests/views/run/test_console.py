@@ -1,4 +1,4 @@
-"""What the console prints, and what it leaves out."""
+"""Lines that the console prints, and lines that it leaves out."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_an_empty_layer_is_said(project, capsys):
 
 
 def test_lines_of_rows_that_run_together_are_named(project, capsys):
-    """Where several rows run, a printed line says whose it is."""
+    """If several rows run, a printed line has its row's id."""
     both = threading.Barrier(2)
 
     def says():
@@ -57,13 +57,13 @@ def test_lines_of_rows_that_run_together_are_named(project, capsys):
 
 
 def test_an_unknown_level_is_refused():
-    """A level that does not exist is refused, with what may have been meant."""
+    """An unknown level is refused with a suggestion."""
     with pytest.raises(ConfigurationError, match="did you mean 'INFO'"):
         ConsoleView("INF")
 
 
 def test_a_throttled_console_counts_what_it_leaves_out(capsys):
-    """After a burst, lines are counted instead of printed; warnings always appear."""
+    """After a burst, lines are counted instead of printed. Warnings always appear."""
     now = [0.0]
     console = ThrottledConsole("INFO", burst=2, per_second=1, clock=lambda: now[0])
     for i in range(5):

@@ -1,4 +1,4 @@
-"""A run's lines, kept to be read in a panel."""
+"""Console lines of a run, stored for a panel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def fails():
 
 
 def test_it_keeps_what_a_console_would_print(project):
-    """Events in the seed's words and what transformations print, each under its transformation."""
+    """Events in the seed's words, and the output of transformations, each under its transformation."""
     lines = ConsoleLines()
     project(row("A", talks), row("B", fails)).run(views=[lines], max_workers=1)
     kept = [*lines._lines]
@@ -30,7 +30,7 @@ def test_it_keeps_what_a_console_would_print(project):
 
 
 def test_one_transformation_can_be_read_alone(project):
-    """Asked for one transformation, only its lines are there."""
+    """For one transformation, only its lines are returned."""
     lines = ConsoleLines()
     project(row("A", talks), row("B", fails)).run(views=[lines], max_workers=1)
     page = lines.html("A")
@@ -48,7 +48,7 @@ def test_lines_are_text(project):
 
 
 def test_only_the_last_lines_are_shown_and_it_says_so():
-    """A talkative run stays light: the newest lines, and how many there are before them."""
+    """Of many lines the newest are kept, with the number of the earlier ones."""
     lines = ConsoleLines()
     for number in range(SHOWN_LINES + 7):
         lines.on_output("A", f"line {number} " + "x" * 2 * console_lines.MAX_LENGTH)
@@ -60,7 +60,7 @@ def test_only_the_last_lines_are_shown_and_it_says_so():
 
 
 def test_another_run_begins_with_nothing():
-    """clear() forgets the lines; the version tells that there is something to paint."""
+    """clear() removes the lines, and the version shows that the panel must paint."""
     lines = ConsoleLines()
     lines.on_message("WARNING", "⚠️ careful")
     before = lines.version

@@ -1,4 +1,4 @@
-"""A failed row says where it failed, what may have been meant, and what to do."""
+"""A failed row shows the place of the failure, a suggestion, and the next steps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ended(*rows, status="failed"):
 
 
 def test_the_error_has_its_line_and_the_column_that_was_meant(tmp_path, monkeypatch):
-    """In the text, and in the page with a link if Jupyter can open the file."""
+    """The text has the place, and the page links it if Jupyter can open the file."""
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     (far := tmp_path / "a" / "b").mkdir(parents=True)
     monkeypatch.chdir(far)
@@ -46,7 +46,7 @@ def test_the_error_has_its_line_and_the_column_that_was_meant(tmp_path, monkeypa
 
 
 def test_a_file_beside_the_notebook_is_a_link(tmp_path, monkeypatch):
-    """Relative to the notebook, not to where the kernel has moved since."""
+    """The link is relative to the notebook, even after the kernel has changed its folder."""
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "work" / "a.ipynb"))
@@ -60,7 +60,7 @@ def test_a_file_beside_the_notebook_is_a_link(tmp_path, monkeypatch):
 
 
 def test_a_failed_row_has_its_next_steps():
-    """Buttons and, for front ends without them, the same commands as text; a retry once the run is over."""
+    """The page has buttons and, for front ends without them, the same commands as text, with a retry after the run."""
     skipped = RowState(id="G1", layer="Gold", function="g.f", engine="pandas", status="SKIPPED")
     page = table_html(ended(failed(), skipped))
     names = "--project &#x27;Plant One&#x27; --env qat"
@@ -78,7 +78,7 @@ def test_a_failed_row_has_its_next_steps():
 
 
 def test_many_failed_rows_keep_a_notebook_small():
-    """The first ones have buttons, and the others the commands as text."""
+    """The first failed rows have buttons, and the others the commands as text."""
     page = table_html(ended(*(failed(f"S{number}") for number in range(60))))
     assert page.count(">Load here</button>") == MAX_BUTTONS
     assert page.count("<code>%odibi load") == 60
@@ -86,7 +86,7 @@ def test_many_failed_rows_keep_a_notebook_small():
 
 
 def test_no_name_breaks_a_command_or_the_page():
-    """A quote in an id is quoted, HTML in an error is text, and a line break in an id has no commands."""
+    """A quote in an id is quoted, HTML in an error is text, and an id with a line break has no commands."""
     page = table_html(ended(failed("it's", error="ValueError: </td><script>alert(1)</script>")))
     assert "<script>alert" not in page
     assert command("load", "it's", project="P", env="e").startswith("%odibi load 'it'\"'\"'s'")

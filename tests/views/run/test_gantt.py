@@ -22,7 +22,7 @@ def kinds_of(gantt, name):
 
 
 def test_rows_are_in_the_plans_order_grouped_by_layer():
-    """The picture's rows are the table's; each layer is one band of them."""
+    """The picture's rows are the table's. Each layer is one band of them."""
     gantt = gantt_of(everything())
     assert [r.id for r in gantt.rows] == [r.id for r in everything().rows]
     assert [(b.layer, b.first, b.last) for b in gantt.bands] == [
@@ -48,7 +48,7 @@ def test_rows_are_in_the_plans_order_grouped_by_layer():
     ],
 )
 def test_each_row_has_its_bars(name, bars):
-    """Queued since its layer began, each attempt, each wait; what goes on ends now."""
+    """A row has a bar for its queue time since its layer's start, each attempt and each wait. Open bars end now."""
     assert kinds_of(gantt_of(everything()), name) == bars
 
 
@@ -65,13 +65,13 @@ def test_a_row_that_never_started_is_marked_where_it_ended():
 
 
 def test_a_row_cancelled_between_attempts_keeps_its_wait():
-    """What waited for its next attempt when the run was cancelled: attempt, wait, mark."""
+    """A row whose next attempt was pending at the cancel has its attempt, its wait and a mark."""
     gantt = gantt_of(run(row("A", bar(1, 0, 2, "FAILED"), status="CANCELLED", end=6)))
     assert [kind for kind, _, _ in kinds_of(gantt, "A")] == ["RETRIED", "RETRYING", "CANCELLED"]
 
 
 def test_the_now_line_is_there_while_it_runs():
-    """A run that goes on has a now-line inside its axis; one that ended has none."""
+    """A running run has a now-line inside its axis. An ended one has none."""
     gantt = gantt_of(everything())
     assert gantt.now == 10
     assert gantt.until > 10
@@ -79,7 +79,7 @@ def test_the_now_line_is_there_while_it_runs():
 
 
 def test_the_axis_stays_for_a_while():
-    """While a run grows, its axis end changes rarely, never shrinks, and always has room."""
+    """During a run, the axis end changes rarely, never shrinks, and always has room."""
     ends = [gantt_of(run(row("A", bar(1, 0)), seconds=s / 4)).until for s in range(1, 2_000)]
     assert ends == sorted(ends)
     assert len(set(ends)) < 25
@@ -88,7 +88,7 @@ def test_the_axis_stays_for_a_while():
 
 @pytest.mark.parametrize("until", [0.1, 0.5, 1, 5, 9.9, 59, 61, 600, 5_000, 90_000, 900_000])
 def test_the_axis_has_a_few_ticks_that_can_be_told_apart(until):
-    """Between 2 and 11 ticks, none like another; from 0."""
+    """The axis has between 2 and 11 different ticks, from 0."""
     gantt = gantt_of(run(row("A", bar(1, 0, until)), seconds=until, status="success"))
     labels = [text for _, text in gantt.ticks()]
     assert 2 <= len(labels) <= 11
@@ -97,7 +97,7 @@ def test_the_axis_has_a_few_ticks_that_can_be_told_apart(until):
 
 
 def test_a_tooltip_says_what_there_is_to_know():
-    """Id, function, status with sign and attempt, times in seconds and wall time, rows, error."""
+    """A tooltip has id, function, status with sign and attempt, times in seconds and wall time, rows, and error."""
     gantt = gantt_of(everything())
     told = {(gantt.rows[s.row].id, s.kind): gantt.tooltip(s) for s in gantt.segments}
     assert told["BAD", "FAILED"] == [
@@ -112,20 +112,20 @@ def test_a_tooltip_says_what_there_is_to_know():
 
 
 def test_a_long_error_is_shortened():
-    """A tooltip holds the beginning of an error."""
+    """A tooltip has the beginning of an error."""
     gantt = gantt_of(run(row("A", bar(1, 0, 1, "FAILED", "x" * 10_000))))
     assert len(gantt.tooltip(gantt.segments[0])[-1]) < 200
 
 
 def test_the_picture_in_words():
-    """The label says how many rows are how far."""
+    """The label has the number of rows in each status."""
     label = gantt_of(everything()).label
     assert label.startswith("Gantt chart of P: 1 running, 3 success, 1 failed")
     assert "2 waiting" in label
 
 
 def test_no_two_statuses_look_alike():
-    """Signs of what can stand in one table differ; so do colours, and patterns of bars of one height."""
+    """Signs in one table differ, and so do colours, and patterns of bars of one height."""
     for (name, one), (kind, other) in itertools.combinations(STATUS_STYLES.items(), 2):
         assert (one.pattern, name in WAITS) != (other.pattern, kind in WAITS)
         assert one.colour != other.colour
@@ -134,7 +134,7 @@ def test_no_two_statuses_look_alike():
 
 
 def test_many_rows_share_the_lanes_of_workers():
-    """Above MAX_LINES rows, a line is a worker: its bars follow each other, and none covers another."""
+    """Above MAX_LINES rows, a line is a worker: its bars follow each other without overlaps."""
     gantt = gantt_of(many(MAX_LINES + 1))
     assert gantt.folded
     assert not gantt_of(many(MAX_LINES)).folded
@@ -147,7 +147,7 @@ def test_many_rows_share_the_lanes_of_workers():
 
 
 def test_failed_rows_have_lines_of_their_own_on_top():
-    """Of many rows, those that failed come first with their names, MAX_FAILED at most; the rest are in lanes."""
+    """In a chart of many rows, failed ones come first with their names, at most MAX_FAILED. The others are in lanes."""
     gantt = gantt_of(many(1_000))
     on_top = [label for label in gantt.labels if label.startswith("✖")]
     assert gantt.labels[: len(on_top)] == tuple(on_top)
@@ -158,7 +158,7 @@ def test_failed_rows_have_lines_of_their_own_on_top():
 
 
 def test_a_lane_says_what_it_runs():
-    """While a worker is busy, its line has the name of its row."""
+    """The line of a busy worker has the name of its row."""
     ended = [row(f"T{i}", bar(1, i, i + 1)) for i in range(MAX_LINES)]
     busy, skipped = row("BUSY", bar(1, 61)), row("NEXT", status="SKIPPED", end=3)
     gantt = gantt_of(run(*ended, busy, skipped, row("OTHER", bar(1, 0.5, 61.5)), seconds=70))
@@ -168,14 +168,14 @@ def test_a_lane_says_what_it_runs():
 
 
 def test_there_are_not_too_many_lanes():
-    """However many rows run at a time, there are MAX_LANES lanes at most, and every bar has one."""
+    """The chart has at most MAX_LANES lanes for any number of running rows, and every bar has one."""
     gantt = gantt_of(run(*(row(f"T{i}", bar(1, i / 100)) for i in range(500)), seconds=9))
     assert len(gantt.labels) == MAX_LANES
     assert {s.line for s in gantt.segments} == set(range(MAX_LANES))
 
 
 def test_lanes_that_follow_a_run_are_those_of_its_end():
-    """Told of each change, the lanes of a run are the same as told of all at once."""
+    """Lanes computed from each change equal lanes computed from the whole run."""
     rows, following, whole = many(200).rows, Lanes(), Lanes()
     moments = sorted(
         [(r.bars[0].start, i, False) for i, r in enumerate(rows)]
@@ -199,7 +199,7 @@ def expecting(snapshot, **seconds):
 
 
 def test_with_a_forecast_the_axis_stands():
-    """It ends a tenth after the expected end from the start on, and moves only if the run takes longer."""
+    """The axis ends a tenth after the expected end from the start on, and changes only if the run takes longer."""
     snapshots = [expecting(run(row("A", bar(1, 0)), seconds=s), A=30) for s in range(40)]
     ends = [gantt_of(snapshot).until for snapshot in snapshots]
     assert ends[:33] == [33.0] * 33
@@ -207,7 +207,7 @@ def test_with_a_forecast_the_axis_stands():
 
 
 def test_each_row_has_its_expected_place():
-    """A pale bar for every row with a history; it stays below the bar, and skipped rows lose it."""
+    """Every row with a history has a pale bar below its own bar. Skipped rows have none."""
     rows = (row("A", bar(1, 0, 2)), row("B"), row("C", status="SKIPPED", end=4), row("NEW"))
     gantt = gantt_of(expecting(run(*rows), A=3, B=5, C=7))
     assert [(s.row, s.start, s.end) for s in gantt.ghosts()] == [(0, 0, 3), (1, 0, 5)]
@@ -215,7 +215,7 @@ def test_each_row_has_its_expected_place():
 
 
 def test_what_takes_longer_than_usual_is_marked():
-    """The part over the usual time has a kind of its own, once it is a fifth of it and half a second."""
+    """The part over the usual time has a kind of its own if it is at least a fifth of it and half a second."""
     rows = (row("A", bar(1, 0)), row("B", bar(1, 2, 9)), row("C", bar(1, 0, 3.3)))
     gantt = gantt_of(expecting(run(*rows, seconds=8), A=6, B=3, C=3))
     late = {
@@ -227,19 +227,19 @@ def test_what_takes_longer_than_usual_is_marked():
 
 
 def test_a_failed_row_has_its_sign_and_a_failed_attempt_none():
-    """Only a row that failed for good is drawn as failed, with the sign at its end."""
+    """Only a row that failed finally is drawn as failed, with the sign at its end."""
     signs = {s.kind: s.sign for s in gantt_of(everything()).segments if s.bar}
     assert (signs["FAILED"], signs["RETRIED"], signs["UNCHANGED"]) == ("✖", "", "=")
 
 
 def test_a_long_name_is_cut_in_its_middle():
-    """Its beginning and its end stay, which differ between names."""
+    """A cut name keeps its beginning and its end, where names differ."""
     assert cut_in_the_middle("INGEST_PLANT_B_KILN_TEMPERATURES", 11) == "INGES…TURES"
     assert cut_in_the_middle("SILVER_001", 11) == "SILVER_001"
 
 
 def test_before_the_run_starts_there_is_nothing_to_draw():
-    """A snapshot without a start has no bars, and still an axis."""
+    """A snapshot without a start has an axis and no bars."""
     gantt = gantt_of(RunSnapshot(project="P", rows=(row("A"),)))
     assert (gantt.segments, gantt.now) == ((), None)
     assert gantt.ticks()
@@ -247,7 +247,7 @@ def test_before_the_run_starts_there_is_nothing_to_draw():
 
 
 def test_a_bar_tells_which_data_checks_were_not_kept():
-    """The tooltip of an attempt names the checks that it broke, five of them at most."""
+    """The tooltip of an attempt has its broken checks, at most five."""
     broken = tuple(f"not_null(c{i}) warned: 1 of 4 rows" for i in range(9))
     attempt = replace(bar(1, 0, 2), checks=broken)
     gantt = gantt_of(run(row("A", attempt), status="success"))

@@ -1,4 +1,4 @@
-"""The live Gantt chart in layers: the same bars as the whole, and only what changed is drawn anew."""
+"""The live Gantt chart in layers has the same bars as the whole chart, and only changes are drawn again."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ FULL = re.compile(
 
 
 def bars_in(texts):
-    """Every bar that has a tooltip: its place."""
+    """Return the place of every bar with a tooltip."""
     return sorted(found for text in texts for found in FULL.findall(text))
 
 
 def as_it_stands(snapshot):
-    """The bars of the chart drawn at once, but for what is queued: its layers draw that in one."""
+    """Return the bars of the chart drawn at once, without queued rows, which the layers draw together."""
     from odibi_nb.views.run.gantt_svg import GanttDrawing
 
     gantt = gantt_of(snapshot)
@@ -38,7 +38,7 @@ def as_it_stands(snapshot):
 
 
 def grown(row_at, seconds):
-    """A row of the given plan of times, as it stands after *seconds*."""
+    """Return the state of a row, with the planned times, after *seconds*."""
     name, layer, begin, end, again, status = row_at
     first = (1, begin, end, "FAILED" if again else status)
     if seconds < begin:
@@ -69,7 +69,7 @@ TIMES = st.lists(
 @settings(max_examples=examples(20))
 @given(TIMES, st.lists(st.floats(0.1, 40), min_size=1, max_size=12))
 def test_the_layers_are_the_whole(times, moments):
-    """Whatever happens between two snapshots, the layers show the very bars that the whole would."""
+    """After any events between two snapshots, the layers have exactly the bars of the whole chart."""
     plans = [
         (f"T{i}", ("Bronze", "Silver_1")[i % 2], begin, begin + length, again, status)
         for i, (begin, length, again, status) in enumerate(times)
@@ -88,7 +88,7 @@ def test_the_layers_are_the_whole(times, moments):
 
 
 def test_what_has_settled_stays():
-    """Time alone changes one layer: the moving one."""
+    """The passing of time changes only the moving layer."""
     layers = GanttLayers(11)
     rows = everything().rows
     before = layers.update(run(*rows, seconds=10.0))
@@ -103,7 +103,7 @@ def test_what_has_settled_stays():
 
 
 def test_what_is_sent_grows_with_what_changed():
-    """One more of 2,000 rows that ends changes one small picture, not those before it."""
+    """The end of one more of 2,000 rows changes one small picture, not the earlier ones."""
     rows = list(many(2_000).rows)
     waiting = [row(r.id, layer=r.layer) for r in rows]
     layers, until = GanttLayers(2_000), 190.0
@@ -117,7 +117,7 @@ def test_what_is_sent_grows_with_what_changed():
 
 
 def test_a_warning_shows_beside_the_name_while_the_run_goes_on():
-    """A row that ended with something to look at gets its sign in the frame at once, not at the run's end."""
+    """A row that ended with a finding gets its sign in the frame at once, not at the run's end."""
     layers, plain = GanttLayers(2), row("B", bar(1, 0, 1))
     assert "⚠" not in layers.update(run(row("A", bar(1, 0)), plain))[0]
     warned = row("A", dataclasses.replace(bar(1, 0, 2), checks=("output not written: x",)))
@@ -134,7 +134,7 @@ def test_a_new_scale_draws_all_anew():
 
 
 def test_rows_that_wait_side_by_side_are_one_path():
-    """What is queued is a thin bar per row until now; neighbours share a path, so it stays short."""
+    """A queued row is a thin bar until now. Neighbours share a path, so that it stays short."""
     rows = [row("A", bar(1, 0)), *(row(f"T{i}") for i in range(59))]
     moving = GanttLayers(60).update(run(*rows, seconds=4))[1]
     assert moving.count("stroke-dasharray") == 2  # and the now-line
@@ -150,7 +150,7 @@ def test_there_are_as_many_layers_all_the_time(count):
 
 
 def test_attempts_beyond_the_first_have_a_place():
-    """However often rows are tried, each attempt is drawn."""
+    """Each attempt is drawn, after any number of retries."""
     attempts = [bar(n, n, n + 0.5, "FAILED") for n in range(1, 60)]
     snapshot = run(row("A", *attempts), seconds=70)
     assert bars_in(GanttLayers(1).update(snapshot)) == as_it_stands(snapshot)

@@ -1,4 +1,4 @@
-"""The Gantt chart as Plotly's JSON: as data, and as Plotly itself takes it."""
+"""The Gantt chart as Plotly's JSON, checked as data and by Plotly itself."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_one_trace_of_one_colour_per_kind():
 
 
 def test_bars_say_where_they_are():
-    """A bar starts at its base and is as long as it took; y is its row."""
+    """A bar starts at its base, is as long as its attempt, and y is its row."""
     data = {name_of(t): t for t in gantt_plotly(gantt_of(everything()))["data"]}
     running = data["▶ running"]
     assert (running["base"], running["x"], running["y"]) == ([5], [5], [8])
@@ -53,7 +53,7 @@ def test_bars_say_where_they_are():
 
 
 def test_a_live_figure_keeps_its_traces():
-    """Live, kinds without bars have a trace that is not in the legend; saved, they have none."""
+    """In a live figure, kinds without bars have a trace that is not in the legend. In a saved one they have none."""
     gantt = gantt_of(run(row("A", bar(1, 0))))
     live, saved = gantt_plotly(gantt, live=True), gantt_plotly(gantt)
     assert [name_of(t) for t in live["data"] if t["showlegend"]] == ["▶ running"]
@@ -62,7 +62,7 @@ def test_a_live_figure_keeps_its_traces():
 
 
 def test_a_running_bar_is_filled_as_far_as_it_is_done():
-    """A trace of its own fills the part that is done; the bar says the figure, its tooltip the tasks."""
+    """A separate trace fills the finished part. The bar shows the percentage, its tooltip the tasks."""
     going = row("A", bar(1, 2, progress=Progress(3, 8)), engine="spark")
     gantt = gantt_of(run(going, row("B", bar(1, 2))))
     data = {name_of(t): t for t in gantt_plotly(gantt, live=True)["data"]}
@@ -75,7 +75,7 @@ def test_a_running_bar_is_filled_as_far_as_it_is_done():
 
 
 def test_only_a_run_on_spark_has_a_trace_for_what_is_done():
-    """Live, it is there from the start where it may be needed, so that the others keep their places."""
+    """In a live figure this trace exists from the start, so that the others keep their places."""
     for engine, names in (("spark", ["▰ part done"]), ("pandas", [])):
         gantt = gantt_of(run(row("A", engine=engine)))
         live = gantt_plotly(gantt, live=True)["data"]
@@ -83,7 +83,7 @@ def test_only_a_run_on_spark_has_a_trace_for_what_is_done():
 
 
 def test_rows_are_labelled_top_to_bottom():
-    """The first row is at the top; rows have their names, layers theirs, lines part the layers."""
+    """The first row is at the top, rows and layers have their names, and lines separate the layers."""
     layout = gantt_plotly(gantt_of(everything()))["layout"]
     assert layout["yaxis"]["range"] == [11.5, -0.5]
     assert [*map(plain, layout["yaxis"]["ticktext"][:2])] == ["OK", "LATE"]
@@ -93,7 +93,7 @@ def test_rows_are_labelled_top_to_bottom():
 
 
 def test_it_suits_both_themes():
-    """Transparent ground, text in the theme's colours or else mid-grey, no template that says otherwise."""
+    """The figure has a transparent ground, text in the theme's colours or else mid-grey, and no template with others."""
     figure = gantt_plotly(gantt_of(everything()))
     layout = figure["layout"]
     texts = [*layout["yaxis"]["ticktext"], *layout["xaxis"]["ticktext"], figure["data"][0]["name"]]
@@ -106,14 +106,16 @@ def test_it_suits_both_themes():
 
 @pytest.mark.parametrize("count", [5, 50, MAX_FIGURE_ROWS])
 def test_many_rows_fit(count):
-    """The height grows with the rows and then stays; what is saved stays below 90 kB."""
+    """The height grows with the rows up to a limit. A saved figure has less than 90 kB."""
     figure = gantt_plotly(gantt_of(many(count)))
     assert 180 <= figure["layout"]["height"] <= max(MAX_HEIGHT, 110 + 18 * 60)
     assert len(json.dumps(figure, indent=1)) < 90_000
 
 
 def test_many_rows_say_less():
-    """Above MAX_TOOLTIPS rows, a saved figure's bars say their id only, and failures why; numbers are plain lists."""
+    """Above MAX_TOOLTIPS rows, bars of a saved figure have only their id, and failures their
+    reason. Numbers are plain lists.
+    """
     gantt = gantt_of(many(MAX_TOOLTIPS + 1))
     brief = {name_of(t): t for t in gantt_plotly(gantt)["data"]}
     for name, trace in brief.items():
@@ -127,7 +129,7 @@ def test_many_rows_say_less():
 
 
 def test_a_saved_figure_of_many_rows_unfolds():
-    """Buttons give each row a line, and fold them again; a live figure, whose bars move, has none."""
+    """Buttons give each row a line and fold the rows again. A live figure, whose bars move, has none."""
     gantt = gantt_of(many(70))
     figure = gantt_plotly(gantt)
     (menu,) = figure["layout"]["updatemenus"]
@@ -140,13 +142,13 @@ def test_a_saved_figure_of_many_rows_unfolds():
 
 
 def test_no_button_sends_the_figure_away():
-    """Plotly's button that uploads a figure, with the errors in it, is taken out, and what a run has no use for."""
+    """Plotly's button that uploads a figure, with its errors, is removed, with other useless buttons."""
     removed = gantt_plotly(gantt_of(everything()))["layout"]["modebar"]["remove"]
     assert {"sendChartToCloud", "sendDataToCloud", "lasso2d"} <= set(removed)
 
 
 def test_what_goes_on_says_nothing_that_changes():
-    """The tooltip of a bar that still grows stays the same while it does: it need not be sent again."""
+    """The tooltip of a growing bar does not change, so that it need not be sent again."""
     early, late = (
         gantt_plotly(gantt_of(everything(seconds=s)), live=True)["data"] for s in (10, 10.25)
     )
@@ -158,7 +160,7 @@ def test_what_goes_on_says_nothing_that_changes():
 
 
 def test_a_live_figure_changes_little():
-    """Of 500 rows, one more that ends changes the last of its kind's traces, not those before it."""
+    """The end of one more of 500 rows changes the last of its kind's traces, not the earlier ones."""
     rows = list(many(500).rows)
     waiting = [row(r.id, layer="Gold_1") for r in rows]
     before, after = (
@@ -174,7 +176,7 @@ def test_a_live_figure_changes_little():
 
 
 def test_the_figure_knows_its_run():
-    """Its meta data has the run's id, by which the table below finds it."""
+    """The figure's metadata has the run's id, with which the table below finds the figure."""
     assert gantt_plotly(gantt_of(everything()), "r-1")["layout"]["meta"] == {"run": "r-1"}
 
 

@@ -27,7 +27,7 @@ def texts(svg):
 
 
 def test_a_names_sign_has_its_room():
-    """The sign before a name lies inside the picture, and the chart begins where it does without one."""
+    """A sign before a name lies inside the picture, and does not move the chart."""
     plain = run(row("SILVER_001", bar(1, 0, 2)))
     warned = bar(1, 0, 2)
     warned = dataclasses.replace(warned, checks=("output not written: x",))
@@ -41,7 +41,7 @@ def test_a_names_sign_has_its_room():
 
 
 def test_it_is_an_image_with_words():
-    """role=img, and the counts as its label."""
+    """The picture has role=img, and the counts as its label."""
     svg = drawn(everything())
     assert svg.get("role") == "img"
     assert svg.get("aria-label") == gantt_of(everything()).label
@@ -55,7 +55,7 @@ def test_every_bar_has_its_tooltip():
 
 
 def test_a_kind_is_told_by_pattern_and_legend():
-    """Each kind that is drawn has its own pattern, with the plain colour to fall back on, and a legend."""
+    """Each drawn kind has its own pattern, a plain colour as a fallback, and a legend."""
     svg, gantt = drawn(everything()), gantt_of(everything())
     kinds = [kind for kind in BAR_STYLES if kind in {s.kind for s in gantt.segments}]
     patterned = [kind for kind in kinds if BAR_STYLES[kind].pattern]
@@ -76,7 +76,7 @@ def test_a_kind_is_told_by_pattern_and_legend():
 
 @pytest.mark.parametrize("count", [1, 5, 50, 60])
 def test_names_can_be_read(count):
-    """Up to 60 rows have their name beside them, none on another."""
+    """Up to 60 rows have their name beside them, without overlaps."""
     svg = drawn(many(count))
     assert {f"SILVER_{i:04}" for i in range(count)} <= set(texts(svg))
     (names,) = [g for g in svg.findall(f"{SVG}g") if g.get("text-anchor") == "end"]
@@ -86,7 +86,9 @@ def test_names_can_be_read(count):
 
 @pytest.mark.parametrize("count", [61, 500, 2_000])
 def test_very_many_rows_fit(count):
-    """With more rows, failed rows have their names, workers share lines as high as those, and it stays small."""
+    """With more rows, failed ones have their names, workers share lines of the same height, and the
+    picture stays small.
+    """
     text = gantt_svg(gantt_of(many(count)))
     svg = ET.fromstring(text)
     assert float(svg.get("viewBox").split()[3]) < 700
@@ -96,7 +98,7 @@ def test_very_many_rows_fit(count):
 
 
 def test_many_bars_say_who_they_are():
-    """Every bar has a name; neighbours that are too narrow to point at are one bar that names both ends."""
+    """Every bar has a name. Neighbours too narrow for the mouse are one bar that names both ends."""
     svg = drawn(many(500))
     titles = [r.findtext(f"{SVG}title") for r in svg.iter(f"{SVG}rect") if len(r)]
     assert "SILVER_0000" in titles
@@ -109,7 +111,7 @@ def test_many_bars_say_who_they_are():
 
 
 def test_a_long_name_is_cut_and_whole_in_its_tooltip():
-    """The name beside a row keeps both its ends; pointing at it shows all of it."""
+    """The name beside a row keeps both its ends. Its tooltip is the full name."""
     svg = drawn(run(row("INGEST_PLANT_B_KILN_TEMPERATURES_OF_THE_WEST", bar(1, 0, 2))))
     (name,) = [e for e in svg.iter(f"{SVG}text") if len(e)]
     assert name.findtext(f"{SVG}title") == "INGEST_PLANT_B_KILN_TEMPERATURES_OF_THE_WEST"
@@ -117,7 +119,7 @@ def test_a_long_name_is_cut_and_whole_in_its_tooltip():
 
 
 def test_it_is_as_wide_as_its_place():
-    """Full width, scaled through the viewBox; everything lies inside."""
+    """The picture has full width, is scaled through the viewBox, and contains all its parts."""
     svg = drawn(everything())
     assert svg.get("width") == "100%"
     assert svg.get("viewBox").startswith(f"0 0 {WIDTH} ")
@@ -139,7 +141,7 @@ def test_markup_stays_text():
 
 
 def test_nothing_is_loaded_or_run():
-    """No scripts, no handlers, no addresses but the namespace."""
+    """The picture has no scripts, no handlers, and no address but the namespace."""
     text = gantt_svg(gantt_of(everything())).replace("http://www.w3.org/2000/svg", "")
     assert "http" not in text
     assert " on" not in text
@@ -147,7 +149,7 @@ def test_nothing_is_loaded_or_run():
 
 
 def test_a_place_in_the_picture_tells_its_row():
-    """Where the rows begin and how high they are, as parts of the height, and how many there are."""
+    """The picture has the rows' beginning and height, as parts of its height, and their number."""
     for snapshot in (everything(), many(60)):
         text = gantt_svg(gantt_of(snapshot), "run-1")
         svg = ET.fromstring(text)
@@ -160,12 +162,12 @@ def test_a_place_in_the_picture_tells_its_row():
 
 
 def test_without_rows_there_is_no_picture():
-    """A run of nothing has no chart."""
+    """A run without rows has no chart."""
     assert gantt_svg(gantt_of(run())) == ""
 
 
 def test_a_running_bar_is_filled_as_far_as_it_is_done():
-    """A fill over the part that is done, which lets the bar's tooltip through; the figure as text."""
+    """A fill covers the finished part without covering the bar's tooltip. The percentage is text."""
     going = row("A", bar(1, 2, progress=Progress(3, 8)), engine="spark")
     svg = drawn(run(going, row("B", bar(1, 2))))
     (fill,) = [r for r in svg.iter(f"{SVG}rect") if r.get("fill") == PART_DONE]

@@ -1,4 +1,4 @@
-"""The head of a run: what there is to know in one second, and what a screen reader is told."""
+"""The head of a run: its state at a glance, and its text for a screen reader."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def words(page):
 
 
 def test_the_counts_are_the_only_part_that_is_announced():
-    """Time changes the clock and what runs now; the element with a role=status stays the same."""
+    """The passing of time changes the clock and the running rows. The element with role=status does not change."""
     one, other = everything(10.0), everything(17.0)
     assert head.counts_html(one) == head.counts_html(other)
     assert head.bar_html(one) == head.bar_html(other)
@@ -33,7 +33,7 @@ def test_the_counts_are_the_only_part_that_is_announced():
 
 
 def test_the_progress_bar_has_a_segment_for_each_status():
-    """As long as its share of the rows, with its count in words; waiting rows are the ground."""
+    """Each part of the bar is as long as its share of the rows, with its count in words. Waiting rows are the ground."""
     page = head.bar_html(everything())
     found = re.findall(r"<span title='([^']*)' style='flex:(\d+) ", page)
     assert ("3 success", "3") in found
@@ -43,7 +43,7 @@ def test_the_progress_bar_has_a_segment_for_each_status():
 
 
 def test_what_runs_now_is_named_with_its_usual_time():
-    """The oldest three rows: id, function, seconds, and what they usually take; then how many more."""
+    """The head names the three oldest running rows with id, function, seconds and usual time, and counts the others."""
     rows = [row(f"T{i}", bar(1, i)) for i in range(5)]
     text = words(head.now_html(expecting(run(*rows, seconds=9.0), T0=12, T1=0.2)))
     assert text == "▶ T0 f, 9 s of about 12 s · T1 f, 8 s of under 1 s · T2 f, 7 s · and 2 more"
@@ -53,7 +53,7 @@ def test_what_runs_now_is_named_with_its_usual_time():
 
 
 def test_an_ended_run_compares_itself_with_its_forecast():
-    """At the end the clock says how long it took, and how long was expected."""
+    """At the end the head has the duration, and the expected one."""
     snapshot = expecting(run(row("A", bar(1, 0, 34.6)), seconds=34.6, status="success"), A=31)
     assert summary_text(snapshot).endswith("took 34.6 s, expected 31.0 s")
     assert summary_text(replace(snapshot, expected=None)).endswith("1 of 1 done · 34.6 s")
@@ -71,13 +71,13 @@ def test_an_ended_run_compares_itself_with_its_forecast():
     ],
 )
 def test_a_run_that_is_asked_to_end_says_what_happens(level, running, text):
-    """After each request the status says what becomes of the running rows."""
+    """After each request to cancel, the status has its effect on the running rows."""
     snapshot = run(*(row(f"T{i}", bar(1, 0)) for i in range(running)), row("LAST"))
     assert head.state_text(replace(snapshot, cancel_level=level)) == text
 
 
 def test_the_title_says_how_far_it_is():
-    """While the run goes on, sign and part of the ended rows; at its end the sign of its status."""
+    """The page's title has a sign and the share of ended rows during the run, and the sign of its status at the end."""
     going = replace(everything(), project="Energy Efficiency")
     assert head.title_text(going) == "▶ 67 % Energy Efficiency"
     assert head.title_text(replace(going, status="failed")) == "✖ Energy Efficiency"
@@ -85,7 +85,7 @@ def test_the_title_says_how_far_it_is():
 
 
 def test_a_count_filters_the_table():
-    """Each count is a button with its status, and the table has a rule for each: no kernel is needed."""
+    """Each count is a button with its status, and the table has a style for each: no kernel is needed."""
     page = head.counts_html(everything())
     statuses = re.findall(r"<button type=button data-status=(\w+) title='Show only", page)
     assert statuses[:4] == ["SUCCESS", "UNCHANGED", "RUNNING", "FAILED"]

@@ -1,4 +1,4 @@
-"""The run that is in the way of another one."""
+"""The message about another run that holds the lock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from odibi_nb.views.run.other_run import OtherRun
 
 @pytest.fixture
 def refusal(tmp_path):
-    """The refusal of a second run, while the first one goes on."""
+    """Return the refusal of a second run during the first one."""
     started, go = threading.Event(), threading.Event()
 
     def held():
@@ -35,7 +35,7 @@ def refusal(tmp_path):
 
 
 def test_the_card_says_since_when_how_far_and_what_to_do(refusal):
-    """Its commands are spelled for where the person is, and a command to take its place is the refused one."""
+    """The commands are spelled for notebook or shell, and the command that replaces the other run is the refused one."""
     spelled = "%odibi run 'x <b>' --force"
     card = OtherRun.of(refusal, lambda words: f"%odibi {shlex.join(words)}", spelled)
     for text in (str(card), card.html()):
@@ -48,6 +48,6 @@ def test_the_card_says_since_when_how_far_and_what_to_do(refusal):
 
 
 def test_the_message_alone_has_the_same_remedies(refusal):
-    """Python has no card: the exception names the run, the commands and the argument."""
+    """In Python there is no card: the exception has the run, the commands and the argument."""
     for word in (refusal.run_id, "odibi watch", "odibi cancel", "force=True"):
         assert word in str(refusal)

@@ -17,7 +17,7 @@ from odibi_nb.views.run.table import table_html, table_parts
 
 
 def outputs(*some):
-    """Outputs as an event has them: a key without a value is missing."""
+    """Return outputs as in an event. A key without a value is missing."""
     return msgspec.to_builtins(
         [OutputWritten(table="silver.x", mode="merge", **one) for one in some]
     )
@@ -45,7 +45,9 @@ def counts(added, changed, removed):
     ],
 )
 def test_the_change_of_all_tables_in_a_few_characters(written, text):
-    """Added, updated and removed rows; net for an overwrite; nothing where one table's change is not known."""
+    """The text has added, updated and removed rows, a net number for an overwrite, and nothing if
+    one table's change is unknown.
+    """
     assert change_of(outputs(*written)) == text
 
 
@@ -53,13 +55,13 @@ def test_the_change_of_all_tables_in_a_few_characters(written, text):
     "damaged", [[None], ["x"], [{"added": "9"}], [{"table": 1, "added": True}]]
 )
 def test_a_damaged_record_has_no_change(damaged):
-    """A log that another program wrote costs no table and no hover."""
+    """Invalid values in a log of another program break neither table nor tooltip."""
     change_of(damaged)
     change_lines(damaged)
 
 
 def test_a_line_has_the_versions():
-    """Each table with its versions before and after, as `diff` takes them."""
+    """Each table has its versions before and after, in the form of `diff`."""
     assert change_lines(
         outputs(
             {"version": 42, "previous_version": 41, **counts(3, 0, 1)},
@@ -78,7 +80,7 @@ def test_a_line_has_the_versions():
 
 
 def explained():
-    """A run of what is stale, with a row that ran and one that needed not."""
+    """A run of stale rows, with a row that ran and a fresh one."""
     ran = dataclasses.replace(bar(1, 0, 1), written=("silver.x v1 → v2: +3 ~0 −1",))
     return run(
         dataclasses.replace(row_of("A", ran), change="+3 ~0 −1", why=f"code changed ({EVIL})"),
@@ -89,7 +91,7 @@ def explained():
 
 
 def test_hover_and_table_give_change_and_reason():
-    """The table has a column for the change, and below a row why it ran or needed not; so has the hover."""
+    """The table has a column for the change, and below a row the reason why it ran or was fresh. The tooltip has both."""
     page = table_html(explained())
     assert "<td>+3 ~0 −1" in page
     assert page.count("<tr class=odibi-why>") == 2
@@ -103,7 +105,7 @@ def test_hover_and_table_give_change_and_reason():
 
 
 def test_a_usual_run_has_neither():
-    """Without a known change there is no column, and without a reason no line."""
+    """Without a known change the table has no column for it, and without a reason no line."""
     page = "".join(table_parts(run(row_of("A", bar(1, 0, 1))), 60))
     assert ">change" not in page
     assert "<tr class=odibi-why>" not in page

@@ -20,7 +20,7 @@ EVIL = "<script>alert('\"x')</script>"
 
 
 def log(runs, outcome):
-    """A run log: *outcome* gives (layer, status, seconds, rows) of each (run number, id) or None."""
+    """Return a run log: *outcome* gives (layer, status, seconds, rows) of each (run number, id) or None."""
     sink = MemorySink()
     for number, names in enumerate(runs):
         run_id = f"r{number}"
@@ -67,7 +67,7 @@ def test_outliers_are_marked_against_the_runs_before():
 
 
 def test_layers_are_in_the_order_of_the_manifest():
-    """Gold is listed before Bronze if the manifest says so, and runs go from old to new."""
+    """Layers are in the manifest's order, also Gold before Bronze, and runs from old to new."""
     view = history(log([["B_1", "G_1"]] * 3, steady))
     html = view._repr_html_()
     assert html.index(">Gold_1<") < html.index(">Bronze<")
@@ -76,7 +76,7 @@ def test_layers_are_in_the_order_of_the_manifest():
 
 
 def test_names_from_the_registry_are_text():
-    """Ids, layers and errors cannot bring markup into the page."""
+    """Ids, layers and errors are text in the page."""
     sink = log([[EVIL]], lambda _run, _name: (EVIL, EVIL, 1.0, None))
     html = history(sink)._repr_html_()
     assert "<script" not in html
@@ -84,7 +84,7 @@ def test_names_from_the_registry_are_text():
 
 
 def test_many_rows_are_folded_to_those_with_a_problem():
-    """2,000 rows and 30 runs fit into 250 kB: rows without a problem are counted by layer."""
+    """2,000 rows and 30 runs fit into 250 kB: rows without a problem are only counted by layer."""
     names = [f"B_{n:04}" for n in range(2_000)]
     failed = {(3, "B_0007"), (29, "B_1999")}
 
@@ -99,7 +99,7 @@ def test_many_rows_are_folded_to_those_with_a_problem():
 
 
 def test_a_log_of_an_older_version_is_drawn():
-    """Records without attempt, layer, duration or rows, and an unknown status, do no harm."""
+    """Records without attempt, layer, duration or rows, and an unknown status, cause no error."""
     sink = log([["A"], ["A", "B"]], lambda _run, _name: (None, None, None, None))
     for record in sink.records:
         record["attempt"] = None
@@ -108,7 +108,7 @@ def test_a_log_of_an_older_version_is_drawn():
 
 
 def test_compare_unfolds_only_what_differs():
-    """Both runs are named, the differing rows are counted and shown, the others folded."""
+    """The comparison names both runs, counts and shows the differing rows, and folds the others."""
     rows = [
         dict.fromkeys(COLUMNS) | {"transformation_id": f"T{n}", "changed": ""} for n in range(9)
     ]
@@ -144,12 +144,12 @@ def test_compare_unfolds_only_what_differs():
     ],
 )
 def test_times_have_their_offset_and_nothing_is_nan(value, text):
-    """A table says in which zone a time is, and leaves a missing value empty."""
+    """A table has the zone of a time, and leaves a missing value empty."""
     assert cell_text(value) == text
 
 
 def test_a_status_has_a_sign_and_a_column_a_name():
-    """Tables of records show a status by sign and colour; a column is a Series for computing."""
+    """Tables of records show a status by sign and colour. A column is a Series for computing."""
     view = Records("Runs", ("run_id", "status"), [{"run_id": "x", "status": "failed"}], make_frame)
     assert "✖ failed</span>" in view._repr_html_()
     assert view["status"].tolist() == ["failed"]

@@ -27,7 +27,7 @@ def fails():
 
 
 def test_the_state_follows_the_run(project):
-    """Rows go from WAITING over RUNNING to their end; what the live view saw last is what the result says."""
+    """Rows change from WAITING over RUNNING to their end. The last state of the live view equals the result."""
     state, seen = RunState(), []
     hooks = HookManager()
     hooks.register("*", lambda p: seen.append(state.snapshot().counts()))
@@ -86,7 +86,7 @@ def test_secrets_do_not_show(project):
 
 
 def snapshot_html(snapshot):
-    """All that is shown of a run: summary line, chart and table."""
+    """Return all displays of a run: summary line, chart and table."""
     return framed_summary_html(snapshot) + chart_html(snapshot) + table_html(snapshot)
 
 
@@ -103,7 +103,7 @@ def snapshot_with(count, status="WAITING"):
 
 @pytest.mark.parametrize("count", [0, 1, LIVE_ROWS, 5_000])
 def test_the_table_is_capped(count):
-    """A live table has at most LIVE_ROWS rows, says how many it leaves out, and stays small."""
+    """A live table has at most LIVE_ROWS rows, the number of the others, and stays small."""
     page = snapshot_html(snapshot_with(count, "RUNNING"))
     assert page.count("<tr>") - 1 <= min(count, LIVE_ROWS)
     assert (f"{count - LIVE_ROWS:,} more rows are not shown" in page) == (count > LIVE_ROWS)
@@ -111,7 +111,7 @@ def test_the_table_is_capped(count):
 
 
 def test_status_is_told_by_text_and_sign_too():
-    """Each status stands as a word with its own sign: nothing depends on colour alone."""
+    """Each status is a word with its own sign: no meaning depends on colour alone."""
     names = (
         "WAITING",
         "RUNNING",
@@ -130,7 +130,7 @@ def test_status_is_told_by_text_and_sign_too():
 
 
 def test_the_summary_adds_up():
-    """The counts of the summary line are parts of all rows: what is done has succeeded."""
+    """The counts of the summary line are shares of all rows."""
     text = summary_text(everything()).partition(" · run ")[2]
     done, total, others = re.search(r"(\d+) of (\d+) done, ([^·]+)", text).groups()
     assert int(done) + sum(map(int, re.findall(r"\d+", others))) == int(total)
@@ -138,7 +138,7 @@ def test_the_summary_adds_up():
 
 
 def test_the_summary_fixes_the_height_of_the_figure_below_it():
-    """In JupyterLab the figure's output has the figure's height; where there is no figure, or an odd run, it has not."""
+    """In JupyterLab the figure's output has the figure's height. Without a figure, or for an odd run, it has none."""
     summary, chart, _ = run_bundles(everything(status="failed"))
     height = chart[PLOTLY]["layout"]["height"]
     assert f".odibi-room-r-1)+.jp-OutputArea-child{{min-height:{height}px}}" in summary[HTML]

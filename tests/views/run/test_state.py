@@ -1,4 +1,4 @@
-"""What the live views know of a run: every attempt, every wait, cheaply."""
+"""The state behind the live views has every attempt and every wait, cheaply."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_every_attempt_is_a_bar(project):
 
 
 def test_progress_is_asked_for_and_ends_with_the_attempt(project):
-    """How far an attempt is, is known while it runs, as often as somebody asks; then no more."""
+    """The progress of an attempt is known while it runs, at every request, and not afterwards."""
     state, seen, asked = RunState(), [], []
 
     def measure():
@@ -64,7 +64,7 @@ def test_progress_is_asked_for_and_ends_with_the_attempt(project):
 
 
 def test_who_cannot_tell_how_far_it_is_tells_nothing(project):
-    """An engine that does not measure, or whose measuring fails, costs the run nothing."""
+    """An engine without progress, or whose progress fails, does not disturb the run."""
     state, seen = RunState(), []
 
     def slow(context):
@@ -79,7 +79,7 @@ def test_who_cannot_tell_how_far_it_is_tells_nothing(project):
 
 
 def test_waits_lie_between_attempts():
-    """A wait goes from an attempt's end to the next one's start, or till now, or till the row's end."""
+    """A wait lasts from an attempt's end to the next one's start, or till now, or till the row's end."""
     twice = row_of("A", bar_of(1, 0, 1, "FAILED"), bar_of(2, 3, 4))
     assert twice.waits(at(9)) == [(at(1), at(3))]
     waiting = row_of("A", bar_of(1, 0, 1, "FAILED"), status=RETRYING)
@@ -110,7 +110,7 @@ def test_a_row_waits_and_runs_before_it_ends(project):
 
 
 def test_a_row_that_never_started_has_no_bar(project):
-    """A skipped row has no attempt, but an end and a reason; live and in the result."""
+    """A skipped row has no attempt, but an end and a reason, in the live state and in the result."""
 
     def fails():
         raise OSError("no")
@@ -127,7 +127,7 @@ def test_a_row_that_never_started_has_no_bar(project):
 
 
 def test_an_event_changes_one_row_only(project):
-    """An event replaces the row it is about; all others are the very same objects: O(changes)."""
+    """An event replaces only its row, in O(changes): all others are the same objects."""
     state, snapshots = RunState(), []
     hooks = HookManager()
     hooks.register("*", lambda _: snapshots.append(state.snapshot()))
@@ -140,7 +140,7 @@ def test_an_event_changes_one_row_only(project):
 
 
 def test_an_unusual_row_says_so_while_it_runs_and_afterwards(project):
-    """A row far over its usual time, or far under its usual rows, has a sign, and a line in the table."""
+    """A row far over its usual time, or far under its usual rows, has a sign and a line in the table."""
     usual = usual_of([0.001] * 9, [1000] * 9)._replace(slow_from=0.0)
     state = RunState()
     state.usual = lambda: {"A": usual}
@@ -156,7 +156,7 @@ def test_an_unusual_row_says_so_while_it_runs_and_afterwards(project):
 
 
 def test_a_log_that_cannot_be_read_marks_no_row():
-    """What is usual may be unknown: then no row is unusual, and nothing is raised."""
+    """If the usual values are unknown, no row is unusual, and nothing is raised."""
     state = RunState()
     state.usual = lambda: 1 / 0
     state.learn_usual()

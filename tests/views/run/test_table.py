@@ -1,4 +1,4 @@
-"""The run log as a table: live in parts, saved with details and one small script."""
+"""The run's table: live in parts, saved with details and one small script."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ USUAL = [name for name, _ in COLUMNS if name not in VARYING]
 
 
 class Words(HTMLParser):
-    """What stands in each cell, body by body."""
+    """Return the text of each cell, body by body."""
 
     def __init__(self, page):
         super().__init__()
@@ -71,7 +71,7 @@ def says(*lines, error=None):
 
 
 def test_the_script_is_small_and_leaves_nothing_behind():
-    """At most 4 kB, no name of it is global, no text becomes code, no handler is an attribute."""
+    """The script has at most 4 kB, no global name, turns no text into code, and sets no handler attribute."""
     text = script_text()
     assert len(text.encode()) <= 4_000
     assert text.startswith("for (const ")
@@ -81,13 +81,13 @@ def test_the_script_is_small_and_leaves_nothing_behind():
 
 
 def test_only_a_saved_table_has_the_script():
-    """The table of a run that goes on has none; a saved one has exactly one."""
+    """The table of a running run has no script. A saved one has exactly one."""
     assert "<script" not in table_html(everything())
     assert not any("<script" in part for part in table_parts(everything(), 60))
 
 
 def test_a_saved_table_keeps_each_rows_log(project):
-    """What a row printed unfolds below it; a row that printed nothing has nothing to unfold."""
+    """A row's output unfolds below it. A row without output has nothing to unfold."""
     result, page = finished(project, row("A", says("hello", "world")), row("B", lambda: None))
     assert page.count("<script>") == 1
     first, second = cells_of(page)
@@ -98,7 +98,7 @@ def test_a_saved_table_keeps_each_rows_log(project):
 
 
 def test_a_failed_row_keeps_its_error_traceback_and_log(project):
-    """The error stands below the row, and unfolded its traceback and log."""
+    """The error is below the row, and unfolds to its traceback and log."""
     _, page = finished(project, row("A", says("before", error=ValueError("too cold"))))
     ((*_, more),) = cells_of(page)
     assert more.startswith("↳ ValueError: too cold")
@@ -122,7 +122,7 @@ def test_markup_in_any_field_stays_text(project):
 
 
 def test_long_logs_keep_their_end_and_say_where_the_rest_is(project):
-    """Of a long log the last lines are kept, whole ones, below a line that names all of it."""
+    """A long log keeps its last whole lines, below a line that names the complete log."""
     lines = [f"line {i}" for i in range(3_000)]
     _, page = finished(project, row("A", says(*lines)))
     ((*_, more),) = cells_of(page)
@@ -133,7 +133,7 @@ def test_long_logs_keep_their_end_and_say_where_the_rest_is(project):
 
 
 def test_details_are_capped_all_in_all_and_failures_come_first(project):
-    """However much rows print, a table's details stay below MAX_DETAILS; what failed has its own first."""
+    """A table's details stay below MAX_DETAILS for any output. Failed rows come first."""
     noise = ["<&>" * 300] * 50
     rows = [row(f"OK{i:03}", says(*noise)) for i in range(60)]
     rows += [row(f"ZBAD{i}", says(*noise, error=OSError("no"))) for i in range(2)]
@@ -147,7 +147,7 @@ def test_details_are_capped_all_in_all_and_failures_come_first(project):
 
 
 def test_a_rows_place_in_the_run_is_told():
-    """A saved row says its number in the run and its status, also where not all rows are shown."""
+    """A saved row has its number in the run and its status, also if some rows are left out."""
     snapshot = many(LIVE_ROWS + 100)
     page = table_html(snapshot)
     told = re.findall(r"<tbody data-row=(\d+) data-status=(\w+)><tr><td>.*?<td>(\w+)<td ", page)
@@ -159,7 +159,7 @@ def test_a_rows_place_in_the_run_is_told():
 
 
 def test_a_running_row_says_how_far_it_is():
-    """Where its engine tells, its status has the part that is done, in per cent."""
+    """With an engine that measures it, the status of a row has the finished part in per cent."""
     going = row_of("A", bar(1, 2, progress=Progress(3, 8)))
     first, second = Words(table_html(run(going, row_of("B", bar(1, 2))))).bodies
     assert first[0] == "▶ RUNNING 37 %"
@@ -167,7 +167,7 @@ def test_a_running_row_says_how_far_it_is():
 
 
 def test_what_never_started_says_why_in_its_line():
-    """The reason stands where the figures would; the row takes no second line."""
+    """The reason is in the place of the figures, without a second line."""
     page = table_html(run(row_of("NEXT", status="SKIPPED", end=4, error="upstream BAD failed")))
     ((_, _, reason, layer, function),) = cells_of(page)
     assert (reason, layer, function) == ("↳ upstream BAD failed", "Bronze", "m.f")
@@ -176,7 +176,7 @@ def test_what_never_started_says_why_in_its_line():
 
 @pytest.mark.parametrize("count", [1, 11, 60, 61, 2_000])
 def test_a_live_table_has_as_many_parts_all_the_time(count):
-    """The number of parts depends on the number of rows only; together they are small."""
+    """The number of parts depends only on the number of rows. Together they are small."""
     rows = tuple(row_of(f"T{i}", *([bar(1, 0)] if i < 40 else [])) for i in range(count))
     early, late = run(*(row_of(f"T{i}") for i in range(count))), run(*rows)
     assert len(table_parts(early, 60)) == len(table_parts(late, 60))
@@ -184,7 +184,7 @@ def test_a_live_table_has_as_many_parts_all_the_time(count):
 
 
 def test_a_part_changes_only_when_its_rows_do():
-    """A row that ends changes one part of a live table; time alone changes those that run, once a second."""
+    """The end of a row changes one part of a live table. Time changes only running rows, once a second."""
     rows = [row_of(f"T{i}", bar(1, 0, 1)) for i in range(25)]
     before = table_parts(run(*rows, row_of("LAST", bar(1, 0)), seconds=10.0), 60)
     again = table_parts(run(*rows, row_of("LAST", bar(1, 0)), seconds=10.25), 60)
@@ -194,7 +194,7 @@ def test_a_part_changes_only_when_its_rows_do():
 
 
 def test_many_rows_show_what_needs_attention():
-    """With too many rows a live table shows what failed, what runs, and what ended last."""
+    """With too many rows, a live table shows failed rows, running ones, and the last ended ones."""
     rows = [row_of(f"OK{i:03}", bar(1, 0, i / 10)) for i in range(100)]
     rows += [row_of("BAD", bar(1, 0, 1, "FAILED", "OSError: no")), row_of("BUSY", bar(1, 5))]
     _, bad, busy, ended, notes = table_parts(run(*rows, *map(row_of, "ABC")), 60)
@@ -205,7 +205,7 @@ def test_many_rows_show_what_needs_attention():
 
 
 def test_columns_are_as_wide_as_the_runs_names():
-    """In every part of a live table and in the saved one the columns are equally wide, wider for long ids."""
+    """All parts of a live table, and the saved one, have the same column widths, wider for long ids."""
     rows = [
         row_of("INGEST_PLANT_B_KILN_TEMPERATURES" if i == 15 else f"R{i:02}") for i in range(20)
     ]
@@ -219,7 +219,7 @@ def test_columns_are_as_wide_as_the_runs_names():
 
 
 def test_long_names_break_where_readers_would_break_them():
-    """A function breaks after its module, and within a word nowhere."""
+    """A function's name breaks only after its module."""
     page = table_html(
         run(dataclasses.replace(row_of("A"), function="plant_functions.silver.clean"))
     )
@@ -230,7 +230,7 @@ def test_long_names_break_where_readers_would_break_them():
 
 
 def test_every_status_has_a_colour_for_both_themes():
-    """Each status' colour is mixed with the theme's own text colour."""
+    """Each status's colour is mixed with the theme's text colour."""
     style = style_html()
     names = re.findall(r"\.odibi-([A-Z]+)\{color:#\w{6};color:color-mix\(", style)
     assert len(names) == len(set(names)) == 10
@@ -238,7 +238,7 @@ def test_every_status_has_a_colour_for_both_themes():
 
 
 def test_many_failures_share_the_room(project):
-    """However many rows fail, each of those keeps the end of its traceback, as far as there is room."""
+    """Each failed row keeps the end of its traceback as long as it fits."""
     rows = [row(f"BAD{i:02}", says(*["x" * 99] * 99, error=OSError(f"no {i}"))) for i in range(20)]
     result, page = finished(project, *rows)
     details = details_of(result, list(result.transformations))
@@ -248,14 +248,14 @@ def test_many_failures_share_the_room(project):
 
 
 def test_what_a_check_found_stands_below_its_row():
-    """Data checks that were not kept are told, of a row that succeeded too, without unfolding anything."""
+    """Broken data checks are shown without unfolding, also for a row that succeeded."""
     warned = dataclasses.replace(bar(1, 0, 1), checks=("not_null(x) warned: 3 of 9 rows",))
     ((*_, more),) = cells_of(table_html(run(row_of("A", warned))))
     assert more == "⚠ not_null(x) warned: 3 of 9 rows"
 
 
 def test_engine_and_attempt_have_columns_where_they_differ():
-    """The usual run has one engine and no retries, and a table without these columns."""
+    """A run with one engine and no retries has a table without these columns."""
 
     def columns(*rows):
         return re.findall("<th scope=col[^>]*>(\\w+)", table_html(run(*rows)))
@@ -269,7 +269,7 @@ def test_engine_and_attempt_have_columns_where_they_differ():
 
 
 def test_when_a_run_is_over_its_failed_rows_come_first():
-    """While it goes on, rows keep the plan's order; then what failed is on top."""
+    """During the run, rows keep the plan's order. Afterwards failed rows are on top."""
     rows = (row_of("OK", bar(1, 0, 1)), row_of("BAD", bar(1, 0, 1, "FAILED", "x")))
     live, over = table_html(run(*rows)), table_html(run(*rows, status="failed"))
     assert [body[1] for body in cells_of(live)] == ["OK", "BAD"]
@@ -277,7 +277,7 @@ def test_when_a_run_is_over_its_failed_rows_come_first():
 
 
 def test_a_long_run_keeps_its_failed_and_slowest_rows():
-    """Of more rows than fit, a saved table has those that failed and those that took longest, and says of how many."""
+    """A saved table with too many rows has the failed and the slowest ones, and the total number."""
     rows = [
         dataclasses.replace(row_of(f"T{i:03}", bar(1, 0, i)), duration_seconds=float(i))
         for i in range(300)
@@ -290,7 +290,7 @@ def test_a_long_run_keeps_its_failed_and_slowest_rows():
 
 
 def test_seconds_have_a_bar_and_starts_their_utc():
-    """The bar is in scale with the longest row; the start is local, with UTC as its tooltip."""
+    """The bar's length is relative to the longest row. The start is local, with UTC as its tooltip."""
     long = dataclasses.replace(row_of("A", bar(1, 0, 8)), duration_seconds=8.0)
     short = dataclasses.replace(row_of("B", bar(1, 1, 3)), duration_seconds=2.0)
     page = table_html(run(long, short, status="success"))
@@ -301,7 +301,7 @@ def test_seconds_have_a_bar_and_starts_their_utc():
 
 
 def test_an_id_is_a_button_where_its_log_can_be_shown():
-    """In a live table with a log pane, people without a mouse reach each row's log."""
+    """In a live table with a log pane, users without a mouse can open each row's log."""
     rows = (row_of("A<b>", bar(1, 0)), row_of("B"))
     parts = "".join(table_parts(run(*rows), 60, buttons=True))
     assert "<button type=button title='Show its log'>A&lt;b&gt;</button>" in parts
@@ -309,7 +309,7 @@ def test_an_id_is_a_button_where_its_log_can_be_shown():
 
 
 def test_the_function_keeps_its_room():
-    """However long the ids, and with all columns, the function has 12 em: the table scrolls instead."""
+    """The function has at least 12 em, with any ids and all columns: the table scrolls instead."""
     rows = (
         row_of("INGEST_PLANT_B_KILN_TEMPERATURES", bar(1, 0, 1, "FAILED"), bar(2, 2, 3)),
         row_of("B", bar(1, 0, 1), engine="spark", layer="A_LAYER_WITH_A_LONG_NAME"),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Constants = dict[str, Any]
 HOURS = 0.25
-"""How long one row of Silver lasts: a quarter of an hour."""
+"""Hours of one row of Silver: a quarter of an hour."""
 
 
 @pandas_function
@@ -22,7 +22,7 @@ def aggregate_hourly(
 ) -> pd.DataFrame:
     """Means of every sensor per ``window``, such as ``1H`` or ``15min``.
 
-    Returns columns window_start (UTC), readings (how many there were) and each sensor's mean in its
+    Returns columns window_start (UTC), readings (their number) and each sensor's mean in its
     own unit. A stamp is the end of an average, so 11:00 still belongs to the hour from 10:00.
     """
     sensors: pd.DataFrame = context.read(inputs[0])
@@ -54,8 +54,8 @@ def aggregate_hourly_on_spark(
 def daily_energy(inputs: list[str], context: ExecutionContext) -> pd.DataFrame:
     """The energy of every array on every day of the campus's calendar.
 
-    Returns columns site, date, energy_kwh (kWh) and hours: how much of the day there are readings
-    for.
+    Returns columns site, date, energy_kwh (kWh) and hours: the part of the day with
+    readings.
     """
     columns = ["site", "interval_start", "ac_power_kw"]
     power: pd.DataFrame = pd.concat([context.read(table)[columns] for table in inputs])
@@ -92,7 +92,7 @@ def local_date(context: ExecutionContext) -> Any:
 
 @pandas_function
 def performance_ratio(inputs: list[str], context: ExecutionContext) -> pd.DataFrame:
-    """What every array gave per day, as a part of what its capacity promised under that day's sun.
+    """The energy of every array per day, as a share of its capacity's energy under that day's sun.
 
     Returns columns site, date, energy_kwh (kWh), insolation_kwh_m2 (kWh/m² in the plane of the
     array), idle_hours (sunny, but hardly any power), ambient_c (°C, null without weather) and
@@ -137,7 +137,7 @@ def performance_ratio_on_spark(inputs: list[str], context: ExecutionContext) -> 
 
 @pandas_function
 def daily_clipping(inputs: list[str], context: ExecutionContext) -> pd.DataFrame:
-    """How long an inverter held its power down, per day of its own clock.
+    """The hours per day, by its own clock, in which an inverter limited its power.
 
     Returns columns date, hours (with readings), clipped_hours, clipped_share (of those hours).
     """

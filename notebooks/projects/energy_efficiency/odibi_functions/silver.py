@@ -17,7 +17,7 @@ QUARTER = 15 * 60
 
 
 def to_utc(stamps: pd.Series, utc_offset: str) -> pd.Series:
-    """Time stamps (text) as UTC; *utc_offset*, such as ``-07:00``, is for those that have none."""
+    """Timestamps (text) as UTC. *utc_offset*, such as ``-07:00``, is for timestamps without one."""
     times = pd.to_datetime(stamps)
     if times.dt.tz is None:
         times = times.dt.tz_localize(utc_offset)
@@ -29,7 +29,7 @@ def interval_start(
 ) -> pd.Series:
     """The quarter of an hour (its start, UTC) in which each reading was taken.
 
-    ``utc_offset`` is the logger's clock, by default the project's. ``averaged_minutes`` says that a
+    ``utc_offset`` is the logger's clock, by default the project's. With ``averaged_minutes``, a
     stamp is the end of an average over so many minutes, so that 10:15 belongs to 10:00.
     """
     stamps = to_utc(
@@ -60,7 +60,7 @@ def interval_start_on_spark(constants: Constants, context: ExecutionContext) -> 
 
 
 def not_negative(column: str) -> Any:
-    """A Spark column with 0 for what is less; null stays null."""
+    """A Spark column with 0 for negative values. Null stays null."""
     from pyspark.sql import functions as sf
 
     return sf.when(sf.col(column) < 0, sf.lit(0.0)).otherwise(sf.col(column)).alias(column)
