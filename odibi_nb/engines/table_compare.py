@@ -150,7 +150,7 @@ class _Comparison:
             )
             if twice:
                 self.notes.append(
-                    f"{counted(twice, 'key comes', 'keys come')} ({', '.join(keys)}) more than once in the {side} rows: "
+                    f"{counted(twice, 'key comes', 'keys come')} ({', '.join(keys)}) more than once in the {side} data: "
                     "whole rows are compared"
                 )
                 return []

@@ -106,7 +106,7 @@ class RehearsalContract(RehearsalBasics):
         """If the keys are not unique, whole rows are compared, and a note reports it."""
         change = self.change(engine, [*ROWS, ROWS[0]], keys=("id",))
         assert (change.compared_by, change.added) == ((), 1)
-        assert "1 key comes (id) more than once in the written rows" in change.notes[0]
+        assert "1 key comes (id) more than once in the written data" in change.notes[0]
 
     def test_columns_that_come_go_and_change_are_told(self, engine, lake):
         """The change lists added, removed and retyped columns beside the rows."""

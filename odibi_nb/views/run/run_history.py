@@ -213,13 +213,13 @@ def _spark(values: Sequence[float | None], unit: str) -> str:
         if value is not None
     )
     least, most, last = (
-        clock(x, 0.01 if x < 1 else 0.1) if unit == "s" else f"{x:,.0f} rows"
+        clock(x, 0.01 if x < 1 else 0.1) if unit == "s" else f"{x:,.0f}"
         for x in (min(known), max(known), known[-1])
     )
-    tip = f"{least} to {most}"
+    tip = f"{least} to {most}" if unit == "s" else f"rows: {least} to {most}"
     return (
         f"<td class=odibi-spark><svg role=img width={len(newest) * SPARK_STEP} height={SPARK_HEIGHT}>"
-        f"<title>{tip}</title><path d='{bars}'/></svg>{last.removesuffix(' rows')}"
+        f"<title>{tip}</title><path d='{bars}'/></svg>{last}"
     )
 
 
