@@ -96,7 +96,7 @@ def log_through_spark(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
         log, runs = (
             SparkRowTable(lambda: spark, name, path=str(lake / name)) for name in ("log", "runs")
         )
-        return TableLogSink(log, runs, "the run log", independent=True)
+        return TableLogSink(log, runs, "the run log", in_lake=True)
 
     logged = Project(folder / "on", registry, LAYERS, lambda: sink(folder / "lake"))
     unlogged = Project(folder / "off", registry, LAYERS)

@@ -230,7 +230,7 @@ def report(
 
 
 def watch(project: str, run_id: str = "last", env: str = "qat", **keywords: Any) -> RunResult:
-    """Print the progress of a run of this or another process until it ends.
+    """Print the progress of a run of this or another process or machine until it ends.
 
     An interrupt ends only the output, not the run. A run that has already ended prints nothing.
 
@@ -247,20 +247,26 @@ def watch(project: str, run_id: str = "last", env: str = "qat", **keywords: Any)
         ConfigurationError: if the run does not exist.
     """
     from odibi_nb.core.runlog.followed_run import FollowedRun, runs_going_on
+    from odibi_nb.core.runlog.run_elsewhere import run_elsewhere
     from odibi_nb.project_orchestrator import GenericProjectOrchestrator
     from odibi_nb.views.run.console import ThrottledConsole
 
     opened = GenericProjectOrchestrator(project, env, **keywords)
     try:
-        found = runs_going_on(opened.state_dir, opened.project, opened.env)
-        chosen = [run for run in found if run_id in ("last", run.run_id)]
+        where = opened.project, opened.env
+        found = [FollowedRun(one.folder) for one in runs_going_on(opened.state_dir, *where)]
+        if not found:
+            away = run_elsewhere(opened.run_state(), opened.sinks(), *where, opened.state_dir)
+            found = [] if away is None else [away]
+        for run in [run for run in found if run_id in ("last", run.run_id)][-1:]:
+            console = ThrottledConsole("INFO")
+            if note := run.note():
+                console.on_message("INFO", f"⏳ {note}")
+            run.show_in(console)
+            run.follow()
+            run_id = run.run_id
     finally:
         opened.close()
-    if chosen:
-        run = FollowedRun(chosen[-1].folder)
-        run.show_in(ThrottledConsole("INFO"))
-        run.follow()
-        run_id = chosen[-1].run_id
     return show(project, run_id, env, **keywords)
 
 

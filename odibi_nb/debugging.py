@@ -179,7 +179,9 @@ def try_transformation(
         return _tried(project, transformation_id, cell, portion, past=past)
     run_id = f"try-{utc_now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
 
-    def tried(_lock: RunLock, interrupts: InterruptsHeldBack) -> Trial:
+    def tried(lock: RunLock, interrupts: InterruptsHeldBack) -> Trial:
+        if lock.lease is not None:
+            lock.lease.take()
         with interrupts.let_through():
             return _tried(project, transformation_id, cell, None, write_as=run_id)
 

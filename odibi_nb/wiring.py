@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.manifest import DEFAULT_LAKE, RegistryConfig
-from odibi_nb.core.model.reserved_places import log_tables, run_state_tables
+from odibi_nb.core.model.reserved_places import lease_table, log_tables
 from odibi_nb.core.model.tables import DEFAULT_SCHEMA, TableName, redact_url
 from odibi_nb.core.process.compute import has_databricks_session, is_databricks
 from odibi_nb.core.process.state_folder import MOUNTS
@@ -430,7 +430,7 @@ def _spark_log(place: Place) -> BaseLogSink:
     log, runs = log_tables(place.config.run_log)
     name = f"{log} in {_shown_lake(place)}"
     log_table, run_table = (_table_in_session(place, t, f"run log {name}") for t in (log, runs))
-    return TableLogSink(log_table, run_table, name, independent=True)
+    return TableLogSink(log_table, run_table, name, in_lake=True)
 
 
 def make_notifier(place: Place) -> RunNotifier:
@@ -462,24 +462,16 @@ def make_run_state(place: Place) -> RunStateTables | None:
         return None
     from odibi_nb.sinks.run_state import LEASE_PROPERTIES, TableRunState
 
-    starts, lease = run_state_tables(place.config.run_log)
+    lease = lease_table(place.config.run_log)
     shown = f"{lease} in {_shown_lake(place)}"
     if only_spark_reaches(place):
-        return TableRunState(
-            _table_in_session(place, starts, f"{starts} in {_shown_lake(place)}"),
-            _table_in_session(place, lease, shown, LEASE_PROPERTIES),
-        )
+        return TableRunState(_table_in_session(place, lease, shown, LEASE_PROPERTIES))
     check_installed("the run log", "pandas", "pyarrow", "deltalake")
     from odibi_nb.storage.delta_table import DeltaRowTable
 
-    def stored(table: TableName, properties: Mapping[str, str] | None = None) -> DeltaRowTable:
-        uri = f"{lake_root(place)}/{table.path}"
-        options = place.config.storage_options
-        return DeltaRowTable(
-            uri, options, f"{table} in {_shown_lake(place)}", properties=properties
-        )
-
-    return TableRunState(stored(starts), stored(lease, LEASE_PROPERTIES))
+    uri = f"{lake_root(place)}/{lease.path}"
+    options = place.config.storage_options
+    return TableRunState(DeltaRowTable(uri, options, shown, properties=LEASE_PROPERTIES))
 
 
 def make_frame(columns: Sequence[str], rows: Sequence[Row]) -> Any:

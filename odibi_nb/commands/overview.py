@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.api import GenericProjectOrchestrator
-from odibi_nb.commands.opening import found_manifests, open_manifest, open_project
-from odibi_nb.commands.watching import folders_going_on
+from odibi_nb.commands.opening import found_manifests, open_project
+from odibi_nb.commands.watching import folders_going_on, runs_elsewhere
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.model.log_columns import PROVENANCE_COLUMNS, RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.core.runlog import journal
@@ -15,7 +15,7 @@ from odibi_nb.core.runlog.compare_runs import COLUMNS, compare_runs
 from odibi_nb.core.runlog.history import past_attempts, past_runs
 from odibi_nb.core.runlog.recovery import journaled_states
 from odibi_nb.core.runlog.run_grid import run_grid
-from odibi_nb.core.runlog.run_lease import BEAT_SECONDS, holder, request_cancel
+from odibi_nb.core.runlog.run_lease import BEAT_SECONDS
 from odibi_nb.core.runlog.shared_runs import open_runs_elsewhere
 from odibi_nb.errors import ConfigurationError, OdibiError, did_you_mean
 from odibi_nb.views.json_documents import HistoryDocument, log_entries
@@ -212,30 +212,14 @@ def _cancelled_elsewhere(arguments: argparse.Namespace, here: list[str]) -> str:
     """Ask the run of another machine to end, and return the answer; "" if the request is not for one."""
     if (here and not arguments.run_id) or arguments.run_id in here:
         return ""
-    named = arguments.project or arguments.manifest
-    manifests = [open_manifest(arguments)] if named else found_manifests()[0]
-    for manifest in manifests if len(manifests) == 1 else ():  # not every project's lake is asked
-        for env in manifest.environments:
-            orchestrator = GenericProjectOrchestrator(
-                manifest.project, env, manifest_path=manifest.path, log_level="ERROR"
+    row = arguments.transformation or ""
+    for run, _ in runs_elsewhere(arguments):
+        if run.cancel(row):
+            what = f"transformation {row} of run" if row else "run"
+            return (
+                f"asked {what} {run.run_id} on {run.owner.host} to end: it looks every "
+                f"{BEAT_SECONDS:g} s"
             )
-            try:
-                tables = orchestrator.run_state()
-                owner = None if tables is None else holder(tables, manifest.project, env)
-                if tables is None or owner is None or arguments.run_id not in (None, owner.run_id):
-                    continue
-                row = arguments.transformation or ""
-                if request_cancel(tables, manifest.project, env, owner.run_id, row):
-                    what = f"transformation {row} of run" if row else "run"
-                    return (
-                        f"asked {what} {owner.run_id} on {owner.host} to end: it looks every "
-                        f"{BEAT_SECONDS:g} s"
-                    )
-            except OdibiError:
-                if named:
-                    raise
-            finally:
-                orchestrator.close()
     return ""
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.api import GenericProjectOrchestrator
 from odibi_nb.commands.opening import found_manifests, open_manifest, open_project
 from odibi_nb.core.process.state_folder import state_folder
 from odibi_nb.core.runlog.followed_run import FollowedRun
 from odibi_nb.core.runlog.history import LAST
 from odibi_nb.core.runlog.journal import live_runs, read_mark, run_folders
 from odibi_nb.core.runlog.past_run import ended_run_in, find_past_run, result_of
-from odibi_nb.errors import ConfigurationError
+from odibi_nb.core.runlog.run_elsewhere import run_elsewhere
+from odibi_nb.errors import ConfigurationError, OdibiError
 from odibi_nb.settings import load_settings
 from odibi_nb.views.json_documents import HistoryDocument, log_entries
 from odibi_nb.views.run.shown_run import ShownRun
@@ -19,10 +21,12 @@ from odibi_nb.wiring import make_frame
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
     from pathlib import Path
 
     from odibi_nb.commands.face import Face
     from odibi_nb.core.runlog.past_run import PastRun
+    from odibi_nb.core.runlog.run_elsewhere import RunElsewhere
 
 
 def watch(arguments: argparse.Namespace, face: Face) -> Any:
@@ -31,11 +35,45 @@ def watch(arguments: argparse.Namespace, face: Face) -> Any:
     Watching changes nothing: to end it leaves the run alone.
     """
     folder = _going_on(arguments)
-    if folder is None:
+    run = _elsewhere(arguments) if folder is None else FollowedRun(folder)
+    if run is None:
         return show(arguments, face)
+    if note := run.note():
+        face.say(f"⏳ {note}")
     ui = str(load_settings().resolve("ui", arguments.ui, default="auto").value)
-    status = face.watch(FollowedRun(folder), ui)
-    return Watched(folder.name, status)
+    return Watched(run.run_id, face.watch(run, ui))
+
+
+def runs_elsewhere(arguments: argparse.Namespace) -> Iterator[tuple[RunElsewhere, str]]:
+    """Yield the runs of other machines that go on, and their environments.
+
+    Only the requested project is asked, or the only one that is found from here: a lake may be far away.
+    """
+    named = arguments.project or arguments.manifest
+    manifests = [open_manifest(arguments)] if named else found_manifests()[0]
+    for manifest in manifests if len(manifests) == 1 else ():
+        for env in manifest.environments:
+            orchestrator = GenericProjectOrchestrator(
+                manifest.project, env, manifest_path=manifest.path, log_level="ERROR"
+            )
+            try:
+                tables = orchestrator.run_state()
+                if tables is not None:
+                    where = orchestrator.project, env, orchestrator.state_dir
+                    run = run_elsewhere(tables, orchestrator.sinks(), *where)
+                    if run is not None and arguments.run_id in (None, LAST, run.run_id):
+                        yield run, env
+            except OdibiError:
+                if named:
+                    raise
+            finally:
+                orchestrator.close()
+
+
+def _elsewhere(arguments: argparse.Namespace) -> RunElsewhere | None:
+    """Return the requested run if it goes on, on another machine."""
+    found = [run for run, env in runs_elsewhere(arguments) if arguments.env in (None, env)]
+    return max(found, key=lambda run: run.run_id, default=None)
 
 
 @dataclass(frozen=True, slots=True)

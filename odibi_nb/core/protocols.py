@@ -566,6 +566,8 @@ class RehearsingEngine(TableEngine, Protocol):
         """Return the facts from the metadata of *table*; None if it does not exist."""
 
 
+RECENT_RUNS = 1_000
+"""Number of newest runs among which a run is looked for by default."""
 SUCCESSES_IN = 500
 """Number of runs that `BaseLogSink.successes` searches by default."""
 
@@ -578,6 +580,8 @@ class BaseLogSink(ABC):
     """
 
     name: str = ""
+    in_lake: bool = False
+    """True if every machine that shares the lake reads the same log."""
 
     @abstractmethod
     def write(self, records: list[Row]) -> None:
@@ -607,6 +611,10 @@ class BaseLogSink(ABC):
         """Return the newest *limit* runs, newest first; empty if this sink cannot be read."""
         del limit
         return []
+
+    def has_run(self, run_id: str) -> bool:
+        """Return True if the log has the record of the run *run_id*."""
+        return any(known["run_id"] == run_id for known in self.runs(RECENT_RUNS))
 
     def attempts(self, run_ids: Sequence[str]) -> list[Row]:
         """Return the records of the given runs; empty if this sink cannot be read."""
@@ -657,17 +665,11 @@ class RunStateTables(Protocol):
     def change_lease(
         self, project: str, env: str, decide: Callable[[Row | None], Mapping[str, Any] | None]
     ) -> None:
-        """Call *decide* with the row, and commit the values that it returns; None for no change.
+        """Call *decide* with the row, and commit the columns that it returns; None for no change.
 
         If another machine changes the row in between, nothing is committed and *decide* is called again. An
         exception of *decide* ends the call without a write.
         """
-
-    def note_start(self, row: Row) -> None:
-        """Append *row*, of `START_COLUMNS`: a run that begins."""
-
-    def starts(self, project: str, env: str, but: Collection[str]) -> list[Row]:
-        """Return the newest runs that have begun, oldest first, without the runs with an id in *but*."""
 
     def tidy(self) -> None:
         """Remove the files of earlier versions of the lease. A failure is only logged."""

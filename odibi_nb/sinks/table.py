@@ -40,19 +40,17 @@ class TableLogSink(BaseLogSink):
     installed, it raises EngineNotAvailableError.
     """
 
-    def __init__(
-        self, log: RowTable, runs: RowTable, name: str, *, independent: bool = False
-    ) -> None:
+    def __init__(self, log: RowTable, runs: RowTable, name: str, *, in_lake: bool = False) -> None:
         """Store the arguments. Nothing is read or written yet.
 
         Args:
             log: the attempts' table.
             runs: the runs' table.
             name: the name of both in messages.
-            independent: True if two threads may write the two tables at the same time.
+            in_lake: True if the tables are in the lake. Two threads may write them at the same time.
         """
         self.name = name
-        self._independent = independent
+        self.in_lake = in_lake
         self._log = log
         self._runs = runs
         self._batches: int | None = None  # since this run looked at the files; None: it has not
@@ -80,7 +78,7 @@ class TableLogSink(BaseLogSink):
 
     def write_last(self, records: list[Row], run_record: Row) -> bool:
         """Append the last batch and the run's record in two commits at the same time, if the tables allow it."""
-        if not (records and self._independent):
+        if not (records and self.in_lake):
             return False
         with ThreadPoolExecutor(1, "odibi-run-log-runs") as thread:
             runs = stored_rows([run_record], RUN_COLUMNS)
@@ -112,6 +110,13 @@ class TableLogSink(BaseLogSink):
             rows = restored_rows(self._runs.select(RUN_COLUMNS, newest), RUN_COLUMNS)
             return [row for row in rows if row["run_id"]]  # a foreign table of this name lacks ids
         return []
+
+    def has_run(self, run_id: str) -> bool:
+        """Return True if the table of runs has *run_id*."""
+        with contextlib.suppress(TableNotFoundError):
+            query = RowQuery(equal={"run_id": [run_id]})
+            return bool(self._runs.select([("run_id", "string")], query))
+        return False
 
     def attempts(self, run_ids: Sequence[str]) -> list[Row]:
         """Return the records of the given runs, oldest first, or an empty list without a table."""
@@ -178,7 +183,7 @@ def log_in_lake(
         uri = f"{lake.rstrip('/')}/{path}"
         return DeltaRowTable(uri, storage_options, f"run log {name}", keep_open=True)
 
-    return TableLogSink(stored(log.path), stored(runs.path), name, independent=True)
+    return TableLogSink(stored(log.path), stored(runs.path), name, in_lake=True)
 
 
 def log_in_database(

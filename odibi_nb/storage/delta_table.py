@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.text.redaction import redact_text
@@ -164,13 +165,22 @@ class DeltaRowTable(RowTable):
         try:
             if table is None:
                 table = DeltaTable(self._uri, storage_options=self._options)
-            else:
+            elif not self._is_newest(table):
                 table.update_incremental()
         except NoDeltaTable:
             return None
         if self._keep_open:
             self._opened = table
         return table
+
+    def _is_newest(self, table: Any) -> bool:
+        """Return True if no commit follows the loaded version, as far as one look at the disk shows.
+
+        delta-rs lists the whole log, with a look at each of its files. On a mount each look is a request.
+        """
+        log = Path(self._uri) / "_delta_log"
+        following = log / f"{table.version() + 1:020}.json"
+        return "://" not in self._uri and log.is_dir() and not following.exists()
 
     @contextlib.contextmanager
     def _as_data_errors(self, verb: str) -> Iterator[None]:

@@ -41,7 +41,7 @@ def sail(tmp_path_factory):
 def spark_sink(spark, lake):
     """A run log below *lake*, through a Spark session."""
     log, runs = (SparkRowTable(lambda: spark, "the log", path=f"{lake}/{name}") for name in "lr")
-    return TableLogSink(log, runs, f"run log in {lake}", independent=True)
+    return TableLogSink(log, runs, f"run log in {lake}", in_lake=True)
 
 
 @pytest.fixture(params=["delta", "sail", "sqlite", "postgresql", "csv"])
@@ -90,7 +90,7 @@ def test_the_last_batch_and_the_run_are_written_at_once_or_not_at_all(make_sink)
     """A sink that can write records and run together writes both or neither."""
     make_sink().write([record("A"), record("B")])
     wrote = make_sink().write_last([record("C")], run())
-    assert wrote == (not isinstance(make_sink(), CsvLogSink) and make_sink()._independent)
+    assert wrote == (not isinstance(make_sink(), CsvLogSink) and make_sink().in_lake)
     assert make_sink().written("run-1") == {(name, 1) for name in ("ABC" if wrote else "AB")}
     assert [one["run_id"] for one in make_sink().runs(5)] == (["run-1"] if wrote else [])
 

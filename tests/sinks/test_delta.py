@@ -320,3 +320,20 @@ def test_the_end_of_a_run_waits_for_no_compaction(lake, monkeypatch):
         sink.write_run(run(f"run-{batches}"))
         assert len(looks) - before == at_the_end
         looks.clear()
+
+
+def test_a_log_without_a_new_commit_is_not_listed_again(tmp_path, monkeypatch):
+    """A sink that looks again and again, as `watch` does, lists the log only after a commit."""
+    listed = []
+    listing = DeltaTable.update_incremental
+    monkeypatch.setattr(
+        DeltaTable, "update_incremental", lambda table: listed.append(1) or listing(table)
+    )
+    other, sink = log_in_lake(str(tmp_path)), log_in_lake(str(tmp_path))
+    other.write([record("A")])
+    assert sink.written("run-1") == {("A", 1)}
+    assert sink.written("run-1") == {("A", 1)}
+    assert listed == []
+    other.write([record("B")])
+    assert sink.written("run-1") == {("A", 1), ("B", 1)}
+    assert listed == [1]

@@ -8,9 +8,6 @@ from __future__ import annotations
 RUN_TABLE = "TransformationRun"
 """Name of the table of runs, in the same schema as the table of attempts."""
 
-START_TABLE = "TransformationRunStart"
-"""Name of the table of the runs that have begun, in the same schema, if several machines share it."""
-
 LEASE_TABLE = "TransformationRunLease"
 """Name of the table with the run that may go on now, of each project and environment, if they share it."""
 
@@ -96,17 +93,6 @@ RUN_COLUMNS: tuple[tuple[str, str], ...] = (
 the number of each earlier run. Clocks can jump, so times do not order runs.
 """
 
-START_COLUMNS: tuple[tuple[str, str], ...] = (
-    ("run_id", "string"),
-    ("project", "string"),
-    ("env", "string"),
-    ("run_number", "int"),
-    ("start_time", "timestamp"),
-    ("start", "string"),
-    ("plan", "string"),
-)
-"""Columns of `START_TABLE`: the run's ``run_start`` event and its planned rows, as JSON text."""
-
 LEASE_COLUMNS: tuple[tuple[str, str], ...] = (
     ("project", "string"),
     ("env", "string"),
@@ -114,8 +100,13 @@ LEASE_COLUMNS: tuple[tuple[str, str], ...] = (
     ("owner", "string"),
     ("beat", "int"),
     ("cancels", "string"),
+    ("start", "string"),
+    ("plan", "string"),
+    ("unended", "string"),
 )
 """Columns of `LEASE_TABLE`. Without a run, `run_id` is empty. `beat` grows with every change of the row.
 
-`owner` is the run's process, and `cancels` the ids of the rows to cancel ("" for the run), as JSON text.
+The other columns are JSON text: `owner` the run's process, `cancels` the ids of the rows to cancel ("" for
+the run), `start` its ``run_start`` event, `plan` its planned rows, and `unended` the same two of earlier
+runs whose log may be incomplete.
 """

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.checks import QUARANTINE, quarantine_of
-from odibi_nb.core.model.log_columns import LEASE_TABLE, RUN_TABLE, START_TABLE
+from odibi_nb.core.model.log_columns import LEASE_TABLE, RUN_TABLE
 from odibi_nb.core.model.manifest import DEFAULT_LAKE
 from odibi_nb.core.model.readable_places import decoded, locate
 from odibi_nb.core.model.tables import DELTA_LOG, TableName, is_location, table_key
@@ -42,14 +42,13 @@ def log_tables(run_log: str) -> tuple[TableName, TableName]:
     return log, TableName((*log.parts[:-1], RUN_TABLE))
 
 
-def run_state_tables(run_log: str) -> tuple[TableName, TableName]:
-    """Return the tables of the runs that have begun, and of the run that may go on, beside the run log.
+def lease_table(run_log: str) -> TableName:
+    """Return the table of the run that may go on, beside the run log.
 
     Raises:
         DataError: if *run_log* is not a table's name.
     """
-    schema = TableName.parse(run_log).parts[:-1]
-    return TableName((*schema, START_TABLE)), TableName((*schema, LEASE_TABLE))
+    return TableName((*TableName.parse(run_log).parts[:-1], LEASE_TABLE))
 
 
 def own_tables(run_log: str) -> tuple[TableName, ...]:
@@ -58,7 +57,7 @@ def own_tables(run_log: str) -> tuple[TableName, ...]:
     Raises:
         DataError: if *run_log* is not a table's name.
     """
-    return (*log_tables(run_log), *run_state_tables(run_log))
+    return (*log_tables(run_log), lease_table(run_log))
 
 
 class Links:

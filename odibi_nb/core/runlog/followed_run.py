@@ -20,16 +20,18 @@ from odibi_nb.core.runlog.journal import (
     request_cancel,
 )
 from odibi_nb.core.runlog.journal_lines import PLANNED, read_line
+from odibi_nb.core.runlog.past_run import past_run_in
 from odibi_nb.core.runlog.recovery import journaled_run, journaled_states
 from odibi_nb.core.text.clock import as_time
 from odibi_nb.core.text.counts import counted
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from odibi_nb.core.protocols import Row, View
+    from odibi_nb.core.runlog.past_run import PastRun
 
 READ_SECONDS = 0.25
 """Seconds between two looks at the journal."""
@@ -118,11 +120,15 @@ class FollowedRun:
 
     Attributes:
         status: the status with which the run ended; "" before.
+        every: seconds between two looks.
+        lives_every: seconds between two looks for the process of a run that writes nothing.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.status = ""
+        self.every, self.lives_every = READ_SECONDS, LIFE_SECONDS
+        self.project = self.env = ""
         self._views: list[View] = []
         self._at = 0
         self._held: list[Row] = []
@@ -132,21 +138,43 @@ class FollowedRun:
         """Give *view* the plan, the events and the output of the run. Call it before the first `read`."""
         self._views.append(view)
 
+    @property
+    def run_id(self) -> str:
+        """The id of the run."""
+        return self.folder.name
+
+    def note(self) -> str:
+        """Return what the person who watches must know about the source; "" for a journal."""
+        return ""
+
+    def past(self) -> PastRun | None:
+        """Return the run as it was recorded; None if its journal is incomplete."""
+        mark = read_mark(self.folder)
+        return past_run_in(self.folder, mark.project, mark.env)
+
     def read(self) -> bool:
-        """Pass on the new lines. Return True if any were found."""
-        before = self._at
+        """Pass on the new lines. Return True if there are any."""
+        new = False
+        for line in self._lines():
+            new = True
+            if line is not None:
+                self._take(line)
+        if self._plan is None and any(line.get("attempt") for line in self._held):
+            self._begin(_planned_by(self._held), {})
+        return new
+
+    def _lines(self) -> Iterator[Row | None]:
+        """Yield the new lines of the journal, and None for an unreadable one."""
         while True:
             lines, at = read_on(self.folder, self._at)
             if at == self._at:
-                break
+                return
             self._at = at
             for raw in lines:
-                line = read_line(raw) if raw.strip() else None
-                if line is not None:
-                    self._take(line)
-        if self._plan is None and any(line.get("attempt") for line in self._held):
-            self._begin(_planned_by(self._held), {})
-        return self._at != before
+                yield read_line(raw) if raw.strip() else None
+
+    def _lives(self) -> bool:
+        return self.folder in live_runs(self.folder.parent.parent)
 
     def follow(self, wait: Callable[[float], object] = time.sleep) -> str:
         """Read until the run ends, and return its status: "interrupted" if its process has died.
@@ -158,11 +186,11 @@ class FollowedRun:
             new = self.read()
             if self.status:
                 return self.status
-            if not new and time.monotonic() - looked > LIFE_SECONDS:
+            if not new and time.monotonic() - looked > self.lives_every:
                 looked = time.monotonic()
-                if self.folder not in live_runs(self.folder.parent.parent):
+                if not self._lives():
                     return self._died()
-            if wait(READ_SECONDS):
+            if wait(self.every):
                 return ""
 
     def _died(self) -> str:
@@ -191,8 +219,10 @@ class FollowedRun:
 
     def _begin(self, rows: Sequence[Row], line: Row) -> None:
         held, self._held = self._held, []
-        mark = read_mark(self.folder)
-        self._plan = _plan_of(rows, line, mark.project, mark.env)
+        if not self.project:
+            mark = read_mark(self.folder)
+            self.project, self.env = mark.project, mark.env
+        self._plan = _plan_of(rows, line, self.project, self.env)
         for view in self._views:
             view.on_plan(self._plan)
         for earlier in held:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.protocols import BaseLogSink, Row
 
-RECENT_RUNS = 1_000
-"""Number of newest runs among which a run is looked for."""
 _JSON = ("checks", "inputs_read", "outputs_written")
 """Columns that store JSON text, or None if they have nothing."""
 
@@ -90,11 +88,6 @@ def unwritten(sink: BaseLogSink, run_id: str, records: list[Row]) -> list[Row]:
     """Return the *records* that *sink* does not have yet."""
     written = sink.written(run_id)
     return [r for r in records if (r["transformation_id"], r["attempt"]) not in written]
-
-
-def has_run(sink: BaseLogSink, run_id: str) -> bool:
-    """Return True if *sink* has the record of the run *run_id*."""
-    return any(known["run_id"] == run_id for known in sink.runs(RECENT_RUNS))
 
 
 def sink_name(sink: BaseLogSink) -> str:

@@ -21,7 +21,6 @@ from odibi_nb.core.runlog.journal import (
 )
 from odibi_nb.core.runlog.journal_lines import PLANNED
 from odibi_nb.core.runlog.record import (
-    has_run,
     make_record,
     required_time,
     run_record,
@@ -154,7 +153,7 @@ def _completed_elsewhere(dead: _DeadRun, sinks: Sequence[BaseLogSink]) -> bool:
     ended = any(line.get("run_record") for line in dead.lines)
     try:
         return (
-            bool(sinks) and not ended and all(has_run(s, str(dead.start["run_id"])) for s in sinks)
+            bool(sinks) and not ended and all(s.has_run(str(dead.start["run_id"])) for s in sinks)
         )
     except Exception:  # noqa: BLE001  a sink that cannot be read will tell when it is written
         return False
@@ -345,7 +344,7 @@ def _complete(dead: _DeadRun, sinks: Sequence[BaseLogSink], note: str) -> Recove
             missing = unwritten(sink, run_id, rest)
             if missing:
                 sink.write(missing)
-            if not has_run(sink, run_id):
+            if not sink.has_run(run_id):
                 sink.write_run(run)
         except Exception as exc:  # noqa: BLE001  a sink never fails a run, least of all a later one
             problems.append(f"{sink_name(sink)}: {error_text(exc)}")

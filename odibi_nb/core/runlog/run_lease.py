@@ -2,7 +2,9 @@
 
 `RunLock` sees the runs of one state folder. The lease is a row of a table in the lake, which machines change
 under the optimistic concurrency of the table: of two changes at the same time, one commits, and the other
-one looks again. The run that holds the lease renews it every `BEAT_SECONDS`, in a commit.
+one looks again. A run takes the lease in the same commit that stores its start and its planned rows, and only
+if the lease is as it was when the run began to plan. It renews the lease every `BEAT_SECONDS`, in a commit.
+Its record in the run log ends the lease, so a short run costs one commit.
 
 - A run takes over the lease of another run if it has seen no renewal for `TAKEOVER_SECONDS`, or if the
   process of the other run certainly has ended. It compares a counter, never the clocks of two machines.
@@ -23,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from odibi_nb.core.model.log_columns import START_COLUMNS
 from odibi_nb.core.process.process_identity import is_running
+from odibi_nb.core.runlog.journal_lines import read_line
 from odibi_nb.core.runlog.lock_owner import decode_owner, this_process
 from odibi_nb.core.text.json import as_json, decode_json
 from odibi_nb.errors import DataError, OdibiError, RunLockedError
@@ -48,21 +50,44 @@ _held: set[str] = set()
 class RunLease:
     """The lease of one run.
 
+    Args:
+        tables: the tables that the machines share.
+        project: the project.
+        env: the environment.
+        run_id: the run.
+        part: the part of a job that the run runs.
+        ended: returns True if the run log has the record of the run with an id.
+
     Attributes:
+        row: the lease as this run has seen it; None if it does not exist.
+        logged: True if the log of this run is complete, for every machine. Its record then ends the lease.
+        complete: ids of earlier runs whose log is complete.
         lost: the run that has taken the lease from this run; "" while this run has it.
         overrode: the run from which this run has taken the lease with *force*, and its id; two empty
             texts if it took none.
     """
 
     def __init__(
-        self, tables: RunStateTables, project: str, env: str, run_id: str, part: str = ""
+        self,
+        tables: RunStateTables,
+        project: str,
+        env: str,
+        run_id: str,
+        part: str = "",
+        ended: Callable[[str], bool] = lambda _run_id: False,
     ) -> None:
         self.tables = tables
         self.project = project
         self.env = lease_env(env, part)
         self.run_id = run_id
+        self.row: Row | None = None
+        self.logged = False
+        self.complete: set[str] = set()
         self.lost = ""
         self.overrode = ("", "")
+        self._ended = ended
+        self._texts = {"start": "", "plan": ""}
+        self._taken = self._released = False
         self._where = f"project {project!r}, env {env!r}"
         self._owner = as_json(msgspec.to_builtins(this_process(run_id, locked=False)))
         self._pid = os.getpid()
@@ -78,14 +103,17 @@ class RunLease:
         say: Callable[[str], None],
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Take the lease.
+        """Look whether this run may take the lease. With *force*, take it from a run that lives.
 
         Raises:
             RunLockedError: if another run holds it and *force* is False; the message names the run.
             DataError: if the lease cannot be read or written. Nothing may run then.
         """
-        seen = self._take(force=force)
+        seen = self._held_by(self._look())
         if seen is None:
+            return
+        if force:
+            self._take(force=True)
             return
         say(
             f"⏳ {_named(seen)} holds the lease of this environment: watching for {TAKEOVER_SECONDS:g} s "
@@ -94,49 +122,75 @@ class RunLease:
         begun = time.monotonic()
         while time.monotonic() - begun <= TAKEOVER_SECONDS:
             wait(POLL_SECONDS)
-            now = self.tables.lease(self.project, self.env)
-            if now is None or not now["run_id"]:
-                break
-            if _token(now) != _token(seen):
+            now = self._held_by(self._look())
+            if now is None:
+                return
+            if lease_token(now) != lease_token(seen):
                 raise self._refusal(now)
-        found = self._take(unchanged=_token(seen))
-        if found is not None:
-            raise self._refusal(found)
 
-    def _take(self, *, force: bool = False, unchanged: Any = None) -> Row | None:
-        """Take the lease and return None, or return the lease of the run that holds it.
+    def take(
+        self, start: Mapping[str, Any] | None = None, planned: Mapping[str, Any] | None = None
+    ) -> None:
+        """Take the lease, and store the start of this run and its planned rows with it, in one commit.
 
-        Args:
-            force: take the lease from a run that lives, too.
-            unchanged: take the lease if its token is this one.
+        From the start, other machines can complete the log of this run.
+
+        Raises:
+            RunLockedError: if another run has taken the lease since `acquire`.
+            DataError: if the lease cannot be written. Nothing may run then.
         """
-        moment = _Moment()
-        held: list[Row] = []
-        overrode = ("", "")
+        if start is not None:
+            texts = {"start": start, "plan": planned}
+            self._texts = {name: as_json(dict(text or {})) for name, text in texts.items()}
+        self._take()
 
-        def decide(row: Row | None) -> Mapping[str, Any] | None:
-            nonlocal overrode
-            held.clear()
-            overrode = ("", "")
-            if row is not None and row["run_id"] and _token(row) != unchanged:
-                if not (_is_dead(row) or force):
-                    held.append(row)
-                    return None
-                if not _is_dead(row):
-                    overrode = (_named(row), str(row["run_id"]))
-            return self._values(row)
+    def _take(self, *, force: bool = False) -> None:
+        def decide(row: Row | None) -> Mapping[str, Any]:
+            if not (force or self._is_unchanged(row)):
+                self.row = row
+                raise _LostError
+            if force and (held := self._held_by(row)) is not None:
+                self.overrode = (_named(held), str(held["run_id"]))
+                self.row = held
+            unended = as_json(self._unended(row))
+            return {**self._values(row), **self._texts, "unended": unended}
 
-        _held.add(self.run_id)  # before another thread of this process reads the lease
-        try:
-            self._change(decide)
-        except BaseException:
-            _held.discard(self.run_id)
-            raise
-        if held:
-            _held.discard(self.run_id)
-            return held[0]
-        self._renewed, self.overrode = moment, overrode
+        with self._mutex:
+            moment = _Moment()
+            _held.add(self.run_id)  # before another thread of this process reads the lease
+            try:
+                self._change(decide)
+            except BaseException as exc:
+                if not self._taken:
+                    _held.discard(self.run_id)
+                if isinstance(exc, _LostError):
+                    raise self._refusal(self.row) from None
+                raise
+            self._renewed, self._taken = moment, True
+
+    def _look(self) -> Row | None:
+        with self._remedied():
+            self.row = self.tables.lease(self.project, self.env)
+        return self.row
+
+    def _held_by(self, row: Row | None) -> Row | None:
+        """Return the lease *row*; None if no run holds it, or if the run that holds it has certainly ended."""
+        if row is None or not row["run_id"] or _is_dead(row):
+            return None
+        if not self._ended(str(row["run_id"])):
+            return row
+        self.complete.add(str(row["run_id"]))
         return None
+
+    def _is_unchanged(self, row: Row | None) -> bool:
+        """Return True if no other run has taken the lease since this run has seen or taken it."""
+        if self._taken:
+            return row is None or row["run_id"] == self.run_id
+        return lease_token(row) == lease_token(self.row)
+
+    def _unended(self, row: Row | None) -> list[Row]:
+        known = self.complete | {self.run_id}
+        return [one for one in begun_runs(row or {}) if _run_id_of(one) not in known]
 
     def _values(self, row: Row | None, run_id: str | None = None) -> dict[str, Any]:
         """Return the row of this run, with a counter that is greater than the one of *row*."""
@@ -146,8 +200,14 @@ class RunLease:
         return {"run_id": own, "owner": self._owner if own else "", "beat": beat, "cancels": ""}
 
     def _change(self, decide: Callable[[Row | None], Mapping[str, Any] | None]) -> None:
-        try:
+        with self._remedied():
             self.tables.change_lease(self.project, self.env, decide)
+
+    @contextlib.contextmanager
+    def _remedied(self) -> Iterator[None]:
+        """Add the remedy to an error of the table."""
+        try:
+            yield
         except DataError as exc:
             remedy = (
                 "one run at a time cannot be ensured: mend the access to the table, or set "
@@ -169,6 +229,8 @@ class RunLease:
         Raises:
             DataError: if the lease is old and cannot be renewed, so that its holder is unknown.
         """
+        if self._released:
+            return "this run has ended"
         if not self.lost and self._renewed.age() > VALID_SECONDS and self._pid == os.getpid():
             self._renew(older=VALID_SECONDS)
         return self.lost and f"{self.lost} has taken the place of this run"
@@ -176,17 +238,21 @@ class RunLease:
     def _renew(self, older: float = 0.0) -> None:
         """Renew the lease if it is *older* than a number of seconds, and collect the requests to cancel."""
         with self._mutex:
-            if self.lost or self._pid != os.getpid() or self._renewed.age() < older:
-                return  # another thread has just renewed it
+            if not self._taken or self.lost or self._pid != os.getpid():
+                return
+            if self._renewed.age() < older:
+                return  # another thread has renewed it meanwhile
             moment, found = _Moment(), [""]
             asked: list[str] = []
 
             def decide(row: Row | None) -> Mapping[str, Any]:
                 # A table that was dropped has no row: this run takes the lease of the new table.
-                if row is not None and row["run_id"] != self.run_id:
+                if row is None:
+                    return {**self._values(row), **self._texts}
+                if row["run_id"] != self.run_id:
                     found[0] = _named(row) if row["run_id"] else "another run"
                     raise _LostError
-                asked[:] = _ids((row or {}).get("cancels"))
+                asked[:] = _ids(row["cancels"])
                 return self._values(row)
 
             try:
@@ -209,40 +275,38 @@ class RunLease:
                 taken.append(self._cancels.get_nowait())
         return taken
 
-    def note_start(self, start: Mapping[str, Any], planned: Mapping[str, Any]) -> None:
-        """Store the start of this run and its planned rows, so that other machines can complete its log."""
-        row = {
-            "run_id": self.run_id,
-            "project": self.project,
-            "env": self.env,
-            "run_number": start["run_number"],
-            "start_time": start["timestamp"],
-            "start": as_json(dict(start)),
-            "plan": as_json(dict(planned)),
-        }
-        self.tables.note_start({name: row[name] for name, _ in START_COLUMNS})
-
     def release(self) -> None:
-        """Give the lease back. A failure leaves it to `TAKEOVER_SECONDS`."""
+        """End the lease. If the log is not complete, give the lease back in a commit that keeps the start.
+
+        A failure leaves the lease to `TAKEOVER_SECONDS`.
+        """
         if self._pid != os.getpid():
             return
         _held.discard(self.run_id)
-        if self.lost:
+        taken, self._released = self._taken, True
+        if not taken or self.lost:
             return
 
         def decide(row: Row | None) -> Mapping[str, Any] | None:
-            own = row is not None and row["run_id"] == self.run_id
-            return self._values(row, run_id="") if own else None
+            if row is None or row["run_id"] != self.run_id:
+                return None
+            unended = self._unended(row) + ([dict(self._texts)] if self._texts["start"] else [])
+            texts = {"start": "", "plan": "", "unended": as_json(unended)}
+            return {**self._values(row, run_id=""), **texts}
 
         with contextlib.suppress(OdibiError):
-            self._change(decide)
+            if not self.logged:
+                self._change(decide)
             if self._untidy:
                 self.tables.tidy()
 
-    def _refusal(self, row: Row) -> RunLockedError:
+    def _refusal(self, row: Row | None) -> RunLockedError:
+        if row is None or self._held_by(row) is None:
+            what = "another run has begun and ended while this one planned: start this one again"
+            return RunLockedError(self._where, [what])
         what = (
-            f"{_named(row)} is going on, on another machine; wait for it, or end it: "
-            f"odibi cancel {row['run_id']}"
+            f"{_named(row)} is going on, on another machine; wait for it, or watch it: odibi watch {row['run_id']}; "
+            f"or end it: odibi cancel {row['run_id']}"
         )
         return RunLockedError(
             self._where, [f"{what}; or take its place: odibi run --force (force=True)"]
@@ -325,16 +389,32 @@ def request_cancel(
     return asked
 
 
-def holder(tables: RunStateTables, project: str, env: str) -> Owner | None:
-    """Return the run that holds the lease and is not known to be dead, and its process; None without one."""
-    row = tables.lease(project, env)
+def holder(row: Row | None) -> Owner | None:
+    """Return the run that holds the lease *row* and is not known to be dead, and its process; None without one."""
     if row is None or not row["run_id"] or _is_dead(row):
         return None
     return decode_owner(str(row["owner"] or "").encode())
 
 
-def _token(row: Row) -> tuple[str, int]:
-    return str(row["run_id"] or ""), int(row["beat"] or 0)
+def begun_runs(row: Row) -> list[Row]:
+    """Return ``start`` and ``plan`` of each run that the lease *row* knows, the newest last."""
+    try:
+        found = decode_json(row.get("unended") or "[]")
+    except ValueError:
+        found = []
+    runs = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    own = {name: row.get(name) for name in ("start", "plan")}
+    return [*runs, *([own] if own["start"] else [])]
+
+
+def _run_id_of(begun: Row) -> str:
+    start = read_line(str(begun.get("start") or ""))
+    return str((start or {}).get("run_id") or "")
+
+
+def lease_token(row: Row | None) -> tuple[str, int]:
+    """Return a value that each renewal or change of hands of the lease *row* changes."""
+    return ("", 0) if row is None else (str(row["run_id"] or ""), int(row["beat"] or 0))
 
 
 def _named(row: Row) -> str:

@@ -8,9 +8,8 @@ from odibi_nb.core.model.events import EventType
 from odibi_nb.core.protocols import BaseLogSink
 from odibi_nb.core.runlog.history import past_attempts
 from odibi_nb.core.runlog.journal_lines import PLANNED, read_line
-from odibi_nb.core.runlog.record import RECENT_RUNS
 from odibi_nb.core.runlog.recovery import as_logged, is_atomic
-from odibi_nb.core.text.json import as_json
+from odibi_nb.core.runlog.run_lease import begun_runs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -24,50 +23,68 @@ Start = tuple["Row", list["Row"]]
 """The start of a run, and the lines that its journal would have, as `as_logged` takes them."""
 
 
+def has_ended(sinks: Sequence[BaseLogSink], run_id: str) -> bool:
+    """Return True if the run log has the record of the run *run_id*."""
+    log = log_of_ends(sinks)
+    return log is not None and log.has_run(run_id)
+
+
+def ends_leases(sinks: Sequence[BaseLogSink]) -> bool:
+    """Return True if other machines find the records of the runs of this one in the run log."""
+    log = log_of_ends(sinks)
+    return log is not None and log.in_lake
+
+
+def log_of_ends(sinks: Sequence[BaseLogSink]) -> BaseLogSink | None:
+    """Return the log with the ended runs: the one in the lake, or else the first readable one; None without one."""
+    readable = [sink for sink in sinks if type(sink).runs is not BaseLogSink.runs]
+    return next(iter([*(sink for sink in readable if sink.in_lake), *readable]), None)
+
+
 def dead_elsewhere(lease: RunLease, sinks: Sequence[BaseLogSink]) -> list[Start]:
     """Return the runs that have begun and not ended, oldest first, while *lease* excludes live ones.
 
     A run that has just lost its place to --force may still be ending, and writes its log itself.
     """
-    but = {lease.run_id, lease.overrode[1]}
-    return unlogged(lease.tables, lease.project, lease.env, sinks, but)
+    found = unlogged(lease.row, lease.project, sinks, {lease.run_id, *lease.complete})
+    known = {start["run_id"] for start, _ in found}
+    begun = {start["run_id"] for start, _ in begun_in(lease.row, lease.project)}
+    lease.complete |= begun - known
+    return [start for start in found if start[0]["run_id"] != lease.overrode[1]]
 
 
 def unlogged(
-    tables: RunStateTables,
-    project: str,
-    env: str,
-    sinks: Sequence[BaseLogSink],
-    but: Collection[str] = (),
+    lease: Row | None, project: str, sinks: Sequence[BaseLogSink], but: Collection[str] = ()
 ) -> list[Start]:
-    """Return the runs that have begun and are not in the run log, oldest first, without those in *but*."""
-    readable = [sink for sink in sinks if type(sink).runs is not BaseLogSink.runs]
-    if not readable:  # such a log cannot list its runs
+    """Return the runs that *lease* knows and that are not in the run log, oldest first, without those in *but*."""
+    log = log_of_ends(sinks)
+    if log is None:  # such a log never tells which runs have ended
         return []
-    runs = readable[0].runs(RECENT_RUNS)
-    logged = {run["run_id"] for run in runs}
-    # Of older runs it is not known here whether they have ended.
-    oldest = min(run["run_number"] or 0 for run in runs) if len(runs) >= RECENT_RUNS else 0
     found = []
-    for row in tables.starts(project, env, {*but, *logged}):
-        if (row["run_number"] or 0) < oldest:
+    for start, planned in begun_in(lease, project):
+        run_id = str(start["run_id"])
+        if run_id in but or log.has_run(run_id):
             continue
-        start = read_line(row["start"] or "")
-        planned = read_line(row["plan"] or "") or {"event": PLANNED, "rows": []}
-        if start is None or not start.get("timestamp"):
-            start = {"timestamp": as_json(row["start_time"]).strip('"'), "engine": ""}
-        own = {name: row[name] for name in ("run_id", "project", "env", "run_number")}
-        own["env"] = start.get("env") or row["env"]  # the row has the part of a job, too
-        start = {**start, **own, "event": EventType.RUN_START.value}
         records = [
             {
                 "event": EventType.TRANSFORM_SUCCESS.value,
                 "transformation_id": record["transformation_id"],
                 "record": record,
             }
-            for record in past_attempts(readable, [str(row["run_id"])])
+            for record in past_attempts([log], [run_id])
         ]
         found.append((start, [start, planned, *records]))
+    return found
+
+
+def begun_in(lease: Row | None, project: str) -> list[tuple[Row, Row]]:
+    """Return the start and the planned rows of the runs that *lease* knows, oldest first."""
+    found = []
+    for one in [] if lease is None else begun_runs(lease):
+        start = read_line(str(one.get("start") or ""))
+        if start is not None and start.get("timestamp") and start.get("run_id"):
+            planned = read_line(str(one.get("plan") or "")) or {"event": PLANNED, "rows": []}
+            found.append(({**start, "project": project}, planned))
     return found
 
 
@@ -89,12 +106,9 @@ def open_runs_elsewhere(
     The status of the run that holds the lease is ``running``. It may be on any machine, and may have died
     a moment ago. The other runs have died; the next run completes their log.
     """
-    found = unlogged(tables, project, env, sinks)
-    if not found:
-        return []
     lease = tables.lease(project, env)
     runs = []
-    for start, lines in reversed(found):
+    for start, lines in reversed(unlogged(lease, project, sinks)):
         run, _, _ = as_logged(start, lines, gone=True)
         if lease is not None and lease["run_id"] == run["run_id"]:
             run = {**run, "status": RUNNING, "end_time": None, "warnings": None}

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from odibi_nb.core.runlog.record import has_run, sink_name, unwritten
+from odibi_nb.core.runlog.record import sink_name, unwritten
 from odibi_nb.core.text.redaction import error_text
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class RunLogWriter:
         if position.failed is not None:
             return
         try:
-            if not (unsure and has_run(position.sink, self.run_id)):
+            if not (unsure and position.sink.has_run(self.run_id)):
                 position.sink.write_run(run_record)
         except BaseException as exc:  # noqa: BLE001  a sink never fails a run, or ends this thread
             position.failed = error_text(exc)

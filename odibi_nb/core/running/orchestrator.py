@@ -55,6 +55,7 @@ from odibi_nb.core.runlog.run_lease import RunLease, lease_env
 from odibi_nb.core.runlog.run_lock import exclusively
 from odibi_nb.core.runlog.shared_runs import (
     dead_elsewhere,
+    has_ended,
     open_runs_elsewhere,
     unfinished_elsewhere,
 )
@@ -68,7 +69,7 @@ from odibi_nb.core.running.freshness_reader import FreshnessReader, RowCode
 from odibi_nb.core.running.hooks import HookManager
 from odibi_nb.core.running.open_adapters import OpenAdapters
 from odibi_nb.core.running.rollback_run import nothing_to_roll_back, rollback_run_plan, texts_of
-from odibi_nb.core.running.run import PreparedRun, RunExecution, RunSetup
+from odibi_nb.core.running.run import PreparedRun, RunExecution, RunSetup, take_lease
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.redaction import error_message
 from odibi_nb.errors import ConfigurationError, OdibiError, PlanError, did_you_mean
@@ -511,27 +512,30 @@ class Orchestrator:
 
         Their records come from their journals. With a *lease*, they also come from the lake.
         """
-        if lease is None and not any_open_run(self.state_dir):
-            return  # the usual case: do not open the run log
+        elsewhere = [] if lease is None else dead_elsewhere(lease, self.sinks())
+        if not elsewhere and not any_open_run(self.state_dir):
+            return  # the usual case: do not open the run log, and do not take the lease before the plan
+        if lease is not None:
+            lease.take()
         try:
             if self._notifier is not None:  # first: what follows may fail, and completes the log
-                for run, records in dead_runs(self.state_dir, self.project, self.env):
-                    self._notifier.on_dead_run(run, records)
+                for lost, records in dead_runs(self.state_dir, self.project, self.env):
+                    self._notifier.on_dead_run(lost, records)
             notes = self._take_back_dead()
             found = recover(self.state_dir, self.project, self.env, self.sinks(), notes)
         except OSError as exc:
             raise self._unusable(exc) from exc
-        elsewhere = [] if lease is None else self._recover_elsewhere(lease)
-        known = {run.run_id for run in elsewhere}
+        gone = [] if lease is None else self._recover_elsewhere(lease)
+        known = {run.run_id for run in gone}
         for dead in found:
             if dead.run_id not in known:  # an unreadable journal, of a run that the lake knows
                 self._say("WARNING", f"⚠️ {dead.text()}")
-        for gone in elsewhere:
-            self._say("WARNING", f"⚠️ {gone.text()}")
+        for run in gone:
+            self._say("WARNING", f"⚠️ {run.text()}")
 
     def _recover_elsewhere(self, lease: RunLease) -> list[RecoveredRun]:
         """Complete the run log of the runs that died with their machine and their journal."""
-        starts = dead_elsewhere(lease, self.sinks())
+        starts = dead_elsewhere(lease, self.sinks())  # without those of which a journal is here
         if not starts:
             return []
         if self._notifier is not None:
@@ -539,7 +543,9 @@ class Orchestrator:
                 run, records, abandoned = as_logged(start, lines, gone=True)
                 self._notifier.on_dead_run(run, [*records, *abandoned])
         notes = self._take_back(unfinished_elsewhere(starts))
-        return recover_elsewhere(starts, self.sinks(), notes)
+        found = recover_elsewhere(starts, self.sinks(), notes)
+        lease.complete |= {run.run_id for run in found if not run.problems}
+        return found
 
     def _unusable(self, exc: OSError) -> ConfigurationError:
         """Return the error for a state folder that cannot be read or written, with the remedy."""
@@ -633,7 +639,10 @@ class Orchestrator:
     def lease(self, run_id: str, part: str = "") -> RunLease | None:
         """Return the lease that the run *run_id* needs; None if no other machine runs the environment."""
         tables = self.run_state()
-        return None if tables is None else RunLease(tables, self.project, self.env, run_id, part)
+        if tables is None:
+            return None
+        where = tables, self.project, self.env, run_id, part
+        return RunLease(*where, lambda other: has_ended(self.sinks(), other))
 
     def _under_lock(
         self,
@@ -651,6 +660,8 @@ class Orchestrator:
         if not isinstance(found, PreparedRun):
             return self._nothing(found)
         interrupts.raise_pending()
+        if lock.lease is not None:
+            take_lease(lock.lease, found, number)
         for text in found.texts:
             self._say("INFO", text)
         reloaded = [*self._reloaded_for_run]

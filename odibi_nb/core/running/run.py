@@ -20,6 +20,7 @@ from odibi_nb.core.runlog import journal as journals
 from odibi_nb.core.runlog.journal_lines import planned_line
 from odibi_nb.core.runlog.lock_owner import locks_folder
 from odibi_nb.core.runlog.record import run_record
+from odibi_nb.core.runlog.shared_runs import ends_leases
 from odibi_nb.core.runlog.writer import RunLogWriter
 from odibi_nb.core.running.atomic import TakenBack, take_back_run
 from odibi_nb.core.running.context import ExecutionContext, transformation_logger
@@ -33,8 +34,7 @@ from odibi_nb.core.running.run_folders import Presence
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.counts import counted
 from odibi_nb.core.text.json import as_json
-from odibi_nb.core.text.redaction import error_message, error_text
-from odibi_nb.errors import OdibiError
+from odibi_nb.core.text.redaction import error_text
 from odibi_nb.version import __version__
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.planning.freshness import Freshness
     from odibi_nb.core.planning.plan import PlannedRow, RunPlan
     from odibi_nb.core.protocols import Adapters, BaseLogSink, Place, TableEngine, View
+    from odibi_nb.core.runlog.run_lease import RunLease
     from odibi_nb.core.runlog.run_lock import RunLock
     from odibi_nb.core.running.hooks import HookManager
     from odibi_nb.core.running.messages import Message
@@ -104,6 +105,43 @@ class PreparedRun:
     texts: tuple[str, ...] = ()
 
 
+def run_facts(place: Place, run_id: str) -> dict[str, Any]:
+    """Return the facts of every event of a run."""
+    return {
+        "run_id": run_id,
+        "project": place.manifest.project,
+        "env": place.env,
+        "engine": place.engine,
+    }
+
+
+def begin_facts(prepared: PreparedRun, number: int) -> dict[str, Any]:
+    """Return the facts of run_start, in addition to the facts of every event."""
+    plan = prepared.plan
+    return {
+        "layers": list(plan.layers),
+        "transformations": len(plan.rows),
+        "options": prepared.options.recorded(),
+        "plan_hash": plan.plan_hash(),
+        "versions": as_json({**_versions(), "functions": plan.source_hashes()}),
+        "retry_of": prepared.retry_of,
+        "rollback_of": prepared.rollback_of,
+        "run_number": number,
+    }
+
+
+def take_lease(lease: RunLease, prepared: PreparedRun, number: int) -> None:
+    """Take the lease for a run, and tell other machines its start and its plan in the same commit.
+
+    Raises:
+        RunLockedError: if another run has begun meanwhile.
+        DataError: if the lease cannot be written.
+    """
+    facts = {**run_facts(prepared.setup.place, lease.run_id), **begin_facts(prepared, number)}
+    start = {"event": EventType.RUN_START.value, **facts, "timestamp": utc_now()}
+    lease.take(start, planned_line(prepared.plan))
+
+
 class RunExecution:
     """One run of a prepared plan, under *lock*.
 
@@ -117,18 +155,14 @@ class RunExecution:
     def __init__(
         self, prepared: PreparedRun, lock: RunLock, number: int, reloaded: Sequence[str] = ()
     ) -> None:
-        self.setup, self.place, self.plan = prepared.setup, prepared.setup.place, prepared.plan
+        self.prepared, self.setup, self.plan = prepared, prepared.setup, prepared.plan
+        self.place = prepared.setup.place
         self.options, self.retry_of = prepared.options, prepared.retry_of
         self.rollback_of = prepared.rollback_of
         self.lock, self.number, self.run_id = lock, number, lock.run_id
         self.reloaded = reloaded
         manifest = self.place.manifest
-        self.facts: dict[str, Any] = {
-            "run_id": self.run_id,
-            "project": manifest.project,
-            "env": self.place.env,
-            "engine": self.place.engine,
-        }
+        self.facts = run_facts(self.place, self.run_id)
         self.journal = journals.Journal(
             journals.runs_folder(self.place.state_dir) / self.run_id,
             number=number,
@@ -186,12 +220,10 @@ class RunExecution:
         for view in self.setup.views:
             with self.events.guarded(view):
                 view.on_plan(self.plan)
-        begin = self._begin()
+        begin = begin_facts(self.prepared, self.number)
         started, clock = utc_now(), time.monotonic()
-        planned = planned_line(self.plan)
-        self._note_start({**self.facts, **begin, "timestamp": started}, planned)
         self.events.publish(EventType.RUN_START, begin)
-        self.journal.append(planned)
+        self.journal.append(planned_line(self.plan))
         if self.reloaded:
             self.events.publish(EventType.MODULES_RELOADED, {"modules": [*self.reloaded]})
         if overrode := self._overrode():
@@ -211,34 +243,9 @@ class RunExecution:
         results = self.runner.run()
         return self._end(begin, started, time.monotonic() - clock, results)
 
-    def _note_start(self, start: dict[str, Any], planned: dict[str, Any]) -> None:
-        """Tell other machines of the run, so that its log can be completed if this one is lost."""
-        if self.lock.lease is None:
-            return
-        try:
-            self.lock.lease.note_start({**start, "event": EventType.RUN_START.value}, planned)
-        except OdibiError as exc:
-            self.events.warn(
-                f"the start of the run is not in the lake: {error_message(exc)}: if this machine is lost, "
-                "no other one can complete the log of the run"
-            )
-
     def _overrode(self) -> str:
         lease = self.lock.lease
         return self.lock.overrode or ("" if lease is None else lease.overrode[0])
-
-    def _begin(self) -> dict[str, Any]:
-        """Return the facts of run_start, in addition to the facts of every event."""
-        return {
-            "layers": list(self.plan.layers),
-            "transformations": len(self.plan.rows),
-            "options": self.options.recorded(),
-            "plan_hash": self.plan.plan_hash(),
-            "versions": as_json({**_versions(), "functions": self.plan.source_hashes()}),
-            "retry_of": self.retry_of,
-            "rollback_of": self.rollback_of,
-            "run_number": self.number,
-        }
 
     def _end(
         self,
@@ -270,6 +277,8 @@ class RunExecution:
         problems = self.events.run_log.close(record)
         for problem in problems:
             self.events.warn(problem)
+        if self.lock.lease is not None:
+            self.lock.lease.logged = not problems and ends_leases(self.setup.sinks)
         self.runner.publish_late_messages()
         result = RunResult(
             run_id=self.run_id,

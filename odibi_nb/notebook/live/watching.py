@@ -6,8 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.runlog.followed_run import INTERRUPTED
-from odibi_nb.core.runlog.journal import read_mark
-from odibi_nb.core.runlog.past_run import past_run_in, result_of
+from odibi_nb.core.runlog.past_run import result_of
 from odibi_nb.notebook.environment import HTML
 from odibi_nb.notebook.live.cancel_button import EndButton
 from odibi_nb.notebook.live.surfaces import ReservedOutputs, reserved_html
@@ -32,8 +31,8 @@ def watch_in_cell(run: FollowedRun, choose: Callable[[int], str]) -> str:
     ends the watching, not the run.
     """
     stop = threading.Event()
-    _watched.pop(run.folder.name, stop).set()
-    stop = _watched[run.folder.name] = threading.Event()
+    _watched.pop(run.run_id, stop).set()
+    stop = _watched[run.run_id] = threading.Event()
     if choose(0) == HTML:
         return _watch(run, LiveView(lambda _rows: HTML, reserved_html()), stop)
 
@@ -73,6 +72,5 @@ def _watch(run: FollowedRun, view: LiveView, stop: threading.Event) -> str:
 
 def _ended(run: FollowedRun) -> RunResult | None:
     """Return the result of a run that has ended, with its logs."""
-    mark = read_mark(run.folder)
-    past = past_run_in(run.folder, mark.project, mark.env)
+    past = run.past()
     return None if past is None else result_of(past, make_frame)

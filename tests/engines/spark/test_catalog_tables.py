@@ -2,6 +2,7 @@
 
 import pytest
 from engines.contract import INFO, NOON, EngineContract, table
+from engines.leases import Leases
 from engines.pandas_rows import PandasRows
 from engines.restored_tables import NAME, ROLLBACK, RestoredTables
 from engines.retried_writes import RetriedWrites, by
@@ -482,3 +483,12 @@ def test_deletion_vectors_are_restored_by_the_session(connection, tmp_path):
     assert engine.outlook(NAME, 1, restores=0).problem == ""
     engine.restore(NAME, 0, ROLLBACK, expected=1)
     assert engine.read(NAME).count() == 5
+
+
+class TestLease(Leases):
+    """The lease of a shared environment in the session's catalog."""
+
+    @pytest.fixture
+    def lease_place(self, spark_engine):
+        """A name in a schema that does not exist."""
+        return {"name": "config_driven.lease"}

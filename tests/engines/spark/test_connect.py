@@ -4,6 +4,7 @@ import pytest
 from deltalake import DeltaTable
 from engines.cache_plans import passed_over
 from engines.contract import INFO, EngineContract
+from engines.leases import Leases
 from engines.parallel_rows import ParallelRows
 from engines.restored_tables import NAME, RestoredTables
 from engines.spark_diff import SparkDiff
@@ -200,3 +201,14 @@ def test_serverless_compute_refuses_caches_settings_and_files_of_the_driver(conn
     finally:
         spark.stop()
     assert len(stub.refused) == len(refused)
+
+
+class TestLease(Leases):
+    """The lease of a shared environment behind a Connect server: at a path, and in the server's catalog."""
+
+    @pytest.fixture(params=["path", "catalog"])
+    def lease_place(self, request, tmp_path, empty_catalog):
+        """A path, or a name in a schema that does not exist."""
+        if request.param == "path":
+            return {"path": str(tmp_path / "lease")}
+        return {"name": "spark_catalog.logs.lease"}

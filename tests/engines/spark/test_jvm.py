@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 from engines.contract import INFO, EngineContract, table
+from engines.leases import Leases
 from engines.rehearsal import RehearsalBasics, SparkRehearsal
 from engines.retried_writes import RetriedWrites
 from engines.spark_behaviour import SparkBehaviour
@@ -222,3 +223,12 @@ def test_a_path_is_a_folder_of_this_machine_whatever_the_default_file_system_is(
     finally:
         for name in settings:
             spark.conf.unset(name)
+
+
+class TestLease(Leases):
+    """The lease of a shared environment through a JVM, at a path."""
+
+    @pytest.fixture
+    def lease_place(self, tmp_path):
+        """A path."""
+        return {"path": str(tmp_path / "lease")}

@@ -8,6 +8,7 @@ import pytest
 from deltalake import DeltaTable
 from engines.cache_plans import passed_over
 from engines.contract import EngineContract
+from engines.leases import Leases
 from engines.loaded_files import FirstValues
 from engines.rehearsal import RehearsalContract, SparkRehearsal
 from engines.restored_tables import NAME, RestoredTables
@@ -22,8 +23,6 @@ from spark_sessions import engine as make_engine
 from odibi_nb import GenericProjectOrchestrator, TransformationRunnerFromConfig
 from odibi_nb.core.model.tables import TableName
 from odibi_nb.core.model.transformation import Output
-from odibi_nb.core.runlog.run_lease import RunLease
-from odibi_nb.core.text.clock import utc_now
 from odibi_nb.engines.lake import Lake
 from odibi_nb.engines.pandas.engine import PandasEngine
 from odibi_nb.engines.spark import appends as spark_appends
@@ -31,9 +30,7 @@ from odibi_nb.engines.spark import catalog as spark_catalog
 from odibi_nb.engines.spark.connect import connected, sail_url
 from odibi_nb.engines.spark.engine import SparkEngine
 from odibi_nb.errors import DataError
-from odibi_nb.sinks.run_state import TableRunState
 from odibi_nb.sources.table import registry_in_database
-from odibi_nb.storage.spark_table import SparkRowTable
 
 FEATURES = ["clustering", "domainMetadata"]
 
@@ -280,20 +277,10 @@ def test_sail_is_recognized_behind_any_connect_session(project_on_sail, tmp_path
     assert "but this lake has it at" in result.transformations["S1"].reason
 
 
-def test_the_lease_of_a_shared_environment(connection, tmp_path):
-    """Through a Spark session, too, only one run gets the lease. It renews the lease, and other runs see it."""
+class TestLease(Leases):
+    """The lease of a shared environment, through Sail."""
 
-    def table(name):
-        return SparkRowTable(lambda: connection.spark, name, path=str(tmp_path / name))
-
-    tables = TableRunState(table("starts"), table("lease"))
-    first, second = (RunLease(tables, "it's P", "qat", name) for name in ("first", "second"))
-    assert first._take() is None
-    first._renew()
-    assert first.check() == ""
-    assert second._take()["run_id"] == "first"
-    first.note_start({"run_number": 1, "timestamp": utc_now()}, {"event": "planned", "rows": []})
-    assert [row["run_id"] for row in tables.starts("it's P", "qat", ())] == ["first"]
-    first.release()
-    assert second._take() is None
-    second.release()
+    @pytest.fixture
+    def lease_place(self, tmp_path):
+        """A path."""
+        return {"path": str(tmp_path / "lease")}
