@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from thorough import TIMES
 
 from odibi_nb.core.runlog import run_lease
 from odibi_nb.core.runlog.run_lease import RunLease, request_cancel
@@ -62,10 +63,10 @@ class Leases:
         self.begin(third)
         (known,) = run_lease.begun_runs(tables.lease(*WHERE))
         assert decode_json(known["start"])["run_id"] == "third"
-        third.release()
-        assert tables.lease(*WHERE)["run_id"] == ""
-        tables.tidy()
 
+    @pytest.mark.skipif(
+        TIMES == 1, reason="each conflict costs a MERGE; ODIBI_TEST_THOROUGH=1 tests it"
+    )
     def test_of_several_that_ask_at_once_one_gets_the_lease(self, tables):
         """However many begin at the same time, also without a table, one gets the lease."""
         got, refused, start = [], [], threading.Barrier(3)

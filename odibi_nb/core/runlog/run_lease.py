@@ -91,10 +91,11 @@ class RunLease:
         self._where = f"project {project!r}, env {env!r}"
         self._owner = as_json(msgspec.to_builtins(this_process(run_id, locked=False)))
         self._pid = os.getpid()
+        self._beat = 0
         self._mutex = threading.RLock()
         self._renewed = _Moment()
         self._cancels: SimpleQueue[str] = SimpleQueue()
-        self._untidy = False
+        self._tidying: threading.Thread | None = None
 
     def acquire(
         self,
@@ -167,6 +168,7 @@ class RunLease:
                     raise self._refusal(self.row) from None
                 raise
             self._renewed, self._taken = moment, True
+            self._tidy_now_and_then()
 
     def _look(self) -> Row | None:
         with self._remedied():
@@ -194,10 +196,14 @@ class RunLease:
 
     def _values(self, row: Row | None, run_id: str | None = None) -> dict[str, Any]:
         """Return the row of this run, with a counter that is greater than the one of *row*."""
-        beat = 1 + int((row or {}).get("beat") or 0)
-        self._untidy = self._untidy or beat % TIDY_BEATS == 0
+        self._beat = 1 + int((row or {}).get("beat") or 0)
         own = self.run_id if run_id is None else run_id
-        return {"run_id": own, "owner": self._owner if own else "", "beat": beat, "cancels": ""}
+        return {
+            "run_id": own,
+            "owner": self._owner if own else "",
+            "beat": self._beat,
+            "cancels": "",
+        }
 
     def _change(self, decide: Callable[[Row | None], Mapping[str, Any] | None]) -> None:
         with self._remedied():
@@ -263,9 +269,15 @@ class RunLease:
             self._renewed = moment
             for name in asked:
                 self._cancels.put(name)
-            untidy, self._untidy = self._untidy, False
-            if untidy:
-                self.tables.tidy()
+            self._tidy_now_and_then()
+
+    def _tidy_now_and_then(self) -> None:
+        """Remove what earlier changes have left, on a thread: a VACUUM may take longer than the lease lives."""
+        if self._beat % TIDY_BEATS == 0:
+            self._tidying = threading.Thread(
+                target=self.tables.tidy, name="odibi-lease-tidy", daemon=True
+            )
+            self._tidying.start()
 
     def take_cancels(self) -> list[str]:
         """Return the requests of other machines since the last call: row ids, or "" for the run."""
@@ -294,11 +306,9 @@ class RunLease:
             texts = {"start": "", "plan": "", "unended": as_json(unended)}
             return {**self._values(row, run_id=""), **texts}
 
-        with contextlib.suppress(OdibiError):
-            if not self.logged:
+        if not self.logged:
+            with contextlib.suppress(OdibiError):
                 self._change(decide)
-            if self._untidy:
-                self.tables.tidy()
 
     def _refusal(self, row: Row | None) -> RunLockedError:
         if row is None or self._held_by(row) is None:
