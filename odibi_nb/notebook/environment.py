@@ -6,7 +6,7 @@ import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.process.compute import is_databricks
+from odibi_nb.core.process.compute import JOB, Kind, find_compute
 from odibi_nb.core.process.packages import version_of
 
 if TYPE_CHECKING:
@@ -85,7 +85,10 @@ def explain_ui(
         return asked, "asked for"
     if not has_kernel(ipython):
         return TEXT, "no kernel: a terminal"
-    databricks = is_databricks(environ)
+    compute = find_compute(environ)
+    if compute.face == JOB:
+        return HTML, "a job: its page keeps no widgets"
+    databricks = compute.kind not in (Kind.OWN, Kind.CONNECT)
     if not databricks and not can_answer(ipython):
         return HTML, "no front end answers, as under nbclient or in a job: widgets would stay empty"
     if not _installed("ipywidgets"):

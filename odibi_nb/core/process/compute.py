@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 VERSION_VARIABLE = "DATABRICKS_RUNTIME_VERSION"
 VERSION_FILE = Path("/databricks/DBR_VERSION")
+JOB = "job"
+"""The face of a task of a Databricks job."""
 _SERVERLESS = "client."
 _MAX_VERSION = 100  # characters; a version has about 10
 _CONTEXT = "dbruntime.databricks_repl_context"
@@ -109,7 +111,7 @@ def find_compute(environ: Mapping[str, str] | None = None) -> Compute:
     return Compute(
         kind=kind,
         version=version,
-        face="job" if getattr(context, "isInJob", False) is True else "notebook",
+        face=JOB if getattr(context, "isInJob", False) is True else "notebook",
         notebook_path=_text(context, "notebookPath"),
         user=_text(context, "user"),
         job_id=_text(context, "jobId"),

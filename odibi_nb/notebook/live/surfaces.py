@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from IPython.display import display
 
+from odibi_nb.core.process.compute import is_databricks
 from odibi_nb.views.notices import error_html, note_html
 from odibi_nb.views.run.bundles import EMPTY
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 READING = "reading manifest and registry …"
 STARTING = f"Starting: {READING}"
+PAGE_IS_GONE = (
+    "The live picture of this run has ended with its page. To see the run: %odibi watch last"
+)
+NOT_KEPT = "Databricks does not keep a live picture. When the run has ended: %odibi watch last"
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -102,7 +107,8 @@ class CellOutputs(Surface):
 class ReservedOutputs(Surface):
     """Outputs of a cell, reserved before its run begins on another thread.
 
-    They hold empty boxes, and that thread fills them with widgets.
+    They hold empty boxes, and that thread fills them with widgets. Databricks changes only outputs of the cell
+    that runs, so there the boxes also show the end of the run.
 
     Args:
         button: a widget to show above the summary line.
@@ -111,13 +117,16 @@ class ReservedOutputs(Surface):
     def __init__(self, button: Any) -> None:
         import ipywidgets
 
+        self._fixed = is_databricks()
         self._boxes = tuple(ipywidgets.VBox([]) for _ in range(3))
         summary, *others = self._boxes
         summary.children = (ipywidgets.HTML(note_html(STARTING)),)
         parts = (ipywidgets.VBox([button, summary]), *others)
         self._whole = ipywidgets.VBox(parts)
         self._outputs = CellOutputs()
-        self._outputs.show_widgets(parts, STARTING)
+        self._outputs.show_widgets(parts, PAGE_IS_GONE)
+        if self._fixed:
+            display(_note(NOT_KEPT), raw=True)
 
     def announce(self, text: str) -> None:
         import ipywidgets
@@ -130,6 +139,9 @@ class ReservedOutputs(Surface):
     def show(self, bundles: Sequence[Bundle]) -> None:
         """Update the outputs. The boxes remain in other displays of the run."""
         self._outputs.show(bundles)
+        if self._fixed:
+            for box, bundle in zip(self._boxes, bundles, strict=False):
+                _fill(box, bundle)
 
     def show_widgets(self, widgets: Sequence[Any], text: str) -> None:
         del text
@@ -137,6 +149,8 @@ class ReservedOutputs(Surface):
 
     def show_table(self, bundle: Bundle) -> None:
         self._outputs.show_table(bundle)
+        if self._fixed:
+            _fill(self._boxes[-1], bundle)
 
     def show_error(self, title: str, text: str, *, started: bool) -> None:
         import ipywidgets
@@ -149,7 +163,7 @@ class ReservedOutputs(Surface):
         self._outputs.show_error(title, text, started=started)
 
     def live_bundle(self) -> Bundle:
-        return widget_bundle(self._whole, STARTING)
+        return widget_bundle(self._whole, PAGE_IS_GONE)
 
 
 def reserved_html() -> CellOutputs:
@@ -167,6 +181,12 @@ def reading_text(project: str | None, env: str | None) -> str:
 
 def _note(text: str) -> Bundle:
     return {"text/html": note_html(text), "text/plain": text} if text else EMPTY
+
+
+def _fill(box: Any, bundle: Bundle) -> None:
+    import ipywidgets
+
+    box.children = (ipywidgets.HTML(bundle.get("text/html", "")),)
 
 
 def fill_boxes(boxes: Sequence[Any], widgets: Sequence[Any]) -> None:
