@@ -12,11 +12,12 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 from notebook_copies import ROOT
-from real_project import make_project
+from real_project import make_project, registry_row
 
-from odibi_nb import run_project, settings
+from odibi_nb import report, run_project, settings
 from odibi_nb.core.process import state_folder
 from odibi_nb.core.runlog.lock_owner import identity
+from odibi_nb.core.text import redaction
 from odibi_nb.errors import ConfigurationError
 from odibi_nb.storage.database import Database
 
@@ -100,3 +101,52 @@ def test_sqlite_on_a_mount_names_what_works_there():
     reason = Database("sqlite:///x.db")._reason(RuntimeError("disk I/O error"))
     assert reason.startswith("disk I/O error: ")
     assert "a table of the lake" in reason
+
+
+LEAKS = """
+import json
+import pathlib
+
+def leaks(context):
+    secret = pathlib.Path("secret.txt").read_text()
+    print("as it is", secret)
+    print("as a literal", repr(secret), "as JSON", json.dumps({"password": secret, "x": secret}))
+    context.logger.error("logged %s", secret)
+    raise ValueError(secret)
+"""
+
+
+def test_a_secret_of_the_workspace_is_in_nothing_that_is_kept(tmp_path, monkeypatch, capsys):
+    """A row that prints, logs and raises a secret of the manifest leaves it in no file, report or message."""
+    secret = "s3cr\"t-\\of'the plant"
+    runtime = ModuleType("databricks.sdk.runtime")
+    secrets = SimpleNamespace(get=lambda scope, key: secret)
+    runtime.dbutils = SimpleNamespace(secrets=secrets)
+    monkeypatch.setitem(sys.modules, "databricks.sdk.runtime", runtime)
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "18.0")
+    monkeypatch.setattr(redaction, "_hidden", ())
+    home = make_project(
+        tmp_path,
+        rows=[registry_row("LEAKS", "Bronze", "leaks", constants={"retry": 0})],
+        functions=LEAKS,
+        environments={
+            "qat": {
+                "engine": "pandas",
+                "registry": "sqlite:///registry.db",
+                "connections": {"erp": "sqlite:///${secret:plant/erp}.db"},
+            }
+        },
+    )
+    monkeypatch.chdir(home)
+    (home / "secret.txt").write_text(secret)
+    result = run_project("Plant One", log_level="INFO")
+    report("Plant One", out="report.html")
+    assert result["status"] == "failed"
+    written = [path for path in home.rglob("*") if path.is_file() and path.name != "secret.txt"]
+    texts = [path.read_bytes().decode("utf-8", "replace") for path in written]
+    assert any("as it is" in text for text in texts)
+    output = capsys.readouterr()
+    for text in (*texts, output.out, output.err, str(result), str(result._repr_mimebundle_())):
+        assert 'cr"t' not in text
+        assert "of'the plant" not in text
+        assert "of&#x27;the plant" not in text

@@ -99,13 +99,25 @@ _LEAST_HIDDEN = 6
 
 
 def hide_secret(value: str) -> str:
-    """Hide *value* in all texts from now on, as it is and as a URL spells it, and return it."""
-    from urllib.parse import quote, quote_plus  # imported late: few projects have such secrets
+    """Hide *value* in all texts from now on, and return it.
+
+    It is hidden as it is and as a URL, Python, JSON, HTML and base64 spell it. Each line of a secret with
+    several lines is hidden, too, because output is redacted line by line.
+    """
+    import base64  # imported late, with all of these: few projects have such secrets
+    import html
+    import json
+    from urllib.parse import quote, quote_plus
 
     global _hidden  # noqa: PLW0603  one list for the process, replaced as a whole
-    if len(value) >= _LEAST_HIDDEN:
-        spellings = (*_hidden, value, quote(value, safe=""), quote_plus(value))
-        _hidden = tuple(sorted(set(spellings), key=len, reverse=True))
+    spellings = {*_hidden}
+    for text in (value, *value.splitlines()):
+        if len(text) >= _LEAST_HIDDEN:
+            spellings |= {text, quote(text, safe=""), quote_plus(text), html.escape(text)}
+            spellings |= {repr(text)[1:-1], json.dumps(text)[1:-1]}
+            spellings |= {json.dumps(text, ensure_ascii=False)[1:-1]}
+            spellings.add(base64.b64encode(text.encode()).decode())
+    _hidden = tuple(sorted(spellings, key=len, reverse=True))
     return value
 
 

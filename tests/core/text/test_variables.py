@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import sys
 from types import ModuleType, SimpleNamespace
+from urllib.parse import quote
 
 import pytest
 
 from odibi_nb.core.text import redaction
-from odibi_nb.core.text.redaction import redact_text
+from odibi_nb.core.text.redaction import hide_secret, redact_text
 from odibi_nb.core.text.variables import expand_variables
 
 
@@ -60,6 +64,33 @@ def test_secrets_and_parameters_of_databricks_are_looked_up(dbutils):
     found, problems = expand_variables(raw, "$")
     assert (found, problems) == ({"key": "k3y with/odd+signs", "lake": "catalog:main"}, [])
     assert redact_text("at k3y with/odd+signs, k3y%20with%2Fodd%2Bsigns") == "at ***, ***"
+
+
+ODD = "p\"s'&s\\w<\u00f6rd"
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        ODD,
+        repr(ODD)[1:-1],
+        json.dumps(ODD)[1:-1],
+        json.dumps(ODD, ensure_ascii=False)[1:-1],
+        html.escape(ODD),
+        quote(ODD, safe=""),
+        base64.b64encode(ODD.encode()).decode(),
+    ],
+)
+def test_a_secret_is_hidden_however_it_is_spelled(dbutils, spelled):
+    """Exceptions, JSON, pages and headers spell a secret with quotes in their own ways."""
+    hide_secret(ODD)
+    assert redact_text(f"before {spelled} after") == "before *** after"
+
+
+def test_each_line_of_a_secret_is_hidden(dbutils):
+    """A key with several lines stays hidden if a function prints one of them. A short line hides nothing."""
+    hide_secret("first-line-of-a-key\nsecond-line-of-a-key\nend")
+    assert redact_text("the second-line-of-a-key, in the end") == "the ***, in the end"
 
 
 def test_a_secret_that_cannot_be_read_is_a_problem_with_its_place_and_reason(dbutils):
