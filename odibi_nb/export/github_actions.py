@@ -64,7 +64,16 @@ def _job_id(task: Task) -> str:
 
 def _job(request: ExportRequest, task: Task, root: Path) -> dict[str, Any]:
     manifest = request.manifest
-    words = ["python", "-m", "odibi_nb", "run", "--manifest", "manifest.json", "--env", request.env]
+    words = [
+        "python",
+        "-m",
+        "odibi_nb",
+        "run",
+        "--manifest",
+        "manifest.json",
+        f"--env={request.env}",
+    ]
+    words += [] if task.alone else [f"--part={task.key}"]  # jobs side by side may share a lake
     words += [*task.words, "--log-level", "INFO", *(["--yes"] if request.protected else [])]
     job: dict[str, Any] = {"runs-on": "ubuntu-latest"}
     if task.after:

@@ -20,7 +20,7 @@ JOB_RUN = "--job-run"
 """Option of the job's face with the id of the scheduler's run, which a repair of that run keeps."""
 _MAX_KEY = 90
 """Longest key of a task: Databricks allows 100 characters, Airflow 250."""
-_INTERPOLATED = re.compile(r"\$\{|\{\{|\{%")
+_INTERPOLATED = re.compile(r"\$\{|\{\{|\{%|\{#")
 """Openings of expressions that Databricks bundles, Airflow and GitHub Actions replace in any text."""
 
 
@@ -81,7 +81,7 @@ def _by_layer(plan: RunPlan) -> list[Task]:
     for layer, rows in plan.by_layer().items():
         if rows:
             after = (tasks[-1].key,) if tasks else ()
-            tasks.append(Task(keys.new(layer), ("--layers", layer), after))
+            tasks.append(Task(keys.new(layer), (f"--layers={layer}",), after))
     return tasks
 
 
@@ -91,7 +91,7 @@ def _by_row(plan: RunPlan) -> list[Task]:
     return [
         Task(
             names[name],
-            ("--only", name),
+            (f"--only={name}",),  # in one word: an id may begin with a dash
             tuple(names[upstream] for upstream in row.upstream if upstream in names),
             alone=False,
         )
@@ -107,7 +107,7 @@ class _Keys:
 
     def new(self, name: str) -> str:
         """Return a key for *name* that no other task has, also not in another case."""
-        plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")[:_MAX_KEY] or "task"
+        plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")[:_MAX_KEY] or "task"
         key, number = plain, 2
         while key.casefold() in self._taken:
             key, number = f"{plain}_{number}", number + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -15,10 +16,16 @@ from plans import plan_of, planned
 
 from odibi_nb import job
 from odibi_nb.cli import main
+from odibi_nb.commands import parse
+from odibi_nb.core.model.manifest import ProjectManifest
 from odibi_nb.errors import ConfigurationError, ManifestError, RunFailedError
+from odibi_nb.export.airflow import airflow_files
+from odibi_nb.export.databricks import databricks_files
 from odibi_nb.export.exported_files import ExportedFile, FileState
+from odibi_nb.export.github_actions import github_files
+from odibi_nb.export.request import ExportRequest
 from odibi_nb.export.schedules import checked_cron, quartz
-from odibi_nb.export.tasks import CONFIRM, tasks_of
+from odibi_nb.export.tasks import CONFIRM, JOB_RUN, tasks_of
 from odibi_nb.export.yaml_text import Commented, yaml_text
 from odibi_nb.sinks.table import log_in_lake
 
@@ -235,6 +242,74 @@ def test_a_name_that_the_scheduler_would_replace_is_refused():
         tasks_of(plan, "row", most=10, where="Databricks")
     assert "${var.x}" in str(caught.value)
     assert "{{ ds }}" in str(caught.value)
+
+
+ODD = [
+    "-x",
+    "--yes",
+    "it's",
+    'say "x"',
+    "a\\b",
+    "日本 ☃",
+    "a, b",
+    "A*",
+    "+A+",
+    "# no",
+    "null",
+    "a: b",
+    "$HOME",
+    "`id`",
+    "x.sh",
+]
+
+
+def commands_of(format: str, request: ExportRequest, monkeypatch) -> dict[str, list[str]]:
+    """Return the words after ``odibi run`` of each exported task, by its key."""
+    if format == "airflow":
+        (file,) = airflow_files(request)
+        file.path.parent.mkdir(exist_ok=True)
+        file.path.write_text(file.text, "utf-8")
+        tasks = {task.task_id: task.command for task in dag_of(file.path, monkeypatch).tasks}
+        return {key: shlex.split(command)[5:] for key, command in tasks.items()}
+    (file,) = (databricks_files if format == "databricks" else github_files)(request)
+    document = yaml.safe_load(file.text)
+    if format == "github-actions":
+        runs = {key: job["steps"][-1]["run"] for key, job in document["jobs"].items()}
+        return {key: shlex.split(command)[4:] for key, command in runs.items()}
+    (made,) = document["resources"]["jobs"].values()
+    ours = (CONFIRM, JOB_RUN, "--env")
+    return {
+        task["task_key"]: [
+            word
+            for word in task["python_wheel_task"]["parameters"]
+            if word.partition("=")[0] not in ours
+        ]
+        for task in made["tasks"]
+    }
+
+
+@pytest.mark.parametrize("format", ["databricks", "airflow", "github-actions"])
+def test_each_task_runs_its_own_row_whatever_its_name(tmp_path, monkeypatch, format):
+    """Of 225 rows with odd ids each one is the only row of a task, which other tasks do not lock out."""
+    names = [f"{name}{number or ''}" for number in range(15) for name in ODD]
+    manifest = ProjectManifest.from_dict(
+        {"project": 'it\'s "P"', "environments": {"-qat": {}}}, path=tmp_path / "manifest.json"
+    )
+    request = ExportRequest(
+        manifest=manifest,
+        plan=plan_of(*(planned(name) for name in names)),
+        env="-qat",
+        command="odibi export",
+        split="row",
+        out=tmp_path / "out",
+    )
+    found = commands_of(format, request, monkeypatch)
+    parsed = {key: parse(["run", *words]) for key, words in found.items()}
+    assert [arguments.only for arguments in parsed.values()] == [[name] for name in names]
+    assert all(arguments.part in (key, key[1:]) for key, arguments in parsed.items())
+    assert format == "databricks" or {arguments.env for arguments in parsed.values()} == {"-qat"}
+    first = "[A-Za-z_]" if format == "github-actions" else r"\w"
+    assert all(re.fullmatch(rf"{first}[\w-]{{0,99}}", key, re.ASCII) for key in parsed)
 
 
 def test_more_rows_than_the_scheduler_accepts_are_refused():
