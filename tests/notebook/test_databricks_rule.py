@@ -1,4 +1,4 @@
-"""What stays of a run where only the cell that runs can be changed, and no page keeps widgets: on Databricks."""
+"""The outputs of a run on Databricks, which changes only the cell that runs and keeps no widgets."""
 
 from __future__ import annotations
 
