@@ -11,6 +11,7 @@ from odibi_nb.core.text.redaction import redact_text
 from odibi_nb.core.text.sql_text import double_quoted, literal
 from odibi_nb.errors import DataError, EngineNotAvailableError, TableNotFoundError
 from odibi_nb.storage.delta_upkeep import checkpoint, compact, no_hooks, tidy
+from odibi_nb.storage.local_renames import why_not_moved
 from odibi_nb.storage.row_table import ALL_ROWS, RowQuery, RowTable, chosen, spelling, tries
 
 if TYPE_CHECKING:
@@ -198,7 +199,8 @@ class DeltaRowTable(RowTable):
             # A panic of Rust code is no Exception, and would end the thread of the run log.
             if not ours and type(exc).__name__ != "PanicException":
                 raise
-            reason = redact_text(" ".join(str(exc).split()))[:500]
+            explained = "; ".join(why_not_moved(str(exc)) or ())
+            reason = explained or redact_text(" ".join(str(exc).split()))[:500]
             raise DataError(f"{self._shown} cannot be {verb}: {reason}".lstrip()) from exc
 
 

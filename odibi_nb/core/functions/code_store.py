@@ -14,7 +14,12 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.process.state_files import make_folder, read_regular
+from odibi_nb.core.process.state_files import (
+    make_folder,
+    move_file,
+    open_at_end,
+    read_regular,
+)
 from odibi_nb.core.text.json import as_json, decode_json
 
 if TYPE_CHECKING:
@@ -76,7 +81,7 @@ class CodeStore:
             return
         with contextlib.suppress(OSError):
             make_folder(self.state_dir, self.folder)
-            with open(self._file, "ab", opener=_private) as file:
+            with open(open_at_end(self._file), "ab") as file:
                 file.write(b"".join(self._pending))
         self._pending.clear()
 
@@ -123,7 +128,7 @@ class CodeStore:
             make_folder(self.state_dir, self.folder)
             with open(part, "xb", opener=_private) as file:
                 file.write(text.encode("utf-8", "replace"))
-            part.replace(path)
+            move_file(part, path)
         except OSError:  # only the explanation of a later change is lost
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)

@@ -193,6 +193,7 @@ class ModuleLoader:
                 sys.path.append(str(self.folder))
             _forget_listings()
             space = self._spaces.setdefault(self.folder, ModuleSpace(self.folder, private=False))
+            space.owned.clear()
             if not space.private and self._collides():
                 space = ModuleSpace(self.folder, private=True, generation=space.generation)
             stale = self._stale(space)

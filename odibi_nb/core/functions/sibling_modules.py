@@ -49,6 +49,7 @@ class ModuleSpace:
         folder: the project's folder.
         prefix: prefix of a module's name if its plain name is taken.
         private: True if all of the project's modules are loaded below `prefix`.
+        owned: top-level names that were found in the folder since the last plan began.
     """
 
     lent: set[Path] = set()  # noqa: RUF012  one for the process, like sys.path
@@ -60,6 +61,7 @@ class ModuleSpace:
         self.generation = generation
         quoted = urllib.parse.quote(str(folder), safe="/ ").replace(".", "%2E")
         self.prefix = f"{PREFIX}{quoted};{generation}" if generation else f"{PREFIX}{quoted}"
+        self.owned: set[str] = set()
         self._builtins: dict[str, Any] = {}
         self._seen: dict[str, _Library] = {}
         _spaces[self.prefix] = self
@@ -68,12 +70,13 @@ class ModuleSpace:
 
     def owns(self, top: str) -> bool:
         """Return True if *top* means a module or package of this project in the project's own code."""
-        if top in _NEVER_OURS:
-            return False
+        if top in _NEVER_OURS or top in self.owned:
+            return top in self.owned
         found = PathFinder.find_spec(top, [str(self.folder)])
         if found is None:
             return False
         if found.origin is not None:
+            self.owned.add(top)
             return True
         if not has_code(found):
             return False

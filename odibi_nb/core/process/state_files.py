@@ -1,7 +1,7 @@
-"""Read and move files of a project's state folder, whatever the folder holds.
+"""Read, write and move files of a project's state folder, whatever the folder holds.
 
 A crash, a full disk, another version or a person may leave a torn file, or a folder or pipe in place
-of a file. None of these stops a run.
+of a file. None of these stops a run. A mount of an object store may refuse to rename over a file or to append to one.
 """
 
 from __future__ import annotations
@@ -30,6 +30,48 @@ def read_regular(path: Path, most: int = -1) -> bytes | None:
             return file.read(most)
     except (OSError, ValueError):
         return None
+
+
+def replace_file(path: Path, content: bytes, new: Path) -> None:
+    """Replace the content of *path* as `move_file` does, by way of the file *new*.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    new.write_bytes(content)
+    move_file(new, path)
+
+
+def move_file(path: Path, target: Path) -> None:
+    """Move *path* over *target*, atomically if the file system can rename over a file.
+
+    If it cannot, copy and remove. Readers of the state folder ignore half of a file.
+
+    Raises:
+        OSError: if the file cannot be moved.
+    """
+    try:
+        path.replace(target)
+    except OSError:
+        target.write_bytes(path.read_bytes())
+        path.unlink()
+
+
+def open_at_end(path: Path) -> int:
+    """Open a file that one process writes, at its end, and return the descriptor.
+
+    If the file does not exist, create it for its owner only. Some file systems refuse O_APPEND.
+
+    Raises:
+        OSError: if the file cannot be opened.
+    """
+    flags = os.O_CREAT | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+    try:
+        return os.open(path, flags | os.O_APPEND, 0o600)
+    except OSError:
+        opened = os.open(path, flags, 0o600)
+        os.lseek(opened, 0, os.SEEK_END)
+        return opened
 
 
 def is_in_the_way(path: Path) -> bool:

@@ -29,7 +29,15 @@ import filelock
 import msgspec
 
 from odibi_nb.core.process.process_identity import Process, current_process, is_running
-from odibi_nb.core.process.state_files import is_in_the_way, make_folder, read_regular, set_aside
+from odibi_nb.core.process.state_files import (
+    is_in_the_way,
+    make_folder,
+    move_file,
+    open_at_end,
+    read_regular,
+    replace_file,
+    set_aside,
+)
 from odibi_nb.core.runlog.journal_lines import read_line
 from odibi_nb.core.runlog.lock_owner import locks_work, owned_runs
 from odibi_nb.core.text.object_text import safe_str
@@ -90,9 +98,12 @@ class Journal:
             _write_mark(folder / "incomplete", self._mark)
         except OSError:  # a full disk still takes an empty file
             (folder / "incomplete").touch()
-        self._file = os.open(
-            folder / "journal.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600
-        )
+        try:
+            self._file = open_at_end(folder / "journal.jsonl")
+        except OSError:  # a run that cannot begin must not look like one that died
+            self._owner.release(force=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         _written.add(folder)
 
     def append(self, line: dict[str, Any]) -> None:
@@ -161,16 +172,14 @@ def mark_complete(folder: Path) -> None:
     with contextlib.suppress(OSError):
         (folder / "owner.lock").unlink()
     with contextlib.suppress(OSError):
-        (folder / "incomplete").replace(folder / "complete")
+        move_file(folder / "incomplete", folder / "complete")
     if not (folder / "complete").exists():
         with contextlib.suppress(OSError):  # the run of an older version, which wrote no marks
             _write_mark(folder / "complete", Mark())
 
 
 def _write_mark(path: Path, mark: Mark) -> None:
-    new = path.with_name(f"{path.name}.new")
-    new.write_bytes(msgspec.json.encode(mark))
-    new.replace(path)
+    replace_file(path, msgspec.json.encode(mark), path.with_name(f"{path.name}.new"))
 
 
 def read_mark(folder: Path) -> Mark:
@@ -345,9 +354,9 @@ def prune(state_dir: Path, keep: int = KEPT_RUNS) -> None:
 def request_cancel(folder: Path, transformation_id: str = "") -> None:
     """Ask the process of the run in *folder* to cancel the run, or one of its transformations."""
     name = uuid.uuid4().hex
-    new = folder / f"{name}.new"  # the run sees a request only once it is whole
-    new.write_text(transformation_id + "\n", encoding="utf-8")
-    new.replace(folder / f"cancel.{name}")
+    text = f"{transformation_id}\n".encode()
+    # The run sees a request only once it is whole.
+    replace_file(folder / f"cancel.{name}", text, folder / f"{name}.new")
 
 
 def take_cancel_requests(folder: Path) -> list[str]:

@@ -17,7 +17,7 @@ import msgspec
 
 from odibi_nb.core.process.compute import find_compute
 from odibi_nb.core.process.process_identity import Process, current_process
-from odibi_nb.core.process.state_files import read_regular
+from odibi_nb.core.process.state_files import read_regular, replace_file
 from odibi_nb.core.text.clock import utc_now
 
 if TYPE_CHECKING:
@@ -95,14 +95,12 @@ def decode_owner(content: bytes | None) -> Owner | None:
 
 
 def write_owner(path: Path, owner: Owner) -> None:
-    """Replace the file *path* atomically, so that no process reads half of it.
+    """Replace the file *path*.
 
     Raises:
         OSError: if the file cannot be written.
     """
-    new = path.with_suffix(f".{owner.run_id}.new")
-    new.write_bytes(msgspec.json.encode(owner))
-    new.replace(path)
+    replace_file(path, msgspec.json.encode(owner), path.with_suffix(f".{owner.run_id}.new"))
 
 
 def owned_runs(state_dir: Path) -> set[str]:

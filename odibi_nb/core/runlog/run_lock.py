@@ -64,6 +64,10 @@ Result = TypeVar("Result")
 BEAT_SECONDS = 5.0
 MISSED_BEATS = 12
 WATCH_SECONDS = 0.25
+SLOW_LOOK_SECONDS = 0.05
+WAIT_PER_LOOK = 20
+SLOWEST_LOOK_SECONDS = 15.0
+"""After a slow look at the files, a run waits 20 times as long, at most 15 s. Others wait 60 s for a sign of life."""
 SILENT_SECONDS = 1.0
 """The time for which a lock may have no owner's file: a run is taking or releasing it."""
 _held: set[str] = set()
@@ -102,6 +106,7 @@ class RunLock:
         self._me = this_process(run_id, locked=False)
         self._written = 0
         self._next_beat = 0.0
+        self._next_look = 0.0
         self._lost = ""
         self._reported = False
         self._mutex = threading.Lock()
@@ -222,8 +227,17 @@ class RunLock:
                     self._renew()
 
     def _renew(self) -> None:
-        if self._lost or self._me.pid != os.getpid():
+        begun = time.monotonic()
+        if self._lost or self._me.pid != os.getpid() or begun < self._next_look:
             return
+        try:
+            self._look_and_write()
+        finally:  # on a slow file system, look less often
+            took = time.monotonic() - begun
+            if took > SLOW_LOOK_SECONDS:
+                self._next_look = begun + min(SLOWEST_LOOK_SECONDS, WAIT_PER_LOOK * took)
+
+    def _look_and_write(self) -> None:
         # The overridden run may have ended.
         if not self._me.locked and self._system is not None and self._take_system_lock():
             self._next_beat = 0.0
@@ -308,6 +322,10 @@ class RunLock:
             if last is not None and self._content() != last:
                 raise self._refusal(read_owner(self._file))
             self._write()
+        except OSError:
+            if last is None:  # the empty file would look like another run that takes the lock
+                claim.unlink(missing_ok=True)
+            raise
         finally:
             if last is not None:
                 claim.unlink()

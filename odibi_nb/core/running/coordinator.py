@@ -72,6 +72,9 @@ if TYPE_CHECKING:
     from odibi_nb.core.running.messages import Message
 
 TICK_SECONDS = 0.25
+SLOWEST_POLL_SECONDS = 5.0
+WAIT_PER_POLL = 20
+"""Polls for cancels look at files. Where they take long, polls wait 20 times as long, at most 5 s."""
 ABANDONED_TEXT = "abandoned: it did not end when it was cancelled"
 DRAIN, STOP, ABANDON = 1, 2, 3
 """Levels of a cancel: start nothing new; revoke running attempts; wait for nothing."""
@@ -473,10 +476,13 @@ class TransformationRunner:
             self.events.say("WARNING", f"⏱️ {reason}")
             self._end_at_once(Status.FAILED, TimeoutError(reason), Status.SKIPPED, reason)
         if now >= self._next_poll:
-            self._next_poll = now + TICK_SECONDS
-            for name in self.poll_cancel():
+            begun = time.monotonic()
+            asked, reason = self.poll_cancel(), self.poll_revoked()
+            wait = WAIT_PER_POLL * (time.monotonic() - begun)
+            self._next_poll = begun + min(SLOWEST_POLL_SECONDS, max(TICK_SECONDS, wait))
+            for name in asked:
                 self._cancel_asked(name or None)
-            if reason := self.poll_revoked():
+            if reason:
                 self._cancel_reason = reason
                 self.cancel_level = max(self.cancel_level, DRAIN)
                 self._cancel_run()

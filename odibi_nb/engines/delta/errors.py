@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from odibi_nb.core.text.counts import counted
 from odibi_nb.engines.optional_imports import require
+from odibi_nb.storage.local_renames import why_not_moved
 
 _CONFLICT = re.compile(
     r"Failed to commit transaction|concurrent|changed since|Max(?:imum)? commit attempts"
@@ -93,6 +94,8 @@ def why_refused(error: BaseException, table: Any, writer: Writer = DELTA_RS) -> 
         return Refusal(
             why, "keep them, write the table with Spark, or install deltalake 1.6.6 or newer"
         )
+    if not_moved := why_not_moved(text):
+        return Refusal(*not_moved)
     if rows := _BROKEN.search(text):
         count = counted(int(rows[1]), "row breaks", "rows break") if rows[1] else "some rows break"
         why = f"{count} the table's rules{_rules(table)}"

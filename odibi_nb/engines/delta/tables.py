@@ -85,6 +85,10 @@ def is_table(uri: str, storage_options: Mapping[str, str]) -> bool:
     return bool(lib.DeltaTable.is_deltatable(uri, storage_options=dict(storage_options) or None))
 
 
+_DATA_FILE = re.compile(r"\.parquet(?:#[0-9]{1,9})?$")
+"""With the number that delta-rs adds to the names of files that it has not finished."""
+
+
 def _check_nothing_there(path: Path, name: str, *, writing: bool) -> None:
     try:
         entries = os.listdir(path)  # noqa: PTH208  names are enough
@@ -95,7 +99,7 @@ def _check_nothing_there(path: Path, name: str, *, writing: bool) -> None:
     except OSError as exc:
         raise DataError(f"{name}: {path} cannot be read: {exc.strerror}") from exc
     if writing:
-        entries = [e for e in entries if not e.endswith(".parquet") and "=" not in e]
+        entries = [e for e in entries if not _DATA_FILE.search(e) and "=" not in e]
     if entries and "_delta_log" not in entries:
         raise DataError(f"{name}: {path} is there, but it is not a Delta table")
 

@@ -323,6 +323,7 @@ def test_the_leftovers_of_a_broken_off_write_are_in_nobodys_way(engine, tmp_path
     folder = tmp_path / "lake" / "silver" / "t"
     folder.mkdir(parents=True)
     (folder / "part-0.snappy.parquet").write_bytes(b"half a file")
+    (folder / "part-1.snappy.parquet#1").write_bytes(b"delta-rs's name for it until it is whole")
     write(engine, pd.DataFrame({"k": [1]}))
     assert engine.read(table("silver.t"))["k"].tolist() == [1]
 
