@@ -23,6 +23,10 @@ _SUGGESTED = re.compile(
     r"Did you mean (?:one of the following|any of these columns)\?\s{0,9}\[([^\]]{0,2000})\]"
 )
 _NAMED = re.compile(r"with name (`[^\n]{0,500}?`) cannot be resolved")
+_REQUEST = re.compile(
+    r"\[RequestId=[\w-]{1,100} ErrorClass=[\w.]{1,200}\]\s{0,9}|\(com\.databricks\.[\w.$]{1,300}\)\s{0,9}"
+)
+"""Databricks' own head of an error: ``[RequestId=… ErrorClass=…]``, or a class of its JVM."""
 _CALLED = re.compile(r"^An error occurred while calling [\w.]+\.?\s*:?\s*", re.MULTILINE)
 _CAUSE = re.compile(
     r"^[ \t]*(?:Caused by: |: )?([\w$.]+\.[\w$]*(?:Exception|Error)): (.*)$", re.MULTILINE
@@ -47,9 +51,10 @@ _MISSING_PATHS = (
     "DELTA_MISSING_DELTA_TABLE",
     "No commit files found",
     "not a Delta table",
+    "ErrorClass=TABLE_DOES_NOT_EXIST",
 )
 _NO_SESSION = ("SESSION_OR_CONTEXT_NOT_EXISTS", "SparkSession should be created first")
-_MISSING_SCHEMAS = ("SCHEMA_NOT_FOUND", "Database not found")
+_MISSING_SCHEMAS = ("SCHEMA_NOT_FOUND", "ErrorClass=SCHEMA_DOES_NOT_EXIST", "Database not found")
 _CONFLICT = re.compile(
     r"DELTA_CONCURRENT|DELTA_METADATA_CHANGED|DELTA_PROTOCOL_CHANGED"
     r"|\bConcurrent[A-Z]\w*Exception|CommitFailed"
@@ -126,7 +131,7 @@ def short_spark_error(text: str) -> SparkError:
     condition = _CLASS.search(message)
     named, suggested = _NAMED.search(message), _SUGGESTED.search(message)
     suggestions = tuple(re.findall(r"`((?:[^`]|``)*)`", suggested[1])) if suggested else ()
-    message = _CALLED_FROM.sub(r" (called at \2)", message)
+    message = _CALLED_FROM.sub(r" (called at \2)", _REQUEST.sub("", message))
     short = _DETAIL.sub(" ", _SUGGESTED.sub("", _CLASS.sub("", message, count=1)))
     short = " ".join(short.split()).rstrip(";. ")[:MAX_SHORT]
     grant = missing_grant(short)

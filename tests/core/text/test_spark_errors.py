@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from odibi_nb.core.text.spark_errors import short_spark_error, trace_apart, trace_below
+from odibi_nb.core.text.spark_errors import (
+    is_no_schema,
+    is_no_table,
+    short_spark_error,
+    trace_apart,
+    trace_below,
+)
 
 UNRESOLVED = """[UNRESOLVED_COLUMN.WITH_SUGGESTION] A column, variable, or function parameter with name `measured` cannot be resolved. Did you mean one of the following? [`measured_on`, `site`, `ac_power_kw`]. SQLSTATE: 42703;
 'Project ['measured]
@@ -200,6 +206,27 @@ def test_a_missing_right_names_the_statement_to_ask_for(text, grant):
     message = short_spark_error(text).message
     assert message.endswith(f"; ask for: {grant}")
     assert message.startswith(("Insufficient", "PERMISSION", "User"))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "[RequestId=0a1b-2c ErrorClass=TABLE_DOES_NOT_EXIST] ",
+        "(com.databricks.sql.managedcatalog.acl.UnauthorizedAccessException) ",
+        "[RequestId=0a1b-2c ErrorClass=A.B] (com.databricks.x.Y$Z) ",
+    ],
+)
+def test_the_head_of_databricks_is_left_out(head):
+    """Ids of requests and classes of Databricks' JVM say nothing to the user."""
+    assert short_spark_error(f"{head}Table 'c.s.t' is closed.").message == "Table 'c.s.t' is closed"
+
+
+def test_unity_catalogs_missing_table_and_schema_are_known():
+    """A first write creates them, as it does where Spark itself says that they do not exist."""
+    text = "[RequestId=0a1b-2c ErrorClass={}_DOES_NOT_EXIST] '{}' does not exist."
+    assert is_no_table(RuntimeError(text.format("TABLE", "c.s.t")))
+    assert is_no_schema(RuntimeError(text.format("SCHEMA", "c.s")))
+    assert not is_no_table(RuntimeError(text.format("SCHEMA", "c.s")))
 
 
 def test_other_errors_ask_for_nothing():
