@@ -20,8 +20,8 @@ def why_not_moved(text: str) -> tuple[str, str] | None:
     if _DATA_FILE in text:
         why = "the file system cannot rename files, which delta-rs needs"
         return why, "use a lake in a catalog, at a URL or on another disk"
-    return (
-        "the file system has no hard links, with which delta-rs commits",
+    remedy = (
         "use a lake in a catalog, at a URL or on another disk; or, if only one process at a time writes to the "
-        'lake, set "storage_options": {"allow_unsafe_rename": "true"} in the environment',
+        'lake, set "storage_options": {"allow_unsafe_rename": "true"} in the environment'
     )
+    return "the file system has no hard links, with which delta-rs commits", remedy

@@ -81,7 +81,7 @@ class CodeStore:
             return
         with contextlib.suppress(OSError):
             make_folder(self.state_dir, self.folder)
-            with open(open_at_end(self._file), "ab") as file:
+            with os.fdopen(open_at_end(self._file), "ab") as file:
                 file.write(b"".join(self._pending))
         self._pending.clear()
 
