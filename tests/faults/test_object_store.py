@@ -166,7 +166,7 @@ def test_a_sqlite_registry_is_refused(mounts):
 
 
 def test_requests_of_a_run(mounts, on_pandas, tmp_path, monkeypatch):
-    """Where each request takes 50 ms, a run asks for its project's folder at most 300 times."""
+    """A run asks for its project's folder at most 300 times if each request takes 50 ms."""
     monkeypatch.setenv("ODIBI_STATE_DIR", str(tmp_path / "state"))
     mount = mounts(lag="0.05")
     folder = project_on(mount, lake=str(tmp_path / "disk" / "lake"))
@@ -180,7 +180,7 @@ def test_requests_of_a_run(mounts, on_pandas, tmp_path, monkeypatch):
 
 
 def test_requests_while_a_row_is_waited_for(mounts, tmp_path, monkeypatch):
-    """Where each request takes 50 ms, a run that waits asks for its project's folder at most twice a second."""
+    """A run that waits asks for its project's folder at most twice a second if each request takes 50 ms."""
     monkeypatch.setenv("ODIBI_STATE_DIR", str(tmp_path / "state"))
     mount, flag = mounts(lag="0.05"), tmp_path / "flag"
     flag.touch()

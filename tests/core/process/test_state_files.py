@@ -44,7 +44,7 @@ def no_append(monkeypatch):
 
 
 def test_a_file_is_moved_by_a_copy(tmp_path, no_rename):
-    """Where a file cannot be renamed, it is copied and removed."""
+    """A file that cannot be renamed is copied and removed."""
     (tmp_path / "a").write_text("new")
     (tmp_path / "b").write_text("old, and longer")
     move_file(tmp_path / "a", tmp_path / "b")
@@ -55,7 +55,7 @@ def test_a_file_is_moved_by_a_copy(tmp_path, no_rename):
 
 
 def test_a_file_grows_without_o_append(tmp_path, no_append):
-    """Where the system refuses to append, writes go to the end of the file."""
+    """Writes go to the end of the file if the system refuses to append."""
     for text in (b"one", b"two"):
         opened = open_at_end(tmp_path / "a")
         os.write(opened, text)
