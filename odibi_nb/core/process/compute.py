@@ -23,6 +23,8 @@ VERSION_VARIABLE = "DATABRICKS_RUNTIME_VERSION"
 VERSION_FILE = Path("/databricks/DBR_VERSION")
 JOB = "job"
 """The face of a task of a Databricks job."""
+SHELL = "shell"
+"""The face of a process beside the notebook, such as a command of ``%sh``."""
 _SERVERLESS = "client."
 _MAX_VERSION = 100  # characters; a version has about 10
 _CONTEXT = "dbruntime.databricks_repl_context"
@@ -107,7 +109,7 @@ def find_compute(environ: Mapping[str, str] | None = None) -> Compute:
         kind = Kind.CONTAINER if from_file else Kind.CLASSIC
     context = _context()
     if context is None:
-        return Compute(kind=kind, version=version, face="shell")
+        return Compute(kind=kind, version=version, face=SHELL)
     return Compute(
         kind=kind,
         version=version,

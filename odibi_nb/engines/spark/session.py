@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.tables import redact_url
-from odibi_nb.core.process.compute import is_databricks
+from odibi_nb.core.process.compute import SHELL, Kind, find_compute, is_databricks
 from odibi_nb.engines.spark import jvm as spark_jvm
 from odibi_nb.engines.spark.connect import (
     check_reachable,
@@ -221,7 +221,21 @@ def _is_own(spark: Any) -> bool:
 
 
 def _is_submitted() -> bool:
-    return is_databricks() or any(name in os.environ for name in _SUBMITTED)
+    """Return True if the platform that started this process has a session for it.
+
+    Raises:
+        EngineError: in a shell of a Databricks cluster, where a new session would be a local one without Delta.
+    """
+    if any(name in os.environ for name in _SUBMITTED):
+        return True
+    compute = find_compute()
+    if compute.face == SHELL and compute.kind in (Kind.CLASSIC, Kind.CONTAINER):
+        raise EngineError(
+            f"this process has no Spark session ({compute}): a command of %sh or of the web terminal cannot use "
+            "the session of a notebook: use %odibi in a notebook, a job (odibi export databricks), or "
+            "--engine pandas"
+        )
+    return compute.kind not in (Kind.OWN, Kind.CONNECT)
 
 
 def _local(place: Place, settings: Mapping[str, str]) -> Connection:

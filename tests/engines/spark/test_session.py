@@ -176,6 +176,19 @@ def test_an_active_session_is_used_and_never_stopped(tmp_path):
         connection.spark.stop()
 
 
+def test_a_shell_of_a_cluster_has_no_session(monkeypatch, tmp_path):
+    """A command of %sh starts no local Spark without Delta; the message names what works there."""
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "18.0")
+    for name in spark_session._SUBMITTED:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(spark_session, "active_session", lambda: None)
+    for ask in (spark_session.planned, spark_session.connect):
+        with pytest.raises(EngineError, match="no Spark session") as caught:
+            ask(place(tmp_path))
+        assert "%odibi" in str(caught.value)
+        assert "odibi export databricks" in str(caught.value)
+
+
 def test_another_configuration_needs_another_process(tmp_path):
     """A JVM session with other settings is refused with a remedy."""
     connect("classic", tmp_path)
