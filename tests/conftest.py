@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from pathlib import Path
 
 import pytest
 from fakes import FakeProject
@@ -121,15 +120,15 @@ def _own_environment(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _own_modules(request):
+def _own_modules(tmp_path_factory):
     """Do not search projects of an earlier test for modules of later ones."""
-    own = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    temporary, path = str(tmp_path_factory.getbasetemp()), set(sys.path)
+    known = [(folders, set(folders)) for folders in (ModuleLoader.folders, ModuleSpace.lent)]
     yield
-    if own is None:
-        return
-    sys.path[:] = [place for place in sys.path if not Path(place).is_relative_to(own)]
-    for folders in (ModuleLoader.folders, ModuleSpace.lent):
-        folders.difference_update([f for f in folders if f.is_relative_to(own)])
+    sys.path[:] = [p for p in sys.path if p in path or not str(p).startswith(temporary)]
+    for folders, before in known:
+        added = folders - before
+        folders.difference_update({f for f in added if f.is_relative_to(temporary)})
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def plans(draw):
     return plan_of(*rows, workers=draw(st.integers(1, 5)), **options)
 
 
-@settings(max_examples=examples(80))
+@settings(max_examples=examples(40))
 @given(plan=plans())
 def test_a_forecast_keeps_every_rule(plan):
     """Upstream and layers come first, limits hold, no worker idles for nothing, nothing beats the bounds."""
