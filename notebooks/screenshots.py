@@ -92,6 +92,30 @@ CHANGED_RUN = """
 kept = "[SILVER_001]\\ndrop_nulls = false"
 get_ipython().run_cell_magic("odibi", "run --ui text --log-level ERROR --workers 4", kept)
 """
+BAD_STAMP = """
+%load_ext odibi_nb
+from pathlib import Path
+
+%odibi run --ui text --log-level ERROR --workers 4
+weather = Path("projects/energy_efficiency/data/rmis_weather_data.csv")
+lines = weather.read_text(encoding="utf-8").splitlines()
+lines[100] = "no clock" + lines[100][lines[100].index(","):]
+weather.write_text("\\n".join(lines) + "\\n", encoding="utf-8")
+"""
+FAILED_RUN = """
+%load_ext odibi_nb
+%odibi run --stale --ui text --log-level ERROR --workers 4 --retries 0
+"""
+WRONG_RUN = """
+%load_ext odibi_nb
+from pathlib import Path
+
+weather = Path("projects/energy_efficiency/data/rmis_weather_data.csv")
+weather.write_text(weather.read_text(encoding="utf-8").replace("no clock", "1/1/2022 8:20"))
+%odibi run --stale --ui text --log-level ERROR --workers 4
+wrong = '[GOLD_001]\\nwindow = "1D"'
+get_ipython().run_cell_magic("odibi", "run --only GOLD_001 --ui text --log-level ERROR", wrong)
+"""
 
 PICTURES = (
     Picture(
@@ -121,6 +145,11 @@ PICTURES = (
         "[role=tabpanel] svg, .widget-tab-contents svg",
         clicks=("button.jupyter-button:has-text('Preview')",),
     ),
+    Picture("status", "%odibi status", 700, "table", before=BAD_STAMP),
+    Picture("why", "%odibi why SILVER_002", 700, "p:has-text('likeliest')", before=FAILED_RUN),
+    Picture("bisect", "%odibi bisect SILVER_002", 500, "details"),
+    Picture("load", "%odibi load SILVER_002 --run last", 600, "pre:has-text('loaded')"),
+    Picture("rollback", "%odibi rollback last --dry-run", 400, "table", before=WRONG_RUN),
 )
 
 

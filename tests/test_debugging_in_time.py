@@ -194,6 +194,19 @@ def test_bisect_says_if_it_is_not_the_data(project):
     assert found.conclusion.startswith("not reproduced: it succeeds on the inputs of run ")
 
 
+def test_bisect_accuses_no_only_commit_if_the_code_has_changed_too(project):
+    """With one commit, the good run proves the commit's guilt only if the row has its code; otherwise both sides are replayed."""
+    project.run(1, 2).raise_for_status()
+    project.put(3, 3)
+    file = project.home / "plant_functions.py"
+    file.write_text(FUNCTIONS.replace('(frame["x"] == 0)', '(frame["x"] > 0)'))
+    project.run(select=["S1"])
+    found = bisect(project.open(), "S1", lambda line: None)
+    assert found.culprit is None
+    assert found.conclusion.startswith("the tables are not the cause")
+    assert [one.step for one in found.tries] == [1, 0]
+
+
 def test_bisect_needs_a_good_and_a_bad_run(project):
     """Without a success and a later failure, bisect has nothing to search."""
     project.run(1, 2)

@@ -185,13 +185,18 @@ class _Search:
                 return self._stopped()
             if not last.error:
                 return self.result(None, self._not_reproduced())
-        elif self.low not in tried:
+        if self.low not in tried and (self.high in tried or not self._is_proven()):
             first = self._replay(self.low)
             if first.unreadable:
                 return self._stopped()
             if first.error:
                 return self.result(None, self._not_the_data())
         return self.result(self.commits[self.high - 1], self._found())
+
+    def _is_proven(self) -> bool:
+        """Return True if the good run is a replay of the present code, so that none is necessary."""
+        plan = self.project.plan_with(self.transformation_id)
+        return self.project.has_code_of(plan.rows[self.transformation_id], self.good.record)
 
     def left(self) -> str:
         """Return the range of commits that a stopped search has not decided."""
@@ -263,7 +268,7 @@ class _Search:
         tried = {one.step for one in self.tries}
         text = f"{commit_text(commit)} broke it"
         if self.low not in tried:
-            text += f"; before it, {self.good} succeeded, with the code of then"
+            text += f"; before it, {self.good} succeeded, with the same code"
         errors = {one.error.splitlines()[0] for one in self.tries if one.error}
         if len(errors) > 1:
             text += f"; the replays failed in {len(errors)} ways, so look at each of them"

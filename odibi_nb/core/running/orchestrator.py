@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from odibi_nb.core.model.rollback import RollbackPlan
     from odibi_nb.core.model.transformation import Transformation
     from odibi_nb.core.planning.freshness import Freshness
+    from odibi_nb.core.planning.plan import PlannedRow
     from odibi_nb.core.process.interrupts import InterruptsHeldBack
     from odibi_nb.core.protocols import (
         Adapters,
@@ -830,6 +831,12 @@ class Orchestrator:
         return spark_limits.notices(
             functions, spark_limits.session_limits(self.config.spark.get("remote"), given)
         )
+
+    def has_code_of(self, row: PlannedRow, record: Mapping[str, Any]) -> bool:
+        """Return True if *row* of the last plan has the code and configuration of the attempt with *record*."""
+        if record.get("config_hash") != row.transformation.config_hash() or row.fn is None:
+            return False
+        return record.get("code_hash") == self._code.read(row).digest != ""
 
     def _new_code(self) -> RowCode:
         def reader() -> CodeReader:
