@@ -353,12 +353,17 @@ def read_table(
         DataError: if the version does not exist any more.
         ConfigurationError: if *run* neither wrote nor read the table.
     """
+    from odibi_nb.core.model.provenance import UnversionedTable
     from odibi_nb.core.model.tables import TableName
+    from odibi_nb.core.running.context import get_current_context
     from odibi_nb.project_orchestrator import GenericProjectOrchestrator
 
+    name = TableName.parse(table)
+    context = get_current_context()
+    if context is not None:  # a transformation calls this: no version is compared later
+        context.provenance.read(UnversionedTable(table=name.key))
     project_ = GenericProjectOrchestrator(project, env, **keywords)
     try:
-        name = TableName.parse(table)
         if run is not None:
             from odibi_nb.core.rehearsal.past_attempts import version_in_run
 

@@ -77,7 +77,7 @@ class CausesView:
 
     def _title(self) -> str:
         found = self.result
-        error = f": {_one_line(found.error)}" if found.error else ""
+        error = f": {_one_line(found.error.splitlines()[0])}" if found.error else ""
         return f"{found.transformation_id}, {found.after}{error}; compared with {found.before}"
 
     def _likeliest(self) -> str:

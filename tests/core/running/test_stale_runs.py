@@ -242,6 +242,23 @@ def test_a_log_of_an_older_version_makes_rows_unknown(project):
     assert why(project) == {}
 
 
+def test_a_table_read_past_the_context_makes_its_row_unknown(project):
+    """`read_table` in a function reads no pinned version, so its row runs each time instead of never."""
+    manifest = str(project.folder / "manifest.json")
+    project.edit(
+        "flow/rows.py",
+        "def whole(inputs, constants, context):\n",
+        "def past(inputs, constants, context):\n"
+        "    from odibi_nb import read_table\n"
+        "    context.read(inputs[0])\n"
+        f"    return read_table('Stale', 'bronze.a', manifest_path={manifest!r})\n\n\n"
+        "def whole(inputs, constants, context):\n",
+    )
+    project.change_row("S6", function="past")
+    assert "S6" in project.ran()[0]
+    assert why(project) == {"S6": "input bronze.a has no version"}
+
+
 def test_a_killed_run_leaves_the_row_stale_that_it_was_in(project):
     """Before and after its log is completed: the row may have written anything."""
     project.edit(
