@@ -18,7 +18,7 @@ from odibi_nb.core.functions.sibling_modules import ModuleSpace
 pytest.register_assert_rewrite("engines")  # before a test imports what it shares with others
 
 # What takes long on a machine that does something else as well is not wrong.
-settings.register_profile("untimed", deadline=None, max_examples=examples(60))
+settings.register_profile("untimed", deadline=None, max_examples=examples(40))
 settings.load_profile("untimed")
 
 MINUTES = ("test_the_runtimes_versions_will_do", "test_sigkill_loses_no_finished_row")

@@ -134,7 +134,7 @@ def test_long_logs_keep_their_end_and_say_where_the_rest_is(project):
 
 def test_details_are_capped_all_in_all_and_failures_come_first(project):
     """A table's details stay below MAX_DETAILS for any output. Failed rows come first."""
-    noise = ["<&>" * 300] * 50
+    noise = ["<&>" * 300] * 5
     rows = [row(f"OK{i:03}", says(*noise)) for i in range(60)]
     rows += [row(f"ZBAD{i}", says(*noise, error=OSError("no"))) for i in range(2)]
     result, page = finished(project, *rows)
