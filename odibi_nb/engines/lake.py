@@ -114,6 +114,5 @@ class CatalogLake(Lake):
         return False
 
     def not_found(self, table: TableName) -> TableNotFoundError:
-        """Build the error for a *table* that does not exist."""
         where = f"catalog {self.catalog!r}" if self.catalog else "the Spark session's catalog"
         return TableNotFoundError(str(table), f"table {str(table)!r} does not exist in {where}")

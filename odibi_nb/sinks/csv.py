@@ -43,36 +43,16 @@ class CsvLogSink(BaseLogSink):
         self.name = str(self._log)
 
     def write(self, records: list[Row]) -> None:
-        """Append *records*.
-
-        Raises:
-            DataError: if the file cannot be written; it is unchanged then.
-        """
         if records:
             _append(self._log, records, RECORD_COLUMNS)
 
     def write_run(self, record: Row) -> None:
-        """Append the record of a run that ended.
-
-        Raises:
-            DataError: if the file cannot be written; it is unchanged then.
-        """
         _append(self._runs, [record], RUN_COLUMNS)
 
     def written(self, run_id: str) -> set[tuple[str, int]]:
-        """Return the pairs of transformation id and attempt in the file for *run_id*.
-
-        Raises:
-            DataError: if the file cannot be read.
-        """
         return {(row["transformation_id"], row["attempt"] or 0) for row in self.attempts([run_id])}
 
     def runs(self, limit: int) -> list[Row]:
-        """Return the newest *limit* runs, newest first, or an empty list without a file.
-
-        Raises:
-            DataError: if the file cannot be read.
-        """
         rows = _read(self._runs, RUN_COLUMNS)
         rows.sort(
             key=lambda row: (

@@ -96,12 +96,10 @@ class TableLogSink(BaseLogSink):
         self._batches = 0
 
     def written(self, run_id: str) -> set[tuple[str, int]]:
-        """Return the pairs of transformation id and attempt in the table for *run_id*."""
         rows = self._records([run_id], _KEY_COLUMNS)
         return {(row["transformation_id"], row["attempt"] or 0) for row in rows}
 
     def runs(self, limit: int) -> list[Row]:
-        """Return the newest *limit* runs, newest first, or an empty list without a table."""
         # Runs of a table of an older version have no number, and come after all runs that have one.
         newest = RowQuery(
             order=("run_number", "start_time", "run_id"), descending=True, limit=limit
@@ -119,11 +117,9 @@ class TableLogSink(BaseLogSink):
         return False
 
     def attempts(self, run_ids: Sequence[str]) -> list[Row]:
-        """Return the records of the given runs, oldest first, or an empty list without a table."""
         return sorted(self._records(run_ids, RECORD_COLUMNS), key=_age)
 
     def outcomes(self, run_ids: Sequence[str]) -> list[Row]:
-        """Return the short records of the given runs, oldest first, or an empty list without a table."""
         return sorted(self._records(run_ids, OUTCOME_COLUMNS), key=_age)
 
     def durations(self, run_ids: Sequence[str]) -> list[tuple[str, float]]:

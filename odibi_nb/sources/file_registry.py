@@ -6,7 +6,7 @@ import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import filelock
 
@@ -18,14 +18,15 @@ from odibi_nb.errors import Problem, RegistryError
 from odibi_nb.sources.file_changes import Writing, last_writer, note_writer, replace_files
 from odibi_nb.sources.files import FORMATS, decoded_text, format_of
 from odibi_nb.sources.row_formats.row_format import COLUMNS, Revision
-from odibi_nb.sources.upsert import KEY, STAMPS, TRY_AGAIN, Changes, Edit, row_key
+from odibi_nb.sources.stored_registry import StoredRegistry
+from odibi_nb.sources.upsert import KEY, STAMPS, TRY_AGAIN, row_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from odibi_nb.core.protocols import Row
     from odibi_nb.sources.row_formats.row_format import RowFormat
-    from odibi_nb.sources.upsert import Key
+    from odibi_nb.sources.upsert import Changes, Edit, Key
 
 LOCK_SECONDS = 10.0
 """Longest wait for another process that writes the same files. It needs them for milliseconds."""
@@ -85,7 +86,7 @@ class _FileChanges:
         return Writing(path, old.data, mark + text.encode())
 
 
-class FileRegistry:
+class FileRegistry(StoredRegistry):
     """Registry rows in a JSON, TOML or CSV file, or in all such files of a folder.
 
     The files may have rows of several projects and environments, as a table may. An edit replaces a file
@@ -106,31 +107,7 @@ class FileRegistry:
         self._place = place
         self._state_dir = state_dir
 
-    def fetch(self, project: str, env: str) -> list[Row]:
-        """Return the rows of *project* (in any case) and *env*, enabled or not, ordered by id.
-
-        Raises:
-            RegistryError: with all problems of all files.
-        """
-        return self.export(project, env)
-
-    def census(self) -> list[tuple[str, str, int]]:
-        """Return tuples of project, environment and number of enabled rows, sorted.
-
-        Raises:
-            RegistryError: with all problems of all files.
-        """
-        counts: Counter[tuple[str, str]] = Counter()
-        for row in self.export():
-            counts[row["project"], row["environment"]] += bool(enabled_from(row["enabled"]))
-        return [(*place, count) for place, count in sorted(counts.items())]
-
     def export(self, project: str | None = None, env: str | None = None) -> list[Row]:
-        """Return the rows of one or all projects and environments, in the form of a table's rows, ordered.
-
-        Raises:
-            RegistryError: with all problems of all files.
-        """
         files = self._read()
         columns = _columns(files)
         rows = [_stored(row, columns) for file in files for row in file.rows]
@@ -143,11 +120,7 @@ class FileRegistry:
         return sorted(kept, key=lambda row: [row[name] for name in KEY])
 
     def create(self, all_columns: bool = False) -> list[str]:
-        """Create the file or the folder, and return one line for each action. Files need no columns.
-
-        Raises:
-            RegistryError: if it cannot be created.
-        """
+        """Create the file or the folder, and return one line for each action. Files need no columns."""
         del all_columns
         path = self._checked_path()
         if path.exists():
@@ -164,24 +137,8 @@ class FileRegistry:
                 raise RegistryError(self.name, [f"cannot be written: {exc.strerror}"]) from exc
         return [f"created file {self._place}"]
 
-    def upsert(self, rows: Iterable[Mapping[str, Any]]) -> tuple[int, int, int]:
-        """Insert or update *rows*, all or none. Return (inserted, updated, unchanged).
-
-        Raises:
-            RegistryError: with all problems of all rows. Nothing is written then.
-        """
-        changes = self.change(Edit(rows=tuple(rows)))
-        return len(changes.inserts), len(changes.updates), len(changes.unchanged)
-
     def change(self, edit: Edit, *, write: bool = True) -> Changes:
-        """Apply *edit*, all of it or nothing. Return the changes.
-
-        The write replaces a file only if it still has the content from which the changes were computed.
-
-        Raises:
-            RegistryError: with all problems of all rows, or with all changes by other writers that conflict
-                with the edit. Nothing is written then.
-        """
+        """Replace each file only if it still has the content from which the changes were computed."""
         if not write:
             return self._changes(edit, self._read())
         with self._lock():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.transformation import SEED_COLUMNS
-from odibi_nb.core.protocols import DataType
+from odibi_nb.core.protocols import DataType, RegistrySource
 from odibi_nb.core.text.sql_text import literal
 from odibi_nb.errors import Problem, RegistryError, did_you_mean
 from odibi_nb.sources.upsert import canonical_names
@@ -20,7 +20,7 @@ _TABLE = re.compile(r"[\w .$\[\]`\"]+")
 _UNSAFE = re.compile(r"[\\\x00-\x1f\x7f]")
 
 
-class ProviderRegistry:
+class ProviderRegistry(RegistrySource):
     """The seed's registry: one SQL query that the provider runs on its own connection.
 
     The provider may return a Spark or pandas DataFrame, SQLAlchemy rows, named tuples or dicts. Columns
@@ -41,11 +41,7 @@ class ProviderRegistry:
         return f"{self._table} through {type(self._provider).__name__}"
 
     def fetch(self, project: str, env: str) -> list[Row]:
-        """Return the rows of *project* and *env* (both in any case), enabled or not, ordered by id.
-
-        Raises:
-            RegistryError: if the provider fails, or returns something other than rows.
-        """
+        """Return the rows of *project* and *env* (both in any case), enabled or not, ordered by id."""
         query = self._query(project, env)
         try:
             answer = self._provider.read(

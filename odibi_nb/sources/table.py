@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from odibi_nb.core.model.transformation import OPTIONAL_COLUMNS, SEED_COLUMNS, enabled_from
+from odibi_nb.core.model.transformation import OPTIONAL_COLUMNS, SEED_COLUMNS
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.errors import DataError, Problem, RegistryError, TableNotFoundError, did_you_mean
-from odibi_nb.sources.upsert import KEY, STAMPS, Changes, Edit, canonical_names
+from odibi_nb.sources.stored_registry import StoredRegistry
+from odibi_nb.sources.upsert import KEY, STAMPS, Changes, canonical_names
 from odibi_nb.storage.row_table import Merge, RowQuery
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from odibi_nb.core.protocols import Row
+    from odibi_nb.sources.upsert import Edit
     from odibi_nb.storage.row_table import Columns, RowTable
 
 _KINDS = {"enabled": "int", "step": "int", **dict.fromkeys(STAMPS, "timestamp")}
@@ -37,7 +38,7 @@ _LENGTHS = {
 }
 
 
-class TableRegistry:
+class TableRegistry(StoredRegistry):
     """A table with the registry's columns, whose names may have any case.
 
     Only the seed's twelve columns are required. The columns of `OPTIONAL_COLUMNS` are read if they exist.
@@ -59,37 +60,7 @@ class TableRegistry:
         self._hint = hint
         self._made = made or name
 
-    def fetch(self, project: str, env: str) -> list[Row]:
-        """Return the rows of *project* (in any case) and *env*, enabled or not, ordered by id.
-
-        Their keys are the lower-case names of the existing columns.
-
-        Raises:
-            RegistryError: if the rows cannot be read.
-        """
-        return self.export(project, env)
-
-    def census(self) -> list[tuple[str, str, int]]:
-        """Return tuples of project, environment and number of enabled rows, sorted.
-
-        Raises:
-            RegistryError: if the rows cannot be read.
-        """
-        with self._clear():
-            rows = self._table.select(self._census_columns)
-        counts: Counter[tuple[str, str]] = Counter()
-        for row in rows:
-            counts[str(row["project"]), str(row["environment"])] += bool(
-                enabled_from(row["enabled"])
-            )
-        return [(*place, count) for place, count in sorted(counts.items())]
-
     def export(self, project: str | None = None, env: str | None = None) -> list[Row]:
-        """Return the rows as they are stored, of one or all projects and environments, ordered.
-
-        Raises:
-            RegistryError: if the rows cannot be read.
-        """
         query = RowQuery(
             equal={} if env is None else {"environment": [env]},
             folded={} if project is None else {"project": project},
@@ -103,9 +74,6 @@ class TableRegistry:
 
         The seed's twelve columns are in the seed's order, so that an INSERT without column names works.
         *all_columns* adds the columns of `OPTIONAL_COLUMNS` after them.
-
-        Raises:
-            RegistryError: if the table cannot be created or changed.
         """
         names = _OURS if all_columns else SEED_COLUMNS
         with self._clear():
@@ -120,29 +88,7 @@ class TableRegistry:
             return [f"created table {self._made}: {', '.join(missing)}"]
         return [f"added column {name} to table {self._made}" for name in missing]
 
-    def upsert(self, rows: Iterable[Mapping[str, Any]]) -> tuple[int, int, int]:
-        """Insert or update *rows*, all or none, in one commit. Return (inserted, updated, unchanged).
-
-        Two rows are the same row if their project, environment and transformation_id agree. Columns that a
-        row omits keep their values, or get their default in a new row. JSON columns take text or Python
-        objects. ``created_at`` and ``updated_at`` are set here if the table has them.
-
-        Raises:
-            RegistryError: with all problems of all rows. Nothing is written then.
-        """
-        changes = self.change(Edit(rows=tuple(rows)))
-        return len(changes.inserts), len(changes.updates), len(changes.unchanged)
-
     def change(self, edit: Edit, *, write: bool = True) -> Changes:
-        """Apply *edit*, all of it or nothing, in one commit. Return the changes.
-
-        Without *write*, only compute the changes. The commit succeeds only on the rows from which the
-        changes were computed, so that no other edit is lost.
-
-        Raises:
-            RegistryError: with all problems of all rows, or with all changes by other writers that conflict
-                with the edit. Nothing is written then.
-        """
         given = {name for row in edit.rows for name in canonical_names(row)}
         columns: list[str] = []
         changes = Changes()
@@ -181,6 +127,10 @@ class TableRegistry:
         if missing:
             raise RegistryError(self.name, missing)
         return _with_kinds(name for name in _OURS if name in known)
+
+    def _census_rows(self) -> list[Row]:
+        with self._clear():
+            return self._table.select(self._census_columns)
 
     def _census_columns(self, names: Collection[str]) -> Columns:
         self._columns(names)

@@ -61,20 +61,17 @@ class DeltaRowTable(RowTable):
         self._opened: Any = None
 
     def types(self) -> Mapping[str, str] | None:
-        """Return the columns, in the table's own spelling, with their types, or None without a table."""
         with self._as_data_errors("read"):
             table = self._open()
             return None if table is None else _types_of(table)
 
     def select(self, columns: Columns | Choice, query: RowQuery = ALL_ROWS) -> list[Row]:
-        """Return the rows of *query*, with the *columns* that the table has."""
         with self._as_data_errors("read"):
             return _rows_of(self._there(), columns, query)
 
     def medians(
         self, value: str, by: str, equal: Mapping[str, Sequence[str]]
     ) -> list[tuple[str, float]]:
-        """Return pairs of a value of *by* and the median of *value* in its rows, for rows in *equal*."""
         with self._as_data_errors("read"):
             table = self._there()
             types = _types_of(table)
@@ -88,7 +85,6 @@ class DeltaRowTable(RowTable):
             return [(key, median) for key, median in found if median is not None]
 
     def append(self, rows: Sequence[Row], columns: Columns) -> None:
-        """Append *rows*. Even without rows, create a missing table or add its missing columns."""
         with self._as_data_errors("written"):
             for attempt in tries(_came_second):
                 with attempt:

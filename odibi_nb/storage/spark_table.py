@@ -102,13 +102,11 @@ class SparkRowTable(RowTable):
         return self._path if sail else for_jvm(self._path)
 
     def types(self) -> Mapping[str, str] | None:
-        """Return the columns, in the table's own spelling, with their types, or None without a table."""
         with self._as_data_errors("read"):
             frame = self._frame()
             return None if frame is None else _types_of(frame)
 
     def select(self, columns: Columns | Choice, query: RowQuery = ALL_ROWS) -> list[Row]:
-        """Return the rows of *query*, with the *columns* that the table has."""
         with self._as_data_errors("read"):
             return self._rows(columns, query)
 

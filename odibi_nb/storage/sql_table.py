@@ -67,7 +67,6 @@ class SqlRowTable(RowTable):
         self._shown = shown
 
     def types(self) -> Mapping[str, str] | None:
-        """Return the columns, in the table's own spelling, with their types, or None without a table."""
         try:
             with self._open() as connection:
                 found = self._found(connection)
@@ -76,7 +75,6 @@ class SqlRowTable(RowTable):
         return {name: type(kind).__name__ for name, kind in found.columns.items()}
 
     def select(self, columns: Columns | Choice, query: RowQuery = ALL_ROWS) -> list[Row]:
-        """Return the rows of *query*, with the *columns* that the table has."""
         with self._open() as connection:
             found = self._found(connection)
             names = _names(columns, found)

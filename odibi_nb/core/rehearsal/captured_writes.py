@@ -10,7 +10,14 @@ import msgspec
 
 from odibi_nb.core.model.query_tables import DIALECTS, MOST_PARTS, keys_read, tables_in
 from odibi_nb.core.model.tables import TableName, table_key
-from odibi_nb.core.protocols import Portion, native_frame, watch_tables
+from odibi_nb.core.protocols import (
+    ConvertingEngine,
+    Portion,
+    TableEngine,
+    WatchingEngine,
+    native_frame,
+    watch_tables,
+)
 from odibi_nb.errors import DataError
 
 if TYPE_CHECKING:
@@ -33,7 +40,7 @@ class CapturedWrite:
     output: Output
 
 
-class CapturedWrites:
+class CapturedWrites(TableEngine, ConvertingEngine, WatchingEngine):
     """A `TableEngine` that reads from *tables* and captures all writes.
 
     A table reads as if its captured writes had been done. A write that the engine refuses raises the same
@@ -45,6 +52,8 @@ class CapturedWrites:
         past: versions at which to read the tables; None for the newest ones.
     """
 
+    cannot_cache = "nothing is kept while a row is tried out"
+
     def __init__(
         self,
         tables: RehearsingEngine,
@@ -55,19 +64,16 @@ class CapturedWrites:
         self.past = past
         self.portion = portion or Portion()
         self.name = tables.name
-        self.cannot_cache = "nothing is kept while a row is tried out"
         self.writes: list[CapturedWrite] = []
         self._given: list[DataFrame] = []
         self._lock = threading.Lock()
 
     def spark_session(self) -> Any:
-        """Return the engine's Spark session."""
         return self.tables.spark_session()
 
     def attempt_scope(
         self, info: WriteInfo, tables: Sequence[str], control: AttemptControl
     ) -> AbstractContextManager[None]:
-        """Return the engine's scope of an attempt."""
         return self.tables.attempt_scope(info, tables, control)
 
     def read(self, table: TableName) -> DataFrame:
@@ -147,7 +153,6 @@ class CapturedWrites:
         schema: Mapping[str, str] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> DataFrame:
-        """Read a file or folder."""
         return self._part(
             self.tables.read_file(location, format=format, schema=schema, options=options)
         )
@@ -175,11 +180,9 @@ class CapturedWrites:
         """Do nothing: no table is written."""
 
     def is_frame(self, value: object) -> bool:
-        """Return True if *value* is a frame that `write` takes."""
         return self.tables.is_frame(value)
 
     def native(self, frame: DataFrame, name: str) -> DataFrame:
-        """Convert *frame* to a frame of the engine."""
         return native_frame(self.tables, frame, name)
 
     def watch(self, tables: Sequence[TableName]) -> Watch:
@@ -187,19 +190,15 @@ class CapturedWrites:
         return watch_tables(self.tables, tables)
 
     def row_count(self, frame: DataFrame) -> int | None:
-        """Return the number of rows of *frame*; None if it is unknown."""
         return self.tables.row_count(frame)
 
     def schema(self, frame: DataFrame) -> dict[str, str]:
-        """Return the type names of *frame* by column."""
         return self.tables.schema(frame)
 
     def measure(self, frame: DataFrame, rules: Sequence[Rule]) -> list[Measure]:
-        """Measure *frame* for each of *rules*."""
         return self.tables.measure(frame, rules)
 
     def split(self, frame: DataFrame, rules: Sequence[Rule]) -> tuple[DataFrame, DataFrame]:
-        """Return the rows that meet all *rules*, and the rows that break one."""
         return self.tables.split(frame, rules)
 
     def cache(self, table: TableName, *, keep: bool = False) -> None:

@@ -6,7 +6,16 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.tables import TableName, redact_url
-from odibi_nb.core.protocols import Change
+from odibi_nb.core.protocols import (
+    Change,
+    ComparingEngine,
+    DiffingEngine,
+    ListingEngine,
+    RehearsingEngine,
+    RetryingEngine,
+    VersionedEngine,
+    WatchingEngine,
+)
 from odibi_nb.engines.delta import details as delta_details
 from odibi_nb.engines.delta import restore as delta_restore
 from odibi_nb.engines.delta import tables as delta_tables
@@ -39,7 +48,16 @@ if TYPE_CHECKING:
     from odibi_nb.engines.delta.unshared_files import VersionFiles
 
 
-class PandasEngine(PandasInMemory):
+class PandasEngine(
+    PandasInMemory,
+    RehearsingEngine,
+    WatchingEngine,
+    RetryingEngine,
+    VersionedEngine,
+    ComparingEngine,
+    DiffingEngine,
+    ListingEngine,
+):
     """The `TableEngine` of pandas: tables are Delta tables below *lake*.
 
     Args:
@@ -65,31 +83,17 @@ class PandasEngine(PandasInMemory):
         return contextlib.nullcontext()
 
     def read(self, table: TableName) -> Any:
-        """Return all of *table* as a DataFrame that the caller may change; timestamps are in UTC.
-
-        Raises:
-            TableNotFoundError: if the table does not exist.
-            DataError: if the table cannot be read.
-        """
+        """Return all of *table* as a DataFrame that the caller may change; timestamps are in UTC."""
         return from_arrow(self._arrow(table), str(table))
 
     def query(self, sql: str) -> Any:
-        """Run one SELECT (DuckDB's SQL) over the lake's tables, and nothing else.
-
-        Raises:
-            DataError: if the query is wrong, with DuckDB's reason.
-            TableNotFoundError: if the query names a table that does not exist.
-        """
+        """Run one SELECT (DuckDB's SQL) over the lake's tables, and nothing else."""
         return from_arrow(select(sql, self._arrow, self.limits), "the query's result")
 
     def write(self, frame: Any, output: Output, info: WriteInfo) -> int:
         """Write the DataFrame *frame* to *output* in one commit, and return the number of rows.
 
         A retried append replaces the appends of earlier attempts: `odibi_nb.engines.delta.appends`.
-
-        Raises:
-            DataError: if the table cannot take the frame. The frame was not written.
-            RevokedError: if the attempt has been revoked.
         """
         table = TableName.parse(output.table)
         uri = self._lake.uri(table)
@@ -104,7 +108,6 @@ class PandasEngine(PandasInMemory):
         return int(data.num_rows)
 
     def same_content(self, frame: Any, output: Output) -> tuple[TableVersion | None, str]:
-        """Compare the rows with the table's newest version; see `ComparingEngine`."""
         table = TableName.parse(output.table)
         digest = content_hash(to_arrow(frame, output.table), output)
         if not digest:
@@ -115,7 +118,6 @@ class PandasEngine(PandasInMemory):
         return found, digest
 
     def take_back(self, output: Output, info: WriteInfo) -> None:
-        """Remove the rows that earlier attempts appended; see `RetryingEngine`."""
         table = TableName.parse(output.table)
         uri = self._lake.uri(table)
         write = TableWrite(uri=uri, output=output, info=info, storage_options=self._storage_options)
@@ -126,11 +128,6 @@ class PandasEngine(PandasInMemory):
                 self._cached.pop(table.path, None)
 
     def exists(self, table: TableName) -> bool:
-        """Return True if *table* exists.
-
-        Raises:
-            DataError: if the lake cannot be read.
-        """
         uri = self._lake.uri(table)
         delta_tables.check_path(uri)
         try:
@@ -139,11 +136,9 @@ class PandasEngine(PandasInMemory):
             raise DataError(f"{table}: {redact_url(uri)} cannot be checked: {reason(exc)}") from exc
 
     def tables(self) -> list[TableName]:
-        """List every table of a lake on this machine; see `ListingEngine`."""
         return self._lake.table_names()
 
     def watch(self, tables: Sequence[TableName]) -> Watch:
-        """Watch *tables*; see `WatchingEngine`."""
         return self._lake.watch(tables, self._newest_commit)
 
     def _newest_commit(self, table: TableName) -> tuple[float, float] | Change:
@@ -154,18 +149,11 @@ class PandasEngine(PandasInMemory):
             return Change.UNKNOWN
 
     def outlook(self, table: TableName, version: int, *, restores: int) -> Outlook:
-        """Return the effect of restoring *table*; see `VersionedEngine.outlook`."""
         where = self._lake.uri(table), str(table), self._storage_options
         return delta_restore.outlook(*where, version, restores=restores)
 
     def restore(self, table: TableName, restores: int, info: WriteInfo, *, expected: int) -> int:
-        """Restore *table* in one commit, and return the new version's number.
-
-        Raises:
-            DataError: if the table was changed since version *expected*, or cannot be restored.
-                Nothing was written.
-            RevokedError: if the attempt has been revoked.
-        """
+        """Restore *table* in one commit, and return the new version's number."""
         uri = self._lake.uri(table)
         where = uri, str(table), self._storage_options
         with write_lock(uri):
@@ -186,70 +174,34 @@ class PandasEngine(PandasInMemory):
             self._cached.pop(table.path, None)
 
     def check_writable(self) -> None:
-        """Raise DataError if a local lake cannot be written; the check itself writes nothing."""
         self._lake.check_writable()
 
     def cache(self, table: TableName, *, keep: bool = False) -> None:
-        """Load *table* into memory for later reads and queries, until this engine writes to it or closes.
-
-        Raises:
-            TableNotFoundError: if the table does not exist.
-            DataError: if the table cannot be read.
-        """
+        """Load *table* into memory for later reads and queries, until this engine writes to it or closes."""
         del keep  # this engine has no session that could keep the table
         with write_lock(self._lake.uri(table)):
             self._cached[table.path] = self._scan(table)
 
     def versions(self, tables: Sequence[TableName]) -> dict[str, TableVersion]:
-        """Return the newest version of each of *tables*; see `VersionedEngine`."""
         return delta_versions.newest_versions(tables, self._lake.uri, self._storage_options)
 
     def commits(self, table: TableName, *, down_to: int = 0) -> list[TableCommit]:
-        """Return the commits of *table*, newest first; see `VersionedEngine`.
-
-        Raises:
-            DataError: if the table's log cannot be read.
-        """
         uri = self._lake.uri(table)
         return delta_versions.commits_of(uri, table.key, self._storage_options, down_to)
 
     def read_version(self, table: TableName, version: int) -> Any:
-        """Return all rows of *table* at *version*; see `VersionedEngine`.
-
-        Raises:
-            TableNotFoundError: if the table does not exist.
-            DataError: if the version does not exist, or its files were removed.
-        """
         return from_arrow(self._at(table, version)[1], str(table))
 
     def query_versions(self, sql: str, versions: Mapping[str, int]) -> Any:
-        """Run one SELECT over the tables at the numbers in *versions*; see `VersionedEngine`.
-
-        Raises:
-            DataError: if the query is wrong, or a version cannot be read.
-            TableNotFoundError: if the query names a table that does not exist.
-        """
         return self.query_newest(sql, versions)[0]
 
     def read_newest(self, table: TableName) -> tuple[Any, TableVersion]:
-        """Return all rows of *table* and their version; see `VersionedEngine`.
-
-        Raises:
-            TableNotFoundError: if the table does not exist.
-            DataError: if the table cannot be read.
-        """
         version, rows = self._newest(table)
         return from_arrow(rows, str(table)), version
 
     def query_newest(
         self, sql: str, versions: Mapping[str, int]
     ) -> tuple[Any, tuple[TableVersion, ...]]:
-        """Run one SELECT, and return the versions of its tables, too; see `VersionedEngine`.
-
-        Raises:
-            DataError: if the query is wrong, or a version cannot be read.
-            TableNotFoundError: if the query names a table that does not exist.
-        """
         found: dict[str, tuple[TableVersion, Any]] = {}
 
         def rows_of(table: TableName) -> Any:
@@ -269,44 +221,25 @@ class PandasEngine(PandasInMemory):
         self._cached.clear()
 
     def read_portion(self, table: TableName, portion: Portion) -> Any:
-        """Read *portion* of *table*. A limit ends the read early; a fraction only saves memory.
-
-        Raises:
-            TableNotFoundError: if the table does not exist.
-            DataError: if the table cannot be read.
-        """
+        """Read *portion* of *table*. A limit ends the read early; a fraction only saves memory."""
         rows = pandas_rehearsal.scan_portion(self._existing(table), str(table), portion)
         return from_arrow(rows, str(table))
 
     def take(self, frame: Any, portion: Portion) -> Any:
-        """Return a copy of *portion* of *frame*."""
         return pandas_rehearsal.take(frame, portion)
 
     def prepared(self, frame: Any, output: Output) -> Any:
-        """Return a copy of *frame* with the columns and types that it would have in *output*'s table.
-
-        Raises:
-            DataError: if the table cannot take the frame.
-        """
         return pandas_rehearsal.prepared(frame, output, self._open_for(output))
 
     def combined(self, before: Any, frame: Any, output: Output) -> Any:
-        """Return the rows that a table with the rows *before* has after an append or merge of *frame*."""
         return pandas_rehearsal.combined(before, frame, output)
 
     def changes(self, frame: Any, output: Output, *, partial: bool) -> TableChange:
-        """Return the changes that a write of the prepared *frame* would make to *output*'s table."""
         return pandas_rehearsal.changes(frame, output, self._open_for(output), partial=partial)
 
     def diff(
         self, before: TableAt | None, after: TableAt | None, keys: Sequence[str] = ()
     ) -> TableDiff:
-        """Return the differences between two versions, or tables of two lakes; see `DiffingEngine`.
-
-        Raises:
-            TableNotFoundError: if a table does not exist.
-            DataError: if a version cannot be read.
-        """
         sides = version_diff.sides_of(before, after)
         return version_diff.diff(sides, version_diff.unshared_parts(sides), keys)
 
@@ -323,7 +256,6 @@ class PandasEngine(PandasInMemory):
         return found
 
     def details(self, table: TableName) -> TableDetails | None:
-        """Read the details of *table* from its Delta log; return None if it does not exist."""
         delta = delta_tables.open_table(self._lake.uri(table), str(table), self._storage_options)
         return None if delta is None else delta_details.details(delta)
 

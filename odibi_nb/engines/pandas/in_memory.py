@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.protocols import ConvertingEngine, FingerprintingEngine
 from odibi_nb.engines.files.discovery import options_of
 from odibi_nb.engines.files.fingerprints import fingerprint
 from odibi_nb.engines.pandas import checks as pandas_checks
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from odibi_nb.engines.files.discovery import LocationOptions
 
 
-class PandasInMemory:
+class PandasInMemory(FingerprintingEngine, ConvertingEngine):
     """The part of a `TableEngine` that uses no tables."""
 
     name = "pandas"
@@ -35,16 +36,11 @@ class PandasInMemory:
         schema: Mapping[str, str] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Read a file, folder, glob or Delta table; see `odibi_nb.engines.pandas.files`.
-
-        Raises:
-            DataError: if *location* is missing or malformed.
-        """
+        """Read a file, folder, glob or Delta table; see `odibi_nb.engines.pandas.files`."""
         storage_options = options_of(location, self.location_options)
         return read_file(location, format, schema, options, storage_options)
 
     def fingerprint(self, location: str) -> FileRead:
-        """Return the fingerprint of a file, folder or pattern; see `FingerprintingEngine`."""
         return fingerprint(location, options_of(location, self.location_options))
 
     def is_frame(self, value: object) -> bool:
@@ -52,11 +48,9 @@ class PandasInMemory:
         return is_pandas(value) or is_arrow(value)
 
     def native(self, frame: Any, name: str) -> Any:
-        """Return *frame* as a pandas DataFrame; see `ConvertingEngine`."""
         return from_arrow_exactly(frame, name) if is_arrow(frame) else frame
 
     def row_count(self, frame: Any) -> int:
-        """Return the number of rows of *frame*."""
         return len(frame)
 
     def schema(self, frame: Any) -> dict[str, str]:
@@ -64,13 +58,7 @@ class PandasInMemory:
         return {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
 
     def measure(self, frame: Any, rules: Sequence[Rule]) -> list[Measure]:
-        """Measure *frame* for each of *rules*; see `TableEngine.measure`.
-
-        Raises:
-            DataError: if a rule cannot be evaluated on its columns.
-        """
         return [pandas_checks.measure(frame, rule) for rule in rules]
 
     def split(self, frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
-        """Split *frame* into rows that pass all *rules*, and failed rows; see `TableEngine.split`."""
         return pandas_checks.split(frame, rules)

@@ -7,6 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from odibi_nb.core.protocols import (
+    DiffingEngine,
+    RehearsingEngine,
+    VersionedEngine,
+    WatchingEngine,
+)
 from odibi_nb.engines import output_rules
 from odibi_nb.engines.pandas import rehearsal as pandas_rehearsal
 from odibi_nb.engines.pandas.frames import from_arrow, pyarrow, to_arrow
@@ -33,7 +39,9 @@ MOST_ROWS = 5_000_000
 """Highest number of rows that a read may return, because all users share the driver's memory."""
 
 
-class PandasOnSpark(PandasInMemory):
+class PandasOnSpark(
+    PandasInMemory, RehearsingEngine, WatchingEngine, VersionedEngine, DiffingEngine
+):
     """The `TableEngine` of pandas over the tables of *spark*."""
 
     cannot_cache = "pandas reads them through Spark each time"
@@ -82,11 +90,9 @@ class PandasOnSpark(PandasInMemory):
         return int(data.num_rows)
 
     def versions(self, tables: Sequence[TableName]) -> dict[str, TableVersion]:
-        """Return the newest version of each of *tables*; see `VersionedEngine`."""
         return self._spark.versions(tables)
 
     def commits(self, table: TableName, *, down_to: int = 0) -> list[TableCommit]:
-        """Return the commits of *table*, newest first; see `VersionedEngine`."""
         return self._spark.commits(table, down_to=down_to)
 
     def read_version(self, table: TableName, version: int) -> Any:
@@ -99,39 +105,31 @@ class PandasOnSpark(PandasInMemory):
         return _to_pandas(self._spark.read_version(table, version), str(table))
 
     def query_versions(self, sql: str, versions: Mapping[str, int]) -> Any:
-        """Run one SELECT over the tables at the numbers in *versions*; see `VersionedEngine`."""
         return _to_pandas(self._spark.query_versions(sql, versions), "the query's result")
 
     def read_newest(self, table: TableName) -> tuple[Any, TableVersion | None]:
-        """Return all rows of *table* and their version; see `VersionedEngine`."""
         frame, version = self._spark.read_newest(table)
         return _to_pandas(frame, str(table)), version
 
     def query_newest(
         self, sql: str, versions: Mapping[str, int]
     ) -> tuple[Any, tuple[TableVersion | UnversionedTable, ...]]:
-        """Run one SELECT, and return the versions of its tables, too; see `VersionedEngine`."""
         frame, found = self._spark.query_newest(sql, versions)
         return _to_pandas(frame, "the query's result"), found
 
     def outlook(self, table: TableName, version: int, *, restores: int) -> Outlook:
-        """Return the effect of restoring *table*; see `VersionedEngine.outlook`."""
         return self._spark.outlook(table, version, restores=restores)
 
     def restore(self, table: TableName, restores: int, info: WriteInfo, *, expected: int) -> int:
-        """Restore *table* through Spark; see `VersionedEngine.restore`."""
         return self._spark.restore(table, restores, info, expected=expected)
 
     def drop(self, table: TableName, *, expected: int) -> None:
-        """Drop *table* through Spark; see `VersionedEngine.drop`."""
         self._spark.drop(table, expected=expected)
 
     def exists(self, table: TableName) -> bool:
-        """Return True if *table* exists."""
         return self._spark.exists(table)
 
     def watch(self, tables: Sequence[TableName]) -> Watch:
-        """Watch *tables* through Spark."""
         return self._spark.watch(tables)
 
     def check_writable(self) -> None:
@@ -157,26 +155,18 @@ class PandasOnSpark(PandasInMemory):
         return _to_pandas(spark_rehearsal.take(self._spark.read(table), portion), str(table))
 
     def take(self, frame: Any, portion: Portion) -> Any:
-        """Return a copy of *portion* of *frame*."""
         return pandas_rehearsal.take(frame, portion)
 
     def prepared(self, frame: Any, output: Output) -> Any:
-        """Return a copy of *frame* with the columns and types that it would have in *output*'s table.
-
-        Raises:
-            DataError: if the table cannot take the frame.
-        """
         data = to_arrow(frame, output.table)
         output_rules.check_output(data.column_names, output)
         prepared = self._spark.prepared(to_spark(self.spark_session(), data), output)
         return _to_pandas(prepared, output.table)
 
     def combined(self, before: Any, frame: Any, output: Output) -> Any:
-        """Return the rows that a table with the rows *before* has after an append or merge of *frame*."""
         return pandas_rehearsal.combined(before, frame, output)
 
     def changes(self, frame: Any, output: Output, *, partial: bool) -> TableChange:
-        """Let Spark compute the changes that a write of *frame* would make to *output*'s table."""
         data = to_spark(self.spark_session(), to_arrow(frame, output.table))
         return self._spark.changes(data, output, partial=partial)
 
@@ -188,11 +178,9 @@ class PandasOnSpark(PandasInMemory):
     def diff(
         self, before: TableAt | None, after: TableAt | None, keys: Sequence[str] = ()
     ) -> TableDiff:
-        """Let Spark compare two versions, or tables of two catalogs; see `DiffingEngine`."""
         return self._spark.diff(before, after, keys)
 
     def details(self, table: TableName) -> TableDetails | None:
-        """Read the details of *table* from its Delta log; return None if it does not exist."""
         return self._spark.details(table)
 
 

@@ -21,7 +21,18 @@ from odibi_nb.core.model.provenance import (
 from odibi_nb.core.model.query_tables import shown_sql
 from odibi_nb.core.model.tables import TableName, redact_url
 from odibi_nb.core.process.compute import Kind, find_compute
-from odibi_nb.core.protocols import Change
+from odibi_nb.core.protocols import (
+    Change,
+    ComparingEngine,
+    ConvertingEngine,
+    DiffingEngine,
+    FingerprintingEngine,
+    ListingEngine,
+    RehearsingEngine,
+    RetryingEngine,
+    VersionedEngine,
+    WatchingEngine,
+)
 from odibi_nb.core.text.spark_errors import is_no_table, missing_table
 from odibi_nb.core.text.sql_text import backticked
 from odibi_nb.engines.delta import details as delta_details
@@ -81,7 +92,17 @@ MOST_BYTES_HERE = 4 * 2**30
 """Largest size of changed files that this process compares; Spark compares larger ones."""
 
 
-class SparkEngine:
+class SparkEngine(
+    RehearsingEngine,
+    WatchingEngine,
+    RetryingEngine,
+    VersionedEngine,
+    ComparingEngine,
+    FingerprintingEngine,
+    DiffingEngine,
+    ListingEngine,
+    ConvertingEngine,
+):
     """The `TableEngine` of Spark: tables are Delta tables below *lake*.
 
     Args:
@@ -161,11 +182,6 @@ class SparkEngine:
         return f"{kind} does not keep cached tables"
 
     def spark_session(self) -> Any:
-        """Return the session, and start it if necessary.
-
-        Raises:
-            EngineError: if no session is available; with a remedy.
-        """
         return self.connection.spark
 
     def attempt_scope(
@@ -200,12 +216,7 @@ class SparkEngine:
             yield
 
     def read(self, table: TableName) -> Any:
-        """Return all of *table* as a DataFrame, which Spark reads on the first action.
-
-        Raises:
-            TableNotFoundError: if the table does not exist.
-            DataError: if the table cannot be read.
-        """
+        """Return all of *table* as a DataFrame, which Spark reads on the first action."""
         target = self._target(table)
         if self._lake.has(table) is False:
             raise self._lake.not_found(table)
@@ -227,7 +238,6 @@ class SparkEngine:
         return frame
 
     def versions(self, tables: Sequence[TableName]) -> dict[str, TableVersion]:
-        """Return the newest version of each of *tables*; see `VersionedEngine`."""
         if self._lake.is_local:  # needs no session
             return delta_versions.newest_versions(tables, self._lake.uri, {})
         if not isinstance(self._lake, CatalogLake) and self._storage_options is not None:
@@ -240,11 +250,6 @@ class SparkEngine:
         return {**found, **spark_versions.newest_versions(targets)}
 
     def commits(self, table: TableName, *, down_to: int = 0) -> list[TableCommit]:
-        """Return the commits of *table*, newest first; see `VersionedEngine`.
-
-        Raises:
-            DataError: if the table's log cannot be read.
-        """
         options = {} if self._lake.is_local else self._storage_options
         if not isinstance(self._lake, CatalogLake) and options is not None:
             return delta_versions.commits_of(self._lake.uri(table), table.key, options, down_to)
@@ -253,12 +258,6 @@ class SparkEngine:
         return spark_versions.commits_of(self._target(table), table.key, down_to)
 
     def read_version(self, table: TableName, version: int) -> Any:
-        """Return all rows of *table* at *version* as a DataFrame; see `VersionedEngine`.
-
-        Raises:
-            TableNotFoundError: if the table does not exist.
-            DataError: if the version does not exist.
-        """
         if self._lake.has(table) is False:
             raise self._lake.not_found(table)
         target = self._target(table)
@@ -272,12 +271,6 @@ class SparkEngine:
         return self._counted(frame, target, version)
 
     def query_versions(self, sql: str, versions: Mapping[str, int]) -> Any:
-        """Return a DataFrame of one SELECT over the tables at *versions*; see `VersionedEngine`.
-
-        Raises:
-            DataError: if the query is wrong, or a version cannot be read.
-            TableNotFoundError: if the query names a table that does not exist.
-        """
         full, unmarked = spark_query.at_versions(sql, versions)
         lost = sorted(unmarked & set(versions))
         if lost:
@@ -288,12 +281,6 @@ class SparkEngine:
         return self._queried(sql, full)
 
     def read_newest(self, table: TableName) -> tuple[Any, TableVersion | None]:
-        """Return all of *table* as a DataFrame of one version; see `VersionedEngine`.
-
-        Raises:
-            TableNotFoundError: if the table does not exist.
-            DataError: if the table cannot be read.
-        """
         newest = self._newest_for_read(table)
         if newest is not None:
             with contextlib.suppress(DataError):  # Databricks: not with row filters and masks
@@ -303,12 +290,6 @@ class SparkEngine:
     def query_newest(
         self, sql: str, versions: Mapping[str, int]
     ) -> tuple[Any, tuple[TableVersion | UnversionedTable, ...]]:
-        """Return a DataFrame of one SELECT, and the versions that it reads; see `VersionedEngine`.
-
-        Raises:
-            DataError: if the query is wrong, or a version cannot be read.
-            TableNotFoundError: if the query names a table that does not exist.
-        """
         tables = self._tables_of(sql)
         found = {table.key: self._newest_for_read(table) for table in tables}
         pinned = {
@@ -359,12 +340,7 @@ class SparkEngine:
         return self._ids[table.key]
 
     def query(self, sql: str) -> Any:
-        """Return a DataFrame of one SELECT (Spark's SQL) over the lake's tables.
-
-        Raises:
-            DataError: if the query is wrong, with Spark's reason.
-            TableNotFoundError: if the query names a table that does not exist.
-        """
+        """Return a DataFrame of one SELECT (Spark's SQL) over the lake's tables."""
         return self._queried(sql, sql)
 
     def _queried(self, sql: str, full: str) -> Any:
@@ -406,18 +382,13 @@ class SparkEngine:
         schema: Mapping[str, str] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Read a file, folder, glob or Delta table; see `odibi_nb.engines.spark.files.read_file`.
-
-        Raises:
-            DataError: if *location* is missing or cannot be read, or an option is unknown.
-        """
+        """Read a file, folder, glob or Delta table; see `odibi_nb.engines.spark.files.read_file`."""
         storage_options = options_of(location, self.location_options)
         return spark_files.read_file(
             self.connection, location, format, schema, options, storage_options
         )
 
     def fingerprint(self, location: str) -> FileRead:
-        """Return the fingerprint of a file, folder or pattern; see `FingerprintingEngine`."""
         options = options_of(location, self.location_options)
         if "://" in location and not options:  # only Spark has credentials, and it shows no times
             return FileRead(file=redact_url(location))
@@ -427,10 +398,6 @@ class SparkEngine:
         """Write the DataFrame *frame* to *output* in one commit, and return the number of rows if known.
 
         A retried append replaces the appends of earlier attempts: `odibi_nb.engines.delta.appends`.
-
-        Raises:
-            DataError: if the table cannot take the frame. The frame was not written.
-            RevokedError: if the attempt has been revoked.
         """
         table = TableName.parse(output.table)
         target = self._target(table)
@@ -490,7 +457,6 @@ class SparkEngine:
         return (newest if same else None), ""
 
     def take_back(self, output: Output, info: WriteInfo) -> None:
-        """Remove the rows that earlier attempts appended; see `RetryingEngine`."""
         table = TableName.parse(output.table)
         target = self._target(table)
         if self._appends.is_alone(target.key, info) or not self.exists(table):
@@ -502,7 +468,6 @@ class SparkEngine:
                 self.cached.forget(target.key)
 
     def outlook(self, table: TableName, version: int, *, restores: int) -> Outlook:
-        """Return the effect of restoring *table*; see `VersionedEngine.outlook`."""
         place = self._restored_by_delta_rs(table)
         if place is not None:
             return delta_restore.outlook(*place, version, restores=restores)
@@ -557,17 +522,11 @@ class SparkEngine:
         return None
 
     def exists(self, table: TableName) -> bool:
-        """Return True if *table* exists."""
         target = self._target(table)
         return self._schema(target, table) is not None
 
     def check_writable(self) -> None:
-        """Check that a local lake can be written, and start the session if necessary.
-
-        Raises:
-            DataError: if the lake cannot be written.
-            EngineError: if no session is available; with a remedy.
-        """
+        """Check that a local lake can be written, and start the session if necessary."""
         self._lake.check_writable()
         _ = self.connection
 
@@ -576,7 +535,6 @@ class SparkEngine:
         return is_spark(value) or is_pandas(value) or is_arrow(value)
 
     def native(self, frame: Any, name: str) -> Any:
-        """Return *frame* as a Spark DataFrame; see `ConvertingEngine`."""
         if is_spark(frame):
             return frame
         frame = from_arrow_exactly(frame, name) if is_arrow(frame) else frame
@@ -587,11 +545,9 @@ class SparkEngine:
             raise DataError(f"{name}: Spark cannot hold it: {reason(exc)}") from exc
 
     def tables(self) -> list[TableName]:
-        """List every table of a lake on this machine; see `ListingEngine`."""
         return self._lake.table_names()
 
     def watch(self, tables: Sequence[TableName]) -> Watch:
-        """Watch *tables*; see `WatchingEngine`."""
         return self._lake.watch(tables, self._newest_commit)
 
     def _newest_commit(self, table: TableName) -> tuple[float, float] | Change:
@@ -613,24 +569,13 @@ class SparkEngine:
         return types_of(frame.schema)
 
     def measure(self, frame: Any, rules: Sequence[Rule]) -> list[Measure]:
-        """Measure *frame* for each of *rules*; see `TableEngine.measure`.
-
-        Raises:
-            DataError: if a rule cannot be evaluated on its columns.
-        """
         return spark_checks.measure(frame, rules)
 
     def split(self, frame: Any, rules: Sequence[Rule]) -> tuple[Any, Any]:
-        """Split *frame* into rows that pass all *rules*, and failed rows; see `TableEngine.split`."""
         return spark_checks.split(frame, rules)
 
     def cache(self, table: TableName, *, keep: bool = False) -> None:
-        """Cache *table* in the cluster's memory until a write to it; without *keep*, at most until `close`.
-
-        Raises:
-            TableNotFoundError: if the table does not exist.
-            DataError: if the table cannot be read.
-        """
+        """Cache *table* in the cluster's memory until a write to it; without *keep*, at most until `close`."""
         self.read(table)
         target = self._target(table)
         with write_lock(target.key):
@@ -654,11 +599,7 @@ class SparkEngine:
         return self._kept(spark_rehearsal.take(frame, portion)) if portion else frame
 
     def prepared(self, frame: Any, output: Output) -> Any:
-        """Compute *frame* immediately, and return it with the columns and types of *output*'s table.
-
-        Raises:
-            DataError: if the table cannot take the frame.
-        """
+        """Compute *frame* immediately, and return it with the columns and types of *output*'s table."""
         table = TableName.parse(output.table)
         target = self._target(table)
         fitted = spark_rehearsal.fitted(target, frame, output, self._schema(target, table))
@@ -676,15 +617,9 @@ class SparkEngine:
         return kept
 
     def combined(self, before: Any, frame: Any, output: Output) -> Any:
-        """Return the rows that a table with the rows *before* has after an append or merge of *frame*."""
         return spark_rehearsal.combined(before, frame, output)
 
     def changes(self, frame: Any, output: Output, *, partial: bool) -> TableChange:
-        """Return the changes that a write of the prepared *frame* would make to *output*'s table.
-
-        Raises:
-            DataError: if the table cannot be read.
-        """
         table = TableName.parse(output.table)
         target = self._target(table)
         schema = self._schema(target, table)
@@ -697,10 +632,6 @@ class SparkEngine:
 
         If delta-rs reaches the files, and few of them changed, DuckDB compares them here. Otherwise
         Spark reads both sides.
-
-        Raises:
-            TableNotFoundError: if a table does not exist.
-            DataError: if a version cannot be read.
         """
         found = self._diff_here(before, after, keys)
         if found is not None:
@@ -769,9 +700,6 @@ class SparkEngine:
         """Read the details of *table* from its Delta log; return None if it does not exist.
 
         A local table needs no Spark session.
-
-        Raises:
-            DataError: if the table cannot be read.
         """
         if self._lake.has(table) is False:
             return None

@@ -13,6 +13,7 @@ from odibi_nb.sources.row_formats.row_format import (
     COLUMNS,
     KNOWN,
     Revision,
+    RowFormat,
     column_of,
     decoded_row,
     unknown_columns,
@@ -38,11 +39,10 @@ class _Record(NamedTuple):
         return not any(cell.strip() for cell in self.cells)
 
 
-class CsvRows:
+class CsvRows(RowFormat):
     """Rows in CSV, with JSON text in the JSON columns. Cells may have line ends of any kind."""
 
     def read(self, text: str) -> tuple[list[Row], list[Problem]]:
-        """Return the rows and the problems, each with its line."""
         rows: list[Row] = []
         problems: list[Problem] = []
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -70,7 +70,6 @@ class CsvRows:
         return rows, problems
 
     def lines(self, text: str) -> list[int]:
-        """Return the first line of each row."""
         return [record.first + 1 for record in _all_records(text)[1:] if not record.blank]
 
     def write(self, rows: Sequence[Row]) -> str:

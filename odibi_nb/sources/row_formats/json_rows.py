@@ -13,6 +13,7 @@ from odibi_nb.core.text.json import as_json, decode_config, decode_json
 from odibi_nb.errors import Problem
 from odibi_nb.sources.row_formats.row_format import (
     Revision,
+    RowFormat,
     column_of,
     in_order,
     like_before,
@@ -50,11 +51,10 @@ class _Part(NamedTuple):
         return f"{self.text[: self.start]}{value}{self.text[self.end :]}"
 
 
-class JsonRows:
+class JsonRows(RowFormat):
     """Rows in JSON: an array of objects, with JSON values in the JSON columns."""
 
     def read(self, text: str) -> tuple[list[Row], list[Problem]]:
-        """Return the rows and the problems, each with its line."""
         try:
             decoded = decode_config(text)
         except ValueError as exc:
@@ -71,7 +71,6 @@ class JsonRows:
         return rows, [Problem(f"{where} (line {lines[i]})", m) for i, (where, m) in numbered]
 
     def lines(self, text: str) -> list[int]:
-        """Return the first line of each row."""
         lines, line, before = [], 1, 0
         position = text.index("[") + 1
         for part in _parts(text, text.index("["))[0]:
@@ -83,7 +82,6 @@ class JsonRows:
         return lines
 
     def write(self, rows: Sequence[Row]) -> str:
-        """Return the text of *rows*, indented."""
         return msgspec.json.format(as_json(rows), indent=2) + "\n"
 
     def revise(self, text: str, revision: Revision) -> str:

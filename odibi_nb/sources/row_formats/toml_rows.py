@@ -13,6 +13,7 @@ from odibi_nb.core.text.toml import decode_toml
 from odibi_nb.errors import EngineNotAvailableError, Problem, did_you_mean
 from odibi_nb.sources.row_formats.row_format import (
     Revision,
+    RowFormat,
     column_of,
     in_order,
     like_before,
@@ -29,11 +30,10 @@ TABLE = "transformation"
 _HEADER = re.compile(rf"^[ \t]*\[\[\s*[\"']?{TABLE}[\"']?\s*\]\]", re.MULTILINE)
 
 
-class TomlRows:
+class TomlRows(RowFormat):
     """Rows in TOML. The library tomlkit, which keeps comments, is only needed to write."""
 
     def read(self, text: str) -> tuple[list[Row], list[Problem]]:
-        """Return the rows and the problems, each with its line."""
         try:
             decoded = decode_toml(text)
         except ValueError as exc:
@@ -62,11 +62,9 @@ class TomlRows:
         return [f"row number {number}" for number in range(1, count + 1)]
 
     def lines(self, text: str) -> list[int]:
-        """Return the line of each row's header."""
         return [text.count("\n", 0, found.start()) + 1 for found in _HEADER.finditer(text)]
 
     def write(self, rows: Sequence[Row]) -> str:
-        """Return the text of *rows*."""
         return self.revise("", Revision(inserts=rows))
 
     def revise(self, text: str, revision: Revision) -> str:
