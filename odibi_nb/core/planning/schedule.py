@@ -5,7 +5,6 @@ This module uses no threads and no clock.
 
 from __future__ import annotations
 
-import graphlib
 import heapq
 import itertools
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,27 +33,38 @@ class Gate(NamedTuple):
 class Schedule:
     """The order of a plan's rows, consumed as they end.
 
-    ``sorter``  the `graphlib` sorter of rows and gates. It advances when a row ends, with any status.
     ``queues``  {layer: heap of (rank, id)}: the rows that may start now
     ``limits``  {layer: the number of its rows that may run at a time}
+    ``_waits``  {row or gate: the number of rows and gates that it waits for}
+    ``_after``  {row or gate: the rows and gates that wait for it}, without the gate of a row's layer,
+                which waits for all its rows. So most rows need no list here: 20,000 lists would be
+                searched for garbage again and again.
     """
 
     def __init__(self, plan: RunPlan, *, gates: bool, limits: Mapping[str, int]) -> None:
         self.plan = plan
         self.limits = limits
         self.queues: dict[str, list[tuple[int, str]]] = {layer: [] for layer in plan.layers}
-        self.sorter: graphlib.TopologicalSorter[str | Gate] = graphlib.TopologicalSorter()
+        self._waits: dict[str | Gate, int] = {}
+        self._after: dict[str | Gate, list[str | Gate]] = {}
         before: list[Gate] = []
         for layer, rows in plan.by_layer().items():
             gate = Gate(layer)
-            self.sorter.add(gate, *before, *(row.id for row in rows))
+            self._let_wait(gate, *before)
+            self._waits[gate] += len(rows)
             for row in rows:
-                self.sorter.add(row.id, *row.upstream, *before)
+                self._let_wait(row.id, *row.upstream, *before)
             self._add_steps(layer, rows)
             before = [gate] if gates else []
         if not gates:
             self._keep_order_of_tables()
-        self.sorter.prepare()
+        self._free = [node for node, count in self._waits.items() if not count]
+
+    def _let_wait(self, node: str | Gate, *before: str | Gate) -> None:
+        """Let *node* wait for each of *before*."""
+        self._waits[node] = self._waits.get(node, 0) + len(before)
+        for other in before:
+            self._after.setdefault(other, []).append(node)
 
     def _add_steps(self, layer: str, rows: list[PlannedRow]) -> None:
         """Add a gate between successive steps if the manifest orders the layer by steps."""
@@ -65,9 +75,9 @@ class Schedule:
                 steps.setdefault(step, []).append(row.id)
         for number, following in itertools.pairwise(sorted(steps)):
             gate = Gate(layer, number)
-            self.sorter.add(gate, *steps[number])
+            self._let_wait(gate, *steps[number])
             for name in steps[following]:
-                self.sorter.add(name, gate)
+                self._let_wait(name, gate)
 
     def _keep_order_of_tables(self) -> None:
         """Make the writers of a table wait for the rows of earlier layers that read or write it.
@@ -90,19 +100,24 @@ class Schedule:
         for layer, rows in layers.items():
             for row in rows:
                 for key in written[row.id]:
-                    self.sorter.add(row.id, *before.get(key, ()))
+                    self._let_wait(row.id, *before.get(key, ()))
                 for key in used[layer].intersection((*row.reads, *written[row.id])):
-                    self.sorter.add(Gate(layer, key), row.id)
+                    self._let_wait(Gate(layer, key), row.id)
             for key in used[layer]:
                 before.setdefault(key, []).append(Gate(layer, key))
 
     def released(self) -> tuple[str | Gate, ...]:
         """Return the rows and gates that wait for nothing more. Each is returned once."""
-        return self.sorter.get_ready() if self.sorter.is_active() else ()
+        free, self._free = self._free, []
+        return tuple(free)
 
     def done(self, node: str | Gate) -> None:
         """Mark a row as ended, or a gate as opened. The nodes after it may be released."""
-        self.sorter.done(node)
+        gates = () if isinstance(node, Gate) else (Gate(self.plan.rows[node].layer),)
+        for other in (*self._after.pop(node, ()), *gates):
+            self._waits[other] -= 1
+            if not self._waits[other]:
+                self._free.append(other)
 
     def queue(self, row: PlannedRow) -> None:
         """Queue *row*. It may start as soon as its layer has room."""

@@ -32,10 +32,10 @@ opens when all rows of the first layer have ended. ``schedule="graph"`` has no g
 from __future__ import annotations
 
 import contextlib
+import datetime as dt  # noqa: TC003  msgspec reads the annotations of Starts
 import queue
 import random
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -60,7 +60,6 @@ from odibi_nb.core.text.redaction import error_text
 from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Callable, Mapping
 
     from odibi_nb.core.model.attempt_facts import AttemptFacts
@@ -80,8 +79,7 @@ DRAIN, STOP, ABANDON = 1, 2, 3
 """Levels of a cancel: start nothing new; revoke running attempts; wait for nothing."""
 
 
-@dataclass(slots=True)
-class Starts:
+class Starts(msgspec.Struct, gc=False):
     """The starts of one row: their number, and the time and monotonic clock of the first."""
 
     time: dt.datetime
