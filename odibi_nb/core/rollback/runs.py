@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from odibi_nb.core.runlog.history import (
-    LAST,
-    RUNS_SEARCHED,
-    newest_first,
-    newest_usual,
-    past_attempts,
-    past_runs,
-)
-from odibi_nb.errors import did_you_mean
+from odibi_nb.core.runlog.history import KnownRuns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,28 +49,16 @@ def runs_to_roll_back(
     Raises:
         LookupError: if the run log has no such run.
     """
-    unlogged = {str(run["run_id"]): records for run, records in dead}
-    logged = past_runs(sinks, RUNS_SEARCHED, project, env)
-    runs = newest_first(
-        [*(run for run, _ in dead), *(r for r in logged if r["run_id"] not in unlogged)]
-    )
-    if run_id == LAST:
-        if not runs:
-            raise LookupError(f"the run log has no run of {project!r}, env {env}")
-        run_id = str(newest_usual(runs)["run_id"])
-    known = {str(run["run_id"]): run for run in runs}
-    if run_id not in known:
-        hint = did_you_mean(run_id, known)
-        raise LookupError(f"the run log of {project!r}, env {env}, has no run {run_id!r}{hint}")
+    known = KnownRuns(sinks, project, env, dead)
+    run_id = str(known.named(run_id)["run_id"])
     chosen = {run_id}
-    for run in reversed(runs):  # oldest first: a retry comes after the run that it retries
+    for run in reversed(known.runs):  # oldest first: a retry comes after the run that it retries
         if run["retry_of"] in chosen:
             chosen.add(str(run["run_id"]))
-    own = [run for run in reversed(runs) if run["run_id"] in chosen]
+    own = [run for run in reversed(known.runs) if run["run_id"] in chosen]
     own.sort(key=lambda run: run["run_id"] != run_id)  # the run itself first
-    records = past_attempts(sinks, [one for one in chosen if one not in unlogged])
-    records += [record for one in chosen for record in unlogged.get(one, ())]
-    return RunsToRollBack(own, records, [run for run in runs if run["run_id"] not in chosen])
+    others = [run for run in known.runs if run["run_id"] not in chosen]
+    return RunsToRollBack(own, known.attempts(chosen), others)
 
 
 def rollback_in_effect(run_ids: Sequence[str], others: Sequence[Row]) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from odibi_nb.core.runlog.history import LAST, RUNS_SEARCHED, newest_usual, past_attempts, past_runs
+from odibi_nb.core.runlog.history import LAST, KnownRuns
 from odibi_nb.core.text.json import decode_json
-from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,17 +54,18 @@ def compare_runs(
     Raises:
         LookupError: if the run log does not have both runs.
     """
-    runs = past_runs(sinks, RUNS_SEARCHED, project, env)
-    b = _position(runs, run_b, f"{project!r}, env {env}")
+    known = KnownRuns(sinks, project, env)
+    runs = known.runs
+    b = runs.index(known.named(run_b))
     if run_a is None:
         a = next((n for n in range(b + 1, len(runs)) if not runs[n].get("rollback_of")), len(runs))
     else:
-        a = _position(runs, run_a, f"{project!r}, env {env}")
+        a = runs.index(known.named(run_a))
     if a >= len(runs):
         raise LookupError(f"the run log has no run before {runs[b]['run_id']}")
     pair = runs[a], runs[b]
     found: tuple[dict[str, Row], dict[str, Row]] = {}, {}
-    attempts = past_attempts(sinks, [run["run_id"] for run in pair])
+    attempts = known.attempts(run["run_id"] for run in pair)
     for record in sorted(attempts, key=lambda r: r["attempt"] or 0):
         for run, records in zip(pair, found, strict=True):
             if record["run_id"] == run["run_id"]:
@@ -73,18 +73,6 @@ def compare_runs(
     sources = _sources(pair[0]), _sources(pair[1])
     names = dict.fromkeys(record["transformation_id"] for record in attempts)
     return Comparison(pair, [_row(n, found[0].get(n), found[1].get(n), sources) for n in names])
-
-
-def _position(runs: Sequence[Row], run_id: str, where: str) -> int:
-    ids = [run["run_id"] for run in runs]
-    if not ids:
-        raise LookupError(f"the run log has no run of {where}")
-    if run_id == LAST:
-        return runs.index(newest_usual(runs))
-    if run_id not in ids:
-        hint = did_you_mean(run_id, ids)
-        raise LookupError(f"the run log of {where}, has no run {run_id!r}{hint}")
-    return ids.index(run_id)
 
 
 def _sources(run: Row) -> dict[str, str]:

@@ -97,6 +97,58 @@ def past_attempts(sinks: Sequence[BaseLogSink], run_ids: Sequence[str]) -> list[
     return []
 
 
+class KnownRuns:
+    """The newest runs of *project* and *env*: from the run log, and runs whose process died.
+
+    Args:
+        sinks: the sinks of the run log.
+        project: the project of the runs.
+        env: the environment of the runs.
+        dead: the records of runs whose process died, each with its attempts' records, newest
+            first. The run log may not have them yet.
+
+    Attributes:
+        runs: the records of the runs, newest first.
+        unlogged: the records of the attempts of each dead run, by its id.
+    """
+
+    def __init__(
+        self,
+        sinks: Sequence[BaseLogSink],
+        project: str,
+        env: str,
+        dead: Sequence[tuple[Row, list[Row]]] = (),
+    ) -> None:
+        self._sinks = sinks
+        self._where = f"{project!r}, env {env}"
+        self.unlogged = {str(run["run_id"]): records for run, records in dead}
+        logged = past_runs(sinks, RUNS_SEARCHED, project, env)
+        others = (run for run in logged if run["run_id"] not in self.unlogged)
+        self.runs = newest_first([*(run for run, _ in dead), *others])
+
+    def named(self, run_id: str) -> Row:
+        """Return the run *run_id*, or the newest run that is no rollback for ``last``.
+
+        Raises:
+            LookupError: if there is no such run, with the closest id.
+        """
+        if not self.runs:
+            raise LookupError(f"the run log has no run of {self._where}")
+        if run_id == LAST:
+            return newest_usual(self.runs)
+        by_id = {str(run["run_id"]): run for run in self.runs}
+        if run_id not in by_id:
+            hint = did_you_mean(run_id, by_id)
+            raise LookupError(f"the run log of {self._where}, has no run {run_id!r}{hint}")
+        return by_id[run_id]
+
+    def attempts(self, run_ids: Iterable[str]) -> list[Row]:
+        """Return the records of the attempts of *run_ids*."""
+        ids = [*run_ids]
+        logged = past_attempts(self._sinks, [one for one in ids if one not in self.unlogged])
+        return [*logged, *(record for one in ids for record in self.unlogged.get(one, ()))]
+
+
 def greatest_number(sinks: Sequence[BaseLogSink]) -> int:
     """Return the greatest ``run_number`` in the run log, of any project; 0 if it has none."""
     return max((run.get("run_number") or 0 for run in past_runs(sinks, 1)), default=0)
@@ -157,37 +209,25 @@ def run_chain(
     """Return the run *run_id* and the runs that it retries, directly or through another retry.
 
     Args:
-        sinks: the sinks of the run log.
+        sinks: as in `KnownRuns`, like *project*, *env* and *dead*.
         project: the project of the runs.
         env: the environment of the runs.
         run_id: the id of a run, or ``last`` for the newest run that is no rollback.
         to_its_end: True to include the later retries of the run.
-        dead: the records of runs whose process died, each with its attempts' records, newest
-            first. The run log may not have them yet.
+        dead: the records of runs whose process died.
 
     Raises:
         LookupError: if the run log has no such run.
     """
-    unlogged = {run["run_id"]: records for run, records in dead}
-    logged = past_runs(sinks, RUNS_SEARCHED, project, env)
-    runs = newest_first(
-        [*(run for run, _ in dead), *(r for r in logged if r["run_id"] not in unlogged)]
-    )
-    by_id = {run["run_id"]: run for run in runs}
-    if not runs:
-        raise LookupError(f"the run log has no run of {project!r}, env {env}")
-    newest = newest_usual(runs)["run_id"] if run_id == LAST else run_id
-    if newest not in by_id:
-        hint = did_you_mean(newest, by_id)
-        raise LookupError(f"the run log of {project!r}, env {env}, has no run {newest!r}{hint}")
-    links = [by_id.pop(newest)]
+    known = KnownRuns(sinks, project, env, dead)
+    by_id = {run["run_id"]: run for run in known.runs}
+    links = [by_id.pop(known.named(run_id)["run_id"])]
     while (before := by_id.pop(links[0]["retry_of"] or "", None)) is not None:
         links.insert(0, before)
     followers = {run["retry_of"]: run for run in reversed(by_id.values())} if to_its_end else {}
     while (after := followers.pop(links[-1]["run_id"], None)) is not None:
         links.append(after)
     position = {run["run_id"]: i for i, run in enumerate(links)}
-    attempts = past_attempts(sinks, [run_id for run_id in position if run_id not in unlogged])
-    attempts += [record for run_id in position for record in unlogged.get(run_id, ())]
+    attempts = known.attempts(position)
     ordered = sorted(attempts, key=lambda r: (position[r["run_id"]], r["attempt"] or 0))
     return RunChain(links, {record["transformation_id"]: record for record in ordered})

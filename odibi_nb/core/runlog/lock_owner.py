@@ -7,6 +7,7 @@ The run renews the file while it lives. The path is
 from __future__ import annotations
 
 import getpass
+import os
 import socket
 import sys
 import tempfile
@@ -16,11 +17,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from odibi_nb.core.process.compute import find_compute
-from odibi_nb.core.process.process_identity import Process, current_process
+from odibi_nb.core.process.process_identity import Process, current_process, is_running
 from odibi_nb.core.process.state_files import read_regular, replace_file
 from odibi_nb.core.text.clock import utc_now
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 MOST_BYTES = 1 << 16
@@ -101,6 +103,17 @@ def write_owner(path: Path, owner: Owner) -> None:
         OSError: if the file cannot be written.
     """
     replace_file(path, msgspec.json.encode(owner), path.with_suffix(f".{owner.run_id}.new"))
+
+
+def has_ended(owner: Owner, held: Collection[str]) -> bool | None:
+    """Return True if the run of *owner* has certainly ended, False if it lives, None if neither is known.
+
+    *held* has the runs of this process that hold what *owner* owns.
+    """
+    running = is_running(owner)
+    if running and owner.pid == os.getpid():
+        return owner.run_id not in held
+    return None if running is None else not running
 
 
 def owned_runs(state_dir: Path) -> set[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.planning.freshness import Past
-from odibi_nb.core.runlog.history import RUNS_SEARCHED, newest_first, past_attempts, past_runs
+from odibi_nb.core.runlog.history import KnownRuns
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -42,19 +42,14 @@ def past_of_rows(
         dead: the records of runs whose process died, each with its attempts' records, newest
             first. The run log may not have them yet.
     """
-    unlogged = {run["run_id"]: records for run, records in dead}
-    logged = past_runs(sinks, RUNS_SEARCHED, project, env)
-    runs = newest_first(
-        [*(run for run, _ in dead), *(r for r in logged if r["run_id"] not in unlogged)]
-    )
-    order = [run["run_id"] for run in runs]
+    known = KnownRuns(sinks, project, env, dead)
+    order = [run["run_id"] for run in known.runs]
     position = {run_id: len(order) - i for i, run_id in enumerate(order)}
     found = _Found(position)
     rest = list(order)
     for size in BATCHES:
         batch, rest = rest[:size], rest[size:]
-        records = past_attempts(sinks, [run_id for run_id in batch if run_id not in unlogged])
-        found.add([*records, *(r for run_id in batch for r in unlogged.get(run_id, ()))])
+        found.add(known.attempts(batch))
         if not rest or found.success.keys() >= set(names):
             break
     missing = {name for name in names if name not in found.success}

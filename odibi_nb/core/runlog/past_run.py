@@ -14,13 +14,12 @@ from odibi_nb.core.model.events import RunStatus, Status
 from odibi_nb.core.model.failure_place import place_in
 from odibi_nb.core.model.provenance import OutputWritten
 from odibi_nb.core.model.results import RunResult, TransformationResult
-from odibi_nb.core.runlog.history import LAST, RUNS_SEARCHED, newest_first, past_attempts, past_runs
+from odibi_nb.core.runlog.history import LAST, KnownRuns
 from odibi_nb.core.runlog.journal import live_runs, read_journal, runs_folder
 from odibi_nb.core.runlog.journal_lines import PLANNED
 from odibi_nb.core.runlog.recovery import dead_runs, journaled_run
 from odibi_nb.core.text.clock import utc_now
 from odibi_nb.core.text.json import decode_json
-from odibi_nb.errors import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,22 +73,13 @@ def find_past_run(
         journaled = ended_run_in(runs_folder(state_dir) / run_id, project, env)
         if journaled is not None:
             return journaled
-    logged = past_runs(sinks, RUNS_SEARCHED, project, env)
-    dead = {run["run_id"]: run for run, _ in dead_runs(state_dir, project, env)}
-    runs = newest_first([*dead.values(), *(run for run in logged if run["run_id"] not in dead)])
-    by_id = {run["run_id"]: run for run in runs}
-    where = f"{project!r}, env {env}"
-    if not runs:
-        raise LookupError(f"the run log has no run of {where}")
-    if run_id == LAST:
-        run_id = runs[0]["run_id"]
+    known = KnownRuns(sinks, project, env, dead_runs(state_dir, project, env))
+    if run_id == LAST and known.runs:
+        run_id = known.runs[0]["run_id"]
         journaled = past_run_in(runs_folder(state_dir) / run_id, project, env)
         if journaled is not None:
             return journaled
-    if run_id not in by_id:
-        hint = did_you_mean(run_id, by_id)
-        raise LookupError(f"the run log of {where}, has no run {run_id!r}{hint}")
-    return PastRun(run=by_id[run_id], records=past_attempts(sinks, [run_id]))
+    return PastRun(run=known.named(run_id), records=known.attempts([run_id]))
 
 
 def ended_run_in(folder: Path, project: str, env: str) -> PastRun | None:

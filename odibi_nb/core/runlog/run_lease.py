@@ -25,9 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from odibi_nb.core.process.process_identity import is_running
 from odibi_nb.core.runlog.journal_lines import read_line
-from odibi_nb.core.runlog.lock_owner import decode_owner, this_process
+from odibi_nb.core.runlog.lock_owner import decode_owner, has_ended, this_process
 from odibi_nb.core.text.json import as_json, decode_json
 from odibi_nb.errors import DataError, OdibiError, RunLockedError
 
@@ -437,12 +436,7 @@ def _named(row: Row) -> str:
 def _is_dead(row: Row) -> bool:
     """Return True if the process of the run in *row* has certainly ended."""
     owner = decode_owner(str(row["owner"] or "").encode())
-    if owner is None:
-        return False
-    running = is_running(owner)
-    if running and owner.pid == os.getpid():
-        return owner.run_id not in _held
-    return running is False
+    return owner is not None and has_ended(owner, _held) is True
 
 
 def _ids(text: Any) -> list[str]:

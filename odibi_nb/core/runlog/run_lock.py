@@ -42,6 +42,7 @@ from odibi_nb.core.runlog.lock_owner import (
     MOST_BYTES,
     clock_time,
     decode_owner,
+    has_ended,
     identity,
     locks_folder,
     locks_work,
@@ -192,12 +193,10 @@ class RunLock:
         """
         if owner is None or self._system is None:
             return False
-        running = is_running(owner)
-        if running and owner.pid == os.getpid():
-            return owner.run_id not in _held
-        if running is None:
+        ended = has_ended(owner, _held)
+        if ended is None:
             return self._me.locked and owner.locked and owner.host == identity()[1]
-        return not running
+        return ended
 
     def beat(self) -> str:
         """Renew the owner's file if it is time to.

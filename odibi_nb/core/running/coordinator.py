@@ -32,7 +32,7 @@ opens when all rows of the first layer have ended. ``schedule="graph"`` has no g
 from __future__ import annotations
 
 import contextlib
-import datetime as dt  # noqa: TC003  msgspec reads the annotations of Starts
+import datetime as dt
 import queue
 import random
 import time
