@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import closing
     from pathlib import Path
 
     from odibi_nb.core.model.manifest import ProjectManifest
@@ -45,6 +46,15 @@ def __getattr__(name: str) -> Any:
     value = getattr(project_orchestrator, name)
     globals()[name] = value
     return value
+
+
+def _opened(project: str, env: str, **keywords: Any) -> closing[GenericProjectOrchestrator]:
+    """Open a project for a ``with`` block, which closes it."""
+    from contextlib import closing
+
+    from odibi_nb.project_orchestrator import GenericProjectOrchestrator
+
+    return closing(GenericProjectOrchestrator(project, env, **keywords))
 
 
 def run_project(
@@ -127,19 +137,14 @@ def rollback(
         ConfigurationError: if the run does not exist, or a table cannot be rolled back; nothing has been
             restored. The message has all problems.
     """
-    from odibi_nb.project_orchestrator import GenericProjectOrchestrator
-
     named = ("select", "force", "drop", "confirm", "repo_path")
     options = {name: keywords.pop(name) for name in named if name in keywords}
-    project_ = GenericProjectOrchestrator(project, env, **keywords)
-    if not dry_run:
-        return project_.rollback(run_id, **options)
-    try:
+    with _opened(project, env, **keywords) as opened:
+        if not dry_run:
+            return opened.rollback(run_id, **options)
         for name in ("confirm", "repo_path"):
             options.pop(name, None)
-        return project_.rollback_plan(run_id, **options)
-    finally:
-        project_.close()
+        return opened.rollback_plan(run_id, **options)
 
 
 def status(project: str, env: str = "qat", **keywords: Any) -> ProjectStatus:
@@ -154,13 +159,8 @@ def status(project: str, env: str = "qat", **keywords: Any) -> ProjectStatus:
     Raises:
         ConfigurationError: if the manifest or the registry is wrong.
     """
-    from odibi_nb.project_orchestrator import GenericProjectOrchestrator
-
-    opened = GenericProjectOrchestrator(project, env, **keywords)
-    try:
+    with _opened(project, env, **keywords) as opened:
         return opened.status()
-    finally:
-        opened.close()
 
 
 def show(project: str, run_id: str = "last", env: str = "qat", **keywords: Any) -> RunResult:
@@ -181,17 +181,14 @@ def show(project: str, run_id: str = "last", env: str = "qat", **keywords: Any) 
     """
     from odibi_nb.core.runlog.past_run import find_past_run, result_of
     from odibi_nb.errors import ConfigurationError
-    from odibi_nb.project_orchestrator import GenericProjectOrchestrator
     from odibi_nb.wiring import make_frame
 
-    opened = GenericProjectOrchestrator(project, env, **keywords)
-    try:
+    with _opened(project, env, **keywords) as opened:
         where = opened.state_dir, opened.sinks(), opened.project, opened.env
-        return result_of(find_past_run(*where, run_id), make_frame)
-    except LookupError as exc:
-        raise ConfigurationError("show", [str(exc.args[0])]) from exc
-    finally:
-        opened.close()
+        try:
+            return result_of(find_past_run(*where, run_id), make_frame)
+        except LookupError as exc:
+            raise ConfigurationError("show", [str(exc.args[0])]) from exc
 
 
 def report(
@@ -218,14 +215,10 @@ def report(
     Raises:
         ConfigurationError: if there is no such run, or the file cannot be written or replaced.
     """
-    from odibi_nb.project_orchestrator import GenericProjectOrchestrator
     from odibi_nb.reporting import find_report, save_report
 
-    opened = GenericProjectOrchestrator(project, env, **keywords)
-    try:
+    with _opened(project, env, **keywords) as opened:
         found = find_report(opened, run_id)
-    finally:
-        opened.close()
     return save_report(found, out, format, force=force).path
 
 
@@ -248,11 +241,9 @@ def watch(project: str, run_id: str = "last", env: str = "qat", **keywords: Any)
     """
     from odibi_nb.core.runlog.followed_run import FollowedRun, runs_going_on
     from odibi_nb.core.runlog.run_elsewhere import run_elsewhere
-    from odibi_nb.project_orchestrator import GenericProjectOrchestrator
     from odibi_nb.views.run.console import ThrottledConsole
 
-    opened = GenericProjectOrchestrator(project, env, **keywords)
-    try:
+    with _opened(project, env, **keywords) as opened:
         where = opened.project, opened.env
         found = [FollowedRun(one.folder) for one in runs_going_on(opened.state_dir, *where)]
         if not found:
@@ -265,8 +256,6 @@ def watch(project: str, run_id: str = "last", env: str = "qat", **keywords: Any)
             run.show_in(console)
             run.follow()
             run_id = run.run_id
-    finally:
-        opened.close()
     return show(project, run_id, env, **keywords)
 
 
@@ -356,22 +345,18 @@ def read_table(
     from odibi_nb.core.model.provenance import UnversionedTable
     from odibi_nb.core.model.tables import TableName
     from odibi_nb.core.running.context import get_current_context
-    from odibi_nb.project_orchestrator import GenericProjectOrchestrator
 
     name = TableName.parse(table)
     context = get_current_context()
     if context is not None:  # a transformation calls this: no version is compared later
         context.provenance.read(UnversionedTable(table=name.key))
-    project_ = GenericProjectOrchestrator(project, env, **keywords)
-    try:
+    with _opened(project, env, **keywords) as opened:
         if run is not None:
             from odibi_nb.core.rehearsal.past_attempts import version_in_run
 
-            version = version_in_run(project_, name, run)
-        tables: Any = project_.tables(project_.engine)
+            version = version_in_run(opened, name, run)
+        tables: Any = opened.tables(opened.engine)
         return tables.read(name) if version is None else tables.read_version(name, version)
-    finally:
-        project_.close()
 
 
 def diff(

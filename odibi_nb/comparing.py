@@ -14,6 +14,7 @@ from odibi_nb.core.rollback.written import written_tables
 from odibi_nb.core.runlog.history import (
     LAST,
     RUNS_SEARCHED,
+    newest_usual,
     past_attempts,
     past_runs,
 )
@@ -73,16 +74,11 @@ def compare(project: Orchestrator, what: What, other: Orchestrator | None = None
         if not runs:
             where = f"{project.project} · env {project.env}"
             raise ConfigurationError(where, ["no run in its log: name a table, such as silver.x"])
-        run = _newest(runs) if words[0] == LAST else known[words[0]]
+        run = newest_usual(runs) if words[0] == LAST else known[words[0]]
         return _run(project, replace(what, words=words[1:]), run)
     if what.select or what.exclude:
         raise ConfigurationError("--select", ["chooses tables of a run or of two environments"])
     return _versions(project, replace(what, words=words), [*known])
-
-
-def _newest(runs: Sequence[Row]) -> Row:
-    """Return the newest of *runs* that is no rollback; without such a run, the newest one."""
-    return next((run for run in runs if not run.get("rollback_of")), runs[0])
 
 
 # -- two versions of a table -------------------------------------------------------------------

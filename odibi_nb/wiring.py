@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from odibi_nb.engines.spark.engine import SparkEngine
     from odibi_nb.listeners.notify.notifier import RunNotifier
     from odibi_nb.sources.file_registry import FileRegistry
+    from odibi_nb.storage.delta_table import DeltaRowTable
     from odibi_nb.storage.row_table import RowTable
     from odibi_nb.storage.spark_table import SparkRowTable
 
@@ -207,6 +208,21 @@ def _table_in_session(
     )
 
 
+def _table_of_files(
+    place: Place,
+    table: TableName,
+    needed_for: str,
+    shown: str = "",
+    properties: Mapping[str, str] | None = None,
+) -> DeltaRowTable:
+    """Return *table* of the lake, opened by delta-rs."""
+    check_installed(needed_for, "pandas", "pyarrow", "deltalake")
+    from odibi_nb.storage.delta_table import DeltaRowTable
+
+    uri, options = f"{lake_root(place)}/{table.path}", place.config.storage_options
+    return DeltaRowTable(uri, options, shown, properties=properties)
+
+
 def _shown_lake(place: Place) -> str:
     return redact_url(
         (place.config.lake or "") if catalog_of(place) is not None else lake_root(place)
@@ -334,11 +350,7 @@ def _lake_registry(place: Place, table: TableName, *, through_spark: bool) -> Ed
         hint = f"; for the folder of files, write '{table}/'"
     if through_spark:
         return TableRegistry(_table_in_session(place, table, "the table"), name, hint=hint)
-    check_installed("a registry in the lake", "pandas", "pyarrow", "deltalake")
-    from odibi_nb.storage.delta_table import DeltaRowTable
-
-    uri = f"{lake_root(place)}/{table.path}"
-    return TableRegistry(DeltaRowTable(uri, place.config.storage_options), name, hint=hint)
+    return TableRegistry(_table_of_files(place, table, "a registry in the lake"), name, hint=hint)
 
 
 def read_table_beside_registry(place: Place, name: str) -> list[Row]:
@@ -365,12 +377,7 @@ def read_table_beside_registry(place: Place, name: str) -> list[Row]:
     parsed = TableName.parse(table)
     if only_spark_reaches(place):
         return _all_rows(_table_in_session(place, parsed, f"table {parsed}"))
-    check_installed("a table of the lake", "pandas", "pyarrow", "deltalake")
-    from odibi_nb.storage.delta_table import DeltaRowTable
-
-    return _all_rows(
-        DeltaRowTable(f"{lake_root(place)}/{parsed.path}", place.config.storage_options)
-    )
+    return _all_rows(_table_of_files(place, parsed, "a table of the lake"))
 
 
 def _table_of_database(place: Place, url: str, table: str) -> RowTable:
@@ -466,12 +473,7 @@ def make_run_state(place: Place) -> RunStateTables | None:
     shown = f"{lease} in {_shown_lake(place)}"
     if only_spark_reaches(place):
         return TableRunState(_table_in_session(place, lease, shown, LEASE_PROPERTIES))
-    check_installed("the run log", "pandas", "pyarrow", "deltalake")
-    from odibi_nb.storage.delta_table import DeltaRowTable
-
-    uri = f"{lake_root(place)}/{lease.path}"
-    options = place.config.storage_options
-    return TableRunState(DeltaRowTable(uri, options, shown, properties=LEASE_PROPERTIES))
+    return TableRunState(_table_of_files(place, lease, "the run log", shown, LEASE_PROPERTIES))
 
 
 def make_frame(columns: Sequence[str], rows: Sequence[Row]) -> Any:

@@ -207,3 +207,17 @@ class FakeProject:
 def statuses(result) -> dict[str, str]:
     """Transformation id to final status."""
     return {name: t.status.value for name, t in result.transformations.items()}
+
+
+def project_of_outcomes(folder: Path, flaky, broken) -> FakeProject:
+    """A project whose S_1 needs a second attempt of *flaky*, S_2 fails in *broken*, and G_1 is skipped."""
+    again = '{"retry": 1, "retry_delay": 0}'
+    gold = {"layer": "Gold_1", "inputs": ["s.two"], "outputs": [{"table": "g.one"}]}
+    return FakeProject(
+        folder,
+        [
+            row("S_2", broken, outputs=[{"table": "s.two"}]),
+            row("S_1", flaky, outputs=[{"table": "s.one"}], constants=again),
+            row("G_1", lambda: [3], **gold),
+        ],
+    )

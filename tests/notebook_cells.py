@@ -6,9 +6,17 @@ import nbformat
 from nbclient import NotebookClient
 
 
-def execute(folder, *cells):
-    """Run the cells in a new kernel whose working directory is *folder*. Return their outputs."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+def execute(folder, *cells, failing=()):
+    """Run the cells in a new kernel whose working directory is *folder*. Return their outputs.
+
+    *failing* are the numbers, from 0, of the cells that may end in an error.
+    """
+    tags = {"tags": ["raises-exception"]}
+    made = [
+        nbformat.v4.new_code_cell(code, metadata=tags if i in failing else {})
+        for i, code in enumerate(cells)
+    ]
+    notebook = nbformat.v4.new_notebook(cells=made)
     client = NotebookClient(
         notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}}
     )

@@ -6,12 +6,11 @@ import html
 import re
 import shutil
 
-import nbformat
 import pytest
 from IPython.utils.capture import capture_output
 from jupyter_client.manager import start_new_kernel
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from notebook_cells import execute
 from real_project import make_project, registry_row
 
 from odibi_nb import GenericProjectOrchestrator
@@ -245,18 +244,6 @@ def test_log_and_explain(shell):
 
 
 # -- in kernels --------------------------------------------------------------------------------
-
-
-def execute(folder, *cells, failing=()):
-    """Run the cells in a kernel without a user. Return their outputs."""
-    made = []
-    for i, code in enumerate(cells):
-        tags = {"tags": ["raises-exception"]} if i in failing else {}
-        made.append(nbformat.v4.new_code_cell(code, metadata=tags))
-    notebook = nbformat.v4.new_notebook(cells=made)
-    resources = {"metadata": {"path": folder}}
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources).execute()
-    return [cell["outputs"] for cell in notebook.cells]
 
 
 def shown(outputs, kind="text/plain"):

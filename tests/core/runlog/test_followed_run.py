@@ -6,7 +6,7 @@ import dataclasses
 import threading
 
 import pytest
-from fakes import FakeProject, row
+from fakes import FakeProject, project_of_outcomes, row
 
 from odibi_nb.core.protocols import View
 from odibi_nb.core.runlog.followed_run import FollowedRun, runs_going_on
@@ -47,19 +47,7 @@ def broken():
 
 @pytest.fixture
 def project(tmp_path):
-    return FakeProject(
-        tmp_path,
-        [
-            row("S_2", broken, outputs=[{"table": "s.two"}]),
-            row(
-                "S_1",
-                flaky,
-                outputs=[{"table": "s.one"}],
-                constants='{"retry": 1, "retry_delay": 0}',
-            ),
-            row("G_1", lambda: [3], layer="Gold_1", inputs=["s.two"], outputs=[{"table": "g.one"}]),
-        ],
-    )
+    return project_of_outcomes(tmp_path, flaky, broken)
 
 
 def only_folder(project):

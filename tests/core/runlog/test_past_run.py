@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from fakes import FakeProject, row
+from fakes import project_of_outcomes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from thorough import examples
@@ -34,19 +34,7 @@ def broken():
 
 @pytest.fixture
 def project(tmp_path):
-    return FakeProject(
-        tmp_path,
-        [
-            row("S_2", broken, outputs=[{"table": "s.two"}]),
-            row(
-                "S_1",
-                flaky,
-                outputs=[{"table": "s.one"}],
-                constants='{"retry": 1, "retry_delay": 0}',
-            ),
-            row("G_1", lambda: [3], layer="Gold_1", inputs=["s.two"], outputs=[{"table": "g.one"}]),
-        ],
-    )
+    return project_of_outcomes(tmp_path, flaky, broken)
 
 
 def facts(result):
