@@ -200,19 +200,21 @@ MAX_MEANT = 200
 """Maximum length of a misspelled name. A longer text is not a name, and takes long to compare."""
 
 
+MAX_HINTS = 20
+"""Number of names that `Hints` suggests something for."""
+MAX_LOOKS = 60_000
+"""Number of known names that `Hints` compares with, summed over all hints."""
+
+
 class Hints:
     """`did_you_mean` for many names, with a limit.
 
     A comparison with thousands of ids takes time, and users correct only a few names at once.
-
-    Args:
-        most: maximum number of names that get a hint.
-        looks: maximum number of known names to compare with, summed over all hints.
     """
 
-    def __init__(self, most: int, looks: int = 60_000) -> None:
-        self._most = most
-        self._looks = looks
+    def __init__(self) -> None:
+        self._most = MAX_HINTS
+        self._looks = MAX_LOOKS
 
     def __call__(self, name: str, known: Collection[str]) -> str:
         """Return the hint of `did_you_mean`, or "" once the limit is reached."""

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from odibi_nb.sources.upsert import Changes
 
 BODY = "the cell's body"
-MAX_HINTS = 20
 MAX_DIFF = 400
 """Maximum number of lines of a diff, because a notebook stores all of them."""
 MAX_LINE = 500
@@ -221,7 +220,7 @@ def _plain(row: Row) -> Row:
 
 
 def _check_known(names: list[str], existing: Collection[str], source: str) -> None:
-    hint = Hints(MAX_HINTS)
+    hint = Hints()
     unknown = [
         f"no transformation {name!r}{hint(name, existing)}"
         for name in names

@@ -23,7 +23,6 @@ MAIL = "email"
 MAIL_PORT = 587
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _ADDRESS = re.compile(r"[!-;=?A-~]{1,200}@[0-9A-Za-z.-]{1,200}")
-_MAX_PORT = 65_535
 
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.manifest import ProjectManifest
 
-MAX_HINTS = 20
 MAX_QUERIES = 300
 """Most queries in `inputs` that a plan looks at: each takes a millisecond."""
 UNKNOWN_SECONDS = 1.0
@@ -81,7 +80,7 @@ class Planner:
         self.notices: list[str] = []
         self.disabled: dict[str, str] = {}
         self.elsewhere: dict[str, str] = {}
-        self.hints = Hints(MAX_HINTS)
+        self.hints = Hints()
         self.lost_layers: dict[str, tuple[str, int]] = {}
         self.queries: dict[str, SqlRow] = {}
         self.idle_tables: set[str] = set()
@@ -156,7 +155,7 @@ class Planner:
         if len(self.looked_at) < len(self.known_layers):
             return  # the rows of the other layers are not known
         known = {table_key(t.table) for row in self.rows.values() for t in row.targets}
-        hint = Hints(MAX_HINTS)
+        hint = Hints()
         for name, where, query in [*found, *listed]:
             for key, table, place in query.tables:
                 meant = "" if key in known | self.idle_tables else hint(key, known)

@@ -59,7 +59,6 @@ STATES: dict[str, frozenset[str]] = {
 FRESHNESS = ("fresh", "stale", "unknown", "modified", "new")
 """The values of ``state:`` that compare a row with its last success: see `Freshness.selected_by`."""
 
-MAX_HINTS = 20
 _QUOTED = r'"(?:[^"]|"")*"'
 _ARGUMENT = re.compile(rf"(?:{_QUOTED}|\S)+")
 _TERM = re.compile(r"(?:(\d{0,9})\+)?(.*?)(?:\+(\d{0,9}))?", re.DOTALL)
@@ -167,7 +166,7 @@ class _Selector:
         self.problems: list[Problem] = []
         self.notices: list[str] = []
         self.where = ""
-        self.hint = Hints(MAX_HINTS)
+        self.hint = Hints()
         self._values: dict[str, dict[str, set[str]]] = {}
         self._downstream: dict[str, set[str]] | None = None
 

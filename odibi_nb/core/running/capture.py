@@ -400,10 +400,10 @@ def _end_routing() -> None:
             sys.breakpointhook = _previous_hook
 
 
-def real_stream(name: str = "stdout") -> TextIO:
-    """Return the stream that users see, whether or not output is routed."""
-    router = _routers.get(name)
-    stream = vars(sys)[name] if router is None else router.original
+def real_stream() -> TextIO:
+    """Return the standard output that users see, whether or not output is routed."""
+    router = _routers.get("stdout")
+    stream: Any = sys.stdout if router is None else router.original
     while isinstance(stream, _Router):  # user code may have stored one in an earlier run
         stream = stream.original
     return cast("TextIO", stream)

@@ -95,7 +95,6 @@ class AttemptEnded:
     error: BaseException | None = None
     traceback: str = ""
     failed_at: FailurePlace | None = None
-    revoked: bool = False
     confirmed: Mapping[str, Any] | None = None
 
     def facts(self, status: Status, reason: str = "") -> AttemptFacts:
@@ -136,7 +135,6 @@ def run_attempt(attempt: Attempt) -> AttemptEnded:
         error=error,
         traceback=user_traceback(error) if error is not None else "",
         failed_at=None if error is None else place_of(error),
-        revoked=isinstance(error, RevokedError),
         confirmed=confirmed,
     )
 

@@ -207,7 +207,7 @@ def unshared(before: VersionFiles, after: VersionFiles) -> tuple[VersionFiles, V
         return sides
     log = DeltaLog(after.uri, after.storage_options)
     touched: set[str] = set()
-    if any(_has_feature(side.table, _DELETION_VECTORS) for side in sides):
+    if any(_has_deletion_vectors(side.table) for side in sides):
         low, high = sorted(side.version for side in sides)
         commits = list(itertools.islice(log.commits(high), high - low))
         if len(commits) != high - low:
@@ -262,7 +262,7 @@ def _listed(table: Any) -> dict[str, _File]:
 def _rows_in(files: Iterable[_File], table: Any) -> int | None:
     """Sum the rows; None if a number is unknown, or deletion vectors may hide rows."""
     counts = [file.rows for file in files]
-    if _has_feature(table, _DELETION_VECTORS):
+    if _has_deletion_vectors(table):
         return None
     return None if None in counts else sum(count or 0 for count in counts)
 
@@ -275,8 +275,8 @@ def _is_plain(table: Any) -> bool:
     )
 
 
-def _has_feature(table: Any, name: str) -> bool:
-    return name in (table.protocol().reader_features or ())
+def _has_deletion_vectors(table: Any) -> bool:
+    return _DELETION_VECTORS in (table.protocol().reader_features or ())
 
 
 def _columns_alike(before: Any, after: Any) -> bool:

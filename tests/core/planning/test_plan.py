@@ -13,9 +13,9 @@ from thorough import examples
 from odibi_nb.core.functions.registry import REGISTRY
 from odibi_nb.core.model.manifest import ProjectManifest
 from odibi_nb.core.planning.plan import PlanRequest
-from odibi_nb.core.planning.planner import MAX_HINTS, make_plan
+from odibi_nb.core.planning.planner import make_plan
 from odibi_nb.core.running.hooks import HookManager
-from odibi_nb.errors import ConfigurationError, CycleError, ManifestError, PlanError
+from odibi_nb.errors import MAX_HINTS, ConfigurationError, CycleError, ManifestError, PlanError
 from odibi_nb.views.plan.plan_html import plan_html
 from odibi_nb.views.plan.plan_text import plan_text
 
