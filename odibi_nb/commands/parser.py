@@ -147,6 +147,19 @@ def _add_project(parser: Any) -> None:
     _add_env(parser)
 
 
+def _add_project_option(parser: Any) -> None:
+    parser.add_argument("--project", metavar="PROJECT", help="name of the project (the only one)")
+
+
+def _add_run_id(parser: Any, text: str) -> None:
+    parser.add_argument("run_id", nargs="?", default="last", metavar="RUN_ID", help=text)
+
+
+def _add_only(parser: Any) -> None:
+    text = "select exactly the rows with these ids"
+    parser.add_argument("--only", nargs="+", action="extend", metavar="ID", help=text)
+
+
 def _add_env(parser: Any) -> None:
     parser.add_argument(
         "--env",
@@ -210,13 +223,7 @@ def _add_selection(parser: Any) -> None:
     parser.add_argument(
         "--exclude", nargs="+", action="extend", metavar="ROWS", help="leave out these rows"
     )
-    parser.add_argument(
-        "--only",
-        nargs="+",
-        action="extend",
-        metavar="ID",
-        help="select exactly the rows with these ids",
-    )
+    _add_only(parser)
 
 
 def _add_run(commands: Any) -> None:
@@ -229,13 +236,7 @@ def _add_run(commands: Any) -> None:
 def _add_retry(commands: Any) -> None:
     text = "run again the rows that did not succeed in a run, and the rows that need them"
     retry = _command(commands, "retry", text, "running:retry")
-    retry.add_argument(
-        "run_id",
-        nargs="?",
-        default="last",
-        metavar="RUN_ID",
-        help="id of the run ('last' for the newest)",
-    )
+    _add_run_id(retry, "id of the run ('last' for the newest)")
     retry.add_argument("--project", metavar="PROJECT", help="the run's project (the only one)")
     _add_env(retry)
     retry.add_argument(
@@ -250,13 +251,7 @@ def _add_retry(commands: Any) -> None:
 def _add_rollback(commands: Any) -> None:
     text = "restore the tables that a run wrote"
     rollback = _command(commands, "rollback", text, "rollback:rollback")
-    rollback.add_argument(
-        "run_id",
-        nargs="?",
-        default="last",
-        metavar="RUN_ID",
-        help="id of the run ('last' for the newest that is no rollback)",
-    )
+    _add_run_id(rollback, "id of the run ('last' for the newest that is no rollback)")
     rollback.add_argument("--project", metavar="PROJECT", help="the run's project (the only one)")
     _add_env(rollback)
     _add_engine(rollback)
@@ -267,13 +262,7 @@ def _add_rollback(commands: Any) -> None:
         metavar="ROWS",
         help="restore only the tables of these rows; for the values, see run",
     )
-    rollback.add_argument(
-        "--only",
-        nargs="+",
-        action="extend",
-        metavar="ID",
-        help="select exactly the rows with these ids",
-    )
+    _add_only(rollback)
     rollback.add_argument("--dry-run", action="store_true", help="show the plan and write nothing")
     rollback.add_argument(
         "--force", action="store_true", help="also undo the later commits of others"
@@ -349,7 +338,7 @@ def _add_diff(commands: Any) -> None:
         metavar="WHAT",
         help="TABLE (its last change), TABLE@3 TABLE@5, or a run ('last' or RUN_ID) and its tables (last)",
     )
-    diff.add_argument("--project", metavar="PROJECT", help="name of the project (the only one)")
+    _add_project_option(diff)
     diff.add_argument(
         "--env",
         nargs="+",
@@ -589,15 +578,8 @@ def _add_troubleshooting(commands: Any) -> None:
     for parser in (load, trial, applied, explain, log, why, bisected):
         parser.add_argument("id", metavar="ID", help="id of the transformation")
     for parser in (load, trial, applied, debug, explain, lineage, log, why, bisected):
-        parser.add_argument(
-            "--project", metavar="PROJECT", help="name of the project (the only one)"
-        )
-        parser.add_argument(
-            "--env",
-            metavar="ENV",
-            help="name of the environment (the manifest's default_env, else qat)",
-        )
-        _add_manifest(parser)
+        _add_project_option(parser)
+        _add_env(parser)
     for parser in (load, trial, explain, bisected):
         _add_engine(parser)
     for parser, which in ((load, "read"), (trial, "read"), (debug, "read when it failed")):
@@ -626,16 +608,8 @@ def _add_watching(commands: Any) -> None:
         commands, "show", "show a past run: its chart, table, logs and errors", "watching:show"
     )
     for parser in (watch, show):
-        parser.add_argument(
-            "run_id",
-            nargs="?",
-            default="last",
-            metavar="RUN_ID",
-            help="id of the run, or 'last' for the newest (last)",
-        )
-        parser.add_argument(
-            "--project", metavar="PROJECT", help="name of the project (the only one)"
-        )
+        _add_run_id(parser, "id of the run, or 'last' for the newest (last)")
+        _add_project_option(parser)
         _add_env(parser)
     watch.add_argument(
         "--ui",
@@ -648,14 +622,8 @@ def _add_watching(commands: Any) -> None:
 def _add_report(commands: Any) -> None:
     text = "write the report of a run: one file for a colleague, a ticket or a pull request"
     report = _command(commands, "report", text, "reporting:report")
-    report.add_argument(
-        "run_id",
-        nargs="?",
-        default="last",
-        metavar="RUN_ID",
-        help="id of the run, or 'last' for the newest that has ended (last)",
-    )
-    report.add_argument("--project", metavar="PROJECT", help="name of the project (the only one)")
+    _add_run_id(report, "id of the run, or 'last' for the newest that has ended (last)")
+    _add_project_option(report)
     _add_env(report)
     report.add_argument(
         "--out",
@@ -679,15 +647,8 @@ def _add_editing(commands: Any) -> None:
     for parser in (enable, disable):
         parser.add_argument("ids", nargs="+", metavar="ID", help="ids of transformations")
     for parser in (register, enable, disable):
-        parser.add_argument(
-            "--project", metavar="PROJECT", help="name of the project (the only one)"
-        )
-        parser.add_argument(
-            "--env",
-            metavar="ENV",
-            help="name of the environment (the manifest's default_env, else qat)",
-        )
-        _add_manifest(parser)
+        _add_project_option(parser)
+        _add_env(parser)
         parser.add_argument("--yes", action="store_true", help="confirm a protected environment")
 
 
@@ -726,7 +687,7 @@ def _add_registry(commands: Any) -> None:
     )
     remove = _command(actions, "delete", "delete the rows with these ids (asks)", "editing:delete")
     remove.add_argument("ids", nargs="+", metavar="ID", help="ids of transformations")
-    remove.add_argument("--project", metavar="PROJECT", help="name of the project (the only one)")
+    _add_project_option(remove)
     _add_env(remove)
     save = _command(
         actions, "export", "write the rows to a JSON, TOML or CSV file", "registry:export"
