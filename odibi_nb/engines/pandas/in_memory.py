@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from odibi_nb.core.protocols import ConvertingEngine, FingerprintingEngine
+from odibi_nb.core.protocols import ConvertingEngine, FingerprintingEngine, TableEngine
 from odibi_nb.engines.files.discovery import options_of
 from odibi_nb.engines.files.fingerprints import fingerprint
 from odibi_nb.engines.pandas import checks as pandas_checks
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from odibi_nb.engines.files.discovery import LocationOptions
 
 
-class PandasInMemory(FingerprintingEngine, ConvertingEngine):
+class PandasInMemory(TableEngine, FingerprintingEngine, ConvertingEngine):
     """The part of a `TableEngine` that uses no tables."""
 
     name = "pandas"
