@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.diff import data_diff
 from benchmarks.figures import table
+from benchmarks.frames import frames
 from benchmarks.imports import imports
 from benchmarks.live import first_picture, live_run, saved_notebooks
 from benchmarks.log import many_runs, run_log
@@ -113,6 +114,7 @@ def _live(folder: Path, rows: int, turns: int) -> Iterator[Figure]:
     yield from bytes_per_tick("plotly", min(rows, 500))
     yield from saved_notebooks(folder / "saved", {20: 100, rows: 300})
     yield from first_picture(folder / "first", turns)
+    yield from frames(folder / "frames", rows)
 
 
 def _spark(folder: Path, turns: int) -> Iterator[Figure]:

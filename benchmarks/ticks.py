@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from dataclasses import replace
 from statistics import mean
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace as changed
 
 from benchmarks.figures import Figure
 from odibi_nb.views.run.state import AttemptState, RowState, RunSnapshot
@@ -140,15 +141,15 @@ class _Run:
         self.begun += 1
         start = ZERO + dt.timedelta(seconds=seconds)
         bars = (AttemptState(number=1, start=start),)
-        self.rows[i] = replace(self.rows[i], status="RUNNING", attempt=1, start=start, bars=bars)
+        self.rows[i] = changed(self.rows[i], status="RUNNING", attempt=1, start=start, bars=bars)
 
     def _end(self, seconds: float) -> None:
         i = self.order[self.ended]
         self.ended += 1
         row, end = self.rows[i], ZERO + dt.timedelta(seconds=seconds)
-        bars = (replace(row.bars[0], end=end, status="SUCCESS"),)
+        bars = (changed(row.bars[0], end=end, status="SUCCESS"),)
         length = (end - row.bars[0].start).total_seconds()
-        self.rows[i] = replace(row, status="SUCCESS", end=end, duration_seconds=length, bars=bars)
+        self.rows[i] = changed(row, status="SUCCESS", end=end, duration_seconds=length, bars=bars)
 
     def snapshot(self) -> RunSnapshot:
         at = ZERO + dt.timedelta(seconds=self.now)

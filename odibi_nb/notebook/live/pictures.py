@@ -17,7 +17,7 @@ from odibi_nb.views.run.gantt_live_svg import GanttLayers
 from odibi_nb.views.run.gantt_plotly import gantt_plotly
 from odibi_nb.views.run.head import bar_html, clock_html, counts_html, now_html, title_html
 from odibi_nb.views.run.run_page import chart_html, framed_summary_html
-from odibi_nb.views.run.table import table_html, table_parts
+from odibi_nb.views.run.table import column_widths, table_html, table_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,6 +100,9 @@ class Chart(Protocol):
     def paint(self, snapshot: RunSnapshot) -> None:
         """Send the changes to the page."""
 
+    def end(self, snapshot: RunSnapshot, whole: str) -> None:
+        """Show the end of the run; *whole* is the chart as HTML, as the notebook stores it."""
+
 
 class WidgetPicture(Picture):
     """A picture of core widgets. `paint` sends only the widgets whose content changed.
@@ -126,6 +129,7 @@ class WidgetPicture(Picture):
         self._summary: Sequence[Any] = ()
         self._button: CancelButton | None = None
         self._table: Sequence[Any] = ()
+        self._widths: dict[str, float] = {}
         self._above_table: Any = None
         self._pane: LogPane | None = None
 
@@ -140,37 +144,38 @@ class WidgetPicture(Picture):
         """Return summary line, chart and table as widgets, which `paint` updates."""
         import ipywidgets
 
-        self._summary = tuple(ipywidgets.HTML(layout={"margin": "0"}) for _ in range(5))
+        self._summary = _html_widgets(_head(snapshot, _hint(self._cancelling, snapshot)))
         bar, counts, clock, now, title = self._summary
-        title.layout.display = "none"
+        title.layout = {"display": "none"}
         self._head = ipywidgets.HBox([counts, clock], layout=_WRAPPING)
         if self._cancelling is not None:
             self._button = CancelButton(self._cancelling)
             self._head.children = (counts, clock, self._button.probe)
         head = ipywidgets.VBox([bar, self._head, now, title])
-        self._fill_head(snapshot, _hint(self._cancelling, snapshot))
         self._pane = None if self._state_dir is None else LogPane(self._state_dir, snapshot)
         chart = self._chart.make(snapshot, self._choose_log)
-        self._table = _html_widgets(table_parts(snapshot, FEW_ROWS), flex="0 0 auto")
-        self._table[0].add_class("odibi-top")
+        self._widths = column_widths(snapshot.rows)
         self._above_table = ipywidgets.VBox()
+        self._table = _html_widgets(self._table_parts(snapshot), flex="0 0 auto")
+        self._table[0].add_class("odibi-top")
         table = ipywidgets.VBox(self._table, layout={"max_height": "60vh", "overflow": "auto"})
         return head, chart, ipywidgets.VBox((self._above_table, table))
 
     def paint(self, snapshot: RunSnapshot) -> None:
         self._paint_head(snapshot)
         self._chart.paint(snapshot)
-        buttons = bool(self._above_table.children)
-        _fill(self._table, table_parts(snapshot, FEW_ROWS, buttons=buttons))
-        self._paint_pane(snapshot)
+        self._paint_table(snapshot)
 
     def end(self, snapshot: RunSnapshot) -> None:
         """Leave the bundles of head and chart that a saved notebook keeps. The table's comes later.
 
         A reloaded page does not receive them, so the widgets show the end as well.
         """
-        self.paint(snapshot)
-        self._surface.show(summary_and_chart(snapshot))
+        bundles = summary_and_chart(snapshot)
+        self._paint_head(snapshot)
+        self._chart.end(snapshot, bundles[1]["text/html"])
+        self._paint_table(snapshot)
+        self._surface.show(bundles)
 
     def _choose_log(self, transformation_id: str) -> None:
         if self._pane is not None:
@@ -181,19 +186,15 @@ class WidgetPicture(Picture):
         if self._button is not None and (heard or self._button.heard):
             _, counts, clock, _, _ = self._summary
             self._head.children = (counts, clock, *([self._button.widget] if heard else []))
-        self._fill_head(snapshot, "" if heard else _hint(self._cancelling, snapshot))
+        hint = "" if heard else _hint(self._cancelling, snapshot)
+        _fill(self._summary, _head(snapshot, hint))
 
-    def _fill_head(self, snapshot: RunSnapshot, hint: str) -> None:
-        parts = (
-            bar_html(snapshot),
-            counts_html(snapshot),
-            f"·&ensp;{clock_html(snapshot, hint)}",
-            now_html(snapshot),
-            title_html(snapshot),
-        )
-        _fill(self._summary, parts)
+    def _table_parts(self, snapshot: RunSnapshot) -> list[str]:
+        buttons = bool(self._above_table.children)
+        return table_parts(snapshot, FEW_ROWS, buttons=buttons, widths=self._widths)
 
-    def _paint_pane(self, snapshot: RunSnapshot) -> None:
+    def _paint_table(self, snapshot: RunSnapshot) -> None:
+        _fill(self._table, self._table_parts(snapshot))
         if self._pane is None:
             return
         if self._button is not None and not self._button.heard:
@@ -211,6 +212,7 @@ class SvgChart(Chart):
     def __init__(self) -> None:
         self._layers: GanttLayers | None = None
         self._pictures: Sequence[Any] = ()
+        self._box: Any = None
 
     def make(self, snapshot: RunSnapshot, choose_log: Callable[[str], None]) -> Any:
         import ipywidgets
@@ -218,17 +220,20 @@ class SvgChart(Chart):
         del choose_log
         self._layers = GanttLayers(len(snapshot.rows))
         self._pictures = _html_widgets(self._layers.update(snapshot), grid_area="chart")
-        style = ipywidgets.HTML(_LAYERS_STYLE, layout=self._pictures[0].layout)
         # All pictures share one grid cell, so they overlap without positions of their own.
-        box = ipywidgets.GridBox(
-            (style, *self._pictures),
+        self._box = ipywidgets.GridBox(
+            (_another(self._pictures[0], _LAYERS_STYLE), *self._pictures),
             layout={"grid_template_areas": "'chart'", "grid_template_columns": "100%"},
         )
-        return box.add_class("odibi-layers")
+        return self._box.add_class("odibi-layers")
 
     def paint(self, snapshot: RunSnapshot) -> None:
         assert self._layers is not None
         _fill(self._pictures, self._layers.update(snapshot))
+
+    def end(self, snapshot: RunSnapshot, whole: str) -> None:
+        del snapshot  # at its end a run has another scale: all layers would be drawn again
+        self._box.children = (_another(self._pictures[0], whole),)
 
 
 class PlotlyChart(Chart):
@@ -270,6 +275,10 @@ class PlotlyChart(Chart):
                     figure.layout[key] = now["layout"][key]
         self._drawn = now
 
+    def end(self, snapshot: RunSnapshot, whole: str) -> None:
+        del whole
+        self.paint(snapshot)
+
 
 class BestChart(Chart):
     """The chart as SVG until Plotly is imported, then as a live Plotly figure."""
@@ -297,17 +306,36 @@ class BestChart(Chart):
         self._box.children = (chart.make(snapshot, self._choose_log),)
         self._chart = chart
 
+    def end(self, snapshot: RunSnapshot, whole: str) -> None:
+        self._chart.end(snapshot, whole)
+
+
+def _head(snapshot: RunSnapshot, hint: str) -> tuple[str, ...]:
+    """Return the parts of the head, each for a widget."""
+    return (
+        bar_html(snapshot),
+        counts_html(snapshot),
+        f"·&ensp;{clock_html(snapshot, hint)}",
+        now_html(snapshot),
+        title_html(snapshot),
+    )
+
 
 def _hint(cancelling: Cancelling | None, snapshot: RunSnapshot) -> str:
     return "" if cancelling is None else cancelling.hint(snapshot)
 
 
 def _html_widgets(texts: Sequence[str], **layout: str) -> tuple[Any, ...]:
-    """Return a widget for each text, all with one layout."""
+    """Return a widget for each text. They share one layout and one style: each is a message of its own."""
     import ipywidgets
 
-    shared = ipywidgets.Layout(margin="0", **layout)
-    return tuple(ipywidgets.HTML(text, layout=shared) for text in texts)
+    first = ipywidgets.HTML(texts[0], layout={"margin": "0", **layout})
+    return first, *(_another(first, text) for text in texts[1:])
+
+
+def _another(widget: Any, text: str) -> Any:
+    """Return a widget with *text* that shares layout and style with *widget*."""
+    return type(widget)(text, layout=widget.layout, style=widget.style)
 
 
 def _fill(widgets: Sequence[Any], texts: Sequence[str]) -> None:

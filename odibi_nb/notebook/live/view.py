@@ -16,7 +16,7 @@ from odibi_nb.notebook.live.pictures import PICTURES
 from odibi_nb.notebook.live.surfaces import CellOutputs
 from odibi_nb.views.run.bundles import table_bundle
 from odibi_nb.views.run.kept_picture import NOTHING, kept_picture
-from odibi_nb.views.run.state import RunState, snapshot_of
+from odibi_nb.views.run.state import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,8 +122,7 @@ class LiveView(RunState):
         if self.picture is None:
             return
         with self._harmless():
-            snapshot = snapshot_of(result)
-            snapshot = replace(snapshot, rows=self.judged(snapshot.rows, snapshot.at))
+            snapshot = replace(self.snapshot(), warnings=tuple(result.warnings))
             table = table_bundle(snapshot, result, self.picture.unfolded)
             self.surface.show_table(table)
             self._table_missing = False

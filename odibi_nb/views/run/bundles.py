@@ -102,7 +102,7 @@ def result_bundle(result: RunResult) -> Bundle:
 
 def plain_text(snapshot: RunSnapshot) -> str:
     """Return a run in one line: ``Plant One (env=qat) success: 2 success``."""
-    counts = ", ".join(f"{n} {name.lower()}" for name, n in snapshot.counts().items())
+    counts = ", ".join(f"{n} {name.lower()}" for name, n in snapshot.counts.items())
     return f"{snapshot.project} (env={snapshot.env}) {snapshot.status}: {counts}"
 
 

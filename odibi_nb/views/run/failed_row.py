@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
     from odibi_nb.views.run.state import RowState, RunSnapshot
 
-RETRIED = frozenset(
-    {Status.FAILED.value, Status.ABANDONED.value, Status.SKIPPED.value, Status.CANCELLED.value}
-)
+_FAILED = Status.FAILED.value
+RETRIED = frozenset({_FAILED, Status.ABANDONED.value, Status.SKIPPED.value, Status.CANCELLED.value})
 """Statuses of the rows that a retry runs again."""
 MAX_BUTTONS = 20
 """Failed rows with buttons: each takes 2 kB of a saved notebook. The others have the commands as text."""
@@ -60,10 +59,11 @@ class NextSteps:
     def __init__(self, snapshot: RunSnapshot) -> None:
         self._names = {"project": snapshot.project, "env": snapshot.env}
         self._run_id = snapshot.run_id
-        left = sum(row.status in RETRIED for row in snapshot.rows)
+        left = sum(snapshot.counts[status] for status in RETRIED)
         self._retry = f"Retry {counted(left, 'row')}"
         self._over = not snapshot.live
-        failed = (row.id for row in snapshot.rows if row.status == Status.FAILED.value)
+        rows = snapshot.rows if snapshot.counts[_FAILED] else ()
+        failed = (row.id for row in rows if row.status == _FAILED)
         self._with_buttons = frozenset(itertools.islice(failed, MAX_BUTTONS))
 
     def shown(self, row: RowState) -> bool:
@@ -72,7 +72,7 @@ class NextSteps:
 
     def of(self, row: RowState) -> str:
         """Return the steps of *row*; "" if it has not failed or its id would break a command."""
-        if row.status != Status.FAILED.value or not self._run_id:
+        if row.status != _FAILED or not self._run_id:
             return ""
         debug = command("debug", row.id, **self._names)
         load = command("load", row.id, **self._names)

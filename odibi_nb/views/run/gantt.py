@@ -29,7 +29,8 @@ MAX_CHECKS = 5
 MAX_NAME = 30
 LATE_SHARE, LATE_SECONDS = 1.2, 0.5
 """A row is late if it takes this multiple of its usual time, and this many seconds more."""
-MARKS = frozenset({Status.SKIPPED.value, Status.CANCELLED.value, Status.UNCHANGED.value})
+_FAILED, _UNCHANGED = Status.FAILED.value, Status.UNCHANGED.value
+MARKS = frozenset({Status.SKIPPED.value, Status.CANCELLED.value, _UNCHANGED})
 """Statuses of rows that may end without a start. They are drawn as a sign, not as a bar."""
 TICKS = 8
 AXIS_ROOM = 1.1
@@ -223,15 +224,16 @@ def row_segments(
         passed = (moment - zero).total_seconds()
         return passed if passed > 0 else 0.0
 
-    usual = None if snapshot.expected is None else snapshot.expected.seconds.get(row.id)
+    expected = snapshot.expected
+    usual = None if expected is None else expected.seconds.get(row.id)
     segments = []
     for bar in row.bars:
         start, end, still = seconds(bar.start), seconds(bar.end or now), bar.end is None
         kind, sign = _kind(row, bar)
         segments.append(Segment(number, kind, start, end, bar, still, sign, number))
-        over = _over(start, end, usual)
-        if over is not None:
-            segments.append(Segment(number, LATE, over, end, None, still, "", number))
+        if usual is not None and end - start >= max(usual * LATE_SHARE, usual + LATE_SECONDS):
+            late = Segment(number, LATE, start + usual, end, None, still, "", number)
+            segments.append(late)
     if len(row.bars) > 1 or row.status in _UNENDED_WAIT:
         for since, until_then in row.waits(now):
             still = row.status == RETRYING and since == row.bars[-1].end
@@ -260,21 +262,13 @@ def row_segments(
 
 def _kind(row: RowState, bar: AttemptState) -> tuple[str, str]:
     """Return the kind and the sign of an attempt's bar. A failed attempt is not yet a failed row."""
-    failed = Status.FAILED.value
-    if bar.status == Status.UNCHANGED.value:  # its bar is faint: the sign is the reason
+    if bar.status == _UNCHANGED:  # its bar is faint: the sign is the reason
         return bar.status, STATUS_STYLES[bar.status].sign
-    if bar.status != failed:
+    if bar.status != _FAILED:
         return bar.status, ""
-    if bar is row.bars[-1] and row.status == failed:
-        return failed, STATUS_STYLES[failed].sign
+    if bar is row.bars[-1] and row.status == _FAILED:
+        return _FAILED, STATUS_STYLES[_FAILED].sign
     return RETRIED, ""
-
-
-def _over(start: float, end: float, usual: float | None) -> float | None:
-    """Return the time from which an attempt is over the row's *usual* seconds; None if it is not by much."""
-    if usual is None or end - start < max(usual * LATE_SHARE, usual + LATE_SECONDS):
-        return None
-    return start + usual
 
 
 def _marked(row: RowState) -> str:
@@ -292,7 +286,7 @@ def _bands(rows: tuple[RowState, ...]) -> tuple[Band, ...]:
 
 
 def _label(snapshot: RunSnapshot) -> str:
-    counts = snapshot.counts()
+    counts = snapshot.counts
     order = [*(status.value for status in Status), RETRYING, WAITING]
     counted = ", ".join(f"{counts[name]:,} {name.lower()}" for name in order if counts[name])
     return f"Gantt chart of {snapshot.project}: {counted or 'nothing to run'}"

@@ -73,8 +73,9 @@ class GanttLayers:
             first = len(self._settled)
         if chart.begin is not None:
             self._take(snapshot)
-        moving = self._moving(snapshot, chart)
-        self._draw_settled(chart, snapshot.run_id, first)
+        drawing = GanttDrawing(chart, snapshot.run_id, self._attributes)
+        moving = self._moving(snapshot, chart, drawing)
+        self._draw_settled(drawing, first)
         return [self._frame, moving, *self._pictures]
 
     def _update_lanes(self, snapshot: RunSnapshot) -> None:
@@ -122,7 +123,7 @@ class GanttLayers:
         segments = row_segments(number, row, snapshot, since, self._until)
         return segments if self._lanes is None else self._lanes.placed(segments)
 
-    def _moving(self, snapshot: RunSnapshot, chart: Gantt) -> str:
+    def _moving(self, snapshot: RunSnapshot, chart: Gantt, drawing: GanttDrawing) -> str:
         segments = [
             segment
             for number in sorted(self._going)
@@ -133,10 +134,9 @@ class GanttLayers:
         self._seen.update(segment.kind for segment in segments)
         if blocks:
             self._seen.add(QUEUED)
-        drawing = GanttDrawing(chart, snapshot.run_id, self._seen, self._attributes)
         shown = len(self._seen), len(self._marked), chart.labels
         if not self._frame or self._framed != shown:
-            self._framed, self._frame = shown, drawing.frame()
+            self._framed, self._frame = shown, drawing.frame(self._seen)
         now = snapshot.elapsed
         waiting = [
             drawing.column(QUEUED, first, last, since, now)
@@ -164,11 +164,10 @@ class GanttLayers:
                 blocks.append((number, number, start))
         return blocks
 
-    def _draw_settled(self, chart: Gantt, run: str, first: int) -> None:
+    def _draw_settled(self, drawing: GanttDrawing, first: int) -> None:
         """Redraw the settled pictures that contain bars from number *first* on."""
         if first == len(self._settled):
             return
-        drawing = GanttDrawing(chart, run, (), self._attributes)
         last = len(self._pictures) - 1  # it takes the unplanned bars: attempts after the first
         for picture in range(min(first // self._size, last), last + 1):
             end = None if picture == last else (picture + 1) * self._size

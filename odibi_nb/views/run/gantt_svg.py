@@ -65,13 +65,10 @@ class GanttDrawing:
     Args:
         gantt: the chart.
         run: as in `gantt_svg`.
-        kinds: the kinds that get a pattern and a legend entry; None for the kinds of the chart's segments.
         attributes: further attributes of every picture.
     """
 
-    def __init__(
-        self, gantt: Gantt, run: str, kinds: Collection[str] | None = None, attributes: str = ""
-    ) -> None:
+    def __init__(self, gantt: Gantt, run: str, attributes: str = "") -> None:
         self.gantt = gantt
         self.attributes = attributes
         self._more: dict[Segment, tuple[str, ...]] = {}
@@ -80,13 +77,10 @@ class GanttDrawing:
         count = len(gantt.labels)
         self.row = 22.0 if count <= 20 else 16.0  # noqa: PLR2004
         self.height = TOP + self.row * count + BOTTOM
-        longest = max((len(row.id) for row in gantt.rows), default=0)
+        longest = max([len(row.id) for row in gantt.rows], default=0)
         # Room for a sign before each name: it appears during the run, and the axis must not move.
         self.left = min(MAX_LEFT, round(16 + LETTER * (longest + 2)))
         self.scale = (WIDTH - self.left - RIGHT) / gantt.until
-        shown = {segment.kind for segment in gantt.segments} if kinds is None else kinds
-        shown = {*shown, *([EXPECTED] if gantt.expected and not gantt.folded else [])}
-        self.kinds = [kind for kind in BAR_STYLES if kind in shown]
 
     def whole(self) -> str:
         """Return the whole chart in one picture."""
@@ -94,7 +88,8 @@ class GanttDrawing:
         if len(segments) > MAX_HOVER:
             segments = self._joined(segments)
         bars = self.bars(segments, tooltips=True)
-        return self.picture([self._frame(), bars, *self._now()], label=self.gantt.label)
+        kinds = {segment.kind for segment in segments}
+        return self.picture([self._frame(kinds), bars, *self._now()], label=self.gantt.label)
 
     def _joined(self, segments: Sequence[Segment]) -> list[Segment]:
         """Return *segments*, neighbours of one kind joined where they are too narrow to point at."""
@@ -129,9 +124,12 @@ class GanttDrawing:
         ghosts = self.gantt.ghosts()
         return self.bars(ghosts, tooltips=True) if ghosts else ""
 
-    def frame(self) -> str:
-        """Return the picture of the parts that change only with the scale: legend, axis, layers, names."""
-        return self.picture([self._frame()])
+    def frame(self, kinds: Collection[str]) -> str:
+        """Return the picture of the parts that change only with the scale: legend, axis, layers, names.
+
+        *kinds* are the kinds of bars that get a pattern and an entry of the legend.
+        """
+        return self.picture([self._frame(kinds)])
 
     def moving(self, segments: Sequence[Segment], columns: Sequence[str], *, tooltips: bool) -> str:
         """Return the picture of the parts that change all the time: bars and now-line. It has the label."""
@@ -152,10 +150,18 @@ class GanttDrawing:
             f'font-family:var(--jp-ui-font-family,sans-serif)">{"".join(content)}</svg>'
         ).replace('"', "'")
 
-    def _frame(self) -> str:
-        patterned = [kind for kind in self.kinds if BAR_STYLES[kind].pattern]
+    def _frame(self, kinds: Collection[str]) -> str:
+        ghosts = {EXPECTED} if self.gantt.expected and not self.gantt.folded else ()
+        shown = [kind for kind in BAR_STYLES if kind in {*kinds, *ghosts}]
+        patterned = [kind for kind in shown if BAR_STYLES[kind].pattern]
         patterns = f"<defs>{''.join(map(self._pattern, patterned))}</defs>"
-        parts = (*self._legend(), *self._axis(), *self._bands(), *self._names(), self._ghosts())
+        parts = (
+            *self._legend(shown),
+            *self._axis(),
+            *self._bands(),
+            *self._names(),
+            self._ghosts(),
+        )
         return patterns + "".join(parts)
 
     def _x(self, seconds: float) -> float:
@@ -183,12 +189,12 @@ class GanttDrawing:
             return f'fill="{style.bar}"'
         return f'fill="url(#{self._id(style)}) {style.bar}"'
 
-    def _legend(self) -> Iterator[str]:
-        words = [f"{BAR_STYLES[kind].sign} {WORDS.get(kind, kind.lower())}" for kind in self.kinds]
+    def _legend(self, kinds: Sequence[str]) -> Iterator[str]:
+        words = [f"{BAR_STYLES[kind].sign} {WORDS.get(kind, kind.lower())}" for kind in kinds]
         room = WIDTH - 8 - 28 * len(words)
         letter = min(6.6, room / max(1, sum(map(len, words))))
         x = 8.0
-        for kind, text in zip(self.kinds, words, strict=True):
+        for kind, text in zip(kinds, words, strict=True):
             yield f'<rect x="{x:.0f}" y="6" width="14" height="12" rx="2" {self._fill(kind)}/>'
             yield f'<text x="{x + 18:.0f}" y="16" font-size="11" style="{_TEXT}">{text}</text>'
             x += 28 + letter * len(text)

@@ -38,6 +38,7 @@ COUNTED = (
     (WAITING, "waiting"),
 )
 """The statuses after the succeeded rows, in the order of the counts, with their words."""
+_RUNNING = Status.RUNNING.value
 NAMED = 3
 """Largest number of running rows that are named."""
 ENDING = {
@@ -105,9 +106,9 @@ def bar_html(snapshot: RunSnapshot) -> str:
 
 def now_html(snapshot: RunSnapshot) -> str:
     """Return the running rows that began first, with their time and their usual time."""
-    running = [r for r in snapshot.rows if r.status == Status.RUNNING.value and r.bars]
-    if not running or not snapshot.live:
+    if not snapshot.live or not snapshot.counts[_RUNNING]:
         return ""
+    running = [row for row in snapshot.rows if row.status == _RUNNING and row.bars]
     running.sort(key=lambda row: row.bars[-1].start)
     texts = [_now_text(row, snapshot) for row in running[:NAMED]]
     more = len(running) - NAMED
@@ -135,7 +136,7 @@ def title_text(snapshot: RunSnapshot) -> str:
 
 def done_share(snapshot: RunSnapshot) -> float:
     """Return the part of the rows that have ended, from 0 to 1."""
-    counts = snapshot.counts()
+    counts = snapshot.counts
     still_open = sum(counts[name] for name in (Status.RUNNING.value, RETRYING, WAITING))
     return 1 - still_open / len(snapshot.rows) if snapshot.rows else 0.0
 
@@ -147,7 +148,7 @@ def run_style(snapshot: RunSnapshot) -> StatusStyle:
 
 def state_text(snapshot: RunSnapshot) -> str:
     """Return the status of the run in words. For a run with a request to cancel, add what happens to its running rows."""
-    running = snapshot.counts()[Status.RUNNING.value]
+    running = snapshot.counts[Status.RUNNING.value]
     if not snapshot.live or not snapshot.cancel_level:
         return snapshot.status
     rows = f"{running:,} {'row' if running == 1 else 'rows'}"
@@ -178,7 +179,7 @@ def counts_text(snapshot: RunSnapshot) -> str:
 
 
 def _counts(snapshot: RunSnapshot) -> Iterator[tuple[str, str]]:
-    counts = snapshot.counts()
+    counts = snapshot.counts
     done = Status.SUCCESS.value
     yield done, f"{counts[done]:,} of {len(snapshot.rows):,} done"
     for status, word in COUNTED:
@@ -187,7 +188,7 @@ def _counts(snapshot: RunSnapshot) -> Iterator[tuple[str, str]]:
 
 
 def _segments(snapshot: RunSnapshot) -> Iterator[tuple[str, str, int]]:
-    counts = snapshot.counts()
+    counts = snapshot.counts
     ended = [name for name, _ in COUNTED if name not in (Status.RUNNING.value, WAITING)]
     for status in (Status.SUCCESS.value, *ended, Status.RUNNING.value, WAITING):
         if counts[status]:

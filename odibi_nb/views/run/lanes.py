@@ -26,6 +26,7 @@ MAX_FAILED = 15
 MAX_LANES = 40
 """Largest number of lanes. More rows than this at a time would leave each a thin line again."""
 NOT_RUN = "not run"
+_FAILED = Status.FAILED.value
 
 
 class Lanes:
@@ -49,7 +50,7 @@ class Lanes:
                     new.append((bar.start, number, row, at))
                 elif bar.end is not None:
                     self._end(lane, row, bar.end.timestamp())
-            if row.status == Status.FAILED.value and len(self._failed) < MAX_FAILED:
+            if row.status == _FAILED and len(self._failed) < MAX_FAILED:
                 self._order.setdefault(number, len(self._failed))
                 self._failed[number] = row.id
             self._not_run |= row.end is not None and not row.bars
@@ -77,7 +78,7 @@ class Lanes:
 
     def labels(self) -> tuple[str, ...]:
         """Return the text of each line, top to bottom: of a busy lane, the row that it runs."""
-        sign = STATUS_STYLES[Status.FAILED.value].sign
+        sign = STATUS_STYLES[_FAILED].sign
         lanes = [
             self._runs.get(lane, f"worker {lane + 1}") for lane in range(len(self._busy_until))
         ]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import threading
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace as changed
 
 from odibi_nb.core.model.check_result import PASSED
-from odibi_nb.core.model.events import EventType, RunEvent, Status
-from odibi_nb.core.model.failure_place import place_in
+from odibi_nb.core.model.events import EventType, Progress, RunEvent, Status
+from odibi_nb.core.model.failure_place import FailurePlace, place_in
 from odibi_nb.core.protocols import View
 from odibi_nb.core.runlog.unusual import unusual
 from odibi_nb.core.text.clock import utc_now
@@ -22,11 +25,8 @@ from odibi_nb.views.run.row_change import change_lines, change_of
 from odibi_nb.views.status_style import RETRYING, WAITING
 
 if TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
-    from odibi_nb.core.model.events import Progress
-    from odibi_nb.core.model.failure_place import FailurePlace
     from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.planning.plan import RunPlan
     from odibi_nb.core.runlog.unusual import Usual
@@ -35,12 +35,14 @@ if TYPE_CHECKING:
 WARNING_SIGN = "⚠"
 LIVE = frozenset({"starting", "running"})
 """The statuses of a run that has not ended. `RunStatus` has the statuses of ended runs."""
+MOST_QUEUED = 1_000
+"""Largest number of events that wait for the next picture: they hold the payloads in memory."""
+_RUNNING, _SUCCESS = Status.RUNNING.value, Status.SUCCESS.value
 _UNSTARTED = frozenset({Status.SKIPPED.value, Status.CANCELLED.value})
 """The statuses with which a row can end while it waits for its first or next attempt."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptState:
+class AttemptState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One attempt. *end* is None while it runs. *status* is a `Status` value.
 
     *checks* describe the data checks that did not pass. *progress* is the progress of a running attempt, if
@@ -50,7 +52,7 @@ class AttemptState:
     number: int
     start: dt.datetime
     end: dt.datetime | None = None
-    status: str = Status.RUNNING.value
+    status: str = _RUNNING
     error: str = ""
     rows_in: int | None = None
     rows_out: int | None = None
@@ -59,8 +61,7 @@ class AttemptState:
     progress: Progress | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowState:
+class RowState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The state of one transformation. *status* is a `Status` value, WAITING or RETRYING.
 
     *bars* are its attempts, oldest first. *end* is the time at which the row ended, even if it never started.
@@ -91,7 +92,8 @@ class RowState:
     @property
     def findings(self) -> tuple[str, ...]:
         """Return the lines about the last attempt that need attention: broken checks and unusual facts."""
-        return (*(self.bars[-1].checks if self.bars else ()), *self.unusual)
+        checks = self.bars[-1].checks if self.bars else ()
+        return checks + self.unusual
 
     @property
     def sign(self) -> str:
@@ -109,7 +111,7 @@ class RowState:
         return [(begin, end) for begin, end in pairs if begin is not None and begin < end]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RunSnapshot:
     """A run at one moment, with its *rows* in the plan's order.
 
@@ -130,7 +132,6 @@ class RunSnapshot:
     warnings: tuple[str, ...] = ()
     seconds_left: float | None = None
     expected: ExpectedRun | None = None
-    version: int = 0
     cancel_level: int = 0
 
     @property
@@ -143,15 +144,17 @@ class RunSnapshot:
         """Return the seconds since the start."""
         return (self.at - self.start).total_seconds() if self.start else 0.0
 
+    @cached_property
     def counts(self) -> Counter[str]:
         """Return the number of rows in each status."""
-        return Counter(row.status for row in self.rows)
+        return Counter([row.status for row in self.rows])
 
 
 class RunState(View):
     """Collect events into a `RunSnapshot`. This view draws nothing.
 
-    `version` grows with every change, so that a painter can skip updates without one.
+    A run does not wait for its views: an event is only queued on the run's thread, and the next snapshot takes
+    it over.
 
     Attributes:
         usual: returns the usual time and rows by id, for `learn_usual`; None if nothing is known.
@@ -159,21 +162,22 @@ class RunState(View):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._events: deque[RunEvent] = deque()
         self._head = RunSnapshot()
         self._rows: dict[str, RowState] = {}
         self._plan: RunPlan | None = None
         self._eta: Eta | None = None
+        self._running: set[str] = set()
         self._measures: dict[str, Callable[[], Progress | None]] = {}
         self._usual: Mapping[str, Usual] = {}
-        self._judged: dict[str, tuple[RowState, RowState]] = {}
         self.usual: Callable[[], Mapping[str, Usual]] | None = None
-        self.version = 0
 
     def on_plan(self, plan: RunPlan) -> None:
         """Start with every row of *plan* waiting."""
         with self._lock:
             self._plan, self._eta = plan, None
-            self._measures, self._judged = {}, {}
+            self._events.clear()
+            self._running, self._measures = set(), {}
             self._head = RunSnapshot(project=plan.project, env=plan.env)
             self._rows = {
                 row.id: RowState(
@@ -185,12 +189,18 @@ class RunState(View):
                 )
                 for row in plan.rows.values()
             }
-            self.version += 1
 
     def on_event(self, event: RunEvent) -> None:
-        payload = event.payload
-        with self._lock:
-            self.version += 1
+        self._events.append(event)
+        if len(self._events) >= MOST_QUEUED:
+            with self._lock:
+                self._take_events()
+
+    def _take_events(self) -> None:
+        """Take over the queued events. Call it under the lock."""
+        while self._events:
+            event = self._events.popleft()
+            payload = event.payload
             if event.type is EventType.RUN_START:
                 self._head = replace(
                     self._head,
@@ -213,19 +223,25 @@ class RunState(View):
 
     def _take(self, event: RunEvent) -> None:
         payload = event.payload
-        row = self._rows[payload["transformation_id"]]
-        change = _started if event.type is EventType.TRANSFORM_START else _ended
-        row = change(row, payload)
+        name = payload["transformation_id"]
+        row = self._rows[name]
+        self._measures.pop(name, None)
+        if event.type is EventType.TRANSFORM_START:
+            self._rows[name] = _started(row, payload)
+            self._running.add(name)
+            if event.progress is not None:
+                self._measures[name] = event.progress
+            return
+        row = _ended(row, payload)
+        self._running.discard(name)
         if event.type is EventType.TRANSFORM_RETRY:
-            row = replace(row, status=RETRYING)
-        self._rows[row.id] = row
-        self._measures.pop(row.id, None)
-        if event.progress is not None:
-            self._measures[row.id] = event.progress
+            row = changed(row, status=RETRYING)
+        self._rows[name] = self._judged(row) if self._usual else row
 
     def update_progress(self) -> None:
         """Update the progress of running rows. A painter calls this before each update."""
         with self._lock:
+            self._take_events()
             asked = [*self._measures.items()]
         # Not under the lock: each measurement takes milliseconds, and the run must not wait for it.
         found = [(name, measure, measure()) for name, measure in asked]
@@ -234,9 +250,8 @@ class RunState(View):
                 row = self._rows[name]
                 bar = row.bars[-1]
                 if self._measures.get(name) is measure and bar.progress != progress:
-                    bars = (*row.bars[:-1], replace(bar, progress=progress))
-                    self._rows[name] = replace(row, bars=bars)
-                    self.version += 1
+                    bars = (*row.bars[:-1], changed(bar, progress=progress))
+                    self._rows[name] = changed(row, bars=bars)
 
     def learn_usual(self) -> None:
         """Read the usual durations and counts, to mark unusual rows from now on. Call it off the run's thread: it may take seconds."""
@@ -245,37 +260,35 @@ class RunState(View):
                 found = self.usual()
                 with self._lock:
                     self._usual = found
-                    self.version += 1
+                    self._rows = {name: self._judged(row) for name, row in self._rows.items()}
 
-    def judged(self, rows: Iterable[RowState], at: dt.datetime) -> tuple[RowState, ...]:
-        """Return *rows*, each with its unusual facts at the time *at*."""
-        usual = self._usual
-        if not usual:
-            return tuple(rows)
-        return tuple([self._judge(row, usual.get(row.id), at) for row in rows])
-
-    def _judge(self, row: RowState, usual: Usual | None, at: dt.datetime) -> RowState:
-        if usual is None or not row.bars:
+    def _judged(self, row: RowState) -> RowState:
+        """Return *row* with the unusual facts of its last attempt, if that attempt succeeded."""
+        if row.status != _SUCCESS or not row.bars or row.bars[-1].end is None:
             return row
         bar = row.bars[-1]
-        if bar.end is None:
-            lines = unusual(usual, (at - bar.start).total_seconds(), None, running=True)
-            return replace(row, unusual=lines) if lines else row
-        if row.status != Status.SUCCESS.value:
-            return row
-        known, with_lines = self._judged.get(row.id, (None, row))
-        if known is not row:
-            lines = unusual(usual, (bar.end - bar.start).total_seconds(), row.rows_out)
-            with_lines = replace(row, unusual=lines) if lines else row
-            self._judged[row.id] = row, with_lines
-        return with_lines
+        assert bar.end is not None
+        lines = unusual(
+            self._usual.get(row.id), (bar.end - bar.start).total_seconds(), row.rows_out
+        )
+        return changed(row, unusual=lines) if lines else row
+
+    def _judge_running(self, at: dt.datetime) -> None:
+        """Mark the rows that have run unusually long at the time *at*. Call it under the lock."""
+        for name in self._running if self._usual else ():
+            row = self._rows[name]
+            if not row.unusual:
+                seconds = (at - row.bars[-1].start).total_seconds()
+                lines = unusual(self._usual.get(name), seconds, None, running=True)
+                if lines:
+                    self._rows[name] = changed(row, unusual=lines)
 
     def give_up(self) -> bool:
         """Mark the run as interrupted because it will not report its end. Return True if it had not ended."""
         with self._lock:
+            self._take_events()
             lost = self._head.live
             if lost:
-                self.version += 1
                 self._head = replace(self._head, status="interrupted", at=utc_now())
             return lost
 
@@ -289,20 +302,18 @@ class RunState(View):
         """Return the current state of the run."""
         eta = self._current_eta()
         with self._lock:
-            head, version = self._head, self.version
+            self._take_events()
+            head = self._head
+            at = utc_now() if head.live else head.at
+            if head.live:
+                self._judge_running(at)
             rows = tuple(self._rows.values())
+        left = None
         # Not under the lock: the estimate simulates the rest of the run, and the run must not wait for it.
-        at, left = utc_now() if head.live else head.at, None
         if eta is not None and head.start and head.status == "running":
             left = eta.seconds_left(rows, head.start, at)
-        return replace(
-            head,
-            at=at,
-            rows=self.judged(rows, at),
-            seconds_left=left,
-            expected=None if eta is None else eta.expected,
-            version=version,
-        )
+        expected = None if eta is None else eta.expected
+        return replace(head, at=at, rows=rows, seconds_left=left, expected=expected)
 
     def _current_eta(self) -> Eta | None:
         """Return the estimate of the current plan.
@@ -322,12 +333,13 @@ class RunState(View):
 def _started(row: RowState, payload: dict[str, Any]) -> RowState:
     """Return *row* with a new attempt."""
     bar = AttemptState(number=payload["attempt"], start=payload["timestamp"])
-    return replace(
+    return changed(
         row,
         status=bar.status,
         attempt=bar.number,
         start=row.start or bar.start,
         end=None,
+        unusual=(),
         why=payload["why"] or row.why,
         bars=(*row.bars, bar),
     )
@@ -335,19 +347,25 @@ def _started(row: RowState, payload: dict[str, Any]) -> RowState:
 
 def _ended(row: RowState, payload: dict[str, Any]) -> RowState:
     """Return *row* with its open attempt ended. Without an open attempt, only the row ends."""
-    facts = _outcome(payload)
+    facts, end, outputs = _outcome(payload), payload["end_time"], payload["outputs_written"]
     bars = row.bars
     if bars and bars[-1].end is None:
-        written = change_lines(payload["outputs_written"])
-        last = replace(bars[-1], checks=_broken(payload["checks"]), written=written, progress=None)
-        times = {"start": payload["start_time"], "end": payload["end_time"]}
-        bars = (*bars[:-1], replace(last, **times, **facts))
-    return replace(
+        last = AttemptState(
+            number=bars[-1].number,
+            start=payload["start_time"],
+            end=end,
+            checks=_broken(payload["checks"]),
+            written=change_lines(outputs),
+            **facts,
+        )
+        bars = (*bars[:-1], last)
+    return changed(
         row,
         start=bars[0].start if bars else None,
-        end=payload["end_time"],
-        duration_seconds=(payload["end_time"] - row.start).total_seconds() if row.start else None,
-        change=change_of(payload["outputs_written"]),
+        end=end,
+        duration_seconds=(end - row.start).total_seconds() if row.start else None,
+        change=change_of(outputs),
+        unusual=(),
         why=payload["why"],
         failed_at=place_in(payload.get("failed_at")),
         bars=bars,
@@ -372,6 +390,8 @@ def _error(payload: Mapping[str, Any]) -> str:
 
 def _broken(checks: list[dict[str, Any]]) -> tuple[str, ...]:
     """Describe the data checks that did not pass."""
+    if not checks:
+        return ()
     return tuple(
         f"{check['check']} {check['status']}: {check['message']}"
         for check in checks

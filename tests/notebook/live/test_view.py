@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import types
 from typing import ClassVar
 
 import pytest
 from fakes import row
 
 from odibi_nb.core.model.events import Progress
-from odibi_nb.notebook.live import pictures
+from odibi_nb.notebook.environment import HTML, PLOTLY
+from odibi_nb.notebook.live import libraries, pictures
 from odibi_nb.notebook.live import view as live
 from odibi_nb.notebook.live.view import LiveView
 
@@ -122,6 +125,30 @@ def test_a_run_does_not_wait_for_its_picture(project, recorder, monkeypatch):
     monkeypatch.setitem(pictures.PICTURES, "slow", Slow)
     project(row("A", first)).run(views=[LiveView(lambda rows: "slow")]).raise_for_status()
     assert shown == [True]
+
+
+def test_a_run_does_not_wait_for_the_library_of_its_picture(
+    project, recorder, monkeypatch, tmp_path
+):
+    """The first transformation starts while the library of the picture is being imported, however long that takes."""
+    (tmp_path / "held_library.py").write_text(
+        "from notebook_gates import asked, started\nasked.set()\nheld = started.wait(10)\n"
+    )
+    gates = types.ModuleType("notebook_gates")
+    gates.asked, gates.started = threading.Event(), threading.Event()
+    monkeypatch.setitem(sys.modules, "notebook_gates", gates)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(libraries.MODULES, PLOTLY, "held_library")
+    for name in (HTML, PLOTLY):
+        monkeypatch.setitem(pictures.PICTURES, name, Recorder)
+
+    def first():
+        assert gates.asked.wait(10)
+        gates.started.set()
+
+    project(row("A", first)).run(views=[LiveView(lambda rows: PLOTLY)]).raise_for_status()
+    libraries.LIBRARIES.wait()
+    assert sys.modules["held_library"].held
 
 
 def test_the_words_come_before_the_picture(project, recorder):

@@ -6,6 +6,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as changed
 from views.snapshots import bar, everything, many, row, run
 
 from odibi_nb.core.planning.forecast import Span
@@ -183,7 +184,7 @@ def test_lanes_that_follow_a_run_are_those_of_its_end():
         key=lambda one: (one[0], not one[2]),
     )
     for _, i, ended in moments:
-        going = replace(rows[i], status="RUNNING", bars=(replace(rows[i].bars[0], end=None),))
+        going = changed(rows[i], status="RUNNING", bars=(changed(rows[i].bars[0], end=None),))
         following.update([(i, rows[i] if ended else going)])
     whole.update(enumerate(rows))
     assert following.labels() == whole.labels()
@@ -249,7 +250,7 @@ def test_before_the_run_starts_there_is_nothing_to_draw():
 def test_a_bar_tells_which_data_checks_were_not_kept():
     """The tooltip of an attempt has its broken checks, at most five."""
     broken = tuple(f"not_null(c{i}) warned: 1 of 4 rows" for i in range(9))
-    attempt = replace(bar(1, 0, 2), checks=broken)
+    attempt = changed(bar(1, 0, 2), checks=broken)
     gantt = gantt_of(run(row("A", attempt), status="success"))
     told = gantt.tooltip(next(segment for segment in gantt.segments if segment.bar))
     assert told[-5:] == [f"⚠ {check}" for check in broken[:5]]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as changed
 from thorough import examples
 from views.snapshots import bar, everything, many, row, run
 
@@ -120,7 +120,7 @@ def test_a_warning_shows_beside_the_name_while_the_run_goes_on():
     """A row that ended with a finding gets its sign in the frame at once, not at the run's end."""
     layers, plain = GanttLayers(2), row("B", bar(1, 0, 1))
     assert "⚠" not in layers.update(run(row("A", bar(1, 0)), plain))[0]
-    warned = row("A", dataclasses.replace(bar(1, 0, 2), checks=("output not written: x",)))
+    warned = row("A", changed(bar(1, 0, 2), checks=("output not written: x",)))
     assert ">⚠ A<" in layers.update(run(warned, plain))[0]
 
 

@@ -7,6 +7,7 @@ import json
 import re
 
 import pytest
+from msgspec.structs import replace as changed
 from views.snapshots import EVIL, bar, everything, many, row, run
 
 from odibi_nb.core.model.events import Progress
@@ -192,7 +193,7 @@ def test_plotly_takes_it(live, count):
 
 def test_markup_stays_text():
     """A <script> in an id, layer, function, error or run id is escaped."""
-    evil = dataclasses.replace(row(EVIL, bar(1, 0, 1, "FAILED", EVIL), layer=EVIL), function=EVIL)
+    evil = changed(row(EVIL, bar(1, 0, 1, "FAILED", EVIL), layer=EVIL), function=EVIL)
     snapshot = dataclasses.replace(run(evil, row(EVIL, layer="B")), project=EVIL)
     for live in (True, False):
         text = json.dumps(gantt_plotly(gantt_of(snapshot), EVIL, live=live))

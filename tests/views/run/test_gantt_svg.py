@@ -8,6 +8,7 @@ import re
 from xml.etree import ElementTree as ET
 
 import pytest
+from msgspec.structs import replace as changed
 from views.snapshots import EVIL, bar, everything, many, row, run
 
 from odibi_nb.core.model.events import Progress
@@ -30,7 +31,7 @@ def test_a_names_sign_has_its_room():
     """A sign before a name lies inside the picture, and does not move the chart."""
     plain = run(row("SILVER_001", bar(1, 0, 2)))
     warned = bar(1, 0, 2)
-    warned = dataclasses.replace(warned, checks=("output not written: x",))
+    warned = changed(warned, checks=("output not written: x",))
     starts = []
     for snapshot in (plain, run(row("SILVER_001", warned))):
         svg = drawn(snapshot)
@@ -129,9 +130,7 @@ def test_it_is_as_wide_as_its_place():
 
 def test_markup_stays_text():
     """A <script> in an id, layer, function, error or project is escaped."""
-    evil = dataclasses.replace(
-        row(EVIL, bar(1, 0, 1, "FAILED", EVIL), layer=EVIL), function=EVIL, engine=EVIL
-    )
+    evil = changed(row(EVIL, bar(1, 0, 1, "FAILED", EVIL), layer=EVIL), function=EVIL, engine=EVIL)
     snapshot = dataclasses.replace(run(evil), project=EVIL, run_id=EVIL, env=EVIL)
     text = gantt_svg(gantt_of(snapshot), EVIL)
     assert "<script" not in text

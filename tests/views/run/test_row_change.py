@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import msgspec
 import pytest
+from msgspec.structs import replace as changed
 from pages import without_our_script
 from views.snapshots import EVIL, bar, run
 from views.snapshots import row as row_of
@@ -81,10 +80,10 @@ def test_a_line_has_the_versions():
 
 def explained():
     """A run of stale rows, with a row that ran and a fresh one."""
-    ran = dataclasses.replace(bar(1, 0, 1), written=("silver.x v1 → v2: +3 ~0 −1",))
+    ran = changed(bar(1, 0, 1), written=("silver.x v1 → v2: +3 ~0 −1",))
     return run(
-        dataclasses.replace(row_of("A", ran), change="+3 ~0 −1", why=f"code changed ({EVIL})"),
-        dataclasses.replace(row_of("B", bar(1, 1, 2, "UNCHANGED")), why="nothing has changed"),
+        changed(row_of("A", ran), change="+3 ~0 −1", why=f"code changed ({EVIL})"),
+        changed(row_of("B", bar(1, 1, 2, "UNCHANGED")), why="nothing has changed"),
         row_of("C", bar(1, 1, 2)),
         status="success",
     )

@@ -30,7 +30,7 @@ def test_the_state_follows_the_run(project):
     """Rows change from WAITING over RUNNING to their end. The last state of the live view equals the result."""
     state, seen = RunState(), []
     hooks = HookManager()
-    hooks.register("*", lambda p: seen.append(state.snapshot().counts()))
+    hooks.register("*", lambda p: seen.append(state.snapshot().counts))
     result = project(row("A", lambda: None), row("B", fails)).run(
         hooks=hooks, views=[state], max_workers=1
     )
@@ -41,14 +41,6 @@ def test_the_state_follows_the_run(project):
         (r.id, r.status, r.attempt, r.error) for r in again.rows
     ]
     assert last.status == "failed"
-
-
-def test_a_version_says_whether_there_is_something_to_paint(project):
-    """The state's version grows with every event."""
-    state = RunState()
-    project(row("A", lambda: None)).run(views=[state])
-    assert state.version > 5
-    assert state.snapshot().version == state.version
 
 
 def test_every_value_is_escaped(project):
@@ -134,7 +126,7 @@ def test_the_summary_adds_up():
     text = summary_text(everything()).partition(" · run ")[2]
     done, total, others = re.search(r"(\d+) of (\d+) done, ([^·]+)", text).groups()
     assert int(done) + sum(map(int, re.findall(r"\d+", others))) == int(total)
-    assert int(done) == everything().counts()["SUCCESS"]
+    assert int(done) == everything().counts["SUCCESS"]
 
 
 def test_the_summary_fixes_the_height_of_the_figure_below_it():

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 from fakes import row
+from msgspec.structs import replace as changed
 from pages import without_our_script
 from views.snapshots import EVIL, bar, everything, many, run
 from views.snapshots import row as row_of
@@ -111,7 +112,7 @@ def test_markup_in_any_field_stays_text(project):
     fn = says(EVIL, error=ValueError(EVIL))
     result, page = finished(project, row(f"A{EVIL}", fn))
     assert "<script" not in without_our_script(page)
-    evil = dataclasses.replace(
+    evil = changed(
         row_of(EVIL, bar(1, 0, 1, "FAILED", EVIL), layer=EVIL), function=EVIL, engine=EVIL
     )
     snapshot = dataclasses.replace(run(evil), warnings=(EVIL,), run_id=EVIL)
@@ -220,9 +221,7 @@ def test_columns_are_as_wide_as_the_runs_names():
 
 def test_long_names_break_where_readers_would_break_them():
     """A function's name breaks only after its module."""
-    page = table_html(
-        run(dataclasses.replace(row_of("A"), function="plant_functions.silver.clean"))
-    )
+    page = table_html(run(changed(row_of("A"), function="plant_functions.silver.clean")))
     assert "plant_functions.<wbr>silver.<wbr>clean" in page
     assert breakable("ingest_plant_b_kiln_temperatures").count("<wbr>") == 4
     assert breakable("SILVER_001") == "SILVER_001"
@@ -249,7 +248,7 @@ def test_many_failures_share_the_room(project):
 
 def test_what_a_check_found_stands_below_its_row():
     """Broken data checks are shown without unfolding, also for a row that succeeded."""
-    warned = dataclasses.replace(bar(1, 0, 1), checks=("not_null(x) warned: 3 of 9 rows",))
+    warned = changed(bar(1, 0, 1), checks=("not_null(x) warned: 3 of 9 rows",))
     ((*_, more),) = cells_of(table_html(run(row_of("A", warned))))
     assert more == "⚠ not_null(x) warned: 3 of 9 rows"
 
@@ -279,8 +278,7 @@ def test_when_a_run_is_over_its_failed_rows_come_first():
 def test_a_long_run_keeps_its_failed_and_slowest_rows():
     """A saved table with too many rows has the failed and the slowest ones, and the total number."""
     rows = [
-        dataclasses.replace(row_of(f"T{i:03}", bar(1, 0, i)), duration_seconds=float(i))
-        for i in range(300)
+        changed(row_of(f"T{i:03}", bar(1, 0, i)), duration_seconds=float(i)) for i in range(300)
     ]
     rows[7] = row_of("BAD", bar(1, 0, 7, "FAILED", "x"))
     page = table_html(run(*rows, seconds=300, status="failed"))
@@ -291,8 +289,8 @@ def test_a_long_run_keeps_its_failed_and_slowest_rows():
 
 def test_seconds_have_a_bar_and_starts_their_utc():
     """The bar's length is relative to the longest row. The start is local, with UTC as its tooltip."""
-    long = dataclasses.replace(row_of("A", bar(1, 0, 8)), duration_seconds=8.0)
-    short = dataclasses.replace(row_of("B", bar(1, 1, 3)), duration_seconds=2.0)
+    long = changed(row_of("A", bar(1, 0, 8)), duration_seconds=8.0)
+    short = changed(row_of("B", bar(1, 1, 3)), duration_seconds=2.0)
     page = table_html(run(long, short, status="success"))
     assert "<td style=--s:100%>8.00" in page
     assert "<td style=--s:25%>2.00" in page
@@ -314,7 +312,7 @@ def test_the_function_keeps_its_room():
         row_of("INGEST_PLANT_B_KILN_TEMPERATURES", bar(1, 0, 1, "FAILED"), bar(2, 2, 3)),
         row_of("B", bar(1, 0, 1), engine="spark", layer="A_LAYER_WITH_A_LONG_NAME"),
     )
-    rows = tuple(dataclasses.replace(row, change="+3 ~0 −1") for row in rows)
+    rows = tuple(changed(row, change="+3 ~0 −1") for row in rows)
     page = table_html(run(*rows))
     widths = [float(width) for width in re.findall(r"<col style='width:([\d.]+)em'>", page)]
     assert len(widths) == len(COLUMNS) - 1
