@@ -232,8 +232,11 @@ class SvgChart(Chart):
         _fill(self._pictures, self._layers.update(snapshot))
 
     def end(self, snapshot: RunSnapshot, whole: str) -> None:
-        del snapshot  # at its end a run has another scale: all layers would be drawn again
-        self._box.children = (_another(self._pictures[0], whole),)
+        assert self._layers is not None
+        if self._layers.tooltips:
+            self.paint(snapshot)
+        else:  # at its end a run has another scale, and all layers of many rows would be drawn again
+            self._box.children = (_another(self._pictures[0], whole),)
 
 
 class PlotlyChart(Chart):
@@ -307,7 +310,10 @@ class BestChart(Chart):
         self._chart = chart
 
     def end(self, snapshot: RunSnapshot, whole: str) -> None:
-        self._chart.end(snapshot, whole)
+        if LIBRARIES.ready(PLOTLY):
+            self.paint(snapshot)
+        else:
+            self._chart.end(snapshot, whole)
 
 
 def _head(snapshot: RunSnapshot, hint: str) -> tuple[str, ...]:
