@@ -464,9 +464,9 @@ class _Walk:
 
     def _hold_object(self, value: Any, name: str, home: str) -> None:
         if isinstance(value, _CONTAINERS):
-            items = value.items() if hasattr(value, "items") else value
-            for i, item in enumerate([*items]):
-                self._held(item, f"{name}[{i}]")
+            pairs = value.items() if hasattr(value, "items") else enumerate([*value])
+            for key, item in [*pairs]:
+                self._held(item, f"{name}.{key}" if isinstance(key, str) else f"{name}[{key}]")
         elif self._data(value, name, home):
             pass
         elif callable(getattr(value, "__wrapped__", None)):

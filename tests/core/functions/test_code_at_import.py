@@ -191,3 +191,23 @@ def test_a_name_that_no_statement_binds_makes_the_code_unclear(project, tmp_path
     read = f"from pathlib import Path\nexec(Path({str(tmp_path / 'shop.txt')!r}).read_text())\n"
     project.write({"rows": f"{read}\n\n{WORK}    return f()\n"})
     assert project.read().unclear == ("the source of shop.rows.f cannot be found",)
+
+
+def test_secrets_in_values_are_not_stored(project, monkeypatch):
+    """They count in the hash, but the texts that explain a change do not have them."""
+    text = (
+        f"{SETTING}import types\nSECRET = os.environ['ODIBI_TEST_WORD']\n"
+        "class C:\n    def __init__(self):\n        self.password = SECRET\n\n\n"
+        "ONE = C()\nTWO = {'api_key': SECRET, 'x': C()}\n"
+        "THREE = types.MappingProxyType({'token': SECRET})\n\n\n"
+        f"{WORK}    return ONE, TWO, THREE\n"
+    )
+    monkeypatch.setenv("ODIBI_TEST_VALUE", "1")
+    digests = []
+    for word in ("hunter2hunter2", "hunter3hunter3"):
+        monkeypatch.setenv("ODIBI_TEST_WORD", word)
+        project.write({"rows": text})
+        code = project.read()
+        assert not [name for name, digest in code.parts.items() if word in code.texts[digest]]
+        digests.append(code.digest)
+    assert digests[0] != digests[1]
