@@ -75,6 +75,8 @@ partial = functools.partial(work, window="2H")
     "shop/deep/__init__.py": "",
     "shop/deep/inner.py": "def value():\n    return 1\n",
     "shop/unused.py": "X = 1\n",
+    "shop/stars.py": "from shop.helpers import *\n",
+    "shop/lazy.py": "def __getattr__(name):\n    if name != 'lazy': raise AttributeError(name)\n    from shop import helpers\n    return helpers.other\n",
 }
 
 
@@ -166,6 +168,9 @@ DYNAMIC = [
     "import sys\ndef work(inputs): return sys.modules['shop.helpers'].other()\n",
     "def work(inputs): return __import__('shop.helpers').helpers.other()\n",
     "from shop import helpers\nTABLE = {'a': helpers}\ndef work(inputs): return TABLE['a'].other()\n",
+    "from shop.stars import *\ndef work(inputs): return other()\n",
+    "from shop import stars\ndef work(inputs): return stars.other()\n",
+    "import shop.lazy\ndef work(inputs): return shop.lazy.lazy()\n",
 ]
 
 
@@ -268,6 +273,77 @@ def test_a_value_that_a_module_reads_from_elsewhere_at_its_import_counts(project
         project.write("settled.py", f"{text}# {number}\n")
         digests.append(project.read("settled").digest)
     assert digests[0] != digests[1]
+
+
+HELD = """
+import functools, os, types
+
+class Slotted:
+    __slots__ = ("n",)
+    def __init__(self, n): self.n = n
+    def get(self): return self.n
+
+class Settings:
+    class Inner:
+        pass
+
+def read(): return int(os.environ["ODIBI_TEST_NUMBER"])
+
+def made(n):
+    def inner(x): return n
+    return inner
+
+{statement}
+"""
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "VALUE = types.SimpleNamespace(a=read())",
+        "VALUE = types.MappingProxyType({'a': (frozenset([read()]),)})",
+        "VALUE = Slotted(read())",
+        "VALUE = Slotted(read()).get",
+        "VALUE = [functools.partial(max, read())]",
+        "VALUE = (functools.partial(made(1), n=read()), made)",
+        "VALUE = made(read())",
+        "VALUE = functools.cache(made(read()))",
+        "VALUE = (functools.cache(made(read())), type)",
+        "VALUE = type('Made', (), {'a': 1}), read()",
+        "setattr(Settings.Inner, 'setting', read()); VALUE = Settings",
+        "globals()['VALUE'] = made(read())",
+    ],
+)
+def test_objects_in_memory_count_with_the_values_that_they_hold(project, monkeypatch, statement):
+    """A value made at the import counts in any object, and an equal object has the same hash."""
+    digests = []
+    for step, number in enumerate((1, 2, 1)):
+        monkeypatch.setenv("ODIBI_TEST_NUMBER", str(number))
+        text = HELD.replace("{statement}", statement)
+        project.write("held.py", f"{text}\ndef work(inputs): return VALUE\n# {step}\n")
+        code = project.read("held")
+        assert code.unclear == ()
+        digests.append(code.digest)
+    assert digests[0] == digests[2] != digests[1]
+
+
+SUBCLASSES = """
+class Base:
+    pass
+
+class First(Base):
+    def run(self): return 1
+
+def work(inputs): return [cls().run() for cls in Base.__subclasses__()]
+"""
+
+
+def test_subclasses_count_for_code_that_searches_them(project):
+    """A function that calls all subclasses of a class depends on each of them."""
+    project.write("plug.py", SUBCLASSES)
+    before = project.read("plug")
+    project.write("plug.py", SUBCLASSES.replace("return 1", "return 2"))
+    assert project.read("plug").digest != before.digest
 
 
 def test_an_edit_after_the_import_is_not_taken_for_the_code_that_runs(project):
