@@ -249,7 +249,7 @@ def _environments(project: Orchestrator, other: Orchestrator, what: What) -> Dif
     return _each(project, title, present, diff, tuple(notes))
 
 
-# -- what they share ---------------------------------------------------------------------------
+# -- shared parts ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ def load_transformation(
     Raises:
         PlanError: if the registry has no such row, or the row is malformed.
         DataError: if an input cannot be read or is missing; the message names the row that makes it.
-        ConfigurationError: if the run log does not have what the row read in *run*.
+        ConfigurationError: if the run log lacks the inputs of the row in *run*.
     """
     past = None if run is None else attempt_in(project, transformation_id, run)
     rehearsal = open_rehearsal(project, transformation_id, portion, past=past)
@@ -169,10 +169,14 @@ def try_transformation(
     if write and portion:
         raise ConfigurationError(
             transformation_id,
-            ["what a part of the inputs gives would replace the whole: nothing is written"],
+            [
+                "the result of a part of the inputs would replace the whole table: nothing is written"
+            ],
         )
     if write and run is not None:
-        message = "what old inputs give would replace what the newest give: nothing is written"
+        message = (
+            "the result of old inputs would replace the result of the newest: nothing is written"
+        )
         raise ConfigurationError(transformation_id, [message])
     if not write:
         past = None if run is None else attempt_in(project, transformation_id, run)

@@ -268,7 +268,7 @@ def _name_problems(names: Sequence[str]) -> Iterator[str]:
         other = seen.setdefault(name.casefold(), name)
         if other is not name:
             yield (
-                f"two columns are called {other!r} and {name!r}, which are the same to a table: "
+                f"two columns are called {other!r} and {name!r}, which are the same name in a table: "
                 'give one another name by "rename", or leave one out by "columns"'
             )
 

@@ -119,7 +119,7 @@ def test_runs_that_are_not_there(project):
         try_transformation(opened, "S1", run="last")
     with pytest.raises(ConfigurationError, match="has no attempt of 'B1' in run 'nope'"):
         try_transformation(opened, "B1", run="nope")
-    with pytest.raises(ConfigurationError, match="what old inputs give would replace"):
+    with pytest.raises(ConfigurationError, match="the result of old inputs would replace"):
         try_transformation(opened, "B1", run="last", write=True)
 
 
@@ -331,7 +331,7 @@ def test_logs_without_inputs_are_one_message(broken, monkeypatch):
     for line in ("try S1 --run last", "load S1 --run last", "bisect S1"):
         with pytest.raises(ConfigurationError, match="the run log does not have what"):
             command(broken, line)
-    assert "inputs: the run log does not have what it read" in repr(command(broken, "why S1"))
+    assert "inputs: the run log lacks the versions that it read" in repr(command(broken, "why S1"))
 
 
 @pytest.mark.parametrize("text", [None, "", "x", "{}", "[1]", '[{"version": "x"}]', '{"a": 1}'])

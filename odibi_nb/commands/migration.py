@@ -229,7 +229,7 @@ def _has(module: str, name: str) -> bool:
 
 
 def _in_registry(arguments: argparse.Namespace, manifest: ProjectManifest) -> Iterator[Finding]:
-    """Yield what the registry's rows need, if the registry can be read as the manifest is."""
+    """Yield the changes that the registry's rows need, if the manifest's registry can be read."""
     try:
         orchestrator = GenericProjectOrchestrator(
             manifest.project,

@@ -187,7 +187,7 @@ python -m venv .venv
 
 Or open `{notebook}` in Jupyter.
 
-## What is where
+## Files
 
 | file | has |
 | --- | --- |

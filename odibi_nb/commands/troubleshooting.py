@@ -248,8 +248,8 @@ def _recorded(orchestrator: GenericProjectOrchestrator, name: str, run_id: str |
         return ""
     row: dict[str, Any] = rows[-1]
     return (
-        f"it ended {row['status']} in run {row['run_id']} on host {row['host']}; what it printed is kept "
-        "there, for the last 100 runs"
+        f"it ended {row['status']} in run {row['run_id']} on host {row['host']}; that host keeps its "
+        "output, for the last 100 runs"
     )
 
 

@@ -64,7 +64,7 @@ def check_names(
         if name.casefold() in seen:
             raise DataError(
                 f"{table}: two columns are called {seen[name.casefold()]!r} and {name!r}, which are "
-                f"the same to a table{counted}: rename or drop one"
+                f"the same name in a table{counted}: rename or drop one"
             )
         seen[name.casefold()] = name
 

@@ -34,8 +34,8 @@ MANY_BATCHES = 8
 class TableLogSink(BaseLogSink):
     """A table of attempts, and beside it a table of runs.
 
-    Every write is one commit. The first record creates the tables. A write adds columns that a table
-    lacks, as the seed's table does; columns of other types keep their types. If a table cannot be read or
+    Every write is one commit. The first record creates the tables. A write adds missing
+    columns, as in the seed's table. Columns of other types keep their types. If a table cannot be read or
     written, a method raises DataError and the table is unchanged. If the library for the tables is not
     installed, it raises EngineNotAvailableError.
     """

@@ -58,7 +58,7 @@ class Conversion:
     Attributes:
         rows: the registry rows.
         left_out: sentences about sources without a counterpart.
-        notes: sentences about what the manifest must have for the rows.
+        notes: sentences about keys that the rows need in the manifest.
     """
 
     rows: list[Row] = field(default_factory=list)

@@ -113,7 +113,7 @@ class Edit:
 
 
 TRY_AGAIN = (
-    "another writer came first, and nothing of this edit was written: look, and run it again"
+    "another writer came first, and this edit wrote nothing: look at the rows and repeat the edit"
 )
 """The last problem of an edit that conflicts with another writer's."""
 

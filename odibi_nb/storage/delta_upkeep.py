@@ -21,7 +21,7 @@ _logger = logging.getLogger(__name__)
 
 
 def no_hooks() -> Any:
-    """Return options of a commit that let delta-rs do nothing after it.
+    """Return the options of a commit after which delta-rs does no maintenance.
 
     After each commit, delta-rs would look at every file of the table's log to find expired ones. With 1,300
     files that takes longer than the commit. `checkpoint` and `compact` do the same more rarely.

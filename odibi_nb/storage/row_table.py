@@ -47,7 +47,7 @@ class RowQuery:
     limit: int | None = None
 
     def spelled(self, types: Collection[str]) -> RowQuery | None:
-        """Return the query in the spelling of a table that has *types*, or None if it can have no rows."""
+        """Return the query with the table's spelling of its columns, *types*, or None if a column is missing."""
         names = spelling((*self.equal, *self.folded, *self.order), types)
         if not {*self.equal, *self.folded} <= names.keys():
             return None
@@ -99,7 +99,7 @@ class Merge:
     uncompared: frozenset[str] = frozenset()
 
     def spelled(self, types: Collection[str]) -> Merge:
-        """Return the same changes in the spelling of a table that has *types*."""
+        """Return the same changes with the table's spelling of its columns, *types*."""
         rows = (*self.inserts, *self.deletes, *(row for pair in self.updates for row in pair))
         names = spelling(dict.fromkeys(name for row in rows for name in row), types)
 

@@ -108,7 +108,7 @@ def test_ctrl_c(example, presses):
     run_id = child.wait_for("run_start")[1]
     while child.wait_for("transform_start")[2] != "SILVER_001":
         pass
-    for said in ("🛑 Cancelling:", "🛑 Cancelling what", "🛑 Abandoning")[:presses]:
+    for said in ("🛑 Cancelling:", "🛑 Cancelling running", "🛑 Abandoning")[:presses]:
         child.signal()
         child.wait_for(said)
     if presses == 1:

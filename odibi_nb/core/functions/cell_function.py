@@ -63,7 +63,7 @@ def function_from(
     with REGISTRY.preserved():
         before = REGISTRY.find(transformation.module, transformation.function, engine)
         try:
-            exec(code, namespace)  # noqa: S102  running the user's own cell is what was asked for
+            exec(code, namespace)  # noqa: S102  the user asked to run this cell
         except Exception as exc:
             raise ConfigurationError(where, [_raised(exc, file)]) from exc
         found = REGISTRY.find(transformation.module, transformation.function, engine)

@@ -47,7 +47,7 @@ class TransformationResult:
         traceback: text of the exception's traceback, from the user's code on.
         log: the text that the last attempt printed and logged.
         checks: results of the last attempt's data checks.
-        inputs_read: what the last attempt read, with the versions of the tables.
+        inputs_read: inputs of the last attempt, with the versions of the tables.
         outputs_written: the tables that the last attempt wrote, with their versions.
         why: why a ``--stale`` run had the transformation, or why it ended UNCHANGED; "" in other runs.
         failed_at: the line of the user's code at which it failed; None without one.

@@ -46,7 +46,7 @@ class TableRollback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         problem: reason why the table cannot be restored; "" if it can.
         rows_removed: see `Outlook`.
         rows_restored: see `Outlook`.
-        note: what the user must know of this table.
+        note: a remark about this table for the user.
     """
 
     table: str

@@ -119,7 +119,7 @@ class RowResolver:
             self.problems += row.output_problems
         elif fn is not None and not returns_nothing(fn):
             self.notices += [
-                f"{problem}: fine if the function writes it, but what it returns the runner cannot write"
+                f"{problem}: the function may write it, but the runner cannot write a returned frame to it"
                 for problem in row.output_problems
             ]
 

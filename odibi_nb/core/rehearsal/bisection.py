@@ -120,7 +120,7 @@ def bisect(
     good, bad = found
     for attempt in found:
         if attempt.reads is None:
-            message = f"the run log does not have what it read in {attempt}"
+            message = f"the run log lacks the inputs of {attempt}"
             raise ConfigurationError(f"bisect {transformation_id}", [message])
     commits = _commits_between(project, transformation_id, good, bad)
     search = _Search(project, transformation_id, good, bad, commits, say)

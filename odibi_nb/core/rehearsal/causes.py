@@ -229,7 +229,7 @@ class _Comparison:
     def inputs(self) -> Iterator[Cause]:
         """Yield the differences of the inputs that the later attempt read."""
         if self.before.reads is None or self.after.reads is None:
-            self.unknown.append("inputs: the run log does not have what it read")
+            self.unknown.append("inputs: the run log lacks the versions that it read")
             return
         then = self.before.tables()
         for key, now in self.after.tables().items():

@@ -125,7 +125,7 @@ def attempt_in(
         failed: consider failed attempts only.
 
     Raises:
-        ConfigurationError: if the run log has no such attempt, or does not have what it read.
+        ConfigurationError: if the run log lacks the attempt or its inputs.
     """
     if run_id == LAST:
         attempts = attempts_of(project, transformation_id)

@@ -1,1 +1,1 @@
-"""Decide what a rollback restores: from the run log and the commits of tables to a plan."""
+"""Make the plan of a rollback from the run log and the commits of tables."""

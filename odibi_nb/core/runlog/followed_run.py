@@ -240,7 +240,7 @@ class FollowedRun:
         if event is None:
             return
         for view in self._views:
-            # A line of another version may lack what a view needs. The next line is whole again.
+            # A line of another version may lack a fact that a view needs. The next line is whole again.
             with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
                 view.on_event(event)
         if event.type is EventType.RUN_END:

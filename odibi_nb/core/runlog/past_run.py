@@ -43,7 +43,7 @@ class PastRun:
         run: the record of the run.
         records: the records of its attempts.
         planned: ids of its rows, in the plan's order; empty if only the run log has the run.
-        printed: what the last attempt of each row printed, by id.
+        printed: output of the last attempt of each row, by id.
         why: why a ``--stale`` run had a row, by id.
         failed_at: the line at which the last attempt of a row failed, by id.
         ended: True if the run itself recorded its end.

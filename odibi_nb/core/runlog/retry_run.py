@@ -155,7 +155,7 @@ class Repair:
             why = several if len(states) > 1 else f"the only transformation of {run} has succeeded"
         else:
             named = _listed([f"{name} ({states[name].lower()})" for name in sorted(open_ones)])
-            why = f"nothing that is left of run {self.run_id} is selected or still there: {named}"
+            why = f"no unfinished row of run {self.run_id} is selected and still exists: {named}"
         return nothing_ran(plan, f"nothing to retry: {why}", retry_of=self.run_id)
 
 

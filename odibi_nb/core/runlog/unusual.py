@@ -1,4 +1,4 @@
-"""Find what is unusual about a row: much slower than in its last runs, or far fewer rows.
+"""Find unusual facts about a row: much slower than in its last runs, or far fewer rows.
 
 Durations and row counts vary by factors, not by seconds: so all distances are between logarithms. The
 median and the median distance from it (MAD) are the usual, because one odd run changes neither.

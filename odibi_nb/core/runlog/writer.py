@@ -111,7 +111,7 @@ class RunLogWriter:
                 if position.sink.write_last(batch, run_record):
                     self._handed_over(position, batch)
                     return
-            except BaseException:  # noqa: BLE001  what is missing is written below
+            except BaseException:  # noqa: BLE001  missing records are written below
                 unsure = position.tried = True
         self._hand_over(position, final=True)
         if position.failed is not None:

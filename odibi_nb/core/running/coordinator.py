@@ -555,8 +555,8 @@ class TransformationRunner:
         self.events.publish(EventType.RUN_CANCEL_REQUESTED, request)
         messages = {
             DRAIN: f"🛑 Cancelling: nothing new starts, {len(self._running)} running",
-            STOP: "🛑 Cancelling what runs; once more abandons it",
-            ABANDON: "🛑 Abandoning what runs",
+            STOP: "🛑 Cancelling running rows; once more abandons them",
+            ABANDON: "🛑 Abandoning running rows",
         }
         self.events.say("WARNING", messages[self.cancel_level])
         self._clear_queue(Status.CANCELLED, self._cancel_reason)

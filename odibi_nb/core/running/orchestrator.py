@@ -624,7 +624,7 @@ class Orchestrator:
             self._modules.remember()
 
     def _finish_notifying(self, warnings: list[str]) -> None:
-        """Let the notifier send the rest, and add what it could not send to *warnings*.
+        """Let the notifier send the rest, and add the unsent messages to *warnings*.
 
         The run has released its lock, so a slow receiver does not delay the next run.
         """
@@ -911,7 +911,7 @@ class Orchestrator:
         """Return the name in ``sys.modules`` of the module that rows call *module*."""
         return self._modules.real_name(module)
 
-    # -- what the run needs --------------------------------------------------------------------
+    # -- parts of the run ----------------------------------------------------------------------
 
     def tables(self, engine: str) -> TableEngine:
         """Return the table engine *engine*, which is made at its first use."""

@@ -331,7 +331,7 @@ class RunExecution:
                 again = self._taken_back(started)
                 tables = dict.fromkeys([*taken_back.tables, *again.tables])
                 taken_back = TakenBack(tuple(tables), again.left)
-        except Exception as exc:  # noqa: BLE001  the run must end, and its log must say what is left
+        except Exception as exc:  # noqa: BLE001  the run must end, and its log must have the rest
             text = f"atomic: not rolled back: {error_text(exc)}: roll back run {self.run_id}"
             self.events.warn(text)
             return TakenBack()

@@ -27,7 +27,7 @@ def why_files_stay(table: Any) -> str:
     for path in pyarrow().table(table.get_add_actions(flatten=True))["path"].to_pylist():
         if _ENCODED_OTHERWISE.search(path):
             return (
-                f"deltalake {version} would keep the rows of {path}, because of the signs in its name: "
+                f"deltalake {version} would keep the rows of {path}, because of special characters in its name: "
                 "write the table with Spark, or install deltalake 1.6.6 or newer"
             )
     return ""

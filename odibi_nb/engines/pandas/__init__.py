@@ -1,1 +1,1 @@
-"""The embedded engine: pandas DataFrames over Delta tables, or over what a Spark session reaches."""
+"""The embedded engine: pandas DataFrames over Delta tables, or over the tables of a Spark session."""

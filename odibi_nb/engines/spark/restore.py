@@ -113,8 +113,8 @@ def _own_version(target: DeltaTarget, mark: dict[str, str], restores: int, count
 def _overtaken(target: DeltaTarget, expected: int, ours: int, made: int) -> DataError:
     """Bring back the commits that came between the check and our version, and return the error.
 
-    If others have also committed after it, their rows and ours are mixed, and only a person can decide
-    what to restore.
+    If others have also committed after it, their rows and ours are mixed, and only a person can choose
+    the version to restore.
     """
     if ours == made:
         _restore(target.connection.spark, target, made - 1)

@@ -65,7 +65,7 @@ class RunNotifier:
             self._put(self._write.run_ended(run_id, *ended))
 
     def on_output(self, transformation_id: str, line: str) -> None:
-        """Ignore what a transformation prints."""
+        """Ignore the output of transformations."""
 
     def on_message(self, level: str, text: str) -> None:
         """Ignore lines that are not events."""

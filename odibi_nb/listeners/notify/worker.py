@@ -84,7 +84,7 @@ class ChannelWorker:
                 self._idle.set()
 
     def _pass(self) -> float | None:
-        """Send what waits. Return the seconds until the next pass, or None to wait for a message."""
+        """Send the waiting messages. Return the seconds until the next pass, or None to wait for a message."""
         with self._outbox.taken() as mine:
             if not mine:
                 return LOCKED_SECONDS if self._outbox.waiting() else None

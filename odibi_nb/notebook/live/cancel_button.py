@@ -65,7 +65,7 @@ class CancelButton:
         self.widget = ipywidgets.Button(
             description=label,
             tooltip=tooltip,
-            # Never narrower than its words: they say what the next press does.
+            # Never narrower than its label: it names the effect of the next press.
             layout={"width": "max-content", "flex": "0 0 auto", "margin": "2px 2px 2px 4px"},
         )
         self.widget.on_click(self._pressed)

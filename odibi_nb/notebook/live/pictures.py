@@ -167,7 +167,7 @@ class WidgetPicture(Picture):
         self._paint_table(snapshot)
 
     def end(self, snapshot: RunSnapshot) -> None:
-        """Leave the bundles of head and chart that a saved notebook keeps. The table's comes later.
+        """Write head and chart into the outputs that a saved notebook keeps. The table follows later.
 
         A reloaded page does not receive them, so the widgets show the end as well.
         """

@@ -94,7 +94,7 @@ def _loose(plan: RunPlan) -> list[str]:
     if plan.schedule != "graph" or not names:
         return []
     text = f"With schedule graph, rows of later layers that name no input start at once: {some_of(names, MAX_NAMED)}"
-    return [f"{text}; name their inputs, or what they depend on (depends_on)"]
+    return [f"{text}; name their inputs, or the rows that they need (depends_on)"]
 
 
 def makespan_table(expected: Forecast) -> Records:

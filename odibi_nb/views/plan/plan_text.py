@@ -72,7 +72,7 @@ def step_lines(plan: RunPlan) -> list[str]:
     }
     if idle:
         lines.append(
-            f"The steps of {', '.join(idle)} order nothing: rows wait for what they read (to order a "
+            f"The steps of {', '.join(idle)} order nothing: rows wait for their inputs (to order a "
             'layer by its steps: "ordered_by_step": true in the manifest\'s "layers")'
         )
     return lines

@@ -293,7 +293,7 @@ def _label(snapshot: RunSnapshot) -> str:
 
 
 def _roomy(seconds: float) -> float:
-    """Return an axis end past *seconds* that fits for a while, so that bars grow instead of shrinking."""
+    """Return a round axis end above *seconds*. It changes rarely, so that bars grow and the axis does not move."""
     least = max(5.0, seconds * 1.02)
     magnitude = 10.0 ** math.floor(math.log10(least))
     return next(

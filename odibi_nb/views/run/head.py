@@ -1,4 +1,4 @@
-"""The head of a run: a progress bar, how many rows are how far, what runs now, and when it will be over.
+"""The head of a run: a progress bar, the rows by status, the running rows, and the remaining time.
 
 Its parts change at different times. The counts change with the rows, so a screen reader announces
 them and nothing else. The clock changes with every picture.
@@ -69,7 +69,7 @@ the status is set on the nearest element that has a table, and the style hides o
 
 
 def head_html(snapshot: RunSnapshot, hint: str = "") -> str:
-    """Return all parts of the head: bar, counts, clock with a *hint*, and what runs now."""
+    """Return all parts of the head: bar, counts, clock with a *hint*, and running rows."""
     line = f"{counts_html(snapshot)} · {clock_html(snapshot, hint)}"
     return f"{bar_html(snapshot)}<p style='margin:4px 0'>{line}</p>{now_html(snapshot)}"
 

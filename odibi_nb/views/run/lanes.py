@@ -1,7 +1,7 @@
 """The lines of a chart: one for each row, or, of many rows, one for each failed row and for each worker.
 
 With hundreds of rows, a line for each one is a pixel high, and a failure cannot be seen. So the other
-rows share lanes: a lane is a worker, and shows what it did one after the other, at full height.
+rows share lanes: a lane is a worker, and shows its attempts one after the other, at full height.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ _CODE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtherRun:
-    """A run that goes on, and what a person can do about it.
+    """A run in progress, and the user's possible actions.
 
     Attributes:
         owner: its process, user and start, in words.

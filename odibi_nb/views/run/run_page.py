@@ -29,7 +29,7 @@ def chart_html(snapshot: RunSnapshot) -> str:
 
 
 def summary_html(snapshot: RunSnapshot, hint: str = "") -> str:
-    """Return the head of a run: progress bar, the `summary_parts` and a *hint*, what runs now."""
+    """Return the head of a run: progress bar, the `summary_parts`, a *hint*, and the running rows."""
     return head_html(snapshot, hint)
 
 

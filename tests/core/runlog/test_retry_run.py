@@ -130,8 +130,8 @@ def test_a_selection_of_what_is_to_be_retried(project, parts):
         "S2",
     ]
     (text,) = project.orchestrator().retry(select="B1").warnings
-    assert text.startswith("nothing to retry: nothing that is left of run ")
-    assert text.endswith("is selected or still there: G1 (skipped)")
+    assert text.startswith("nothing to retry: no unfinished row of run ")
+    assert text.endswith("is selected and still exists: G1 (skipped)")
     with pytest.raises(PlanError, match=r"no transformation 'B11' \(did you mean 'B1'\?\)"):
         project.orchestrator().retry(select="B11")
     assert list(project.orchestrator().retry(target_layers=["gold_1"]).transformations) == ["G1"]
@@ -235,7 +235,7 @@ def test_rows_that_are_gone_are_named(project, parts):
         "S1, skipped before, is disabled: left out",
     ]
     nothing = project.orchestrator().retry()
-    assert nothing.warnings[-1].endswith("is selected or still there: G1 (skipped), S1 (skipped)")
+    assert nothing.warnings[-1].endswith("is selected and still exists: G1 (skipped), S1 (skipped)")
 
 
 def test_cancelled_and_abandoned_rows_are_run_again(project, parts):

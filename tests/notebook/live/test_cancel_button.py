@@ -108,7 +108,7 @@ def test_every_request_to_end_is_counted():
         event = EventType.RUN_CANCEL_REQUESTED
         state.on_event(RunEvent(type=event, payload={"event": event.value, "level": level}))
         assert state.snapshot().cancel_level == level
-    state.on_message("WARNING", "🛑 Cancelling what runs; once more abandons it")
+    state.on_message("WARNING", "🛑 Cancelling running rows; once more abandons them")
     assert state.snapshot().cancel_level == 2
 
 

@@ -61,7 +61,7 @@ def test_steps_are_shown_where_they_order_a_layer(project):
     plan = project(*rows, manifest=asked).orchestrator().plan()
     for text in (plan_text(plan), re.sub("<[^>]+>", "", plan_html(plan))):
         assert "Bronze is ordered by step (10 → 20): rows of a step wait for all" in text
-        assert "The steps of Silver_1 order nothing: rows wait for what they read" in text
+        assert "The steps of Silver_1 order nothing: rows wait for their inputs" in text
     after = {
         name: line for line in cells(plan_html(plan)) for name in ("B20", "S2") if name in line
     }
