@@ -53,8 +53,8 @@ def one_after_the_other_on_spark(frames: Sequence[Any]) -> Any:
             found = kinds.setdefault(field.name, set())
             if not _has_no_values(field):
                 found.add(field.dataType.simpleString())
-    wanted = {name: _common(name, found) for name, found in kinds.items()}
-    first, *others = (_as(frame, wanted) for frame in frames)
+    common = {name: _common(name, found) for name, found in kinds.items()}
+    first, *others = (_as(frame, common) for frame in frames)
     for other in others:
         first = first.unionByName(other, allowMissingColumns=True)
     return first
@@ -79,12 +79,12 @@ def _common(name: str, kinds: set[str]) -> str:
     )
 
 
-def _as(frame: Any, wanted: dict[str, str]) -> Any:
-    """Cast *frame* to the types *wanted*. A whole number that a float would round is an error."""
+def _as(frame: Any, types: dict[str, str]) -> Any:
+    """Cast *frame* to *types*. A whole number that a float would round is an error."""
     columns = []
     for field in frame.schema.fields:
         kind, column = field.dataType.simpleString(), backticked(field.name)
-        target = wanted[field.name]
+        target = types[field.name]
         if kind == target:
             columns.append(column)
         elif _has_no_values(field):

@@ -41,14 +41,16 @@ class CommandParser(argparse.ArgumentParser):
         found = re.search(r"argument (.*?): invalid choice: '(.*?)' \(choose from (.*)\)", message)
         if found:
             choices = re.findall(r"[\w-]+", found[3])
-            meant = did_you_mean(found[2], choices)
+            suggestion = did_you_mean(found[2], choices)
             if found[1] in {
                 "COMMAND",
                 "ACTION",
             }:  # a list of 29 words would hide the one that is meant
                 where = f"no {found[1].lower()} {found[2]!r}"
-                raise CommandLineError(where, [f"{meant.strip(' ()')} See {self.prog} -h".strip()])
-            message += meant
+                raise CommandLineError(
+                    where, [f"{suggestion.strip(' ()')} See {self.prog} -h".strip()]
+                )
+            message += suggestion
         raise CommandLineError(self.prog, [f"{message}. See {self.prog} -h"])
 
     def print_help(self, file: Any = None) -> NoReturn:

@@ -76,10 +76,10 @@ class _FileChanges:
             return Writing(path, None, format_of(path).write(self.inserts).encode())
         old = self.file
         text = old.format.revise(old.text, revision)
-        wanted = [{**row, **self.updates.get(i, {})} for i, row in enumerate(old.rows)]
-        wanted = [row for i, row in enumerate(wanted) if i not in self.deletes]
+        edited = [{**row, **self.updates.get(i, {})} for i, row in enumerate(old.rows)]
+        edited = [row for i, row in enumerate(edited) if i not in self.deletes]
         found, problems = old.format.read(text)
-        if problems or [*map(_plain, found)] != [*map(_plain, (*wanted, *self.inserts))]:
+        if problems or [*map(_plain, found)] != [*map(_plain, (*edited, *self.inserts))]:
             message = "cannot be edited without a change to other rows; edit it by hand"
             raise RegistryError(str(path), [message])
         mark = old.data[: len(old.data) - len(old.text.encode())]

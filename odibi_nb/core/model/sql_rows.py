@@ -232,9 +232,9 @@ def place_named(message: str, text: str, engine: str) -> str:
     for quoted in [*named, *_QUOTED.findall(wrong)]:
         parts = [part.strip('`"').lower() for part in quoted[1:-1].split(".")]
         for size in range(len(parts)):  # Spark names a column with the table that the query omits
-            wanted = parts[size:]
+            tail = parts[size:]
             for i in range(len(words)):
-                if [word for word, _ in words[i : i + len(wanted)]] == wanted:
+                if [word for word, _ in words[i : i + len(tail)]] == tail:
                     return place_in(text, words[i][1])
     return ""
 

@@ -158,9 +158,9 @@ class Planner:
         hint = Hints()
         for name, where, query in [*found, *listed]:
             for key, table, place in query.tables:
-                meant = "" if key in known | self.idle_tables else hint(key, known)
-                if meant:
-                    yield f"row {name!r}: no row writes {table}{meant} - at {where}, {place}"
+                suggestion = "" if key in known | self.idle_tables else hint(key, known)
+                if suggestion:
+                    yield f"row {name!r}: no row writes {table}{suggestion} - at {where}, {place}"
 
     def _listed_queries(self, name: str) -> Iterator[tuple[str, SqlRow]]:
         """Yield place and content of each query in the row's inputs."""

@@ -237,19 +237,19 @@ def _order(past: PastRun, records: Sequence[Row]) -> list[str]:
     """Return the ids of all rows: in the plan's order, or else by layer and start."""
     layers = {name: n for n, name in enumerate(_layers(past.run, records))}
     by_layer = sorted(records, key=lambda r: (layers.get(r["layer"], len(layers)), r["start_time"]))
-    there = dict.fromkeys(record["transformation_id"] for record in by_layer)
-    planned = [name for name in past.planned if name in there]
-    return [*dict.fromkeys([*planned, *there])]
+    ended = dict.fromkeys(record["transformation_id"] for record in by_layer)
+    planned = [name for name in past.planned if name in ended]
+    return [*dict.fromkeys([*planned, *ended])]
 
 
 def _layers(run: Row, records: Sequence[Row]) -> list[str]:
     """Return the layers in which a row started: in the run's order, as far as it is known."""
     started = [record for record in records if record["attempt"]]
-    there = dict.fromkeys(
+    known = dict.fromkeys(
         record["layer"] for record in sorted(started, key=lambda r: r["start_time"])
     )
-    ordered = [name for name in (run.get("layers") or "").split(", ") if name in there]
-    return [*dict.fromkeys([*ordered, *there])]
+    ordered = [name for name in (run.get("layers") or "").split(", ") if name in known]
+    return [*dict.fromkeys([*ordered, *known])]
 
 
 def _run_status(status: str | None) -> RunStatus:

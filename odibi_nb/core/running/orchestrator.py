@@ -429,8 +429,8 @@ class Orchestrator:
                 the plan and are not raised.
         """
         self.bootstrap()
-        wanted = Wanted(run_id=run_id, select=select, force=force, drop=drop)
-        return self._rollback_plan(wanted)
+        request = Wanted(run_id=run_id, select=select, force=force, drop=drop)
+        return self._rollback_plan(request)
 
     def rollback(
         self,
@@ -467,17 +467,17 @@ class Orchestrator:
         chosen = self._chosen({"confirm": confirm})
         self._confirm(chosen)
         self.bootstrap(repo_path)
-        wanted = Wanted(run_id=run_id, select=select, force=force, drop=drop)
-        return self._exclusively(chosen, lambda: self._prepare_rollback(wanted))
+        request = Wanted(run_id=run_id, select=select, force=force, drop=drop)
+        return self._exclusively(chosen, lambda: self._prepare_rollback(request))
 
-    def _prepare_rollback(self, wanted: Wanted) -> PreparedRun | RunResult:
+    def _prepare_rollback(self, request: Wanted) -> PreparedRun | RunResult:
         """Prepare a rollback, or return its result if no table needs to change."""
-        found = self._rollback_plan(wanted)
+        found = self._rollback_plan(request)
         raise_for_problems(found)
         if not found.to_write:
             return nothing_to_roll_back(found, self.engine)
         plan = rollback_run_plan(found, self.engine, self.layer_order)
-        prepared = self._prepare(plan, RunOptions(select=wanted.selection))
+        prepared = self._prepare(plan, RunOptions(select=request.selection))
         return replace(
             prepared,
             setup=replace(prepared.setup, cache_plan={}),
@@ -485,9 +485,9 @@ class Orchestrator:
             texts=tuple(texts_of(found)),
         )
 
-    def _rollback_plan(self, wanted: Wanted) -> RollbackPlan:
+    def _rollback_plan(self, request: Wanted) -> RollbackPlan:
         return plan_of_rollback(
-            wanted,
+            request,
             self.place(),
             self.tables(self.engine),
             self.sinks(),

@@ -95,8 +95,8 @@ class VersionFiles:
         schema_in = require("pyarrow.parquet", "comparing versions").read_schema
         root = folder.absolute()  # DuckDB would read a first ~ as the home folder
         paths = [str(root / file) for file in sorted(self.files)]
-        wanted = _stored_types(pyarrow().schema(self.table.schema().to_arrow()))
-        if any(_stored_types(schema_in(path)) != wanted for path in paths):
+        table_types = _stored_types(pyarrow().schema(self.table.schema().to_arrow()))
+        if any(_stored_types(schema_in(path)) != table_types for path in paths):
             return None
         return paths
 
@@ -217,15 +217,15 @@ def unshared(before: VersionFiles, after: VersionFiles) -> tuple[VersionFiles, V
     shared = (listed[0].keys() & listed[1].keys()) - touched
     found = []
     for side, files in zip(sides, listed, strict=True):
-        wanted = {path: file for path, file in files.items() if path not in shared}
-        adds = None if plain else _adds(log, side.version, wanted.keys())
+        own = {path: file for path, file in files.items() if path not in shared}
+        adds = None if plain else _adds(log, side.version, own.keys())
         if not plain and adds is None:
             return sides
         part = replace(
             side,
-            files=frozenset(wanted),
-            size=sum(file.size for file in wanted.values()),
-            rows=_rows_in(wanted.values(), side.table),
+            files=frozenset(own),
+            size=sum(file.size for file in own.values()),
+            rows=_rows_in(own.values(), side.table),
             adds=adds,
         )
         found.append(part)
@@ -303,17 +303,17 @@ def _physical(field: Any) -> Any:
     return kept
 
 
-def _adds(log: DeltaLog, version: int, wanted: Collection[str]) -> dict[str, Any] | None:
-    """Return the newest entry up to *version* of each *wanted* file; None if the log lacks one."""
+def _adds(log: DeltaLog, version: int, paths: Collection[str]) -> dict[str, Any] | None:
+    """Return the newest entry up to *version* of each file in *paths*; None if the log lacks one."""
     found: dict[str, Any] = {}
-    for actions in log.actions(version) if wanted else ():
+    for actions in log.actions(version) if paths else ():
         for action in actions:
             add = action.get("add")
-            if add is not None and unquote(add["path"]) in wanted:
+            if add is not None and unquote(add["path"]) in paths:
                 found.setdefault(unquote(add["path"]), add)
-        if len(found) == len(wanted):
+        if len(found) == len(paths):
             return found
-    return found if len(found) == len(wanted) else None
+    return found if len(found) == len(paths) else None
 
 
 def _absolute(add: Mapping[str, Any], root: Path) -> dict[str, Any]:

@@ -251,12 +251,12 @@ def _read_csv(spark: Any, location: str, types: Mapping[str, str], options: dict
     names = [f"Unnamed: {i}" if n == f"_c{i}" else n for i, n in enumerate(found)]
     _check_named(types, names, shown)
     by_spark = {n: kind for n, kind in types.items() if not text_columns.is_converted_here(kind)}
-    wanted = ", ".join(f"{backticked(n)} {by_spark.get(n, 'string')}" for n in names)
+    schema = ", ".join(f"{backticked(n)} {by_spark.get(n, 'string')}" for n in names)
     frame = (
         reader()
         .option("mode", "FAILFAST")
         .option("enforceSchema", "true")
-        .schema(wanted)
+        .schema(schema)
         .load(location)
     )
     kinds = text_columns.kinds_of(frame, [name for name in names if name not in types])
@@ -283,9 +283,9 @@ def _read_json(spark: Any, location: str, types: Mapping[str, str], options: dic
             [], ", ".join(f"{backticked(n)} {k}" for n, k in types.items())
         )
     exact = {name: text_columns.read_as(kind) for name, kind in types.items()}
-    wanted = {name: exact.get(name) or kind for name, kind in found.items()}
-    if wanted != found:
-        wide = ", ".join(f"{backticked(name)} {kind}" for name, kind in wanted.items())
+    exact_types = {name: exact.get(name) or kind for name, kind in found.items()}
+    if exact_types != found:
+        wide = ", ".join(f"{backticked(name)} {kind}" for name, kind in exact_types.items())
         frame = reader().schema(wide).load(location)
     texts = [name for name, kind in found.items() if kind == "string" and name not in types]
     kept = {**types, **dict.fromkeys(_without_values(frame, texts), text_columns.NO_VALUES)}
@@ -315,16 +315,18 @@ def _with_types(frame: Any, types: Mapping[str, str], shown: str, *, plain: bool
     columns = []
     for name, kind in found.items():
         usual = _WIDE.get(kind, kind) if plain else kind
-        wanted = types.get(name, usual)
-        if kind == "boolean" and wanted not in {"boolean", "string"}:
-            raise DataError(f"{shown}, column {name!r}: boolean does not fit type {wanted}")
-        if wanted in _TIMES and (kind in _NUMBERS or kind.startswith("decimal")):
+        declared = types.get(name, usual)
+        if kind == "boolean" and declared not in {"boolean", "string"}:
+            raise DataError(f"{shown}, column {name!r}: boolean does not fit type {declared}")
+        if declared in _TIMES and (kind in _NUMBERS or kind.startswith("decimal")):
             raise DataError(
-                f"{shown}, column {name!r}: {kind} does not fit type {wanted}: a number does not say "
+                f"{shown}, column {name!r}: {kind} does not fit type {declared}: a number does not say "
                 "since when it counts, and what"
             )
-        same = wanted == kind
-        columns.append(backticked(name) if same else text_columns.recast(name, kind, wanted, shown))
+        same = declared == kind
+        columns.append(
+            backticked(name) if same else text_columns.recast(name, kind, declared, shown)
+        )
     return frame if columns == [backticked(n) for n in found] else frame.selectExpr(*columns)
 
 

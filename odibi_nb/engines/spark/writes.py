@@ -361,10 +361,10 @@ def check_partitions(target: DeltaTarget, output: Output) -> None:
 
 def is_partitioned_by(target: DeltaTarget, output: Output) -> bool:
     """Return True if a write of *output* leaves the partition columns of its table as they are."""
-    wanted = list(output.partition_by)
-    if not wanted and output.schema_mode != "overwrite":
+    declared = list(output.partition_by)
+    if not declared and output.schema_mode != "overwrite":
         return True
-    return _partitions(target) == wanted
+    return _partitions(target) == declared
 
 
 def _partitions(target: DeltaTarget) -> list[str] | None:

@@ -129,8 +129,8 @@ def _check(channel: Channel, response: http.client.HTTPResponse) -> None:
     if 300 <= status < 400:  # noqa: PLR2004  its redirections
         text = f"{channel.host} answered {status}, a redirection, which odibi_nb does not follow"
         raise NotSentError(text, retry_after=None)
-    said = shown_text(" ".join(response.read(_MOST_ANSWER).decode(errors="replace").split()))
-    text = f"{channel.host} answered {status} {response.reason}" + (f": {said}" if said else "")
+    answer = shown_text(" ".join(response.read(_MOST_ANSWER).decode(errors="replace").split()))
+    text = f"{channel.host} answered {status} {response.reason}" + (f": {answer}" if answer else "")
     again = status >= 500 or status in {_TOO_MANY, _TIMED_OUT}  # noqa: PLR2004  the server's fault
     wait = _seconds(response.getheader("Retry-After")) if again else None
     raise NotSentError(text, retry_after=wait, unclear=status in _UNCLEAR)
@@ -216,7 +216,7 @@ def _mail_server(channel: Channel) -> smtplib.SMTP:
     return server
 
 
-def _refused(channel: Channel, code: int, said: Any) -> NotSentError:
-    words = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+def _refused(channel: Channel, code: int, answer: Any) -> NotSentError:
+    words = answer.decode(errors="replace") if isinstance(answer, bytes) else str(answer)
     text = f"{channel.host} answered {code} {shown_text(' '.join(words.split()), _MOST_ANSWER)}"
     return NotSentError(text, retry_after=1.0 if code < 500 else None)  # noqa: PLR2004  SMTP's codes

@@ -46,14 +46,14 @@ class Libraries:
     def fetch(self, *names: str) -> None:
         """Start the imports of *names*, in this order, unless they are complete or in progress."""
         with self._lock:
-            wanted = [name for name in names if not self.ready(name) and not self._is_coming(name)]
-            if not wanted:
+            missing = [name for name in names if not self.ready(name) and not self._is_coming(name)]
+            if not missing:
                 return
             # A daemon: a kernel that ends must not wait for an import that hangs.
             thread = threading.Thread(
-                target=self._import, args=(wanted,), name="odibi-libraries", daemon=True
+                target=self._import, args=(missing,), name="odibi-libraries", daemon=True
             )
-            self._threads |= dict.fromkeys(wanted, thread)
+            self._threads |= dict.fromkeys(missing, thread)
             thread.start()
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> None:

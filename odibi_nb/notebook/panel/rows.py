@@ -111,11 +111,11 @@ class RowChooser:
 
     def toggle(self, names: Iterable[str]) -> None:
         """Choose *names* too, or take them out if all of them are chosen."""
-        wanted = [name for name in names if name in self._rows]
-        if wanted and all(name in self.chosen for name in wanted):
-            self.choose(name for name in self.chosen if name not in wanted)
+        toggled = [name for name in names if name in self._rows]
+        if toggled and all(name in self.chosen for name in toggled):
+            self.choose(name for name in self.chosen if name not in toggled)
         else:
-            self.choose(dict.fromkeys([*self.chosen, *wanted]))
+            self.choose(dict.fromkeys([*self.chosen, *toggled]))
 
     def _fill(self) -> None:
         """List the chosen transformations first, then the matches of the search."""

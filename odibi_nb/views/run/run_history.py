@@ -228,9 +228,9 @@ def _longest(grid: RunGrid) -> str:
 
 
 def _legend(grid: RunGrid) -> str:
-    there = {cell.status for line in grid.lines for cell in line.cells if cell is not None}
+    statuses = {cell.status for line in grid.lines for cell in line.cells if cell is not None}
     shown: list[tuple[str, StatusStyle]] = [
-        (name.lower(), style) for name, style in STATUS_STYLES.items() if name in there
+        (name.lower(), style) for name, style in STATUS_STYLES.items() if name in statuses
     ]
     words = [f"<span style='{text_colour(s.colour)}'>{s.sign}</span> {name}" for name, s in shown]
     if any(cell.unusual for line in grid.lines for cell in line.cells if cell is not None):
