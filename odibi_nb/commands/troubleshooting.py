@@ -156,9 +156,9 @@ def kept_text(failure: Failure) -> str:
     """Return a text about the size of a failure's variables, and how long they stay in memory."""
     size = size_text(held_bytes(failure.error))
     return (
-        f"its variables ({size}) stay in memory until it succeeds, newer failures take its place "
-        f"(the newest {KEPT} are kept, up to {size_text(KEPT_BYTES).removeprefix('about ')}), or "
-        "%odibi debug --forget"
+        f"its variables ({size}) stay in memory until the row succeeds, or until you run "
+        f"%odibi debug --forget; only the newest {KEPT} failures are kept, up to "
+        f"{size_text(KEPT_BYTES).removeprefix('about ')}"
     )
 
 
@@ -192,7 +192,7 @@ def _nothing_failed(
 ) -> str:
     where = f"{orchestrator.project!r}, env {orchestrator.env}"
     if name_or_last == LAST:
-        return f"no transformation of {where} has failed in the runs that are kept here"
+        return f"no transformation of {where} has failed in the stored runs"
     if attempts:
         return f"its last attempt, in run {attempts[-1].run_id}, is {attempts[-1].status}"
     return _unknown(orchestrator, name_or_last)
@@ -200,7 +200,7 @@ def _nothing_failed(
 
 def _unknown(orchestrator: GenericProjectOrchestrator, name: str, run_id: str | None = None) -> str:
     known = known_ids(orchestrator.state_dir, orchestrator.project, orchestrator.env, run_id)
-    runs = f"run {run_id}" if run_id else "the runs that are kept here"
+    runs = f"run {run_id}" if run_id else "the stored runs"
     return f"no attempt of {name!r} in {runs}{did_you_mean(name, known)}"
 
 

@@ -224,7 +224,7 @@ class _Selector:
             self._problem(f"unknown method {asked[1] + ':'!r}{hint}; the methods are {known}")
             return set()
         if not value:
-            self._problem(f"{method}: is without a value")
+            self._problem(f"{method}: needs a value")
             return set()
         return self.methods[method](value)
 

@@ -352,7 +352,7 @@ def _remove(table: Any, name: str, paths: list[str], versions: list[int], proper
     if why := why_files_stay(table):
         raise cannot_take_back(name, f"version {first}", why)
     if table.version() - first + 1 > len(versions):
-        why = "others have written since, and this deltalake, older than 1.6.6, removes no single files"
+        why = "other writers have committed since, and deltalake before 1.6.6 cannot remove single files"
         raise cannot_take_back(name, f"version {first}", why)
     if first == 0:
         table.delete(commit_properties=properties)

@@ -320,8 +320,8 @@ def _with_types(frame: Any, types: Mapping[str, str], shown: str, *, plain: bool
             raise DataError(f"{shown}, column {name!r}: boolean does not fit type {declared}")
         if declared in _TIMES and (kind in _NUMBERS or kind.startswith("decimal")):
             raise DataError(
-                f"{shown}, column {name!r}: {kind} does not fit type {declared}: a number does not say "
-                "since when it counts, and what"
+                f"{shown}, column {name!r}: {kind} does not fit type {declared}: a number has no "
+                "unit and no first day"
             )
         same = declared == kind
         columns.append(

@@ -137,7 +137,7 @@ def test_without_a_selection_all_rows_are_meant():
         ),
         ("layer:Bonze", "no row has layer 'Bonze' (did you mean 'Bronze'?)"),
         ("layer:xyz", "no row has layer 'xyz': choose from Bronze, Silver_1, Gold_1"),
-        ("layer:", "layer: is without a value"),
+        ("layer:", "layer: needs a value"),
         ("tag:dayly", "no row has tag 'dayly' (did you mean 'daily'?)"),
         ("plant:Plant_C", "no row has plant 'Plant_C' (did you mean 'Plant_"),
         ("engine:sprak", "no row has engine 'sprak' (did you mean 'spark'?)"),

@@ -160,7 +160,7 @@ def test_older_deltalake_takes_back_what_stands_last(engine, monkeypatch, before
     write(engine, [3], by(2))
     assert values(engine) == [*([0] if before else []), 3]
     write(engine, [4], by(row="other"))
-    with pytest.raises(DataError, match=r"others have written since.* 1\.6\.6"):
+    with pytest.raises(DataError, match=r"other writers have committed since.* 1\.6\.6"):
         write(engine, [5], by(3))
     assert values(engine) == [*([0] if before else []), 3, 4]
 
