@@ -159,6 +159,8 @@ class DeltaRowTable(RowTable):
 
         # To read a table's log takes long. A table that was opened before only reads its new commits.
         table, self._opened = self._opened, None
+        if table is None and "://" not in self._uri and _is_absent(Path(self._uri)):
+            return None  # delta-rs 1.1.0 would create the folder
         try:
             if table is None:
                 table = DeltaTable(self._uri, storage_options=self._options)
@@ -198,6 +200,16 @@ class DeltaRowTable(RowTable):
             explained = "; ".join(why_not_moved(str(exc)) or ())
             reason = explained or redact_text(" ".join(str(exc).split()))[:500]
             raise DataError(f"{self._shown} cannot be {verb}: {reason}".lstrip()) from exc
+
+
+def _is_absent(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        pass  # delta-rs gives the reason
+    return False
 
 
 def _came_second(exc: BaseException) -> bool:

@@ -111,7 +111,10 @@ def test_what_failed_functions_hold_is_said_and_can_be_let_go(shell, monkeypatch
     _, printed = run(shell, cell)
     assert "failed functions' variables (about 16 MB) stay in memory for %odibi debug" in printed
     report, printed = run(shell, "%odibi debug S1")
-    assert "its variables (about 16 MB) stay in memory until the row succeeds" in f"{report!r}{printed}"
+    assert (
+        "its variables (about 16 MB) stay in memory until the row succeeds"
+        in f"{report!r}{printed}"
+    )
     _, printed = run(shell, "%odibi debug --forget")
     assert "let go of 1 failure, about 16 MB" in printed
     assert FAILURES.newest_first() == []

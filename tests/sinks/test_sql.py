@@ -100,6 +100,7 @@ def test_locked_file(tmp_path):
 
 def test_unreachable_server():
     """A missing server gives one clear error, without a password."""
+    pytest.importorskip("psycopg")
     sink = log_in_database("postgresql+psycopg://u:s3cret@127.0.0.1:1/db")
     for call in (lambda: sink.write([record()]), lambda: sink.runs(1)):
         with pytest.raises(DataError, match="refused") as caught:

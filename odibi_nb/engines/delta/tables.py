@@ -67,6 +67,10 @@ def open_table(
     check_path(uri)
     shown = redact_url(uri)
     lib = deltalake()
+    if "://" not in uri and not _is_folder(Path(uri)):
+        # delta-rs 1.1.0 would create the folder, and panic if a file is in the way.
+        _check_nothing_there(Path(uri), name, writing=writing)
+        return None
     try:
         return lib.DeltaTable(uri, version=version, storage_options=dict(storage_options) or None)
     except lib.exceptions.TableNotFoundError:
@@ -87,6 +91,13 @@ def is_table(uri: str, storage_options: Mapping[str, str]) -> bool:
 
 _DATA_FILE = re.compile(r"\.parquet(?:#[0-9]{1,9})?$")
 """With the number that delta-rs adds to the names of files that it has not finished."""
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except PermissionError:
+        return False
 
 
 def _check_nothing_there(path: Path, name: str, *, writing: bool) -> None:

@@ -236,7 +236,9 @@ def _stored_types(schema: Any) -> list[tuple[str, Any]]:
     """Return name and type of each column, with one type for all texts and one for all bytes."""
     pa = pyarrow()
     narrow = {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}
-    narrow |= {getattr(pa, f"{name}_view")(): getattr(pa, name)() for name in ("string", "binary")}
+    for name in ("string", "binary"):
+        if hasattr(pa, f"{name}_view"):  # pyarrow 16 and later
+            narrow[getattr(pa, f"{name}_view")()] = getattr(pa, name)()
     return [(field.name, narrow.get(field.type, field.type)) for field in schema]
 
 
