@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 from example.test_on_spark import copy_of_the_project, in_order, on_pandas, run, same, tables
+from guarded_catalog import GuardedCatalog
 from serverless import VERSION, make_serverless
 from spark_sessions import QUICK, connect, settings_of
 from thorough import THOROUGH
@@ -19,7 +20,6 @@ from odibi_nb.wiring import editable_registry
 
 __all__ = ["on_pandas"]  # a fixture
 pytestmark = pytest.mark.skipif(not THOROUGH, reason="takes minutes: ODIBI_TEST_THOROUGH=1 runs it")
-SCHEMAS = ("bronze", "silver", "gold", "config_driven")
 
 
 def in_pandas(folder, layer):
@@ -42,31 +42,28 @@ def check_equal(found, wanted):
             assert {k: v for k, v in ours.items() if not same(v, theirs[k])} == {}, name
 
 
-def rows_in(spark, name):
+def rows_in(catalog, name):
     """The sorted rows of a table, times aware."""
-    rows = spark.table(f"spark_catalog.{name}").toArrow().to_pylist()
+    rows = catalog.spark.table(f"{catalog.name}.{name}").toArrow().to_pylist()
     return sorted(rows, key=in_order)
 
 
 @pytest.fixture
 def serverless(tmp_path, monkeypatch):
-    """A foreign session of serverless compute, and its stub. The catalog ``other`` is current."""
+    """A foreign session of serverless compute, its stub, and two Delta catalogs. The second one is current."""
     from odibi_nb.engines.spark import session as spark_session
 
     connect("connect", tmp_path)
     own = dict(spark_session._own)
     spark = connected(settings_of("connect")["remote"], {})
-    other = f"other_{uuid.uuid4().hex}"
-    name = f"spark.sql.catalog.{other}"
-    spark.conf.set(name, "org.apache.spark.sql.execution.datasources.v2.jdbc.JDBCTableCatalog")
-    spark.conf.set(f"{name}.url", f"jdbc:derby:memory:{other};create=true")
-    spark.conf.set(f"{name}.driver", "org.apache.derby.iapi.jdbc.AutoloadedDriver")
-    spark.catalog.setCurrentCatalog(other)
+    names = [f"{name}_{uuid.uuid4().hex[:8]}" for name in ("main", "other")]
+    main, other = (GuardedCatalog(spark, name, tmp_path) for name in names)
+    spark.catalog.setCurrentCatalog(other.name)
     stub = make_serverless(spark)
     monkeypatch.setenv(VERSION_VARIABLE, VERSION)
-    yield spark, stub, other
-    for schema in SCHEMAS:
-        spark.sql(f"DROP SCHEMA IF EXISTS spark_catalog.{schema} CASCADE").collect()
+    yield spark, stub, main, other
+    for catalog in (main, other):
+        catalog.drop()
     spark_catalog._known.pop(spark, None)
     spark.stop()
     spark_session._own.update(own)
@@ -77,11 +74,11 @@ def test_on_serverless_compute_with_two_catalogs(on_pandas, serverless, tmp_path
 
     Files of the workspace are pandas' there; nothing asks the session for what it refuses.
     """
-    spark, stub, other = serverless
+    spark, stub, main, other = serverless
     folder = copy_of_the_project(tmp_path / "energy_efficiency", {})
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     registry = "config_driven.TransformationRegistry"
-    lake = {"engine": "spark", "lake": "catalog:spark_catalog", "registry": registry}
+    lake = {"engine": "spark", "lake": f"catalog:{main.name}", "registry": registry}
     manifest["environments"]["qat"].update(lake)
     manifest["layers"]["Bronze"] = {"retry": {"max_retries": 0}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -101,17 +98,18 @@ def test_on_serverless_compute_with_two_catalogs(on_pandas, serverless, tmp_path
     retried = project.retry("last")
     retried.raise_for_status()
     assert 0 < len(retried.transformations) < len(rows)
-    found = {name: rows_in(spark, name) for name in on_pandas}
+    found = {name: rows_in(main, name) for name in on_pandas}
     check_equal(found, on_pandas)
     assert stub.refused == []
     project.run(select="GOLD_002").raise_for_status()
     project.rollback("last").raise_for_status()
-    history = spark.sql("DESCRIBE HISTORY spark_catalog.gold.daily_energy LIMIT 1").collect()
+    history = spark.sql(f"DESCRIBE HISTORY {main.name}.gold.daily_energy LIMIT 1").collect()
     assert history[0]["operation"] == "RESTORE"
-    assert rows_in(spark, "gold.daily_energy") == found["gold.daily_energy"]
-    log = "SELECT run_id FROM spark_catalog.config_driven.TransformationRun"
+    assert rows_in(main, "gold.daily_energy") == found["gold.daily_energy"]
+    log = f"SELECT run_id FROM {main.name}.config_driven.TransformationRun"
     assert len(spark.sql(log).collect()) == 4
-    assert spark.catalog.currentCatalog() == other
+    assert spark.catalog.currentCatalog() == other.name
+    assert spark.sql(f"SHOW SCHEMAS IN {other.name}").collect() == []
     assert not (folder / "lake").exists()
 
 
