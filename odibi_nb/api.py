@@ -240,15 +240,15 @@ def watch(project: str, run_id: str = "last", env: str = "qat", **keywords: Any)
         ConfigurationError: if the run does not exist.
     """
     from odibi_nb.core.runlog.followed_run import FollowedRun, runs_going_on
-    from odibi_nb.core.runlog.run_elsewhere import run_elsewhere
+    from odibi_nb.core.runlog.run_elsewhere import runs_elsewhere
+    from odibi_nb.project_orchestrator import GenericProjectOrchestrator
     from odibi_nb.views.run.console import ThrottledConsole
 
     with _opened(project, env, **keywords) as opened:
         where = opened.project, opened.env
         found = [FollowedRun(one.folder) for one in runs_going_on(opened.state_dir, *where)]
         if not found:
-            away = run_elsewhere(opened.run_state(), opened.sinks(), *where, opened.state_dir)
-            found = [] if away is None else [away]
+            found += runs_elsewhere(opened.run_state(), opened.sinks(), *where, opened.state_dir)
         for run in [run for run in found if run_id in ("last", run.run_id)][-1:]:
             console = ThrottledConsole("INFO")
             if note := run.note():

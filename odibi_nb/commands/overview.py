@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from odibi_nb.api import GenericProjectOrchestrator
 from odibi_nb.commands.opening import found_manifests, open_project
-from odibi_nb.commands.watching import folders_going_on, runs_elsewhere
+from odibi_nb.commands.watching import folders_going_on, runs_away
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.model.log_columns import PROVENANCE_COLUMNS, RECORD_COLUMNS, RUN_COLUMNS
 from odibi_nb.core.runlog import journal
@@ -213,7 +213,11 @@ def _cancelled_elsewhere(arguments: argparse.Namespace, here: list[str]) -> str:
     if (here and not arguments.run_id) or arguments.run_id in here:
         return ""
     row = arguments.transformation or ""
-    for run, _ in runs_elsewhere(arguments):
+    away = [run for run, _ in runs_away(arguments)]
+    if len(away) > 1:
+        names = ", ".join(run.run_id for run in away)
+        raise ConfigurationError("cancel", [f"say which run: {names}"])
+    for run in away:
         if run.cancel(row):
             what = f"transformation {row} of run" if row else "run"
             return (

@@ -12,7 +12,7 @@ from odibi_nb.core.runlog.followed_run import FollowedRun
 from odibi_nb.core.runlog.history import LAST
 from odibi_nb.core.runlog.journal import live_runs, read_mark, run_folders
 from odibi_nb.core.runlog.past_run import ended_run_in, find_past_run, result_of
-from odibi_nb.core.runlog.run_elsewhere import run_elsewhere
+from odibi_nb.core.runlog.run_elsewhere import runs_elsewhere
 from odibi_nb.errors import ConfigurationError, OdibiError
 from odibi_nb.settings import load_settings
 from odibi_nb.views.json_documents import HistoryDocument, log_entries
@@ -44,7 +44,7 @@ def watch(arguments: argparse.Namespace, face: Face) -> Any:
     return Watched(run.run_id, face.watch(run, ui))
 
 
-def runs_elsewhere(arguments: argparse.Namespace) -> Iterator[tuple[RunElsewhere, str]]:
+def runs_away(arguments: argparse.Namespace) -> Iterator[tuple[RunElsewhere, str]]:
     """Yield the runs of other machines that go on, and their environments.
 
     Only the requested project is asked, or the only one that is found from here: a lake may be far away.
@@ -58,10 +58,11 @@ def runs_elsewhere(arguments: argparse.Namespace) -> Iterator[tuple[RunElsewhere
             )
             try:
                 tables = orchestrator.run_state()
-                if tables is not None:
-                    where = orchestrator.project, env, orchestrator.state_dir
-                    run = run_elsewhere(tables, orchestrator.sinks(), *where)
-                    if run is not None and arguments.run_id in (None, LAST, run.run_id):
+                if tables is None:
+                    continue
+                where = orchestrator.project, env, orchestrator.state_dir
+                for run in runs_elsewhere(tables, orchestrator.sinks(), *where):
+                    if arguments.run_id in (None, LAST, run.run_id):
                         yield run, env
             except OdibiError:
                 if named:
@@ -72,7 +73,7 @@ def runs_elsewhere(arguments: argparse.Namespace) -> Iterator[tuple[RunElsewhere
 
 def _elsewhere(arguments: argparse.Namespace) -> RunElsewhere | None:
     """Return the requested run if it goes on, on another machine."""
-    found = [run for run, env in runs_elsewhere(arguments) if arguments.env in (None, env)]
+    found = [run for run, env in runs_away(arguments) if arguments.env in (None, env)]
     return max(found, key=lambda run: run.run_id, default=None)
 
 

@@ -662,6 +662,9 @@ class RunStateTables(Protocol):
     def lease(self, project: str, env: str) -> Row | None:
         """Return the row of `LEASE_COLUMNS` for *project* and *env*; None if it does not exist."""
 
+    def leases(self, project: str, env: str) -> list[Row]:
+        """Return the lease of *project* and *env*, and the leases of the parts of jobs that run it."""
+
     def change_lease(
         self, project: str, env: str, decide: Callable[[Row | None], Mapping[str, Any] | None]
     ) -> None:

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from odibi_nb.core.model.log_columns import LEASE_COLUMNS
+from odibi_nb.core.runlog.run_lease import is_part_of
 from odibi_nb.errors import TableNotFoundError
 from odibi_nb.storage.row_table import Merge, RowQuery
 
@@ -40,6 +41,14 @@ class TableRunState:
         with contextlib.suppress(TableNotFoundError):
             return next(iter(self._lease.select(LEASE_COLUMNS, query)), None)
         return None
+
+    def leases(self, project: str, env: str) -> list[Row]:
+        """Return the lease of *project* and *env*, and the leases of the parts of jobs that run it."""
+        query = RowQuery(equal={"project": [project]})
+        with contextlib.suppress(TableNotFoundError):
+            rows = self._lease.select(LEASE_COLUMNS, query)
+            return [row for row in rows if is_part_of(str(row["env"]), env)]
+        return []
 
     def change_lease(
         self, project: str, env: str, decide: Callable[[Row | None], Mapping[str, Any] | None]

@@ -25,7 +25,7 @@ from odibi_nb.commands import Face, execute, parse
 from odibi_nb.core.protocols import BaseLogSink
 from odibi_nb.core.runlog import run_elsewhere as run_elsewhere_module
 from odibi_nb.core.runlog import run_lease
-from odibi_nb.core.runlog.run_elsewhere import run_elsewhere
+from odibi_nb.core.runlog.run_elsewhere import runs_elsewhere
 from odibi_nb.errors import ConfigurationError, RunLockedError
 from odibi_nb.sinks.run_state import TableRunState
 from odibi_nb.sinks.table import log_in_lake
@@ -240,7 +240,7 @@ def test_watching_from_another_machine(shared, monkeypatch):
     run_id = cluster.wait_for("transform_start", "SLOW")
     project = GenericProjectOrchestrator("Plant One", manifest_path=shared.lake.path)
     where = project.project, project.env, project.state_dir
-    run = run_elsewhere(project.run_state(), project.sinks(), *where)
+    (run,) = runs_elsewhere(project.run_state(), project.sinks(), *where)
     assert run.run_id == run_id
     seen = RunState()
     run.show_in(seen)
@@ -258,6 +258,16 @@ def test_watching_from_another_machine(shared, monkeypatch):
     assert ended["SLOW"].duration_seconds > 0
     assert run.past().run["status"] == "success"
     assert cluster.end() == ("result", run_id, "success")
+
+
+def test_a_part_of_a_job_on_another_machine(shared):
+    """`history` shows the run of one part of a job on another machine, and `cancel` ends it."""
+    shared.flag.touch()
+    cluster = shared.start("one", part="SLOW", select=["SLOW"])
+    run_id = cluster.wait_for("transform_start", "SLOW")
+    assert run_id in shared.command("history")
+    assert run_id in shared.command("cancel")
+    assert cluster.end() == ("result", run_id, "cancelled")
 
 
 def test_the_watch_command_from_another_machine(shared, monkeypatch):

@@ -35,19 +35,22 @@ LOOKS_PER_LEASE = 6
 _KINDS = {status.value: kind for kind, status in ENDED.items() if kind != EventType.TRANSFORM_RETRY}
 
 
-def run_elsewhere(
+def runs_elsewhere(
     tables: RunStateTables | None,
     sinks: Sequence[BaseLogSink],
     project: str,
     env: str,
     state_dir: Path,
-) -> RunElsewhere | None:
-    """Return the run of another machine that goes on; None if the lake knows of none."""
-    owner = None if tables is None else holder(tables.lease(project, env))
-    log = log_of_ends(sinks)
-    if tables is None or log is None or owner is None or log.has_run(owner.run_id):
-        return None
-    return RunElsewhere(tables, log, project, env, owner, state_dir)
+) -> list[RunElsewhere]:
+    """Return the runs of other machines that go on, oldest first. Only parts of a job run side by side."""
+    log, found = log_of_ends(sinks), []
+    if tables is not None and log is not None:
+        for row in tables.leases(project, env):
+            owner = holder(row)
+            if owner is not None and not log.has_run(owner.run_id):
+                own = project, str(row["env"])
+                found.append(RunElsewhere(tables, log, *own, owner, state_dir))
+    return sorted(found, key=lambda run: run.run_id)
 
 
 class RunElsewhere(FollowedRun):
@@ -57,7 +60,7 @@ class RunElsewhere(FollowedRun):
         tables: the tables that the machines share.
         log: the run log in the lake.
         project: the project of the run.
-        env: its environment.
+        env: its environment, with the part of a job that the run runs.
         owner: the run and its process.
         state_dir: the state folder of this machine, which has no journal of the run.
     """

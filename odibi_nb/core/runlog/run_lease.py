@@ -327,6 +327,11 @@ def lease_env(env: str, part: str) -> str:
     return f"{env} / {part}" if part else env
 
 
+def is_part_of(name: str, env: str) -> bool:
+    """Return True if *name* is `lease_env` of *env*, with any part."""
+    return name == env or name.startswith(lease_env(env, "-")[:-1])
+
+
 class _LostError(Exception):
     """The lease belongs to another run."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.events import EventType
 from odibi_nb.core.protocols import BaseLogSink
-from odibi_nb.core.runlog.history import past_attempts
+from odibi_nb.core.runlog.history import newest_first, past_attempts
 from odibi_nb.core.runlog.journal_lines import PLANNED, read_line
 from odibi_nb.core.runlog.recovery import as_logged, is_atomic
 from odibi_nb.core.runlog.run_lease import begun_runs
@@ -106,12 +106,12 @@ def open_runs_elsewhere(
     The status of the run that holds the lease is ``running``. It may be on any machine, and may have died
     a moment ago. The other runs have died; the next run completes their log.
     """
-    lease = tables.lease(project, env)
     runs = []
-    for start, lines in reversed(unlogged(lease, project, sinks)):
-        run, _, _ = as_logged(start, lines, gone=True)
-        if lease is not None and lease["run_id"] == run["run_id"]:
-            run = {**run, "status": RUNNING, "end_time": None, "warnings": None}
-            run["duration_seconds"] = None
-        runs.append(run)
-    return runs
+    for lease in tables.leases(project, env):
+        for start, lines in unlogged(lease, project, sinks):
+            run, _, _ = as_logged(start, lines, gone=True)
+            if lease["run_id"] == run["run_id"]:
+                run = {**run, "status": RUNNING, "end_time": None, "warnings": None}
+                run["duration_seconds"] = None
+            runs.append(run)
+    return newest_first(runs)
