@@ -241,7 +241,6 @@ def watch(project: str, run_id: str = "last", env: str = "qat", **keywords: Any)
     """
     from odibi_nb.core.runlog.followed_run import FollowedRun, runs_going_on
     from odibi_nb.core.runlog.run_elsewhere import runs_elsewhere
-    from odibi_nb.project_orchestrator import GenericProjectOrchestrator
     from odibi_nb.views.run.console import ThrottledConsole
 
     with _opened(project, env, **keywords) as opened:
