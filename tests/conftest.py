@@ -25,6 +25,7 @@ MINUTES = ("test_the_runtimes_versions_will_do", "test_sigkill_loses_no_finished
 """Tests that take so long that they need no other of their file beside them."""
 JVM_FILES = ("test_jvm.py", "test_runs.py", "test_session.py")
 CATALOG_FILES = ("engines/spark/", "commands/test_lake_registry.py")
+CONNECT_FILES = ("test_connect.py", "test_guarded_catalog.py")
 NO_JVM = ("test_connect.py", "test_query.py", "test_rehearsal.py", "test_sail.py")
 FIRST = ("jvm", "browser", "minutes", "catalog", "connect")
 """Groups of tests that begin, the longest first: the run must not wait for one of them in the end.
@@ -47,7 +48,7 @@ def group_of(nodeid):
         return "minutes"
     if "/browser/" in file:
         return "browser"
-    if file.endswith("test_connect.py") or "connect" in kinds:
+    if file.endswith(CONNECT_FILES) or "connect" in kinds:
         return "connect"
     if "engines/spark/" in file and file.endswith(JVM_FILES):
         return "jvm"
