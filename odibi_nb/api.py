@@ -180,15 +180,17 @@ def show(project: str, run_id: str = "last", env: str = "qat", **keywords: Any) 
         ConfigurationError: if the run does not exist.
     """
     from odibi_nb.core.runlog.past_run import find_past_run, result_of
+    from odibi_nb.core.runlog.unusual import with_unusual
     from odibi_nb.errors import ConfigurationError
     from odibi_nb.wiring import make_frame
 
     with _opened(project, env, **keywords) as opened:
         where = opened.state_dir, opened.sinks(), opened.project, opened.env
         try:
-            return result_of(find_past_run(*where, run_id), make_frame)
+            result = result_of(find_past_run(*where, run_id), make_frame)
         except LookupError as exc:
             raise ConfigurationError("show", [str(exc.args[0])]) from exc
+        return with_unusual(result, opened.usual(before=result.run_id))
 
 
 def report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from odibi_nb.core.runlog.history import LAST
 from odibi_nb.core.runlog.journal import live_runs, read_mark, run_folders
 from odibi_nb.core.runlog.past_run import ended_run_in, find_past_run, result_of
 from odibi_nb.core.runlog.run_elsewhere import runs_elsewhere
+from odibi_nb.core.runlog.unusual import with_unusual
 from odibi_nb.errors import ConfigurationError, OdibiError
 from odibi_nb.settings import load_settings
 from odibi_nb.views.json_documents import HistoryDocument, log_entries
@@ -20,13 +22,13 @@ from odibi_nb.views.run.shown_run import ShownRun
 from odibi_nb.wiring import make_frame
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from odibi_nb.commands.face import Face
     from odibi_nb.core.runlog.past_run import PastRun
     from odibi_nb.core.runlog.run_elsewhere import RunElsewhere
+    from odibi_nb.core.runlog.unusual import Usual
 
 
 def watch(arguments: argparse.Namespace, face: Face) -> Any:
@@ -41,6 +43,7 @@ def watch(arguments: argparse.Namespace, face: Face) -> Any:
     if note := run.note():
         face.say(f"⏳ {note}")
     ui = str(load_settings().resolve("ui", arguments.ui, default="auto").value)
+    run.usual = lambda: _usual(arguments, run.project, run.env)
     return Watched(run.run_id, face.watch(run, ui))
 
 
@@ -111,7 +114,25 @@ def show(arguments: argparse.Namespace, face: Face) -> ShownRun | HistoryDocumen
             runs=log_entries([found.run]),
             attempts=log_entries(found.records),
         )
-    return ShownRun(result)
+    usual = _usual(arguments, result.project, result.env, before=result.run_id)
+    return ShownRun(with_unusual(result, usual))
+
+
+def _usual(
+    arguments: argparse.Namespace, project: str, env: str, before: str = ""
+) -> Mapping[str, Usual]:
+    """Return the usual time and rows of each transformation; nothing if the run log cannot be read."""
+    named = argparse.Namespace(**vars(arguments) | {"project": project, "env": env})
+    try:
+        orchestrator = open_project(named, log_level="ERROR")
+    except (OdibiError, OSError):
+        return {}
+    try:
+        return orchestrator.usual(before)
+    except Exception:  # noqa: BLE001  a run is shown, with a log that can be read or without one
+        return {}
+    finally:
+        orchestrator.close()
 
 
 def folders_going_on(arguments: argparse.Namespace) -> list[Path]:

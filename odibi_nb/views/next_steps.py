@@ -21,6 +21,7 @@ STYLE = (
     ".odibi-do.odibi-do.odibi-do :is(button,summary){font:inherit;color:var(--jp-ui-font-color1,inherit);cursor:pointer;"
     "background:var(--jp-layout-color2,transparent);border:1px solid var(--jp-border-color0,rgba(128,128,128,.6));"
     "border-radius:3px;padding:1px 8px;margin:1px 6px 1px 0;text-decoration:none}"
+    ".odibi-do.odibi-do.odibi-do button:disabled{opacity:.6;cursor:default}"
     ".odibi-do :is(button,summary):focus-visible{outline:2px solid var(--jp-brand-color1,Highlight);outline-offset:1px}"
     f"{_LAB} details{{vertical-align:top}}{_LAB} details p{{margin:4px 0}}</style>"
 )
@@ -51,7 +52,7 @@ def cell_button(label: str, tip: str, source: str, *, run: bool) -> str:
     )
 
 
-def steps_html(buttons: Sequence[str], commands: Sequence[str]) -> str:
-    """Return *buttons* in a line, and the *commands* as text for front ends without such buttons."""
+def steps_html(buttons: Sequence[str], commands: Sequence[str], details: str = "") -> str:
+    """Return *buttons* and folded *details* in a line, and the *commands* as text for front ends without such buttons."""
     texts = " · ".join(f"<code>{escape(text)}</code>" for text in commands if text)
-    return f"<div class=odibi-do>{''.join(buttons)}<span>{texts}</span></div>"
+    return f"<div class=odibi-do>{''.join(buttons)}<span>{texts}</span>{details}</div>"

@@ -91,12 +91,13 @@ class Lab:
             stdout=self.log,
             stderr=subprocess.STDOUT,
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180  # of a busy machine
         while True:
             try:
                 urllib.request.urlopen(f"{self.url}/api/status", timeout=1).read()
             except OSError:
                 if self.server.poll() is not None or time.monotonic() > deadline:
+                    self.__exit__()
                     raise RuntimeError((state / "server.log").read_text()) from None
             else:
                 return self

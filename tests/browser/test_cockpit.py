@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from browser.test_live import plant  # noqa: F401  a fixture
 
 WATCH_TITLE = """() => {
@@ -20,6 +21,13 @@ WATCH_HEIGHT = """() => {
   };
   look();
 }"""
+PARTS = """() => [...[...document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell')].at(-1)
+  .querySelectorAll('.jp-OutputArea-child')].map(part => part.getBoundingClientRect().height)"""
+SMALL_TEXTS = """() => [...document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .odibi-layers text')]
+  .map(text => [text.textContent, parseFloat(getComputedStyle(text).fontSize)
+    * text.getScreenCTM().d * devicePixelRatio])
+  .filter(([_, size]) => size < 11)"""
+"""Texts of the drawing that are smaller on the screen than can be read."""
 CHART = ".jp-RenderedPlotly .main-svg"
 TITLE = "() => document.title"
 
@@ -76,3 +84,41 @@ def test_from_enter_to_the_end_in_a_narrow_page(notebook, plant):  # noqa: F811
         page.wait_for_timeout(500)
         assert height(page, CHART) == whole
     page.set_viewport_size({"width": 1_400, "height": 1_000})
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+@pytest.mark.parametrize("function", ["bad", "good"])
+def test_the_end_of_a_run_moves_nothing(notebook, plant, function, width):  # noqa: F811
+    """Head, chart and table of an ended run are as high as those of the live one, whether a row failed or not."""
+    rows = [plant.row("SLOW"), plant.row("FIRST", function), plant.row("SECOND", "good")]
+    nb = notebook(*plant.cells(*rows, options="--ui widgets --workers 2"))
+    page = nb.page
+    page.set_viewport_size({"width": width, "height": 900})
+    nb.start()
+    page.get_by_role("button", name="Cancel", exact=True).wait_for()
+    page.get_by_label("Log of", exact=True).wait_for()
+    page.wait_for_selector(".jp-OutputArea-output >> text=/of 3 done, 1 running(, 1 failed)? *$/")
+    before = page.evaluate(PARTS)[:3]
+    plant.go.touch()
+    nb.finish()
+    page.wait_for_selector(f"{CHART} .bars .point", state="attached")
+    page.wait_for_selector(".odibi-log.on")
+    after = page.evaluate(PARTS)[:3]
+    assert after == pytest.approx(before, abs=3)
+    page.set_viewport_size({"width": 1_400, "height": 1_000})
+
+
+def test_texts_of_the_drawing_keep_their_size_on_narrow_pages(notebook, plant):  # noqa: F811
+    """The drawing shrinks with the page, and its texts stay 11 pixels high on the screen."""
+    rows = [plant.row("SLOW"), *(plant.row(f"ROW_{i}", "good") for i in range(24))]
+    nb = notebook(*plant.cells(*rows, options="--ui widgets --workers 2"))
+    page = nb.page
+    nb.start()
+    page.wait_for_selector(".jp-OutputArea-output >> text=24 of 25 done, 1 running")
+    for width in (1_400, 800, 500):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.locator(".odibi-layers text").count() > len(rows)
+        assert page.evaluate(SMALL_TEXTS) == []
+    page.set_viewport_size({"width": 1_400, "height": 1_000})
+    plant.go.touch()
+    nb.finish()

@@ -10,6 +10,7 @@ from real_project import make_project, registry_row
 from odibi_nb import show
 from odibi_nb.cli import main
 from odibi_nb.errors import ConfigurationError
+from odibi_nb.views.run.bundles import result_bundle
 
 FUNCTIONS = """
 def good():
@@ -44,6 +45,26 @@ def test_show_prints_a_past_run(ran, capsys):
         assert "✖ BAD: KeyError: 'no column <script>'" in text
         assert "in bad" in text
         assert f"odibi log BAD --run {ran}" in text
+
+
+def test_show_marks_what_is_unusual(tmp_path, monkeypatch, capsys):
+    """A row that wrote far fewer rows than in the runs before says so: as text, in a result, and in its picture."""
+    functions = (
+        "import pathlib\n\nimport pandas as pd\n\n"
+        "def count():\n    return pd.DataFrame({'x': range(int(pathlib.Path('rows').read_text()))})\n"
+    )
+    rows = [registry_row("A", "Bronze", "count", outputs=["bronze.a"], constants={"retry": 0})]
+    make_project(tmp_path, rows=rows, functions=functions)
+    monkeypatch.chdir(tmp_path)
+    for count in (50, 50, 50, 50, 50, 1):
+        (tmp_path / "rows").write_text(str(count))
+        main(["run", "--log-level", "CRITICAL"])
+    capsys.readouterr()
+    assert main(["show"]) == 0
+    assert "⚠ A wrote 1 row, usually 50" in capsys.readouterr().out
+    result = show("Plant One")
+    assert result.transformations["A"].unusual == ("wrote 1 row, usually 50",)
+    assert "⚠ wrote 1 row, usually 50" in result_bundle(result)["text/html"]
 
 
 def test_show_json_is_the_document_of_history(ran, capsys):

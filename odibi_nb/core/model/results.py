@@ -51,6 +51,7 @@ class TransformationResult:
         outputs_written: the tables that the last attempt wrote, with their versions.
         why: why a ``--stale`` run had the transformation, or why it ended UNCHANGED; "" in other runs.
         failed_at: the line of the user's code at which it failed; None without one.
+        unusual: of a past run, a line for each thing that differs much from the runs before it.
     """
 
     transformation_id: str
@@ -78,6 +79,7 @@ class TransformationResult:
     outputs_written: tuple[OutputWritten, ...] = ()
     why: str = ""
     failed_at: FailurePlace | None = None
+    unusual: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

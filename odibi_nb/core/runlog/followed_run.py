@@ -27,11 +27,12 @@ from odibi_nb.core.text.counts import counted
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from odibi_nb.core.protocols import Row, View
     from odibi_nb.core.runlog.past_run import PastRun
+    from odibi_nb.core.runlog.unusual import Usual
 
 READ_SECONDS = 0.25
 """Seconds between two looks at the journal."""
@@ -122,11 +123,13 @@ class FollowedRun:
         status: the status with which the run ended; "" before.
         every: seconds between two looks.
         lives_every: seconds between two looks for the process of a run that writes nothing.
+        usual: returns the usual time and rows by id, for views that mark unusual rows; None if they are unknown.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.status = ""
+        self.usual: Callable[[], Mapping[str, Usual]] | None = None
         self.every, self.lives_every = READ_SECONDS, LIFE_SECONDS
         self.project = self.env = ""
         self._views: list[View] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from odibi_nb.core.model.events import Status
@@ -17,6 +18,7 @@ from odibi_nb.core.text.counts import counted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from odibi_nb.core.model.results import RunResult
     from odibi_nb.core.protocols import BaseLogSink, Row
 
 LEAST_RUNS = 5
@@ -108,10 +110,32 @@ def usual_by_id(outcomes: Iterable[Row]) -> dict[str, Usual]:
     }
 
 
-def usual_now(sinks: Sequence[BaseLogSink], project: str, env: str) -> Mapping[str, Usual]:
-    """Return the usual of each transformation in the last runs of *project* in *env*, from the run log."""
-    runs = last_whole_runs(past_runs(sinks, MOST_RUNS_LOOKED_AT, project, env), MOST_RUNS)
-    return usual_by_id(past_outcomes(sinks, [run["run_id"] for run in runs]))
+def usual_now(
+    sinks: Sequence[BaseLogSink], project: str, env: str, before: str = ""
+) -> Mapping[str, Usual]:
+    """Return the usual of each transformation in the last runs of *project* in *env*, from the run log.
+
+    With *before*, the id of a run, only earlier runs count: a run is not compared with itself.
+    """
+    runs = past_runs(sinks, MOST_RUNS_LOOKED_AT, project, env)
+    ids = [run["run_id"] for run in runs]
+    earlier = runs[ids.index(before) + 1 :] if before in ids else runs
+    compared = last_whole_runs(earlier, MOST_RUNS)
+    return usual_by_id(past_outcomes(sinks, [run["run_id"] for run in compared]))
+
+
+def with_unusual(result: RunResult, usual: Mapping[str, Usual]) -> RunResult:
+    """Return *result* with what is unusual about its successful transformations."""
+    last = {record["transformation_id"]: record for record in result.records}
+    judged = {
+        name: replace(
+            one, unusual=unusual(usual.get(name), last[name]["duration_seconds"], one.rows_out)
+        )
+        if one.status is Status.SUCCESS and name in last
+        else one
+        for name, one in result.transformations.items()
+    }
+    return replace(result, transformations=judged)
 
 
 def past_outcomes(sinks: Sequence[BaseLogSink], run_ids: Sequence[str]) -> list[Row]:

@@ -728,8 +728,8 @@ class Orchestrator:
         """Return the sinks of the run log."""
         return self._open.sinks()
 
-    def usual(self) -> Mapping[str, Usual]:
-        """Return the usual time and rows of each transformation, from the run log.
+    def usual(self, before: str = "") -> Mapping[str, Usual]:
+        """Return the usual time and rows of each transformation, from the run log: *before* a run, or now.
 
         It opens the log once more, so a view may call it on its own thread during a run. A sink that was
         passed as an object serves the run alone: without another one nothing is usual.
@@ -738,7 +738,7 @@ class Orchestrator:
             return {}
         sinks = self._make_sinks()
         try:
-            return usual_now(sinks, self.project, self.env)
+            return usual_now(sinks, self.project, self.env, before)
         finally:
             for sink in sinks:
                 sink.close()

@@ -51,6 +51,7 @@ class LogPane:
             "Show what this transformation prints and logs while it runs, and why it failed",
             "400px",
         )
+        self.choice.style.description_width = "max-content"
         self.choice.add_class(CONTROL)
         heed_front_end(self.choice)
         self._text = w.HTML()

@@ -15,7 +15,14 @@ from odibi_nb.views.run.bundles import plain_text, summary_and_chart
 from odibi_nb.views.run.gantt import gantt_of
 from odibi_nb.views.run.gantt_live_svg import GanttLayers
 from odibi_nb.views.run.gantt_plotly import gantt_plotly
-from odibi_nb.views.run.head import bar_html, clock_html, counts_html, now_html, title_html
+from odibi_nb.views.run.head import (
+    bar_html,
+    clock_html,
+    counts_html,
+    name_html,
+    now_html,
+    title_html,
+)
 from odibi_nb.views.run.run_page import chart_html, framed_summary_html
 from odibi_nb.views.run.table import column_widths, table_html, table_parts
 
@@ -32,7 +39,9 @@ PANE_SECONDS = 1.0
 """A run shorter than this gets no log pane. The page would report an error for a widget that it is
 still creating when the bundles of the end replace all widgets.
 """
-_WRAPPING = {"align_items": "center", "flex_flow": "row wrap", "grid_gap": "0 8px"}
+_NAME_LINE = {"align_items": "center", "justify_content": "space-between", "min_height": "32px"}
+_ROOM_RIGHT = {"padding": "0 20px 0 0"}
+"""The room that JupyterLab leaves right of saved HTML: with it, lines break in the same places."""
 _CHANGING = ("x", "base", "y", "customdata", "ids", "showlegend", "text")
 """Keys of a trace that change during a run."""
 _LAYERS_STYLE = (
@@ -145,13 +154,15 @@ class WidgetPicture(Picture):
         import ipywidgets
 
         self._summary = _html_widgets(_head(snapshot, _hint(self._cancelling, snapshot)))
-        bar, counts, clock, now, title = self._summary
+        name, bar, counts, clock, now, title = self._summary
         title.layout = {"display": "none"}
-        self._head = ipywidgets.HBox([counts, clock], layout=_WRAPPING)
+        now.layout = {"margin": "0", "flex": "1 1 0", "min_width": "0"}
+        self._head = ipywidgets.HBox([name], layout=_NAME_LINE)
         if self._cancelling is not None:
             self._button = CancelButton(self._cancelling)
-            self._head.children = (counts, clock, self._button.probe)
-        head = ipywidgets.VBox([bar, self._head, now, title])
+            self._head.children = (name, self._button.probe)
+        line = ipywidgets.HBox([clock, now], layout={"grid_gap": "0 16px"})
+        head = ipywidgets.VBox([self._head, bar, counts, line, title], layout=_ROOM_RIGHT)
         self._pane = None if self._state_dir is None else LogPane(self._state_dir, snapshot)
         chart = self._chart.make(snapshot, self._choose_log)
         self._widths = column_widths(snapshot.rows)
@@ -159,7 +170,7 @@ class WidgetPicture(Picture):
         self._table = _html_widgets(self._table_parts(snapshot), flex="0 0 auto")
         self._table[0].add_class("odibi-top")
         table = ipywidgets.VBox(self._table, layout={"max_height": "60vh", "overflow": "auto"})
-        return head, chart, ipywidgets.VBox((self._above_table, table))
+        return head, chart, ipywidgets.VBox((self._above_table, table), layout=_ROOM_RIGHT)
 
     def paint(self, snapshot: RunSnapshot) -> None:
         self._paint_head(snapshot)
@@ -184,8 +195,8 @@ class WidgetPicture(Picture):
     def _paint_head(self, snapshot: RunSnapshot) -> None:
         heard = self._button is not None and self._button.update(snapshot)
         if self._button is not None and (heard or self._button.heard):
-            _, counts, clock, _, _ = self._summary
-            self._head.children = (counts, clock, *([self._button.widget] if heard else []))
+            name = self._summary[0]
+            self._head.children = (name, *([self._button.widget] if heard else []))
         hint = "" if heard else _hint(self._cancelling, snapshot)
         _fill(self._summary, _head(snapshot, hint))
 
@@ -319,9 +330,10 @@ class BestChart(Chart):
 def _head(snapshot: RunSnapshot, hint: str) -> tuple[str, ...]:
     """Return the parts of the head, each for a widget."""
     return (
+        name_html(snapshot),
         bar_html(snapshot),
         counts_html(snapshot),
-        f"·&ensp;{clock_html(snapshot, hint)}",
+        clock_html(snapshot, hint),
         now_html(snapshot),
         title_html(snapshot),
     )

@@ -52,7 +52,7 @@ def watch_in_cell(run: FollowedRun, choose: Callable[[int], str]) -> str:
 
 
 def _watch(run: FollowedRun, view: LiveView, stop: threading.Event) -> str:
-    view.state_dir = run.folder.parent.parent
+    view.state_dir, view.usual = run.folder.parent.parent, run.usual
     run.show_in(view)
     status = ""
     try:

@@ -19,7 +19,7 @@ from odibi_nb.views.escaping import escape
 from odibi_nb.views.plan.graph_svg import drawn
 from odibi_nb.views.records import cell_text
 from odibi_nb.views.run.gantt import shortened
-from odibi_nb.views.run.head import FILTER, head_html, run_style, title_text
+from odibi_nb.views.run.head import FILTER, progress_html, run_style, title_text
 from odibi_nb.views.run.row_change import change_of
 from odibi_nb.views.run.run_page import chart_html
 from odibi_nb.views.run.table import script_text, table_html
@@ -108,7 +108,7 @@ def _head(report: RunReport) -> str:
     return (
         f"<header><h1><span style='{text_colour(style.colour)}'>{style.sign} {escape(state)}</span> "
         f"{escape(snapshot.project)} <small>{escape(snapshot.env)}</small></h1>"
-        f"{head_html(snapshot)}<dl>{shown}</dl></header>"
+        f"{progress_html(snapshot)}<dl>{shown}</dl></header>"
     )
 
 

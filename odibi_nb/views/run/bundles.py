@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from odibi_nb.core.text.counts import counted
 from odibi_nb.views.run.gantt import gantt_of, shortened
 from odibi_nb.views.run.gantt_plotly import gantt_plotly
+from odibi_nb.views.run.gantt_svg import gantt_image
 from odibi_nb.views.run.run_page import chart_html, framed_summary_html
 from odibi_nb.views.run.state import RunSnapshot, snapshot_of
 from odibi_nb.views.run.table import LIVE_ROWS, MAX_ERROR, table_html
@@ -72,7 +73,8 @@ def chart_bundle(snapshot: RunSnapshot) -> Bundle:
     """Return the Gantt chart as a Plotly figure, as SVG, and as a line of text."""
     figure = {PLOTLY: _figure(snapshot)} if len(snapshot.rows) <= MAX_FIGURE_ROWS else {}
     text = f"Gantt chart: {counted(len(snapshot.rows), 'transformation')}"
-    return {**figure, HTML: chart_html(snapshot), TEXT: text}
+    image = gantt_image(gantt_of(snapshot), snapshot.run_id)
+    return {**figure, HTML: chart_html(snapshot) + image, TEXT: text}
 
 
 def table_bundle(

@@ -22,6 +22,12 @@ RETRIED = frozenset({_FAILED, Status.ABANDONED.value, Status.SKIPPED.value, Stat
 """Statuses of the rows that a retry runs again."""
 MAX_BUTTONS = 20
 """Failed rows with buttons: each takes 2 kB of a saved notebook. The others have the commands as text."""
+_RETRY_LATER = (
+    "<button type=button hidden disabled title='Possible when the run is over'>Retry</button>"
+)
+"""It has its place during the run already, so that the end of the run moves nothing."""
+SHOW_LOG = "<button type=button hidden title='Show its log above'>traceback and log</button>"
+"""A button of a live table. The table itself handles the click, as every click on a row."""
 _COPY = (
     "const text=[this.dataset.text,this.closest('tbody')?.querySelector('details pre')?.textContent]"
     ".filter(Boolean).join('\\n\\n'),done=()=>this.textContent='Copied';"
@@ -70,8 +76,8 @@ class NextSteps:
         """Return True if *row* is one of the failed rows that have buttons and a link."""
         return row.id in self._with_buttons
 
-    def of(self, row: RowState) -> str:
-        """Return the steps of *row*; "" if it has not failed or its id would break a command."""
+    def of(self, row: RowState, details: str = "") -> str:
+        """Return the steps of *row* and its folded *details*; "" if it has not failed or its id would break a command."""
         if row.status != _FAILED or not self._run_id:
             return ""
         debug = command("debug", row.id, **self._names)
@@ -80,13 +86,15 @@ class NextSteps:
         if not (debug and load):
             return ""
         buttons = self._buttons(row, debug, load, retry) if self.shown(row) else ()
-        return steps_html([*buttons], [debug, load, retry])
+        return steps_html([*buttons], [debug, load, retry], details)
 
     def _buttons(self, row: RowState, debug: str, load: str, retry: str) -> Iterable[str]:
         name = f"{row.id}: "
         yield cell_button("Debug", f"{name}open the failed frames: {debug}", debug, run=True)
         tip = f"{name}load its inputs, and its source into a cell to edit and try: {load}"
         yield cell_button("Load here", tip, load, run=True)
+        if not self._over:
+            yield _RETRY_LATER
         if retry:
             yield cell_button(self._retry, f"Put it into a cell to run: {retry}", retry, run=False)
         text = f"{row.id} failed in run {self._run_id}: {failure_text(row, row.error)}"

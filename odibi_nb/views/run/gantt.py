@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 MAX_ERROR = 160
 MAX_CHECKS = 5
 MAX_NAME = 30
+MAX_LAYER = 14
+TOP, BOTTOM = 40, 34
+"""Pixels above the lines of a chart, for the legend, and below them, for the axis."""
+ROOMY_LINES = 20
+"""Largest number of lines that are 22 pixels high. More lines have 18 pixels each."""
 LATE_SHARE, LATE_SECONDS = 1.2, 0.5
 """A row is late if it takes this multiple of its usual time, and this many seconds more."""
 _FAILED, _UNCHANGED = Status.FAILED.value, Status.UNCHANGED.value
@@ -94,6 +99,16 @@ class Gantt:
     labels: tuple[str, ...] = ()
     folded: bool = False
     expected: ExpectedRun | None = None
+
+    @property
+    def row_height(self) -> float:
+        """Height of a line in pixels. Every drawing has it, so that one can replace another."""
+        return 22.0 if len(self.labels) <= ROOMY_LINES else 18.0
+
+    @property
+    def height(self) -> float:
+        """Height of the chart in pixels."""
+        return TOP + self.row_height * len(self.labels) + BOTTOM
 
     def usual(self, row: RowState) -> float | None:
         """Return the usual seconds of *row*; None without a history."""

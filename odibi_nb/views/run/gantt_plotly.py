@@ -8,7 +8,16 @@ from odibi_nb.core.model.engine import Engine
 from odibi_nb.core.model.events import Status
 from odibi_nb.core.text.counts import counted
 from odibi_nb.views.escaping import escape
-from odibi_nb.views.run.gantt import MAX_NAME, Gantt, Segment, cut_in_the_middle, shortened
+from odibi_nb.views.run.gantt import (
+    BOTTOM,
+    MAX_LAYER,
+    MAX_NAME,
+    TOP,
+    Gantt,
+    Segment,
+    cut_in_the_middle,
+    shortened,
+)
 from odibi_nb.views.status_style import (
     BAR_STYLES,
     EXPECTED,
@@ -245,16 +254,15 @@ def _brief(gantt: Gantt, segment: Segment) -> str:
 
 def _layout(gantt: Gantt) -> dict[str, Any]:
     count = len(gantt.labels)
-    height = 22 if count <= 20 else 18  # noqa: PLR2004
     names = [_inked(1, cut_in_the_middle(label, MAX_NAME)) for label in gantt.labels]
-    layers = [shortened(band.layer, 14) for band in gantt.bands]
+    layers = [shortened(band.layer, MAX_LAYER) for band in gantt.bands]
     right = 24 + 7 * max(map(len, layers), default=0)
     ticks = gantt.ticks()
     return {
         "template": {},
         "autosize": True,
-        "height": MAX_HEIGHT if gantt.folded else max(180, 110 + height * count),
-        "margin": {"l": 60, "r": right, "t": 40, "b": 40},
+        "height": MAX_HEIGHT if gantt.folded else round(gantt.height),
+        "margin": {"l": 60, "r": right, "t": TOP, "b": BOTTOM},
         "paper_bgcolor": _CLEAR,
         "plot_bgcolor": _CLEAR,
         "font": {"color": _GREY, "size": 11},
@@ -282,7 +290,7 @@ def _layout(gantt: Gantt) -> dict[str, Any]:
             "range": [count - 0.5, -0.5],
             "tickvals": list(range(count)),
             "ticktext": names,
-            "tickfont": {"size": min(11, height - 2)},
+            "tickfont": {"size": 11},
             "ticks": "outside",
             "tickcolor": _CLEAR,
             "automargin": True,

@@ -1,4 +1,6 @@
-"""The head of a run: a progress bar, the rows by status, the running rows, and the remaining time.
+"""The head of a run: its name, a progress bar, the rows by status, the remaining time, and the running rows.
+
+A live head and a saved one have the same lines, each as high as the other's, so that the end moves nothing.
 
 Its parts change at different times. The counts change with the rows, so a screen reader announces
 them and nothing else. The clock changes with every picture.
@@ -7,11 +9,13 @@ them and nothing else. The clock changes with every picture.
 from __future__ import annotations
 
 import json
+from heapq import nlargest
 from typing import TYPE_CHECKING
 
 from odibi_nb.core.model.events import Status
 from odibi_nb.views.escaping import escape
 from odibi_nb.views.run.eta import rough
+from odibi_nb.views.run.gantt import shortened
 from odibi_nb.views.status_style import (
     RETRYING,
     RUN_STYLES,
@@ -40,7 +44,8 @@ COUNTED = (
 """The statuses after the succeeded rows, in the order of the counts, with their words."""
 _RUNNING = Status.RUNNING.value
 NAMED = 3
-"""Largest number of running rows that are named."""
+"""Largest number of running, failed or slow rows that are named."""
+MAX_ERROR = 120
 ENDING = {
     1: "cancelling: {rows} run to their end",
     2: "stopping {rows}: their writes are refused",
@@ -54,7 +59,18 @@ _TITLE = (
     "d.odibiEnd=text=>{stop();d.title=text;"
     "for(const e of ['pointermove','keydown'])d.addEventListener(e,back,{once:true})};"
 )
-_WATCH = "d.odibiWatch??=setInterval(()=>d.querySelector('.odibi-title')||back(),2000)"
+_WATCH = (
+    "d.odibiWatch??=setInterval(()=>{if(!d.querySelector('.odibi-title'))back();"
+    "else if(d.title!=d.odibiNow)d.title=d.odibiNow},2000)"
+)
+"""JupyterLab sets the title again in the middle of a run, so the title is looked at every two seconds."""
+_BLOCK = "display:block;line-height:20px"
+_NAME_LINE = "display:flex;align-items:center;min-height:32px"
+"""As high as a button: a live head has Cancel in this line."""
+_TIME_LINE = "display:flex;gap:0 16px"
+_NOW_LINE = (
+    f"{_BLOCK};height:20px;margin:0 0 4px;overflow:hidden;white-space:nowrap;text-overflow:ellipsis"
+)
 _BAR = "display:flex;height:8px;border-radius:3px;overflow:hidden;margin:2px 0 4px;background:rgba(128,128,128,.18)"
 _COUNT = "font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer;text-decoration:underline dotted"
 FILTER = (
@@ -69,13 +85,25 @@ the status is set on the nearest element that has a table, and the style hides o
 
 
 def head_html(snapshot: RunSnapshot, hint: str = "") -> str:
-    """Return all parts of the head: bar, counts, clock with a *hint*, and running rows."""
-    line = f"{counts_html(snapshot)} · {clock_html(snapshot, hint)}"
-    return f"{bar_html(snapshot)}<p style='margin:4px 0'>{line}</p>{now_html(snapshot)}"
+    """Return all parts of the head: the name, and the `progress_html` with a *hint*."""
+    return f"<div style='{_NAME_LINE}'>{name_html(snapshot)}</div>{progress_html(snapshot, hint)}"
+
+
+def progress_html(snapshot: RunSnapshot, hint: str = "") -> str:
+    """Return the head without its name: bar, counts, and in one line the clock with a *hint* and what runs now."""
+    line = f"{clock_html(snapshot, hint)}<div style='flex:1 1 0;min-width:0'>{now_html(snapshot)}</div>"
+    return f"{bar_html(snapshot)}{counts_html(snapshot)}<div style='{_TIME_LINE}'>{line}</div>"
+
+
+def name_html(snapshot: RunSnapshot) -> str:
+    """Return project, environment and run."""
+    project, *rest = map(escape, name_parts(snapshot))
+    faint = f"<span style='opacity:.8'>{' · '.join(['', *rest])}</span>"
+    return f"<span style='{_BLOCK}'><b>{project}</b>{faint}</span>"
 
 
 def counts_html(snapshot: RunSnapshot) -> str:
-    """Return the run's status and name, and the counts of rows by status, which filter the table."""
+    """Return the run's status, and the counts of rows by status, which filter the table."""
     style = run_style(snapshot)
     state = (
         f"<b style='{text_colour(style.colour)}'>{style.sign} {escape(state_text(snapshot))}</b>"
@@ -85,13 +113,13 @@ def counts_html(snapshot: RunSnapshot) -> str:
         f'style="{_COUNT}" onclick="{FILTER}">{text}</button>'
         for status, text in _counts(snapshot)
     )
-    name = escape(" · ".join(name_parts(snapshot)))
-    return f"<span role='status'>{state} · {name} · {counts}</span>"
+    return f"<span role='status' style='{_BLOCK}'>{state} · {counts}</span>"
 
 
 def clock_html(snapshot: RunSnapshot, hint: str = "") -> str:
     """Return the elapsed and the remaining time, and the *hint*."""
-    return f"<span>{escape(' · '.join(filter(None, (clock_text(snapshot), hint))))}</span>"
+    text = " · ".join(filter(None, (clock_text(snapshot), hint)))
+    return f"<span style='{_BLOCK};white-space:nowrap'>{escape(text)}</span>"
 
 
 def bar_html(snapshot: RunSnapshot) -> str:
@@ -105,16 +133,40 @@ def bar_html(snapshot: RunSnapshot) -> str:
 
 
 def now_html(snapshot: RunSnapshot) -> str:
-    """Return the running rows that began first, with their time and their usual time."""
-    if not snapshot.live or not snapshot.counts[_RUNNING]:
-        return ""
+    """Return one line: the running rows that began first, or of an ended run the failed rows or the slowest."""
+    sign, texts = _running(snapshot) if snapshot.live else _ended(snapshot)
+    text = escape(" · ".join(texts))
+    return f"<p title='{text}' style='{_NOW_LINE}'>{sign} {text}</p>"
+
+
+def _running(snapshot: RunSnapshot) -> tuple[str, list[str]]:
+    """Return a sign, and the rows that run now, with their time and their usual time."""
+    if not snapshot.counts[_RUNNING]:
+        return "", []
     running = [row for row in snapshot.rows if row.status == _RUNNING and row.bars]
     running.sort(key=lambda row: row.bars[-1].start)
-    texts = [_now_text(row, snapshot) for row in running[:NAMED]]
-    more = len(running) - NAMED
-    texts += [f"and {more:,} more"] if more > 0 else []
-    sign = STATUS_STYLES[Status.RUNNING.value].sign
-    return f"<p style='margin:0 0 4px;opacity:.85'>{sign} {escape(' · '.join(texts))}</p>"
+    texts = [_now_text(row, snapshot) for row in running]
+    return (STATUS_STYLES[Status.RUNNING.value].sign if texts else "", _first(texts))
+
+
+def _ended(snapshot: RunSnapshot) -> tuple[str, list[str]]:
+    """Return a sign and the failed rows with their errors; without failed rows, the slowest ones."""
+    failed = Status.FAILED.value
+    texts = [
+        f"{row.id}: {shortened(row.error, MAX_ERROR)}"
+        for row in snapshot.rows
+        if row.status == failed
+    ]
+    if texts:
+        return STATUS_STYLES[failed].sign, _first(texts)
+    slow = nlargest(NAMED, snapshot.rows, key=lambda row: row.duration_seconds or 0.0)
+    texts = [f"{row.id} {row.duration_seconds:,.1f} s" for row in slow if row.duration_seconds]
+    return ("slowest:" if texts else "", texts)
+
+
+def _first(texts: list[str]) -> list[str]:
+    more = len(texts) - NAMED
+    return [*texts[:NAMED], *([f"and {more:,} more"] if more > 0 else [])]
 
 
 def title_html(snapshot: RunSnapshot) -> str:
@@ -124,7 +176,7 @@ def title_html(snapshot: RunSnapshot) -> str:
     before it shows the end, so the saved table shows the end, too; or with its cell: then a timer restores the title.
     """
     text = json.dumps(title_text(snapshot))
-    shown = f"d.title={text};{_WATCH}" if snapshot.live else f"d.odibiEnd({text})"
+    shown = f"d.title=d.odibiNow={text};{_WATCH}" if snapshot.live else f"d.odibiEnd({text})"
     return f'<style class=odibi-title onload="{escape(_TITLE + shown)}"></style>'
 
 

@@ -43,6 +43,11 @@ class ShownRun:
         for row in self.result.transformations.values():
             if row.status not in DONE and row.reason:
                 parts += ["", *_reason(row)]
+        parts += [
+            f"⚠ {row.transformation_id} {line}"
+            for row in self.result.transformations.values()
+            for line in row.unusual
+        ]
         parts += ["", *self.result.warnings] if self.result.warnings else []
         failed = [row.transformation_id for row in self.result.failures()]
         if failed:

@@ -428,6 +428,7 @@ def snapshot_of(result: RunResult) -> RunSnapshot:
                 change=change_of(msgspec.to_builtins(t.outputs_written)),
                 why=t.why,
                 failed_at=t.failed_at,
+                unusual=t.unusual,
                 bars=tuple(bars.get(t.transformation_id, ())),
             )
             for t in result.transformations.values()

@@ -21,7 +21,7 @@ from odibi_nb.views.escaping import escape
 from odibi_nb.views.html_parts import breakable
 from odibi_nb.views.next_steps import STYLE
 from odibi_nb.views.run.click_for_log import ROW
-from odibi_nb.views.run.failed_row import NextSteps, failure_html
+from odibi_nb.views.run.failed_row import SHOW_LOG, NextSteps, failure_html
 from odibi_nb.views.run.gantt import MAX_CHECKS, shortened
 from odibi_nb.views.run.head import title_text
 from odibi_nb.views.run.row_change import AS_MANY
@@ -354,8 +354,9 @@ def _body(row: RowState, shape: _Shape, number: int | None = None, details: str 
     link = shape.saved and steps is not None and steps.shown(row)
     lines = [failure_html(row, error, link=link)] if error else []
     lines += [escape(f"⚠ {shortened(found, MAX_ERROR)}") for found in row.findings[:MAX_CHECKS]]
-    what = "\n".join(lines) + ("" if steps is None else steps.of(row))
-    more = (f"<div class=odibi-what>{what}</div>" if what else "") + details
+    do = "" if steps is None else steps.of(row, SHOW_LOG if shape.buttons else details)
+    what = "\n".join(lines) + do
+    more = (f"<div class=odibi-what>{what}</div>" if what else "") + ("" if do else details)
     kind = "odibi-error" if lines else "odibi-more"
     width = len(shape.names)
     why = escape(shortened(f"why: {row.why}", MAX_ERROR)) if row.why else ""
@@ -369,7 +370,10 @@ def _cells(row: RowState, shape: _Shape) -> Iterable[str]:
     progress = row.bars[-1].progress if row.bars else None
     part = "" if progress is None else f" {progress}"
     mark = f" {row.sign}" if row.sign else ""
-    yield f"<td><b class=odibi-{row.status}>{style_of(row.status).sign} {row.status}{mark}</b>{part}"
+    style = style_of(
+        row.status
+    )  # its colour is here, too, for front ends that take style sheets out
+    yield f"<td><b class=odibi-{row.status} style=color:{style.colour}>{style.sign} {row.status}{mark}</b>{part}"
     name = breakable(row.id)
     if shape.buttons:
         name = f"<button type=button title='Show its log'>{name}</button>"
@@ -431,7 +435,7 @@ def script_text() -> str:
 def style_html(statuses: frozenset[str] = STATUSES) -> str:
     """Return the style sheet of a table with rows of these *statuses*, for both themes."""
     signs = "".join(
-        f".odibi-{name}{{{text_colour(style_of(name).colour)}}}{_only(name)}"
+        f".odibi-{name}{{{text_colour(style_of(name).colour)}!important}}{_only(name)}"
         for name in sorted(statuses)
     )
     right = ",".join(f".odibi-log.odibi-log table tr>:nth-child({number})" for number in _NUMBERS)

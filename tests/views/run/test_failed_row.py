@@ -74,7 +74,8 @@ def test_a_failed_row_has_its_next_steps():
         assert f">{label}</button>" in page
     live = "".join(table_parts(ended(failed(), skipped, status="running"), 60))
     assert ">Load here</button>" in live
-    assert ">Retry" not in live
+    assert "disabled title='Possible when the run is over'>Retry</button>" in live
+    assert "%odibi retry" not in live
 
 
 def test_many_failed_rows_keep_a_notebook_small():

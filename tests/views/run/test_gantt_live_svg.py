@@ -16,7 +16,7 @@ from odibi_nb.views.run.gantt_live_svg import MANY_BARS, GanttLayers
 from odibi_nb.views.status_style import RETRYING
 
 FULL = re.compile(
-    r"<rect x='([\d.]+)' y='([\d.]+)' width='([\d.]+)' height='([\d.]+)' rx='2'><title>"
+    r"<rect x='([\d.]+)%' y='([\d.]+)' width='([\d.]+)%' height='([\d.]+)' rx='2'><title>"
 )
 
 

@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 from views.run.test_gantt import expecting
 from views.snapshots import EVIL, bar, everything, row, run
 
@@ -47,9 +48,22 @@ def test_what_runs_now_is_named_with_its_usual_time():
     rows = [row(f"T{i}", bar(1, i)) for i in range(5)]
     text = words(head.now_html(expecting(run(*rows, seconds=9.0), T0=12, T1=0.2)))
     assert text == "▶ T0 f, 9 s of about 12 s · T1 f, 8 s of under 1 s · T2 f, 7 s · and 2 more"
-    assert head.now_html(run(*rows, status="failed")) == ""
     again = run(row("A", bar(1, 0, 1, "FAILED"), bar(2, 3)))
     assert words(head.now_html(again)) == "▶ A f, 7 s, attempt 2"
+
+
+def test_an_ended_run_names_what_failed_or_was_slow():
+    """The last line names the failed rows with their errors, or the slowest rows, and always has its height."""
+    fine = [
+        structs.replace(row(f"T{i}", bar(1, 0, i + 1)), duration_seconds=i + 1.0) for i in range(5)
+    ]
+    done = run(*fine, seconds=5, status="success")
+    assert words(head.now_html(done)) == "slowest: T4 5.0 s · T3 4.0 s · T2 3.0 s"
+    bad = row("BAD", bar(1, 0, 1, "FAILED", "KeyError: 'ghi'"))
+    text = words(head.now_html(run(*fine, bad, seconds=5, status="failed")))
+    assert text == "✖ BAD: KeyError: 'ghi'"
+    for snapshot in (run(), run(row("A")), done):
+        assert "height:20px" in head.now_html(snapshot)
 
 
 def test_an_ended_run_compares_itself_with_its_forecast():
