@@ -40,6 +40,7 @@ PANE_SECONDS = 1.0
 still creating when the bundles of the end replace all widgets.
 """
 _NAME_LINE = {"align_items": "center", "justify_content": "space-between", "min_height": "32px"}
+_ONE_LINE = {"margin": "0", "min_width": "0", "overflow": "hidden"}
 _ROOM_RIGHT = {"padding": "0 20px 0 0"}
 """The room that JupyterLab leaves right of saved HTML: with it, lines break in the same places."""
 _CHANGING = ("x", "base", "y", "customdata", "ids", "showlegend", "text")
@@ -156,7 +157,8 @@ class WidgetPicture(Picture):
         self._summary = _html_widgets(_head(snapshot, _hint(self._cancelling, snapshot)))
         name, bar, counts, clock, now, title = self._summary
         title.layout = {"display": "none"}
-        now.layout = {"margin": "0", "flex": "1 1 0", "min_width": "0"}
+        name.layout = _ONE_LINE
+        now.layout = {**_ONE_LINE, "flex": "1 1 0"}
         self._head = ipywidgets.HBox([name], layout=_NAME_LINE)
         if self._cancelling is not None:
             self._button = CancelButton(self._cancelling)

@@ -68,9 +68,8 @@ _BLOCK = "display:block;line-height:20px"
 _NAME_LINE = "display:flex;align-items:center;min-height:32px"
 """As high as a button: a live head has Cancel in this line."""
 _TIME_LINE = "display:flex;gap:0 16px"
-_NOW_LINE = (
-    f"{_BLOCK};height:20px;margin:0 0 4px;overflow:hidden;white-space:nowrap;text-overflow:ellipsis"
-)
+_ONE_LINE = "overflow:hidden;white-space:nowrap;text-overflow:ellipsis"
+_NOW_LINE = f"{_BLOCK};height:20px;margin:0 0 4px;{_ONE_LINE}"
 _BAR = "display:flex;height:8px;border-radius:3px;overflow:hidden;margin:2px 0 4px;background:rgba(128,128,128,.18)"
 _COUNT = "font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer;text-decoration:underline dotted"
 FILTER = (
@@ -99,7 +98,8 @@ def name_html(snapshot: RunSnapshot) -> str:
     """Return project, environment and run."""
     project, *rest = map(escape, name_parts(snapshot))
     faint = f"<span style='opacity:.8'>{' · '.join(['', *rest])}</span>"
-    return f"<span style='{_BLOCK}'><b>{project}</b>{faint}</span>"
+    whole = escape(" · ".join(name_parts(snapshot)))
+    return f"<span title='{whole}' style='{_BLOCK};{_ONE_LINE}'><b>{project}</b>{faint}</span>"
 
 
 def counts_html(snapshot: RunSnapshot) -> str:
