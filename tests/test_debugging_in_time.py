@@ -329,7 +329,7 @@ def test_logs_without_inputs_are_one_message(broken, monkeypatch):
     """For logs of older versions, which lack the inputs of an attempt, nothing is guessed."""
     monkeypatch.setattr("odibi_nb.core.rehearsal.past_attempts.reads_in", lambda text: None)
     for line in ("try S1 --run last", "load S1 --run last", "bisect S1"):
-        with pytest.raises(ConfigurationError, match="the run log does not have what"):
+        with pytest.raises(ConfigurationError, match="the run log lacks the inputs of"):
             command(broken, line)
     assert "inputs: the run log lacks the versions that it read" in repr(command(broken, "why S1"))
 

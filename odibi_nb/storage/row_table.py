@@ -60,6 +60,8 @@ class RowQuery:
 
     def folded_rows(self, rows: Iterable[Row]) -> list[Row]:
         """Return the *rows* that match `folded`, for tables whose SQL may fold letters differently."""
+        if not self.folded:
+            return [*rows]
         return [
             row
             for row in rows

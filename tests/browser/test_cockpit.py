@@ -117,7 +117,7 @@ def test_texts_of_the_drawing_keep_their_size_on_narrow_pages(notebook, plant): 
     page.wait_for_selector(".jp-OutputArea-output >> text=24 of 25 done, 1 running")
     for width in (1_400, 800, 500):
         page.set_viewport_size({"width": width, "height": 900})
-        assert page.locator(".odibi-layers text").count() > len(rows)
+        page.wait_for_selector(f".odibi-layers text >> nth={len(rows)}", state="attached")
         assert page.evaluate(SMALL_TEXTS) == []
     page.set_viewport_size({"width": 1_400, "height": 1_000})
     plant.go.touch()

@@ -137,7 +137,7 @@ def attempt_in(
     if found is not None and found.reads is not None:
         return found
     if found is not None:
-        message = f"the run log does not have what {transformation_id} read in {found}"
+        message = f"the run log lacks the inputs of {found}"
         raise ConfigurationError(f"--run {run_id}", [message])
     what = f"{'failed ' if failed else ''}attempt of {transformation_id!r}"
     if run_id == LAST:

@@ -345,6 +345,19 @@ def _started(row: RowState, payload: dict[str, Any]) -> RowState:
     )
 
 
+def _duration(row: RowState, payload: dict[str, Any]) -> float | None:
+    """Return the seconds from the start of the first attempt to the end, as the result of the run has them.
+
+    The last attempt was measured by a clock that nobody sets. Only the time before it is that of the events.
+    """
+    if row.start is None:
+        return None
+    measured, end = payload.get("duration_seconds"), payload["end_time"]
+    if measured is None or not row.bars or row.bars[-1].end is not None:
+        return float((end - row.start).total_seconds())
+    return float(measured + (row.bars[-1].start - row.start).total_seconds())
+
+
 def _ended(row: RowState, payload: dict[str, Any]) -> RowState:
     """Return *row* with its open attempt ended. Without an open attempt, only the row ends."""
     facts, end, outputs = _outcome(payload), payload["end_time"], payload["outputs_written"]
@@ -363,7 +376,7 @@ def _ended(row: RowState, payload: dict[str, Any]) -> RowState:
         row,
         start=bars[0].start if bars else None,
         end=end,
-        duration_seconds=(end - row.start).total_seconds() if row.start else None,
+        duration_seconds=_duration(row, payload),
         change=change_of(outputs),
         unusual=(),
         why=payload["why"],
