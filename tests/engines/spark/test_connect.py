@@ -93,7 +93,7 @@ def empty_catalog(connection):
     """The server's catalog, without tables and without cached metadata of other tests."""
 
     def clean():
-        for schema in ("silver", "bronze", "logs"):
+        for schema in ("silver", "bronze", "logs", "config_driven"):
             connection.spark.sql(f"DROP SCHEMA IF EXISTS spark_catalog.{schema} CASCADE").collect()
         spark_catalog._known.pop(connection.spark, None)
 

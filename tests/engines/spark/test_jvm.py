@@ -108,7 +108,9 @@ class TestBehaviour(SparkBehaviour):
             engine.write(make(spark, [{"n": attempt, "p": "é"}]), how, info)
 
         append(1)
-        with pytest.raises(DataError, match="p=é, a folder name that only Spark can write; remove them"):
+        with pytest.raises(
+            DataError, match="p=é, a folder name that only Spark can write; remove them"
+        ):
             append(2)
         assert rows_of(engine.read(table("silver.t"))) == [{"n": 1, "p": "é"}]
 
