@@ -348,7 +348,7 @@ def _started(row: RowState, payload: dict[str, Any]) -> RowState:
 def _duration(row: RowState, payload: dict[str, Any]) -> float | None:
     """Return the seconds from the start of the first attempt to the end, as the result of the run has them.
 
-    The last attempt was measured by a clock that nobody sets. Only the time before it is that of the events.
+    The last attempt was measured by the monotonic clock. The time before it is that of the events.
     """
     if row.start is None:
         return None
