@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 MOST = 0.1
-"""Longest frame in seconds: people notice a page that stands still for longer."""
+"""Longest frame in seconds: people notice a page that does not move for longer."""
 PATIENCE_MS = 600_000
 CATEGORIES = (
     "toplevel",

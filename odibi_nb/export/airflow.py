@@ -79,17 +79,7 @@ def airflow_files(request: ExportRequest) -> list[ExportedFile]:
 
 
 def _operator(request: ExportRequest, task: Task, name: str) -> str:
-    words = [
-        "python",
-        "-m",
-        "odibi_nb",
-        "run",
-        "--manifest",
-        "manifest.json",
-        f"--env={request.env}",
-    ]
-    words += [] if task.alone else [f"--part={task.key}"]
-    words += [*task.words, "--log-level", "INFO", *(["--yes"] if request.protected else [])]
+    words = request.run_words(task)
     # Tasks that run side by side need state folders, and so locks, of their own.
     command = (
         shlex.join(words) if task.alone else f'ODIBI_STATE_DIR="$(mktemp -d)" {shlex.join(words)}'

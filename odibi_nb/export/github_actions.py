@@ -64,17 +64,7 @@ def _job_id(task: Task) -> str:
 
 def _job(request: ExportRequest, task: Task, root: Path) -> dict[str, Any]:
     manifest = request.manifest
-    words = [
-        "python",
-        "-m",
-        "odibi_nb",
-        "run",
-        "--manifest",
-        "manifest.json",
-        f"--env={request.env}",
-    ]
-    words += [] if task.alone else [f"--part={task.key}"]  # jobs side by side may share a lake
-    words += [*task.words, "--log-level", "INFO", *(["--yes"] if request.protected else [])]
+    words = request.run_words(task)
     job: dict[str, Any] = {"runs-on": "ubuntu-latest"}
     if task.after:
         job["needs"] = [_job_id(Task(key)) for key in task.after]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from odibi_nb.core.model.manifest import ProjectManifest
     from odibi_nb.core.planning.plan import RunPlan
+    from odibi_nb.export.tasks import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,3 +41,14 @@ class ExportRequest:
     def protected(self) -> bool:
         """True if runs in `env` must be confirmed."""
         return bool(self.manifest.environments.get(self.env, {}).get("protected"))
+
+    def run_words(self, task: Task) -> list[str]:
+        """Return the words of the command that runs *task* in a shell, in the folder of the manifest.
+
+        Each value is in one word with its option, as it may begin with a dash.
+        """
+        program = ["python", "-m", "odibi_nb", "run"]
+        part = [] if task.alone else [f"--part={task.key}"]  # tasks side by side may share a lake
+        confirmed = ["--yes"] if self.protected else []
+        where = ["--manifest", "manifest.json", f"--env={self.env}"]
+        return [*program, *where, *part, *task.words, "--log-level", "INFO", *confirmed]

@@ -291,7 +291,7 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _annotation(self, node: ast.expr | None) -> None:
-        """Visit an annotation that stands in quotes."""
+        """Visit the code in an annotation in quotes."""
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             with contextlib.suppress(SyntaxError, ValueError):
                 self.visit(ast.parse(node.value, mode="eval"))

@@ -58,7 +58,7 @@ def unlogged(
 ) -> list[Start]:
     """Return the runs that *lease* knows and that are not in the run log, oldest first, without those in *but*."""
     log = log_of_ends(sinks)
-    if log is None:  # such a log never tells which runs have ended
+    if log is None:  # without a readable log, no end is known
         return []
     found = []
     for start, planned in begun_in(lease, project):

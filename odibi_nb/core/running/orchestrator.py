@@ -536,7 +536,8 @@ class Orchestrator:
 
     def _recover_elsewhere(self, lease: RunLease) -> list[RecoveredRun]:
         """Complete the run log of the runs that died with their machine and their journal."""
-        starts = dead_elsewhere(lease, self.sinks())  # without those of which a journal is here
+        # Runs with a journal here are recovered from it.
+        starts = dead_elsewhere(lease, self.sinks())
         if not starts:
             return []
         if self._notifier is not None:

@@ -131,10 +131,10 @@ def begin_facts(prepared: PreparedRun, number: int) -> dict[str, Any]:
 
 
 def take_lease(lease: RunLease, prepared: PreparedRun, number: int) -> None:
-    """Take the lease for a run, and tell other machines its start and its plan in the same commit.
+    """Take the lease for a run in the commit that stores its start and its plan for other machines.
 
     Raises:
-        RunLockedError: if another run has begun meanwhile.
+        RunLockedError: if another run has begun since this one looked at the lease.
         DataError: if the lease cannot be written.
     """
     facts = {**run_facts(prepared.setup.place, lease.run_id), **begin_facts(prepared, number)}
