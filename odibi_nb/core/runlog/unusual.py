@@ -125,7 +125,7 @@ def usual_now(
 
 
 def with_unusual(result: RunResult, usual: Mapping[str, Usual]) -> RunResult:
-    """Return *result* with what is unusual about its successful transformations."""
+    """Return *result*, in which each successful transformation has its unusual facts."""
     last = {record["transformation_id"]: record for record in result.records}
     judged = {
         name: replace(

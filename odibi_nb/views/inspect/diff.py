@@ -113,7 +113,7 @@ class Diff:
         return block(*parts)
 
     def _parted(self) -> tuple[list[TableDiff], list[TableDiff]]:
-        """Return the tables to show one by one, and the equal ones to fold, if there are several."""
+        """Return the tables to show one by one, and the equal ones to fold. A single equal table is not folded."""
         equal = [diff for diff in self.tables.values() if not diff]
         if len(equal) < _FEWEST_FOLDED:
             return [*self.tables.values()], []
